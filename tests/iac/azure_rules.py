@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_INSTANCES = Path(__file__).resolve().parents[2] / "instance_catalog" / "instances.csv"
+_CATALOG = Path(__file__).resolve().parents[2] / "instance_catalog"
 _LONGEST_NAMES = {
     ("azurerm_linux_virtual_machine_scale_set", "name"): 64,
     ("azurerm_linux_virtual_machine_scale_set", "computer_name_prefix"): 58,
@@ -88,8 +88,10 @@ def _size(attribute: str, config: dict[str, Any]) -> Found:
 
 @cache
 def _sizes() -> frozenset[str]:
-    with _INSTANCES.open(newline="") as rows:
-        return frozenset(row["name"] for row in csv.DictReader(rows) if row["provider"] == "azure")
+    with (_CATALOG / "instances.csv").open(newline="") as rows:
+        accelerated = {row["name"] for row in csv.DictReader(rows) if row["provider"] == "azure"}
+    with (_CATALOG / "cpu_prices" / "azure.csv").open(newline="") as rows:
+        return frozenset(accelerated | {row["instance_type"] for row in csv.DictReader(rows)})
 
 
 def _alert(config: dict[str, Any]) -> Found:
@@ -133,8 +135,8 @@ def _security_rule(config: dict[str, Any]) -> Found:
     if isinstance(priority, int) and not 100 <= priority <= 4096:
         yield "priority", "must be 100 to 4096"
     for end in ("source", "destination"):
-        given = [config.get(f"{end}_address_prefix"), config.get(f"{end}_address_prefixes")]
-        if given == [None, None]:
+        names = ("address_prefix", "address_prefixes", "application_security_group_ids")
+        if all(config.get(f"{end}_{name}") is None for name in names):
             yield f"{end}_address_prefix", "give one prefix or several"
 
 

@@ -30,7 +30,7 @@ CLUSTERS = ("eks", "gke", "aks")
 PINNED = [target for target in PLACES if target not in CLUSTERS]
 NO_ARGUMENTS = ("sagemaker",)
 """The image is told what to serve by variables."""
-BY_BACKEND_ALONE: tuple[str, ...] = ("aws-ec2", "azure-vm-scale-set", "sagemaker", "container-apps")
+BY_BACKEND_ALONE: tuple[str, ...] = ("aws-ec2", "sagemaker")
 """Targets whose pins take neither an engine nor "*" as their key yet: another type makes them invalid."""
 
 

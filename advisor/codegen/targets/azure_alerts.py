@@ -11,8 +11,9 @@ evaluation is as long as the alarm waits.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
-from advisor.codegen.alarms import Alarm, Source
+from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, Alarm, Source
 from advisor.codegen.model import Stack
 
 PROGRAM = "inference-report"
@@ -44,6 +45,14 @@ def _of_the_fullest(field: str) -> str:
     )
 
 
+def _percent_of(part: str, whole: str) -> str:
+    """Of what all hosts counted; without any there is no row, and nothing rings."""
+    return (
+        f"summarize part = sum(todouble(report.{part})), whole = sum(todouble(report.{whole}))"
+        " | where whole > 0 | project value = 100.0 * part / whole"
+    )
+
+
 _VALUES: Mapping[str, str] = {
     "nvidia_smi_utilization_gpu": "summarize value = avg(todouble(report.gpu_percent)) | where isnotnull(value)",
     "nvidia_smi_memory_used": _of_the_fullest("gpu_memory_percent"),
@@ -54,6 +63,9 @@ _VALUES: Mapping[str, str] = {
         "summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer"
         " | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"
     ),
+    TTFT_OVER_TARGET: _percent_of("ttft_over_target", "ttft_requests"),
+    REQUESTS_WAITING: _of_the_fullest("waiting_ratio"),
+    "HTTPCode_Target_5XX_Count": _percent_of("server_errors", "answers"),
 }
 """Metric of an alarm → how a query computes it from the reports."""
 _COUNTED = "SampleCount"
@@ -61,8 +73,8 @@ _COUNTED = "SampleCount"
 
 
 def log_alert(alarm: Alarm) -> Mapping[str, object]:
-    """*alarm* on what the hosts report, as a scheduled query rule."""
-    return query_rule(alarm, _query(alarm))
+    """*alarm* on what the hosts report, as a scheduled query rule; a queue is reported as times of its limit."""
+    return query_rule(replace(alarm, threshold=1) if alarm.per_request_rate else alarm, _query(alarm))
 
 
 def query_rule(alarm: Alarm, query: str, description: str = "") -> Mapping[str, object]:
@@ -83,7 +95,7 @@ def query_rule(alarm: Alarm, query: str, description: str = "") -> Mapping[str, 
 
 def planned_alarm(stack: Stack, name: str) -> Alarm:
     """The alarm of that name."""
-    return next(alarm for alarm in stack.alarms if alarm.name == name)
+    return next(alarm for alarm in (*stack.alarms, *stack.slo_alarms) if alarm.name == name)
 
 
 def _window(minutes: float) -> str:

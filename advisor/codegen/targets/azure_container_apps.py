@@ -12,12 +12,20 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import windows
-from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm
-from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.azure_names import (
+    EXAMPLE_SUBSCRIPTION,
+    EXAMPLE_VAULT,
+    example_models,
+    example_subnet,
+    pins,
+    weights,
+)
+from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-container-apps"
@@ -30,10 +38,12 @@ _TEMPLATES = {
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
+    "registries.tf": "azure_registries.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
 }
+_ENTRANCE_TEMPLATES = {"entrance.cfg.tftpl": "azure_apps_entrance.cfg.j2", "entrance.tf": "entrance.tf.j2"}
 _PYTHON = "pulumi-python/azure-container-apps"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
@@ -45,13 +55,23 @@ _PYTHON_TEMPLATES = {
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/registries.py": "azure_registries.py.j2",
+    "inference/weights.py": "azure_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_ENTRANCE_TEMPLATES = {
+    "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
+    "inference/entrance.py": "entrance.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
 _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
 """What data sources say in the tests of a program."""
 _PORT = 8000
 """TLS ends before the container."""
+_STREAMING = [Engine.VLLM.value]
+"""Engines that load weights straight from blobs. A replica has 8 GiB of disk to copy them to, whatever its GPU."""
+_ENTRANCE_IMAGE = "haproxy:3.2"
+_ENTRANCE_COMMAND = "printf '%s\\n' \"$CONFIGURATION\" >/tmp/haproxy.cfg && exec haproxy -W -db -f /tmp/haproxy.cfg"
 _LONGEST_APP_NAME = 32
 _HASH_DIGITS = 6
 _MOST_PROBES = 30
@@ -65,6 +85,19 @@ _RESTARTS = (
     ' | where Log_s !has "ManuallyStopped" | summarize value = count()'
 )
 """Replicas that scaling or a new revision stops are logged as stopped on purpose."""
+_WAITING = (
+    'ContainerAppConsoleLogs_CL | where ContainerAppName_s == "APP"'
+    " | extend waiting = todouble(extract(@'PATTERN', 1, Log_s)) | where isnotnull(waiting)"
+    " | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)"
+)
+"""The mean queue of the replica that has the longest one."""
+_LOGGED_QUEUES: Mapping[Engine, str] = {
+    Engine.VLLM: "Waiting: ([0-9]+) req",
+    Engine.SGLANG: "#queue-req: ([0-9]+)",
+}
+"""How engines write their queue into their log every few seconds (vLLM and SGLang, read in November 2026)."""
+_FEWEST_FAILURES = 10
+"""Single failures are no alarm, however few requests there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +133,25 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    known = _known(stack)
+    more = _ENTRANCE_TEMPLATES if known["mixed_regions"] else {}
+    return render_terraform(_TERRAFORM, {**_TEMPLATES, **more}, stack, known)
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
+    files = _PYTHON_TEMPLATES | (_PYTHON_ENTRANCE_TEMPLATES if known["mixed_regions"] else {})
+    groups = {
+        key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
+    }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         "memory_alarm_percent": known["memory_percent"],
         "replica_alarm_window": known["replica_window"],
-        "restart_query": known["restart_query"],
+        "server_errors": Call("ServerErrors", known["server_errors"]),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", known["groups"]),
+        "groups": calls("Group", groups),
     }
     models = {"model_ids": known["example_models"]} if known["example_models"] else {}
     more = {
@@ -122,7 +161,7 @@ def _python(stack: Stack) -> Files:
         "places": calls("Location", known["locations"]),
         "configuration": {"locations": known["locations"], **models, "alert_emails": ["oncall@example.com"]},
     }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    return render_pulumi(_PYTHON, files, stack, {**known, **more})
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -130,17 +169,25 @@ def _known(stack: Stack) -> Mapping[str, Any]:
     return {
         "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
-        "groups": {group.key: _group(group) for group in stack.groups},
+        "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
         "port": _PORT,
+        "mixed_regions": mixed_regions(stack.groups),
+        "entrance_health": ENTRANCE_HEALTH,
+        "entrance_image": _ENTRANCE_IMAGE,
+        "entrance_command": _ENTRANCE_COMMAND,
         "memory_percent": planned_alarm(stack, "host_memory").threshold,
         "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
-        "restart_query": _RESTARTS,
+        "server_errors": _server_errors(stack),
         "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "locations": {region.name: {"subnet_id": example_subnet(region.name)} for region in stack.regions},
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
+        **pins(stack),
+        **weights(stack),
+        "identity": "app",
+        "streaming_engines": _STREAMING,
     }
 
 
@@ -158,11 +205,44 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
     }
 
 
-def _group(group: ComputeGroup) -> Mapping[str, object]:
+def _server_errors(stack: Stack) -> Mapping[str, str]:
+    """What the alarm on answers with 5xx says, and over which time it counts."""
+    alarm = planned_alarm(stack, "server_errors")
+    return {"description": alarm.description, "window": _window(alarm)}
+
+
+def _failed_requests(stack: Stack, group: ComputeGroup) -> float:
+    """The share of the alarm in the requests that a group is planned for: a metric alert divides nothing."""
+    alarm = planned_alarm(stack, "server_errors")
+    planned = group.requests_per_second_per_instance * group.instances * alarm.periods * alarm.period_seconds
+    return max(_FEWEST_FAILURES, round(planned * alarm.threshold / 100))
+
+
+def _log_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, object]]:
+    """Alarms on what the logs of an app say: restarts, and its queue where the workload has a target of TTFT."""
+    restarts = {
+        "description": "A container ended by itself and was started again: the engine failed, or answered too late.",
+        "query": _RESTARTS.replace("APP", app_name(group)),
+        "threshold": 0,
+    }
+    alarm = next((one for one in stack.slo_alarms if one.per_request_rate), None)
+    pattern = _LOGGED_QUEUES.get(stack.backend_of(group).container.engine)
+    if alarm is None or pattern is None:
+        return {"restarts": restarts}
+    waiting = {
+        "description": alarm.description,
+        "query": _WAITING.replace("APP", app_name(group)).replace("PATTERN", pattern),
+        "threshold": alarm.threshold_at(group.requests_per_second_per_instance / group.replicas_per_instance),
+    }
+    return {"restarts": restarts, alarm.title: waiting}
+
+
+def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     profile, each = _PROFILES[group.accelerator], group.replicas_per_instance
     return {
         "app": app_name(group),
         "region": group.region,
+        "entrance_weight": entrance_weight(stack.groups, group),
         "backend": group.backend,
         "profile": profile.name,
         "cpu": profile.cpu,
@@ -172,6 +252,8 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
         "cooldown_seconds": _cooldown_seconds(group),
         "probe_seconds": math.ceil(group.start_seconds / _MOST_PROBES),
+        "failed_requests": _failed_requests(stack, group),
+        "log_alarms": _log_alarms(stack, group),
         "schedule": {
             f"{number}": {"start": one.start, "end": one.end, "desiredReplicas": f"{one.replicas}"}
             for number, one in enumerate(windows(group.schedule, group.min_instances, each))
@@ -194,6 +276,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,

@@ -4,13 +4,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, LoadBalancer, Scaling, Stack
+from advisor.catalog import load_catalog
+from advisor.codegen.engines.metrics import METRICS
+from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.summary import usd
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, EXAMPLE_VAULT, example_models, example_subnet
+from advisor.codegen.targets.azure_names import (
+    EXAMPLE_SUBSCRIPTION,
+    EXAMPLE_VAULT,
+    example_models,
+    example_subnet,
+    pins,
+    weights,
+)
+from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
+from advisor.cost.services import HOST_GIB, SERVING_IMAGE_GIB
+from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, bytes_to_gib
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
@@ -24,11 +37,17 @@ _TEMPLATES = {
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
+    "registries.tf": "azure_registries.tf.j2",
     "scaling.tf": "scaling.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "user_data.sh.tftpl": "azure_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
+}
+_ENTRANCE_TEMPLATES = {
+    "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
+    "entrance.sh.tftpl": "azure_entrance.sh.j2",
+    "entrance.tf": "entrance.tf.j2",
 }
 _PYTHON = "pulumi-python/azure-vm-scale-set"
 _PYTHON_TEMPLATES = {
@@ -43,19 +62,27 @@ _PYTHON_TEMPLATES = {
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
+    "inference/registries.py": "azure_registries.py.j2",
+    "inference/weights.py": "azure_weights.py.j2",
     "inference/user_data.sh": "azure_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",
+}
+_PYTHON_ENTRANCE_TEMPLATES = {
+    "inference/entrance.cfg": "azure_entrance.cfg.j2",
+    "inference/entrance.py": "entrance.py.j2",
+    "inference/entrance.sh": "azure_entrance.sh.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
 _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
 """What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificates in one file, in memory, written at each start."""
-_REQUESTS: Mapping[Engine, str] = {
-    Engine.VLLM: "vllm:request_success_total",
-    Engine.SGLANG: "sglang:num_requests_total",
-}
-"""Counter of finished requests on the engine's metrics page (vLLM and SGLang documentation, November 2026)."""
+_RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
+_ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
+"""Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
+_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2as_v5", 2
+_PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
+"""Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
@@ -77,13 +104,15 @@ def _obstacle(stack: Stack) -> str:
         return f"its load balancer passes connections on, and {plain[0]} has no HTTPS of its own"
     if any(len(group.schedule) >= _MOST_PROFILES for group in stack.groups):
         return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
-    if stack.scaling is Scaling.REACTIVE and any(one.container.engine not in _REQUESTS for one in stack.backends):
+    if stack.scaling is Scaling.REACTIVE and any(one.container.engine not in _ANSWERED for one in stack.backends):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
     return ""
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    known = _known(stack)
+    more = _ENTRANCE_TEMPLATES if known["mixed_regions"] else {}
+    return render_terraform(_TERRAFORM, {**_TEMPLATES, **more}, stack, known)
 
 
 def _python(stack: Stack) -> Files:
@@ -96,7 +125,8 @@ def _python(stack: Stack) -> Files:
         "places": places,
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    files = _PYTHON_TEMPLATES | (_PYTHON_ENTRANCE_TEMPLATES if known["mixed_regions"] else {})
+    return render_pulumi(_PYTHON, files, stack, {**known, **more})
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
@@ -111,6 +141,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     }
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
+        "ttft_target_seconds": known["ttft_seconds"],
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
@@ -147,10 +178,18 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
-        "backends": {backend.key: _backend(stack.load_balancer, backend) for backend in stack.backends},
+        "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "mixed_regions": mixed_regions(stack.backends),
+        "entrance_health": ENTRANCE_HEALTH,
+        "entrance_size": _ENTRANCE_SIZE,
+        "entrance_cost": _entrance_cost(mixed_regions(stack.backends)),
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
-        "alarms": {alarm.title: log_alert(alarm) for alarm in stack.alarms},
+        "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
+        "ttft_seconds": next((one.ttft_seconds for one in stack.slo_alarms if one.ttft_seconds), None),
+        "probe_seconds": _PROBE_SECONDS,
+        "probe_threshold": _PROBE_THRESHOLD,
+        "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
         "program": PROGRAM,
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),
         "is_reactive": stack.scaling is Scaling.REACTIVE,
@@ -161,6 +200,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "example_certificate": f"{EXAMPLE_VAULT}/secrets/inference-certificate",
         "example_token": f"{EXAMPLE_VAULT}/secrets/hub-token",
         "example_models": example_models(stack),
+        **pins(stack),
+        **weights(stack),
+        "identity": "host",
+        "streaming_engines": [],
     }
 
 
@@ -173,12 +216,23 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "backend": group.backend,
         "size": group.instance_type,
         "priority": "Spot" if group.is_spot else "Regular",
-        "os_disk_gib": group.root_volume_gib,
+        "os_disk_gib": _os_disk_gib(group),
+        "weights_gib": group.checkpoint_gib,
         "repair_grace": f"PT{grace}M",
+        "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
+
+
+def _os_disk_gib(group: ComputeGroup) -> int:
+    """System and serving image; the weights too, unless the size has a local disk that is known to hold them."""
+    machine = load_catalog().instance_types.get(("azure", group.instance_type))
+    local_gb = None if machine is None else machine.local_nvme_gb
+    if local_gb is None or bytes_to_gib(local_gb * BYTES_PER_GB) < group.checkpoint_gib:
+        return group.root_volume_gib
+    return HOST_GIB + SERVING_IMAGE_GIB
 
 
 def _thresholds(group: ComputeGroup) -> Mapping[str, float]:
@@ -226,9 +280,44 @@ def _profile(
     }
 
 
-def _backend(load_balancer: LoadBalancer, backend: Backend) -> Mapping[str, object]:
-    facts = backend_facts(backend, serving_arguments(backend.container, load_balancer.host_port, _TLS_FILE, _TLS_FILE))
-    return {**facts, "requests_metric": _REQUESTS.get(backend.container.engine, "")}
+def _entrance_cost(regions: Sequence[str]) -> str:
+    """What the hosts of all entrances cost, in words; "" without any."""
+    if not regions:
+        return ""
+    offers = [one for one in load_catalog().cpu_offers("azure") if one.instance_type == _ENTRANCE_SIZE]
+    by_region = {offer.region: offer.on_demand for offer in offers}
+    prices = [by_region.get(region) for region in regions]
+    hosts = f"{_ENTRANCE_HOSTS * len(prices)} × {_ENTRANCE_SIZE}"
+    if any(price is None for price in prices):
+        return f"what {hosts} cost (not known)"
+    per_hour = _ENTRANCE_HOSTS * sum(price.usd_per_hour for price in prices if price is not None)
+    return f"{usd(per_hour * HOURS_PER_MONTH)} a month ({hosts})"
+
+
+def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
+    port = stack.load_balancer.host_port
+    facts = backend_facts(backend, serving_arguments(backend.container, port, _TLS_FILE, _TLS_FILE))
+    more = {"entrance_weight": entrance_weight(stack.backends, backend), "metrics": _metrics(backend.container.engine)}
+    return {**facts, **more}
+
+
+def _metrics(engine: Engine) -> Mapping[str, str]:
+    """The metrics page of an engine, and what is read of it; engines without HTTPS do not come here."""
+    names = METRICS[engine]
+    return {
+        "path": names.path,
+        "finished": names.finished,
+        "running": _RUNNING[engine],
+        "waiting": names.waiting,
+        "ttft": names.ttft,
+        "answers": _ANSWERED[engine],
+    }
+
+
+def _waiting_limit(stack: Stack, group: ComputeGroup) -> float | None:
+    """Requests in the queue of an instance beyond which the alarm rings; None without a target."""
+    alarm = next((one for one in stack.slo_alarms if one.per_request_rate), None)
+    return None if alarm is None else alarm.threshold_at(group.requests_per_second_per_instance)
 
 
 VM_SCALE_SET = Target(

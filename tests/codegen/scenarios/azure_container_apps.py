@@ -7,7 +7,7 @@ from typing import Any
 from advisor.codegen import Wanted
 from advisor.plan.values import Plan
 from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_plan
-from codegen.scenarios.azure_vm_scale_set import azure_group, azure_option, variables
+from codegen.scenarios.azure_vm_scale_set import NGC, WEIGHTS, azure_group, azure_option, variables
 
 _FILLED = ("locations", "hf_token_secret_id", "alert_emails")
 
@@ -42,7 +42,19 @@ def a100_scheduled() -> Scenario:
     """Two regions that follow the clock, one of them down to nothing."""
     near = azure_group(request_shares=(1.0, 0.7))
     far = azure_group(region="swedencentral", request_shares=(0.0, 0.3), instances=(0, 2))
-    return _apps(make_fleet_plan(near, far), "eastus", "swedencentral")
+    scenario = _apps(make_fleet_plan(near, far), "eastus", "swedencentral")
+    return dataclasses.replace(scenario, variables={**scenario.variables, **WEIGHTS, **NGC})
+
+
+def mixed() -> Scenario:
+    """Two kinds of GPUs in one region behind one endpoint, one of them down to nothing at night."""
+    small = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"}
+    groups = (
+        azure_group(request_shares=(1.0, 0.75)),
+        azure_group(**small, request_shares=(0.0, 0.25), instances=(0, 2)),
+    )
+    scenario = _apps(make_fleet_plan(*groups), "eastus")
+    return dataclasses.replace(scenario, variables={**scenario.variables, "allowed_cidrs": ["10.0.0.0/8"]})
 
 
 def hostile() -> Scenario:
@@ -56,5 +68,6 @@ def hostile() -> Scenario:
 SCENARIOS: Mapping[str, Make] = {
     "container-apps-t4-replicas": t4_replicas,
     "container-apps-a100-scheduled": a100_scheduled,
+    "container-apps-mixed": mixed,
     "container-apps-hostile": hostile,
 }

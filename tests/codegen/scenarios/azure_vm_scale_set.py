@@ -13,6 +13,16 @@ SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _VAULT = f"{SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
 
 
+_REGISTRIES = "Microsoft.ContainerRegistry/registries"
+NGC = {"container_images": {"*": "nvcr.io/nvidia/vllm:26.10"}, "registry_secret_id": f"{_VAULT}/ngc-key"}
+"""An image that a key opens."""
+WEIGHTS = {
+    "model_source": "az://myweights/models/v1",
+    "model_storage_account_id": f"{SUBSCRIPTION}/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/myweights",
+}
+"""Weights in a storage account."""
+
+
 def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
     """What a user fills in for a stack in *regions*."""
     network = f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
@@ -151,13 +161,32 @@ def two_regions() -> Scenario:
             instance_usd_per_hour=6.98,
         ),
     )
+    pins = {
+        "container_images": {"vllm": "myregistry.azurecr.io/vllm@sha256:" + "0" * 64, "*": "organisation/engine:1"},
+        "container_registry_ids": [
+            f"{SUBSCRIPTION}/resourceGroups/images/providers/{_REGISTRIES}/{one}" for one in ("MyRegistry", "other")
+        ],
+        "model_revisions": {"*": "0123abc", "sglang": "4567def"},
+        "extra_serving_arguments": {"*": ["--enable-prefix-caching"]},
+    }
+    return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope", **pins))
+
+
+def mixed() -> Scenario:
+    """Two kinds of machines in one region, behind one endpoint; a second region has one kind."""
+    another = {"instance_type": "Standard_NC40ads_H100_v5", "accelerator": "H100-NVL", "precision": "fp8"}
+    groups = (
+        azure_group(request_shares=(0.6, 0.6)),
+        azure_group(**another, kv_precision="fp8", weights_gib=8.1, request_shares=(0.3, 0.3)),
+        azure_group(region="westeurope", request_shares=(0.1, 0.1)),
+    )
     return Scenario(make_fleet_plan(*groups), Wanted(), variables("eastus", "westeurope"))
 
 
 def reactive() -> Scenario:
     """Scales by the measured rate of requests."""
     plan = make_fleet_plan(azure_group(), policy=Policy.REACTIVE)
-    return Scenario(plan, Wanted(), variables())
+    return Scenario(plan, Wanted(), variables(**WEIGHTS, **NGC))
 
 
 def hostile() -> Scenario:
@@ -176,6 +205,7 @@ SCENARIOS: Mapping[str, Make] = {
     "vm-scale-set-mi300x": mi300x,
     "vm-scale-set-int4-replicas": int4_replicas,
     "vm-scale-set-two-regions": two_regions,
+    "vm-scale-set-mixed": mixed,
     "vm-scale-set-reactive": reactive,
     "vm-scale-set-hostile": hostile,
 }

@@ -24,9 +24,26 @@ def test_missing_replicas_are_told_after_one_could_have_started(weights_gib, win
 
 def test_replicas_that_scaling_stops_are_no_restarts():
     """Only containers that ended by themselves count, and the name of the app stands in once."""
-    query = fleet_of()["restart_query"]
+    (group,) = fleet_of()["groups"].values()
+    query = group["log_alarms"]["restarts"]["query"]
     assert 'Log_s !has "ManuallyStopped"' in query
-    assert query.count("APP") == 1
+    assert query.count(f'"{group["app"]}"') == 1
+
+
+def test_queue_of_a_replica_is_read_in_its_log():
+    """A queue of the planned rate times the target takes the target to begin."""
+    (group,) = fleet_of()["groups"].values()
+    alarm = group["log_alarms"]["waiting-requests"]
+    assert "extract(@'Waiting: ([0-9]+) req', 1, Log_s)" in alarm["query"]
+    assert alarm["threshold"] >= 1
+
+
+def test_server_errors_ring_at_a_share_of_the_planned_requests():
+    """One percent of those of 15 minutes; single ones never."""
+    (busy,) = fleet_of(planned_requests_per_second_per_instance=40.0)["groups"].values()
+    (quiet,) = fleet_of(planned_requests_per_second_per_instance=0.01)["groups"].values()
+    assert busy["failed_requests"] == pytest.approx(40.0 * 2 * 900 / 100)
+    assert quiet["failed_requests"] == 10
 
 
 def test_a_replica_is_not_ended_while_it_starts():

@@ -1,0 +1,77 @@
+"""Virtual machine scale sets: what their hosts are given."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.targets.entrances import entrance_weight
+from codegen.plans import make_plan
+from codegen.scenarios import SCENARIOS
+from codegen.scenarios.azure_vm_scale_set import azure_option
+
+
+def fleet_of(**changes):
+    """The data of ``fleet.tf``."""
+    files = generate(make_plan(azure_option(**changes)), Language.TERRAFORM, Wanted(rank=1)).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    return {name: literal(one.value.node) for name, one in values.attributes.items()}
+
+
+A100 = {"instance_type": "Standard_NC24ads_A100_v4", "accelerator": "A100-80GB-PCIe"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "weights_gib", "holds_weights"),
+    [(A100, 15.0, False), (A100, 900.0, True), ({}, 15.0, True)],
+    ids=["local disk", "local disk too small", "no local disk"],
+)
+def test_system_disk_holds_weights_only_where_no_local_disk_does(machine, weights_gib, holds_weights):
+    """960 GB of NVMe hold 15 GiB and not 900."""
+    (group,) = fleet_of(**machine, weights_gib=weights_gib)["groups"].values()
+    assert (group["os_disk_gib"] > 140) == holds_weights
+
+
+def test_alarms_ring_at_the_targets():
+    """5 % of the requests beyond the target of TTFT; a queue of the planned rate times the target; 1 % of 5xx."""
+    fleet = fleet_of(planned_requests_per_second_per_instance=20.0)
+    (group,) = fleet["groups"].values()
+    assert group["waiting_limit"] == 20 * fleet["ttft_target_seconds"]
+    thresholds = {name: fleet["alarms"][name]["threshold"] for name in ("ttft", "waiting-requests", "server-errors")}
+    assert thresholds == {"ttft": 5, "waiting-requests": 1, "server-errors": 1}
+    assert "report.ttft_over_target" in fleet["alarms"]["ttft"]["query"]
+    assert "where whole > 0" in fleet["alarms"]["server-errors"]["query"]
+
+
+def backends_of(name):
+    """The backends of a scenario's ``fleet.tf``, and its files."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    (values,) = read_hcl(files["fleet.tf"], "fleet.tf").body.blocks
+    return literal(values.attributes["backends"].value.node), files
+
+
+def test_backends_of_a_region_share_its_entrance_by_their_weights():
+    """Among those of their region, and 256 for the largest; a backend of its own region has it all."""
+    backends, files = backends_of("vm-scale-set-mixed")
+    weights = {
+        region: sorted(one["entrance_weight"] for one in backends.values() if one["region"] == region)
+        for region in ("eastus", "westeurope")
+    }
+    assert weights == {"eastus": [128, 256], "westeurope": [256]}
+    assert "a month (2 × Standard\\_D2as\\_v5)" in files["README.md"]
+
+
+@pytest.mark.parametrize(("weights", "given"), [((0, 600), [0, 256]), ((0, 0), [1, 1]), ((1, 999), [1, 256])])
+def test_weight_of_nothing_gets_nothing(weights, given):
+    """A backend that is prepared or leaves gets none, unless its whole region is meant to be tried."""
+    backends = [SimpleNamespace(region="eastus", weight=weight) for weight in weights]
+    assert [entrance_weight(backends, one) for one in backends] == given
+
+
+def test_single_backend_costs_no_entrance():
+    """Nor any code of one."""
+    _, files = backends_of("vm-scale-set-two-regions")
+    assert not any("entrance" in path for path in files)
+    assert "entrance_size" not in files["variables.tf"]
