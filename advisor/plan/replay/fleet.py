@@ -5,14 +5,15 @@ go first: what a spot interruption cuts short is routed anew, always to replicas
 the interruptions, and those follow from the seed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
+from advisor.performance.steps import StepTimes
 from advisor.plan.replay.early import EarlyEnd, Estimate
-from advisor.plan.replay.engine import serve_in_parts
+from advisor.plan.replay.engine import Integers, ServeInParts, Timeline, serve_in_parts
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
@@ -52,7 +53,25 @@ def replay(
         seed: of the spot interruptions.
         progress: called with the number of requests served so far.
     """
-    return result_of(groups, requests, slo, simulate(groups, requests, routes=routes, seed=seed, progress=progress))
+    served = simulate(groups, requests, routes=routes, seed=seed, serve=_told(progress))
+    return result_of(groups, requests, slo, served)
+
+
+def _told(progress: CountProgress | None) -> ServeInParts:
+    """Serving that tells how many requests are served so far."""
+    if progress is None:
+        return serve_in_parts
+    tell, served = progress, 0
+
+    def serve(
+        times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+    ) -> Iterator[Timeline]:  # fmt: skip
+        nonlocal served
+        yield from serve_in_parts(times, arrivals_s, prompts, answers, parts)
+        served += arrivals_s.size
+        tell(served)
+
+    return serve
 
 
 def simulate(
@@ -61,8 +80,8 @@ def simulate(
     *,
     routes: Sequence[Route] = (),
     seed: int = 0,
-    progress: CountProgress | None = None,
     cutoff: Cutoff | None = None,
+    serve: ServeInParts = serve_in_parts,
 ) -> Served:
     """What became of each request; see :func:`replay`.
 
@@ -71,25 +90,30 @@ def simulate(
         requests: at least one, in the order of arrival.
         routes: groups by place and prompt length.
         seed: of the spot interruptions.
-        progress: called with the number of requests served so far.
         cutoff: how much is simulated; all without.
+        serve: what a replica makes of its requests.
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
     sessions = [one for index, group in enumerate(groups) for one in sessions_of(index, group, window, seed)]
     sessions.sort(key=lambda one: one.end)
-    fleet = _Fleet(groups, sessions, requests, routes)
+    fleet = _Fleet(groups, sessions, requests, routes, serve)
     fleet.route()
-    return fleet.report(window, fleet.serve(progress, cutoff))
+    return fleet.report(window, fleet.serve(cutoff))
 
 
 class _Fleet:
     """Requests on their way: where each goes and when it gets there."""
 
     def __init__(
-        self, groups: Sequence[ReplayGroup], sessions: list[Session], requests: Requests, routes: Sequence[Route]
+        self,
+        groups: Sequence[ReplayGroup],
+        sessions: list[Session],
+        requests: Requests,
+        routes: Sequence[Route],
+        serve: ServeInParts,
     ) -> None:
-        self._groups, self._sessions, self._requests = groups, sessions, requests
+        self._groups, self._sessions, self._requests, self._serve_in_parts = groups, sessions, requests, serve
         self._router = Router(groups, sessions, routes)
         self._kinds = self._router.kinds(requests)
         self._arrival = requests.seconds.copy()
@@ -113,10 +137,9 @@ class _Fleet:
 
     def _send(self, requests: Indices, now: float) -> None:
         """Route requests that arrive while the replicas that are up at *now* are up; the others wait for a replica."""
-        for kind in np.unique(self._kinds[requests]).tolist():
-            if kind == NOWHERE:
-                continue
-            chosen = requests[self._kinds[requests] == kind]
+        kinds = self._kinds[requests]
+        for kind in _present(kinds[kinds != NOWHERE]):
+            chosen = requests[kinds == kind]
             places = self._router.place(kind, now, chosen.size)
             if places[0] == NOWHERE:
                 later = self._router.next_start(kind, now)
@@ -127,12 +150,13 @@ class _Fleet:
                 self._assign(chosen, places)
 
     def _assign(self, requests: Indices, places: Indices) -> None:
-        order = np.argsort(places, kind="stable")
-        used, first = np.unique(places[order], return_index=True)
-        for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
+        order = np.argsort(places.astype(np.min_scalar_type(len(self._sessions))), kind="stable")
+        used = _present(places)
+        ends = np.cumsum(np.bincount(places)[used])
+        for session, part in zip(used, np.split(requests[order], ends[:-1]), strict=True):
             self._members[session].append(part)
 
-    def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> Estimate | None:
+    def serve(self, cutoff: Cutoff | None) -> Estimate | None:
         """Simulate the sessions, those that end first before the others.
 
         Returns:
@@ -140,11 +164,8 @@ class _Fleet:
         """
         if cutoff is not None:
             return self._serve_until_clear(cutoff)
-        served = 0
         for index in range(len(self._sessions)):
-            served += self._serve_members(index).size
-            if progress:
-                progress(served)
+            self._serve_members(index)
         return None
 
     def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:
@@ -194,10 +215,11 @@ class _Fleet:
         answers = np.maximum(self._requests.output_tokens[members], 1)
         in_parts = is_enough is not None and members.size >= LEAST_IN_PARTS and not session.interrupted
         counts = [members.size // part for part in PARTS] if in_parts else []
-        for number, timeline in enumerate(serve_in_parts(steps, arrival, prompts, answers, counts)):
+        for number, timeline in enumerate(self._serve_in_parts(steps, arrival, prompts, answers, counts)):
+            begun = timeline.last_s.size
             done = (timeline.last_s > 0) & (timeline.last_s <= (session.end - begin if session.interrupted else np.inf))
-            kept = members[done]
-            first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival)
+            kept = members[:begun][done]
+            first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival[:begun])
             self._ttft[kept] = first[done] + self._arrival[kept] - self._requests.seconds[kept]
             self._decode[kept] = (timeline.last_s - timeline.first_s)[done]
             self._group[kept] = session.group
@@ -229,3 +251,9 @@ class _Fleet:
                 of_place = np.array(group.network_ms) / MS_PER_SECOND
                 found[here] = of_place[0] if places is None else of_place[places[here]]
         return found
+
+
+def _present(numbers: Indices) -> list[int]:
+    """Each of small numbers that there is, in order."""
+    present: list[int] = np.flatnonzero(np.bincount(numbers)).tolist()
+    return present
