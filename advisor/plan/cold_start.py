@@ -100,7 +100,7 @@ def _launch(machine: InstanceType, vendor: str) -> str:
 
 
 def _from_hub(stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts) -> Interval:
-    """Weights from a model hub: ``stored ÷ min(hub, network, disk) + stored ÷ (rate to one accelerator × accelerators)``.
+    """Weights from a hub: ``stored ÷ min(hub, network, disk) + stored ÷ (rate to one accelerator × accelerators)``.
 
     What is stored is read, in 16 bit where the engine quantises it.
     """
