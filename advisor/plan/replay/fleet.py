@@ -5,15 +5,14 @@ go first: what a spot interruption cuts short is routed anew, always to replicas
 the interruptions, and those follow from the seed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
-from advisor.performance.steps import StepTimes
 from advisor.plan.replay.early import EarlyEnd, Estimate
-from advisor.plan.replay.engine import Integers, ServeInParts, Timeline, serve_in_parts
+from advisor.plan.replay.engine import ServeInParts, serve_in_parts
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
@@ -53,25 +52,7 @@ def replay(
         seed: of the spot interruptions.
         progress: called with the number of requests served so far.
     """
-    served = simulate(groups, requests, routes=routes, seed=seed, serve=_told(progress))
-    return result_of(groups, requests, slo, served)
-
-
-def _told(progress: CountProgress | None) -> ServeInParts:
-    """Serving that tells how many requests are served so far."""
-    if progress is None:
-        return serve_in_parts
-    tell, served = progress, 0
-
-    def serve(
-        times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
-    ) -> Iterator[Timeline]:  # fmt: skip
-        nonlocal served
-        yield from serve_in_parts(times, arrivals_s, prompts, answers, parts)
-        served += arrivals_s.size
-        tell(served)
-
-    return serve
+    return result_of(groups, requests, slo, simulate(groups, requests, routes=routes, seed=seed, progress=progress))
 
 
 def simulate(
@@ -80,8 +61,8 @@ def simulate(
     *,
     routes: Sequence[Route] = (),
     seed: int = 0,
+    progress: CountProgress | None = None,
     cutoff: Cutoff | None = None,
-    serve: ServeInParts = serve_in_parts,
 ) -> Served:
     """What became of each request; see :func:`replay`.
 
@@ -90,30 +71,26 @@ def simulate(
         requests: at least one, in the order of arrival.
         routes: groups by place and prompt length.
         seed: of the spot interruptions.
+        progress: called with the number of requests served so far.
         cutoff: how much is simulated; all without.
-        serve: what a replica makes of its requests.
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
     sessions = [one for index, group in enumerate(groups) for one in sessions_of(index, group, window, seed)]
     sessions.sort(key=lambda one: one.end)
-    fleet = _Fleet(groups, sessions, requests, routes, serve)
+    fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
-    return fleet.report(window, fleet.serve(cutoff))
+    return fleet.report(window, fleet.serve(progress, cutoff))
 
 
 class _Fleet:
     """Requests on their way: where each goes and when it gets there."""
 
     def __init__(
-        self,
-        groups: Sequence[ReplayGroup],
-        sessions: list[Session],
-        requests: Requests,
-        routes: Sequence[Route],
-        serve: ServeInParts,
+        self, groups: Sequence[ReplayGroup], sessions: list[Session], requests: Requests, routes: Sequence[Route]
     ) -> None:
-        self._groups, self._sessions, self._requests, self._serve_in_parts = groups, sessions, requests, serve
+        self._groups, self._sessions, self._requests = groups, sessions, requests
+        self._serve_in_parts: ServeInParts = serve_in_parts
         self._router = Router(groups, sessions, routes)
         self._kinds = self._router.kinds(requests)
         self._arrival = requests.seconds.copy()
@@ -156,16 +133,20 @@ class _Fleet:
         for session, part in zip(used, np.split(requests[order], ends[:-1]), strict=True):
             self._members[session].append(part)
 
-    def serve(self, cutoff: Cutoff | None) -> Estimate | None:
+    def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> Estimate | None:
         """Simulate the sessions, those that end first before the others.
 
         Returns:
             What a part of them shows; None where all were simulated.
         """
         if cutoff is not None:
+            self._serve_in_parts = cutoff.serve
             return self._serve_until_clear(cutoff)
+        served = 0
         for index in range(len(self._sessions)):
-            self._serve_members(index)
+            served += self._serve_members(index).size
+            if progress:
+                progress(served)
         return None
 
     def _serve_until_clear(self, cutoff: Cutoff) -> Estimate | None:

@@ -154,7 +154,7 @@ class Trials:
         if key not in self._known:
             requests = self.rehearsal.requests
             idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
-            outcome = simulate([idle], requests, serve=serve_idle).outcome
+            outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
             self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
         return self._known[key].share >= self.wanted
@@ -171,8 +171,10 @@ class Trials:
             requests = _thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
             first = None if self.is_exact else FIRST_SERVED
-            cutoff = Cutoff(self._slo, most_late, self._most_served, first, is_share_asked=False)
-            served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff, serve=self._timelines)
+            cutoff = Cutoff(
+                self._slo, most_late, self._most_served, first, is_share_asked=False, serve=self._timelines
+            )  # fmt: skip
+            served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
                 return served.early.holds
@@ -243,8 +245,10 @@ class Trials:
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         first = None if whole or self.is_exact else FIRST_SERVED
-        cutoff = Cutoff(self._slo, most_late, self._most_served, first, count, is_share_asked=whole)
-        served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff, serve=self._timelines)
+        cutoff = Cutoff(
+            self._slo, most_late, self._most_served, first, count, is_share_asked=whole, serve=self._timelines
+        )  # fmt: skip
+        served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         judged = ~outcome.cut & answered if early else ~outcome.cut
