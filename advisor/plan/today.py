@@ -98,7 +98,7 @@ def judged_today(today: Today, setting: Setting, confirmer: Confirmer) -> Curren
     pool = running.allocations[0].pool
     confirmer = confirmer.within(posed, setting)
     replay = confirmer.replayed(posed, running)
-    needed = confirmer.alone(replace(posed, problem=replace(posed.problem, pools=(pool,))))
+    needed = confirmer.alone(posed.of([pool]))
     judged = replace(
         priced,
         precision=posed.pool_set.sources[pool.key].served.candidate.precision,

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -83,7 +83,7 @@ class BelowClosedForm:
         closest = 0.0
         for ways in (self._tried, self._not_on_spot):
             for tried, headroom in ways(of_kind, limit):
-                posed = self._of_pools(tried)
+                posed = self.posed.of(tried)
                 fleet = self._alike(posed, headroom)
                 if _holds_below(fleet, limit):
                     return self._of_one_kind(pools, self.fewest(posed, fleet))
@@ -97,7 +97,7 @@ class BelowClosedForm:
         """A cheaper mix that holds in which all kinds carry as little more than the closed form says as costs less."""
         least = best.confirmation.headroom_factor * LEAST_OF_A_MIX
         limit, pools = self._limit(best), self._near(best)
-        posed = self._of_pools(pools)
+        posed = self.posed.of(pools)
         fleet = self._alike(posed, self._below_in_a_mix(pools, least, limit))
         return self.fewest(posed, fleet) if _holds_below(fleet, limit) else None
 
@@ -145,10 +145,6 @@ class BelowClosedForm:
             key = fleet.allocations[0].pool.key
             yield tuple(pool for pool in of_kind.pools if pool.key == key), headroom
 
-    def _of_pools(self, pools: Iterable[Pool]) -> Posed:
-        """The question with some of its pools."""
-        return replace(self.posed, problem=replace(self.posed.problem, pools=tuple(pools)))
-
     def _limit(self, best: Confirmed | None) -> float:
         """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
         if best is None:
@@ -161,7 +157,7 @@ class BelowClosedForm:
         limit = self._limit(best)
         every = ((pools[0], self._above(pools, limit)) for pools in of_kinds)
         able = list(itertools.islice((one for one in every if LEAST_OF_A_KIND < one[1] < math.inf), MIXED_KINDS))
-        posed = self._of_pools(pool for pool, _ in able)
+        posed = self.posed.of(pool for pool, _ in able)
         most = {self.kind_of(pool.key): above for pool, above in able}
         worth = best.as_if_at(limit)
         mix = self.mix(posed, most, worth) if able else worth
@@ -197,7 +193,7 @@ class BelowClosedForm:
             limit_usd: USD a month.
         """
         kinds = {self.kind_of(pool.key) for pool in pools}
-        only, below = self._of_pools(pools), 0.0
+        only, below = self.posed.of(pools), 0.0
         headroom, above = max(least, LEAST_HEADROOM), MOST_HEADROOM
         cheap: FleetSolution | None = None
         while above > below * FINE:
@@ -284,10 +280,7 @@ def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
 
 def with_headroom(problem: Problem, headroom: float) -> Problem:
     """The problem with every pool taken to sustain so many times less."""
-    pools = tuple(
-        replace(pool, mix_rates=pool.mix_rates / headroom, rates=pool.rates / headroom) for pool in problem.pools
-    )
-    return replace(problem, pools=pools)
+    return replace(problem, pools=tuple(pool.slower(headroom) for pool in problem.pools))
 
 
 def with_less(problem: Problem, solution: FleetSolution, headroom: float) -> FleetSolution | None:

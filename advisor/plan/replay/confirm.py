@@ -208,7 +208,7 @@ class Confirmer:
         pools = tuple(pool for pool in self.problem.pools if pool.stand in stands)
         if not pools or lower_bound(replace(self.problem, pools=pools)) > limit * CAREFUL:
             return None
-        same = self.within(replace(self._posed, problem=replace(self.problem, pools=pools)), self._setting)
+        same = self.within(self._posed.of(pools), self._setting)
         fleet = same.confirmed()
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
@@ -238,8 +238,7 @@ class Confirmer:
         setting = replace(self._setting, requirements=replace(requirements, workload=workload))
         posed = pose(setting, narrowed_supply(self._posed.supply, workload), self._posed.week)
         stands = {pool.stand for pool in self.problem.pools}
-        pools = tuple(pool for pool in posed.problem.pools if pool.stand in stands)
-        return self.within(replace(posed, problem=replace(posed.problem, pools=pools)), setting)
+        return self.within(posed.of(pool for pool in posed.problem.pools if pool.stand in stands), setting)
 
     @property
     def problem(self) -> Problem:
@@ -386,7 +385,7 @@ class Confirmer:
         key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
         known = self._found_alone.get(key)
         if known is None or not known.settles(usd_of(best)):
-            posed = replace(self._posed, problem=replace(problem, pools=(first,)))
+            posed = self._posed.of([first])
             found, bracket = self._bisected(posed, {kind: 1.0}, None, usd_of(best))
             bracket = bracket or Bracket(1.0, 1.0)
             failing = self._solve(self._with_headroom(posed, {kind: bracket.failed}))
@@ -402,8 +401,7 @@ class Confirmer:
         Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
         """
         seen = {self.kind_of(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
-        pools = tuple(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
-        fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
+        fewer = self._posed.of(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
         least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
         if self._effort.in_full or best is None:
             found, _ = self._bisected(fewer, least, None, usd_of(best))
@@ -438,8 +436,7 @@ class Confirmer:
         needed = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
         if max(best.confirmation.headroom_factor, *needed, 1.0) > 1:
             return best
-        pools = tuple(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds)
-        return self._fewest(replace(posed, problem=replace(posed.problem, pools=pools)), best)
+        return self._fewest(posed.of(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds), best)
 
     def _fewest(self, posed: Posed, best: Confirmed) -> Confirmed:
         """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
@@ -615,13 +612,12 @@ class Confirmer:
 
     def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
         """The question with what each kind of replica is taken to sustain; without those that never hold."""
-        pools = tuple(
-            replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
+        return posed.of(
+            pool.slower(factor) if factor != 1 else pool
             for pool in posed.problem.pools
             for factor in (headroom.get(self.kind_of(pool.key), 1.0),)
             if math.isfinite(factor)
         )
-        return replace(posed, problem=replace(posed.problem, pools=pools))
 
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
