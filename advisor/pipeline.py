@@ -21,7 +21,6 @@ from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.services import Wanted, demand_of_views
 from advisor.demand.summary import read_summary
 from advisor.demand.values import Demand
 from advisor.errors import InputError
@@ -59,6 +58,7 @@ from advisor.workload.values import (
 )
 
 if TYPE_CHECKING:
+    from advisor.demand.services import Wanted
     from advisor.plan.explain.why import Judged
 
 CountProgress = Callable[[int], None]
@@ -316,6 +316,7 @@ def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
     from advisor.demand.recorded import Within, read_fleet
+    from advisor.demand.services import demand_of_views
     from advisor.samples.busy import busy_profile
     from advisor.samples.need.fleet import notes_on
     from advisor.samples.store.reading import Store
@@ -403,8 +404,10 @@ def _demand_of_cloudwatch(
     return replace(demand, source=f"accelerators in {where}").with_notes(*api.messages)
 
 
-def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> Wanted:
+def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> "Wanted":
     """Whose demand is asked for, and what the workload states of it."""
+    from advisor.demand.services import Wanted
+
     return Wanted(
         model=model.name,
         where=where,

@@ -115,8 +115,12 @@ class Catalog(PlanningTables):
 
     def offer(self, provider: str, region: str, instance_type: str) -> Offer | None:
         """The offer of one place, withdrawn or not; None where the type was never known to be sold there."""
-        place = (provider, region, instance_type)
-        return next((one for one in self.offers if (one.provider, one.region, one.instance_type) == place), None)
+        return self._offer_by_place.get((provider, region, instance_type))
+
+    @cached_property
+    def _offer_by_place(self) -> Mapping[tuple[str, str, str], Offer]:
+        """The first offer of each place."""
+        return {(one.provider, one.region, one.instance_type): one for one in reversed(self.offers)}
 
     @cached_property
     def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:

@@ -40,6 +40,7 @@ def build_plan(
     """
     choice, options = planned.choice, planned.options
     question = question_document(requirements)
+    not_compared = too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)
     return Plan(
         workload=workload_document(requirements),
         demand=demand_document(requirements.demand),
@@ -56,7 +57,7 @@ def build_plan(
             calibration_version=calibration_version,
             input_digest=digest(question),
         ),
-        notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *_not_compared(requirements, catalog)))),
+        notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *not_compared))),
         measure_first=measure_first(
             planned.recommended, options, requirements.workload.limits, _planned_rate(choice.fleet)
         ),
@@ -81,10 +82,6 @@ def _token_apis(requirements: Requirements, fleet: Fleet | None, catalog: Catalo
     )
     usd_per_month = None if fleet is None else fleet.cost.total_usd_per_month
     return token_apis(catalog, catalogued_name(workload.model), demand, workload.compare, usd_per_month)
-
-
-def _not_compared(requirements: Requirements, catalog: Catalog) -> tuple[str, ...]:
-    return too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)
 
 
 def workload_document(requirements: Requirements) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
@@ -40,17 +39,6 @@ _COMPILES = {
 """What an engine does beside what vLLM does on GPUs, by vendor and whether its cache is filled."""
 
 
-class WeightSource(StrEnum):
-    """Where a new instance finds the weights."""
-
-    HUB = "hub"
-    """A model hub: downloaded to the disk, then loaded. The generated code does so."""
-    OBJECT_STORAGE = "object_storage"
-    """A bucket of the region, streamed to the accelerators."""
-    VOLUME = "volume"
-    """On the instance's own volume."""
-
-
 @dataclass(frozen=True, slots=True)
 class ColdStart:
     """Seconds of each stage until a replica serves; the ends of the range add up as if all were slow together."""
@@ -78,7 +66,7 @@ class ColdStart:
         return self.total_s.high + METRIC_DELAY_S
 
 
-def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = WeightSource.HUB) -> ColdStart:
+def cold_start(candidate: Candidate, facts: Facts) -> ColdStart:
     """Cold start of a candidate: ``launch + image + weights + engine``, from the catalog's table of the same name."""
     machine, vendor = candidate.instance_type, candidate.accelerator.vendor
     weights_gib, stored_gib = candidate.memory.weights_gib, candidate.memory.checkpoint_gib
@@ -86,9 +74,9 @@ def cold_start(candidate: Candidate, facts: Facts, source: WeightSource = Weight
     launch = _range(facts[_launch(machine, vendor)])
     size = _range(facts[_image(vendor)])
     image = _seconds(size, facts["pull"], min(network, DISK_GB_PER_SECOND))
-    weights = _weights(stored_gib, candidate.tensor_parallel, network, facts, source)
+    weights = _from_hub(stored_gib, candidate.tensor_parallel, network, facts)
     engine = _engine(weights_gib, vendor, facts, cached=False)
-    kept = _weights(stored_gib, candidate.tensor_parallel, network, facts, WeightSource.VOLUME)
+    kept = _seconds(_exactly(stored_gib), facts["weights_volume"], _in_gib(DISK_GB_PER_SECOND))
     resumed = (_range(facts["launch_vm"]), _fastest(kept, weights), _engine(weights_gib, vendor, facts, cached=True))
     return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
 
@@ -111,23 +99,22 @@ def _launch(machine: InstanceType, vendor: str) -> str:
     return "launch_gpu_large" if large else "launch_gpu"
 
 
-def _weights(
-    stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts, source: WeightSource
-) -> Interval:
-    """``stored ÷ min(source, network, disk)``; from a hub ``+ stored ÷ (rate to one accelerator × accelerators)``.
+def _from_hub(stored_gib: float, tensor_parallel: int, network_gb_per_second: float, facts: Facts) -> Interval:
+    """Weights from a hub: ``stored ÷ min(hub, network, disk) + stored ÷ (rate to one accelerator × accelerators)``.
 
     What is stored is read, in 16 bit where the engine quantises it.
     """
-    size = Interval(stored_gib, stored_gib, stored_gib)
-    network, disk = (gb * BYTES_PER_GB / BYTES_PER_GIB for gb in (network_gb_per_second, DISK_GB_PER_SECOND))
-    match source:
-        case WeightSource.HUB:
-            loaded = _seconds(size, facts["weights_local"], math.inf, tensor_parallel)
-            return _sum(_seconds(size, facts["weights_hub"], min(network, disk)), loaded)
-        case WeightSource.OBJECT_STORAGE:
-            return _seconds(size, facts["weights_object_storage"], network)
-        case WeightSource.VOLUME:
-            return _seconds(size, facts["weights_volume"], disk)
+    size, slowest = _exactly(stored_gib), _in_gib(min(network_gb_per_second, DISK_GB_PER_SECOND))
+    loaded = _seconds(size, facts["weights_local"], math.inf, tensor_parallel)
+    return _sum(_seconds(size, facts["weights_hub"], slowest), loaded)
+
+
+def _exactly(gib: float) -> Interval:
+    return Interval(gib, gib, gib)
+
+
+def _in_gib(gb: float) -> float:
+    return gb * BYTES_PER_GB / BYTES_PER_GIB
 
 
 def _engine(weights_gib: float, vendor: str, facts: Facts, *, cached: bool) -> Interval:

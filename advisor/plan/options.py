@@ -263,8 +263,7 @@ class _Replays:
         """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
         self._left -= 1
         pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
-        only = replace(self._posed.problem, pools=(replace(pool, tariffs=(single.tariff,)),))
-        found = self._confirmer.alone(replace(self._posed, problem=only))
+        found = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
         if isinstance(found, Confirmed) and found.confirmation.reached and len(found.solution.allocations) == 1:
             self._headroom[self._confirmer.kind_of(pool.key)] = found.confirmation.headroom_factor
             planned = found.solution.allocations[0].pool
@@ -280,7 +279,7 @@ class _Replays:
         if single.confirmed is not None or factor is None:
             return single
         pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
-        planned = replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor)
+        planned = pool.slower(factor)
         fleet = alone(self._posed.problem, planned, single.tariff)
         if isinstance(fleet, Missed):
             self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))

@@ -22,7 +22,7 @@ from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confir
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
-from advisor.plan.today import judged_today, priced_today
+from advisor.plan.today import judged_today, priced_today, today_of
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
 from advisor.workload.values import Routing, Workload
@@ -299,10 +299,11 @@ def _against_today(
     """What runs today, judged, and the ladder from there with the recommendation as a rung."""
     setting, stated = market.setting, market.workload.current
     current = priced_today(setting.requirements, setting.catalog)
+    if current is not None and stated is not None:
+        today = today_of(current, stated, setting, market.supply, market.week)
+        current = judged_today(today, setting, market.confirmer) if asked.rungs else today.priced
     if not asked.rungs or fleet is None or not isinstance(found, Confirmed):
         return current, (), None
-    if current is not None and stated is not None:
-        current = judged_today(current, stated, setting, market.supply, market.week, market.confirmer)
     ladder = Ladder(setting, market.supply, market.week, market.confirmer)
     return current, *ladder.climb(asked.rungs, found, current, fleet)
 

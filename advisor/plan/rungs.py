@@ -309,9 +309,10 @@ class _Scopes:
             return f"in {workload.regions[0]}"
         if self._names_regions:
             named = "in the regions that the workload names"
-            others = [name for name in workload.providers if name not in self._given.providers]
-            countries = sorted({self._country(place) for place in self._places} - {""})
-            return f"{named}, and those of {', '.join(others)} in {', '.join(countries)}" if others else named
+            others = [place for place in _places(workload, self._catalog) if place[0] not in self._given.providers]
+            clouds = " and ".join(dict.fromkeys(provider for provider, _ in others))
+            countries = " and ".join(sorted({self._country(place) for place in others} - {""}))
+            return f"{named}, and in every region of {clouds} in {countries}" if others else named
         if self._is_placed_by_users:
             return "wherever users and residency allow"
         here = {self._continent(place) for place in _places(workload, self._catalog)} - {""}

@@ -19,7 +19,7 @@ from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
 from advisor.plan.values import CurrentCost
 from advisor.requirements import Requirements
-from advisor.workload.values import Deployment
+from advisor.workload.values import Deployment, Exclude
 
 
 def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | None:
@@ -51,41 +51,62 @@ def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | 
     )
 
 
-def judged_today(
-    priced: CurrentCost, current: Deployment, setting: Setting, supply: Supply, week: Week, confirmer: Confirmer
-) -> CurrentCost:  # fmt: skip
-    """The same with the share of requests that it keeps within the SLO, and the instances that the demand takes.
+@dataclass(frozen=True, slots=True, eq=False)
+class Today:
+    """What runs today, with all that it costs."""
+
+    priced: CurrentCost
+    posed: Posed
+    """The question that allows it alone."""
+    running: FleetSolution | None
+    """As a fleet; None where it is not known to serve the model."""
+    why_not: str
+    """Why it is not."""
+
+
+def today_of(priced: CurrentCost, current: Deployment, setting: Setting, supply: Supply, week: Week) -> Today:
+    """What runs today as a fleet, at what a plan would count for it: compute, disks and data transfer.
 
     How it runs the model is not stated: the layout with the highest rate is taken, in the first of the workload's
     precisions that it can serve, as the ladder begins with the first.
     """
-    if why := excluded_today(setting.requirements.workload, setting.catalog):
-        return replace(priced, not_judged=why)
     posed = _first_posed(current, setting, supply, week)
+    why_not = ""
     if not posed.problem.pools:
         hardware = _by_hardware(current, setting)
         priced = replace(priced, not_generated=hardware.not_generated)
         posed = _first_posed(current, setting, hardware.supply, week)
-        if not posed.problem.pools:
-            rejections = posed.pool_set.rejections
-            return replace(priced, not_judged=rejections[0].message if rejections else hardware.why_not)
-    confirmer = confirmer.within(posed, setting)
+        rejections = posed.pool_set.rejections
+        why_not = rejections[0].message if rejections else hardware.why_not
+    if not posed.problem.pools:
+        return Today(priced, posed, None, why_not)
     pool = max(posed.problem.pools, key=lambda one: mix_rate(posed.problem, one))
     allocation = Allocation(pool, pool.tariffs[0], (current.count,) * len(posed.problem.hours))
     shares = whole_shares(posed.problem, pool)
     usd = objective_usd_per_month(posed.problem, (allocation,), shares)
     running = FleetSolution((allocation,), shares, usd, usd, proven=False)
+    return Today(replace(priced, total_usd_per_month=usd), posed, running, "")
+
+
+def judged_today(today: Today, setting: Setting, confirmer: Confirmer) -> CurrentCost:
+    """The same with the share of requests that it keeps within the SLO, and the instances that the demand takes."""
+    priced, posed, running = today.priced, today.posed, today.running
+    if why := excluded_today(setting.requirements.workload, setting.catalog):
+        return replace(priced, not_judged=why, not_generated="")
+    if running is None:
+        return replace(priced, not_judged=today.why_not)
+    pool = running.allocations[0].pool
+    confirmer = confirmer.within(posed, setting)
     replay = confirmer.replayed(posed, running)
-    needed = confirmer.alone(replace(posed, problem=replace(posed.problem, pools=(pool,))))
+    needed = confirmer.alone(posed.of([pool]))
     judged = replace(
         priced,
-        total_usd_per_month=usd,
         precision=posed.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
     )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
         return replace(judged, instances_needed=sum(one.instances[-1] for one in needed.solution.allocations))
-    return replace(judged, not_judged=f"no number of {current.instance_type} keeps the SLO and the limits")
+    return replace(judged, not_judged=f"no number of {priced.instance_type} keeps the SLO and the limits")
 
 
 def _first_posed(current: Deployment, setting: Setting, supply: Supply, week: Week) -> Posed:
@@ -113,6 +134,8 @@ def _as_today(current: Deployment, precision: str, setting: Setting) -> Setting:
         precisions=(precision,),
         purchase=(current.purchase,),
         listed_only=False,
+        exclude=Exclude(engines=stated.exclude.engines),
+        residency=(),
     )
     return replace(setting, requirements=replace(setting.requirements, workload=workload))
 

@@ -69,7 +69,7 @@ def refresh_hint(provider: str) -> str:
 
     if provider in providers(published_dir()):
         return "`advisor catalog update` takes newer ones once they are published"
-    if provider in (*BUILT_IN, *plugin_names()):
+    if provider in BUILT_IN or provider in plugin_names():
         return f"`advisor catalog refresh {provider}` asks for today's"
     if provider in PROVIDERS.values():
         return "`advisor catalog import-gpuhunt --live` looks for newer ones"

@@ -18,7 +18,6 @@ from advisor.models import find_model
 from advisor.plan.cold_start import (
     DISK_GB_PER_SECOND,
     METRIC_DELAY_S,
-    WeightSource,
     cold_start,
     minimum_warm_replicas,
     reactive,
@@ -123,10 +122,10 @@ def test_other_accelerators_compile_first(provider, name, compiles_s, cached_s):
     assert other.warm_pool_total_s.value - gpu.warm_pool_total_s.value == pytest.approx(cached_s, abs=15)
 
 
-@given(st.floats(0.1, 800), st.floats(0.1, 800), st.sampled_from(WeightSource))
-def test_more_weights_take_longer(one, other, source):
+@given(st.floats(0.1, 800), st.floats(0.1, 800))
+def test_more_weights_take_longer(one, other):
     """No stage, and so no total, gets shorter with more weights; its range holds it, and a warm pool is faster."""
-    small, large = (cold_start(with_weights(gib), FACTS, source) for gib in sorted((one, other)))
+    small, large = (cold_start(with_weights(gib), FACTS) for gib in sorted((one, other)))
 
     assert small.total_s.value <= large.total_s.value
     assert small.warm_pool_total_s.value <= large.warm_pool_total_s.value
@@ -135,10 +134,10 @@ def test_more_weights_take_longer(one, other, source):
         assert found.warm_pool_total_s.value < found.total_s.value
 
 
-@given(st.floats(0.1, 400), st.floats(0.1, 400), st.sampled_from(WeightSource))
-def test_more_bandwidth_never_takes_longer(one, other, source):
+@given(st.floats(0.1, 400), st.floats(0.1, 400))
+def test_more_bandwidth_never_takes_longer(one, other):
     """A wider network shortens the pull and the download until something else binds; an unknown one binds nothing."""
-    slow, fast, unknown = (cold_start(with_network(gbit), FACTS, source) for gbit in (*sorted((one, other)), None))
+    slow, fast, unknown = (cold_start(with_network(gbit), FACTS) for gbit in (*sorted((one, other)), None))
 
     assert unknown.total_s.value <= fast.total_s.value <= slow.total_s.value
 

@@ -17,6 +17,7 @@ from advisor.requirements import require
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits
 from builders import catalog_of, offer, workload
 
+NAMED = "in the regions that the workload names"
 CATALOG = load_catalog()
 TODAY = Deployment("aws", "us-east-1", "g5.12xlarge", 4, Purchase.ON_DEMAND)
 OFFERS = (
@@ -147,9 +148,13 @@ def test_named_regions_hold_on_every_rung():
         ({"current": TODAY, "regions": (), "near_current": True}, "in North America"),
         ({"current": None, "regions": ()}, "on any continent"),
         ({"current": None, "regions": (), "residency": ("EU",)}, "wherever users and residency allow"),
-        ({"current": TODAY, "regions": ("us-east-1",)}, "in the regions that the workload names, and those of"),
+        ({"current": TODAY, "regions": ("us-east-1",)}, f"{NAMED}, and in every region of gcp and azure in US"),
+        (
+            {"current": None, "providers": ("gcp",), "regions": ("europe-west4",)},
+            f"{NAMED}, and in every region of azure in NL",
+        ),
     ],
-    ids=["near today", "anywhere", "residency", "named"],
+    ids=["near today", "anywhere", "residency", "named", "where one cloud has no region"],
 )
 def test_a_rung_says_where_its_regions_are(changes, where):
     """Nobody has to guess whether another continent was looked at."""
@@ -161,8 +166,8 @@ def test_the_report_says_how_far_the_regions_go(plan):
     (line,) = ladder_section(plan).lines
 
     assert line == (
-        "up to any cloud, in the regions that the workload names, and those of gcp, azure in US; exclusions, residency "
-        "and named regions hold on every rung"
+        f"up to any cloud, {NAMED}, and in every region of gcp and azure in US; exclusions, residency and named "
+        "regions hold on every rung"
     )
 
 

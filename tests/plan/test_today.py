@@ -6,8 +6,11 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
-from advisor.pipeline import plan_for
-from advisor.workload.values import DeclaredDemand, Deployment, Limits
+from advisor.models import find_model
+from advisor.performance.model import shipped_model
+from advisor.pipeline import Scope, answer, measure_demand, plan_for
+from advisor.plan.question import Question
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits
 from builders import catalog_of, offer, workload
 
 TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
@@ -69,6 +72,41 @@ def test_its_total_is_that_of_the_same_fleet():
     same = plan_for(replace(work, current=replace(TODAY, count=plan.recommended.instances)), catalog_of(OFFERS[0]))
 
     assert same.current.total_usd_per_month == pytest.approx(same.fleet.cost.total_usd_per_month, abs=0.02)
+
+
+def brief(work, catalog):
+    """The plan of a workload in short."""
+    model = find_model(work.model_reference)
+    question = Question(work, model, measure_demand(work, model, catalog, shipped_model()))
+    return answer(question, catalog, shipped_model(), Scope.BRIEF).plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "planned"),
+    [
+        ({"exclude": Exclude(instance_types=("g6e.xlarge",))}, plan_for),
+        ({"limits": Limits(max_usd_per_month=1.0)}, plan_for),
+        ({}, brief),
+    ],
+    ids=["excluded", "without a fleet to recommend", "in short"],
+)
+def test_its_total_is_one_number(changes, planned):
+    """It costs as much in a plan that does not judge it as in one that does."""
+    work = workload(current=TODAY, demand=DeclaredDemand(5, 8, 800, 200))
+    judgement = plan_for(work, catalog_of(*OFFERS)).current
+    other = planned(replace(work, **changes), catalog_of(*OFFERS)).current
+
+    assert judgement.within_slo_ratio is not None
+    assert other.total_usd_per_month == judgement.total_usd_per_month
+
+
+def test_it_is_judged_where_nothing_can_be_recommended():
+    """A budget that nothing keeps to says nothing of what runs today."""
+    judgement = judged(2, rate=5.0)
+
+    assert replace(judged(2, rate=5.0, limits=Limits(max_usd_per_month=1.0)), not_judged="") == replace(
+        judgement, not_judged="", instances_needed=None
+    )
 
 
 def test_an_unknown_price_is_said():

@@ -5,31 +5,36 @@ function takes the known :class:`~advisor.catalog.Catalog` and the regions that 
 :class:`~advisor.catalog.refresh.values.Question` to ask.
 """
 
-from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from advisor.catalog.catalog import Catalog
-from advisor.catalog.refresh.values import Question
 from advisor.errors import InputError
 from advisor.names import suggestion
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from importlib.metadata import EntryPoint
+
+    from advisor.catalog.catalog import Catalog
+    from advisor.catalog.refresh.values import Question
+
+    Ask = Callable[[Catalog, Sequence[str]], Question]
+
 GROUP = "advisor.catalog_providers"
 BUILT_IN = ("aws", "gcp", "azure")
-Ask = Callable[[Catalog, Sequence[str]], Question]
 
 
 def plugin_names() -> tuple[str, ...]:
     """Providers that installed packages bring along."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)} - set(BUILT_IN)))
+    return tuple(sorted({point.name for point in _points()} - set(BUILT_IN)))
 
 
-def plugin(name: str) -> Ask:
+def plugin(name: str) -> "Ask":
     """What a package brings along for a provider.
 
     Raises:
         InputError: there is none, or it cannot be loaded.
     """
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    found = [point for point in _points() if point.name == name]
     if not found:
         known = (*BUILT_IN, *plugin_names())
         raise InputError(f"nothing knows how to refresh '{name}'", hint=suggestion(name, known))
@@ -44,3 +49,9 @@ def plugin(name: str) -> Ask:
     if not callable(ask):
         raise InputError(f"the provider '{name}' is no function", where=found[0].value)
     return ask  # type: ignore[no-any-return] # its signature is the package's promise
+
+
+def _points() -> "Iterable[EntryPoint]":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - most commands ask no provider
+
+    return entry_points(group=GROUP)

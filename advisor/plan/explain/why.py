@@ -244,7 +244,7 @@ class _Case:
 
     def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
         """The fleet to recommend of the type alone, or of all others."""
-        only = _only(posed, [pool for pool in posed.problem.pools if self.is_meant(pool) == own])
+        only = posed.of(pool for pool in posed.problem.pools if self.is_meant(pool) == own)
         if not only.problem.pools:
             return None
         market = self.judged.market
@@ -306,7 +306,7 @@ class _Case:
     def obstacles(self) -> tuple[Obstacle, ...]:
         """Why no fleet of the type serves the demand; a price unknown elsewhere is no reason where it is sold."""
         market = self.judged.market
-        own = _only(market.posed, [pool for pool in market.posed.problem.pools if self.is_meant(pool)])
+        own = market.posed.of([pool for pool in market.posed.problem.pools if self.is_meant(pool)])
         rejections = [
             *self.judged.matches.rejections,
             *self.judged.too_slow,
@@ -331,10 +331,6 @@ def _replay_obstacle(refused: Confirmed, workload: Workload) -> Obstacle:
         f"finds {kept} of the requests within the SLO, {asked} are asked"
     )
     return Obstacle("replay", 1, workload.slo.within_ratio, share, "share of requests", message, "")
-
-
-def _only(posed: Posed, pools: Sequence[Pool]) -> Posed:
-    return replace(posed, problem=replace(posed.problem, pools=tuple(pools)))
 
 
 def _contender(found: Confirmed) -> Contender:

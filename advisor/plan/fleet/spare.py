@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from advisor.plan.fleet.chosen import Confirmation, Spare
 from advisor.plan.problem.constraints import NEARLY, failures, uses
-from advisor.plan.problem.formulas import shares_without
+from advisor.plan.problem.formulas import mix_rate, shares_without
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Paid, Problem
 from advisor.plan.replay.confirmed import Confirmed, worst_share
 from advisor.plan.replay.trials import name_of
@@ -65,10 +65,14 @@ def _with(allocations: Sequence[Allocation], at: int, most: int) -> list[Allocat
 
 
 def _carries(problem: Problem, allocations: Sequence[Allocation], rates: Mapping[str, float]) -> bool:
-    """Whether a fleet carries the planned load of the busiest hours, and its base without spot."""
+    """Whether a fleet carries the planned load of the busiest hours, and its base without spot.
+
+    Instances of the base count as the limit has it, at their rate for the requests of all places that they serve.
+    """
     planned, base_ratio = problem.hours[-1].planned_rate, problem.limits.on_demand_base_ratio
-    carried = [(one.instances[-1] * rates[one.pool.key], one.tariff.paid is Paid.SPOT) for one in allocations]
-    whole, base = math.fsum(rate for rate, _ in carried), math.fsum(rate for rate, on_spot in carried if not on_spot)
+    steady = [one for one in allocations if one.tariff.paid is not Paid.SPOT]
+    whole = math.fsum(one.instances[-1] * rates[one.pool.key] for one in allocations)
+    base = math.fsum(one.instances[-1] * mix_rate(problem, one.pool) for one in steady)
     enough = whole >= planned * (1 - NEARLY) and base >= planned * base_ratio * (1 - NEARLY)
     return enough and (problem.all_alike or can_carry(problem, allocations))
 

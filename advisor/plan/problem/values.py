@@ -1,7 +1,7 @@
 """What the fleet optimiser takes and gives; every constraint has one name here, in the docs and in explanations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -174,6 +174,10 @@ class Pool:
     loss_rank: int = 0
     """Where its precision stands among those that keep less of the model's quality than the published one, in the order
     of the workload; 0: not among them."""
+
+    def slower(self, headroom: float) -> "Pool":
+        """The pool taken to sustain so many times less."""
+        return replace(self, mix_rates=self.mix_rates / headroom, rates=self.rates / headroom)
 
     @property
     def serves_all_places(self) -> bool:

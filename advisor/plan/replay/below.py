@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -10,6 +10,7 @@ from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
 from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Pool, Problem, constraints_of
 from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
+from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.scopes import cheapest_single, is_any_single_below, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Posed
@@ -27,6 +28,9 @@ NEAR_MISS = 0.9
 """Share of the requests within the SLO from which on a fleet on spot may fail for its interruption alone."""
 LEAST_OF_A_MIX = 0.75
 """A mix that carries less of what the best fleet does is not looked for."""
+
+LEAST_OF_A_KIND = 0.5
+"""A kind is not mixed with others where its replicas would have to carry more than twice what the closed form says."""
 
 Headroom = Mapping[Kind, float]
 
@@ -79,7 +83,7 @@ class BelowClosedForm:
         closest = 0.0
         for ways in (self._tried, self._not_on_spot):
             for tried, headroom in ways(of_kind, limit):
-                posed = self._of_pools(tried)
+                posed = self.posed.of(tried)
                 fleet = self._alike(posed, headroom)
                 if _holds_below(fleet, limit):
                     return self._of_one_kind(pools, self.fewest(posed, fleet))
@@ -93,7 +97,7 @@ class BelowClosedForm:
         """A cheaper mix that holds in which all kinds carry as little more than the closed form says as costs less."""
         least = best.confirmation.headroom_factor * LEAST_OF_A_MIX
         limit, pools = self._limit(best), self._near(best)
-        posed = self._of_pools(pools)
+        posed = self.posed.of(pools)
         fleet = self._alike(posed, self._below_in_a_mix(pools, least, limit))
         return self.fewest(posed, fleet) if _holds_below(fleet, limit) else None
 
@@ -141,10 +145,6 @@ class BelowClosedForm:
             key = fleet.allocations[0].pool.key
             yield tuple(pool for pool in of_kind.pools if pool.key == key), headroom
 
-    def _of_pools(self, pools: Iterable[Pool]) -> Posed:
-        """The question with some of its pools."""
-        return replace(self.posed, problem=replace(self.posed.problem, pools=tuple(pools)))
-
     def _limit(self, best: Confirmed | None) -> float:
         """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
         if best is None:
@@ -155,9 +155,9 @@ class BelowClosedForm:
     def _of_a_mix(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> Confirmed | None:
         """A cheaper mix that holds, in which each kind carries little more than it was seen to fail to carry alone."""
         limit = self._limit(best)
-        headroom = ((pools[0], self._above(pools, limit)) for pools in of_kinds)
-        able = list(itertools.islice(((pool, above) for pool, above in headroom if math.isfinite(above)), MIXED_KINDS))
-        posed = self._of_pools(pool for pool, _ in able)
+        every = ((pools[0], self._above(pools, limit)) for pools in of_kinds)
+        able = list(itertools.islice((one for one in every if LEAST_OF_A_KIND < one[1] < math.inf), MIXED_KINDS))
+        posed = self.posed.of(pool for pool, _ in able)
         most = {self.kind_of(pool.key): above for pool, above in able}
         worth = best.as_if_at(limit)
         mix = self.mix(posed, most, worth) if able else worth
@@ -170,15 +170,18 @@ class BelowClosedForm:
 
     def _mix_below(self, worth: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
         """A mix that holds and costs less than a limit, of a few with more headroom; None where none of them is."""
-        failed, dear = 1.0, worth.usd_per_month / mix.usd_per_month * TOLERANCE
+        failed, dear, solved_at = 1.0, worth.usd_per_month / mix.usd_per_month * TOLERANCE, 1.0
         for _ in range(MIXES_TRIED):
             if mix.confirmation.reached or dear <= failed * TOLERANCE:
                 break
             factor = math.sqrt(failed * dear)
+            if with_less(posed.problem, mix.solution, factor / solved_at):
+                failed = factor
+                continue
             other = self.mix(posed, {kind: headroom * factor for kind, headroom in most.items()}, worth)
             is_cheaper = isinstance(other, Confirmed) and other is not worth
             failed, dear = (factor, dear) if is_cheaper else (failed, factor)
-            mix = other if isinstance(other, Confirmed) and is_cheaper else mix
+            mix, solved_at = (other, factor) if isinstance(other, Confirmed) and is_cheaper else (mix, solved_at)
         return mix if mix.confirmation.reached else None
 
     def _below_in_a_mix(self, pools: tuple[Pool, ...], least: float, limit_usd: float) -> float:
@@ -190,13 +193,15 @@ class BelowClosedForm:
             limit_usd: USD a month.
         """
         kinds = {self.kind_of(pool.key) for pool in pools}
-        only, below = self._of_pools(pools), 0.0
+        only, below = self.posed.of(pools), 0.0
         headroom, above = max(least, LEAST_HEADROOM), MOST_HEADROOM
+        cheap: FleetSolution | None = None
         while above > below * FINE:
-            fleet = self.solved(dict.fromkeys(kinds, headroom), only, None)
-            usd = fleet.objective_usd_per_month if isinstance(fleet, FleetSolution) else math.inf
-            if usd < limit_usd:
-                below, headroom = headroom, min(headroom * max(limit_usd / usd, TOLERANCE), math.sqrt(headroom * above))
+            same = cheap and with_less(only.problem, cheap, headroom / below)
+            fleet = same or self.solved(dict.fromkeys(kinds, headroom), only, None)
+            if isinstance(fleet, FleetSolution) and fleet.objective_usd_per_month < limit_usd:
+                cheap, below, ratio = fleet, headroom, limit_usd / fleet.objective_usd_per_month
+                headroom = min(headroom * max(ratio, TOLERANCE), math.sqrt(headroom * above))
             elif below:
                 headroom, above = math.sqrt(below * headroom), headroom
             else:
@@ -275,7 +280,17 @@ def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
 
 def with_headroom(problem: Problem, headroom: float) -> Problem:
     """The problem with every pool taken to sustain so many times less."""
-    pools = tuple(
-        replace(pool, mix_rates=pool.mix_rates / headroom, rates=pool.rates / headroom) for pool in problem.pools
-    )
-    return replace(problem, pools=pools)
+    return replace(problem, pools=tuple(pool.slower(headroom) for pool in problem.pools))
+
+
+def with_less(problem: Problem, solution: FleetSolution, headroom: float) -> FleetSolution | None:
+    """A fleet whose pools are taken to sustain so many times less; None where it then breaks a limit.
+
+    Where it is the cheapest fleet with more it is so with less.
+    """
+    pools = {group.pool.key: group.pool for group in solution.allocations}
+    less = with_headroom(replace(problem, pools=tuple(pools.values())), headroom)
+    slower = {pool.key: pool for pool in less.pools}
+    groups = tuple(replace(group, pool=slower[group.pool.key]) for group in solution.allocations)
+    fleet = replace(solution, allocations=groups)
+    return fleet if keeps_to_all(less, fleet) else None

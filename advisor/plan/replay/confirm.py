@@ -48,7 +48,7 @@ from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, optimise
 from advisor.plan.solve.scopes import cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
 from advisor.plan.solve.simple import complexity, loss_rank, simplest
-from advisor.plan.solve.solver import DEFAULT_SECONDS, HALF_A_CENT
+from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Posed, Setting, in_precisions, pose
 from advisor.plan.solve.stage import narrowed as narrowed_supply
 
@@ -123,34 +123,31 @@ class Confirmer:
         self._sources |= posed.pool_set.sources
         return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
 
-    def confirmed(
-        self, seconds: float = DEFAULT_SECONDS, known: Confirmed | None = None, *, refined: bool = False
-    ) -> Confirmed | Infeasible:  # fmt: skip
+    def confirmed(self, known: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
 
         Args:
-            seconds: time limit of each optimum.
             known: a confirmed fleet of a part of the question, which is the answer where none is found that is cheaper
                 by 1 %, or the bound is no lower by that than it was for the part.
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
         if known is not None and refined and self._effort.every_kind and self._is_allowed(known):
-            known = self._below_closed_form(seconds).cheaper(known, mixed=False)
-        found = self._search(seconds, known)
+            known = self._below_closed_form().cheaper(known, mixed=False)
+        found = self._search(known)
         if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
-            found = self._below_closed_form(seconds).cheaper(None) or found
+            found = self._below_closed_form().cheaper(None) or found
         if isinstance(found, Infeasible):
             return found
         if not refined and known is not None and found.solution.allocations is known.solution.allocations:
             return known
-        found = self._refined(found, seconds)
+        found = self._refined(found)
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
         self._trials.without_estimates()
         for kept in (self._brackets, self._failing, self._known, self._found_alone, self._holding, self._refused):
             kept.clear()
-        return self.confirmed(seconds, self._still_holding(known), refined=refined)
+        return self.confirmed(self._still_holding(known), refined=refined)
 
     @property
     def is_exact(self) -> bool:
@@ -164,21 +161,19 @@ class Confirmer:
         whole = self._in_full(known)
         return whole if whole.confirmation.reached else None
 
-    def _refined(self, found: Confirmed, seconds: float) -> Confirmed:
+    def _refined(self, found: Confirmed) -> Confirmed:
         """What the search found with a bound that holds, or the cheapest fleet near it and below the closed form."""
         if self._effort.in_full:
-            found = self._held_to_the_closed_form(found, seconds)
+            found = self._held_to_the_closed_form(found)
         if not found.confirmation.reached:
             return found
         found = self._nearby(found)
-        found = self._with_fewer(self._posed, found, seconds) if self._is_allowed(found) else found
-        below = self._below_closed_form(seconds).cheaper(found) if self._effort.every_kind else None
+        found = self._with_fewer(self._posed, found) if self._is_allowed(found) else found
+        below = self._below_closed_form().cheaper(found) if self._effort.every_kind else None
         found = unproven(found) if below is None else held_to(below, found.solution.bound_usd_per_month)
-        return self._in_preferred_precision(found, seconds)
+        return self._in_preferred_precision(found)
 
-    def simplest(
-        self, found: Confirmed, seconds: float = DEFAULT_SECONDS, most_usd: float = math.inf
-    ) -> Confirmed:  # fmt: skip
+    def simplest(self, found: Confirmed, most_usd: float = math.inf) -> Confirmed:
         """The fleet to prefer of all that cost no more than ``limits.simplicity`` above the cheapest confirmed one.
 
         One with the published weights comes first, then one in the precision that the workload names next; of those in
@@ -186,7 +181,6 @@ class Confirmer:
 
         Args:
             found: the cheapest one; the answer where none is preferred to it.
-            seconds: time limit of each optimum.
             most_usd: USD a month that it may cost in any case.
         """
         simplicity = self._posed.problem.limits.simplicity
@@ -194,43 +188,42 @@ class Confirmer:
             return found
         limit = max(min(found.usd_per_month * (1 + simplicity), most_usd), found.usd_per_month)
         kept, rank = None, loss_rank(found.solution)
-        while rank and (less := self._within_rank(found, rank - 1, limit, seconds)) is not None:
+        while rank and (less := self._within_rank(found, rank - 1, limit)) is not None:
             kept, rank = less, loss_rank(less.solution)
         if kept is not None:
             return kept
         if _is_simplest(found):
             return found
-        return self._of_rank(loss_rank(found.solution)).simplest_within(found, limit, seconds)
+        return self._of_rank(loss_rank(found.solution)).simplest_within(found, limit)
 
-    def _within_rank(self, found: Confirmed, rank: int, limit: float, seconds: float) -> Confirmed | None:
+    def _within_rank(self, found: Confirmed, rank: int, limit: float) -> Confirmed | None:
         """The fleet to prefer of those in precisions that lose less quality; None where none is within a cost."""
         other = self._of_rank(rank)
-        cheapest = other.on_the_same_machines(found, limit, seconds) or other.cheaper_than(found, limit, seconds)
-        return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit, seconds), found)
+        cheapest = other.on_the_same_machines(found, limit) or other.cheaper_than(found, limit)
+        return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit), found)
 
-    def on_the_same_machines(self, found: Confirmed, limit: float, seconds: float) -> Confirmed | None:
+    def on_the_same_machines(self, found: Confirmed, limit: float) -> Confirmed | None:
         """The cheapest confirmed fleet within a cost of the offers of another fleet; None where there is none."""
         stands = {one.pool.stand for one in found.solution.allocations}
         pools = tuple(pool for pool in self.problem.pools if pool.stand in stands)
         if not pools or lower_bound(replace(self.problem, pools=pools)) > limit * CAREFUL:
             return None
-        same = self.within(replace(self._posed, problem=replace(self.problem, pools=pools)), self._setting)
-        fleet = same.confirmed(seconds)
+        same = self.within(self._posed.of(pools), self._setting)
+        fleet = same.confirmed()
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
-    def cheaper_than(self, found: Confirmed, limit: float, seconds: float) -> Confirmed | None:
+    def cheaper_than(self, found: Confirmed, limit: float) -> Confirmed | None:
         """The cheapest confirmed fleet below a cost; None where there is none.
 
         Args:
             found: a fleet of another question, for its replay.
             limit: USD a month.
-            seconds: time limit of each optimum.
         """
         if not self.problem.pools or min(map(lower_bound, scopes(self.problem))) > limit:
             return None
         dearest = found.as_if_at(limit)
-        fleet = self.confirmed(seconds, dearest)
+        fleet = self.confirmed(dearest)
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
@@ -245,15 +238,14 @@ class Confirmer:
         setting = replace(self._setting, requirements=replace(requirements, workload=workload))
         posed = pose(setting, narrowed_supply(self._posed.supply, workload), self._posed.week)
         stands = {pool.stand for pool in self.problem.pools}
-        pools = tuple(pool for pool in posed.problem.pools if pool.stand in stands)
-        return self.within(replace(posed, problem=replace(posed.problem, pools=pools)), setting)
+        return self.within(posed.of(pool for pool in posed.problem.pools if pool.stand in stands), setting)
 
     @property
     def problem(self) -> Problem:
         """What fleets are chosen from."""
         return self._posed.problem
 
-    def simplest_within(self, found: Confirmed, limit: float, seconds: float) -> Confirmed:
+    def simplest_within(self, found: Confirmed, limit: float) -> Confirmed:
         """The fleet of fewest backends, then types, within a cost."""
         headroom = {kind: one.held for kind, one in self._brackets.items()}
         posed = self._with_headroom(self._posed, headroom)
@@ -268,7 +260,7 @@ class Confirmer:
             and self._keeps_to_limits(fleet)
         ]
         for fleet in sorted(simpler, key=lambda fleet: complexity(fleet.solution)):
-            best = self._in_full(self._in_preferred_precision(fleet, seconds))
+            best = self._in_full(self._in_preferred_precision(fleet))
             if best.confirmation.reached:
                 return _preferred(best, found)
         return found
@@ -304,7 +296,7 @@ class Confirmer:
         trial = self._trials.of(found.posed, found.solution, every=True, whole=whole, parts=factor < 1)
         return replace(found, confirmation=self._confirmation(trial, factor))
 
-    def alone(self, posed: Posed, seconds: float = DEFAULT_SECONDS) -> Confirmed | Infeasible:
+    def alone(self, posed: Posed) -> Confirmed | Infeasible:
         """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
 
         Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
@@ -314,9 +306,9 @@ class Confirmer:
             self._sources |= posed.pool_set.sources
             kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
-            found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint, seconds)
+            found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint)
             if isinstance(found, Confirmed) and found.confirmation.reached:
-                found = self._with_fewer(posed, found, seconds)
+                found = self._with_fewer(posed, found)
             self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
@@ -328,7 +320,7 @@ class Confirmer:
 
     # --- the search
 
-    def _search(self, seconds: float, known: Confirmed | None) -> Confirmed | Infeasible:
+    def _search(self, known: Confirmed | None) -> Confirmed | Infeasible:
         """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
         best = known
         worth = None if known is None else _worth_less_than(known)
@@ -336,7 +328,7 @@ class Confirmer:
         tested: list[Kind] = []
         while True:
             least = {kind: one.least for kind, one in self._brackets.items()}
-            bound = self._optimum(self._posed, least, seconds, worth if best is known else known)
+            bound = self._optimum(self._posed, least, worth if best is known else known)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
             if known is not None and bound is worth:
@@ -348,12 +340,12 @@ class Confirmer:
             closest = closer(closest, bound)
             kinds = self._not_known(bound)[: self._effort.kinds_tried - len(tested)]
             if not kinds:
-                return self._raised_together(bound, best, closest, seconds)
+                return self._raised_together(bound, best, closest)
             tested += kinds
             for kind in kinds:
-                best = cheaper(best, self._bracketed(kind, best, seconds))
+                best = cheaper(best, self._bracketed(kind, best))
 
-    def _held_to_the_closed_form(self, found: Confirmed, seconds: float) -> Confirmed:
+    def _held_to_the_closed_form(self, found: Confirmed) -> Confirmed:
         """A fleet with a bound that holds in every hour, place and failure.
 
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
@@ -361,7 +353,7 @@ class Confirmer:
         """
         if is_one_row(self._posed.problem) or all(one.least <= 1 for one in self._brackets.values()):
             return found
-        plain = self._solve(self._posed, seconds)
+        plain = self._solve(self._posed)
         least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
         return held_to(found, least)
 
@@ -384,7 +376,7 @@ class Confirmer:
         late = dict.fromkeys(self.kind_of(failed.solution.allocations[at].pool.key) for at in trial.late)
         return [one for one in late if one not in self._brackets]
 
-    def _bracketed(self, kind: Kind, best: Confirmed | None, seconds: float) -> Confirmed | Infeasible:
+    def _bracketed(self, kind: Kind, best: Confirmed | None) -> Confirmed | Infeasible:
         """Find the bracket of a kind by its cheapest pool at the planned load, below the cost of the best fleet."""
         problem = self._posed.problem
         pools = tuple(pool for pool in problem.pools if self.kind_of(pool.key) == kind)
@@ -393,29 +385,26 @@ class Confirmer:
         key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
         known = self._found_alone.get(key)
         if known is None or not known.settles(usd_of(best)):
-            posed = replace(self._posed, problem=replace(problem, pools=(first,)))
-            found, bracket = self._bisected(posed, {kind: 1.0}, None, seconds, usd_of(best))
+            posed = self._posed.of([first])
+            found, bracket = self._bisected(posed, {kind: 1.0}, None, usd_of(best))
             bracket = bracket or Bracket(1.0, 1.0)
-            failing = self._solve(self._with_headroom(posed, {kind: bracket.failed}), seconds)
+            failing = self._solve(self._with_headroom(posed, {kind: bracket.failed}))
             known = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
         self._brackets[kind] = known.bracket
         if isinstance(known.failing, FleetSolution):
             self._failing[kind] = known.failing
         return known.found
 
-    def _raised_together(
-        self, bound: Confirmed, best: Confirmed | None, closest: Confirmed, seconds: float
-    ) -> Confirmed:
+    def _raised_together(self, bound: Confirmed, best: Confirmed | None, closest: Confirmed) -> Confirmed:
         """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection.
 
         Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
         """
         seen = {self.kind_of(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
-        pools = tuple(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
-        fewer = replace(self._posed, problem=replace(self._posed.problem, pools=pools))
+        fewer = self._posed.of(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
         least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
         if self._effort.in_full or best is None:
-            found, _ = self._bisected(fewer, least, None, seconds, usd_of(best))
+            found, _ = self._bisected(fewer, least, None, usd_of(best))
             best = cheaper(best, found)
             if isinstance(found, Confirmed):
                 closest = closer(closest, found)
@@ -423,7 +412,7 @@ class Confirmer:
             return bounded(closest, bound)
         best = bounded(best, bound)
         for kind in self._cheap_kinds(best) if has_room(best) else ():
-            best = bounded(cheaper(best, self._bracketed(kind, best, seconds)) or best, bound)
+            best = bounded(cheaper(best, self._bracketed(kind, best)) or best, bound)
         return best
 
     def _cheap_kinds(self, best: Confirmed) -> list[Kind]:
@@ -441,35 +430,34 @@ class Confirmer:
             return best
         return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._planned_evenly)
 
-    def _with_fewer(self, posed: Posed, best: Confirmed, seconds: float) -> Confirmed:
+    def _with_fewer(self, posed: Posed, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
         kinds = {self.kind_of(allocation.pool.key) for allocation in best.solution.allocations}
         needed = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
         if max(best.confirmation.headroom_factor, *needed, 1.0) > 1:
             return best
-        pools = tuple(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds)
-        return self._fewest(replace(posed, problem=replace(posed.problem, pools=pools)), best, seconds)
+        return self._fewest(posed.of(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds), best)
 
-    def _fewest(self, posed: Posed, best: Confirmed, seconds: float) -> Confirmed:
+    def _fewest(self, posed: Posed, best: Confirmed) -> Confirmed:
         """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
         kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
         few = replace(posed, problem=without_dominated_anywhere(posed.problem))
         return with_fewer(
             best,
-            lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom), seconds),
+            lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom)),
             self._in_full,
             best.confirmation.headroom_factor,
         )
 
-    def _below_closed_form(self, seconds: float) -> BelowClosedForm:
+    def _below_closed_form(self) -> BelowClosedForm:
         """The search among fleets that carry less than the planned rates."""
         return BelowClosedForm(
             posed=self._posed,
             kind_of=self.kind_of,
-            mix=lambda posed, headroom, best: self._optimum(posed, headroom, seconds, best, roughly=True),
-            optimum=lambda posed, headroom: self._optimum(posed, headroom, seconds),
-            solved=lambda headroom, posed, best: self._solve(self._with_headroom(posed, headroom), seconds, best),
-            fewest=lambda posed, best: self._fewest(posed, best, seconds),
+            mix=lambda posed, headroom, best: self._optimum(posed, headroom, best, roughly=True),
+            optimum=self._optimum,
+            solved=lambda headroom, posed, best: self._solve(self._with_headroom(posed, headroom), best),
+            fewest=self._fewest,
             refused=self._refused,
         )
 
@@ -493,7 +481,6 @@ class Confirmer:
         posed: Posed,
         least: Mapping[Kind, float],
         hint: Bracket | None,
-        seconds: float,
         limit: float = math.inf,
     ) -> tuple[Confirmed | Infeasible, Bracket | None]:
         """The fleet with the smallest headroom, as a multiple of the least of each kind, that its replay confirms.
@@ -502,14 +489,13 @@ class Confirmer:
             posed: what it is chosen from.
             least: headroom of each kind to begin with.
             hint: a bracket that is likely to be that of these pools.
-            seconds: time limit of each optimum.
             limit: USD a month; nothing from there on is of interest.
         """
         tried: dict[float, Confirmed] = {}
 
         def holds(factor: float) -> bool | None:
             """None where there is no fleet, or none below the limit."""
-            found = self._optimum(posed, {kind: one * factor for kind, one in least.items()}, seconds)
+            found = self._optimum(posed, {kind: one * factor for kind, one in least.items()})
             if isinstance(found, Infeasible) or found.usd_per_month >= limit:
                 return None
             tried[factor] = found
@@ -517,7 +503,7 @@ class Confirmer:
 
         first = holds(1.0)
         if first is None:
-            return self._why_none(posed, least, seconds), None
+            return self._why_none(posed, least), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
         if not (
@@ -530,15 +516,14 @@ class Confirmer:
             return tried[bracket.held], bracket
         return max(tried.values(), key=worst_share), bracket
 
-    def _why_none(self, posed: Posed, least: Mapping[Kind, float], seconds: float) -> Infeasible:
-        found = self._solve(self._with_headroom(posed, least), seconds)
+    def _why_none(self, posed: Posed, least: Mapping[Kind, float]) -> Infeasible:
+        found = self._solve(self._with_headroom(posed, least))
         return found if isinstance(found, Infeasible) else Infeasible((), ())
 
     def _optimum(
         self,
         posed: Posed,
         headroom: Mapping[Kind, float],
-        seconds: float,
         known: Confirmed | None = None,
         *,
         roughly: bool = False,
@@ -549,7 +534,7 @@ class Confirmer:
         A known fleet where none is cheaper.
         """
         roomier = self._with_headroom(posed, headroom)
-        solution = self._solve(roomier, seconds, known, roughly=roughly)
+        solution = self._solve(roomier, known, roughly=roughly)
         if isinstance(solution, Infeasible):
             return solution
         if known is not None and solution.allocations is known.solution.allocations:
@@ -562,13 +547,13 @@ class Confirmer:
         return other if other.confirmation.reached else found
 
     def _solve(
-        self, posed: Posed, seconds: float, known: Confirmed | None = None, *, roughly: bool = False
+        self, posed: Posed, known: Confirmed | None = None, *, roughly: bool = False
     ) -> FleetSolution | Infeasible:  # fmt: skip
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
         key = (roughly, usd_of(known), *content(posed.problem))
         if key not in self._solved:
             limit = None if known is None else as_optimum(known.solution)
-            self._solved[key] = cheapest(posed.problem, seconds, limit, roughly=roughly)
+            self._solved[key] = cheapest(posed.problem, limit, roughly=roughly)
         return self._solved[key]
 
     def _confirmed(self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float]) -> Confirmed:
@@ -594,7 +579,7 @@ class Confirmer:
             arrivals=rehearsal.words,
         )
 
-    def _in_preferred_precision(self, found: Confirmed, seconds: float) -> Confirmed:
+    def _in_preferred_precision(self, found: Confirmed) -> Confirmed:
         """The same offers in the precision named first with which they cost no more, in no more groups.
 
         As found where there is none. Replicas of other precisions are taken to carry as much beyond the closed form as
@@ -611,7 +596,7 @@ class Confirmer:
             kinds = {self.kind_of(pool.key) for pool in fewer.problem.pools}
             headroom = {kind: self._brackets[kind].held if kind in self._brackets else usual for kind in kinds}
             roomier = self._with_headroom(fewer, headroom)
-            solution = optimise(without_dominated(roomier.problem), seconds) if roomier.problem.pools else None
+            solution = optimise(without_dominated(roomier.problem)) if roomier.problem.pools else None
             if not isinstance(solution, FleetSolution) or (
                 solution.objective_usd_per_month > found.usd_per_month + HALF_A_CENT
                 or len(solution.allocations) > len(used)
@@ -627,13 +612,12 @@ class Confirmer:
 
     def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
         """The question with what each kind of replica is taken to sustain; without those that never hold."""
-        pools = tuple(
-            replace(pool, mix_rates=pool.mix_rates / factor, rates=pool.rates / factor) if factor != 1 else pool
+        return posed.of(
+            pool.slower(factor) if factor != 1 else pool
             for pool in posed.problem.pools
             for factor in (headroom.get(self.kind_of(pool.key), 1.0),)
             if math.isfinite(factor)
         )
-        return replace(posed, problem=replace(posed.problem, pools=pools))
 
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""

@@ -7,8 +7,9 @@ the batch is the same and grows by B tokens a step: k steps take k (base + slope
 so that they are taken at once. Completions wait in a heap, by the number of the step that brings the last token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from math import ceil, inf, sqrt
 
@@ -20,10 +21,16 @@ from advisor.performance.steps import StepTimes
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 
+MOST_KEPT = 2_000_000
+"""Requests of replicas whose timelines are kept at a time."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """When each request of a replica got its tokens, in the order of arrival; seconds on the clock of the arrivals."""
+    """When each request of a replica got its tokens, in the order of arrival; seconds on the clock of the arrivals.
+
+    Before the end it is of the first requests alone, those that were begun.
+    """
 
     first_s: Floats
     """End of the step that brought the first token; its reader sees it later by the lag."""
@@ -31,6 +38,10 @@ class Timeline:
     """0 while the last token is to come."""
     lag_s: Floats
     preemptions: int
+
+
+ServeInParts = Callable[[StepTimes, Floats, Integers, Integers, Sequence[int]], Iterator[Timeline]]
+"""What became of requests, as :func:`serve_in_parts` has it."""
 
 
 def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers) -> Timeline:
@@ -50,11 +61,65 @@ def serve_in_parts(
     times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
 ) -> Iterator[Timeline]:
     """What became of the requests once so many of them were begun, and at the end; see :func:`serve`."""
-    replica = _Replica(times, arrivals_s, prompts, answers)
-    for begun in (*parts, replica.count + 1):
+    replica, lag_s = _Replica(times, arrivals_s, prompts, answers), np.array(times.lag_s)
+    for begun in parts:
         replica.run(begun)
-        lag = np.asarray(times.lag_s)[np.asarray(replica.beside, dtype=np.intp)]
-        yield Timeline(np.asarray(replica.first), np.asarray(replica.last), lag, replica.preemptions)
+        yield replica.timeline(replica.head, lag_s)
+    replica.run(replica.count + 1)
+    yield replica.timeline(replica.count, lag_s)
+
+
+def serve_idle(
+    times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+) -> Iterator[Timeline]:  # fmt: skip
+    """What would have become of each request on a replica that serves no other; see :func:`serve_in_parts`."""
+    held, budget = _held(times, prompts), times.budgets[0]
+    before = (prompts - held - 1) // budget
+    prompt_s, alone_s = np.array(times.prompt_s), np.array(times.alone_s)
+    first = arrivals_s + prompt_s[prompts] - prompt_s[held] + times.begin_s + times.cached_token_s * held
+    first += before * alone_s[budget] + alone_s[prompts - held - before * budget]
+    steps = answers - 1
+    step_s = times.base_s[1] + times.per_token_s[1] * (prompts + 1 + (steps - 1) / 2)
+    whole = Timeline(first, first + steps * step_s, np.full(first.size, times.lag_s[0]), 0)
+    yield from [whole] * (len(parts) + 1)
+
+
+class Timelines:
+    """Serves requests on replicas, and keeps what became of them for replicas that serve the same ones."""
+
+    def __init__(self) -> None:
+        """Nothing is kept."""
+        self._kept: dict[tuple[StepTimes, bytes], tuple[Timeline, ...]] = {}
+        self._requests = 0
+
+    def __call__(
+        self, times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+    ) -> Iterator[Timeline]:  # fmt: skip
+        """See :func:`serve_in_parts`; parts are the same whenever there are any."""
+        digest = blake2b(digest_size=16)
+        for of_requests in (arrivals_s, prompts, answers):
+            digest.update(of_requests.tobytes())
+        key = times, digest.digest()
+        if len(self._kept.get(key, ())) > len(parts):
+            yield from self._kept[key][-len(parts) - 1 :]
+            return
+        timelines = []
+        for timeline in serve_in_parts(times, arrivals_s, prompts, answers, parts):
+            timelines.append(timeline)
+            yield timeline
+        self._keep(key, tuple(timelines))
+
+    def _keep(self, key: tuple[StepTimes, bytes], timelines: tuple[Timeline, ...]) -> None:
+        self._requests += sum(one.last_s.size for one in timelines)
+        if self._requests > MOST_KEPT:
+            self._kept.clear()
+            self._requests = 0
+        self._kept[key] = timelines
+
+
+def _held(times: StepTimes, prompts: Integers) -> npt.NDArray[np.int64]:
+    """Tokens of each prompt that the prefix cache holds."""
+    return np.minimum((times.prefix_cache_hit_ratio * prompts).astype(np.int64), prompts - 1)
 
 
 class _Replica:
@@ -71,8 +136,7 @@ class _Replica:
         self.arrivals: list[float] = [*arrivals_s.tolist(), inf]
         self.prompts: list[int] = prompts.tolist()
         self.totals: list[int] = (prompts + answers).tolist()
-        held = np.minimum((times.prefix_cache_hit_ratio * prompts).astype(np.int64), prompts - 1)
-        self.held: list[int] = held.tolist()
+        self.held: list[int] = _held(times, prompts).tolist()
         """Tokens of each prompt that the prefix cache holds."""
         self.budgets = times.budgets
         self.first, self.last, self.beside = [0.0] * count, [0.0] * count, [0] * count
@@ -87,6 +151,11 @@ class _Replica:
         """Preempted requests, the oldest last, with the tokens to compute again."""
         self.ends: list[int] = []
         """Heap of step of the last token × requests + request, of the running ones."""
+
+    def timeline(self, count: int, lag_s: Floats) -> Timeline:
+        """What became of the first so many requests."""
+        first, last = (np.fromiter(seconds, np.float64, count) for seconds in (self.first, self.last))
+        return Timeline(first, last, lag_s[np.fromiter(self.beside, np.intp, count)], self.preemptions)
 
     def run(self, begun: int) -> None:  # noqa: C901, PLR0912, PLR0915 - calls and attributes cost as much as the work
         """Until so many requests are begun, or every one has its last token.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
 from advisor.plan.replay.early import EarlyEnd, Estimate
-from advisor.plan.replay.engine import serve_in_parts
+from advisor.plan.replay.engine import ServeInParts, serve_in_parts
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
@@ -90,6 +90,7 @@ class _Fleet:
         self, groups: Sequence[ReplayGroup], sessions: list[Session], requests: Requests, routes: Sequence[Route]
     ) -> None:
         self._groups, self._sessions, self._requests = groups, sessions, requests
+        self._serve_in_parts: ServeInParts = serve_in_parts
         self._router = Router(groups, sessions, routes)
         self._kinds = self._router.kinds(requests)
         self._arrival = requests.seconds.copy()
@@ -113,10 +114,9 @@ class _Fleet:
 
     def _send(self, requests: Indices, now: float) -> None:
         """Route requests that arrive while the replicas that are up at *now* are up; the others wait for a replica."""
-        for kind in np.unique(self._kinds[requests]).tolist():
-            if kind == NOWHERE:
-                continue
-            chosen = requests[self._kinds[requests] == kind]
+        kinds = self._kinds[requests]
+        for kind in _present(kinds[kinds != NOWHERE]):
+            chosen = requests[kinds == kind]
             places = self._router.place(kind, now, chosen.size)
             if places[0] == NOWHERE:
                 later = self._router.next_start(kind, now)
@@ -127,9 +127,10 @@ class _Fleet:
                 self._assign(chosen, places)
 
     def _assign(self, requests: Indices, places: Indices) -> None:
-        order = np.argsort(places, kind="stable")
-        used, first = np.unique(places[order], return_index=True)
-        for session, part in zip(used.tolist(), np.split(requests[order], first[1:]), strict=True):
+        order = np.argsort(places.astype(np.min_scalar_type(len(self._sessions))), kind="stable")
+        used = _present(places)
+        ends = np.cumsum(np.bincount(places)[used])
+        for session, part in zip(used, np.split(requests[order], ends[:-1]), strict=True):
             self._members[session].append(part)
 
     def serve(self, progress: CountProgress | None, cutoff: Cutoff | None = None) -> Estimate | None:
@@ -139,6 +140,7 @@ class _Fleet:
             What a part of them shows; None where all were simulated.
         """
         if cutoff is not None:
+            self._serve_in_parts = cutoff.serve
             return self._serve_until_clear(cutoff)
         served = 0
         for index in range(len(self._sessions)):
@@ -194,10 +196,11 @@ class _Fleet:
         answers = np.maximum(self._requests.output_tokens[members], 1)
         in_parts = is_enough is not None and members.size >= LEAST_IN_PARTS and not session.interrupted
         counts = [members.size // part for part in PARTS] if in_parts else []
-        for number, timeline in enumerate(serve_in_parts(steps, arrival, prompts, answers, counts)):
+        for number, timeline in enumerate(self._serve_in_parts(steps, arrival, prompts, answers, counts)):
+            begun = timeline.last_s.size
             done = (timeline.last_s > 0) & (timeline.last_s <= (session.end - begin if session.interrupted else np.inf))
-            kept = members[done]
-            first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival)
+            kept = members[:begun][done]
+            first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival[:begun])
             self._ttft[kept] = first[done] + self._arrival[kept] - self._requests.seconds[kept]
             self._decode[kept] = (timeline.last_s - timeline.first_s)[done]
             self._group[kept] = session.group
@@ -229,3 +232,9 @@ class _Fleet:
                 of_place = np.array(group.network_ms) / MS_PER_SECOND
                 found[here] = of_place[0] if places is None else of_place[places[here]]
         return found
+
+
+def _present(numbers: Indices) -> list[int]:
+    """Each of small numbers that there is, in order."""
+    present: list[int] = np.flatnonzero(np.bincount(numbers)).tolist()
+    return present

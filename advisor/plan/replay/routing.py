@@ -20,6 +20,8 @@ LEAST_SHARE = 1e-12
 
 def interleave(weights: Floats, count: int) -> Indices:
     """Places for *count* requests in turn: the k-th of a place comes at (k + ½) ÷ weight (stride scheduling)."""
+    if (weights == weights[0]).all():
+        return np.arange(count, dtype=np.intp) % weights.size
     quota = np.ceil(count * weights / weights.sum()).astype(np.intp) + 1
     place = np.repeat(np.arange(weights.size), quota)
     turn = np.arange(place.size) - np.repeat(np.cumsum(quota) - quota, quota)

@@ -43,9 +43,8 @@ def sessions_of(index: int, group: ReplayGroup, window: Window, seed: int) -> li
     found = []
     for instance, start, end in _runs(group, window):
         run = (instance, int(start // SECONDS_PER_HOUR))
-        rng = np.random.default_rng([seed, index, *run])
         lost_at = group.lost_at if instance == 0 else None
-        for session_start, session_end in _pieces(group, start, min(end, window.end), rng, lost_at):
+        for session_start, session_end in _pieces(group, start, min(end, window.end), (seed, index, *run), lost_at):
             cut = session_end < min(end, window.end)
             until = session_end if cut else end
             session = Session(index, run, session_start, until, interrupted=cut)
@@ -67,14 +66,15 @@ def _runs(group: ReplayGroup, window: Window) -> Iterator[tuple[int, float, floa
 
 
 def _pieces(
-    group: ReplayGroup, start: float, end: float, rng: np.random.Generator, lost_at: float | None
+    group: ReplayGroup, start: float, end: float, seed: tuple[int, ...], lost_at: float | None
 ) -> Iterator[tuple[float, float]]:
     """A run cut at its interruptions, each followed by a start-up: one at a given time, others at the group's rate."""
     if lost_at is not None and start < lost_at < end:
         yield start, lost_at
         start = lost_at + group.lead_seconds
     rate = group.interruptions_per_instance_hour
-    while rate > 0 and start < end:
+    rng = np.random.default_rng(seed) if rate > 0 else None
+    while rng is not None and start < end:
         cut = start + float(rng.exponential(SECONDS_PER_HOUR / rate))
         if cut >= end:
             break

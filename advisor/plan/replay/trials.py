@@ -16,6 +16,7 @@ from advisor.plan.fleet.chosen import HoldsUpTo
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid
+from advisor.plan.replay.engine import Timelines, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
@@ -33,8 +34,6 @@ LARGEST_RATIO = 4.0
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
 ROUNDING = 1e-9
-IDLE_SECONDS = 3_600.0
-"""Between two requests, so that none waits for another."""
 FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
@@ -93,6 +92,7 @@ class Trials:
         self._steps: dict[Key, StepTimes] = {}
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
+        self._timelines = Timelines()
         self.is_exact = False
         """Whether every replay is of all requests."""
 
@@ -152,10 +152,9 @@ class Trials:
     def _holds_idle(self, group: ReplayGroup) -> bool:
         key = ("idle", id(group.steps), group.network_ms)
         if key not in self._known:
-            seconds = IDLE_SECONDS * np.arange(self.rehearsal.requests.seconds.size, dtype=np.float64)
-            requests = replace(self.rehearsal.requests, seconds=seconds)
+            requests = self.rehearsal.requests
             idle = replace(group, instances_by_hour=(1,), replicas_per_instance=1, lost_at=None, target="")
-            outcome = simulate([idle], requests).outcome
+            outcome = simulate([idle], requests, cutoff=Cutoff(self._slo, serve=serve_idle)).outcome
             share = _share(within(outcome, requests, self._slo), ~outcome.cut)
             self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
         return self._known[key].share >= self.wanted
@@ -172,7 +171,9 @@ class Trials:
             requests = _thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
             first = None if self.is_exact else FIRST_SERVED
-            cutoff = Cutoff(self._slo, most_late, self._most_served, first, is_share_asked=False)
+            cutoff = Cutoff(
+                self._slo, most_late, self._most_served, first, is_share_asked=False, serve=self._timelines
+            )  # fmt: skip
             served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
             outcome = served.outcome
             if served.early is not None:
@@ -244,7 +245,9 @@ class Trials:
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         first = None if whole or self.is_exact else FIRST_SERVED
-        cutoff = Cutoff(self._slo, most_late, self._most_served, first, count, is_share_asked=whole)
+        cutoff = Cutoff(
+            self._slo, most_late, self._most_served, first, count, is_share_asked=whole, serve=self._timelines
+        )  # fmt: skip
         served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0

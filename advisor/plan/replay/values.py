@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.performance.steps import StepTimes
+from advisor.plan.replay.engine import ServeInParts, serve_in_parts
 from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
@@ -77,6 +78,8 @@ class Cutoff:
     """So many of the first requests are judged by themselves as well. None: none."""
     is_share_asked: bool = True
     """Whether shares are of interest too: without, a replica's requests are not simulated on once too many are late."""
+    serve: ServeInParts = serve_in_parts
+    """What simulates a replica."""
 
 
 @dataclass(frozen=True, slots=True)

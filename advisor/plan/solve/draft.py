@@ -115,9 +115,6 @@ class Draft:
             self.program.add_cost(variable, cost)
         return variable
 
-    def _pool_hours(self) -> Iterator[tuple[int, int]]:
-        return ((g, h) for g in range(len(self.problem.pools)) for h in range(len(self.problem.hours)))
-
     def _served_hours(self) -> list[int]:
         """Hour classes in which something has to run: all of them, or those with requests where zero is allowed."""
         to_zero = self.problem.scaling.scale_to_zero

@@ -58,22 +58,22 @@ TRACE_SHARE = 1e-9
 NOTHING_CHEAPER = Solution(Outcome.INFEASIBLE, np.zeros(0), INFINITY, INFINITY, np.zeros(0))
 
 
-def optimise(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | Infeasible:
+def optimise(problem: Problem) -> FleetSolution | Infeasible:
     """The cheapest fleet, proven or with its gap, or the constraints that exclude each other.
 
     First a fleet of the few pools that promise most. What it costs then excludes every number of instances that the
     linear relaxation shows to cost more (reduced-cost fixing; Dantzig, Fulkerson and Johnson 1954), and the rest is
     searched to the end.
     """
-    return fleet_if_any(problem, seconds) or explain_conflict(problem)
+    return fleet_if_any(problem) or explain_conflict(problem)
 
 
-def fleet_if_any(problem: Problem, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+def fleet_if_any(problem: Problem) -> FleetSolution | None:
     """The same; None where there is no fleet."""
-    first = _first_fleet(problem, seconds) if len(problem.pools) > FEW_POOLS else None
+    first = _first_fleet(problem) if len(problem.pools) > FEW_POOLS else None
     if first is not None:
-        return improved(as_optimum(first), problem, seconds)
-    program, solution = _solved(problem, seconds)
+        return improved(as_optimum(first), problem)
+    program, solution = _solved(problem)
     return read_fleet(problem, program, solution) if solution.found else None
 
 
@@ -82,14 +82,12 @@ def as_optimum(fleet: FleetSolution) -> FleetSolution:
     return replace(fleet, proven=True, bound_usd_per_month=fleet.objective_usd_per_month)
 
 
-def improved(
-    known: FleetSolution, problem: Problem, seconds: float = DEFAULT_SECONDS, *, roughly: bool = False
-) -> FleetSolution:  # fmt: skip
+def improved(known: FleetSolution, problem: Problem, *, roughly: bool = False) -> FleetSolution:
     """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are.
 
     Roughly: a fleet that costs little more than the cheapest will do.
     """
-    program, solution = _solved(problem, seconds, known.objective_usd_per_month, roughly=roughly)
+    program, solution = _solved(problem, known.objective_usd_per_month, roughly=roughly)
     if solution.outcome is Outcome.INFEASIBLE:
         return known
     bound = min(known.bound_usd_per_month, solution.bound)
@@ -101,15 +99,15 @@ def improved(
     return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
 
 
-def within(problem: Problem, most_usd: float, seconds: float = DEFAULT_SECONDS) -> FleetSolution | None:
+def within(problem: Problem, most_usd: float, seconds: float) -> FleetSolution | None:
     """The cheapest fleet of at most a cost; None where none is found."""
-    program, solution = _solved(problem, seconds, most_usd)
+    program, solution = _solved(problem, most_usd, seconds)
     fleet = read_fleet(problem, program, solution) if solution.found else None
     return fleet if fleet is not None and fleet.objective_usd_per_month <= most_usd + A_CENT else None
 
 
 def _solved(
-    problem: Problem, seconds: float, known_usd: float = INFINITY, *, roughly: bool = False
+    problem: Problem, known_usd: float = INFINITY, seconds: float = DEFAULT_SECONDS, *, roughly: bool = False
 ) -> tuple[FleetProgram, Solution]:
     """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
     program = FleetProgram(problem, relaxed=True).build()
@@ -139,13 +137,13 @@ def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
     )
 
 
-def _first_fleet(problem: Problem, seconds: float) -> FleetSolution | None:
+def _first_fleet(problem: Problem) -> FleetSolution | None:
     """The cheapest fleet of the pools that promise most; None if there is none, or all of them promise much."""
     chosen = _promising(problem)
     if len(chosen) == len(problem.pools):
         return None
     fewer = replace(problem, pools=tuple(problem.pools[g] for g in chosen))
-    program, solution = _solved(fewer, seconds)
+    program, solution = _solved(fewer)
     return read_fleet(fewer, program, solution) if solution.found else None
 
 

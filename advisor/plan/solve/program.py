@@ -80,7 +80,7 @@ class FleetProgram(Draft):
                     self.program.row(Constraint.DEMAND, mixed + terms, lower=1.0, upper=1.0)
 
     def _capacity(self) -> None:
-        for g, h in self._pool_hours():
+        for g, h in itertools.product(range(len(self.problem.pools)), range(len(self.problem.hours))):
             room = [(variable, -count) for variable, count in self._running(g, h)]
             self.program.row(Constraint.CAPACITY, self._load(g, h) + room, upper=0.0)
             self._nothing_without_instance(g, h, room)

@@ -19,7 +19,6 @@ from advisor.plan.solve.alone import alone
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, relative_change
-from advisor.plan.solve.solver import DEFAULT_SECONDS
 
 ROUNDING = 1e-9
 EXPLAINED = 3
@@ -59,7 +58,7 @@ def without_dominated_anywhere(problem: Problem) -> Problem:
 
 
 def cheapest(
-    problem: Problem, seconds: float = DEFAULT_SECONDS, known: FleetSolution | None = None, *, roughly: bool = False
+    problem: Problem, known: FleetSolution | None = None, *, roughly: bool = False
 ) -> FleetSolution | Infeasible:
     """The cheapest fleet of all scopes, or why none of them has one.
 
@@ -68,7 +67,6 @@ def cheapest(
 
     Args:
         problem: with all scopes.
-        seconds: time limit of each.
         known: a fleet that is the answer where none is cheaper.
         roughly: whether a fleet that costs little more than the cheapest will do.
     """
@@ -81,7 +79,7 @@ def cheapest(
     best = _cheaper(known, single)
     if len(parts) == 1:
         part = without_dominated(parts[0])
-        return _improved(best, part, seconds, roughly=roughly) or explain_conflict(part)
+        return _improved(best, part, roughly=roughly) or explain_conflict(part)
     singles = [cheapest_alone(part) for part in parts]
     first = singles.index(min(singles))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
@@ -90,17 +88,17 @@ def cheapest(
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
         part = parts[at] if is_countable(parts[at]) else without_dominated(parts[at])
-        best = _improved(best, part, seconds, roughly=roughly)
+        best = _improved(best, part, roughly=roughly)
         if best is None:
             without.append(part)
     return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
 
 
-def _improved(best: FleetSolution | None, part: Problem, seconds: float, *, roughly: bool) -> FleetSolution | None:
+def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> FleetSolution | None:
     """The best fleet so far, or a cheaper one of a scope; None where there is neither."""
     if is_countable(part):
         return _cheaper(best, counted(part))
-    return fleet_if_any(part, seconds) if best is None else improved(best, part, seconds, roughly=roughly)
+    return fleet_if_any(part) if best is None else improved(best, part, roughly=roughly)
 
 
 def _cheaper(known: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:

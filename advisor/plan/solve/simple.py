@@ -37,9 +37,7 @@ def backend_of(pool: Pool) -> str:
     return pool.backend or pool.key
 
 
-def simplest(
-    problem: Problem, cheapest: FleetSolution, seconds: float = SECONDS, most_usd: float | None = None
-) -> FleetSolution:  # fmt: skip
+def simplest(problem: Problem, cheapest: FleetSolution, most_usd: float | None = None) -> FleetSolution:
     """The fleet to recommend: the simplest within ``limits.simplicity`` of the cheapest one's cost.
 
     Fleets of one backend and one type are searched kind by kind, then the cheapest of each backend, then those of some
@@ -48,7 +46,6 @@ def simplest(
     Args:
         problem: what the cheapest fleet was chosen from.
         cheapest: its cheapest fleet.
-        seconds: time for each search.
         most_usd: what it may cost a month; None: ``limits.simplicity`` more than the cheapest.
     """
     limit = cheapest.objective_usd_per_month * (1 + problem.limits.simplicity) if most_usd is None else most_usd
@@ -56,15 +53,15 @@ def simplest(
     if complexity(best)[:2] == (1, 1) or not problem.limits.simplicity:
         return best
     parts = [without_dominated(part, same_backend=True) for part in scopes(problem) if lower_bound(part) <= limit]
-    for fleet in _of_one_type(parts, limit, seconds):
+    for fleet in _of_one_type(parts, limit):
         best = min(best, fleet, key=complexity)
     if complexity(best)[:2] > (1, 2):
         for of_one in [each for part in parts for each in split(part, backend_of) if lower_bound(each) <= limit]:
-            best = min(best, within(of_one, limit, seconds) or best, key=complexity)
+            best = min(best, within(of_one, limit, SECONDS) or best, key=complexity)
     backends, types, _ = complexity(best)
     if backends > 2 or types > 2:
         pools = tuple(pool for part in parts for pool in part.pools if _kind(pool) in _kinds(best))
-        best = min(best, _fewest_kinds(replace(problem, pools=pools), limit, seconds) or best, key=complexity)
+        best = min(best, _fewest_kinds(replace(problem, pools=pools), limit) or best, key=complexity)
     return replace(best, proven=cheapest.proven, bound_usd_per_month=cheapest.bound_usd_per_month)
 
 
@@ -76,17 +73,17 @@ def _kind(pool: Pool) -> str:
     return f"{backend_of(pool)} {pool.instance_type}"
 
 
-def _of_one_type(parts: list[Problem], limit: float, seconds: float) -> Iterator[FleetSolution]:
+def _of_one_type(parts: list[Problem], limit: float) -> Iterator[FleetSolution]:
     """The cheapest fleets of one backend and type, each below all before it."""
     kinds = [kind for part in parts for kind in split(part, _kind)]
     for bound, at in sorted((lower_bound(kind), at) for at, kind in enumerate(kinds)):
-        fleet = within(kinds[at], limit, seconds) if bound <= limit else None
+        fleet = within(kinds[at], limit, SECONDS) if bound <= limit else None
         if fleet is not None:
             limit = fleet.objective_usd_per_month
             yield fleet
 
 
-def _fewest_kinds(problem: Problem, limit: float, seconds: float) -> FleetSolution | None:
+def _fewest_kinds(problem: Problem, limit: float) -> FleetSolution | None:
     """The fleet of fewest backends, then types, then least cost, of those within a limit; None where none is found."""
     program = FleetProgram(problem).build()
     costs = [(variable, cost) for variable, cost in enumerate(program.program.costs) if cost]
@@ -97,5 +94,5 @@ def _fewest_kinds(problem: Problem, limit: float, seconds: float) -> FleetSoluti
         program.program.add_cost(variable, limit)
     for variable in backends.values():
         program.program.add_cost(variable, limit * (len(types) + 1))
-    solution = program.program.solve(seconds)
+    solution = program.program.solve(SECONDS)
     return read_fleet(problem, program, solution) if solution.found else None

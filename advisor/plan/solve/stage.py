@@ -1,6 +1,6 @@
 """From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import PoolSet, RateTable, Supply, in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.shortlist import best_layouts
-from advisor.plan.problem.values import FleetSolution, Floats, Problem
+from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
@@ -50,6 +50,10 @@ class Posed:
     """Longest prompt of each bucket, in tokens."""
     supply: Supply
     """Every layout, of which the pools are the fastest."""
+
+    def of(self, pools: Iterable[Pool]) -> "Posed":
+        """The question with these pools alone."""
+        return replace(self, problem=replace(self.problem, pools=tuple(pools)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.spare import judged_spare, spare_of
@@ -47,8 +47,20 @@ def carries(problem, solution):
     return cost_of(alone, counts) is not None
 
 
+FAST_FOR_ONE_PLACE = problem_of(
+    pool_of("alike", (0.5, 0.5), tariffs=(SPOT,)),
+    pool_of("fast", (0.5, 1.5), tariffs=(ON_DEMAND,), zones=2),
+    planned=(3.0,),
+    places=(0.25, 0.75),
+    limits=Limits(survive=Survive.INSTANCE, fault_tolerant_ratio=0.5, on_demand_base_ratio=0.5),
+    max_regions=2,
+)
+"""What is not on spot is planned for the place that it serves fast; its share of the load is counted over both."""
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems(everything, buckets=(0,), held=True))
+@example(FAST_FOR_ONE_PLACE)
 def test_spare_may_go_and_nothing_more(problem):
     """Mixes of types, prices, places and limits: without the spare the load is carried, with one fewer it is not."""
     solution = optimise(problem)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.replay.engine import serve, serve_in_parts
+from advisor.plan.replay.engine import Timelines, serve, serve_idle, serve_in_parts
 from plan.replay.reference import make_steps, serve_plainly
 
 REPLICAS = {
@@ -49,8 +49,9 @@ def test_a_stop_on_the_way_changes_nothing(times, trace, begun):
     early, late = serve_in_parts(times, *arrays, (begun,))
     whole = serve(times, *arrays)
     known = early.last_s > 0
-    assert (early.last_s[known] == late.last_s[known]).all()
-    assert (early.first_s[known] == late.first_s[known]).all()
+    begun = early.last_s.size
+    assert (early.last_s[known] == late.last_s[:begun][known]).all()
+    assert (early.first_s[known] == late.first_s[:begun][known]).all()
     assert late.last_s == pytest.approx(whole.last_s)
     assert late.preemptions == whole.preemptions
 
@@ -80,3 +81,34 @@ def test_a_long_prompt_is_computed_in_chunks_between_decodes():
     alone, _ = run(times, [(0.0, 10, 150)])
     chunks = times.learned[1] * (times.prompt_s[250] + times.begin_s)
     assert fast.last_s[0] - alone.last_s[0] == pytest.approx(chunks)
+
+
+@pytest.mark.parametrize("times", REPLICAS.values(), ids=REPLICAS)
+@given(trace=traces)
+@settings(max_examples=30, deadline=None)
+def test_an_idle_replica_is_one_whose_requests_come_hours_apart(times, trace):
+    """Each request served by itself gets its tokens when it would have if none came near it."""
+    _, prompts, answers = zip(*trace, strict=True)
+    hours = 3_600.0 * np.arange(len(trace))
+    lengths = (np.array(prompts, dtype=np.int32), np.array(answers, dtype=np.int32))
+    apart = serve(times, hours, *lengths)
+    (idle,) = serve_idle(times, hours, *lengths, ())
+
+    assert idle.first_s == pytest.approx(apart.first_s, abs=1e-9)
+    assert idle.last_s == pytest.approx(apart.last_s, abs=1e-9)
+    assert idle.lag_s == pytest.approx(apart.lag_s)
+
+
+@given(trace=traces)
+@settings(max_examples=30, deadline=None)
+def test_kept_timelines_are_those_of_the_same_requests(trace):
+    """What is served a second time, with stops on the way or without, ends as it did; other requests are served anew."""
+    times, served = REPLICAS["plain"], Timelines()
+    gaps, prompts, answers = zip(*trace, strict=True)
+    lengths = (np.array(prompts, dtype=np.int32), np.array(answers, dtype=np.int32))
+    for seconds in (np.cumsum(np.add(gaps, 1e-5)), np.cumsum(np.add(gaps, 0.1))):
+        for parts in ((), (len(trace) // 2,), (len(trace) // 2,), ()):
+            of_kept, anew = served(times, seconds, *lengths, parts), serve_in_parts(times, seconds, *lengths, parts)
+            for kept, new in zip(of_kept, anew, strict=True):
+                assert (kept.last_s == new.last_s).all()
+                assert (kept.first_s == new.first_s).all()
