@@ -80,6 +80,18 @@ def test_every_alarm_on_too_few_can_ring(name, start):
     assert min(below) > 0
 
 
+def test_slo_alarms_compare_with_the_targets(start):
+    """TTFT of the engine over 1 s for 5 % of the requests, a queue of 1.2 a second for 1 s, 5xx for 1 %."""
+    planned = {
+        alarm["alarm_name"].removeprefix("support-chat-").partition("-us-east-1")[0]: alarm
+        for alarm in resources(start(QUICK, filled=True).plan())["aws_cloudwatch_metric_alarm"]
+    }
+    assert {"ttft", "waiting-requests", "server-errors"} <= set(planned)
+    assert (planned["ttft"]["threshold"], planned["waiting-requests"]["threshold"]) == (5, 1.2)
+    metrics = {query["metric"][0]["metric_name"] for query in planned["ttft"]["metric_query"] if query["metric"]}
+    assert metrics == {"ttft_over_target", "ttft_requests"}
+
+
 def test_mistakes_do_not_pass(simulated_clouds, tmp_path):
     """The simulated provider is no rubber stamp: a wrong argument, type and instance are three errors."""
     (tmp_path / "main.tf").write_text(

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.alarms import Alarm
+from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
+from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -117,28 +118,37 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
-        "alarms": calls("Alarm", {alarm.name: _alarm(alarm) for alarm in stack.alarms}),
+        "alarms": calls("Alarm", known["alarms"]),
     }
     return Call("Fleet", fleet)
 
 
+def _alarms(stack: Stack) -> tuple[Alarm, ...]:
+    """Those that any of the groups or backends can have."""
+    has_metrics = any(published(backend.container.engine) for backend in stack.backends)
+    return (*stack.alarms, *(alarm for alarm in stack.slo_alarms if has_metrics or not alarm.from_engine))
+
+
 def _alarm(alarm: Alarm) -> Mapping[str, object]:
-    return {
+    """Facts of an alarm, without those that most of them share."""
+    needs = "agent" if alarm.needs_agent else "gpu" if alarm.needs_gpu else ""
+    per = "longest_queue" if alarm.per_request_rate else "min_instances" if alarm.per_instance else ""
+    facts = {
         "description": alarm.description,
         "source": alarm.source.value,
         "metric": alarm.metric,
         "ratio_of": alarm.ratio_of,
         "statistic": alarm.statistic,
         "below": alarm.below,
-        "threshold": alarm.threshold,
-        "per_instance": alarm.per_instance,
+        "threshold": 1 if alarm.per_request_rate else alarm.threshold,
+        "per": per,
         "periods": alarm.periods,
-        "period_seconds": alarm.period_seconds,
-        "missing": alarm.missing.value,
-        "needs_gpu": alarm.needs_gpu,
-        "needs_agent": alarm.needs_agent,
+        "missing": "" if alarm.missing is Missing.IS_FINE else alarm.missing.value,
+        "needs": needs,
+        "needs_someone": alarm.needs_someone,
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
+    return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
 
 
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
@@ -154,10 +164,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
-        "alarms": {
-            alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
-            for alarm in stack.alarms
-        },
+        "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
+        "metric_names": {"requests": TTFT_REQUESTS, "over": TTFT_OVER_TARGET, "waiting": REQUESTS_WAITING},
+        "told_alarms": _alarms(stack),
+        "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
@@ -190,11 +200,19 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "max_instances": group.max_instances,
         **_scaling(stack, group),
+        **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
         "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
         "root_volume_gib": group.root_volume_gib,
         "ami_parameter": group.platform.machine_image,
     }
+
+
+def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """Requests that may wait for an instance before an alarm rings, where the workload has a target for TTFT."""
+    rate = group.requests_per_second_per_instance
+    longest = [alarm.threshold_at(rate) for alarm in stack.slo_alarms if alarm.per_request_rate]
+    return {"longest_queue": longest[0]} if longest else {}
 
 
 def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -233,9 +251,19 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
             _docker_arguments(stack, container),
         ),
         **_model_variable(stack, container),
+        "metrics": _metrics(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
         "min_instances": sum(group.min_instances for group in of_backend),
     }
+
+
+def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
+    """What a host reads of its engine for the alarms; None where there is nothing to read or to compare with."""
+    metrics = published(container.engine)
+    targets = [alarm.ttft_seconds for alarm in stack.slo_alarms if alarm.ttft_seconds is not None]
+    if metrics is None or not targets:
+        return None
+    return {"path": metrics.path, "ttft": metrics.ttft, "waiting": metrics.waiting, "ttft_target_seconds": targets[0]}
 
 
 def _docker_arguments(stack: Stack, container: Container) -> list[str]:

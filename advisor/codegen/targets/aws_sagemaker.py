@@ -149,7 +149,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
-        "alarms": calls("Alarm", {alarm.name: alarm.facts for alarm in known["alarms"]}),
+        "alarms": calls("Alarm", known["alarm_facts"]),
     }
     return Call("Fleet", fleet)
 
@@ -162,10 +162,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
         "alarms": alarms,
-        "alarm_facts": {
-            alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
-            for alarm in alarms
-        },
+        "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
+        "alarms_left_out": tuple(_alarms_left_out(stack)),
+        "rollback_title": monitoring.ERRORS.title,
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "all_data": {backend.key: _EXAMPLE_PREFIX for backend in stack.backends},
         "example_data": {
@@ -180,6 +179,13 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
+
+
+def _alarms_left_out(stack: Stack) -> Iterator[str]:
+    if any(alarm.per_request_rate for alarm in stack.slo_alarms):
+        yield monitoring.NO_QUEUE
+    else:
+        yield from stack.slo_left_out
 
 
 def _cautions(stack: Stack) -> Iterator[str]:
