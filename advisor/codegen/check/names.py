@@ -33,8 +33,10 @@ def findings_of_names(documents: Sequence[Document]) -> Iterator[Finding]:
     for document in documents:
         for block in document.body.blocks:
             if block.kind not in _SETTINGS:
+                named: set[str] = set()
+                yield from _of_block(document, block, declared, named)
                 # A validation that names its own variable is no use of it.
-                yield from _of_block(document, block, declared, set() if block.kind == "variable" else used)
+                used |= named - ({f"var.{block.labels[0]}"} if block.kind == "variable" else set())
     for kind, names in (("var", declared.variables), ("local", declared.local_values)):
         yield from (finding for name, finding in names.items() if f"{kind}.{name}" not in used)
 

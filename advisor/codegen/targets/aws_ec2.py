@@ -9,7 +9,7 @@ from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
+from advisor.codegen.targets.host_backends import backend_facts, pins, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-ec2"
@@ -178,6 +178,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
+        **pins(stack),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,

@@ -14,6 +14,7 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
+from advisor.codegen.targets.host_backends import pins
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-sagemaker"
@@ -176,6 +177,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "quotas": [
             Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
         ],
+        **pins(stack),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
@@ -252,6 +254,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "image": images.image(backend),
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from advisor.codegen.model import Backend, Container
+from advisor.codegen.model import Backend, Container, Engine, Stack
 
 
 def backend_facts(
@@ -19,6 +19,7 @@ def backend_facts(
     variables = [f"--env={name}={value}" for name, value in container.environment.items()]
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "weight": backend.weight,
         "image": container.image,
         "model": container.checkpoint.model_id,
@@ -30,6 +31,14 @@ def backend_facts(
         "revision_option": container.revision_option,
         "docker_arguments": list(docker_arguments or [*container.device_arguments, *variables]),
         "health_path": container.health_path,
+    }
+
+
+def pins(stack: Stack) -> Mapping[str, object]:
+    """What templates say of pins: engines that may be their keys, and an image by each engine of the stack."""
+    return {
+        "engines": [engine.value for engine in Engine],
+        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
     }
 
 
