@@ -180,6 +180,16 @@ def test_token_is_read_at_start_and_kept_in_memory_only(boot):
     assert environment.stat().st_mode & 0o777 == 0o600
 
 
+def test_host_logs_into_ngc_and_serves_from_a_folder(boot):
+    """The key of NGC reaches Docker on its input only, and the model is a folder without the hub's prefix."""
+    host, _ = boot("ec2-custom-image")
+    assert "--env=NIM_MODEL_PATH=/models/meta-llama/Llama-3.1-8B-Instruct" in serve(host)
+    host.program("bin/docker", RECORDER + "cat >password\n")
+    commands = host.run((host.root / "usr/local/sbin/inference-token").read_text())
+    assert ["docker", "login", "--username", "$oauthtoken", "--password-stdin", "nvcr.io"] in commands
+    assert (host.root / "password").read_text() == "hf_secret\n"
+
+
 def test_agents_are_set_up_after_serving(boot):
     """Serving starts first; the metrics agent reports GPUs by group, and the advisor agent is installed as pinned."""
     host, commands = boot("l4-spot")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.catalog import load_catalog
 from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
@@ -11,6 +12,8 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.host_backends import backend_facts, pins, serving_arguments
 from advisor.codegen.targets.target import Files, Target
+from advisor.cost.services import root_volume_gib
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
@@ -63,6 +66,8 @@ _LONGEST_HOOK_SECONDS = 7200
 """Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
 _LONGEST_BUFFER_SECONDS = 3600
 """How far ahead of its forecast predictive scaling launches (EC2 Auto Scaling API)."""
+_SPOT_DRAIN_SECONDS = 100
+"""Of the 120 s between the notice and the end, for running requests; the container takes the rest."""
 _WARMUP_SECONDS = 60
 """From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
 _KEY = "/etc/inference/key.pem"
@@ -179,6 +184,8 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         **pins(stack),
+        "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
+        "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
@@ -204,9 +211,18 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
         "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
-        "root_volume_gib": group.root_volume_gib,
+        "root_volume_gib": _root_volume_gib(group),
         "ami_parameter": group.platform.machine_image,
     }
+
+
+def _root_volume_gib(group: ComputeGroup) -> int:
+    """Disk for host and image, and for the weights unless every type is known to hold them on disks of its own."""
+    machines = load_catalog().instance_types
+    types = (group.instance_type, *(group.interchangeable_types if group.is_spot else ()))
+    own_gb = [machines[("aws", name)].local_nvme_gb if ("aws", name) in machines else None for name in types]
+    holds = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in own_gb)
+    return root_volume_gib(0) if holds else group.root_volume_gib
 
 
 def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
