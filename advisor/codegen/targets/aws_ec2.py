@@ -1,6 +1,6 @@
 """EC2 Auto Scaling groups behind internal Application Load Balancers, one in each region."""
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +35,7 @@ _TEMPLATES = {
 }
 _BUDGET = {"budget.tf": "budget.tf.j2"}
 _SCALING = {"scaling.tf": "scaling.tf.j2"}
+_FAILOVER = {"failover.asl.json.tftpl": "aws_failover.asl.json.j2", "failover.tf": "failover.tf.j2"}
 _PYTHON = "pulumi-python/aws-ec2"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
@@ -53,6 +54,10 @@ _PYTHON_TEMPLATES = {
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
+_PYTHON_FAILOVER_TEMPLATES = {
+    "inference/failover.asl": "aws_failover.asl.json.j2",
+    "inference/failover.py": "failover.py.j2",
+}
 _PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
@@ -95,13 +100,20 @@ def _obstacle(stack: Stack) -> str:
 
 def _terraform(stack: Stack) -> Files:
     known = _known(stack)
-    templates = _TEMPLATES | (_SCALING if known["scales"] else {}) | (_BUDGET if known["has_budget"] else {})
+    templates = _chosen(_TEMPLATES, known, scales=_SCALING, has_budget=_BUDGET, fails_over=_FAILOVER)
     return render_terraform(_TERRAFORM, templates, stack, known)
 
 
+def _chosen(always: Mapping[str, str], known: Mapping[str, Any], **by_fact: Mapping[str, str]) -> Mapping[str, str]:
+    """Templates by path: those that are always there, and those whose fact holds."""
+    return ChainMap(*(dict(more) for fact, more in by_fact.items() if known[fact]), dict(always))
+
+
 def _python(stack: Stack) -> Files:
-    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
     known = _known(stack)
+    templates = _chosen(
+        _PYTHON_TEMPLATES, known, scales=_PYTHON_SCALING_TEMPLATES, fails_over=_PYTHON_FAILOVER_TEMPLATES
+    )
     more = {
         "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
@@ -188,6 +200,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "fails_over": len(stack.backends) > len(stack.regions),
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
