@@ -190,6 +190,33 @@ def test_host_logs_into_ngc_and_serves_from_a_folder(boot):
     assert (host.root / "password").read_text() == "hf_secret\n"
 
 
+@pytest.mark.parametrize(("name", "is_watched"), [("mixed-fleet", False), ("l4-spot", True)])
+def test_only_spot_hosts_watch_for_interruptions(name, is_watched, boot):
+    """Nobody takes back what is bought on demand; the first group of the mixed fleet is."""
+    _, commands = boot(name)
+    assert any(command[-1] == "inference-spot.service" for command in commands) == is_watched
+
+
+def test_downloads_lie_on_the_own_disks(boot):
+    """One disk needs no array; what the machine image has mounted is used as it is; without disks nothing is mounted."""
+    host, _ = boot("l4-spot")
+    script = (host.root / "usr/local/sbin/inference-disk").read_text()
+    cache = f"{host.root}/var/cache/inference"
+    for name in ("mdadm", "mkfs.ext4", "mount", "udevadm"):
+        host.program(f"bin/{name}", RECORDER)
+    host.program("bin/mountpoint", "#!/bin/bash\nexit 1\n")
+    host.program("bin/lsblk", "#!/bin/bash\necho /dev/nvme0n1 Amazon Elastic Block Store\n")
+    assert [command[0] for command in host.run(script)] == ["systemctl"]
+    host.program("bin/lsblk", "#!/bin/bash\necho /dev/nvme1n1 Amazon EC2 NVMe Instance Storage\n")
+    _, made, _, mounted = host.run(script)
+    assert made[-1] == "/dev/nvme1n1"
+    assert mounted == ["mount", "/dev/disk/by-label/inference", cache]
+    host.program("bin/mountpoint", '#!/bin/bash\n[[ "$*" == *dlami* ]]\n')
+    assert host.run(script)[-1] == ["mount", "--bind", f"{host.root}/opt/dlami/nvme/inference", cache]
+    host.program("bin/mountpoint", "#!/bin/bash\n")
+    assert host.run(script) == []
+
+
 def test_agents_are_set_up_after_serving(boot):
     """Serving starts first; the metrics agent reports GPUs by group, and the advisor agent is installed as pinned."""
     host, commands = boot("l4-spot")
