@@ -57,6 +57,13 @@ def command() -> None:
 
 
 @command.command(name="terraform")
+@click.option(
+    "--module/--root",
+    "as_component",
+    default=None,
+    help="Write a module that others call, with no provider in it, or a root to apply; default: a root, unless the "
+    "directory holds a module.",
+)
 @_options
 def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     """Write a Terraform root that deploys PLAN.json (- for standard input).
@@ -69,6 +76,8 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     """
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
+    if asked["as_component"] is None:
+        asked["as_component"] = _holds_module(asked["directory"])
     _generate(Language.TERRAFORM, asked)
 
 
@@ -80,6 +89,13 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     show_default=True,
     help="Language of the program.",
 )
+@click.option(
+    "--component/--standalone",
+    "as_component",
+    default=None,
+    help="Write a short program that takes the resources from advisor.pulumi, or their whole source; default: the "
+    "short one, unless the directory holds the source.",
+)
 @_options
 def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options above
     """Write a Pulumi program that deploys PLAN.json (- for standard input).
@@ -88,7 +104,26 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
     """
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
+    if asked["as_component"] is None:
+        asked["as_component"] = not _holds_source(asked["directory"])
     _generate(Language(language), asked)
+
+
+def _holds_module(directory: Path) -> bool:
+    """Whether a module lies there: code of ours without a provider, which a caller configures."""
+    found = [*directory.glob("versions.tf"), *directory.glob("*/versions.tf")]
+    is_module = bool(found) and not any(one.with_name("providers.tf").exists() for one in found)
+    if is_module:
+        click.echo(f"note: {directory} holds a module, which is written again; --root ends that", err=True)
+    return is_module
+
+
+def _holds_source(directory: Path) -> bool:
+    """Whether the whole source of a program lies there: Pulumi would make everything anew for another component."""
+    found = [*directory.glob("inference/deployment.py"), *directory.glob("*/inference/deployment.py")]
+    if found:
+        click.echo(f"note: {directory} holds the whole source, which is written again; --component ends that", err=True)
+    return bool(found)
 
 
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
@@ -130,6 +165,7 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
+        as_component=asked["as_component"],
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])

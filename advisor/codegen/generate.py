@@ -1,5 +1,6 @@
 """The stages in order: plan → choice → stacks → code → check."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from dataclasses import dataclass, replace
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
-from advisor.codegen.model import Language, Stack, Wanted
+from advisor.codegen.model import Component, Language, Stack, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.stack import stacks_of
@@ -96,7 +97,20 @@ def _weights_warnings(stacks: tuple[Stack, ...]) -> tuple[str, ...]:
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
+    stacks = tuple(replace(stack, target=target_of(stack).name) for stack in stacks_of(plan, choice, wanted))
+    return _as_components(stacks, plan, wanted) if wanted.as_component else stacks
+
+
+def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tuple[Stack, ...]:
+    """Each with the plan and what it takes of it."""
+    text = json.dumps(json.loads(plan_to_json(plan)), indent=1) + "\n"
+    asked = {"option": wanted.rank, "engine": wanted.engine and wanted.engine.value, "image": wanted.image}
+    found = []
+    for stack, name in zip(stacks, _root_names(stacks), strict=True):
+        parts = {"target": wanted.target, "part": name} if len(stacks) > 1 else {"target": stack.target}
+        chosen = {key: value for key, value in {**parts, **asked}.items() if value}
+        found.append(replace(stack, component=Component(text, chosen)))
+    return tuple(found)
 
 
 def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Mapping[str, str]]:

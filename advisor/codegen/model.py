@@ -62,6 +62,9 @@ class Wanted:
     """Another engine than the one that was planned."""
     image: str = ""
     """Container image in place of the default one."""
+    as_component: bool = False
+    """For larger programs: a Terraform module with an example of its call, in place of a root; a Pulumi program that
+    takes its resources from ``advisor.pulumi`` and holds the plan, in place of their whole source."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -292,6 +295,16 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """Code that is called from a larger program: a Terraform module, or a call of ``advisor.pulumi``."""
+
+    plan: str
+    """The plan as JSON, in ASCII."""
+    choice: Mapping[str, str | int]
+    """Named arguments of ``InferenceFleet.from_plan``: what is taken of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything of one cloud that a generator renders."""
 
@@ -319,6 +332,8 @@ class Stack:
     metrics_namespace: str
     tags: Mapping[str, str]
     summary: Summary
+    component: Component | None = None
+    """None: a root of its own, with the whole source."""
 
     @property
     def has_gpu(self) -> bool:

@@ -28,6 +28,17 @@ _PULUMI_PROJECT = {
     "tests/cloud.py": "cloud.py.j2",
 }
 """What every Pulumi program in Python has, from ``pulumi-python/shared``."""
+_COMPONENT = {
+    "__main__.py": "component_main.py.j2",
+    "requirements.txt": "component_requirements.txt.j2",
+    "tests/test_program.py": "component_test.py.j2",
+}
+"""What a program that takes its resources from ``advisor.pulumi`` has in place of their source."""
+_SOURCE = re.compile(r"inference/.*|examples/.*|tests/test_stack\.py")
+
+
+_ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
+"""A module takes the provider of its caller; a root is called by none."""
 
 
 def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
@@ -46,8 +57,10 @@ def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mappi
 def render_terraform(
     folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]
 ) -> Mapping[str, str]:
-    """The same for a Terraform root, whose ``README.md`` lists the variables and outputs of the other files."""
-    files = dict(render(folder, templates, stack, known))
+    """The same for a Terraform root or module, whose ``README.md`` lists variables and outputs of the other files."""
+    form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
+    files = dict(render(folder, {**templates, **form}, stack, known))
+    del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | {"inputs": inputs, "outputs": outputs})
@@ -67,10 +80,27 @@ def render_pulumi(
         known: at least ``packages`` (requirements of the provider's SDK) and ``configuration`` (setting → example of
             a value, for the stack's configuration file).
     """
-    files = dict(render(folder, _PULUMI_PROJECT | dict(templates), stack, known))
+    provider = {"inference/provider.py": f"{stack.provider}_provider.py.j2"}
+    files = dict(render(folder, _PULUMI_PROJECT | provider | dict(templates), stack, known))
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files)}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
-    return dict(sorted((files | dict(readme)).items()))
+    written = files | dict(readme)
+    return dict(sorted((written if stack.component is None else _component(folder, written, stack, known)).items()))
+
+
+def _component(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
+    """The program around ``advisor.pulumi``, from the files of the whole source."""
+    needed = {one.name for one in settings_of(files) if not one.default}
+    arguments = {name: _getter(value, is_needed=name in needed) for name, value in known["configuration"].items()}
+    more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
+    kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
+    plan = {} if stack.component is None else {"plan.json": stack.component.plan}
+    return kept | plan | dict(render(folder, _COMPONENT, stack, dict(known) | more))
+
+
+def _getter(value: object, *, is_needed: bool) -> str:
+    """Method of ``pulumi.Config`` for a setting with such a value."""
+    return ("require" if is_needed else "get") + ("" if isinstance(value, str) else "_object")
 
 
 def declarations(text: str, kind: str) -> tuple[Declaration, ...]:

@@ -52,11 +52,11 @@ def test_text_of_a_plan_never_changes_the_structure(name, model, accelerator, so
     plain = generate(make_plan(usual, model="./config.json")).files
     keys = re.compile(r"(us-east-1-[a-z0-9-]+)")
     differing = [path for path in plain if path != "README.md" and strange[path] != plain[path]]
-    assert set(differing) <= {"fleet.tf", "variables.tf", "versions.tf", "examples/complete/main.tf", *WITH_KEYS}
+    assert set(differing) <= {"fleet.tf", "variables.tf", "providers.tf", *WITH_KEYS}
     for path in WITH_KEYS:
         assert keys.sub("key", strange[path]) == keys.sub("key", plain[path])
-    assert structure(hcl2.loads(strange["versions.tf"], serialization_options=BARE)) == structure(
-        hcl2.loads(plain["versions.tf"], serialization_options=BARE)
+    assert structure(hcl2.loads(strange["providers.tf"], serialization_options=BARE)) == structure(
+        hcl2.loads(plain["providers.tf"], serialization_options=BARE)
     ), "the name stands in a comment"
     changed = set(strange["variables.tf"].splitlines()) ^ set(plain["variables.tf"].splitlines())
     assert all(line.startswith("  default     = ") for line in changed)

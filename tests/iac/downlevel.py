@@ -19,6 +19,8 @@ _UNKNOWN_BLOCKS = re.compile(
     re.MULTILINE,
 )
 _RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)
+_TAGS = re.compile(r"\n  tags = local\.tags\n")
+_BUDGET = re.compile(r'^resource "aws_budgets_budget" .*?^\}\n', re.MULTILINE | re.DOTALL)
 _RENAMED = (
     (re.compile(r"aws_vpc_security_group_(ingress|egress)_rule\.(\w+)"), r"aws_security_group_rule.\2_\1"),
     (re.compile(r"price-capacity-optimized"), "capacity-optimized"),
@@ -37,6 +39,7 @@ _RENAMED = (
 def downlevel(text: str) -> str:
     """One file in the words of 3.39."""
     text = _BLOCK.sub(lambda block: _REGION.sub("", block[0]), text)
+    text = _BUDGET.sub(lambda block: _TAGS.sub("", block[0]), text)
     text = _UNKNOWN_BLOCKS.sub("", text)
     text = _UNKNOWN_ARGUMENTS.sub("", _RULE.sub(_rule, text))
     for pattern, replacement in _RENAMED:
@@ -45,7 +48,7 @@ def downlevel(text: str) -> str:
 
 
 def _rule(found: re.Match[str]) -> str:
-    kind, name, body = found[1], found[2], found[3]
+    kind, name, body = found[1], found[2], _TAGS.sub("", f"{found[3]}\n").rstrip("\n")
     body = re.sub(r"\bip_protocol\b", "protocol", body)
     body = re.sub(r"\breferenced_security_group_id\b", "source_security_group_id", body)
     body = re.sub(r"\bcidr_ipv4(\s*)= (.*)", r"cidr_blocks\1= [\2]", body)

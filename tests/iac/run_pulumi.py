@@ -1,6 +1,7 @@
 """Evaluates whole Pulumi programs in Python with no engine: what each registers, reads and exports, and its own tests.
 
 usage: run_pulumi.py JOBS.json      a list of {"program": DIRECTORY, "configuration": {KEY: VALUE}, "answers": {…}}
+                                    and "path": [DIRECTORY, …] of what a program imports beside the SDKs
 
 Prints a list in the same order: {"resources", "calls", "outputs", "tests"}, or {"error"} where a program fails.
 """
@@ -26,6 +27,8 @@ _TIMEOUT_SECONDS = 120
 _SDKS = ("pulumi_aws", "pulumi_azure", "pulumi_gcp")
 _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
 """Outputs that programs read, beside those of every resource."""
+_IDS = {"aws:ec2/vpc:Vpc": "vpc-{:x}", "aws:ec2/subnet:Subnet": "subnet-{:x}"}
+"""Ids that look as those of the cloud do, from a number; those of other types are their names."""
 
 
 class Cloud(mocks.Mocks):
@@ -39,9 +42,10 @@ class Cloud(mocks.Mocks):
 
     def new_resource(self, args):
         """Record it."""
-        self.registered.append({"type": args.typ, "name": args.name, "inputs": args.inputs})
+        self.registered.append({"type": args.typ, "name": args.name, "inputs": args.inputs, "provider": args.provider})
         made_up = {"arn": f"arn:aws:sim:us-east-1:123456789012:{args.name}", "name": args.name, "latestVersion": 1}
-        return f"{args.name}-id", made_up | _MADE_UP.get(args.typ, {}) | args.inputs
+        number = int.from_bytes(args.name.encode()[-4:])
+        return _IDS.get(args.typ, f"{args.name}-id").format(number), made_up | _MADE_UP.get(args.typ, {}) | args.inputs
 
     def call(self, args):
         """Record it, and answer with the question."""
@@ -84,12 +88,13 @@ def own_tests(program: Path) -> str:
     return "passed" if result.wasSuccessful() and result.testsRun else said.getvalue()
 
 
-def in_child(work) -> Any:
-    """The result of *work* in a copy of this process, which has the SDKs loaded."""
+def in_child(directory: Path, work) -> Any:
+    """The result of *work* in a copy of this process, which has the SDKs loaded; run where the engine would run it."""
     with tempfile.TemporaryFile("w+") as answer:
         child = os.fork()
         if child == 0:
             try:
+                os.chdir(directory)
                 json.dump(work(), answer, default=str)
             except BaseException:  # noqa: BLE001 - whatever ends a program is the answer
                 json.dump({"error": traceback.format_exc()}, answer)
@@ -104,10 +109,11 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """One program, and its tests if it has any."""
     program = Path(job["program"]).resolve()
     sys.path.insert(0, str(program))
-    found = in_child(lambda: evaluate(program, job["configuration"], job.get("answers", {})))
+    path, sys.path[:] = list(sys.path), [*sys.path, *job.get("path", [])]
+    found = in_child(program, lambda: evaluate(program, job["configuration"], job.get("answers", {})))
     if (program / "tests").is_dir():
-        found["tests"] = in_child(lambda: own_tests(program))
-    sys.path.pop(0)
+        found["tests"] = in_child(program, lambda: own_tests(program))
+    sys.path[:] = path[1:]
     return found
 
 
@@ -115,7 +121,6 @@ def main(jobs: str) -> None:
     """Print what the programs register."""
     for sdk in _SDKS:
         importlib.import_module(sdk)
-    os.chdir(tempfile.gettempdir())
     sys.stdout.write(json.dumps([run(job) for job in json.loads(Path(jobs).read_text())], indent=1))
 
 

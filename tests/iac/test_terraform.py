@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from advisor.codegen import Language
+from advisor.codegen import Language, generate
 from codegen.scenarios import SCENARIOS
 from iac import harness
 from iac.modules import of_today, resources
@@ -56,14 +56,29 @@ def test_what_is_missing_is_named(changes, told, start):
     assert told in " ".join(refused.err.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("name", [QUICK, "two-regions"])
-def test_root_is_a_module_of_another_root(name, start):
-    """The example calls the root as a module, and plans as it stands."""
-    terraform = start(name)
-    example = dataclasses.replace(terraform, directory=terraform.directory / "examples" / "complete")
+MODULES = of_today(
+    [QUICK, "eks-scheduled", "sagemaker-sglang", "aks-scheduled", "vm-scale-set-reactive", "mig-two-regions"]
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_is_called_twice_with_for_each(name, simulated_clouds, tmp_path):
+    """A module has no provider of its own, passes its tests, and the example plans as it stands: all of it, two times."""
+    scenario = SCENARIOS[name]()
+    wanted = dataclasses.replace(scenario.wanted, as_component=True)
+    directory = harness.write_module(generate(scenario.plan, Language.TERRAFORM, wanted).files, tmp_path)
+    module = harness.Terraform(directory, simulated_clouds)
+    module("init", "-no-color", "-input=false", "-backend=false").ok()
+    assert module("fmt", "-check", "-recursive", "-diff").ok().out == ""
+    assert module("validate", "-json").ok().json["diagnostics"] == []
+    assert re.search(r"[1-9]\d* passed, 0 failed", module("test", "-no-color").ok().out)
+    example = dataclasses.replace(module, directory=directory / "examples" / "complete")
     example.init()
     assert example("validate", "-json").ok().json["diagnostics"] == []
-    assert example.plan()["resource_changes"]
+    addresses = [one["address"] for one in example.plan()["resource_changes"]]
+    calls = {name: [one for one in addresses if f'["{name}"]' in one] for name in ("production", "staging")}
+    assert len(calls["production"]) == len(calls["staging"]) > 0
+    assert len(addresses) == 2 * len(calls["production"])
 
 
 @pytest.mark.parametrize("name", ["scheduled-to-zero", "eks-scheduled", "vm-scale-set-two-regions"])

@@ -26,12 +26,10 @@ _TEMPLATES = {
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
-    "providers.tf": "providers.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "user_data.sh.tftpl": "aws_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
-    "versions.tf": "versions.tf.j2",
 }
 _BUDGET = {"budget.tf": "budget.tf.j2"}
 _SCALING = {"scaling.tf": "scaling.tf.j2"}

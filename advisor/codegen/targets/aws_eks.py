@@ -35,11 +35,9 @@ _TEMPLATES = {
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
-    "providers.tf": "providers.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
-    "versions.tf": "versions.tf.j2",
 }
 _NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
 _PYTHON = "pulumi-python/aws-eks"

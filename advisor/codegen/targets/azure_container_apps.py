@@ -30,11 +30,9 @@ _TEMPLATES = {
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
-    "providers.tf": "azure_providers.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
-    "versions.tf": "azure_versions.tf.j2",
 }
 _PYTHON = "pulumi-python/azure-container-apps"
 _PYTHON_TEMPLATES = {

@@ -24,13 +24,11 @@ _TEMPLATES = {
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
-    "providers.tf": "azure_providers.tf.j2",
     "scaling.tf": "scaling.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "user_data.sh.tftpl": "azure_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
-    "versions.tf": "azure_versions.tf.j2",
 }
 _PYTHON = "pulumi-python/azure-vm-scale-set"
 _PYTHON_TEMPLATES = {

@@ -26,12 +26,10 @@ _TEMPLATES = {
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
-    "providers.tf": "gcp_providers.tf.j2",
     "startup.sh.tftpl": "gcp_startup.sh.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
-    "versions.tf": "gcp_versions.tf.j2",
 }
 _SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
 _PYTHON = "pulumi-python/gcp-mig"

@@ -1,0 +1,177 @@
+"""``InferenceFleet``: what a plan deploys, with the provider and the network of the program that it is a part of."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import pulumi
+
+from advisor.codegen import Engine, Generated, Language, Wanted, generate
+from advisor.errors import AdvisorError
+from advisor.plan.document import plan_from_json, why_not_as_made
+from advisor.pulumi.program import Program, load
+
+Args = Mapping[str, pulumi.Input[Any]]
+"""Setting → value; which there are stands in the README that ``advisor generate pulumi`` writes beside the program."""
+
+
+class Choice(TypedDict, total=False):
+    """What is deployed of a plan, and how, where it is not what the plan recommends."""
+
+    target: str
+    """Such as ec2 or eks; default: by the plan."""
+    option: int
+    """Single type of the plan, by its rank; default: the fleet."""
+    engine: str
+    """Such as vllm, in place of the planned one."""
+    image: str
+    """Container image in place of the engine's own."""
+    part: str
+    """Cloud, such as aws, of a plan that has several."""
+
+
+class InferenceFleet(pulumi.ComponentResource):
+    """The fleet of a plan: load balancers, instances or node pools, identity, alarms and budget.
+
+    Everything belongs to the provider that *opts* name (``provider`` or ``providers``), or else to the one of the
+    stack's configuration. What the fleet says of itself are attributes, such as ``endpoints``; :attr:`outputs` has all.
+    """
+
+    outputs: Mapping[str, Any]
+    """Name → output or value, as the README beside the program lists them."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: str,
+        args: Args | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+        **choice: Unpack[Choice],
+    ) -> None:
+        """Register everything.
+
+        Args:
+            name: of the component, and what the names of its resources start with unless *args* hold a ``name``.
+            plan: ``advisor.plan/v1`` JSON.
+            args: settings by name; texts may be outputs of other resources.
+            opts: as of any component: providers, protection, aliases.
+            choice: see :class:`Choice`.
+
+        Raises:
+            pulumi.RunError: the plan cannot be deployed, or a setting is missing or wrong; the message says what to do.
+        """
+        super().__init__("advisor:index:InferenceFleet", name, None, opts)
+        with _errors_for_people():
+            program = _program(plan, choice)
+        given = {"name": name, **(args or {})}
+        settings = program.configuration.filled(program.settings.Settings, given)
+        deployment = program.deployment.Deployment(
+            settings.name,
+            program.deployment.DeploymentArgs(settings=settings, fleet=program.fleet, ambient_provider=True),
+            pulumi.ResourceOptions(parent=self),
+        )
+        names = (one for one in type(deployment).__annotations__ if hasattr(deployment, one))
+        self.outputs = {one: getattr(deployment, one) for one in names}
+        self.register_outputs(dict(self.outputs))
+
+    @classmethod
+    def from_plan(
+        cls,
+        name: str,
+        path: str | Path,
+        args: Args | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+        **choice: Unpack[Choice],
+    ) -> "InferenceFleet":
+        """The fleet of the plan in a file, which is read as it was made; arguments as of the class.
+
+        Raises:
+            pulumi.RunError: there is no such plan, it was changed by hand, or it cannot be deployed as asked.
+        """
+        with _errors_for_people():
+            text = _as_made(Path(path))
+        return cls(name, text, args, opts, **choice)
+
+    @property
+    def endpoint(self) -> pulumi.Output[str]:
+        """The one endpoint of a fleet that has one.
+
+        Raises:
+            AttributeError: its pods are reached by the ways of their cluster.
+            pulumi.RunError: it has several.
+        """
+        return pulumi.Output.from_input(self.endpoints).apply(_only)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the target's Deployment has
+        """An output by its name."""
+        outputs = self.__dict__.get("outputs", {})
+        if name not in outputs:
+            raise AttributeError(f"this fleet has no {name}; its outputs: {', '.join(outputs)}")
+        return outputs[name]
+
+
+def _only(endpoints: Mapping[str, Any]) -> str:
+    """The address of the only endpoint."""
+    if len(endpoints) != 1:
+        raise pulumi.RunError(f"endpoint: the fleet has several, {', '.join(endpoints)}: take one from `endpoints`")
+    (found,) = endpoints.values()
+    return str(found["url"] if isinstance(found, Mapping) else found)
+
+
+def _as_made(path: Path) -> str:
+    """The text of a plan that nobody changed by hand.
+
+    Raises:
+        pulumi.RunError: there is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise pulumi.RunError(f"{path}: no plan can be read: {error}") from None
+    reason = why_not_as_made(text, str(path))
+    if reason:
+        raise pulumi.RunError(f"{path}: {reason}; make it again with `advisor recommend`")
+    return text
+
+
+def _program(plan: str, choice: Choice) -> Program:
+    wanted = Wanted(
+        target=choice.get("target", ""),
+        rank=choice.get("option"),
+        engine=_engine(choice.get("engine", "")),
+        image=choice.get("image", ""),
+    )
+    files = _part(generate(plan_from_json(plan), Language.PYTHON, wanted), choice.get("part", ""))
+    try:
+        return load(files)
+    except ImportError as error:
+        packages = " ".join(line for line in files["requirements.txt"].splitlines() if not line.startswith("#"))
+        raise pulumi.RunError(f"{error}: pip install {packages}") from None
+
+
+def _engine(name: str) -> Engine | None:
+    engines = {one.value: one for one in Engine}
+    if name and name not in engines:
+        raise pulumi.RunError(f"engine={name!r} is none of {', '.join(engines)}")
+    return engines.get(name)
+
+
+def _part(generated: Generated, part: str) -> Mapping[str, str]:
+    """The files of the wanted root."""
+    if generated.roots == ("",) and not part:
+        return generated.files
+    if part not in generated.roots:
+        parts = ", ".join(filter(None, generated.roots)) or "it is of one cloud: leave part out"
+        raise pulumi.RunError(f"part={part!r} is none of the plan's: {parts}")
+    prefix = f"{part}/"
+    return {path.removeprefix(prefix): text for path, text in generated.files.items() if path.startswith(prefix)}
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """What advisor refuses is said as Pulumi says it, without a traceback."""
+    try:
+        yield
+    except AdvisorError as error:
+        raise pulumi.RunError(str(error)) from None
