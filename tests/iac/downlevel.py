@@ -20,7 +20,9 @@ _UNKNOWN_BLOCKS = re.compile(
 )
 _RULE = re.compile(r'resource "aws_vpc_security_group_(ingress|egress)_rule" "(\w+)" \{\n(.*?)\n\}\n', re.DOTALL)
 _TAGS = re.compile(r"\n  tags = local\.tags\n")
-_BUDGET = re.compile(r'^resource "aws_budgets_budget" .*?^\}\n', re.MULTILINE | re.DOTALL)
+_UNTAGGED = re.compile(
+    r'^resource "aws_(?:budgets_budget|lb_listener|iam_instance_profile)" .*?^\}\n', re.MULTILINE | re.DOTALL
+)
 _RENAMED = (
     (re.compile(r"aws_vpc_security_group_(ingress|egress)_rule\.(\w+)"), r"aws_security_group_rule.\2_\1"),
     (re.compile(r"price-capacity-optimized"), "capacity-optimized"),
@@ -39,7 +41,7 @@ _RENAMED = (
 def downlevel(text: str) -> str:
     """One file in the words of 3.39."""
     text = _BLOCK.sub(lambda block: _REGION.sub("", block[0]), text)
-    text = _BUDGET.sub(lambda block: _TAGS.sub("", block[0]), text)
+    text = _UNTAGGED.sub(lambda block: _TAGS.sub("", block[0]), text)
     text = _UNKNOWN_BLOCKS.sub("", text)
     text = _UNKNOWN_ARGUMENTS.sub("", _RULE.sub(_rule, text))
     for pattern, replacement in _RENAMED:

@@ -1,7 +1,9 @@
 """Evaluates whole Pulumi programs in Python with no engine: what each registers, reads and exports, and its own tests.
 
-usage: run_pulumi.py JOBS.json      a list of {"program": DIRECTORY, "configuration": {KEY: VALUE}, "answers": {…}}
-                                    and "path": [DIRECTORY, …] of what a program imports beside the SDKs
+usage: run_pulumi.py JOBS.json [DIRECTORY …]
+
+JOBS.json is a list of {"program": DIRECTORY, "configuration": {KEY: VALUE}, "answers": {…}}; in the other directories are
+advisor and what it needs, for programs that import it.
 
 Prints a list in the same order: {"resources", "calls", "outputs", "tests"}, or {"error"} where a program fails.
 """
@@ -109,18 +111,21 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """One program, and its tests if it has any."""
     program = Path(job["program"]).resolve()
     sys.path.insert(0, str(program))
-    path, sys.path[:] = list(sys.path), [*sys.path, *job.get("path", [])]
     found = in_child(program, lambda: evaluate(program, job["configuration"], job.get("answers", {})))
     if (program / "tests").is_dir():
         found["tests"] = in_child(program, lambda: own_tests(program))
-    sys.path[:] = path[1:]
+    sys.path.pop(0)
     return found
 
 
-def main(jobs: str) -> None:
+def main(jobs: str, *path: str) -> None:
     """Print what the programs register."""
+    sys.path += path
     for sdk in _SDKS:
         importlib.import_module(sdk)
+    if path:
+        importlib.import_module("advisor.pulumi")
+        importlib.import_module("advisor.catalog").load_catalog()
     sys.stdout.write(json.dumps([run(job) for job in json.loads(Path(jobs).read_text())], indent=1))
 
 

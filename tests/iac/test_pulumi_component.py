@@ -157,7 +157,6 @@ def write(directory, plan, program, values):
         "program": str(directory),
         "configuration": {},
         "answers": parity.ANSWERS,
-        "path": PATH,
     }
 
 
@@ -166,7 +165,7 @@ def evaluated(jobs, directory):
     needs("pulumi")
     path = directory / "jobs.json"
     path.write_text(json.dumps(jobs))
-    return harness.in_environment("pulumi", "run_pulumi.py", str(path)).ok().json
+    return harness.in_environment("pulumi", "run_pulumi.py", str(path), *PATH).ok().json
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +324,7 @@ def test_generated_programs_pass_their_own_tests(tmp_path):
         scenario = SCENARIOS[name]()
         files = generate(scenario.plan, Language.PYTHON, dataclasses.replace(scenario.wanted, as_component=True)).files
         job = {"program": str(harness.write_module(files, tmp_path / name)), "configuration": dict(scenario.variables)}
-        jobs.append({**job, "answers": parity.ANSWERS, "path": PATH})
+        jobs.append({**job, "answers": parity.ANSWERS})
     for found in evaluated(jobs, tmp_path):
         assert "error" not in found, found["error"]
         assert found["tests"] == "passed", found["tests"]
