@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,4 +47,4 @@ def resources(plan):
 def user_data(plan) -> str:
     """The script that a planned host of the first group boots with."""
     template = resources(plan)["aws_launch_template"][0]
-    return base64.b64decode(template["user_data"]).decode()
+    return gzip.decompress(base64.b64decode(template["user_data"])).decode()

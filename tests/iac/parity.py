@@ -6,6 +6,8 @@ snake case, one-element lists unpacked, nothing that is empty; number and order 
 know before an apply is not compared.
 """
 
+import base64
+import gzip
 import json
 import math
 import re
@@ -24,6 +26,8 @@ _TYPES = {
 _OWN = ("pulumi:", "inference:", "kubernetes:")
 """Tokens of providers, components and the stack; Kubernetes objects are compared by their own tests."""
 _LOCAL = ("terraform_data", "random_", "time_", "local_")
+_PACKED = "H4sI"
+"""Start of what gzip makes, in Base64."""
 _EMPTY = (None, "", [], {}, False)
 
 
@@ -162,11 +166,13 @@ def normal(value: Any) -> Any:
 
 
 def _plain(text: str) -> Any:
-    """A number or truth that one of the two writes as text; JSON by what it means."""
+    """A number or truth that one of the two writes as text; JSON and packed text by what they mean."""
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         return float(text)
     if text in ("true", "false"):
         return text == "true"
+    if text.startswith(_PACKED):
+        return gzip.decompress(base64.b64decode(text)).decode()
     if text[:1] in ("{", "["):
         try:
             return normal(json.loads(text))

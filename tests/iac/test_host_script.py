@@ -41,17 +41,18 @@ class Host:
         for folder in ("etc/systemd/system", "run", "opt/aws/amazon-cloudwatch-agent/bin", "usr/local/sbin", "bin"):
             (root / folder).mkdir(parents=True)
         for name, text in STAND_INS.items():
-            self._program(f"bin/{name}", text)
-        self._program("opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl", RECORDER)
+            self.program(f"bin/{name}", text)
+        self.program("opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl", RECORDER)
 
-    def _program(self, path: str, text: str) -> None:
+    def program(self, path: str, text: str) -> None:
+        """Write a program, which is a bash script."""
         (self.root / path).write_text(text)
         (self.root / path).chmod(0o755)
 
     def try_to_run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script, to its end or to its first failure."""
         self.record.write_bytes(b"")
-        moved = HOST_PATHS.sub(rf"{self.root}/\1/", script)
+        moved = HOST_PATHS.sub(rf"{self.root}/\1/", script.replace(str(self.root), ""))
         environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "RECORD": str(self.record)}
         environment["SIGNED_BY"] = self.signed_by
         return subprocess.run(
@@ -104,7 +105,7 @@ def test_shellcheck_finds_nothing(name, start, tmp_path):
 def test_warmed_host_says_when_its_model_answers(boot):
     """A host of a group with a warm pool waits for its model, and then ends the wait of its lifecycle hook."""
     host, _ = boot("scheduled")
-    *_, waited, told = host.run((host.root / "usr/local/sbin/inference-ready").read_text())
+    waited, *_, told = host.run((host.root / "usr/local/sbin/inference-ready").read_text())
     assert waited[-1] == "https://127.0.0.1:8443/health"
     assert told[:3] == ["aws", "autoscaling", "complete-lifecycle-action"]
     assert told[told.index("--lifecycle-action-result") + 1] == "CONTINUE"
@@ -129,11 +130,41 @@ def test_service_runs_the_planned_container(name, boot):
     assert f"--max-num-seqs={option.max_concurrency}" in served
 
 
+PAGES = [
+    # Cumulative: 10 requests, of which 4 within 0.75 s and 9 within 1 s; then 40 more, 20 within 0.75 s and 30 within 1.
+    {"0.75": 4, "1.0": 9, "2.5": 10, "+Inf": 10},
+    {"0.75": 24, "1.0": 39, "2.5": 49, "+Inf": 50},
+]
+
+
+def _page(buckets: dict[str, int], waiting: int) -> str:
+    name = "vllm:time_to_first_token_seconds_bucket"
+    lines = [f'{name}{{engine="0",le="{edge}",model_name="a b"}} {count}.0' for edge, count in buckets.items()]
+    return "\n".join([*lines, f'vllm:num_requests_waiting{{engine="0",model_name="a b"}} {waiting}.0', ""])
+
+
+def test_host_reports_what_the_slo_alarms_read(boot):
+    """Requests, those beyond 1 s and the queue since the last report; a restarted engine counts from nothing."""
+    host, _ = boot("l4-spot")
+    (host.root / "pages").mkdir()
+    for number, (buckets, waiting) in enumerate(zip([*PAGES, PAGES[0]], (0, 7, 2), strict=True)):
+        (host.root / f"pages/{number}").write_text(_page(buckets, waiting))
+    host.program("bin/sleep", "#!/bin/bash\nread -r page < <(ls pages) && mv pages/$page page\n")
+    host.program("bin/curl", '#!/bin/bash\n[[ "$*" == *metrics ]] || exec echo x\ncat page\n')
+    commands = host.run((host.root / "usr/local/sbin/inference-report").read_text())
+    sent = [command for command in commands if command[:3] == ["aws", "cloudwatch", "put-metric-data"]]
+    values = [[word.split(",")[1] for word in command if word.startswith("MetricName=")] for command in sent]
+    assert values == [["Value=40", "Value=10", "Value=7"], ["Value=10", "Value=1", "Value=2"]]
+
+
 def test_hostile_argument_stays_one_word(boot):
     """A serving argument full of shell syntax reaches the container as it is, and runs nothing."""
     backend = "us-east-1-1xl4-fp8-tp1-vllm"
-    host, _ = boot("l4-spot", extra_serving_arguments={backend: [HOSTILE_ARGUMENT]})
-    assert serve(host)[-1] == HOSTILE_ARGUMENT
+    less_exact = {"vllm": ["--of-the-engine"], "*": ["--of-all"]}
+    host, _ = boot("l4-spot", extra_serving_arguments={backend: [HOSTILE_ARGUMENT], **less_exact})
+    command = serve(host)
+    assert command[-1] == HOSTILE_ARGUMENT
+    assert not {"--of-the-engine", "--of-all"} & set(command)
     assert not list(host.root.rglob("pwned"))
 
 
@@ -142,11 +173,48 @@ def test_token_is_read_at_start_and_kept_in_memory_only(boot):
     host, commands = boot("l4-spot")
     assert not any(command[0] == "aws" for command in commands)
     script = (host.root / "usr/local/sbin/inference-token").read_text()
-    (command,) = host.run(script.replace(str(host.root), ""))
+    (command,) = host.run(script)
     assert command[:3] == ["aws", "secretsmanager", "get-secret-value"]
     environment = host.root / "run/inference/environment"
     assert environment.read_text() == "HF_TOKEN=hf_secret\n"
     assert environment.stat().st_mode & 0o777 == 0o600
+
+
+def test_host_logs_into_ngc_and_serves_from_a_folder(boot):
+    """The key of NGC reaches Docker on its input only, and the model is a folder without the hub's prefix."""
+    host, _ = boot("ec2-custom-image")
+    assert "--env=NIM_MODEL_PATH=/models/meta-llama/Llama-3.1-8B-Instruct" in serve(host)
+    host.program("bin/docker", RECORDER + "cat >password\n")
+    commands = host.run((host.root / "usr/local/sbin/inference-token").read_text())
+    assert ["docker", "login", "--username", "$oauthtoken", "--password-stdin", "nvcr.io"] in commands
+    assert (host.root / "password").read_text() == "hf_secret\n"
+
+
+@pytest.mark.parametrize(("name", "is_watched"), [("mixed-fleet", False), ("l4-spot", True)])
+def test_only_spot_hosts_watch_for_interruptions(name, is_watched, boot):
+    """Nobody takes back what is bought on demand; the first group of the mixed fleet is."""
+    _, commands = boot(name)
+    assert any(command[-1] == "inference-spot.service" for command in commands) == is_watched
+
+
+def test_downloads_lie_on_the_own_disks(boot):
+    """One disk needs no array; what the machine image has mounted is used as it is; without disks nothing is mounted."""
+    host, _ = boot("l4-spot")
+    script = (host.root / "usr/local/sbin/inference-disk").read_text()
+    cache = f"{host.root}/var/cache/inference"
+    for name in ("mdadm", "mkfs.ext4", "mount", "udevadm"):
+        host.program(f"bin/{name}", RECORDER)
+    host.program("bin/mountpoint", "#!/bin/bash\nexit 1\n")
+    host.program("bin/lsblk", "#!/bin/bash\necho /dev/nvme0n1 Amazon Elastic Block Store\n")
+    assert [command[0] for command in host.run(script)] == ["systemctl"]
+    host.program("bin/lsblk", "#!/bin/bash\necho /dev/nvme1n1 Amazon EC2 NVMe Instance Storage\n")
+    _, made, _, mounted = host.run(script)
+    assert made[-1] == "/dev/nvme1n1"
+    assert mounted == ["mount", "/dev/disk/by-label/inference", cache]
+    host.program("bin/mountpoint", '#!/bin/bash\n[[ "$*" == *dlami* ]]\n')
+    assert host.run(script)[-1] == ["mount", "--bind", f"{host.root}/opt/dlami/nvme/inference", cache]
+    host.program("bin/mountpoint", "#!/bin/bash\n")
+    assert host.run(script) == []
 
 
 def test_agents_are_set_up_after_serving(boot):

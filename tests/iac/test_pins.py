@@ -30,8 +30,6 @@ CLUSTERS = ("eks", "gke", "aks")
 PINNED = [target for target in PLACES if target not in CLUSTERS]
 NO_ARGUMENTS = ("sagemaker",)
 """The image is told what to serve by variables."""
-BY_BACKEND_ALONE: tuple[str, ...] = ("aws-ec2", "sagemaker")
-"""Targets whose pins take neither an engine nor "*" as their key yet: another type makes them invalid."""
 
 
 def pins(target: str) -> dict[str, Any]:
@@ -83,13 +81,7 @@ def change_type(directory, language, target):
     assert edited.read_text().endswith(f"{EDIT}\n")
 
 
-def may_fail(target: str) -> Any:
-    """A target, marked where its pins follow the hardware."""
-    marks = [pytest.mark.xfail(strict=True, reason="pins by backend")] if target in BY_BACKEND_ALONE else []
-    return pytest.param(target, marks=marks)
-
-
-@pytest.mark.parametrize("target", [may_fail(target) for target in of_today(PINNED)])
+@pytest.mark.parametrize("target", of_today(PINNED))
 def test_pins_of_a_root_survive(target, tmp_path, simulated_clouds):
     """The same variables fit each plan, and what starts has them."""
     terraform = harness.Terraform(tmp_path, simulated_clouds)
@@ -103,7 +95,7 @@ def test_pins_of_a_root_survive(target, tmp_path, simulated_clouds):
         assert missing(terraform("show", "-json").ok().json["values"], target) == []
 
 
-@pytest.mark.parametrize("target", [may_fail(target) for target in of_today(PINNED)])
+@pytest.mark.parametrize("target", of_today(PINNED))
 def test_pins_of_a_program_survive(target, tmp_path):
     """The same, evaluated as a program."""
     needs("pulumi")

@@ -33,6 +33,7 @@ MORE = {
         "networks": {
             "REGION": {"load_balancer_subnet_ids": ["subnet-1a", "subnet-1b"], "allowed_cidrs": ["10.1.0.0/16"]}
         },
+        "registry_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:ngc-key-AbCdEf",
     },
     "eks-scheduled": {**OF_AWS, "capacity_block_ids": {"GROUP": "cr-0123"}},
     "eks-karpenter-neuron": {**OF_AWS, "karpenter_role_names": ["karpenter"]},

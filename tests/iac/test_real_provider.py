@@ -61,8 +61,8 @@ def test_spot_module_comes_up_and_goes_away(start, cloud):
     (budget,) = world["budgets"]
     assert budget["BudgetLimit"]["Amount"] == "568.85"  # 455.08 × 1.25
     assert {alarm["AlarmName"] for alarm in world["alarms"]} >= {
-        f"support-chat-{GROUP}-gpu-idle",
-        f"support-chat-{GROUP}-agent-silent",
+        f"support-chat-gpu-idle-{GROUP}",
+        f"support-chat-agent-silent-{GROUP}",
     }
     terraform("plan", "-no-color", "-detailed-exitcode").ok()
     terraform("destroy", "-no-color", "-auto-approve").ok()

@@ -40,10 +40,14 @@ def test_root_passes_its_own_tests(name, start):
         ({"networks": {"us-east-1": NETWORK | {"certificate_arn": None}}}, "Each network needs certificate_arn"),
         ({"networks": {"us-east-1": NETWORK | {"private_subnet_ids": []}}}, "zones as the plan spreads over: 2 in"),
         ({"networks": {"us-east-1": NETWORK | {"vpc_id": "subnet-1"}}}, "an id such as vpc-0123456789abcdef0"),
-        ({"ami_ids": {"nowhere": "ami-1"}}, "for groups of the plan: us-east-1-g6-xlarge-fp8-tp1-spot."),
+        ({"ami_ids": {"nowhere": "ami-1"}}, "for groups of the plan: us-east-1-g6-xlarge-fp8-tp1-spot, *."),
+        (
+            {"model_revisions": {"nowhere": "1"}},
+            "these keys, where the engine takes one: us-east-1-1xl4-fp8-tp1-vllm, vllm,",
+        ),
         ({"agent_package": "advisor"}, "must be the https:// address of a wheel with its hash"),
     ],
-    ids=["no network", "no certificate", "no subnet", "no vpc", "no such group", "no wheel"],
+    ids=["no network", "no certificate", "no subnet", "no vpc", "no such group", "no such pin", "no wheel"],
 )
 def test_what_is_missing_is_named(changes, told, start):
     """A value that is missing or wrong ends the plan with a message that says what to pass."""
@@ -93,6 +97,18 @@ def test_every_alarm_on_too_few_can_ring(name, start):
     ]
     assert below
     assert min(below) > 0
+
+
+def test_slo_alarms_compare_with_the_targets(start):
+    """TTFT of the engine over 1 s for 5 % of the requests, a queue of 1.2 a second for 1 s, 5xx for 1 %."""
+    planned = {
+        alarm["alarm_name"].removeprefix("support-chat-").partition("-us-east-1")[0]: alarm
+        for alarm in resources(start(QUICK, filled=True).plan())["aws_cloudwatch_metric_alarm"]
+    }
+    assert {"ttft", "waiting-requests", "server-errors"} <= set(planned)
+    assert (planned["ttft"]["threshold"], planned["waiting-requests"]["threshold"]) == (5, 1.2)
+    metrics = {query["metric"][0]["metric_name"] for query in planned["ttft"]["metric_query"] if query["metric"]}
+    assert metrics == {"ttft_over_target", "ttft_requests"}
 
 
 def test_mistakes_do_not_pass(simulated_clouds, tmp_path):

@@ -1,15 +1,19 @@
 """EC2 Auto Scaling groups behind internal Application Load Balancers, one in each region."""
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.alarms import Alarm
+from advisor.catalog import load_catalog
+from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
+from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.host_backends import backend_facts, container_variables, serving_arguments
+from advisor.codegen.targets.host_backends import backend_facts, container_variables, pins, serving_arguments
 from advisor.codegen.targets.target import Files, Target
+from advisor.cost.services import root_volume_gib
+from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
@@ -29,6 +33,7 @@ _TEMPLATES = {
 }
 _BUDGET = {"budget.tf": "budget.tf.j2"}
 _SCALING = {"scaling.tf": "scaling.tf.j2"}
+_FAILOVER = {"failover.asl.json.tftpl": "aws_failover.asl.json.j2", "failover.tf": "failover.tf.j2"}
 _PYTHON = "pulumi-python/aws-ec2"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
@@ -47,6 +52,10 @@ _PYTHON_TEMPLATES = {
     "tests/test_stack.py": "test_stack.py.j2",
 }
 _PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
+_PYTHON_FAILOVER_TEMPLATES = {
+    "inference/failover.asl": "aws_failover.asl.json.j2",
+    "inference/failover.py": "failover.py.j2",
+}
 _PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
@@ -60,6 +69,8 @@ _LONGEST_HOOK_SECONDS = 7200
 """Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
 _LONGEST_BUFFER_SECONDS = 3600
 """How far ahead of its forecast predictive scaling launches (EC2 Auto Scaling API)."""
+_SPOT_DRAIN_SECONDS = 100
+"""Of the 120 s between the notice and the end, for running requests; the container takes the rest."""
 _WARMUP_SECONDS = 60
 """From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
 _KEY = "/etc/inference/key.pem"
@@ -87,13 +98,20 @@ def _obstacle(stack: Stack) -> str:
 
 def _terraform(stack: Stack) -> Files:
     known = _known(stack)
-    templates = _TEMPLATES | (_SCALING if known["scales"] else {}) | (_BUDGET if known["has_budget"] else {})
+    templates = _chosen(_TEMPLATES, known, scales=_SCALING, has_budget=_BUDGET, fails_over=_FAILOVER)
     return render_terraform(_TERRAFORM, templates, stack, known)
 
 
+def _chosen(always: Mapping[str, str], known: Mapping[str, Any], **by_fact: Mapping[str, str]) -> Mapping[str, str]:
+    """Templates by path: those that are always there, and those whose fact holds."""
+    return ChainMap(*(dict(more) for fact, more in by_fact.items() if known[fact]), dict(always))
+
+
 def _python(stack: Stack) -> Files:
-    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
     known = _known(stack)
+    templates = _chosen(
+        _PYTHON_TEMPLATES, known, scales=_PYTHON_SCALING_TEMPLATES, fails_over=_PYTHON_FAILOVER_TEMPLATES
+    )
     more = {
         "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
@@ -115,28 +133,37 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
-        "alarms": calls("Alarm", {alarm.name: _alarm(alarm) for alarm in stack.alarms}),
+        "alarms": calls("Alarm", known["alarms"]),
     }
     return Call("Fleet", fleet)
 
 
+def _alarms(stack: Stack) -> tuple[Alarm, ...]:
+    """Those that any of the groups or backends can have."""
+    has_metrics = any(published(backend.container.engine) for backend in stack.backends)
+    return (*stack.alarms, *(alarm for alarm in stack.slo_alarms if has_metrics or not alarm.from_engine))
+
+
 def _alarm(alarm: Alarm) -> Mapping[str, object]:
-    return {
+    """Facts of an alarm, without those that most of them share."""
+    needs = "agent" if alarm.needs_agent else "gpu" if alarm.needs_gpu else ""
+    per = "longest_queue" if alarm.per_request_rate else "min_instances" if alarm.per_instance else ""
+    facts = {
         "description": alarm.description,
         "source": alarm.source.value,
         "metric": alarm.metric,
         "ratio_of": alarm.ratio_of,
         "statistic": alarm.statistic,
         "below": alarm.below,
-        "threshold": alarm.threshold,
-        "per_instance": alarm.per_instance,
+        "threshold": 1 if alarm.per_request_rate else alarm.threshold,
+        "per": per,
         "periods": alarm.periods,
-        "period_seconds": alarm.period_seconds,
-        "missing": alarm.missing.value,
-        "needs_gpu": alarm.needs_gpu,
-        "needs_agent": alarm.needs_agent,
+        "missing": "" if alarm.missing is Missing.IS_FINE else alarm.missing.value,
+        "needs": needs,
+        "needs_someone": alarm.needs_someone,
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
+    return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
 
 
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
@@ -152,10 +179,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
-        "alarms": {
-            alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
-            for alarm in stack.alarms
-        },
+        "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
+        "metric_names": {"requests": TTFT_REQUESTS, "over": TTFT_OVER_TARGET, "waiting": REQUESTS_WAITING},
+        "told_alarms": _alarms(stack),
+        "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),
@@ -166,8 +193,12 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         "told_by_variable": any(_told_by_variable(backend.container) for backend in stack.backends),
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
+        **pins(stack),
+        "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
+        "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
+        "fails_over": len(stack.backends) > len(stack.regions),
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
@@ -188,11 +219,28 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "max_instances": group.max_instances,
         **_scaling(stack, group),
+        **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
         "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
-        "root_volume_gib": group.root_volume_gib,
+        "root_volume_gib": _root_volume_gib(group),
         "ami_parameter": group.platform.machine_image,
     }
+
+
+def _root_volume_gib(group: ComputeGroup) -> int:
+    """Disk for host and image, and for the weights unless every type is known to hold them on disks of its own."""
+    machines = load_catalog().instance_types
+    types = (group.instance_type, *(group.interchangeable_types if group.is_spot else ()))
+    own_gb = [machines[("aws", name)].local_nvme_gb if ("aws", name) in machines else None for name in types]
+    holds = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in own_gb)
+    return root_volume_gib(0) if holds else group.root_volume_gib
+
+
+def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """Requests that may wait for an instance before an alarm rings, where the workload has a target for TTFT."""
+    rate = group.requests_per_second_per_instance
+    longest = [alarm.threshold_at(rate) for alarm in stack.slo_alarms if alarm.per_request_rate]
+    return {"longest_queue": longest[0]} if longest else {}
 
 
 def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -232,9 +280,19 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
         ),
         "weight": stack.share_of(backend),
         **_model_variable(stack, container),
+        "metrics": _metrics(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
         "min_instances": sum(group.min_instances for group in of_backend),
     }
+
+
+def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
+    """What a host reads of its engine for the alarms; None where there is nothing to read or to compare with."""
+    metrics = published(container.engine)
+    targets = [alarm.ttft_seconds for alarm in stack.slo_alarms if alarm.ttft_seconds is not None]
+    if metrics is None or not targets:
+        return None
+    return {"path": metrics.path, "ttft": metrics.ttft, "waiting": metrics.waiting, "ttft_target_seconds": targets[0]}
 
 
 def _docker_arguments(stack: Stack, container: Container) -> list[str]:

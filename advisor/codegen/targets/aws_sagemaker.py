@@ -14,6 +14,7 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
+from advisor.codegen.targets.host_backends import pins
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/aws-sagemaker"
@@ -147,7 +148,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
-        "alarms": calls("Alarm", {alarm.name: alarm.facts for alarm in known["alarms"]}),
+        "alarms": calls("Alarm", known["alarm_facts"]),
     }
     return Call("Fleet", fleet)
 
@@ -160,10 +161,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
         "alarms": alarms,
-        "alarm_facts": {
-            alarm.name: {"description": alarm.description, "threshold": alarm.threshold, "periods": alarm.periods}
-            for alarm in alarms
-        },
+        "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
+        "alarms_left_out": tuple(_alarms_left_out(stack)),
+        "rollback_title": monitoring.ERRORS.title,
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "all_data": {backend.key: _EXAMPLE_PREFIX for backend in stack.backends},
         "example_data": {
@@ -175,9 +175,17 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "quotas": [
             Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
         ],
+        **pins(stack),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
+
+
+def _alarms_left_out(stack: Stack) -> Iterator[str]:
+    if any(alarm.per_request_rate for alarm in stack.slo_alarms):
+        yield monitoring.NO_QUEUE
+    else:
+        yield from stack.slo_left_out
 
 
 def _cautions(stack: Stack) -> Iterator[str]:
@@ -244,6 +252,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
     container = backend.container
     return {
         "region": backend.region,
+        "engine": container.engine.value,
         "image": images.image(backend),
         "model": container.checkpoint.model_id,
         "checkpoint": container.checkpoint.needed,

@@ -3,7 +3,7 @@
 Source: "Amazon SageMaker AI metrics in Amazon CloudWatch"; utilisation of GPUs is summed up over those of an instance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from advisor.codegen.alarms import Missing
@@ -44,8 +44,8 @@ class EndpointAlarm:
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """Everything but the name."""
-        return {
+        """Everything but the name, without what most alarms share."""
+        facts = {
             "description": self.description,
             "namespace": self.metric.namespace,
             "metric": self.metric.name,
@@ -55,9 +55,10 @@ class EndpointAlarm:
             "per_accelerator": self.metric.per_accelerator,
             "periods": self.periods,
             "period_seconds": self.period_seconds,
-            "missing": self.missing,
+            "missing": self.missing if self.missing != Missing.IS_FINE else False,
             "needs_gpu": self.needs_gpu,
         }
+        return {name: fact for name, fact in facts.items() if fact is not False}
 
 
 _METRICS = {
@@ -69,8 +70,8 @@ _METRICS = {
 }
 """Alarm of the plan → metric; the others are about hosts that nobody but SageMaker sees."""
 ERRORS = EndpointAlarm(
-    name="errors",
-    description="More than 1 percent of the requests of a variant fail; a deployment in progress is rolled back.",
+    name="server_errors",
+    description="More than 1 percent of the requests are answered with 5xx; a deployment in progress is rolled back.",
     metric=Metric(_INVOCATIONS, "Invocation5XXErrors", "Average"),
     below=False,
     threshold=0.01,
@@ -78,6 +79,26 @@ ERRORS = EndpointAlarm(
     period_seconds=60,
     missing=Missing.IS_FINE.value,
 )
+
+
+_MICROSECONDS = 1_000_000
+NO_QUEUE = "no alarm on waiting requests, which SageMaker does not count"
+
+
+def _ttft(stack: Stack) -> Iterator[EndpointAlarm]:
+    """The alarm on the first chunk of streamed answers, from SageMaker's entrance on."""
+    for alarm in stack.slo_alarms:
+        if alarm.ttft_seconds is not None:
+            yield EndpointAlarm(
+                name=alarm.name,
+                description=f"TTFT p95 of streamed answers over the target of {alarm.ttft_seconds:g} s.",
+                metric=Metric(_INVOCATIONS, "FirstChunkLatency", "p95"),
+                below=False,
+                threshold=alarm.ttft_seconds * _MICROSECONDS,
+                periods=alarm.periods,
+                period_seconds=alarm.period_seconds,
+                missing=alarm.missing.value,
+            )
 
 
 def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
@@ -97,4 +118,4 @@ def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
         for alarm in stack.alarms
         if alarm.name in _METRICS
     )
-    return (ERRORS, *planned)
+    return (ERRORS, *_ttft(stack), *planned)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from advisor.codegen.model import Backend, Container
+from advisor.codegen.model import Backend, Container, Engine, Stack
 
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
@@ -42,6 +42,14 @@ def container_variables(container: Container) -> Mapping[str, str]:
     if not container.compiled_environment:
         return container.environment
     return {**container.environment, container.compiled_environment: f"{_CACHE}/{container.compiled_folder}"}
+
+
+def pins(stack: Stack) -> Mapping[str, object]:
+    """What templates say of pins: engines that may be their keys, and an image by each engine of the stack."""
+    return {
+        "engines": [engine.value for engine in Engine],
+        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
+    }
 
 
 def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:

@@ -36,6 +36,15 @@ AGENT = {
 }
 
 
+PINS = {
+    "container_images": {
+        "vllm": "123456789012.dkr.ecr.us-east-1.amazonaws.com/engines/vllm@sha256:" + "0" * 64,
+        "*": "organisation/engine:1",
+    },
+    "model_revisions": {"*": "0123abc", "sglang": "4567def"},
+    "extra_serving_arguments": {"*": ["--enable-prefix-caching"]},
+}
+"""Pins that outlive a changed plan."""
 OWN_IMAGE = "registry.example.com/vllm-arm64@sha256:" + "c" * 64
 
 
@@ -148,6 +157,7 @@ def two_regions() -> Scenario:
         make_group(instances=(4, 4), request_shares=(0.67, 0.67)),
         make_group(region="eu-west-1", instances=(2, 2), instance_usd_per_hour=0.8934, request_shares=(0.33, 0.33)),
         policy=Policy.STATIC,
+        filled=AGENT | PINS | {"model_source": "s3://weights/production", "wait_for_capacity": "30m"},
     )
 
 

@@ -63,7 +63,9 @@ def custom_image() -> Scenario:
     """NVIDIA NIM from a registry of one's own would be an image like any other; this one is NIM's."""
     option = make_option(instance_type="g6e.xlarge", accelerator="L40S", usd_per_hour=1.861)
     wanted = Wanted(rank=1, engine=Engine.CUSTOM, image="nvcr.io/nim/meta/llama-3.1-8b-instruct:2.0.9")
-    return Scenario(make_plan(option), wanted, variables("us-east-1", **AGENT))
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ngc-key-AbCdEf"
+    filled = AGENT | {"model_source": "/models", "registry_secret_arn": secret}
+    return Scenario(make_plan(option), wanted, variables("us-east-1", **filled))
 
 
 SCENARIOS: Mapping[str, Make] = {

@@ -39,7 +39,14 @@ def mixed_scheduled() -> Scenario:
     a10g = make_group(
         instance_type="g5.xlarge", accelerator="A10G", request_shares=(0.6, 0.6), instance_usd_per_hour=1.006
     )
-    return _root(make_fleet_plan(l4, a10g), "us-east-1")
+    pins = {
+        "container_images": {"vllm": "123456789012.dkr.ecr.us-east-1.amazonaws.com/engine@sha256:" + "0" * 64},
+        "model_revisions": {"*": "0123abc"},
+        "model_source": "s3://weights/production",
+        "extra_environment": {"*": {"LEVEL": "1"}, "vllm": {"LEVEL": "2"}},
+    }
+    root = _root(make_fleet_plan(l4, a10g), "us-east-1")
+    return dataclasses.replace(root, variables={**root.variables, **pins})
 
 
 def two_regions_reactive() -> Scenario:
