@@ -329,3 +329,12 @@ def test_generated_programs_pass_their_own_tests(tmp_path):
         assert "error" not in found, found["error"]
         assert found["tests"] == "passed", found["tests"]
         assert any(one["type"] == "advisor:index:InferenceFleet" for one in found["resources"])
+
+
+def test_subscription_of_a_provider_that_is_not_made_is_refused(tmp_path):
+    """The setting would be read by nobody; the message says where it belongs."""
+    scenario = SCENARIOS["aks-scheduled"]()
+    values = {**scenario.variables, "subscription_id": "00000000-0000-0000-0000-000000000000"}
+    program = PROGRAM.format(later={}, choice=choice(scenario.wanted))
+    (found,) = evaluated([write(tmp_path / "aks", plan_to_json(scenario.plan), program, values)], tmp_path)
+    assert "give it as azure:subscriptionId, or pass a provider" in found["error"]
