@@ -11,7 +11,7 @@ from advisor.codegen.check import check_files
 from advisor.codegen.cut_over import Former, Rollout, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
-from advisor.codegen.model import Component, ComputeGroup, Language, Stack, Wanted
+from advisor.codegen.model import Component, ComputeGroup, Form, Language, Stack, Wanted
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
@@ -185,7 +185,9 @@ def _with_target(stack: Stack, wanted: Wanted) -> Stack:
 def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tuple[Stack, ...]:
     """Each with the plan and what it takes of it."""
     text = json.dumps(json.loads(plan_to_json(plan)), indent=1) + "\n"
-    asked = {"option": wanted.rank, "engine": wanted.engine and wanted.engine.value, "image": wanted.image}
+    form = "" if wanted.form is Form.MANIFESTS else wanted.form.value
+    engine = wanted.engine and wanted.engine.value
+    asked = {"option": wanted.rank, "engine": engine, "image": wanted.image, "form": form}
     found = []
     for stack, name in zip(stacks, _roots(stacks), strict=True):
         parts = {"target": wanted.target, "part": name} if len(stacks) > 1 else {"target": stack.target}

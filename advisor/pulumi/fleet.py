@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 import pulumi
 
-from advisor.codegen import Engine, Generated, Language, Wanted, generate, read_former
+from advisor.codegen import Engine, Form, Generated, Language, Wanted, generate, read_former
 from advisor.codegen.pins import kept_in
 from advisor.codegen.writing.record import read_record
 from advisor.errors import AdvisorError
@@ -29,6 +29,8 @@ class Choice(TypedDict, total=False):
     """Such as vllm, in place of the planned one."""
     image: str
     """Container image in place of the engine's own."""
+    form: str
+    """What runs on a cluster, such as kserve; default: manifests."""
     part: str
     """Cloud, such as aws, of a plan that has several."""
     directory: str
@@ -153,6 +155,7 @@ def _program(plan: str, choice: Choice) -> Program:
         rank=choice.get("option"),
         engine=_engine(choice.get("engine", "")),
         image=choice.get("image", ""),
+        form=_form(choice.get("form", "manifests")),
         digests={} if directory is None else kept_in(directory),
     )
     former = None if directory is None else read_former(directory)
@@ -169,6 +172,13 @@ def _engine(name: str) -> Engine | None:
     if name and name not in engines:
         raise pulumi.RunError(f"engine={name!r} is none of {', '.join(engines)}")
     return engines.get(name)
+
+
+def _form(name: str) -> Form:
+    forms = {form.value: form for form in Form}
+    if name not in forms:
+        raise pulumi.RunError(f"form={name!r} is none of {', '.join(forms)}")
+    return forms[name]
 
 
 def _part(generated: Generated, part: str) -> Mapping[str, str]:

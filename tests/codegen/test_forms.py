@@ -341,7 +341,8 @@ def test_the_option_reaches_the_code(tmp_path, monkeypatch):
     for language in ("terraform", "pulumi"):
         into = tmp_path / language
         command = ["advisor", "generate", language, str(tmp_path / "plan.json"), "--into", str(into)]
-        monkeypatch.setattr("sys.argv", [*command, "--target", "eks", "--form", "kserve"])
+        whole = ["--standalone"] if language == "pulumi" else []
+        monkeypatch.setattr("sys.argv", [*command, "--target", "eks", "--form", "kserve", *whole])
         with pytest.raises(SystemExit) as stopped:
             main()
         assert not stopped.value.code

@@ -14,3 +14,8 @@ output "region_weights" {
   description = "Share of all requests that each region is planned for, in per mille."
   value       = { for name, region in local.regions : name => region.weight }
 }
+
+output "weights_client_ids" {
+  description = "Identity of each service account that reaches the storage account of the weights, for kubernetes/weights."
+  value       = { for account, identity in azurerm_user_assigned_identity.pods : account => identity.client_id }
+}

@@ -11,17 +11,6 @@ variable "name" {
   }
 }
 
-variable "subscription_id" {
-  description = "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.subscription_id == null || can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", var.subscription_id))
-    error_message = "The subscription must be a UUID: az account show --query id."
-  }
-}
-
 variable "tags" {
   description = "Tags added to every resource."
   type        = map(string)
@@ -34,13 +23,19 @@ variable "tags" {
 }
 
 variable "clusters" {
-  description = "AKS cluster of each region of the plan, by its resource id; the subnet of the nodes (null: that of the cluster), the availability zones that sell the size to you ([] in a region without zones), and the workspace of Container Insights."
+  description = "AKS cluster of each region of the plan, by its resource id; the subnet of the nodes (null: that of the cluster), the availability zones that sell the size to you ([] in a region without zones), the workspace of Container Insights, and, where weights lie in a storage account, the issuer of the pods' tokens."
   type = map(object({
     id                         = string
     subnet_id                  = optional(string)
     zones                      = list(string)
     log_analytics_workspace_id = string
+    oidc_issuer_url            = optional(string)
   }))
+
+  validation {
+    condition     = !startswith(var.model_source, "az://") || alltrue([for cluster in values(var.clusters) : can(regex("^https://", cluster.oidc_issuer_url))])
+    error_message = "Pods reach a storage account as an identity of their own: give oidc_issuer_url (az aks show --query oidcIssuerProfile.issuerUrl)."
+  }
 
   validation {
     condition     = toset(keys(var.clusters)) == toset(keys(local.regions))
@@ -74,6 +69,31 @@ variable "capacity_reservation_group_ids" {
   validation {
     condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : try(local.groups[key].priority == "Regular", false)])
     error_message = "Give them for groups that are not spot: ${join(", ", [for key, group in local.groups : key if group.priority == "Regular"])}."
+  }
+}
+
+variable "model_source" {
+  description = "Where pods find the weights: hub, a storage account whose prefix they may read (az://account/container/prefix), or a folder (/models). What they do with it is set in kubernetes/."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "Give hub, az://account/container/prefix, or an absolute path such as /models."
+  }
+}
+
+variable "model_storage_account_id" {
+  description = "Storage account of model_source by its resource id, where it is one."
+  type        = string
+  default     = null
+
+  validation {
+    condition = !startswith(var.model_source, "az://") || can(regex(
+      "^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/${split("/", "${var.model_source}//")[2]}$",
+      var.model_storage_account_id,
+    ))
+    error_message = "Give the resource id of the account that model_source names: az storage account show --name ACCOUNT --query id."
   }
 }
 

@@ -57,8 +57,8 @@ locals {
   # When to ring: what the query finds in the window is beyond the threshold; <cluster> is the id of the region's one.
   alarms = {
     unavailable-replicas = {
-      description  = "Fewer replicas run than the plan needs, for longer than one takes to start."
-      query        = "KubePodInventory | where ClusterId =~ \"<cluster>\" and Namespace == \"support-chat\" and PodStatus == \"Running\" | summarize value = dcount(PodUid)"
+      description  = "Fewer replicas answer than the plan needs, for longer than one takes to start."
+      query        = "InsightsMetrics | where Name == \"kube_deployment_status_replicas_ready\" | extend tags = parse_json(Tags) | where tags[\"container.azm.ms/clusterId\"] =~ \"<cluster>\" and tags.k8sNamespace == \"support-chat\" | summarize ready = max(Val) by tostring(tags.deployment), bin(TimeGenerated, 5m) | summarize ready = sum(ready) by TimeGenerated | summarize value = coalesce(max(ready), 0.0)"
       operator     = "LessThan"
       threshold    = 1
       per_instance = true

@@ -46,7 +46,7 @@ resource "google_cloud_run_v2_service" "this" {
     }
 
     containers {
-      image   = lookup(var.container_images, each.value.backend, local.backends[each.value.backend].image)
+      image   = local.images[each.value.backend]
       command = local.backends[each.value.backend].entrypoint
       args    = local.arguments[each.key]
 
@@ -56,7 +56,7 @@ resource "google_cloud_run_v2_service" "this" {
 
       # A container with a GPU keeps its CPU between requests too.
       resources {
-        limits   = local.is_mounted[each.key] ? each.value.mounting : each.value.downloading
+        limits   = local.from_hub ? each.value.downloading : each.value.mounting
         cpu_idle = false
       }
 
@@ -85,7 +85,7 @@ resource "google_cloud_run_v2_service" "this" {
       }
 
       dynamic "volume_mounts" {
-        for_each = local.is_mounted[each.key] ? ["weights"] : []
+        for_each = local.weights_bucket == null ? [] : ["weights"]
 
         content {
           name       = volume_mounts.value
@@ -117,28 +117,32 @@ resource "google_cloud_run_v2_service" "this" {
     }
 
     dynamic "volumes" {
-      for_each = local.is_mounted[each.key] ? [var.weights_buckets[each.value.region]] : []
+      for_each = local.weights_bucket[*]
 
       content {
         name = "weights"
 
         gcs {
-          bucket    = volumes.value
-          read_only = true
+          bucket        = volumes.value
+          mount_options = [for prefix in local.weights_prefix[*] : "only-dir=${prefix}"]
+          read_only     = true
         }
       }
     }
   }
 
+  labels = local.labels
+
   lifecycle {
     precondition {
-      condition     = can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", lookup(var.container_images, each.value.backend, local.backends[each.value.backend].image)))
+      condition     = can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", local.images[each.value.backend]))
       error_message = "Cloud Run pulls from Artifact Registry, gcr.io and docker.io only: copy the image of ${each.value.backend} there, and give it in container_images."
     }
   }
 
-  # A revision reads the token and mounts the bucket when it starts.
+  # A revision pulls its image, reads the token and mounts the bucket when it starts.
   depends_on = [
+    google_artifact_registry_repository_iam_member.images,
     google_secret_manager_secret_iam_member.hf_token,
     google_storage_bucket_iam_member.weights,
   ]

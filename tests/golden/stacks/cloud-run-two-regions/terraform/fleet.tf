@@ -17,6 +17,7 @@ locals {
   # What answers alike; weight: per mille of all requests in the busiest hours.
   backends = {
     europe-west4-1xl4-bf16-tp1-vllm = {
+      engine          = "vllm"
       weight          = 500
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
@@ -41,6 +42,7 @@ locals {
       health_path       = "/health"
     }
     europe-west4-1xl4-fp8-tp1-vllm = {
+      engine          = "vllm"
       weight          = 200
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
@@ -65,6 +67,7 @@ locals {
       health_path       = "/health"
     }
     us-central1-1xl4-bf16-tp1-vllm = {
+      engine          = "vllm"
       weight          = 300
       image           = "docker.io/vllm/vllm-openai:v0.30.0"
       model           = "meta-llama/Llama-3.1-8B-Instruct"
@@ -210,8 +213,21 @@ locals {
       threshold   = 0
       seconds     = 0
     }
+    waiting_requests = {
+      description = "One request in 20 waits for a container longer than TTFT may take, 1 s."
+      resource    = "cloud_run_revision"
+      metric      = "run.googleapis.com/request_latency/pending"
+      condition   = ""
+      share       = false
+      aligner     = "ALIGN_PERCENTILE_95"
+      reducer     = "REDUCE_MAX"
+      group_by    = ["resource.label.service_name", "resource.label.location"]
+      comparison  = "COMPARISON_GT"
+      threshold   = 1000
+      seconds     = 900
+    }
     server_errors = {
-      description = "More than 5 percent of the requests fail: no container is free, or the engine fails."
+      description = "More than 1 percent of the requests are answered with 5xx."
       resource    = "cloud_run_revision"
       metric      = "run.googleapis.com/request_count"
       condition   = " AND metric.labels.response_code_class = \"5xx\""
@@ -220,8 +236,8 @@ locals {
       reducer     = "REDUCE_SUM"
       group_by    = ["resource.label.service_name", "resource.label.location"]
       comparison  = "COMPARISON_GT"
-      threshold   = 0.05
-      seconds     = 300
+      threshold   = 0.01
+      seconds     = 900
     }
   }
 }

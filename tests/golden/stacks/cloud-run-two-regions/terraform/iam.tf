@@ -14,12 +14,47 @@ resource "google_secret_manager_secret_iam_member" "hf_token" {
   member    = google_service_account.this.member
 }
 
+# The weights below the prefix and nothing else of the bucket; a listing names its prefix beside the bucket.
 resource "google_storage_bucket_iam_member" "weights" {
-  for_each = var.weights_buckets
+  count = local.weights_bucket == null ? 0 : 1
 
-  bucket = each.value
+  bucket = local.weights_bucket
   role   = "roles/storage.objectViewer"
   member = google_service_account.this.member
+
+  dynamic "condition" {
+    for_each = local.weights_prefix[*]
+
+    content {
+      title      = "weights"
+      expression = "resource.name.startsWith(\"projects/_/buckets/${local.weights_bucket}/objects/${condition.value}/\") || api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"${condition.value}/\")"
+    }
+  }
+}
+
+locals {
+  # Images are pulled by Cloud Run itself.
+  image_reader = "serviceAccount:service-${data.google_project.this.number}@serverless-robot-prod.iam.gserviceaccount.com"
+}
+
+locals {
+  # Repositories of Artifact Registry that images lie in: LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE.
+  repositories = {
+    for parts in distinct([
+      for image in values(local.images) : regex("^([a-z0-9-]+)-docker[.]pkg[.]dev/([^/]+)/([^/]+)/", image)
+      if can(regex("^[a-z0-9-]+-docker[.]pkg[.]dev/[^/]+/[^/]+/", image))
+    ]) : join("/", parts) => { location = parts[0], project = parts[1], repository = parts[2] }
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "images" {
+  for_each = local.repositories
+
+  project    = each.value.project
+  location   = each.value.location
+  repository = each.value.repository
+  role       = "roles/artifactregistry.reader"
+  member     = local.image_reader
 }
 
 locals {

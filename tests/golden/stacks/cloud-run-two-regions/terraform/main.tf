@@ -10,30 +10,34 @@ locals {
     project    = "inference"
   })
 
-  models   = { for key, backend in local.backends : key => try(var.model_ids[key], backend.model) }
+  # The most exact key of a pin wins: the backend, its engine, "*".
+  images    = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
+  models    = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
+  revisions = { for key, backend in local.backends : key => try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null) }
+  extra     = { for key, backend in local.backends : key => try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []) }
+
   services = { for key, group in local.groups : key => "${var.name}-${group.service}" }
 
-  # Weights in a mounted bucket are found by their path.
-  is_mounted = { for key, group in local.groups : key => contains(keys(var.weights_buckets), group.region) }
-  weights = {
-    for key, group in local.groups : key => local.is_mounted[key] ? "/weights/${local.models[group.backend]}" : "${local.backends[group.backend].model_prefix}${local.models[group.backend]}"
-  }
+  # Weights in a mounted bucket, or in the image, are found by their path.
+  from_hub      = var.model_source == "hub"
+  weights_place = local.weights_bucket == null ? var.model_source : "/weights"
+  weights       = { for key, backend in local.backends : key => "${local.from_hub ? backend.model_prefix : "${local.weights_place}/"}${local.models[key]}" }
 
   arguments = {
     for key, group in local.groups : key => concat(
       local.backends[group.backend].command,
-      local.backends[group.backend].model_environment == "" ? ["${local.backends[group.backend].model_option}${local.weights[key]}"] : [],
+      local.backends[group.backend].model_environment == "" ? ["${local.backends[group.backend].model_option}${local.weights[group.backend]}"] : [],
       local.backends[group.backend].arguments,
-      contains(keys(var.model_revisions), group.backend) && !local.is_mounted[key] && local.backends[group.backend].revision_option != "" ? ["${local.backends[group.backend].revision_option}${var.model_revisions[group.backend]}"] : [],
-      var.extra_serving_arguments,
+      local.revisions[group.backend] != null && local.from_hub && local.backends[group.backend].revision_option != "" ? ["${local.backends[group.backend].revision_option}${local.revisions[group.backend]}"] : [],
+      local.extra[group.backend],
     )
   }
 
   environment = {
     for key, group in local.groups : key => merge(
       local.backends[group.backend].environment,
-      local.backends[group.backend].model_environment == "" ? {} : { (local.backends[group.backend].model_environment) = local.weights[key] },
-      local.is_mounted[key] ? { HF_HUB_OFFLINE = "1" } : {},
+      local.backends[group.backend].model_environment == "" ? {} : { (local.backends[group.backend].model_environment) = local.weights[group.backend] },
+      local.from_hub ? {} : { HF_HUB_OFFLINE = "1" },
       var.environment,
     )
   }

@@ -3,12 +3,6 @@
 terraform {
   required_version = ">= 1.9"
 
-  # State that colleagues and CI share, and lock: uncomment, and say where it lies when it is set up.
-  #   terraform init -backend-config=bucket=BUCKET
-  # backend "gcs" {
-  #   prefix = "support-chat"
-  # }
-
   required_providers {
     google = {
       source  = "hashicorp/google"

@@ -26,6 +26,7 @@ locals {
   backends = {
     eastus-1xa100-80gb-pcie-bf16-tp1-vllm = {
       region       = "eastus"
+      engine       = "vllm"
       weight       = 700
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -51,6 +52,7 @@ locals {
     }
     swedencentral-1xa100-80gb-pcie-542c6a = {
       region       = "swedencentral"
+      engine       = "vllm"
       weight       = 300
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -76,11 +78,12 @@ locals {
     }
   }
 
-  # An app each; schedule: times of the week (UTC) with more replicas than the fewest.
+  # An app each; log alarms: what is counted in the logs of 15 minutes; schedule: times of the week (UTC) with more replicas than the fewest.
   groups = {
     eastus-nc24ads-a100-v4-bf16-tp1-2b27b7 = {
       app                 = "nc24ads-a100-v4-a8b3de"
       region              = "eastus"
+      entrance_weight     = 256
       backend             = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
       profile             = "gpu-a100"
       cpu                 = 24
@@ -90,6 +93,19 @@ locals {
       concurrent_requests = "32"
       cooldown_seconds    = 720
       probe_seconds       = 24
+      failed_requests     = 43
+      log_alarms = {
+        restarts = {
+          description = "A container ended by itself and was started again: the engine failed, or answered too late."
+          query       = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"nc24ads-a100-v4-a8b3de\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+          threshold   = 0
+        }
+        waiting-requests = {
+          description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+          query       = "ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"nc24ads-a100-v4-a8b3de\" | extend waiting = todouble(extract(@'Waiting: ([0-9]+) req', 1, Log_s)) | where isnotnull(waiting) | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)"
+          threshold   = 1.2
+        }
+      }
       schedule = {
         "0" = {
           start           = "48 6 * * 1,2,3,4,5"
@@ -101,6 +117,7 @@ locals {
     swedencentral-nc24ads-a100-v4-b-1ce1b5 = {
       app                 = "nc24ads-a100-v4-9f3ba6"
       region              = "swedencentral"
+      entrance_weight     = 256
       backend             = "swedencentral-1xa100-80gb-pcie-542c6a"
       profile             = "gpu-a100"
       cpu                 = 24
@@ -110,6 +127,19 @@ locals {
       concurrent_requests = "32"
       cooldown_seconds    = 720
       probe_seconds       = 24
+      failed_requests     = 22
+      log_alarms = {
+        restarts = {
+          description = "A container ended by itself and was started again: the engine failed, or answered too late."
+          query       = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"nc24ads-a100-v4-9f3ba6\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+          threshold   = 0
+        }
+        waiting-requests = {
+          description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+          query       = "ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"nc24ads-a100-v4-9f3ba6\" | extend waiting = todouble(extract(@'Waiting: ([0-9]+) req', 1, Log_s)) | where isnotnull(waiting) | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)"
+          threshold   = 1.2
+        }
+      }
       schedule = {
         "0" = {
           start           = "48 6 * * 1,2,3,4,5"
@@ -126,6 +156,7 @@ locals {
   # Longer than a replica takes to start.
   replica_alarm_window = "PT30M"
 
-  # Containers that ended without being asked to; APP stands for the name of the app.
-  restart_query = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"APP\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+  # Answers with 5xx, more than each group's failed_requests.
+  server_errors_description = "More than 1 percent of the requests are answered with 5xx."
+  server_errors_window      = "PT15M"
 }

@@ -7,9 +7,23 @@ locals {
         group       = key
         description = "A container is nearly out of memory: the engine is about to be killed."
         metric      = "MemoryPercentage"
+        aggregation = "Maximum"
         operator    = "GreaterThan"
         threshold   = local.memory_alarm_percent
         window      = "PT5M"
+        statuses    = []
+      }
+    },
+    {
+      for key, group in local.groups : "${group.app}-server-errors" => {
+        group       = key
+        description = local.server_errors_description
+        metric      = "Requests"
+        aggregation = "Total"
+        operator    = "GreaterThan"
+        threshold   = group.failed_requests
+        window      = local.server_errors_window
+        statuses    = ["5xx"]
       }
     },
     # A group that may be empty has no fewest.
@@ -18,12 +32,20 @@ locals {
         group       = key
         description = "Fewer replicas run than the plan needs, for longer than one takes to start."
         metric      = "Replicas"
+        aggregation = "Maximum"
         operator    = "LessThan"
         threshold   = group.min_replicas
         window      = local.replica_alarm_window
+        statuses    = []
       } if group.min_replicas > 0
     },
   )
+
+  log_alarms = merge([
+    for key, group in local.groups : {
+      for name, alarm in group.log_alarms : "${group.app}-${name}" => merge(alarm, { group = key })
+    }
+  ]...)
 }
 
 resource "azurerm_log_analytics_workspace" "this" {
@@ -71,9 +93,19 @@ resource "azurerm_monitor_metric_alert" "this" {
   criteria {
     metric_namespace = "Microsoft.App/containerapps"
     metric_name      = each.value.metric
-    aggregation      = "Maximum"
+    aggregation      = each.value.aggregation
     operator         = each.value.operator
     threshold        = each.value.threshold
+
+    dynamic "dimension" {
+      for_each = length(each.value.statuses) == 0 ? [] : [each.value.statuses]
+
+      content {
+        name     = "statusCodeCategory"
+        operator = "Include"
+        values   = dimension.value
+      }
+    }
   }
 
   action {
@@ -81,59 +113,28 @@ resource "azurerm_monitor_metric_alert" "this" {
   }
 }
 
-resource "azurerm_monitor_metric_alert" "failures" {
-  for_each = local.groups
+# What the metrics do not say is in the logs. Restarts are a metric too, but one that rings until the replica ends.
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
+  for_each = local.log_alarms
 
-  name                = "${var.name}-${each.value.app}-failures"
-  description         = "More than ten requests in five minutes fail: no container is free, or the engine fails."
-  resource_group_name = azurerm_resource_group.this[each.value.region].name
-  scopes              = [azurerm_container_app.this[each.key].id]
-  severity            = 2
-  frequency           = "PT5M"
-  window_size         = "PT5M"
-  tags                = local.tags
-
-  criteria {
-    metric_namespace = "Microsoft.App/containerapps"
-    metric_name      = "Requests"
-    aggregation      = "Total"
-    operator         = "GreaterThan"
-    threshold        = 10
-
-    dimension {
-      name     = "statusCodeCategory"
-      operator = "Include"
-      values   = ["5xx"]
-    }
-  }
-
-  action {
-    action_group_id = azurerm_monitor_action_group.this[each.value.region].id
-  }
-}
-
-# From the log: the metric counts the restarts of a replica since it began, and would ring until the replica ends.
-resource "azurerm_monitor_scheduled_query_rules_alert_v2" "restarts" {
-  for_each = local.groups
-
-  name                    = "${var.name}-${each.value.app}-restarts"
-  description             = "A container ended by itself and was started again: the engine failed, or did not answer in time."
-  resource_group_name     = azurerm_resource_group.this[each.value.region].name
-  location                = each.value.region
-  scopes                  = [azurerm_log_analytics_workspace.this[each.value.region].id]
+  name                    = "${var.name}-${each.key}"
+  description             = each.value.description
+  resource_group_name     = azurerm_resource_group.this[local.groups[each.value.group].region].name
+  location                = local.groups[each.value.group].region
+  scopes                  = [azurerm_log_analytics_workspace.this[local.groups[each.value.group].region].id]
   severity                = 2
   evaluation_frequency    = "PT5M"
   window_duration         = "PT15M"
   auto_mitigation_enabled = true
-  skip_query_validation   = true # the table exists from its first line on
+  skip_query_validation   = true # the tables exist from their first line on
   tags                    = local.tags
 
   criteria {
-    query                   = replace(local.restart_query, "APP", each.value.app)
+    query                   = each.value.query
     time_aggregation_method = "Maximum"
     metric_measure_column   = "value"
     operator                = "GreaterThan"
-    threshold               = 0
+    threshold               = each.value.threshold
 
     failing_periods {
       number_of_evaluation_periods             = 1
@@ -142,6 +143,6 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "restarts" {
   }
 
   action {
-    action_groups = [azurerm_monitor_action_group.this[each.value.region].id]
+    action_groups = [azurerm_monitor_action_group.this[local.groups[each.value.group].region].id]
   }
 }

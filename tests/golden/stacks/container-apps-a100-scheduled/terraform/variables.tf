@@ -11,17 +11,6 @@ variable "name" {
   }
 }
 
-variable "subscription_id" {
-  description = "Subscription that is deployed to; null takes ARM_SUBSCRIPTION_ID."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.subscription_id == null || can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", var.subscription_id))
-    error_message = "The subscription must be a UUID: az account show --query id."
-  }
-}
-
 variable "tags" {
   description = "Tags added to every resource."
   type        = map(string)
@@ -89,52 +78,117 @@ variable "key_vault_dns_suffix" {
   }
 }
 
+locals {
+  # The most exact key of a pin wins: backend, engine, all. Those of engines and of all outlive a changed plan.
+  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+}
+
 variable "container_images" {
-  description = "Serving image in place of the planned one, by the key of the backend; pin it by digest (repository@sha256:...) once it has been tested."
+  description = "Serving image in place of the planned one, by backend, engine or \"*\" for all; pin it by digest (repository@sha256:...) once it has been tested."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, image in var.container_images : contains(keys(local.backends), key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", image))])
-    error_message = "Give images such as repository:tag or repository@sha256:digest for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, image in var.container_images : contains(local.pin_keys, key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", image))])
+    error_message = "Give images such as repository:tag or repository@sha256:digest by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "model_ids" {
-  description = "Model on the hub in place of the planned one, by the key of the backend."
+  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, model in var.model_ids : contains(keys(local.backends), key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
-    error_message = "Give hub names such as organisation/model for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, model in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
+    error_message = "Give hub names such as organisation/model by one of these keys: ${join(", ", local.pin_keys)}."
   }
 
   validation {
-    condition     = alltrue([for key, backend in local.backends : backend.model != null || contains(keys(var.model_ids), key)])
+    condition     = alltrue([for key, backend in local.backends : backend.model != null || can(try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"]))])
     error_message = "The plan does not know where the weights are; give model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
   }
 }
 
 variable "model_revisions" {
-  description = "Commit or tag of the model to pin, by the key of the backend; without one the newest is taken."
+  description = "Commit or tag of the model to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : try(local.backends[key].revision_option != "", false) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Give commits, tags or branches for backends whose engine takes one: ${join(", ", [for key, backend in local.backends : key if backend.revision_option != ""])}."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option, "takes one") != "" && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Give commits, tags or branches by one of these keys: ${join(", ", [for key in local.pin_keys : key if try(local.backends[key].revision_option, "takes one") != ""])}."
   }
 }
 
 variable "extra_serving_arguments" {
-  description = "Arguments appended to those of the plan, by the key of the backend; the last one of a kind wins."
+  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins, and the last argument of a kind."
   type        = map(list(string))
   default     = {}
 
   validation {
-    condition     = alltrue([for key, words in var.extra_serving_arguments : contains(keys(local.backends), key) && alltrue([for word in words : can(regex("^[^[:cntrl:]]+$", word))])])
-    error_message = "Give arguments that are not empty and hold no control characters for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, words in var.extra_serving_arguments : contains(local.pin_keys, key) && alltrue([for word in words : can(regex("^[^[:cntrl:]]+$", word))])])
+    error_message = "Give arguments that are not empty and hold no control characters by one of these keys: ${join(", ", local.pin_keys)}."
+  }
+}
+
+variable "model_source" {
+  description = "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or host. Below the prefix or folder each model lies at organisation/name."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "Give hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end."
+  }
+
+  validation {
+    condition     = !startswith(var.model_source, "az://") || alltrue([for backend in values(local.backends) : contains(["vllm"], backend.engine)])
+    error_message = "A storage account serves only engines that stream weights from it as they load: vllm. Give hub, or a folder of the image."
+  }
+}
+
+variable "model_storage_account_id" {
+  description = "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of its container and nothing else."
+  type        = string
+  default     = null
+
+  validation {
+    condition = !startswith(var.model_source, "az://") || can(regex(
+      "^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/${split("/", "${var.model_source}/")[2]}$",
+      var.model_storage_account_id,
+    ))
+    error_message = "Give the resource id of the account that model_source names: az storage account show --name ACCOUNT --query id."
+  }
+}
+
+variable "container_registry_ids" {
+  description = "Azure container registries that images come from, by their resource ids: the hosts may pull from those that an image names."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.container_registry_ids : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+$", id))])
+    error_message = "Give resource ids: az acr show --name REGISTRY --query id."
+  }
+
+  validation {
+    condition = alltrue([
+      for server in local.azure_registries :
+      anytrue([for id in var.container_registry_ids : can(regex("^${lower(reverse(split("/", id))[0])}[.-]", server))])
+    ])
+    error_message = "Images come from ${join(", ", local.azure_registries)}; give the resource id of each."
+  }
+}
+
+variable "registry_secret_id" {
+  description = "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never stored in Terraform."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.registry_secret_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.registry_secret_id))
+    error_message = "Give the resource id of the secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<secret>."
   }
 }
 

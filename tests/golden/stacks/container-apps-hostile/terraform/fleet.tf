@@ -20,6 +20,7 @@ locals {
   backends = {
     eastus-1xt4-fp16-tp1-vllm = {
       region       = "eastus"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai:v0.33.0"
       model        = null
@@ -44,11 +45,12 @@ locals {
     }
   }
 
-  # An app each; schedule: times of the week (UTC) with more replicas than the fewest.
+  # An app each; log alarms: what is counted in the logs of 15 minutes; schedule: times of the week (UTC) with more replicas than the fewest.
   groups = {
     eastus-nc4as-t4-v3-fp16-tp1-on-demand = {
       app                 = "nc4as-t4-v3-70b04a"
       region              = "eastus"
+      entrance_weight     = 256
       backend             = "eastus-1xt4-fp16-tp1-vllm"
       profile             = "gpu-t4"
       cpu                 = 8
@@ -58,7 +60,20 @@ locals {
       concurrent_requests = "32"
       cooldown_seconds    = 1080
       probe_seconds       = 36
-      schedule            = {}
+      failed_requests     = 22
+      log_alarms = {
+        restarts = {
+          description = "A container ended by itself and was started again: the engine failed, or answered too late."
+          query       = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"nc4as-t4-v3-70b04a\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+          threshold   = 0
+        }
+        waiting-requests = {
+          description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+          query       = "ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"nc4as-t4-v3-70b04a\" | extend waiting = todouble(extract(@'Waiting: ([0-9]+) req', 1, Log_s)) | where isnotnull(waiting) | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)"
+          threshold   = 1.2
+        }
+      }
+      schedule = {}
     }
   }
 
@@ -68,6 +83,7 @@ locals {
   # Longer than a replica takes to start.
   replica_alarm_window = "PT30M"
 
-  # Containers that ended without being asked to; APP stands for the name of the app.
-  restart_query = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"APP\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+  # Answers with 5xx, more than each group's failed_requests.
+  server_errors_description = "More than 1 percent of the requests are answered with 5xx."
+  server_errors_window      = "PT15M"
 }

@@ -20,6 +20,7 @@ locals {
   backends = {
     eastus-4xt4-int4-tp1x4-vllm = {
       region       = "eastus"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16"
@@ -45,11 +46,12 @@ locals {
     }
   }
 
-  # An app each; schedule: times of the week (UTC) with more replicas than the fewest.
+  # An app each; log alarms: what is counted in the logs of 15 minutes; schedule: times of the week (UTC) with more replicas than the fewest.
   groups = {
     eastus-nc64as-t4-v3-int4-tp1x4-0a695b = {
       app                 = "nc64as-t4-v3-272008"
       region              = "eastus"
+      entrance_weight     = 256
       backend             = "eastus-4xt4-int4-tp1x4-vllm"
       profile             = "gpu-t4"
       cpu                 = 8
@@ -59,7 +61,20 @@ locals {
       concurrent_requests = "32"
       cooldown_seconds    = 960
       probe_seconds       = 32
-      schedule            = {}
+      failed_requests     = 86
+      log_alarms = {
+        restarts = {
+          description = "A container ended by itself and was started again: the engine failed, or answered too late."
+          query       = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"nc64as-t4-v3-272008\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+          threshold   = 0
+        }
+        waiting-requests = {
+          description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+          query       = "ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"nc64as-t4-v3-272008\" | extend waiting = todouble(extract(@'Waiting: ([0-9]+) req', 1, Log_s)) | where isnotnull(waiting) | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)"
+          threshold   = 1.2
+        }
+      }
+      schedule = {}
     }
   }
 
@@ -69,6 +84,7 @@ locals {
   # Longer than a replica takes to start.
   replica_alarm_window = "PT30M"
 
-  # Containers that ended without being asked to; APP stands for the name of the app.
-  restart_query = "ContainerAppSystemLogs_CL | where ContainerAppName_s == \"APP\" and Reason_s == \"ContainerTerminated\" | where Log_s !has \"ManuallyStopped\" | summarize value = count()"
+  # Answers with 5xx, more than each group's failed_requests.
+  server_errors_description = "More than 1 percent of the requests are answered with 5xx."
+  server_errors_window      = "PT15M"
 }

@@ -33,8 +33,10 @@ locals {
       min_instances = 2
       instances     = 2
       max_instances = 3
+      workload      = "us-east-1-g5g-xlarge-fp16-tp1-o-2fdfe5"
       min_replicas  = 2
       volume_gib    = 164
+      local_gib     = 0
     }
   }
 

@@ -33,8 +33,10 @@ locals {
       min_instances = 3
       instances     = 3
       max_instances = 4
+      workload      = "us-west-2-p5-48xlarge-fp8-tp8-o-c7b12b"
       min_replicas  = 3
-      volume_gib    = 1052
+      volume_gib    = 100
+      local_gib     = 26896
     }
   }
 

@@ -33,8 +33,10 @@ locals {
       min_instances = 2
       instances     = 2
       max_instances = 3
+      workload      = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
       min_replicas  = 2
-      volume_gib    = 164
+      volume_gib    = 100
+      local_gib     = 221
     }
   }
 

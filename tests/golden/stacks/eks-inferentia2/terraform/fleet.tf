@@ -32,8 +32,10 @@ locals {
       min_instances = 2
       instances     = 2
       max_instances = 3
+      workload      = "us-east-1-inf2-24xlarge-bf16-tp-8f425f"
       min_replicas  = 2
       volume_gib    = 164
+      local_gib     = 0
     }
   }
 

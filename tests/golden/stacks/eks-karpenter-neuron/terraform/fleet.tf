@@ -26,11 +26,13 @@ locals {
     us-east-1-trn1-2xlarge-bf16-tp1-1524cd = {
       region       = "us-east-1"
       accelerator  = "aws.amazon.com/neuron"
+      workload     = "us-east-1-trn1-2xlarge-bf16-tp1-1524cd"
       min_replicas = 1
     }
     us-west-2-trn1-2xlarge-bf16-tp1-de7cca = {
       region       = "us-west-2"
       accelerator  = "aws.amazon.com/neuron"
+      workload     = "us-west-2-trn1-2xlarge-bf16-tp1-de7cca"
       min_replicas = 1
     }
   }

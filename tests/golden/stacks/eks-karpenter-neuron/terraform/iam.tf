@@ -15,6 +15,8 @@ resource "aws_iam_role" "node" {
   name_prefix        = "${var.name}-"
   description        = "Inference nodes of ${var.name}"
   assume_role_policy = data.aws_iam_policy_document.assume.json
+
+  tags = local.tags
 }
 
 # What a node needs to join, to pull images of the account, and to give addresses to pods.
@@ -36,6 +38,8 @@ resource "aws_eks_access_entry" "node" {
   cluster_name  = data.aws_eks_cluster.this[each.key].name
   principal_arn = aws_iam_role.node.arn
   type          = "EC2_LINUX"
+
+  tags = local.tags
 }
 
 data "aws_iam_policy_document" "karpenter" {

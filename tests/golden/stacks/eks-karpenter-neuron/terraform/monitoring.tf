@@ -6,6 +6,8 @@ resource "aws_sns_topic" "alerts" {
   region            = each.key
   name_prefix       = "${var.name}-alerts-"
   kms_master_key_id = aws_kms_key.this[each.key].id
+
+  tags = local.tags
 }
 
 data "aws_iam_policy_document" "alerts" {
@@ -68,8 +70,10 @@ resource "aws_cloudwatch_metric_alarm" "host_memory" {
   dimensions = {
     ClusterName = data.aws_eks_cluster.this[each.value.region].name
     Namespace   = local.namespace
-    PodName     = each.key
+    PodName     = each.value.workload
   }
+
+  tags = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
@@ -92,8 +96,10 @@ resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
   dimensions = {
     ClusterName = data.aws_eks_cluster.this[each.value.region].name
     Namespace   = local.namespace
-    PodName     = each.key
+    PodName     = each.value.workload
   }
+
+  tags = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "neuron_idle" {
@@ -116,8 +122,10 @@ resource "aws_cloudwatch_metric_alarm" "neuron_idle" {
   dimensions = {
     ClusterName = data.aws_eks_cluster.this[each.value.region].name
     Namespace   = local.namespace
-    PodName     = each.key
+    PodName     = each.value.workload
   }
+
+  tags = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
@@ -140,6 +148,8 @@ resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
   dimensions = {
     ClusterName = data.aws_eks_cluster.this[each.value.region].name
     Namespace   = local.namespace
-    PodName     = each.key
+    PodName     = each.value.workload
   }
+
+  tags = local.tags
 }

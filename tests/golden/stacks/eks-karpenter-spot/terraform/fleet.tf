@@ -22,11 +22,13 @@ locals {
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
       region       = "us-east-1"
       accelerator  = "nvidia.com/gpu"
+      workload     = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
       min_replicas = 2
     }
     us-east-1-g6-xlarge-bf16-tp1-spot = {
       region       = "us-east-1"
       accelerator  = "nvidia.com/gpu"
+      workload     = "us-east-1-g6-xlarge-bf16-tp1-spot"
       min_replicas = 0
     }
   }

@@ -33,8 +33,10 @@ locals {
       min_instances = 1
       instances     = 1
       max_instances = 2
+      workload      = "eu-west-1-g6e-12xlarge-int4-tp1-c1f4a9"
       min_replicas  = 4
-      volume_gib    = 233
+      volume_gib    = 100
+      local_gib     = 3362
     }
   }
 

@@ -24,5 +24,7 @@ resource "aws_budgets_budget" "monthly" {
     }
   }
 
+  tags = local.tags
+
   depends_on = [aws_sns_topic_policy.alerts]
 }

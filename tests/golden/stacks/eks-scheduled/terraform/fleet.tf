@@ -33,8 +33,10 @@ locals {
       min_instances = 2
       instances     = 4
       max_instances = 5
+      workload      = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
       min_replicas  = 2
-      volume_gib    = 164
+      volume_gib    = 100
+      local_gib     = 221
     }
     us-east-1-g6-xlarge-bf16-tp1-spot = {
       region         = "us-east-1"
@@ -50,8 +52,10 @@ locals {
       min_instances = 0
       instances     = 3
       max_instances = 4
+      workload      = "us-east-1-g6-xlarge-bf16-tp1-spot"
       min_replicas  = 0
-      volume_gib    = 164
+      volume_gib    = 100
+      local_gib     = 221
     }
   }
 

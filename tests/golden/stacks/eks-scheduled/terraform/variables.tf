@@ -59,6 +59,17 @@ variable "capacity_block_ids" {
   }
 }
 
+variable "model_source" {
+  description = "Where pods find the weights: hub, a bucket whose prefix they may read (s3://bucket/prefix), or a folder (/models). What they do with it is set in kubernetes/."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "Give hub, s3://bucket/prefix, or an absolute path such as /models."
+  }
+}
+
 variable "attach_cni_policy" {
   description = "Let the nodes manage the addresses of pods; false where the VPC CNI plugin has a role of its own."
   type        = bool

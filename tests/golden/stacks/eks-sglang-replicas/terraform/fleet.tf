@@ -33,8 +33,10 @@ locals {
       min_instances = 2
       instances     = 2
       max_instances = 3
+      workload      = "us-east-1-g6-12xlarge-bf16-tp2x-de51cc"
       min_replicas  = 4
-      volume_gib    = 198
+      volume_gib    = 100
+      local_gib     = 3326
     }
   }
 

@@ -37,8 +37,10 @@ locals {
       min_instances = 1
       instances     = 2
       max_instances = 3
+      workload      = "eu-west-1-g6-xlarge-bf16-tp1-on-demand"
       min_replicas  = 1
-      volume_gib    = 164
+      volume_gib    = 100
+      local_gib     = 221
     }
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
       region         = "us-east-1"
@@ -54,8 +56,10 @@ locals {
       min_instances = 2
       instances     = 4
       max_instances = 5
+      workload      = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
       min_replicas  = 2
-      volume_gib    = 164
+      volume_gib    = 100
+      local_gib     = 221
     }
     us-east-1-g6e-xlarge-bf16-tp1-o-f0e802 = {
       region         = "us-east-1"
@@ -71,8 +75,10 @@ locals {
       min_instances = 1
       instances     = 1
       max_instances = 2
+      workload      = "us-east-1-g6e-xlarge-bf16-tp1-o-f0e802"
       min_replicas  = 1
-      volume_gib    = 164
+      volume_gib    = 100
+      local_gib     = 221
     }
   }
 

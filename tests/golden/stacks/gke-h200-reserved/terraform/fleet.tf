@@ -61,14 +61,29 @@ locals {
       query       = "max by (cluster_name) (100 * kubernetes_io:node_memory_allocatable_utilization{monitored_resource=\"k8s_node\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",metadata_user_inference_nodes=~\"NODES\",memory_type=\"non-evictable\"}) > 95"
       seconds     = 900
     }
+    ttft = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "(histogram_quantile(0.95, sum by (cluster, le) (rate(vllm:time_to_first_token_seconds_bucket{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\"}[300s]))) > 1)"
+      seconds     = 600
+    }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "(avg by (cluster) (avg_over_time(vllm:num_requests_waiting{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\"}[300s])) > 1.2)"
+      seconds     = 600
+    }
+    server_errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      query       = "(100 * sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\",handler=~\"/v1/.+\",status=~\"5..\"}[300s])) / sum by (cluster) (rate(http_requests_total{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-a3-ultragpu-8g-bf16-eee169)-.+\",handler=~\"/v1/.+\"}[300s])) > 1)"
+      seconds     = 600
+    }
     restarts = {
       description = "The engines of a cluster were restarted more than twice in 15 minutes."
       query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"
       seconds     = 0
     }
     missing_replicas = {
-      description = "Fewer replicas run than the plan needs, for longer than one takes to start."
-      query       = "(count(kubernetes_io:container_uptime{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\",container_name=\"engine\"}) or vector(0))"
+      description = "Fewer replicas answer than the plan needs, for longer than one takes to start."
+      query       = "(sum(kube_deployment_status_replicas_available{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\"}) or vector(0))"
       seconds     = 2700
     }
   }

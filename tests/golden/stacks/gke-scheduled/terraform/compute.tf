@@ -99,5 +99,5 @@ resource "google_container_node_pool" "this" {
   }
 
   # Nodes that may not write logs and metrics are unhealthy from their first second.
-  depends_on = [google_project_iam_member.node]
+  depends_on = [google_project_iam_member.node, google_artifact_registry_repository_iam_member.images]
 }

@@ -11,3 +11,14 @@ resource "google_project_iam_member" "node" {
   role    = "roles/container.defaultNodeServiceAccount"
   member  = google_service_account.node.member
 }
+
+# Images of Artifact Registry: the nodes pull from these repositories and no other.
+resource "google_artifact_registry_repository_iam_member" "images" {
+  for_each = { for name in var.image_repositories : name => split("/", name) }
+
+  project    = each.value[1]
+  location   = each.value[3]
+  repository = each.value[5]
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.node.member
+}

@@ -12,7 +12,7 @@ output "node_pools" {
 }
 
 output "node_service_account_email" {
-  description = "Identity of the nodes; let it read the repositories of Artifact Registry that hold the images."
+  description = "Identity of the nodes."
   value       = google_service_account.node.email
 }
 

@@ -81,6 +81,28 @@ variable "gpu_driver_version" {
   }
 }
 
+variable "model_source" {
+  description = "Where pods find the weights: hub, a bucket whose prefix they may read (gs://bucket/prefix), or a folder (/models). What they do with it is set in kubernetes/."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "Give hub, gs://bucket/prefix, or an absolute path such as /models."
+  }
+}
+
+variable "image_repositories" {
+  description = "Repositories of Artifact Registry that images come from, as projects/<project>/locations/<location>/repositories/<name>: the nodes may pull from them."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.image_repositories : can(regex("^projects/[^/]+/locations/[a-z0-9-]+/repositories/[^/]+$", name))])
+    error_message = "A repository must look like projects/<project>/locations/<location>/repositories/<name>."
+  }
+}
+
 variable "reservations" {
   description = "Reservations by group (see fleet.tf) that its nodes start in: a name, or projects/<project>/reservations/<name>."
   type        = map(string)

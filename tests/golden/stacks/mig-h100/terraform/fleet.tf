@@ -9,15 +9,17 @@ locals {
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     europe-west4 = {
-      weight = 1000
-      zones  = 2
+      weight      = 1000
+      zones       = 2
+      health_path = "/health"
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
+  # Instances that serve alike. Weight: per mille of all requests.
   backends = {
     europe-west4-8xh100-sxm-fp8-tp2x4-vllm = {
       region       = "europe-west4"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic"
@@ -45,24 +47,27 @@ locals {
   }
 
   # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
-  # machine type, [] where the plan does not know them.
+  # machine type, [] where the plan does not know them. Capacity: share of the rate that makes the weights; 0 for nothing.
   groups = {
     europe-west4-a3-highgpu-8g-fp8-a5b368 = {
-      region              = "europe-west4"
-      backend             = "europe-west4-8xh100-sxm-fp8-tp2x4-vllm"
-      fewest_zones        = 1
-      zones               = []
-      machine_type        = "a3-highgpu-8g"
-      other_machine_types = []
-      provisioning_model  = "STANDARD"
-      image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
-      disk_type           = "pd-balanced"
-      disk_gib            = 308
-      instances           = 2
-      min_instances       = 2
-      requests_per_second = 4.8
-      start_seconds       = 2220
-      heals               = true
+      region                = "europe-west4"
+      backend               = "europe-west4-8xh100-sxm-fp8-tp2x4-vllm"
+      fewest_zones          = 1
+      zones                 = []
+      machine_type          = "a3-highgpu-8g"
+      other_machine_types   = []
+      provisioning_model    = "STANDARD"
+      image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
+      disk_type             = "pd-balanced"
+      disk_gib              = 140
+      disk_gib_with_weights = 308
+      instances             = 2
+      min_instances         = 2
+      requests_per_second   = 4.8
+      capacity              = 1
+      drain_seconds         = 120
+      start_seconds         = 2220
+      heals                 = true
     }
   }
 
@@ -81,6 +86,21 @@ locals {
     host-memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
       query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
+      seconds     = 900
+    }
+    "europe-west4-a3-highgpu-8g-fp8-a5b368/ttft" = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket{deployment=\"NAME\",group=\"europe-west4-a3-highgpu-8g-fp8-a5b368\"}[300s]))) > 1"
+      seconds     = 900
+    }
+    "europe-west4-a3-highgpu-8g-fp8-a5b368/waiting-requests" = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"europe-west4-a3-highgpu-8g-fp8-a5b368\"}) > 4.8"
+      seconds     = 900
+    }
+    server-errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(europe-west4)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(europe-west4)\"}[300s])) > 1"
       seconds     = 900
     }
   }

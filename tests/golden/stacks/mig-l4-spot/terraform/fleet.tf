@@ -9,15 +9,17 @@ locals {
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-central1 = {
-      weight = 1000
-      zones  = 2
+      weight      = 1000
+      zones       = 2
+      health_path = "/health"
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
+  # Instances that serve alike. Weight: per mille of all requests.
   backends = {
     us-central1-1xl4-fp8-tp1-vllm = {
       region       = "us-central1"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"
@@ -44,24 +46,27 @@ locals {
   }
 
   # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
-  # machine type, [] where the plan does not know them.
+  # machine type, [] where the plan does not know them. Capacity: share of the rate that makes the weights; 0 for nothing.
   groups = {
     us-central1-g2-standard-8-fp8-tp1-spot = {
-      region              = "us-central1"
-      backend             = "us-central1-1xl4-fp8-tp1-vllm"
-      fewest_zones        = 1
-      zones               = []
-      machine_type        = "g2-standard-8"
-      other_machine_types = ["g2-standard-12"]
-      provisioning_model  = "SPOT"
-      image               = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
-      disk_type           = "pd-balanced"
-      disk_gib            = 164
-      instances           = 2
-      min_instances       = 2
-      requests_per_second = 1.2
-      start_seconds       = 1080
-      heals               = true
+      region                = "us-central1"
+      backend               = "us-central1-1xl4-fp8-tp1-vllm"
+      fewest_zones          = 1
+      zones                 = []
+      machine_type          = "g2-standard-8"
+      other_machine_types   = ["g2-standard-12"]
+      provisioning_model    = "SPOT"
+      image                 = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580"
+      disk_type             = "pd-balanced"
+      disk_gib              = 164
+      disk_gib_with_weights = 164
+      instances             = 2
+      min_instances         = 2
+      requests_per_second   = 1.2
+      capacity              = 1
+      drain_seconds         = 20
+      start_seconds         = 1080
+      heals                 = true
     }
   }
 
@@ -80,6 +85,21 @@ locals {
     host-memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
       query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
+      seconds     = 900
+    }
+    "us-central1-g2-standard-8-fp8-tp1-spot/ttft" = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket{deployment=\"NAME\",group=\"us-central1-g2-standard-8-fp8-tp1-spot\"}[300s]))) > 1"
+      seconds     = 900
+    }
+    "us-central1-g2-standard-8-fp8-tp1-spot/waiting-requests" = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"us-central1-g2-standard-8-fp8-tp1-spot\"}) > 1.2"
+      seconds     = 900
+    }
+    server-errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-central1)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-central1)\"}[300s])) > 1"
       seconds     = 900
     }
   }

@@ -13,8 +13,13 @@ resource "google_compute_region_instance_template" "this" {
     enable-oslogin         = "TRUE"
     block-project-ssh-keys = "TRUE"
     startup-script = templatefile("${path.module}/startup.sh.tftpl", {
+      drain_seconds   = each.value.drain_seconds
       hf_token_secret = var.hf_token_secret == null ? "" : var.hf_token_secret
+      model           = local.models[each.value.backend]
+      model_source    = var.model_source
       ops_agent       = jsonencode(local.ops_agents[each.key])
+      registry        = split("/", local.images[each.value.backend])[0]
+      registry_secret = var.registry_secret == null ? "" : var.registry_secret
       words           = join("\n  ", local.shell_words[each.value.backend])
       agent_package   = var.agent_package == null ? "" : "'${var.agent_package}'"
     })
@@ -23,9 +28,9 @@ resource "google_compute_region_instance_template" "this" {
   disk {
     boot         = true
     auto_delete  = true
-    source_image = lookup(var.machine_images, each.key, each.value.image)
+    source_image = try(var.machine_images[each.key], var.machine_images["*"], each.value.image)
     disk_type    = each.value.disk_type
-    disk_size_gb = each.value.disk_gib
+    disk_size_gb = startswith(var.model_source, "/") ? each.value.disk_gib_with_weights : each.value.disk_gib
     labels       = local.labels
 
     # Encrypted with a key of Google's where the network names none.
@@ -142,9 +147,12 @@ resource "google_compute_region_instance_group_manager" "this" {
 
   # The hosts need their rights and the way out from their first second.
   depends_on = [
+    google_artifact_registry_repository_iam_member.images,
     google_compute_firewall.https_out,
     google_project_iam_member.host,
     google_secret_manager_secret_iam_member.host,
+    google_secret_manager_secret_iam_member.registry,
+    google_storage_bucket_iam_member.weights,
   ]
 
   lifecycle {

@@ -17,19 +17,27 @@ locals {
     ]
   }
 
-  models = { for key, backend in local.backends : key => lookup(var.model_ids, key, coalesce(backend.model, "-")) }
+  # The most exact key of a pin wins: the backend, its engine, "*".
+  images    = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
+  models    = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], coalesce(backend.model, "-")) }
+  revisions = { for key, backend in local.backends : key => try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null) }
+  extra     = { for key, backend in local.backends : key => try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []) }
+
+  # Where the container finds its model: on the hub, in the copy of the bucket's, or in the given folder.
+  weights_folder = var.model_source == "hub" ? "" : local.weights_bucket == null ? "${var.model_source}/" : "/root/.cache/models/"
 
   # The words of docker run after those that are the same everywhere; of the engine's options, the last one of a kind wins.
   words = {
     for key, backend in local.backends : key => concat(
       backend.docker_arguments,
+      var.model_source == "hub" ? [] : ["--env=HF_HUB_OFFLINE=1"],
       backend.entrypoint == "" ? [] : ["--entrypoint=${backend.entrypoint}"],
-      [lookup(var.container_images, key, backend.image)],
+      [local.images[key]],
       backend.command,
-      ["${backend.model_option}${local.models[key]}"],
+      ["${backend.model_option}${local.weights_folder}${local.models[key]}"],
       backend.arguments,
-      contains(keys(var.model_revisions), key) ? ["${backend.revision_option}${var.model_revisions[key]}"] : [],
-      var.extra_serving_arguments,
+      local.revisions[key] == null || var.model_source != "hub" ? [] : ["${backend.revision_option}${local.revisions[key]}"],
+      local.extra[key],
     )
   }
 

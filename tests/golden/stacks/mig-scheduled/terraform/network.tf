@@ -74,13 +74,14 @@ locals {
   health_check_ranges = ["35.191.0.0/16", "130.211.0.0/22"]
 }
 
+# From the first refused connection to the last request within 15 s.
 resource "google_compute_region_health_check" "serving" {
-  for_each = local.backends
+  for_each = local.regions
 
-  region              = each.value.region
+  region              = each.key
   name                = "${var.name}-${each.key}"
   description         = "Hosts of ${var.name} that may get requests"
-  check_interval_sec  = 10
+  check_interval_sec  = 5
   timeout_sec         = 5
   healthy_threshold   = 2
   unhealthy_threshold = 3
@@ -95,13 +96,14 @@ resource "google_compute_region_health_check" "serving" {
   }
 }
 
-# The hosts sign their own certificates, which the load balancer does not verify: the traffic is encrypted all the way.
+# All hosts of a region, so that those of any kind take over from those that fail. The hosts sign their own certificates,
+# which the load balancer does not verify: the traffic is encrypted all the way.
 resource "google_compute_region_backend_service" "this" {
-  for_each = local.backends
+  for_each = local.regions
 
-  region                          = each.value.region
+  region                          = each.key
   name                            = "${var.name}-${each.key}"
-  description                     = "Hosts of ${var.name} that serve alike"
+  description                     = "Hosts of ${var.name}"
   load_balancing_scheme           = "INTERNAL_MANAGED"
   protocol                        = "HTTPS"
   port_name                       = "https"
@@ -110,14 +112,15 @@ resource "google_compute_region_backend_service" "this" {
   connection_draining_timeout_sec = 120
   health_checks                   = [google_compute_region_health_check.serving[each.key].id]
 
+  # Each gets its share by rate, capacity and healthy hosts.
   dynamic "backend" {
-    for_each = { for key, group in local.groups : key => group if group.backend == each.key }
+    for_each = { for key, group in local.groups : key => group if group.region == each.key }
 
     content {
       group                 = google_compute_region_instance_group_manager.this[backend.key].instance_group
       balancing_mode        = "RATE"
       max_rate_per_instance = backend.value.requests_per_second
-      capacity_scaler       = 1
+      capacity_scaler       = backend.value.capacity
     }
   }
 
@@ -134,18 +137,16 @@ resource "google_compute_region_backend_service" "this" {
 resource "google_compute_region_url_map" "this" {
   for_each = local.regions
 
-  region      = each.key
-  name        = "${var.name}-${each.key}"
-  description = "Shares the requests out over the kinds of hosts"
+  region          = each.key
+  name            = "${var.name}-${each.key}"
+  description     = "Requests of ${var.name}"
+  default_service = google_compute_region_backend_service.this[each.key].id
 
+  # A host that drains refuses connections: its requests go to another.
   default_route_action {
-    dynamic "weighted_backend_services" {
-      for_each = { for key, backend in local.backends : key => backend if backend.region == each.key }
-
-      content {
-        backend_service = google_compute_region_backend_service.this[weighted_backend_services.key].id
-        weight          = weighted_backend_services.value.weight
-      }
+    retry_policy {
+      num_retries      = 2
+      retry_conditions = ["connect-failure", "refused-stream"]
     }
   }
 }
@@ -178,6 +179,8 @@ resource "google_compute_address" "this" {
   address_type = "INTERNAL"
   purpose      = "SHARED_LOADBALANCER_VIP"
   subnetwork   = data.google_compute_subnetwork.this[each.key].self_link
+
+  labels = local.labels
 }
 
 resource "google_compute_forwarding_rule" "https" {
@@ -194,6 +197,8 @@ resource "google_compute_forwarding_rule" "https" {
   network               = data.google_compute_subnetwork.this[each.key].network
   subnetwork            = data.google_compute_subnetwork.this[each.key].self_link
   allow_global_access   = var.global_access
+
+  labels = local.labels
 }
 
 # The name of the certificate, answered with the addresses of the regions by the plan's weights.

@@ -16,6 +16,6 @@ output "instance_group_names" {
 }
 
 output "service_account_email" {
-  description = "Service account of the hosts; let it read Artifact Registry where images lie there."
+  description = "Service account of the hosts."
   value       = google_service_account.host.email
 }

@@ -109,13 +109,13 @@ variable "dns" {
 }
 
 variable "machine_images" {
-  description = "Machine images by group (see fleet.tf) in place of the newest of the planned family, to pin them."
+  description = "Machine images by group (see fleet.tf), or \"*\" for all, in place of the newest of the planned family, to pin them."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, image in var.machine_images : contains(keys(local.groups), key) && can(regex("^projects/[^/]+/global/images/.+$", image))])
-    error_message = "Each key must be a group of fleet.tf, each image projects/<project>/global/images/<name>."
+    condition     = alltrue([for key, image in var.machine_images : contains(concat(keys(local.groups), ["*"]), key) && can(regex("^projects/[^/]+/global/images/.+$", image))])
+    error_message = "Each key must be a group of fleet.tf or \"*\", each image projects/<project>/global/images/<name>."
   }
 }
 
@@ -141,14 +141,34 @@ variable "reservations" {
   }
 }
 
+locals {
+  # What a pin may be keyed by: a backend, an engine, or all of them. The most exact key wins.
+  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+
+  # The bucket of the weights and the prefix within it, where they come from one.
+  weights_bucket = one(regexall("^gs://([^/]+)", var.model_source)[*][0])
+  weights_prefix = one(regexall("^gs://[^/]+/(.+)$", var.model_source)[*][0])
+}
+
+variable "model_source" {
+  description = "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path that is there already. Below prefix and path they lie by the model's name, organisation/model."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "The source must be hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models."
+  }
+}
+
 variable "container_images" {
-  description = "Serving images by backend (see fleet.tf) in place of the planned ones; pin them by digest once they have been tested."
+  description = "Serving images in place of the planned ones, by engine (such as vllm), by backend (see fleet.tf) or \"*\" for all, the most exact key first; pin them by digest once they have been tested."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.container_images) : contains(keys(local.backends), key)])
-    error_message = "Each key must be a backend of fleet.tf: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key in keys(var.container_images) : contains(local.pin_keys, key)])
+    error_message = "Each key must be one of ${join(", ", local.pin_keys)}."
   }
 
   validation {
@@ -158,13 +178,13 @@ variable "container_images" {
 }
 
 variable "model_ids" {
-  description = "Models on the hub by backend (see fleet.tf) in place of the planned ones; backends whose model is null there need one."
+  description = "Models on the hub in place of the planned ones, by engine, backend or \"*\"; backends whose model is null in fleet.tf need one."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.model_ids) : contains(keys(local.backends), key)])
-    error_message = "Each key must be a backend of fleet.tf: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key in keys(var.model_ids) : contains(local.pin_keys, key)])
+    error_message = "Each key must be one of ${join(", ", local.pin_keys)}."
   }
 
   validation {
@@ -173,29 +193,34 @@ variable "model_ids" {
   }
 
   validation {
-    condition     = alltrue([for key, backend in local.backends : backend.model != null || contains(keys(var.model_ids), key)])
+    condition     = alltrue([for key, backend in local.backends : backend.model != null || length(setintersection(keys(var.model_ids), [key, backend.engine, "*"])) > 0])
     error_message = "Give a model for ${join(", ", [for key, backend in local.backends : "${key} (${backend.checkpoint})" if backend.model == null])}."
   }
 }
 
 variable "model_revisions" {
-  description = "Commits or tags of the models to pin, by backend; without one the newest is taken."
+  description = "Commits or tags of the models to pin, by engine, backend or \"*\"; without one the newest is taken."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : contains(keys(local.backends), key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Each key must be a backend of fleet.tf, each revision a commit, a tag or a branch."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Each revision must be a commit, a tag or a branch, each key one of ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "extra_serving_arguments" {
-  description = "Arguments appended to those of the plan; the last one of a kind wins."
-  type        = list(string)
-  default     = []
+  description = "Arguments appended to those of the plan, by engine, backend or \"*\"; of the keys the most exact one counts, of the arguments the last one of a kind."
+  type        = map(list(string))
+  default     = {}
 
   validation {
-    condition     = alltrue([for argument in var.extra_serving_arguments : can(regex("^[^[:cntrl:]]+$", argument))])
+    condition     = alltrue([for key in keys(var.extra_serving_arguments) : contains(local.pin_keys, key)])
+    error_message = "Each key must be one of ${join(", ", local.pin_keys)}."
+  }
+
+  validation {
+    condition     = alltrue([for argument in flatten(values(var.extra_serving_arguments)) : can(regex("^[^[:cntrl:]]+$", argument))])
     error_message = "An argument must not be empty or hold control characters."
   }
 }
@@ -207,6 +232,17 @@ variable "hf_token_secret" {
 
   validation {
     condition     = var.hf_token_secret == null || can(regex("^projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+$", var.hf_token_secret))
+    error_message = "The secret must look like projects/<project>/secrets/<name>."
+  }
+}
+
+variable "registry_secret" {
+  description = "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the host at each start, never stored in Terraform. Images in Artifact Registry need none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.registry_secret == null || can(regex("^projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+$", var.registry_secret))
     error_message = "The secret must look like projects/<project>/secrets/<name>."
   }
 }

@@ -12,6 +12,16 @@ locals {
       ) : "'${replace(word, "'", "'\\''")}'"
     ]
   }
+
+  # Where a host reads its engine's metrics, the names of two, and the target that it compares with.
+  engine_metrics = {
+    for key, backend in local.backends : key => backend.metrics == null ? "" : join(" ", [
+      "${lower(backend.protocol)}://127.0.0.1:${local.host_port}${backend.metrics.path}",
+      backend.metrics.ttft,
+      backend.metrics.waiting,
+      backend.metrics.ttft_target_seconds,
+    ])
+  }
 }
 
 resource "aws_launch_template" "this" {
@@ -20,19 +30,27 @@ resource "aws_launch_template" "this" {
   region                 = each.value.region
   name_prefix            = "${var.name}-${each.key}-"
   description            = "Inference hosts of ${var.name}"
-  image_id               = lookup(var.ami_ids, each.key, "resolve:ssm:${each.value.ami_parameter}")
+  image_id               = try(var.ami_ids[each.key], var.ami_ids["*"], "resolve:ssm:${each.value.ami_parameter}")
   instance_type          = each.value.instance_types[0]
   update_default_version = true
   ebs_optimized          = true
   vpc_security_group_ids = [aws_security_group.host[each.value.region].id]
 
-  user_data = base64encode(templatefile("${path.module}/user_data.sh.tftpl", {
+  # cloud-init unpacks it; EC2 takes no more than 16 KiB.
+  user_data = base64gzip(templatefile("${path.module}/user_data.sh.tftpl", {
     region              = each.value.region
     dns_suffix          = data.aws_partition.current.dns_suffix
     log_group           = aws_cloudwatch_log_group.serving[each.value.region].name
     hf_token_secret_arn = var.hf_token_secret_arn == null ? "" : var.hf_token_secret_arn
+    registry_secret_arn = var.registry_secret_arn == null ? "" : var.registry_secret_arn
+    image               = local.images[each.value.backend]
+    model_source        = var.model_source
+    model               = local.models[each.value.backend]
+    spot                = each.value.spot
     cloudwatch_agent    = jsonencode(local.cloudwatch_agents[each.key])
     agent_package       = each.value.gpu && var.agent_package != null ? "'${var.agent_package}'" : ""
+    metrics_namespace   = var.metrics_namespace
+    engine_metrics      = local.engine_metrics[each.value.backend]
     ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))
@@ -93,6 +111,8 @@ resource "aws_launch_template" "this" {
     }
   }
 
+  tags = local.tags
+
   # A group whose key changes keeps its name: it would be replaced otherwise.
   lifecycle {
     create_before_destroy = true
@@ -113,7 +133,8 @@ resource "aws_autoscaling_group" "this" {
   health_check_type         = "ELB"
   health_check_grace_period = each.value.start_seconds
   default_instance_warmup   = 60 # in service, a model answers already
-  wait_for_capacity_timeout = "0"
+  wait_for_capacity_timeout = var.wait_for_capacity
+  min_elb_capacity          = var.wait_for_capacity == "0" || each.value.min_instances == 0 ? null : each.value.min_instances
   capacity_rebalance        = each.value.spot
 
   dynamic "launch_template" {
@@ -173,7 +194,7 @@ resource "aws_autoscaling_group" "this" {
     preferences {
       min_healthy_percentage = contains(keys(var.capacity_block_ids), each.key) ? 0 : 100
       max_healthy_percentage = contains(keys(var.capacity_block_ids), each.key) ? 100 : 125
-      auto_rollback          = contains(keys(var.ami_ids), each.key)
+      auto_rollback          = length(setintersection(keys(var.ami_ids), [each.key, "*"])) > 0
     }
   }
 

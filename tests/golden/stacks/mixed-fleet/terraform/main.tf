@@ -12,17 +12,29 @@ locals {
     Project    = "inference"
   })
 
-  images    = { for key, backend in local.backends : key => lookup(var.container_images, key, backend.image) }
-  models    = { for key, backend in local.backends : key => lookup(var.model_ids, key, backend.model) }
-  revisions = { for key, backend in local.backends : key => lookup(var.model_revisions, key, "") }
+  # Pins: the most exact key wins, of the backend, of its engine, or of all. The last two outlive a changed plan.
+  has_one_ami = length(distinct([for group in values(local.groups) : "${group.region} ${group.ami_parameter}"])) == 1
+  pin_keys    = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+  images      = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
+  models      = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
+  revisions = {
+    for key, backend in local.backends : key =>
+    backend.revision_option == "" || var.model_source != "hub" ? "" : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], "")
+  }
+
+  # As the container is told: a name on the hub, or a folder. What comes from a bucket lies in the cache of the host.
+  model_folder = startswith(var.model_source, "s3://") ? "/root/.cache/models" : var.model_source
+  model_words = {
+    for key, model in local.models : key => var.model_source == "hub" ? model : "${local.model_folder}/${model}"
+  }
 
   serving_words = {
     for key, backend in local.backends : key => concat(
       backend.command,
-      ["${backend.model_option}${local.models[key]}"],
+      ["${backend.model_option}${local.model_words[key]}"],
       backend.arguments,
       local.revisions[key] == "" ? [] : ["${backend.revision_option}${local.revisions[key]}"],
-      lookup(var.extra_serving_arguments, key, []),
+      try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []),
     )
   }
 }

@@ -42,8 +42,7 @@ locals {
     }
   }
 
-  gpu_groups  = { for key, group in local.groups : key => group if group.gpu }
-  gpu_regions = toset([for group in values(local.gpu_groups) : group.region])
+  gpu_regions = toset([for group in values(local.groups) : group.region if group.gpu])
 }
 
 resource "aws_cloudwatch_log_group" "serving" {
@@ -53,6 +52,8 @@ resource "aws_cloudwatch_log_group" "serving" {
   name              = local.log_group
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.this[each.key].arn
+
+  tags = local.tags
 }
 
 resource "aws_sns_topic" "alerts" {
@@ -61,6 +62,8 @@ resource "aws_sns_topic" "alerts" {
   region            = each.key
   name_prefix       = "${var.name}-alerts-"
   kms_master_key_id = aws_kms_key.this[each.key].id
+
+  tags = local.tags
 }
 
 data "aws_iam_policy_document" "alerts" {
@@ -101,179 +104,115 @@ resource "aws_sns_topic_subscription" "alerts" {
   endpoint  = each.value[1]
 }
 
-resource "aws_cloudwatch_metric_alarm" "gpu_idle" {
-  for_each = local.gpu_groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-gpu-idle"
-  alarm_description   = local.alarms.gpu_idle.description
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.gpu_idle.threshold
-  evaluation_periods  = local.alarms.gpu_idle.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  statistic           = "Average"
-  period              = 300
-  namespace           = var.metrics_namespace
-  metric_name         = "nvidia_smi_utilization_gpu"
-  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.this[each.key].name }
-}
-
-resource "aws_cloudwatch_metric_alarm" "gpu_memory" {
-  for_each = local.gpu_groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-gpu-memory"
-  alarm_description   = local.alarms.gpu_memory.description
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.gpu_memory.threshold
-  evaluation_periods  = local.alarms.gpu_memory.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  metric_query {
-    id          = "percent"
-    expression  = "100 * part / whole"
-    label       = "Percent"
-    return_data = true
-  }
-
-  metric_query {
-    id = "part"
-
-    metric {
-      namespace   = var.metrics_namespace
-      metric_name = "nvidia_smi_memory_used"
-      stat        = "Maximum"
-      period      = 300
-      dimensions  = { AutoScalingGroupName = aws_autoscaling_group.this[each.key].name }
-    }
-  }
-
-  metric_query {
-    id = "whole"
-
-    metric {
-      namespace   = var.metrics_namespace
-      metric_name = "nvidia_smi_memory_total"
-      stat        = "Maximum"
-      period      = 300
-      dimensions  = { AutoScalingGroupName = aws_autoscaling_group.this[each.key].name }
-    }
-  }
-}
-
 resource "aws_cloudwatch_log_metric_filter" "gpu_errors" {
   for_each = local.gpu_regions
 
   region         = each.key
   name           = "${var.name}-gpu-errors"
   log_group_name = aws_cloudwatch_log_group.serving[each.key].name
-  pattern        = "\"NVRM: Xid\""
+  pattern        = local.alarms.gpu_errors.pattern
 
   metric_transformation {
     namespace = var.metrics_namespace
-    name      = "${var.name}-gpu_xid_errors"
+    name      = "${var.name}-${local.alarms.gpu_errors.metric}"
     value     = "1"
   }
 }
 
-resource "aws_cloudwatch_metric_alarm" "gpu_errors" {
-  for_each = local.gpu_regions
-
-  region              = each.key
-  alarm_name          = "${var.name}-${each.key}-gpu-errors"
-  alarm_description   = local.alarms.gpu_errors.description
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.gpu_errors.threshold
-  evaluation_periods  = local.alarms.gpu_errors.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.key].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.key].arn]
-  statistic           = "Sum"
-  period              = 300
-  namespace           = var.metrics_namespace
-  metric_name         = "${var.name}-gpu_xid_errors"
-}
-
-resource "aws_cloudwatch_metric_alarm" "unhealthy_hosts" {
-  for_each = { for key, one in local.backends : key => one if one.min_instances > 0 }
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-unhealthy-hosts"
-  alarm_description   = local.alarms.unhealthy_hosts.description
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.unhealthy_hosts.threshold * each.value.min_instances
-  evaluation_periods  = local.alarms.unhealthy_hosts.periods
-  treat_missing_data  = "breaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  statistic           = "Minimum"
-  period              = 300
-  namespace           = "AWS/ApplicationELB"
-  metric_name         = "HealthyHostCount"
-
-  dimensions = {
-    LoadBalancer = aws_lb.this[each.value.region].arn_suffix
-    TargetGroup  = aws_lb_target_group.this[each.key].arn_suffix
+locals {
+  # Who publishes the metrics of an alarm, by the source that the alarm names.
+  watched = {
+    host = local.watched_hosts
+    engine = {
+      for key, host in local.watched_hosts : key => host if local.backends[host.backend].metrics != null
+    }
+    load_balancer = {
+      for key, backend in local.backends : key => merge(backend, {
+        namespace = "AWS/ApplicationELB"
+        prefix    = ""
+        dimensions = {
+          LoadBalancer = aws_lb.this[backend.region].arn_suffix
+          TargetGroup  = aws_lb_target_group.this[key].arn_suffix
+        }
+      })
+    }
+    kernel_log = {
+      for region in local.gpu_regions : region => {
+        region        = region
+        min_instances = 0
+        gpu           = true
+        namespace     = var.metrics_namespace
+        prefix        = "${var.name}-"
+        dimensions    = {}
+      }
+    }
   }
+  watched_hosts = {
+    for key, group in local.groups : key => merge(group, {
+      namespace  = var.metrics_namespace
+      prefix     = ""
+      dimensions = { AutoScalingGroupName = aws_autoscaling_group.this[key].name }
+    })
+  }
+
+  complete_alarms = {
+    for name, alarm in local.alarms : name => merge(
+      { below = false, missing = "notBreaching", needs = "", needs_someone = false, per = "", ratio_of = "" }, alarm
+    )
+  }
+  watches = merge([
+    for name, alarm in local.complete_alarms : {
+      for key, target in local.watched[alarm.source] : "${replace(name, "_", "-")}-${key}" => merge(target, alarm)
+      if(target.min_instances > 0 || !alarm.needs_someone) && (alarm.needs == "" || try(target.gpu, false) && (alarm.needs == "gpu" || var.agent_package != null))
+    }
+  ]...)
 }
 
-resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = { for key, one in local.groups : key => one if one.min_instances > 0 }
+# What may be empty has no alarm on missing hosts, and is not told from a host that sends nothing.
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.watches
 
   region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-metrics-silent"
-  alarm_description   = local.alarms.metrics_silent.description
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.metrics_silent.threshold * each.value.min_instances
-  evaluation_periods  = local.alarms.metrics_silent.periods
-  treat_missing_data  = "breaching"
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanThreshold"
+  threshold           = each.value.threshold * (each.value.per == "" ? 1 : each.value[each.value.per])
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = each.value.min_instances > 0 ? each.value.missing : "notBreaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  statistic           = "SampleCount"
-  period              = 300
-  namespace           = var.metrics_namespace
-  metric_name         = "mem_used_percent"
-  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.this[each.key].name }
-}
+  namespace           = each.value.ratio_of == "" ? each.value.namespace : null
+  metric_name         = each.value.ratio_of == "" ? "${each.value.prefix}${each.value.metric}" : null
+  dimensions          = each.value.ratio_of == "" ? each.value.dimensions : null
+  statistic           = each.value.ratio_of == "" ? each.value.statistic : null
+  period              = each.value.ratio_of == "" ? 300 : null
 
-resource "aws_cloudwatch_metric_alarm" "host_memory" {
-  for_each = local.groups
+  dynamic "metric_query" {
+    for_each = each.value.ratio_of == "" ? {} : { part = each.value.metric, whole = each.value.ratio_of }
 
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-host-memory"
-  alarm_description   = local.alarms.host_memory.description
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.host_memory.threshold
-  evaluation_periods  = local.alarms.host_memory.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  statistic           = "Maximum"
-  period              = 300
-  namespace           = var.metrics_namespace
-  metric_name         = "mem_used_percent"
-  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.this[each.key].name }
-}
+    content {
+      id = metric_query.key
 
-resource "aws_cloudwatch_metric_alarm" "agent_silent" {
-  for_each = { for key, group in local.gpu_groups : key => group if var.agent_package != null }
+      metric {
+        namespace   = each.value.namespace
+        metric_name = metric_query.value
+        stat        = each.value.statistic
+        period      = 300
+        dimensions  = each.value.dimensions
+      }
+    }
+  }
 
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-agent-silent"
-  alarm_description   = local.alarms.agent_silent.description
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.agent_silent.threshold
-  evaluation_periods  = local.alarms.agent_silent.periods
-  treat_missing_data  = each.value.min_instances > 0 ? "breaching" : "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  statistic           = "Minimum"
-  period              = 300
-  namespace           = var.metrics_namespace
-  metric_name         = "procstat_lookup_pid_count"
-  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.this[each.key].name }
+  dynamic "metric_query" {
+    for_each = each.value.ratio_of == "" ? [] : ["100 * part / whole"]
+
+    content {
+      id          = "percent"
+      expression  = metric_query.value
+      label       = "Percent"
+      return_data = true
+    }
+  }
+
+  tags = local.tags
 }

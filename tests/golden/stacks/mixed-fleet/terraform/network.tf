@@ -24,6 +24,8 @@ resource "aws_security_group" "load_balancer" {
   description = "Load balancer of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
 
+  tags = local.tags
+
   lifecycle {
     create_before_destroy = true
   }
@@ -37,6 +39,8 @@ resource "aws_security_group" "host" {
   name_prefix = "host-${var.name}-"
   description = "Inference hosts of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
+
+  tags = local.tags
 
   lifecycle {
     create_before_destroy = true
@@ -53,6 +57,8 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   from_port         = local.client_port
   to_port           = local.client_port
   cidr_ipv4         = each.value.cidr
+
+  tags = local.tags
 }
 
 resource "aws_vpc_security_group_egress_rule" "load_balancer" {
@@ -65,6 +71,8 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
   from_port                    = local.host_port
   to_port                      = local.host_port
   referenced_security_group_id = aws_security_group.host[each.key].id
+
+  tags = local.tags
 }
 
 resource "aws_vpc_security_group_ingress_rule" "host" {
@@ -77,6 +85,8 @@ resource "aws_vpc_security_group_ingress_rule" "host" {
   from_port                    = local.host_port
   to_port                      = local.host_port
   referenced_security_group_id = aws_security_group.load_balancer[each.key].id
+
+  tags = local.tags
 }
 
 #trivy:ignore:AWS-0104 Image registries and model hubs have no fixed addresses
@@ -90,6 +100,8 @@ resource "aws_vpc_security_group_egress_rule" "host" {
   from_port         = 443
   to_port           = 443
   cidr_ipv4         = "0.0.0.0/0"
+
+  tags = local.tags
 }
 
 resource "aws_lb" "this" {
@@ -111,6 +123,8 @@ resource "aws_lb" "this" {
     prefix  = var.name
     enabled = true
   }
+
+  tags = local.tags
 }
 
 # The hosts sign their own certificates, which the load balancer does not verify: the traffic is encrypted all the way.
@@ -133,6 +147,8 @@ resource "aws_lb_target_group" "this" {
     healthy_threshold   = 2
     unhealthy_threshold = 3
   }
+
+  tags = local.tags
 
   lifecycle {
     create_before_destroy = true
@@ -164,6 +180,8 @@ resource "aws_lb_listener" "https" {
       }
     }
   }
+
+  tags = local.tags
 }
 
 # One name for all regions; each gets its share of the look-ups while its hosts are healthy.

@@ -79,6 +79,17 @@ variable "dns" {
   default = null
 }
 
+variable "wait_for_capacity" {
+  description = "How long an apply waits until the hosts of a new group answer, such as 30m, before it goes on to what depends on them; 0 does not wait."
+  type        = string
+  default     = "0"
+
+  validation {
+    condition     = can(regex("^(0|[1-9][0-9]*[smh])$", var.wait_for_capacity))
+    error_message = "Give a time such as 90s, 30m or 2h, or 0."
+  }
+}
+
 variable "deletion_protection" {
   description = "Protect the load balancers against deletion; set to false before terraform destroy."
   type        = bool
@@ -119,62 +130,73 @@ variable "capacity_block_ids" {
 }
 
 variable "ami_ids" {
-  description = "Machine image to pin, by the key of the group; without one the newest of its SSM parameter is taken at each launch. Only a pinned image can be rolled back automatically."
+  description = "Machine image to pin, by the key of the group, or \"*\" where one fits all; without one the newest of its SSM parameter is taken at each launch. Only a pinned image can be rolled back automatically."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, id in var.ami_ids : contains(keys(local.groups), key) && can(regex("^ami-[0-9a-f]+$", id))])
-    error_message = "Give ids such as ami-0123456789abcdef0 for groups of the plan: ${join(", ", keys(local.groups))}."
+    condition     = alltrue([for key, id in var.ami_ids : (key == "*" ? local.has_one_ami : contains(keys(local.groups), key)) && can(regex("^ami-[0-9a-f]+$", id))])
+    error_message = "Give ids such as ami-0123456789abcdef0 for groups of the plan: ${join(", ", keys(local.groups))}${local.has_one_ami ? ", *" : ""}."
   }
 }
 
 variable "container_images" {
-  description = "Serving image in place of the planned one, by the key of the backend; pin it by digest (repository@sha256:...) once it has been tested."
+  description = "Serving image in place of the planned one, by backend, engine or \"*\" for all; pin it by digest (repository@sha256:...) once it has been tested."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, image in var.container_images : contains(keys(local.backends), key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", image))])
-    error_message = "Give images such as repository:tag or repository@sha256:digest for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, image in var.container_images : contains(local.pin_keys, key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", image))])
+    error_message = "Give images such as repository:tag or repository@sha256:digest by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "model_ids" {
-  description = "Model on the hub in place of the planned one, by the key of the backend."
+  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, model in var.model_ids : contains(keys(local.backends), key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
-    error_message = "Give hub names such as organisation/model for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, model in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
+    error_message = "Give hub names such as organisation/model by one of these keys: ${join(", ", local.pin_keys)}."
   }
 
   validation {
-    condition     = alltrue([for key, backend in local.backends : backend.model != null || contains(keys(var.model_ids), key)])
+    condition     = alltrue([for key, backend in local.backends : backend.model != null || length(setintersection(keys(var.model_ids), [key, backend.engine, "*"])) > 0])
     error_message = "The plan does not know where the weights are; give model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
   }
 }
 
+variable "model_source" {
+  description = "Where the weights come from: hub, a prefix s3://bucket/prefix below which each model lies under its hub name, or a folder of the host or image that holds them so."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "Give hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models."
+  }
+}
+
 variable "model_revisions" {
-  description = "Commit or tag of the model to pin, by the key of the backend; without one the newest is taken."
+  description = "Commit or tag of the model to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : try(local.backends[key].revision_option != "", false) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Give commits, tags or branches for backends whose engine takes one: ${join(", ", [for key, backend in local.backends : key if backend.revision_option != ""])}."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option != "", true) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Give commits, tags or branches by one of these keys, where the engine takes one: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "extra_serving_arguments" {
-  description = "Arguments appended to those of the plan, by the key of the backend; the last one of a kind wins."
+  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins. Of two of a kind the last counts."
   type        = map(list(string))
   default     = {}
 
   validation {
-    condition     = alltrue([for key, words in var.extra_serving_arguments : contains(keys(local.backends), key) && alltrue([for word in words : can(regex("^[^[:cntrl:]]+$", word))])])
-    error_message = "Give arguments that are not empty and hold no control characters for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, words in var.extra_serving_arguments : contains(local.pin_keys, key) && alltrue([for word in words : can(regex("^[^[:cntrl:]]+$", word))])])
+    error_message = "Give arguments that are not empty and hold no control characters by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
@@ -185,6 +207,17 @@ variable "hf_token_secret_arn" {
 
   validation {
     condition     = var.hf_token_secret_arn == null || can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$", var.hf_token_secret_arn))
+    error_message = "The secret must be an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>."
+  }
+}
+
+variable "registry_secret_arn" {
+  description = "Secrets Manager secret that holds an API key of NGC, for images of nvcr.io that need one; read by the hosts at each start, never stored in Terraform."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.registry_secret_arn == null || can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$", var.registry_secret_arn))
     error_message = "The secret must be an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>."
   }
 }

@@ -7,7 +7,7 @@ locals {
       key,
       local.images[key],
       local.environments[key],
-      lookup(var.model_data, key, ""),
+      local.model_data[key] == null ? "" : local.model_data[key],
       var.networks[backend.region].private_subnet_ids,
       var.networks[backend.region].vpc_id,
     ])), 0, 12)])
@@ -27,7 +27,7 @@ resource "aws_sagemaker_model" "this" {
     environment = local.environments[each.key]
 
     dynamic "model_data_source" {
-      for_each = contains(keys(var.model_data), each.key) ? [var.model_data[each.key]] : []
+      for_each = compact([local.model_data[each.key]])
 
       content {
         s3_data_source {
@@ -43,6 +43,8 @@ resource "aws_sagemaker_model" "this" {
     subnets            = var.networks[each.value.region].private_subnet_ids
     security_group_ids = [aws_security_group.model[each.value.region].id]
   }
+
+  tags = local.tags
 
   lifecycle {
     create_before_destroy = true
@@ -71,7 +73,7 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
       initial_instance_count = production_variants.value.instances
       initial_variant_weight = production_variants.value.weight
       volume_size_in_gb      = production_variants.value.volume_gib
-      inference_ami_version  = lookup(var.host_images, production_variants.key, production_variants.value.host_image)
+      inference_ami_version  = try(var.host_images[production_variants.key], var.host_images["*"], production_variants.value.host_image)
 
       container_startup_health_check_timeout_in_seconds = production_variants.value.start_seconds
       model_data_download_timeout_in_seconds            = production_variants.value.start_seconds
@@ -81,6 +83,8 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
       }
     }
   }
+
+  tags = local.tags
 
   lifecycle {
     create_before_destroy = true
@@ -128,11 +132,13 @@ resource "aws_sagemaker_endpoint" "this" {
         for_each = toset([for key, group in local.groups : key if group.region == each.key])
 
         content {
-          alarm_name = aws_cloudwatch_metric_alarm.errors[alarms.value].alarm_name
+          alarm_name = aws_cloudwatch_metric_alarm.this["server-errors-${alarms.value}"].alarm_name
         }
       }
     }
   }
+
+  tags = local.tags
 
   depends_on = [aws_cloudwatch_log_group.endpoint]
 }

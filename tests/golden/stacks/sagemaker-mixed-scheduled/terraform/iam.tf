@@ -5,7 +5,7 @@ locals {
   repositories = { for key, image in local.images : key => regex("^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.][^/]+/([^:@]+)", image) }
 
   # Bucket and prefix of weights that lie in S3.
-  model_data_paths = { for key, uri in var.model_data : key => regex("^s3://([^/]+)/(.*)$", uri) }
+  model_data_paths = { for key, uri in local.model_data : key => regex("^s3://([^/]+)/(.*)$", uri) if uri != null }
 }
 
 data "aws_iam_policy_document" "assume" {
@@ -116,25 +116,31 @@ data "aws_iam_policy_document" "execution" {
   }
 
   dynamic "statement" {
-    for_each = length(var.model_data) == 0 ? [] : [true]
+    for_each = length(local.model_data_paths) == 0 ? [] : [true]
 
     content {
       sid     = "ReadWeights"
       actions = ["s3:GetObject"]
-      resources = [
+      resources = distinct([
         for path in values(local.model_data_paths) :
         "arn:${data.aws_partition.current.partition}:s3:::${path[0]}/${path[1]}*"
-      ]
+      ])
     }
   }
 
   dynamic "statement" {
-    for_each = length(var.model_data) == 0 ? [] : [true]
+    for_each = length(local.model_data_paths) == 0 ? [] : [true]
 
     content {
       sid       = "ListWeights"
       actions   = ["s3:ListBucket"]
       resources = distinct([for path in values(local.model_data_paths) : "arn:${data.aws_partition.current.partition}:s3:::${path[0]}"])
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = distinct([for path in values(local.model_data_paths) : "${path[1]}*"])
+      }
     }
   }
 }
@@ -143,6 +149,8 @@ resource "aws_iam_role" "execution" {
   name_prefix        = "${var.name}-"
   description        = "SageMaker models of ${var.name}"
   assume_role_policy = data.aws_iam_policy_document.assume.json
+
+  tags = local.tags
 }
 
 resource "aws_iam_role_policy" "execution" {

@@ -10,17 +10,30 @@ locals {
     Project    = "inference"
   })
 
-  images    = { for key, backend in local.backends : key => lookup(var.container_images, key, backend.image) }
-  models    = { for key, backend in local.backends : key => lookup(var.model_ids, key, backend.model) }
-  revisions = { for key, backend in local.backends : key => lookup(var.model_revisions, key, "") }
+  # Pins: the most exact key wins, of the backend, of its engine, or of all. The last two outlive a changed plan.
+  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+  images   = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
+  models   = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
+  revisions = {
+    for key, backend in local.backends : key =>
+    backend.revision_variable == "" ? "" : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], "")
+  }
+
+  # Where the weights lie in S3; null: they come from the hub.
+  model_data = {
+    for key, backend in local.backends : key => try(
+      var.model_data[key], var.model_data[backend.engine], var.model_data["*"],
+      var.model_source == "hub" || local.models[key] == null ? null : "${trimsuffix(var.model_source, "/")}/${local.models[key]}/",
+    )
+  }
 
   # Weights in S3 are mounted, and found by the image without a word.
   environments = {
     for key, backend in local.backends : key => merge(
       backend.environment,
-      contains(keys(var.model_data), key) ? {} : { (backend.model_variable) = "${backend.model_prefix}${local.models[key]}" },
+      local.model_data[key] != null ? {} : { (backend.model_variable) = "${backend.model_prefix}${local.models[key]}" },
       local.revisions[key] == "" ? {} : { (backend.revision_variable) = local.revisions[key] },
-      lookup(var.extra_environment, key, {}),
+      try(var.extra_environment[key], var.extra_environment[backend.engine], var.extra_environment["*"], {}),
     )
   }
 }

@@ -3,8 +3,6 @@
 locals {
   # SageMaker writes to the group of this name; made here, it has a key and an end.
   log_group = "/aws/sagemaker/Endpoints/${var.name}"
-
-  gpu_groups = { for key, group in local.groups : key => group if group.gpu }
 }
 
 resource "aws_cloudwatch_log_group" "endpoint" {
@@ -14,6 +12,8 @@ resource "aws_cloudwatch_log_group" "endpoint" {
   name              = local.log_group
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.this[each.key].arn
+
+  tags = local.tags
 }
 
 resource "aws_sns_topic" "alerts" {
@@ -22,6 +22,8 @@ resource "aws_sns_topic" "alerts" {
   region            = each.key
   name_prefix       = "${var.name}-alerts-"
   kms_master_key_id = aws_kms_key.this[each.key].id
+
+  tags = local.tags
 }
 
 data "aws_iam_policy_document" "alerts" {
@@ -62,118 +64,42 @@ resource "aws_sns_topic_subscription" "alerts" {
   endpoint  = each.value[1]
 }
 
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  for_each = local.groups
+locals {
+  complete_alarms = {
+    for name, alarm in local.alarms : name =>
+    merge({ below = false, missing = "notBreaching", needs_gpu = false, per_accelerator = false }, alarm)
+  }
+  watches = merge([
+    for name, alarm in local.complete_alarms : {
+      for key, group in local.groups : "${replace(name, "_", "-")}-${key}" => merge(group, alarm, { variant = key })
+      if group.gpu || !alarm.needs_gpu
+    }
+  ]...)
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.watches
 
   region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-errors"
-  alarm_description   = local.alarms.errors.description
-  namespace           = "AWS/SageMaker"
-  metric_name         = "Invocation5XXErrors"
-  statistic           = "Average"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.errors.threshold
-  period              = 60
-  evaluation_periods  = local.alarms.errors.periods
-  treat_missing_data  = "notBreaching"
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
+  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
+  comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanThreshold"
+  threshold           = each.value.threshold * (each.value.per_accelerator ? each.value.accelerators : 1)
+  period              = each.value.period_seconds
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = each.value.missing
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
 
   # By name and not by reference: the endpoint names the alarms that roll it back.
   dimensions = {
     EndpointName = var.name
-    VariantName  = each.key
+    VariantName  = each.value.variant
   }
-}
 
-resource "aws_cloudwatch_metric_alarm" "gpu_idle" {
-  for_each = local.gpu_groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-gpu-idle"
-  alarm_description   = local.alarms.gpu_idle.description
-  namespace           = "/aws/sagemaker/Endpoints"
-  metric_name         = "GPUUtilization"
-  statistic           = "Average"
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.gpu_idle.threshold * each.value.accelerators
-  period              = 300
-  evaluation_periods  = local.alarms.gpu_idle.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    EndpointName = var.name
-    VariantName  = each.key
-  }
-}
-
-resource "aws_cloudwatch_metric_alarm" "gpu_memory" {
-  for_each = local.gpu_groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-gpu-memory"
-  alarm_description   = local.alarms.gpu_memory.description
-  namespace           = "/aws/sagemaker/Endpoints"
-  metric_name         = "GPUMemoryUtilization"
-  statistic           = "Maximum"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.gpu_memory.threshold * each.value.accelerators
-  period              = 300
-  evaluation_periods  = local.alarms.gpu_memory.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    EndpointName = var.name
-    VariantName  = each.key
-  }
-}
-
-resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = local.groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-metrics-silent"
-  alarm_description   = local.alarms.metrics_silent.description
-  namespace           = "/aws/sagemaker/Endpoints"
-  metric_name         = "MemoryUtilization"
-  statistic           = "SampleCount"
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.metrics_silent.threshold
-  period              = 300
-  evaluation_periods  = local.alarms.metrics_silent.periods
-  treat_missing_data  = "breaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    EndpointName = var.name
-    VariantName  = each.key
-  }
-}
-
-resource "aws_cloudwatch_metric_alarm" "host_memory" {
-  for_each = local.groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-host-memory"
-  alarm_description   = local.alarms.host_memory.description
-  namespace           = "/aws/sagemaker/Endpoints"
-  metric_name         = "MemoryUtilization"
-  statistic           = "Maximum"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.host_memory.threshold
-  period              = 300
-  evaluation_periods  = local.alarms.host_memory.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    EndpointName = var.name
-    VariantName  = each.key
-  }
+  tags = local.tags
 }

@@ -10,6 +10,8 @@ resource "aws_security_group" "model" {
   description = "Model containers of ${var.name}"
   vpc_id      = var.networks[each.key].vpc_id
 
+  tags = local.tags
+
   lifecycle {
     create_before_destroy = true
   }
@@ -26,4 +28,6 @@ resource "aws_vpc_security_group_egress_rule" "https" {
   from_port         = 443
   to_port           = 443
   cidr_ipv4         = "0.0.0.0/0"
+
+  tags = local.tags
 }

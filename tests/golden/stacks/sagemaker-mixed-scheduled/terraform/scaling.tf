@@ -10,6 +10,8 @@ resource "aws_appautoscaling_target" "this" {
   min_capacity       = each.value.min_instances
   max_capacity       = each.value.max_instances
 
+  tags = local.tags
+
   # The schedule moves them.
   lifecycle {
     ignore_changes = [min_capacity, max_capacity]

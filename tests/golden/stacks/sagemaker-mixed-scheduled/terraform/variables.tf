@@ -49,76 +49,87 @@ variable "networks" {
 }
 
 variable "container_images" {
-  description = "Image in place of the planned one, by the key of the backend: of an ECR registry, and answering /ping and /invocations on port 8080; pin it by digest (repository@sha256:...) once it has been tested."
+  description = "Image in place of the planned one, by backend, engine or \"*\" for all: of an ECR registry, and answering /ping and /invocations on port 8080; pin it by digest (repository@sha256:...) once it has been tested."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, image in var.container_images : contains(keys(local.backends), key) && can(regex("^[0-9]{12}[.]dkr[.]ecr[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/[A-Za-z0-9._/:@-]+$", image))])
-    error_message = "Give images such as <account>.dkr.ecr.<region>.amazonaws.com/repository@sha256:digest for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, image in var.container_images : contains(local.pin_keys, key) && can(regex("^[0-9]{12}[.]dkr[.]ecr[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/[A-Za-z0-9._/:@-]+$", image))])
+    error_message = "Give images such as <account>.dkr.ecr.<region>.amazonaws.com/repository@sha256:digest by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "host_images" {
-  description = "inference_ami_version in place of the planned one, by the key of the group: SageMaker's image of the host, with another driver."
+  description = "inference_ami_version in place of the planned one, by the key of the group or \"*\" for all: SageMaker's image of the host, with another driver."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, image in var.host_images : contains(keys(local.groups), key) && can(regex("^al[0-9a-z]+-ami-sagemaker-inference-[a-z0-9-]+$", image))])
-    error_message = "Give versions such as al2023-ami-sagemaker-inference-gpu-4-1 for groups of the plan: ${join(", ", keys(local.groups))}."
+    condition     = alltrue([for key, image in var.host_images : contains(concat(keys(local.groups), ["*"]), key) && can(regex("^al[0-9a-z]+-ami-sagemaker-inference-[a-z0-9-]+$", image))])
+    error_message = "Give versions such as al2023-ami-sagemaker-inference-gpu-4-1 for groups of the plan: ${join(", ", keys(local.groups))}, *."
   }
 }
 
 variable "model_ids" {
-  description = "Model on the hub in place of the planned one, by the key of the backend."
+  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, model in var.model_ids : contains(keys(local.backends), key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
-    error_message = "Give hub names such as organisation/model for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, model in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
+    error_message = "Give hub names such as organisation/model by one of these keys: ${join(", ", local.pin_keys)}."
+  }
+}
+
+variable "model_source" {
+  description = "Where the weights come from: hub, or a prefix s3://bucket/prefix below which each model lies under its hub name. model_data gives single places."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*/?)$", var.model_source))
+    error_message = "Give hub, or an S3 prefix such as s3://bucket/prefix."
   }
 }
 
 variable "model_data" {
-  description = "S3 prefix that holds the weights, by the key of the backend; they are mounted in place of a download from the hub. Gated models need it, because a hub token would stand in clear text in the model's environment."
+  description = "S3 prefix that holds the weights, by backend, engine or \"*\" for all; they are mounted in place of a download from the hub. Gated models need it, because a hub token would stand in clear text in the model's environment."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, uri in var.model_data : contains(keys(local.backends), key) && can(regex("^s3://[a-z0-9][a-z0-9.-]+/([A-Za-z0-9._-]+/)+$", uri))])
-    error_message = "Give prefixes such as s3://bucket/model/ for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, uri in var.model_data : contains(local.pin_keys, key) && can(regex("^s3://[a-z0-9][a-z0-9.-]+/([A-Za-z0-9._-]+/)+$", uri))])
+    error_message = "Give prefixes such as s3://bucket/model/ by one of these keys: ${join(", ", local.pin_keys)}."
   }
 
   validation {
     condition = alltrue([
       for key, backend in local.backends :
-      backend.model != null || contains(keys(var.model_ids), key) || contains(keys(var.model_data), key)
+      backend.model != null || length(setintersection(concat(keys(var.model_data), keys(var.model_ids)), [key, backend.engine, "*"])) > 0
     ])
     error_message = "The plan does not know where the weights are; give model_data or model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
   }
 }
 
 variable "model_revisions" {
-  description = "Commit or tag of the model on the hub to pin, by the key of the backend; without one the newest is taken."
+  description = "Commit or tag of the model on the hub to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : try(local.backends[key].revision_variable != "", false) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Give commits, tags or branches for backends whose engine takes one: ${join(", ", [for key, backend in local.backends : key if backend.revision_variable != ""])}."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_variable != "", true) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Give commits, tags or branches by one of these keys, where the engine takes one: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "extra_environment" {
-  description = "Variables of the container added to those of the plan, by the key of the backend. Whoever may describe the model reads them: no secrets."
+  description = "Variables of the container added to those of the plan, by backend, engine or \"*\" for all: the most exact key wins. Whoever may describe the model reads them: no secrets."
   type        = map(map(string))
   default     = {}
 
   validation {
-    condition     = alltrue([for key, variables in var.extra_environment : contains(keys(local.backends), key) && alltrue([for name, value in variables : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && length(value) <= 1024])])
-    error_message = "Give names of letters, digits and underscores with values of at most 1024 characters for backends of the plan: ${join(", ", keys(local.backends))}."
+    condition     = alltrue([for key, variables in var.extra_environment : contains(local.pin_keys, key) && alltrue([for name, value in variables : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && length(value) <= 1024])])
+    error_message = "Give names of letters, digits and underscores with values of at most 1024 characters by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 

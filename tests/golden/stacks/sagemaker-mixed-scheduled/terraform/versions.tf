@@ -3,14 +3,6 @@
 terraform {
   required_version = ">= 1.9"
 
-  # State that colleagues and CI share, and lock: uncomment, and say where it lies when it is set up.
-  #   terraform init -backend-config=bucket=BUCKET -backend-config=region=REGION
-  # backend "s3" {
-  #   key          = "support-chat/terraform.tfstate"
-  #   use_lockfile = true
-  #   encrypt      = true
-  # }
-
   required_providers {
     aws = {
       source  = "hashicorp/aws"

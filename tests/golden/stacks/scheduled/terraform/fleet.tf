@@ -18,6 +18,7 @@ locals {
   backends = {
     us-east-1-1xa10g-bf16-tp1-vllm = {
       region       = "us-east-1"
+      engine       = "vllm"
       weight       = 300
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -40,11 +41,18 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
-      protocol         = "HTTPS"
-      min_instances    = 2
+      metrics = {
+        path                = "/metrics"
+        ttft                = "vllm:time_to_first_token_seconds"
+        waiting             = "vllm:num_requests_waiting"
+        ttft_target_seconds = 1
+      }
+      protocol      = "HTTPS"
+      min_instances = 2
     }
     us-east-1-1xl4-bf16-tp1-vllm = {
       region       = "us-east-1"
+      engine       = "vllm"
       weight       = 700
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -67,8 +75,14 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
-      protocol         = "HTTPS"
-      min_instances    = 2
+      metrics = {
+        path                = "/metrics"
+        ttft                = "vllm:time_to_first_token_seconds"
+        waiting             = "vllm:num_requests_waiting"
+        ttft_target_seconds = 1
+      }
+      protocol      = "HTTPS"
+      min_instances = 2
     }
   }
 
@@ -90,9 +104,10 @@ locals {
           instances  = 2
         }
       }
+      longest_queue   = 1.2
       start_seconds   = 720
       ready_seconds   = 720
-      root_volume_gib = 164
+      root_volume_gib = 140
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
@@ -115,9 +130,10 @@ locals {
           instances  = 2
         }
       }
+      longest_queue   = 1.2
       start_seconds   = 720
       ready_seconds   = 720
-      root_volume_gib = 164
+      root_volume_gib = 140
       ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
@@ -126,38 +142,103 @@ locals {
   alarms = {
     gpu_idle = {
       description = "GPUs below 10 percent for an hour: paid for and not used."
+      source      = "host"
+      metric      = "nvidia_smi_utilization_gpu"
+      statistic   = "Average"
+      below       = true
       threshold   = 10
       periods     = 12
+      needs       = "gpu"
     }
     gpu_memory = {
       description = "GPU memory above 97 percent, where the engine may take 90."
+      source      = "host"
+      metric      = "nvidia_smi_memory_used"
+      ratio_of    = "nvidia_smi_memory_total"
+      statistic   = "Maximum"
       threshold   = 97
       periods     = 3
+      needs       = "gpu"
     }
     gpu_errors = {
       description = "The NVIDIA driver reports an error (Xid) in the kernel log of a host."
+      source      = "kernel_log"
+      metric      = "gpu_xid_errors"
+      statistic   = "Sum"
       threshold   = 0
       periods     = 1
+      needs       = "gpu"
+      pattern     = "\"NVRM: Xid\""
     }
     unhealthy_hosts = {
-      description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
-      threshold   = 1
-      periods     = 4
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
     }
     metrics_silent = {
-      description = "A host sends no metrics: the other alarms do not see it."
-      threshold   = 4
-      periods     = 4
+      description   = "A host sends no metrics: the other alarms do not see it."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 4
+      per           = "min_instances"
+      periods       = 4
+      missing       = "breaching"
+      needs_someone = true
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
       threshold   = 95
       periods     = 3
     }
     agent_silent = {
       description = "The advisor agent does not run on a host: its samples are missing."
+      source      = "host"
+      metric      = "procstat_lookup_pid_count"
+      statistic   = "Minimum"
+      below       = true
       threshold   = 1
       periods     = 4
+      missing     = "breaching"
+      needs       = "agent"
+    }
+    ttft = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      source      = "engine"
+      metric      = "ttft_over_target"
+      ratio_of    = "ttft_requests"
+      statistic   = "Sum"
+      threshold   = 5
+      periods     = 3
+    }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      source      = "engine"
+      metric      = "requests_waiting"
+      statistic   = "Average"
+      threshold   = 1
+      per         = "longest_queue"
+      periods     = 3
+    }
+    server_errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      source      = "load_balancer"
+      metric      = "HTTPCode_Target_5XX_Count"
+      ratio_of    = "RequestCount"
+      statistic   = "Sum"
+      threshold   = 1
+      periods     = 3
     }
   }
 }

@@ -9,15 +9,17 @@ locals {
   # Weight: per mille of all requests in the busiest hours. Zones: fewest that the plan spreads over.
   regions = {
     us-east5 = {
-      weight = 1000
-      zones  = 1
+      weight      = 1000
+      zones       = 1
+      health_path = "/health"
     }
   }
 
-  # Instances that serve alike, behind one backend service. Weight: per mille of all requests.
+  # Instances that serve alike. Weight: per mille of all requests.
   backends = {
     us-east5-4xtpu-v6e-bf16-tp4-vllm = {
       region       = "us-east5"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-tpu:v0.29.0"
       model        = "Qwen/Qwen3-32B"
@@ -44,24 +46,27 @@ locals {
   }
 
   # Instances that start, scale and are bought together; instances: in the busiest hours. Zones: those that sell the
-  # machine type, [] where the plan does not know them.
+  # machine type, [] where the plan does not know them. Capacity: share of the rate that makes the weights; 0 for nothing.
   groups = {
     us-east5-ct6e-standard-4t-bf16-6cb001 = {
-      region              = "us-east5"
-      backend             = "us-east5-4xtpu-v6e-bf16-tp4-vllm"
-      fewest_zones        = 1
-      zones               = []
-      machine_type        = "ct6e-standard-4t"
-      other_machine_types = []
-      provisioning_model  = "STANDARD"
-      image               = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
-      disk_type           = "hyperdisk-balanced"
-      disk_gib            = 236
-      instances           = 2
-      min_instances       = 2
-      requests_per_second = 1.2
-      start_seconds       = 3360
-      heals               = true
+      region                = "us-east5"
+      backend               = "us-east5-4xtpu-v6e-bf16-tp4-vllm"
+      fewest_zones          = 1
+      zones                 = []
+      machine_type          = "ct6e-standard-4t"
+      other_machine_types   = []
+      provisioning_model    = "STANDARD"
+      image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
+      disk_type             = "hyperdisk-balanced"
+      disk_gib              = 236
+      disk_gib_with_weights = 236
+      instances             = 2
+      min_instances         = 2
+      requests_per_second   = 1.2
+      capacity              = 1
+      drain_seconds         = 120
+      start_seconds         = 3360
+      heals                 = true
     }
   }
 
@@ -75,6 +80,21 @@ locals {
     host-memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
       query       = "max(agent_googleapis_com:memory_percent_used{HOSTS,state=\"used\"}) > 95"
+      seconds     = 900
+    }
+    "us-east5-ct6e-standard-4t-bf16-6cb001/ttft" = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query       = "histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket{deployment=\"NAME\",group=\"us-east5-ct6e-standard-4t-bf16-6cb001\"}[300s]))) > 1"
+      seconds     = 900
+    }
+    "us-east5-ct6e-standard-4t-bf16-6cb001/waiting-requests" = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query       = "avg(vllm:num_requests_waiting{deployment=\"NAME\",group=\"us-east5-ct6e-standard-4t-bf16-6cb001\"}) > 1.2"
+      seconds     = 900
+    }
+    server-errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      query       = "100 * sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\",response_code_class=\"500\"}[300s])) / sum(rate(loadbalancing_googleapis_com:https_internal_request_count{monitored_resource=\"internal_http_lb_rule\",url_map_name=~\"NAME-(us-east5)\"}[300s])) > 1"
       seconds     = 900
     }
   }

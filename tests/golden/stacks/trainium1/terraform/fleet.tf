@@ -18,6 +18,7 @@ locals {
   backends = {
     us-east-1-16xtrainium1-bf16-tp1-f87d48 = {
       region       = "us-east-1"
+      engine       = "vllm"
       weight       = 1000
       image        = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx:0.16.0-neuronx-py312-sdk2.30.0-ubuntu24.04"
       model        = "meta-llama/Llama-3.3-70B-Instruct"
@@ -31,6 +32,7 @@ locals {
         "--tensor-parallel-size=32",
         "--max-model-len=8192",
         "--max-num-seqs=16",
+        "--no-enable-prefix-caching",
         "--port=8443",
         "--ssl-keyfile=/etc/inference/key.pem",
         "--ssl-certfile=/etc/inference/certificate.pem",
@@ -53,8 +55,15 @@ locals {
         "--device=/dev/neuron13",
         "--device=/dev/neuron14",
         "--device=/dev/neuron15",
+        "--env=NEURON_COMPILED_ARTIFACTS=/root/.cache/models/meta-llama/Llama-3.3-70B-Instruct/neuron-b2852ede2949",
       ]
-      health_path   = "/health"
+      health_path = "/health"
+      metrics = {
+        path                = "/metrics"
+        ttft                = "vllm:time_to_first_token_seconds"
+        waiting             = "vllm:num_requests_waiting"
+        ttft_target_seconds = 1
+      }
       protocol      = "HTTPS"
       min_instances = 2
     }
@@ -71,9 +80,10 @@ locals {
       instances       = 2
       min_instances   = 2
       max_instances   = 3
+      longest_queue   = 1.2
       start_seconds   = 4020
       ready_seconds   = 4020
-      root_volume_gib = 308
+      root_volume_gib = 140
       ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
   }
@@ -81,23 +91,73 @@ locals {
   # When to ring; a period is 300 seconds.
   alarms = {
     no_requests = {
-      description = "No request for an hour: paid for and not used."
-      threshold   = 1
-      periods     = 12
+      description   = "No request for an hour: paid for and not used."
+      source        = "load_balancer"
+      metric        = "RequestCount"
+      statistic     = "Sum"
+      below         = true
+      threshold     = 1
+      periods       = 12
+      missing       = "breaching"
+      needs_someone = true
     }
     unhealthy_hosts = {
-      description = "Fewer hosts answer than the plan needs, for longer than one takes to start."
-      threshold   = 1
-      periods     = 15
+      description   = "Fewer hosts answer than the plan needs, for longer than one takes to start."
+      source        = "load_balancer"
+      metric        = "HealthyHostCount"
+      statistic     = "Minimum"
+      below         = true
+      threshold     = 1
+      per           = "min_instances"
+      periods       = 15
+      missing       = "breaching"
+      needs_someone = true
     }
     metrics_silent = {
-      description = "A host sends no metrics: the other alarms do not see it."
-      threshold   = 4
-      periods     = 15
+      description   = "A host sends no metrics: the other alarms do not see it."
+      source        = "host"
+      metric        = "mem_used_percent"
+      statistic     = "SampleCount"
+      below         = true
+      threshold     = 4
+      per           = "min_instances"
+      periods       = 15
+      missing       = "breaching"
+      needs_someone = true
     }
     host_memory = {
       description = "Memory of a host above 95 percent: the engine is about to be killed."
+      source      = "host"
+      metric      = "mem_used_percent"
+      statistic   = "Maximum"
       threshold   = 95
+      periods     = 3
+    }
+    ttft = {
+      description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      source      = "engine"
+      metric      = "ttft_over_target"
+      ratio_of    = "ttft_requests"
+      statistic   = "Sum"
+      threshold   = 5
+      periods     = 3
+    }
+    waiting_requests = {
+      description = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      source      = "engine"
+      metric      = "requests_waiting"
+      statistic   = "Average"
+      threshold   = 1
+      per         = "longest_queue"
+      periods     = 3
+    }
+    server_errors = {
+      description = "More than 1 percent of the requests are answered with 5xx."
+      source      = "load_balancer"
+      metric      = "HTTPCode_Target_5XX_Count"
+      ratio_of    = "RequestCount"
+      statistic   = "Sum"
+      threshold   = 1
       periods     = 3
     }
   }

@@ -15,10 +15,12 @@ locals {
     }
   }
 
-  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests.
+  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests; entrance weight: among those
+  # of the region, 256 for the largest.
   backends = {
     eastus-8xh100-sxm-fp8-tp8-vllm = {
       region       = "eastus"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Meta-Llama-3.1-405B-Instruct-FP8"
@@ -41,7 +43,15 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
-      requests_metric  = "vllm:request_success_total"
+      entrance_weight  = 256
+      metrics = {
+        path     = "/metrics"
+        finished = "vllm:request_success_total"
+        running  = "vllm:num_requests_running"
+        waiting  = "vllm:num_requests_waiting"
+        ttft     = "vllm:time_to_first_token_seconds"
+        answers  = "http_requests_total"
+      }
     }
   }
 
@@ -49,12 +59,14 @@ locals {
   # next one starts; the default one when none does.
   groups = {
     eastus-nd96isr-h100-v5-fp8-tp8-975ced = {
-      region       = "eastus"
-      backend      = "eastus-8xh100-sxm-fp8-tp8-vllm"
-      size         = "Standard_ND96isr_H100_v5"
-      priority     = "Regular"
-      os_disk_gib  = 1052
-      repair_grace = "PT90M"
+      region        = "eastus"
+      backend       = "eastus-8xh100-sxm-fp8-tp8-vllm"
+      size          = "Standard_ND96isr_H100_v5"
+      priority      = "Regular"
+      os_disk_gib   = 140
+      weights_gib   = 904
+      repair_grace  = "PT90M"
+      waiting_limit = 1.2
       image = {
         publisher = "microsoft-dsvm"
         offer     = "ubuntu-hpc"
@@ -73,6 +85,9 @@ locals {
       ]
     }
   }
+
+  # Time to first token that the workload asks for at the 95th percentile.
+  ttft_target_seconds = 1
 
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
@@ -138,6 +153,33 @@ locals {
       per_instance = false
       frequency    = "PT5M"
       window       = "PT3H"
+    }
+    ttft = {
+      description  = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      operator     = "GreaterThan"
+      threshold    = 5
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    waiting-requests = {
+      description  = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      operator     = "GreaterThan"
+      threshold    = 1
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    server-errors = {
+      description  = "More than 1 percent of the requests are answered with 5xx."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
+      operator     = "GreaterThan"
+      threshold    = 1
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
     }
   }
 }

@@ -15,10 +15,12 @@ locals {
     }
   }
 
-  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests.
+  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests; entrance weight: among those
+  # of the region, 256 for the largest.
   backends = {
     francecentral-8xmi300x-bf16-tp1x8-vllm = {
       region       = "francecentral"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai-rocm:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -42,7 +44,15 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--device=/dev/kfd", "--device=/dev/dri", "--group-add=video"]
       health_path      = "/health"
-      requests_metric  = "vllm:request_success_total"
+      entrance_weight  = 256
+      metrics = {
+        path     = "/metrics"
+        finished = "vllm:request_success_total"
+        running  = "vllm:num_requests_running"
+        waiting  = "vllm:num_requests_waiting"
+        ttft     = "vllm:time_to_first_token_seconds"
+        answers  = "http_requests_total"
+      }
     }
   }
 
@@ -50,12 +60,14 @@ locals {
   # next one starts; the default one when none does.
   groups = {
     francecentral-nd96isr-mi300x-v5-3d6a9b = {
-      region       = "francecentral"
-      backend      = "francecentral-8xmi300x-bf16-tp1x8-vllm"
-      size         = "Standard_ND96isr_MI300X_v5"
-      priority     = "Regular"
-      os_disk_gib  = 164
-      repair_grace = "PT18M"
+      region        = "francecentral"
+      backend       = "francecentral-8xmi300x-bf16-tp1x8-vllm"
+      size          = "Standard_ND96isr_MI300X_v5"
+      priority      = "Regular"
+      os_disk_gib   = 140
+      weights_gib   = 18
+      repair_grace  = "PT18M"
+      waiting_limit = 9.6
       image = {
         publisher = "microsoft-dsvm"
         offer     = "ubuntu-hpc"
@@ -74,6 +86,9 @@ locals {
       ]
     }
   }
+
+  # Time to first token that the workload asks for at the 95th percentile.
+  ttft_target_seconds = 1
 
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
@@ -109,6 +124,33 @@ locals {
       query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.memory_percent)) by Computer | summarize value = max(mean) | where isnotnull(value)"
       operator     = "GreaterThan"
       threshold    = 95
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    ttft = {
+      description  = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      operator     = "GreaterThan"
+      threshold    = 5
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    waiting-requests = {
+      description  = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      operator     = "GreaterThan"
+      threshold    = 1
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    server-errors = {
+      description  = "More than 1 percent of the requests are answered with 5xx."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
+      operator     = "GreaterThan"
+      threshold    = 1
       per_instance = false
       frequency    = "PT5M"
       window       = "PT15M"

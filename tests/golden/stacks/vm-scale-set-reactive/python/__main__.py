@@ -12,7 +12,7 @@ settings = read(Settings, pulumi.Config())
 deployment = Deployment(settings.name, DeploymentArgs(settings=settings, fleet=FLEET))
 
 pulumi.export("endpoints", deployment.endpoints)
-pulumi.export("backend_weights", deployment.backend_weights)
+pulumi.export("backend_addresses", deployment.backend_addresses)
 pulumi.export("region_weights", deployment.region_weights)
 pulumi.export("scale_set_ids", deployment.scale_set_ids)
 pulumi.export("identity_principal_ids", deployment.identity_principal_ids)

@@ -2,8 +2,42 @@
 
 locals {
   secret_urls = {
-    for name, id in { certificate = var.certificate_secret_id, hub_token = var.hf_token_secret_id } :
+    for name, id in { certificate = var.certificate_secret_id, hub_token = var.hf_token_secret_id, registry = var.registry_secret_id } :
     name => id == null ? null : "https://${split("/", id)[8]}.${var.key_vault_dns_suffix}/secrets/${split("/", id)[10]}"
+  }
+
+  # az://account/container/prefix in parts; null where weights come from elsewhere.
+  source_words = split("/", trimprefix(var.model_source, "az://"))
+  blob_source = !startswith(var.model_source, "az://") ? null : {
+    account   = local.source_words[0]
+    container = local.source_words[1]
+    prefix    = join("", [for word in slice(local.source_words, 2, length(local.source_words)) : "${word}/"])
+  }
+
+  models = {
+    for key, backend in local.backends :
+    key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model)
+  }
+
+  # As the container is told: a name on the hub, or a folder.
+  model_words = {
+    for key, model in local.models :
+    key => var.model_source == "hub" ? model : "${local.blob_source == null ? var.model_source : "/root/.cache/weights"}/${model}"
+  }
+
+  # Where a host signs in before it pulls.
+  registry_servers = {
+    for key, server in local.image_servers : key => server
+    if contains(local.azure_registries, server) || (server == "nvcr.io" && var.registry_secret_id != null)
+  }
+
+  # What a host copies; null where the engine finds the model by itself.
+  weights = {
+    for key, model in local.models : key => local.blob_source == null ? null : {
+      container_url = "https://${local.blob_source.account}.${var.blob_dns_suffix}/${local.blob_source.container}"
+      prefix        = "${local.blob_source.prefix}${model}/"
+      model         = model
+    }
   }
 
   # Everything that a host has to know, for host.py.
@@ -13,11 +47,19 @@ locals {
       key_vault_resource  = "https://${var.key_vault_dns_suffix}"
       certificate_url     = local.secret_urls.certificate
       hub_token_url       = local.secret_urls.hub_token
+      registry_server     = try(local.registry_servers[group.backend], null)
+      registry_secret_url = local.image_servers[group.backend] == "nvcr.io" ? local.secret_urls.registry : null
       port                = local.host_port
       health_path         = local.backends[group.backend].health_path
-      requests_metric     = local.backends[group.backend].requests_metric
+      service             = "inference.service"
+      metrics             = local.backends[group.backend].metrics
+      ttft_seconds        = local.ttft_target_seconds
+      waiting_limit       = group.waiting_limit
       publish_metrics     = true
       drain_seconds       = 120
+      weights_gib         = group.weights_gib
+      model_folder        = startswith(var.model_source, "/") ? var.model_source : null
+      weights             = local.weights[group.backend]
       container_arguments = local.container_arguments[group.backend]
     }
   }
@@ -27,12 +69,15 @@ locals {
     for key, backend in local.backends : key => concat(
       backend.docker_arguments,
       backend.entrypoint == "" ? [] : ["--entrypoint=${backend.entrypoint}"],
-      [lookup(var.container_images, key, backend.image)],
+      [local.images[key]],
       backend.command,
-      ["${backend.model_option}${try(var.model_ids[key], backend.model)}"],
+      ["${backend.model_option}${local.model_words[key]}"],
       backend.arguments,
-      [for revision in compact([lookup(var.model_revisions, key, null)]) : "${backend.revision_option}${revision}"],
-      lookup(var.extra_serving_arguments, key, []),
+      backend.revision_option == "" || var.model_source != "hub" ? [] : [
+        for revision in compact([try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], null)]) :
+        "${backend.revision_option}${revision}"
+      ],
+      try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []),
     )
   }
 }
@@ -167,5 +212,8 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     azurerm_network_security_rule.probes,
     azurerm_role_assignment.certificate,
     azurerm_role_assignment.hub_token,
+    azurerm_role_assignment.registry,
+    azurerm_role_assignment.registry_secret,
+    azurerm_role_assignment.weights,
   ]
 }

@@ -15,10 +15,12 @@ locals {
     }
   }
 
-  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests.
+  # Instances that serve alike, behind one load balancer. Weight: per mille of all requests; entrance weight: among those
+  # of the region, 256 for the largest.
   backends = {
     eastus-1xa100-80gb-pcie-bf16-tp1-vllm = {
       region       = "eastus"
+      engine       = "vllm"
       weight       = 1000
       image        = "vllm/vllm-openai:v0.30.0"
       model        = "meta-llama/Llama-3.1-8B-Instruct"
@@ -41,19 +43,29 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
-      requests_metric  = "vllm:request_success_total"
+      entrance_weight  = 256
+      metrics = {
+        path     = "/metrics"
+        finished = "vllm:request_success_total"
+        running  = "vllm:num_requests_running"
+        waiting  = "vllm:num_requests_waiting"
+        ttft     = "vllm:time_to_first_token_seconds"
+        answers  = "http_requests_total"
+      }
     }
   }
 
   # Instances that start, scale and are bought together; they scale by finished requests per second of an instance.
   groups = {
     eastus-nc24ads-a100-v4-bf16-tp1-2b27b7 = {
-      region       = "eastus"
-      backend      = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
-      size         = "Standard_NC24ads_A100_v4"
-      priority     = "Regular"
-      os_disk_gib  = 164
-      repair_grace = "PT12M"
+      region        = "eastus"
+      backend       = "eastus-1xa100-80gb-pcie-bf16-tp1-vllm"
+      size          = "Standard_NC24ads_A100_v4"
+      priority      = "Regular"
+      os_disk_gib   = 140
+      weights_gib   = 18
+      repair_grace  = "PT12M"
+      waiting_limit = 1.2
       image = {
         publisher = "microsoft-dsvm"
         offer     = "ubuntu-hpc"
@@ -74,6 +86,9 @@ locals {
       ]
     }
   }
+
+  # Time to first token that the workload asks for at the 95th percentile.
+  ttft_target_seconds = 1
 
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
@@ -139,6 +154,33 @@ locals {
       per_instance = false
       frequency    = "PT5M"
       window       = "PT30M"
+    }
+    ttft = {
+      description  = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      operator     = "GreaterThan"
+      threshold    = 5
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    waiting-requests = {
+      description  = "Queue longer than 1 s at the planned rate: TTFT will pass its target."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)"
+      operator     = "GreaterThan"
+      threshold    = 1
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
+    }
+    server-errors = {
+      description  = "More than 1 percent of the requests are answered with 5xx."
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole"
+      operator     = "GreaterThan"
+      threshold    = 1
+      per_instance = false
+      frequency    = "PT5M"
+      window       = "PT15M"
     }
   }
 }

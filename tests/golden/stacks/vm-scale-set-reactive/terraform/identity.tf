@@ -28,6 +28,18 @@ resource "azurerm_role_assignment" "hub_token" {
   principal_type       = "ServicePrincipal"
 }
 
+# Files below the prefix of the container, and the list of them.
+resource "azurerm_role_assignment" "weights" {
+  for_each = local.blob_source == null ? {} : local.regions
+
+  scope                = "${var.model_storage_account_id}/blobServices/default/containers/${local.blob_source.container}"
+  role_definition_name = "Storage Blob Data Reader"
+  principal_id         = azurerm_user_assigned_identity.host[each.key].principal_id
+  principal_type       = "ServicePrincipal"
+  condition_version    = "2.0"
+  condition            = replace("((!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'} AND NOT SubOperationMatches{'Blob.List'})) OR (@Resource[Microsoft.Storage/storageAccounts/blobServices/containers/blobs:path] StringLike 'PREFIX*')) AND ((!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'} AND SubOperationMatches{'Blob.List'})) OR (@Request[Microsoft.Storage/storageAccounts/blobServices/containers/blobs:prefix] StringLike 'PREFIX*'))", "PREFIX", local.blob_source.prefix)
+}
+
 # The hosts report the rate of requests that their scale set scales by.
 resource "azurerm_role_assignment" "metrics" {
   for_each = local.groups

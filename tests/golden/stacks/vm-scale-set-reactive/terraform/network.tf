@@ -114,9 +114,21 @@ resource "azurerm_network_security_rule" "nothing_else_out" {
   destination_port_range      = "*"
 }
 
-# One for each backend: a load balancer of connections has no weights, so who calls chooses by the weights of the outputs.
+locals {
+  backends_of = { for region in keys(local.regions) : region => [for key, backend in local.backends : key if backend.region == region] }
+
+  # One for each backend, and in a region with several one in front of them. A load balancer of connections has no weights.
+  balancers = merge(
+    { for key, backend in local.backends : key => { region = backend.region, health_path = backend.health_path } },
+    { for region, keys in local.backends_of : "entrance-${region}" => { region = region, health_path = "/entrance/health" } if length(keys) > 1 },
+  )
+
+  # Where clients reach a region.
+  endpoints = { for region, keys in local.backends_of : region => length(keys) > 1 ? "entrance-${region}" : keys[0] }
+}
+
 resource "azurerm_lb" "this" {
-  for_each = local.backends
+  for_each = local.balancers
 
   name                = "${var.name}-${each.key}"
   resource_group_name = azurerm_resource_group.this[each.value.region].name
@@ -136,26 +148,26 @@ resource "azurerm_lb" "this" {
 }
 
 resource "azurerm_lb_backend_address_pool" "this" {
-  for_each = local.backends
+  for_each = local.balancers
 
   name            = "hosts"
   loadbalancer_id = azurerm_lb.this[each.key].id
 }
 
 resource "azurerm_lb_probe" "this" {
-  for_each = local.backends
+  for_each = local.balancers
 
   name                = "serving"
   loadbalancer_id     = azurerm_lb.this[each.key].id
   protocol            = "Https"
   port                = local.host_port
   request_path        = each.value.health_path
-  interval_in_seconds = 15
+  interval_in_seconds = 5 # a host that Azure takes has 30 seconds
   probe_threshold     = 2
 }
 
 resource "azurerm_lb_rule" "this" {
-  for_each = local.backends
+  for_each = local.balancers
 
   name                           = "https"
   loadbalancer_id                = azurerm_lb.this[each.key].id
@@ -174,11 +186,11 @@ resource "azurerm_lb_rule" "this" {
 }
 
 resource "azurerm_private_dns_a_record" "this" {
-  for_each = var.private_dns_zone_id == null ? {} : local.backends
+  for_each = var.private_dns_zone_id == null ? {} : local.endpoints
 
   name                = "${var.name}-${each.key}"
   private_dns_zone_id = var.private_dns_zone_id
   ttl                 = 60
-  records             = [azurerm_lb.this[each.key].private_ip_address]
+  records             = [azurerm_lb.this[each.value].private_ip_address]
   tags                = local.tags
 }

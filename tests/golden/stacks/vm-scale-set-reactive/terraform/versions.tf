@@ -3,13 +3,6 @@
 terraform {
   required_version = ">= 1.9"
 
-  # State that colleagues and CI share, and lock: uncomment, and say where it lies when it is set up.
-  #   terraform init -backend-config=storage_account_name=ACCOUNT -backend-config=container_name=CONTAINER
-  # backend "azurerm" {
-  #   key              = "support-chat.tfstate"
-  #   use_azuread_auth = true
-  # }
-
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pulumi
 
 from inference.compute import node_pools
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.monitoring import alarms, budget
 from inference.plan import Fleet
 from inference.settings import Settings
+from inference.weights import identities_of_pods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +21,18 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
+        if self.ambient_provider and settings.subscription_id is not None:
+            yield "subscription_id: give it as azure:subscriptionId, or pass a provider; this component makes none"
         yield from _strangers("clusters", settings.clusters, fleet.regions)
         for name, region in fleet.regions.items():
             cluster = settings.clusters.get(name)
@@ -34,6 +40,8 @@ class DeploymentArgs:
                 yield f"clusters lacks {name}: give its id, zones and log_analytics_workspace_id"
             elif cluster.zones and len(set(cluster.zones)) < region.zones:
                 yield f"clusters.{name}.zones: name {region.zones}, or none in a region without zones"
+            if cluster is not None and not cluster.oidc_issuer_url and settings.model_source.startswith("az://"):
+                yield f"clusters.{name}.oidc_issuer_url: give it, pods reach a storage account as an identity of their own"
         regular = [key for key, group in fleet.groups.items() if not group.is_spot]
         yield from _strangers("capacity_reservation_group_ids", settings.capacity_reservation_group_ids, regular)
 
@@ -48,20 +56,23 @@ class Deployment(pulumi.ComponentResource):
 
     node_pool_ids: pulumi.Output[Mapping[str, str]]
     """Node pool of each group."""
-    cluster_ids: Mapping[str, str]
+    cluster_ids: Mapping[str, pulumi.Input[str]]
     """Cluster of each region; apply kubernetes/<region> to it."""
+    weights_client_ids: pulumi.Output[Mapping[str, str]]
+    """Identity of each service account that reaches the storage account of the weights, for kubernetes/weights."""
     region_weights: Mapping[str, int]
     """Per mille of all requests that each region is planned for."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         pools = node_pools(context)
         alarms(context)
         budget(context)
 
         self.node_pool_ids = pulumi.Output.all(**{key: pool.id for key, pool in pools.items()})
         self.cluster_ids = {region: args.settings.clusters[region].id for region in args.fleet.regions}
+        self.weights_client_ids = pulumi.Output.all(**identities_of_pods(context))
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
         self.register_outputs({"node_pool_ids": self.node_pool_ids})

@@ -64,7 +64,7 @@ def _alarm(
         skip_query_validation=True,
         criterias=[
             azure.monitoring.ScheduledQueryRulesAlertV2CriteriaArgs(
-                query=alarm.query.replace("<cluster>", cluster.id),
+                query=pulumi.Output.from_input(cluster.id).apply(lambda id: alarm.query.replace("<cluster>", id)),
                 time_aggregation_method="Maximum",
                 metric_measure_column="value",
                 operator=alarm.operator,

@@ -4,6 +4,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
 RESOURCE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/"
@@ -13,7 +15,7 @@ RESOURCE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/"
 class Cluster:
     """An AKS cluster, and where the nodes stand."""
 
-    id: str = field(
+    id: pulumi.Input[str] = field(
         metadata=about(
             "Resource id of the cluster.",
             rf"{RESOURCE}Microsoft[.]ContainerService/managedClusters/[^/]+",
@@ -21,14 +23,24 @@ class Cluster:
         )
     )
     zones: Sequence[str] = field(metadata=about("Availability zones that sell the size; [] in a region without zones."))
-    log_analytics_workspace_id: str = field(
+    log_analytics_workspace_id: pulumi.Input[str] = field(
         metadata=about(
             "Workspace of Container Insights.",
             rf"{RESOURCE}Microsoft[.]OperationalInsights/workspaces/[^/]+",
             "that of a workspace: az monitor log-analytics workspace show --query id",
         )
     )
-    subnet_id: str | None = field(default=None, metadata=about("Subnet of the nodes; null: that of the cluster."))
+    subnet_id: pulumi.Input[str] | None = field(
+        default=None, metadata=about("Subnet of the nodes; null: that of the cluster.")
+    )
+    oidc_issuer_url: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Issuer of the pods' tokens, where weights lie in a storage account.",
+            r"https://.+",
+            "an address: az aks show --query oidcIssuerProfile.issuerUrl",
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -61,9 +73,26 @@ class Settings:
             "a UUID: az account show --query id",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    capacity_reservation_group_ids: Mapping[str, str] = field(
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict, metadata=about("Capacity reservation groups to draw on, by group.")
+    )
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where pods find the weights: hub, a storage account whose prefix they may read "
+            "(az://account/container/prefix), or a folder (/models). What they do with it is set in kubernetes/.",
+            r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, az://account/container/prefix, or an absolute path such as /models",
+        ),
+    )
+    model_storage_account_id: str | None = field(
+        default=None,
+        metadata=about(
+            "Storage account of model_source by its resource id, where it is one.",
+            rf"{RESOURCE}Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+            "that of a storage account: az storage account show --name ACCOUNT --query id",
+        ),
     )
     encryption_at_host: bool = field(
         default=True,
@@ -91,5 +120,8 @@ class Settings:
     def _problems(self) -> Iterator[str]:
         if "Deployment" in self.tags:
             yield "tags: Deployment is taken, the budget filters on it"
+        account = self.model_source.removeprefix("az://").partition("/")[0]
+        if self.model_source.startswith("az://") and not (self.model_storage_account_id or "").endswith(f"/{account}"):
+            yield f"model_storage_account_id: give the resource id of {account}, which model_source names"
         if self.budget_margin_ratio < 0:
             yield "budget_margin_ratio: give 0 or more"

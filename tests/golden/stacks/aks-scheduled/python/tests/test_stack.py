@@ -56,6 +56,27 @@ class StackTest(unittest.TestCase):
         self.assertGreaterEqual(budget["amount"], FLEET.planned_usd_per_month)
         self.assertEqual(budget["filter"]["tags"][0]["values"], [SETTINGS.name])
 
+    def test_pods_reach_a_storage_account_only_where_weights_lie_in_one(self) -> None:
+        """Both service accounts have an identity in each cluster, and a role below the prefix."""
+        kind = "armmsi/federatedIdentityCredential:FederatedIdentityCredential"
+        self.assertEqual(inputs_of(self.resources, kind), [])
+        issuing = {
+            region: replace(one, oidc_issuer_url="https://oidc.example.com/")
+            for region, one in SETTINGS.clusters.items()
+        }
+        settings = replace(
+            SETTINGS,
+            clusters=issuing,
+            model_source="az://weights/models/llm",
+            model_storage_account_id="/subscriptions/x/resourceGroups/x/providers/Microsoft.Storage/storageAccounts/weights",
+        )
+        args = DeploymentArgs(settings=settings, fleet=FLEET)
+        given = registered_by(lambda: Deployment(SETTINGS.name, args))
+        self.assertEqual(len(inputs_of(given, kind)), 2 * len(FLEET.regions))
+        for role in inputs_of(given, "authorization/assignment:Assignment"):
+            self.assertIn("StringStartsWith 'llm/'", role["condition"])
+            self.assertTrue(role["scope"].endswith("/storageAccounts/weights/blobServices/default/containers/models"))
+
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""
         region, cluster = next(iter(SETTINGS.clusters.items()))
@@ -63,6 +84,8 @@ class StackTest(unittest.TestCase):
             DeploymentArgs(settings=replace(SETTINGS, clusters={}), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "id: 'x' is not that of a cluster"):
             replace(cluster, id="x")
+        with self.assertRaisesRegex(pulumi.RunError, "model_storage_account_id: give the resource id of weights"):
+            replace(SETTINGS, model_source="az://weights/models/llm")
         with self.assertRaisesRegex(pulumi.RunError, "name: 'Bad Name' is not 2 to 24 lower-case"):
             replace(SETTINGS, name="Bad Name")
 

@@ -5,12 +5,17 @@ mock_provider "azurerm" {
   mock_data "azurerm_subscription" {
     defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
   }
+  mock_resource "azurerm_user_assigned_identity" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x" }
+  }
   mock_resource "azurerm_monitor_action_group" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
   }
 }
 
 variables {
+  model_source = "hub"
+
   clusters = {
     eastus = {
       id                         = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.ContainerService/managedClusters/inference-eastus"
@@ -63,6 +68,55 @@ run "is_private_and_encrypted" {
     condition     = alltrue([for pool in values(azurerm_kubernetes_cluster_node_pool.this) : length(pool.node_taints) > 0])
     error_message = "Only pods that ask for an accelerator may run on the nodes."
   }
+}
+
+run "reads_one_prefix_of_a_container" {
+  command = plan
+
+  variables {
+    model_source             = "az://weights/models/llm"
+    model_storage_account_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Storage/storageAccounts/weights"
+
+    clusters = {
+      eastus = {
+        id                         = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.ContainerService/managedClusters/inference-eastus"
+        subnet_id                  = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus/subnets/inference"
+        zones                      = ["1", "2", "3"]
+        log_analytics_workspace_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.OperationalInsights/workspaces/inference-eastus"
+        oidc_issuer_url            = "https://oidc.example.com/"
+      }
+    }
+  }
+
+  assert {
+    condition     = azurerm_role_assignment.pods["inference"].role_definition_name == "Storage Blob Data Reader" && strcontains(azurerm_role_assignment.pods["inference"].condition, "StringStartsWith 'llm/'")
+    error_message = "Pods that serve must read the prefix and nothing beside it."
+  }
+
+  assert {
+    condition     = length(azurerm_federated_identity_credential.pods) == 2 * length(local.regions)
+    error_message = "Pods of each cluster must be the identity."
+  }
+}
+
+run "refuses_the_bucket_of_another_cloud" {
+  command = plan
+
+  variables {
+    model_source = "s3://bucket/prefix"
+  }
+
+  expect_failures = [var.model_source]
+}
+
+run "needs_the_account_and_the_issuer_of_a_bucket" {
+  command = plan
+
+  variables {
+    model_source = "az://weights/models/llm"
+  }
+
+  expect_failures = [var.clusters, var.model_storage_account_id]
 }
 
 run "applies" {

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+import pulumi
 import pulumi_gcp as gcp
 
 from inference.context import CONTAINER_PORT, Context
@@ -28,7 +29,7 @@ def _service(context: Context, key: str, identity: Identity) -> gcp.cloudrunv2.S
         deletion_protection=settings.deletion_protection,
         binary_authorization=binary_authorization if settings.binary_authorization else None,
         template=_template(context, key, identity),
-        # A revision reads the token and mounts the bucket when it starts.
+        # A revision pulls its image, reads the token and mounts the bucket when it starts.
         opts=context.options(depends_on=identity.permissions),
     )
 
@@ -52,28 +53,28 @@ def _template(context: Context, key: str, identity: Identity) -> gcp.cloudrunv2.
         # Everything that leaves goes through the network, where its firewall and its NAT hold.
         vpc_access=gcp.cloudrunv2.ServiceTemplateVpcAccessArgs(egress="ALL_TRAFFIC", network_interfaces=[interface]),
         containers=[_container(context, key)],
-        volumes=_volumes(settings.weights_buckets.get(group.region)),
+        volumes=_volumes(settings.model_source),
     )
 
 
 def _container(context: Context, key: str) -> gcp.cloudrunv2.ServiceTemplateContainerArgs:
     settings, group = context.settings, context.fleet.groups[key]
     backend = context.fleet.backends[group.backend]
-    is_mounted = group.region in settings.weights_buckets
+    source = settings.model_source
     probe = {"path": backend.health_path, "port": CONTAINER_PORT}
     return gcp.cloudrunv2.ServiceTemplateContainerArgs(
-        image=settings.container_images.get(group.backend, backend.image),
+        image=context.image(group.backend),
         commands=list(backend.entrypoint),
         args=arguments(context, key),
         ports=gcp.cloudrunv2.ServiceTemplateContainerPortsArgs(container_port=CONTAINER_PORT),
         # A container with a GPU keeps its CPU between requests too.
         resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
-            limits=dict(group.mounting if is_mounted else group.downloading), cpu_idle=False
+            limits=dict(group.downloading if source == "hub" else group.mounting), cpu_idle=False
         ),
         envs=_environment(context, key),
         volume_mounts=[
             gcp.cloudrunv2.ServiceTemplateContainerVolumeMountArgs(name=WEIGHTS, mount_path=f"/{WEIGHTS}")
-            for _ in range(is_mounted)
+            for _ in range(source.startswith("gs://"))
         ],
         startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
             period_seconds=10,
@@ -91,34 +92,33 @@ def _container(context: Context, key: str) -> gcp.cloudrunv2.ServiceTemplateCont
 
 
 def arguments(context: Context, key: str) -> list[str]:
-    """Of the container: weights in a mounted bucket are found by their path."""
+    """Of the container: weights in a mounted bucket, or in the image, are found by their path."""
     settings, group = context.settings, context.fleet.groups[key]
-    backend = context.fleet.backends[group.backend]
-    is_mounted = group.region in settings.weights_buckets
-    revision = None if is_mounted else settings.model_revisions.get(group.backend)
+    backend, pinned = context.fleet.backends[group.backend], context.fleet.pinned
+    revision = pinned(settings.model_revisions, group.backend) if settings.model_source == "hub" else None
     return [
         *backend.command,
         *([] if backend.model_environment else [f"{backend.model_option}{_weights(context, key)}"]),
         *backend.arguments,
         *([f"{backend.revision_option}{revision}"] if revision and backend.revision_option else []),
-        *settings.extra_serving_arguments,
+        *(pinned(settings.extra_serving_arguments, group.backend) or ()),
     ]
 
 
 def _weights(context: Context, key: str) -> str:
-    group, model = context.fleet.groups[key], context.model(key)
-    if group.region in context.settings.weights_buckets:
-        return f"/{WEIGHTS}/{model}"
-    return f"{context.fleet.backends[group.backend].model_prefix}{model}"
+    source, model = context.settings.model_source, context.model(key)
+    if source == "hub":
+        return f"{context.fleet.backends[context.fleet.groups[key].backend].model_prefix}{model}"
+    return f"{f'/{WEIGHTS}' if source.startswith('gs://') else source}/{model}"
 
 
 def _environment(context: Context, key: str) -> list[gcp.cloudrunv2.ServiceTemplateContainerEnvArgs]:
     settings, group = context.settings, context.fleet.groups[key]
     backend = context.fleet.backends[group.backend]
-    variables = {
+    variables: dict[str, pulumi.Input[str]] = {
         **backend.environment,
         **({backend.model_environment: _weights(context, key)} if backend.model_environment else {}),
-        **({"HF_HUB_OFFLINE": "1"} if group.region in settings.weights_buckets else {}),
+        **({} if settings.model_source == "hub" else {"HF_HUB_OFFLINE": "1"}),
         **settings.environment,
     }
     found = [
@@ -133,8 +133,12 @@ def _environment(context: Context, key: str) -> list[gcp.cloudrunv2.ServiceTempl
     return found
 
 
-def _volumes(bucket: str | None) -> list[gcp.cloudrunv2.ServiceTemplateVolumeArgs]:
-    if bucket is None:
+def _volumes(source: str) -> list[gcp.cloudrunv2.ServiceTemplateVolumeArgs]:
+    scheme, _, place = source.partition("://")
+    if scheme != "gs":
         return []
-    weights = gcp.cloudrunv2.ServiceTemplateVolumeGcsArgs(bucket=bucket, read_only=True)
+    bucket, _, prefix = place.partition("/")
+    weights = gcp.cloudrunv2.ServiceTemplateVolumeGcsArgs(
+        bucket=bucket, mount_options=[f"only-dir={prefix}"] if prefix else [], read_only=True
+    )
     return [gcp.cloudrunv2.ServiceTemplateVolumeArgs(name=WEIGHTS, gcs=weights)]

@@ -3,11 +3,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pulumi
 import pulumi_gcp as gcp
 
 from inference.plan import Fleet
+from inference.provider import is_given, labelled
 from inference.settings import Settings
 
 CONTAINER_PORT = 8080
@@ -19,28 +21,30 @@ class Context:
 
     settings: Settings
     fleet: Fleet
-    labels: dict[str, str]
+    labels: dict[str, pulumi.Input[str]]
     parent: pulumi.Resource
-    provider: gcp.Provider
+    provider: gcp.Provider | None
+    """One of its own; None: that of the caller, or of the stack's configuration."""
 
     @classmethod
-    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet) -> "Context":
-        """The context of a deployment, with a provider that labels everything."""
-        labels = {
+    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet, *, ambient: bool) -> "Context":
+        """The context of a deployment, with a provider of its own where the caller gives none."""
+        labels: dict[str, pulumi.Input[str]] = {
             **settings.labels,
             "deployment": settings.name,
             "managed-by": "advisor",
             "project": "inference",
         }
-        # The budget's API takes people's own credentials only together with a project that answers for the calls.
-        provider = gcp.Provider(
-            f"{settings.name}-gcp",
-            project=settings.project_id,
-            billing_project=settings.project_id,
-            user_project_override=True,
-            default_labels=labels,
-            opts=pulumi.ResourceOptions(parent=parent),
-        )
+        provider = None
+        if not (ambient or is_given(parent)):
+            # The budget's API takes people's own credentials only together with a project that answers for the calls.
+            provider = gcp.Provider(
+                f"{settings.name}-gcp",
+                project=settings.project_id,
+                billing_project=settings.project_id,
+                user_project_override=True,
+                opts=pulumi.ResourceOptions(parent=parent),
+            )
         return cls(settings=settings, fleet=fleet, labels=labels, parent=parent, provider=provider)
 
     def named(self, *words: str) -> str:
@@ -49,7 +53,18 @@ class Context:
 
     def options(self, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         """Where a resource belongs."""
-        return pulumi.ResourceOptions(parent=self.parent, provider=self.provider, depends_on=list(depends_on))
+        return pulumi.ResourceOptions(
+            parent=self.parent,
+            provider=self.provider,
+            depends_on=list(depends_on),
+            transformations=[labelled(self.labels, None if self.provider else self.settings.project_id)],
+        )
+
+    @cached_property
+    def project_number(self) -> pulumi.Output[str]:
+        """Of the project that holds everything."""
+        project = gcp.organizations.get_project_output(project_id=self.settings.project_id, opts=self.asking)
+        return project.number
 
     @property
     def asking(self) -> pulumi.InvokeOptions:
@@ -65,7 +80,11 @@ class Context:
         """Of the services' interfaces in the network."""
         return self.named("service")
 
+    def image(self, key: str) -> pulumi.Input[str]:
+        """The serving image of a backend."""
+        return self.fleet.pinned(self.settings.container_images, key) or self.fleet.backends[key].image
+
     def model(self, key: str) -> str:
         """The model of a group, by its name on the hub."""
         backend = self.fleet.groups[key].backend
-        return self.settings.model_ids.get(backend, self.fleet.backends[backend].model or "")
+        return self.fleet.pinned(self.settings.model_ids, backend) or self.fleet.backends[backend].model or ""

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 
 from inference.compute import services
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import admit, service_identity
 from inference.monitoring import alerts, budget, notification_channels
@@ -26,10 +26,13 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
@@ -37,17 +40,16 @@ class DeploymentArgs:
             if region not in settings.subnetworks:
                 yield f"subnetworks lacks {region}: give projects/<project>/regions/{region}/subnetworks/<name>"
         for key, backend in fleet.backends.items():
-            if backend.model is None and key not in settings.model_ids:
+            if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
-            image = settings.container_images.get(key, backend.image)
-            if re.fullmatch(PULLED, image) is None:
+            image = fleet.pinned(settings.container_images, key) or backend.image
+            if isinstance(image, str) and re.fullmatch(PULLED, image) is None:
                 yield (
                     f"container_images: Cloud Run pulls from Artifact Registry, gcr.io and docker.io only; copy {image} "
                     f"there and give {key}"
                 )
-        yield from _strangers("weights_buckets", settings.weights_buckets, fleet.regions)
-        for name in ("container_images", "model_ids", "model_revisions"):
-            yield from _strangers(name, getattr(settings, name), fleet.backends)
+        for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
+            yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
 
 
 def _strangers(name: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
@@ -66,7 +68,7 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         identity = service_identity(context)
         firewalls(context)
         started = services(context, identity)

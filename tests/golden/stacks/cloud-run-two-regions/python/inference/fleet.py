@@ -16,6 +16,7 @@ FLEET = Fleet(
     },
     backends={
         "europe-west4-1xl4-bf16-tp1-vllm": Backend(
+            engine="vllm",
             weight=500,
             image="docker.io/vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
@@ -44,6 +45,7 @@ FLEET = Fleet(
             health_path="/health",
         ),
         "europe-west4-1xl4-fp8-tp1-vllm": Backend(
+            engine="vllm",
             weight=200,
             image="docker.io/vllm/vllm-openai:v0.30.0",
             model="RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic",
@@ -72,6 +74,7 @@ FLEET = Fleet(
             health_path="/health",
         ),
         "us-central1-1xl4-bf16-tp1-vllm": Backend(
+            engine="vllm",
             weight=300,
             image="docker.io/vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
@@ -230,8 +233,24 @@ FLEET = Fleet(
             threshold=0,
             seconds=0,
         ),
+        "waiting_requests": Alert(
+            description="One request in 20 waits for a container longer than TTFT may take, 1 s.",
+            resource="cloud_run_revision",
+            metric="run.googleapis.com/request_latency/pending",
+            condition="",
+            share=False,
+            aligner="ALIGN_PERCENTILE_95",
+            reducer="REDUCE_MAX",
+            group_by=[
+                "resource.label.service_name",
+                "resource.label.location",
+            ],
+            comparison="COMPARISON_GT",
+            threshold=1000,
+            seconds=900,
+        ),
         "server_errors": Alert(
-            description="More than 5 percent of the requests fail: no container is free, or the engine fails.",
+            description="More than 1 percent of the requests are answered with 5xx.",
             resource="cloud_run_revision",
             metric="run.googleapis.com/request_count",
             condition=' AND metric.labels.response_code_class = "5xx"',
@@ -243,8 +262,8 @@ FLEET = Fleet(
                 "resource.label.location",
             ],
             comparison="COMPARISON_GT",
-            threshold=0.05,
-            seconds=300,
+            threshold=0.01,
+            seconds=900,
         ),
     },
 )

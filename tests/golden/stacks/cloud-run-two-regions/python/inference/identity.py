@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
+from inference.configuration import label
 from inference.context import Context
+from inference.registries import image_readers
+from inference.weights import weights_readers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +40,21 @@ def service_identity(context: Context) -> Identity:
             opts=context.options(),
         )
         permissions.append(reader)
-    for region, bucket in settings.weights_buckets.items():
-        viewer = gcp.storage.BucketIAMMember(
-            context.named("weights", region),
-            bucket=bucket,
-            role="roles/storage.objectViewer",
-            member=account.member,
-            opts=context.options(),
-        )
-        permissions.append(viewer)
+    permissions += weights_readers(context, account.member)
+    # Images are pulled by Cloud Run itself.
+    agent = pulumi.Output.concat(
+        "serviceAccount:service-", context.project_number, "@serverless-robot-prod.iam.gserviceaccount.com"
+    )
+    permissions += image_readers(context, agent)
     return Identity(email=account.email, permissions=permissions)
 
 
 def admit(context: Context, services: Mapping[str, gcp.cloudrunv2.Service]) -> None:
     """Let the invokers call every service."""
     for key, service in services.items():
-        for member in context.settings.invokers:
+        for number, member in enumerate(context.settings.invokers):
             gcp.cloudrunv2.ServiceIamMember(
-                context.named(key, member),
+                context.named(key, label(member, number)),
                 name=service.name,
                 location=service.location,
                 role="roles/run.invoker",

@@ -3,6 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+ENGINES = [
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "custom",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +26,7 @@ class Region:
 class Backend:
     """What answers alike."""
 
+    engine: str
     weight: int
     """Per mille of all requests in the busiest hours."""
     image: str
@@ -86,3 +96,13 @@ class Fleet:
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]
     alerts: Mapping[str, Alert]
+
+    def pinned(self, given: Mapping[str, T], key: str) -> T | None:
+        """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
+        exact_first = (key, self.backends[key].engine, "*")
+        return next((given[name] for name in exact_first if name in given), None)
+
+    @property
+    def pin_keys(self) -> Sequence[str]:
+        """Keys that pins may have; those of engines and of all outlive a changed plan."""
+        return [*self.backends, *ENGINES, "*"]

@@ -4,8 +4,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
+MODEL_SOURCE = r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+"
 HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 
 
@@ -13,21 +16,21 @@ HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 class Settings:
     """The values that are the user's to give; keys of groups and backends are those of inference/fleet.py."""
 
-    project_id: str = field(
+    project_id: pulumi.Input[str] = field(
         metadata=about(
             "Project that holds everything.",
             r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
             "the id of a project, such as my-project-123; its number or name is another thing",
         )
     )
-    network: str = field(
+    network: pulumi.Input[str] = field(
         metadata=about(
             "VPC network that the services send everything through, and from which they are reached.",
             r"[a-z0-9/._:-]+",
             "the name of a network, or projects/<project>/global/networks/<name> of another project",
         )
     )
-    subnetworks: Mapping[str, str] = field(
+    subnetworks: Mapping[str, pulumi.Input[str]] = field(
         metadata=about(
             "Subnetwork of each region: a /26 or larger, with Private Google Access, and with Cloud NAT where weights "
             "come from the hub."
@@ -41,7 +44,9 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    labels: Mapping[str, str] = field(default_factory=dict, metadata=about("Labels added to every resource."))
+    labels: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict, metadata=about("Labels added to every resource.")
+    )
     restrict_egress: bool = field(
         default=True,
         metadata=about(
@@ -49,7 +54,7 @@ class Settings:
             "belongs to another project."
         ),
     )
-    invokers: Sequence[str] = field(
+    invokers: Sequence[pulumi.Input[str]] = field(
         default=(),
         metadata=about(
             "Who may send requests; each call carries an identity token.",
@@ -67,7 +72,7 @@ class Settings:
     binary_authorization: bool = field(
         default=False, metadata=about("Admit only images that the project's Binary Authorization policy admits.")
     )
-    kms_keys: Mapping[str, str] = field(
+    kms_keys: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
             "Cloud KMS key by region that encrypts the services' images; the Cloud Run service agent has to be allowed to "
@@ -76,14 +81,16 @@ class Settings:
             "a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>",
         ),
     )
-    weights_buckets: Mapping[str, str] = field(
-        default_factory=dict,
+    model_source: str = field(
+        default="hub",
         metadata=about(
-            "Cloud Storage bucket by region that holds the weights in a folder named as the model; mounted read-only in "
-            "place of a download from the hub."
+            "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path that "
+            "is there already. Below prefix and path they lie by the model's name, organisation/model.",
+            MODEL_SOURCE,
+            "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models",
         ),
     )
-    hf_token_secret: str | None = field(
+    hf_token_secret: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Secret Manager secret that holds a hub token, for gated models; read by the services when they start.",
@@ -91,14 +98,15 @@ class Settings:
             "a secret such as projects/<project>/secrets/<name>",
         ),
     )
-    environment: Mapping[str, str] = field(
+    environment: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about("Environment variables added to every container; never put a secret here."),
     )
-    container_images: Mapping[str, str] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Serving image in place of the planned one, by the key of the backend; pin it by digest once tested.",
+            "Serving image in place of the planned one, by engine (such as vllm), by backend or '*' for all, the most exact "
+            "key first; pin it by digest once tested.",
             r"[a-z0-9][A-Za-z0-9._/:@-]+",
             "an image such as repository:tag or repository@sha256:digest",
         ),
@@ -106,7 +114,7 @@ class Settings:
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
+            "Model on the hub in place of the planned one, by engine, backend or '*'.",
             HUB_NAME,
             "a hub name such as organisation/model",
         ),
@@ -114,15 +122,16 @@ class Settings:
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model to pin, by the key of the backend.",
+            "Commit or tag of the model to pin, by engine, backend or '*'.",
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
     )
-    extra_serving_arguments: Sequence[str] = field(
-        default=(),
+    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+        default_factory=dict,
         metadata=about(
-            "Arguments appended to those of the plan; the last one of a kind wins.",
+            "Arguments appended to those of the plan, by engine, backend or '*'; of the keys the most exact one counts, of "
+            "the arguments the last one of a kind.",
             r"[^\x00-\x1f\x7f]+",
             "one argument without control characters",
         ),
@@ -135,7 +144,7 @@ class Settings:
             "an e-mail address",
         ),
     )
-    billing_account: str | None = field(
+    billing_account: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Billing account of the budget; none makes no budget.",

@@ -56,7 +56,7 @@ class StackTest(unittest.TestCase):
 
     def test_mounted_weights_need_the_smallest_container(self) -> None:
         """They are mounted read-only, and called by their name."""
-        settings = replace(SETTINGS, weights_buckets={region: f"weights-{region}" for region in FLEET.regions})
+        settings = replace(SETTINGS, model_source="gs://weights/models")
         args = DeploymentArgs(settings=settings, fleet=FLEET)
         services = inputs_of(registered_by(lambda: Deployment("mounted", args)), "cloudrunv2/service:Service")
         for one in services:

@@ -78,14 +78,7 @@ run "mounts_weights_and_reads_the_token" {
   command = plan
 
   variables {
-    weights_buckets = { for region, weight in {
-      europe-west4 = {
-        weight = 700
-      }
-      us-central1 = {
-        weight = 300
-      }
-    } : region => "weights-${region}" }
+    model_source    = "gs://weights/models"
     hf_token_secret = "projects/my-project/secrets/hub-token"
   }
 
@@ -97,6 +90,11 @@ run "mounts_weights_and_reads_the_token" {
   assert {
     condition     = alltrue([for key, group in local.groups : google_cloud_run_v2_service.this[key].template[0].containers[0].resources[0].limits == tomap(group.mounting)])
     error_message = "With mounted weights the smallest container is enough."
+  }
+
+  assert {
+    condition     = strcontains(google_storage_bucket_iam_member.weights[0].condition[0].expression, "buckets/weights/objects/models/")
+    error_message = "The services may read the weights and nothing else of the bucket."
   }
 
   assert {

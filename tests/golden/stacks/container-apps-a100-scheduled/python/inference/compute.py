@@ -9,6 +9,8 @@ import pulumi_azure as azure
 from inference.context import Context
 from inference.identity import Identities
 from inference.plan import Group
+from inference.registries import NGC, NGC_USER, image_of, is_azure, server_of
+from inference.weights import BlobSource
 
 PORT = 8000
 DRAIN_SECONDS = 120
@@ -66,13 +68,14 @@ def _app(context: Context, key: str, places: Mapping[str, Environment], identiti
         revision_mode="Single",
         identity=azure.containerapp.AppIdentityArgs(type="UserAssigned", identity_ids=[identity.id]),
         secrets=_secrets(context, identity.id),
-        ingress=_ingress(context),
+        registries=_registries(context, group.backend, identity.id),
+        ingress=ingress(context, is_external=len(context.fleet.groups_of(group.region)) == 1),
         template=azure.containerapp.AppTemplateArgs(
             min_replicas=group.min_replicas,
             max_replicas=group.max_replicas,
             cooldown_period_in_seconds=group.cooldown_seconds,
             termination_grace_period_seconds=DRAIN_SECONDS,
-            containers=[_container(context, group)],
+            containers=[_container(context, group, identity)],
             http_scale_rules=[
                 azure.containerapp.AppTemplateHttpScaleRuleArgs(
                     name="requests", concurrent_requests=group.concurrent_requests
@@ -90,19 +93,41 @@ def _app(context: Context, key: str, places: Mapping[str, Environment], identiti
     )
 
 
-def _secrets(context: Context, identity_id: pulumi.Output[str]) -> list[azure.containerapp.AppSecretArgs] | None:
+def _secrets(context: Context, identity_id: pulumi.Output[str]) -> list[azure.containerapp.AppSecretArgs]:
     settings = context.settings
-    if settings.hf_token_secret_id is None:
-        return None
-    words = settings.hf_token_secret_id.split("/")
-    url = f"https://{words[8]}.{settings.key_vault_dns_suffix}/secrets/{words[10]}"
-    return [azure.containerapp.AppSecretArgs(name="hub-token", key_vault_secret_id=url, identity=identity_id)]
+    ids = {"hub-token": settings.hf_token_secret_id, "registry": settings.registry_secret_id}
+    return [
+        azure.containerapp.AppSecretArgs(
+            name=name, key_vault_secret_id=_secret_url(context, secret_id), identity=identity_id
+        )
+        for name, secret_id in ids.items()
+        if secret_id is not None
+    ]
 
 
-def _ingress(context: Context) -> azure.containerapp.AppIngressArgs:
-    """Outside of the environment, but inside of the network that it is in."""
+def _secret_url(context: Context, secret_id: pulumi.Input[str]) -> pulumi.Output[str]:
+    words = pulumi.Output.from_input(secret_id).apply(lambda id: id.split("/"))
+    return pulumi.Output.format(
+        "https://{0}.{1}/secrets/{2}", words[8], context.settings.key_vault_dns_suffix, words[10]
+    )
+
+
+def _registries(
+    context: Context, key: str, identity_id: pulumi.Output[str]
+) -> list[azure.containerapp.AppRegistryArgs]:
+    server = server_of(context.settings, context.fleet, key)
+    if is_azure(server):
+        return [azure.containerapp.AppRegistryArgs(server=server, identity=identity_id)]
+    if server == NGC and context.settings.registry_secret_id is not None:
+        return [azure.containerapp.AppRegistryArgs(server=NGC, username=NGC_USER, password_secret_name="registry")]
+    return []
+
+
+def ingress(context: Context, *, is_external: bool) -> azure.containerapp.AppIngressArgs:
+    """Outside of the environment, but inside of the network that it is in; behind an entrance only inside of both."""
+    cidrs = context.settings.allowed_cidrs or () if is_external else ()
     return azure.containerapp.AppIngressArgs(
-        external_enabled=True,
+        external_enabled=is_external,
         allow_insecure_connections=False,
         transport="http",
         target_port=PORT,
@@ -111,23 +136,25 @@ def _ingress(context: Context) -> azure.containerapp.AppIngressArgs:
             azure.containerapp.AppIngressIpSecurityRestrictionArgs(
                 name=f"client-{number}", action="Allow", ip_address_range=cidr
             )
-            for number, cidr in enumerate(context.settings.allowed_cidrs or ())
+            for number, cidr in enumerate(cidrs)
         ],
     )
 
 
-def _container(context: Context, group: Group) -> azure.containerapp.AppTemplateContainerArgs:
+def _container(
+    context: Context, group: Group, identity: azure.authorization.UserAssignedIdentity
+) -> azure.containerapp.AppTemplateContainerArgs:
     """Weights are downloaded and loaded while the start is probed."""
     backend = context.fleet.backends[group.backend]
     path = backend.health_path
     return azure.containerapp.AppTemplateContainerArgs(
         name="engine",
-        image=context.settings.container_images.get(group.backend, backend.image),
+        image=image_of(context.settings, context.fleet, group.backend),
         cpu=group.cpu,
         memory=group.memory,
         commands=list(backend.entrypoint),
         args=_arguments(context, group.backend),
-        envs=_variables(context, group.backend),
+        envs=_variables(context, group.backend, identity.client_id),
         startup_probes=[
             azure.containerapp.AppTemplateContainerStartupProbeArgs(
                 transport="HTTP",
@@ -158,7 +185,16 @@ def _container(context: Context, group: Group) -> azure.containerapp.AppTemplate
 
 
 def _model(context: Context, key: str) -> str:
-    return context.settings.model_ids.get(key) or context.fleet.backends[key].model or ""
+    return context.fleet.pinned(context.settings.model_ids, key) or context.fleet.backends[key].model or ""
+
+
+def _model_word(context: Context, key: str) -> str:
+    """As the container is told: a name on the hub, a folder of the image, or what the engine streams."""
+    source, model = context.settings.model_source, _model(context, key)
+    blobs = BlobSource.of(source)
+    if blobs is not None:
+        return f"az://{blobs.container}/{blobs.prefix}{model}"
+    return model if source == "hub" else f"{source}/{model}"
 
 
 def _arguments(context: Context, key: str) -> list[str]:
@@ -166,22 +202,32 @@ def _arguments(context: Context, key: str) -> list[str]:
     settings, backend = context.settings, context.fleet.backends[key]
     if backend.model_variable:
         return []
-    revision = settings.model_revisions.get(key)
+    pinned = context.fleet.pinned
+    takes_revision = backend.revision_option != "" and settings.model_source == "hub"
+    revision = pinned(settings.model_revisions, key) if takes_revision else None
     return [
         *backend.command,
-        f"{backend.model_option}{_model(context, key)}",
+        f"{backend.model_option}{_model_word(context, key)}",
         *backend.arguments,
+        *(["--load-format=runai_streamer"] if BlobSource.of(settings.model_source) else []),
         *([f"{backend.revision_option}{revision}"] if revision else []),
-        *settings.extra_serving_arguments.get(key, ()),
+        *(pinned(settings.extra_serving_arguments, key) or ()),
     ]
 
 
-def _variables(context: Context, key: str) -> list[azure.containerapp.AppTemplateContainerEnvArgs]:
-    backend = context.fleet.backends[key]
-    told = {backend.model_variable: f"{backend.model_prefix}{_model(context, key)}"} if backend.model_variable else {}
+def _variables(
+    context: Context, key: str, client_id: pulumi.Output[str]
+) -> list[azure.containerapp.AppTemplateContainerEnvArgs]:
+    backend, source = context.fleet.backends[key], context.settings.model_source
+    values: dict[str, pulumi.Input[str]] = {**backend.environment}
+    if backend.model_variable:
+        prefix = backend.model_prefix if source == "hub" else ""
+        values[backend.model_variable] = f"{prefix}{_model_word(context, key)}"
+    blobs = BlobSource.of(source)
+    if blobs is not None:
+        values |= {"AZURE_CLIENT_ID": client_id, "AZURE_STORAGE_ACCOUNT_NAME": blobs.account}
     variables = [
-        azure.containerapp.AppTemplateContainerEnvArgs(name=name, value=value)
-        for name, value in {**backend.environment, **told}.items()
+        azure.containerapp.AppTemplateContainerEnvArgs(name=name, value=value) for name, value in values.items()
     ]
     if context.settings.hf_token_secret_id is not None:
         variables.append(azure.containerapp.AppTemplateContainerEnvArgs(name="HF_TOKEN", secret_name="hub-token"))

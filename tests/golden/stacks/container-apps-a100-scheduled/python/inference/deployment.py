@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import pulumi
 
 from inference.compute import apps, environments
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import identities
 from inference.monitoring import alarms, budget, workspaces
 from inference.plan import Fleet
+from inference.registries import registry_problems
 from inference.settings import Settings
+from inference.weights import BlobSource
+
+STREAMING_ENGINES = [
+    "vllm",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,22 +27,31 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
+        if self.ambient_provider and settings.subscription_id is not None:
+            yield "subscription_id: give it as azure:subscriptionId, or pass a provider; this component makes none"
         yield from _strangers("locations", settings.locations, fleet.regions)
         for region in fleet.regions:
             if region not in settings.locations:
                 yield f"locations lacks {region}: give its subnet_id"
         for key, backend in fleet.backends.items():
-            if backend.model is None and key not in settings.model_ids:
+            if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
+        engines = {backend.engine for backend in fleet.backends.values()} - set(STREAMING_ENGINES)
+        if BlobSource.of(settings.model_source) is not None and engines:
+            yield f"model_source: {', '.join(engines)} cannot stream weights from a storage account; give hub, or a folder"
+        yield from registry_problems(settings, fleet)
         for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
-            yield from _strangers(name, getattr(settings, name), fleet.backends)
+            yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
 
 
 def _strangers(name: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
@@ -48,9 +63,7 @@ class Deployment(pulumi.ComponentResource):
     """The apps of the fleet, reached from inside the network only."""
 
     endpoints: pulumi.Output[Mapping[str, str]]
-    """OpenAI-compatible endpoint of each group inside the network."""
-    backend_weights: Mapping[str, int]
-    """Per mille of all requests that each backend is planned for."""
+    """OpenAI-compatible endpoint of each region inside the network."""
     region_weights: Mapping[str, int]
     """Per mille of all requests that each region is planned for."""
     log_analytics_workspace_ids: pulumi.Output[Mapping[str, str]]
@@ -59,18 +72,19 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         logs = workspaces(context)
         places = environments(context, logs)
         found = apps(context, places, identities(context))
         alarms(context, found, logs)
         budget(context)
 
-        domains = {key: places[group.region].default_domain for key, group in args.fleet.groups.items()}
-        self.endpoints = pulumi.Output.all(
-            **{key: pulumi.Output.format("https://{0}.{1}/v1", app.name, domains[key]) for key, app in found.items()}
-        )
-        self.backend_weights = {key: backend.weight for key, backend in args.fleet.backends.items()}
+        fronts = {region: found[args.fleet.groups_of(region)[0]] for region in args.fleet.regions}
+        urls = {
+            region: pulumi.Output.format("https://{0}.{1}/v1", app.name, places[region].default_domain)
+            for region, app in fronts.items()
+        }
+        self.endpoints = pulumi.Output.all(**urls)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
         self.log_analytics_workspace_ids = pulumi.Output.all(**{region: one.id for region, one in logs.items()})
         self.register_outputs({"endpoints": self.endpoints})

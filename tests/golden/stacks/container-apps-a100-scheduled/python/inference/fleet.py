@@ -2,13 +2,16 @@
 # Yours to edit: a later run shows what you changed and never overwrites it unseen.
 """The plan as data: a changed plan changes this file and README.md, and no other."""
 
-from inference.plan import Backend, Fleet, Group, Region
+from inference.plan import Backend, Fleet, Group, LogAlarm, Region, ServerErrors
 
 FLEET = Fleet(
     planned_usd_per_month=9222.5,
     memory_alarm_percent=95,
     replica_alarm_window="PT30M",
-    restart_query='ContainerAppSystemLogs_CL | where ContainerAppName_s == "APP" and Reason_s == "ContainerTerminated" | where Log_s !has "ManuallyStopped" | summarize value = count()',
+    server_errors=ServerErrors(
+        description="More than 1 percent of the requests are answered with 5xx.",
+        window="PT15M",
+    ),
     regions={
         "eastus": Region(
             weight=700,
@@ -26,6 +29,7 @@ FLEET = Fleet(
     backends={
         "eastus-1xa100-80gb-pcie-bf16-tp1-vllm": Backend(
             region="eastus",
+            engine="vllm",
             weight=700,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
@@ -55,6 +59,7 @@ FLEET = Fleet(
         ),
         "swedencentral-1xa100-80gb-pcie-542c6a": Backend(
             region="swedencentral",
+            engine="vllm",
             weight=300,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
@@ -87,6 +92,7 @@ FLEET = Fleet(
         "eastus-nc24ads-a100-v4-bf16-tp1-2b27b7": Group(
             app="nc24ads-a100-v4-a8b3de",
             region="eastus",
+            entrance_weight=256,
             backend="eastus-1xa100-80gb-pcie-bf16-tp1-vllm",
             profile="gpu-a100",
             cpu=24,
@@ -96,6 +102,19 @@ FLEET = Fleet(
             concurrent_requests="32",
             cooldown_seconds=720,
             probe_seconds=24,
+            failed_requests=43,
+            log_alarms={
+                "restarts": LogAlarm(
+                    description="A container ended by itself and was started again: the engine failed, or answered too late.",
+                    query='ContainerAppSystemLogs_CL | where ContainerAppName_s == "nc24ads-a100-v4-a8b3de" and Reason_s == "ContainerTerminated" | where Log_s !has "ManuallyStopped" | summarize value = count()',
+                    threshold=0,
+                ),
+                "waiting-requests": LogAlarm(
+                    description="Queue longer than 1 s at the planned rate: TTFT will pass its target.",
+                    query="ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"nc24ads-a100-v4-a8b3de\" | extend waiting = todouble(extract(@'Waiting: ([0-9]+) req', 1, Log_s)) | where isnotnull(waiting) | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)",
+                    threshold=1.2,
+                ),
+            },
             schedule={
                 "0": {
                     "start": "48 6 * * 1,2,3,4,5",
@@ -107,6 +126,7 @@ FLEET = Fleet(
         "swedencentral-nc24ads-a100-v4-b-1ce1b5": Group(
             app="nc24ads-a100-v4-9f3ba6",
             region="swedencentral",
+            entrance_weight=256,
             backend="swedencentral-1xa100-80gb-pcie-542c6a",
             profile="gpu-a100",
             cpu=24,
@@ -116,6 +136,19 @@ FLEET = Fleet(
             concurrent_requests="32",
             cooldown_seconds=720,
             probe_seconds=24,
+            failed_requests=22,
+            log_alarms={
+                "restarts": LogAlarm(
+                    description="A container ended by itself and was started again: the engine failed, or answered too late.",
+                    query='ContainerAppSystemLogs_CL | where ContainerAppName_s == "nc24ads-a100-v4-9f3ba6" and Reason_s == "ContainerTerminated" | where Log_s !has "ManuallyStopped" | summarize value = count()',
+                    threshold=0,
+                ),
+                "waiting-requests": LogAlarm(
+                    description="Queue longer than 1 s at the planned rate: TTFT will pass its target.",
+                    query="ContainerAppConsoleLogs_CL | where ContainerAppName_s == \"nc24ads-a100-v4-9f3ba6\" | extend waiting = todouble(extract(@'Waiting: ([0-9]+) req', 1, Log_s)) | where isnotnull(waiting) | summarize mean = avg(waiting) by ContainerGroupName_s | summarize value = max(mean) | where isnotnull(value)",
+                    threshold=1.2,
+                ),
+            },
             schedule={
                 "0": {
                     "start": "48 6 * * 1,2,3,4,5",

@@ -10,9 +10,8 @@ import pulumi_azure as azure
 
 from inference.compute import App
 from inference.context import Context
+from inference.plan import LogAlarm
 
-FAILURES = "More than ten requests in five minutes fail: no container is free, or the engine fails."
-RESTARTS = "A container ended by itself and was started again: the engine failed, or did not answer in time."
 MISSING = "Fewer replicas run than the plan needs, for longer than one takes to start."
 MEMORY = "A container is nearly out of memory: the engine is about to be killed."
 
@@ -54,8 +53,11 @@ def alarms(
             few = _most("Replicas", "LessThan", group.min_replicas)
             window = fleet.replica_alarm_window
             _alarm(context, (key, "missing-replicas", MISSING), app, few, action_group_id, window)
-        _alarm(context, (key, "failures", FAILURES), app, _failures(), action_group_id)
-        _restarts(context, key, logs[group.region].id, action_group_id)
+        failed = fleet.server_errors
+        words, criteria = (key, "server-errors", failed.description), _server_errors(group.failed_requests)
+        _alarm(context, words, app, criteria, action_group_id, failed.window)
+        for name, alarm in group.log_alarms.items():
+            _log_alarm(context, (key, name), alarm, logs[group.region].id, action_group_id)
 
 
 def _most(metric: str, operator: str, threshold: float) -> Criteria:
@@ -69,15 +71,20 @@ def _most(metric: str, operator: str, threshold: float) -> Criteria:
     )
 
 
-def _restarts(
-    context: Context, key: str, workspace_id: pulumi.Output[str], action_group_id: pulumi.Output[str]
+def _log_alarm(
+    context: Context,
+    words: tuple[str, str],
+    alarm: LogAlarm,
+    workspace_id: pulumi.Output[str],
+    action_group_id: pulumi.Output[str],
 ) -> None:
-    """From the log: the metric counts the restarts of a replica since it began, and would ring until the replica ends."""
+    """What the metrics do not say. Restarts are a metric too, but one that rings until the replica ends."""
+    key, name = words
     group = context.fleet.groups[key]
     azure.monitoring.ScheduledQueryRulesAlertV2(
-        context.named("alarm", key, "restarts"),
-        name=f"{context.settings.name}-{group.app}-restarts",
-        description=RESTARTS,
+        context.named("alarm", key, name),
+        name=f"{context.settings.name}-{group.app}-{name}",
+        description=alarm.description,
         resource_group_name=context.resource_groups[group.region],
         location=group.region,
         scopes=workspace_id,
@@ -85,15 +92,15 @@ def _restarts(
         evaluation_frequency="PT5M",
         window_duration="PT15M",
         auto_mitigation_enabled=True,
-        # The table exists from its first line on.
+        # The tables exist from their first line on.
         skip_query_validation=True,
         criterias=[
             azure.monitoring.ScheduledQueryRulesAlertV2CriteriaArgs(
-                query=context.fleet.restart_query.replace("APP", group.app),
+                query=alarm.query,
                 time_aggregation_method="Maximum",
                 metric_measure_column="value",
                 operator="GreaterThan",
-                threshold=0,
+                threshold=alarm.threshold,
                 failing_periods=azure.monitoring.ScheduledQueryRulesAlertV2CriteriaFailingPeriodsArgs(
                     number_of_evaluation_periods=1,
                     minimum_failing_periods_to_trigger_alert=1,
@@ -106,13 +113,13 @@ def _restarts(
     )
 
 
-def _failures() -> Criteria:
+def _server_errors(threshold: float) -> Criteria:
     return Criteria(
         metric_namespace="Microsoft.App/containerapps",
         metric_name="Requests",
         aggregation="Total",
         operator="GreaterThan",
-        threshold=10,
+        threshold=threshold,
         dimensions=[
             azure.monitoring.MetricAlertCriteriaDimensionArgs(
                 name="statusCodeCategory", operator="Include", values=["5xx"]

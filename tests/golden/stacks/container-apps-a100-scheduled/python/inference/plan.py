@@ -3,6 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+ENGINES = [
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "custom",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +29,7 @@ class Backend:
     """Containers that serve alike."""
 
     region: str
+    engine: str
     weight: int
     """Per mille of all requests in the busiest hours."""
     image: str
@@ -40,11 +50,30 @@ class Backend:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogAlarm:
+    """Rings where what a query finds in the logs is above the threshold."""
+
+    description: str
+    query: str
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerErrors:
+    """When answers with 5xx are told."""
+
+    description: str
+    window: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """An app."""
 
     app: str
     region: str
+    entrance_weight: int
+    """Among the groups of the region, 256 for the largest."""
     backend: str
     profile: str
     cpu: int
@@ -55,6 +84,9 @@ class Group:
     cooldown_seconds: int
     """How long the last replica stays after its last request."""
     probe_seconds: int
+    failed_requests: float
+    """Answers with 5xx in the window of the alarm, beyond which it rings."""
+    log_alarms: Mapping[str, LogAlarm]
     schedule: Mapping[str, Mapping[str, str]]
     """Times of the week (UTC) with more replicas than the fewest."""
 
@@ -68,8 +100,21 @@ class Fleet:
     memory_alarm_percent: float
     replica_alarm_window: str
     """Longer than a replica takes to start."""
-    restart_query: str
-    """Containers that ended without being asked to; APP stands for the name of the app."""
+    server_errors: ServerErrors
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]
+
+    def pinned(self, given: Mapping[str, T], key: str) -> T | None:
+        """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
+        exact_first = (key, self.backends[key].engine, "*")
+        return next((given[name] for name in exact_first if name in given), None)
+
+    def groups_of(self, region: str) -> list[str]:
+        """Keys of the groups of a region."""
+        return [key for key, group in self.groups.items() if group.region == region]
+
+    @property
+    def pin_keys(self) -> Sequence[str]:
+        """Keys that pins may have; those of engines and of all outlive a changed plan."""
+        return [*self.backends, *ENGINES, "*"]

@@ -5,7 +5,10 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
+from inference.weights import BlobSource
 
 HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 NETWORK = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network"
@@ -20,7 +23,7 @@ SECRET_FORM = (
 class Location:
     """Where a region's environment stands."""
 
-    subnet_id: str = field(
+    subnet_id: pulumi.Input[str] = field(
         metadata=about(
             "Subnet of /27 or larger, delegated to Microsoft.App/environments, that reaches the internet over HTTPS.",
             rf"{NETWORK}/virtualNetworks/[^/]+/subnets/[^/]+",
@@ -45,7 +48,7 @@ class Settings:
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
             HUB_NAME,
             "a hub name such as organisation/model",
         ),
@@ -66,8 +69,8 @@ class Settings:
             "a UUID: az account show --query id",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    allowed_cidrs: Sequence[str] | None = field(
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None,
         metadata=about(
             "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered with it."
@@ -77,7 +80,7 @@ class Settings:
         default=True,
         metadata=about("Spread each environment over the zones of its region; false in a region without zones."),
     )
-    hf_token_secret_id: str | None = field(
+    hf_token_secret_id: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never stored.",
@@ -93,10 +96,10 @@ class Settings:
             "a domain such as vault.azure.net",
         ),
     )
-    container_images: Mapping[str, str] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Serving image in place of the planned one, by the key of the backend; pin it by digest once it has been tested.",
+            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
             r"[a-z0-9][A-Za-z0-9._/:@-]+",
             "an image such as repository:tag or repository@sha256:digest",
         ),
@@ -104,7 +107,7 @@ class Settings:
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model to pin, by the key of the backend.",
+            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
@@ -112,7 +115,42 @@ class Settings:
     extra_serving_arguments: Mapping[str, Sequence[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Arguments appended to those of the plan, by the key of the backend; the last one of a kind wins."
+            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins.'
+        ),
+    )
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or host. "
+            "Below the prefix or folder each model lies at organisation/name.",
+            r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end",
+        ),
+    )
+    model_storage_account_id: str | None = field(
+        default=None,
+        metadata=about(
+            "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of its "
+            "container and nothing else.",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+            "the resource id of an account: az storage account show --name ACCOUNT --query id",
+        ),
+    )
+    container_registry_ids: Sequence[str] = field(
+        default=(),
+        metadata=about(
+            "Azure container registries that images come from, by their resource ids: the hosts may pull from those that "
+            "an image names.",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+",
+            "a resource id: az acr show --name REGISTRY --query id",
+        ),
+    )
+    registry_secret_id: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never stored.",
+            SECRET,
+            SECRET_FORM,
         ),
     )
     log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
@@ -136,12 +174,15 @@ class Settings:
     def _problems(self) -> Iterator[str]:
         if "Deployment" in self.tags:
             yield "tags: Deployment is taken, the budget filters on it"
+        source = BlobSource.of(self.model_source)
+        if source is not None and not (self.model_storage_account_id or "").endswith(f"/{source.account}"):
+            yield f"model_storage_account_id: give the resource id of {source.account}, which model_source names"
         if self.budget_margin_ratio < 0:
             yield "budget_margin_ratio: give 0 or more"
         if not 30 <= self.log_retention_days <= 730:
             yield "log_retention_days: give 30 to 730"
         for cidr in self.allowed_cidrs or ():
             try:
-                ipaddress.ip_network(cidr)
+                ipaddress.ip_network(cidr if isinstance(cidr, str) else "0.0.0.0/0")
             except ValueError:
                 yield f"allowed_cidrs: {cidr!r} is not an address range such as 10.0.0.0/8"

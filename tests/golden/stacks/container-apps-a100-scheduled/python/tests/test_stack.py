@@ -35,9 +35,17 @@ class StackTest(unittest.TestCase):
 
     def test_apps_follow_the_plan(self) -> None:
         """Each group of the plan is an app with its numbers of replicas."""
-        templates = [one["template"] for one in inputs_of(self.resources, "containerapp/app:App")]
+        apps = inputs_of(self.resources, "containerapp/app:App")
+        templates = [one["template"] for one in apps if "Group" in one["tags"]]
         found = sorted((one["minReplicas"], one["maxReplicas"]) for one in templates)
         self.assertEqual(found, sorted((one.min_replicas, one.max_replicas) for one in FLEET.groups.values()))
+
+    def test_region_has_one_endpoint(self) -> None:
+        """What clients reach is the only app of a region, or the one in front of the others."""
+        apps = inputs_of(self.resources, "containerapp/app:App")
+        external = [one["containerAppEnvironmentId"] for one in apps if one["ingress"]["externalEnabled"]]
+        self.assertEqual(len(external), len(FLEET.regions))
+        self.assertEqual(len(set(external)), len(FLEET.regions))
 
     def test_environments_are_internal(self) -> None:
         """The internet does not reach them."""
@@ -52,6 +60,11 @@ class StackTest(unittest.TestCase):
             DeploymentArgs(settings=replace(SETTINGS, locations={}), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "subnet_id: 'x' is not a whole id"):
             replace(location, subnet_id="x")
+        with self.assertRaisesRegex(pulumi.RunError, "model_source: 's3://bucket/models' is not hub, az://"):
+            replace(SETTINGS, model_source="s3://bucket/models")
+        foreign = replace(SETTINGS, container_images={"*": "nobody.azurecr.io/vllm:1"})
+        with self.assertRaisesRegex(pulumi.RunError, "images come from nobody.azurecr.io; give its resource id"):
+            DeploymentArgs(settings=foreign, fleet=FLEET)
 
 
 if __name__ == "__main__":

@@ -82,10 +82,12 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    name      = "Bad Name"
-    locations = {}
-    model_ids = { nothing = "'; reboot #" }
+    name             = "Bad Name"
+    locations        = {}
+    model_ids        = { nothing = "'; reboot #" }
+    model_source     = "s3://bucket/models"
+    container_images = { "*" = "nobody.azurecr.io/vllm:1" }
   }
 
-  expect_failures = [var.name, var.locations, var.model_ids]
+  expect_failures = [var.name, var.locations, var.model_ids, var.model_source, var.container_registry_ids]
 }

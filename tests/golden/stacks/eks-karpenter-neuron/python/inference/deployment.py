@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import pulumi
 
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.encryption import keys
 from inference.identity import admit, let_karpenter_start_nodes, node_role
 from inference.monitoring import alarms, budget, topics
 from inference.plan import Fleet
 from inference.settings import Settings
+from inference.weights import let_pods_reach_the_bucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,13 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
@@ -53,11 +57,12 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         alerts = topics(context, keys(context))
         role = node_role(context)
         admit(context, role)
         let_karpenter_start_nodes(context, role)
+        let_pods_reach_the_bucket(context)
         alarms(context, alerts)
         budget(context, alerts)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from inference.configuration import label
 from inference.context import Context
 from inference.policies import Condition, Principal, Statement, document
 
@@ -78,9 +79,9 @@ def let_karpenter_start_nodes(context: Context, role: NodeRole) -> None:
             conditions=[service],
         ),
     )
-    for name in context.settings.karpenter_role_names:
+    for number, name in enumerate(context.settings.karpenter_role_names):
         aws.iam.RolePolicy(
-            context.named("karpenter", name),
+            context.named("karpenter", label(name, number)),
             name_prefix=f"{context.settings.name}-",
             role=name,
             policy=policy,

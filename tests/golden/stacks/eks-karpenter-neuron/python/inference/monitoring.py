@@ -89,7 +89,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, key: str, group: Group, to
         dimensions={
             "ClusterName": context.clusters[group.region],
             "Namespace": context.fleet.namespace,
-            "PodName": key,
+            "PodName": group.workload,
         },
         opts=context.options(),
     )

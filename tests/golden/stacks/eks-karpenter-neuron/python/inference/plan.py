@@ -22,6 +22,8 @@ class Group:
     region: str
     accelerator: str
     """As the device plugin names it."""
+    workload: str
+    """Name of the Deployment on it."""
     min_replicas: int
     """Pods in the quietest hours."""
 

@@ -4,6 +4,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
 
@@ -11,7 +13,9 @@ from inference.configuration import about, check
 class Cluster:
     """An existing EKS cluster."""
 
-    name: str = field(metadata=about("As EKS knows it.", r"[0-9A-Za-z][0-9A-Za-z_-]*", "the name of a cluster"))
+    name: pulumi.Input[str] = field(
+        metadata=about("As EKS knows it.", r"[0-9A-Za-z][0-9A-Za-z_-]*", "the name of a cluster")
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -33,12 +37,21 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    karpenter_role_names: Sequence[str] = field(
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    karpenter_role_names: Sequence[pulumi.Input[str]] = field(
         default=(),
         metadata=about(
             "IAM role of the Karpenter controller of each cluster, which has to be allowed to start nodes with their role; "
             "none where it is allowed already."
+        ),
+    )
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where pods find the weights: hub, a bucket whose prefix they may read (s3://bucket/prefix), or a folder "
+            "(/models). What they do with it is set in kubernetes/.",
+            r"hub|s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, s3://bucket/prefix, or an absolute path such as /models",
         ),
     )
     attach_cni_policy: bool = field(

@@ -45,15 +45,26 @@ class StackTest(unittest.TestCase):
             for one in inputs_of(self.resources, "cloudwatch/metricAlarm:MetricAlarm")
             if one["metricName"] == "status_replicas_available"
         }
-        self.assertEqual(watched, {key for key, group in FLEET.groups.items() if group.min_replicas > 0})
+        self.assertEqual(watched, {group.workload for group in FLEET.groups.values() if group.min_replicas > 0})
 
     def test_everything_is_tagged(self) -> None:
-        """The provider tags what it makes, and the budget filters on the same tag."""
-        (provider,) = inputs_of(self.resources, "pulumi:providers:aws")
-        self.assertIn(f'"Deployment": "{SETTINGS.name}"', provider["defaultTags"])
+        """What takes tags has that of the deployment, which the budget filters on."""
+        tags = [one.inputs["tags"] for one in self.resources if isinstance(one.inputs.get("tags"), dict)]
+        self.assertEqual({one["Deployment"] for one in tags}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "budgets/budget:Budget")
         self.assertGreaterEqual(float(budget["limitAmount"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["costFilters"][0]["values"], [f"user:Deployment${SETTINGS.name}"])
+
+    def test_pods_reach_a_bucket_only_where_weights_lie_in_one(self) -> None:
+        """Each region's cluster gives both service accounts their role; without a bucket there is none."""
+        kind = "eks/podIdentityAssociation:PodIdentityAssociation"
+        self.assertEqual(inputs_of(self.resources, kind), [])
+        args = DeploymentArgs(settings=replace(SETTINGS, model_source="s3://weights/llm"), fleet=FLEET)
+        given = inputs_of(registered_by(lambda: Deployment(SETTINGS.name, args)), kind)
+        accounts = {(one["region"], one["serviceAccount"]) for one in given}
+        self.assertEqual(
+            accounts, {(region, account) for region in FLEET.regions for account in ("inference", "copy-weights")}
+        )
 
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""
@@ -63,6 +74,8 @@ class StackTest(unittest.TestCase):
             DeploymentArgs(settings=replace(SETTINGS, clusters=others), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "name: 'a cluster' is not the name of a cluster"):
             replace(SETTINGS.clusters[region], name="a cluster")
+        with self.assertRaisesRegex(pulumi.RunError, "model_source: 'gs://bucket/prefix' is not hub"):
+            replace(SETTINGS, model_source="gs://bucket/prefix")
         with self.assertRaisesRegex(pulumi.RunError, "name: 'Bad Name' is not 2 to 24 lower-case"):
             replace(SETTINGS, name="Bad Name")
 

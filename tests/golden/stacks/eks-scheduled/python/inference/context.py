@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.plan import Fleet
+from inference.provider import is_given, tagged
 from inference.settings import Settings
 
 
@@ -17,9 +18,10 @@ class Context:
 
     settings: Settings
     fleet: Fleet
-    tags: dict[str, str]
+    tags: dict[str, pulumi.Input[str]]
     parent: pulumi.Resource
-    provider: aws.Provider
+    provider: aws.Provider | None
+    """One of its own; None: that of the caller, or of the stack's configuration."""
     partition: pulumi.Output[str]
     dns_suffix: pulumi.Output[str]
     account_id: pulumi.Output[str]
@@ -27,20 +29,18 @@ class Context:
     """Name of the cluster of each region, which exists."""
 
     @classmethod
-    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet) -> "Context":
-        """The context of a deployment, with a provider that tags everything."""
-        tags = {
+    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet, *, ambient: bool) -> "Context":
+        """The context of a deployment, with a provider of its own where the caller gives none."""
+        tags: dict[str, pulumi.Input[str]] = {
             **settings.tags,
             "Deployment": settings.name,
             "ManagedBy": "advisor",
             "Project": "inference",
         }
-        provider = aws.Provider(
-            f"{settings.name}-aws",
-            region=fleet.home_region,
-            default_tags=aws.ProviderDefaultTagsArgs(tags=tags),
-            opts=pulumi.ResourceOptions(parent=parent),
-        )
+        provider = None
+        if not (ambient or is_given(parent)):
+            options = pulumi.ResourceOptions(parent=parent)
+            provider = aws.Provider(f"{settings.name}-aws", region=fleet.home_region, opts=options)
         asking = pulumi.InvokeOptions(parent=parent, provider=provider)
         partition = aws.get_partition_output(opts=asking)
         return cls(
@@ -71,6 +71,7 @@ class Context:
             provider=self.provider,
             depends_on=list(depends_on),
             ignore_changes=list(ignore_changes),
+            transformations=[tagged(self.tags)],
         )
 
     @property

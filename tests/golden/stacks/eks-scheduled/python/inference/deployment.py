@@ -3,17 +3,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from inference.compute import node_groups
-from inference.configuration import refuse
+from inference.configuration import check_once_known, is_known, refuse
 from inference.context import Context
 from inference.encryption import keys
 from inference.identity import node_role
 from inference.monitoring import alarms, budget, topics
 from inference.plan import Fleet
 from inference.settings import Settings
+from inference.weights import let_pods_reach_the_bucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +24,13 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
@@ -36,7 +41,9 @@ class DeploymentArgs:
             cluster = settings.clusters.get(name)
             if cluster is None:
                 yield f"clusters lacks {name}: give its name and subnet_ids"
-            elif len(set(cluster.subnet_ids)) < region.subnets:
+                continue
+            subnets: Any = cluster.subnet_ids
+            if is_known(subnets) and len(set(subnets)) < region.subnets:
                 yield f"clusters.{name}.subnet_ids: give {region.subnets} different ones, each in a zone of its own"
 
 
@@ -62,10 +69,11 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         alerts = topics(context, keys(context))
         role = node_role(context)
         groups = node_groups(context, role)
+        let_pods_reach_the_bucket(context)
         alarms(context, alerts)
         budget(context, alerts)
 

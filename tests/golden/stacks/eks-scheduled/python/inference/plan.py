@@ -34,9 +34,14 @@ class Group:
     instances: int
     """In the busiest hours."""
     max_instances: int
+    workload: str
+    """Name of the Deployment on it."""
     min_replicas: int
     """Pods in the quietest hours."""
     volume_gib: int
+    """Root volume."""
+    local_gib: int
+    """What local disks hold; 0: there are none that are enough."""
 
 
 @dataclass(frozen=True, kw_only=True)

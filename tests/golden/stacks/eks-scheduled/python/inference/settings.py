@@ -4,6 +4,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
 
@@ -11,8 +13,10 @@ from inference.configuration import about, check
 class Cluster:
     """An existing EKS cluster, and where its nodes stand."""
 
-    name: str = field(metadata=about("As EKS knows it.", r"[0-9A-Za-z][0-9A-Za-z_-]*", "the name of a cluster"))
-    subnet_ids: Sequence[str] = field(
+    name: pulumi.Input[str] = field(
+        metadata=about("As EKS knows it.", r"[0-9A-Za-z][0-9A-Za-z_-]*", "the name of a cluster")
+    )
+    subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = field(
         metadata=about(
             "Private subnets that reach the internet (NAT) or VPC endpoints.",
             r"subnet-[0-9a-f]+",
@@ -42,13 +46,22 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    capacity_block_ids: Mapping[str, str] = field(
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    capacity_block_ids: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
             "Capacity block that a group runs in, by its key; it is bought in the console.",
             r"cr-[0-9a-f]+",
             "an id such as cr-0123456789abcdef0",
+        ),
+    )
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where pods find the weights: hub, a bucket whose prefix they may read (s3://bucket/prefix), or a folder "
+            "(/models). What they do with it is set in kubernetes/.",
+            r"hub|s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, s3://bucket/prefix, or an absolute path such as /models",
         ),
     )
     attach_cni_policy: bool = field(

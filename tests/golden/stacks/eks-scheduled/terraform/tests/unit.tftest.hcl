@@ -110,6 +110,29 @@ run "runs_in_a_capacity_block" {
   }
 }
 
+run "reads_one_prefix_of_a_bucket" {
+  command = plan
+
+  variables {
+    model_source = "s3://weights/llm"
+  }
+
+  assert {
+    condition     = one(data.aws_iam_policy_document.bucket["inference"].statement[0].resources) == "arn:aws:s3:::weights/llm/*"
+    error_message = "Pods must reach the prefix and nothing beside it."
+  }
+
+  assert {
+    condition     = data.aws_iam_policy_document.bucket["inference"].statement[0].actions == toset(["s3:GetObject"])
+    error_message = "Pods that serve must not write."
+  }
+
+  assert {
+    condition     = toset([for entry in values(aws_eks_pod_identity_association.pods) : entry.region]) == toset(keys(local.regions))
+    error_message = "Pods of each region must have the role."
+  }
+}
+
 run "applies" {
   command = apply
 
@@ -123,9 +146,10 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    name     = "Bad Name"
-    clusters = {}
+    name         = "Bad Name"
+    clusters     = {}
+    model_source = "gs://bucket/prefix"
   }
 
-  expect_failures = [var.name, var.clusters]
+  expect_failures = [var.name, var.clusters, var.model_source]
 }

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+import pulumi
 import pulumi_gcp as gcp
 
 from inference.context import Context
@@ -86,7 +87,7 @@ def _taints(group: Group) -> dict[str, str]:
     return {**group.taints, **({SPOT_TAINT: "true"} if group.spot else {})}
 
 
-def _reservation(name: str | None) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs | None:
+def _reservation(name: pulumi.Input[str] | None) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs | None:
     if name is None:
         return None
     return gcp.container.NodePoolNodeConfigReservationAffinityArgs(

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from inference.plan import Fleet
+from inference.provider import is_given, labelled
 from inference.settings import Settings
 
 
@@ -17,28 +18,30 @@ class Context:
 
     settings: Settings
     fleet: Fleet
-    labels: dict[str, str]
+    labels: dict[str, pulumi.Input[str]]
     parent: pulumi.Resource
-    provider: gcp.Provider
+    provider: gcp.Provider | None
+    """One of its own; None: that of the caller, or of the stack's configuration."""
 
     @classmethod
-    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet) -> "Context":
-        """The context of a deployment, with a provider that labels everything."""
-        labels = {
+    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet, *, ambient: bool) -> "Context":
+        """The context of a deployment, with a provider of its own where the caller gives none."""
+        labels: dict[str, pulumi.Input[str]] = {
             **settings.labels,
             "deployment": settings.name,
             "managed-by": "advisor",
             "project": "inference",
         }
-        # The budget's API takes people's own credentials only together with a project that answers for the calls.
-        provider = gcp.Provider(
-            f"{settings.name}-gcp",
-            project=settings.project_id,
-            billing_project=settings.project_id,
-            user_project_override=True,
-            default_labels=labels,
-            opts=pulumi.ResourceOptions(parent=parent),
-        )
+        provider = None
+        if not (ambient or is_given(parent)):
+            # The budget's API takes people's own credentials only together with a project that answers for the calls.
+            provider = gcp.Provider(
+                f"{settings.name}-gcp",
+                project=settings.project_id,
+                billing_project=settings.project_id,
+                user_project_override=True,
+                opts=pulumi.ResourceOptions(parent=parent),
+            )
         return cls(settings=settings, fleet=fleet, labels=labels, parent=parent, provider=provider)
 
     def named(self, *words: str) -> str:
@@ -54,6 +57,7 @@ class Context:
             provider=self.provider,
             depends_on=list(depends_on),
             ignore_changes=list(ignore_changes),
+            transformations=[labelled(self.labels, None if self.provider else self.settings.project_id)],
         )
 
     @property

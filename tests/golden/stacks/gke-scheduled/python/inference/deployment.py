@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+import pulumi_gcp as gcp
 
 from inference.compute import node_pools
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import node_identity
 from inference.monitoring import alerts, budget, notification_channels
 from inference.plan import Fleet
 from inference.settings import Settings
+from inference.weights import let_pods_reach_the_bucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +24,13 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
@@ -60,17 +65,19 @@ class Deployment(pulumi.ComponentResource):
     node_pools: pulumi.Output[Mapping[str, Any]]
     """Node pools by group, with the region of their cluster and the per mille of all requests planned for it."""
     node_service_account_email: pulumi.Output[str]
-    """Identity of the nodes; let it read the repositories of Artifact Registry that hold the images."""
+    """Identity of the nodes."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         identity = node_identity(context)
         pools = node_pools(context, identity)
         channels = notification_channels(context)
         alerts(context, channels)
-        budget(context, channels)
+        number = gcp.organizations.get_project_output(project_id=args.settings.project_id, opts=context.asking).number
+        budget(context, channels, number)
+        let_pods_reach_the_bucket(context, number)
 
         self.node_pools = pulumi.Output.all(**{key: _pool(context, key, pool.name) for key, pool in pools.items()})
         self.node_service_account_email = identity.email

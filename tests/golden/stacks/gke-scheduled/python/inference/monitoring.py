@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import pulumi
 import pulumi_gcp as gcp
 
+from inference.configuration import known, text
 from inference.context import Context
-from inference.plan import Query
+from inference.plan import Fleet, Query
+from inference.settings import Cluster
 
 
 def notification_channels(context: Context) -> list[pulumi.Output[str]]:
@@ -66,33 +68,38 @@ def _asked(context: Context) -> Iterator[tuple[str, Query, Sequence[str]]]:
                 yield f"{name}-{region}", alert, [region]
 
 
-def _filled(context: Context, title: str, query: str, regions: Sequence[str]) -> str:
-    """What the words in capitals stand for."""
-    fleet, clusters = context.fleet, [context.settings.clusters[region] for region in regions]
+def _filled(context: Context, title: str, query: str, regions: Sequence[str]) -> pulumi.Output[str]:
+    """What the words in capitals stand for, and the fewest replicas of a region."""
+    fleet = context.fleet
+    clusters = known([context.settings.clusters[region] for region in regions])
+    asked = clusters.apply(lambda clusters: _worded(fleet, query, clusters))
+    is_of_region = title.startswith("missing_replicas")
+    return pulumi.Output.concat(asked, f" < {fleet.regions[regions[0]].min_replicas}") if is_of_region else asked
+
+
+def _worded(fleet: Fleet, query: str, clusters: Sequence[Cluster]) -> str:
     words = {
         "LOCATIONS": _any(one.location for one in clusters),
-        "CLUSTERS": _any(one.name for one in clusters),
+        "CLUSTERS": _any(text(one.name) for one in clusters),
         "NAMESPACE": fleet.namespace,
         "NODES": _any(group.label for group in fleet.groups.values()),
     }
     for word, meant in words.items():
         query = query.replace(word, meant)
-    is_of_region = title.startswith("missing_replicas")
-    return f"{query} < {fleet.regions[regions[0]].min_replicas}" if is_of_region else query
+    return query
 
 
 def _any(names: Iterable[str]) -> str:
     return "|".join(dict.fromkeys(names))
 
 
-def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
+def budget(context: Context, channels: Sequence[pulumi.Output[str]], project_number: pulumi.Output[str]) -> None:
     """Warns when the deployment is about to cost more than the plan and its margin.
 
     The amount is in the currency of the billing account: another one would be refused. A rule needs a channel; the
     administrators of the billing account are told in any case.
     """
     settings = context.settings
-    project = gcp.organizations.get_project_output(project_id=settings.project_id, opts=context.asking)
     if settings.billing_account is None:
         return
     planned = math.ceil(context.fleet.planned_usd_per_month * (1 + settings.budget_margin_ratio))
@@ -101,7 +108,7 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
         billing_account=settings.billing_account,
         display_name=context.named("monthly"),
         budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-            projects=[pulumi.Output.concat("projects/", project.number)], labels={"deployment": settings.name}
+            projects=[pulumi.Output.concat("projects/", project_number)], labels={"deployment": settings.name}
         ),
         amount=gcp.billing.BudgetAmountArgs(
             specified_amount=gcp.billing.BudgetAmountSpecifiedAmountArgs(units=str(settings.budget_amount or planned))

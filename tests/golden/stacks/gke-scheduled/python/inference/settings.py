@@ -4,6 +4,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
 
@@ -11,7 +13,7 @@ from inference.configuration import about, check
 class Cluster:
     """A GKE Standard cluster that gets node pools."""
 
-    name: str
+    name: pulumi.Input[str]
     location: str = field(metadata=about("A region, or a zone.", r"[a-z]+-[a-z]+\d+(-[a-z])?", "a region or a zone"))
     zones: Sequence[str] = field(
         metadata=about("Those that have the machine types.", r"[a-z]+-[a-z]+\d+-[a-z]", "a zone such as us-central1-a")
@@ -26,7 +28,7 @@ class Cluster:
 class Settings:
     """The values that are the user's to give; keys of groups are those of inference/fleet.py."""
 
-    project_id: str = field(
+    project_id: pulumi.Input[str] = field(
         metadata=about(
             "Project that holds everything.",
             r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
@@ -47,7 +49,9 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    labels: Mapping[str, str] = field(default_factory=dict, metadata=about("Labels added to every resource."))
+    labels: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict, metadata=about("Labels added to every resource.")
+    )
     gpu_driver_version: str = field(
         default="LATEST",
         metadata=about(
@@ -56,14 +60,32 @@ class Settings:
             "LATEST or DEFAULT",
         ),
     )
-    reservations: Mapping[str, str] = field(
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where pods find the weights: hub, a bucket whose prefix they may read (gs://bucket/prefix), or a folder "
+            "(/models). What they do with it is set in kubernetes/.",
+            r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, gs://bucket/prefix, or an absolute path such as /models",
+        ),
+    )
+    image_repositories: Sequence[str] = field(
+        default=(),
+        metadata=about(
+            "Repositories of Artifact Registry that images come from, as "
+            "projects/<project>/locations/<location>/repositories/<name>: the nodes may pull from them.",
+            r"projects/[^/]+/locations/[a-z0-9-]+/repositories/[^/]+",
+            "a repository: projects/<project>/locations/<location>/repositories/<name>",
+        ),
+    )
+    reservations: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
             "Reservation that the nodes of a group start in, by its key: a name, or "
             "projects/<project>/reservations/<name>."
         ),
     )
-    disk_kms_keys: Mapping[str, str] = field(
+    disk_kms_keys: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
             "Cloud KMS key by region that encrypts the nodes' disks in place of Google's own; the Compute Engine service "
@@ -80,7 +102,7 @@ class Settings:
             "an e-mail address",
         ),
     )
-    billing_account: str | None = field(
+    billing_account: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Billing account of the budget; none makes no budget.",

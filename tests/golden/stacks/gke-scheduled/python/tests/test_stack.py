@@ -75,12 +75,23 @@ class StackTest(unittest.TestCase):
         for one in self.pools:
             self.assertEqual(one["nodeConfig"]["resourceLabels"]["deployment"], SETTINGS.name)
 
+    def test_pods_reach_a_bucket_only_where_weights_lie_in_one(self) -> None:
+        """Both service accounts have a role below the prefix; without a bucket there is none."""
+        kind = "storage/bucketIAMMember:BucketIAMMember"
+        self.assertEqual(inputs_of(self.resources, kind), [])
+        args = DeploymentArgs(settings=replace(SETTINGS, model_source="gs://weights/llm"), fleet=FLEET)
+        given = inputs_of(registered_by(lambda: Deployment(SETTINGS.name, args)), kind)
+        self.assertEqual(sorted(one["member"].rpartition("/")[2] for one in given), ["copy-weights", "inference"])
+        self.assertTrue(all("/buckets/weights/objects/llm/" in one["condition"]["expression"] for one in given))
+
     def test_bad_settings_are_refused(self) -> None:
         """The message names what is wrong and says what to give."""
         with self.assertRaisesRegex(pulumi.RunError, "clusters lacks"):
             DeploymentArgs(settings=replace(SETTINGS, clusters={}), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "disk_kms_keys: 'key' is not a key"):
             replace(SETTINGS, disk_kms_keys={"anywhere": "key"})
+        with self.assertRaisesRegex(pulumi.RunError, "model_source: 's3://bucket/prefix' is not hub"):
+            replace(SETTINGS, model_source="s3://bucket/prefix")
         with self.assertRaisesRegex(pulumi.RunError, "name: 'Bad Name' is not 2 to 24 lower-case"):
             replace(SETTINGS, name="Bad Name")
 

@@ -72,6 +72,19 @@ run "is_private_and_hardened" {
   }
 }
 
+run "reads_one_prefix_of_a_bucket" {
+  command = plan
+
+  variables {
+    model_source = "gs://weights/llm"
+  }
+
+  assert {
+    condition     = google_storage_bucket_iam_member.pods["inference"].role == "roles/storage.objectViewer" && strcontains(google_storage_bucket_iam_member.pods["inference"].condition[0].expression, "/buckets/weights/objects/llm/")
+    error_message = "Pods that serve must read the prefix and nothing beside it."
+  }
+}
+
 run "applies" {
   command = apply
 
@@ -88,7 +101,8 @@ run "refuses_bad_input" {
     name          = "Bad Name"
     clusters      = {}
     disk_kms_keys = { anywhere = "key" }
+    model_source  = "s3://bucket/prefix"
   }
 
-  expect_failures = [var.name, var.clusters, var.disk_kms_keys]
+  expect_failures = [var.name, var.clusters, var.disk_kms_keys, var.model_source]
 }

@@ -5,11 +5,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
 import pulumi_gcp as gcp
 
+from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import Identity
 from inference.monitoring import ops_agent
@@ -82,9 +84,9 @@ def _boot_disk(context: Context, key: str) -> gcp.compute.RegionInstanceTemplate
     return gcp.compute.RegionInstanceTemplateDiskArgs(
         boot=True,
         auto_delete=True,
-        source_image=settings.machine_images.get(key, group.image),
+        source_image=settings.machine_images.get(key) or settings.machine_images.get("*", group.image),
         disk_type=group.disk_type,
-        disk_size_gb=group.disk_gib,
+        disk_size_gb=group.disk_gib_with_weights if settings.model_source.startswith("/") else group.disk_gib,
         labels=context.labels,
         disk_encryption_key=encryption,
     )
@@ -109,7 +111,9 @@ def _scheduling(group: Group) -> gcp.compute.RegionInstanceTemplateSchedulingArg
     )
 
 
-def _reservation(reservation: str | None) -> gcp.compute.RegionInstanceTemplateReservationAffinityArgs | None:
+def _reservation(
+    reservation: pulumi.Input[str] | None,
+) -> gcp.compute.RegionInstanceTemplateReservationAffinityArgs | None:
     if reservation is None:
         return None
     return gcp.compute.RegionInstanceTemplateReservationAffinityArgs(
@@ -206,32 +210,51 @@ def _update(zones: int, reserved: bool) -> gcp.compute.RegionInstanceGroupManage
     )
 
 
-def _startup_script(context: Context, key: str) -> str:
+def _startup_script(context: Context, key: str) -> pulumi.Output[str]:
     """The script that a host runs at each start."""
+    return known(context.settings).apply(lambda settings: _filled(replace(context, settings=settings), key))
+
+
+def _filled(context: Context, key: str) -> str:
+    """The script; the settings are known."""
     settings, group = context.settings, context.fleet.groups[key]
-    known = {
-        "hf_token_secret": settings.hf_token_secret or "",
+    holes = {
+        "drain_seconds": str(group.drain_seconds),
+        "hf_token_secret": text(settings.hf_token_secret),
+        "model": context.model(group.backend),
+        "model_source": settings.model_source,
         "ops_agent": json.dumps(ops_agent(context, key), separators=(",", ":"), sort_keys=True),
+        "registry": text(context.image(group.backend)).partition("/")[0],
+        "registry_secret": text(settings.registry_secret),
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend)),
         "agent_package": _quoted(settings.agent_package) if settings.agent_package else "",
     }
-    return re.sub(r"\$(?:\$(?={)|{([a-z_]+)})", lambda hole: known[hole[1]] if hole[1] else "$", STARTUP)
+    return re.sub(r"\$(?:\$(?={)|{([a-z_]+)})", lambda hole: holes[hole[1]] if hole[1] else "$", STARTUP)
 
 
 def _words(context: Context, key: str) -> list[str]:
     """The words of docker run after those that are the same everywhere."""
-    settings, backend = context.settings, context.fleet.backends[key]
-    revision = settings.model_revisions.get(key)
+    settings, backend, pinned = context.settings, context.fleet.backends[key], context.fleet.pinned
+    from_hub = settings.model_source == "hub"
+    revision = pinned(settings.model_revisions, key) if from_hub else None
     return [
         *backend.docker_arguments,
+        *([] if from_hub else ["--env=HF_HUB_OFFLINE=1"]),
         *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
-        settings.container_images.get(key, backend.image),
+        text(context.image(key)),
         *backend.command,
-        f"{backend.model_option}{settings.model_ids.get(key, backend.model)}",
+        f"{backend.model_option}{_folder(settings.model_source)}{context.model(key)}",
         *backend.arguments,
         *([f"{backend.revision_option}{revision}"] if revision else []),
-        *settings.extra_serving_arguments,
+        *(pinned(settings.extra_serving_arguments, key) or ()),
     ]
+
+
+def _folder(source: str) -> str:
+    """Where the container finds its model: on the hub, in the copy of the bucket's, or in the given folder."""
+    if source == "hub":
+        return ""
+    return "/root/.cache/models/" if source.startswith("gs://") else f"{source}/"
 
 
 def _quoted(word: str) -> str:

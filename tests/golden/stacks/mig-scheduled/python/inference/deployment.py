@@ -8,7 +8,7 @@ import pulumi
 
 from inference.budget import budget, notification_channels
 from inference.compute import instance_groups
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import host_identity
 from inference.monitoring import alerts
@@ -24,16 +24,19 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
         yield from self._networks()
         for key, backend in fleet.backends.items():
-            if backend.model is None and key not in settings.model_ids:
+            if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
         for key, group in fleet.groups.items():
             if group.provisioning_model == "RESERVATION_BOUND" and key not in settings.reservations:
@@ -41,9 +44,9 @@ class DeploymentArgs:
             if group.provisioning_model == "SPOT" and key in settings.reservations:
                 yield f"reservations: spot capacity comes from none; leave out {key}"
         yield from _strangers("reservations", settings.reservations, fleet.groups)
-        yield from _strangers("machine_images", settings.machine_images, fleet.groups)
-        for name in ("container_images", "model_ids", "model_revisions"):
-            yield from _strangers(name, getattr(settings, name), fleet.backends)
+        yield from _strangers("machine_images", settings.machine_images, (*fleet.groups, "*"))
+        for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
+            yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
 
     def _networks(self) -> Iterator[str]:
         for name, region in self.fleet.regions.items():
@@ -64,7 +67,8 @@ def _misplaced(name: str, network: Network) -> Iterator[str]:
     if not all(zone.startswith(f"{name}-") for zone in network.zones):
         yield f"networks.{name}.zones: give zones of the region {name}"
     for setting in ("subnetwork", "ssl_certificate"):
-        if f"/regions/{name}/" not in getattr(network, setting):
+        value = getattr(network, setting)
+        if isinstance(value, str) and f"/regions/{name}/" not in value:
             yield f"networks.{name}.{setting}: give one of the region {name}"
 
 
@@ -83,12 +87,12 @@ class Deployment(pulumi.ComponentResource):
     instance_group_names: pulumi.Output[Mapping[str, str]]
     """Managed instance group of each group of the plan."""
     service_account_email: pulumi.Output[str]
-    """Service account of the hosts; let it read Artifact Registry where images lie there."""
+    """Service account of the hosts."""
 
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         networks = subnetworks(context)
         identity = host_identity(context)
         ways_out = firewalls(context, networks, identity.email)

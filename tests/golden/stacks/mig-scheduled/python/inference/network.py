@@ -83,8 +83,10 @@ def _firewalls_of(
 
 def entrances(context: Context, networks: Subnetworks, groups: Groups) -> Mapping[str, gcp.compute.Address]:
     """The address of each region's load balancer."""
-    services = {key: _backend_service(context, key, groups) for key in context.fleet.backends}
-    return {region: _entrance(context, region, networks[region], services) for region in context.fleet.regions}
+    return {
+        region: _entrance(context, region, networks[region], _backend_service(context, region, groups))
+        for region in context.fleet.regions
+    }
 
 
 def record(context: Context, addresses: Mapping[str, gcp.compute.Address]) -> None:
@@ -108,30 +110,33 @@ def record(context: Context, addresses: Mapping[str, gcp.compute.Address]) -> No
     )
 
 
-def _backend_service(context: Context, key: str, groups: Groups) -> gcp.compute.RegionBackendService:
-    """The hosts sign their own certificates, which the load balancer does not verify: all of the way is encrypted."""
-    backend = context.fleet.backends[key]
+def _backend_service(context: Context, region: str, groups: Groups) -> gcp.compute.RegionBackendService:
+    """All hosts of a region, so that those of any kind take over from those that fail.
+
+    The hosts sign their own certificates, which the load balancer does not verify: all of the way is encrypted.
+    """
     name = context.settings.name
+    # From the first refused connection to the last request within 15 s.
     check = gcp.compute.RegionHealthCheck(
-        context.named(key),
-        region=backend.region,
-        name=context.named(key),
+        context.named(region),
+        region=region,
+        name=context.named(region),
         description=f"Hosts of {name} that may get requests",
-        check_interval_sec=10,
+        check_interval_sec=5,
         timeout_sec=5,
         healthy_threshold=2,
         unhealthy_threshold=3,
         https_health_check=gcp.compute.RegionHealthCheckHttpsHealthCheckArgs(
-            port=HOST_PORT, request_path=backend.health_path
+            port=HOST_PORT, request_path=context.fleet.regions[region].health_path
         ),
         log_config=gcp.compute.RegionHealthCheckLogConfigArgs(enable=True),
         opts=context.options(),
     )
     return gcp.compute.RegionBackendService(
-        context.named(key),
-        region=backend.region,
-        name=context.named(key),
-        description=f"Hosts of {name} that serve alike",
+        context.named(region),
+        region=region,
+        name=context.named(region),
+        description=f"Hosts of {name}",
         load_balancing_scheme="INTERNAL_MANAGED",
         protocol="HTTPS",
         port_name="https",
@@ -139,22 +144,23 @@ def _backend_service(context: Context, key: str, groups: Groups) -> gcp.compute.
         timeout_sec=600,
         connection_draining_timeout_sec=120,
         health_checks=check.id,
-        backends=_backends(context, key, groups),
+        backends=_backends(context, region, groups),
         log_config=gcp.compute.RegionBackendServiceLogConfigArgs(enable=True, sample_rate=1),
         opts=context.options(),
     )
 
 
-def _backends(context: Context, key: str, groups: Groups) -> Sequence[gcp.compute.RegionBackendServiceBackendArgs]:
+def _backends(context: Context, region: str, groups: Groups) -> Sequence[gcp.compute.RegionBackendServiceBackendArgs]:
+    """Each gets its share by rate, capacity and healthy hosts."""
     return [
         gcp.compute.RegionBackendServiceBackendArgs(
             group=groups[name].instance_group,
             balancing_mode="RATE",
             max_rate_per_instance=group.requests_per_second,
-            capacity_scaler=1,
+            capacity_scaler=group.capacity,
         )
         for name, group in context.fleet.groups.items()
-        if group.backend == key
+        if group.region == region
     ]
 
 
@@ -162,7 +168,7 @@ def _entrance(
     context: Context,
     region: str,
     subnetwork: pulumi.Output[gcp.compute.GetSubnetworkResult],
-    services: Mapping[str, gcp.compute.RegionBackendService],
+    service: gcp.compute.RegionBackendService,
 ) -> gcp.compute.Address:
     address = gcp.compute.Address(
         context.named(region),
@@ -183,7 +189,7 @@ def _entrance(
         ip_protocol="TCP",
         ip_address=address.address,
         port_range=str(CLIENT_PORT),
-        target=_proxy(context, region, services).id,
+        target=_proxy(context, region, service).id,
         network=subnetwork.network,
         subnetwork=subnetwork.self_link,
         allow_global_access=context.settings.global_access,
@@ -193,21 +199,19 @@ def _entrance(
 
 
 def _proxy(
-    context: Context, region: str, services: Mapping[str, gcp.compute.RegionBackendService]
+    context: Context, region: str, service: gcp.compute.RegionBackendService
 ) -> gcp.compute.RegionTargetHttpsProxy:
-    shares = [
-        gcp.compute.RegionUrlMapDefaultRouteActionWeightedBackendServiceArgs(
-            backend_service=services[key].id, weight=backend.weight
-        )
-        for key, backend in context.fleet.backends.items()
-        if backend.region == region
-    ]
+    # A host that drains refuses connections: its requests go to another.
+    retries = gcp.compute.RegionUrlMapDefaultRouteActionRetryPolicyArgs(
+        num_retries=2, retry_conditions=["connect-failure", "refused-stream"]
+    )
     routes = gcp.compute.RegionUrlMap(
         context.named(region),
         region=region,
         name=context.named(region),
-        description="Shares the requests out over the kinds of hosts",
-        default_route_action=gcp.compute.RegionUrlMapDefaultRouteActionArgs(weighted_backend_services=shares),
+        description=f"Requests of {context.settings.name}",
+        default_service=service.id,
+        default_route_action=gcp.compute.RegionUrlMapDefaultRouteActionArgs(retry_policy=retries),
         opts=context.options(),
     )
     policy = gcp.compute.RegionSslPolicy(

@@ -3,6 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+ENGINES = [
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "custom",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,13 +22,15 @@ class Region:
     """Per mille of all requests in the busiest hours."""
     zones: int
     """Fewest zones that the plan spreads over."""
+    health_path: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """Instances that serve alike, behind one backend service."""
+    """Instances that serve alike."""
 
     region: str
+    engine: str
     weight: int
     """Per mille of all requests in the busiest hours."""
     image: str
@@ -72,6 +83,8 @@ class Group:
     image: str
     disk_type: str
     disk_gib: int
+    """Of the boot disk: without the weights where the machine's own disks hold them."""
+    disk_gib_with_weights: int
     instances: int
     """In the busiest hours."""
     min_instances: int
@@ -83,6 +96,10 @@ class Group:
     """What one instance sustains within the latency targets."""
     start_seconds: int
     """Longest time from launch until the model answers."""
+    capacity: float
+    """Share of the rate that makes the planned weights; 0: gets nothing."""
+    drain_seconds: int
+    """For running requests to end before a stop."""
     heals: bool
     """Repair can wait for an hour at most: what starts for longer would never come to serve."""
 
@@ -130,3 +147,13 @@ class Fleet:
     metric_alerts: Mapping[str, MetricAlert]
     host_alerts: Mapping[str, HostAlert]
     log_alerts: Mapping[str, LogAlert]
+
+    def pinned(self, given: Mapping[str, T], key: str) -> T | None:
+        """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
+        exact_first = (key, self.backends[key].engine, "*")
+        return next((given[name] for name in exact_first if name in given), None)
+
+    @property
+    def pin_keys(self) -> Sequence[str]:
+        """Keys that pins may have; those of engines and of all outlive a changed plan."""
+        return [*self.backends, *ENGINES, "*"]

@@ -5,8 +5,11 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
+MODEL_SOURCE = r"hub|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+"
 HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 
 
@@ -14,25 +17,27 @@ HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 class Network:
     """Where a region's instances and load balancer stand."""
 
-    subnetwork: str = field(
+    subnetwork: pulumi.Input[str] = field(
         metadata=about(
             "Of the hosts and the load balancer.",
             r".*projects/[^/]+/regions/[^/]+/subnetworks/[^/]+",
             "a subnetwork: projects/<project>/regions/<region>/subnetworks/<name>",
         )
     )
-    proxy_only_cidr: str = field(metadata=about("CIDR block of the region's proxy-only subnet."))
+    proxy_only_cidr: pulumi.Input[str] = field(metadata=about("CIDR block of the region's proxy-only subnet."))
     zones: Sequence[str] = field(
         metadata=about("Those that have the machine type.", r"[a-z]+-[a-z]+\d+-[a-z]", "a zone such as us-central1-a")
     )
-    ssl_certificate: str = field(
+    ssl_certificate: pulumi.Input[str] = field(
         metadata=about(
             "Of the load balancer.",
             r".*projects/[^/]+/regions/[^/]+/sslCertificates/[^/]+",
             "a certificate: projects/<project>/regions/<region>/sslCertificates/<name>",
         )
     )
-    disk_kms_key: str | None = field(default=None, metadata=about("Encrypts the disks; none: a key of Google's."))
+    disk_kms_key: pulumi.Input[str] | None = field(
+        default=None, metadata=about("Encrypts the disks; none: a key of Google's.")
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -43,9 +48,11 @@ class Network:
 class Dns:
     """A record that answers with the addresses of the regions, by their weights."""
 
-    managed_zone: str
-    name: str = field(metadata=about("With a dot at its end.", r".+\.", "a name such as chat.example.internal."))
-    project_id: str | None = field(default=None, metadata=about("Of the zone, where it is another one."))
+    managed_zone: pulumi.Input[str]
+    name: pulumi.Input[str] = field(
+        metadata=about("With a dot at its end.", r".+\.", "a name such as chat.example.internal.")
+    )
+    project_id: pulumi.Input[str] | None = field(default=None, metadata=about("Of the zone, where it is another one."))
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -56,7 +63,7 @@ class Dns:
 class Settings:
     """The values that are the user's to give; keys of groups and backends are those of inference/fleet.py."""
 
-    project_id: str = field(
+    project_id: pulumi.Input[str] = field(
         metadata=about(
             "Project that holds everything.",
             r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
@@ -85,7 +92,9 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    labels: Mapping[str, str] = field(default_factory=dict, metadata=about("Labels added to every resource."))
+    labels: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict, metadata=about("Labels added to every resource.")
+    )
     global_access: bool = field(
         default=False,
         metadata=about("Let clients in other regions of the network reach the load balancers."),
@@ -94,10 +103,10 @@ class Settings:
         default=None,
         metadata=about("Cloud DNS managed_zone, name (with a dot at its end) and, where it is another, project_id."),
     )
-    machine_images: Mapping[str, str] = field(
+    machine_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Machine image to pin, by the key of the group; without one the newest of the planned family is taken.",
+            "Machine image to pin, by the key of the group or '*'; without one the newest of the planned family is taken.",
             r"projects/[^/]+/global/images/.+",
             "an image such as projects/<project>/global/images/<name>",
         ),
@@ -106,16 +115,26 @@ class Settings:
         default=False,
         metadata=about("Start signed kernel modules only; needs a machine image whose accelerator modules are signed."),
     )
-    reservations: Mapping[str, str] = field(
+    reservations: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
             "Reservation that a group starts in, by its key: a name, or projects/<project>/reservations/<name>."
         ),
     )
-    container_images: Mapping[str, str] = field(
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where the weights come from: hub, a bucket's prefix such as gs://weights/models, or an absolute path that "
+            "is there already. Below prefix and path they lie by the model's name, organisation/model.",
+            MODEL_SOURCE,
+            "hub, gs://BUCKET, gs://BUCKET/PREFIX or an absolute path such as /models",
+        ),
+    )
+    container_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Serving image in place of the planned one, by the key of the backend; pin it by digest once tested.",
+            "Serving image in place of the planned one, by engine (such as vllm), by backend or '*' for all, the most exact "
+            "key first; pin it by digest once tested.",
             r"[a-z0-9][A-Za-z0-9._/:@-]+",
             "an image such as repository:tag or repository@sha256:digest",
         ),
@@ -123,7 +142,7 @@ class Settings:
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
+            "Model on the hub in place of the planned one, by engine, backend or '*'.",
             HUB_NAME,
             "a hub name such as organisation/model",
         ),
@@ -131,23 +150,33 @@ class Settings:
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model to pin, by the key of the backend.",
+            "Commit or tag of the model to pin, by engine, backend or '*'.",
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
     )
-    extra_serving_arguments: Sequence[str] = field(
-        default=(),
+    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+        default_factory=dict,
         metadata=about(
-            "Arguments appended to those of the plan; the last one of a kind wins.",
+            "Arguments appended to those of the plan, by engine, backend or '*'; of the keys the most exact one counts, of "
+            "the arguments the last one of a kind.",
             r"[^\x00-\x1f\x7f]+",
             "one argument without control characters",
         ),
     )
-    hf_token_secret: str | None = field(
+    hf_token_secret: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Secret Manager secret that holds a hub token, for gated models; read by the hosts at each start, never stored.",
+            r"projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+",
+            "a secret such as projects/<project>/secrets/<name>",
+        ),
+    )
+    registry_secret: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the hosts at each start, never "
+            "stored. Images in Artifact Registry need none.",
             r"projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+",
             "a secret such as projects/<project>/secrets/<name>",
         ),
@@ -160,7 +189,7 @@ class Settings:
             "an e-mail address",
         ),
     )
-    billing_account: str | None = field(
+    billing_account: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Billing account of the budget; none makes no budget.",
@@ -192,9 +221,9 @@ class Settings:
             yield "budget_amount: give 1 or more"
 
 
-def _no_network(cidr: str) -> Iterator[str]:
+def _no_network(cidr: pulumi.Input[str]) -> Iterator[str]:
     try:
-        ipaddress.ip_network(cidr)
+        ipaddress.ip_network(cidr if isinstance(cidr, str) else "0.0.0.0/0")
     except ValueError:
         yield (
             f"proxy_only_cidr: {cidr!r} is not a CIDR block such as 10.129.0.0/23; without such a subnet "

@@ -19,14 +19,37 @@ if ! command -v docker >/dev/null; then
   exit 1
 fi
 
+# What is downloaded lies on the machine's own disks where it has any: one file system over all of them.
+mount_own_disks() { # disks...
+  local disk=$1
+  udevadm settle
+  if [[ ! -e /dev/disk/by-label/inference ]]; then
+    if (($# > 1)); then
+      if ! command -v mdadm >/dev/null; then
+        echo 'mdadm is missing: choose a machine image that has it' >&2
+        exit 1
+      fi
+      disk=/dev/md/inference
+      mdadm --create "$disk" --run --level=0 --raid-devices=$# "$@"
+    fi
+    mkfs.ext4 -q -F -m 0 -L inference "$disk"
+    udevadm settle
+  fi
+  mount /dev/disk/by-label/inference /var/cache/inference
+}
+
 # The load balancer encrypts the way to the host and does not verify the certificate.
 install -d -m 0700 /etc/inference /var/cache/inference
+mapfile -t disks < <(find /dev/disk/by-id -name 'google-local-nvme-ssd-*' ! -name '*-part*' 2>/dev/null)
+if [[ -n $${disks[*]} ]] && ! mountpoint --quiet /var/cache/inference; then
+  mount_own_disks "$${disks[@]}"
+fi
 if [[ ! -f /etc/inference/certificate.pem ]]; then
   openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=inference \
     -keyout /etc/inference/key.pem -out /etc/inference/certificate.pem 2>/dev/null
 fi
 
-# The token is read at each start and lives in memory only.
+# The token and the login to the image's registry are made at each start and live in memory only.
 cat >/usr/local/sbin/inference-token <<'SCRIPT'
 #!/bin/bash
 set -euo pipefail
@@ -38,6 +61,32 @@ if [[ -n $secret ]]; then
   token=$(gcloud secrets versions access "$secret/versions/latest")
   printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
 fi
+registry='${registry}'
+secret='${registry_secret}'
+if [[ $registry == *-docker.pkg.dev ]]; then
+  token=$(gcloud auth print-access-token)
+  docker login --username=oauth2accesstoken --password-stdin "https://$registry" <<<"$token"
+elif [[ $registry == nvcr.io && -n $secret ]]; then
+  token=$(gcloud secrets versions access "$secret/versions/latest")
+  # shellcheck disable=SC2016 # the name of the user
+  docker login --username='$oauthtoken' --password-stdin nvcr.io <<<"$token"
+fi
+SCRIPT
+
+# Weights of a bucket are copied before the container starts; a copy that was broken off goes on where it stopped.
+cat >/usr/local/sbin/inference-weights <<'SCRIPT'
+#!/bin/bash
+set -euo pipefail
+source='${model_source}'
+model='${model}'
+if [[ $source == gs://* ]]; then
+  folder=/var/cache/inference/models/$model
+  install -d "$folder"
+  if ! gcloud storage rsync --recursive "$source/$model" "$folder" || [[ ! -f $folder/config.json ]]; then
+    echo "No weights from $source/$model: copy the model there, or give another model_source" >&2
+    exit 1
+  fi
+fi
 SCRIPT
 
 command=(
@@ -46,13 +95,37 @@ command=(
   --env-file=/run/inference/environment
   --volume=/etc/inference:/etc/inference:ro
   --volume=/var/cache/inference:/root/.cache
+)
+model_source='${model_source}'
+# A folder of the host; what the host has not is in the image.
+if [[ $model_source == /* && -d $model_source ]]; then
+  command+=("--volume=$model_source:$model_source:ro")
+fi
+command+=(
   ${words}
 )
 {
   echo '#!/bin/bash'
   echo "exec $${command[*]@Q}"
 } >/usr/local/sbin/inference-serve
-chmod 0755 /usr/local/sbin/inference-token /usr/local/sbin/inference-serve
+# A stop, such as that of a spot machine, first refuses new connections, which the load balancer makes elsewhere, then lets
+# running requests end. Once the container is gone, nobody answers at the port anyway.
+cat >/usr/local/sbin/inference-drain <<'SCRIPT'
+#!/bin/bash
+set -uo pipefail
+refused=(INPUT ! --in-interface lo --protocol tcp --syn --dport 8443 --jump REJECT --reject-with tcp-reset)
+running() {
+  curl -fsSk --max-time 2 https://127.0.0.1:8443/metrics |
+    awk '/^[a-z]+:num_(requests_running|running_reqs)[{ ]/ { count += $NF } END { print count + 0 }'
+}
+iptables --insert "$${refused[@]}"
+until ((SECONDS >= ${drain_seconds})) || [[ $(running) == 0 ]]; do
+  sleep 1
+done
+docker stop --time=5 inference
+iptables --delete "$${refused[@]}"
+SCRIPT
+chmod 0755 /usr/local/sbin/inference-{drain,serve,token,weights}
 
 # What the container prints goes to the journal, and from there to Cloud Logging.
 cat >/etc/systemd/system/inference.service <<'UNIT'
@@ -64,20 +137,20 @@ Requires=docker.service
 StartLimitIntervalSec=0
 
 [Service]
-Environment=HOME=/root
+Environment=HOME=/root DOCKER_CONFIG=/run/inference
+ExecStartPre=/usr/local/sbin/inference-weights
 ExecStartPre=/usr/local/sbin/inference-token
 ExecStartPre=-/usr/bin/docker rm --force inference
 ExecStart=/usr/local/sbin/inference-serve
-ExecStop=/usr/bin/docker stop --time=120 inference
+ExecStop=/usr/local/sbin/inference-drain
 Restart=always
 RestartSec=10
+TimeoutStartSec=infinity
 TimeoutStopSec=150
-
-[Install]
-WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
-systemctl enable --now inference.service
+# Started here at every start of the host, once the disks are there, and not waited for.
+systemctl start --no-block inference.service
 
 # From here on a failure leaves the model serving; the alerts on silent metrics tell.
 if ! dpkg --status google-cloud-ops-agent >/dev/null 2>&1; then

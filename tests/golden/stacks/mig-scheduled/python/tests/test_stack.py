@@ -26,7 +26,7 @@ SETTINGS = Settings(
         ),
     },
     agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
-    model_ids={key: "organisation/model" for key, backend in FLEET.backends.items() if backend.model is None},
+    model_ids={"*": "organisation/model"} if any(one.model is None for one in FLEET.backends.values()) else {},
     reservations={key: "held" for key, one in FLEET.groups.items() if one.provisioning_model == "RESERVATION_BOUND"},
 )
 
@@ -51,12 +51,12 @@ class StackTest(unittest.TestCase):
         sizes = sorted((one["minReplicas"], one["maxReplicas"]) for one in policies)
         self.assertEqual(sizes, sorted((one.min_instances, one.max_instances) for one in planned))
 
-    def test_weights_follow_the_plan(self) -> None:
-        """The entrances spread the requests over all backends of their region."""
-        routes = inputs_of(self.resources, "compute/regionUrlMap:RegionUrlMap")
-        routed = [one["defaultRouteAction"]["weightedBackendServices"] for one in routes]
-        weights = sorted(sum(share["weight"] for share in shares) for shares in routed)
-        self.assertEqual(weights, sorted(region.weight for region in FLEET.regions.values()))
+    def test_groups_of_a_region_take_over_from_each_other(self) -> None:
+        """One load balancer reaches all groups of a region, with capacities that make the planned weights."""
+        services = inputs_of(self.resources, "compute/regionBackendService:RegionBackendService")
+        self.assertEqual(sorted(one["region"] for one in services), sorted(FLEET.regions))
+        spread = sorted(one["capacityScaler"] for service in services for one in service["backends"])
+        self.assertEqual(spread, sorted(group.capacity for group in FLEET.groups.values()))
 
     def test_hosts_are_private_and_encrypted(self) -> None:
         """Hosts have no outer address, the way to them is encrypted, and nothing but HTTPS leaves them."""
@@ -69,9 +69,9 @@ class StackTest(unittest.TestCase):
                 self.assertEqual(rule["allows"][0]["ports"], ["443"])
 
     def test_everything_is_labelled(self) -> None:
-        """The provider labels what it makes, and the budget filters on the same label."""
-        (provider,) = inputs_of(self.resources, "pulumi:providers:gcp")
-        self.assertIn(f'"deployment": "{SETTINGS.name}"', provider["defaultLabels"])
+        """What takes labels has that of the deployment, which the budget filters on."""
+        labels = [one.inputs["labels"] for one in self.resources if "deployment" in one.inputs.get("labels", {})]
+        self.assertEqual({one["deployment"] for one in labels}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "billing/budget:Budget")
         self.assertGreaterEqual(float(budget["amount"]["specifiedAmount"]["units"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["budgetFilter"]["labels"], {"deployment": SETTINGS.name})

@@ -104,6 +104,14 @@ run "applies" {
   command = apply
 
   assert {
+    condition = alltrue([
+      for region, service in google_compute_region_backend_service.this :
+      length(service.backend) == length([for group in values(local.groups) : group if group.region == region])
+    ])
+    error_message = "One load balancer must reach all groups of a region, so that each takes over from any other."
+  }
+
+  assert {
     condition     = alltrue([for endpoint in values(output.endpoints) : startswith(endpoint, "https://")])
     error_message = "The endpoints must be HTTPS."
   }
@@ -116,7 +124,7 @@ run "refuses_bad_input" {
     name                    = "Bad Name"
     networks                = {}
     container_images        = { "no-such-backend" = "image" }
-    extra_serving_arguments = [""]
+    extra_serving_arguments = { "*" = [""] }
     labels                  = { deployment = "other" }
   }
 

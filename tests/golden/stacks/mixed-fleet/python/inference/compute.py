@@ -2,14 +2,18 @@
 """Launch templates and Auto Scaling groups."""
 
 import base64
+import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
+from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import HostRole
 from inference.monitoring import cloudwatch_agent
@@ -62,7 +66,7 @@ def _launch_template(
         region=group.region,
         name_prefix=f"{settings.name}-{key}-",
         description=f"Inference hosts of {settings.name}",
-        image_id=settings.ami_ids.get(key, f"resolve:ssm:{group.ami_parameter}"),
+        image_id=f"resolve:ssm:{group.ami_parameter}" if (ami := _pinned_ami(context, key)) is None else ami,
         instance_type=group.instance_types[0],
         update_default_version=True,
         ebs_optimized="true",
@@ -85,6 +89,11 @@ def _launch_template(
         ],
         opts=context.options(),
     )
+
+
+def _pinned_ami(context: Context, key: str) -> pulumi.Input[str] | None:
+    images = context.settings.ami_ids
+    return images.get(key, images.get("*"))
 
 
 def _root_volume(group: Group) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
@@ -113,18 +122,19 @@ def _group(
         min_size=group.min_instances,
         desired_capacity=group.instances,
         max_size=group.max_instances,
-        vpc_zone_identifiers=list(settings.networks[group.region].private_subnet_ids),
+        vpc_zone_identifiers=settings.networks[group.region].private_subnet_ids,
         target_group_arns=[entrance.target_groups[group.backend].arn],
         health_check_type="ELB",
         health_check_grace_period=group.start_seconds,
         default_instance_warmup=60,  # in service, a model answers already
-        wait_for_capacity_timeout="0",
+        wait_for_capacity_timeout=settings.wait_for_capacity,
+        min_elb_capacity=None if settings.wait_for_capacity == "0" else group.min_instances or None,
         capacity_rebalance=group.spot,
         launch_template=_plain(group, template),
         mixed_instances_policy=_spot(group, template, settings.on_demand_base.get(key, 0)),
         capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
         warm_pool=_warm_pool(group),
-        instance_refresh=_refresh(key in settings.capacity_block_ids, key in settings.ami_ids),
+        instance_refresh=_refresh(key in settings.capacity_block_ids, _pinned_ami(context, key) is not None),
         tags=[
             aws.autoscaling.GroupTagArgs(key=name, value=value, propagate_at_launch=True)
             for name, value in tags.items()
@@ -165,14 +175,16 @@ def _spot(
     )
 
 
-def _market(block: str | None) -> aws.ec2.LaunchTemplateInstanceMarketOptionsArgs | None:
+def _market(block: pulumi.Input[str] | None) -> aws.ec2.LaunchTemplateInstanceMarketOptionsArgs | None:
     """A capacity block is a market of its own: instances start in it or not at all."""
     if block is None:
         return None
     return aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
 
 
-def _capacity_block(block: str | None) -> aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:
+def _capacity_block(
+    block: pulumi.Input[str] | None,
+) -> aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:
     if block is None:
         return None
     target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
@@ -182,13 +194,13 @@ def _capacity_block(block: str | None) -> aws.ec2.LaunchTemplateCapacityReservat
 
 
 def _reservation(
-    reservations: Sequence[str] | None,
+    reservations: pulumi.Input[Sequence[pulumi.Input[str]]] | None,
 ) -> aws.autoscaling.GroupCapacityReservationSpecificationArgs | None:
     """Reserved capacity first, and ordinary capacity where it does not reach."""
     if reservations is None:
         return None
     target = aws.autoscaling.GroupCapacityReservationSpecificationCapacityReservationTargetArgs(
-        capacity_reservation_ids=list(reservations)
+        capacity_reservation_ids=reservations
     )
     return aws.autoscaling.GroupCapacityReservationSpecificationArgs(
         capacity_reservation_preference="capacity-reservations-first", capacity_reservation_target=target
@@ -223,44 +235,74 @@ def _refresh(in_block: bool, pinned: bool) -> aws.autoscaling.GroupInstanceRefre
 
 
 def _user_data(context: Context, key: str, logs: aws.cloudwatch.LogGroup) -> pulumi.Output[str]:
-    """The script that a host boots with, in Base64."""
+    """The script that a host boots with, packed and in Base64."""
+
+    def script(values: dict[str, Any]) -> str:
+        plain = replace(context, settings=values.pop("settings"))
+        text_of_host = filled(USER_DATA, {**_holes(plain, key), **values})
+        # cloud-init unpacks it; EC2 takes no more than 16 KiB.
+        return base64.b64encode(gzip.compress(text_of_host.encode(), mtime=0)).decode()
+
+    return pulumi.Output.all(
+        dns_suffix=context.dns_suffix, log_group=logs.name, settings=known(context.settings)
+    ).apply(script)
+
+
+def _holes(context: Context, key: str) -> dict[str, str]:
+    """What the script is filled with; the settings are known."""
     settings, group = context.settings, context.fleet.groups[key]
     backend = context.fleet.backends[group.backend]
-    known = {
+    return {
         "region": group.region,
-        "hf_token_secret_arn": settings.hf_token_secret_arn or "",
+        "hf_token_secret_arn": text(settings.hf_token_secret_arn),
+        "registry_secret_arn": text(settings.registry_secret_arn),
+        "image": text(context.image(group.backend)),
+        "model_source": settings.model_source,
+        "model": context.model(group.backend),
+        "spot": "true" if group.spot else "false",
         "cloudwatch_agent": json.dumps(cloudwatch_agent(context, group), separators=(",", ":"), sort_keys=True),
         "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
-        "ready_url": f"{backend.protocol.lower()}://127.0.0.1:{HOST_PORT}{backend.health_path}",
+        "metrics_namespace": settings.metrics_namespace,
+        "engine_metrics": _engine_metrics(backend),
+        "ready_url": _local_url(backend, backend.health_path),
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend, backend)),
     }
 
-    def fill(values: dict[str, str]) -> str:
-        return base64.b64encode(_filled(USER_DATA, {**known, **values}).encode()).decode()
 
-    return pulumi.Output.all(dns_suffix=context.dns_suffix, log_group=logs.name).apply(fill)
+def _local_url(backend: Backend, path: str) -> str:
+    return f"{backend.protocol.lower()}://127.0.0.1:{HOST_PORT}{path}"
 
 
-def _filled(script: str, values: Mapping[str, str]) -> str:
+def _engine_metrics(backend: Backend) -> str:
+    """Where a host reads its engine's metrics, the names of two, and the target that it compares with."""
+    if backend.metrics is None:
+        return ""
+    path, ttft, waiting, target_seconds = backend.metrics.values()
+    return f"{_local_url(backend, str(path))} {ttft} {waiting} {target_seconds:g}"
+
+
+def filled(script: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$(?:\$(?={)|{([a-z_]+)})", lambda hole: values[hole[1]] if hole[1] else "$", script)
 
 
 def _words(context: Context, key: str, backend: Backend) -> list[str]:
     """The words of docker run after those that are the same everywhere."""
-    settings = context.settings
-    model = settings.model_ids.get(key, backend.model)
-    revision = settings.model_revisions.get(key)
-    told_by_variable = backend.model_variable != ""
+    settings, pinned, model = context.settings, context.fleet.pinned, context.model_word(key)
+    takes_revision = context.is_from_hub and backend.revision_option
+    revision = pinned(settings.model_revisions, key) if takes_revision else None
+    variable = backend.model_variable
+    # What stands before a name on the hub stands before no folder.
+    before_model = variable if context.is_from_hub else f"{variable.partition('=')[0]}="
     return [
         *backend.docker_arguments,
-        *([f"--env={backend.model_variable}{model}"] if told_by_variable else []),
+        *([f"--env={before_model}{model}"] if variable else []),
         *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
-        settings.container_images.get(key, backend.image),
+        text(context.image(key)),
         *backend.command,
-        *([] if told_by_variable else [f"{backend.model_option}{model}"]),
+        *([] if variable else [f"{backend.model_option}{model}"]),
         *backend.arguments,
         *([f"{backend.revision_option}{revision}"] if revision else []),
-        *settings.extra_serving_arguments.get(key, ()),
+        *(pinned(settings.extra_serving_arguments, key) or ()),
     ]
 
 

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.plan import Fleet
+from inference.provider import is_given, tagged
 from inference.settings import Settings
 
 CLIENT_PORT = 443
@@ -20,28 +21,27 @@ class Context:
 
     settings: Settings
     fleet: Fleet
-    tags: dict[str, str]
+    tags: dict[str, pulumi.Input[str]]
     parent: pulumi.Resource
-    provider: aws.Provider
+    provider: aws.Provider | None
+    """One of its own; None: that of the caller, or of the stack's configuration."""
     partition: pulumi.Output[str]
     dns_suffix: pulumi.Output[str]
     account_id: pulumi.Output[str]
 
     @classmethod
-    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet) -> "Context":
-        """The context of a deployment, with a provider that tags everything."""
-        tags = {
+    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet, *, ambient: bool) -> "Context":
+        """The context of a deployment, with a provider of its own where the caller gives none."""
+        tags: dict[str, pulumi.Input[str]] = {
             **settings.tags,
             "Deployment": settings.name,
             "ManagedBy": "advisor",
             "Project": "inference",
         }
-        provider = aws.Provider(
-            f"{settings.name}-aws",
-            region=fleet.home_region,
-            default_tags=aws.ProviderDefaultTagsArgs(tags=tags),
-            opts=pulumi.ResourceOptions(parent=parent),
-        )
+        provider = None
+        if not (ambient or is_given(parent)):
+            options = pulumi.ResourceOptions(parent=parent)
+            provider = aws.Provider(f"{settings.name}-aws", region=fleet.home_region, opts=options)
         asking = pulumi.InvokeOptions(parent=parent, provider=provider)
         partition = aws.get_partition_output(opts=asking)
         return cls(
@@ -60,6 +60,26 @@ class Context:
         """Log group of the serving containers."""
         return f"/inference/{self.settings.name}"
 
+    def image(self, key: str) -> pulumi.Input[str]:
+        """Serving image of a backend."""
+        pinned = self.fleet.pinned(self.settings.container_images, key)
+        return self.fleet.backends[key].image if pinned is None else pinned
+
+    def model(self, key: str) -> str:
+        """Name of a backend's model on the hub."""
+        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model or ""
+
+    @property
+    def is_from_hub(self) -> bool:
+        """The containers fetch the weights themselves."""
+        return self.settings.model_source == "hub"
+
+    def model_word(self, key: str) -> str:
+        """The model as the container is told: a name on the hub, or a folder, in the host's cache if from a bucket."""
+        source = self.settings.model_source
+        folder = "/root/.cache/models" if source.startswith("s3://") else source
+        return self.model(key) if self.is_from_hub else f"{folder}/{self.model(key)}"
+
     def named(self, *words: str) -> str:
         """Name of a resource in the program."""
         return "-".join((self.settings.name, *words))
@@ -73,6 +93,7 @@ class Context:
             provider=self.provider,
             depends_on=list(depends_on),
             ignore_changes=list(ignore_changes),
+            transformations=[tagged(self.tags)],
         )
 
     @property

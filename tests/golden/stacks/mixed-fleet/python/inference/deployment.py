@@ -3,13 +3,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from inference.compute import auto_scaling_groups, ready_hooks
-from inference.configuration import refuse
+from inference.configuration import check_once_known, is_known, refuse
 from inference.context import Context
 from inference.encryption import keys
+from inference.failover import fail_over
 from inference.identity import host_role
 from inference.monitoring import alarms, budget, kernel_filters, log_groups, topics
 from inference.network import entrances, record
@@ -23,25 +25,28 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
         yield from self._networks()
         for key, backend in fleet.backends.items():
-            if backend.model is None and key not in settings.model_ids:
+            if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
         on_demand = [key for key, group in fleet.groups.items() if not group.spot]
         spot = [key for key, group in fleet.groups.items() if group.spot]
         yield from _strangers("on_demand_base", settings.on_demand_base, spot)
         yield from _strangers("capacity_reservation_ids", settings.capacity_reservation_ids, on_demand)
         yield from _strangers("capacity_block_ids", settings.capacity_block_ids, on_demand)
-        yield from _strangers("ami_ids", settings.ami_ids, fleet.groups)
+        yield from _strangers("ami_ids", settings.ami_ids, [*fleet.groups, *(["*"] if fleet.has_one_ami else [])])
         for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
-            yield from _strangers(name, getattr(settings, name), fleet.backends)
+            yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
 
     def _networks(self) -> Iterator[str]:
         yield from _strangers("networks", self.settings.networks, self.fleet.regions)
@@ -50,9 +55,10 @@ class DeploymentArgs:
             if network is None:
                 yield f"networks lacks {name}: give its vpc_id, private_subnet_ids, certificate_arn and access_logs_bucket"
                 continue
-            if len(set(network.private_subnet_ids)) < region.subnets:
+            subnets: Any = network.private_subnet_ids
+            if is_known(subnets) and len(set(subnets)) < region.subnets:
                 yield f"networks.{name}.private_subnet_ids: give {region.subnets} different ones, each in a zone of its own"
-            if f":acm:{name}:" not in network.certificate_arn:
+            if isinstance(network.certificate_arn, str) and f":acm:{name}:" not in network.certificate_arn:
                 yield f"networks.{name}.certificate_arn: give a certificate of the region {name}"
 
 
@@ -82,7 +88,7 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         encryption = keys(context)
         logs = log_groups(context, encryption)
         alerts = topics(context, encryption)
@@ -94,6 +100,7 @@ class Deployment(pulumi.ComponentResource):
         alarms(context, alerts, entrance, groups)
         budget(context, alerts)
         record(context, entrance)
+        fail_over(context, entrance)
 
         balancers = entrance.load_balancers
         self.endpoints = pulumi.Output.all(

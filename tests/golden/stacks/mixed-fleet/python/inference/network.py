@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from inference.configuration import label
 from inference.context import CLIENT_PORT, HOST_PORT, Context
 
 
@@ -81,7 +82,7 @@ def _clients(context: Context, region: str) -> Mapping[str, pulumi.Input[str]]:
     """The blocks that are given, or else that of the VPC."""
     network = context.settings.networks[region]
     if network.allowed_cidrs is not None:
-        return {cidr: cidr for cidr in network.allowed_cidrs}
+        return {label(cidr, number): cidr for number, cidr in enumerate(network.allowed_cidrs)}
     vpc = aws.ec2.get_vpc_output(id=network.vpc_id, region=region, opts=context.asking)
     return {"vpc": vpc.cidr_block}
 
@@ -148,7 +149,7 @@ def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) 
         internal=True,
         load_balancer_type="application",
         security_groups=[outer.id],
-        subnets=list(network.load_balancer_subnet_ids or network.private_subnet_ids),
+        subnets=network.load_balancer_subnet_ids or network.private_subnet_ids,
         drop_invalid_header_fields=True,
         enable_deletion_protection=settings.deletion_protection,
         idle_timeout=600,

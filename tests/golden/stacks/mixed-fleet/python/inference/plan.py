@@ -3,6 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+ENGINES = [
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "custom",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +29,7 @@ class Backend:
     """Instances that serve alike, behind one target group."""
 
     region: str
+    engine: str
     weight: int
     """Per mille of all requests in the busiest hours."""
     min_instances: int
@@ -36,6 +46,8 @@ class Backend:
     docker_arguments: Sequence[str]
     protocol: str
     health_path: str
+    metrics: Mapping[str, str | float] | None
+    """What a host reads of its engine for the alarms: path, ttft, waiting, ttft_target_seconds; None: nothing."""
     model_variable: str = ""
     """What stands before the model where the image is told it by a variable; empty: it is a word of the command."""
 
@@ -72,6 +84,8 @@ class Group:
     schedule: Mapping[str, ScheduledSize] = field(default_factory=dict)
     requests_per_minute: float = 0
     """What target tracking aims at, per instance; 0: the fleet does not scale by load."""
+    longest_queue: float = 0
+    """Requests that may wait for an instance before an alarm rings."""
     launch_ahead_seconds: int | None = None
     """Before the hour that a forecast is for; None: nothing is launched by forecast."""
 
@@ -82,23 +96,24 @@ class Alarm:
 
     description: str
     source: str
-    """host, load_balancer or kernel_log."""
+    """host, engine, load_balancer or kernel_log."""
     metric: str
-    ratio_of: str
-    """The metric is divided by this one, in percent; empty: it is taken as it is."""
     statistic: str
-    below: bool
-    """Rings below the threshold, else above it."""
     threshold: float
-    per_instance: bool
-    """The threshold counts for each instance of the quiet hours."""
     periods: int
-    period_seconds: int
-    missing: str
+    ratio_of: str = ""
+    """The metric is divided by this one, in percent; empty: it is taken as it is."""
+    below: bool = False
+    """Rings below the threshold, else above it."""
+    per: str = ""
+    """The threshold is multiplied by this fact of what is watched: min_instances or longest_queue."""
+    missing: str = "notBreaching"
     """What a period without data means: breaching or notBreaching."""
-    needs_gpu: bool
-    needs_agent: bool
-    pattern: str
+    needs: str = ""
+    """gpu, or agent: a GPU and the advisor agent."""
+    needs_someone: bool = False
+    """Cannot ring for what may be empty."""
+    pattern: str = ""
     """Of the kernel log's lines that are counted."""
 
 
@@ -117,3 +132,18 @@ class Fleet:
     def home_region(self) -> str:
         """Where the resources that belong to no region are managed from."""
         return next(iter(self.regions))
+
+    def pinned(self, given: Mapping[str, T], key: str) -> T | None:
+        """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
+        exact_first = (key, self.backends[key].engine, "*")
+        return next((given[name] for name in exact_first if name in given), None)
+
+    @property
+    def pin_keys(self) -> Sequence[str]:
+        """Keys that pins may have; those of engines and of all outlive a changed plan."""
+        return [*self.backends, *ENGINES, "*"]
+
+    @property
+    def has_one_ami(self) -> bool:
+        """One machine image fits all groups."""
+        return len({(group.region, group.ami_parameter) for group in self.groups.values()}) == 1

@@ -5,6 +5,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
 HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
@@ -14,30 +16,30 @@ HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 class Network:
     """Where a region's instances and load balancer stand."""
 
-    vpc_id: str = field(metadata=about("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0"))
-    private_subnet_ids: Sequence[str] = field(
+    vpc_id: pulumi.Input[str] = field(metadata=about("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0"))
+    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = field(
         metadata=about(
             "Subnets that reach the internet (NAT).", r"subnet-[0-9a-f]+", "an id such as subnet-0123456789abcdef0"
         )
     )
-    certificate_arn: str = field(
+    certificate_arn: pulumi.Input[str] = field(
         metadata=about(
             "Certificate of the load balancer.",
             r"arn:[a-z-]+:acm:[a-z0-9-]+:\d{12}:certificate/.+",
             "an ACM certificate: arn:aws:acm:<region>:<account>:certificate/<id>",
         )
     )
-    access_logs_bucket: str = field(
+    access_logs_bucket: pulumi.Input[str] = field(
         metadata=about(
             "Takes the access logs.",
             r"[a-z0-9][a-z0-9.-]+",
             "the name of an S3 bucket that load balancers may write to",
         )
     )
-    load_balancer_subnet_ids: Sequence[str] | None = field(
+    load_balancer_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] | None = field(
         default=None, metadata=about("Where they differ from the private ones.")
     )
-    allowed_cidrs: Sequence[str] | None = field(
+    allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None, metadata=about("Clients, where they are not the whole VPC.")
     )
 
@@ -50,8 +52,8 @@ class Network:
 class Dns:
     """A record that leads to the load balancers, by the weights of the regions."""
 
-    zone_id: str
-    name: str
+    zone_id: pulumi.Input[str]
+    name: pulumi.Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ class Settings:
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
             HUB_NAME,
             "a hub name such as organisation/model",
         ),
@@ -88,10 +90,18 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
     dns: Dns | None = field(
         default=None,
         metadata=about("Route 53 zone_id and name of a record that leads to the load balancers; none makes no record."),
+    )
+    wait_for_capacity: str = field(
+        default="0",
+        metadata=about(
+            "How long an update waits until the hosts of a new group answer, such as 30m; 0 does not wait.",
+            r"0|[1-9][0-9]*[smh]",
+            "a time such as 90s, 30m or 2h, or 0",
+        ),
     )
     deletion_protection: bool = field(
         default=True, metadata=about("Protect the load balancers against deletion; set to false before pulumi destroy.")
@@ -99,7 +109,7 @@ class Settings:
     on_demand_base: Mapping[str, int] = field(
         default_factory=dict, metadata=about("Instances of a spot group that are always bought on demand, by its key.")
     )
-    capacity_reservation_ids: Mapping[str, Sequence[str]] = field(
+    capacity_reservation_ids: Mapping[str, pulumi.Input[Sequence[pulumi.Input[str]]]] = field(
         default_factory=dict,
         metadata=about(
             "On-demand capacity reservations that a group fills first, by its key.",
@@ -107,7 +117,7 @@ class Settings:
             "an id such as cr-0123456789abcdef0",
         ),
     )
-    capacity_block_ids: Mapping[str, str] = field(
+    capacity_block_ids: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
             "Capacity block that a group runs in, by its key; it is bought in the console.",
@@ -115,27 +125,36 @@ class Settings:
             "an id such as cr-0123456789abcdef0",
         ),
     )
-    ami_ids: Mapping[str, str] = field(
+    ami_ids: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Machine image to pin, by the key of the group; without one the newest of its SSM parameter is taken at each "
-            "launch. Only a pinned image can be rolled back automatically.",
+            'Machine image to pin, by group, or "*" where one fits all; without one the newest of its SSM parameter is '
+            "taken at each launch. Only a pinned image can be rolled back automatically.",
             r"ami-[0-9a-f]+",
             "an id such as ami-0123456789abcdef0",
         ),
     )
-    container_images: Mapping[str, str] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Serving image in place of the planned one, by the key of the backend; pin it by digest once tested.",
+            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
             r"[a-z0-9][A-Za-z0-9._/:@-]+",
             "an image such as repository:tag or repository@sha256:digest",
+        ),
+    )
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where the weights come from: hub, a prefix s3://bucket/prefix below which each model lies under its hub name, "
+            "or a folder of the host or image that holds them so.",
+            r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models",
         ),
     )
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model to pin, by the key of the backend.",
+            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
@@ -143,13 +162,22 @@ class Settings:
     extra_serving_arguments: Mapping[str, Sequence[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Arguments appended to those of the plan, by the key of the backend; the last one of a kind wins."
+            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins.'
         ),
     )
-    hf_token_secret_arn: str | None = field(
+    hf_token_secret_arn: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Secrets Manager secret that holds a hub token, for gated models; read by the hosts at each start, never stored.",
+            r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+",
+            "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
+        ),
+    )
+    registry_secret_arn: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Secrets Manager secret that holds an API key of NGC, for images of nvcr.io that need one; read by the hosts at "
+            "each start, never stored.",
             r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+",
             "an ARN: arn:aws:secretsmanager:<region>:<account>:secret:<name>",
         ),
@@ -190,9 +218,9 @@ class Settings:
                 yield f"on_demand_base: give 0 or more for {key}"
 
 
-def _no_networks(cidrs: Sequence[str]) -> Iterator[str]:
+def _no_networks(cidrs: Sequence[pulumi.Input[str]]) -> Iterator[str]:
     for cidr in cidrs:
         try:
-            ipaddress.ip_network(cidr)
+            ipaddress.ip_network(cidr if isinstance(cidr, str) else "0.0.0.0/0")
         except ValueError:
             yield f"allowed_cidrs: {cidr!r} is not a CIDR block such as 10.0.0.0/8"

@@ -4,8 +4,22 @@
 set -euo pipefail
 
 export AWS_DEFAULT_REGION='${region}'
-instance_token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' http://169.254.169.254/latest/api/token)
-instance_id=$(curl -fsS -H "X-aws-ec2-metadata-token: $instance_token" http://169.254.169.254/latest/meta-data/instance-id)
+install -d -m 0700 /etc/inference
+cat >/etc/inference/host <<'SCRIPT'
+# shellcheck shell=bash
+# What a host knows of itself, for the scripts that watch it.
+metadata() {
+  local metadata=http://169.254.169.254/latest token
+  token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$metadata/api/token")
+  curl -fsS -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
+}
+group() {
+  aws ec2 describe-tags --region '${region}' --query 'Tags[0].Value' --output text \
+    --filters "Name=resource-id,Values=$(metadata instance-id)" Name=key,Values=aws:autoscaling:groupName
+}
+SCRIPT
+# shellcheck source=/dev/null
+. /etc/inference/host
 
 if ! command -v docker >/dev/null; then
   echo 'docker is missing: choose a machine image that has it' >&2
@@ -13,22 +27,82 @@ if ! command -v docker >/dev/null; then
 fi
 
 # The load balancer encrypts the way to the host and does not verify the certificate.
-install -d -m 0700 /etc/inference /var/cache/inference
+install -d -m 0700 /var/cache/inference
 openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=inference \
   -keyout /etc/inference/key.pem -out /etc/inference/certificate.pem 2>/dev/null
 
-# The token is read at each start and lives in memory only.
+# The token and the passwords of registries are read at each start and live in memory only.
 cat >/usr/local/sbin/inference-token <<'SCRIPT'
 #!/bin/bash
 set -euo pipefail
 umask 077
-install -d -m 0700 /run/inference
+export DOCKER_CONFIG=/run/inference/docker
+install -d -m 0700 /run/inference "$DOCKER_CONFIG"
 : >/run/inference/environment
-secret='${hf_token_secret_arn}'
-if [[ -n $secret ]]; then
-  token=$(aws secretsmanager get-secret-value --region "$(cut -d: -f4 <<<"$secret")" --secret-id "$secret" \
-    --query SecretString --output text)
+value_of() {
+  aws secretsmanager get-secret-value --region "$(cut -d: -f4 <<<"$1")" --secret-id "$1" --query SecretString --output text
+}
+hub_secret='${hf_token_secret_arn}' registry_secret='${registry_secret_arn}' image='${image}'
+registry=$${image%%/*}
+if [[ -n $hub_secret ]]; then
+  token=$(value_of "$hub_secret")
   printf 'HF_TOKEN=%s\n' "$token" >/run/inference/environment
+fi
+if [[ $registry == *.dkr.ecr.* ]]; then
+  aws ecr get-login-password --region "$(cut -d. -f4 <<<"$registry")" |
+    docker login --username AWS --password-stdin "$registry"
+elif [[ -n $registry_secret && $registry == nvcr.io ]]; then
+  # shellcheck disable=SC2016
+  value_of "$registry_secret" | docker login --username '$oauthtoken' --password-stdin "$registry"
+fi
+SCRIPT
+
+# Downloads lie on the machine's own disks where it has any, which are empty after each stop: one file system over all.
+cat >/usr/local/sbin/inference-disk <<'SCRIPT'
+#!/bin/bash
+set -euo pipefail
+cache=/var/cache/inference
+if mountpoint --quiet "$cache"; then
+  exit
+fi
+# Deep Learning AMIs have made it already.
+systemctl start dlami-nvme.service 2>/dev/null || true
+if mountpoint --quiet /opt/dlami/nvme; then
+  install -d -m 0700 /opt/dlami/nvme/inference
+  exec mount --bind /opt/dlami/nvme/inference "$cache"
+fi
+mapfile -t disks < <(lsblk --noheadings --nodeps --paths --output NAME,MODEL | awk '/Instance Storage/ { print $1 }')
+set -- "$${disks[@]}"
+if (($# == 0)); then
+  exit
+fi
+if [[ ! -e /dev/disk/by-label/inference ]]; then
+  disk=$1
+  if (($# > 1)); then
+    disk=/dev/md/inference
+    mdadm --create "$disk" --run --level=0 "--raid-devices=$#" "$@"
+  fi
+  mkfs.ext4 -q -F -m 0 -L inference "$disk"
+  udevadm settle
+fi
+mount /dev/disk/by-label/inference "$cache"
+SCRIPT
+
+# Weights of a bucket are copied before the container starts; a copy that was broken off goes on where it stopped.
+cat >/usr/local/sbin/inference-weights <<'SCRIPT'
+#!/bin/bash
+set -euo pipefail
+source='${model_source}' model='${model}'
+folder=/var/cache/inference/models/$model
+if [[ $source == s3://* ]]; then
+  install -d "$folder"
+  # The other client does not follow a bucket into its region.
+  printf '[default]\ns3 =\n  preferred_transfer_client = classic\n  max_concurrent_requests = 64\n' >/run/inference/aws
+  export AWS_CONFIG_FILE=/run/inference/aws AWS_DEFAULT_REGION='${region}'
+  if ! aws s3 sync --only-show-errors "$source/$model" "$folder" || [[ ! -f $folder/config.json ]]; then
+    echo "No weights from $source/$model: copy the model there, or give another model_source" >&2
+    exit 1
+  fi
 fi
 SCRIPT
 
@@ -36,17 +110,24 @@ command=(
   docker run --rm --name=inference
   --network=host --ipc=host
   --log-driver=awslogs '--log-opt=awslogs-region=${region}' '--log-opt=awslogs-group=${log_group}'
-  "--log-opt=awslogs-stream=$instance_id"
+  "--log-opt=awslogs-stream=$(metadata instance-id)"
   --env-file=/run/inference/environment
   --volume=/etc/inference:/etc/inference:ro
   --volume=/var/cache/inference:/root/.cache
+)
+# A folder of the host; what the host has not is in the image.
+model_source='${model_source}'
+if [[ $model_source == /* && -d $model_source ]]; then
+  command+=("--volume=$model_source:$model_source:ro")
+fi
+command+=(
   ${words}
 )
 {
   echo '#!/bin/bash'
   echo "exec $${command[*]@Q}"
 } >/usr/local/sbin/inference-serve
-chmod 0755 /usr/local/sbin/inference-token /usr/local/sbin/inference-serve
+chmod 0755 /usr/local/sbin/inference-{disk,serve,token,weights}
 
 cat >/etc/systemd/system/inference.service <<'UNIT'
 [Unit]
@@ -57,12 +138,16 @@ Requires=docker.service
 StartLimitIntervalSec=0
 
 [Service]
+Environment=DOCKER_CONFIG=/run/inference/docker
 ExecStartPre=/usr/local/sbin/inference-token
+ExecStartPre=/usr/local/sbin/inference-disk
+ExecStartPre=/usr/local/sbin/inference-weights
 ExecStartPre=-/usr/bin/docker rm --force inference
 ExecStart=/usr/local/sbin/inference-serve
 ExecStop=/usr/bin/docker stop --time=120 inference
 Restart=always
 RestartSec=10
+TimeoutStartSec=infinity
 TimeoutStopSec=150
 
 [Install]
@@ -75,17 +160,14 @@ systemctl enable --now inference.service
 cat >/usr/local/sbin/inference-ready <<'SCRIPT'
 #!/bin/bash
 set -euo pipefail
-metadata=http://169.254.169.254/latest
-token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$metadata/api/token")
-instance_id=$(curl -fsS -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/instance-id")
-group=$(aws ec2 describe-tags --region '${region}' --query 'Tags[0].Value' --output text \
-  --filters "Name=resource-id,Values=$instance_id" Name=key,Values=aws:autoscaling:groupName)
+# shellcheck source=/dev/null
+. /etc/inference/host
 until curl -fsSk -o /dev/null '${ready_url}'; do
   sleep 5
 done
 # Nothing waits when the host was only rebooted.
-aws autoscaling complete-lifecycle-action --region '${region}' --auto-scaling-group-name "$group" \
-  --lifecycle-hook-name ready --instance-id "$instance_id" --lifecycle-action-result CONTINUE || true
+aws autoscaling complete-lifecycle-action --region '${region}' --auto-scaling-group-name "$(group)" \
+  --lifecycle-hook-name ready --instance-id "$(metadata instance-id)" --lifecycle-action-result CONTINUE || true
 SCRIPT
 chmod 0755 /usr/local/sbin/inference-ready
 
@@ -106,6 +188,107 @@ WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
 systemctl enable --now inference-ready.service
+
+# AWS takes a spot instance back two minutes after it says so: a successor starts, no new requests come, and when the
+# running ones are answered the container ends. Of a higher risk EC2 Auto Scaling takes care by itself.
+cat >/usr/local/sbin/inference-spot <<'SCRIPT'
+#!/bin/bash
+set -euo pipefail
+# shellcheck source=/dev/null
+. /etc/inference/host
+until metadata spot/instance-action 2>/dev/null; do
+  sleep 5
+done
+deadline=$((SECONDS + 100))
+aws autoscaling terminate-instance-in-auto-scaling-group --region '${region}' --no-should-decrement-desired-capacity \
+  --instance-id "$(metadata instance-id)" || true
+# The load balancer closes the connections of a host that leaves as their requests are answered.
+sleep 5
+while ((SECONDS < deadline)) &&
+  [[ -n $(ss --no-header --tcp state established '( sport = :8443 )') ]]; do
+  sleep 1
+done
+systemctl stop inference.service
+SCRIPT
+chmod 0755 /usr/local/sbin/inference-spot
+cat >/etc/systemd/system/inference-spot.service <<'UNIT'
+[Unit]
+Description=End well when the spot instance is taken back
+After=network-online.target
+
+[Service]
+ExecStart=/usr/local/sbin/inference-spot
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+spot='${spot}'
+if [[ $spot == true ]]; then
+  systemctl daemon-reload
+  systemctl enable --now inference-spot.service
+fi
+
+# Once a minute: requests since the last report, those of them beyond the target of TTFT, and the queue. The CloudWatch
+# agent drops histograms. Within a bucket the requests count as evenly spread, as Prometheus takes them.
+cat >/usr/local/sbin/inference-report <<'SCRIPT'
+#!/bin/bash
+set -euo pipefail
+# shellcheck source=/dev/null
+. /etc/inference/host
+read -r url ttft waiting target <<<'${engine_metrics}'
+dimensions="Dimensions=[{Name=AutoScalingGroupName,Value=$(group)}]"
+before=''
+while sleep 60; do
+  now=$(curl -fsSk --max-time 10 "$url" | awk -v ttft="$ttft" -v waiting="$waiting" -v target="$target" '
+    index($1, ttft "_bucket{") == 1 && match($0, /le="[^"]*"/) {
+      edge = substr($0, RSTART + 4, RLENGTH - 5)
+      if (edge == "+Inf") { all += $NF; next }
+      count[edge] += $NF
+    }
+    index($1, waiting "{") == 1 || $1 == waiting { queue += $NF }
+    END {
+      for (edge in count) {
+        if (edge + 0 <= target && edge + 0 >= low) { low = edge + 0; in_low = count[edge] }
+        if (edge + 0 > target && (high == 0 || edge + 0 < high)) { high = edge + 0; in_high = count[edge] }
+      }
+      within = in_low + (high ? (in_high - in_low) * (target - low) / (high - low) : 0)
+      printf "%d %.3f %d\n", all, all - within, queue
+    }') || continue
+  read -r requests over queue <<<"$now"
+  if [[ -n $before ]]; then
+    # A restarted engine counts from nothing.
+    read -r requests_before over_before _ <<<"$before"
+    ((requests >= requests_before)) || requests_before=0 over_before=0
+    over=$(awk -v now="$over" -v before="$over_before" 'BEGIN { print (now > before ? now - before : 0) }')
+    aws cloudwatch put-metric-data --region '${region}' --namespace '${metrics_namespace}' --metric-data \
+      "MetricName=ttft_requests,Value=$((requests - requests_before)),$dimensions" \
+      "MetricName=ttft_over_target,Value=$over,$dimensions" \
+      "MetricName=requests_waiting,Value=$queue,$dimensions" || true
+  fi
+  before=$now
+done
+SCRIPT
+chmod 0755 /usr/local/sbin/inference-report
+cat >/etc/systemd/system/inference-report.service <<'UNIT'
+[Unit]
+Description=Report TTFT and waiting requests
+After=inference.service network-online.target
+
+[Service]
+ExecStart=/usr/local/sbin/inference-report
+Restart=always
+RestartSec=60
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+engine_metrics='${engine_metrics}'
+if [[ -n $engine_metrics ]]; then
+  systemctl daemon-reload
+  systemctl enable --now inference-report.service
+fi
 
 # From here on a failure leaves the model serving; the alarms on silent metrics tell.
 cloudwatch_agent=/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.plan import Fleet
+from inference.provider import is_given, tagged
 from inference.settings import Settings
 
 
@@ -17,28 +18,27 @@ class Context:
 
     settings: Settings
     fleet: Fleet
-    tags: dict[str, str]
+    tags: dict[str, pulumi.Input[str]]
     parent: pulumi.Resource
-    provider: aws.Provider
+    provider: aws.Provider | None
+    """One of its own; None: that of the caller, or of the stack's configuration."""
     partition: pulumi.Output[str]
     dns_suffix: pulumi.Output[str]
     account_id: pulumi.Output[str]
 
     @classmethod
-    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet) -> "Context":
-        """The context of a deployment, with a provider that tags everything."""
-        tags = {
+    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet, *, ambient: bool) -> "Context":
+        """The context of a deployment, with a provider of its own where the caller gives none."""
+        tags: dict[str, pulumi.Input[str]] = {
             **settings.tags,
             "Deployment": settings.name,
             "ManagedBy": "advisor",
             "Project": "inference",
         }
-        provider = aws.Provider(
-            f"{settings.name}-aws",
-            region=fleet.home_region,
-            default_tags=aws.ProviderDefaultTagsArgs(tags=tags),
-            opts=pulumi.ResourceOptions(parent=parent),
-        )
+        provider = None
+        if not (ambient or is_given(parent)):
+            options = pulumi.ResourceOptions(parent=parent)
+            provider = aws.Provider(f"{settings.name}-aws", region=fleet.home_region, opts=options)
         asking = pulumi.InvokeOptions(parent=parent, provider=provider)
         partition = aws.get_partition_output(opts=asking)
         return cls(
@@ -57,6 +57,23 @@ class Context:
         """Where SageMaker writes what the containers print."""
         return f"/aws/sagemaker/Endpoints/{self.settings.name}"
 
+    def image(self, key: str) -> pulumi.Input[str]:
+        """Image of a backend."""
+        pinned = self.fleet.pinned(self.settings.container_images, key)
+        return self.fleet.backends[key].image if pinned is None else pinned
+
+    def model(self, key: str) -> str | None:
+        """Name of a backend's model on the hub; None: only the user knows it."""
+        return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model
+
+    def model_data(self, key: str) -> pulumi.Input[str] | None:
+        """Where the weights of a backend lie in S3; None: they come from the hub."""
+        place = self.fleet.pinned(self.settings.model_data, key)
+        source, model = self.settings.model_source, self.model(key)
+        if place is not None or source == "hub" or model is None:
+            return place
+        return f"{source.removesuffix('/')}/{model}/"
+
     def named(self, *words: str) -> str:
         """Name of a resource in the program."""
         return "-".join((self.settings.name, *words))
@@ -70,6 +87,7 @@ class Context:
             provider=self.provider,
             depends_on=list(depends_on),
             ignore_changes=list(ignore_changes),
+            transformations=[tagged(self.tags)],
         )
 
     @property

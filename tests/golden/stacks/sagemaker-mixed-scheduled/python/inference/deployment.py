@@ -3,10 +3,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
-from inference.configuration import refuse
+from inference.configuration import check_once_known, is_known, refuse
 from inference.context import Context
 from inference.encryption import keys
 from inference.endpoint import endpoints
@@ -25,22 +26,24 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
         yield from self._networks()
         for key, backend in fleet.backends.items():
-            if backend.model is None and key not in settings.model_ids and key not in settings.model_data:
+            given = (fleet.pinned(settings.model_ids, key), fleet.pinned(settings.model_data, key))
+            if backend.model is None and given == (None, None):
                 yield f"model_data: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
-        with_revision = [key for key, backend in fleet.backends.items() if backend.revision_variable]
-        yield from _strangers("model_revisions", settings.model_revisions, with_revision)
-        yield from _strangers("host_images", settings.host_images, fleet.groups)
-        for name in ("container_images", "model_ids", "model_data", "extra_environment"):
-            yield from _strangers(name, getattr(settings, name), fleet.backends)
+        yield from _strangers("host_images", settings.host_images, [*fleet.groups, "*"])
+        for name in ("container_images", "model_ids", "model_revisions", "model_data", "extra_environment"):
+            yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
 
     def _networks(self) -> Iterator[str]:
         yield from _strangers("networks", self.settings.networks, self.fleet.regions)
@@ -48,7 +51,9 @@ class DeploymentArgs:
             network = self.settings.networks.get(name)
             if network is None:
                 yield f"networks lacks {name}: give its vpc_id and private_subnet_ids"
-            elif len(set(network.private_subnet_ids)) < region.subnets:
+                continue
+            subnets: Any = network.private_subnet_ids
+            if is_known(subnets) and len(set(subnets)) < region.subnets:
                 yield f"networks.{name}.private_subnet_ids: give {region.subnets} different ones, each in a zone of its own"
 
 
@@ -78,7 +83,7 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         encryption = keys(context)
         logs = log_groups(context, encryption)
         alerts = topics(context, encryption)

@@ -55,11 +55,16 @@ def _variant(
         initial_instance_count=group.instances,
         initial_variant_weight=group.weight,
         volume_size_in_gb=group.volume_gib,
-        inference_ami_version=context.settings.host_images.get(key, group.host_image),
+        inference_ami_version=_host_image(context, key),
         container_startup_health_check_timeout_in_seconds=group.start_seconds,
         model_data_download_timeout_in_seconds=group.start_seconds,
         routing_configs=[routing],
     )
+
+
+def _host_image(context: Context, key: str) -> str | None:
+    images = context.settings.host_images
+    return images.get(key) or images.get("*") or context.fleet.groups[key].host_image
 
 
 def _deployment(

@@ -16,6 +16,7 @@ FLEET = Fleet(
     backends={
         "us-east-1-1xa10g-bf16-tp1-vllm": Backend(
             region="us-east-1",
+            engine="vllm",
             image="763104351884.dkr.ecr.us-east-1.amazonaws.com/vllm:server-sagemaker-cuda-v2.5",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -34,6 +35,7 @@ FLEET = Fleet(
         ),
         "us-east-1-1xl4-bf16-tp1-vllm": Backend(
             region="us-east-1",
+            engine="vllm",
             image="763104351884.dkr.ecr.us-east-1.amazonaws.com/vllm:server-sagemaker-cuda-v2.5",
             model="meta-llama/Llama-3.1-8B-Instruct",
             checkpoint="the planned model",
@@ -102,18 +104,23 @@ FLEET = Fleet(
         ),
     },
     alarms={
-        "errors": Alarm(
-            description="More than 1 percent of the requests of a variant fail; a deployment in progress is rolled back.",
+        "server_errors": Alarm(
+            description="More than 1 percent of the requests are answered with 5xx; a deployment in progress is rolled back.",
             namespace="AWS/SageMaker",
             metric="Invocation5XXErrors",
             statistic="Average",
-            below=False,
             threshold=0.01,
-            per_accelerator=False,
             periods=3,
             period_seconds=60,
-            missing="notBreaching",
-            needs_gpu=False,
+        ),
+        "ttft": Alarm(
+            description="TTFT p95 of streamed answers over the target of 1 s.",
+            namespace="AWS/SageMaker",
+            metric="FirstChunkLatency",
+            statistic="p95",
+            threshold=1000000,
+            periods=3,
+            period_seconds=300,
         ),
         "gpu_idle": Alarm(
             description="GPUs below 10 percent for an hour: paid for and not used.",
@@ -125,7 +132,6 @@ FLEET = Fleet(
             per_accelerator=True,
             periods=12,
             period_seconds=300,
-            missing="notBreaching",
             needs_gpu=True,
         ),
         "gpu_memory": Alarm(
@@ -133,12 +139,10 @@ FLEET = Fleet(
             namespace="/aws/sagemaker/Endpoints",
             metric="GPUMemoryUtilization",
             statistic="Maximum",
-            below=False,
             threshold=97,
             per_accelerator=True,
             periods=3,
             period_seconds=300,
-            missing="notBreaching",
             needs_gpu=True,
         ),
         "metrics_silent": Alarm(
@@ -148,24 +152,18 @@ FLEET = Fleet(
             statistic="SampleCount",
             below=True,
             threshold=1,
-            per_accelerator=False,
             periods=4,
             period_seconds=300,
             missing="breaching",
-            needs_gpu=False,
         ),
         "host_memory": Alarm(
             description="Memory of a host above 95 percent: the engine is about to be killed.",
             namespace="/aws/sagemaker/Endpoints",
             metric="MemoryUtilization",
             statistic="Maximum",
-            below=False,
             threshold=95,
-            per_accelerator=False,
             periods=3,
             period_seconds=300,
-            missing="notBreaching",
-            needs_gpu=False,
         ),
     },
 )

@@ -3,19 +3,19 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
+from inference.configuration import known, text
 from inference.context import Context
 from inference.policies import Condition, Principal, Statement, document
+from inference.settings import Settings
 
 REPOSITORY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)")
 """Registry, region and repository of an image."""
-PREFIX = re.compile(r"s3://([^/]+)/(.*)")
-"""Bucket and prefix of weights that lie in S3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,6 @@ def _assume(context: Context) -> pulumi.Output[str]:
 
 
 def _running(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> list[Any]:
-    images = (context.settings.container_images.get(key, one.image) for key, one in context.fleet.backends.items())
-    repositories = [found for image in images if (found := REPOSITORY.match(image))]
-    places = dict.fromkeys((found[1], found[2], found[3]) for found in repositories)
     namespaces = Condition(
         test="StringLike", variable="cloudwatch:namespace", values=["AWS/SageMaker", "/aws/sagemaker/*"]
     )
@@ -85,10 +82,9 @@ def _running(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> l
         Statement(
             sid="PullImages",
             actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            resources=[
-                pulumi.Output.format("arn:{0}:ecr:{1}:{2}:repository/{3}", context.partition, region, account, name)
-                for account, region, name in places
-            ],
+            resources=pulumi.Output.all(context.partition, known(context.settings)).apply(
+                lambda found: _repositories(context, *found)
+            ),
         ),
         Statement(
             sid="WriteLogs",
@@ -99,13 +95,19 @@ def _running(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) -> l
     ]
 
 
+def _repositories(context: Context, partition: str, settings: Settings) -> list[str]:
+    plain = replace(context, settings=settings)
+    images = (text(plain.image(key)) for key in context.fleet.backends)
+    places = dict.fromkeys(found.groups() for image in images if (found := REPOSITORY.match(image)))
+    return [f"arn:{partition}:ecr:{region}:{account}:repository/{name}" for account, region, name in places]
+
+
 def _network(context: Context, groups: Mapping[str, aws.ec2.SecurityGroup]) -> list[Any]:
     interfaces = pulumi.Output.format("arn:{0}:ec2:*:{1}:network-interface/*", context.partition, context.account_id)
-    subnets = [
-        pulumi.Output.format("arn:{0}:ec2:{1}:{2}:subnet/{3}", context.partition, region, context.account_id, subnet)
-        for region, network in context.settings.networks.items()
-        for subnet in network.private_subnet_ids
-    ]
+    subnets = pulumi.Output.all(context.partition, context.account_id, known(context.settings)).apply(
+        lambda found: _subnets(*found)
+    )
+    named = pulumi.Output.all(interfaces, *(group.arn for group in groups.values()))
     return [
         Statement(
             sid="SeeTheNetwork",
@@ -121,7 +123,7 @@ def _network(context: Context, groups: Mapping[str, aws.ec2.SecurityGroup]) -> l
         Statement(
             sid="CreateNetworkInterfaces",
             actions=["ec2:CreateNetworkInterface"],
-            resources=[interfaces, *(group.arn for group in groups.values()), *subnets],
+            resources=pulumi.Output.all(named, subnets).apply(lambda found: [*found[0], *found[1]]),
         ),
         Statement(
             sid="AttachNetworkInterfaces",
@@ -132,6 +134,15 @@ def _network(context: Context, groups: Mapping[str, aws.ec2.SecurityGroup]) -> l
             ],
             resources=[interfaces],
         ),
+    ]
+
+
+def _subnets(partition: str, account_id: str, settings: Settings) -> list[str]:
+    networks: dict[str, Any] = dict(settings.networks)
+    return [
+        f"arn:{partition}:ec2:{region}:{account_id}:subnet/{subnet}"
+        for region, network in networks.items()
+        for subnet in network.private_subnet_ids
     ]
 
 
@@ -149,15 +160,19 @@ def _encryption(keys: Mapping[str, aws.kms.Key]) -> list[Any]:
 
 
 def _weights(context: Context) -> list[Any]:
-    found = [place for uri in context.settings.model_data.values() if (place := PREFIX.fullmatch(uri))]
-    if not found:
+    given = [uri for uri in map(context.model_data, context.fleet.backends) if uri is not None]
+    if not given:
         return []
-    objects = [pulumi.Output.format("arn:{0}:s3:::{1}/{2}*", context.partition, one[1], one[2]) for one in found]
-    buckets = [
-        pulumi.Output.format("arn:{0}:s3:::{1}", context.partition, bucket)
-        for bucket in dict.fromkeys(one[1] for one in found)
-    ]
+    places = pulumi.Output.all(context.partition, *given)
+    objects = places.apply(
+        lambda found: list(dict.fromkeys(f"arn:{found[0]}:s3:::{uri.removeprefix('s3://')}*" for uri in found[1:]))
+    )
+    buckets = places.apply(
+        lambda found: list(dict.fromkeys(f"arn:{found[0]}:s3:::{uri.split('/')[2]}" for uri in found[1:]))
+    )
+    prefixes = places.apply(lambda found: list(dict.fromkeys(f"{uri.split('/', 3)[3]}*" for uri in found[1:])))
+    below = Condition(test="StringLike", variable="s3:prefix", values=prefixes)
     return [
         Statement(sid="ReadWeights", actions=["s3:GetObject"], resources=objects),
-        Statement(sid="ListWeights", actions=["s3:ListBucket"], resources=buckets),
+        Statement(sid="ListWeights", actions=["s3:ListBucket"], resources=buckets, conditions=[below]),
     ]

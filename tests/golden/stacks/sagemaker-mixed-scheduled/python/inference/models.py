@@ -4,9 +4,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
+import pulumi
 import pulumi_aws as aws
 
+from inference.configuration import known
 from inference.context import Context
 from inference.identity import ExecutionRole
 
@@ -25,15 +28,15 @@ def _model(
     return aws.sagemaker.Model(
         context.named(key),
         region=backend.region,
-        name=_name(context, key),
+        name=known(context.settings).apply(lambda settings: _name(replace(context, settings=settings), key)),
         execution_role_arn=role.arn,
         primary_container=aws.sagemaker.ModelPrimaryContainerArgs(
-            image=_image(context, key),
+            image=context.image(key),
             environment=_environment(context, key),
-            model_data_source=_weights(context.settings.model_data.get(key)),
+            model_data_source=_weights(context.model_data(key)),
         ),
         vpc_config=aws.sagemaker.ModelVpcConfigArgs(
-            subnets=list(context.settings.networks[backend.region].private_subnet_ids),
+            subnets=context.settings.networks[backend.region].private_subnet_ids,
             security_group_ids=[groups[backend.region].id],
         ),
         # The role has to be able to pull the image when the model is made.
@@ -41,7 +44,7 @@ def _model(
     )
 
 
-def _weights(uri: str | None) -> aws.sagemaker.ModelPrimaryContainerModelDataSourceArgs | None:
+def _weights(uri: pulumi.Input[str] | None) -> aws.sagemaker.ModelPrimaryContainerModelDataSourceArgs | None:
     if uri is None:
         return None
     source = aws.sagemaker.ModelPrimaryContainerModelDataSourceS3DataSourceArgs(
@@ -50,30 +53,30 @@ def _weights(uri: str | None) -> aws.sagemaker.ModelPrimaryContainerModelDataSou
     return aws.sagemaker.ModelPrimaryContainerModelDataSourceArgs(s3_data_sources=[source])
 
 
-def _image(context: Context, key: str) -> str:
-    return context.settings.container_images.get(key, context.fleet.backends[key].image)
-
-
-def _environment(context: Context, key: str) -> Mapping[str, str]:
+def _environment(context: Context, key: str) -> Mapping[str, pulumi.Input[str]]:
     """Weights in S3 are mounted, and found by the image without a word."""
-    settings, backend = context.settings, context.fleet.backends[key]
-    environment = dict(backend.environment)
-    if key not in settings.model_data:
-        environment[backend.model_variable] = f"{backend.model_prefix}{settings.model_ids.get(key, backend.model)}"
-    if key in settings.model_revisions:
-        environment[backend.revision_variable] = settings.model_revisions[key]
-    return {**environment, **settings.extra_environment.get(key, {})}
+    settings, backend, pinned = context.settings, context.fleet.backends[key], context.fleet.pinned
+    environment: dict[str, pulumi.Input[str]] = dict(backend.environment)
+    if context.model_data(key) is None:
+        environment[backend.model_variable] = f"{backend.model_prefix}{context.model(key)}"
+    revision = pinned(settings.model_revisions, key)
+    if revision is not None and backend.revision_variable:
+        environment[backend.revision_variable] = revision
+    return {**environment, **(pinned(settings.extra_environment, key) or {})}
 
 
 def _name(context: Context, key: str) -> str:
-    """A model cannot be changed: whatever it is made of is in its name, so that another one stands beside it."""
+    """A model cannot be changed: whatever it is made of is in its name, so that another one stands beside it.
+
+    The settings are known.
+    """
     network = context.settings.networks[context.fleet.backends[key].region]
     made_of = [
         key,
-        _image(context, key),
+        context.image(key),
         _environment(context, key),
-        context.settings.model_data.get(key, ""),
-        list(network.private_subnet_ids),
+        context.model_data(key) or "",
+        network.private_subnet_ids,
         network.vpc_id,
     ]
     text = json.dumps(made_of, separators=(",", ":"), sort_keys=True, ensure_ascii=False)

@@ -10,7 +10,7 @@ from inference.context import Context
 from inference.plan import Alarm
 from inference.policies import Condition, Principal, Statement, document
 
-ROLLBACK = "errors"
+ROLLBACK = "server_errors"
 """The alarm that rolls an update back."""
 
 
@@ -92,7 +92,8 @@ def _alarm(
 ) -> aws.cloudwatch.MetricAlarm:
     name, alarm = named
     group = context.fleet.groups[key]
-    title = context.named(key, name.replace("_", "-"))
+    title = context.named(name.replace("_", "-"), key)
+    is_percentile = alarm.statistic.startswith("p")
     return aws.cloudwatch.MetricAlarm(
         title,
         region=group.region,
@@ -100,7 +101,8 @@ def _alarm(
         alarm_description=alarm.description,
         namespace=alarm.namespace,
         metric_name=alarm.metric,
-        statistic=alarm.statistic,
+        statistic=None if is_percentile else alarm.statistic,
+        extended_statistic=alarm.statistic if is_percentile else None,
         comparison_operator="LessThanThreshold" if alarm.below else "GreaterThanThreshold",
         threshold=alarm.threshold * (group.accelerators if alarm.per_accelerator else 1),
         period=alarm.period_seconds,

@@ -3,6 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+ENGINES = [
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "custom",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +31,7 @@ class Backend:
     """A model with its container."""
 
     region: str
+    engine: str
     image: str
     model: str | None
     """None: only the user knows where the weights are."""
@@ -77,16 +87,16 @@ class Alarm:
     namespace: str
     metric: str
     statistic: str
-    below: bool
-    """Rings below the threshold, else above it."""
     threshold: float
-    per_accelerator: bool
-    """The threshold counts for each accelerator of an instance."""
     periods: int
     period_seconds: int
-    missing: str
+    below: bool = False
+    """Rings below the threshold, else above it."""
+    per_accelerator: bool = False
+    """The threshold counts for each accelerator of an instance."""
+    missing: str = "notBreaching"
     """What a period without data means: breaching or notBreaching."""
-    needs_gpu: bool
+    needs_gpu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,3 +118,13 @@ class Fleet:
     def groups_of(self, region: str) -> Sequence[str]:
         """Keys of the groups of a region."""
         return [key for key, group in self.groups.items() if group.region == region]
+
+    def pinned(self, given: Mapping[str, T], key: str) -> T | None:
+        """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
+        exact_first = (key, self.backends[key].engine, "*")
+        return next((given[name] for name in exact_first if name in given), None)
+
+    @property
+    def pin_keys(self) -> Sequence[str]:
+        """Keys that pins may have; those of engines and of all outlive a changed plan."""
+        return [*self.backends, *ENGINES, "*"]

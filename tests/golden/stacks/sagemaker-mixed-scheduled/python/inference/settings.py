@@ -4,6 +4,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
 
 
@@ -11,8 +13,8 @@ from inference.configuration import about, check
 class Network:
     """Where a region's containers stand."""
 
-    vpc_id: str = field(metadata=about("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0"))
-    private_subnet_ids: Sequence[str] = field(
+    vpc_id: pulumi.Input[str] = field(metadata=about("VPC.", r"vpc-[0-9a-f]+", "an id such as vpc-0123456789abcdef0"))
+    private_subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = field(
         metadata=about(
             "Subnets that reach the internet (NAT) or VPC endpoints.",
             r"subnet-[0-9a-f]+",
@@ -32,11 +34,11 @@ class Settings:
     networks: Mapping[str, Network] = field(
         metadata=about("Network of each region of the plan: vpc_id and private_subnet_ids.")
     )
-    model_data: Mapping[str, str] = field(
+    model_data: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "S3 prefix that holds the weights, by the key of the backend; they are mounted in place of a download from the "
-            "hub. Gated models need it, because a hub token would stand in clear text in the model's environment.",
+            'S3 prefix that holds the weights, by backend, engine or "*" for all; they are mounted in place of a download '
+            "from the hub. Gated models need it, because a hub token would stand in clear text in the model's environment.",
             r"s3://[a-z0-9][a-z0-9.-]+/([A-Za-z0-9._-]+/)+",
             "a prefix such as s3://bucket/model/",
         ),
@@ -49,12 +51,20 @@ class Settings:
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    container_images: Mapping[str, str] = field(
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where the weights come from: hub, or a prefix in S3 below which each model lies under its hub name.",
+            r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*/?",
+            "hub, or an S3 prefix such as s3://bucket/prefix",
+        ),
+    )
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    container_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Image in place of the planned one, by the key of the backend: of an ECR registry, and answering /ping and "
-            "/invocations on port 8080; pin it by digest once tested.",
+            'Image in place of the planned one, by backend, engine or "*" for all: of an ECR registry, and answering /ping '
+            "and /invocations on port 8080; pin it by digest once tested.",
             r"[0-9]{12}[.]dkr[.]ecr[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/[A-Za-z0-9._/:@-]+",
             "an image such as <account>.dkr.ecr.<region>.amazonaws.com/repository@sha256:digest",
         ),
@@ -62,8 +72,8 @@ class Settings:
     host_images: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "inference_ami_version in place of the planned one, by the key of the group: SageMaker's image of the host, "
-            "with another driver.",
+            'inference_ami_version in place of the planned one, by the key of the group or "*": the image of the host, with '
+            "another driver.",
             r"al[0-9a-z]+-ami-sagemaker-inference-[a-z0-9-]+",
             "a version such as al2023-ami-sagemaker-inference-gpu-4-1",
         ),
@@ -71,7 +81,7 @@ class Settings:
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
             r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+",
             "a hub name such as organisation/model",
         ),
@@ -79,16 +89,16 @@ class Settings:
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model on the hub to pin, by the key of the backend.",
+            'Commit or tag of the model on the hub to pin, by backend, engine or "*" for all whose engine takes one.',
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
     )
-    extra_environment: Mapping[str, Mapping[str, str]] = field(
+    extra_environment: Mapping[str, Mapping[str, pulumi.Input[str]]] = field(
         default_factory=dict,
         metadata=about(
-            "Variables of the container added to those of the plan, by the key of the backend. Whoever may describe the "
-            "model reads them: no secrets."
+            'Variables of the container added to those of the plan, by backend, engine or "*" for all. Whoever may describe '
+            "the model reads them: no secrets."
         ),
     )
     log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))

@@ -56,9 +56,9 @@ class StackTest(unittest.TestCase):
             self.assertEqual(bool(one.get("kmsKeyArn")), has_volumes)
 
     def test_everything_is_tagged(self) -> None:
-        """The provider tags what it makes, and the budget filters on the same tag."""
-        (provider,) = inputs_of(self.resources, "pulumi:providers:aws")
-        self.assertIn(f'"Deployment": "{SETTINGS.name}"', provider["defaultTags"])
+        """What takes tags has that of the deployment, which the budget filters on."""
+        tags = [one.inputs["tags"] for one in self.resources if isinstance(one.inputs.get("tags"), dict)]
+        self.assertEqual({one["Deployment"] for one in tags}, {SETTINGS.name})
         (budget,) = inputs_of(self.resources, "budgets/budget:Budget")
         self.assertGreaterEqual(float(budget["limitAmount"]), FLEET.planned_usd_per_month)
         self.assertEqual(budget["costFilters"][0]["values"], [f"user:Deployment${SETTINGS.name}"])

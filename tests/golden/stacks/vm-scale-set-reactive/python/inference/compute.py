@@ -4,15 +4,20 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_azure as azure
 
+from inference.configuration import known, text
 from inference.context import HOST_PORT, Context
 from inference.identity import Identities, grant
 from inference.network import Entrances
 from inference.plan import Group, Profile
+from inference.registries import NGC, image_of, is_azure, server_of
+from inference.weights import BlobSource
 
 HERE = Path(__file__).resolve().parent
 DRAIN_SECONDS = 120
@@ -100,7 +105,7 @@ def _spot_restore(group: Group) -> azure.compute.LinuxVirtualMachineScaleSetSpot
 
 
 def _network_interface(
-    group: Group, subnet_id: str, entrance: Entrances
+    group: Group, subnet_id: pulumi.Input[str], entrance: Entrances
 ) -> azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceArgs:
     return azure.compute.LinuxVirtualMachineScaleSetNetworkInterfaceArgs(
         name="primary",
@@ -144,49 +149,83 @@ def _custom_data(
     program = (HERE / "host.py").read_text(encoding="utf-8")
     script = script.replace("${agent_package}", context.settings.agent_package or "")
 
-    def filled(client_id: str) -> str:
-        settings = json.dumps(_host_settings(context, group, client_id))
+    def filled(found: list[Any]) -> str:
+        client_id, known_settings = found
+        settings = json.dumps(_host_settings(replace(context, settings=known_settings), group, client_id))
         whole = script.replace("${settings}", settings).replace("${program}", program)
         return base64.b64encode(whole.encode()).decode()
 
-    return identity.client_id.apply(filled)
+    return pulumi.Output.all(identity.client_id, known(context.settings)).apply(filled)
 
 
 def _host_settings(context: Context, group: Group, client_id: str) -> dict[str, object]:
-    """Everything that a host has to know, for host.py."""
+    """Everything that a host has to know, for host.py; the settings are known."""
     settings, backend = context.settings, context.fleet.backends[group.backend]
+    server = server_of(settings, context.fleet, group.backend)
+    key_id = settings.registry_secret_id if server == NGC else None
+    key_url = key_id and secret_url(context, text(key_id))
     return {
         "identity_client_id": client_id,
         "key_vault_resource": f"https://{settings.key_vault_dns_suffix}",
-        "certificate_url": _secret_url(context, settings.certificate_secret_id),
-        "hub_token_url": settings.hf_token_secret_id and _secret_url(context, settings.hf_token_secret_id),
+        "certificate_url": secret_url(context, text(settings.certificate_secret_id)),
+        "hub_token_url": settings.hf_token_secret_id and secret_url(context, text(settings.hf_token_secret_id)),
+        "registry_server": server if is_azure(server) or key_url else None,
+        "registry_secret_url": key_url,
         "port": HOST_PORT,
         "health_path": backend.health_path,
-        "requests_metric": backend.requests_metric,
+        "service": "inference.service",
+        "metrics": dict(backend.metrics),
+        "ttft_seconds": context.fleet.ttft_target_seconds,
+        "waiting_limit": group.waiting_limit,
         "publish_metrics": True,
         "drain_seconds": DRAIN_SECONDS,
+        "weights_gib": group.weights_gib,
+        "model_folder": settings.model_source if settings.model_source.startswith("/") else None,
+        "weights": _weights(context, group.backend),
         "container_arguments": _container_arguments(context, group.backend),
     }
 
 
-def _secret_url(context: Context, secret_id: str) -> str:
+def _model(context: Context, key: str) -> str:
+    return context.fleet.pinned(context.settings.model_ids, key) or context.fleet.backends[key].model or ""
+
+
+def _weights(context: Context, key: str) -> dict[str, str] | None:
+    """What a host copies; None where the engine finds the model by itself."""
+    source, model = BlobSource.of(context.settings.model_source), _model(context, key)
+    if source is None:
+        return None
+    url = f"https://{source.account}.{context.settings.blob_dns_suffix}/{source.container}"
+    return {"container_url": url, "prefix": f"{source.prefix}{model}/", "model": model}
+
+
+def _model_word(context: Context, key: str) -> str:
+    """As the container is told: a name on the hub, or a folder."""
+    source, model = context.settings.model_source, _model(context, key)
+    if source == "hub":
+        return model
+    return f"{'/root/.cache/weights' if BlobSource.of(source) else source}/{model}"
+
+
+def secret_url(context: Context, secret_id: str) -> str:
     words = secret_id.split("/")
     return f"https://{words[8]}.{context.settings.key_vault_dns_suffix}/secrets/{words[10]}"
 
 
 def _container_arguments(context: Context, key: str) -> list[str]:
     """Of docker run, image and serving arguments included."""
-    settings, backend = context.settings, context.fleet.backends[key]
-    revision = settings.model_revisions.get(key)
+    settings, backend, pinned = context.settings, context.fleet.backends[key], context.fleet.pinned
+    takes_revision = backend.revision_option != "" and settings.model_source == "hub"
+    revision = pinned(settings.model_revisions, key) if takes_revision else None
     return [
         *backend.docker_arguments,
         *([f"--entrypoint={backend.entrypoint}"] if backend.entrypoint else []),
-        settings.container_images.get(key, backend.image),
+        text(image_of(settings, context.fleet, key)),
         *backend.command,
-        f"{backend.model_option}{settings.model_ids.get(key, backend.model)}",
+        f"{backend.model_option}{_model_word(context, key)}",
         *backend.arguments,
         *([f"{backend.revision_option}{revision}"] if revision else []),
-        *settings.extra_serving_arguments.get(key, ()),
+        *(pinned(settings.extra_serving_arguments, key) or ()),
     ]
 
 

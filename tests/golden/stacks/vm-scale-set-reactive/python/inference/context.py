@@ -8,6 +8,7 @@ import pulumi
 import pulumi_azure as azure
 
 from inference.plan import Fleet
+from inference.provider import is_given
 from inference.settings import Settings
 
 CLIENT_PORT = 443
@@ -20,27 +21,30 @@ class Context:
 
     settings: Settings
     fleet: Fleet
-    tags: dict[str, str]
+    tags: dict[str, pulumi.Input[str]]
     parent: pulumi.Resource
-    provider: azure.Provider
+    provider: azure.Provider | None
+    """One of its own; None: that of the caller, or of the stack's configuration."""
     resource_groups: Mapping[str, pulumi.Output[str]]
     """Name of the resource group of each region: an outage of one leaves the others manageable."""
 
     @classmethod
-    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet) -> "Context":
+    def of(cls, parent: pulumi.Resource, settings: Settings, fleet: Fleet, *, ambient: bool) -> "Context":
         """The context of a deployment, with its resource groups."""
-        tags = {
+        tags: dict[str, pulumi.Input[str]] = {
             **settings.tags,
             "Deployment": settings.name,
             "ManagedBy": "advisor",
             "Project": "inference",
         }
-        provider = azure.Provider(
-            f"{settings.name}-azure",
-            subscription_id=settings.subscription_id,
-            features=azure.ProviderFeaturesArgs(),
-            opts=pulumi.ResourceOptions(parent=parent),
-        )
+        provider = None
+        if not (ambient or is_given(parent)):
+            provider = azure.Provider(
+                f"{settings.name}-azure",
+                subscription_id=settings.subscription_id,
+                features=azure.ProviderFeaturesArgs(),
+                opts=pulumi.ResourceOptions(parent=parent),
+            )
         groups = {
             region: azure.core.ResourceGroup(
                 f"{settings.name}-{region}",

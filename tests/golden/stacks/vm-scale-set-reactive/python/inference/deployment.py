@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pulumi
 
 from inference.compute import scale, scale_sets
-from inference.configuration import refuse
+from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import identities
-from inference.monitoring import alarms, budget, collect, workspaces
+from inference.monitoring import action_groups, alarms, budget, collect, workspaces
 from inference.network import entrances
 from inference.plan import Fleet
+from inference.registries import registry_problems
 from inference.settings import Settings
 
 
@@ -22,21 +23,27 @@ class DeploymentArgs:
 
     settings: Settings
     fleet: Fleet
+    ambient_provider: bool = False
+    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit the plan."""
         refuse(self._problems())
+        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
+        if self.ambient_provider and settings.subscription_id is not None:
+            yield "subscription_id: give it as azure:subscriptionId, or pass a provider; this component makes none"
         yield from self._locations()
         for key, backend in fleet.backends.items():
-            if backend.model is None and key not in settings.model_ids:
+            if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
         regular = [key for key, group in fleet.groups.items() if not group.is_spot]
         yield from _strangers("capacity_reservation_group_ids", settings.capacity_reservation_group_ids, regular)
+        yield from registry_problems(settings, fleet)
         for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
-            yield from _strangers(name, getattr(settings, name), fleet.backends)
+            yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
 
     def _locations(self) -> Iterator[str]:
         yield from _strangers("locations", self.settings.locations, self.fleet.regions)
@@ -54,12 +61,12 @@ def _strangers(name: str, given: Iterable[str], known: Iterable[str]) -> Iterato
 
 
 class Deployment(pulumi.ComponentResource):
-    """The fleet, each backend of it behind an internal load balancer of its own."""
+    """The fleet with one internal endpoint in each region."""
 
     endpoints: pulumi.Output[Mapping[str, str]]
-    """OpenAI-compatible endpoint of each backend inside the network."""
-    backend_weights: Mapping[str, int]
-    """Per mille of all requests that each backend is planned for."""
+    """OpenAI-compatible endpoint of each region inside the network."""
+    backend_addresses: pulumi.Output[Mapping[str, str]]
+    """Address of the load balancer of each backend, for tests of one of them."""
     region_weights: Mapping[str, int]
     """Per mille of all requests that each region is planned for."""
     scale_set_ids: pulumi.Output[Mapping[str, str]]
@@ -72,18 +79,20 @@ class Deployment(pulumi.ComponentResource):
     def __init__(self, name: str, args: DeploymentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register everything."""
         super().__init__("inference:index:Deployment", name, None, opts)
-        context = Context.of(self, args.settings, args.fleet)
+        context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         logs = workspaces(context)
         entrance = entrances(context)
         hosts = identities(context)
         sets = scale_sets(context, entrance, hosts)
         scale(context, hosts, sets)
         collect(context, logs, sets)
-        alarms(context, logs)
+        told = action_groups(context)
+        alarms(context, logs, told)
         budget(context)
 
         self.endpoints = pulumi.Output.all(**entrance.urls)
-        self.backend_weights = {key: backend.weight for key, backend in args.fleet.backends.items()}
+        addresses = {key: entrance.load_balancers[key].private_ip_address for key in args.fleet.backends}
+        self.backend_addresses = pulumi.Output.all(**addresses)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
         self.scale_set_ids = pulumi.Output.all(**{key: one.id for key, one in sets.items()})
         self.identity_principal_ids = pulumi.Output.all(

@@ -6,6 +6,7 @@ from inference.plan import Alarm, Backend, Fleet, Group, Image, Profile, Region
 
 FLEET = Fleet(
     planned_usd_per_month=7307.29,
+    ttft_target_seconds=1,
     regions={
         "eastus": Region(
             weight=1000,
@@ -16,6 +17,7 @@ FLEET = Fleet(
     backends={
         "eastus-1xa100-80gb-pcie-bf16-tp1-vllm": Backend(
             region="eastus",
+            engine="vllm",
             weight=1000,
             image="vllm/vllm-openai:v0.30.0",
             model="meta-llama/Llama-3.1-8B-Instruct",
@@ -42,7 +44,15 @@ FLEET = Fleet(
                 "--gpus=all",
             ],
             health_path="/health",
-            requests_metric="vllm:request_success_total",
+            entrance_weight=256,
+            metrics={
+                "path": "/metrics",
+                "finished": "vllm:request_success_total",
+                "running": "vllm:num_requests_running",
+                "waiting": "vllm:num_requests_waiting",
+                "ttft": "vllm:time_to_first_token_seconds",
+                "answers": "http_requests_total",
+            },
         ),
     },
     groups={
@@ -51,8 +61,10 @@ FLEET = Fleet(
             backend="eastus-1xa100-80gb-pcie-bf16-tp1-vllm",
             size="Standard_NC24ads_A100_v4",
             priority="Regular",
-            os_disk_gib=164,
+            os_disk_gib=140,
+            weights_gib=18,
             repair_grace="PT12M",
+            waiting_limit=1.2,
             image=Image(
                 publisher="microsoft-dsvm",
                 offer="ubuntu-hpc",
@@ -136,6 +148,33 @@ FLEET = Fleet(
             per_instance=False,
             frequency="PT5M",
             window="PT30M",
+        ),
+        "ttft": Alarm(
+            description="TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.",
+            query='Syslog | where Facility == "local0" and ProcessName == "inference-report" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole',
+            operator="GreaterThan",
+            threshold=5,
+            per_instance=False,
+            frequency="PT5M",
+            window="PT15M",
+        ),
+        "waiting-requests": Alarm(
+            description="Queue longer than 1 s at the planned rate: TTFT will pass its target.",
+            query='Syslog | where Facility == "local0" and ProcessName == "inference-report" | extend report = parse_json(SyslogMessage) | summarize mean = avg(todouble(report.waiting_ratio)) by Computer | summarize value = max(mean) | where isnotnull(value)',
+            operator="GreaterThan",
+            threshold=1,
+            per_instance=False,
+            frequency="PT5M",
+            window="PT15M",
+        ),
+        "server-errors": Alarm(
+            description="More than 1 percent of the requests are answered with 5xx.",
+            query='Syslog | where Facility == "local0" and ProcessName == "inference-report" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.server_errors)), whole = sum(todouble(report.answers)) | where whole > 0 | project value = 100.0 * part / whole',
+            operator="GreaterThan",
+            threshold=1,
+            per_instance=False,
+            frequency="PT5M",
+            window="PT15M",
         ),
     },
 )

@@ -8,6 +8,8 @@ import pulumi
 import pulumi_azure as azure
 
 from inference.context import Context
+from inference.registries import registry_grants
+from inference.weights import BlobSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,27 @@ def identities(context: Context) -> Identities:
         if scope is not None
         for region, identity in by_region.items()
     ]
+    grants += registry_grants(context, by_region)
+    source = BlobSource.of(settings.model_source)
+    if source is not None:
+        grants += [_may_read(context, region, source, identity) for region, identity in by_region.items()]
     return Identities(by_region=by_region, grants=grants)
+
+
+def _may_read(
+    context: Context, region: str, source: BlobSource, identity: azure.authorization.UserAssignedIdentity
+) -> azure.authorization.Assignment:
+    """Files below the prefix of the container, and the list of them."""
+    return azure.authorization.Assignment(
+        context.named("weights", region),
+        scope=source.scope(context.settings.model_storage_account_id),
+        role_definition_name="Storage Blob Data Reader",
+        principal_id=identity.principal_id,
+        principal_type="ServicePrincipal",
+        condition_version="2.0",
+        condition=source.condition,
+        opts=context.options(),
+    )
 
 
 def _identity(context: Context, region: str) -> azure.authorization.UserAssignedIdentity:

@@ -87,14 +87,22 @@ def _syslog(
     )
 
 
-def alarms(context: Context, logs: Mapping[str, azure.operationalinsights.AnalyticsWorkspace]) -> None:
+def action_groups(context: Context) -> Mapping[str, azure.monitoring.ActionGroup]:
+    """Who is told of the alarms of each region."""
+    return {region: _action_group(context, region) for region in context.fleet.regions}
+
+
+def alarms(
+    context: Context,
+    logs: Mapping[str, azure.operationalinsights.AnalyticsWorkspace],
+    told: Mapping[str, azure.monitoring.ActionGroup],
+) -> None:
     """Each alarm in each region."""
     for region, workspace in logs.items():
-        group = _action_group(context, region)
         for name, alarm in context.fleet.alarms.items():
             # A region that may be empty has no fewest.
             if context.fleet.regions[region].min_instances > 0 or not alarm.per_instance:
-                _alarm(context, (region, name), alarm, workspace.id, group.id)
+                _alarm(context, (region, name), alarm, workspace.id, told[region].id)
 
 
 def _action_group(context: Context, region: str) -> azure.monitoring.ActionGroup:

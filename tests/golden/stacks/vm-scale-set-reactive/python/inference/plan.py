@@ -3,6 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+ENGINES = [
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "custom",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +31,11 @@ class Backend:
     """Instances that serve alike, behind one load balancer."""
 
     region: str
+    engine: str
     weight: int
     """Per mille of all requests in the busiest hours."""
+    entrance_weight: int
+    """Among the backends of the region, 256 for the largest."""
     image: str
     model: str | None
     """None: only the user knows where the weights are."""
@@ -36,8 +48,8 @@ class Backend:
     revision_option: str
     docker_arguments: Sequence[str]
     health_path: str
-    requests_metric: str
-    """Counter of finished requests on the metrics page of the engine."""
+    metrics: Mapping[str, str]
+    """Path of the engine's metrics page, and the names of what the hosts report of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +84,13 @@ class Group:
     priority: str
     """Regular or Spot."""
     os_disk_gib: int
+    weights_gib: int
+    """Room that the cache of weights takes."""
     repair_grace: str
     image: Image
     profiles: Sequence[Profile]
+    waiting_limit: float | None
+    """Requests in the queue of a host that take the target of TTFT to begin; None without a target."""
     scale_out_above: float = 0
     """Finished requests per second of an instance; 0: the fleet does not scale by load."""
     scale_in_below: float = 0
@@ -105,7 +121,23 @@ class Fleet:
 
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
+    ttft_target_seconds: float | None
+    """Time to first token that the workload asks for at the 95th percentile."""
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]
     alarms: Mapping[str, Alarm]
+
+    def pinned(self, given: Mapping[str, T], key: str) -> T | None:
+        """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
+        exact_first = (key, self.backends[key].engine, "*")
+        return next((given[name] for name in exact_first if name in given), None)
+
+    def backends_of(self, region: str) -> list[str]:
+        """Keys of the backends of a region."""
+        return [key for key, backend in self.backends.items() if backend.region == region]
+
+    @property
+    def pin_keys(self) -> Sequence[str]:
+        """Keys that pins may have; those of engines and of all outlive a changed plan."""
+        return [*self.backends, *ENGINES, "*"]

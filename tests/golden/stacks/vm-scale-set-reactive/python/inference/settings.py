@@ -5,7 +5,10 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pulumi
+
 from inference.configuration import about, check
+from inference.weights import BlobSource
 
 HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+"
 NETWORK = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network"
@@ -20,7 +23,7 @@ SECRET_FORM = (
 class Location:
     """Where a region's hosts stand."""
 
-    subnet_id: str = field(
+    subnet_id: pulumi.Input[str] = field(
         metadata=about(
             "Subnet that reaches the internet over HTTPS.",
             rf"{NETWORK}/virtualNetworks/[^/]+/subnets/[^/]+",
@@ -28,7 +31,9 @@ class Location:
         )
     )
     zones: Sequence[str] = field(metadata=about("Availability zones that sell the size; [] in a region without zones."))
-    disk_encryption_set_id: str | None = field(default=None, metadata=about("Of the disks; null: keys of Azure."))
+    disk_encryption_set_id: pulumi.Input[str] | None = field(
+        default=None, metadata=about("Of the disks; null: keys of Azure.")
+    )
 
     def __post_init__(self) -> None:
         """Refuse wrong values."""
@@ -45,14 +50,14 @@ class Settings:
             "disk_encryption_set_id where the keys of the disks are yours."
         )
     )
-    certificate_secret_id: str = field(
+    certificate_secret_id: pulumi.Input[str] = field(
         metadata=about(
             "Key Vault certificate of the endpoints, by the resource id of its secret; hosts read it at each start.",
             SECRET,
             SECRET_FORM,
         )
     )
-    admin_ssh_public_key: str = field(
+    admin_ssh_public_key: pulumi.Input[str] = field(
         metadata=about(
             "Public key of the administrator. Azure asks for one; no rule opens the port.",
             r"(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+.*",
@@ -70,7 +75,7 @@ class Settings:
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by the key of the backend.",
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
             HUB_NAME,
             "a hub name such as organisation/model",
         ),
@@ -91,14 +96,14 @@ class Settings:
             "a UUID: az account show --query id",
         ),
     )
-    tags: Mapping[str, str] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    allowed_cidrs: Sequence[str] | None = field(
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None,
         metadata=about(
             "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered with it."
         ),
     )
-    hf_token_secret_id: str | None = field(
+    hf_token_secret_id: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
             "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never stored.",
@@ -114,15 +119,15 @@ class Settings:
             "a domain such as vault.azure.net",
         ),
     )
-    private_dns_zone_id: str | None = field(
+    private_dns_zone_id: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
-            "Private DNS zone that gets a record for each backend, by its resource id; null makes none.",
+            "Private DNS zone that gets a record for each region, by its resource id; null makes none.",
             rf"{NETWORK}/privateDnsZones/[^/]+",
             "the resource id of a zone: az network private-dns zone show --query id",
         ),
     )
-    capacity_reservation_group_ids: Mapping[str, str] = field(
+    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict, metadata=about("Capacity reservation groups to draw on, by group.")
     )
     encryption_at_host: bool = field(
@@ -139,10 +144,10 @@ class Settings:
             "latest or a version such as 24.04.2026072801",
         ),
     )
-    container_images: Mapping[str, str] = field(
+    container_images: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Serving image in place of the planned one, by the key of the backend; pin it by digest once it has been tested.",
+            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
             r"[a-z0-9][A-Za-z0-9._/:@-]+",
             "an image such as repository:tag or repository@sha256:digest",
         ),
@@ -150,7 +155,7 @@ class Settings:
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model to pin, by the key of the backend.",
+            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
@@ -158,7 +163,50 @@ class Settings:
     extra_serving_arguments: Mapping[str, Sequence[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Arguments appended to those of the plan, by the key of the backend; the last one of a kind wins."
+            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins.'
+        ),
+    )
+    model_source: str = field(
+        default="hub",
+        metadata=about(
+            "Where weights come from: hub, az://account/container/prefix, or a folder such as /models of the image or host. "
+            "Below the prefix or folder each model lies at organisation/name.",
+            r"hub|az://[a-z0-9]{3,24}/[a-z0-9](-?[a-z0-9]){2,62}(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
+            "hub, az://account/container/prefix or an absolute path such as /models, without a slash at the end",
+        ),
+    )
+    model_storage_account_id: str | None = field(
+        default=None,
+        metadata=about(
+            "Storage account of model_source by its resource id, where it is one: the hosts may read that prefix of its "
+            "container and nothing else.",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+            "the resource id of an account: az storage account show --name ACCOUNT --query id",
+        ),
+    )
+    blob_dns_suffix: str = field(
+        default="blob.core.windows.net",
+        metadata=about(
+            "Domain of blob storage; another one in the clouds of governments and China.",
+            r"[a-z0-9.-]+",
+            "a domain such as blob.core.windows.net",
+        ),
+    )
+    container_registry_ids: Sequence[str] = field(
+        default=(),
+        metadata=about(
+            "Azure container registries that images come from, by their resource ids: the hosts may pull from those that "
+            "an image names.",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerRegistry/registries/[A-Za-z0-9]+",
+            "a resource id: az acr show --name REGISTRY --query id",
+        ),
+    )
+    registry_secret_id: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Key Vault secret that holds a key for nvcr.io (NGC), by its resource id; read at each start, never stored.",
+            SECRET,
+            SECRET_FORM,
         ),
     )
     log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
@@ -182,12 +230,15 @@ class Settings:
     def _problems(self) -> Iterator[str]:
         if "Deployment" in self.tags:
             yield "tags: Deployment is taken, the budget filters on it"
+        source = BlobSource.of(self.model_source)
+        if source is not None and not (self.model_storage_account_id or "").endswith(f"/{source.account}"):
+            yield f"model_storage_account_id: give the resource id of {source.account}, which model_source names"
         if self.budget_margin_ratio < 0:
             yield "budget_margin_ratio: give 0 or more"
         if not 30 <= self.log_retention_days <= 730:
             yield "log_retention_days: give 30 to 730"
         for cidr in self.allowed_cidrs or ():
             try:
-                ipaddress.ip_network(cidr)
+                ipaddress.ip_network(cidr if isinstance(cidr, str) else "0.0.0.0/0")
             except ValueError:
                 yield f"allowed_cidrs: {cidr!r} is not an address range such as 10.0.0.0/8"

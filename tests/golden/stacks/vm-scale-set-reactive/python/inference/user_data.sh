@@ -27,11 +27,13 @@ Requires=docker.service
 StartLimitIntervalSec=0
 
 [Service]
+ExecStartPre=-/usr/local/sbin/inference-host storage
 ExecStartPre=/usr/local/sbin/inference-host secrets
+ExecStartPre=/usr/local/sbin/inference-host weights
 ExecStartPre=-/usr/bin/docker rm --force inference
 ExecStart=/usr/local/sbin/inference-host serve
 ExecStop=/usr/bin/docker stop --time=120 inference
-TimeoutStartSec=120
+TimeoutStartSec=infinity
 Restart=always
 RestartSec=10
 TimeoutStopSec=150

@@ -3,6 +3,7 @@
 
 import unittest
 from dataclasses import replace
+from typing import Any
 
 import pulumi
 
@@ -38,9 +39,18 @@ class StackTest(unittest.TestCase):
         args = DeploymentArgs(settings=SETTINGS, fleet=FLEET)
         cls.resources = registered_by(lambda: Deployment(SETTINGS.name, args))
 
+    def _sets(self) -> list[dict[Any, Any]]:
+        return inputs_of(self.resources, "compute/linuxVirtualMachineScaleSet:LinuxVirtualMachineScaleSet")
+
+    def test_region_with_several_backends_has_one_endpoint(self) -> None:
+        """Two hosts stand in front of them, and in front of nothing else."""
+        mixed = [region for region in FLEET.regions if len(FLEET.backends_of(region)) > 1]
+        found = [(one["location"], one["instances"]) for one in self._sets() if "Group" not in one["tags"]]
+        self.assertEqual(sorted(found), sorted((region, 2) for region in mixed))
+
     def test_groups_follow_the_plan(self) -> None:
         """Each group of the plan is a scale set of its size, bought as planned, with the hours of the plan."""
-        sets = inputs_of(self.resources, "compute/linuxVirtualMachineScaleSet:LinuxVirtualMachineScaleSet")
+        sets = [one for one in self._sets() if "Group" in one["tags"]]
         planned = FLEET.groups.values()
         self.assertEqual(
             sorted((one["sku"], one["priority"]) for one in sets),
@@ -51,7 +61,7 @@ class StackTest(unittest.TestCase):
 
     def test_hosts_are_private_and_encrypted(self) -> None:
         """Hosts have no public address and encrypt their disks; load balancers are internal."""
-        for one in inputs_of(self.resources, "compute/linuxVirtualMachineScaleSet:LinuxVirtualMachineScaleSet"):
+        for one in self._sets():
             self.assertTrue(one["encryptionAtHostEnabled"])
             self.assertNotIn("publicIpAddresses", one["networkInterfaces"][0]["ipConfigurations"][0])
         for one in inputs_of(self.resources, "lb/loadBalancer:LoadBalancer"):
@@ -70,6 +80,11 @@ class StackTest(unittest.TestCase):
             DeploymentArgs(settings=replace(SETTINGS, locations={}), fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "subnet_id: 'x' is not a whole id"):
             replace(location, subnet_id="x")
+        with self.assertRaisesRegex(pulumi.RunError, "model_source: 's3://bucket/models' is not hub, az://"):
+            replace(SETTINGS, model_source="s3://bucket/models")
+        foreign = replace(SETTINGS, container_images={"*": "nobody.azurecr.io/vllm:1"})
+        with self.assertRaisesRegex(pulumi.RunError, "images come from nobody.azurecr.io; give its resource id"):
+            DeploymentArgs(settings=foreign, fleet=FLEET)
         with self.assertRaisesRegex(pulumi.RunError, "name: 'Bad Name' is not 2 to 24 lower-case"):
             replace(SETTINGS, name="Bad Name")
 

@@ -108,7 +108,9 @@ run "refuses_bad_input" {
     locations             = {}
     certificate_secret_id = "https://v.vault.azure.net/secrets/certificate"
     model_ids             = { nothing = "'; reboot #" }
+    model_source          = "s3://bucket/models"
+    container_images      = { "*" = "nobody.azurecr.io/vllm:1" }
   }
 
-  expect_failures = [var.name, var.locations, var.certificate_secret_id, var.model_ids]
+  expect_failures = [var.name, var.locations, var.certificate_secret_id, var.model_ids, var.model_source, var.container_registry_ids]
 }
