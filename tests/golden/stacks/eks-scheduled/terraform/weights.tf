@@ -61,6 +61,7 @@ resource "aws_iam_role" "pods" {
   name_prefix        = "${var.name}-"
   description        = "Pods of ${var.name} as ${each.key}"
   assume_role_policy = data.aws_iam_policy_document.pods.json
+  tags               = local.tags
 }
 
 resource "aws_iam_role_policy" "bucket" {
@@ -80,4 +81,5 @@ resource "aws_eks_pod_identity_association" "pods" {
   namespace       = local.namespace
   service_account = each.value.account
   role_arn        = aws_iam_role.pods[each.value.account].arn
+  tags            = local.tags
 }
