@@ -246,10 +246,13 @@ def joint(rollout: Rollout) -> Deployed:
     planned, before = rollout.planned, rollout.before
     if before is None or not rollout.retiring:
         return planned
-    retiring = tuple(_held_still(group, before, planned) for group in rollout.retiring)
+    retiring = tuple(_held_still(group, before.scaling, planned.scaling) for group in rollout.retiring)
     former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
-    kept = tuple(_wide_enough(group, former.get(group.key)) for group in planned.groups)
-    groups = _weighted((*kept, *retiring), rollout, former)
+    serving = tuple(
+        _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
+        for group in planned.groups
+    )
+    groups = _weighted((*serving, *retiring), rollout, former)
     backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
     regions = {region.name: region for region in before.regions}
     merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
@@ -281,15 +284,19 @@ def _shares(
     return tuple(replace(parts[key], weight=weight) for key, weight in sorted(weights.items()))
 
 
-def _held_still(group: ComputeGroup, before: Deployed, planned: Deployed) -> ComputeGroup:
-    """Retiring group; under another way of scaling it keeps the instances of its busiest hours."""
-    same = before.scaling is planned.scaling or group.is_serverless
-    return group if same else _of_size(group, group.instances)
+def _held_still(group: ComputeGroup, *scalings: Scaling) -> ComputeGroup:
+    """Group that is new or retires.
+
+    Where its way of scaling changes, or follows the load, it keeps the instances of its busiest hours: without requests
+    it would shrink, and they come all at once.
+    """
+    steady = len({*scalings}) == 1 and Scaling.REACTIVE not in scalings
+    return group if steady or group.is_serverless else _of_size(group, group.instances)
 
 
-def _wide_enough(group: ComputeGroup, former: ComputeGroup | None) -> ComputeGroup:
+def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
     """Group that goes on, with enough instances for the requests of before until the cut-over is finished."""
-    if former is None or group.is_serverless or _size(group) == _size(former):
+    if group.is_serverless or _size(group) == _size(former):
         return group
     carried = former.instances * former.requests_per_second_per_instance
     least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))

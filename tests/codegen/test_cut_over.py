@@ -150,6 +150,18 @@ def test_fewer_kinds_keep_the_size_of_what_goes_on(tmp_path):
     assert fleet(tmp_path)["groups"][NEAR]["instances"] == 9
 
 
+def test_no_group_shrinks_for_want_of_requests(tmp_path):
+    """Groups that follow the load keep the size of their busiest hours while the requests are elsewhere."""
+    run(tmp_path, plan_of({"instances": (1, 4)}, policy=Policy.REACTIVE))
+    moved = plan_of({"instances": (1, 3), "region": "eu-west-1"}, policy=Policy.REACTIVE)
+    for stage in (Stage.PREPARE, Stage.SHIFT):
+        run(tmp_path, moved, stage)
+        groups = fleet(tmp_path)["groups"]
+        assert {key: group["min_instances"] for key, group in groups.items()} == {NEAR: 4, FAR: 3}
+    run(tmp_path, moved, Stage.FINISH)
+    assert fleet(tmp_path)["groups"][FAR]["min_instances"] == 1
+
+
 def test_a_third_plan_adds_up(tmp_path):
     """What retires already goes on retiring, and is never moved."""
     run(tmp_path, plan_of({}))

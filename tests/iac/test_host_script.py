@@ -231,6 +231,15 @@ def test_agents_are_set_up_after_serving(boot):
     assert "inference-advisor-agent run --output" in unit
 
 
+def test_a_first_start_that_fails_leaves_no_half_host(start, tmp_path):
+    """A secret or a bucket that does not answer yet fails the start, which systemd repeats: the rest is set up."""
+    host = Host(tmp_path / "host")
+    host.program("bin/systemctl", RECORDER + '[[ "$*" != *" inference.service" || "$*" == *--no-block* ]]\n')
+    commands = host.run(user_data(start("l4-spot", filled=True).plan()))
+    assert {"inference-ready.service", "inference-spot.service"} <= {command[-1] for command in commands}
+    assert commands[-1][-1] == "advisor-agent.service"
+
+
 @pytest.mark.parametrize("signed_by", [KEY_OF_AWS, "0" * 40])
 def test_a_metrics_agent_that_aws_did_not_sign_is_not_installed(start, tmp_path, signed_by):
     """An image without the agent gets it from the region's bucket, with the signature of AWS's key only."""

@@ -111,6 +111,13 @@ def test_slo_alarms_compare_with_the_targets(start):
     assert metrics == {"ttft_over_target", "ttft_requests"}
 
 
+@pytest.mark.parametrize(("name", "asked"), [("mixed-fleet", [False]), ("two-regions", [True, True])])
+def test_one_backend_that_starts_does_not_end_its_region(name, asked, start):
+    """Route 53 takes a load balancer for unhealthy when one of its target groups is: with several it is not asked."""
+    records = resources(start(name, filled=True).plan())["aws_route53_record"]
+    assert [record["alias"][0]["evaluate_target_health"] for record in records] == asked
+
+
 def test_mistakes_do_not_pass(simulated_clouds, tmp_path):
     """The simulated provider is no rubber stamp: a wrong argument, type and instance are three errors."""
     (tmp_path / "main.tf").write_text(

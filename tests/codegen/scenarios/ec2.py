@@ -45,6 +45,7 @@ PINS = {
     "extra_serving_arguments": {"*": ["--enable-prefix-caching"]},
 }
 """Pins that outlive a changed plan."""
+RECORD = {"dns": {"zone_id": "Z0123456789ABCDEFGHIJ", "name": "chat.example.com"}}
 OWN_IMAGE = "registry.example.com/vllm-arm64@sha256:" + "c" * 64
 
 
@@ -148,6 +149,7 @@ def mixed_fleet() -> Scenario:
         make_group(instance_type="g6e.xlarge", accelerator="L40S", instances=(1, 1), instance_usd_per_hour=1.861,
                    request_shares=(0.3, 0.3)),
         policy=Policy.STATIC,
+        filled=AGENT | RECORD,
     )  # fmt: skip
 
 
@@ -157,7 +159,7 @@ def two_regions() -> Scenario:
         make_group(instances=(4, 4), request_shares=(0.67, 0.67)),
         make_group(region="eu-west-1", instances=(2, 2), instance_usd_per_hour=0.8934, request_shares=(0.33, 0.33)),
         policy=Policy.STATIC,
-        filled=AGENT | PINS | {"model_source": "s3://weights/production", "wait_for_capacity": "30m"},
+        filled=AGENT | RECORD | PINS | {"model_source": "s3://weights/production", "wait_for_capacity": "30m"},
     )
 
 
