@@ -8,6 +8,7 @@ names below one) and of a registry (``/v2/IMAGE``, for those who carry a token);
 
 import json
 import os
+import re
 import signal
 import ssl
 import sys
@@ -28,11 +29,17 @@ ANSWER_SECONDS = 0.7
 
 
 def gcloud(*words: str) -> None:
-    """Copies a folder of the store, from where a copy was broken off; tokens and secrets."""
+    """Copies a folder of the store, from where a copy was broken off; tokens and secrets.
+
+    A plain name is read as an object first, which is refused to those who may list a part of the bucket only.
+    """
     if words[:2] != ("storage", "rsync"):
         sys.stdout.write(f"{TOKEN}\n")
         return
-    source, target = words[-2].removeprefix("gs://"), Path(words[-1])
+    pattern, target = words[-2].removeprefix("gs://"), Path(words[-1])
+    source = re.sub(r"\[(.)]", r"\1", pattern)
+    if source == pattern:
+        sys.exit(f"403: storage.objects.get denied on {source} (or it may not exist)")
     with urllib.request.urlopen(f"{CLOUD}/{source}?list") as names:
         for name in json.load(names):
             _fetch(f"{source}/{name}", target / name)

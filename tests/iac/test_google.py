@@ -183,6 +183,17 @@ def test_roles_are_on_what_was_given_and_nothing_else(start):
     )
 
 
+def test_mount_may_ask_about_the_bucket_as_a_whole(start):
+    """A mount asks for the bucket's layout without a prefix; objects are read below the prefix alone."""
+    plan = start("cloud-run-two-regions", filled=True, model_source="gs://weights/models").plan()
+    (bucket,) = resources(plan)["google_storage_bucket_iam_member"]
+    (condition,) = bucket["condition"]
+    assert condition["expression"] == (
+        'resource.name.startsWith("projects/_/buckets/weights/objects/models/")'
+        ' || resource.type == "storage.googleapis.com/Bucket"'
+    )
+
+
 def test_source_of_another_form_is_refused(start):
     """The message names the forms that are taken."""
     planned = start("mig-l4-spot", filled=True, model_source="gs://weights/'$(id)'")(

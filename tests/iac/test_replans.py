@@ -136,6 +136,13 @@ def destroyed_first(planned: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def protected(planned: Mapping[str, Any]) -> list[str]:
+    """Addresses of what is to go and that the provider refuses to delete."""
+    changes = planned["resource_changes"]
+    going = [change for change in changes if "delete" in change["change"]["actions"]]
+    return [change["address"] for change in going if change["change"]["before"].get("deletion_protection")]
+
+
 def plan_of(place: Place, shape: str) -> Plan:
     """The plan of a shape, whose groups share the requests."""
     changes, policy = SHAPES[shape]
@@ -202,6 +209,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
         }
         assert kept == []
         assert removed & names
+        assert protected(planned) == []
 
 
 @pytest.mark.parametrize("target", of_today(list(PLACES)))

@@ -141,3 +141,10 @@ def test_mistakes_do_not_pass(simulated_clouds, tmp_path):
         "capacity_type: EKS knows no CHEAP",
         "instance_types: AWS sells no g6.3xlarge",
     }
+
+
+def test_name_of_an_entrance_comes_after_its_hosts(start):
+    """The record neither points at hosts that are not there yet nor outlasts them."""
+    root = start("vm-scale-set-mixed", filled=True).plan()["configuration"]["root_module"]
+    (record,) = [one for one in root["resources"] if one["type"] == "azurerm_private_dns_a_record"]
+    assert record["depends_on"] == ["azurerm_linux_virtual_machine_scale_set.entrance"]

@@ -195,6 +195,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         },
         **pins(stack),
         "account": "this",
+        "mounts_bucket": True,
     }
 
 
