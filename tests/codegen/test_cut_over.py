@@ -200,6 +200,16 @@ def test_the_run_and_the_readme_say_what_goes_on(tmp_path):
         assert f"3 × g6.xlarge in us-east-1 ({NEAR}), 100 % of the requests" in "\n".join(generated.notes)
         for text in ("1,762.51 a month", "--cut-over shift", "describe-auto-scaling-groups --region eu-west-1"):
             assert text in section.replace("\\", "")
+        for told in (section.replace("\\", ""), "\n".join(generated.notes)):
+            assert "nothing serves in us-east-1 after --cut-over finish: let them take the endpoint in eu-west-1" in told
+
+
+def test_clients_have_nothing_to_do_where_their_region_stays(tmp_path):
+    """Fewer kinds in one region: its endpoint serves all along."""
+    run(tmp_path, plan_of({}, A10G))
+    generated, _ = run(tmp_path, plan_of({}))
+    assert any("retires" in note for note in generated.notes)
+    assert not any("clients:" in note for note in generated.notes)
 
 
 def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
