@@ -21,6 +21,7 @@ from advisor.codegen.model import (
     Backend,
     ComputeGroup,
     CutOver,
+    Form,
     Region,
     Scaling,
     Stack,
@@ -54,7 +55,16 @@ _CHECKS: Mapping[str, str] = {
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""
-_REMOVAL = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
+_OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
+_REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
+    Form.MANIFESTS: ("backend", (_OBJECTS,)),
+    Form.INFERENCE_POOL: ("backend", (_OBJECTS,)),
+    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --namespace {name}")),
+    Form.KSERVE: ("key", ("kubectl --namespace {name} delete llminferenceservices {group}",)),
+    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --namespace {name}",)),
+    Form.DYNAMO: ("region", ("kubectl --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",)),
+}
+"""Form → what of a group goes with its last one, and the commands that take it away; the rest goes with an update."""
 _Part = TypeVar("_Part", Backend, Region)
 
 
@@ -357,13 +367,15 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
 
 
 def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
-    """Commands for the backends that go with their last group; nothing removes objects of clusters by itself."""
+    """Commands for what goes with its last group; nothing removes objects of clusters by itself."""
     if _CHECKS[stack.target] != _PODS:
         return
-    kept = {backend.key for backend in stack.backends}
-    for region, backend in sorted({(group.region, group.backend) for group in rollout.retiring}):
-        if backend not in kept:
-            yield _REMOVAL.format(name=stack.name, region=region, backend=backend)
+    unit, commands = _REMOVALS[stack.form]
+    kept = {getattr(group, unit) for group in stack.groups}
+    going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
+    for _, group in sorted(going.items()):
+        facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
+        yield from (command.format(**facts) for command in commands)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:
