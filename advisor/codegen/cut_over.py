@@ -82,6 +82,7 @@ class Deployed:
     regions: tuple[Region, ...]
     alarms: tuple[Alarm, ...]
     agent: Agent | None
+    form: Form = Form.MANIFESTS
 
     @property
     def keys(self) -> frozenset[str]:
@@ -235,8 +236,10 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
     Raises:
         InputError: it does, and nothing forces it.
     """
-    target = former.targets.get(root, planned.target)
+    target, stay = former.targets.get(root, planned.target), ""
     if target != planned.target:
+        if last is not None and last.planned.provider == planned.provider:
+            stay = f"to stay, give --target {target}; to move, "
         what = f"the code here deploys to {target}, and the plan is generated for {planned.target}"
     elif last is not None and last.planned.workload != planned.workload:
         what = f"the code here serves {last.planned.workload!r}, and the plan is for {planned.workload!r}"
@@ -246,7 +249,8 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
         raise InputError(
             f"{what}: with one state, an apply would destroy what runs at once",
             where=root,
-            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+            hint=f"{stay}generate into another directory, move the requests there, destroy from here; or go on with "
+            "--force",
         )
     return True
 
@@ -397,6 +401,7 @@ def _deployed(stack: Stack) -> Deployed:
         regions=stack.regions,
         alarms=stack.alarms,
         agent=stack.agent,
+        form=stack.form,
     )
 
 

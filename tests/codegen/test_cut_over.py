@@ -311,6 +311,7 @@ def test_one_state_is_not_given_to_another_target(is_recorded, tmp_path):
         with pytest.raises(InputError, match=f"deploys to ec2, and the plan is generated for {name}") as refused:
             run(tmp_path, plan, target=target)
         assert "another directory" in refused.value.hint
+        assert ("to stay, give --target ec2" in refused.value.hint) == (is_recorded and name == "eks")
     run(tmp_path, plan_of({}), target="eks", force=True)
     assert "aws_eks_node_group" in (tmp_path / "compute.tf").read_text()
 
