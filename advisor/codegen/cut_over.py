@@ -22,6 +22,7 @@ from advisor.codegen.model import (
     ComputeGroup,
     CutOver,
     Form,
+    Language,
     Region,
     Scaling,
     Stack,
@@ -35,6 +36,7 @@ from advisor.units import HOURS_PER_MONTH
 _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
 Elsewhere the key is the name of what runs, and another type is another thing."""
+_TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
 _GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
@@ -143,6 +145,8 @@ class Former:
     """None: the stage that was reached, or the first one."""
     force: bool = False
     """Go on where that destroys what runs."""
+    language: Language | None = None
+    """Of the code there; None: none is, or it cannot be told."""
 
 
 def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
@@ -169,6 +173,20 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
             )
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
+
+
+def check_language(language: Language, former: Former) -> None:
+    """Refuse code in another language than that which lies there, unless it is forced.
+
+    Raises:
+        InputError: the program that deployed the one knows nothing of what the other makes.
+    """
+    if former.language not in (None, language) and not former.force:
+        raise InputError(
+            f"the code here is {_TITLES[former.language]}, and what it deployed is in a state of its own: "
+            f"{_TITLES[language]} in its place would make everything a second time",
+            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+        )
 
 
 def _may_finish(rollout: Rollout) -> bool:

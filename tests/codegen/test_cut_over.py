@@ -316,6 +316,19 @@ def test_one_state_is_not_given_to_another_target(is_recorded, tmp_path):
     assert "aws_eks_node_group" in (tmp_path / "compute.tf").read_text()
 
 
+def test_one_directory_is_not_given_to_another_language(tmp_path):
+    """A Pulumi program in place of a root would make everything twice, and the other way round: nothing is written."""
+    for language, other in ((Language.TERRAFORM, Language.PYTHON), (Language.PYTHON, Language.TERRAFORM)):
+        run(tmp_path / language, plan_of({}), language=language)
+        before = bytes_of(tmp_path / language)
+        with pytest.raises(InputError, match="would make everything a second time") as refused:
+            run(tmp_path / language, plan_of({}), language=other)
+        assert "another directory" in refused.value.hint
+        assert bytes_of(tmp_path / language) == before
+        run(tmp_path / language, plan_of({}), language=other, force=True)
+        run(tmp_path / language, plan_of({}), language=other)
+
+
 def test_one_state_is_not_given_to_another_workload(tmp_path):
     """Both names are said."""
     run(tmp_path, plan_of({}))

@@ -368,6 +368,19 @@ def test_component_deploys_the_stage_of_the_cut_over_beside_it(tmp_path):
         assert sorted(protected) == sorted(weight > 0 for weight in weights.values())
 
 
+def test_component_beside_a_terraform_root_takes_the_plan_alone(tmp_path):
+    """What that root retires runs in its own state."""
+    root, program = tmp_path / "root", tmp_path / "root/program"
+    near, far = (make_fleet_plan(make_group(region=region)) for region in ("us-east-1", "eu-west-1"))
+    for plan in (near, far):
+        write_files(generate(plan, Language.TERRAFORM, Wanted(target="ec2"), former=read_former(root)), root)
+    harness.write_module(generate(far, Language.PYTHON, Wanted(target="ec2", as_component=True)).files, program)
+    networks = {"networks": ec2.variables("eu-west-1")["networks"]}
+    (found,) = evaluated([{"program": str(program), "configuration": networks, "answers": parity.ANSWERS}], tmp_path)
+    assert "error" not in found, found["error"]
+    assert found["outputs"]["region_weights"] == {"eu-west-1": 1000}
+
+
 def of_type(found, kind, argument):
     """An argument of each resource of a type."""
     return [one["inputs"][argument] for one in found["resources"] if one["type"] == kind]
