@@ -11,7 +11,8 @@ from advisor.cli.output import check_unedited
 from advisor.reading import read_text
 
 if TYPE_CHECKING:
-    from advisor.codegen import Generated, Language, WriteReport
+    from advisor.codegen import Form, Generated, Language, WriteReport
+    from advisor.codegen.cut_over import Former
 
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
@@ -32,9 +33,8 @@ _OPTIONS = (
     click.option(
         "--form",
         type=click.Choice(["manifests", "inference-pool", "kserve", "production-stack", "llm-d", "dynamo"]),
-        default="manifests",
-        show_default=True,
-        help="What the Kubernetes objects of eks, gke and aks are written for.",
+        help="What the Kubernetes objects of eks, gke and aks are written for; default: manifests, unless the folder "
+        "holds another form.",
     ),
     click.option(
         "--engine",
@@ -126,6 +126,8 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 
     if asked["as_component"] is None:
         asked["as_component"] = not _holds_source(asked["directory"])
+    else:
+        _tell_of_another_component(asked["directory"], is_short=asked["as_component"])
     _generate(Language(language), asked)
 
 
@@ -144,6 +146,20 @@ def _holds_source(directory: Path) -> bool:
     if found:
         click.echo(f"note: {directory} holds the whole source, which is written again; --component ends that", err=True)
     return bool(found)
+
+
+def _tell_of_another_component(directory: Path, *, is_short: bool) -> None:
+    """The directory held the other kind of program, whose resources are others to Pulumi."""
+    from advisor.codegen.writing.record import read_record  # noqa: PLC0415 - help shows without it
+
+    file, held = ("inference/deployment.py", "the whole source") if is_short else ("plan.json", "a short program")
+    if any(f"/{path}".endswith(f"/{file}") for path in read_record(directory).paths):
+        click.echo(
+            f"warning: {directory} holds {held}, whose resources have other names in Pulumi's state: on the same "
+            "stack, `pulumi up` would make everything anew; use another stack, move the requests there, destroy the "
+            "former one",
+            err=True,
+        )
 
 
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
@@ -183,24 +199,37 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
 
     plan = asked["plan"]
     text = read_text(plan, "plan")
+    stage = Stage(asked["stage"]) if asked["stage"] else None
+    former = read_former(asked["directory"], stage, force=asked["force"])
     wanted = Wanted(
         target=asked["target"],
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
-        form=Form(asked["form"]),
+        form=Form(asked["form"]) if asked["form"] else _form_of(former, asked["directory"]),
         digests={} if asked["resolve_digests"] else _digests(asked["directory"]),
         as_component=asked["as_component"],
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
-    stage = Stage(asked["stage"]) if asked["stage"] else None
-    former = read_former(asked["directory"], stage, force=asked["force"])
     generated = generate(document, language, wanted, load_catalog(), former)
     if not asked["resolve_digests"]:
         return generated
     wanted = replace(wanted, digests=resolve(generated.images))
     return generate(document, language, wanted, load_catalog(), former)
+
+
+def _form_of(former: "Former", directory: Path) -> "Form":
+    """The form that the directory holds: objects of another one would run beside those in the cluster."""
+    from advisor.codegen import Form  # noqa: PLC0415 - help shows without it
+
+    forms = {rollout.planned.form for rollout in former.rollouts.values()} - {Form.MANIFESTS}
+    form = min(forms, default=Form.MANIFESTS)
+    if forms:
+        click.echo(
+            f"note: {directory} holds the form {form}, which is written again; another --form ends that", err=True
+        )
+    return form
 
 
 def _digests(directory: Path) -> Mapping[str, str]:

@@ -21,6 +21,8 @@ from advisor.codegen.model import (
     Backend,
     ComputeGroup,
     CutOver,
+    Form,
+    Language,
     Region,
     Scaling,
     Stack,
@@ -34,6 +36,7 @@ from advisor.units import HOURS_PER_MONTH
 _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
 Elsewhere the key is the name of what runs, and another type is another thing."""
+_TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
 _GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
@@ -54,7 +57,16 @@ _CHECKS: Mapping[str, str] = {
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""
-_REMOVAL = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
+_OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
+_REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
+    Form.MANIFESTS: ("backend", (_OBJECTS,)),
+    Form.INFERENCE_POOL: ("backend", (_OBJECTS,)),
+    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --namespace {name}")),
+    Form.KSERVE: ("key", ("kubectl --namespace {name} delete llminferenceservices {group}",)),
+    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --namespace {name}",)),
+    Form.DYNAMO: ("region", ("kubectl --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",)),
+}
+"""Form → what of a group goes with its last one, and the commands that take it away; the rest goes with an update."""
 _Part = TypeVar("_Part", Backend, Region)
 
 
@@ -72,6 +84,7 @@ class Deployed:
     regions: tuple[Region, ...]
     alarms: tuple[Alarm, ...]
     agent: Agent | None
+    form: Form = Form.MANIFESTS
 
     @property
     def keys(self) -> frozenset[str]:
@@ -132,6 +145,8 @@ class Former:
     """None: the stage that was reached, or the first one."""
     force: bool = False
     """Go on where that destroys what runs."""
+    language: Language | None = None
+    """Of the code there; None: none is, or it cannot be told."""
 
 
 def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
@@ -158,6 +173,20 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
             )
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
+
+
+def check_language(language: Language, former: Former) -> None:
+    """Refuse code in another language than that which lies there, unless it is forced.
+
+    Raises:
+        InputError: the program that deployed the one knows nothing of what the other makes.
+    """
+    if former.language not in (None, language) and not former.force:
+        raise InputError(
+            f"the code here is {_TITLES[former.language]}, and what it deployed is in a state of its own: "
+            f"{_TITLES[language]} in its place would make everything a second time",
+            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+        )
 
 
 def _may_finish(rollout: Rollout) -> bool:
@@ -225,8 +254,10 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
     Raises:
         InputError: it does, and nothing forces it.
     """
-    target = former.targets.get(root, planned.target)
+    target, stay = former.targets.get(root, planned.target), ""
     if target != planned.target:
+        if last is not None and last.planned.provider == planned.provider:
+            stay = f"to stay, give --target {target}; to move, "
         what = f"the code here deploys to {target}, and the plan is generated for {planned.target}"
     elif last is not None and last.planned.workload != planned.workload:
         what = f"the code here serves {last.planned.workload!r}, and the plan is for {planned.workload!r}"
@@ -236,7 +267,8 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
         raise InputError(
             f"{what}: with one state, an apply would destroy what runs at once",
             where=root,
-            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+            hint=f"{stay}generate into another directory, move the requests there, destroy from here; or go on with "
+            "--force",
         )
     return True
 
@@ -364,13 +396,15 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
 
 
 def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
-    """Commands for the backends that go with their last group; nothing removes objects of clusters by itself."""
+    """Commands for what goes with its last group; nothing removes objects of clusters by itself."""
     if _CHECKS[stack.target] != _PODS:
         return
-    kept = {backend.key for backend in stack.backends}
-    for region, backend in sorted({(group.region, group.backend) for group in rollout.retiring}):
-        if backend not in kept:
-            yield _REMOVAL.format(name=stack.name, region=region, backend=backend)
+    unit, commands = _REMOVALS[stack.form]
+    kept = {getattr(group, unit) for group in stack.groups}
+    going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
+    for _, group in sorted(going.items()):
+        facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
+        yield from (command.format(**facts) for command in commands)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:
@@ -392,6 +426,7 @@ def _deployed(stack: Stack) -> Deployed:
         regions=stack.regions,
         alarms=stack.alarms,
         agent=stack.agent,
+        form=stack.form,
     )
 
 

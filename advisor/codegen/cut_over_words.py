@@ -7,6 +7,8 @@ from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 
 _TITLE = "\n## "
+_WITH_RECORD = ("ec2", "mig", "tpu-vm")
+"""Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
 _NEXT: Mapping[Stage, str] = {
     Stage.PREPARE: "apply, see that the new ones serve, then generate again with --cut-over shift and apply",
     Stage.SHIFT: "apply; when all is well for as long as you want, generate again with --cut-over finish and apply",
@@ -26,6 +28,7 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
     yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
     yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, while both run"
+    yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield f"  next: {_NEXT[cut_over.stage]}"
     yield f"  way back: {_BACK[cut_over.stage]}"
 
@@ -36,6 +39,19 @@ def described(group: ComputeGroup, stack: Stack) -> str:
     paid = "spot " if group.is_spot else ""
     machines = f"{group.instances} × {paid}{group.instance_type} in {group.region}"
     return f"{machines} ({group.key}), {weight / 10:g} % of the requests"
+
+
+def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
+    """What clients have to do where a region goes: each region has an endpoint of its own."""
+    retiring = {group.key for group in cut_over.retiring}
+    staying = {group.region for group in stack.groups if group.key not in retiring}
+    going = {group.region for group in cut_over.retiring} - staying
+    if going:
+        record = "; the record of dns, where it is set, moves them with --cut-over shift"
+        yield (
+            f"nothing serves in {' and '.join(sorted(going))} after --cut-over finish: let them take the endpoint in "
+            f"{' or '.join(sorted(staying))} by then{record if stack.target in _WITH_RECORD else ''}"
+        )
 
 
 def with_section(readme: str, stack: Stack) -> str:
@@ -55,6 +71,7 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "retiring": [described(group, stack) for group in cut_over.retiring],
             "new": [described(group, stack) for group in cut_over.new],
             "cost": usd(cut_over.usd_per_month),
+            "clients": list(_of_clients(stack, cut_over)),
             "next": _NEXT[cut_over.stage],
             "back": _BACK[cut_over.stage],
         },

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
 from advisor.codegen.check import check_files
-from advisor.codegen.cut_over import Former, Rollout, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over import Former, Rollout, check_language, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.model import Component, ComputeGroup, Form, Language, Stack, Wanted
@@ -82,6 +82,7 @@ def generate(
     """
     wanted, former = wanted or Wanted(), former or Former()
     check_wanted(wanted)
+    check_language(language, former)
     # A plan in memory and a plan from a file give the same bytes.
     plan = plan_from_json(plan_to_json(plan))
 

@@ -85,9 +85,8 @@ def render_pulumi(
     files = dict(render(folder, _PULUMI_PROJECT | provider | dict(templates), stack, known))
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files)}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
-    if stack.component is not None:
-        return dict(sorted(_component(folder, files | dict(readme), stack, known).items()))
-    return _with_readme(files, readme["README.md"], stack)
+    written = _with_readme(files, readme["README.md"], stack)
+    return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))
 
 
 def _with_readme(files: Mapping[str, str], readme: str, stack: Stack) -> Mapping[str, str]:

@@ -159,6 +159,8 @@ def _program(plan: str, choice: Choice) -> Program:
         digests={} if directory is None else kept_in(directory),
     )
     former = None if directory is None else read_former(directory)
+    if former is not None and former.language is Language.TERRAFORM:  # stages of that root
+        former = None
     files = _part(generate(plan_from_json(plan), Language.PYTHON, wanted, former=former), choice.get("part", ""))
     try:
         return load(files)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from advisor.codegen import Language, Manner, Stage, Wanted, generate, read_former, write_files
 from advisor.codegen.cut_over import Former, Rollout, joint, left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.model import Form
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
@@ -32,10 +33,10 @@ def plan_of(*groups, policy=Policy.STATIC, **changes):
     return make_fleet_plan(*(make_group(**fact) for fact in facts), policy=policy, **changes)
 
 
-def run(directory, plan, stage=None, *, force=False, language=Language.TERRAFORM, target=""):
+def run(directory, plan, stage=None, *, force=False, language=Language.TERRAFORM, **wanted):
     """What ``advisor generate`` does."""
     former = read_former(directory, stage, force=force)
-    generated = generate(plan, language, Wanted(target=target), former=former)
+    generated = generate(plan, language, Wanted(**wanted), former=former)
     return generated, write_files(generated, directory, Manner(force=force))
 
 
@@ -203,15 +204,28 @@ def test_more_backends_than_a_load_balancer_takes_are_refused(tmp_path):
 
 def test_the_run_and_the_readme_say_what_goes_on(tmp_path):
     """What retires, the cost, how to see that the new ones serve, the next command and the way back."""
-    for language, folder in ((Language.TERRAFORM, tmp_path / "a"), (Language.PYTHON, tmp_path / "b")):
-        run(folder, plan_of({}), language=language)
+    for number, language in enumerate((Language.TERRAFORM, Language.PYTHON, Language.PYTHON)):
+        folder, manner = tmp_path / str(number), {"language": language, "as_component": number == 2}
+        run(folder, plan_of({}), **manner)
         assert "## Cut-over" not in (folder / "README.md").read_text()
-        generated, _ = run(folder, plan_of({"region": "eu-west-1"}), language=language)
+        generated, _ = run(folder, plan_of({"region": "eu-west-1"}), **manner)
         readme = (folder / "README.md").read_text()
         section = readme.partition("## Cut-over")[2].partition("\n## ")[0]
         assert f"3 × g6.xlarge in us-east-1 ({NEAR}), 100 % of the requests" in "\n".join(generated.notes)
         for text in ("1,762.51 a month", "--cut-over shift", "describe-auto-scaling-groups --region eu-west-1"):
             assert text in section.replace("\\", "")
+        for told in (section.replace("\\", ""), "\n".join(generated.notes)):
+            assert (
+                "nothing serves in us-east-1 after --cut-over finish: let them take the endpoint in eu-west-1" in told
+            )
+
+
+def test_clients_have_nothing_to_do_where_their_region_stays(tmp_path):
+    """Fewer kinds in one region: its endpoint serves all along."""
+    run(tmp_path, plan_of({}, A10G))
+    generated, _ = run(tmp_path, plan_of({}))
+    assert any("retires" in note for note in generated.notes)
+    assert not any("clients:" in note for note in generated.notes)
 
 
 def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
@@ -224,6 +238,37 @@ def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
     assert removal not in (tmp_path / "README.md").read_text()
     run(tmp_path, plan_of({}), Stage.SHIFT, target="eks")
     assert f"before that is generated: `{removal}`\n" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("form", "removal"),
+    [
+        (Form.LLM_D, "`helm uninstall us-east-1-1xl4-bf16-tp1-vllm --namespace support-chat`"),
+        (Form.KSERVE, f"delete llminferenceservices {NEAR}`"),
+        (Form.PRODUCTION_STACK, "`helm uninstall support-chat --namespace support-chat`"),
+        (Form.DYNAMO, "delete --filename kubernetes/us-east-1/dynamo.yaml`"),
+    ],
+)
+def test_each_form_is_removed_as_it_was_made(form, removal, tmp_path):
+    """The command takes away what the form made, and names no file that is not there."""
+    run(tmp_path, plan_of({}), target="eks", form=form)
+    run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT, target="eks", form=form)
+    section = (tmp_path / "README.md").read_text().partition("before that is generated: ")[2].partition("\n")[0]
+    assert removal in section
+    assert all((tmp_path / path).exists() for path in re.findall(r"--filename (\S+?)`", section))
+
+
+@pytest.mark.parametrize("form", [Form.PRODUCTION_STACK, Form.DYNAMO])
+def test_a_form_without_weights_says_how_to_go_on(form, tmp_path):
+    """It cannot keep requests from the kind that retires: nothing is written, and the way at once is named and works."""
+    manner = {"target": "eks", "form": form}
+    run(tmp_path, plan_of({}, A10G), **manner)
+    run(tmp_path, plan_of({}), **manner)
+    with pytest.raises(InputError, match="spreads requests evenly") as refused:
+        run(tmp_path, plan_of({}), Stage.SHIFT, **manner)
+    assert "--cut-over finish --force" in refused.value.hint
+    run(tmp_path, plan_of({}), Stage.FINISH, force=True, **manner)
+    assert set(fleet(tmp_path)["groups"]) == {NEAR}
 
 
 def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
@@ -278,8 +323,22 @@ def test_one_state_is_not_given_to_another_target(is_recorded, tmp_path):
         with pytest.raises(InputError, match=f"deploys to ec2, and the plan is generated for {name}") as refused:
             run(tmp_path, plan, target=target)
         assert "another directory" in refused.value.hint
+        assert ("to stay, give --target ec2" in refused.value.hint) == (is_recorded and name == "eks")
     run(tmp_path, plan_of({}), target="eks", force=True)
     assert "aws_eks_node_group" in (tmp_path / "compute.tf").read_text()
+
+
+def test_one_directory_is_not_given_to_another_language(tmp_path):
+    """A Pulumi program in place of a root would make everything twice, and the other way round: nothing is written."""
+    for language, other in ((Language.TERRAFORM, Language.PYTHON), (Language.PYTHON, Language.TERRAFORM)):
+        run(tmp_path / language, plan_of({}), language=language)
+        before = bytes_of(tmp_path / language)
+        with pytest.raises(InputError, match="would make everything a second time") as refused:
+            run(tmp_path / language, plan_of({}), language=other)
+        assert "another directory" in refused.value.hint
+        assert bytes_of(tmp_path / language) == before
+        run(tmp_path / language, plan_of({}), language=other, force=True)
+        run(tmp_path / language, plan_of({}), language=other)
 
 
 def test_one_state_is_not_given_to_another_workload(tmp_path):

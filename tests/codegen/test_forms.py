@@ -335,17 +335,19 @@ def test_dynamo_says_that_its_vllm_is_another():
     assert images == {"example.com/dynamo:1"}
 
 
-def test_the_option_reaches_the_code(tmp_path, monkeypatch):
-    """From the command line to the folder, in both languages; alarms look for what the form runs."""
+def test_the_option_reaches_the_code(tmp_path, monkeypatch, capsys):
+    """From the command line to the folder, in both languages, and a later run keeps it; alarms look for what it runs."""
     (tmp_path / "plan.json").write_text(plan_to_json(make_fleet_plan(make_group())))
     for language in ("terraform", "pulumi"):
         into = tmp_path / language
         command = ["advisor", "generate", language, str(tmp_path / "plan.json"), "--into", str(into)]
         whole = ["--standalone"] if language == "pulumi" else []
-        monkeypatch.setattr("sys.argv", [*command, "--target", "eks", "--form", "kserve", *whole])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        assert not stopped.value.code
+        for form in (["--form", "kserve"], []):
+            monkeypatch.setattr("sys.argv", [*command, "--target", "eks", *form, *whole])
+            with pytest.raises(SystemExit) as stopped:
+                main()
+            assert not stopped.value.code
+            assert ("holds the form kserve" in capsys.readouterr().err) == (not form)
         fleet = into / ("fleet.tf" if language == "terraform" else "inference/fleet.py")
         assert "-on-demand-kserve" in fleet.read_text()
         assert (into / "kubernetes" / "us-east-1" / "llm-inference-services.yaml").is_file()

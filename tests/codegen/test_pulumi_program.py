@@ -91,9 +91,12 @@ def test_directory_with_the_whole_source_keeps_it(advisor, tmp_path):
     assert (tmp_path / "infra" / SOURCE).exists()
     assert "holds the whole source, which is written again" in advisor()
     assert (tmp_path / "infra" / SOURCE).exists()
-    advisor("--component")
+    assert "anew" not in advisor("--standalone")
+    assert "holds the whole source, whose resources have other names" in advisor("--component")
     assert not (tmp_path / "infra" / SOURCE).exists()
     assert (tmp_path / "infra/plan.json").exists()
+    assert "anew" not in advisor("--component")
+    assert "holds a short program, whose resources have other names" in advisor("--standalone")
 
 
 def test_short_program_is_written_by_default(advisor, tmp_path):

@@ -4,14 +4,16 @@ import ast
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from advisor.codegen import Language, generate
+from advisor.codegen import Language, Stage, Wanted, generate, read_former, write_files
 from advisor.plan.document import plan_to_json
-from codegen.scenarios import SCENARIOS
+from codegen.plans import make_fleet_plan, make_group
+from codegen.scenarios import SCENARIOS, ec2
 from iac import harness, parity
 from iac.modules import needs, of_today
 
@@ -338,3 +340,47 @@ def test_subscription_of_a_provider_that_is_not_made_is_refused(tmp_path):
     program = PROGRAM.format(later={}, choice=choice(scenario.wanted))
     (found,) = evaluated([write(tmp_path / "aks", plan_to_json(scenario.plan), program, values)], tmp_path)
     assert "give it as azure:subscriptionId, or pass a provider" in found["error"]
+
+
+def test_component_deploys_the_stage_of_the_cut_over_beside_it(tmp_path):
+    """The plan moves to another region: both serve until the end, and what gets no requests is not protected."""
+    near, far = (make_fleet_plan(make_group(region=region)) for region in ("us-east-1", "eu-west-1"))
+    steps = {
+        "before": (near, None, {"us-east-1": 1000}),
+        "prepare": (far, None, {"eu-west-1": 0, "us-east-1": 1000}),
+        "shift": (far, Stage.SHIFT, {"eu-west-1": 1000, "us-east-1": 0}),
+        "finish": (far, Stage.FINISH, {"eu-west-1": 1000}),
+    }
+    jobs = []
+    for name, (plan, stage, weights) in steps.items():
+        former = read_former(tmp_path / "work", stage)
+        generated = generate(plan, Language.PYTHON, Wanted(target="ec2", as_component=True), former=former)
+        write_files(generated, tmp_path / "work")
+        program = shutil.copytree(tmp_path / "work", tmp_path / name)
+        networks = {"networks": ec2.variables(*weights)["networks"]}
+        jobs.append({"program": str(program), "configuration": networks, "answers": parity.ANSWERS})
+    for (_, _, weights), found in zip(steps.values(), evaluated(jobs, tmp_path), strict=True):
+        assert "error" not in found, found["error"]
+        assert found["outputs"]["region_weights"] == weights
+        assert sorted(of_type(found, "aws:autoscaling/group:Group", "region")) == sorted(weights)
+        assert found["tests"] == "passed", found["tests"]
+        protected = of_type(found, "aws:lb/loadBalancer:LoadBalancer", "enableDeletionProtection")
+        assert sorted(protected) == sorted(weight > 0 for weight in weights.values())
+
+
+def test_component_beside_a_terraform_root_takes_the_plan_alone(tmp_path):
+    """What that root retires runs in its own state."""
+    root, program = tmp_path / "root", tmp_path / "root/program"
+    near, far = (make_fleet_plan(make_group(region=region)) for region in ("us-east-1", "eu-west-1"))
+    for plan in (near, far):
+        write_files(generate(plan, Language.TERRAFORM, Wanted(target="ec2"), former=read_former(root)), root)
+    harness.write_module(generate(far, Language.PYTHON, Wanted(target="ec2", as_component=True)).files, program)
+    networks = {"networks": ec2.variables("eu-west-1")["networks"]}
+    (found,) = evaluated([{"program": str(program), "configuration": networks, "answers": parity.ANSWERS}], tmp_path)
+    assert "error" not in found, found["error"]
+    assert found["outputs"]["region_weights"] == {"eu-west-1": 1000}
+
+
+def of_type(found, kind, argument):
+    """An argument of each resource of a type."""
+    return [one["inputs"][argument] for one in found["resources"] if one["type"] == kind]

@@ -58,7 +58,8 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     obstacle = _obstacle(stack, stack.form)
     if obstacle:
         others = [form.value for form in Form if not _obstacle(stack, form)]
-        raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}")
+        at_once = "; --cut-over finish --force replaces all in one apply" if stack.cut_over else ""
+        raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
     return _FILES[stack.form](stack, manner)
 
 

@@ -1,12 +1,12 @@
 """What the roots of a directory deploy, kept as data in ``.advisor/stacks.json`` for the next run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from advisor.codegen.cut_over import Former, Rollout
-from advisor.codegen.model import Stage
+from advisor.codegen.model import Language, Stage
 from advisor.codegen.writing.places import read_bytes
 from advisor.codegen.writing.record import FOLDER, read_record
 from advisor.errors import InputError
@@ -43,7 +43,14 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         plan_digest=str(about.get("plan", "")),
         stage=stage,
         force=force,
+        language=_language(record.paths),
     )
+
+
+def _language(paths: Iterable[str]) -> Language | None:
+    """Language of generated files, by the one that each root has."""
+    names = {path.rpartition("/")[2] for path in paths}
+    return Language.TERRAFORM if "versions.tf" in names else Language.PYTHON if "__main__.py" in names else None
 
 
 def _is_alone(about: Mapping[str, object]) -> bool:
