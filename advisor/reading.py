@@ -1,6 +1,7 @@
 """Files that a person names, read within bounds of size, depth and length; each failure says how to mend it."""
 
 import json
+import re
 import stat
 import sys
 import threading
@@ -16,6 +17,7 @@ MOST_BYTES = 512 * BYTES_PER_MIB
 """Largest file that is read into memory: Terraform writes plans of some hundred MiB."""
 MOST_DIGITS = 40
 """Longest whole number of a JSON text; a float holds 17 digits."""
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _PATIENCE_SECONDS = 3.0
 _PIECE_BYTES = BYTES_PER_MIB
 _STDIN = "-"
@@ -70,19 +72,25 @@ def json_of(text: str, where: str, hint: str = "", *, allows_nan: bool = False) 
         allows_nan: NaN and infinity are read; otherwise they are refused, as by the standard.
 
     Raises:
-        InputError: it is no JSON, nests too deeply, repeats a key, or holds a number of more than 40 digits.
+        InputError: it is no JSON, nests too deeply, repeats a key, holds a number of more than 40 digits, or half a
+            character, which no file can hold.
     """
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_object,
             parse_int=_whole_number,
             parse_constant=float if allows_nan else _refuse_constant,
         )
+        if _HALF_CHARACTER.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise InputError("not JSON that can be read: it nests too deeply", where=where, hint=hint) from None
+    except UnicodeEncodeError:
+        raise InputError("not JSON that can be read: a text holds half a character", where=where, hint=hint) from None
     except ValueError as error:
         raise InputError(f"not JSON: {error}", where=where, hint=hint) from error
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

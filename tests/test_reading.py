@@ -31,6 +31,7 @@ def test_json_is_read_as_it_was_written(value):
         ("[" * 100_000, "nests too deeply"),
         ('{"a":' * 100_000, "nests too deeply"),
         ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('["\\ud800"]', "half a character"),
         ("9" * 400, "400 digits"),
         ("[NaN]", "NaN is no number"),
         ("[-Infinity]", "-Infinity is no number"),

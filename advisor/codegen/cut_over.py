@@ -163,6 +163,12 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
     if not rollout.retiring:
         return Rollout(planned, rollout.renamed)
+    if former.stage is Stage.SHIFT and rollout.new and not (goes_on or former.force):
+        raise InputError(
+            f"{words(rollout.new)}: nothing is there yet that could take the requests",
+            where="--cut-over shift",
+            hint="run without --cut-over and apply first; --force sends them there in the apply that makes it",
+        )
     if former.stage is Stage.FINISH:
         if not (former.force or _may_finish(rollout)):
             raise InputError(

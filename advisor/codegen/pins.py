@@ -10,6 +10,7 @@ from advisor.codegen.model import Backend, Stack
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.registries import DIGEST
 from advisor.errors import InputError
+from advisor.reading import json_of
 
 FILE = "images.json"
 """Image with its tag → digest; beside the code."""
@@ -61,11 +62,11 @@ def kept_in(directory: Path) -> Mapping[str, str]:
     """
     path = directory / FILE
     try:
-        document = json.loads(path.read_bytes())
+        document = json_of(path.read_text("utf-8"), str(path))
         return {image_reference(image): _digest(digest) for image, digest in document.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (InputError, OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f"this is no list of images and digests: {error}",
             where=str(path),

@@ -5,17 +5,18 @@ distribution project, which Docker Hub, GitHub, ECR Public, NGC and Artifact Reg
 """
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from advisor.errors import AdvisorError, InputError
+from advisor.reading import json_of
+from advisor.units import BYTES_PER_MIB
 
 if TYPE_CHECKING:
     import urllib3
@@ -35,6 +36,12 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
 _LONGEST_WAIT_SECONDS = 30.0
+_MOST_BYTES = 8 * BYTES_PER_MIB
+"""Largest answer; the specification lets registries refuse manifests of more than 4 MiB."""
+_LONGEST_BODY_SECONDS = 60.0
+_PIECE_BYTES = 64 * 1024
+_MOST_STEPS = 6
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _GIVE_DIGEST = "name the image with its digest: --image REPOSITORY@sha256:DIGEST, or container_images in the code"
 
 
@@ -51,6 +58,15 @@ class Reference:
     def origin(self) -> str:
         """Scheme and host: plain HTTP is spoken to this very machine only."""
         return f"{'http' if _LOOPBACK.fullmatch(self.registry) else 'https'}://{self.registry}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Answer of a registry, with no more of its body than is wanted."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
 
 def reference_of(image: str) -> Reference:
@@ -119,19 +135,13 @@ class Registries:
         scheme, _, rest = challenge.partition(" ")
         asked = dict(_PARAMETER.findall(rest))
         realm = asked.pop("realm", "")
-        is_safe = realm.startswith("https://") or _LOOPBACK.fullmatch(urlsplit(realm).netloc)
-        if scheme.lower() != "bearer" or not is_safe:
+        if scheme.lower() != "bearer" or not _is_safe(realm):
             raise _private(image, reference_of(image))
         answer = self._ask("GET", f"{realm}?{urlencode(asked)}", {"Accept": "application/json"}, image)
         _check(answer.status, image, reference_of(image))
-        try:
-            document = json.loads(answer.data)
-            token = document.get("token") or document["access_token"]
-        except (ValueError, KeyError, AttributeError) as error:
-            raise _silent(image, f"{urlsplit(realm).netloc} answered no token") from error
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {_token_in(answer.data, image, urlsplit(realm).hostname or '')}"}
 
-    def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> "urllib3.BaseHTTPResponse":
+    def _ask(self, method: str, address: str, headers: Mapping[str, str], image: str) -> _Answer:
         """The first answer that is no call to wait, or else the last one.
 
         Raises:
@@ -142,9 +152,9 @@ class Registries:
         wait = 1.0
         for tries_left in reversed(range(self.tries)):
             try:
-                answer = self._pool(address).request(method, address, headers=dict(headers))
-            except urllib3.exceptions.HTTPError as error:
-                if not tries_left:
+                answer = self._answer(method, address, headers)
+            except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: of an address
+                if not tries_left or isinstance(error, ValueError):
                     reason = getattr(error, "reason", None) or error
                     raise _silent(image, " ".join(str(reason).split())) from error
             else:
@@ -155,6 +165,29 @@ class Registries:
             self.sleep(min(wait, _LONGEST_WAIT_SECONDS))
             wait *= 2
         raise AssertionError  # the last try returns or raises
+
+    def _answer(self, method: str, address: str, headers: Mapping[str, str]) -> _Answer:
+        """The answer behind redirects.
+
+        Raises:
+            urllib3.exceptions.HTTPError: there is none.
+            ValueError: it is too long or too slow, or a redirect leads astray.
+        """
+        for _ in range(_MOST_STEPS):
+            answer = self._pool(address).request(
+                method, address, headers=dict(headers), preload_content=False, redirect=False
+            )
+            try:
+                content = _body(answer)
+            finally:
+                answer.close()
+            location = answer.get_redirect_location()
+            if not location:
+                return _Answer(answer.status, answer.headers, content)
+            there = urljoin(address, location)
+            headers = _headers_for(there, address, headers)
+            address = there
+        raise ValueError("too many redirects")
 
     def _pool(self, address: str) -> "urllib3.PoolManager":
         """The connections that the environment wants: through its proxy, or not."""
@@ -171,11 +204,62 @@ class Registries:
         import urllib3  # noqa: PLC0415 - as above
 
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
-        # Retries are this class's own; a redirect is followed.
-        retries = urllib3.Retry(connect=0, read=0, status=0, redirect=5, respect_retry_after_header=False)
+        retries = urllib3.Retry(0, respect_retry_after_header=False)  # retries and redirects are this class's own
         proxies = {one for one in self._proxies.values() if one.startswith(("http://", "https://"))}
         through = {one: urllib3.ProxyManager(one, retries=retries, timeout=timeout) for one in proxies}
         return {"": urllib3.PoolManager(retries=retries, timeout=timeout), **through}
+
+
+def _headers_for(there: str, here: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers behind a redirect: a token stays with who it was given for.
+
+    Raises:
+        ValueError: it leads to what may not be asked.
+    """
+    if not _is_safe(there) or (here.startswith("https:") and there.startswith("http:")):
+        raise ValueError("it redirects to an address without TLS")
+    stays = urlsplit(there)[:2] == urlsplit(here)[:2]
+    return headers if stays else {name: value for name, value in headers.items() if name != "Authorization"}
+
+
+def _is_safe(address: str) -> bool:
+    """Whether an address may be asked: with TLS, or on this very machine."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(parts.netloc) is not None)
+
+
+def _token_in(data: bytes, image: str, host: str) -> str:
+    """The token of a login's answer.
+
+    Raises:
+        AdvisorError: there is none that fits into a header.
+    """
+    try:
+        document = json_of(data.decode(), host)
+        token = str(document.get("token") or document["access_token"])
+    except (InputError, ValueError, KeyError, AttributeError) as error:
+        raise _silent(image, f"{host} answered no token") from error
+    if _TOKEN.fullmatch(token) is None:
+        raise _silent(image, f"{host} answered no token")
+    return token
+
+
+def _body(answer: "urllib3.BaseHTTPResponse") -> bytes:
+    """The whole body, within bounds of size and time.
+
+    Raises:
+        ValueError: it is beyond them.
+    """
+    until = time.monotonic() + _LONGEST_BODY_SECONDS
+    content = bytearray()
+    while piece := answer.read1(_PIECE_BYTES, decode_content=True):
+        content += piece
+        if len(content) > _MOST_BYTES or time.monotonic() > until:
+            raise ValueError("its answer does not end")
+    return bytes(content)
 
 
 def _check(status: int, image: str, reference: Reference) -> None:

@@ -14,6 +14,7 @@ from advisor.units import SECONDS_PER_MINUTE
 
 _SPOT = "spot"
 _BOUGHT_AHEAD = ("commitment", "owned")
+_MAKE_AGAIN = "make the plan again: it was edited"
 _PLAN_HINT = "make a plan that allows it, such as providers: [aws, gcp, azure] in the workload file"
 
 
@@ -63,6 +64,8 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
         choice = _single(_with_rank(plan, wanted.rank), plan.fleet)
     else:
         choice = of_fleet(plan.fleet) if plan.fleet is not None else _recommended(plan)
+    if not choice.members:
+        raise InputError("the fleet of the plan has no groups: there is nothing to deploy", hint=_MAKE_AGAIN)
     error = obstacle(choice)
     if not error:
         return choice

@@ -97,8 +97,12 @@ def _column_names(path: Path) -> list[str]:
         raise InputError(
             "the trace is empty", where=str(path), hint="it needs a header with timestamp, input_tokens, output_tokens"
         )
-    known = {name.strip().lower(): name for name in header}
-    return [_find_column(wanted, aliases, known, path) for wanted, aliases in COLUMNS.items()]
+    keys = [name.strip().lower() for name in header]
+    known = dict(zip(keys, header, strict=True))
+    names = [_find_column(wanted, aliases, known, path) for wanted, aliases in COLUMNS.items()]
+    if any(keys.count(name.strip().lower()) > 1 for name in names):
+        raise InputError("two columns have one name", where=f"{path}:1", hint="rename or remove one of them")
+    return names
 
 
 def _find_column(wanted: str, aliases: tuple[str, ...], known: dict[str, str], path: Path) -> str:

@@ -66,7 +66,14 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
     if problem is not None:
         place = ".".join(str(step) for step in problem.instance_path) or "the document"
         raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
-    return typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
+    plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
+    if plan.fleet is not None and max(plan.fleet.schedule, default=0) >= len(plan.fleet.hour_classes):
+        raise InputError(
+            "fleet.schedule: an hour is of a class that is not there",
+            where=where,
+            hint="make the plan again, or undo the edit",
+        )
+    return plan
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:

@@ -16,6 +16,10 @@ from typing import Any
 
 import numpy as np
 
+_SHOWN = 60
+_SCALARS: Mapping[type, type | types.UnionType] = {float: float | int}
+"""Type of a field → what else stands for it in JSON."""
+
 Rounding = Callable[[float, str], float]
 """A float and the name of what it stands for → the float that is written."""
 
@@ -69,17 +73,19 @@ def from_plain(hint: Any, entry: Any) -> Any:  # noqa: ANN401 - any value
     origin = typing.get_origin(hint)
     if origin is not None:
         return _generic(origin, typing.get_args(hint), entry)
-    if entry is None:
-        return float("nan") if hint is float else None
+    if entry is None and hint is float:
+        return float("nan")
     if dataclasses.is_dataclass(hint):
         return _of_dataclass(hint, entry)
-    if isinstance(hint, type):
+    if isinstance(hint, type) and hint not in (Any, object):
         return _of_class(hint, entry)
     return entry
 
 
 def _of_dataclass(kind: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any dataclass
     hints = _hints(kind)
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"{kind.__name__}: {str(entry)[:_SHOWN]}")
     return kind(**{name: from_plain(hints[name], one) for name, one in entry.items()})
 
 
@@ -113,7 +119,13 @@ def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - an
 def _of_class(kind: type, entry: Any) -> Any:  # noqa: ANN401 - any value
     if issubclass(kind, dt.date):
         return kind.fromisoformat(entry)
-    return kind(entry) if issubclass(kind, Enum | PurePath | int | str) and not isinstance(entry, kind) else entry
+    if isinstance(entry, _SCALARS.get(kind, kind)):
+        return entry
+    if issubclass(kind, PurePath) and isinstance(entry, str):
+        return kind(entry)
+    if issubclass(kind, Enum | int | str) and isinstance(entry, str | int | float):
+        return kind(entry)
+    raise TypeError(f"{kind.__name__}: {str(entry)[:_SHOWN]}")
 
 
 def _names(kind: Any) -> set[str]:  # noqa: ANN401 - a dataclass

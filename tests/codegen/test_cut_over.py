@@ -75,7 +75,8 @@ def test_another_region_is_cut_over_in_stages(tmp_path):
 def test_the_same_plan_stays_in_its_stage(stage, tmp_path):
     """A second run touches no file."""
     run(tmp_path, plan_of({}))
-    run(tmp_path, plan_of({"region": "eu-west-1"}), stage)
+    for reached in (None, stage):
+        run(tmp_path, plan_of({"region": "eu-west-1"}), reached)
     before = bytes_of(tmp_path)
     run(tmp_path, plan_of({"region": "eu-west-1"}))
     assert bytes_of(tmp_path) == before
@@ -84,6 +85,7 @@ def test_the_same_plan_stays_in_its_stage(stage, tmp_path):
 def test_new_numbers_of_the_same_groups_stay_in_the_stage(tmp_path):
     """More instances are no other cut-over."""
     run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({"region": "eu-west-1"}))
     run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
     run(tmp_path, plan_of({"region": "eu-west-1", "instances": (5, 5)}))
     assert weights(tmp_path) == {"us-east-1": 0, "eu-west-1": 1000}
@@ -104,6 +106,17 @@ def test_finish_waits_for_the_shift(tmp_path):
     generated, _ = run(tmp_path, moved, Stage.FINISH, force=True)
     assert weights(tmp_path) == {"eu-west-1": 1000}
     assert generated.notes == ("cut-over finished: the next apply removes 3 × g6.xlarge in us-east-1",)
+
+
+def test_shift_waits_for_what_is_new(tmp_path):
+    """Requests go nowhere before it is there, unless that is forced; nothing is written."""
+    run(tmp_path, plan_of({}))
+    before = bytes_of(tmp_path)
+    with pytest.raises(InputError, match=r"3 × g6\.xlarge in eu-west-1: nothing is there yet"):
+        run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
+    assert bytes_of(tmp_path) == before
+    run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT, force=True)
+    assert weights(tmp_path) == {"us-east-1": 0, "eu-west-1": 1000}
 
 
 def test_the_former_plan_again_may_be_finished_at_once(tmp_path):
@@ -166,6 +179,7 @@ def test_no_group_shrinks_for_want_of_requests(tmp_path):
 def test_a_third_plan_adds_up(tmp_path):
     """What retires already goes on retiring, and is never moved."""
     run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({"region": "eu-west-1"}))
     run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT)
     run(tmp_path, plan_of({"region": "ap-south-1"}))
     assert weights(tmp_path) == {"us-east-1": 0, "eu-west-1": 1000, "ap-south-1": 0}
@@ -301,7 +315,34 @@ def test_code_of_an_older_version_is_not_known(tmp_path):
     assert weights(tmp_path) == {"eu-west-1": 1000}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "advisor.stacks/v9", "roots": {}}', '{"schema": 1}'])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("",),
+        ("", "planned"),
+        ("", "planned", "name"),
+        ("", "planned", "groups", 0),
+        ("", "planned", "groups", 0, "weight"),
+    ],
+)
+@pytest.mark.parametrize("wrong", [None, [], {}])
+def test_a_record_with_wrong_types_is_named(path, wrong, tmp_path):
+    """Wherever they are in it."""
+    run(tmp_path, plan_of({}))
+    record = tmp_path / ".advisor/stacks.json"
+    document = json.loads(record.read_text())
+    part = document["roots"]
+    for step in path[:-1]:
+        part = part[step]
+    part[path[-1]] = wrong
+    record.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="damaged, or of another version"):
+        read_former(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 100_000, '{"schema": "advisor.stacks/v9", "roots": {}}', '{"schema": 1}']
+)
 def test_a_damaged_record_is_named(text, tmp_path):
     """With the file and what to do; nothing is written."""
     run(tmp_path, plan_of({}))
@@ -375,7 +416,7 @@ NEAR_G6, NEAR_G5, NEAR_G6E = (("us-east-1", kind) for kind in ("g6", "g5", "g6e"
 
 @given(st.lists(st.tuples(PARTS, st.sampled_from([None, *Stage])), min_size=2, max_size=4))
 @example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6], None)])
-@example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], Stage.SHIFT), ([NEAR_G6], None)])
+@example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6E], Stage.SHIFT), ([NEAR_G6], None)])
 def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
     """Weights add up in every stage; a group goes only where it gets no request, or goes on under another key."""
     last = None
@@ -436,7 +477,8 @@ def test_a_single_type_is_cut_over_too(tmp_path):
 def test_a_region_without_requests_answers_those_who_still_call_it(target, stage, tmp_path):
     """Names in caches lead there for a while: its load balancer, endpoint or route has weights above 0."""
     run(tmp_path, plan_of({}), target=target)
-    generated, _ = run(tmp_path, plan_of({"region": "eu-west-1"}), stage, target=target)
+    for reached in (None, stage):
+        generated, _ = run(tmp_path, plan_of({"region": "eu-west-1"}), reached, target=target)
     routes = [text for path, text in generated.files.items() if path.endswith("route.yaml")]
     kinds = {"ec2": "backends", "sagemaker": "groups"}
     shares = [int(share) for text in routes for share in re.findall(r"weight: (\d+)", text)]

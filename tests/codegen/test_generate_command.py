@@ -279,6 +279,7 @@ def test_groups_that_vanish_are_cut_over_in_stages(advisor, write_plan, tmp_path
     write_plan(make_option(region="us-west-2"))
     code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--dry-run")
     assert (code, "retires: 2 × g6.xlarge in us-east-1" in err) == (0, True)
+    advisor("terraform", "plan.json", "--into", "infra")
     code, _, err = advisor("terraform", "plan.json", "--into", "infra", "--cut-over", "finish")
     assert code == 1
     assert "--cut-over finish: 2 × g6.xlarge in us-east-1: requests still go there, the stage is prepare" in err

@@ -1,19 +1,21 @@
 """Digests of images from a registry on this machine that answers as the public ones do, and where they are kept."""
 
 import hashlib
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.cli.app import main
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.pins import FILE, kept_in
-from advisor.codegen.registries import Reference, Registries, reference_of, resolve
+from advisor.codegen.registries import Reference, Registries, _headers_for, reference_of, resolve
 from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
@@ -34,6 +36,9 @@ INDEX = json.dumps(
 ).encode()
 """The index of an image of one platform, as registries send it."""
 DIGEST = f"sha256:{hashlib.sha256(INDEX).hexdigest()}"
+
+
+LYING_TOKENS = ("realm", "lines", "letters", "deep")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,7 +63,25 @@ class Handler(BaseHTTPRequestHandler):
             state["scopes"].append((asked["service"][0], asked["scope"][0]))
             return self._send(200, {}, json.dumps({"token": asked["scope"][0], "expires_in": 300}).encode(), with_body)
         _, _, organisation, name, _, tag = parts.path.split("/")
+        if organisation == "lies":
+            return self._lie(name, with_body)
         return self._manifest(f"{organisation}/{name}", tag, with_body)
+
+    def _lie(self, name, with_body):
+        """What no registry answers."""
+        realm = "https://[bad" if name == "realm" else f"http://{self.headers['Host']}/v2/lies/{name}-token/manifests/1"
+        if name in LYING_TOKENS and "Authorization" not in self.headers:
+            return self._send(401, {"WWW-Authenticate": f'Bearer realm="{realm}"'}, b"", with_body)
+        answers = {
+            "file": (302, {"Location": "file:///etc/passwd"}, b""),
+            "address": (302, {"Location": "http://[bad"}, b""),
+            "circle": (302, {"Location": self.path}, b""),
+            "endless": (200, {}, b"x" * (9 << 20)),
+            "lines-token": (200, {}, b'{"token": "a\\r\\nX-Other: b"}'),
+            "letters-token": (200, {}, '{"token": "\u4e00"}'.encode()),
+            "deep-token": (200, {}, b"[" * 100_000),
+        }
+        return self._send(*answers[name], with_body)
 
     def _manifest(self, name, tag, with_body):
         state = self.server.state
@@ -153,6 +176,39 @@ def test_what_has_no_public_digest_is_said(registry, name, reason):
         resolve([f"{registry.host}/{name}"])
     assert refused.value.where == f"{registry.host}/{name}"
     assert "--image" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["file", "address", "circle", "endless", *LYING_TOKENS])
+def test_a_registry_that_lies_is_an_error(registry, name):
+    """No traceback, no file of this machine, no memory without end."""
+    with pytest.raises(AdvisorError) as caught:
+        Registries(tries=2, sleep=lambda _seconds: None).digest(f"{registry.host}/lies/{name}:1")
+    assert registry.host in caught.value.where
+
+
+@pytest.mark.parametrize("address", ["http://b.example.com/", "http://127.0.0.1:1/", "file:///etc/passwd"])
+def test_no_step_leaves_tls(address):
+    """A redirect from HTTPS to anything else is no answer, whatever it holds."""
+
+    class Pool:
+        def request(self, *_arguments, **_more):
+            return urllib3.HTTPResponse(
+                io.BytesIO(b""), status=302, headers={"Location": address}, preload_content=False
+            )
+
+    class Downgraded(Registries):
+        def _pool(self, _address):
+            return Pool()
+
+    with pytest.raises(AdvisorError, match="without TLS"):
+        Downgraded(tries=1).digest("registry.example.com/org/open:1")
+
+
+@pytest.mark.parametrize(("place", "count"), [("https://a.example.com/x", 1), ("https://b.example.com/", 0)])
+def test_a_token_stays_with_its_registry(place, count):
+    """Behind a redirect to another host nothing is logged in."""
+    headers = _headers_for(place, "https://a.example.com/", {"Authorization": "Bearer x"})
+    assert len(headers) == count
 
 
 def test_nobody_answers():

@@ -1,6 +1,7 @@
 """Every number of a deployment, computed by hand beside the assertion."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from advisor.codegen.selection import choose
 from advisor.codegen.serving import checkpoint_of
 from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
-from codegen.plans import make_cost, make_option, make_plan
+from advisor.plan.document import plan_from_json, plan_to_json
+from codegen.plans import make_cost, make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 
 
@@ -295,3 +297,18 @@ def test_hosts_keep_what_neuron_compiles_on_the_disk_that_outlives_the_container
     folder = "--env=NEURON_COMPILED_ARTIFACTS=/root/.cache/models/meta-llama/Llama-3.2-3B-Instruct/neuron-"
     assert folder in files["fleet.tf"]
     assert any("/var/cache/inference:/root/.cache" in text for text in files.values())
+
+
+def test_a_fleet_without_groups_is_refused():
+    """A plan that somebody emptied."""
+    plan = make_fleet_plan(make_group())
+    with pytest.raises(InputError, match="has no groups"):
+        generate(dataclasses.replace(plan, fleet=dataclasses.replace(plan.fleet, groups=())))
+
+
+def test_an_hour_of_no_class_is_refused():
+    """The schedule names classes of hours by their place."""
+    document = json.loads(plan_to_json(make_fleet_plan(make_group())))
+    document["fleet"]["schedule"][5] = 99
+    with pytest.raises(InputError, match="a class that is not there"):
+        plan_from_json(json.dumps(document))

@@ -367,3 +367,13 @@ def test_ten_thousand_rows_match_a_slow_count(tmp_path):
     assert demand.requests == len(rows)
     assert demand.requests_per_second.peak == max(minutes.values()) / 60
     assert demand.input_tokens.mean == pytest.approx(np.mean([int(row["ContextTokens"]) for row in rows]))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    """Nothing says which of them is meant; columns that are not read may be called alike."""
+    path = tmp_path / "trace.csv"
+    path.write_text("timestamp,input_tokens,output_tokens,,\n1,10,10,,\n2,10,10,,\n")
+    assert read_trace(path).requests == 2
+    path.write_text("timestamp,Timestamp,input_tokens,output_tokens\n1,2,10,10\n")
+    with pytest.raises(InputError, match="two columns have one name"):
+        read_trace(path)

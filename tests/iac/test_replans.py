@@ -218,8 +218,8 @@ def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
     needs("pulumi")
     stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
     wanted = Wanted(target=stack.place.target)
-    for shape in ("static", ANOTHER_REGION):
-        former = read_former(program, None if shape == "static" else Stage.SHIFT)
+    for shape, stage in (("static", None), (ANOTHER_REGION, None), (ANOTHER_REGION, Stage.SHIFT)):
+        former = read_former(program, stage)
         generated = generate(plan_of(stack.place, shape), Language.PYTHON, wanted, former=former)
         write_files(generated, program)
         stack.generate(shape, former.stage)

@@ -8,9 +8,9 @@ from advisor.errors import InputError
 
 
 def is_inside(name: str) -> bool:
-    """A relative path that does not leave its directory."""
+    """A relative path that a file system takes, and that does not leave its directory."""
     pure = PurePosixPath(name)
-    return not pure.is_absolute() and ".." not in pure.parts and bool(pure.parts)
+    return name.isprintable() and not pure.is_absolute() and ".." not in pure.parts and bool(pure.parts)
 
 
 def read_bytes(path: Path) -> bytes | None:
@@ -70,6 +70,19 @@ def check_places(directory: Path, paths: Iterable[str]) -> None:
                     where=str(directory),
                     hint="move it away",
                 )
+
+
+def check_no_links(folder: Path) -> None:
+    """Nothing in a folder is a link, nor is the folder: it came with the code, and what it leads to is not ours.
+
+    Raises:
+        InputError: something is.
+    """
+    link = next((place for place in (folder, *folder.rglob("*")) if place.is_symlink()), None)
+    if link is not None:
+        raise InputError(
+            "this is a link, and files are written and removed there", where=str(link), hint="remove the link"
+        )
 
 
 def check_writable(directory: Path, paths: Iterable[str]) -> None:

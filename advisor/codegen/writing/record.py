@@ -21,6 +21,7 @@ from typing import Any
 
 from advisor.codegen.writing.places import is_inside, read_bytes
 from advisor.errors import InputError
+from advisor.reading import json_of
 
 FOLDER = ".advisor"
 MANIFEST = "manifest.json"
@@ -53,7 +54,7 @@ class Record:
     @property
     def roots(self) -> tuple[str, ...]:
         """Folders that held a root, as of the last run."""
-        return tuple(str(one) for one in self.about.get("roots", ()))
+        return tuple(self.about.get("roots", ()))
 
     @property
     def paths(self) -> set[str]:
@@ -108,7 +109,10 @@ def read_record(directory: Path) -> Record:
                 for path, one in document.get("pending", {}).items()
                 if is_inside(path)
             },
-            about={name: document[name] for name in ("generator", "targets", "plan", "roots") if name in document},
+            about={
+                **{name: str(document[name]) for name in ("generator", "plan") if name in document},
+                **{name: _words(document[name]) for name in ("targets", "roots") if name in document},
+            },
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
@@ -127,12 +131,18 @@ def _former(directory: Path) -> Record:
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(content)
-    except ValueError as error:
+        document = json_of(content.decode(), str(path))
+    except (InputError, UnicodeDecodeError) as error:
         raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED) from error
     if not isinstance(document, dict):
         raise InputError("the manifest of generated files is damaged", where=str(path), hint=_DAMAGED)
     return document
+
+
+def _words(entries: object) -> list[str]:
+    if not isinstance(entries, list):
+        raise TypeError(entries)
+    return [str(entry) for entry in entries]
 
 
 def _digests(files: Mapping[str, str]) -> Mapping[str, str]:

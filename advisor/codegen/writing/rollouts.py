@@ -11,6 +11,7 @@ from advisor.codegen.writing.places import read_bytes
 from advisor.codegen.writing.record import FOLDER, read_record
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
+from advisor.reading import json_of
 
 PATH = f"{FOLDER}/stacks.json"
 _SCHEMA = "advisor.stacks/v1"
@@ -69,8 +70,11 @@ def read_rollouts(directory: Path) -> Mapping[str, Rollout]:
     if content is None:
         return {}
     try:
-        return {str(root): from_plain(Rollout, plain) for root, plain in _roots(json.loads(content)).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {
+            str(root): from_plain(Rollout, plain)
+            for root, plain in _roots(json_of(content.decode(), str(path))).items()
+        }
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(_DAMAGED, where=str(path), hint=_HINT) from error
 
 

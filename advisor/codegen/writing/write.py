@@ -83,6 +83,7 @@ def _with_moves(generated: Generated, directory: Path, record: Record) -> Genera
 def _report(generated: Generated, directory: Path, record: Record, manner: Manner) -> WriteReport:
     paths = sorted({*generated.files, *record.paths})
     places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
+    places.check_no_links(directory / FOLDER)
     left = _of_left_roots(generated, record)
     renamed_paths = _other_paths(generated, record, generated.renamed)
     former_paths = {**_other_paths(generated, record, generated.successors), **renamed_paths}

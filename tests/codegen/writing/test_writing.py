@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -258,8 +259,14 @@ def test_former_manifest_is_taken_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": "advisor.generated/v1", "files": 3}', '{"schema": "x/v9"}', "\xff"]
-)
+    "text",
+    [
+        "[" * 100_000,
+        '{"schema": "advisor.generated/v1", "files": {}, "roots": 5}',
+        '{"schema": "advisor.generated/v1", "files": {}, "roots": [""], "targets": 5}',
+        "", "[]", "{}", '{"schema": "advisor.generated/v1", "files": 3}', '{"schema": "x/v9"}', "\xff",
+    ],
+)  # fmt: skip
 def test_damaged_manifest_is_an_error_that_says_how_to_mend_it(text, tmp_path):
     """A broken manifest is never guessed around."""
     write(tmp_path)
@@ -277,10 +284,28 @@ def test_manifest_cannot_point_outside(tmp_path):
     write(directory)
     manifest = json.loads((directory / ".advisor/manifest.json").read_text())
     digest = manifest["files"]["main.tf"]
-    manifest["files"] |= {"../outside.tf": digest, str(outside): digest, "x": "../../../outside.tf"}
+    manifest["files"] |= {"../outside.tf": digest, str(outside): digest, "x": "../../../outside.tf", "a\0b": digest}
     (directory / ".advisor/manifest.json").write_text(json.dumps(manifest))
     write(directory)
     assert outside.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", ["base", "scratch", "replaced", "stacks.json", ".gitignore", "base/link"])
+def test_a_link_among_the_records_leads_nowhere(name, tmp_path):
+    """Nothing is written or removed behind one, wherever the code came from."""
+    directory, outside = tmp_path / "infra", tmp_path / "outside"
+    write(directory)
+    outside.mkdir()
+    (outside / "precious").write_text("mine\n")
+    link = directory / ".advisor" / name
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(InputError, match="this is a link"):
+        write(directory, FILES | {"main.tf": "new\n"})
+    assert [place.name for place in outside.iterdir()] == ["precious"]
+    assert (directory / "main.tf").read_text() == MAIN
 
 
 def test_lost_base_is_no_guess(tmp_path):
