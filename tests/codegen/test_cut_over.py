@@ -266,7 +266,8 @@ def test_objects_of_clusters_are_removed_by_hand_before_the_end(tmp_path):
 def test_each_form_is_removed_as_it_was_made(form, removal, tmp_path):
     """The command takes away what the form made, and names no file that is not there."""
     run(tmp_path, plan_of({}), target="eks", form=form)
-    run(tmp_path, plan_of({"region": "eu-west-1"}), Stage.SHIFT, target="eks", form=form)
+    for stage in (Stage.PREPARE, Stage.SHIFT):
+        run(tmp_path, plan_of({"region": "eu-west-1"}), stage, target="eks", form=form)
     section = (tmp_path / "README.md").read_text().partition("before that is generated: ")[2].partition("\n")[0]
     assert removal in section
     assert all((tmp_path / path).exists() for path in re.findall(r"--filename (\S+?)`", section))

@@ -3,11 +3,13 @@
 resource "google_cloud_run_v2_service" "this" {
   for_each = local.groups
 
-  name                = local.services[each.key]
-  location            = each.value.region
-  description         = "${each.key} of ${var.name}"
-  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY"
-  deletion_protection = var.deletion_protection
+  name        = local.services[each.key]
+  location    = each.value.region
+  description = "${each.key} of ${var.name}"
+  ingress     = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+
+  # What gets no requests is not protected: the last stage of a cut-over removes it.
+  deletion_protection = var.deletion_protection && local.backends[each.value.backend].weight > 0
 
   dynamic "binary_authorization" {
     for_each = var.binary_authorization ? [true] : []

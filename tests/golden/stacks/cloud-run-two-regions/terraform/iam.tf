@@ -14,7 +14,7 @@ resource "google_secret_manager_secret_iam_member" "hf_token" {
   member    = google_service_account.this.member
 }
 
-# The weights below the prefix and nothing else of the bucket; a listing names its prefix beside the bucket.
+# The weights below the prefix and nothing else of the bucket but its names: a mount asks about the bucket as a whole.
 resource "google_storage_bucket_iam_member" "weights" {
   count = local.weights_bucket == null ? 0 : 1
 
@@ -27,7 +27,7 @@ resource "google_storage_bucket_iam_member" "weights" {
 
     content {
       title      = "weights"
-      expression = "resource.name.startsWith(\"projects/_/buckets/${local.weights_bucket}/objects/${condition.value}/\") || api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"${condition.value}/\")"
+      expression = "resource.name.startsWith(\"projects/_/buckets/${local.weights_bucket}/objects/${condition.value}/\") || resource.type == \"storage.googleapis.com/Bucket\""
     }
   }
 }

@@ -75,7 +75,7 @@ variable "invokers" {
 }
 
 variable "deletion_protection" {
-  description = "Protect the services against deletion; set to false before terraform destroy."
+  description = "Protect services that get requests against deletion; set to false, and apply, before terraform destroy."
   type        = bool
   default     = true
 }

@@ -65,12 +65,25 @@ data "aws_iam_policy_document" "host" {
     sid       = "SayReady"
     actions   = ["autoscaling:CompleteLifecycleAction"]
     resources = local.group_arns
+
+    # Names may begin alike; the tag tells.
+    condition {
+      test     = "StringEquals"
+      variable = "autoscaling:ResourceTag/Deployment"
+      values   = [var.name]
+    }
   }
 
   statement {
     sid       = "LeaveWhenInterrupted"
     actions   = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
     resources = local.group_arns
+
+    condition {
+      test     = "StringEquals"
+      variable = "autoscaling:ResourceTag/Deployment"
+      values   = [var.name]
+    }
   }
 
   dynamic "statement" {

@@ -115,7 +115,7 @@ resource "aws_lb" "this" {
   security_groups            = [aws_security_group.load_balancer[each.key].id]
   subnets                    = coalesce(var.networks[each.key].load_balancer_subnet_ids, var.networks[each.key].private_subnet_ids)
   drop_invalid_header_fields = true
-  enable_deletion_protection = var.deletion_protection
+  enable_deletion_protection = each.value.weight > 0 ? var.deletion_protection : false # a region that retires may go
   idle_timeout               = 600
 
   access_logs {
@@ -185,6 +185,7 @@ resource "aws_lb_listener" "https" {
 }
 
 # One name for all regions; each gets its share of the look-ups while its hosts are healthy.
+# Of several target groups, one that starts or fails would be the end of the region for Route 53, which asks for all.
 resource "aws_route53_record" "this" {
   for_each = var.dns == null ? {} : local.regions
 
@@ -196,7 +197,7 @@ resource "aws_route53_record" "this" {
   alias {
     name                   = aws_lb.this[each.key].dns_name
     zone_id                = aws_lb.this[each.key].zone_id
-    evaluate_target_health = true
+    evaluate_target_health = !contains(keys(local.failover_regions), each.key)
   }
 
   # Route 53 takes weights up to 255.

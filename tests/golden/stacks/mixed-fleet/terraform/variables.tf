@@ -91,7 +91,7 @@ variable "wait_for_capacity" {
 }
 
 variable "deletion_protection" {
-  description = "Protect the load balancers against deletion; set to false before terraform destroy."
+  description = "Protect the load balancers of regions that get requests against deletion; set to false before terraform destroy."
   type        = bool
   default     = true
 }

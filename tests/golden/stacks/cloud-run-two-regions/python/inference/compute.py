@@ -26,7 +26,8 @@ def _service(context: Context, key: str, identity: Identity) -> gcp.cloudrunv2.S
         location=group.region,
         description=f"{key} of {settings.name}",
         ingress="INGRESS_TRAFFIC_INTERNAL_ONLY",
-        deletion_protection=settings.deletion_protection,
+        # What gets no requests is not protected: the last stage of a cut-over removes it.
+        deletion_protection=settings.deletion_protection and context.fleet.backends[group.backend].weight > 0,
         binary_authorization=binary_authorization if settings.binary_authorization else None,
         template=_template(context, key, identity),
         # A revision pulls its image, reads the token and mounts the bucket when it starts.

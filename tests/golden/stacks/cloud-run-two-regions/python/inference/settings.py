@@ -63,7 +63,10 @@ class Settings:
         ),
     )
     deletion_protection: bool = field(
-        default=True, metadata=about("Protect the services against deletion; false before pulumi destroy.")
+        default=True,
+        metadata=about(
+            "Protect services that get requests against deletion; false, and applied, before pulumi destroy."
+        ),
     )
     request_timeout_seconds: int = field(
         default=600,

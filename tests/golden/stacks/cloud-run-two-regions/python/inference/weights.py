@@ -8,15 +8,15 @@ from inference.context import Context
 
 
 def weights_readers(context: Context, member: pulumi.Output[str]) -> list[pulumi.Resource]:
-    """Lets *member* read the weights below the prefix and nothing else of the bucket."""
+    """Lets *member* read the weights below the prefix and nothing else of the bucket but its names."""
     scheme, _, place = context.settings.model_source.partition("://")
     if scheme != "gs":
         return []
     bucket, _, prefix = place.partition("/")
-    # A listing names its prefix beside the bucket.
+    # A mount asks about the bucket as a whole.
     expression = (
         f'resource.name.startsWith("projects/_/buckets/{bucket}/objects/{prefix}/")'
-        f' || api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("{prefix}/")'
+        ' || resource.type == "storage.googleapis.com/Bucket"'
     )
     condition = gcp.storage.BucketIAMMemberConditionArgs(title="weights", expression=expression)
     return [

@@ -91,9 +91,12 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
         context.account_id,
         settings.name,
     )
-    statements.append(Statement(sid="SayReady", actions=["autoscaling:CompleteLifecycleAction"], resources=[groups]))
+    # Names may begin alike; the tag tells.
+    own = [Condition(test="StringEquals", variable="autoscaling:ResourceTag/Deployment", values=[settings.name])]
+    ready = ["autoscaling:CompleteLifecycleAction"]
+    statements.append(Statement(sid="SayReady", actions=ready, resources=[groups], conditions=own))
     leave = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
-    statements.append(Statement(sid="LeaveWhenInterrupted", actions=leave, resources=[groups]))
+    statements.append(Statement(sid="LeaveWhenInterrupted", actions=leave, resources=[groups], conditions=own))
     secrets = [arn for arn in (settings.hf_token_secret_arn, settings.registry_secret_arn) if arn is not None]
     if secrets:
         statements.append(Statement(sid="ReadSecrets", actions=["secretsmanager:GetSecretValue"], resources=secrets))

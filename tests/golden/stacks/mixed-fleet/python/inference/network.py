@@ -46,6 +46,7 @@ def record(context: Context, entrance: Entrances) -> None:
     dns = context.settings.dns
     if dns is None:
         return
+    places = [backend.region for backend in context.fleet.backends.values()]
     for name, region in context.fleet.regions.items():
         balancer = entrance.load_balancers[name]
         aws.route53.Record(
@@ -56,7 +57,10 @@ def record(context: Context, entrance: Entrances) -> None:
             set_identifier=name,
             aliases=[
                 aws.route53.RecordAliasArgs(
-                    name=balancer.dns_name, zone_id=balancer.zone_id, evaluate_target_health=True
+                    name=balancer.dns_name,
+                    zone_id=balancer.zone_id,
+                    # Of several target groups, one that starts or fails would be the end of the region for Route 53.
+                    evaluate_target_health=places.count(name) == 1,
                 )
             ],
             # Route 53 takes weights up to 255.
@@ -151,7 +155,8 @@ def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) 
         security_groups=[outer.id],
         subnets=network.load_balancer_subnet_ids or network.private_subnet_ids,
         drop_invalid_header_fields=True,
-        enable_deletion_protection=settings.deletion_protection,
+        # A region that retires may go.
+        enable_deletion_protection=settings.deletion_protection and context.fleet.regions[region].weight > 0,
         idle_timeout=600,
         access_logs=aws.lb.LoadBalancerAccessLogsArgs(
             bucket=network.access_logs_bucket, prefix=settings.name, enabled=True

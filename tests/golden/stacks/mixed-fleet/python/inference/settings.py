@@ -104,7 +104,10 @@ class Settings:
         ),
     )
     deletion_protection: bool = field(
-        default=True, metadata=about("Protect the load balancers against deletion; set to false before pulumi destroy.")
+        default=True,
+        metadata=about(
+            "Protect the load balancers of regions that get requests against deletion; set to false before pulumi destroy."
+        ),
     )
     on_demand_base: Mapping[str, int] = field(
         default_factory=dict, metadata=about("Instances of a spot group that are always bought on demand, by its key.")

@@ -110,6 +110,8 @@ command=(
   docker run --rm --name=inference
   --network=host --ipc=host
   --log-driver=awslogs '--log-opt=awslogs-region=${region}' '--log-opt=awslogs-group=${log_group}'
+  # Lines are lost rather than the engine held up while the log service does not answer.
+  --log-opt=mode=non-blocking --log-opt=max-buffer-size=16m
   "--log-opt=awslogs-stream=$(metadata instance-id)"
   --env-file=/run/inference/environment
   --volume=/etc/inference:/etc/inference:ro
@@ -154,7 +156,8 @@ TimeoutStopSec=150
 WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
-systemctl enable --now inference.service
+# A first start that fails is tried again; what watches the host is set up all the same.
+systemctl enable --now --no-block inference.service
 
 # Tells EC2 Auto Scaling that the model answers: before the first service, and on the way into a warm pool and out of it.
 cat >/usr/local/sbin/inference-ready <<'SCRIPT'
@@ -187,7 +190,7 @@ RestartSec=10
 WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
-systemctl enable --now inference-ready.service
+systemctl enable --now --no-block inference-ready.service
 
 # AWS takes a spot instance back two minutes after it says so: a successor starts, no new requests come, and when the
 # running ones are answered the container ends. Of a higher risk EC2 Auto Scaling takes care by itself.
@@ -227,7 +230,7 @@ UNIT
 spot='${spot}'
 if [[ $spot == true ]]; then
   systemctl daemon-reload
-  systemctl enable --now inference-spot.service
+  systemctl enable --now --no-block inference-spot.service
 fi
 
 # Once a minute: requests since the last report, those of them beyond the target of TTFT, and the queue. The CloudWatch
@@ -287,7 +290,7 @@ UNIT
 engine_metrics='${engine_metrics}'
 if [[ -n $engine_metrics ]]; then
   systemctl daemon-reload
-  systemctl enable --now inference-report.service
+  systemctl enable --now --no-block inference-report.service
 fi
 
 # From here on a failure leaves the model serving; the alarms on silent metrics tell.

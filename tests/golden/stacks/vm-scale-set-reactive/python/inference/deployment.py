@@ -11,7 +11,7 @@ from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import identities
 from inference.monitoring import action_groups, alarms, budget, collect, workspaces
-from inference.network import entrances
+from inference.network import entrances, urls
 from inference.plan import Fleet
 from inference.registries import registry_problems
 from inference.settings import Settings
@@ -90,7 +90,8 @@ class Deployment(pulumi.ComponentResource):
         alarms(context, logs, told)
         budget(context)
 
-        self.endpoints = pulumi.Output.all(**entrance.urls)
+        fronts: dict[str, pulumi.Resource] = {}
+        self.endpoints = pulumi.Output.all(**urls(context, entrance, fronts))
         addresses = {key: entrance.load_balancers[key].private_ip_address for key in args.fleet.backends}
         self.backend_addresses = pulumi.Output.all(**addresses)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}
