@@ -77,6 +77,7 @@ MORE = {
         "container_images": {"BACKEND": "registry.example.com/vllm:1"},
         "dns": {"managed_zone": "internal", "name": "chat.example.internal.", "project_id": "names"},
         "networks": {"REGION": {"disk_kms_key": KEY}},
+        "registry_secret": "projects/names/secrets/ngc",
     },
 }
 """What a scenario does not give of the settings that take outputs; GROUP, BACKEND and REGION: the plan's first."""

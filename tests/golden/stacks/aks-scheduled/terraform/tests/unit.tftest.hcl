@@ -109,14 +109,36 @@ run "refuses_the_bucket_of_another_cloud" {
   expect_failures = [var.model_source]
 }
 
-run "needs_the_account_and_the_issuer_of_a_bucket" {
+run "needs_the_account_of_a_bucket" {
   command = plan
 
   variables {
-    model_source = "az://weights/models/llm"
+    model_source             = "az://weights/models/llm"
+    model_storage_account_id = null
+
+    clusters = {
+      eastus = {
+        id                         = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.ContainerService/managedClusters/inference-eastus"
+        subnet_id                  = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus/subnets/inference"
+        zones                      = ["1", "2", "3"]
+        log_analytics_workspace_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.OperationalInsights/workspaces/inference-eastus"
+        oidc_issuer_url            = "https://oidc.example.com/"
+      }
+    }
   }
 
-  expect_failures = [var.clusters, var.model_storage_account_id]
+  expect_failures = [var.model_storage_account_id]
+}
+
+run "needs_the_issuer_of_a_bucket" {
+  command = plan
+
+  variables {
+    model_source             = "az://weights/models/llm"
+    model_storage_account_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Storage/storageAccounts/weights"
+  }
+
+  expect_failures = [var.clusters]
 }
 
 run "applies" {
