@@ -10,7 +10,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses $
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast fuzz check bench bench-today golden tools services clean
+.PHONY: help environment demo test test-fast fuzz check bench bench-today golden tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,6 +21,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
 	@touch $@
+
+environment: $(READY) ## Install the program and what its tests need into .venv.
 
 demo: $(READY) ## Run the main job on examples/chat and show the result.
 	@mkdir -p $(DEMO)

@@ -19,7 +19,7 @@ def test_checkov_finds_nothing(modules):
     report = json.loads(ran.stdout)
     failed = [(one["check_id"], one["file_path"]) for one in report["results"]["failed_checks"]]
     assert failed == []
-    assert report["summary"]["passed"] > 500
+    assert report["summary"]["passed"] > 40 * len(list(modules.iterdir()))
     assert report["summary"]["parsing_errors"] == 0
 
 
