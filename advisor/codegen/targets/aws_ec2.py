@@ -4,16 +4,19 @@ from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.catalog import load_catalog
 from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.host_backends import backend_facts, container_variables, pins, serving_arguments
+from advisor.codegen.targets.host_backends import (
+    backend_facts,
+    container_variables,
+    host_disk_gib,
+    pins,
+    serving_arguments,
+)
 from advisor.codegen.targets.target import Files, Target
-from advisor.cost.services import root_volume_gib
-from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
@@ -209,10 +212,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    types = [group.instance_type, *(group.interchangeable_types if group.is_spot else ())]
     return {
         "region": group.region,
         "backend": group.backend,
-        "instance_types": [group.instance_type, *(group.interchangeable_types if group.is_spot else ())],
+        "instance_types": types,
         "spot": group.is_spot,
         "gpu": group.has_gpu,
         "instances": group.instances,
@@ -222,18 +226,9 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
         "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
-        "root_volume_gib": _root_volume_gib(group),
+        "root_volume_gib": host_disk_gib("aws", types, group),
         "ami_parameter": group.platform.machine_image,
     }
-
-
-def _root_volume_gib(group: ComputeGroup) -> int:
-    """Disk for host and image, and for the weights unless every type is known to hold them on disks of its own."""
-    machines = load_catalog().instance_types
-    types = (group.instance_type, *(group.interchangeable_types if group.is_spot else ()))
-    own_gb = [machines[("aws", name)].local_nvme_gb if ("aws", name) in machines else None for name in types]
-    holds = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in own_gb)
-    return root_volume_gib(0) if holds else group.root_volume_gib
 
 
 def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:

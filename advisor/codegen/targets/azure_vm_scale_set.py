@@ -20,10 +20,9 @@ from advisor.codegen.targets.azure_names import (
     weights,
 )
 from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
-from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
+from advisor.codegen.targets.host_backends import backend_facts, host_disk_gib, serving_arguments
 from advisor.codegen.targets.target import Files, Target
-from advisor.cost.services import HOST_GIB, SERVING_IMAGE_GIB
-from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, bytes_to_gib
+from advisor.units import HOURS_PER_MONTH
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
@@ -216,7 +215,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "backend": group.backend,
         "size": group.instance_type,
         "priority": "Spot" if group.is_spot else "Regular",
-        "os_disk_gib": _os_disk_gib(group),
+        "os_disk_gib": host_disk_gib("azure", [group.instance_type], group),
         "weights_gib": group.checkpoint_gib,
         "repair_grace": f"PT{grace}M",
         "waiting_limit": _waiting_limit(stack, group),
@@ -224,15 +223,6 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
-
-
-def _os_disk_gib(group: ComputeGroup) -> int:
-    """System and serving image; the weights too, unless the size has a local disk that is known to hold them."""
-    machine = load_catalog().instance_types.get(("azure", group.instance_type))
-    local_gb = None if machine is None else machine.local_nvme_gb
-    if local_gb is None or bytes_to_gib(local_gb * BYTES_PER_GB) < group.checkpoint_gib:
-        return group.root_volume_gib
-    return HOST_GIB + SERVING_IMAGE_GIB
 
 
 def _thresholds(group: ComputeGroup) -> Mapping[str, float]:

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from advisor.catalog import load_catalog
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
-from advisor.cost.services import root_volume_gib
-from advisor.units import BYTES_PER_GB, bytes_to_gib
+from advisor.codegen.targets.host_backends import host_disk_gib
 
 _SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600
@@ -120,7 +118,7 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         accelerator_count=int(group.accelerator_count),
         attached=machine.attached,
         disk_type=machine.family.disk_type,
-        boot_disk_gib=_boot_disk_gib(group),
+        boot_disk_gib=host_disk_gib("gcp", (group.instance_type, *group.interchangeable_types), group),
         provisioning_model=_provisioning_model(group, starts_on_demand=machine.family.starts_on_demand),
         interchangeable_types=() if machine.attached else group.interchangeable_types,
         tpu_topology=_TOPOLOGIES.get(accelerator_type, {}).get(group.accelerator_count, ""),
@@ -128,15 +126,6 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         image=f"projects/{project}/global/images/family/{family}",
         min_instances=min_instances,
     )
-
-
-def _boot_disk_gib(group: ComputeGroup) -> int:
-    """Disk for system and image, and for the weights unless every type is known to hold them on disks of its own."""
-    machines = load_catalog().instance_types
-    types = (("gcp", name) for name in (group.instance_type, *group.interchangeable_types))
-    own_gb = [machines[one].local_nvme_gb if one in machines else None for one in types]
-    holds = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in own_gb)
-    return root_volume_gib(0) if holds else group.root_volume_gib
 
 
 def example_zones(stack: Stack, region: Region) -> list[str]:
