@@ -12,6 +12,7 @@ from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.scopes import scope_of
 from advisor.units import HOURS_PER_MONTH
 
 MOST = 10
@@ -73,13 +74,13 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
         return []
     own = _own(problem, solution) if solution else ()
     groups = {(group.pool.key, group.tariff) for group in own}
-    regions = {group.pool.region for group in own} if problem.max_regions == 1 else set()
+    own_scopes = {scope_of(problem, group.pool) for group in own}
     fleets = []
     for paid in _ADDED:
         affordable = [
             way
             for way in _sold(problem, paid)
-            if (not regions or way.pool.region in regions)
+            if (not own_scopes or scope_of(problem, way.pool) in own_scopes)
             and (way.pool.key, way.tariff) not in groups
             and way.usd_per_month < left
         ]
@@ -208,6 +209,8 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 
 def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether every limit allows just these instances."""
+    if len({scope_of(problem, group.pool) for group in fleet.allocations}) > 1:
+        return False
     counts = {(group.pool.key, group.tariff): group.instances for group in fleet.allocations}
     pools = tuple({group.pool.key: group.pool for group in fleet.allocations}.values())
     running: dict[str, int] = {}

@@ -33,11 +33,16 @@ def scopes(problem: Problem) -> tuple[Problem, ...]:
 
     Where all that limits regions is that there is one, no program has to choose between them.
     """
+    if problem.max_regions != 1 and problem.mix_providers:
+        return (problem,)
+    return split(problem, lambda pool: scope_of(problem, pool))
+
+
+def scope_of(problem: Problem, pool: Pool) -> str:
+    """Name of the region, or cloud, that a fleet with a pool stays in; "" where it may go anywhere."""
     if problem.max_regions == 1:
-        return split(problem, lambda pool: pool.region)
-    if not problem.mix_providers:
-        return split(problem, lambda pool: pool.region.split("/")[0])
-    return (problem,)
+        return pool.region
+    return "" if problem.mix_providers else pool.region.split("/")[0]
 
 
 def split(problem: Problem, key: Callable[[Pool], str]) -> tuple[Problem, ...]:

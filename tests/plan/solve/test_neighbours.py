@@ -88,6 +88,23 @@ def test_a_fleet_is_topped_up_with_no_type_too_many_and_with_nothing_too_far_fro
     assert topped_up(places, optimise(replace(places, pools=(near,))), below) == []
 
 
+def test_a_fleet_is_topped_up_on_its_own_cloud_alone():
+    """Where clouds are not mixed, however many regions a fleet may be in: of two equal pools the one on its cloud."""
+    large, own = pool_of("a/r/large", 3.0, 3.0, stand="a/r/large"), pool_of("a/s/small", 1.0, 0.5, stand="a/s/small")
+    other = pool_of("b/r/small", 1.0, 0.4, stand="b/r/small")
+    fleet = optimise(problem_of(large, planned=(3.0,)))
+    below = fleet.objective_usd_per_month + 1.1 * 0.5 * 730
+    mixed = problem_of(large, own, other, planned=(3.0,))
+    of_one_cloud = replace(mixed, mix_providers=False)
+
+    found = topped_up(of_one_cloud, fleet, below)
+
+    assert [one.allocations[1].pool.key for one in found] == ["a/s/small"]
+    of_two = next(one for one in topped_up(mixed, fleet, below) if one.allocations[1].pool.key == "b/r/small")
+    assert keeps_to_all(mixed, of_two)
+    assert not keeps_to_all(of_one_cloud, of_two)
+
+
 def test_nothing_is_next_to_a_fleet_whose_changes_are_counted():
     """Limits on changes and on types leave the search to the optimiser."""
     pool = pool_of("a/r/large", 1.0, 1.0, stand="a/r/large")
