@@ -319,7 +319,7 @@ def options_of(
         confirmation = single.confirmed.confirmation if single.confirmed else None
         cost = cost_of(posed, single.solution, setting, expected)
         option = _option(posed, single.solution.allocations[0], setting, latency, cost)
-        why_not = _why_not(single, fleet)
+        why_not = _why_not(single, option.precision, fleet)
         found.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
     return tuple(found)
 
@@ -403,10 +403,10 @@ def _option(posed: Posed, allocation: Allocation, setting: Setting, latency: Loa
     )
 
 
-def _why_not(single: Single, fleet: Fleet) -> str:
-    """Why an option that costs less than the fleet is not recommended."""
+def _why_not(single: Single, precision: str, fleet: Fleet) -> str:
+    """Why an option that costs less than the fleet is not recommended: no fleet has fewer backends or types."""
     if single.usd_per_month >= fleet.cost.total_usd_per_month - A_CENT:
         return ""
     if single.confirmed is None:
         return "not replayed: options as cheap were refused by their replay"
-    return "within limits.simplicity of the recommended fleet, which has published weights, or fewer backends or types"
+    return f"{precision} loses more quality for less than limits.simplicity"

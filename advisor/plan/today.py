@@ -1,5 +1,6 @@
 """What runs today, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware
@@ -11,7 +12,7 @@ from advisor.performance.stage import serve
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
-from advisor.plan.problem.values import Allocation, FleetSolution
+from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem
 from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.rungs import excluded_today
 from advisor.plan.solve.alone import whole_shares
@@ -81,11 +82,21 @@ def today_of(priced: CurrentCost, current: Deployment, setting: Setting, supply:
     if not posed.problem.pools:
         return Today(priced, posed, None, why_not)
     pool = max(posed.problem.pools, key=lambda one: mix_rate(posed.problem, one))
-    allocation = Allocation(pool, pool.tariffs[0], (current.count,) * len(posed.problem.hours))
+    allocations = tuple(_allocations(posed.problem, pool, current))
     shares = whole_shares(posed.problem, pool)
-    usd = objective_usd_per_month(posed.problem, (allocation,), shares)
-    running = FleetSolution((allocation,), shares, usd, usd, proven=False)
+    usd = objective_usd_per_month(posed.problem, allocations, shares)
+    running = FleetSolution(allocations, shares, usd, usd, proven=False)
     return Today(replace(priced, total_usd_per_month=usd), posed, running, "")
+
+
+def _allocations(problem: Problem, pool: Pool, current: Deployment) -> Iterator[Allocation]:
+    """Today's instances at all hours: as many as are owned, the others as they are paid for."""
+    left = current.count
+    for tariff in pool.tariffs:
+        count = min(left, problem.owned.get(pool.stand, 0)) if tariff.paid is Paid.OWNED else left
+        left -= count
+        if count:
+            yield Allocation(pool, tariff, (count,) * len(problem.hours))
 
 
 def judged_today(today: Today, setting: Setting, confirmer: Confirmer) -> CurrentCost:

@@ -239,13 +239,21 @@ def _cheapest_words(fleet: Fleet) -> Iterator[str]:
     told = f"Cheapest: {' + '.join(cheapest.groups)} costs {usd(cheapest.usd_per_month_more)} less"
     if cheapest.lossy_precisions:
         lossy = " and ".join(cheapest.lossy_precisions)
-        yield f"{told} in {lossy}: the published weights are recommended (limits.simplicity)."
+        yield f"{told} in {lossy}: {_kept_weights(fleet)} recommended (limits.simplicity)."
         return
     backends = len({group.backend for group in fleet.groups})
-    takes = f"takes {_counted(cheapest.backends, 'backend')} in place of {backends}"
+    takes = f"{_counted(cheapest.backends, 'backend')} in place of {backends}"
     if cheapest.backends == backends:
-        takes = f"takes {_counted(len(cheapest.groups), 'group')} in place of {len(fleet.groups)}"
-    yield f"{told} and {takes}: the simpler fleet is recommended (limits.simplicity)."
+        takes = "more instance types"
+    yield f"{told} and takes {takes}: the simpler fleet is recommended (limits.simplicity)."
+
+
+def _kept_weights(fleet: Fleet) -> str:
+    """Weights of a fleet that is preferred to one of lossier precisions, with their verb."""
+    lossy = dict.fromkeys(group.precision for group in fleet.groups if group.weights_scheme)
+    if not lossy:
+        return "the published weights are"
+    return f"{' and '.join(lossy)}, named earlier in `precisions`, {'is' if len(lossy) == 1 else 'are'}"
 
 
 def _counted(count: int, noun: str) -> str:

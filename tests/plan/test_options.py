@@ -178,6 +178,7 @@ def test_no_option_is_cheaper_without_saying_why(rate, offers, limits):
     for one in plan.options:
         cheaper = one.cost.total_usd_per_month < plan.fleet.cost.total_usd_per_month - 0.01
         assert bool(one.not_recommended) == cheaper
+        assert one.confirmed is None or not cheaper or one.not_recommended.startswith(one.precision)
         assert one.replicas >= limits.min_replicas
 
 

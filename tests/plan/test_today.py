@@ -1,5 +1,6 @@
 """What runs today, judged by the replay that confirms the fleet."""
 
+import datetime as dt
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import Scope, answer, measure_demand, plan_for
 from advisor.plan.question import Question
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment
 from builders import catalog_of, offer, workload
 
 TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
@@ -72,6 +73,18 @@ def test_its_total_is_that_of_the_same_fleet():
     same = plan_for(replace(work, current=replace(TODAY, count=plan.recommended.instances)), catalog_of(OFFERS[0]))
 
     assert same.current.total_usd_per_month == pytest.approx(same.fleet.cost.total_usd_per_month, abs=0.02)
+
+
+def test_what_is_owned_is_not_paid_for_again_and_the_rest_is():
+    """Of five instances two are owned: three are paid for, and all have disks and carry the load."""
+    owned = (OwnedCommitment("aws", "us-east-1", "g6e.xlarge", 2, dt.date(2027, 10, 31)),)
+    day = dt.date(2026, 11, 24)
+
+    current = judged(5, commitments=owned, as_of=day)
+    every = judged(5)
+
+    assert every.total_usd_per_month - current.total_usd_per_month == pytest.approx(2 * 1.86 * 730, abs=0.02)
+    assert current.within_slo_ratio == every.within_slo_ratio
 
 
 def brief(work, catalog):

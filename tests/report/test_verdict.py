@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
-from advisor.plan.fleet.chosen import DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
+from advisor.plan.fleet.chosen import Cheapest, DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words
@@ -231,6 +231,22 @@ def test_a_cheaper_fleet_that_is_not_recommended_is_named():
 
     assert "2 × g6e.xlarge committed for 1 year + 1 × inf2.8xlarge spot costs $111.60 less" in told
     assert "(proven)" not in plan_table(mixed_plan(), width=None, verbose=True)
+
+
+@pytest.mark.parametrize(
+    ("group", "lossy", "words"),
+    [
+        ({}, ("int4",), "in int4: the published weights are recommended"),
+        ({"precision": "fp8", "weights_scheme": "FP8"}, ("int4",), "in int4: fp8, named earlier in `precisions`, is"),
+        ({}, (), "takes more instance types: the simpler fleet"),
+    ],
+)
+def test_a_cheaper_fleet_names_what_is_preferred_to_it(group, lossy, words):
+    """Published weights or an earlier precision; on as many backends it can only be the number of types."""
+    cheapest = Cheapest(("2 × g6e.xlarge spot", "1 × g6e.2xlarge spot"), 900.0, 12.0, 1, lossy)
+    fleet = make_fleet(make_group(2, **group), make_group(1, **group), cheapest=cheapest)
+
+    assert words in lines_of(make_plan(fleet))["Cheapest"]
 
 
 def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
