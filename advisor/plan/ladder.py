@@ -131,7 +131,7 @@ class Ladder:
         setting = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
-            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, every_kind=False, options=1),
+            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, options=1),
         )
         posed = pose(setting, narrowed(self._supply, workload), self._week)
         if not posed.problem.pools:
@@ -142,11 +142,11 @@ class Ladder:
             known = known.as_if_at(known.usd_per_month / (1 + workload.limits.simplicity))
         single = rank(posed, confirmer, setting, 0.0, 1).cheapest_confirmed
         is_better = single is not None and (known is None or single.usd_per_month < known.usd_per_month)
-        found = confirmer.confirmed(known=single if is_better else known, refined=is_better)
+        found = confirmer.confirmed(known=single if is_better else known, refined=True)
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
-        if below is not None and found is known:
+        if below is not None and found.solution.allocations is below.found.solution.allocations:
             return below
         if not found.confirmation.reached:
             ratio = found.confirmation.within_slo_ratio

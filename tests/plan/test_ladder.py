@@ -14,7 +14,7 @@ from advisor.pipeline import plan_for
 from advisor.plan.rungs import Step, rungs_of, widest
 from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
 NAMED = "in the regions that the workload names"
@@ -314,6 +314,29 @@ def test_a_simpler_recommendation_leaves_no_cheaper_rung_below_it():
             or rung.total_usd_per_month is None
             or (rung.total_usd_per_month >= plan.as_stated.total_usd_per_month - 0.01)
         )
+
+
+@pytest.mark.parametrize("step", ["resize", "spot"])
+def test_a_rung_costs_what_the_plan_of_the_same_question_costs(step):
+    """Also where targets near those of an idle replica let fewer instances hold than the closed form asks for."""
+    sold = (
+        offer("g5.2xlarge", on_demand=1.212), offer("g5.12xlarge", on_demand=5.672), offer("g6.xlarge", on_demand=0.8),
+        offer("g4dn.xlarge", on_demand=0.53, spot=0.15),
+    )  # fmt: skip
+    today = replace(TODAY, instance_type="g5.2xlarge", count=12)
+    work = asked(
+        current=today, precisions=("bf16", "fp8"), demand=DeclaredDemand(12.6, 16, 40, 20), slo=Slo(1000.0, 37.0),
+        limits=Limits(min_replicas=2, zones=2),
+    )  # fmt: skip
+    (rung,) = [rung for rung in plan_for(work, catalog_of(*sold)).ladder if rung.rung == step]
+    allowed = {
+        "resize": {"accelerators": ("A10G",), "precisions": ("bf16",)},
+        "spot": {"purchase": (Purchase.ON_DEMAND, Purchase.SPOT)},
+    }[step]
+
+    plan = plan_for(replace(work, **allowed), catalog_of(*sold))
+
+    assert rung.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, rel=0.02)
 
 
 @pytest.mark.parametrize(("simplicity", "same"), [(1.0, True), (0.0, False)])
