@@ -169,7 +169,8 @@ class Confirmer:
             return found
         found = self._nearby(found)
         found = self._with_fewer(self._posed, found) if self._is_allowed(found) else found
-        below = self._below_closed_form().cheaper(found, mixed=self._effort.in_full) if self._effort.every_kind else None
+        effort = self._effort
+        below = self._below_closed_form().cheaper(found, mixed=effort.in_full) if effort.every_kind else None
         found = unproven(found) if below is None else held_to(below, found.solution.bound_usd_per_month)
         return self._in_preferred_precision(found)
 
