@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TypeGuard
 
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
@@ -20,6 +21,8 @@ MIXES_TRIED = 5
 MIXED_KINDS = 4
 """Kinds that are mixed with each other."""
 
+ALIKE = 1.1
+"""Ways of paying for what a pool carries that differ by no more than this are alike."""
 FINE = 1.005
 """Width of a bracket of the headroom of a mix."""
 MIXES_ALIKE = 8
@@ -235,16 +238,27 @@ def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirm
 
 
 def cheapest_by_payment(problem: Problem) -> tuple[Pool, ...]:
-    """The first pool of a problem, and for each way of paying the cheapest one in its region for what it carries."""
+    """The first pool of a problem, and the two cheapest in its region for each way of paying.
+
+    One for what it carries, and of those that cost little more for it the one whose instances are the cheapest: a large
+    machine may cost as much by the accelerator as eight small ones, of which fewer may do.
+    """
     first = problem.pools[0]
-    cheapest: dict[Paid, tuple[float, Pool]] = {}
+    by_payment: dict[Paid, list[tuple[float, float, Pool]]] = {}
     for pool in problem.pools:
         rate = mix_rate(problem, pool)
         for tariff in pool.tariffs if pool.region == first.region and rate > 0 else ():
-            usd = tariff.all_usd_per_hour / rate
-            if usd < cheapest.get(tariff.paid, (math.inf, pool))[0]:
-                cheapest[tariff.paid] = usd, pool
-    return tuple({pool.key: pool for pool in (first, *(pool for _, pool in cheapest.values()))}.values())
+            usd = tariff.all_usd_per_hour
+            by_payment.setdefault(tariff.paid, []).append((usd / rate, usd, pool))
+    cheapest = [first]
+    for ways in by_payment.values():
+        best = min(ways, key=_usd_per_request)
+        alike = (way for way in ways if way[0] <= best[0] * ALIKE)
+        cheapest += [best[2], min(alike, key=_usd_per_instance)[2]]
+    return tuple({pool.key: pool for pool in cheapest}.values())
+
+
+_usd_per_request, _usd_per_instance = itemgetter(0), itemgetter(1)
 
 
 def is_one_row(problem: Problem) -> bool:

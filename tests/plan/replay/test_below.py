@@ -1,4 +1,4 @@
-"""Fleets with more headroom: whether one keeps to every limit, so that nothing cheaper has to be looked for."""
+"""Fleets below the closed form: what is mixed, and whether one with more headroom keeps to every limit."""
 
 import math
 
@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution
-from advisor.plan.replay.below import with_headroom, with_less
+from advisor.plan.replay.below import cheapest_by_payment, with_headroom, with_less
 from advisor.plan.solve.optimise import optimise
 from plan.fleet.exhaustive import cost_of, counts_of
-from plan.fleet.problems import everything, problems
+from plan.fleet.problems import everything, pool_of, problem_of, problems
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -25,3 +25,15 @@ def test_a_fleet_that_keeps_to_all_limits_with_more_headroom_is_the_cheapest_the
     assert (fleet is not None) == (cost_of(less, counts_of(problem, solution)) is not None)
     if fleet is not None:
         assert math.isclose(optimise(less).objective_usd_per_month, solution.objective_usd_per_month, abs_tol=0.02)
+
+
+def test_small_machines_are_mixed_with_large_ones_that_cost_as_much_for_what_they_carry():
+    """Eight accelerators in one machine or in eight at nearly one price: both, and nothing that costs much more."""
+    eight = pool_of("a/r/eight", 8.0, 8.0, stand="a/r/eight")
+    single = pool_of("a/r/one", 1.0, 1.02, stand="a/r/one")
+    dear = pool_of("a/r/dear", 1.0, 1.3, stand="a/r/dear")
+    elsewhere = pool_of("a/s/one", 1.0, 0.9, stand="a/s/one")
+
+    pools = cheapest_by_payment(problem_of(eight, single, dear, elsewhere))
+
+    assert [pool.key for pool in pools] == ["a/r/eight", "a/r/one"]
