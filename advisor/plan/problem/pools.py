@@ -45,6 +45,9 @@ SERVICE = "services"
 HISTORY_DAYS = 14
 """Days that demand was observed for, from which commitments may rest on it."""
 
+_CARRIED_BY_OTHERS = 2
+"""Zones asked at which the load that is left without one of them shows that a fleet is in both."""
+
 Stand = tuple[str, str, str]
 
 
@@ -192,18 +195,17 @@ def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer) -> _Made
 
 
 def in_zones(found: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
-    """The pools without those of regions that sell no type in as many zones as a fleet has to be in."""
+    """The pools without those of types that are sold in fewer zones of the region than a fleet has to be in.
+
+    Where two are asked, a type of one zone stays beside others of the region that carry the load through its loss.
+    """
     if limits.zones == 1 or most_regions != 1:
         return found
-    zones: dict[str, int] = {}
-    for pool in found.pools:
-        zones[pool.region] = max(pool.zones, zones.get(pool.region, 0))
-    kept = tuple(pool for pool in found.pools if zones[pool.region] >= limits.zones)
-    rejected = dict.fromkeys(
-        _in_few_zones(found.sources[pool.key], pool.zones, limits.zones)
-        for pool in found.pools
-        if zones[pool.region] < limits.zones
-    )
+    carrying = {pool.region for pool in found.pools if pool.zones >= limits.zones == _CARRIED_BY_OTHERS}
+    few = [pool for pool in found.pools if pool.zones < limits.zones and pool.region not in carrying]
+    rejected = dict.fromkeys(_in_few_zones(found.sources[pool.key], pool.zones, limits.zones) for pool in few)
+    left_out = {pool.key for pool in few}
+    kept = tuple(pool for pool in found.pools if pool.key not in left_out)
     return replace(found, pools=kept, rejections=(*found.rejections, *rejected))
 
 

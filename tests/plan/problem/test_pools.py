@@ -80,3 +80,20 @@ def test_one_zone_is_rejected_where_two_are_asked():
     assert [(one.needed, one.available, one.region) for one in rejected] == [(2, 1, "us-central1")]
     several, _ = posed_of(replace(asked, limits=Limits(zones=2, max_regions=2)), catalog)
     assert several.problem.pools
+
+
+def test_of_three_zones_every_type_is_sold_in_three():
+    """A type of two zones would be in two alone, whatever else the region sells; where two are asked it may be."""
+    names = ("g7e.12xlarge", "g6e.12xlarge")
+    catalog = SHIPPED.with_offers(
+        one for one in SHIPPED.offers if one.region == "us-east-1" and one.instance_type in names
+    )
+    assert [catalog.zones("aws", "us-east-1", name).count for name in names] == [2, 4]
+    asked = workload(providers=("aws",), regions=("us-east-1",), purchase=(Purchase.ON_DEMAND,))
+    of_two, _ = posed_of(replace(asked, limits=Limits(zones=2)), catalog)
+    of_three, _ = posed_of(replace(asked, limits=Limits(zones=3)), catalog)
+
+    assert {pool.instance_type for pool in of_two.problem.pools} == {f"aws/{name}" for name in names}
+    assert {pool.instance_type for pool in of_three.problem.pools} == {"aws/g6e.12xlarge"}
+    rejected = {(one.instance_type, one.needed, one.available) for one in of_three.pool_set.rejections}
+    assert ("g7e.12xlarge", 3, 2) in rejected
