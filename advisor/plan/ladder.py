@@ -330,6 +330,7 @@ class _Words:
         self._regions: Collection[str] = stated.regions
         self._accelerators: Collection[str] = stated.accelerators
         self._precisions: Collection[str] = stated.precisions
+        self._today = current.provider if current is not None else ""
         if current is not None:
             self._providers.add(current.provider)
             self._regions = (current.region,)
@@ -358,6 +359,8 @@ class _Words:
         groups = list(_groups(self._found, self._setting))
         new = {one.provider: None for one in groups if one.provider not in self._providers}
         yield from (f"an account on {provider}" for provider in new)
+        others = dict.fromkeys(one.provider for one in groups if one.provider not in (self._today, *new))
+        yield from (f"moving from {self._today} to {provider}" for provider in others if self._today)
         yield from dict.fromkeys(
             f"region {one.region}"
             for one in groups

@@ -198,7 +198,7 @@ def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
 
 def _runner_up(doubt: DoubtfulPrice) -> str:
     if not doubt.decides:
-        return "the fleet is the cheapest all the same"
+        return "even so no option on listed prices is cheaper"
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "no option rests on listed prices alone"
     return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {usd(doubt.runner_up_usd_per_month)}"

@@ -383,6 +383,16 @@ def test_without_anything_running_no_rung_keeps_it():
     assert {rung.saving_ratio for rung in plan.ladder[3:]} == {None}
 
 
+def test_another_cloud_that_the_workload_names_is_a_move_from_today():
+    """With an account on it already: today's machines are elsewhere all the same."""
+    sold = (offer("g5.12xlarge", on_demand=5.7), offer("a2-highgpu-1g", "us-central1", 0.7, 0.2, "gcp"))
+    plan = plan_for(asked(providers=("aws", "gcp"), regions=()), catalog_of(*sold))
+
+    assert {group.provider for group in plan.as_stated.groups} == {"gcp"}
+    assert "moving from aws to gcp" in plan.as_stated.requires
+    assert plan.ladder[1].requires == ()
+
+
 def test_without_anything_running_a_rung_takes_what_is_not_stated():
     """What the workload allows anyway is no requirement: clouds, regions, accelerators, precisions."""
     sold = (offer("g6e.xlarge", on_demand=9.0), offer("a2-highgpu-1g", "us-central1", 0.7, 0.2, "gcp"))

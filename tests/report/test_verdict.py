@@ -259,7 +259,7 @@ def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():
 
 
 def test_a_price_in_doubt_that_does_not_decide_is_told_too():
-    """An old list price is a risk of the first line, and the fleet is said to be the cheapest all the same."""
+    """An old list price is a risk of the first line, and that no option on listed prices is cheaper is said."""
     group = make_group()
     doubt = DoubtfulPrice(group.name, "of 2026-06-18, older than 90 days", 0.81, 1.0, (), None, decides=False)
     plan = over(make_plan(make_fleet(group, doubtful_prices=(doubt,))), None)
@@ -267,7 +267,7 @@ def test_a_price_in_doubt_that_does_not_decide_is_told_too():
     assert headline(plan).endswith("; risk: price")
     assert lines_of(plan)["Price"] == (
         "Price: g6e.xlarge on demand at $1.861 an hour, today $1.507 to $1.861 (of 2026-06-18, older than 90 days) is in "
-        "doubt; the fleet is the cheapest all the same."
+        "doubt; even so no option on listed prices is cheaper."
     )
 
 
