@@ -140,7 +140,7 @@ class Ladder:
         known = None if below is None else below.found
         if known is not None and lossier_only:
             known = known.as_if_at(known.usd_per_month / (1 + workload.limits.simplicity))
-        single = rank(posed, confirmer, setting, 0.0, 1).cheapest_confirmed
+        single = rank(posed, confirmer, setting, None, 1).cheapest_confirmed
         is_better = single is not None and (known is None or single.usd_per_month < known.usd_per_month)
         found = confirmer.confirmed(known=single if is_better else known, refined=True)
         if isinstance(found, Infeasible):

@@ -1,7 +1,7 @@
 """Fleets of one instance type and way of paying, ranked: the same pools, rates and replay as the recommended fleet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from heapq import nsmallest
 
@@ -118,23 +118,27 @@ class Ranking:
 
 
 def rank(
-    posed: Posed, confirmer: Confirmer, setting: Setting, limit_usd: float, shown: int, *, every_variant: bool = False
-) -> Ranking:
-    """Every pool and way of paying as a fleet of its own; those that are shown, or below a limit, replayed.
+    posed: Posed, confirmer: Confirmer, setting: Setting, fleet: Confirmed | None, shown: int, *,
+    every_variant: bool = False,
+) -> Ranking:  # fmt: skip
+    """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than a fleet, replayed.
 
     Args:
         posed: the question, with the pools to choose from.
         confirmer: replays fleets; it remembers what each kind of replica was found to need.
         setting: requirements and catalog.
-        limit_usd: USD a month; what costs less is replayed.
+        fleet: a fleet that was found; what costs less is replayed, and its kinds carry what they do in it.
         shown: so many of the cheapest are replayed.
         every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
+    known = {} if fleet is None else confirmer.carried_beyond(fleet)
+    limit_usd = 0.0 if fleet is None else fleet.usd_per_month - A_CENT
     most = setting.effort.options
-    singles, rejections = _singles(posed, None if most is None else most + MOST_REPLAYED)
+    at_known = posed.of(pool.slower(known.get(confirmer.kind_of(pool.key), 1.0)) for pool in posed.problem.pools)
+    singles, rejections = _singles(at_known if known else posed, None if most is None else most + MOST_REPLAYED)
     kept = singles if every_variant else _best_of_each_offer(singles, posed, setting)
     kept = sorted(kept, key=lambda single: _preference(single, posed, setting))
-    ranked, unconfirmed = _Replays(posed, confirmer, setting).replayed(kept, limit_usd, shown)
+    ranked, unconfirmed = _Replays(posed, confirmer, setting, known).replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
 
 
@@ -234,10 +238,10 @@ def _preference(single: Single, posed: Posed, setting: Setting) -> tuple[float, 
 class _Replays:
     """Replays of options, the cheapest first; what one shows of a kind of replica holds for all of its kind."""
 
-    def __init__(self, posed: Posed, confirmer: Confirmer, setting: Setting) -> None:
-        """Know nothing of any kind yet."""
+    def __init__(self, posed: Posed, confirmer: Confirmer, setting: Setting, known: Mapping[Kind, float]) -> None:
+        """Know of kinds what a confirmed fleet has shown."""
         self._posed, self._confirmer, self._setting = posed, confirmer, setting
-        self._headroom: dict[Kind, float] = {}
+        self._headroom = dict(known)
         self._left = MOST_REPLAYED
         self._rejections: list[Rejection] = []
 

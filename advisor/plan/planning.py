@@ -122,7 +122,7 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     """
     if not market.posed.problem.pools:
         return None
-    ranking = rank(market.posed, market.confirmer, market.setting, 0.0, Asked().replayed)
+    ranking = rank(market.posed, market.confirmer, market.setting, None, Asked().replayed)
     found = market.confirmer.confirmed(known=ranking.cheapest_confirmed)
     return market.confirmer.simplest(found) if isinstance(found, Confirmed) else found
 
@@ -163,18 +163,17 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
         every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
         every = held_to_limits(every, posed.problem.limits)
 
-    def ranked(limit_usd: float) -> Ranking:
-        return rank(every, confirmer, setting, limit_usd, asked.replayed, every_variant=asked.every_variant)
+    def ranked(fleet: Confirmed | None) -> Ranking:
+        return rank(every, confirmer, setting, fleet, asked.replayed, every_variant=asked.every_variant)
 
-    ranking = ranked(0.0)
+    ranking = ranked(None)
     found = confirmer.confirmed(known=ranking.cheapest_confirmed, refined=True) if posed.problem.pools else None
     if not isinstance(found, Confirmed):
         return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
     limit_usd = found.usd_per_month - A_CENT
-    if confirmer.is_exact or any(
-        single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles
-    ):
-        ranking = ranked(limit_usd)
+    unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
+    if unknown or confirmer.is_exact or confirmer.carried_beyond(found):
+        ranking = ranked(found)
     best = confirmer.simplest(_cheaper(found, ranking), most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
 

@@ -182,6 +182,23 @@ def test_no_option_is_cheaper_without_saying_why(rate, offers, limits):
         assert one.replicas >= limits.min_replicas
 
 
+def test_options_carry_what_replicas_of_the_fleet_carry():
+    """With a target near an idle replica's, the machine of the fleet is no dearer option for a careful closed form."""
+    others = [offer(f"g6e.{size}xlarge", on_demand=4.5) for size in ("", 2, 4, 8, 16)]
+    sold = (offer("g6.xlarge", on_demand=0.8, spot=0.6), *others)
+    plan = plan_with(
+        *sold, demand=DeclaredDemand(12.6, 16, 40, 20), precisions=("fp8",), slo=Slo(1000.0, 37.0),
+        purchase=(Purchase.ON_DEMAND, Purchase.SPOT), limits=Limits(min_replicas=2, on_demand_base_ratio=0.5),
+    )  # fmt: skip
+    (planned,) = {group.planned_requests_per_second_per_instance for group in plan.fleet.groups}
+    (option,) = [one for one in plan.options if (one.instance_type, one.purchase) == ("g6.xlarge", "on_demand")]
+
+    assert plan.fleet.confirmed.headroom_factor < 1
+    assert len(plan.fleet.groups) > 1
+    assert option.planned_requests_per_second_per_instance > planned / 2
+    assert option.instances <= sum(group.instances[-1] for group in plan.fleet.groups)
+
+
 def test_redundancy_is_capacity_for_options_too():
     """With two replicas asked, an option without any one of its machines still carries the planned load."""
     plan = plan_with(*OFFERS, limits=Limits(min_replicas=2), demand=DeclaredDemand(10, 30, 800, 200))

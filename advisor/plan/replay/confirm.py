@@ -315,6 +315,12 @@ class Confirmer:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
 
+    def carried_beyond(self, found: Confirmed) -> Mapping[Kind, float]:
+        """Headroom below 1 of each kind of a confirmed fleet that carries more than the closed form says."""
+        factor = found.confirmation.headroom_factor
+        kinds = {self.kind_of(one.pool.key) for one in found.solution.allocations}
+        return dict.fromkeys(kinds, factor) if found.confirmation.reached and factor < 1 else {}
+
     def replayed(self, posed: Posed, solution: FleetSolution) -> Confirmation:
         """What a replay makes of a given fleet."""
         return self._confirmation(self._trials.of(posed, solution, whole=True), 1.0)
