@@ -131,7 +131,8 @@ class Confirmer:
                 by 1 %, or the bound is no lower by that than it was for the part.
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
-        if known is not None and refined and self._effort.every_kind and self._is_allowed(known):
+        first = refined and self._effort.every_kind and self._effort.in_full
+        if known is not None and first and self._is_allowed(known):
             known = self._below_closed_form().cheaper(known, mixed=False)
         found = self._search(known)
         if self._effort.every_kind and (isinstance(found, Infeasible) or not found.confirmation.reached):
