@@ -1,6 +1,7 @@
 """The ``advisor`` group, loaded command by command, and the boundary that turns errors into exit codes."""
 
 import importlib
+import os
 import platform
 import sys
 import tempfile
@@ -69,6 +70,7 @@ def advisor() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code; no traceback reaches the user."""
     guard_terminals()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no matrix here is worth the start of a thread for each core
     try:
         advisor(prog_name="advisor", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -75,6 +75,16 @@ class StepTimes:
         fewer = self.step_tokens_per_sequence
         return tuple(max(self.step_tokens - fewer * batch, 1) for batch in range(self.max_sequences + 1))
 
+    @cached_property
+    def prompts_s(self) -> Floats:
+        """The marginal prefill as an array."""
+        return np.array(self.prompt_s)
+
+    @cached_property
+    def lags_s(self) -> Floats:
+        """The lags as an array."""
+        return np.array(self.lag_s)
+
 
 def step_times(
     deployment: Deployment, model: PerformanceModel, tokens: TokenHistogram, context_tokens: int

@@ -237,7 +237,11 @@ class Problem:
     @property
     def parts(self) -> Floats:
         """Share of each bucket; one part where requests are not told apart by length."""
-        return self.bucket_shares if len(self.bucket_shares) else np.ones(1)
+        return self.bucket_shares if len(self.bucket_shares) else _ONE_PART
+
+
+_ONE_PART = np.ones(1)
+_ONE_PART.flags.writeable = False
 
 
 @lru_cache

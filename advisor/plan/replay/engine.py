@@ -61,12 +61,12 @@ def serve_in_parts(
     times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
 ) -> Iterator[Timeline]:
     """What became of the requests once so many of them were begun, and at the end; see :func:`serve`."""
-    replica, lag_s = _Replica(times, arrivals_s, prompts, answers), np.array(times.lag_s)
+    replica = _Replica(times, arrivals_s, prompts, answers)
     for begun in parts:
         replica.run(begun)
-        yield replica.timeline(replica.head, lag_s)
+        yield replica.timeline(replica.head)
     replica.run(replica.count + 1)
-    yield replica.timeline(replica.count, lag_s)
+    yield replica.timeline(replica.count)
 
 
 def serve_idle(
@@ -75,7 +75,7 @@ def serve_idle(
     """What would have become of each request on a replica that serves no other; see :func:`serve_in_parts`."""
     held, budget = _held(times, prompts), times.budgets[0]
     before = (prompts - held - 1) // budget
-    prompt_s, alone_s = np.array(times.prompt_s), np.array(times.alone_s)
+    prompt_s, alone_s = times.prompts_s, np.array(times.alone_s)
     first = arrivals_s + prompt_s[prompts] - prompt_s[held] + times.begin_s + times.cached_token_s * held
     first += before * alone_s[budget] + alone_s[prompts - held - before * budget]
     steps = answers - 1
@@ -126,8 +126,8 @@ class _Replica:
     """The state between two steps."""
 
     __slots__ = (
-        "again", "arrivals", "beside", "budgets", "cached", "count", "ends", "first", "head", "held", "last", "now",
-        "partial", "preemptions", "prompts", "reserved", "step", "times", "totals",
+        "again", "arrivals", "beside", "budgets", "cached", "count", "ends", "first", "fresh", "fresh_s", "head",
+        "held", "last", "now", "partial", "preemptions", "prompts", "reserved", "step", "times", "to_come", "totals",
     )  # fmt: skip
 
     def __init__(self, times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers) -> None:
@@ -136,8 +136,17 @@ class _Replica:
         self.arrivals: list[float] = [*arrivals_s.tolist(), inf]
         self.prompts: list[int] = prompts.tolist()
         self.totals: list[int] = (prompts + answers).tolist()
-        self.held: list[int] = _held(times, prompts).tolist()
+        held = _held(times, prompts)
+        self.held: list[int] = held.tolist()
         """Tokens of each prompt that the prefix cache holds."""
+        self.fresh: list[int] = (prompts - held).tolist()
+        """The others."""
+        computed_s = times.prompts_s[prompts] - times.prompts_s[held]
+        fresh_s = times.begin_s + times.cached_token_s * held + computed_s
+        self.fresh_s: list[float] = fresh_s.tolist()
+        """What each prompt adds to a step that takes in no other."""
+        self.to_come: list[int] = (answers - 1).tolist()
+        """Tokens of each answer after the first."""
         self.budgets = times.budgets
         self.first, self.last, self.beside = [0.0] * count, [0.0] * count, [0] * count
         self.now, self.step, self.head, self.preemptions = 0.0, 0, 0, 0
@@ -152,10 +161,10 @@ class _Replica:
         self.ends: list[int] = []
         """Heap of step of the last token × requests + request, of the running ones."""
 
-    def timeline(self, count: int, lag_s: Floats) -> Timeline:
+    def timeline(self, count: int) -> Timeline:
         """What became of the first so many requests."""
         first, last = (np.fromiter(seconds, np.float64, count) for seconds in (self.first, self.last))
-        return Timeline(first, last, lag_s[np.fromiter(self.beside, np.intp, count)], self.preemptions)
+        return Timeline(first, last, self.times.lags_s[np.fromiter(self.beside, np.intp, count)], self.preemptions)
 
     def run(self, begun: int) -> None:  # noqa: C901, PLR0912, PLR0915 - calls and attributes cost as much as the work
         """Until so many requests are begun, or every one has its last token.
@@ -165,25 +174,55 @@ class _Replica:
         """
         times, arrivals, prompts, totals, held = self.times, self.arrivals, self.prompts, self.totals, self.held
         first, last, beside, ends, budgets = self.first, self.last, self.beside, self.ends, self.budgets
+        fresh, fresh_s, to_come = self.fresh, self.fresh_s, self.to_come
         base_s, per_token_s, learned = times.base_s, times.per_token_s, times.learned
         prompt_s, alone_s, begin_s, cached_token_s = times.prompt_s, times.alone_s, times.begin_s, times.cached_token_s
         limit, most, count = times.kv_tokens, times.max_sequences, self.count
         now, step, head, cached, batch = self.now, self.step, self.head, self.cached, len(ends)
+        is_held_up = self.partial is not None or bool(self.again)
         while head < begun:
-            if cached + self.reserved > limit:
-                self.cached, self.step = cached, step
-                self._preempt()
-                cached, batch = self.cached, len(ends)
             until = arrivals[head]
-            if self.partial is not None or self.again:
+            if is_held_up or cached > limit:
                 self.now, self.step, self.head, self.cached = now, step, head, cached
-                if self._take_prompts():
-                    now, step, head, cached, batch = self.now, self.step, self.head, self.cached, len(ends)
+                if cached + self.reserved > limit:
+                    self._preempt()
+                is_taken = self._take_prompts()
+                now, step, head, cached, batch = self.now, self.step, self.head, self.cached, len(ends)
+                is_held_up = self.partial is not None or bool(self.again)
+                if is_taken:
                     continue
                 until = inf
-            elif until <= now:
-                budget = left = budgets[batch]
+            elif until <= now or not batch:
+                if until > now:
+                    if until == inf:
+                        break
+                    now = until
                 room = limit - cached - batch
+                budget = budgets[batch]
+                if arrivals[head + 1] > now and batch < most and prompts[head] < room and fresh[head] <= budget:
+                    if batch:
+                        now += base_s[batch] + per_token_s[batch] * cached + fresh_s[head] * learned[batch]
+                        cached += batch
+                    else:
+                        now += alone_s[fresh[head]] + fresh_s[head]
+                    step += 1
+                    beside[head] = batch
+                    beyond = (step + 1) * count
+                    while ends and ends[0] < beyond:
+                        one = heappop(ends) % count
+                        last[one] = now
+                        cached -= totals[one]
+                        batch -= 1
+                    first[head] = now
+                    if to_come[head]:
+                        heappush(ends, (step + to_come[head]) * count + head)
+                        cached += prompts[head] + 1
+                        batch += 1
+                    else:
+                        last[head] = now
+                    head += 1
+                    continue
+                left = budget
                 stop = head + most - batch
                 before, seconds = head, 0.0
                 while head < stop and arrivals[head] <= now:
@@ -195,6 +234,7 @@ class _Replica:
                     seconds += begin_s + cached_token_s * done
                     if goal - done > left:
                         self.partial, self.reserved = (head, done + left, goal), goal + 1
+                        is_held_up = True
                         seconds += prompt_s[done + left] - prompt_s[done]
                         left = 0
                         head += 1
@@ -220,46 +260,42 @@ class _Replica:
                         last[one] = now
                         cached -= totals[one]
                         batch -= 1
-                    for one in range(before, head if self.partial is None else head - 1):
+                    for one in range(before, head - 1 if is_held_up else head):
                         first[one] = now
                         beside[one] = running
-                        to_come = totals[one] - prompts[one] - 1
-                        if to_come:
-                            heappush(ends, (step + to_come) * count + one)
+                        if to_come[one]:
+                            heappush(ends, (step + to_come[one]) * count + one)
                             cached += prompts[one] + 1
                             batch += 1
                         else:
                             last[one] = now
                     continue
-            if batch:
-                slope = per_token_s[batch]
-                growth = 0.5 * slope * batch
-                current = base_s[batch] + slope * cached
-                steps = ends[0] // count - step
-                room = (limit - cached) // batch + 1
-                if room < steps:  # noqa: PLR1730 - min() costs a call in the innermost loop
-                    steps = room
-                after = now + steps * (current + growth * (steps - 1))
-                if after > until:
-                    half = current - growth
-                    wait = until - now
-                    fewer = ceil(2 * wait / (half + sqrt(half * half + 4 * growth * wait)))
-                    if fewer < steps:
-                        steps = fewer
-                        after = now + steps * (current + growth * (steps - 1))
-                now = after
-                step += steps
-                cached += steps * batch
-                beyond = (step + 1) * count
-                while ends and ends[0] < beyond:
-                    one = heappop(ends) % count
-                    last[one] = now
-                    cached -= totals[one]
-                    batch -= 1
-            elif until < inf:
-                now = until
-            else:
+            if not batch:
                 break
+            slope = per_token_s[batch]
+            growth = 0.5 * slope * batch
+            current = base_s[batch] + slope * cached
+            steps = ends[0] // count - step
+            room = (limit - cached) // batch + 1
+            if room < steps:  # noqa: PLR1730 - min() costs a call in the innermost loop
+                steps = room
+            after = now + steps * (current + growth * (steps - 1))
+            if after > until:
+                half = current - growth
+                wait = until - now
+                fewer = ceil(2 * wait / (half + sqrt(half * half + 4 * growth * wait)))
+                if fewer < steps:
+                    steps = fewer
+                    after = now + steps * (current + growth * (steps - 1))
+            now = after
+            step += steps
+            cached += steps * batch
+            beyond = (step + 1) * count
+            while ends and ends[0] < beyond:
+                one = heappop(ends) % count
+                last[one] = now
+                cached -= totals[one]
+                batch -= 1
         self.now, self.step, self.head, self.cached = now, step, head, cached
 
     def _complete(self) -> None:

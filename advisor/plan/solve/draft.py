@@ -1,7 +1,7 @@
 """The variables of a fleet's program with what they cost, and what its rows are made of."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
@@ -55,6 +55,8 @@ class Draft:
     """What all instances sustain, each only as far as it is needed, by (hour class, requests per second needed)."""
     lost: dict[tuple[int, int | None, int], int] = field(default_factory=dict)
     """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
+    units: dict[int, list[tuple[int, int, int, float]]] = field(default_factory=dict)
+    """What runs, by hour class; see :meth:`_instances_at`."""
     room: dict[int, int] = field(default_factory=dict)
     """What all instances could take beside their load, by hour class."""
 
@@ -127,12 +129,16 @@ class Draft:
         first = h if self.problem.pools[g].tariffs[t].paid is Paid.SERVERLESS else 0
         return [(self.hourly[g, t, at], 1.0) for at in range(first, h + 1)]
 
-    def _instances_at(self, h: int) -> Iterator[tuple[int, int, int, float]]:
+    def _instances_at(self, h: int) -> list[tuple[int, int, int, float]]:
         """(pool, tariff, variable, instances of each unit) of everything that runs in an hour class."""
-        for g, pool in enumerate(self.problem.pools):
-            for t in range(len(pool.tariffs)):
-                for variable, count in self.instances(g, t, h):
-                    yield g, t, variable, count
+        if h not in self.units:
+            self.units[h] = [
+                (g, t, variable, count)
+                for g, pool in enumerate(self.problem.pools)
+                for t in range(len(pool.tariffs))
+                for variable, count in self.instances(g, t, h)
+            ]
+        return self.units[h]
 
     def _running(self, g: int, h: int) -> Terms:
         """Instances of a pool."""

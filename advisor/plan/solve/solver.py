@@ -100,9 +100,11 @@ class Program:
         self, name: str, terms: Sequence[tuple[int, float]], *, lower: float = -INFINITY, upper: float = INFINITY
     ) -> int:
         """A new row under the name of its constraint; returns its index. A variable may come up more than once."""
-        summed: dict[int, float] = {}
-        for variable, coefficient in terms:
-            summed[variable] = summed.get(variable, 0.0) + coefficient
+        summed = dict(terms)
+        if len(summed) < len(terms):
+            summed = dict.fromkeys(summed, 0.0)
+            for variable, coefficient in terms:
+                summed[variable] += coefficient
         self.columns.extend(summed)
         self.coefficients.extend(summed.values())
         self.starts.append(len(self.columns))
