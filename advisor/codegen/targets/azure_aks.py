@@ -45,8 +45,9 @@ _TEMPLATES = {
 _PYTHON = "pulumi-python/azure-aks"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/alerts.py": "azure_alerts.py.j2",
     "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
+    "inference/context.py": "azure_context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
     "inference/fleet.py": "fleet.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",

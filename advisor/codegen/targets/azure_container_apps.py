@@ -48,13 +48,14 @@ _TEMPLATES = {
 _PYTHON = "pulumi-python/azure-container-apps"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/alerts.py": "azure_alerts.py.j2",
     "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
+    "inference/context.py": "azure_context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
     "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
     "inference/entrance.py": "entrance.py.j2",
     "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
+    "inference/identity.py": "azure_identity.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
