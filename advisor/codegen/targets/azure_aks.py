@@ -34,7 +34,7 @@ _TEMPLATES = {
     "compute.tf": "compute.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
-    "main.tf": "main.tf.j2",
+    "main.tf": "azure_main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
