@@ -320,6 +320,7 @@ def _cautions(stack: Stack) -> Iterator[str]:
         "it, or make the environment with the az command line, by the names and settings of this code, and import it "
         "first."
     )
+    yield "The total leaves out the entrances: two replicas of half a vCPU and 1 GiB in each region."
     yield "Container Apps ends a request after 240 seconds: stream longer answers, or take premium ingress."
 
 

@@ -82,7 +82,7 @@ _TLS_FILE = "/run/inference/tls.pem"
 _RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
 _ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
 """Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
-_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2as_v5", 2
+_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2s_v5", 2
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -174,15 +174,15 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         }
         for region in stack.regions
     }
+    cost = _entrance_cost([region.name for region in stack.regions])
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
-        "cautions": stack.summary.cautions,
+        "cautions": (*stack.summary.cautions, f"The total leaves out the entrances: {cost}."),
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_size": _ENTRANCE_SIZE,
-        "entrance_cost": _entrance_cost([region.name for region in stack.regions]),
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},

@@ -61,7 +61,7 @@ def test_backends_of_a_region_share_its_entrance_by_their_weights():
         for region in ("eastus", "westeurope")
     }
     assert weights == {"eastus": [128, 256], "westeurope": [256]}
-    assert "a month (4 × Standard\\_D2as\\_v5)" in files["README.md"]
+    assert "a month (4 × Standard\\_D2s\\_v5)" in files["README.md"]
 
 
 @pytest.mark.parametrize(("weights", "given"), [((0, 600), [0, 256]), ((0, 0), [1, 1]), ((1, 999), [1, 256])])
