@@ -165,6 +165,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "groups": {one.group.key: _group(stack, one) for one in groups},
         "regions": regions,
         "queries": _queries(stack),
+        "query_policies": "this",
         "node_label": NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
         "cautions": stack.summary.cautions,

@@ -155,6 +155,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         **pins(stack),
         "account": "host",
+        "query_policies": "metrics",
         "mounts_bucket": False,
         "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
     }
