@@ -170,6 +170,23 @@ def test_clients_call_one_address_on_azure_through_every_step(target, tmp_path):
         assert {name: (tmp_path / name).read_bytes() for name in code} == code
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("mig", "let them take the endpoint in europe-west4 (output endpoints) by then; the record of dns"),
+        ("gke", "let them take the endpoint in europe-west4 by then"),
+        ("cloud-run", "let them take those of the new ones in the output endpoints"),
+    ],
+)
+def test_clients_are_told_where_the_new_address_stands(target, told, tmp_path):
+    """In the run and in the README: the output that has it, the record that moves them, or both."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "accelerator": "L4"}
+    run(tmp_path, plan_of(google), target=target)
+    generated, _ = run(tmp_path, plan_of({**google, "region": "europe-west4"}), target=target)
+    assert any(told in note for note in generated.notes)
+    assert "Clients: " in (tmp_path / "README.md").read_text()
+
+
 def test_disk_of_a_scale_set_never_shrinks(tmp_path):
     """Azure refuses a smaller one; the record keeps the larger, and a group of its own starts with what it needs."""
     azure = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4"}
