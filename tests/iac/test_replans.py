@@ -140,6 +140,8 @@ def destroyed_first(planned: Mapping[str, Any]) -> list[str]:
 
 def moved_endpoints(planned: Mapping[str, Any], staying: set[str]) -> set[str]:
     """Regions whose endpoint has another address after than before, of those that stay."""
+    if not staying:
+        return set()
     change = planned["output_changes"]["endpoints"]
     before, after = change["before"] or {}, change["after"] or {}
     return {region for region in staying & before.keys() if _url(before[region]) != _url(after.get(region))}
