@@ -33,9 +33,11 @@ from advisor.codegen.renaming import Traits, renamed
 from advisor.errors import InputError
 from advisor.units import HOURS_PER_MONTH
 
-_CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
+_CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
 Elsewhere the key is the name of what runs, and another type is another thing."""
+_NEVER_SHRINKING = ("vm-scale-set", "aks")
+"""Targets whose disks grow in place, and shrink only in new machines."""
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
@@ -159,6 +161,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     is_other = _is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
+    planned = _with_former_disks(planned, joint(last))
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
     if not rollout.retiring:
@@ -179,6 +182,22 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
             )
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
+
+
+def _with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
+    """Groups with room for what they had room for before, where a smaller disk takes new machines."""
+    if planned.target not in _NEVER_SHRINKING:
+        return planned
+    before = {group.key: group for group in former.groups}
+    return replace(planned, groups=tuple(_as_roomy(group, before.get(group.key, group)) for group in planned.groups))
+
+
+def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
+    return replace(
+        group,
+        root_volume_gib=max(group.root_volume_gib, former.root_volume_gib),
+        checkpoint_gib=max(group.checkpoint_gib, former.checkpoint_gib),
+    )
 
 
 def check_language(language: Language, former: Former) -> None:
@@ -378,6 +397,7 @@ def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
 
 def staged(stack: Stack, rollout: Rollout) -> Stack:
     """Stack in the stage of its rollout."""
+    stack = replace(stack, groups=rollout.planned.groups)
     if rollout.stage is None:
         return stack
     runs = joint(rollout)

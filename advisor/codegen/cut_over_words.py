@@ -9,6 +9,8 @@ from advisor.codegen.templates import fill
 _TITLE = "\n## "
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
+_WITH_ADDRESSES = ("ec2", "sagemaker", "mig", "tpu-vm", "vm-scale-set", "container-apps")
+"""Targets whose output ``endpoints`` holds the address of each region; clusters have their own."""
 _NEXT: Mapping[Stage, str] = {
     Stage.PREPARE: "apply, see that the new ones serve, then generate again with --cut-over shift and apply",
     Stage.SHIFT: "apply; when all is well for as long as you want, generate again with --cut-over finish and apply",
@@ -42,15 +44,22 @@ def described(group: ComputeGroup, stack: Stack) -> str:
 
 
 def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
-    """What clients have to do where a region goes: each region has an endpoint of its own."""
+    """What clients have to do: each region has an endpoint of its own, and on Cloud Run each group."""
+    if stack.target == "cloud-run":
+        yield (
+            "each group has an address of its own: let them take those of the new ones in the output endpoints, by the "
+            "weights there, with --cut-over shift"
+        )
+        return
     retiring = {group.key for group in cut_over.retiring}
     staying = {group.region for group in stack.groups if group.key not in retiring}
     going = {group.region for group in cut_over.retiring} - staying
     if going:
+        place = " (output endpoints)" if stack.target in _WITH_ADDRESSES else ""
         record = "; the record of dns, where it is set, moves them with --cut-over shift"
         yield (
             f"nothing serves in {' and '.join(sorted(going))} after --cut-over finish: let them take the endpoint in "
-            f"{' or '.join(sorted(staying))} by then{record if stack.target in _WITH_RECORD else ''}"
+            f"{' or '.join(sorted(staying))}{place} by then{record if stack.target in _WITH_RECORD else ''}"
         )
 
 

@@ -27,6 +27,7 @@ class Services(ThreadingHTTPServer):
         self.sent: list[tuple[str, str]] = []
         """Path and body of what was posted."""
         self.metrics = ""
+        self.certificate = "CERTIFICATE"
 
     @property
     def url(self) -> str:
@@ -45,7 +46,7 @@ class _Answers(BaseHTTPRequestHandler):
             "/metadata/identity/oauth2/token": {"access_token": "token"},
             "/metadata/instance/compute": {"name": "host-1"},
             "/metadata/scheduledevents": {"Events": self.server.events},
-            "/secrets/certificate": {"value": "CERTIFICATE"},
+            "/secrets/certificate": {"value": self.server.certificate},
             "/secrets/token": {"value": "hf_token"},
         }
         if parts.path in answers:

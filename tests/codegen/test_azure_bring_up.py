@@ -108,13 +108,13 @@ case "${{0##*/}} $*" in *--password-stdin*) printf ' <%s' "$(cat)" >>{log} ;; es
 printf '\\n' >>{log}
 case "${{0##*/}}" in lsblk) echo '{{"blockdevices": []}}' ;; esac
 """
-PROGRAMS = ("blkid", "docker", "iptables", "lsblk", "mount", "nvidia-smi", "ss", "systemctl")
+PROGRAMS = ("apt-get", "blkid", "docker", "iptables", "lsblk", "mount", "nvidia-smi", "ss", "systemctl")
 
 
 class Machine:
     """A host that is a folder: the boot script writes into it, its units are run one by one, its programs only write down."""
 
-    def __init__(self, folder, azure) -> None:
+    def __init__(self, folder, azure, script="user_data.sh.tftpl") -> None:
         """Before the first boot."""
         self.folder, self.log = folder, folder / "log"
         for name in PROGRAMS:
@@ -123,14 +123,14 @@ class Machine:
             path.write_text(STAND_IN.format(log=self.log))
             path.chmod(0o755)
         furnish(folder, {})
-        for place in ("etc/systemd/system", "usr/local/sbin"):
+        for place in ("etc/systemd/system", "etc/haproxy", "usr/local/sbin"):
             (folder / place).mkdir(parents=True)
         self.environment = {**os.environ, "PATH": f"{folder}/usr/bin:{os.environ['PATH']}"}
         scenario = SCENARIOS["vm-scale-set-reactive"]()
         files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
         program = moved(files["host.py"], folder).replace("http://169.254.169.254", azure.url)
         program = program.replace("PROBING_SECONDS = 10", "PROBING_SECONDS = 0").replace("https://", "http://")
-        script = files["user_data.sh.tftpl"].replace("${agent_package}", "")
+        script = files[script].replace("${agent_package}", "").replace("${configuration}", "frontend clients")
         self.script = re.sub(r"(?<![\w\"])/(?=(etc|usr/local|usr/bin/docker|var/cache|opt)\b)", f"{folder}/", script)
         self.script = self.script.replace(
             "${program}", program.replace("#!/usr/bin/env python3", f"#!{sys.executable}")
@@ -188,3 +188,27 @@ def test_host_comes_up_serves_and_leaves(azure, tmp_path):
         "/metadata/scheduledevents?api-version=2020-07-01",
         '{"StartRequests": [{"EventId": "1"}]}',
     )
+
+
+def test_entrance_takes_up_a_renewed_certificate_and_leaves(azure, tmp_path):
+    """Boot, an hour with the same certificate, an hour with another one; then a notice: no probe is answered any more."""
+    machine = Machine(tmp_path, azure, "entrance.sh.tftpl")
+    secrets = {"certificate_url": f"{azure.url}/secrets/certificate", "hub_token_url": None, "metrics": None}
+    machine.boot(
+        SETTINGS | secrets | {"service": "haproxy.service", "port": azure.server_address[1], "drain_seconds": 1}
+    )
+    assert (tmp_path / "etc/haproxy/haproxy.cfg").read_text() == "frontend clients\n"
+    assert machine.ran()[-1].endswith("inference-drain.service inference-renew.timer haproxy.service")
+
+    machine.start("haproxy.service.d/inference.conf")
+    machine.start("inference-renew.service")
+    assert not machine.log.exists()
+    azure.certificate = "RENEWED"
+    machine.start("inference-renew.service")
+    assert machine.ran() == ["systemctl reload haproxy.service"]
+    assert (tmp_path / "run/inference/tls.pem").read_text() == "RENEWED"
+
+    azure.events = [{"EventId": "1", "EventType": "Terminate", "Resources": ["host-1"], "NotBefore": ""}]
+    machine.start("inference-drain.service")
+    ran = [line.split()[0] for line in machine.ran()]
+    assert (ran[0], ran[-1]) == ("iptables", "systemctl")

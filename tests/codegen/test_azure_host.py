@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import ssl
+from contextlib import nullcontext
 from email.utils import formatdate
 from types import SimpleNamespace
 
@@ -75,6 +77,7 @@ class Services:
         self.disks: list[dict[str, object]] = []
         self.labelled = ""
         self.typed = ""
+        self.status = 0
         self.secret = {"value": "KEY AND CERTIFICATE"}
 
     def fetch(self, url, _headers=None, data=None, **_options):
@@ -102,7 +105,7 @@ class Services:
             "blkid": self.labelled,
         }
         output = outputs.get(command[0], "")
-        return SimpleNamespace(returncode=0, stdout=output.encode() if command[0] == "openssl" else output)
+        return SimpleNamespace(returncode=self.status, stdout=output.encode() if command[0] == "openssl" else output)
 
 
 def moved(text, folder):
@@ -161,6 +164,27 @@ def test_certificate_in_a_pkcs12_archive_is_unpacked(host, services):
     services.secret = {"value": base64.b64encode(b"archive").decode(), "contentType": "application/x-pkcs12"}
     host.secrets()
     assert services.ran[0][:2] == ["openssl", "pkcs12"]
+
+
+def test_host_behind_an_entrance_signs_its_own_certificate(host, monkeypatch):
+    """Key and certificate in one file, which a server loads; Key Vault is not asked for one."""
+    host.SETTINGS["certificate_url"] = None
+    monkeypatch.undo()
+    host.secrets()
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(host.directory / "tls.pem")
+
+
+@pytest.mark.parametrize(("status", "kept"), [(0, "RENEWED"), (1, "KEY AND CERTIFICATE")], ids=["taken", "refused"])
+def test_renewed_certificate_is_taken_up_without_an_end(status, kept, host, services):
+    """The service reads it again and nothing is restarted; one that it refuses does not stay."""
+    host.secrets()
+    host.renew()
+    assert services.ran == []
+    services.secret, services.status = {"value": "RENEWED"}, status
+    with nullcontext() if status == 0 else pytest.raises(SystemExit, match="refuses this version"):
+        host.renew()
+    assert services.ran == [["systemctl", "reload", "inference.service"]]
+    assert (host.directory / "tls.pem").read_text() == kept
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from codegen.scenarios import SCENARIOS
 from iac.modules import of_today
 
 NEAR, FAR = "us-east-1-g6-xlarge-bf16-tp1-on-demand", "eu-west-1-g6-xlarge-bf16-tp1-on-demand"
+A100 = "A100-80GB-PCIe"
 A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}
 L40S = {"instance_type": "g6e.xlarge", "accelerator": "L40S"}
 
@@ -144,10 +145,58 @@ def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_pl
     assert len(fleet(tmp_path / "ec2")["groups"]) == 1
     assert "moved {" in (tmp_path / "ec2/moved.tf").read_text()
     google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
-    run(tmp_path / "gke", plan_of(google), target="gke")
-    run(tmp_path / "gke", plan_of({**google, "instance_type": "g2-standard-8"}), target="gke")
-    assert len(fleet(tmp_path / "gke")["groups"]) == 2
-    assert not (tmp_path / "gke/moved.tf").exists()
+    azure = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4", "accelerator": A100}
+    for target, before, after in (
+        ("gke", google, {**google, "instance_type": "g2-standard-8"}),
+        ("mig", google, {**google, "instance_type": "g2-standard-8"}),
+        ("vm-scale-set", azure, {**azure, "instance_type": "Standard_NC48ads_A100_v4"}),
+    ):
+        run(tmp_path / target, plan_of(before), target=target)
+        run(tmp_path / target, plan_of(after), target=target)
+        assert len(fleet(tmp_path / target)["groups"]) == 2
+        assert not (tmp_path / target / "moved.tf").exists()
+
+
+@pytest.mark.parametrize("target", ["vm-scale-set", "container-apps"])
+def test_clients_call_one_address_on_azure_through_every_step(target, tmp_path):
+    """The entrance is there before a second kind comes and after it has gone; only the servers behind it change."""
+    here = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4", "accelerator": A100}
+    t4 = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"}
+    run(tmp_path, plan_of(here), target=target)
+    files = ("entrance.tf", "outputs.tf", "network.tf")
+    code = {name: (tmp_path / name).read_bytes() for name in files if (tmp_path / name).exists()}
+    for stage in (None, Stage.SHIFT, Stage.FINISH):
+        run(tmp_path, plan_of({**here, **t4}), stage, target=target)
+        assert {name: (tmp_path / name).read_bytes() for name in code} == code
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("mig", "let them take the endpoint in europe-west4 (output endpoints) by then; the record of dns"),
+        ("gke", "let them take the endpoint in europe-west4 by then"),
+        ("cloud-run", "let them take those of the new ones in the output endpoints"),
+    ],
+)
+def test_clients_are_told_where_the_new_address_stands(target, told, tmp_path):
+    """In the run and in the README: the output that has it, the record that moves them, or both."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "accelerator": "L4"}
+    run(tmp_path, plan_of(google), target=target)
+    generated, _ = run(tmp_path, plan_of({**google, "region": "europe-west4"}), target=target)
+    assert any(told in note for note in generated.notes)
+    assert "Clients: " in (tmp_path / "README.md").read_text()
+
+
+def test_disk_of_a_scale_set_never_shrinks(tmp_path):
+    """Azure refuses a smaller one; the record keeps the larger, and a group of its own starts with what it needs."""
+    azure = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4"}
+    sizes = []
+    for weights_gib in (14.0, 40.0, 14.0, 14.0, 80.0):
+        run(tmp_path, plan_of({**azure, "precision": "fp16", "kv_precision": "fp16", "weights_gib": weights_gib}))
+        (group,) = fleet(tmp_path)["groups"].values()
+        sizes.append(group["os_disk_gib"])
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[1] == sizes[2] == sizes[3] < sizes[4]
 
 
 def test_fewer_kinds_keep_the_size_of_what_goes_on(tmp_path):

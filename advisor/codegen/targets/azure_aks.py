@@ -34,7 +34,7 @@ _TEMPLATES = {
     "compute.tf": "compute.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
-    "main.tf": "main.tf.j2",
+    "main.tf": "azure_main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
     "terraform.tfvars.example": "terraform.tfvars.example.j2",
@@ -45,8 +45,9 @@ _TEMPLATES = {
 _PYTHON = "pulumi-python/azure-aks"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/alerts.py": "azure_alerts.py.j2",
     "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
+    "inference/context.py": "azure_context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
     "inference/fleet.py": "fleet.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",

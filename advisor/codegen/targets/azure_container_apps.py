@@ -25,17 +25,19 @@ from advisor.codegen.targets.azure_names import (
     pins,
     weights,
 )
-from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
+from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
 from advisor.codegen.targets.target import Files, Target
 
 _TERRAFORM = "terraform/azure-container-apps"
 _TEMPLATES = {
     "budget.tf": "azure_budget.tf.j2",
     "compute.tf": "compute.tf.j2",
+    "entrance.cfg.tftpl": "azure_apps_entrance.cfg.j2",
+    "entrance.tf": "entrance.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
-    "identity.tf": "identity.tf.j2",
-    "main.tf": "main.tf.j2",
+    "identity.tf": "azure_identity.tf.j2",
+    "main.tf": "azure_main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
     "registries.tf": "azure_registries.tf.j2",
@@ -43,25 +45,23 @@ _TEMPLATES = {
     "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "variables.tf": "variables.tf.j2",
 }
-_ENTRANCE_TEMPLATES = {"entrance.cfg.tftpl": "azure_apps_entrance.cfg.j2", "entrance.tf": "entrance.tf.j2"}
 _PYTHON = "pulumi-python/azure-container-apps"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/alerts.py": "azure_alerts.py.j2",
     "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
+    "inference/context.py": "azure_context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
+    "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
+    "inference/entrance.py": "entrance.py.j2",
     "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
+    "inference/identity.py": "azure_identity.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/plan.py": "plan.py.j2",
     "inference/settings.py": "settings.py.j2",
     "inference/registries.py": "azure_registries.py.j2",
     "inference/weights.py": "azure_weights.py.j2",
     "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_ENTRANCE_TEMPLATES = {
-    "inference/entrance.cfg": "azure_apps_entrance.cfg.j2",
-    "inference/entrance.py": "entrance.py.j2",
 }
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
 _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
@@ -116,7 +116,7 @@ _PROFILES: Mapping[str, Profile] = {"T4": _T4, "A100-80GB-PCIe": _A100, "A100-80
 
 
 def _obstacle(stack: Stack) -> str:
-    return next((reason for group in stack.groups if (reason := _refusal(group))), "")
+    return next((reason for group in stack.groups if (reason := _refusal(group))), "") or obstacle_to_entrances(stack)
 
 
 def _refusal(group: ComputeGroup) -> str:
@@ -133,14 +133,11 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    known = _known(stack)
-    more = _ENTRANCE_TEMPLATES if known["mixed_regions"] else {}
-    return render_terraform(_TERRAFORM, {**_TEMPLATES, **more}, stack, known)
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    files = _PYTHON_TEMPLATES | (_PYTHON_ENTRANCE_TEMPLATES if known["mixed_regions"] else {})
     groups = {
         key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
     }
@@ -161,7 +158,7 @@ def _python(stack: Stack) -> Files:
         "places": calls("Location", known["locations"]),
         "configuration": {"locations": known["locations"], **models, "alert_emails": ["oncall@example.com"]},
     }
-    return render_pulumi(_PYTHON, files, stack, {**known, **more})
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
@@ -173,7 +170,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region.name, region.weight) for region in stack.regions},
         "port": _PORT,
-        "mixed_regions": mixed_regions(stack.groups),
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
         "entrance_command": _ENTRANCE_COMMAND,
@@ -201,6 +197,7 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
     used = {_PROFILES[group.accelerator] for group in stack.groups if group.region == name}
     return {
         "weight": weight,
+        "health_path": health_path(stack, name),
         "profiles": {profile.name: profile.type for profile in sorted(used, key=lambda one: one.name)},
     }
 
@@ -323,6 +320,7 @@ def _cautions(stack: Stack) -> Iterator[str]:
         "it, or make the environment with the az command line, by the names and settings of this code, and import it "
         "first."
     )
+    yield "The total leaves out the entrances: two replicas of half a vCPU and 1 GiB in each region."
     yield "Container Apps ends a request after 240 seconds: stream longer answers, or take premium ingress."
 
 

@@ -1,4 +1,4 @@
-"""Virtual machine scale sets, those of each backend behind an internal load balancer of their own."""
+"""Virtual machine scale sets: each backend behind a load balancer of its own, all of a region behind one entrance."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,13 @@ from advisor.codegen.targets.azure_names import (
     pins,
     weights,
 )
-from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, mixed_regions
+from advisor.codegen.targets.entrances import (
+    ENTRANCE_ALIVE,
+    ENTRANCE_HEALTH,
+    entrance_weight,
+    health_path,
+    obstacle_to_entrances,
+)
 from advisor.codegen.targets.host_backends import backend_facts, host_disk_gib, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.units import HOURS_PER_MONTH
@@ -28,11 +34,14 @@ _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
     "budget.tf": "azure_budget.tf.j2",
     "compute.tf": "compute.tf.j2",
+    "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
+    "entrance.sh.tftpl": "azure_entrance.sh.j2",
+    "entrance.tf": "entrance.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
     "host.py": "azure_host.py.j2",
-    "identity.tf": "identity.tf.j2",
-    "main.tf": "main.tf.j2",
+    "identity.tf": "azure_identity.tf.j2",
+    "main.tf": "azure_main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
     "outputs.tf": "outputs.tf.j2",
@@ -43,20 +52,19 @@ _TEMPLATES = {
     "user_data.sh.tftpl": "azure_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
 }
-_ENTRANCE_TEMPLATES = {
-    "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
-    "entrance.sh.tftpl": "azure_entrance.sh.j2",
-    "entrance.tf": "entrance.tf.j2",
-}
 _PYTHON = "pulumi-python/azure-vm-scale-set"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/alerts.py": "azure_alerts.py.j2",
     "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
+    "inference/context.py": "azure_context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
+    "inference/entrance.cfg": "azure_entrance.cfg.j2",
+    "inference/entrance.py": "entrance.py.j2",
+    "inference/entrance.sh": "azure_entrance.sh.j2",
     "inference/fleet.py": "fleet.py.j2",
     "inference/host.py": "azure_host.py.j2",
-    "inference/identity.py": "identity.py.j2",
+    "inference/identity.py": "azure_identity.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",
     "inference/network.py": "network.py.j2",
     "inference/plan.py": "plan.py.j2",
@@ -66,20 +74,15 @@ _PYTHON_TEMPLATES = {
     "inference/user_data.sh": "azure_user_data.sh.j2",
     "tests/test_stack.py": "test_stack.py.j2",
 }
-_PYTHON_ENTRANCE_TEMPLATES = {
-    "inference/entrance.cfg": "azure_entrance.cfg.j2",
-    "inference/entrance.py": "entrance.py.j2",
-    "inference/entrance.sh": "azure_entrance.sh.j2",
-}
 _PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
 _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
 """What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
-"""Key and certificates in one file, in memory, written at each start."""
+"""Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
 _RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
 _ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
 """Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
-_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2as_v5", 2
+_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2s_v5", 2
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -105,13 +108,11 @@ def _obstacle(stack: Stack) -> str:
         return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
     if stack.scaling is Scaling.REACTIVE and any(one.container.engine not in _ANSWERED for one in stack.backends):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
-    return ""
+    return obstacle_to_entrances(stack)
 
 
 def _terraform(stack: Stack) -> Files:
-    known = _known(stack)
-    more = _ENTRANCE_TEMPLATES if known["mixed_regions"] else {}
-    return render_terraform(_TERRAFORM, {**_TEMPLATES, **more}, stack, known)
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
@@ -124,8 +125,7 @@ def _python(stack: Stack) -> Files:
         "places": places,
         "configuration": _configuration(stack, known),
     }
-    files = _PYTHON_TEMPLATES | (_PYTHON_ENTRANCE_TEMPLATES if known["mixed_regions"] else {})
-    return render_pulumi(_PYTHON, files, stack, {**known, **more})
+    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
@@ -169,19 +169,20 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         region.name: {
             "weight": region.weight,
             "zones": region.subnets,
+            "health_path": health_path(stack, region.name),
             "min_instances": sum(one.min_instances for one in stack.groups if one.region == region.name),
         }
         for region in stack.regions
     }
+    cost = _entrance_cost([region.name for region in stack.regions])
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
-        "cautions": stack.summary.cautions,
+        "cautions": (*stack.summary.cautions, f"The total leaves out the entrances: {cost}."),
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
-        "mixed_regions": mixed_regions(stack.backends),
+        "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_size": _ENTRANCE_SIZE,
-        "entrance_cost": _entrance_cost(mixed_regions(stack.backends)),
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
@@ -271,9 +272,7 @@ def _profile(
 
 
 def _entrance_cost(regions: Sequence[str]) -> str:
-    """What the hosts of all entrances cost, in words; "" without any."""
-    if not regions:
-        return ""
+    """What the hosts of all entrances cost, in words."""
     offers = [one for one in load_catalog().cpu_offers("azure") if one.instance_type == _ENTRANCE_SIZE]
     by_region = {offer.region: offer.on_demand for offer in offers}
     prices = [by_region.get(region) for region in regions]

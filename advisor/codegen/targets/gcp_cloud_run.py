@@ -40,6 +40,7 @@ _TEMPLATES = {
 _PYTHON = "pulumi-python/gcp-cloud-run"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/budget.py": "gcp_budget.py.j2",
     "inference/compute.py": "compute.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",

@@ -46,6 +46,7 @@ _TEMPLATES = {
 _PYTHON = "pulumi-python/gcp-gke"
 _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
+    "inference/budget.py": "gcp_budget.py.j2",
     "inference/compute.py": "compute.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
@@ -164,6 +165,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "groups": {one.group.key: _group(stack, one) for one in groups},
         "regions": regions,
         "queries": _queries(stack),
+        "query_policies": "this",
         "node_label": NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
         "cautions": stack.summary.cautions,

@@ -10,6 +10,7 @@ from typing import Any
 from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts
 from advisor.codegen.targets.gcp_values import (
     GoogleGroup,
@@ -154,6 +155,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         **pins(stack),
         "account": "host",
+        "query_policies": "metrics",
         "mounts_bucket": False,
         "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
     }
@@ -182,12 +184,7 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
 
 
 def _region(stack: Stack, region: Region) -> Mapping[str, object]:
-    (health_path,) = _health_paths(stack, region)
-    return {"weight": region.weight, "zones": region.zones, "health_path": health_path}
-
-
-def _health_paths(stack: Stack, region: Region) -> set[str]:
-    return {backend.container.health_path for backend in stack.backends if backend.region == region.name}
+    return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
 
 
 def _drain(stack: Stack, one: GoogleGroup) -> int:
@@ -267,12 +264,9 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
 
 
 def _obstacle(stack: Stack) -> str:
-    refusal = refusal_of_hosts(stack)
+    refusal = refusal_of_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
-    for region in stack.regions:
-        if len(_health_paths(stack, region)) > 1:
-            return f"engines in {region.name} answer health checks at different paths, and share a load balancer"
     for one in google_groups(stack):
         if one.accelerator_type == _WITHOUT_HOSTS:
             return "Compute Engine starts no TPU v5e: Google offers it in GKE"

@@ -1,5 +1,6 @@
 """Virtual machine scale sets: what their hosts are given."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -60,7 +61,7 @@ def test_backends_of_a_region_share_its_entrance_by_their_weights():
         for region in ("eastus", "westeurope")
     }
     assert weights == {"eastus": [128, 256], "westeurope": [256]}
-    assert "a month (2 × Standard\\_D2as\\_v5)" in files["README.md"]
+    assert "a month (4 × Standard\\_D2s\\_v5)" in files["README.md"]
 
 
 @pytest.mark.parametrize(("weights", "given"), [((0, 600), [0, 256]), ((0, 0), [1, 1]), ((1, 999), [1, 256])])
@@ -70,8 +71,12 @@ def test_weight_of_nothing_gets_nothing(weights, given):
     assert [entrance_weight(backends, one) for one in backends] == given
 
 
-def test_single_backend_costs_no_entrance():
-    """Nor any code of one."""
-    _, files = backends_of("vm-scale-set-two-regions")
-    assert not any("entrance" in path for path in files)
-    assert "entrance_size" not in files["variables.tf"]
+def test_load_balancer_asks_whether_a_backend_is_up_and_replacement_whether_the_entrance_runs():
+    """An entrance without a backend gets no requests, and is not replaced again and again until one is there."""
+    _, files = backends_of("vm-scale-set-t4-fp16")
+    proxy = files["entrance.cfg.tftpl"]
+    assert re.search(r"monitor-uri /entrance/health\n *monitor fail if \{ nbsrv\(backends\) eq 0 \}", proxy)
+    assert "return status 200 if { path /entrance/alive }" in proxy
+    assert 'health_path = "/entrance/health"' in files["network.tf"]
+    assert 'requestPath = "/entrance/alive"' in files["entrance.tf"]
+    assert "health_probe_id" not in files["entrance.tf"]
