@@ -23,6 +23,7 @@ COMMANDS = {
     "apply-to": "The plan's instance types and counts, written into Terraform of your own.",
     "diff": "What changes between two plans, and what their code replaces.",
     "comment": "Post that on a pull request, in one comment that is kept up to date.",
+    "report": "A plan as one page for people: charts, tables, sources.",
     "explain": "Why a plan is as it is, what would change it, and what a tighter target costs.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",
     "fit": "Whether a model fits an accelerator, and how many requests at a time.",
