@@ -7,6 +7,7 @@ from dataclasses import dataclass
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LOG_STEPS = (1.0, 2.0, 5.0)
 _MARKS = 5
+_FEWEST_MARKS = 3
 _MARGIN = 1.08
 
 
@@ -41,6 +42,8 @@ class Axis:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         marks = [step * 10.0**power for power in powers for step in _LOG_STEPS]
         within = [mark for mark in marks if self.low <= mark <= self.high]
+        if len(within) < _FEWEST_MARKS:
+            return self._even_marks()
         thinned = [mark for mark in within if math.isclose(math.log10(mark), round(math.log10(mark)))]
         return iter(thinned if len(within) > 2 * _MARKS and len(thinned) > 1 else within)
 

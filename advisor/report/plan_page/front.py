@@ -10,7 +10,7 @@ from advisor.report.plan_page.axes import Axis, log_around, percent
 from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds
 
-MOST_OPTIONS = 800
+MOST_OPTIONS = 600
 """Options in the charts and the table, so that the page keeps below 3 MB."""
 FILTERS: Mapping[str, Callable[[Option], str]] = {
     "provider": lambda option: option.provider,
@@ -67,14 +67,14 @@ class FrontChart:
 
 
 def shown_options(plan: Plan) -> tuple[Option, ...]:
-    """The cheapest options, and those that no other one beats in cost and a latency; the cheapest first."""
+    """The cheapest options, the cheapest of each region and way of paying, and what no other one beats, by cost."""
     costs = [option.cost.total_usd_per_month for option in plan.options]
-    front = {
-        at
-        for _, latency in _LATENCIES.values()
-        for at in _front([latency(option.predicted).value for option in plan.options], costs)
-    }
-    return tuple(option for at, option in enumerate(plan.options) if at < MOST_OPTIONS or at in front)
+    shown = set(range(min(MOST_OPTIONS, len(costs))))
+    for _, latency in _LATENCIES.values():
+        shown.update(_front([latency(option.predicted).value for option in plan.options], costs))
+    places = [(option.provider, option.region, option.purchase) for option in plan.options]
+    shown.update(dict(zip(reversed(places), range(len(places) - 1, -1, -1), strict=True)).values())
+    return tuple(plan.options[at] for at in sorted(shown))
 
 
 def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
