@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from advisor.pipeline import plan_for
-from advisor.report.plan_page import plan_page
+from advisor.report.pages import estate_page, plan_page
 from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
 from report.plans import mixed_plan, no_plan
+from report.test_estate_table import ROWS, estate_of
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: `make browser-test` installs it")
 axe = pytest.importorskip(
@@ -31,7 +32,7 @@ SCHEMES = ("light", "dark")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Paths of three pages: of a real plan, of a mixed fleet that follows the hours, of a plan without a fleet."""
+    """Paths of pages: of a real plan, of a mixed fleet that follows the hours, of a plan without a fleet, of an estate."""
     directory = tmp_path_factory.mktemp("pages")
     regions = ("us-east-1", "us-west-2")
     plans = {
@@ -39,9 +40,10 @@ def pages(tmp_path_factory):
         "mixed": mixed_plan(),
         "none": no_plan(),
     }
-    for name, plan in plans.items():
-        (directory / f"{name}.html").write_text(plan_page(plan))
-    return {name: directory / f"{name}.html" for name in plans}
+    texts = {name: plan_page(plan) for name, plan in plans.items()} | {"estate": estate_page(estate_of(*ROWS))}
+    for name, text in texts.items():
+        (directory / f"{name}.html").write_text(text)
+    return {name: directory / f"{name}.html" for name in texts}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def opened(browser):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["real", "mixed", "none"])
+@pytest.mark.parametrize("name", ["real", "mixed", "none", "estate"])
 def test_a_page_fits_its_window_and_is_accessible(opened, pages, name, width, scheme):
     """Nothing is wider than the window, and axe finds nothing serious, contrast included."""
     page = opened(pages[name], width, scheme)
@@ -115,19 +117,19 @@ def test_filters_narrow_down_charts_and_table_alike(opened, pages):
 def test_the_search_shows_rows_that_hold_every_word(opened, pages):
     """And says how many; nothing typed shows all."""
     page = opened(pages["real"])
-    rows = page.locator("#why-not-table tbody tr")
+    rows = page.locator("#searched tbody tr")
     texts = rows.all_text_contents()
     cells = rows.first.locator("td").all_inner_texts()
     words = [cells[2].lower(), cells[5].split()[-1].lower()]
 
-    page.locator("#why-not-search").fill(" ".join(words).upper())
+    page.locator("#search").fill(" ".join(words).upper())
 
     matching = [text for text in texts if all(word in text.lower() for word in words)]
     assert 0 < len(matching) < len(texts)
-    assert page.locator("#why-not-table tbody tr:visible").all_text_contents() == matching
-    assert page.locator("#why-not-shown").inner_text() == f"{len(matching)} rows shown"
-    page.locator("#why-not-search").fill("")
-    assert page.locator("#why-not-table tbody tr:visible").count() == len(texts)
+    assert page.locator("#searched tbody tr:visible").all_text_contents() == matching
+    assert page.locator("#search-shown").inner_text() == f"{len(matching)} rows shown"
+    page.locator("#search").fill("")
+    assert page.locator("#searched tbody tr:visible").count() == len(texts)
 
 
 def test_a_chart_tells_what_is_pointed_at(opened, pages):
@@ -146,7 +148,7 @@ def test_a_reader_without_javascript_misses_no_number(opened, pages):
     with_script, without = opened(pages["real"]), opened(pages["real"], java_script_enabled=False)
 
     for page in (with_script, without):
-        for selector in ("#options-table tbody tr", "#why-not-table tbody tr", ".bars li", ".lines li"):
+        for selector in ("#options-table tbody tr", "#searched tbody tr", ".bars li", ".lines li"):
             assert page.locator(selector).count() > 0
     tables = [page.locator("table").all_text_contents() for page in (with_script, without)]
     assert tables[0] == tables[1]
@@ -168,7 +170,7 @@ def test_a_keyboard_reaches_everything(opened, pages):
             )
         )
 
-    assert {"why-not-search", "options-reset", "SUMMARY", "SELECT", "Table: options", "Table: rejections"} <= stops
+    assert {"search", "options-reset", "SUMMARY", "SELECT", "Table: options", "Table: rejections"} <= stops
 
 
 def test_paper_shows_what_is_folded(opened, pages):

@@ -188,7 +188,7 @@ def test_a_plan_of_another_schema_is_refused_with_its_remedy(files):
             assert isinstance(done.exception, InputError)
             assert words in done.exception.hint
     done = CliRunner().invoke(command, files(plan, '{"schema": "advisor.estate/v1"}'))
-    assert "each of its workloads" in done.exception.hint
+    assert "two of a kind" in done.exception.hint
 
 
 def test_a_plan_that_was_edited_is_compared_with_a_warning(files):

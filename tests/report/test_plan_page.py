@@ -21,10 +21,10 @@ from advisor.performance.values import Interval
 from advisor.pipeline import plan_for
 from advisor.plan.document import plan_to_json
 from advisor.plan.values import Rejection
-from advisor.report.plan_page import plan_page
-from advisor.report.plan_page.axes import Axis, from_zero, log_around
-from advisor.report.plan_page.front import MOST_OPTIONS
-from advisor.report.plan_page.page import MOST_REJECTIONS
+from advisor.report.pages import plan_page
+from advisor.report.pages.axes import Axis, from_zero, log_around
+from advisor.report.pages.front import MOST_OPTIONS
+from advisor.report.pages.plan import MOST_REJECTIONS
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Deployment, Limits
 from builders import catalog_of, offer, workload
@@ -359,7 +359,7 @@ def contrast(one, other):
 @pytest.mark.parametrize("is_dark", [False, True])
 def test_texts_and_marks_stand_out(is_dark):
     """WCAG AA in both schemes: texts at least 4.5 on what they stand on, bars and lines at least 3."""
-    styles = "".join((ROOT / "templates/report" / name).read_text() for name in ("base.css", "plan.css"))
+    styles = "".join((ROOT / "templates/report" / name).read_text() for name in ("base.css", "page.css"))
     screen = styles.split("@media print")[0]
     scheme = "".join(
         re.findall(r"prefers-color-scheme:dark\)\{:root\{(.*?)\}", screen)

@@ -34,10 +34,10 @@
   if (shownOptions) narrow();
 
   // Rejections: rows that hold every word of the search.
-  const search = document.getElementById("why-not-search");
+  const search = document.getElementById("search");
   if (search) {
-    const rows = all("#why-not-table tbody tr").map((row) => [row, row.textContent.toLowerCase()]);
-    const told = document.getElementById("why-not-shown");
+    const rows = all("#searched tbody tr").map((row) => [row, row.textContent.toLowerCase()]);
+    const told = document.getElementById("search-shown");
     const find = () => {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
       let count = 0;

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from advisor.plan.values import Interval, Option, Plan, Predicted
 from advisor.report.option_words import option_cells
-from advisor.report.plan_page.axes import Axis, log_around, percent
+from advisor.report.pages.axes import Axis, log_around, percent
 from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds
 

@@ -1,25 +1,20 @@
 """The page of a plan: what its template shows, put together."""
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from markupsafe import Markup
-
-from advisor.data_files import data_dir
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Option, Plan, Rejection
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
-from advisor.report.html import page_environment
 from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
 from advisor.report.option_words import OPTION_COLUMNS
-from advisor.report.plan_page.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
-from advisor.report.plan_page.front import choices, front_charts, option_rows, shown_options
-from advisor.report.plan_page.week import week_chart
+from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
+from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
+from advisor.report.pages.rendering import provenance_rows, render_page
+from advisor.report.pages.week import week_chart
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines, size_lines
 from advisor.report.sections import Section
@@ -51,23 +46,14 @@ def plan_page(plan: Plan) -> str:
 
     Every number is one of the plan's, in the words that the other formats have for it; nothing is computed anew.
     """
-    script = Markup(_file("plan.js"))  # noqa: S704 - a file of ours
-    return page_environment().get_template("plan.html.j2").render(_view(plan), script=script, hash=_hash(script))
-
-
-def _file(name: str) -> str:
-    return (data_dir("templates") / "report" / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """What the page's policy names the only script by that may run."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return render_page("plan.html.j2", _view(plan))
 
 
 def _view(plan: Plan) -> Mapping[str, Any]:
     fleet, options = plan.fleet, shown_options(plan)
     rows = option_rows(plan, options)
     return {
+        "kind": "plan",
         "title": str(plan.workload["name"]),
         "headline": headline(plan),
         "question": question_words(plan),
@@ -100,7 +86,7 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "prices": Section("prices paid", headers=_PRICES, rows=tuple(_price_rows(fleet))) if fleet else None,
         "evidence": _EVIDENCE,
         "quality": _QUALITY,
-        "provenance": [(name.replace("_", " "), value) for name, value in _provenance(plan).items()],
+        "provenance": provenance_rows(plan.provenance),
     }
 
 
@@ -222,14 +208,3 @@ def _price_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
             charge.price_as_of,
             charge.price_quality,
         )
-
-
-def _provenance(plan: Plan) -> Mapping[str, str]:
-    made = plan.provenance
-    return {
-        "advisor_version": made.advisor_version,
-        "catalog_hash": made.catalog_hash,
-        "catalog_as_of": made.catalog_as_of,
-        "calibration_version": made.calibration_version,
-        "input_digest": made.input_digest,
-    }

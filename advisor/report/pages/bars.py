@@ -7,7 +7,7 @@ from advisor.plan.fleet.chosen import Confirmation, Fleet
 from advisor.plan.values import Interval, Plan, Rung
 from advisor.report.fleet_tables import letters
 from advisor.report.ladder_words import rung_words
-from advisor.report.plan_page.axes import from_zero, percent
+from advisor.report.pages.axes import from_zero, percent
 from advisor.report.words import paid_words, usd
 from advisor.units import milliseconds, ratio_words
 
