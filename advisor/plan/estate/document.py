@@ -53,6 +53,7 @@ def estate_from_json(text: str, where: str = "estate") -> Estate:
     names = {field.name for field in dataclasses.fields(Estate)}
     try:
         held = {name: value for name, value in document.items() if name in names}
+        json.dumps(held, allow_nan=False)  # numbers beyond those of JSON
         estate = typing.cast("Estate", from_plain(Estate, held))
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise InputError(f"the estate cannot be read ({error})", where=where, hint=_HINT) from error
