@@ -62,7 +62,7 @@ def ladder_bars(plan: Plan) -> Iterator[Bar]:
             start=percent(0.0),
             width=percent(0.0 if total is None else axis.at(total)),
             kind="chosen" if rung is plan.as_stated else "",
-            note=_saving(rung),
+            note=rung.why_none.removeprefix("not possible: ") if total is None else _saving(rung),
         )
 
 
