@@ -10,7 +10,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses $
 DEMO := build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast fuzz check bench bench-today golden tools services clean
+.PHONY: help environment demo test test-fast fuzz browser-test check bench bench-today golden tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,10 @@ test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 
 fuzz: $(READY) ## Give every reader 1,000 damaged documents, others than last time.
 	ADVISOR_ATTACK_TRIES=1000 ADVISOR_ATTACK_SEED=$$(date +%s) $(PYTEST) tests/attack
+
+browser-test: ## Open pages of plans in Chromium (a Debian package, as root): filters, accessibility, widths.
+	bash tests/browser/install.sh
+	.verify/browser/bin/python -m pytest --quiet tests/browser
 
 check: $(READY) ## Lint, types and the import contract.
 	$(BIN)/ruff format --check .

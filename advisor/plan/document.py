@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.plan.digests import digest
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.values import SCHEMA, Plan
 from advisor.reading import json_of
@@ -67,13 +68,23 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
         place = ".".join(str(step) for step in problem.instance_path) or "the document"
         raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
     plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
-    if plan.fleet is not None and max(plan.fleet.schedule, default=0) >= len(plan.fleet.hour_classes):
-        raise InputError(
-            "fleet.schedule: an hour is of a class that is not there",
-            where=where,
-            hint="make the plan again, or undo the edit",
-        )
+    misfit = _misfit(plan.fleet) if plan.fleet else ""
+    if misfit:
+        raise InputError(f"fleet.{misfit}", where=where, hint="make the plan again, or undo the edit")
     return plan
+
+
+def _misfit(fleet: Fleet) -> str:
+    """Which parts of a fleet do not fit together; "" where all do."""
+    classes, buckets = len(fleet.hour_classes), len(fleet.bucket_max_input_tokens)
+    if max(fleet.schedule, default=0) >= classes:
+        return "schedule: an hour is of a class that is not there"
+    for group in fleet.groups:
+        if not len(group.instances) == len(group.request_shares) == classes:
+            return "groups: a group has numbers of more or fewer classes of hours than there are"
+        if len(group.bucket_shares) < buckets:
+            return "groups: a group has no share of a bucket of prompts"
+    return ""
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:

@@ -13,6 +13,7 @@ _HEADERS = ("workload", "fleet", "USD/month", "within SLO", "gap")
 _MACHINE_HEADERS = ("shared machine", "copies", "workloads on each accelerator", "USD/month", "alone")
 _COMMITMENT_HEADERS = ("commit to", "as", "count", "in use", "saves USD/month")
 _SHARED_HEADERS = ("shared limit", "of", "used", "limit", "unit")
+_TITLES = ("workloads", "shared machines", "shared commitments", "shared limits")
 _SAVED = "saves USD/month"
 """Against what each workload states to run today."""
 _SENTENCES = {"fleet": 24, "workloads on each accelerator": 24, "shared machine": 20, "commit to": 16}
@@ -66,7 +67,12 @@ def obstacles(estate: Estate) -> list[str]:
 
 
 def _blocks(estate: Estate, render: Render) -> list[str]:
-    tables = (
+    return [render(headers, rows) for headers, rows in estate_tables(estate).values() if rows]
+
+
+def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
+    """Headers and rows of each table, by its title."""
+    tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
         ((*_HEADERS, _SAVED), [_cells(one, estate.shared_machines) for one in estate.workloads]),
         (_MACHINE_HEADERS, [_machine_cells(at, one) for at, one in enumerate(estate.shared_machines, start=1)]),
         (
@@ -84,7 +90,7 @@ def _blocks(estate: Estate, render: Render) -> list[str]:
             [(one.constraint, one.detail, f"{one.used:,g}", f"{one.limit:,g}", one.unit) for one in estate.shared],
         ),
     )  # fmt: skip
-    return [render(headers, rows) for headers, rows in tables if rows]
+    return dict(zip(_TITLES, tables, strict=True))
 
 
 def _cells(row: WorkloadRow, machines: Sequence[SharedMachine]) -> tuple[str, ...]:

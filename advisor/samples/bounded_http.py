@@ -123,8 +123,8 @@ class Connection:
         self._tls: ssl.SSLContext | None = None
         self._stream: _Stream | None = None
 
-    def exchange(self, method: str, headers: Mapping[str, str]) -> Answer:
-        """Ask once, without a body; redirects are not followed. The method may be sent twice: it must not matter.
+    def exchange(self, method: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        """Ask once; redirects are not followed. On a connection that was kept it may be sent twice: it must not matter.
 
         Raises:
             ExchangeError: there is no whole answer within the limits.
@@ -133,10 +133,10 @@ class Connection:
         try:
             if self._stream is not None:
                 try:
-                    return self._ask(self._stream, self._request(method, headers), deadline)
+                    return self._ask(self._stream, self._request(method, headers, body), deadline)
                 except _ClosedError:
                     self.close()
-            return self._ask(self._connect(deadline), self._request(method, headers), deadline)
+            return self._ask(self._connect(deadline), self._request(method, headers, body), deadline)
         except TimeoutError:
             self.close()
             raise ExchangeError(f"no whole answer within {self._limits.total_seconds:g} s") from None
@@ -188,12 +188,13 @@ class Connection:
             self.close()
         return Answer(status, answered, body)
 
-    def _request(self, method: str, headers: Mapping[str, str]) -> bytes:
+    def _request(self, method: str, headers: Mapping[str, str], body: bytes) -> bytes:
         lines = [f"{method} {self._address.path} HTTP/1.1", f"Host: {self._address.authority}"]
         if self._address.authorization is not None:
             lines.append(f"Authorization: {self._address.authorization}")
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
 
 
 class _Stream(io.RawIOBase):

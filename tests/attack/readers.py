@@ -25,7 +25,14 @@ from advisor.models import FitRequest, fit_memory
 from advisor.models.config import read_config_file
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.estate.assemble import workload_row
+from advisor.plan.estate.document import estate_from_json, estate_to_json
+from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.report.estate_diff import estate_diff, estate_diff_markdown
+from advisor.report.pages import estate_page, plan_page
+from advisor.report.plan_diff import plan_diff
+from advisor.report.plan_diff_words import diff_markdown
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from attack.mutations import damaged_cells, damaged_json, damaged_text, damaged_value
@@ -58,7 +65,15 @@ def _plan(text: str, _directory: Path) -> None:
     known = plan_from_json(text)
     plan_table(known)
     plan_to_json(known)
+    plan_page(known)
+    diff_markdown(plan_diff(plan_from_json(_plan_text()), known), ())
     generate(known, catalog=load_catalog())
+
+
+def _estate(text: str, _directory: Path) -> None:
+    known = estate_from_json(text)
+    estate_page(known)
+    estate_diff_markdown(estate_diff(estate_from_json(_estate_text()), known))
 
 
 def _lock(document: object, directory: Path) -> None:
@@ -92,6 +107,14 @@ def _rows(rows_of: Callable[[object], Iterable[object]]) -> Callable[[object, Pa
 @cache
 def _plan_text() -> str:
     return plan_to_json(make_fleet_plan(make_group()))
+
+
+@cache
+def _estate_text() -> str:
+    plan = plan_from_json(_plan_text())
+    rows = tuple(workload_row(f"{name}.yaml", plan) for name in ("a", "b"))
+    totals = EstateTotals(2, 2, 0, 0, 10.0, 0.0, 0.0, 10.0)
+    return estate_to_json(Estate(rows, totals, (), Together((), 0.0), (), (), (), plan.provenance))
 
 
 @cache
@@ -179,6 +202,7 @@ def _measured(name: str) -> Reader:
 
 READERS = {
     "plan": Reader(_plan_text, damaged_json, _plan),
+    "estate": Reader(_estate_text, damaged_json, _estate),
     "lock": Reader(_lock_document, damaged_value, _lock),
     "terraform plan": Reader(_terraform_text, damaged_json, _terraform_plan),
     "demand summary": Reader(

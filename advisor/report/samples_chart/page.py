@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from advisor.data_files import data_dir
+from advisor.report.html import page_environment
 from advisor.report.samples_chart.curves import Curve, place_of
 from advisor.report.samples_chart.svg import STYLE, panel_svg
 from advisor.report.samples_words import need_words, percent, verdict_words
@@ -14,21 +13,17 @@ from advisor.report.samples_words import need_words, percent, verdict_words
 
 def render_page(curves: Sequence[Curve], notes: Sequence[str]) -> str:
     """An HTML page with one chart and one row of numbers for each accelerator."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("templates") / "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     panels = [Markup(panel_svg(one)) for one in curves]  # noqa: S704 - ElementTree has escaped every text in it
-    return environment.get_template("samples.html.j2").render(
-        style=Markup(STYLE),  # noqa: S704 - a constant of ours
-        panels=panels,
-        rows=[_row(one) for one in curves],
-        notes=notes,
-        span=_span(curves),
+    return (
+        page_environment()
+        .get_template("samples.html.j2")
+        .render(
+            style=Markup(STYLE),  # noqa: S704 - a constant of ours
+            panels=panels,
+            rows=[_row(one) for one in curves],
+            notes=notes,
+            span=_span(curves),
+        )
     )
 
 

@@ -1,0 +1,122 @@
+"""``advisor comment``: one comment on a pull request, posted or kept up to date."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.pull_requests.values import Host, PullRequest
+
+_HOSTS = ("github", "gitlab", "azure-repos", "bitbucket")
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+@click.command(name="comment")
+@click.argument("text", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="COMMENT.md")
+@click.option("--host", "host_name", type=click.Choice(_HOSTS), help="Host of the repository.  [default: the CI job's]")
+@click.option("--api", help="Base URL of its API.  [default: the CI job's]")
+@click.option("--project", help="OWNER/NAME; Azure Repos: PROJECT/REPOSITORY.  [default: the CI job's]")
+@click.option("--pull-request", "number", type=click.IntRange(min=1), help="Number.  [default: the CI job's]")
+@click.option("--tag", default="plan", show_default=True, help="Names the comment: one for each workload, say.")
+@click.option("--dry-run", is_flag=True, help="Say where it would go, ask nobody, and need no token.")
+def command(
+    text: Path,
+    host_name: str | None,
+    api: str | None,
+    project: str | None,
+    number: int | None,
+    tag: str,
+    dry_run: bool,
+) -> None:
+    """Post COMMENT.md (- for standard input) on a pull request, or put it into the comment that is there.
+
+    The token comes from the environment alone: GITHUB_TOKEN, GITLAB_TOKEN, SYSTEM_ACCESSTOKEN or AZURE_DEVOPS_EXT_PAT,
+    BITBUCKET_TOKEN. A comment of the same tag is changed and no second one posted.
+    """
+    from advisor.pull_requests.exchange import Client  # noqa: PLC0415 - help shows without them
+    from advisor.pull_requests.sticky import publish  # noqa: PLC0415
+    from advisor.reading import read_text  # noqa: PLC0415
+
+    content = read_text(text, "comment", most_bytes=_MOST_BYTES)
+    host, found = _host_of(host_name, os.environ)
+    place = _completed(found, api, project, number)
+    where = f"pull request {place.number} of {place.project} ({host.title}, {place.api})"
+    if dry_run:
+        click.echo(f"dry run: {len(content.splitlines())} lines would go to {where}", err=True)
+        return
+    token, variable = _token(host, os.environ)
+    action = publish(Client(host, place, token, variable), content, tag)
+    click.echo(f"{action} the comment {tag!r} on {where}", err=True)
+
+
+def _host_of(name: str | None, environment: Mapping[str, str]) -> "tuple[Host, PullRequest]":
+    """The host, and what the CI job says of the pull request.
+
+    Raises:
+        InputError: no CI job says which host it is.
+    """
+    from advisor.pull_requests.hosts import HOSTS  # noqa: PLC0415 - help shows without it
+    from advisor.pull_requests.values import PullRequest  # noqa: PLC0415
+
+    names = (name,) if name else _HOSTS
+    for host in (HOSTS[one] for one in names):
+        found = host.in_environment(environment)
+        if found is not None:
+            return host, found
+    if name is None:
+        raise InputError("no CI job says where the pull request is", hint=f"give --host {'|'.join(_HOSTS)}")
+    return HOSTS[name], PullRequest(_PUBLIC.get(name, ""), "", "")
+
+
+_PUBLIC = {
+    "github": "https://api.github.com",
+    "gitlab": "https://gitlab.com/api/v4",
+    "bitbucket": "https://api.bitbucket.org/2.0",
+}
+"""APIs of the public hosts; that of Azure Repos holds the organisation."""
+
+
+def _completed(found: "PullRequest", api: str | None, project: str | None, number: int | None) -> "PullRequest":
+    """What the CI job says with the options in its place.
+
+    Raises:
+        InputError: something is missing.
+    """
+    place = replace(
+        found,
+        api=(api or found.api).rstrip("/"),
+        project=project or found.project,
+        number=str(number or found.number),
+    )
+    missing = next((one for one in ("api", "project", "number") if not getattr(place, one)), None)
+    if missing == "number":
+        raise InputError(
+            "this job runs for no pull request", hint="run it in a pipeline of pull requests, or give --pull-request"
+        )
+    if missing:
+        raise InputError(f"no CI job says the {missing}", hint=f"give --{missing}")
+    if not place.number.isdecimal():
+        raise InputError(f"{place.number!r} is no number of a pull request", hint="give --pull-request")
+    return place
+
+
+def _token(host: "Host", environment: Mapping[str, str]) -> tuple[str, str]:
+    """Token and the variable that holds it.
+
+    Raises:
+        InputError: none does.
+    """
+    for variable in host.token_variables:
+        token = environment.get(variable, "").strip()
+        if token and token.isprintable() and token.isascii():
+            return token, variable
+    names = " or ".join(host.token_variables)
+    raise InputError(
+        f"no token for {host.title}", where=names, hint=f"set it in the environment; it needs {host.needs}"
+    )

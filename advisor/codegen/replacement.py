@@ -1,0 +1,154 @@
+"""Replacement: what the code of a plan does to what the code of an earlier plan runs, without writing either."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from advisor.catalog import Catalog
+from advisor.codegen.cut_over import Deployed, Former, Rollout
+from advisor.codegen.generate import Generated, generate
+from advisor.codegen.model import ComputeGroup, Language
+from advisor.errors import AdvisorError
+from advisor.plan.values import Plan
+
+_LAUNCHED = (
+    "instance_type",
+    "is_spot",
+    "platform",
+    "root_volume_gib",
+    "replicas_per_instance",
+    "accelerators_per_replica",
+)
+"""Fields of a group that its instances are started with; with another value they are replaced."""
+_NAMED_FILES = 4
+_Pair = tuple[tuple[ComputeGroup, Deployed], tuple[ComputeGroup, Deployed]]
+"""A group before and after, each with the root that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Groups and files that differ between the code of two plans; groups as people say them."""
+
+    retires: tuple[str, ...] = ()
+    """Kept beside the plan until `--cut-over finish`."""
+    new: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+    """Before and after, of groups that go on and whose instances are started anew."""
+    resized: tuple[tuple[str, str], ...] = ()
+    """Before and after, of groups that change in number or schedule alone."""
+    files: tuple[str, ...] = ()
+    """Paths that are created, changed or removed."""
+    not_generated: str = ""
+    """Why there is no code to compare; "" where there is."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The same in sentences, what goes first."""
+        if self.not_generated:
+            return (f"not compared: {self.not_generated}",)
+        return (
+            *(f"retires: {words}, beside the new ones until `--cut-over finish`" for words in self.retires),
+            *(f"new: {words}" for words in self.new),
+            *(f"replaces: {before} → {after}" for before, after in self.replaced),
+            *(f"resizes: {before} → {after}" for before, after in self.resized),
+            self._file_words,
+        )
+
+    @property
+    def _file_words(self) -> str:
+        if not self.files:
+            return "no file differs"
+        more = ", …" if len(self.files) > _NAMED_FILES else ""
+        return f"files: {len(self.files)} differ ({', '.join(self.files[:_NAMED_FILES])}{more})"
+
+
+def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog) -> Replacement:
+    """What applying the code of *after* replaces of what the code of *before* deployed."""
+    try:
+        former = generate(before, language, catalog=catalog)
+        now = generate(after, language, catalog=catalog, former=_left_by(former, language))
+    except AdvisorError as error:
+        return Replacement(not_generated=error.message)
+    rollouts = [*now.rollouts.values(), *_left_roots(former, now)]
+    kept = [pair for root, rollout in now.rollouts.items() for pair in _going_on(former.rollouts.get(root), rollout)]
+    return Replacement(
+        retires=tuple(words for rollout in rollouts for words in _each(rollout.retiring)),
+        new=tuple(words for root, rollout in now.rollouts.items() for words in _new(root, rollout, former)),
+        replaced=tuple(_pairs(kept, _is_replaced)),
+        resized=tuple(_pairs(kept, _is_resized)),
+        files=tuple(sorted(path for path in {*former.files, *now.files} if _differs(path, former, now))),
+    )
+
+
+def _left_by(code: Generated, language: Language) -> Former:
+    """The directory as it is once *code* lies there."""
+    targets = {root: rollout.planned.target for root, rollout in code.rollouts.items()}
+    return Former(code.rollouts, targets, code.roots, code.plan_digest, language=language)
+
+
+def _left_roots(former: Generated, now: Generated) -> Iterator[Rollout]:
+    """Roots that the later code no longer has, all of whose groups go."""
+    for root, rollout in former.rollouts.items():
+        if root not in now.rollouts:
+            yield Rollout(replace(rollout.planned, groups=(), backends=()), before=rollout.planned)
+
+
+def _new(root: str, rollout: Rollout, former: Generated) -> Iterator[str]:
+    """Groups of a root that the earlier code had not."""
+    last = former.rollouts.get(root)
+    if last is None:
+        yield from _each(rollout.planned.groups)
+        return
+    known = {*(group.key for group in last.planned.groups), *rollout.renamed.values()}
+    yield from _each([group for group in rollout.planned.groups if group.key not in known])
+
+
+def _going_on(last: Rollout | None, rollout: Rollout) -> Iterator[_Pair]:
+    """Groups of both plans, under the same key or another one."""
+    if last is None:
+        return
+    now = {group.key: group for group in rollout.planned.groups}
+    for group in last.planned.groups:
+        successor = now.get(rollout.renamed.get(group.key, group.key))
+        if successor is not None:
+            yield (group, last.planned), (successor, rollout.planned)
+
+
+def _pairs(kept: Sequence[_Pair], holds: Callable[[_Pair], bool]) -> Iterator[tuple[str, str]]:
+    for pair in kept:
+        if holds(pair):
+            (before, _), (after, _) = pair
+            yield described(before), described(after)
+
+
+def _is_replaced(pair: _Pair) -> bool:
+    before, after = pair
+    return _launched(*before) != _launched(*after)
+
+
+def _is_resized(pair: _Pair) -> bool:
+    (before, _), (after, _) = pair
+    return not _is_replaced(pair) and _sizes(before) != _sizes(after)
+
+
+def _launched(group: ComputeGroup, deployed: Deployed) -> tuple[object, ...]:
+    container = next((one.container for one in deployed.backends if one.key == group.backend), None)
+    return (*(getattr(group, name) for name in _LAUNCHED), container)
+
+
+def _sizes(group: ComputeGroup) -> tuple[object, ...]:
+    return group.instances, group.min_instances, group.max_instances, group.schedule
+
+
+def described(group: ComputeGroup) -> str:
+    """``2 × spot g7e.12xlarge in us-east-1``, or with the fewest where the number follows the hours."""
+    low, high = group.min_instances, group.instances
+    count = f"{high}" if low == high else f"{low}…{high}"
+    return f"{count} × {'spot ' if group.is_spot else ''}{group.instance_type} in {group.region}"
+
+
+def _each(groups: Sequence[ComputeGroup]) -> Iterator[str]:
+    return (described(group) for group in groups)
+
+
+def _differs(path: str, former: Generated, now: Generated) -> bool:
+    return former.files.get(path) != now.files.get(path)

@@ -1,0 +1,135 @@
+"""One exchange with a host's API: bounded, without redirects, and with every refusal in words that hold no token."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.errors import AdvisorError, InputError
+from advisor.names import printable, without_credentials
+from advisor.pull_requests.values import Host, PullRequest, Request
+from advisor.reading import json_of
+from advisor.samples.bounded_http import Answer, Connection, ExchangeError, Limits, parse_address
+from advisor.units import BYTES_PER_MIB
+
+_LIMITS = Limits(connect_seconds=10.0, total_seconds=30.0, body_bytes=16 * BYTES_PER_MIB)
+"""A page holds a hundred comments of up to 64 KiB."""
+_DONE = (200, 201)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SHOWN = 200
+
+
+class Refused(AdvisorError):  # noqa: N818 - an answer
+    """The host refused, or did not answer."""
+
+    def __init__(self, message: str, *, status: int, where: str, hint: str) -> None:
+        """Keep the status, by which a caller may go on."""
+        super().__init__(message, where=where, hint=hint)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The API of one host with one token."""
+
+    host: Host
+    place: PullRequest
+    token: str
+    token_variable: str
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Client({self.host.title}, {self.place})"
+
+    def get(self, url: str) -> tuple[Mapping[str, str], Any]:
+        """Headers and JSON at a URL.
+
+        Raises:
+            Refused: as of :meth:`send`.
+        """
+        return self._exchange("GET", url, b"")
+
+    def send(self, request: Request) -> Any:  # noqa: ANN401 - any JSON value
+        """The answer to a request that changes something, which is sent once.
+
+        Raises:
+            Refused: the host does not do it, or does not answer.
+            InputError: the address would send the token in clear text.
+        """
+        return self._exchange(request.method, request.url, json.dumps(request.document).encode())[1]
+
+    def _exchange(self, method: str, url: str, body: bytes) -> tuple[Mapping[str, str], Any]:
+        address = parse_address(url, "/")
+        if address.scheme != "https" and address.host not in _LOOPBACK:
+            raise InputError(
+                f"{address.shown} would send the token in clear text", where="--api", hint="give an https:// address"
+            )
+        headers = {**self.host.headers(self.token, self.token_variable), "User-Agent": "advisor"}
+        headers |= {"Content-Type": "application/json"} if body else {}
+        connection = Connection(address, _LIMITS)
+        try:
+            answer = connection.exchange(method, headers, body)
+        except ExchangeError as error:
+            hint = "check the address, the network, and that no proxy is needed; then run it again"
+            raise Refused(str(error), status=0, where=address.shown, hint=hint) from None
+        finally:
+            connection.close()
+        if answer.status not in _DONE:
+            raise self._refusal(answer, address.shown)
+        return answer.headers, self._document(answer, address.shown)
+
+    def _document(self, answer: Answer, where: str) -> Any:  # noqa: ANN401 - any JSON value
+        try:
+            return json_of(answer.body.decode(), where, "check that it is the address of an API")
+        except (InputError, UnicodeDecodeError):
+            hint = "check --api: a sign-in page or a proxy answers there"
+            raise Refused("the answer is no JSON", status=answer.status, where=where, hint=hint) from None
+
+    def _refusal(self, answer: Answer, where: str) -> Refused:
+        said = self._said(answer.body)
+        message = f"{self.host.title} answered {answer.status}{said and f': {said}'}"
+        return Refused(message, status=answer.status, where=where, hint=self._remedy(answer))
+
+    def _remedy(self, answer: Answer) -> str:
+        status, place = answer.status, self.place
+        if status in (401, 203) or 300 <= status < 400:
+            return f"the token is expired, revoked or of another host: make a new one and set {self.token_variable}"
+        if _is_rate_limit(answer):
+            return f"the rate limit is reached{_until(answer.headers)}: run it again then"
+        if status == 403:
+            return f"the token may not comment; it needs {self.host.needs}"
+        if status == 404:
+            return (
+                f"no pull request {place.number} of {place.project} is there, or the token may not see it: check "
+                f"--project and --pull-request; the token needs {self.host.needs}"
+            )
+        if status in (400, 413, 422):
+            return "the host does not take this comment: is it empty, too long, or the pull request locked?"
+        return "run it again later" if status >= 500 else "check --api, --project and --pull-request"
+
+    def _said(self, body: bytes) -> str:
+        """The host's own words in one short line, without what could be the token."""
+        try:
+            document = json.loads(body)
+            words = document.get("message") or document.get("error") or ""
+            text = words if isinstance(words, str) else json.dumps(words)
+        except (ValueError, AttributeError, RecursionError):
+            return ""
+        return printable(without_credentials(" ".join(text.split())).replace(self.token, "…"))[:_SHOWN]
+
+
+def _is_rate_limit(answer: Answer) -> bool:
+    """Too many requests; GitHub says so with 403 and nothing left, or a time to wait."""
+    left = answer.headers.get("x-ratelimit-remaining")
+    return answer.status == 429 or (answer.status == 403 and (left == "0" or "retry-after" in answer.headers))
+
+
+def _until(headers: Mapping[str, str]) -> str:
+    """`` until 14:05 UTC`` or `` for 60 s``, where the host says; "" elsewhere."""
+    wait, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", headers.get("ratelimit-reset", ""))
+    if wait.isdecimal():
+        return f" for {wait} s"
+    if reset.isdecimal() and len(reset) <= 11:
+        return f" until {dt.datetime.fromtimestamp(int(reset), dt.UTC):%H:%M} UTC"
+    return ""

@@ -1,0 +1,67 @@
+"""A pull request, its comments and the requests that change them, alike for every host."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """Where a comment goes."""
+
+    api: str
+    """Base URL of the host's API, without a slash at its end."""
+    project: str
+    """Repository as the host's API names it: ``owner/name``, a number, ``PROJECT/REPOSITORY``."""
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment as the host keeps it."""
+
+    path: str
+    """What names it in the API, after that of the comments."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that changes a comment."""
+
+    method: str
+    url: str
+    document: Mapping[str, Any]
+
+
+class Host(Protocol):
+    """How one host's API lists, posts and changes comments."""
+
+    title: ClassVar[str]
+    token_variables: ClassVar[tuple[str, ...]]
+    """Environment variables that may hold the token, in the order in which they are looked at."""
+    most_characters: ClassVar[int]
+    """Longest comment that the host takes."""
+    needs: ClassVar[str]
+    """What the token has to be allowed, for messages."""
+
+    def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
+        """The pull request of the CI job; what it does not say is empty; None: no job of this host."""
+
+    def headers(self, token: str, variable: str) -> Mapping[str, str]:
+        """Headers that carry a token, which the environment variable of that name held."""
+
+    def first_page(self, place: PullRequest) -> str:
+        """URL of the first page of comments."""
+
+    def next_page(self, url: str, headers: Mapping[str, str], document: Any) -> str:  # noqa: ANN401 - any JSON value
+        """URL of the page after *url*, which was answered so; "" after the last one."""
+
+    def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
+        """Comments of a page, the oldest first."""
+
+    def creation(self, place: PullRequest, text: str) -> Request:
+        """A new comment."""
+
+    def change(self, place: PullRequest, comment: Comment, text: str) -> Request:
+        """Another text of a comment."""

@@ -1,0 +1,151 @@
+"""Difference of two estates: sums, and the workloads whose cost, fleet or outcome changed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from advisor.plan.estate.values import PLANNED, Estate, WorkloadRow
+from advisor.report.fitted_table import Column
+from advisor.report.sections import Section, sections_markdown, sections_text
+from advisor.report.text_table import escape_markdown
+from advisor.report.words import usd
+from advisor.units import ratio_words
+
+SCHEMA = "advisor.estate-diff/v1"
+_SHOWN = 40
+"""Workloads in a table, so that a comment keeps to 60 lines."""
+_A_CENT = 0.005
+_NOT_THERE = "not there"
+_SUMS = ("workloads", "planned", "infeasible", "failed", "fleets_usd_per_month", "total_usd_per_month")
+_SUM_COLUMNS = (Column(""), Column("before"), Column("after"), Column("change"))
+_COLUMNS = (
+    Column("workload"), Column("before", prose=20), Column("after", prose=20), Column("USD/month"), Column("change"),
+    Column("within SLO", importance=1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadChange:
+    """A workload file whose row differs; None: the file is not in that estate."""
+
+    file: str
+    before: WorkloadRow | None
+    after: WorkloadRow | None
+
+    @property
+    def usd_per_month_more(self) -> float | None:
+        """After minus before, a workload that is not there costing nothing; None where a cost is not its own."""
+        before, after = _own_usd(self.before), _own_usd(self.after)
+        return None if before is None or after is None else round(after - before, 2)
+
+
+def _own_usd(row: WorkloadRow | None) -> float | None:
+    """What a workload's own fleet costs a month; None where it has none, or shares a machine."""
+    if row is None:
+        return 0.0
+    return row.usd_per_month if row.shared_machine is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class EstateDiff:
+    """Two estates side by side."""
+
+    before: Estate
+    after: Estate
+    changes: tuple[WorkloadChange, ...]
+    """Those without a plan first, then by how much the cost changes."""
+
+
+def estate_diff(before: Estate, after: Estate) -> EstateDiff:
+    """Compare the later estate with the earlier one, file by file."""
+    old, new = ({row.file: row for row in estate.workloads} for estate in (before, after))
+    changes = (WorkloadChange(file, old.get(file), new.get(file)) for file in sorted({*old, *new}))
+    changed = [one for one in changes if _facts(one.before) != _facts(one.after)]
+    return EstateDiff(before, after, tuple(sorted(changed, key=_weight)))
+
+
+def estate_diff_table(diff: EstateDiff, width: int | None) -> str:
+    """For a terminal."""
+    return f"{headline(diff)}\n\n{sections_text(_sections(diff), width)}"
+
+
+def estate_diff_markdown(diff: EstateDiff) -> str:
+    """For a comment on a pull request: at most 60 lines, in which nobody is mentioned."""
+    text = f"### {escape_markdown(headline(diff))}\n\n{sections_markdown(_sections(diff), level=4)}"
+    return text.replace("@", "&#64;")
+
+
+def estate_diff_json(diff: EstateDiff) -> str:
+    """Sums of both, and each workload that changed."""
+    document = {
+        "schema": SCHEMA,
+        "before": asdict(diff.before.totals),
+        "after": asdict(diff.after.totals),
+        "workloads": [asdict(one) | {"usd_per_month_more": one.usd_per_month_more} for one in diff.changes],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def headline(diff: EstateDiff) -> str:
+    """Total of both, and how many workloads changed."""
+    before, after = diff.before.totals.total_usd_per_month, diff.after.totals.total_usd_per_month
+    more = after - before
+    cost = f"{usd(after)} a month, as before" if abs(more) < _A_CENT else f"{usd(before)} → {usd(after)} a month"
+    ratio = f" ({'+' if more > 0 else ''}{usd(more)}{f', {more / before:+.0%}' if before else ''})"
+    count = len(diff.changes)
+    changed = f"{count:,} workload{'' if count == 1 else 's'} changed"
+    return f"estate: {cost}{'' if abs(more) < _A_CENT else ratio}; {changed}"
+
+
+def _facts(row: WorkloadRow | None) -> tuple[object, ...] | None:
+    """What a reader would call a change."""
+    if row is None:
+        return None
+    return row.status, row.fleet, row.usd_per_month, row.within_slo_ratio, row.shared_machine is None
+
+
+def _weight(change: WorkloadChange) -> tuple[bool, float, str]:
+    lost = change.after is not None and change.after.status != PLANNED
+    return not lost, -abs(change.usd_per_month_more or 0.0), change.file
+
+
+def _sections(diff: EstateDiff) -> list[Section]:
+    more = len(diff.changes) - _SHOWN
+    lines = (f"and {more:,} more (--format json)",) if more > 0 else ()
+    sections = [
+        Section("sums", headers=_SUM_COLUMNS, rows=tuple(_sum_rows(diff))),
+        Section("workloads", lines, _COLUMNS, tuple(_row(one) for one in diff.changes[:_SHOWN])),
+    ]
+    return [section for section in sections if section.rows]
+
+
+def _sum_rows(diff: EstateDiff) -> Iterator[tuple[str, ...]]:
+    for name in _SUMS:
+        before, after = getattr(diff.before.totals, name), getattr(diff.after.totals, name)
+        is_usd = name.endswith("usd_per_month")
+        form = ",.2f" if is_usd else ","
+        change = "" if abs(after - before) < _A_CENT else f"{after - before:+{form}}"
+        words = name.removesuffix("_usd_per_month") + ", USD/month" * is_usd
+        yield words, f"{before:{form}}", f"{after:{form}}", change
+
+
+def _row(change: WorkloadChange) -> tuple[str, ...]:
+    more, after = change.usd_per_month_more, change.after
+    cost = None if after is None else _own_usd(after)
+    kept = None if after is None else after.within_slo_ratio
+    return (
+        change.file,
+        _told(change.before),
+        _told(after),
+        "-" if cost is None else f"{cost:,.2f}",
+        "-" if more is None else f"{more:+,.2f}",
+        "-" if kept is None else ratio_words(kept),
+    )
+
+
+def _told(row: WorkloadRow | None) -> str:
+    if row is None:
+        return _NOT_THERE
+    if row.status != PLANNED:
+        return row.status
+    return row.fleet if row.shared_machine is None else "on a shared machine"

@@ -1,0 +1,10 @@
+"""Pages of plans and estates: HTML without a request, whose numbers are in tables and whose charts follow its width.
+
+Charts are SVG in percent of their box, not drawn by a library: the smallest that would do (Vega-Lite) adds 0.9 MB to a
+page, takes seconds to be bundled, and shows nothing without JavaScript.
+"""
+
+from advisor.report.pages.estate import estate_page
+from advisor.report.pages.plan import plan_page
+
+__all__ = ["estate_page", "plan_page"]

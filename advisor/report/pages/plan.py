@@ -1,0 +1,210 @@
+"""The page of a plan: what its template shows, put together."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.values import Option, Plan, Rejection
+from advisor.report.fleet_tables import detail_sections, group_section
+from advisor.report.fleet_words import fleet_lines
+from advisor.report.ladder_words import ladder_section
+from advisor.report.limits_words import relaxation_words
+from advisor.report.option_words import OPTION_COLUMNS
+from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
+from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
+from advisor.report.pages.rendering import provenance_rows, render_page
+from advisor.report.pages.week import week_chart
+from advisor.report.plan_words import evidence_lines, question_lines, question_words
+from advisor.report.scaling_words import scaling_lines, size_lines
+from advisor.report.sections import Section
+from advisor.report.token_words import token_section
+from advisor.report.verdict import headline, risk_words, verdict_lines
+from advisor.report.words import CODE_WORDS, paid_words, rejection_counts, short_words, usd
+from advisor.units import ratio_words
+
+MOST_REJECTIONS = 3_000
+"""Rows of the table of rejections, so that the page keeps below 3 MB; the counts by reason are of all."""
+_NOT_KNOWN = "-"
+_WHY_NOT = ("provider", "region", "instance type", "precision", "TP", "why not", "needed", "available", "in words")
+_REGIONS = ("provider", "region", "options", "cheapest", "USD/month", "rejected", "")
+_PRICES = ("what", "place", "USD", "source", "date", "quality")
+_EVIDENCE = (
+    "measured: this architecture, precision, engine and parallelism was measured on this accelerator",
+    "calibrated: the accelerator and the model's family were measured, not together like this",
+    "roofline: the accelerator or the family was never measured, or prompts are cached, or tokens are drafted",
+)
+_QUALITY = (
+    "listed: the price stands in the named source",
+    "derived: computed from listed facts, or implied by a listed rule",
+    "recalled: known, but no source was read; community: gathered by volunteers",
+)
+
+
+def plan_page(plan: Plan) -> str:
+    """The page as HTML.
+
+    Every number is one of the plan's, in the words that the other formats have for it; nothing is computed anew.
+    """
+    return render_page("plan.html.j2", _view(plan))
+
+
+def _view(plan: Plan) -> Mapping[str, Any]:
+    fleet, options = plan.fleet, shown_options(plan)
+    rows = option_rows(plan, options)
+    return {
+        "kind": "plan",
+        "title": str(plan.workload["name"]),
+        "headline": headline(plan),
+        "question": question_words(plan),
+        "facts": list(_facts(plan)),
+        "verdict": list(verdict_lines(plan, len(plan.options))),
+        "help": _help(plan),
+        "ladder": list(ladder_bars(plan)),
+        "ladder_section": ladder_section(plan, verbose=True),
+        "today": _today(plan),
+        "costs": list(cost_bars(fleet)) if fleet else [],
+        "cost_lines": fleet_lines(fleet, plan.workload["slo"]["within_ratio"]) if fleet else [],
+        "week": week_chart(plan, fleet) if fleet else None,
+        "scaling": [*scaling_lines(fleet), *size_lines(fleet, plan.options)] if fleet else [],
+        "fronts": list(front_charts(plan, options, rows)),
+        "options": rows,
+        "options_total": len(plan.options),
+        "option_heads": [column.header for column in OPTION_COLUMNS],
+        "choices": choices(rows),
+        "replay": fleet.confirmed if fleet else None,
+        "kept": list(kept_bars(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
+        "gauges": list(latency_gauges(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
+        "fleet": [group_section(fleet), *detail_sections(fleet)] if fleet else [],
+        "limits": _limits(fleet) if fleet else None,
+        "regions": Section("regions", headers=_REGIONS, rows=tuple(_region_rows(plan))),
+        "rejected": Section("why not", headers=_WHY_NOT, rows=tuple(map(_rejection_cells, _listed(plan)))),
+        "rejected_counts": rejection_counts(plan.rejected),
+        "rejected_total": len(plan.rejected),
+        "tokens": token_section(plan) if plan.token_apis else None,
+        "assumptions": [*question_lines(plan), *evidence_lines(plan), *plan.notes],
+        "prices": Section("prices paid", headers=_PRICES, rows=tuple(_price_rows(fleet))) if fleet else None,
+        "evidence": _EVIDENCE,
+        "quality": _QUALITY,
+        "provenance": provenance_rows(plan.provenance),
+    }
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What a manager asks first."""
+    fleet = plan.fleet
+    if fleet is None:
+        return
+    yield "a month", usd(fleet.cost.total_usd_per_month)
+    if plan.savings is not None:
+        ratio = plan.savings.ratio
+        yield (
+            f"{usd(abs(plan.savings.usd_per_month))} a month",
+            f"{abs(ratio):.0%} {'less' if ratio >= 0 else 'more'} than today",
+        )
+    if fleet.confirmed is not None:
+        wanted = ratio_words(plan.workload["slo"]["within_ratio"])
+        yield f"of the requests within the SLO, {wanted} asked", ratio_words(fleet.confirmed.within_slo_ratio)
+    yield "risk", risk_words(plan)
+
+
+def _help(plan: Plan) -> Section | None:
+    """Where nothing serves: what would help, and what came closest."""
+    if plan.fleet is not None:
+        return None
+    lines = tuple(relaxation_words(plan.conflict)) if plan.conflict else ()
+    rows = tuple((one.instance_type, one.precision, one.message) for one in plan.nearest_misses)
+    return Section("what would help by itself", lines, ("instance type", "precision", "why not"), rows)
+
+
+def _today(plan: Plan) -> Section | None:
+    """What runs and what is recommended, side by side; None where nothing is said to run."""
+    current, fleet = plan.current, plan.fleet
+    if current is None or fleet is None:
+        return None
+    kept, confirmed = current.within_slo_ratio, fleet.confirmed
+    paid = current.purchase.replace("_", " ")
+    where = f"({current.provider} {current.region})"
+    rows = (
+        ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", short_words(fleet.groups)),
+        ("precision", current.precision or _NOT_KNOWN, ", ".join(dict.fromkeys(one.precision for one in fleet.groups))),
+        ("USD/month", f"{current.total_usd_per_month:,.2f}", f"{fleet.cost.total_usd_per_month:,.2f}"),
+        ("requests within the SLO", _ratio(kept), _ratio(confirmed.within_slo_ratio if confirmed else None)),
+        ("instances needed", _count(current.instances_needed), str(sum(one.instances[-1] for one in fleet.groups))),
+    )
+    notes = (current.not_judged, current.not_generated)
+    return Section("today", tuple(note for note in notes if note), ("", "today", "recommended"), rows)
+
+
+def _ratio(ratio: float | None) -> str:
+    return _NOT_KNOWN if ratio is None else ratio_words(ratio)
+
+
+def _count(count: int | None) -> str:
+    return _NOT_KNOWN if count is None else str(count)
+
+
+def _limits(fleet: Fleet) -> Section:
+    rows = tuple(
+        (use.name, use.detail, f"{use.used:,.4g}", f"{use.limit:,.4g}", use.unit, "binds" if use.binding else "")
+        for use in fleet.constraints
+    )
+    return Section("limits", headers=("limit", "of", "used", "stated", "unit", ""), rows=rows)
+
+
+def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """Regions with an option, the cheapest first; then those where everything was rejected."""
+    cheapest: dict[tuple[str, str], Option] = {}
+    for option in plan.options:
+        cheapest.setdefault((option.provider, option.region), option)
+    counts = Counter((option.provider, option.region) for option in plan.options)
+    rejected = Counter((one.provider, one.region) for one in plan.rejected)
+    chosen = {(group.provider, group.region) for group in plan.fleet.groups} if plan.fleet else set()
+    for place, option in cheapest.items():
+        fleet = f"{option.instances} × {option.instance_type} {paid_words(option)} {option.precision}"
+        total = f"{option.cost.total_usd_per_month:,.2f}"
+        mark = "recommended" if place in chosen else ""
+        yield (*place, str(counts[place]), fleet, total, str(rejected[place]), mark)
+    for place in sorted(rejected.keys() - cheapest.keys()):
+        if place[1] != "*":
+            yield (*place, "0", _NOT_KNOWN, _NOT_KNOWN, str(rejected[place]), "")
+
+
+def _listed(plan: Plan) -> tuple[Rejection, ...]:
+    return plan.rejected[:MOST_REJECTIONS]
+
+
+def _rejection_cells(one: Rejection) -> tuple[str, ...]:
+    parallel = "" if one.tensor_parallel is None else str(one.tensor_parallel)
+    why = CODE_WORDS[one.code]
+    return (
+        one.provider, one.region, one.instance_type, one.precision, parallel, why,
+        _amount(one.needed, one.unit), _amount(one.available, one.unit), one.message,
+    )  # fmt: skip
+
+
+def _amount(value: float | str | None, unit: str) -> str:
+    if value is None:
+        return _NOT_KNOWN
+    told = value if isinstance(value, str) else f"{value:,.4g}"
+    return f"{told} {unit}".strip()
+
+
+def _price_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
+    """Prices that the fleet pays, with their source and date."""
+    for group in fleet.groups:
+        place = f"{group.provider} {group.region}"
+        price = f"{group.instance_usd_per_hour:,.4f} per hour"
+        what = f"{group.instance_type} {paid_words(group)}"
+        yield what, place, price, group.price_source, group.price_as_of, group.price_quality
+    for charge in fleet.standing:
+        amount = _NOT_KNOWN if charge.usd_per_unit is None else f"{charge.usd_per_unit:,.4g} per {charge.unit}"
+        place = f"{charge.provider} {charge.region}"
+        yield (
+            charge.item.replace("_", " "),
+            place,
+            amount,
+            charge.price_source,
+            charge.price_as_of,
+            charge.price_quality,
+        )

@@ -1,0 +1,152 @@
+"""Difference of two plans as values: fleet, cost, SLO margin, risk, evidence, and what was asked differently."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.values import Plan
+from advisor.report.price_age import oldest_price
+from advisor.report.verdict import risk_words
+from advisor.report.words import short_words
+
+_WEAKEST_FIRST = ("roofline", "calibrated", "measured")
+_TARGETS = ("ttft_p95_ms", "tpot_p95_ms")
+_DEMAND = ("requests_per_second", "input_tokens", "output_tokens")
+_UNASKED = ("as_of",)
+"""Fields of a workload that say when it was asked, not what."""
+_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What a decision needs of one plan; None: not known, or no fleet."""
+
+    fleet: str
+    """In words; "" without one."""
+    usd_per_month: float | None
+    parts_usd_per_month: Mapping[str, float | None]
+    """Compute, disks, starts, interruptions, transfer and switching, whose sum is the total."""
+    within_slo_ratio: float | None
+    """Share of the requests that its replay finds within every target."""
+    wanted_within_slo_ratio: float
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+    ttft_p95_target_ms: float | None
+    tpot_p95_target_ms: float | None
+    holds_up_to_peak_ratio: float | None
+    risk: str
+    evidence: str
+    """Weakest evidence class of its groups; "" without a fleet."""
+    oldest_price: str
+    """Date of the oldest price that it pays; "" where none has one."""
+    obligation_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedDifferently:
+    """A field of the workload or the demand that differs."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDiff:
+    """Two plans side by side."""
+
+    workload: str
+    """Name in the later plan."""
+    workload_before: str
+    before: PlanFacts
+    after: PlanFacts
+    asked_differently: tuple[AskedDifferently, ...]
+
+    @property
+    def is_same_workload(self) -> bool:
+        """The plans carry one name and serve one model; otherwise their costs are of different things."""
+        return not {"workload.name", "workload.model"} & {one.field for one in self.asked_differently}
+
+    @property
+    def usd_per_month_more(self) -> float | None:
+        """After minus before, USD a month; None where either has no fleet."""
+        before, after = self.before.usd_per_month, self.after.usd_per_month
+        return None if before is None or after is None else round(after - before, 2)
+
+    @property
+    def ratio_more(self) -> float | None:
+        """Change as a share of the cost before; None where that is unknown or zero."""
+        more, before = self.usd_per_month_more, self.before.usd_per_month
+        return more / before if more is not None and before else None
+
+
+def plan_diff(before: Plan, after: Plan) -> PlanDiff:
+    """Compare the later plan with the earlier one."""
+    return PlanDiff(
+        workload=str(after.workload["name"]),
+        workload_before=str(before.workload["name"]),
+        before=_facts(before),
+        after=_facts(after),
+        asked_differently=tuple(_asked_differently(before, after)),
+    )
+
+
+def diff_document(diff: PlanDiff) -> dict[str, Any]:
+    """Plain JSON values of a difference."""
+    return {
+        **asdict(diff),
+        "same_workload": diff.is_same_workload,
+        "usd_per_month_more": diff.usd_per_month_more,
+        "ratio_more": diff.ratio_more,
+    }
+
+
+def _facts(plan: Plan) -> PlanFacts:
+    slo, fleet = plan.workload["slo"], plan.fleet
+    replay = fleet.confirmed if fleet else None
+    oldest = oldest_price(plan) if fleet else None
+    return PlanFacts(
+        fleet=short_words(fleet.groups, with_precision=True) if fleet else "",
+        usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
+        parts_usd_per_month={part: getattr(fleet.cost, f"{part}_usd_per_month") if fleet else None for part in _PARTS},
+        within_slo_ratio=replay.within_slo_ratio if replay else None,
+        wanted_within_slo_ratio=float(slo["within_ratio"]),
+        ttft_p95_ms=replay.ttft_p95_ms if replay else None,
+        tpot_p95_ms=replay.tpot_p95_ms if replay else None,
+        ttft_p95_target_ms=slo["ttft_p95_ms"],
+        tpot_p95_target_ms=slo["tpot_p95_ms"],
+        holds_up_to_peak_ratio=fleet.holds_up_to.peak_ratio if fleet and fleet.holds_up_to else None,
+        risk=risk_words(plan) if fleet else "",
+        evidence=_weakest(fleet),
+        oldest_price=oldest.as_of if oldest else "",
+        obligation_usd=fleet.cost.obligation_usd if fleet else None,
+    )
+
+
+def _weakest(fleet: Fleet | None) -> str:
+    classes = {group.evidence for group in fleet.groups} if fleet else set[str]()
+    return next((one for one in _WEAKEST_FIRST if one in classes), "")
+
+
+def _asked_differently(before: Plan, after: Plan) -> Iterator[AskedDifferently]:
+    asked_before, asked_after = _asked(before), _asked(after)
+    for field in dict.fromkeys((*asked_before, *asked_after)):
+        was, now = asked_before.get(field), asked_after.get(field)
+        if was != now:
+            yield AskedDifferently(field, was, now)
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    """Fields of the workload and the demand by their dotted names."""
+    workload = {name: value for name, value in plan.workload.items() if name not in _UNASKED}
+    demand = {name: plan.demand[name] for name in _DEMAND if name in plan.demand}
+    return dict(_leaves({"workload": workload, "demand": demand}, ""))
+
+
+def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,164 @@
+"""Difference of two plans for a terminal, for a comment and as JSON."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from advisor.report.fitted_table import Column
+from advisor.report.plan_diff import AskedDifferently, PlanDiff, PlanFacts, diff_document
+from advisor.report.sections import Section, bullets, markdown_list, sections_markdown, sections_text
+from advisor.report.text_table import escape_markdown
+from advisor.report.words import usd
+from advisor.units import milliseconds, ratio_words, times_words
+
+SCHEMA = "advisor.plan-diff/v1"
+_SHOWN = 8
+"""Lines of each list; the rest is counted, so that a comment keeps to 60 lines."""
+_LONGEST_VALUE = 60
+_A_CENT = 0.005
+_COLUMNS = (Column(""), Column("before", prose=20), Column("after", prose=20), Column("change"))
+_NOTHING = "-"
+_FIELDS = {
+    "workload.slo.ttft_p95_ms": "TTFT p95 target (ms)",
+    "workload.slo.tpot_p95_ms": "TPOT p95 target (ms)",
+    "workload.slo.within_ratio": "share of requests within the SLO",
+    "demand.requests_per_second.mean": "mean requests/s",
+    "demand.requests_per_second.peak": "requests/s in the busiest minute",
+    "demand.input_tokens.mean": "mean tokens in",
+    "demand.output_tokens.mean": "mean tokens out",
+}
+
+
+def diff_table(diff: PlanDiff, code: Sequence[str], width: int | None) -> str:
+    """For a terminal.
+
+    Args:
+        diff: the plans.
+        code: what their code replaces, in sentences.
+        width: characters of a line; None: no limit.
+    """
+    head = bullets(list(_warnings(diff)), width)
+    return "\n".join([headline(diff), *head, "", sections_text(_sections(diff, code), width)])
+
+
+def diff_markdown(diff: PlanDiff, code: Sequence[str]) -> str:
+    """For a comment on a pull request: at most 60 lines, in which nobody is mentioned."""
+    blocks = [f"### {escape_markdown(headline(diff))}", markdown_list(list(_warnings(diff)))]
+    blocks.append(sections_markdown(_sections(diff, code), level=4))
+    text = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
+    return text.replace("@", "&#64;")
+
+
+def diff_json(diff: PlanDiff, code: Mapping[str, Any]) -> str:
+    """Every fact of both plans, and what their code replaces, as JSON values."""
+    document = {"schema": SCHEMA, **diff_document(diff), "code": code}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def headline(diff: PlanDiff) -> str:
+    """``support-chat: $2,895.09 → $4,102.40 a month (+$1,207.31, +42%)``."""
+    before, after, more = diff.before.usd_per_month, diff.after.usd_per_month, diff.usd_per_month_more
+    if more is None:
+        return f"{diff.workload}: {_usd_or_none(before)} → {_usd_or_none(after)}"
+    if abs(more) < _A_CENT:
+        return f"{diff.workload}: {usd(after or 0.0)} a month, as before"
+    ratio = "" if diff.ratio_more is None else f", {diff.ratio_more:+.0%}"
+    return f"{diff.workload}: {usd(before or 0.0)} → {usd(after or 0.0)} a month ({_signed_usd(more)}{ratio})"
+
+
+def _usd_or_none(amount: float | None) -> str:
+    return "no fleet" if amount is None else f"{usd(amount)} a month"
+
+
+def _signed_usd(amount: float) -> str:
+    return f"{'+' if amount > 0 else ''}{usd(amount)}"
+
+
+def _warnings(diff: PlanDiff) -> Iterator[str]:
+    """What stands against taking the later plan for the earlier one."""
+    if not diff.is_same_workload:
+        yield "The plans are of different workloads: their costs are not for the same work."
+    kept, wanted = diff.after.within_slo_ratio, diff.after.wanted_within_slo_ratio
+    if diff.after.usd_per_month is not None and kept is None:
+        yield "The later plan was not replayed: only the closed form says that it keeps the SLO."
+    if kept is not None and kept < wanted:
+        yield f"The later plan misses the SLO: {ratio_words(kept)} of the requests, {ratio_words(wanted)} are asked."
+
+
+def _sections(diff: PlanDiff, code: Sequence[str]) -> list[Section]:
+    sections = [
+        Section("plan", headers=_COLUMNS, rows=tuple(_rows(diff.before, diff.after))),
+        Section("asked differently", _shortened([_asked_words(one) for one in diff.asked_differently])),
+        Section("code (Terraform)", _shortened(code)),
+    ]
+    return [section for section in sections if section.rows or section.lines]
+
+
+def _shortened(lines: Sequence[str]) -> tuple[str, ...]:
+    more = len(lines) - _SHOWN
+    return (*lines[:_SHOWN], f"and {more} more (--format json)") if more > 0 else tuple(lines)
+
+
+def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, str]]:
+    yield _texts("fleet", before.fleet, after.fleet)
+    yield _amounts("USD a month", before.usd_per_month, after.usd_per_month)
+    for part, amount in after.parts_usd_per_month.items():
+        if amount or before.parts_usd_per_month.get(part):
+            yield _amounts(f"  {part}", before.parts_usd_per_month.get(part), amount)
+    yield _texts("requests within the SLO", _kept(before), _kept(after))
+    yield _texts("TTFT p95", *(_margin(one.ttft_p95_ms, one.ttft_p95_target_ms) for one in (before, after)))
+    yield _texts("TPOT p95", *(_margin(one.tpot_p95_ms, one.tpot_p95_target_ms) for one in (before, after)))
+    yield _texts("holds up to", _holds(before), _holds(after))
+    yield _texts("risk", before.risk, after.risk)
+    yield _texts("evidence", before.evidence, after.evidence)
+    yield _texts("oldest price", before.oldest_price, after.oldest_price)
+    if before.obligation_usd or after.obligation_usd:
+        yield _amounts("obligation, USD", before.obligation_usd, after.obligation_usd)
+
+
+def _texts(name: str, before: str, after: str) -> tuple[str, str, str, str]:
+    same = "" if before == after else "changed"
+    return name, before or _NOTHING, after or _NOTHING, same
+
+
+def _amounts(name: str, before: float | None, after: float | None) -> tuple[str, str, str, str]:
+    told = [_NOTHING if one is None else f"{one:,.2f}" for one in (before, after)]
+    if before is None or after is None:
+        return name, told[0], told[1], ""
+    more = after - before
+    return name, told[0], told[1], "" if abs(more) < _A_CENT else f"{more:+,.2f}"
+
+
+def _kept(facts: PlanFacts) -> str:
+    if facts.within_slo_ratio is None:
+        return "not replayed" if facts.fleet else ""
+    return f"{ratio_words(facts.within_slo_ratio)} ({ratio_words(facts.wanted_within_slo_ratio)} asked)"
+
+
+def _margin(value_ms: float | None, target_ms: float | None) -> str:
+    """A latency with its distance from the target."""
+    if value_ms is None:
+        return ""
+    if target_ms is None:
+        return milliseconds(value_ms)
+    share = abs(1 - value_ms / target_ms)
+    return f"{milliseconds(value_ms)}, {share:.0%} {'below' if value_ms <= target_ms else 'above'} the target"
+
+
+def _holds(facts: PlanFacts) -> str:
+    ratio = facts.holds_up_to_peak_ratio
+    return "" if ratio is None else f"{times_words(ratio)} × the busiest minute"
+
+
+def _asked_words(one: AskedDifferently) -> str:
+    name = _FIELDS.get(one.field, one.field.removeprefix("workload."))
+    return f"{name}: {_value(one.before)} → {_value(one.after)}"
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if value is None:
+        return "not stated"
+    if isinstance(value, float):
+        return f"{value:,.5g}"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
