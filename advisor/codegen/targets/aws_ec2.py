@@ -12,7 +12,6 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
-    host_disk_gib,
     pins,
     serving_arguments,
 )
@@ -155,7 +154,7 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "description": alarm.description,
         "source": alarm.source.value,
         "metric": alarm.metric,
-        "ratio_of": alarm.ratio_of,
+        **_ratio(alarm),
         "statistic": alarm.statistic,
         "below": alarm.below,
         "threshold": 1 if alarm.per_request_rate else alarm.threshold,
@@ -167,6 +166,18 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
     return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
+
+
+def _ratio(alarm: Alarm) -> Mapping[str, object]:
+    """The metrics of a ratio by the names that its expression gives them; a count that nobody made is none."""
+    if not alarm.ratio_of:
+        return {}
+    if not alarm.beside:
+        return {"metrics": {"part": alarm.metric, "whole": alarm.ratio_of}, "expression": "100 * part / whole"}
+    return {
+        "metrics": {"part": alarm.metric, "beside": alarm.beside, "whole": alarm.ratio_of},
+        "expression": "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))",
+    }
 
 
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
@@ -226,7 +237,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
         "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
-        "root_volume_gib": host_disk_gib("aws", types, group),
+        "root_volume_gib": group.host_disk_gib,
         "ami_parameter": group.platform.machine_image,
     }
 
