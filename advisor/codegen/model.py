@@ -364,7 +364,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class CutOver:
-    """Groups that run beside what replaces them."""
+    """Groups that run beside what replaces them, or that wait for their requests beside what serves."""
 
     stage: Stage
     retiring: tuple[ComputeGroup, ...]
