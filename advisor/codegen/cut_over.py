@@ -68,7 +68,7 @@ _CHECKS: Mapping[str, str] = {
 _OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     Form.MANIFESTS: ("backend", (_OBJECTS,)),
-    Form.INFERENCE_POOL: ("backend", (_OBJECTS,)),
+    Form.INFERENCE_POOL: ("backend", (_OBJECTS, "kubectl --namespace {name} delete inferencepools {backend}")),
     Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --namespace {name}")),
     Form.KSERVE: ("key", ("kubectl --namespace {name} delete llminferenceservices {group}",)),
     Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --namespace {name}",)),
@@ -437,6 +437,8 @@ def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     for _, group in sorted(going.items()):
         facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
         yield from (command.format(**facts) for command in commands)
+        if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
+            yield "kubectl --namespace {name} delete scaledobjects {group}".format(**facts)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:
