@@ -60,7 +60,7 @@ def test_silence_and_missing_replicas_ring():
     """The two alarms that see a group that is not there ring when there is no data."""
     alarms = alarms_of_pods(stack_of(make_plan(make_option())))
     assert {one.name for one in alarms if one.rings_when_silent} == {"metrics_silent", "unavailable_replicas"}
-    assert [one.name for one in alarms if one.per_replica] == ["unavailable_replicas"]
+    assert [one.name for one in alarms if one.threshold is None] == ["unavailable_replicas"]
 
 
 def test_pools_buy_what_the_plan_bought():

@@ -66,6 +66,8 @@ _WITHOUT_BUDGETS = ("aws-us-gov", "aws-eusc")
 """Partitions in which AWS Budgets has no endpoint (botocore 1.43, endpoints.json)."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
+_IN_BLOCKS = ("p4", "p5", "p6", "trn")
+"""Families that are sold in capacity blocks (EC2 guide to Capacity Blocks for ML, November 2026)."""
 _SECONDS_PER_MINUTE = 60
 _LONGEST_HOOK_SECONDS = 7200
 """Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
@@ -153,8 +155,7 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
     facts = {
         "description": alarm.description,
         "source": alarm.source.value,
-        "metric": alarm.metric,
-        **_ratio(alarm),
+        **_metrics_of(alarm),
         "statistic": alarm.statistic,
         "below": alarm.below,
         "threshold": 1 if alarm.per_request_rate else alarm.threshold,
@@ -168,10 +169,10 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
     return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
 
 
-def _ratio(alarm: Alarm) -> Mapping[str, object]:
-    """The metrics of a ratio by the names that its expression gives them; a count that nobody made is none."""
+def _metrics_of(alarm: Alarm) -> Mapping[str, object]:
+    """The metric; of a ratio all by the names that its expression gives them, where an absent count is none."""
     if not alarm.ratio_of:
-        return {}
+        return {"metric": alarm.metric}
     if not alarm.beside:
         return {"metrics": {"part": alarm.metric, "whole": alarm.ratio_of}, "expression": "100 * part / whole"}
     return {
@@ -216,10 +217,15 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
+        "in_blocks": any(_is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
+
+
+def _is_sold_in_blocks(group: ComputeGroup) -> bool:
+    return not group.is_spot and group.instance_type.startswith(_IN_BLOCKS)
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:

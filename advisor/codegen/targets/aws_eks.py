@@ -101,11 +101,6 @@ class PodAlarm:
         """The name in the form that resources are named in."""
         return self.name.replace("_", "-")
 
-    @property
-    def per_replica(self) -> bool:
-        """The threshold is a number of replicas."""
-        return self.threshold is None
-
 
 def _terraform(stack: Stack) -> Files:
     templates = _TEMPLATES | _NODE_GROUP_TEMPLATES
@@ -175,7 +170,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
         "namespace": stack.name,
         "regions": calls("Region", known["regions"]),
         "groups": calls("Group", known["groups"]),
-        "alarms": calls("Alarm", {one.name: _python_alarm(one) for one in known["alarms"]}),
+        "alarms": calls("Alarm", known["alarm_values"]),
     }
     return known | {
         "packages": _PYTHON_PACKAGES,
@@ -186,8 +181,9 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
     }
 
 
-def _python_alarm(alarm: PodAlarm) -> Mapping[str, object]:
-    return {
+def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
+    """Facts of an alarm, without those that most of them share."""
+    facts = {
         "description": alarm.description,
         "metric": alarm.metric,
         "statistic": alarm.statistic,
@@ -197,6 +193,7 @@ def _python_alarm(alarm: PodAlarm) -> Mapping[str, object]:
         "rings_when_silent": alarm.rings_when_silent,
         "accelerator": alarm.accelerator,
     }
+    return {name: fact for name, fact in facts.items() if fact not in (None, "") and fact is not False}
 
 
 def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -337,11 +334,6 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
             )
         )  # fmt: skip
     return tuple(sorted(alarms, key=lambda one: one.name))
-
-
-def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
-    threshold = {} if alarm.threshold is None else {"threshold": alarm.threshold}
-    return {"description": alarm.description, **threshold, "periods": alarm.periods}
 
 
 def _example_cluster(stack: Stack, region: Region, *, is_karpenter: bool) -> Mapping[str, object]:
