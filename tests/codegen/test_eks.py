@@ -114,11 +114,12 @@ def test_spot_groups_take_types_that_are_no_smaller():
 )
 def test_weights_lie_on_local_disks_that_hold_them(instance_type, accelerator, weights_gib, has_local):
     """250 GB hold images and 15 GiB of weights and not 180: then the root volume holds them; EKS and Karpenter agree."""
-    option = make_option(instance_type=instance_type, accelerator=accelerator, weights_gib=weights_gib)
+    where = {"instance_type": instance_type, "accelerator": accelerator}
+    option = make_option(**where, weights_gib=weights_gib, disk_gib=140)
     (group,) = stack_of(make_plan(option)).groups
     assert (local_gib(group) > 0) == has_local
     (planned,) = groups_of(make_plan(option)).values()
-    assert planned["volume_gib"] == (100 if has_local else group.root_volume_gib)
+    assert planned["volume_gib"] == (140 if has_local else group.root_volume_gib)
     (node,) = pools_of(make_plan(option))["EC2NodeClass"].values()
     assert (node.get("instanceStorePolicy") == "RAID0") == has_local
     assert node["blockDeviceMappings"][0]["ebs"]["volumeSize"] == f"{planned['volume_gib']}Gi"

@@ -9,6 +9,7 @@ from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
@@ -66,8 +67,6 @@ _WITHOUT_BUDGETS = ("aws-us-gov", "aws-eusc")
 """Partitions in which AWS Budgets has no endpoint (botocore 1.43, endpoints.json)."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
-_IN_BLOCKS = ("p4", "p5", "p6", "trn")
-"""Families that are sold in capacity blocks (EC2 guide to Capacity Blocks for ML, November 2026)."""
 _SECONDS_PER_MINUTE = 60
 _LONGEST_HOOK_SECONDS = 7200
 """Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
@@ -217,15 +216,11 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
-        "in_blocks": any(_is_sold_in_blocks(group) for group in stack.groups),
+        "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
-
-
-def _is_sold_in_blocks(group: ComputeGroup) -> bool:
-    return not group.is_spot and group.instance_type.startswith(_IN_BLOCKS)
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
