@@ -30,6 +30,9 @@ class Source(StrEnum):
     HOST = "host"
     """The metrics agent on the hosts, summed up over the group."""
     LOAD_BALANCER = "load_balancer"
+    """What it sees of a backend."""
+    ENTRANCE = "entrance"
+    """A region's load balancer, with the answers that it makes itself."""
     KERNEL_LOG = "kernel_log"
     """Lines of the hosts' kernel log that match a pattern, counted."""
     ENGINE = "engine"
@@ -61,6 +64,8 @@ class Alarm:
     """The threshold counts for each planned instance."""
     ratio_of: str = ""
     """The metric is divided by this one, in percent."""
+    beside: str = ""
+    """Counts on both sides of the ratio: part of the whole that neither metric holds."""
     needs_gpu: bool = False
     """Only groups with NVIDIA accelerators publish it."""
     needs_agent: bool = False
@@ -77,16 +82,6 @@ class Alarm:
     def title(self) -> str:
         """The name in the form that resources are named in."""
         return self.name.replace("_", "-")
-
-    @property
-    def from_hosts(self) -> bool:
-        """The metrics agent on the hosts publishes it."""
-        return self.source is Source.HOST
-
-    @property
-    def from_kernel_log(self) -> bool:
-        """Counted in the hosts' kernel log."""
-        return self.source is Source.KERNEL_LOG
 
     @property
     def from_engine(self) -> bool:
@@ -111,24 +106,6 @@ class Alarm:
     def needs_someone(self) -> bool:
         """Cannot ring for what may be empty: it has no fewest hosts, and a load balancer without requests is silent."""
         return self.per_instance or (self.source is Source.LOAD_BALANCER and self.rings_when_silent)
-
-    @property
-    def is_ratio(self) -> bool:
-        """Two metrics are divided."""
-        return bool(self.ratio_of)
-
-    @property
-    def parts(self) -> tuple["Part", ...]:
-        """The two metrics of a ratio."""
-        return (Part("part", self.metric), Part("whole", self.ratio_of))
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A metric with the name that it has in an expression."""
-
-    id: str
-    metric: str
 
 
 def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -> tuple[Alarm, ...]:
@@ -195,8 +172,9 @@ def _server_errors() -> Alarm:
     return Alarm(
         name="server_errors",
         description=f"More than {_FAILED_PERCENT} percent of the requests are answered with 5xx.",
-        source=Source.LOAD_BALANCER,
+        source=Source.ENTRANCE,
         metric="HTTPCode_Target_5XX_Count",
+        beside="HTTPCode_ELB_5XX_Count",
         ratio_of="RequestCount",
         statistic="Sum",
         below=False,

@@ -1,5 +1,7 @@
 """Cut-over in stages: groups that a plan no longer has run on beside what replaces them, until that serves.
 
+What is only added waits in the same stages where the entrance would send it requests before it answers.
+
 ::
 
     prepare   both run; requests go where they went before, none to what is new
@@ -11,6 +13,7 @@ beside the code as a :class:`Rollout` for each root; the same plan gives the sam
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -38,6 +41,11 @@ _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker")
 Elsewhere the key is the name of what runs, and another type is another thing."""
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""
+_UNASKED = ("ec2",)
+"""Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
+instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
+_UNSCALED = ("sagemaker",)
+"""Targets on which a group without requests does not scale."""
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
@@ -62,7 +70,7 @@ _CHECKS: Mapping[str, str] = {
 _OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     Form.MANIFESTS: ("backend", (_OBJECTS,)),
-    Form.INFERENCE_POOL: ("backend", (_OBJECTS,)),
+    Form.INFERENCE_POOL: ("backend", (_OBJECTS, "kubectl --namespace {name} delete inferencepools {backend}")),
     Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --namespace {name}")),
     Form.KSERVE: ("key", ("kubectl --namespace {name} delete llminferenceservices {group}",)),
     Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --namespace {name}",)),
@@ -164,16 +172,18 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     planned = _with_former_disks(planned, joint(last))
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
-    if not rollout.retiring:
+    if not (rollout.retiring or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
-    if former.stage is Stage.SHIFT and rollout.new and not (goes_on or former.force):
+    is_last = former.stage is Stage.FINISH or (former.stage is Stage.SHIFT and not rollout.retiring)
+    starts_new = former.stage is Stage.SHIFT or (is_last and not rollout.retiring)
+    if starts_new and rollout.new and not (goes_on or former.force):
         raise InputError(
             f"{words(rollout.new)}: nothing is there yet that could take the requests",
-            where="--cut-over shift",
+            where=f"--cut-over {former.stage}",
             hint="run without --cut-over and apply first; --force sends them there in the apply that makes it",
         )
-    if former.stage is Stage.FINISH:
-        if not (former.force or _may_finish(rollout)):
+    if is_last:
+        if rollout.retiring and not (former.force or _may_finish(rollout)):
             raise InputError(
                 f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
                 where="--cut-over finish",
@@ -193,8 +203,10 @@ def _with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
 
 
 def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
+    priced_gib = group.priced_disk_gib
     return replace(
         group,
+        priced_disk_gib=None if priced_gib is None else max(priced_gib, former.host_disk_gib),
         root_volume_gib=max(group.root_volume_gib, former.root_volume_gib),
         checkpoint_gib=max(group.checkpoint_gib, former.checkpoint_gib),
     )
@@ -212,6 +224,16 @@ def check_language(language: Language, former: Former) -> None:
             f"{_TITLES[language]} in its place would make everything a second time",
             hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
         )
+
+
+def _adds_unasked(rollout: Rollout) -> bool:
+    """Whether a new backend shares a region's requests with others, at an entrance that does not ask if it answers."""
+    planned, before = rollout.planned, rollout.before
+    if before is None or planned.target not in _UNASKED:
+        return False
+    known = {*(backend.key for backend in before.backends), *rollout.renamed.values()}
+    answering = Counter(backend.region for backend in planned.backends)
+    return any(backend.key not in known and answering[backend.region] > 1 for backend in planned.backends)
 
 
 def _may_finish(rollout: Rollout) -> bool:
@@ -301,7 +323,7 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
 def joint(rollout: Rollout) -> Deployed:
     """Groups, backends and regions in the stage of a rollout: those of the plan, and those that retire."""
     planned, before = rollout.planned, rollout.before
-    if before is None or not rollout.retiring:
+    if before is None:
         return planned
     retiring = tuple(_held_still(group, before.scaling, planned.scaling) for group in rollout.retiring)
     former = {rollout.renamed.get(group.key, group.key): group for group in before.groups}
@@ -309,7 +331,7 @@ def joint(rollout: Rollout) -> Deployed:
         _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
         for group in planned.groups
     )
-    groups = _weighted((*serving, *retiring), rollout, former)
+    groups = _at_rest(_weighted((*serving, *retiring), rollout, former), planned.target)
     backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
     regions = {region.name: region for region in before.regions}
     merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
@@ -329,6 +351,12 @@ def _weighted(
     shifted = {group.key: group.weight for group in rollout.planned.groups}
     weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
     return tuple(sorted((replace(one, weight=weights.get(one.key, 0)) for one in groups), key=lambda one: one.key))
+
+
+def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:
+    if target not in _UNSCALED:
+        return groups
+    return tuple(_of_size(group, group.instances) if group.weight == 0 else group for group in groups)
 
 
 def _shares(
@@ -431,6 +459,8 @@ def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     for _, group in sorted(going.items()):
         facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
         yield from (command.format(**facts) for command in commands)
+        if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
+            yield "kubectl --namespace {name} delete scaledobjects {group}".format(**facts)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:

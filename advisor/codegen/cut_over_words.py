@@ -7,10 +7,16 @@ from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 
 _TITLE = "\n## "
+_GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
-_WITH_ADDRESSES = ("ec2", "sagemaker", "mig", "tpu-vm", "vm-scale-set", "container-apps")
-"""Targets whose output ``endpoints`` holds the address of each region; clusters have their own."""
+_TOPICS = {
+    True: "groups that the plan no longer has run on beside it",
+    False: "what the plan adds gets no requests before it serves",
+}
+"""By whether something retires."""
+_ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY}
+"""Targets → where users read the endpoint that a region has; the others have an output."""
 _NEXT: Mapping[Stage, str] = {
     Stage.PREPARE: "apply, see that the new ones serve, then generate again with --cut-over shift and apply",
     Stage.SHIFT: "apply; when all is well for as long as you want, generate again with --cut-over finish and apply",
@@ -22,14 +28,14 @@ _BACK: Mapping[Stage, str] = {
 
 
 def notes_of(stack: Stack) -> Iterator[str]:
-    """Lines for people who run the command; none where nothing retires."""
+    """Lines for people who run the command; none outside a cut-over."""
     cut_over = stack.cut_over
     if cut_over is None:
         return
-    yield f"cut-over, stage {cut_over.stage}: groups that the plan no longer has run on beside it"
+    yield f"cut-over, stage {cut_over.stage}: {_TOPICS[bool(cut_over.retiring)]}"
     yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
     yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
-    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, while both run"
+    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, in this stage"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield f"  next: {_NEXT[cut_over.stage]}"
     yield f"  way back: {_BACK[cut_over.stage]}"
@@ -55,11 +61,12 @@ def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
     staying = {group.region for group in stack.groups if group.key not in retiring}
     going = {group.region for group in cut_over.retiring} - staying
     if going:
-        place = " (output endpoints)" if stack.target in _WITH_ADDRESSES else ""
+        named = _ADDRESSES.get(stack.target, "the output endpoints")
         record = "; the record of dns, where it is set, moves them with --cut-over shift"
+        moved = record if stack.target in _WITH_RECORD else ""
         yield (
             f"nothing serves in {' and '.join(sorted(going))} after --cut-over finish: let them take the endpoint in "
-            f"{' or '.join(sorted(staying))}{place} by then{record if stack.target in _WITH_RECORD else ''}"
+            f"{' or '.join(sorted(staying))} by then, which {named} names{moved}"
         )
 
 
@@ -81,6 +88,7 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "new": [described(group, stack) for group in cut_over.new],
             "cost": usd(cut_over.usd_per_month),
             "clients": list(_of_clients(stack, cut_over)),
+            "topic": _TOPICS[bool(cut_over.retiring)],
             "next": _NEXT[cut_over.stage],
             "back": _BACK[cut_over.stage],
         },

@@ -164,6 +164,8 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
     """What a stage that was asked for comes to where every group is part of the plan."""
     if gone:
         return (f"cut-over finished: the next apply removes {words(gone)}",)
+    if former.stage is not None and any(rollout.before for rollout in former.rollouts.values()):
+        return ("cut-over finished: the next apply sends what is new its requests",)
     return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)
 
 

@@ -254,6 +254,7 @@ class ComputeGroup:
     requests_per_second_per_instance: float
     """Sustained within the SLO: what target tracking aims at."""
     root_volume_gib: int
+    """Room for system, serving image and weights."""
     start_seconds: int
     """From the order until the model answers, at the upper edge: what the plan orders ahead by, where it does."""
     usd_per_hour: float
@@ -266,6 +267,13 @@ class ComputeGroup:
     """Weights on disk, with a margin."""
     concurrent_requests_per_instance: int
     """As many as its replicas serve at a time; more of them wait in the engine."""
+    priced_disk_gib: int | None = None
+    """Boot disk of a host, as the plan prices it; None: the plan is of a version that did not say it."""
+
+    @property
+    def host_disk_gib(self) -> int:
+        """What a host is ordered with: exactly what was priced, which older plans did for everything."""
+        return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
 
     @property
     def has_gpu(self) -> bool:
@@ -356,7 +364,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class CutOver:
-    """Groups that run beside what replaces them."""
+    """Groups that run beside what replaces them, or that wait for their requests beside what serves."""
 
     stage: Stage
     retiring: tuple[ComputeGroup, ...]

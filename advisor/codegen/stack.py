@@ -251,6 +251,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
         concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
+        priced_disk_gib=serves.disk_gib,
     )
 
 
@@ -279,7 +280,7 @@ def _layout(member: Member) -> tuple[object, ...]:
 
 
 def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
-    """Types of the plan that carry the same accelerators, serve alike in the same place, and cost little more."""
+    """Types of the plan that carry the same accelerators, serve alike there on no larger disk, and cost little more."""
 
     def same(one: object) -> bool:
         return _layout(replace(member, serves=one)) == _layout(member)  # type: ignore[arg-type]
@@ -289,6 +290,7 @@ def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
         one.instance_type
         for one in plan.options
         if same(one) and one.purchase == purchase and not one.partition and one.cost.instance_usd_per_hour <= dearest
+        if (one.disk_gib or 0) <= (member.serves.disk_gib or 0)
     }
     return tuple(sorted(alike - {member.serves.instance_type}))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.deployable import CHECKPOINT_MARGIN
-from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
+from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH, bytes_to_gib
 
 HOST_GIB = 100
 """Machine image with drivers and system, and the logs of a year."""
@@ -73,6 +73,13 @@ def counted_gib(checkpoint_gib: float) -> int:
 def root_volume_gib(checkpoint_gib: float) -> int:
     """Disk of a host: ``system + serving image + weights in whole steps with a margin``."""
     return math.ceil(HOST_GIB + SERVING_IMAGE_GIB + counted_gib(checkpoint_gib) * CHECKPOINT_MARGIN)
+
+
+def host_disk_gib(checkpoint_gib: float, local_gb: float | None) -> int:
+    """Disk that a host boots from: weights lie on local disks (*local_gb*; None: not known) where these hold them."""
+    held_gib = 0.0 if local_gb is None else bytes_to_gib(local_gb * BYTES_PER_GB)
+    whole, alone = root_volume_gib(checkpoint_gib), root_volume_gib(0)
+    return alone if whole - alone <= held_gib else whole
 
 
 def disk_usd_per_month(catalog: Catalog, provider: str, region: str, volume_gib: int) -> float | None:

@@ -32,6 +32,9 @@ class Layout:
     """Weights of one replica as loaded."""
     checkpoint_gib: float | None = None
     """What is downloaded and kept on disk; None: the plan is of a version that did not say it."""
+    disk_gib: int | None = None
+    """Boot disk of an instance, as priced and ordered: without the weights where local disks hold them; None: the plan
+    is of a version that did not say it."""
     loading_gib: float | None = None
     """Most that one accelerator holds while weights are loaded; None: the plan is of a version that did not say it."""
     weights: str = ""

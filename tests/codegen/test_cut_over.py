@@ -131,11 +131,61 @@ def test_the_former_plan_again_may_be_finished_at_once(tmp_path):
 
 def test_where_nothing_retires_nothing_differs(tmp_path):
     """The code is that of an empty directory, and a stage that is asked for is only answered."""
-    run(tmp_path, plan_of({}))
+    run(tmp_path, plan_of({}), target="sagemaker")
     grown = plan_of({}, A10G)
-    generated, _ = run(tmp_path, grown, Stage.SHIFT)
-    assert generated.files == generate(grown).files
+    generated, _ = run(tmp_path, grown, Stage.SHIFT, target="sagemaker")
+    assert generated.files == generate(grown, wanted=Wanted(target="sagemaker")).files
     assert generated.notes == ("nothing retires: --cut-over shift changes nothing",)
+
+
+@pytest.mark.parametrize("stage", [Stage.SHIFT, Stage.FINISH])
+def test_a_kind_that_is_added_behind_a_load_balancer_of_ec2_waits_for_its_requests(stage, tmp_path):
+    """The entrance does not ask whether it answers: first it gets none, then its share, as if made at once."""
+    run(tmp_path, plan_of({"instances": (6, 6)}))
+    grown = plan_of({}, A10G)
+    with pytest.raises(InputError, match=r"3 × g5\.xlarge in us-east-1: nothing is there yet") as refused:
+        run(tmp_path, grown, stage)
+    assert refused.value.where == f"--cut-over {stage}"
+    for _ in range(2):
+        generated, _ = run(tmp_path, grown)
+        assert sorted(weights(tmp_path, "backends").values()) == [0, 1000]
+        assert fleet(tmp_path)["groups"][NEAR]["instances"] == 6
+        assert "what the plan adds gets no requests before it serves" in generated.notes[0]
+        assert "Stage `prepare`: what the plan adds" in (tmp_path / "README.md").read_text()
+    generated, _ = run(tmp_path, grown, stage)
+    assert generated.files == generate(grown).files
+    assert generated.notes == ("cut-over finished: the next apply sends what is new its requests",)
+
+
+def test_a_kind_that_is_added_may_be_left_out_again(tmp_path):
+    """Nothing was sent there: the former plan is finished at once."""
+    run(tmp_path, plan_of({}))
+    first = (tmp_path / "fleet.tf").read_bytes()
+    run(tmp_path, plan_of({}, A10G))
+    run(tmp_path, plan_of({}), Stage.FINISH)
+    assert (tmp_path / "fleet.tf").read_bytes() == first
+
+
+@pytest.mark.parametrize("added", [{"region": "eu-west-1"}, {"purchase": "spot"}])
+def test_what_has_an_entrance_or_a_backend_already_does_not_wait(added, tmp_path):
+    """A region of its own has its own load balancer; a group of the same backend shares its target group."""
+    run(tmp_path, plan_of({}))
+    grown = plan_of({}, added)
+    generated, _ = run(tmp_path, grown)
+    assert generated.files == generate(grown).files
+
+
+def test_a_variant_without_requests_is_no_target_of_autoscaling(tmp_path):
+    """SageMaker: neither what comes nor, once the requests went over, what goes; both keep their size."""
+    run(tmp_path, plan_of({"instances": (2, 6)}, policy=Policy.REACTIVE), target="sagemaker")
+    moved = plan_of({"region": "eu-west-1", "instances": (2, 6)}, policy=Policy.REACTIVE)
+    for stage in (None, Stage.SHIFT):
+        run(tmp_path, moved, stage, target="sagemaker")
+        groups = fleet(tmp_path)["groups"]
+        serving, other = (NEAR, FAR) if stage is None else (FAR, NEAR)
+        assert groups[serving]["requests_per_minute"] > groups[other]["requests_per_minute"] == 0
+        assert groups[serving]["initial_instances"] == groups[serving]["max_instances"] > 6
+        assert groups[other]["initial_instances"] == groups[other]["min_instances"] == 6
 
 
 def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_place(tmp_path):

@@ -60,7 +60,7 @@ def test_silence_and_missing_replicas_ring():
     """The two alarms that see a group that is not there ring when there is no data."""
     alarms = alarms_of_pods(stack_of(make_plan(make_option())))
     assert {one.name for one in alarms if one.rings_when_silent} == {"metrics_silent", "unavailable_replicas"}
-    assert [one.name for one in alarms if one.per_replica] == ["unavailable_replicas"]
+    assert [one.name for one in alarms if one.threshold is None] == ["unavailable_replicas"]
 
 
 def test_pools_buy_what_the_plan_bought():
@@ -114,11 +114,12 @@ def test_spot_groups_take_types_that_are_no_smaller():
 )
 def test_weights_lie_on_local_disks_that_hold_them(instance_type, accelerator, weights_gib, has_local):
     """250 GB hold images and 15 GiB of weights and not 180: then the root volume holds them; EKS and Karpenter agree."""
-    option = make_option(instance_type=instance_type, accelerator=accelerator, weights_gib=weights_gib)
+    where = {"instance_type": instance_type, "accelerator": accelerator}
+    option = make_option(**where, weights_gib=weights_gib, disk_gib=140)
     (group,) = stack_of(make_plan(option)).groups
     assert (local_gib(group) > 0) == has_local
     (planned,) = groups_of(make_plan(option)).values()
-    assert planned["volume_gib"] == (100 if has_local else group.root_volume_gib)
+    assert planned["volume_gib"] == (140 if has_local else group.root_volume_gib)
     (node,) = pools_of(make_plan(option))["EC2NodeClass"].values()
     assert (node.get("instanceStorePolicy") == "RAID0") == has_local
     assert node["blockDeviceMappings"][0]["ebs"]["volumeSize"] == f"{planned['volume_gib']}Gi"

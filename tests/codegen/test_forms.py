@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -249,6 +250,46 @@ def test_kserve_weights_groups_by_the_plan():
         arguments = one["spec"]["template"]["containers"][0]["args"]
         assert [shlex.split(word) for word in arguments] == [[word] for word in arguments]
         assert not [word for word in arguments if "served-model-name" in word]
+
+
+def names_by_kind(files):
+    """Lower-case plural of a kind → names of its objects."""
+    objects = [one for text in files.values() for one in yaml.safe_load_all(text) if isinstance(one, dict)]
+    named = [one for one in objects if "metadata" in one and "kind" in one]
+    kinds = {f"{one['kind'].lower()}s": set() for one in named}
+    for one in named:
+        kinds[f"{one['kind'].lower()}s"].add(one["metadata"]["name"])
+    return kinds
+
+
+@pytest.mark.parametrize("form", [one for one in Form if one not in (Form.LLM_D, Form.PRODUCTION_STACK)])
+def test_what_another_form_made_is_removed_by_name(form):
+    """Each command that the README of another form names takes away objects that this form really makes."""
+    scenario = FORMS["eks-kserve"]()
+    other = Form.MANIFESTS if form is Form.KSERVE else Form.KSERVE
+    readme = files_of(scenario, other)["kubernetes/README.md"]
+    made = names_by_kind({path: text for path, text in files_of(scenario, form).items() if path.endswith(".yaml")})
+    section = readme.partition(f"- Of the form `{form.value}`")[2].partition("\n- ")[0]
+    commands = re.findall(r"delete --ignore-not-found (\S+) ([^`]+)`", section)
+    assert commands
+    for kinds, names in commands:
+        for kind in kinds.replace("policies", "policys").split(","):
+            assert set(names.split()) & made[kind]
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_what_a_plan_no_longer_has_is_found_by_its_label(form):
+    """Every object of the kinds that are pruned carries the label, and the files that the command applies are there."""
+    files = files_of(FORMS["eks-kserve"](), form)
+    section = files["kubernetes/README.md"].partition("## What a former run left")[2]
+    commands = re.findall(r"`(kubectl [^`]+--prune [^`]+)`", section)
+    assert bool(commands) == (form is not Form.PRODUCTION_STACK)
+    for command in commands:
+        kinds = re.findall(r"--prune-allowlist \S+/(\w+)", command)
+        path = f"kubernetes/{command.split()[-1]}"
+        assert any(name == path or name.startswith(f"{path}/") for name in files)
+        for one in (one for kind in kinds for one in of_kind(files, kind)):
+            assert one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "support-chat"
 
 
 @pytest.mark.parametrize("form", [Form.INFERENCE_POOL, Form.LLM_D])

@@ -84,14 +84,6 @@ def test_machine_that_cannot_serve_is_refused_with_the_reason(instance_type, cha
         platform_of(option(instance_type, **changes))
 
 
-@pytest.mark.parametrize(
-    ("instance_type", "gib"), [("a2-ultragpu-8g", 140), ("a3-ultragpu-8g-nolssd", 188), ("g2-standard-4", 188)]
-)
-def test_boot_disk_holds_no_weights_where_the_machine_has_disks(instance_type, gib):
-    """100 GiB of system, 40 of the image, and 1.2 times the weights in steps of 20 GiB where nothing else holds them."""
-    assert google_group(instance_type, weights_gib=40.0).boot_disk_gib == gib
-
-
 def test_machine_that_starts_from_a_reservation_only_says_so():
     """H200 is sold as spot or by reservation."""
     assert google_group("a3-ultragpu-8g").provisioning_model == "RESERVATION_BOUND"

@@ -9,6 +9,7 @@ from advisor.catalog.values import Quality
 from advisor.cost.services import (
     disk_usd_per_month,
     download_usd,
+    host_disk_gib,
     root_volume_gib,
     standing_charges,
 )
@@ -21,6 +22,20 @@ def test_the_disk_of_a_host():
     """140 GiB and 1.2 × the weights, which count in steps of 20."""
     assert root_volume_gib(8) == root_volume_gib(16) == 164
     assert root_volume_gib(140) == 308
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_gib", "local_gb", "gib"),
+    [
+        (16, 250.0, 140),  # 250 GB hold 24 GiB: the host and the image are left
+        (200, 250.0, 380),  # too little for 1.2 × 200
+        (16, 0.0, 164),
+        (16, None, 164),  # not known to be there
+    ],
+)
+def test_weights_on_local_disks_are_not_paid_for_twice(checkpoint_gib, local_gb, gib):
+    """All of them lie there, or none."""
+    assert host_disk_gib(checkpoint_gib, local_gb) == gib
 
 
 def test_disks_by_hand():

@@ -37,7 +37,7 @@ MORE = {
         },
         "registry_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:ngc-key-AbCdEf",
     },
-    "eks-scheduled": {**OF_AWS, "capacity_block_ids": {"GROUP": "cr-0123"}},
+    "eks-scheduled": OF_AWS,
     "eks-karpenter-neuron": {**OF_AWS, "karpenter_role_names": ["karpenter"]},
     "sagemaker-sglang": {
         **OF_AWS,

@@ -7,13 +7,14 @@ on the form.
 from collections.abc import Callable, Mapping
 
 from advisor.codegen import kubernetes
-from advisor.codegen.forms import dynamo, kserve, pools, production_stack
+from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_stack
 from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.model import ComputeGroup, Form, Stack
 from advisor.errors import InputError
 
 __all__ = ["adapted", "kubernetes_files", "workload_name"]
 
+_README = "kubernetes/README.md"
 _FILES: Mapping[Form, Callable[[Stack, ClusterManner], Mapping[str, str]]] = {
     Form.MANIFESTS: kubernetes.kubernetes_files,
     Form.INFERENCE_POOL: pools.inference_pool_files,
@@ -60,7 +61,9 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         others = [form.value for form in Form if not _obstacle(stack, form)]
         at_once = "; --cut-over finish --force replaces all in one apply" if stack.cut_over else ""
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
-    return _FILES[stack.form](stack, manner)
+    files = dict(_FILES[stack.form](stack, manner))
+    files[_README] += leftovers.words(stack)
+    return files
 
 
 def _obstacle(stack: Stack, form: Form) -> str:

@@ -18,6 +18,7 @@ from advisor.codegen.forms.shared import (
     hub_token,
     labels,
     namespace,
+    part_of,
     placement,
     pods_in,
     readme,
@@ -71,7 +72,7 @@ def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
     return {
         "apiVersion": "nvidia.com/v1beta1",
         "kind": "DynamoGraphDeployment",
-        "metadata": {"name": stack.name, "namespace": stack.name},
+        "metadata": {"name": stack.name, "namespace": stack.name, "labels": part_of(stack)},
         "spec": {
             "backendFramework": "vllm",
             "components": [_frontend(groups[0][0]), *(_worker(stack, served, pods) for served, pods in groups)],

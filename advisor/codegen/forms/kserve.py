@@ -20,6 +20,7 @@ from advisor.codegen.forms.shared import (
     labels,
     memory_volume,
     namespace,
+    part_of,
     placement,
     pods_in,
     readme,
@@ -57,7 +58,7 @@ def _service(stack: Stack, served: Served, pods: Pods) -> Document:
     return {
         "apiVersion": "serving.kserve.io/v1alpha2",
         "kind": "LLMInferenceService",
-        "metadata": {"name": pods.group.key, "namespace": stack.name},
+        "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": part_of(stack)},
         "spec": {
             "model": {"uri": f"hf://{served.backend.container.checkpoint.model_id}", "name": stack.summary.model},
             **count,

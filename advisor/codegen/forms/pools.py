@@ -9,7 +9,7 @@ and templates of the chart ``llm-d-router-gateway`` 0.10, whose pods keep to the
 from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.codegen import kubernetes
-from advisor.codegen.forms.shared import PORT, Document, dump, readme
+from advisor.codegen.forms.shared import PORT, Document, dump, part_of, readme
 from advisor.codegen.kubernetes import ClusterManner, Served, served_in
 from advisor.codegen.model import Engine, Stack
 
@@ -105,7 +105,7 @@ def _pool(stack: Stack, served: Served) -> Document:
     return {
         "apiVersion": f"{_GROUP}/v1",
         "kind": "InferencePool",
-        "metadata": {"name": name, "namespace": stack.name},
+        "metadata": {"name": name, "namespace": stack.name, "labels": part_of(stack)},
         "spec": {
             "selector": {"matchLabels": {"inference/backend": name}},
             "targetPorts": [{"number": PORT}],
@@ -141,7 +141,7 @@ def _router(served: Served, provider: str) -> Document:
 
 def _policies(stack: Stack) -> Iterable[Document]:
     """What the network lets through for pickers: requests to them, and their questions to pods and the API server."""
-    metadata = {"namespace": stack.name, "labels": {"app.kubernetes.io/part-of": stack.name}}
+    metadata = {"namespace": stack.name, "labels": part_of(stack)}
     pickers = {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}
     engines = {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}
     clients = {"namespaceSelector": {"matchLabels": {"inference/client": "true"}}}

@@ -87,10 +87,15 @@ def container_word(text: str) -> str:
 def labels(stack: Stack, served: Served, pods: Pods) -> Document:
     """Labels of the pods of a group."""
     return {
-        "app.kubernetes.io/part-of": stack.name,
+        **part_of(stack),
         "inference/backend": served.backend.key,
         "inference/group": pods.group.key,
     }
+
+
+def part_of(stack: Stack) -> Document:
+    """Label of every object, by which those that a plan no longer has are found."""
+    return {"app.kubernetes.io/part-of": stack.name}
 
 
 def namespace(stack: Stack) -> Document:
@@ -98,7 +103,7 @@ def namespace(stack: Stack) -> Document:
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": stack.name, "labels": {"app.kubernetes.io/part-of": stack.name}},
+        "metadata": {"name": stack.name, "labels": part_of(stack)},
     }
 
 
@@ -194,7 +199,7 @@ def scaled_object(stack: Stack, target: Document, pods: Pods, scale: Scale, pod_
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
-        "metadata": {"name": pods.group.key, "namespace": stack.name},
+        "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": part_of(stack)},
         "spec": {
             "scaleTargetRef": target,
             "minReplicaCount": scale.least,

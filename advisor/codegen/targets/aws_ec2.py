@@ -9,10 +9,10 @@ from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
-    host_disk_gib,
     pins,
     serving_arguments,
 )
@@ -154,8 +154,7 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
     facts = {
         "description": alarm.description,
         "source": alarm.source.value,
-        "metric": alarm.metric,
-        "ratio_of": alarm.ratio_of,
+        **_metrics_of(alarm),
         "statistic": alarm.statistic,
         "below": alarm.below,
         "threshold": 1 if alarm.per_request_rate else alarm.threshold,
@@ -167,6 +166,18 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
     return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
+
+
+def _metrics_of(alarm: Alarm) -> Mapping[str, object]:
+    """The metric; of a ratio all by the names that its expression gives them, where an absent count is none."""
+    if not alarm.ratio_of:
+        return {"metric": alarm.metric}
+    if not alarm.beside:
+        return {"metrics": {"part": alarm.metric, "whole": alarm.ratio_of}, "expression": "100 * part / whole"}
+    return {
+        "metrics": {"part": alarm.metric, "beside": alarm.beside, "whole": alarm.ratio_of},
+        "expression": "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))",
+    }
 
 
 def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
@@ -205,6 +216,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
+        "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
@@ -226,7 +238,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
         "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
-        "root_volume_gib": host_disk_gib("aws", types, group),
+        "root_volume_gib": group.host_disk_gib,
         "ami_parameter": group.platform.machine_image,
     }
 

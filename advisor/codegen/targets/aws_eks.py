@@ -25,6 +25,7 @@ from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.cost.services import HOST_GIB
@@ -101,11 +102,6 @@ class PodAlarm:
         """The name in the form that resources are named in."""
         return self.name.replace("_", "-")
 
-    @property
-    def per_replica(self) -> bool:
-        """The threshold is a number of replicas."""
-        return self.threshold is None
-
 
 def _terraform(stack: Stack) -> Files:
     templates = _TEMPLATES | _NODE_GROUP_TEMPLATES
@@ -149,7 +145,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     alarms = alarms_of_pods(stack)
     describe = _karpenter_group if is_karpenter else _node_group
-    on_demand = [group.key for group in stack.groups if not group.is_spot]
+    in_blocks = [group.key for group in stack.groups if is_sold_in_blocks(group)]
     return {
         "is_karpenter": is_karpenter,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
@@ -161,7 +157,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "period_seconds": _PERIOD_SECONDS,
         "copy_account": COPY_ACCOUNT,
         "clusters": {one.name: _example_cluster(stack, one, is_karpenter=is_karpenter) for one in stack.regions},
-        "block_group": on_demand[0] if on_demand else "",
+        "block_group": in_blocks[0] if in_blocks else "",
         "may_be_empty": [group.key for group in stack.groups if fewest_replicas(stack, group) == 0],
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
@@ -175,7 +171,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
         "namespace": stack.name,
         "regions": calls("Region", known["regions"]),
         "groups": calls("Group", known["groups"]),
-        "alarms": calls("Alarm", {one.name: _python_alarm(one) for one in known["alarms"]}),
+        "alarms": calls("Alarm", known["alarm_values"]),
     }
     return known | {
         "packages": _PYTHON_PACKAGES,
@@ -186,8 +182,9 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
     }
 
 
-def _python_alarm(alarm: PodAlarm) -> Mapping[str, object]:
-    return {
+def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
+    """Facts of an alarm, without those that most of them share."""
+    facts = {
         "description": alarm.description,
         "metric": alarm.metric,
         "statistic": alarm.statistic,
@@ -197,6 +194,7 @@ def _python_alarm(alarm: PodAlarm) -> Mapping[str, object]:
         "rings_when_silent": alarm.rings_when_silent,
         "accelerator": alarm.accelerator,
     }
+    return {name: fact for name, fact in facts.items() if fact not in (None, "") and fact is not False}
 
 
 def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -244,8 +242,8 @@ def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
 
 
 def _volume_gib(group: ComputeGroup) -> int:
-    """Root volume of a node; where local disks hold images and weights, it has neither."""
-    return HOST_GIB if local_gib(group) else node_volume_gib(group)
+    """Root volume of a node; where local disks hold images and weights, what the plan prices for a host is enough."""
+    return group.host_disk_gib if local_gib(group) else node_volume_gib(group)
 
 
 def local_gib(group: ComputeGroup) -> int:
@@ -337,11 +335,6 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
             )
         )  # fmt: skip
     return tuple(sorted(alarms, key=lambda one: one.name))
-
-
-def _alarm(alarm: PodAlarm) -> Mapping[str, object]:
-    threshold = {} if alarm.threshold is None else {"threshold": alarm.threshold}
-    return {"description": alarm.description, **threshold, "periods": alarm.periods}
 
 
 def _example_cluster(stack: Stack, region: Region, *, is_karpenter: bool) -> Mapping[str, object]:

@@ -221,14 +221,20 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """What a variant scales by: one without requests, in a cut-over, by nothing, so that it can go or come at any time.
+
+    An update of an endpoint sets each variant to its initial number: as many as the load may have brought.
+    """
+    is_at_rest = group.weight == 0
     if stack.scaling is Scaling.STATIC:
         return {}
     limits = {"min_instances": group.min_instances}
     if stack.scaling is Scaling.SCHEDULED:
-        return limits | {"max_instances": group.instances, "schedule": _schedule(group)}
+        return limits | {"max_instances": group.instances, "schedule": {} if is_at_rest else _schedule(group)}
     return limits | {
         "max_instances": group.max_instances,
-        "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
+        "initial_instances": group.instances if is_at_rest else group.max_instances,
+        "requests_per_minute": 0 if is_at_rest else group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
     }
 
 

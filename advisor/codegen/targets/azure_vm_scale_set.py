@@ -26,7 +26,7 @@ from advisor.codegen.targets.entrances import (
     health_path,
     obstacle_to_entrances,
 )
-from advisor.codegen.targets.host_backends import backend_facts, host_disk_gib, serving_arguments
+from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.units import HOURS_PER_MONTH
 
@@ -216,7 +216,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "backend": group.backend,
         "size": group.instance_type,
         "priority": "Spot" if group.is_spot else "Regular",
-        "os_disk_gib": host_disk_gib("azure", [group.instance_type], group),
+        "os_disk_gib": group.host_disk_gib,
         "weights_gib": group.checkpoint_gib,
         "repair_grace": f"PT{grace}M",
         "waiting_limit": _waiting_limit(stack, group),

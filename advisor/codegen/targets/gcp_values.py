@@ -10,7 +10,6 @@ from operator import attrgetter
 
 from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
-from advisor.codegen.targets.host_backends import host_disk_gib
 
 _SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600
@@ -118,7 +117,7 @@ def _google_group(group: ComputeGroup, min_instances: int) -> GoogleGroup:
         accelerator_count=int(group.accelerator_count),
         attached=machine.attached,
         disk_type=machine.family.disk_type,
-        boot_disk_gib=host_disk_gib("gcp", (group.instance_type, *group.interchangeable_types), group),
+        boot_disk_gib=group.host_disk_gib,
         provisioning_model=_provisioning_model(group, starts_on_demand=machine.family.starts_on_demand),
         interchangeable_types=() if machine.attached else group.interchangeable_types,
         tpu_topology=_TOPOLOGIES.get(accelerator_type, {}).get(group.accelerator_count, ""),

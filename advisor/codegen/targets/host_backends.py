@@ -1,11 +1,8 @@
 """A backend as hosts run it with ``docker run``: what the targets on virtual machines have in common."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from advisor.catalog import load_catalog
-from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Stack
-from advisor.cost.services import root_volume_gib
-from advisor.units import BYTES_PER_GB, bytes_to_gib
+from advisor.codegen.model import Backend, Container, Engine, Stack
 
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
@@ -60,17 +57,3 @@ def serving_arguments(container: Container, host_port: int, key: str, certificat
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)
     return (*container.arguments, *port, *(f"{option}{path}" for option, path in paths))
-
-
-def host_disk_gib(provider: str, types: Iterable[str], group: ComputeGroup) -> int:
-    """Disk for system and image, and for the weights unless every type is known to hold them on disks of its own.
-
-    Args:
-        provider: cloud of the types.
-        types: every machine that the group may run on.
-        group: its checkpoint, and the disk that holds it too.
-    """
-    machines = load_catalog().instance_types
-    local_gb = [machines[provider, name].local_nvme_gb if (provider, name) in machines else None for name in types]
-    holds_weights = all(gb is not None and bytes_to_gib(gb * BYTES_PER_GB) >= group.checkpoint_gib for gb in local_gb)
-    return root_volume_gib(0) if holds_weights else group.root_volume_gib

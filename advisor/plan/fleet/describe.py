@@ -27,6 +27,7 @@ from advisor.plan.fleet.chosen import (
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
+from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
@@ -157,6 +158,7 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "memory_utilization": setting.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
+        "disk_gib": boot_disk_gib(candidate, tariff.paid),
         "loading_gib": candidate.memory.loading_gib,
         "weights": weights.repository,
         "weights_scheme": weights.scheme,

@@ -13,7 +13,7 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
-from advisor.cost.services import disk_usd_per_month, download_usd, root_volume_gib
+from advisor.cost.services import disk_usd_per_month, download_usd, host_disk_gib, root_volume_gib
 from advisor.cost.transfer import egress_gb
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
@@ -228,7 +228,9 @@ class _OfferFacts:
         self._disks: dict[tuple[str, str, int], float] = {}
 
     def disk_usd_per_hour(self, offer: Offer, volume_gib: int) -> float:
-        """A host's disk; 0 where its price is not known, which the plan's notes say."""
+        """A host's disk; 0 where there is none, or its price is not known, which the plan's notes say."""
+        if volume_gib == 0:
+            return 0.0
         key = (offer.provider, offer.region, volume_gib)
         if key not in self._disks:
             price = disk_usd_per_month(self._supply.catalog, *key)
@@ -287,7 +289,6 @@ def _pool(
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
     cold = supply.cold_starts[at]
     start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
-    disk = places.disk_usd_per_hour(offer, root_volume_gib(candidate.memory.checkpoint_gib))
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",
@@ -295,7 +296,10 @@ def _pool(
         replicas=candidate.replicas_per_instance,
         mix_rates=mix,
         rates=buckets,
-        tariffs=tuple(_with_disk(one, candidate, disk) for one in _exposed(supply, at, offer, tariffs, start_usd)),
+        tariffs=tuple(
+            replace(one, disk_usd_per_hour=places.disk_usd_per_hour(offer, boot_disk_gib(candidate, one.paid)))
+            for one in _exposed(supply, at, offer, tariffs, start_usd)
+        ),
         usd_per_request=places.egress_usd_per_request(offer),
         lead_hours=cold.lead_hours if cold else 0.0,
         start_usd=start_usd,
@@ -315,11 +319,13 @@ def _supply_name(candidate: Candidate, offer: Offer) -> str:
     return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
 
 
-def _with_disk(tariff: Tariff, candidate: Candidate, usd_per_hour: float) -> Tariff:
-    """The tariff with the disk beside it; a managed endpoint uses the disks of its machine where it has any."""
-    if tariff.paid is Paid.MANAGED and candidate.instance_type.local_nvme_gb:
-        return tariff
-    return replace(tariff, disk_usd_per_hour=usd_per_hour)
+def boot_disk_gib(candidate: Candidate, paid: Paid) -> int:
+    """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own."""
+    local_gb = candidate.instance_type.local_nvme_gb
+    if paid is Paid.SERVERLESS or (paid is Paid.MANAGED and local_gb):
+        return 0
+    checkpoint_gib = candidate.memory.checkpoint_gib
+    return root_volume_gib(checkpoint_gib) if paid is Paid.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
 
 
 def _key(offer: Offer, candidate: Candidate) -> str:

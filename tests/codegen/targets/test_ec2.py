@@ -1,28 +1,61 @@
 """EC2: what hosts and their alarms are made from."""
 
 import json
+import re
 
 import pytest
 
-from advisor.codegen import Language, generate
-from advisor.codegen.targets.aws_ec2 import _group
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.targets.aws_ec2 import _alarm
 from codegen.plans import make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.test_stack import stack_of
 
 
-@pytest.mark.parametrize(
-    ("changes", "gib"),
-    [
-        ({}, 140),  # g6.xlarge has 250 GB of NVMe: 100 GiB for the host and 40 for the image
-        ({"weights_gib": 200.0, "precision": "int4"}, 380),  # too little: 1.2 × 200 besides
-        ({"instance_type": "inf2.8xlarge", "accelerator": "Inferentia2", "engine": "vLLM-NxDI"}, 164),  # it has none
-    ],
-)
-def test_root_volume_holds_what_the_own_disks_do_not(changes, gib):
-    """Weights that disks of the machine are known to hold are not paid for twice."""
-    stack = stack_of(make_plan(make_option(**changes)))
-    assert _group(stack, stack.groups[0])["root_volume_gib"] == gib
+@pytest.mark.parametrize("target", ["ec2", "vm-scale-set", "mig"])
+@pytest.mark.parametrize(("priced", "ordered"), [({"disk_gib": 140}, 140), ({}, 164)])
+def test_a_host_is_ordered_with_the_disk_that_is_priced(target, priced, ordered):
+    """What the plan says, whatever the catalog of the day; plans that say nothing are priced with room for weights."""
+    options = {
+        "ec2": {},
+        "vm-scale-set": {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"},
+        "mig": {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8"},
+    }
+    plan = make_plan(make_option(**options[target], **priced))
+    files = generate(plan, wanted=Wanted(target=target)).files
+    assert {int(gib) for gib in re.findall(r"(?:root_volume|os_disk|disk)_gib += (\d+)", files["fleet.tf"])} == {
+        ordered
+    }
+
+
+def test_spot_takes_no_type_that_needs_a_larger_disk():
+    """Its weights would not fit on the disk that is priced."""
+    spot = {"purchase": "spot", "disk_gib": 140}
+    others = [make_option(rank=2, instance_type="g6.2xlarge", **spot)]
+    larger = make_option(rank=3, instance_type="g6.4xlarge", **{**spot, "disk_gib": 164})
+    stack = stack_of(make_plan(make_option(**spot), *others, larger))
+    assert stack.groups[0].interchangeable_types == ("g6.2xlarge",)
+
+
+def test_answers_that_the_load_balancer_makes_itself_are_errors_too():
+    """502 to 504 of its own count beside the targets' 5xx, over all requests of the region, whichever is missing."""
+    stack = stack_of(make_plan(make_option()))
+    (facts,) = (_alarm(alarm) for alarm in stack.slo_alarms if alarm.name == "server_errors")
+    assert facts["source"] == "entrance"
+    assert set(facts["metrics"].values()) == {"HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count", "RequestCount"}
+    assert set(re.findall(r"FILL\((\w+), 0\)", facts["expression"])) == set(facts["metrics"])
+
+
+@pytest.mark.parametrize("target", ["ec2", "sagemaker", "eks"])
+@pytest.mark.parametrize("language", list(Language))
+def test_services_use_a_key_for_this_account_only(target, language):
+    """Every service of the key policy has a condition on whom it acts for."""
+    files = generate(make_plan(make_option()), language, Wanted(target=target)).files
+    text = files.get("kms.tf") or files["inference/encryption.py"]
+    statements = re.split(r"statement \{|Statement\(", text)[1:]
+    of_services = [statement for statement in statements if '"Service"' in statement]
+    assert of_services
+    assert all(re.search(r"aws:SourceAccount|aws:logs:arn", statement) for statement in of_services)
 
 
 def _definition():

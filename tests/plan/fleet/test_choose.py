@@ -9,7 +9,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.cost.services import BYTES_PER_LOG_LINE
+from advisor.cost.services import BYTES_PER_LOG_LINE, disk_usd_per_month
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.errors import InputError
 from advisor.models import find_model
@@ -65,6 +65,17 @@ def test_the_total_is_the_sum_of_its_parts():
     assert cost.interruptions_usd_per_month > 0
     assert cost.transfer_usd_per_month > 0
     assert cost.disks_usd_per_month > 0
+
+
+@pytest.mark.parametrize(("instance_type", "gib"), [("g6e.xlarge", 140), ("inf2.8xlarge", 164)])
+def test_the_disk_that_a_plan_names_is_the_one_it_prices(instance_type, gib):
+    """Weights lie on the 250 GB of NVMe of one machine, and on the boot disk of the other, which has none."""
+    catalog = catalog_of(offer(instance_type, on_demand=1.86))
+    fleet = plan_for(workload(purchase=ON_DEMAND), catalog).fleet
+    (group,) = fleet.groups
+    priced = disk_usd_per_month(catalog, group.provider, group.region, group.disk_gib)
+    assert group.disk_gib == gib
+    assert fleet.cost.disks_usd_per_month == pytest.approx(priced * max(group.instances), abs=0.01)
 
 
 def test_transfer_at_an_unknown_price_costs_what_the_dearest_known_does():
