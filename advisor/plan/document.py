@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.errors import InputError
 from advisor.plan.digests import digest
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.plan.values import SCHEMA, Plan
 from advisor.reading import json_of
@@ -17,6 +18,8 @@ from advisor.reading import json_of
 _DIGEST = "digest"
 """Field that holds the digest of all others, in canonical form."""
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
+_MEND = "make the plan again, or undo the edit"
+_SHOWN_CHARACTERS = 200
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2}
 """Money is rounded by place, everything else to significant digits."""
@@ -64,16 +67,42 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
         )
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
-        place = ".".join(str(step) for step in problem.instance_path) or "the document"
-        raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
+        raise InputError(_complaint(problem), where=where, hint=_MEND)
     plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
-    if plan.fleet is not None and max(plan.fleet.schedule, default=0) >= len(plan.fleet.hour_classes):
-        raise InputError(
-            "fleet.schedule: an hour is of a class that is not there",
-            where=where,
-            hint="make the plan again, or undo the edit",
-        )
+    mismatch = "" if plan.fleet is None else _mismatch(plan.fleet)
+    if mismatch:
+        raise InputError(mismatch, where=where, hint=_MEND)
     return plan
+
+
+def _mismatch(fleet: Fleet) -> str:
+    """First field of a fleet that does not fit its hour classes, which no schema can say; "" where all do."""
+    classes = len(fleet.hour_classes)
+    if max(fleet.schedule, default=0) >= classes:
+        return "fleet.schedule: an hour is of a class that is not there"
+    for at, group in enumerate(fleet.groups):
+        for name in ("instances", "request_shares"):
+            count = len(getattr(group, name))
+            if count != classes:
+                return f"fleet.groups.{at}.{name}: {count} numbers for {classes} hour classes"
+    return ""
+
+
+def _complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
+    """Field, value and what is allowed there; of a value that may also be null, what is wrong with it as a value."""
+    branches = getattr(problem.kind, "context", ())
+    deeper = [error for branch in branches for error in branch if len(error.instance_path) > len(problem.instance_path)]
+    if deeper:
+        return _complaint(deeper[0])
+    place = ".".join(str(step) for step in problem.instance_path) or "the document"
+    allowed = getattr(problem.kind, "options", None)
+    if allowed is None:
+        return f"{place}: {_shortened(problem.message)}"
+    return f"{place}: {_shortened(json.dumps(problem.instance))} is none of {', '.join(map(json.dumps, allowed))}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:
