@@ -37,6 +37,7 @@ _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
 Elsewhere the key is the name of what runs, and another type is another thing."""
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
+_WAY_ON = "generate into another directory, move the requests there, destroy from here; or go on with --force"
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
 _GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
@@ -147,6 +148,15 @@ class Former:
     """Go on where that destroys what runs."""
     language: Language | None = None
     """Of the code there; None: none is, or it cannot be told."""
+    as_component: bool | None = None
+    """Whether that code is called from a larger program; None as above."""
+    state: str = ""
+    """Digest of the records of the directory; "": nobody read them."""
+
+    @property
+    def form(self) -> Form:
+        """Of the objects on its clusters."""
+        return next((rollout.planned.form for rollout in self.rollouts.values()), Form.MANIFESTS)
 
 
 def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
@@ -159,6 +169,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     is_other = _is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
+    _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
     if not rollout.retiring:
@@ -181,17 +192,41 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     return replace(rollout, stage=former.stage or rollout.stage)
 
 
-def check_language(language: Language, former: Former) -> None:
-    """Refuse code in another language than that which lies there, unless it is forced.
+def check_program(language: Language, former: Former, *, as_component: bool) -> None:
+    """Refuse code in another language than that which lies there, or Pulumi resources of other names, unless forced.
 
     Raises:
         InputError: the program that deployed the one knows nothing of what the other makes.
     """
-    if former.language not in (None, language) and not former.force:
+    if former.language is None or former.force:
+        return
+    if former.language is not language:
         raise InputError(
             f"the code here is {_TITLES[former.language]}, and what it deployed is in a state of its own: "
             f"{_TITLES[language]} in its place would make everything a second time",
-            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+            hint=_WAY_ON,
+        )
+    if language is Language.PYTHON and former.as_component not in (None, as_component):
+        held, stay = ("a short program", "--component") if former.as_component else ("the whole source", "--standalone")
+        raise InputError(
+            f"the code here is {held}, whose resources have other names in Pulumi's state: on the same stack, "
+            "`pulumi up` would make everything anew",
+            hint=f"to stay, give {stay}; to change, {_WAY_ON}",
+        )
+
+
+def _check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> None:
+    """Refuse objects of another form than those on the cluster, unless forced.
+
+    Raises:
+        InputError: both would run beside each other.
+    """
+    form = last.planned.form
+    if form is not planned.form and not former.force:
+        raise InputError(
+            f"the code here is of the form {form}, and its objects would run on beside those of {planned.form}",
+            where=root,
+            hint=f"to stay, give --form {form}; to change, {_WAY_ON} and delete the former objects from the clusters",
         )
 
 
@@ -273,8 +308,7 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
         raise InputError(
             f"{what}: with one state, an apply would destroy what runs at once",
             where=root,
-            hint=f"{stay}generate into another directory, move the requests there, destroy from here; or go on with "
-            "--force",
+            hint=f"{stay}{_WAY_ON}",
         )
     return True
 

@@ -348,6 +348,13 @@ def test_the_option_reaches_the_code(tmp_path, monkeypatch, capsys):
                 main()
             assert not stopped.value.code
             assert ("holds the form kserve" in capsys.readouterr().err) == (not form)
+        monkeypatch.setattr("sys.argv", [*command, "--target", "eks", "--form", "manifests"])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        refused = capsys.readouterr().err
+        assert stopped.value.code == 1
+        assert "the code here is of the form kserve, and its objects would run on beside those of manifests" in refused
+        assert "to stay, give --form kserve; to change, generate into another directory" in refused
         fleet = into / ("fleet.tf" if language == "terraform" else "inference/fleet.py")
         assert "-on-demand-kserve" in fleet.read_text()
         assert (into / "kubernetes" / "us-east-1" / "llm-inference-services.yaml").is_file()
