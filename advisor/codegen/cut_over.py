@@ -37,6 +37,7 @@ _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
 Elsewhere the key is the name of what runs, and another type is another thing."""
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
+_WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
 _WAY_ON = "generate into another directory, move the requests there, destroy from here; or go on with --force"
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
@@ -427,7 +428,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         regions=runs.regions,
         alarms=runs.alarms,
         agent=runs.agent,
-        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
+        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2), of=_WHILE_BOTH_RUN),
         summary=replace(stack.summary, quotas=quotas_needed(stack.provider, runs.groups)),
         cut_over=CutOver(
             rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command, tuple(_removals(stack, rollout))

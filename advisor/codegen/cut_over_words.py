@@ -27,7 +27,7 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield f"cut-over, stage {cut_over.stage}: groups that the plan no longer has run on beside it"
     yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
     yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
-    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, while both run"
+    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, {usd(stack.budget.usd_per_month)} in all, while both run"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield f"  next: {_NEXT[cut_over.stage]}"
     yield f"  way back: {_BACK[cut_over.stage]}"
@@ -71,6 +71,7 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "retiring": [described(group, stack) for group in cut_over.retiring],
             "new": [described(group, stack) for group in cut_over.new],
             "cost": usd(cut_over.usd_per_month),
+            "total": usd(stack.budget.usd_per_month),
             "clients": list(_of_clients(stack, cut_over)),
             "next": _NEXT[cut_over.stage],
             "back": _BACK[cut_over.stage],

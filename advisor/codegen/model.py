@@ -325,6 +325,13 @@ class Budget:
     usd_per_month: float
     margin_ratio: float = 0.25
     """Disks, load balancer and data transfer are not in the plan's total."""
+    of: str = "the plan"
+    """Whose spending it is."""
+
+    @property
+    def meaning(self) -> str:
+        """The amount in words."""
+        return f"Total of {self.of} for a month of 730 hours, in USD"
 
 
 @dataclass(frozen=True, slots=True)
