@@ -31,7 +31,6 @@ from advisor.codegen.model import (
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import Traits, renamed
 from advisor.errors import InputError
-from advisor.units import HOURS_PER_MONTH
 
 _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker", "mig", "tpu-vm", "vm-scale-set")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
@@ -364,7 +363,7 @@ def _held_still(group: ComputeGroup, *scalings: Scaling) -> ComputeGroup:
     it would shrink, and they come all at once.
     """
     steady = len({*scalings}) == 1 and Scaling.REACTIVE not in scalings
-    return group if steady or group.is_serverless else _of_size(group, group.instances)
+    return group if steady or group.is_serverless else group.at_all_hours(group.instances)
 
 
 def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
@@ -373,23 +372,11 @@ def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
         return group
     carried = former.instances * former.requests_per_second_per_instance
     least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
-    return group if group.min_instances >= least else _of_size(group, max(group.instances, least))
+    return group if group.min_instances >= least else group.at_all_hours(max(group.instances, least))
 
 
 def _size(group: ComputeGroup) -> tuple[object, ...]:
     return (group.instance_type, group.instances, group.min_instances, group.schedule)
-
-
-def _of_size(group: ComputeGroup, instances: int) -> ComputeGroup:
-    """Group with so many instances at all hours."""
-    return replace(
-        group,
-        instances=instances,
-        min_instances=instances,
-        max_instances=instances + group.max_instances - group.instances,
-        schedule=(),
-        usd_per_month=instances * group.usd_per_hour * HOURS_PER_MONTH,
-    )
 
 
 def _wider(region: Region, former: Region | None) -> Region:

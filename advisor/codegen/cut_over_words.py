@@ -27,7 +27,8 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield f"cut-over, stage {cut_over.stage}: groups that the plan no longer has run on beside it"
     yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
     yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
-    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, {usd(stack.budget.usd_per_month)} in all, while both run"
+    beyond, total = usd(cut_over.usd_per_month), usd(stack.budget.usd_per_month)
+    yield f"  cost: {beyond} a month of compute beyond the plan, {total} in all, while both run"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield f"  next: {_NEXT[cut_over.stage]}"
     yield f"  way back: {_BACK[cut_over.stage]}"

@@ -306,7 +306,9 @@ def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
     assert "16 in us-east-1" in readme
     assert "in us-west-2" in readme
     assert f"{facts['planned_usd_per_month']:,.2f} in all, and the alarm" in " ".join(readme.split())
-    both = "Total of the plan and of what runs beside it until the cut-over is finished for a month of 730 hours, in USD."
+    both = (
+        "Total of the plan and of what runs beside it until the cut-over is finished for a month of 730 hours, in USD."
+    )
     assert both in (tmp_path / "fleet.tf").read_text()
     assert "# Total of the plan for a month of 730 hours, in USD.\n" in planned.files["fleet.tf"]
 

@@ -89,11 +89,12 @@ def test_names_of_workloads_and_models_are_quoted_or_refused(form, word):
         files = generate(make_plan(make_option(), model=f"org/{name}", name=name), Language.TERRAFORM, wanted).files
         return {path: shape(each) for path, each in documents(files).items()}
 
-    try:
+    if form in (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D):
         assert shapes(word) == shapes("model of ours")
-    except AdvisorError as refused:
-        assert refused.where == f"--form {form}"
-        assert form not in (Form.MANIFESTS, Form.INFERENCE_POOL, Form.LLM_D)
+        return
+    with pytest.raises(AdvisorError, match="needs the name of a checkpoint on a hub") as refused:
+        shapes(word)
+    assert refused.value.where == f"--form {form}"
 
 
 def test_an_image_is_a_reference_or_refused():

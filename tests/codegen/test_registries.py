@@ -215,7 +215,10 @@ def test_a_token_stays_with_its_registry(place, count):
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("127.0.0.1:9", "127.0.0.1 cannot be reached: Connection refused"), ("no.invalid", "no.invalid cannot be reached: ")],
+    [
+        ("127.0.0.1:9", "127.0.0.1 cannot be reached: Connection refused"),
+        ("no.invalid", "no.invalid cannot be reached: "),
+    ],
 )
 def test_without_a_network_it_is_said_at_once(host, reason, monkeypatch):
     """Registry, cause and remedy, in words of the product's own, and no wait for what does not come."""
