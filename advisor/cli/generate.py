@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from advisor.codegen import Form, Generated, Language, WriteReport
     from advisor.codegen.cut_over import Former
 
+_UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", "--component --force")}
+"""Language → what a directory may hold that is not the default, and what ends that."""
 _TO_DO = {"created": "create", "replaced": "replace", "merged": "merge", "removed": "remove"}
 _OPTIONS = (
     click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json"),
@@ -96,8 +98,6 @@ def terraform(**asked: Any) -> None:  # noqa: ANN401 - the options above
     """
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
-    if asked["as_component"] is None:
-        asked["as_component"] = _holds_module(asked["directory"])
     _generate(Language.TERRAFORM, asked)
 
 
@@ -124,42 +124,7 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
     """
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
-    if asked["as_component"] is None:
-        asked["as_component"] = not _holds_source(asked["directory"])
-    else:
-        _tell_of_another_component(asked["directory"], is_short=asked["as_component"])
     _generate(Language(language), asked)
-
-
-def _holds_module(directory: Path) -> bool:
-    """Whether a module lies there: code of ours without a provider, which a caller configures."""
-    found = [*directory.glob("versions.tf"), *directory.glob("*/versions.tf")]
-    is_module = bool(found) and not any(one.with_name("providers.tf").exists() for one in found)
-    if is_module:
-        click.echo(f"note: {directory} holds a module, which is written again; --root ends that", err=True)
-    return is_module
-
-
-def _holds_source(directory: Path) -> bool:
-    """Whether the whole source of a program lies there: Pulumi would make everything anew for another component."""
-    found = [*directory.glob("inference/deployment.py"), *directory.glob("*/inference/deployment.py")]
-    if found:
-        click.echo(f"note: {directory} holds the whole source, which is written again; --component ends that", err=True)
-    return bool(found)
-
-
-def _tell_of_another_component(directory: Path, *, is_short: bool) -> None:
-    """The directory held the other kind of program, whose resources are others to Pulumi."""
-    from advisor.codegen.writing.record import read_record  # noqa: PLC0415 - help shows without it
-
-    file, held = ("inference/deployment.py", "the whole source") if is_short else ("plan.json", "a short program")
-    if any(f"/{path}".endswith(f"/{file}") for path in read_record(directory).paths):
-        click.echo(
-            f"warning: {directory} holds {held}, whose resources have other names in Pulumi's state: on the same "
-            "stack, `pulumi up` would make everything anew; use another stack, move the requests there, destroy the "
-            "former one",
-            err=True,
-        )
 
 
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
@@ -193,22 +158,22 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
 
 def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
-    from advisor.codegen import Engine, Form, Stage, Wanted, generate, read_former  # noqa: PLC0415
+    from advisor.codegen import Engine, Stage, Wanted, generate, read_former  # noqa: PLC0415
     from advisor.codegen.registries import resolve  # noqa: PLC0415
     from advisor.plan.document import plan_from_json  # noqa: PLC0415
 
-    plan = asked["plan"]
+    plan, directory = asked["plan"], asked["directory"]
     text = read_text(plan, "plan")
     stage = Stage(asked["stage"]) if asked["stage"] else None
-    former = read_former(asked["directory"], stage, force=asked["force"])
+    former = read_former(directory, stage, force=asked["force"])
     wanted = Wanted(
         target=asked["target"],
         rank=asked["rank"],
         engine=Engine(asked["engine"]) if asked["engine"] else None,
         image=asked["image"],
-        form=Form(asked["form"]) if asked["form"] else _form_of(former, asked["directory"]),
-        digests={} if asked["resolve_digests"] else _digests(asked["directory"]),
-        as_component=asked["as_component"],
+        form=_form_of(asked["form"], former, directory),
+        digests={} if asked["resolve_digests"] else _digests(directory),
+        as_component=_as_component(asked["as_component"], former, language, directory),
     )
     document = plan_from_json(text, where=str(plan))
     check_unedited(text, str(plan), force=asked["force"])
@@ -219,17 +184,27 @@ def _code(language: "Language", asked: dict[str, Any]) -> "Generated":
     return generate(document, language, wanted, load_catalog(), former)
 
 
-def _form_of(former: "Former", directory: Path) -> "Form":
-    """The form that the directory holds: objects of another one would run beside those in the cluster."""
+def _form_of(asked: str | None, former: "Former", directory: Path) -> "Form":
+    """The form that is asked for, or else the one of the directory."""
     from advisor.codegen import Form  # noqa: PLC0415 - help shows without it
 
-    forms = {rollout.planned.form for rollout in former.rollouts.values()} - {Form.MANIFESTS}
-    form = min(forms, default=Form.MANIFESTS)
-    if forms:
-        click.echo(
-            f"note: {directory} holds the form {form}, which is written again; another --form ends that", err=True
-        )
-    return form
+    if asked is None and former.form is not Form.MANIFESTS:
+        _tell_kept(directory, f"the form {former.form}", "--form manifests --force")
+    return Form(asked) if asked else former.form
+
+
+def _as_component(asked: bool | None, former: "Former", language: "Language", directory: Path) -> bool:
+    """What is asked for, or else what the directory holds: a root or a short program where that is empty."""
+    from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
+
+    usual = language is Language.PYTHON
+    if asked is None and former.as_component is (not usual):
+        _tell_kept(directory, *_UNUSUAL[language])
+    return next(answer for answer in (asked, former.as_component, usual) if answer is not None)
+
+
+def _tell_kept(directory: Path, what: str, option: str) -> None:
+    click.echo(f"note: {directory} holds {what}, which is written again; {option} ends that", err=True)
 
 
 def _digests(directory: Path) -> Mapping[str, str]:

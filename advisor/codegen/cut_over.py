@@ -34,7 +34,6 @@ from advisor.codegen.model import (
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import Traits, renamed
 from advisor.errors import InputError
-from advisor.units import HOURS_PER_MONTH
 
 _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker")
 """Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
@@ -47,6 +46,8 @@ instances get requests once all answer; elsewhere what checks health, or the Ser
 _UNSCALED = ("sagemaker",)
 """Targets on which a group without requests does not scale."""
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
+_WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
+_WAY_ON = "generate into another directory, move the requests there, destroy from here; or go on with --force"
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
 _GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
@@ -157,6 +158,15 @@ class Former:
     """Go on where that destroys what runs."""
     language: Language | None = None
     """Of the code there; None: none is, or it cannot be told."""
+    as_component: bool | None = None
+    """Whether that code is called from a larger program; None as above."""
+    state: str = ""
+    """Digest of the records of the directory; "": nobody read them."""
+
+    @property
+    def form(self) -> Form:
+        """Of the objects on its clusters."""
+        return next((rollout.planned.form for rollout in self.rollouts.values()), Form.MANIFESTS)
 
 
 def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
@@ -170,6 +180,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     if last is None or is_other:
         return Rollout(planned)
     planned = _with_former_disks(planned, joint(last))
+    _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
     if not (rollout.retiring or _adds_unasked(rollout)):
@@ -212,17 +223,41 @@ def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
     )
 
 
-def check_language(language: Language, former: Former) -> None:
-    """Refuse code in another language than that which lies there, unless it is forced.
+def check_program(language: Language, former: Former, *, as_component: bool) -> None:
+    """Refuse code in another language than that which lies there, or Pulumi resources of other names, unless forced.
 
     Raises:
         InputError: the program that deployed the one knows nothing of what the other makes.
     """
-    if former.language not in (None, language) and not former.force:
+    if former.language is None or former.force:
+        return
+    if former.language is not language:
         raise InputError(
             f"the code here is {_TITLES[former.language]}, and what it deployed is in a state of its own: "
             f"{_TITLES[language]} in its place would make everything a second time",
-            hint="generate into another directory, move the requests there, destroy from here; or go on with --force",
+            hint=_WAY_ON,
+        )
+    if language is Language.PYTHON and former.as_component not in (None, as_component):
+        held, stay = ("a short program", "--component") if former.as_component else ("the whole source", "--standalone")
+        raise InputError(
+            f"the code here is {held}, whose resources have other names in Pulumi's state: on the same stack, "
+            "`pulumi up` would make everything anew",
+            hint=f"to stay, give {stay}; to change, {_WAY_ON}",
+        )
+
+
+def _check_form(root: str, last: Rollout, planned: Deployed, former: Former) -> None:
+    """Refuse objects of another form than those on the cluster, unless forced.
+
+    Raises:
+        InputError: both would run beside each other.
+    """
+    form = last.planned.form
+    if form is not planned.form and not former.force:
+        raise InputError(
+            f"the code here is of the form {form}, and its objects would run on beside those of {planned.form}",
+            where=root,
+            hint=f"to stay, give --form {form}; to change, {_WAY_ON} and delete the former objects from the clusters",
         )
 
 
@@ -314,8 +349,7 @@ def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Form
         raise InputError(
             f"{what}: with one state, an apply would destroy what runs at once",
             where=root,
-            hint=f"{stay}generate into another directory, move the requests there, destroy from here; or go on with "
-            "--force",
+            hint=f"{stay}{_WAY_ON}",
         )
     return True
 
@@ -376,7 +410,7 @@ def _held_still(group: ComputeGroup, *scalings: Scaling) -> ComputeGroup:
     it would shrink, and they come all at once.
     """
     steady = len({*scalings}) == 1 and Scaling.REACTIVE not in scalings
-    return group if steady or group.is_serverless else _of_size(group, group.instances)
+    return group if steady or group.is_serverless else group.at_all_hours(group.instances)
 
 
 def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
@@ -385,23 +419,11 @@ def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
         return group
     carried = former.instances * former.requests_per_second_per_instance
     least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
-    return group if group.min_instances >= least else _of_size(group, max(group.instances, least))
+    return group if group.min_instances >= least else group.at_all_hours(max(group.instances, least))
 
 
 def _size(group: ComputeGroup) -> tuple[object, ...]:
     return (group.instance_type, group.instances, group.min_instances, group.schedule)
-
-
-def _of_size(group: ComputeGroup, instances: int) -> ComputeGroup:
-    """Group with so many instances at all hours."""
-    return replace(
-        group,
-        instances=instances,
-        min_instances=instances,
-        max_instances=instances + group.max_instances - group.instances,
-        schedule=(),
-        usd_per_month=instances * group.usd_per_hour * HOURS_PER_MONTH,
-    )
 
 
 def _wider(region: Region, former: Region | None) -> Region:
@@ -441,7 +463,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         regions=runs.regions,
         alarms=runs.alarms,
         agent=runs.agent,
-        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
+        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2), of=_WHILE_BOTH_RUN),
         summary=replace(stack.summary, quotas=quotas_needed(stack.provider, runs.groups)),
         cut_over=CutOver(
             rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command, tuple(_removals(stack, rollout))

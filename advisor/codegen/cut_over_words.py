@@ -35,7 +35,8 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield f"cut-over, stage {cut_over.stage}: {_TOPICS[bool(cut_over.retiring)]}"
     yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
     yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
-    yield f"  cost: {usd(cut_over.usd_per_month)} a month of compute beyond the plan, in this stage"
+    beyond, total = usd(cut_over.usd_per_month), usd(stack.budget.usd_per_month)
+    yield f"  cost: {beyond} a month of compute beyond the plan in this stage, {total} in all"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield f"  next: {_NEXT[cut_over.stage]}"
     yield f"  way back: {_BACK[cut_over.stage]}"
@@ -87,6 +88,7 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "retiring": [described(group, stack) for group in cut_over.retiring],
             "new": [described(group, stack) for group in cut_over.new],
             "cost": usd(cut_over.usd_per_month),
+            "total": usd(stack.budget.usd_per_month),
             "clients": list(_of_clients(stack, cut_over)),
             "topic": _TOPICS[bool(cut_over.retiring)],
             "next": _NEXT[cut_over.stage],

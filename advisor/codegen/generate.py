@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
-from advisor.codegen.check import check_files
-from advisor.codegen.cut_over import Former, Rollout, check_language, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over import Former, Rollout, check_program, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.model import Component, ComputeGroup, Form, Language, Stack, Wanted
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
+from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.errors import InputError
@@ -56,6 +56,8 @@ class Generated:
     """What retires, what that costs, and the next command."""
     images: tuple[str, ...] = ()
     """Those that a tag names, without their digests."""
+    former_state: str = ""
+    """State of the directory that the code goes on from; "": of none."""
 
 
 def generate(
@@ -82,7 +84,7 @@ def generate(
     """
     wanted, former = wanted or Wanted(), former or Former()
     check_wanted(wanted)
-    check_language(language, former)
+    check_program(language, former, as_component=wanted.as_component)
     # A plan in memory and a plan from a file give the same bytes.
     plan = plan_from_json(plan_to_json(plan))
 
@@ -115,6 +117,7 @@ def generate(
         renamed={root: rollout.renamed for root, rollout in rollouts.items() if root in former.rollouts},
         successors={root: rollout.successors for root, rollout in rollouts.items()},
         left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
+        former_state=former.state,
         notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, gone),
     )
 

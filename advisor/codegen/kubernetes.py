@@ -2,19 +2,20 @@
 
 One pod serves one replica, so that the cluster places, replaces and counts replicas by themselves.
 
-Sources: the metrics pages of vLLM, SGLang and trtllm-serve; KEDA's documentation of its cron and Prometheus triggers;
+Sources: KEDA's documentation of its cron and Prometheus triggers;
 the device plugins' resource names; vLLM's image, whose unprivileged user is 2000; the reference of GKE's policies for
 Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refuses. Read in November 2026.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from advisor.codegen.engines.metrics import METRICS, EngineMetrics
+from advisor.codegen.engines.metrics import METRICS, EngineMetrics, published
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
-from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import rules_of
+from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
@@ -196,10 +197,37 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
         return "serverless capacity has no nodes"
-    unknown = [one.container.image for one in stack.backends if one.container.engine not in METRICS]
-    if unknown and stack.scaling is Scaling.REACTIVE:
-        return f"replicas cannot be scaled by load: the metrics of {unknown[0]} are not known"
     return ""
+
+
+def with_fixed_replicas(stack: Stack) -> Stack:
+    """The stack with the replicas of the busiest hours at all hours where the engine does not tell its load.
+
+    Utilization of a GPU is no measure of it: one request keeps a GPU as busy as a full batch.
+    """
+    silent = {one.key: one.container for one in stack.backends if published(one.container.engine) is None}
+    if not silent or stack.scaling is not Scaling.REACTIVE:
+        return stack
+    groups = tuple(one.at_all_hours(one.instances) if one.backend in silent else one for one in stack.groups)
+    beyond = sum(now.usd_per_month - planned.usd_per_month for now, planned in zip(groups, stack.groups, strict=True))
+    engines = " and ".join(dict.fromkeys(_silence(one) for one in silent.values()))
+    caution = (
+        f"The plan scales by load, which replicas of {engines} do not tell: those of the busiest hours run at all "
+        f"hours, for {usd(beyond)} a month more."
+    )
+    return replace(
+        stack,
+        groups=groups,
+        scaling=Scaling.STATIC if len(silent) == len(stack.backends) else stack.scaling,
+        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
+        summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)),
+    )
+
+
+def _silence(container: Container) -> str:
+    """The engine, and what would switch its metrics on."""
+    metrics = METRICS.get(container.engine)
+    return f"{container.engine} (without {metrics.switched_on_by} in its options file)" if metrics else container.image
 
 
 def node_pool_name(stack: Stack, group: ComputeGroup) -> str:
@@ -334,7 +362,8 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
 
 
 def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
-    each, by_load = group.replicas_per_instance, stack.scaling is Scaling.REACTIVE
+    metrics = published(stack.backend_of(group).container.engine)
+    each, by_load = group.replicas_per_instance, stack.scaling is Scaling.REACTIVE and metrics is not None
     if not by_load and not group.schedule:
         return None
     return Scale(
@@ -344,12 +373,11 @@ def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
         fallback=group.instances * each,
         stabilization_seconds=min(group.start_seconds, _LONGEST_STABILIZATION_SECONDS),
         windows=windows(group.schedule, group.min_instances, each),
-        triggers=_triggers(stack, group) if by_load else (),
+        triggers=_triggers(stack, group, metrics) if by_load and metrics else (),
     )
 
 
-def _triggers(stack: Stack, group: ComputeGroup) -> tuple[Trigger, ...]:
-    metrics = METRICS[stack.backend_of(group).container.engine]
+def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tuple[Trigger, ...]:
     pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
     sustained = group.requests_per_second_per_instance / group.replicas_per_instance
     return (

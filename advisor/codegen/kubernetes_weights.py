@@ -1,13 +1,13 @@
 """Weights from a bucket in place of the hub: kustomize components that a user takes in, and the job that fills it.
 
-Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob backends; vLLM's and SGLang's pages on
-loading from object storage; the guides to EKS Pod Identity, Workload Identity Federation for GKE and Microsoft Entra
-Workload ID. Read in November 2026.
+Sources: rclone's documentation of its S3, Google Cloud Storage and Azure Blob backends; the guides to EKS Pod Identity,
+Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in November 2026.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from advisor.codegen.engines.metrics import STREAMING
 from advisor.codegen.model import Backend, Engine, Runtime, Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
@@ -25,7 +25,6 @@ _TEMPLATES = {
     "copy/jobs.yaml": "weights/jobs.yaml.j2",
 }
 _STREAM_TEMPLATES = {"stream/kustomization.yaml": "weights/stream.yaml.j2"}
-_STREAMING = (Engine.SGLANG, Engine.VLLM)
 _STREAMED_TO = (Runtime.CUDA, Runtime.ROCM)
 _IMAGE = "rclone/rclone:1.75.1"
 
@@ -129,7 +128,7 @@ def weights_files(stack: Stack, bucket: Bucket, known: Mapping[str, object]) -> 
 
 def streaming_engines(stack: Stack) -> tuple[str, ...]:
     """Engines of the stack that stream weights from a bucket; empty where one runs on what is not streamed to."""
-    able = [backend for backend in stack.backends if backend.container.engine in _STREAMING]
+    able = [backend for backend in stack.backends if backend.container.engine in STREAMING]
     if any(backend.runtime not in _STREAMED_TO for backend in able):
         return ()
     return tuple(sorted({backend.container.engine.value for backend in able}))

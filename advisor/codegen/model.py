@@ -4,12 +4,13 @@ Generators only read these values, so that two languages can never disagree abou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
+from advisor.units import HOURS_PER_MONTH
 
 
 class Language(StrEnum):
@@ -280,6 +281,17 @@ class ComputeGroup:
         """NVIDIA: GPU metrics and the agent's sampler exist."""
         return self.platform.runtime is Runtime.CUDA
 
+    def at_all_hours(self, instances: int) -> "ComputeGroup":
+        """The group with so many instances whatever the hour and the load."""
+        return replace(
+            self,
+            instances=instances,
+            min_instances=instances,
+            max_instances=instances + self.max_instances - self.instances,
+            schedule=(),
+            usd_per_month=instances * self.usd_per_hour * HOURS_PER_MONTH,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -333,6 +345,13 @@ class Budget:
     usd_per_month: float
     margin_ratio: float = 0.25
     """Disks, load balancer and data transfer are not in the plan's total."""
+    of: str = "the plan"
+    """Whose spending it is."""
+
+    @property
+    def meaning(self) -> str:
+        """The amount in words."""
+        return f"Total of {self.of} for a month of 730 hours, in USD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,16 @@
 """The SLO alarms of a stack as Prometheus queries on the engines' own metrics and on those of kube-state-metrics.
 
-Sources: the metrics pages of vLLM (whose HTTP counters are those of prometheus-fastapi-instrumentator) and SGLang; the
-list of pod metrics of kube-state-metrics. Read in November 2026.
+Source: the list of pod metrics of kube-state-metrics, read in November 2026.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Stack
+from advisor.codegen.engines.metrics import Answers, published
+from advisor.codegen.model import Backend, ComputeGroup, Stack
 
 _WINDOW_SECONDS = 300
 _ENDED = 'phase=~"Failed|Succeeded"'
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Counter of HTTP answers of an engine."""
-
-    counter: str
-    path_label: str
-    status_label: str
-
-    def selector(self, series: str) -> str:
-        """Matchers of the answers to clients; probes and scrapes are no requests."""
-        return f'{series},{self.path_label}=~"/v1/.+"'
-
-
-_ANSWERS: Mapping[Engine, Answers] = {
-    Engine.VLLM: Answers("http_requests_total", "handler", "status"),
-    Engine.SGLANG: Answers("sglang:http_responses_total", "endpoint", "status_code"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +57,11 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
     """
     groups = [one for one in stack.groups if one.backend == backend.key]
     of_pods = f'{series},pod=~"({"|".join(one.key for one in groups)})-.+"'
-    metrics, answers = published(backend.container.engine), _ANSWERS.get(backend.container.engine)
-    if alarm.name == "server_errors":
-        return "" if answers is None else _errors(answers, of_pods, by, alarm.threshold)
+    metrics = published(backend.container.engine)
     if metrics is None:
         return ""
+    if alarm.name == "server_errors":
+        return _errors(metrics.answers, of_pods, by, alarm.threshold) if metrics.answers else ""
     if alarm.name == "waiting_requests":
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
         return f"{waiting} > {alarm.threshold_at(_replica_rate(groups)):g}"
@@ -91,7 +70,7 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
 
 
 def _errors(answers: Answers, series: str, by: str, percent: float) -> str:
-    every = answers.selector(series)
+    every = f'{series},{answers.path_label}=~"/v1/.+"'  # probes and scrapes are no requests
     failed = f'{every},{answers.status_label}=~"5.."'
     failing, answering = (
         f"sum by ({by}) (rate({answers.counter}{{{matchers}}}[{_WINDOW_SECONDS}s]))" for matchers in (failed, every)

@@ -35,6 +35,7 @@ _KINDS = (
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
+_CONNECT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 30.0
 _MOST_BYTES = 8 * BYTES_PER_MIB
 """Largest answer; the specification lets registries refuse manifests of more than 4 MiB."""
@@ -153,10 +154,12 @@ class Registries:
         for tries_left in reversed(range(self.tries)):
             try:
                 answer = self._answer(method, address, headers)
-            except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: of an address
-                if not tries_left or isinstance(error, ValueError):
-                    reason = getattr(error, "reason", None) or error
-                    raise _silent(image, " ".join(str(reason).split())) from error
+            except ValueError as error:
+                raise _silent(image, str(error)) from error
+            except urllib3.exceptions.HTTPError as error:
+                reason = getattr(error, "reason", None) or error
+                if not tries_left or _is_offline(reason):
+                    raise _unreachable(image, address, reason) from error
             else:
                 if answer.status not in _PASSING or not tries_left:
                     return answer
@@ -203,7 +206,7 @@ class Registries:
     def _pools(self) -> "Mapping[str, urllib3.PoolManager]":
         import urllib3  # noqa: PLC0415 - as above
 
-        timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
+        timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, self.timeout_seconds), read=self.timeout_seconds)
         retries = urllib3.Retry(0, respect_retry_after_header=False)  # retries and redirects are this class's own
         proxies = {one for one in self._proxies.values() if one.startswith(("http://", "https://"))}
         through = {one: urllib3.ProxyManager(one, retries=retries, timeout=timeout) for one in proxies}
@@ -278,6 +281,26 @@ def _check(status: int, image: str, reference: Reference) -> None:
 def _private(image: str, reference: Reference) -> InputError:
     return InputError(
         f"{reference.registry} gives it to nobody without a login, or has it not", where=image, hint=_GIVE_DIGEST
+    )
+
+
+def _is_offline(reason: Exception) -> bool:
+    """Whether no connection came about, so that waiting would not help."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError  # noqa: PLC0415 - as above
+
+    return isinstance(reason, ConnectTimeoutError | NewConnectionError | ProxyError)
+
+
+def _unreachable(image: str, address: str, reason: Exception) -> AdvisorError:
+    """Registry, cause and remedy, without the words of the library."""
+    cause = getattr(reason, "original_error", reason).__cause__
+    known = cause.strerror if isinstance(cause, OSError) else ""
+    words = known or ("no answer in time" if "imeout" in type(reason).__name__ else "the connection failed")
+    return AdvisorError(
+        f"{urlsplit(address).hostname} cannot be reached: {words}",
+        where=image,
+        hint=f"check the network, or the proxy in HTTPS_PROXY, and run again; {_GIVE_DIGEST}; or leave out "
+        "--resolve-digests, and images are taken by their tags",
     )
 
 

@@ -1,15 +1,13 @@
 """The serving container of a group: which engine, and what it is told."""
 
 from advisor.codegen.deployability import check_deployable
-from advisor.codegen.engines import ENGINES, Request, catalog_name, exact_version
+from advisor.codegen.engines import ENGINES, Request, exact_version
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.model import Container, Engine, Platform, Serves, Wanted
 from advisor.codegen.quoting import image_reference
 from advisor.errors import InputError
 
 __all__ = ["check_wanted", "checkpoint_of", "container_of", "engine_of", "planned_engine"]
-
-_PLANNED = (Engine.VLLM, Engine.SGLANG, Engine.TENSORRT_LLM)
 
 
 def container_of(serves: Serves, model: str, platform: Platform, wanted: Wanted) -> Container:
@@ -25,8 +23,8 @@ def container_of(serves: Serves, model: str, platform: Platform, wanted: Wanted)
     version = exact_version(serves.engine_version) if engine is planned_engine(serves) else ""
     request = Request(serves, model, platform, wanted.image, version)
     if not wanted.image:
-        check_deployable(serves, catalog_name(engine, request))
-    return ENGINES[engine](request)
+        check_deployable(serves, ENGINES[engine].catalog_name(request))
+    return ENGINES[engine].container(request)
 
 
 def check_wanted(wanted: Wanted) -> None:
@@ -60,4 +58,4 @@ def engine_of(serves: Serves, wanted: Wanted) -> Engine:
 def planned_engine(serves: Serves) -> Engine | None:
     """The engine of the plan; None when it is none that this program can write."""
     planned = serves.engine.lower()
-    return next((engine for engine in _PLANNED if planned.startswith(engine.value)), None)
+    return next((engine for engine in Engine if engine is not Engine.CUSTOM and planned.startswith(engine.value)), None)

@@ -18,6 +18,8 @@ from advisor.reading import json_of
 _DIGEST = "digest"
 """Field that holds the digest of all others, in canonical form."""
 SCHEMA_PATH = Path(__file__).with_name("plan-v1.schema.json")
+_MEND = "make the plan again, or undo the edit"
+_SHOWN_CHARACTERS = 200
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2}
 """Money is rounded by place, everything else to significant digits."""
@@ -65,26 +67,44 @@ def plan_from_json(text: str, where: str = "plan") -> Plan:
         )
     problem = next(iter(_validator().iter_errors(document)), None)
     if problem is not None:
-        place = ".".join(str(step) for step in problem.instance_path) or "the document"
-        raise InputError(f"{place}: {problem.message}", where=where, hint="make the plan again, or undo the edit")
+        raise InputError(_complaint(problem), where=where, hint=_MEND)
     plan = typing.cast("Plan", from_plain(Plan, {name: one for name, one in document.items() if name != _DIGEST}))
-    misfit = _misfit(plan.fleet) if plan.fleet else ""
-    if misfit:
-        raise InputError(f"fleet.{misfit}", where=where, hint="make the plan again, or undo the edit")
+    mismatch = "" if plan.fleet is None else _mismatch(plan.fleet)
+    if mismatch:
+        raise InputError(mismatch, where=where, hint=_MEND)
     return plan
 
 
-def _misfit(fleet: Fleet) -> str:
-    """Which parts of a fleet do not fit together; "" where all do."""
+def _mismatch(fleet: Fleet) -> str:
+    """First field of a fleet that does not fit its hour classes, which no schema can say; "" where all do."""
     classes, buckets = len(fleet.hour_classes), len(fleet.bucket_max_input_tokens)
     if max(fleet.schedule, default=0) >= classes:
-        return "schedule: an hour is of a class that is not there"
-    for group in fleet.groups:
-        if not len(group.instances) == len(group.request_shares) == classes:
-            return "groups: a group has numbers of more or fewer classes of hours than there are"
+        return "fleet.schedule: an hour is of a class that is not there"
+    for at, group in enumerate(fleet.groups):
+        for name in ("instances", "request_shares"):
+            count = len(getattr(group, name))
+            if count != classes:
+                return f"fleet.groups.{at}.{name}: {count} numbers for {classes} hour classes"
         if len(group.bucket_shares) < buckets:
-            return "groups: a group has no share of a bucket of prompts"
+            return f"fleet.groups.{at}.bucket_shares: {len(group.bucket_shares)} shares for {buckets} buckets of prompts"
     return ""
+
+
+def _complaint(problem: Any) -> str:  # noqa: ANN401 - the library's error
+    """Field, value and what is allowed there; of a value that may also be null, what is wrong with it as a value."""
+    branches = getattr(problem.kind, "context", ())
+    deeper = [error for branch in branches for error in branch if len(error.instance_path) > len(problem.instance_path)]
+    if deeper:
+        return _complaint(deeper[0])
+    place = ".".join(str(step) for step in problem.instance_path) or "the document"
+    allowed = getattr(problem.kind, "options", None)
+    if allowed is None:
+        return f"{place}: {_shortened(problem.message)}"
+    return f"{place}: {_shortened(json.dumps(problem.instance))} is none of {', '.join(map(json.dumps, allowed))}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def why_not_as_made(text: str, where: str = "plan") -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import pulumi
 
 from advisor.codegen import Engine, Form, Generated, Language, Wanted, generate, read_former
+from advisor.codegen.cut_over import Former
 from advisor.codegen.pins import kept_in
 from advisor.codegen.writing.record import read_record
 from advisor.errors import AdvisorError
@@ -30,7 +32,7 @@ class Choice(TypedDict, total=False):
     image: str
     """Container image in place of the engine's own."""
     form: str
-    """What runs on a cluster, such as kserve; default: manifests."""
+    """What runs on a cluster, such as kserve; default: as in the directory, else manifests."""
     part: str
     """Cloud, such as aws, of a plan that has several."""
     directory: str
@@ -150,18 +152,18 @@ def _generated_folder(plan: Path) -> Path:
 
 def _program(plan: str, choice: Choice) -> Program:
     directory = Path(choice["directory"]) if "directory" in choice else None
+    former = Former() if directory is None else read_former(directory)
     wanted = Wanted(
         target=choice.get("target", ""),
         rank=choice.get("option"),
         engine=_engine(choice.get("engine", "")),
         image=choice.get("image", ""),
-        form=_form(choice.get("form", "manifests")),
+        form=_form(choice.get("form", former.form.value)),
         digests={} if directory is None else kept_in(directory),
     )
-    former = None if directory is None else read_former(directory)
-    if former is not None and former.language is Language.TERRAFORM:  # stages of that root
-        former = None
-    files = _part(generate(plan_from_json(plan), Language.PYTHON, wanted, former=former), choice.get("part", ""))
+    # Stages of a Terraform root are none of this program's, and its source is whole whatever lies in the directory.
+    goes_on = None if former.language is Language.TERRAFORM else replace(former, as_component=None)
+    files = _part(generate(plan_from_json(plan), Language.PYTHON, wanted, former=goes_on), choice.get("part", ""))
     try:
         return load(files)
     except ImportError as error:

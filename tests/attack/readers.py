@@ -38,7 +38,7 @@ from advisor.workload.document import read_workload
 from attack.mutations import damaged_cells, damaged_json, damaged_text, damaged_value
 from catalog.refresh.clouds import azure_item, container_item, product, sku
 from codegen.plans import make_fleet_plan, make_group
-from codegen.pricing.plan_documents import configured, plan, resource
+from codegen.pricing import test_every_kind
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASUREMENTS = ROOT / "tests" / "calibration" / "readers" / "samples"
@@ -124,22 +124,6 @@ def _lock_document() -> object:
     return json.loads(lock_text(lock_of(catalog, PlanRows("0" * 64, catalog.content_hash, places, places))))
 
 
-def _terraform_text() -> str:
-    document = plan(
-        resource("aws_instance", {"instance_type": "g5.xlarge", "availability_zone": "us-east-1a"}),
-        resource(
-            "aws_autoscaling_group",
-            {"desired_capacity": 3, "launch_template": [{"id": None, "name": "x"}], "min_size": 1, "max_size": 4},
-        ),
-        resource("google_compute_instance", {"machine_type": "g2-standard-8", "zone": "us-central1-a", "guest_accelerator": [{"type": "nvidia-tesla-t4", "count": 1}]}),
-        resource("azurerm_linux_virtual_machine_scale_set", {"sku": "Standard_NC4as_T4_v3", "instances": 2, "location": "eastus"}, index="a"),
-        before=(resource("aws_instance", {"instance_type": "g5.xlarge"}),),
-        configured=(configured("aws_autoscaling_group.this", launch_template=("aws_launch_template.this.id",)),),
-        variables={"region": "us-east-1"},
-    )  # fmt: skip
-    return json.dumps(document)
-
-
 def _config(**changes: object) -> str:
     document = {
         "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8,
@@ -204,7 +188,7 @@ READERS = {
     "plan": Reader(_plan_text, damaged_json, _plan),
     "estate": Reader(_estate_text, damaged_json, _estate),
     "lock": Reader(_lock_document, damaged_value, _lock),
-    "terraform plan": Reader(_terraform_text, damaged_json, _terraform_plan),
+    "terraform plan": Reader(test_every_kind.plan_text, damaged_json, _terraform_plan),
     "demand summary": Reader(
         _text_of(ROOT / "examples/chat/demand.json"),
         damaged_json,

@@ -17,6 +17,7 @@ from advisor.codegen.stack import stacks_of
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.plain_values import from_plain, to_plain
+from codegen.check import findings
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 from iac.modules import of_today
@@ -404,6 +405,12 @@ def test_budget_quotas_and_alarms_hold_for_both(tmp_path):
     readme = (tmp_path / "README.md").read_text()
     assert "16 in us-east-1" in readme
     assert "in us-west-2" in readme
+    assert f"{facts['planned_usd_per_month']:,.2f} in all, and the alarm" in " ".join(readme.split())
+    both = (
+        "Total of the plan and of what runs beside it until the cut-over is finished for a month of 730 hours, in USD."
+    )
+    assert both in (tmp_path / "fleet.tf").read_text()
+    assert "# Total of the plan for a month of 730 hours, in USD.\n" in planned.files["fleet.tf"]
 
 
 def test_code_of_an_older_version_is_not_known(tmp_path):
@@ -552,7 +559,7 @@ def _before(planned):
 @pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
 @pytest.mark.parametrize("name", of_today(list(SCENARIOS), shares=20))
 def test_every_target_takes_groups_without_requests(name, stage):
-    """The code passes its own check in each language."""
+    """The code is sound in each language."""
     scenario = SCENARIOS[name]()
     for language in scenario.languages:
         planned = {
@@ -560,6 +567,7 @@ def test_every_target_takes_groups_without_requests(name, stage):
         }
         former = Former({root: Rollout(one, {}, _before(one), stage) for root, one in planned.items()})
         generated = generate(scenario.plan, language, scenario.wanted, former=former)
+        assert findings(generated.files) == ()
         assert all(f"stage {stage}" in generated.notes[0] for _ in planned)
         for one in planned.values():
             assert all(any(group.key in text for text in generated.files.values()) for group in _before(one).groups)

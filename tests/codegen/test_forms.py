@@ -351,11 +351,11 @@ def test_a_group_without_requests_is_none_for_an_even_spread():
     assert {one["spec"]["router"]["route"]["weight"] for one in services} >= {0}
 
 
-def test_an_image_of_one_s_own_has_no_picker():
-    """What nothing is known of cannot be picked by its load."""
-    wanted = Wanted(target="eks", form=Form.LLM_D, engine=Engine.CUSTOM, image="example.com/engine:1")
-    with pytest.raises(InputError, match="cannot read the load of example"):
-        generate(make_plan(make_option()), Language.TERRAFORM, wanted)
+def test_what_does_not_tell_its_load_has_no_picker():
+    """What does not tell its load cannot be picked by it."""
+    for wanted in (Wanted(engine=Engine.CUSTOM, image="example.com/engine:1"), Wanted(engine=Engine.TENSORRT_LLM)):
+        with pytest.raises(InputError, match=r"cannot read the load of (example|nvcr)"):
+            generate(make_plan(make_option()), wanted=dataclasses.replace(wanted, target="eks", form=Form.LLM_D))
 
 
 def test_hosts_take_no_form():
@@ -389,6 +389,13 @@ def test_the_option_reaches_the_code(tmp_path, monkeypatch, capsys):
                 main()
             assert not stopped.value.code
             assert ("holds the form kserve" in capsys.readouterr().err) == (not form)
+        monkeypatch.setattr("sys.argv", [*command, "--target", "eks", "--form", "manifests"])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        refused = capsys.readouterr().err
+        assert stopped.value.code == 1
+        assert "the code here is of the form kserve, and its objects would run on beside those of manifests" in refused
+        assert "to stay, give --form kserve; to change, generate into another directory" in refused
         fleet = into / ("fleet.tf" if language == "terraform" else "inference/fleet.py")
         assert "-on-demand-kserve" in fleet.read_text()
         assert (into / "kubernetes" / "us-east-1" / "llm-inference-services.yaml").is_file()

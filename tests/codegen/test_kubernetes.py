@@ -1,5 +1,6 @@
 """Manifests: what runs, where, how many, and that no text of a plan changes their structure."""
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -8,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.codegen import Engine, generate
 from advisor.codegen.kubernetes import (
     NODE_LABEL,
     ClusterManner,
@@ -389,6 +391,40 @@ def _keys(value):
 def test_repository_is_what_a_kustomization_names(image, expected):
     """The tag goes, the port of the registry stays."""
     assert repository(image) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "image", "told"),
+    [
+        (
+            Engine.TENSORRT_LLM,
+            "",
+            "tensorrt-llm (without return\\_perf\\_metrics and enable\\_iter\\_perf\\_stats in its",
+        ),
+        (Engine.CUSTOM, "registry.example/engine:1", "replicas of registry.example/engine:1 do not tell"),
+    ],
+)
+def test_replicas_whose_engine_does_not_tell_its_load_run_at_all_hours(engine, image, told):
+    """No trigger asks for metrics that nobody publishes; the number is that of the busiest hours, said and counted."""
+    plan = make_fleet_plan(make_group(instances=(2, 4)), policy=Policy.REACTIVE)
+    scaled, fixed = (
+        generate(plan, wanted=Wanted(target="eks", engine=one, image=of_one)).files
+        for one, of_one in ((Engine.VLLM, ""), (engine, image))
+    )
+    (key,) = (path for path in fixed if path.startswith("kubernetes/us-east-1/us-east-1"))
+    documents = {one["kind"]: one for one in yaml.safe_load_all(fixed[key])}
+    assert "ScaledObject" not in documents
+    assert documents["Deployment"]["spec"]["replicas"] == 4
+    assert "KEDA" not in fixed["kubernetes/README.md"]
+    assert told in fixed["README.md"]
+    more = _planned_usd(fixed) - _planned_usd(scaled)
+    quiet_hours = 168 - 60
+    assert more == pytest.approx(2 * quiet_hours * 0.8048 * 730 / 168, abs=0.02)
+    assert f"for \\${more:,.2f} a month more" in fixed["README.md"]
+
+
+def _planned_usd(files):
+    return float(re.search(r"planned_usd_per_month = ([\d.]+)", files["fleet.tf"])[1])
 
 
 def test_serverless_capacity_has_no_nodes():

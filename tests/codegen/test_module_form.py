@@ -8,8 +8,9 @@ import pytest
 
 from advisor.cli.app import main
 from advisor.codegen import Language, generate
-from advisor.codegen.check.schemas import schema_of
 from advisor.plan.document import plan_to_json
+from codegen.check import findings
+from codegen.check.schemas import schema_of
 from codegen.scenarios import SCENARIOS
 
 OF_EACH_TARGET = (
@@ -32,6 +33,7 @@ def files_of(name, *, as_component):
 def test_root_and_module_differ_in_who_configures_the_provider(name):
     """The module has no provider and no backend; an example of its caller has both. Everything else is the same."""
     root, module = files_of(name, as_component=False), files_of(name, as_component=True)
+    assert findings(module) == ()
     assert root.keys() - module.keys() == {"providers.tf"}
     assert module.keys() - root.keys() == {"examples/complete/main.tf"}
     assert {path for path in root.keys() & module.keys() if root[path] != module[path]} == {"README.md"}
@@ -44,6 +46,11 @@ def test_root_and_module_differ_in_who_configures_the_provider(name):
         assert re.search(r"^provider ", text, re.MULTILINE)
         assert "-backend-config=" in text
     assert "required_providers" not in module["examples/complete/main.tf"]
+
+
+def test_module_of_a_partition_without_budgets_is_sound():
+    """GovCloud has no budget, so that nothing but a provider would ask for the home region."""
+    assert findings(files_of("gov-cloud", as_component=True)) == ()
 
 
 @pytest.mark.parametrize("name", OF_EACH_TARGET)

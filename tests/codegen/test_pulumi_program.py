@@ -79,24 +79,30 @@ def advisor(tmp_path, monkeypatch, capsys):
         )
         with pytest.raises(SystemExit) as stopped:
             main()
-        assert stopped.value.code == 0
-        return capsys.readouterr().err
+        code, err = stopped.value.code, capsys.readouterr().err
+        assert (code == 0) == ("hint" not in err)
+        return err
 
     return run
 
 
 def test_directory_with_the_whole_source_keeps_it(advisor, tmp_path):
-    """The short program is another component, whose resources would all be made anew: only --component changes to it."""
+    """The short program is another component, whose resources would all be made anew: --component alone is refused."""
     advisor("--standalone")
     assert (tmp_path / "infra" / SOURCE).exists()
     assert "holds the whole source, which is written again" in advisor()
     assert (tmp_path / "infra" / SOURCE).exists()
     assert "anew" not in advisor("--standalone")
-    assert "holds the whole source, whose resources have other names" in advisor("--component")
+    refused = advisor("--component")
+    assert "the code here is the whole source, whose resources have other names" in refused
+    assert "to stay, give --standalone; to change, generate into another directory" in refused
+    assert (tmp_path / "infra" / SOURCE).exists()
+    advisor("--component", "--force")
     assert not (tmp_path / "infra" / SOURCE).exists()
     assert (tmp_path / "infra/plan.json").exists()
     assert "anew" not in advisor("--component")
-    assert "holds a short program, whose resources have other names" in advisor("--standalone")
+    assert "the code here is a short program, whose resources have other names" in advisor("--standalone")
+    assert not (tmp_path / "infra" / SOURCE).exists()
 
 
 def test_short_program_is_written_by_default(advisor, tmp_path):

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -211,12 +213,42 @@ def test_a_token_stays_with_its_registry(place, count):
     assert len(headers) == count
 
 
-def test_nobody_answers():
-    """A closed port is no answer, after each try."""
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("127.0.0.1:9", "127.0.0.1 cannot be reached: Connection refused"),
+        ("no.invalid", "no.invalid cannot be reached: "),
+    ],
+)
+def test_without_a_network_it_is_said_at_once(host, reason, monkeypatch):
+    """Registry, cause and remedy, in words of the product's own, and no wait for what does not come."""
+    monkeypatch.setenv("no_proxy", "*")
     waits = []
-    with pytest.raises(AdvisorError, match="gave no digest"):
-        Registries(tries=3, sleep=waits.append).digest("127.0.0.1:9/org/open:1")
-    assert waits == [1.0, 2.0]
+    with pytest.raises(AdvisorError) as caught:
+        Registries(sleep=waits.append).digest(f"{host}/org/open:1")
+    assert caught.value.message.startswith(reason)
+    assert not {"HTTP", "Errno", "pool"} & set(caught.value.message.replace("(", " ").split())
+    assert "proxy" in caught.value.hint
+    assert "leave out --resolve-digests" in caught.value.hint
+    assert (waits, caught.value.exit_code) == ([], 1)
+
+
+def test_an_address_that_swallows_everything_is_given_up_soon():
+    """A firewall that drops packets costs no more than the time of a connection."""
+    blocked = socket.socket()
+    blocked.bind(("127.0.0.1", 0))
+    blocked.listen(0)
+    port = blocked.getsockname()[1]
+    waiting = [socket.socket() for _ in range(3)]
+    for one in waiting:
+        one.settimeout(0)
+        one.connect_ex(("127.0.0.1", port))
+    start = time.monotonic()
+    with pytest.raises(AdvisorError, match="cannot be reached: no answer in time"):
+        Registries(timeout_seconds=0.2).digest(f"127.0.0.1:{port}/org/open:1")
+    assert time.monotonic() - start < 5
+    for one in (*waiting, blocked):
+        one.close()
 
 
 def test_the_proxy_of_the_environment_is_asked(registry, monkeypatch):

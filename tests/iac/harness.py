@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VERIFY = HERE.parents[1] / ".verify"
-SCHEMAS = HERE.parents[1] / "templates" / "schemas"
+SCHEMAS = HERE / "schemas"
 PROVIDERS = {"aws": "6.69.1", "google": "8.7.0", "google-beta": "8.7.0", "azurerm": "5.10.0"}
 """Simulated, each with the schema of this version."""
 REAL_AWS_VERSION = "3.39.0"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.codegen import Language, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen import Form, Language, Stage, Wanted, generate, read_former, write_files
 from advisor.plan.document import plan_to_json
 from codegen.plans import make_fleet_plan, make_group
 from codegen.scenarios import SCENARIOS, ec2
@@ -380,6 +380,21 @@ def test_component_beside_a_terraform_root_takes_the_plan_alone(tmp_path):
     (found,) = evaluated([{"program": str(program), "configuration": networks, "answers": parity.ANSWERS}], tmp_path)
     assert "error" not in found, found["error"]
     assert found["outputs"]["region_weights"] == {"eu-west-1": 1000}
+
+
+def test_component_keeps_the_form_of_the_folder_it_lies_in(tmp_path):
+    """A program that names no form looks for the pods that the folder's objects make."""
+    wanted = Wanted(target="eks", form=Form.KSERVE, as_component=True)
+    plan = make_fleet_plan(make_group())
+    write_files(generate(plan, Language.PYTHON, wanted, former=read_former(tmp_path / "work")), tmp_path / "work")
+    program = tmp_path / "work/__main__.py"
+    text = program.read_text()
+    program.write_text(text.replace('form="kserve",', ""))
+    assert program.read_text() != text
+    job = {"program": str(tmp_path / "work"), "configuration": SCENARIOS["eks-scheduled"]().variables}
+    (found,) = evaluated([job | {"answers": parity.ANSWERS}], tmp_path)
+    assert "error" not in found, found["error"]
+    assert "-on-demand-kserve" in json.dumps(found["resources"])
 
 
 def of_type(found, kind, argument):

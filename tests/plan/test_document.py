@@ -119,6 +119,23 @@ def test_it_reads_back_as_it_was_written(text):
         (lambda plan: plan["options"][0].update(instances=0), "options.0.instances"),
         (lambda plan: plan["options"][0]["cost"].update(total_usd_per_month=-1), "total_usd_per_month"),
         (lambda plan: plan.update(surprise=1), "surprise"),
+        (lambda plan: plan["fleet"]["groups"][0]["instances"].append(1), "fleet.groups.0.instances: "),
+        (lambda plan: plan["fleet"]["groups"][0]["request_shares"].clear(), "fleet.groups.0.request_shares: 0 numbers"),
+        (lambda plan: plan["fleet"]["groups"][0]["request_shares"].__setitem__(0, 1.5), "request_shares.0: 1.5 is"),
+        (lambda plan: plan["options"][0].update(purchase="x" * 10_000), 'xxx… is none of "on_demand", "spot", "comm'),
+        (
+            lambda plan: plan["fleet"]["groups"][0].update(purchase="futures"),
+            '.0.purchase: "futures" is none of "on_demand", "spot", "commitment", "owned", "serverless", "managed"',
+        ),
+        (
+            lambda plan: plan["fleet"]["standing"][0].update(item="rent"),
+            'fleet.standing.0.item: "rent" is none of "load_balancer", "load_balancer_capacity", ',
+        ),
+        (
+            lambda plan: plan["fleet"]["groups"][0].update(price_quality="guessed"),
+            'price_quality: "guessed" is none of',
+        ),
+        (lambda plan: plan["fleet"]["groups"][0].update(evidence="hearsay"), 'evidence: "hearsay" is none of'),
     ],
 )
 def test_a_spoiled_plan_is_refused(text, spoil, expected):

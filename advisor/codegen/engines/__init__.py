@@ -1,32 +1,31 @@
-"""The programs that serve models: one module each, with a ``container`` of the arguments that the plan decides.
+"""The programs that serve models: a value of ``Engine``, a row of ``engines.csv`` and a module here.
+
+A module has ``container``, with the arguments that the plan decides, and ``catalog_name``, the engine as
+engine_support.csv names it ("" for an image of the user's own).
 
 Prefix caching is left to the engines: all of them have it on by default where the model allows it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from advisor.codegen.engines import custom, sglang, tensorrt_llm, vllm
 from advisor.codegen.engines.request import Request, exact_version
 from advisor.codegen.model import Container, Engine
 
-__all__ = ["ENGINES", "Request", "catalog_name", "exact_version"]
+__all__ = ["ENGINES", "Request", "exact_version"]
 
-ENGINES: Mapping[Engine, Callable[[Request], Container]] = {
-    Engine.VLLM: vllm.container,
-    Engine.SGLANG: sglang.container,
-    Engine.TENSORRT_LLM: tensorrt_llm.container,
-    Engine.CUSTOM: custom.container,
+
+class _Serving(Protocol):
+    """What a module of an engine has."""
+
+    def container(self, request: Request) -> Container: ...
+    def catalog_name(self, request: Request) -> str: ...
+
+
+ENGINES: Mapping[Engine, _Serving] = {
+    Engine.VLLM: vllm,
+    Engine.SGLANG: sglang,
+    Engine.TENSORRT_LLM: tensorrt_llm,
+    Engine.CUSTOM: custom,
 }
-
-
-def catalog_name(engine: Engine, request: Request) -> str:
-    """The engine as engine_support.csv names it; "" for an image of the user's own."""
-    match engine:
-        case Engine.VLLM:
-            return vllm.catalog_name(request)
-        case Engine.SGLANG:
-            return sglang.NAME
-        case Engine.TENSORRT_LLM:
-            return tensorrt_llm.NAME
-        case Engine.CUSTOM:
-            return ""

@@ -43,7 +43,7 @@ def checkpoint_of(model: str, precision: str, engine: str = "vLLM") -> Checkpoin
 
 
 def precision_arguments(precision: str, checkpoint: Checkpoint, *, half: bool) -> list[str]:
-    """How vLLM and SGLang are told the type of weights; *half* where the accelerator has no bf16 arithmetic.
+    """Options of Python engines for the type of weights; *half* where the accelerator has no bf16 arithmetic.
 
     A quantised checkpoint says itself how it is quantised.
     """

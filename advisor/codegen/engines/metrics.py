@@ -1,12 +1,24 @@
-"""Where engines tell how busy and how quick they are.
+"""Where engines tell how busy and how quick they are: a row of ``engines.csv`` each, with its source.
 
-Sources: the metrics pages of vLLM, SGLang and trtllm-serve, read in November 2026.
+The names of their metrics are those that the agent reads, in the table of exporters.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from advisor.codegen.model import Engine
+from advisor.samples import exporters
+from advisor.tables import Record, read_records, read_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Counter of HTTP answers of an engine, and its labels."""
+
+    counter: str
+    path_label: str
+    status_label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,41 +27,53 @@ class EngineMetrics:
 
     path: str
     waiting: str
+    running: str
     kv_cache_used: str
     """Share, from 0 to 1."""
     finished: str
     """A counter."""
     ttft: str
     """A histogram in seconds, without ``_bucket``."""
-    switched_on_by: str = ""
-    """Option in a file that the generated command does not give, without which there are none; "": always there."""
+    switched_on_by: str
+    """Options in a file that the generated command does not give, without which there are none; "": always there."""
+    answers: Answers | None
+    picker: str
+    """As endpoint pickers of the Gateway API call the engine."""
 
 
+def _metrics(row: Record) -> EngineMetrics:
+    names = _names(row.text("exporter"))
+    counter = row.optional_text("answers")
+    answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None
+    return EngineMetrics(
+        path=row.text("metrics_path"),
+        waiting=names["requests_waiting"],
+        running=names["requests_running"],
+        kv_cache_used=names["kv_cache_used_ratio"],
+        finished=names["requests_finished"],
+        ttft=names["ttft_seconds"],
+        switched_on_by=row.optional_text("switched_on_by"),
+        answers=answers,
+        picker=row.text("picker"),
+    )
+
+
+def _names(exporter: str) -> Mapping[str, str]:
+    """Metric of the product → usual name of it on the exporter's page."""
+    return {
+        row["metric"]: row["name"]
+        for row in read_rows(Path(exporters.__file__).with_name("names.csv"))
+        if row["exporter"] == exporter and row["order"] == "1"
+    }
+
+
+_ROWS = {row.choice("engine", Engine): row for row in read_records(Path(__file__).with_name("engines.csv"))}
 METRICS: Mapping[Engine, EngineMetrics] = {
-    Engine.VLLM: EngineMetrics(
-        "/metrics",
-        "vllm:num_requests_waiting",
-        "vllm:kv_cache_usage_perc",
-        "vllm:request_success_total",
-        "vllm:time_to_first_token_seconds",
-    ),
-    Engine.SGLANG: EngineMetrics(
-        "/metrics",
-        "sglang:num_queue_reqs",
-        "sglang:token_usage",
-        "sglang:num_requests_total",
-        "sglang:time_to_first_token_seconds",
-    ),
-    Engine.TENSORRT_LLM: EngineMetrics(
-        "/prometheus/metrics",
-        "trtllm_num_requests_waiting",
-        "trtllm_kv_cache_utilization",
-        "trtllm_request_success_total",
-        "trtllm_time_to_first_token_seconds",
-        switched_on_by="return_perf_metrics",
-    ),
+    engine: _metrics(row) for engine, row in _ROWS.items() if row.optional_text("metrics_path")
 }
 """Of the engines that publish any; an image of the user's own is not among them."""
+STREAMING = tuple(engine for engine, row in _ROWS.items() if row.text("streams") == "yes")
+"""Engines that stream weights from object storage."""
 
 
 def published(engine: Engine) -> EngineMetrics | None:

@@ -24,7 +24,7 @@ class Request:
 
 
 def served_name(request: Request) -> tuple[str, ...]:
-    """How vLLM and SGLang call the model, whichever weights a backend loads; none for a model in a file."""
+    """Option for the name of the model, whichever weights a backend loads; none for a model in a file."""
     return (f"--served-model-name={request.model}",) if is_hub_id(request.model) else ()
 
 

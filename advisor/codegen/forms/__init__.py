@@ -33,7 +33,7 @@ _OBSTACLES: Mapping[Form, Callable[[Stack], str]] = {
 
 
 def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
-    """The stack as its form runs it: with the form's own image, where it has one and the user names none.
+    """The stack as clusters and its form run it: with the form's own image, where it has one and the user names none.
 
     Args:
         stack: with a target.
@@ -47,6 +47,8 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
         raise InputError(
             f"{stack.target} runs no Kubernetes", where=f"--form {stack.form}", hint="take --target eks, gke or aks"
         )
+    if is_cluster:
+        stack = kubernetes.with_fixed_replicas(stack)
     return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
 
 

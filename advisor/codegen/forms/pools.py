@@ -9,22 +9,22 @@ and templates of the chart ``llm-d-router-gateway`` 0.10, whose pods keep to the
 from collections.abc import Iterable, Iterator, Mapping
 
 from advisor.codegen import kubernetes
+from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.forms.shared import PORT, Document, dump, part_of, readme
 from advisor.codegen.kubernetes import ClusterManner, Served, served_in
-from advisor.codegen.model import Engine, Stack
+from advisor.codegen.model import Stack
 
 ROUTER_VERSION = "v0.10.0"
 _GROUP = "inference.networking.k8s.io"
 _PICKER_PORT = 9002
 _LONGEST_PICKED = 40
 """Characters of a release that the name of its picker keeps."""
-_TYPES = {Engine.VLLM: "vllm", Engine.SGLANG: "sglang", Engine.TENSORRT_LLM: "trtllm-serve"}
 _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for name in ("restricted", "baseline"))
 
 
 def obstacle(stack: Stack) -> str:
     """Why no picker can read the load of the pods; empty when one can."""
-    unknown = [one.container.image for one in stack.backends if one.container.engine not in _TYPES]
+    unknown = [one.container.image for one in stack.backends if published(one.container.engine) is None]
     return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
 
 
@@ -120,18 +120,17 @@ def _pool(stack: Stack, served: Served) -> Document:
 
 
 def _router(served: Served, provider: str) -> Document:
-    container = served.backend.container
-    path = served.metrics.path if served.metrics else "/metrics"
+    metrics = METRICS[served.backend.container.engine]
     return {
         "router": {
             "modelServers": {
-                "type": _TYPES[container.engine],
+                "type": metrics.picker,
                 "targetPorts": [{"number": PORT}],
                 "matchLabels": {"inference/backend": served.backend.key},
             },
             "epp": {
                 "image": {"tag": ROUTER_VERSION, "pullPolicy": "IfNotPresent"},
-                "metricsDataSource": {"scheme": "http", "path": path},
+                "metricsDataSource": {"scheme": "http", "path": metrics.path},
             },
             "inferencePool": {"create": True, "failureMode": "FailOpen"},
         },

@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, text, whole
+from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, listed, purchase_of, text, whole
 
 _TEMPLATE = "aws_launch_template"
 _MARKETS: Mapping[Any, Purchase | None] = {
@@ -88,11 +88,11 @@ def _split(resource: Resource, kind: object, number: float | None) -> tuple[Use,
 
 
 def _node_group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
-    kinds = resource.values.get("instance_types") or []
+    kinds = listed(resource.values.get("instance_types"))
     template = everything.linked(resource, "launch_template", _TEMPLATE) if resource.blocks("launch_template") else None
     kind = kinds[0] if kinds else template.values.get("instance_type") if template else None
     number = whole(resource.first("scaling_config", "desired_size"))
-    return (_use(resource, kind, _CAPACITY.get(resource.values.get("capacity_type")), number),)
+    return (_use(resource, kind, purchase_of(_CAPACITY, resource.values.get("capacity_type")), number),)
 
 
 def _endpoint(resource: Resource, _all: Resources) -> tuple[Use, ...]:
@@ -110,7 +110,7 @@ def _machine(kind: object) -> str | None:
 
 
 def _market(resource: Resource) -> Purchase | None:
-    return _MARKETS.get(resource.first("instance_market_options", "market_type"))
+    return purchase_of(_MARKETS, resource.first("instance_market_options", "market_type"))
 
 
 def _use(resource: Resource, kind: object, purchase: Purchase | None, number: float | None) -> Use:

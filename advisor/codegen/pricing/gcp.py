@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, text, whole
+from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, listed, text, whole
 
 _TEMPLATES = ("google_compute_instance_template", "google_compute_region_instance_template")
 _AUTOSCALERS = ("google_compute_autoscaler", "google_compute_region_autoscaler")
@@ -52,7 +52,7 @@ def _nodes(resource: Resource) -> float | None:
     total = whole(resource.first("autoscaling", "total_min_node_count"))
     if total:
         return total
-    zones = resource.values.get("node_locations") or ([1] if _ZONE.match(_place(resource) or "") else [])
+    zones = listed(resource.values.get("node_locations")) or ([1] if _ZONE.match(_place(resource) or "") else [])
     return each * len(zones) if each is not None and zones else None
 
 
@@ -128,7 +128,7 @@ def container(region: str | None, accelerator: str, least: float | None, *, redu
 
 
 def _tpu(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    found = _TPU.fullmatch(resource.values.get("accelerator_type") or "")
+    found = _TPU.fullmatch(text(resource.values.get("accelerator_type")) or "")
     spot = resource.first("scheduling_config", "spot") or resource.first("scheduling_config", "preemptible")
     kind, number = _tpu_machine(found["kind"], int(found["size"])) if found else (None, None)
     return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, number),)

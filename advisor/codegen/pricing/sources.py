@@ -11,7 +11,7 @@ from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_o
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.plan_schema import misshapen
 from advisor.codegen.pricing.resources import Resource, planned, prior
-from advisor.codegen.pricing.uses import Use, first_known, text
+from advisor.codegen.pricing.uses import Use, first_known, purchase_of, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
@@ -150,7 +150,7 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
         provider=provider,
         region=region,
         what=with_attached(machine, [group.get("attached") or {}]) if machine else None,
-        purchase=_PURCHASES.get(_first(group, _MARKETS)),
+        purchase=purchase_of(_PURCHASES, _first(group, _MARKETS)),
         number=_number(group),
     )
 

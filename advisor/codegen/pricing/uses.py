@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
@@ -41,6 +42,16 @@ Rules = Mapping[str, Rule]
 def whole(value: object) -> float | None:
     """A number of machines; None where it is not known."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def listed(value: object) -> list[Any]:
+    """A list; an empty one where there is none."""
+    return value if isinstance(value, list) else []
+
+
+def purchase_of(words: Mapping[Any, Purchase | None], value: object) -> Purchase | None:
+    """The purchase that a word of a provider stands for; None where the catalog has no price for it."""
+    return words.get(value) if value is None or isinstance(value, str | bool) else None
 
 
 def text(value: object) -> str | None:

@@ -1,20 +1,21 @@
 """What the roots of a directory deploy, kept as data in ``.advisor/stacks.json`` for the next run."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from advisor.codegen.cut_over import Former, Rollout
 from advisor.codegen.model import Language, Stage
 from advisor.codegen.writing.places import read_bytes
-from advisor.codegen.writing.record import FOLDER, read_record
+from advisor.codegen.writing.record import FOLDER, MANIFEST, digest_of, read_record
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.reading import json_of
 
 PATH = f"{FOLDER}/stacks.json"
 _SCHEMA = "advisor.stacks/v1"
+_OF_A_WHOLE = {Language.TERRAFORM: "providers.tf", Language.PYTHON: "inference/deployment.py"}
 _DAMAGED = "the record of what runs is damaged, or of another version"
 _HINT = (
     "restore it from version control, or use the version of advisor that wrote it; once it is deleted, groups that a "
@@ -36,6 +37,7 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
     record = read_record(directory)
     about = record.about
     rollouts = read_rollouts(directory)
+    language = _language(record.paths)
     alone = dict(zip(about.get("roots", ()), about.get("targets", ()), strict=False)) if _is_alone(about) else {}
     return Former(
         rollouts=rollouts,
@@ -44,8 +46,22 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
         plan_digest=str(about.get("plan", "")),
         stage=stage,
         force=force,
-        language=_language(record.paths),
+        language=language,
+        as_component=_as_component(directory, record.roots, language),
+        state=state_of(directory),
     )
+
+
+def state_of(directory: Path) -> str:
+    """Digest of what earlier runs recorded in a directory: another one after each run that changed anything."""
+    return digest_of(b"\0".join(read_bytes(directory / path) or b"" for path in (f"{FOLDER}/{MANIFEST}", PATH)))
+
+
+def _as_component(directory: Path, roots: Sequence[str], language: Language | None) -> bool | None:
+    """Whether the code is called from a larger program, by the file that each other root has."""
+    if language is None or not roots:
+        return None
+    return not any((directory / root / _OF_A_WHOLE[language]).exists() for root in roots)
 
 
 def _language(paths: Iterable[str]) -> Language | None:

@@ -60,11 +60,26 @@ def write_files(generated: Generated, directory: Path, manner: Manner | None = N
         if manner.dry_run:
             return report
     with _sole_writer(directory):
+        _check_state(generated, directory)
         record = read_record(directory)
         code, report = _decided(generated, directory, record, manner)
         if not manner.dry_run:
             _write(code, report, record)
     return report
+
+
+def _check_state(generated: Generated, directory: Path) -> None:
+    """Refuse code that goes on from a state that another run has changed since it was read.
+
+    Raises:
+        InputError: there was such a run.
+    """
+    if generated.former_state not in ("", rollouts.state_of(directory)):
+        raise InputError(
+            "another run wrote here while this one was at work",
+            where=str(directory),
+            hint="run again: it goes on from what that run left",
+        )
 
 
 def _decided(generated: Generated, directory: Path, record: Record, manner: Manner) -> tuple[Generated, WriteReport]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from advisor.codegen.check import UnsoundCode, check_files, findings
+from advisor.codegen.soundness import UnsoundCode, check_files
+from codegen.check import findings
 
 VERSIONS = """terraform {
   required_version = ">= 1.9"
@@ -145,6 +146,6 @@ def test_unpinned_provider_and_missing_version_are_found():
 def test_unsound_code_is_refused_with_its_findings():
     """The refusal names the place and says that nothing is written."""
     with pytest.raises(UnsoundCode, match=r"nothing is written:\n  main\.tf:") as refused:
-        check_files({"versions.tf": VERSIONS, "main.tf": SOUND.replace("min_size    = 1", "min_size = {}")})
+        check_files({"versions.tf": VERSIONS, "main.tf": SOUND.replace("locals {", "locals {{")})
     assert refused.value.exit_code == 3
     check_files({"versions.tf": VERSIONS, "main.tf": SOUND})

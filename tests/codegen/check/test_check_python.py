@@ -3,7 +3,7 @@
 import pytest
 
 from advisor.codegen import Language, generate
-from advisor.codegen.check import findings
+from codegen.check import findings
 from codegen.scenarios import SCENARIOS
 
 

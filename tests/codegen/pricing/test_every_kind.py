@@ -205,13 +205,18 @@ CODE = [
 ]
 
 
+def plan_text():
+    """A plan of Terraform with every kind, as JSON."""
+    stated = {address: values for address, (values, _) in {**PRICED, **UNPRICED}.items()}
+    resources = [resource(kind, values, name) for (kind, name), values in _named(stated)]
+    return json.dumps(plan(*resources, *BESIDE, configured=CODE))
+
+
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory):
     """Address → the cost of each resource of the plan."""
-    stated = {address: values for address, (values, _) in {**PRICED, **UNPRICED}.items()}
-    resources = [resource(kind, values, name) for (kind, name), values in _named(stated)]
     path = tmp_path_factory.mktemp("plan") / "plan.json"
-    path.write_text(json.dumps(plan(*resources, *BESIDE, configured=CODE)))
+    path.write_text(plan_text())
     (project,) = read_projects(path, None, load_catalog())
     return {one.resource.address: one for one in project.now.costs}
 

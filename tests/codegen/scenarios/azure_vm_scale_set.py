@@ -192,7 +192,7 @@ def reactive() -> Scenario:
 def hostile() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = azure_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE)
     scenario = _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
     named = {"model_ids": {"eastus-1x-resource-null-resourc-2752f9": "organisation/model"}}
     return dataclasses.replace(scenario, variables={**scenario.variables, **named})

@@ -98,7 +98,7 @@ def hostile() -> Scenario:
         engine_version=HOSTILE,
         kv_precision=HOSTILE,
     )
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE)
     models = ("us-central1-1xl4-bf16-tp1-vllm",)
     return _alone(dataclasses.replace(option, cost=cost), models, name=HOSTILE, model=HOSTILE)
 

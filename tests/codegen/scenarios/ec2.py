@@ -130,7 +130,7 @@ def t4_fp16() -> Scenario:
 def hostile_names() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE)
     filled = AGENT | {"model_ids": {"us-east-1-1x-resource-null-reso-8c9bb3": "organisation/model"}}
     return _alone(dataclasses.replace(option, cost=cost), filled=filled, name=HOSTILE, model=HOSTILE)
 

@@ -134,7 +134,7 @@ def graviton() -> Scenario:
 def hostile_names() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE)
     return _managed(make_plan(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE), rank=1)
 
 

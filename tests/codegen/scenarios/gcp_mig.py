@@ -171,7 +171,7 @@ def reactive() -> Scenario:
 def hostile() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = _option(instance_type="g2-standard-8", engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE)
     models = {"model_ids": {"us-central1-1x-resource-null-re-591352": "organisation/model"}}
     hostile_option = dataclasses.replace(option, cost=cost)
     return _alone(hostile_option, filled=_PACKAGE | models, name=HOSTILE, model=HOSTILE)

@@ -128,7 +128,7 @@ def reactive() -> Scenario:
 def hostile() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = make_option(**_google(), engine_version=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(option.cost, price_source=HOSTILE, price_as_of=HOSTILE)
     return _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
 
 

@@ -120,7 +120,7 @@ def inferentia2_custom() -> Scenario:
 def hostile_names() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
-    cost = dataclasses.replace(make_cost(0.8048, 2), price_source=HOSTILE, price_as_of=HOSTILE, price_quality=HOSTILE)
+    cost = dataclasses.replace(make_cost(0.8048, 2), price_source=HOSTILE, price_as_of=HOSTILE)
     plan = make_plan(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
     weights = {"us-east-1-1x-resource-null-reso-8c9bb3": "s3://weights/model/"}
     scenario = _root(plan, "us-east-1", rank=1)

@@ -10,9 +10,10 @@ import threading
 
 import pytest
 
-from advisor.codegen import Generated, Manner, Prefer
+from advisor.codegen import Generated, Language, Manner, Prefer, generate, read_former
 from advisor.codegen.writing import write, write_files
 from advisor.errors import InputError
+from codegen.plans import make_fleet_plan, make_group
 
 TEXT = "".join(f"line {number}\n" for number in range(20))
 OLD = {"main.tf": TEXT, "fleet.tf": "old\n", "gone.tf": "gone\n", "deep/gone.tf": "gone\n"}
@@ -33,6 +34,11 @@ class Killed(BaseException):
 def code(files):
     """Generated code."""
     return Generated(files=files, roots=("",), targets=("ec2",), plan_digest="sha256:0", warnings=())
+
+
+def fleet(region):
+    """Plan and language of a fleet in one region."""
+    return make_fleet_plan(make_group(region=region)), Language.TERRAFORM
 
 
 def prepare(directory):
@@ -208,6 +214,34 @@ def test_runs_at_the_same_time_do_not_mix(tmp_path):
     assert "done" in told
     assert (tmp_path / "fleet.tf").read_text() in ("new\n", "newer\n")
     assert (tmp_path / "late.tf").exists() == ((tmp_path / "fleet.tf").read_text() == "newer\n")
+
+
+def test_code_that_goes_on_from_another_state_is_refused(tmp_path):
+    """Two runs with plans of their own read the same record: the second would forget what the first keeps running."""
+    write_files(generate(*fleet("us-east-1"), former=read_former(tmp_path)), tmp_path)
+    former = read_former(tmp_path)
+    first, second = (generate(*fleet(region), former=former) for region in ("eu-west-1", "eu-central-1"))
+    write_files(first, tmp_path)
+    text = (tmp_path / "fleet.tf").read_text()
+
+    with pytest.raises(InputError, match="another run wrote here while this one was at work") as refused:
+        write_files(second, tmp_path)
+
+    assert refused.value.hint.startswith("run again")
+    assert (tmp_path / "fleet.tf").read_text() == text
+    again = generate(*fleet("eu-central-1"), former=read_former(tmp_path))
+    write_files(again, tmp_path)
+    for region in ("eu-west-1", "eu-central-1"):
+        assert region in (tmp_path / "fleet.tf").read_text()
+
+
+def test_two_first_runs_do_not_take_each_others_place(tmp_path):
+    """Both saw an empty directory: the second one is told to run again."""
+    former = read_former(tmp_path)
+    first, second = (generate(*fleet(region), former=former) for region in ("eu-west-1", "eu-central-1"))
+    write_files(first, tmp_path)
+    with pytest.raises(InputError, match="another run wrote here"):
+        write_files(second, tmp_path)
 
 
 def test_second_writer_is_told(monkeypatch, tmp_path):

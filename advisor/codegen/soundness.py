@@ -1,13 +1,18 @@
-"""Checks of every generated file: text, secrets, and the syntax of Python, YAML and JSON."""
+"""What is about to be written is checked first, file by file: text, secrets and syntax.
+
+Names, and what the providers take, are checked by the tests of the templates and by ``terraform validate``.
+"""
 
 import ast
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from advisor.codegen.check.finding import Finding
+from advisor.codegen.hcl import read_hcl
+from advisor.errors import AdvisorError, InputError
 
 _SECRETS = {
     "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
@@ -19,6 +24,46 @@ _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 _KUBERNETES = "kubernetes/"
 _CHART_VALUES = "values.yaml"
 """What a Helm chart is given is no object."""
+
+
+_MOST_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Fault of generated code, and its place."""
+
+    path: str
+    line: int
+    """From 1; 0: the file as a whole."""
+    message: str
+
+    def __str__(self) -> str:
+        """``path:line: message``."""
+        return f"{self.path}:{self.line}: {self.message}" if self.line else f"{self.path}: {self.message}"
+
+
+class UnsoundCode(AdvisorError):  # noqa: N818 - what it says of the code
+    """Generated code that does not pass its check: a fault of this program, or of a template that was changed."""
+
+    exit_code = 3
+
+
+def check_files(files: Mapping[str, str]) -> None:
+    """Refuse files (relative path → text) that are unsound.
+
+    Raises:
+        UnsoundCode: with each finding and its place.
+    """
+    faults = sorted(findings_of_files(files), key=lambda fault: (fault.path, fault.line))
+    if not faults:
+        return
+    shown = "\n  ".join(map(str, faults[:_MOST_SHOWN]))
+    more = f"\n  and {len(faults) - _MOST_SHOWN} more" if len(faults) > _MOST_SHOWN else ""
+    raise UnsoundCode(
+        f"the generated code does not pass its own check, so nothing is written:\n  {shown}{more}",
+        hint="please report it with the plan; --option RANK generates another option",
+    )
 
 
 def findings_of_files(files: Mapping[str, str]) -> Iterator[Finding]:
@@ -56,6 +101,14 @@ def _python(path: str, text: str) -> Iterator[Finding]:
         yield Finding(path, error.lineno or 0, f"is not valid Python: {error.msg}")
 
 
+def _hcl(path: str, text: str) -> Iterator[Finding]:
+    try:
+        read_hcl(text, path)
+    except InputError as error:
+        line = error.where.rpartition(":")[2]
+        yield Finding(path, int(line) if line.isdigit() else 0, error.message)
+
+
 def _json(path: str, text: str) -> Iterator[Finding]:
     try:
         json.loads(text)
@@ -90,7 +143,9 @@ def _manifest(path: str, document: object) -> Iterator[Finding]:
 
 
 _SYNTAXES: Mapping[str, Callable[[str, str], Iterator[Finding]]] = {
+    ".hcl": _hcl,
     ".py": _python,
+    ".tf": _hcl,
     ".json": _json,
     ".yaml": _yaml,
     ".yml": _yaml,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.check.finding import Finding
-from advisor.codegen.check.schemas import BlockSchema, is_built_in, schema_of
 from advisor.codegen.hcl import Attribute, Block, Document, Traversal, references
 from advisor.codegen.hcl.expressions import loop_names
+from advisor.codegen.soundness import Finding
+from codegen.check.schemas import BlockSchema, is_built_in, schema_of
 
 _ALWAYS = frozenset({"each", "count", "self", "path", "terraform"})
 _UNREAD = (("variable", "type"), ("lifecycle", "ignore_changes"))

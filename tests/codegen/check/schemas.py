@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from advisor.data_files import data_dir
-
+_SCHEMAS = Path(__file__).parents[2] / "iac" / "schemas"
 PROVIDERS = ("aws", "google", "google-beta", "azurerm")
 _PREFIXES = {"aws_": ("aws",), "google_": ("google", "google-beta"), "azurerm_": ("azurerm",)}
 _BUILT_IN = frozenset({"terraform_data", "terraform_remote_state"})
@@ -60,7 +60,7 @@ def _block_schema(block: Mapping[str, Any]) -> BlockSchema:
 
 @cache
 def _schemas(provider: str) -> Mapping[str, Any]:
-    packed = (data_dir("templates") / "schemas" / f"{provider}.json.gz").read_bytes()
+    packed = (_SCHEMAS / f"{provider}.json.gz").read_bytes()
     (schemas,) = json.loads(gzip.decompress(packed))["provider_schemas"].values()
     found: Mapping[str, Any] = schemas
     return found

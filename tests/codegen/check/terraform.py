@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from advisor.codegen.check.arguments import findings_of_block
-from advisor.codegen.check.finding import Finding
-from advisor.codegen.check.names import findings_of_names
-from advisor.codegen.check.schemas import is_built_in, provider_schema, schema_of
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl
+from advisor.codegen.soundness import Finding
 from advisor.errors import InputError
+from codegen.check.arguments import findings_of_block
+from codegen.check.names import findings_of_names
+from codegen.check.schemas import is_built_in, provider_schema, schema_of
 
 _TEST_SUFFIX = ".tftest.hcl"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -25,18 +25,12 @@ def findings_of_terraform(files: Mapping[str, str]) -> Iterator[Finding]:
             continue
         try:
             document = read_hcl(text, path)
-        except InputError as error:
-            yield Finding(path, _line(error.where), error.message)
+        except InputError:  # found with the syntax of all files
             continue
         if path.endswith(".tf"):
             roots.setdefault(str(PurePosixPath(path).parent), []).append(document)
     for folder, documents in sorted(roots.items()):
         yield from _root(documents, is_example="examples" in PurePosixPath(folder).parts)
-
-
-def _line(where: str) -> int:
-    line = where.rpartition(":")[2]
-    return int(line) if line.isdigit() else 0
 
 
 def _root(documents: Sequence[Document], *, is_example: bool) -> Iterator[Finding]:

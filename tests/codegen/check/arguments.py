@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from advisor.codegen.check.finding import Finding
-from advisor.codegen.check.schemas import BlockSchema
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal
+from advisor.codegen.soundness import Finding
+from codegen.check.schemas import BlockSchema
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -80,7 +80,7 @@ def _counts(document: Document, block: Block, schema: BlockSchema) -> Iterator[F
             yield Finding(document.path, line, f"{_title(block)} takes {most} block {name}, not {fixed.count(name)}")
 
 
-def fits(value: Any, declared: Any) -> bool:  # noqa: ANN401 - JSON values and types
+def fits(value: Any, declared: Any) -> bool:
     """Whether a literal can be of a type (text or a list, as in the recorded schemas), as Terraform converts it."""
     if isinstance(declared, str):
         return _fits_scalar(value, declared)
@@ -94,7 +94,7 @@ def fits(value: Any, declared: Any) -> bool:  # noqa: ANN401 - JSON values and t
     return True
 
 
-def _fits_scalar(value: Any, declared: str) -> bool:  # noqa: ANN401
+def _fits_scalar(value: Any, declared: str) -> bool:
     if declared == "number":
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
@@ -103,7 +103,7 @@ def _fits_scalar(value: Any, declared: str) -> bool:  # noqa: ANN401
     return declared != "string" or isinstance(value, str | int | float)
 
 
-def _named(declared: Any) -> str:  # noqa: ANN401
+def _named(declared: Any) -> str:
     return declared if isinstance(declared, str) else str(declared[0])
 
 
