@@ -28,7 +28,7 @@ def warn_of_holdings() -> None:
 
 
 def tell_age(used: Iterable[PriceUsed]) -> None:
-    """Say how old the oldest price is that an answer uses, dates to come first; where it is old, what asks for today's."""
+    """Say how old the oldest price is that an answer uses, dates to come first; what asks for today's."""
     prices, today = tuple(used), datetime.now(UTC).date()
     ahead = [price for price in prices if is_ahead(price.as_of, today)]
     oldest = oldest_of(ahead or prices)
