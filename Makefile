@@ -1,4 +1,4 @@
-# Every target sets up what it needs by itself: a virtual environment in .venv, installed from pyproject.toml.
+# Every target sets up what it needs by itself: a virtual environment in .venv, installed from requirements/dev.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,18 +8,24 @@ READY := $(VENV)/.ready
 WORKERS = $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile
 DEMO := build/demo
+# Tools of the supply chain, and an environment of what users install.
+SUPPLY := build/supply
+USERS := build/users
+LOCK = $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
+HASHED = -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast fuzz browser-test check bench bench-today golden tools services clean
+.PHONY: help environment demo test test-fast fuzz browser-test check bench bench-today golden lock sbom audit tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	$(BIN)/python $(HASHED) requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 environment: $(READY) ## Install the program and what its tests need into .venv.
@@ -58,6 +64,32 @@ bench-today: $(READY) ## Print a third of the benchmarks, others every day.
 
 golden: $(READY) ## Write the golden files anew; read the difference before you commit it.
 	$(BIN)/python -m pytest --quiet tests/codegen --update-golden
+
+$(SUPPLY)/.ready: requirements/supply.txt
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python $(HASHED) $<
+	@touch $@
+
+$(USERS)/.ready: requirements/users.txt
+	$(PYTHON) -m venv $(USERS)
+	$(USERS)/bin/python $(HASHED) $<
+	@touch $@
+
+lock: $(SUPPLY)/.ready ## Resolve the lock files anew: requirements/*.txt.
+	$(LOCK) pyproject.toml --extra test --extra lint -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra data --extra calibration --extra charts --extra aws -o requirements/users.txt
+	$(LOCK) requirements/supply.in -o requirements/supply.txt
+
+sbom: $(SUPPLY)/.ready $(USERS)/.ready ## Write build/sbom.json (CycloneDX) and build/licences.txt of what users install.
+	$(SUPPLY)/bin/cyclonedx-py environment $(USERS)/bin/python --pyproject pyproject.toml --output-reproducible \
+	--of JSON -o build/sbom.json
+	$(PYTHON) requirements/report.py licences build/sbom.json | tee build/licences.txt
+
+audit: $(SUPPLY)/.ready ## Look for known vulnerabilities in what users install; ADVISOR_AUDIT=required fails where that cannot be told.
+	@rm -f build/audit.json
+	@$(SUPPLY)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements/users.txt \
+	--format json --output build/audit.json 2> build/audit.log || true
+	@$(PYTHON) requirements/report.py audit build/audit.json
 
 tools: ## Install the tools that check generated code (Terraform core, linters) into .verify.
 	bash tests/iac/install_tools.sh

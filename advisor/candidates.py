@@ -13,7 +13,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
-from advisor.models import FitRequest, MemoryFit, Model, fit_memory
+from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
 
@@ -251,7 +251,7 @@ def _judge_one(
             tensor_parallel=tensor_parallel,
             pipeline_parallel=1,
             precision=engine.precision,
-            kv_precision="auto",
+            kv_precision=AUTO,
             engine=engine.engine,
             engine_version=engine.engine_version,
             context_tokens=requirements.context_tokens,

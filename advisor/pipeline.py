@@ -51,6 +51,7 @@ from advisor.workload.values import (
     CloudWatchDemand,
     DeclaredDemand,
     PrometheusDemand,
+    Recorded,
     Routing,
     SampleDemand,
     TraceDemand,
@@ -334,7 +335,14 @@ def _demand_of_samples(
     busy = busy_profile(store, fleet.window, fleet.accelerators, sampled.hosts)
     observed = Busy(busy.busy, busy.saturated, busy.present, SECONDS_PER_MINUTE, busy.start_seconds)
     serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
-    return demand_from_busy(observed, serves, sampled.requests_per_day, lengths).with_notes(*notes)
+    demand = demand_from_busy(observed, serves, sampled.requests_per_day, lengths)
+    return demand.with_notes(*notes, *_idle_name(recorded))
+
+
+def _idle_name(recorded: Recorded) -> tuple[str, ...]:
+    """Note on a served name that selects nothing, because no serving engine was seen."""
+    told = "no serving engine was seen, so `model` under demand selects nothing: all that the accelerators did counts"
+    return () if recorded.served_as is None else (told,)
 
 
 def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
@@ -381,7 +389,7 @@ def _demand_of_server(
     serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
     demand = replace(demand, source=f"accelerators at {server.source}")
-    return demand.with_notes(*server.notes, *server.questions.api.warnings)
+    return demand.with_notes(*server.notes, *server.questions.api.warnings, *_idle_name(recorded))
 
 
 def _demand_of_cloudwatch(

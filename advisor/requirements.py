@@ -74,6 +74,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     notes = (
         *demand.notes,
         *_prefix_cache_note(workload, demand),
+        *_left_out_note(context_tokens, demand),
         *scope_notes(workload, catalog),
         *regions,
         *unsold_holds(workload, catalog),
@@ -89,6 +90,17 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
     is_measured = isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated
     how = "measured on today's; state prefix_cache_hit_ratio for another routing or size" if is_measured else "stated"
     return (f"{ratio:.0%} of the prompts' tokens are taken to be in the replicas' prefix caches, as {how}",)
+
+
+def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
+    """Requests longer than the context that is planned for, where there are any."""
+    if context_tokens >= demand.longest_request_tokens:
+        return ()
+    longer = demand.tokens.input_tokens + demand.tokens.output_tokens > context_tokens
+    share = float(demand.tokens.probability[longer].sum())
+    how_many = f"about {share:.1%} of them" if share >= 0.001 else "fewer than 1 in 1,000"
+    longest = f"the longest has {demand.longest_request_tokens:,.0f}"
+    return (f"requests of more than {context_tokens:,} tokens are left out by context_tokens, {how_many}: {longest}",)
 
 
 def _idle_limits(workload: Workload, catalog: Catalog) -> Iterator[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+CORE_BYTES = 250e6
+"""Most that an installation without extras may take: the program, its data and its libraries."""
 
 
 @pytest.mark.slow
@@ -25,12 +27,21 @@ def test_an_installed_wheel_runs_anywhere(tmp_path):
     run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path / "dist", cwd=ROOT)
     (archive,) = (tmp_path / "dist").glob("*.tar.gz")
     run(python, "-m", "pip", "install", "--quiet", archive)
+    assert installed_bytes(environment) < CORE_BYTES
     program = environment / "bin" / "advisor"
 
     assert "g6.xlarge" in run(program, "catalog", "list", "--accelerator", "L4", "--region", "us-east-1")
     shown = run(program, "recommend", ROOT / "examples/chat/workload.yaml", "--terraform", tmp_path / "infra")
     assert shown == (ROOT / "examples/chat/expected.txt").read_text()
     assert (tmp_path / "infra" / "versions.tf").exists()
+
+
+def installed_bytes(environment):
+    """Bytes that an environment holds beside pip and setuptools, which it began with."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    files = [path for path in packages.rglob("*") if path.is_file()]
+    own = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
+    return sum(path.stat().st_size for path in files if not path.relative_to(packages).parts[0].startswith(own))
 
 
 def test_no_python_file_hides_among_the_data():

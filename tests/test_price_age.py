@@ -4,7 +4,9 @@ import datetime as dt
 
 import pytest
 
-from advisor.catalog.price_trust import first_day
+from advisor.catalog.price_trust import first_day, trust
+from advisor.catalog.values import Price, Provenance, Purchase, Quality
+from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.report.price_age import (
     PriceUsed,
@@ -26,7 +28,8 @@ TODAY = dt.date(2026, 11, 26)
         ("2026-11-25", "1 day old (2026-11-25)"),
         ("2026-11", "up to 25 days old (2026-11)"),
         ("2025", "up to 694 days old (2025)"),
-        ("2027-01-01", "0 days old (2027-01-01)"),
+        ("2026-11-27", "0 days old (2026-11-27)"),
+        ("2027-01-01", "of 2027-01-01, after today by this machine's clock (2026-11-26): its age is unknown"),
         ("", "of unknown date"),
         ("last year", "of unknown date"),
         ("2026-13", "of unknown date"),
@@ -68,3 +71,42 @@ def test_a_limit_refuses_older_prices_and_those_without_a_date():
         check_age([NEW, OLD], TODAY, 180)
     with pytest.raises(InputError, match="of unknown date"):
         check_age([UNDATED], TODAY, 10_000)
+
+
+AHEAD = PriceUsed("aws", "g6.xlarge", "us-east-1", "2100-01-01")
+
+
+def test_a_price_from_the_future_is_never_fresh():
+    """It is called by its date, warned of, refused under any limit, and decides nothing by itself."""
+    assert is_old(AHEAD, TODAY)
+    assert AHEAD.age_days(TODAY) is None
+    with pytest.raises(InputError, match="of 2100-01-01, after today by this machine's clock"):
+        check_age([AHEAD], TODAY, 10_000)
+    provenance = Provenance(source="a", as_of="2100-01-01", quality=Quality.LISTED)
+    assert trust(Price(1.0, provenance), Purchase.ON_DEMAND, TODAY).reason == "of 2100-01-01, years after 2026-11-26"
+
+
+def test_a_price_from_the_future_is_named_before_the_oldest(capsys):
+    """Beside old prices, and with a clock of 1970, where every date is yet to come."""
+    tell_age([OLD, AHEAD])
+    assert (
+        "warning: the oldest price used, of g6.xlarge in us-east-1, is of 2100-01-01, after today"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_clock_that_is_behind_the_catalog_is_said(monkeypatch, capsys):
+    """With both dates: one of them is wrong."""
+
+    class Past(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(1970, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("advisor.cli.price_age.datetime", Past)
+    warn_of_layers()
+    said = capsys.readouterr().err
+    assert "warning: the newest price of the catalog is of 20" in said
+    assert "after today by this machine's clock (1970-01-01)" in said
+    tell_age([NEW])
+    assert "is of 2026-11-20, after today by this machine's clock (1970-01-01)" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
+pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")
 
 from samples.query.cloudwatch_stub import cloudwatch
 

@@ -12,7 +12,7 @@ from advisor.calibration.observations import SCENARIO_OF, Indices, Observations,
 from advisor.calibration.weights import crowd_weights
 from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.constants import ConstantTable
-from advisor.performance.features import FEATURES, features
+from advisor.performance.features import FEATURES, features, features_of
 from advisor.performance.model import physics_timing
 from advisor.performance.physics import Floats
 from advisor.performance.residual import NODES, Floats32, Reals, Residual, scaled_features
@@ -68,15 +68,19 @@ def fit_residual(observed: Observations, table: ConstantTable, group: Group) -> 
     deviation = np.maximum(raw.std(axis=0), MIN_DEVIATION).round(DECIMALS)
     relevance = np.array([TRAIT_RELEVANCE if name in TRAITS else 1.0 for name in FEATURES], dtype=np.float32)
     relevance = (relevance * np.float32(np.sqrt(3) / LENGTH)).round(DECIMALS)
-    scaled = scaled_features(raw, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
-    inputs = _Inputs(scaled, np.log(np.maximum(observed.load.concurrency, 1.0)).round(DECIMALS))
+
+    def inputs_of(found: Floats32) -> _Inputs:
+        scaled = scaled_features(found, mean, deviation, relevance).astype(np.float64).round(DECIMALS)
+        return _Inputs(scaled, np.log(np.maximum(observed.load.concurrency, 1.0)).round(DECIMALS))
+
+    inputs = inputs_of(raw)
     points = inputs.take(inducing(inputs, POINTS[group]))
     timing = physics_timing(SCENARIO_OF[group], packed.replicas, packed.constants, observed.load)
     nodes = NODES if len(TARGETS[group]) > 1 else NODES[:1]
     columns = []
     for target in TARGETS[group]:
         logs = np.log(observed.measured_seconds(group, target) / seconds_of(target, timing))
-        columns.append(_solve(observed, inputs, points, logs))
+        columns.append(_solve(observed, inputs_of(features_of(target, packed, observed.load)), points, logs))
     return _as_residual(group, nodes, (mean, deviation, relevance), points, columns)
 
 

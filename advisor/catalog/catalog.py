@@ -195,6 +195,17 @@ class Catalog(PlanningTables):
             self._planned_support[key] = tuple(self._planned(engine, key[0], ranges) for engine, ranges in rows.items())
         return self._planned_support[key]
 
+    def preferred_engine(self, accelerator: str, precision: str, engine: str = "") -> EngineSupport | None:
+        """The engine that serves a precision on an accelerator where none is stated, in the release that plans take.
+
+        Args:
+            accelerator: its name.
+            precision: of the weights.
+            engine: only this one; "" for any.
+        """
+        rows = self.engine_support(accelerator, precision)
+        return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
+
     def engine_support_at(self, accelerator: str, precision: str, version: str) -> tuple[EngineSupport, ...]:
         """What that release of each engine does; what a plan takes where the version is none by PEP 440."""
         asked = version_of(version)

@@ -113,6 +113,8 @@ def _doubts(price: Price, purchase: Purchase, today: dt.date) -> Iterator[tuple[
         return
     most_days = MOST_SPOT_DAYS if purchase is Purchase.SPOT else MOST_DAYS
     age_days = (today - day).days
+    if age_days < -_YEAR_DAYS:
+        yield f"of {as_of}, years after {today}", _OLDER
     if age_days > most_days:
         yield f"of {as_of}, older than {most_days} days", _WITHIN_A_YEAR if age_days <= _YEAR_DAYS else _OLDER
 

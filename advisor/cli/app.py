@@ -37,6 +37,9 @@ COMMANDS = {
 }
 """Each command lives in ``advisor/cli/<name>.py`` (with underscores) as ``command``; help imports none of them."""
 
+EXTRA_OF = {"pyarrow": "data", "scipy": "calibration", "sklearn": "calibration"}
+"""Extra of the distribution that brings a library which only some commands need."""
+
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 
@@ -93,9 +96,19 @@ def main() -> NoReturn:
         click.echo(f"error: {_of_machine(error)}", err=True)
         sys.exit(AdvisorError.exit_code)
     except Exception as error:  # noqa: BLE001 - the one boundary: everything else is our bug
-        click.echo(_bug_report(error), err=True)
-        sys.exit(EXIT_BUG)
+        sys.exit(_unexpected(error))
     sys.exit(0)
+
+
+def _unexpected(error: Exception) -> int:
+    """Exit status after a library of an extra is missing, with what to install; after anything else a bug report."""
+    library = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if library not in EXTRA_OF:
+        click.echo(_bug_report(error), err=True)
+        return EXIT_BUG
+    hint = f"pip install 'inference-advisor[{EXTRA_OF[library]}]'"
+    click.echo(f"error: {library} is not installed, which this needs\n  hint: {hint}", err=True)
+    return AdvisorError.exit_code
 
 
 def _of_machine(error: OSError | MemoryError) -> str:

@@ -296,7 +296,8 @@ def _ask_aws(
         import boto3  # noqa: PLC0415 - an extra, and heavy
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
     except ImportError as error:
-        raise InputError("boto3 is not installed", hint="pip install 'advisor[aws]', or use --public") from error
+        hint = "pip install 'inference-advisor[aws]', or use --public"
+        raise InputError("boto3 is not installed", hint=hint) from error
     try:
         session = boto3.Session(profile_name=profile)
         credentials = session.get_credentials()

@@ -17,7 +17,7 @@ from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.spread import Spread
 from advisor.plan.estate.values import Estate
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
-from advisor.report.price_age import PriceUsed, check_age, oldest_of
+from advisor.report.price_age import PriceUsed, check_age
 
 ESTATE_FILE = "estate.json"
 
@@ -57,7 +57,7 @@ def _tell_age(estate: Estate, max_price_age: int | None) -> None:
     used = [PriceUsed(*astuple(price)) for one in estate.workloads for price in one.prices]
     if max_price_age is not None:
         check_age(used, datetime.now(UTC).date(), max_price_age)
-    tell_age(oldest_of(used))
+    tell_age(used)
 
 
 def _write(estate: Estate, plans: Mapping[str, str], output: Path) -> None:

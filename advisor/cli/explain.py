@@ -23,7 +23,7 @@ from advisor.plan.question import Question, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
-from advisor.report.price_age import oldest_price
+from advisor.report.price_age import prices_used
 from advisor.report.sections import Section, sections_markdown, sections_text
 
 SCHEMA = "advisor.explanation/v1"
@@ -90,7 +90,7 @@ def command(
     read = plan_from_json(read_text(plan, "plan"), str(plan))
     catalog, model = load_catalog(), load_model(calibration)
     warn_of_layers()
-    tell_age(oldest_price(read))
+    tell_age(prices_used(read))
     _warn_of_other_facts(read, catalog, model)
     found = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
     deliver(_render(found, output_format, report_width(output, wide=wide)), output)

@@ -6,8 +6,17 @@ from math import isfinite
 
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
-from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_kv_precision, parse_precision
+from advisor.models import (
+    FitRequest,
+    find_model,
+    fit_memory,
+    kv_cache_precision,
+    memory_range,
+    parse_kv_precision,
+    parse_precision,
+)
 from advisor.models.model import Model
+from advisor.performance.engine_names import check_engine
 
 INPUT_COLUMNS = (
     "id",
@@ -42,6 +51,7 @@ RESULT_COLUMNS = (
     "reason",
 )
 _DECIMALS = 4
+_FALLBACK = "vLLM"
 _UNSTATED_CONTEXT = 512
 """For a model that states no longest context, such as one for images."""
 
@@ -67,16 +77,18 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     count = _whole(cells, "accelerator_count", 1)
     tensor_parallel = _whole(cells, "tensor_parallel", count)
     _check_split(model, count, tensor_parallel)
-    precision = cells.get("precision", "").strip()
+    stated = cells.get("precision", "").strip()
+    precision = parse_precision(stated) if stated else model.checkpoint.precision
+    engine, version = _engine(cells, accelerator.name, precision)
     request = FitRequest(
         accelerator_memory_gib=accelerator.memory_gib,
         accelerator_count=count,
         tensor_parallel=tensor_parallel,
         pipeline_parallel=count // tensor_parallel,
-        precision=parse_precision(precision) if precision else model.checkpoint.precision,
+        precision=precision,
         kv_precision=parse_kv_precision(cells.get("kv_precision", "")),
-        engine=cells.get("engine", "").strip() or "vLLM",
-        engine_version=cells.get("engine_version", "").strip(),
+        engine=engine,
+        engine_version=version,
         context_tokens=_whole(cells, "context_tokens", model.max_context_tokens or _UNSTATED_CONTEXT),
         concurrency=_whole(cells, "concurrency", 1),
         memory_utilization=_share(cells, "memory_utilization", 0.90),
@@ -85,6 +97,7 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     inputs: dict[str, object] = {"model": model.name}
     inputs |= {name: value for name, value in asdict(request).items() if name != "accelerator_memory_gib"}
     inputs["accelerator_memory_gib"] = accelerator.memory_gib
+    inputs["kv_precision"] = kv_cache_precision(request.kv_precision, precision, model.checkpoint.kv_precision)
     return FitCase(model, request, inputs)
 
 
@@ -112,6 +125,16 @@ def one_line(error: InputError) -> str:
     """An error as one table cell."""
     place = f"{error.where}: " if error.where else ""
     return f"{place}{error.message}" + (f" ({error.hint})" if error.hint else "")
+
+
+def _engine(cells: Mapping[str, str], accelerator: str, precision: str) -> tuple[str, str]:
+    """Engine and version as stated, else as a plan takes them; vLLM where no engine serves the precision there."""
+    catalog = load_catalog()
+    engine, version = (cells.get(name, "").strip() for name in ("engine", "engine_version"))
+    check_engine(engine, version, catalog)
+    planned = catalog.preferred_engine(accelerator, precision, engine)
+    name = engine or (planned.engine if planned else _FALLBACK)
+    return name, version or (planned.engine_version if planned else "")
 
 
 def _check_split(model: Model, count: int, tensor_parallel: int) -> None:

@@ -19,6 +19,7 @@ from advisor.cli.predict_rows import (
     explain_row,
     result_cells,
     result_of,
+    understood,
 )
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
@@ -39,9 +40,11 @@ _WHOLE_FROM = 1000
 @click.option("--expert-parallel", help="Ranks that share the experts.  [default: all of a replica]")
 @click.option("--data-parallel", help="Groups that each hold all of attention.  [default: 1]")
 @click.option("--precision", help="Of the weights.  [default: the checkpoint's own]")
-@click.option("--kv-precision", help="Of the KV cache.  [default: fp8 for fp8 and fp4 weights, else 16 bit]")
+@click.option(
+    "--kv-precision", help="Of the KV cache.  [default: as in a plan; with --engine fp8 for fp8 and fp4 weights]"
+)
 @click.option("--engine", help="Serving engine.  [default: the catalog's first for the accelerator]")
-@click.option("--engine-version", help="Its version.")
+@click.option("--engine-version", help="Its version.  [default: that of plans; with --engine not stated]")
 @click.option("--scenario", type=click.Choice([one.value for one in SCENARIOS]), help="How the load is offered.")
 @click.option("--input-tokens", help="Prompt tokens of a request.")
 @click.option("--output-tokens", help="Generated tokens of a request.")
@@ -87,12 +90,13 @@ def _single(given: dict[str, str], output_format: str, model: PerformanceModel, 
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
     check_row(given, catalog)
+    defaults = understood(given, catalog)
     result = result_of(answer_rows([given], catalog, model), 0)
     found = explain_row(given, catalog, model) if explain else None
     if output_format == "json":
         explained = {"explain": explain_values(found)} if explain else {}
-        return json.dumps(_as_numbers(given) | result | explained, indent=2) + "\n"
-    return _table(result) + (explain_text(found) if explain else "")
+        return json.dumps(_as_numbers(given) | defaults | result | explained, indent=2) + "\n"
+    return _table(result, defaults) + (explain_text(found) if explain else "")
 
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
@@ -101,11 +105,12 @@ def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
     return given | {name: int(number) if number.is_integer() else number for name, number in numbers.items()}
 
 
-def _table(result: dict[str, float | str | None]) -> str:
-    """The numbers for people, each with its range."""
+def _table(result: dict[str, float | str | None], defaults: dict[str, str]) -> str:
+    """The numbers for people, each with its range, and what they are for."""
     width = max(map(len, QUANTITIES))
     lines = [f"{quantity:<{width}}  {_with_range(result, quantity)}" for quantity in QUANTITIES]
     lines += [f"{name:<{width}}  {result[name] or '-'}" for name in ("evidence", "reason")]
+    lines += [f"{name:<{width}}  {value}" for name, value in defaults.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.errors import InputError
+from advisor.performance.engine_names import check_engine
 from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import Floats
@@ -100,8 +101,19 @@ def check_row(row: Mapping[str, str], catalog: Catalog) -> None:
     Raises:
         InputError: a name is not known, or a number is none.
     """
-    resolve(setup_from(row), catalog)
+    resolved_from(row, catalog)
     _scenario(row.get("scenario", ""), _numbers(row)[0])
+
+
+def resolved_from(row: Mapping[str, str], catalog: Catalog) -> Resolved | Abstention:
+    """The set-up of one row.
+
+    Raises:
+        InputError: a name is not known, or a number is none.
+    """
+    setup = setup_from(row)
+    check_engine(setup.engine, setup.engine_version, catalog)
+    return resolve(setup, catalog)
 
 
 def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceModel) -> Explanation | None:
@@ -110,13 +122,23 @@ def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceMode
     Raises:
         InputError: a name is not known, or a number is none.
     """
-    setup, numbers = resolve(setup_from(row), catalog), _numbers(row)
+    setup, numbers = resolved_from(row, catalog), _numbers(row)
     code = _scenario(row.get("scenario", ""), numbers[0])
     question = Questions(np.zeros(1, dtype=np.intp), np.array([code]), *np.array(numbers)[:, None])
     answered = predict([setup], question, model).value["tpot_ms"][0]
     if isinstance(setup, Abstention) or math.isnan(answered):
         return None
     return explain(setup, SCENARIOS[code], question, model)
+
+
+def understood(row: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
+    """Engine, its version and precision of the KV cache that a row is answered for, defaults filled in."""
+    setup = resolved_from(row, catalog)
+    if isinstance(setup, Abstention) or not setup.kv_precision:
+        return {}
+    deployment = setup.deployment
+    version = deployment.engine_version or "not stated"
+    return {"engine": deployment.engine, "engine_version": version, "kv_precision": setup.kv_precision}
 
 
 def result_cells(answers: Answers) -> list[list[str]]:
@@ -140,7 +162,7 @@ def result_of(answers: Answers, at: int) -> dict[str, float | str | None]:
 
 def _look_up(cells: tuple[str, ...], catalog: Catalog) -> Resolved | Abstention:
     try:
-        return resolve(setup_from(dict(zip(SETUP_COLUMNS, cells, strict=True))), catalog)
+        return resolved_from(dict(zip(SETUP_COLUMNS, cells, strict=True)), catalog)
     except InputError as error:
         return Abstention(one_line(error))
 

@@ -27,7 +27,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.cli.price_age import tell_age, warn_of_layers  # noqa: PLC0415 - as above
     from advisor.codegen.pricing import infracost_document, price_table, read_projects  # noqa: PLC0415
-    from advisor.report.price_age import PriceUsed, oldest_of  # noqa: PLC0415
+    from advisor.report.price_age import PriceUsed  # noqa: PLC0415
 
     given = sys.stdin.read() if str(source) == "-" else None
     projects = read_projects(source, given, load_catalog())
@@ -43,7 +43,7 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
         if part.as_of is not None
     ]
     warn_of_layers()
-    tell_age(oldest_of(used))
+    tell_age(used)
     deliver(text, output)
     unknown = [address for one in projects for address in one.now.unknown]
     if output_format == "json" and unknown:

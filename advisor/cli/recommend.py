@@ -21,7 +21,7 @@ from advisor.reading import read_text
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.option_words import SHOWN_OPTIONS
-from advisor.report.price_age import check_age, oldest_price, prices_used
+from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
 from advisor.workload.values import PrometheusDemand
 
@@ -188,7 +188,7 @@ def _check_prices(plan: Plan, max_price_age: int | None) -> None:
     warn_of_holdings()
     if max_price_age is not None:
         check_age(prices_used(plan), datetime.now(UTC).date(), max_price_age)
-    tell_age(oldest_price(plan))
+    tell_age(prices_used(plan))
 
 
 def _write_terraform(plan: Plan, directory: Path) -> None:

@@ -62,7 +62,7 @@ def show(places: tuple[str, ...], output_format: str, output: Path | None) -> No
 
     Of each accelerator, from what `advisor agent run --output PLACE` wrote: directories, or copies of them in object
     storage (s3://, gs://, az://). With -o FILE.html, .svg or .png it is drawn into that file (PNG: pip install
-    'advisor[charts]').
+    'inference-advisor[charts]').
     """
     fleet = fleet_at(places)
     if output is not None and output.suffix.lower() in CHARTS:

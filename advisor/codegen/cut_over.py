@@ -390,7 +390,7 @@ def _weighted(
 def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:
     if target not in _UNSCALED:
         return groups
-    return tuple(_of_size(group, group.instances) if group.weight == 0 else group for group in groups)
+    return tuple(group.at_all_hours(group.instances) if group.weight == 0 else group for group in groups)
 
 
 def _shares(

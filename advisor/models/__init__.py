@@ -11,12 +11,13 @@ from advisor.models.memory import (
     memory_range,
 )
 from advisor.models.model import Model
-from advisor.models.precision import BITS_PER_WEIGHT, parse_kv_precision, parse_precision
+from advisor.models.precision import AUTO, BITS_PER_WEIGHT, kv_cache_precision, parse_kv_precision, parse_precision
 from advisor.models.shape import serving_shape
 from advisor.models.values import ServingShape
 from advisor.models.weights import weight_bytes
 
 __all__ = [
+    "AUTO",
     "BITS_PER_WEIGHT",
     "FitRequest",
     "MemoryFit",
@@ -28,6 +29,7 @@ __all__ = [
     "fit_memory",
     "kv_bytes_per_token",
     "kv_cache_bytes",
+    "kv_cache_precision",
     "memory_range",
     "model_names",
     "parse_kv_precision",

@@ -18,6 +18,8 @@ BITS_PER_WEIGHT = {
 for 16, mxfp4 one for 32; the scales of fp8 and int8 are one per row or per 128 × 128 block, which is nothing."""
 
 SIXTEEN_BIT = 16.0
+AUTO = "auto"
+"""Precision of the KV cache that plans, `fit` and `predict` take where none is stated: as the checkpoint asks for."""
 
 _ALIASES = (
     ("mxfp4", "mxfp4"),
@@ -70,17 +72,22 @@ def is_wide(precision: str) -> bool:
 
 
 def kv_bytes_per_element(kv_precision: str, weight_precision: str, checkpoint_kv_precision: str) -> float:
-    """Bytes of one element of the KV cache.
+    """Bytes of one element of the KV cache in what :func:`kv_cache_precision` says."""
+    return BITS_PER_WEIGHT[kv_cache_precision(kv_precision, weight_precision, checkpoint_kv_precision)] / 8
+
+
+def kv_cache_precision(kv_precision: str, weight_precision: str, checkpoint_kv_precision: str) -> str:
+    """Precision of the KV cache.
 
     ``auto`` is what the checkpoint asks for (some quantised ones ask for 8 bit), else 16 bit, or 32 bit where the whole
     model runs in fp32.
     """
-    chosen = kv_precision if kv_precision != "auto" else checkpoint_kv_precision
-    if chosen == "auto":
+    chosen = kv_precision if kv_precision != AUTO else checkpoint_kv_precision
+    if chosen == AUTO:
         chosen = "fp32" if weight_precision == "fp32" else "bf16"
-    return BITS_PER_WEIGHT[chosen] / 8
+    return chosen
 
 
 def parse_kv_precision(text: str) -> str:
-    """``auto``, or one of our precisions."""
-    return "auto" if text.strip().lower() in ("", "auto", "default") else parse_precision(text)
+    """:data:`AUTO`, or one of our precisions."""
+    return AUTO if text.strip().lower() in ("", "auto", "default") else parse_precision(text)

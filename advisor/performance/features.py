@@ -27,6 +27,10 @@ FEW, MANY = 1.0, 64.0
 """Batches at which the parts of a step are compared."""
 MOST_SEQUENCES = 2048.0
 """Cache beyond this many sequences makes no difference."""
+USUAL_ANSWER = 512.0
+"""Output tokens that stand in for a lone user's: its first token is there before its answer is."""
+FIRST = "ttft"
+"""Name of the target that depends on the length of other users' answers only."""
 PARTS = ("weights", "arithmetic", "cache", "messages", "overhead")
 NUMBERS = (
     *(f"{part}_share_at_{batch:.0f}" for batch in (FEW, MANY) for part in PARTS),
@@ -39,6 +43,14 @@ FEATURES = (*NUMBERS, *SIZES, *TRAITS)
 def without_bandwidth(r: Replicas) -> Replicas:
     """The same replicas with a memory bandwidth in fixed proportion to their arithmetic peak."""
     return replace(r, bandwidth=r.attention_flops / FLOP_PER_BYTE)
+
+
+def features_of(target: str, packed: Packed, load: Load) -> npt.NDArray[np.float32]:
+    """Features that one target is learned from, (n, features): the first token of a lone user ignores its answer."""
+    if target != FIRST:
+        return features(packed, load)
+    answers = np.where(load.concurrency > 1, load.output_tokens, USUAL_ANSWER)
+    return features(packed, replace(load, output_tokens=answers))
 
 
 def features(packed: Packed, load: Load) -> npt.NDArray[np.float32]:

@@ -1,11 +1,13 @@
 """Times of many replicas: the physics, and what was learned from measurements on top of it.
 
-TPOT never falls with more users, nor rises with more bandwidth. The physics keeps both; the learned factor must not
-break them. At fixed numbers of users (nodes) the corrected log times are made monotone, and in between they are
-interpolated along the physics' own curve at a stand-in bandwidth: both steps keep order.
+TTFT and TPOT never fall with more users, TPOT never rises with more bandwidth, and a lone user's TTFT does not depend
+on the length of its answer. The physics keeps all three; the learned factor must not break them. At fixed numbers of
+users (nodes) the corrected log times are made monotone, and in between they are interpolated along the physics' own
+curve at a stand-in bandwidth: both steps keep order. One user is the first node, which TTFT keeps as it is.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -15,7 +17,7 @@ import numpy.typing as npt
 from advisor.demand.values import TokenHistogram
 from advisor.performance.calibration import TARGETS, Calibration, Group, load_calibration, shipped
 from advisor.performance.deployments import Packed
-from advisor.performance.features import features, without_bandwidth
+from advisor.performance.features import FIRST, features, features_of, without_bandwidth
 from advisor.performance.physics import Constants, Floats, Replicas
 from advisor.performance.queueing import Learned
 from advisor.performance.regimes import (
@@ -27,7 +29,7 @@ from advisor.performance.regimes import (
     saturated,
     static_batch,
 )
-from advisor.performance.residual import NODES, along, monotone
+from advisor.performance.residual import NODES, along, monotone, monotone_from
 from advisor.performance.values import Scenario
 
 CHUNK_CURVES = 4096
@@ -35,6 +37,9 @@ CHUNK_CURVES = 4096
 LIGHT_USERS = 64.0
 """Up to so many users, a closed loop's first token takes what an arrival's does; beyond, users wait for each other."""
 
+
+LogSeconds = Callable[[Scenario, Replicas, Constants, Load], Floats]
+"""Logarithm of one time by the physics."""
 
 _GROUP_OF = {Scenario.FIXED_CONCURRENCY: Group.LOOP, Scenario.FIXED_BATCH: Group.BATCH}
 """Residual of the scenarios that have an axis of users."""
@@ -64,7 +69,7 @@ class PerformanceModel:
         base = physics_timing(scenario, packed.replicas, packed.constants, load)
         match scenario:
             case Scenario.FIXED_CONCURRENCY:
-                return self._loop(packed, load, base)
+                return self._loop(packed, load)
             case Scenario.FIXED_BATCH:
                 return self._batch(packed, load, base)
             case Scenario.SINGLE_STREAM:
@@ -79,22 +84,20 @@ class PerformanceModel:
         shape = packed.origin.shape
         lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
         load = Load(np.ones(shape), *(np.full(shape, length) for length in lengths))
-        nodes = self.calibration.at_nodes(Group.LOOP, features(packed, load), packed.cells)
+        nodes = _log_factors(self.calibration, Group.LOOP, packed, load)
         targets = TARGETS[Group.LOOP]
         ttft = nodes[:, targets.index("ttft"), NODES <= LIGHT_USERS].mean(axis=1)
         return Learned(nodes[:, targets.index("tpot"), :], np.exp(ttft))
 
-    def _loop(self, packed: Packed, load: Load, base: Timing) -> Timing:
+    def _loop(self, packed: Packed, load: Load) -> Timing:
         curves = _Curves.of(Scenario.FIXED_CONCURRENCY, self.calibration, packed, load)
-        ttft = base.ttft_s * np.exp(curves.log_factor("ttft"))
-        tpot = curves.tpot()
+        ttft, tpot = curves.ttft(), curves.tpot()
         users, out = np.maximum(load.concurrency, 1.0), np.maximum(load.output_tokens, 1.0)
         return Timing(ttft, tpot, users * out / (ttft + (out - 1) * tpot))
 
     def _batch(self, packed: Packed, load: Load, base: Timing) -> Timing:
         curves = _Curves.of(Scenario.FIXED_BATCH, self.calibration, packed, load)
-        ttft = base.ttft_s * np.exp(curves.log_factor("ttft"))
-        return Timing(ttft, curves.tpot(), base.output_tokens_per_second * np.exp(-curves.log_factor("whole")))
+        return Timing(curves.ttft(), curves.tpot(), base.output_tokens_per_second * np.exp(-curves.log_factor("whole")))
 
     def _factor(self, group: Group, packed: Packed, load: Load) -> Floats:
         found = self.calibration.at_nodes(group, features(packed, load), packed.cells)
@@ -108,11 +111,20 @@ def _scaled(base: Timing, factor: Floats) -> Timing:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Ladder:
+    """One time of each curve at the nodes of the users axis, (curves, nodes)."""
+
+    places: Floats
+    """Log seconds of the physics at a stand-in bandwidth."""
+    logs: Floats
+    """Log seconds, corrected by what was learned and made to rise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Curves:
     """Learned factors along the users axis: computed once for each deployment and pair of lengths."""
 
     scenario: Scenario
-    targets: tuple[str, ...]
     packed: Packed
     """Of each row."""
     load: Load
@@ -120,51 +132,75 @@ class _Curves:
     """Curve of each row."""
     nodes: Floats
     """Log factors of each curve, (curves, targets, nodes)."""
-    places: Floats
-    """Log seconds per token of the physics at a stand-in bandwidth, (curves, nodes)."""
-    log_tpot: Floats
-    """Log seconds per token, (curves, nodes)."""
+    first: _Ladder
+    """Time to the first token."""
+    token: _Ladder
+    """Time per token."""
 
     @classmethod
     def of(cls, scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> "_Curves":
         first, curve = _distinct(packed, load)
         chunks = np.split(first, range(CHUNK_CURVES, first.size, CHUNK_CURVES))
         found = [_ladders(scenario, calibration, packed.take(chunk), load.take(chunk)) for chunk in chunks]
-        ladders = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return cls(scenario, TARGETS[_GROUP_OF[scenario]], packed, load, curve, *ladders)
+        nodes, *ladders = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return cls(scenario, packed, load, curve, nodes, _Ladder(*ladders[:2]), _Ladder(*ladders[2:]))
 
     def log_factor(self, target: str) -> Floats:
         """Log factor of each row, interpolated in the logarithm of its users."""
-        nodes = self.nodes[:, self.targets.index(target), :]
+        nodes = self.nodes[:, TARGETS[_GROUP_OF[self.scenario]].index(target), :]
         at = np.interp(np.log(np.maximum(self.load.concurrency, 1.0)), np.log(NODES), np.arange(NODES.size))
         left = np.minimum(at.astype(np.intp), NODES.size - 2)
         share = at - left
         found: Floats = nodes[self.curve, left] * (1 - share) + nodes[self.curve, left + 1] * share
         return found
 
+    def ttft(self) -> Floats:
+        """Seconds to the first token of each row; see the module."""
+        return self._along(self.first, _log_ttft)
+
     def tpot(self) -> Floats:
         """Seconds per token of each row; see the module."""
-        at = _log_tpot(self.scenario, without_bandwidth(self.packed.replicas), self.packed.constants, self.load)
-        seconds: Floats = np.exp(along(at, self.places[self.curve], self.log_tpot[self.curve]))
+        return self._along(self.token, _log_tpot)
+
+    def _along(self, ladder: _Ladder, log_seconds: LogSeconds) -> Floats:
+        at = log_seconds(self.scenario, without_bandwidth(self.packed.replicas), self.packed.constants, self.load)
+        seconds: Floats = np.exp(along(at, ladder.places[self.curve], ladder.logs[self.curve]))
         return seconds
 
 
-def _ladders(
-    scenario: Scenario, calibration: Calibration, packed: Packed, load: Load
-) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """Of each entry at each node: log factors, log seconds per token at a stand-in bandwidth, and corrected ones."""
-    group = _GROUP_OF[scenario]
-    nodes = calibration.at_nodes(group, features(packed, load), packed.cells)
+def _log_factors(calibration: Calibration, group: Group, packed: Packed, load: Load) -> Floats:
+    """Log factors of a group's targets at the nodes of the users axis, (n, targets, nodes)."""
+    found = calibration.at_nodes(group, features(packed, load), packed.cells)
+    lone = replace(load, concurrency=np.ones_like(load.output_tokens))
+    first = TARGETS[group].index(FIRST)
+    found[:, first, 0] = calibration.at_nodes(group, features_of(FIRST, packed, lone), packed.cells)[:, first, 0]
+    return found
+
+
+def _ladders(scenario: Scenario, calibration: Calibration, packed: Packed, load: Load) -> tuple[Floats, ...]:
+    """Log factors of each entry at each node; places and log seconds of its first token, and of its time per token."""
+    targets = TARGETS[_GROUP_OF[scenario]]
+    nodes = _log_factors(calibration, _GROUP_OF[scenario], packed, load)
     wide = packed.column()
     ladder = Load(NODES[None, :], *(np.asarray(column)[:, None] for column in load.lengths()))
-    places = _log_tpot(scenario, without_bandwidth(wide.replicas), wide.constants, ladder)
-    physics = _log_tpot(scenario, wide.replicas, wide.constants, ladder)
-    return nodes, places, monotone(physics + nodes[:, TARGETS[group].index("tpot"), :])
+
+    def times(log_seconds: LogSeconds, target: str) -> tuple[Floats, Floats]:
+        places = log_seconds(scenario, without_bandwidth(wide.replicas), wide.constants, ladder)
+        return places, log_seconds(scenario, wide.replicas, wide.constants, ladder) + nodes[:, targets.index(target), :]
+
+    first_places, first = times(_log_ttft, FIRST)
+    places, token = times(_log_tpot, "tpot")
+    return nodes, first_places, monotone_from(first), places, monotone(token)
 
 
 def _log_tpot(scenario: Scenario, r: Replicas, c: Constants, load: Load) -> Floats:
     decoding = loop_decoding if scenario is Scenario.FIXED_CONCURRENCY else batch_decoding
     logs: Floats = np.log(decoding(r, c, load).tpot_s)
+    return logs
+
+
+def _log_ttft(scenario: Scenario, r: Replicas, c: Constants, load: Load) -> Floats:
+    logs: Floats = np.log(physics_timing(scenario, r, c, load).ttft_s)
     return logs
 
 

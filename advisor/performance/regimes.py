@@ -21,8 +21,8 @@ from advisor.performance.physics import (
     tokens_per_step,
 )
 
-MAX_UTILISATION = 0.95
-"""Prefill utilisation above which the closed-loop wait is not extrapolated."""
+SMALLEST_S = 1e-30
+"""Keeps a quotient of two vanishing times defined."""
 RESIDENT_INPUT_SHARE = 0.9
 RESIDENT_OUTPUT_SHARE = 0.5
 """Mean share of its tokens that a running request holds in cache, in a closed loop (prompts arrive in chunks)."""
@@ -117,18 +117,42 @@ def loop_decoding(r: Replicas, c: Constants, load: Load) -> Decoding:
 
 
 def loop_first_token(r: Replicas, c: Constants, load: Load, running: Decoding) -> FirstToken:
-    """TTFT = prefill + wait × step + burst (B - 1) marginal + M/D/1 wait + request + (C/B - 1) cycle."""
+    """TTFT = prefill + wait × step + burst (B - 1) marginal + queue of B - 1 others + request + (C/B - 1) cycle."""
     batch, marginal = running.batch, running.marginal_s
     alone = prefill_seconds(r, c, load.input_tokens, load.cached_tokens)
     cycle = alone + np.maximum(load.output_tokens, 1.0) * running.tpot_s
-    busy = np.minimum(batch * marginal / cycle, MAX_UTILISATION)
     return FirstToken(
         prefill_s=alone,
-        steps_s=(c.step_wait + _further_chunks(r, load, batch)) * running.step_s,
-        queue_s=busy / (2 * (1 - busy)) * marginal + c.burst * (batch - 1) * marginal,
+        steps_s=(c.step_wait + _further_chunks(r, load, batch)) * _shared_step_seconds(r, c, load, batch),
+        queue_s=closed_queue_seconds(batch, marginal, cycle) + c.burst * (batch - 1) * marginal,
         request_s=c.request_s,
         turn_s=(np.maximum(load.concurrency, 1.0) / batch - 1) * cycle,
     )
+
+
+def closed_queue_seconds(users: Floats, service_s: Floats, cycle_s: Floats) -> Floats:
+    """Mean wait for one server of a fixed service time that a closed population uses once in a cycle.
+
+    An arrival finds what the other users alone would keep there (arrival theorem; Reiser and Lavenberg 1980), whose
+    share of the queue is (N - 1) / N (Bard and Schweitzer 1979), and of the service that is under way half is left:
+    W = (N - 1) s (W + s/2) / (cycle + W). One user never waits, N users never longer than N - 1 services, and many
+    users of a long cycle wait as in M/D/1.
+
+    Args:
+        users: population N, at least 1.
+        service_s: s, seconds of one service.
+        cycle_s: seconds from one request of a user to the next without this wait, at least ``service_s``.
+    """
+    others = np.maximum(users - 1, 0.0) * service_s
+    slack = np.maximum(cycle_s, service_s) - others
+    root = np.sqrt(slack**2 + 2 * others * service_s)
+    wait: Floats = others * service_s / np.maximum(root + slack, SMALLEST_S)
+    return np.where(slack > 0, wait, (root - slack) / 2)
+
+
+def _shared_step_seconds(r: Replicas, c: Constants, load: Load, batch: Floats) -> Floats:
+    """One decode step that a prompt shares: of its sequences all but the prompt's own hold half of an answer."""
+    return decode_step_seconds(r, c, batch, load.input_tokens + load.output_tokens / 2 * (1 - 1 / batch))
 
 
 def closed_loop(r: Replicas, c: Constants, load: Load) -> Timing:

@@ -87,6 +87,12 @@ def monotone(rows: Floats) -> Floats:
     return result
 
 
+def monotone_from(rows: Floats) -> Floats:
+    """The same with the first entry of each row left as it is, and no later one below it."""
+    rest = np.maximum(monotone(rows[:, 1:]), rows[:, :1])
+    return np.concatenate([rows[:, :1], rest], axis=1)
+
+
 def along(at: Floats, places: Floats, values: Floats) -> Floats:
     """Value of each row at its place, linear between the row's own places, with slope 1 beyond the ends."""
     segment = np.clip((places <= at[:, None]).sum(axis=1) - 1, 0, places.shape[1] - 2)

@@ -14,6 +14,7 @@ from advisor.models import (
     find_model,
     fit_memory,
     kv_bytes_per_token,
+    kv_cache_precision,
     parse_kv_precision,
     parse_precision,
     serving_shape,
@@ -31,7 +32,8 @@ MEMORY_UTILIZATION = 0.95
 PROBE_CONTEXT_TOKENS = 128
 """Context at which the memory beside weights and cache is worked out; the lengths asked for must fit what is left."""
 EIGHT_BIT_CACHE = ("fp8", "nvfp4")
-"""Weight precisions whose published measurements run with an 8-bit cache unless they say otherwise."""
+"""Weight precisions whose published measurements run with an 8-bit cache unless they say otherwise. Where an engine is
+stated and no cache, that is what is meant; where neither is, all is as in a plan."""
 LOOK_UP = "ngram"
 """Drafts by looking the last words up in the text, which costs nothing."""
 CORES_AS_RANKS = ("aws", "google")
@@ -68,6 +70,8 @@ class Resolved:
     deployment: Deployment
     replicas: int
     """Replicas that share the load; accelerators beyond the last whole replica are idle."""
+    kv_precision: str = ""
+    """Of the KV cache, as understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,7 @@ def _precisions(
     """
     weights = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
     cache = parse_kv_precision(setup.kv_precision)
-    if cache == "auto" and weights in EIGHT_BIT_CACHE:
+    if setup.engine and not setup.kv_precision.strip() and weights in EIGHT_BIT_CACHE:
         cache = "fp8"
     arithmetic = engine.compute_precision if engine and engine.compute_precision else weights
     if "tf32" in setup.precision.lower() and peak_flops(accelerator, "tf32"):
@@ -235,4 +239,5 @@ def _deploy(
         max_batched_tokens=setup.max_batched_tokens,
         draft=_draft(setup, shape),
     )
-    return Resolved(model, deployment, layout.replicas)
+    cache = kv_cache_precision(precisions.cache, precisions.weights, model.checkpoint.kv_precision)
+    return Resolved(model, deployment, layout.replicas, cache)

@@ -11,7 +11,7 @@ from advisor.demand.busy_interval import BusySecond
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import TokenHistogram
 from advisor.errors import InputError
-from advisor.models import kv_bytes_per_token, serving_shape, weight_bytes
+from advisor.models import AUTO, kv_bytes_per_token, serving_shape, weight_bytes
 from advisor.models.model import Model
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
@@ -278,7 +278,7 @@ def deployment_of(candidate: Candidate, model: Model) -> Deployment:
         accelerator=candidate.accelerator,
         weight_bytes=weight_bytes(model, candidate.precision),
         compute_precision=candidate.compute_precision,
-        kv_bytes_per_element=kv_bytes_per_token(model, "auto") / elements,
+        kv_bytes_per_element=kv_bytes_per_token(model, AUTO) / elements,
         kv_cache_bytes=gib_to_bytes(candidate.memory.kv_cache_gib_available),
         engine=candidate.engine,
         engine_version=candidate.engine_version,

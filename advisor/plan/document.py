@@ -85,8 +85,9 @@ def _mismatch(fleet: Fleet) -> str:
             count = len(getattr(group, name))
             if count != classes:
                 return f"fleet.groups.{at}.{name}: {count} numbers for {classes} hour classes"
-        if len(group.bucket_shares) < buckets:
-            return f"fleet.groups.{at}.bucket_shares: {len(group.bucket_shares)} shares for {buckets} buckets of prompts"
+        shares = len(group.bucket_shares)
+        if shares < buckets:
+            return f"fleet.groups.{at}.bucket_shares: {shares} shares for {buckets} buckets of prompts"
     return ""
 
 

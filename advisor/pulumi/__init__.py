@@ -10,7 +10,7 @@ The resources are those of ``advisor generate pulumi --standalone``: they are wr
 try:
     import pulumi  # noqa: F401
 except ImportError:
-    raise ImportError("Pulumi's SDK is not installed: install advisor with its extra, advisor[pulumi]") from None
+    raise ImportError("Pulumi's SDK is not installed: pip install 'inference-advisor[pulumi]'") from None
 
 from advisor.pulumi.fleet import InferenceFleet
 

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.changes import Change, Kind, changes
 from advisor.catalog.planning import CommitmentPrice
-from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Offer, Purchase
 from advisor.plan.locks import Lock
-from advisor.report.price_age import age_words
+from advisor.report.price_age import age_words, days_since
 from advisor.report.text_table import render_table
 
 _MATTERS = (Kind.GONE, Kind.UNPRICED, Kind.MOVED)
@@ -56,8 +55,7 @@ def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.dat
         for one in (*changes(lock.offers, now), *_commitments(lock, catalog, now))
         if one.kind in _MATTERS and (one.moved_ratio is None or abs(one.moved_ratio) > tolerated_ratio)
     )
-    day = first_day(lock.oldest_as_of)
-    age = None if day is None else max(0, (today - day).days)
+    age = days_since(lock.oldest_as_of, today)
     is_stale = most_days is not None and (age is None or age > most_days)
     paid = {(one.provider, one.region, one.instance_type) for one in found} & lock.chosen
     return Drift(found, len(paid), catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)

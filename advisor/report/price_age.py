@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from advisor.plan.values import Plan
 
 
+ZONE_DAYS = 1
+"""A date is at most so far ahead where days begin earlier than in UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class PriceUsed:
     """A price that the plan pays."""
@@ -26,9 +30,20 @@ class PriceUsed:
     """ISO date, month or year; "" when unknown."""
 
     def age_days(self, today: dt.date) -> int | None:
-        """Days since its date, from the first day that it may mean; None when it has none."""
-        day = first_day(self.as_of)
-        return None if day is None else max(0, (today - day).days)
+        """Days since its date, from the first day that it may mean; None where it has none, or one yet to come."""
+        return days_since(self.as_of, today)
+
+
+def days_since(as_of: str, today: dt.date) -> int | None:
+    """Days since the first day that a date may mean; None where there is none, or it lies after today."""
+    day = first_day(as_of)
+    return None if day is None or is_ahead(as_of, today) else max(0, (today - day).days)
+
+
+def is_ahead(as_of: str, today: dt.date) -> bool:
+    """Whether a date lies after today: a wrong date or a wrong clock, which tells no age."""
+    day = first_day(as_of)
+    return day is not None and (day - today).days > ZONE_DAYS
 
 
 def prices_used(plan: "Plan") -> tuple[PriceUsed, ...]:
@@ -98,6 +113,8 @@ def age_words(as_of: str, today: dt.date) -> str:
     day = first_day(as_of)
     if day is None:
         return "of unknown date"
+    if is_ahead(as_of, today):
+        return f"of {as_of}, after today by this machine's clock ({today}): its age is unknown"
     bound = "" if as_of.count("-") == 2 else "up to "
     days = max(0, (today - day).days)
     return f"{bound}{days} day{'' if days == 1 else 's'} old ({as_of})"

@@ -57,6 +57,32 @@ def test_more_users_never_lower_the_time_per_token(setup, scenario, users, asked
 
 @given(
     setup=setups,
+    scenario=st.sampled_from(COUNTED),
+    users=st.lists(st.floats(1, 10_000), min_size=2, max_size=20),
+    asked=lengths,
+)
+@settings(max_examples=60)
+def test_more_users_never_lower_the_time_to_first_token(setup, scenario, users, asked):
+    """Along any ladder of users TTFT only rises, for every catalogued accelerator and kind of model."""
+    ttft = timing(setup.deployment, scenario, sorted(users), asked).ttft_s
+    assert np.all(ttft[1:] >= ttft[:-1] * (1 - TOLERANCE))
+
+
+@given(
+    setup=setups,
+    scenario=st.sampled_from(COUNTED),
+    prompt=st.floats(1, 100_000),
+    answers=st.tuples(st.floats(1, 8000), st.floats(1, 8000)),
+)
+@settings(max_examples=60)
+def test_a_lone_user_waits_for_its_prompt_and_not_for_its_answer(setup, scenario, prompt, answers):
+    """One user's TTFT is the same whatever the length of its answer: nobody else is there to wait for."""
+    short, long = (timing(setup.deployment, scenario, 1.0, (prompt, answer)).ttft_s[0] for answer in answers)
+    assert short == pytest.approx(long, rel=1e-4)
+
+
+@given(
+    setup=setups,
     scenario=st.sampled_from(list(Scenario)),
     more=st.floats(1.0, 8.0),
     users=st.floats(1, 5000),

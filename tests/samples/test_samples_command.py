@@ -168,7 +168,7 @@ def test_without_matplotlib_a_png_is_refused_with_what_to_do(tmp_path):
     assert result.returncode == 1
     assert result.stderr == (
         "error: a PNG needs matplotlib, which is not installed\n"
-        "  hint: pip install 'advisor[charts]', or give a file that ends in .svg or .html\n"
+        "  hint: pip install 'inference-advisor[charts]', or give a file that ends in .svg or .html\n"
     )
     assert not chart.exists()
 

@@ -22,7 +22,7 @@ from advisor.catalog.imports import PROVIDERS
 from advisor.catalog.imports.listing import Item, LeftOut, Listing, Reason
 from advisor.errors import InputError
 
-EXTRA = "pip install 'advisor[gpuhunt]'"
+EXTRA = "pip install 'inference-advisor[gpuhunt]'"
 _DIRECTORY_VARIABLE = "GPUHUNT_CATALOG_DIR"
 """Where the package looks for files in place of asking for them."""
 _READS = ("aws", "azure", "verda", "gcp", "lambdalabs", "nebius", "oci", "runpod", "cloudrift")

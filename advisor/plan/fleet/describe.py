@@ -13,6 +13,7 @@ from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import StandingCharge, standing_charges
 from advisor.cost.transfer import egress_gb, request_gb
 from advisor.demand.values import Forecast
+from advisor.models import AUTO
 from advisor.plan.fleet.chosen import (
     Cheapest,
     Failure,
@@ -150,7 +151,7 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "tensor_parallel": candidate.tensor_parallel,
         "pipeline_parallel": candidate.pipeline_parallel,
         "precision": candidate.precision,
-        "kv_precision": "auto",
+        "kv_precision": AUTO,
         "engine": candidate.engine,
         "engine_version": candidate.engine_version,
         "context_tokens": setting.requirements.context_tokens,

@@ -27,7 +27,7 @@ def render_png(curves: Sequence[Curve]) -> bytes:
     except ImportError as error:
         raise InputError(
             "a PNG needs matplotlib, which is not installed",
-            hint="pip install 'advisor[charts]', or give a file that ends in .svg or .html",
+            hint="pip install 'inference-advisor[charts]', or give a file that ends in .svg or .html",
         ) from error
     figure = Figure(figsize=(_INCHES[0], _INCHES[1] * max(len(curves), 1)), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)

@@ -29,7 +29,7 @@ def aws_session(region: str | None, profile: str | None, where: str) -> Any:  # 
         import boto3  # noqa: PLC0415 - optional
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise InputError("boto3 is not installed", where=where, hint="pip install 'advisor[aws]'") from error
+        raise InputError("boto3 is not installed", where=where, hint="pip install 'inference-advisor[aws]'") from error
     try:
         return boto3.Session(profile_name=profile, region_name=region)
     except BotoCoreError as error:

@@ -315,7 +315,7 @@ def test_without_the_package_the_message_says_how_to_install_it(monkeypatch, tmp
     monkeypatch.setitem(sys.modules, "gpuhunt", None)
     with pytest.raises(AdvisorError, match="gpuhunt is not installed") as caught:
         run("import-gpuhunt", tmp_path)
-    assert caught.value.hint == "pip install 'advisor[gpuhunt]'"
+    assert caught.value.hint == "pip install 'inference-advisor[gpuhunt]'"
 
 
 def test_a_path_or_live_has_to_be_given(tmp_path):

@@ -10,7 +10,7 @@ from advisor.demand.busy_interval import BusySecond
 from advisor.demand.monitored.cloudwatch import CloudWatched, busy_in_cloudwatch, endpoint_demand
 from advisor.errors import InputError
 
-pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
+pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")
 
 from advisor.samples.query.cloudwatch import CloudWatchApi
 from samples.query.cloudwatch_stub import cloudwatch

@@ -8,7 +8,7 @@ from advisor.samples.query.values import Accelerator, Window
 from samples.query.fleets import MIB, wave
 from samples.query.reference import Rows, assert_same, reference
 
-boto3 = pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
+boto3 = pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")
 
 from advisor.samples.query.cloudwatch import CloudWatchBackend  # noqa: E402 - after the skip
 from samples.query.cloudwatch_stub import cloudwatch  # noqa: E402 - it needs botocore too

@@ -15,7 +15,7 @@ def test_an_address_is_a_prometheus():
 
 def test_a_region_is_cloudwatch():
     """cloudwatch:// names a region."""
-    pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
+    pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")
     assert type(open_backend(["cloudwatch://us-east-1"])).__name__ == "CloudWatchBackend"
 
 

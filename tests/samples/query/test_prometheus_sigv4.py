@@ -13,7 +13,7 @@ from advisor.samples.query.prometheus.api import PrometheusApi
 from advisor.samples.query.prometheus.sigv4 import Signer, workspace_region
 from samples.query.stub import as_json, stub, success
 
-pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
+pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")
 
 SECRET = "s3cret/+key"
 REGION = "eu-central-1"

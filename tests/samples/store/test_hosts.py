@@ -89,7 +89,7 @@ def test_a_host_whose_clock_is_years_ahead_is_not_the_only_one_that_runs(tmp_pat
 
 def test_a_bucket_says_it_too(tmp_path, monkeypatch):
     """Footers of uploaded files are enough, beside a directory of other hosts."""
-    pytest.importorskip("moto", reason="moto is not installed (pip install 'advisor[test]')")
+    pytest.importorskip("moto", reason="moto is not installed (pip install 'inference-advisor[test]')")
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "s"),

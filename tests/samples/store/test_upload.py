@@ -24,8 +24,8 @@ from samples.query.stub import stub
 from samples.records import DAY, ENGINE_ROW, row, spool
 from samples.stores import read_back
 
-pytest.importorskip("moto", reason="moto is not installed (pip install 'advisor[test]')")
-pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'advisor[aws]')")
+pytest.importorskip("moto", reason="moto is not installed (pip install 'inference-advisor[test]')")
+pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'inference-advisor[aws]')")
 
 from samples.store.s3_server import client, s3_server
 
