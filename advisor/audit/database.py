@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from advisor.audit.files import reason_of
+from advisor.audit.files import place_of, reason_of
 from advisor.errors import InputError
 
 MEMORY_MIB = 640
@@ -46,8 +46,12 @@ class Database:
             raise InputError(
                 "an amount is too large to be summed exactly", hint="see that it is in the right column"
             ) from error
+        except duckdb.OutOfMemoryException as error:
+            hint = "give fewer files at a time, or make room where temporary files go (TMPDIR)"
+            raise InputError(f"more than {MEMORY_MIB} MiB and the disk's room are needed", hint=hint) from error
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            raise InputError(f"cannot read: {reason_of(error)}", hint="see that the export is whole") from error
+            hint = "see that the export is whole"
+            raise InputError(f"cannot read: {reason_of(error)}", where=place_of(error), hint=hint) from error
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of an answer that is small."""

@@ -22,7 +22,7 @@ def format_of(table: Table, stated: str | None = None) -> Format:
     if stated is not None:
         wanted = next(kind for kind in FORMATS if kind.name == stated)
         if wanted.missing(table.columns):
-            raise _lacks(table, wanted)
+            raise _lacks(table, wanted, is_stated=True)
         return wanted
     fitting = [kind for kind in FORMATS if not kind.missing(table.columns)]
     if len(fitting) == 1:
@@ -33,7 +33,7 @@ def format_of(table: Table, stated: str | None = None) -> Format:
             where=table.where,
             hint=f"name it with --bill-format {' or '.join(kind.name for kind in fitting)}",
         )
-    raise _lacks(table, _nearest_format(table, FORMATS))
+    raise _lacks(table, _nearest_format(table, FORMATS), is_stated=False)
 
 
 def _nearest_format(table: Table, formats: Sequence[Format]) -> Format:
@@ -41,9 +41,9 @@ def _nearest_format(table: Table, formats: Sequence[Format]) -> Format:
     return max(formats, key=lambda kind: 1 - len(kind.missing(table.columns)) / len(kind.mandatory))
 
 
-def _lacks(table: Table, kind: Format) -> InputError:
+def _lacks(table: Table, kind: Format, *, is_stated: bool) -> InputError:
     missing = kind.missing(table.columns)
-    if len(missing) == len(kind.mandatory):
+    if len(missing) == len(kind.mandatory) and not is_stated:
         titles = ", ".join(each.title for each in FORMATS)
         return InputError(
             f"no billing export that is known here; its columns: {sample_names(table.columns)}",

@@ -4,6 +4,7 @@ import csv
 import glob
 import gzip
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,15 @@ _LONGEST_LINE = 16 * 1024 * 1024
 _DELIMITERS = (",", ";", "\t", "|")
 _GLOB_SIGNS = frozenset("*?[")
 _KINDS = "CSV (also .gz), Parquet or JSON lines"
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_REASON = re.compile(
+    r"^(Expected Number of Columns: \d+ Found: \d+|Value with unterminated quote found\.|"
+    r"Maximum line size of \d+ bytes exceeded\.|Invalid unicode \(byte sequence mismatch\) detected\.)",
+    re.MULTILINE,
+)
+"""Lines of messages that hold nothing of a file."""
+_FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
+_FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
 NULLS = ("", "NULL", "null")
 """Cells of a CSV that hold nothing."""
 
@@ -181,13 +191,18 @@ def _safe(path: Path, scratch: Path) -> Path:
 
 
 def reason_of(error: Exception) -> str:
-    """What a database says of a file, without the content of the file: it may hold prompts."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    first = lines[0] if lines else type(error).__name__
-    reasons = [
-        line for line in lines[1:] if line.startswith(("Expected", "Missing", "Value with", "Invalid", "Maximum"))
-    ]
-    return ". ".join([first.partition(": ")[2] or first, *reasons[:1]])
+    """What a database says of a file, without anything of its content: it may hold prompts."""
+    message = str(error)
+    first = message.splitlines()[0] if message else type(error).__name__
+    reason = _REASON.search(message)
+    plain = _QUOTED.sub("…", first.partition(": ")[2] or first)
+    return f"{plain}. {reason[0]}" if reason else plain
+
+
+def place_of(error: Exception) -> str:
+    """The file that an error of a database is about; "" where it names none."""
+    found = _FILE_LINE.findall(str(error)) or _FILE_WORDS.findall(str(error).partition("\n")[0])
+    return str(found[-1]) if found else ""
 
 
 def sample_names(columns: Columns, most: int = 8) -> str:

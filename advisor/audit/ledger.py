@@ -112,10 +112,12 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
     amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
     database.run(
         f"CREATE TABLE raw AS SELECT format, {', '.join(TEXTS)}, {amounts}, "
+        f"{_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
         "min(start_time) AS start_time, max(end_time) AS end_time, count(*) AS row_count, "
         "sum(epoch(end_time) - epoch(start_time)) AS seconds, "
         "count(*) FILTER (WHERE is_bad) AS bad, count(*) FILTER (WHERE billed IS NULL) AS no_billed, "
         "count(*) FILTER (WHERE effective IS NULL) AS no_effective, "
+        "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL) AS no_cost, "
         "count(*) FILTER (WHERE billed <> trunc(billed)) AS fractions, "
         "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective)) AS rounded "
         f"FROM ({' UNION ALL '.join(f'SELECT * EXCLUDE ({LINE_ID}) FROM {source}' for source in sources)}) "
@@ -130,6 +132,11 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
             database, [source for source, (_, kind) in zip(sources, read, strict=True) if kind.name != "cur"]
         )
     return notes
+
+
+def _filled(column: str, other: str) -> str:
+    """Sum of a cost, with the other one where a row does not state it."""
+    return f"sum(coalesce({column}, {other}))::{MONEY} AS filled_{column}"
 
 
 def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> None:
@@ -155,9 +162,9 @@ def _without_split_rows(database: Database) -> list[str]:
     """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole."""
     of_parents = (
         "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
-        "HAVING abs(sum(coalesce(effective, billed)) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
-        "abs(sum(coalesce(effective, billed)) FILTER (WHERE allocated IS NOT NULL) "
-        "- sum(coalesce(effective, billed)) FILTER (WHERE allocated IS NULL)) <= 0.01"
+        "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
+        "abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL) "
+        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) <= 0.01"
     )
     is_split = (
         "(format = 'cur' AND allocated IS NOT NULL) "
@@ -165,9 +172,7 @@ def _without_split_rows(database: Database) -> list[str]:
         f"OR (allocated IS NOT NULL AND (resource, service, meter) IN ({of_parents}))"
     )
     database.run(f"CREATE TABLE split_rows AS SELECT * FROM raw WHERE {is_split}")
-    count, amount = database.row(
-        "SELECT coalesce(sum(row_count), 0)::BIGINT, sum(coalesce(effective, billed)) FROM split_rows"
-    )
+    count, amount = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows")
     if not count:
         return []
     database.run(f"DELETE FROM raw WHERE {is_split}")
@@ -176,35 +181,29 @@ def _without_split_rows(database: Database) -> list[str]:
 
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
     """The cost that is split, and what is said of it."""
-    rows, no_billed, no_effective, fractions, rounded = database.row(
-        "SELECT coalesce(sum(row_count), 0)::BIGINT, count(*) FILTER (WHERE billed IS NULL), "
-        "count(*) FILTER (WHERE effective IS NULL), coalesce(sum(fractions), 0)::BIGINT, "
-        "coalesce(sum(rounded), 0)::BIGINT FROM raw"
-    )
-    groups = database.row("SELECT count(*) FROM raw")[0]
-    lacking = {Basis.EFFECTIVE: no_effective, Basis.BILLED: no_billed}
-    if not rows:
-        return wanted, []
-    notes = []
     other = Basis.BILLED if wanted is Basis.EFFECTIVE else Basis.EFFECTIVE
-    basis = wanted
-    if lacking[wanted] == groups and lacking[other] < groups:
-        basis = other
+    rows, lacking, lacking_other, without, fractions, rounded = database.row(
+        f"SELECT {_rows('row_count')}, {_rows(_unstated(wanted))}, {_rows(_unstated(other))}, {_rows('no_cost')}, "
+        f"{_rows('fractions')}, {_rows('rounded')} FROM raw"
+    )
+    notes = [f"{without:,} rows state no cost at all: they are in no sum"] if without else []
+    basis = other if lacking == rows and lacking_other < rows else wanted
+    if basis is other:
         notes.append(f"the bill states no {wanted} cost: {other} cost is shown")
-    elif count := database.row(_unstated(wanted))[0]:
-        notes.append(f"{count:,} rows state no {wanted} cost: their {other} cost counts")
-    if count := database.row(
-        "SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw WHERE billed IS NULL AND effective IS NULL"
-    )[0]:
-        notes.append(f"{count:,} rows state no cost at all: they are in no sum")
+    elif lacking > without:
+        notes.append(f"{lacking - without:,} rows state no {wanted} cost: their {other} cost counts")
     if basis is Basis.EFFECTIVE and fractions and rounded > fractions / 2:
         notes.append("EffectiveCost is a whole number in most rows: it was rounded; --cost billed is exact")
     return basis, notes
 
 
+def _rows(count: str) -> str:
+    return f"coalesce(sum({count}), 0)::BIGINT"
+
+
 def _unstated(basis: Basis) -> str:
-    other = "billed" if basis is Basis.EFFECTIVE else "effective"
-    return f"SELECT coalesce(sum(no_{basis}), 0)::BIGINT FROM raw WHERE no_{basis} > 0 AND {other} IS NOT NULL"
+    """SQL of the rows of a group that do not state a cost."""
+    return f"CASE WHEN {basis} IS NULL THEN row_count ELSE no_{basis} END"
 
 
 def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | None:
@@ -214,8 +213,8 @@ def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | Non
         InputError: there are several, and a rate is missing.
     """
     found: list[tuple[str | None, Decimal]] = database.rows(
-        "SELECT upper(currency), sum(coalesce(effective, billed)) FROM raw "
-        "GROUP BY 1 HAVING count(*) FILTER (WHERE coalesce(effective, billed) <> 0) > 0 ORDER BY 2 DESC"
+        "SELECT upper(currency), sum(filled_effective) FROM raw "
+        "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0) > 0 ORDER BY 2 DESC"
     )
     names = [currency for currency, _ in found]
     if None in names:
@@ -242,7 +241,7 @@ def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | Non
 def _convert(database: Database, currency: str, rate: Decimal) -> None:
     exact = ", ".join(
         f"{column} = ({column}::DECIMAL(24,10) * {rate}::{_FACTOR})::{MONEY}"
-        for column in ("billed", "effective", "list_cost")
+        for column in ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
     )
     database.run(f"UPDATE raw SET {exact} WHERE upper(currency) = {text(currency)}")
 
@@ -250,7 +249,6 @@ def _convert(database: Database, currency: str, rate: Decimal) -> None:
 def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[str, str]]) -> None:
     """The table ``charges`` with cost, kind, machine, family and whether it is accelerated."""
     _register(database, "catalogued", ("provider", "name"), catalogued)
-    cost = "coalesce(effective, billed)" if basis is Basis.EFFECTIVE else "coalesce(billed, effective)"
     meters = "format, provider, service, category, meter, description, details, instance_type, resource_type, charge"
     database.run(
         f"CREATE TABLE machines AS WITH kinds AS (SELECT {meters}, {kind_sql(kind_rules())} AS kind "
@@ -271,7 +269,7 @@ def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[
     )
     same = " AND ".join(f"raw.{column} IS NOT DISTINCT FROM meters.{column}" for column in meters.split(", "))
     database.run(
-        f"CREATE TABLE charges AS SELECT raw.* EXCLUDE (tags), coalesce({cost}, 0)::{MONEY} AS cost, "
+        f"CREATE TABLE charges AS SELECT raw.* EXCLUDE (tags), coalesce(filled_{basis}, 0)::{MONEY} AS cost, "
         f"meters.kind, meters.machine, meters.family, meters.is_accelerated, tag_sets.tags_id "
         f"FROM raw JOIN meters ON {same} "
         "LEFT JOIN tag_sets ON raw.tags = tag_sets.tags"
@@ -288,7 +286,7 @@ def _register(database: Database, name: str, columns: Sequence[str], rows: Seque
 
 def _bill(database: Database, currency: str | None, rows: int, basis: Basis) -> Bill:
     billed, effective, has_billed, has_effective, start, end = database.row(
-        "SELECT sum(coalesce(billed, effective)), sum(coalesce(effective, billed)), count(billed), count(effective), "
+        "SELECT sum(filled_billed), sum(filled_effective), count(billed), count(effective), "
         "min(start_time), max(end_time) FROM charges"
     )
     return Bill(

@@ -99,7 +99,7 @@ def _sums(columns: Columns, source: str) -> str:
         "model": columns.text(*COLUMNS["model"]),
         "team": columns.text(*COLUMNS["team"]),
         "environment": columns.text(*COLUMNS["environment"]),
-        "at": columns.time(*COLUMNS["time"]),
+        "moment": columns.time(*COLUMNS["time"]),
         "requests": count or "1",
         "input": _whole(columns, "input") or "NULL",
         "output": _whole(columns, "output") or "NULL",
@@ -109,10 +109,10 @@ def _sums(columns: Columns, source: str) -> str:
     }
     inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
     return (
-        "SELECT endpoint, model, team, environment, date_trunc('hour', at) AS hour, sum(requests), "
+        "SELECT endpoint, model, team, environment, date_trunc('hour', moment) AS hour, sum(requests), "
         "sum(input::BIGINT), sum(output::BIGINT), sum(error::BIGINT), sum(hit::BIGINT), "
         "sum(input::BIGINT) FILTER (WHERE error > 0), sum(output::BIGINT) FILTER (WHERE error > 0), "
-        f"sum(spend)::{MONEY}, 0, min(at), max(at) FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
+        f"sum(spend)::{MONEY}, 0, min(moment), max(moment) FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
     )
 
 
