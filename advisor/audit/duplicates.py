@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.audit.database import Database
+from advisor.audit.money import counted
 
 _PIECE_BYTES = 1024 * 1024
 _MOST_ROWS = 20_000_000
@@ -55,7 +56,7 @@ def repeated_lines(database: Database, source: str) -> tuple[str, list[str]]:
         f"(SELECT * FROM {source} AS line WHERE NOT {is_repeated} "
         f"UNION ALL (SELECT DISTINCT * FROM {source} AS line WHERE {is_repeated}))"
     )
-    return once, [f"{more:,} rows are the same as another in every column: each is counted once"]
+    return once, [f"{counted(more, 'row')} the same as another in every column: counted once"]
 
 
 def repeated_rows(database: Database, sources: Sequence[str]) -> list[str]:
@@ -76,7 +77,7 @@ def repeated_rows(database: Database, sources: Sequence[str]) -> list[str]:
         return []
     return [
         (
-            f"{more:,} rows ({cost:,.2f}) are the same as another in every column: if the export was delivered twice, "
-            "--duplicates once counts them once"
+            f"{counted(more, 'row')} ({cost:,.2f}) the same as another in every column: "
+            "if the export was delivered twice, --duplicates once counts them once"
         )
     ]

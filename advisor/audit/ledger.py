@@ -18,6 +18,7 @@ from advisor.audit.files import Table, tables_of
 from advisor.audit.formats.focus import focus_version
 from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
+from advisor.audit.money import counted
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
@@ -176,7 +177,7 @@ def _without_split_rows(database: Database) -> list[str]:
     if not count:
         return []
     database.run(f"DELETE FROM raw WHERE {is_split}")
-    return [f"{count:,} rows ({amount or 0:,.2f}) split instances between pods or tasks: the instances are counted"]
+    return [f"{counted(count, 'row')} ({amount or 0:,.2f}) split instances between pods: the instances are counted"]
 
 
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
@@ -186,12 +187,12 @@ def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
         f"SELECT {_rows('row_count')}, {_rows(_unstated(wanted))}, {_rows(_unstated(other))}, {_rows('no_cost')}, "
         f"{_rows('fractions')}, {_rows('rounded')} FROM raw"
     )
-    notes = [f"{without:,} rows state no cost at all: they are in no sum"] if without else []
+    notes = [f"{counted(without, 'row')} without any cost: in no sum"] if without else []
     basis = other if lacking == rows and lacking_other < rows else wanted
     if basis is other:
         notes.append(f"the bill states no {wanted} cost: {other} cost is shown")
     elif lacking > without:
-        notes.append(f"{lacking - without:,} rows state no {wanted} cost: their {other} cost counts")
+        notes.append(f"{counted(lacking - without, 'row')} without {wanted} cost: {other} cost counts there")
     if basis is Basis.EFFECTIVE and fractions and rounded > fractions / 2:
         notes.append("EffectiveCost is a whole number in most rows: it was rounded; --cost billed is exact")
     return basis, notes

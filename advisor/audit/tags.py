@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from advisor.audit.ledger import Ledger
+from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import TagTable
 from advisor.errors import InputError
@@ -96,14 +97,12 @@ def _notes(ledger: Ledger, spellings: Sequence[str]) -> list[str]:
         "GROUP BY resource HAVING count(DISTINCT value) > 1)"
     )[0]
     if moved:
-        notes.append(
-            f"{moved:,} resources changed their {spellings[0]}: each charge counts for the value that it carries"
-        )
+        notes.append(f"{counted(moved, 'resource')} changed their {spellings[0]}: each charge counts for its own value")
     partly = ledger.database.row(
         "SELECT count(*) FROM (SELECT resource FROM charges LEFT JOIN (SELECT DISTINCT tags_id FROM tags "
         f"WHERE key IN ({_keys(spellings)})) AS owned USING (tags_id) WHERE resource IS NOT NULL "
         "GROUP BY resource HAVING count(owned.tags_id) > 0 AND count(owned.tags_id) < count(*))"
     )[0]
     if partly:
-        notes.append(f"{partly:,} resources carry {spellings[0]} for part of their charges: the rest is untagged")
+        notes.append(f"{counted(partly, 'resource')} with {spellings[0]} on part of the charges: the rest is untagged")
     return notes

@@ -148,7 +148,7 @@ def test_a_kv_cache_that_is_never_filled_is_a_finding(tmp_path, audit):
     found = audit(billed(tmp_path, day_of(replace(ACCELERATED, resource="host-a"))), telemetry=(str(folder),))
 
     finding = next(one for one in found.findings if one.id == "ADV103")
-    assert "at most 20% of the KV cache" in finding.evidence
+    assert "at most 20% of the KV cache ever in use on 1 host" in finding.evidence
 
 
 def test_accelerators_without_telemetry_are_a_finding(tmp_path, audit):

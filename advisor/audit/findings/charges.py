@@ -7,6 +7,7 @@ from datetime import timedelta
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval, positive
 from advisor.audit.findings.rules import Rule
+from advisor.audit.money import counted
 from advisor.audit.values import ZERO, Finding
 
 _METER = "concat_ws(' ', meter, description, resource_type)"
@@ -30,7 +31,9 @@ class Meters:
     is_certain: bool
     """Whether all of it is saved by acting; otherwise the bill does not say how much of it is."""
     evidence: str
-    """With the cost as ``{cost}`` and the count of resources as ``{count}``."""
+    """With the cost as ``{cost}`` and the counted resources as ``{count}``."""
+    noun: str
+    """Of what is counted."""
 
 
 METERS = (
@@ -38,39 +41,45 @@ METERS = (
         rules.UNUSED,
         "unused = 'commitment'",
         is_certain=True,
-        evidence="commitments of {cost} were paid for and covered nothing, in {count} lines",
+        evidence="commitments of {cost} were paid for and covered nothing, in {count}",
+        noun="line",
     ),
     Meters(
         rules.RESERVATION,
         "unused = 'capacity_reservation'",
         is_certain=True,
-        evidence="reserved capacity of {cost} stood empty, in {count} reservations",
+        evidence="reserved capacity of {cost} stood empty, in {count}",
+        noun="reservation",
     ),
     Meters(
         rules.CROSS_ZONE,
         f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
         is_certain=False,
-        evidence="{cost} for traffic of {count} resources between zones and regions; how much could stay in a zone the "
-        "bill does not say",
+        evidence="{cost} for traffic of {count} between zones and regions; how much could stay in a zone the bill does "
+        "not say",
+        noun="resource",
     ),
     Meters(
         rules.NAT,
         f"kind = 'network' AND {_like('natgateway-bytes|nat gateway.*(data|gb)|gb.*nat gateway|cloud nat.*data')}",
         is_certain=False,
-        evidence="{cost} for data through {count} NAT gateways; weights from object storage and images need none",
+        evidence="{cost} for data through {count}; weights from object storage and images need none",
+        noun="NAT gateway",
     ),
     Meters(
         rules.LOGS,
         _like("vendedlog|dataprocessing-bytes|log.* ingest|logs? (storage|volume)|analytics logs|data ingestion"),
         is_certain=False,
-        evidence="{cost} for logs from {count} sources; requests logged in full are the usual cause",
+        evidence="{cost} for logs from {count}; requests logged in full are the usual cause",
+        noun="source",
     ),
     Meters(
         rules.KEPT,
         f"kind = 'storage' AND charge = 'usage' AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
         "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
         is_certain=False,
-        evidence="{cost} for {count} snapshots and stores of checkpoints; their age the bill does not say",
+        evidence="{cost} for {count} of snapshots and checkpoints; their age the bill does not say",
+        noun="store",
     ),
 )
 
@@ -90,8 +99,8 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
         return
     resources = context.resources(meters.where)
     amount = Interval.exactly(cost) if meters.is_certain else Interval.between(ZERO, cost)
-    money = f"{context.ledger.bill.currency} {cost:,.2f}"
-    yield context.finding(meters.rule, amount, meters.evidence.format(cost=money, count=len(resources)), resources)
+    words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
+    yield context.finding(meters.rule, amount, words, resources)
 
 
 def _expiring(context: Context) -> Iterator[Finding]:
@@ -108,8 +117,8 @@ def _expiring(context: Context) -> Iterator[Finding]:
     listed, cost, count, first = row
     if not count or listed is None or listed <= cost:
         return
-    more = f"what they cover costs {listed - cost:,.2f} more at list prices"
-    evidence = f"{count} commitments end from {first:%Y-%m-%d} on; {more}"
+    more = f"what they cover costs {context.money(listed - cost)} more at list prices"
+    evidence = f"{counted(count, 'commitment')}, the first until {first:%Y-%m-%d}; {more}"
     yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, context.resources(where))
 
 
@@ -127,7 +136,7 @@ def _without_traffic(context: Context) -> Iterator[Finding]:
     if cost <= 0:
         return
     resources = context.resources(idle)
-    evidence = f"{len(resources)} load balancers and addresses cost {cost:,.2f}, and the bill has no traffic of theirs"
+    evidence = f"{counted(len(resources), 'resource')} at {context.money(cost)}: the bill has no traffic of theirs"
     yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources)
 
 

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval, positive
+from advisor.audit.money import counted
 from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
@@ -55,7 +56,7 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     )
     count = sum(host.use.accelerators for host in hosts)
     use = f"busy {_percent(hosts, 'mean')} on average, {_percent(hosts, 'p95')} at p95"
-    evidence = f"{count} accelerators of {len(hosts)} hosts are idle: {use}"
+    evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}"
     yield context.finding(rules.IDLE, amount, evidence, _named(hosts))
 
 
@@ -100,7 +101,7 @@ def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
         return
     high = sum((_share(_observed(host), 1 - (host.use.kv_max or 0.0)) for host in found), ZERO)
     most = max(host.use.kv_max or 0.0 for host in found)
-    evidence = f"at most {most:.0%} of the KV cache of {len(found)} hosts was ever in use; less memory would do"
+    evidence = f"at most {most:.0%} of the KV cache ever in use on {counted(len(found), 'host')}: less memory would do"
     yield context.finding(rules.MEMORY, Interval.between(ZERO, high), evidence, _named(found))
 
 
@@ -109,7 +110,7 @@ def _saturation(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding
     if not found:
         return
     high = _share(sum(map(_observed, found), ZERO), 1 - SM_INEFFECTIVE.value)
-    evidence = f"{len(found)} hosts are always busy with half of their multiprocessors idle: batches could be larger"
+    evidence = f"{counted(len(found), 'host')} always busy, half of the multiprocessors idle: larger batches fit"
     yield context.finding(rules.NOT_SATURATED, Interval.between(ZERO, high), evidence, _named(found))
 
 
@@ -232,7 +233,7 @@ def _unwatched(context: Context) -> Iterator[Finding]:
     if cost <= 0:
         return
     resources = context.resources(where)
-    evidence = f"{len(resources)} accelerated resources cost {cost:,.2f}, and nothing says how busy they were"
+    evidence = f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}: nothing says how busy"
     yield context.finding(rules.UNWATCHED, Interval.exactly(cost), evidence, resources)
 
 

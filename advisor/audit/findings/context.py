@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
+from advisor.audit.money import money
 from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, TagTable, Traffic
 from advisor.catalog import Catalog
 from advisor.units import HOURS_PER_MONTH
@@ -50,6 +51,10 @@ class Context:
         """An amount of the bill's period as one of a month of 730 hours."""
         hours = self.ledger.bill.hours
         return amount * Decimal(HOURS_PER_MONTH / hours) if hours else amount
+
+    def money(self, amount: Decimal) -> str:
+        """An amount over the bill's period, with its currency."""
+        return money(amount, self.ledger.bill.currency)
 
     def resources(self, where: str, most: int = 1000) -> list[tuple[str, Decimal]]:
         """Resources of some charges with their cost, the dearest first."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval
+from advisor.audit.money import counted
 from advisor.audit.values import ZERO, Endpoint, Finding
 
 _NOTABLE_ERRORS = 0.01
@@ -31,7 +32,7 @@ def _without_requests(context: Context) -> Iterator[Finding]:
         return  # names of log and bill have nothing in common: that nothing was asked is not known
     cost = sum((one.cost or ZERO for one in silent), ZERO)
     names = ", ".join(one.name for one in silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
-    evidence = f"{len(silent)} endpoints are in the bill and in no request log: {names}"
+    evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
     yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, _named(silent))
 
 
@@ -49,7 +50,9 @@ def _failures(context: Context) -> Iterator[Finding]:
     cost = sum((one.error_cost or ZERO for one in failing), ZERO)
     errors = sum(one.usage.errors or 0 for one in failing if one.usage)
     requests = sum(one.usage.requests for one in failing if one.usage)
-    share = f"{errors:,} of {requests:,} requests of {len(failing)} endpoints failed ({errors / requests:.1%})"
+    share = (
+        f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%}), of {counted(len(failing), 'endpoint')}"
+    )
     evidence = f"{share}; cost by their tokens"
     resources = [(one.name, one.error_cost or ZERO) for one in failing]
     yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
@@ -66,7 +69,7 @@ def _repeated(context: Context) -> Iterator[Finding]:
     cost = sum(((one.cost or ZERO) * Decimal(spare) for one, spare in found), ZERO)
     most = max(spare for _, spare in found)
     evidence = (
-        f"up to {most:.0%} of the prompts of {len(found)} endpoints were asked before, and no cache answered them"
+        f"up to {most:.0%} of the prompts of {counted(len(found), 'endpoint')} asked before, and no cache answered"
     )
     yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([one for one, _ in found]))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
+from advisor.audit.money import money
 from advisor.audit.values import Audit, Finding
-from advisor.report.bill.cents import money
 from advisor.report.bill.json_report import finding_entry
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from advisor.audit.findings.rules import SAVING
+from advisor.audit.money import in_cents, money
 from advisor.audit.values import PARTS, ZERO, Audit, Basis, Endpoint, Finding, TagTable, Usage
-from advisor.report.bill.cents import in_cents, money
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section, sections_markdown, sections_text
 
@@ -235,20 +235,21 @@ def _findings(audit: Audit, *, whole: bool) -> Section:
     rows = tuple(
         (
             finding.id,
-            f"{finding.title}\n{finding.evidence}\n{finding.command}",
-            money(finding.per_month, audit.bill.currency),
-            f"{money(finding.low, audit.bill.currency)} to {money(finding.high, audit.bill.currency)}"
-            if finding.low != finding.high else "",
-            finding.effort.value,
-            finding.basis,
+            f"{finding.title} ({finding.basis}, {finding.effort} effort)\n{finding.evidence}\n{finding.command}",
+            _interval(finding, audit.bill.currency),
         )
         for finding in shown
-    )  # fmt: skip
-    headers = (
-        "id", Column("finding, evidence, command", prose=40), "a month", Column("between", 1), Column("effort", 1),
-        Column("is", 2),
-    )  # fmt: skip
+    )
+    headers = ("id", Column("finding, evidence, command", prose=40), "a month")
     return Section("Findings", tuple(lines), headers, rows)
+
+
+def _interval(finding: Finding, currency: str | None) -> str:
+    """The amount, and under it what it lies between where it is not known exactly."""
+    amount = money(finding.per_month, currency)
+    if finding.low == finding.high:
+        return amount
+    return f"{amount}\n{money(finding.low, currency)}\nto {money(finding.high, currency)}"
 
 
 def _finding_lines(finding: Finding, currency: str | None) -> tuple[str, ...]:

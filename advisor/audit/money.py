@@ -1,4 +1,4 @@
-"""Amounts in cents whose sum is the total in cents."""
+"""Amounts and counts in words; amounts in cents whose sum is the total in cents."""
 
 from collections.abc import Mapping
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
@@ -24,3 +24,8 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     digits = f"{size:,.2f}" if size >= _CENT or not size else f"{size:.2g}"
     digits = f"{size:.8f}".rstrip("0") if "e" in digits else digits
     return f"{sign}${digits}" if currency in ("USD", None) else f"{sign}{currency} {digits}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 host``, ``2 hosts``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
