@@ -45,7 +45,7 @@ def repeated_lines(database: Database, source: str) -> tuple[str, list[str]]:
     """A source in which a line that is the same in every column counts once, and a note on what was left out."""
     database.run("CREATE OR REPLACE TABLE repeated AS SELECT row_hash, count(*) - 1 AS more FROM "
                  f"(SELECT hash(line) AS row_hash FROM {source} AS line) GROUP BY row_hash HAVING count(*) > 1",
-                 "of the line items compared, in percent")  # fmt: skip
+                 "percent of the line items compared")  # fmt: skip
     more = database.row("SELECT coalesce(sum(more), 0)::BIGINT FROM repeated")[0]
     if not more:
         return source, []

@@ -87,8 +87,10 @@ def read_ledger(
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
-    notes += _without_split_rows(database)
+    notes += [*_without_split_rows(database), *_shape_notes(database)]
     basis, basis_notes = _basis(database, question.basis)
+    if basis is Basis.BILLED:
+        _divide_fees(database)
     currency = _one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
     notes += [*basis_notes, *write_tags(database)]
@@ -123,7 +125,7 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
         "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective)) AS rounded "
         f"FROM ({' UNION ALL '.join(f'SELECT * EXCLUDE ({LINE_ID}) FROM {source}' for source in sources)}) "
         f"GROUP BY format, {', '.join(TEXTS)}",
-        "of the bill read, in percent",
+        "percent of the bill read",
     )
     _refuse_bad(database, read)
     providers = " ".join(f"WHEN regexp_matches(provider, '{pattern}', 'i') THEN '{key}'" for key, pattern in _PROVIDERS)
@@ -196,6 +198,34 @@ def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
     if basis is Basis.EFFECTIVE and fractions and rounded > fractions / 2:
         notes.append("EffectiveCost is a whole number in most rows: it was rounded; --cost billed is exact")
     return basis, notes
+
+
+def _divide_fees(database: Database) -> None:
+    """Divide invoiced fees of AWS's commitments into what nothing used (their effective cost) and the rest."""
+    is_fee = "format = 'cur' AND unused = 'commitment'"
+    part = f"greatest(least(effective, billed), 0)::{MONEY}"
+    database.run(
+        f"INSERT INTO raw SELECT * REPLACE ({part} AS billed, {part} AS filled_billed, 0 AS row_count) FROM raw "
+        f"WHERE {is_fee} AND {part} > 0"
+    )
+    database.run(
+        f"UPDATE raw SET billed = (billed - {part})::{MONEY}, filled_billed = (billed - {part})::{MONEY}, "
+        f"effective = (CASE WHEN {part} > 0 THEN 0 ELSE effective END)::{MONEY}, "
+        f"filled_effective = (CASE WHEN {part} > 0 THEN 0 ELSE filled_effective END)::{MONEY}, unused = NULL "
+        f"WHERE {is_fee} AND row_count > 0 AND effective IS NOT NULL AND billed IS NOT NULL"
+    )
+
+
+def _shape_notes(database: Database) -> list[str]:
+    """Notes on rows without a time, and on exports that count requests in place of tokens."""
+    timeless, requests = database.row(
+        f"SELECT {_rows('CASE WHEN start_time IS NULL THEN row_count END')}, "
+        "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning') FROM raw"
+    )
+    notes = [f"{counted(timeless, 'row')} without a time that can be read: not in the period"] if timeless else []
+    if requests:
+        notes.append("models sold by the token are counted in requests here, not in tokens: --requests has the tokens")
+    return notes
 
 
 def _rows(count: str) -> str:

@@ -64,7 +64,7 @@ def _read(database: Database, table: Table) -> list[str]:
     columns = table.columns
     found = {meaning: columns.find(*names) for meaning, names in COLUMNS.items()}
     _refuse_unknown(table, found)
-    database.run(f"INSERT INTO traffic {_sums(columns, table.source)}", "of the requests read, in percent")
+    database.run(f"INSERT INTO traffic {_sums(columns, table.source)}", "percent of the requests read")
     if found["prompt"] is None:
         return []
     _count_prompts(database, table)
@@ -136,5 +136,5 @@ def _count_prompts(database: Database, table: Table) -> None:
         "INSERT INTO prompts SELECT endpoint, count(*), approx_count_distinct(hashed) "
         f"FROM (SELECT {endpoint} AS endpoint, {salted} AS hashed "
         f"FROM {table.source} WHERE {prompt} IS NOT NULL AND length({prompt}) > 2) GROUP BY endpoint",
-        "of the prompts hashed, in percent",
+        "percent of the prompts hashed",
     )

@@ -70,7 +70,8 @@ class Columns:
         if column is None:
             return self.text(f"{outer}.{part}")
         if self.types[column].startswith("STRUCT"):
-            return f"CAST({name(column)}.{name(part)} AS VARCHAR)"
+            has_part = re.search(rf'[(,] ?"?{re.escape(part)}"? ', self.types[column])
+            return f"CAST({name(column)}.{name(part)} AS VARCHAR)" if has_part else NULL
         nested = f"json_extract_string(TRY_CAST({self.text(outer)} AS JSON), {text('$.' + part)})"
         plain = f", {self.text(outer)}" if part == "description" else ""
         return f"coalesce({self.text(f'{outer}.{part}')}, {nested}{plain})"

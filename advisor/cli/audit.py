@@ -54,7 +54,11 @@ def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequenc
 @click.option(
     "--samples", multiple=True, metavar="DIR", help="Use of accelerators, as the agent recorded it. (repeatable)"
 )
-@click.option("--prometheus", metavar="URL", help="Use of accelerators, from a Prometheus-compatible server.")
+@click.option(
+    "--prometheus",
+    metavar="URL",
+    help="Use of accelerators, from a server like Prometheus (token: ADVISOR_PROMETHEUS_TOKEN).",
+)
 @click.option(
     "--requests",
     multiple=True,
@@ -155,7 +159,7 @@ def command(
         host_names=read_host_names(hosts),
         extrapolates=extrapolate,
     )
-    with Progress("of the bill read, in percent") as progress, audited(inputs, progress.watch) as found:
+    with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as found:
         shown = _rendered(found, inputs, output_format, finding, report_width(output, wide=wide))
         _deliver(shown, output)
 

@@ -254,6 +254,20 @@ def _write_gcp_json(folder, charges):
     return path
 
 
+def _write_gcp_parquet(folder, charges):
+    rows = [gcp_row(charge) for charge in charges]
+    exact = pa.decimal128(38, 15)
+    credit = pa.struct([("name", pa.string()), ("amount", exact)])
+    for row in rows:
+        row["cost"] = Decimal(row["cost"])
+        row["credits"] = [{**one, "amount": Decimal(one["amount"])} for one in row["credits"]]
+    label = pa.struct([("key", pa.string()), ("value", pa.string())])
+    types = {"cost": exact, "credits": pa.list_(credit), "labels": pa.list_(label)}
+    arrays = {name: pa.array([row[name] for row in rows], types.get(name)) for name in rows[0]}
+    pq.write_table(pa.table(arrays), folder / "gcp.parquet")
+    return folder / "gcp.parquet"
+
+
 WRITERS = {
     "focus": lambda folder, charges: write_focus(folder / "focus.csv", charges),
     "focus-gzip": lambda folder, charges: write_focus(folder / "focus.csv.gz", charges),
@@ -262,6 +276,7 @@ WRITERS = {
     "azure-actual": lambda folder, charges: _write_azure(folder, charges, amortised=False),
     "azure-amortised": lambda folder, charges: _write_azure(folder, charges, amortised=True),
     "gcp-json": _write_gcp_json,
+    "gcp-parquet": _write_gcp_parquet,
     "gcp-csv": lambda folder, charges: write_csv(folder / "gcp.csv", [_flat(gcp_row(charge)) for charge in charges]),
 }
 FORMS = tuple(WRITERS)

@@ -9,6 +9,8 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,6 +111,43 @@ def test_billed_cost_is_split_where_it_is_asked_for(tmp_path, audit):
 
     assert_reconciles(found)
     assert found.bill.cost == 4
+
+
+def test_an_invoiced_fee_is_unused_as_far_as_nothing_used_it(tmp_path, audit):
+    """A recurring fee of 10, of which 1.5 covered nothing: the invoice has both parts."""
+    charges = [
+        Charge(cost=Decimal(10), effective=Decimal("1.5"), kind="unused", resource="sp-1"),
+        Charge(cost=Decimal(7), effective=Decimal(0), kind="unused", resource="sp-2"),
+    ]
+    path = write_bill(tmp_path, "cur", charges)
+
+    found = audit(path, question={"basis": Basis.BILLED})
+
+    assert_reconciles(found)
+    assert (found.bill.billed_cost, found.bill.effective_cost) == (17, Decimal("1.5"))
+    assert found.split.parts["unused_commitment"] == Decimal("1.5")
+    assert audit(path).split.parts["unused_commitment"] == Decimal("1.5")
+
+
+def test_floats_of_parquet_are_the_decimals_that_they_show(tmp_path, audit):
+    """Exports of AWS hold doubles: 0.1 is a tenth, three times 0.1 are 0.3."""
+    table = pa.Table.from_pylist([focus_row(charge) for charge in hours(Charge(), 3)])
+    cost = pa.array([0.1, 0.1, 0.1], pa.float64())
+    table = table.set_column(0, "BilledCost", cost).set_column(1, "EffectiveCost", cost)
+    pq.write_table(table, tmp_path / "bill.parquet")
+
+    assert audit(tmp_path / "bill.parquet").bill.cost == Decimal("0.3")
+
+
+def test_charges_without_a_time_and_counts_of_requests_are_said(tmp_path, audit):
+    """Dates that nobody can read, and LiteLLM's export, which counts requests."""
+    row = {**focus_row(Charge("tokens")), "ChargePeriodStart": "32.13.2026", "ConsumedUnit": "Requests"}
+
+    found = audit(write_csv(tmp_path / "bill.csv", [row]))
+
+    assert found.bill.start is None
+    assert any("1 row without a time" in note for note in found.notes)
+    assert any("in requests here, not in tokens" in note for note in found.notes)
 
 
 def test_a_bill_without_effective_cost_is_shown_as_billed(tmp_path, audit):

@@ -14,7 +14,7 @@ from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
 from advisor.samples.need.verdict import Code
 
-_INTERRUPTIBLE = "dev|test|qa|stag|sandbox|batch|train|experiment|offline|preprod"
+_INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|offline|preprod)"
 """Values of tags, and words in names, of work that can be started again."""
 _STEADY = 0.9
 """Share of the bill's hours in which a machine ran from which it is steady."""

@@ -21,7 +21,7 @@ _BATCH = 10_000
 _QUERY = """
 SELECT billed, effective, start_time, end_time, charge, description, purchase, commitment, unused, quantity, unit,
 provider, region, resource, resource_name, category, service, account, tag_sets.tags, kind, machine, cost
-FROM charges LEFT JOIN tag_sets USING (tags_id) ORDER BY resource, service, start_time
+FROM charges LEFT JOIN tag_sets USING (tags_id) ORDER BY ALL
 """
 
 
