@@ -1,11 +1,12 @@
 """Showback: the bill by owner, with what nobody is named for as a line of its own."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import counted
 from advisor.audit.sql import text
-from advisor.audit.values import TagTable
+from advisor.audit.values import ZERO, TagTable
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
 
@@ -21,7 +22,9 @@ _USUAL = (
     "service",
     "businessunit",
 )
-_MOST_TABLES = 4
+_MOST_TABLES = 3
+_LEAST_SHARE = Decimal("0.01")
+"""Of the bill, that a tag has to cover to be shown without being asked for."""
 
 
 def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], list[str]]:
@@ -34,21 +37,23 @@ def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], lis
     Raises:
         InputError: no charge has such a tag.
     """
-    spellings = _spellings(ledger)
-    chosen = [_known(key, spellings) for key in keys] if keys else _usual(spellings)
+    spellings, costs = _spellings(ledger)
+    chosen = [_known(key, spellings) for key in keys] if keys else _usual(spellings, costs, ledger.bill.cost)
     notes = [note for key in chosen for note in _notes(ledger, spellings[key])]
     return [_table(ledger, key, spellings[key]) for key in chosen], notes
 
 
-def _spellings(ledger: Ledger) -> dict[str, list[str]]:
-    """Tags without case and punctuation, those that cover most of the cost first, each with its spellings."""
+def _spellings(ledger: Ledger) -> tuple[dict[str, list[str]], dict[str, Decimal]]:
+    """Spellings and cost of each tag without case and punctuation, those that cover most of the cost first."""
     rows = ledger.database.rows(
         "SELECT key, sum(cost) FROM charges JOIN tags USING (tags_id) GROUP BY key ORDER BY sum(cost) DESC, key"
     )
     spellings: dict[str, list[str]] = {}
-    for key, _ in rows:
+    costs: dict[str, Decimal] = {}
+    for key, cost in rows:
         spellings.setdefault(_plain(key), []).append(key)
-    return spellings
+        costs[_plain(key)] = costs.get(_plain(key), ZERO) + abs(cost)
+    return spellings, costs
 
 
 def _plain(key: str) -> str:
@@ -65,9 +70,11 @@ def _known(key: str, spellings: dict[str, list[str]]) -> str:
     raise InputError(f"no charge has the tag {key!r}", where="--tag", hint=hint)
 
 
-def _usual(spellings: dict[str, list[str]]) -> list[str]:
-    usual = [key for key in _USUAL if key in spellings]
-    return (usual or [key for key in spellings if not spellings[key][0].startswith("aws:")])[:_MOST_TABLES]
+def _usual(spellings: dict[str, list[str]], costs: dict[str, Decimal], total: Decimal) -> list[str]:
+    """Tags that usually name owners, as far as they cover anything; else those that cover most of the cost."""
+    covering = [key for key in spellings if costs[key] >= _LEAST_SHARE * abs(total)]
+    usual = [key for key in _USUAL if key in covering]
+    return (usual or [key for key in covering if not spellings[key][0].startswith("aws:")])[:_MOST_TABLES]
 
 
 def _keys(spellings: Sequence[str]) -> str:

@@ -109,7 +109,7 @@ def test_every_command_of_a_finding_is_one_that_the_program_takes(rich_audit, ru
     assert ran == {"audit", "catalog"}
 
 
-def test_focus_rows_sum_up_to_the_bill(rich_bill, run_advisor):
+def test_focus_rows_sum_up_to_the_bill(rich_bill, rich_audit, run_advisor):
     """The exported charges are the bill, by kind and by part of compute, and can be audited again."""
     done = run_advisor("audit", rich_bill, "--format", "focus")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -120,6 +120,8 @@ def test_focus_rows_sum_up_to_the_bill(rich_bill, run_advisor):
     again.write_text(done.stdout)
     second = json.loads(run_advisor("audit", again, "--format", "json").stdout)
     assert second["bill"]["effective_cost"] == pytest.approx(2055.875333333)
+    assert second["kinds"] == pytest.approx(rich_audit["kinds"])
+    assert second["compute_split"] == pytest.approx(rich_audit["compute_split"])
     again.unlink()
 
 

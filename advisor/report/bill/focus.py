@@ -13,14 +13,15 @@ HEADER = (
     "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
     "ChargeDescription", "PricingCategory", "CommitmentDiscountId", "CommitmentDiscountStatus", "ConsumedQuantity",
     "ConsumedUnit", "ProviderName", "RegionId", "ResourceId", "ResourceName", "ServiceCategory", "ServiceName",
-    "SubAccountId", "Tags", "x_Kind", "x_ComputePart", "x_InstanceType",
+    "SkuMeter", "SubAccountId", "Tags", "x_Kind", "x_ComputePart", "x_InstanceType",
 )  # fmt: skip
 _PRICING = {"on_demand": "Standard", "spot": "Dynamic", "committed": "Committed", "other": "Other"}
+_CATEGORIES = {"compute": "Compute", "storage": "Storage", "network": "Networking"}
 _QUANTUM = Decimal("1e-15")
 _BATCH = 10_000
 _QUERY = """
-SELECT billed, effective, start_time, end_time, charge, description, purchase, commitment, unused, quantity, unit,
-provider, region, resource, resource_name, category, service, account, tag_sets.tags, kind, machine, cost
+SELECT format, billed, effective, start_time, end_time, charge, description, purchase, commitment, unused, quantity,
+unit, provider, region, resource, resource_name, category, service, meter, account, tag_sets.tags, kind, machine, cost
 FROM charges LEFT JOIN tag_sets USING (tags_id) ORDER BY ALL
 """
 
@@ -85,9 +86,15 @@ def _row(
         _plain(billed), _plain(effective), audit.bill.currency, _time(charge["start_time"]), _time(charge["end_time"]),
         str(charge["charge"] or "").capitalize(), charge["description"], _PRICING.get(charge["purchase"]),
         charge["commitment"], status, _plain(charge["quantity"]), charge["unit"], charge["provider"], charge["region"],
-        charge["resource"], charge["resource_name"], charge["category"], charge["service"], charge["account"],
-        charge["tags"], charge["kind"], part, charge["machine"],
+        charge["resource"], charge["resource_name"], _category(charge), charge["service"], charge["meter"],
+        charge["account"], charge["tags"], charge["kind"], part, charge["machine"],
     )  # fmt: skip
+
+
+def _category(charge: Mapping[str, Any]) -> str:
+    """The category that the bill states, or that of the kind: other formats than FOCUS have names of their own."""
+    stated = charge["category"] if charge["format"] == "focus" else None
+    return str(stated or _CATEGORIES.get(charge["kind"], "Other"))
 
 
 def _plain(amount: Decimal | None) -> str:

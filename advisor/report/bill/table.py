@@ -16,7 +16,7 @@ _PART_WORDS = {
     "headroom": "kept for the busiest 5% of the time",
     "idle": "not used even then",
     "unused_commitment": "paid for in advance, covering nothing",
-    "unattributed": "no telemetry: not known",
+    "unattributed": "no telemetry of it (--samples, --prometheus)",
 }
 
 
@@ -162,7 +162,7 @@ def _breakdowns(audit: Audit, *, whole: bool) -> Iterator[Section]:
 
 def _endpoints(audit: Audit, *, whole: bool) -> Section:
     shown = audit.endpoints if whole else audit.endpoints[:_TOP]
-    lines = []
+    lines = ["named by a tag (endpoint, service, model, application, …), a SageMaker endpoint or a sold model"]
     if len(shown) < len(audit.endpoints):
         lines.append(f"the {len(shown)} dearest of {len(audit.endpoints):,}; --wide shows all")
     if audit.traffic is not None:
@@ -253,12 +253,10 @@ def _interval(finding: Finding, currency: str | None) -> str:
 
 
 def _finding_lines(finding: Finding, currency: str | None) -> tuple[str, ...]:
-    between = f"{money(finding.low, currency)} to {money(finding.high, currency)} a month"
-    return (
-        f"{finding.evidence}.",
-        f"{finding.basis.title()} between {between}; effort {finding.effort}.",
-        finding.command,
-    )
+    low, high = money(finding.low, currency), money(finding.high, currency)
+    amount = low if low == high else f"{low} to {high}"
+    words = f"{finding.basis.title()} of {amount} a month; {finding.effort} effort."
+    return f"{finding.evidence}.", words, finding.command
 
 
 def _monthly(finding: Finding, currency: str | None) -> str:
