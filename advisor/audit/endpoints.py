@@ -1,6 +1,7 @@
 """Cost of endpoints and owners: what the bill says they cost over what the request logs say they served."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from advisor.audit.ledger import Ledger
@@ -29,20 +30,32 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
     share = _log_share(ledger.bill, traffic)
     weight = traffic.output_weight if traffic else 1.0
     found = [_endpoint(names[key], billed.get(key), usages.get(key), (share, weight)) for key in names]
-    return sorted(found, key=lambda one: (one.cost is None, -(one.cost or ZERO), one.name)), _notes(found, traffic)
+    return sorted(found, key=lambda one: (one.cost is None, -(one.cost or ZERO), one.name)), _notes(
+        found, traffic, ledger.bill
+    )
 
 
-def _notes(found: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
+def _notes(found: Sequence[Endpoint], traffic: Traffic | None, bill: Bill) -> list[str]:
     if traffic is None:
         return []
-    unknown = [one.name for one in found if one.cost is None]
-    shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
-    notes = [
-        f"no charge of the bill carries the name of {shown}: cost unknown; tag it, or name the tag with --endpoint-tag"
-    ]
+    notes = []
+    if unknown := [one.name for one in found if one.cost is None]:
+        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        remedy = "tag it, or name the tag with --endpoint-tag"
+        notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")
     if traffic.seconds is None:
-        return [*(notes if unknown else []), "the request log has no times: it is taken to be of the bill's period"]
-    return notes if unknown else []
+        notes.append("the request log has no times: it is taken to be of the bill's period")
+    elif not _meet(traffic.seconds, bill):
+        notes.append("the request log is of other days than the bill: costs per request take them to have been alike")
+    return notes
+
+
+def _meet(seconds: tuple[float, float], bill: Bill) -> bool:
+    """Whether log and bill have any time in common."""
+    if bill.start is None or bill.end is None:
+        return True
+    start, end = (moment.replace(tzinfo=UTC).timestamp() for moment in (bill.start, bill.end))
+    return seconds[0] < end and seconds[1] > start
 
 
 def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:

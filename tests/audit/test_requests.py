@@ -126,6 +126,16 @@ def test_an_endpoint_that_no_charge_names_has_no_cost(tmp_path, audit):
     assert "ADV116" not in {one.id for one in found.findings}
 
 
+def test_a_log_of_other_days_is_said(tmp_path, audit):
+    """A log of the month after the bill: compared all the same, and said."""
+    rows = [{**row, "timestamp": row["timestamp"].replace("2026-10", "2026-11")} for row in day(120)]
+    log = write_csv(tmp_path / "log.csv", rows)
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+
+    assert any("of other days than the bill" in note for note in found.notes)
+
+
 def litellm(number, **other):
     """One row of LiteLLM_SpendLogs."""
     return {
