@@ -51,7 +51,6 @@ class Ledger:
     database: Database
     bill: Bill
     notes: Sequence[str]
-    paths: Sequence[Path]
 
     def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
         """Cost by an expression over ``charges``, the dearest first."""
@@ -94,7 +93,7 @@ def read_ledger(
     currency = _one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
     notes += [*basis_notes, *write_tags(database)]
-    return Ledger(database, _bill(database, currency, rows, basis), tuple(dict.fromkeys(notes)), tuple(paths))
+    return Ledger(database, _bill(database, currency, rows, basis), tuple(dict.fromkeys(notes)))
 
 
 def _title(kind: Format, table: Table) -> str:

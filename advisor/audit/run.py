@@ -75,7 +75,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     tables, tag_notes = tag_tables(ledger, inputs.tags)
     traffic = read_traffic(database, inputs.requests) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
-    context = Context(ledger, catalog, split, tables, endpoints, traffic, inputs.bill, inputs.telemetry)
+    context = Context(ledger, catalog, split, endpoints, traffic, inputs.bill, inputs.telemetry)
     audit = Audit(
         bill=ledger.bill,
         kinds=_kinds(ledger),

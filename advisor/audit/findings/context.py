@@ -9,7 +9,7 @@ from typing import NamedTuple
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import money
-from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, TagTable, Traffic
+from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
 from advisor.catalog import Catalog
 from advisor.units import HOURS_PER_MONTH
 
@@ -39,7 +39,6 @@ class Context:
     ledger: Ledger
     catalog: Catalog
     split: ComputeSplit
-    tags: Sequence[TagTable]
     endpoints: Sequence[Endpoint]
     traffic: Traffic | None
     bill_words: Sequence[str]
