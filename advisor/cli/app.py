@@ -31,6 +31,7 @@ COMMANDS = {
     "calibrate": "Learn from your own measurements, and say what it is worth.",
     "demand": "Summarise a request trace into a small file to plan from.",
     "catalog": "Accelerators, instances and prices: look into them, refresh them, lock them.",
+    "audit": "What a bill was spent on, what of it was needed, and what to do first.",
     "check": "Whether the prices that a plan was made from still hold.",
     "agent": "Collect accelerator samples on an inference host.",
     "samples": "Look at collected samples.",

@@ -1,0 +1,111 @@
+"""A database on disk for the time of one audit, within bounds of memory."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from advisor.audit.files import place_of, reason_of
+from advisor.errors import InputError
+
+MEMORY_MIB = 640
+"""Most that the database holds in memory; the rest of an audit stays below 300 MiB."""
+_POLL_SECONDS = 0.2
+Progress = Callable[[str, int, int], None]
+"""Told what is read, and how much of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A connection, and a folder that goes with it."""
+
+    connection: duckdb.DuckDBPyConnection
+    scratch: Path
+    progress: Progress | None
+
+    def run(self, statement: str, what: str = "") -> None:
+        """Run a statement; one that reads files is watched.
+
+        Raises:
+            InputError: the files cannot be read, or the sums are too large.
+        """
+        try:
+            if self.progress is None or not what:
+                self.connection.execute(statement)
+            else:
+                self._watched(statement, what, self.progress)
+        except duckdb.OutOfRangeException as error:
+            raise InputError(
+                "an amount is too large to be summed exactly", hint="see that it is in the right column"
+            ) from error
+        except duckdb.OutOfMemoryException as error:
+            hint = "give fewer files at a time, or make room where temporary files go (TMPDIR)"
+            raise InputError(f"more than {MEMORY_MIB} MiB and the disk's room are needed", hint=hint) from error
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            hint = "see that the export is whole"
+            raise InputError(f"cannot read: {reason_of(error)}", where=place_of(error), hint=hint) from error
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of an answer that is small."""
+        return self.connection.execute(query).fetchall()
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """The one row of an answer."""
+        return self.connection.execute(query).fetchall()[0]
+
+    def _watched(self, statement: str, what: str, progress: Progress) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.connection.execute, statement)
+            try:
+                while not _is_done(running):
+                    progress(what, max(1, int(self.connection.query_progress())), 100)
+            except BaseException:
+                self.connection.interrupt()
+                raise
+            running.result()
+
+
+def _is_done(running: Future[Any]) -> bool:
+    try:
+        running.result(_POLL_SECONDS)
+    except NotYet:
+        return running.done()
+    return True
+
+
+@contextmanager
+def opened(progress: Progress | None = None, folder: Path | None = None) -> Iterator[Database]:
+    """A database whose files vanish at the end.
+
+    Args:
+        progress: told how far reading is.
+        folder: where its files lie; None: the system's folder for temporary files.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="advisor-audit-", dir=folder))
+    connection = duckdb.connect(str(scratch / "audit.duckdb"), config=_settings(scratch))
+    try:
+        connection.execute(
+            "SET TimeZone = 'UTC'; SET enable_progress_bar = true; SET enable_progress_bar_print = false"
+        )
+        yield Database(connection, scratch, progress)
+    finally:
+        connection.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _settings(scratch: Path) -> dict[str, Any]:
+    return {
+        "memory_limit": f"{MEMORY_MIB}MiB",
+        "threads": len(os.sched_getaffinity(0)),
+        "temp_directory": str(scratch / "spill"),
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+    }

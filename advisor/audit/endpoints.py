@@ -1,0 +1,159 @@
+"""Cost of endpoints and owners: what the bill says they cost over what the request logs say they served."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from advisor.audit.ledger import Ledger
+from advisor.audit.sql import text
+from advisor.audit.values import UNTAGGED, ZERO, Bill, Endpoint, Traffic, Usage
+from advisor.names import normalised
+from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
+
+_TAGS = ("endpoint", "inference-endpoint", "inference_service", "service", "model", "application", "app", "deployment")
+"""Tags that usually name an endpoint, the most telling first."""
+_QUANTUM = Decimal("1e-15")
+
+
+def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tuple[list[Endpoint], list[str]]:
+    """Every endpoint of the bill and of the logs, the dearest first, those of unknown cost last.
+
+    Args:
+        ledger: the bill.
+        traffic: request logs; None: there are none.
+        tag: that names the endpoint of a charge; None: the usual ones.
+    """
+    costs = _billed(ledger, tag)
+    usages = {normalised(usage.name): usage for usage in traffic.endpoints} if traffic else {}
+    names = {normalised(name): name for name in (*costs, *(usage.name for usage in usages.values()))}
+    billed = {normalised(name): cost for name, cost in costs.items()}
+    share = _log_share(ledger.bill, traffic)
+    weight = traffic.output_weight if traffic else 1.0
+    found = [_endpoint(names[key], billed.get(key), usages.get(key), (share, weight)) for key in names]
+    return sorted(found, key=lambda one: (one.cost is None, -(one.cost or ZERO), one.name)), _notes(
+        found, traffic, ledger.bill
+    )
+
+
+def _notes(found: Sequence[Endpoint], traffic: Traffic | None, bill: Bill) -> list[str]:
+    if traffic is None:
+        return []
+    notes = []
+    if unknown := [one.name for one in found if one.cost is None]:
+        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        remedy = "tag it, or name the tag with --endpoint-tag"
+        notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")
+    if traffic.seconds is None:
+        notes.append("the request log has no times: it is taken to be of the bill's period")
+    elif not _meet(traffic.seconds, bill):
+        notes.append("the request log is of other days than the bill: costs per request take them to have been alike")
+    return notes
+
+
+def _meet(seconds: tuple[float, float], bill: Bill) -> bool:
+    """Whether log and bill have any time in common."""
+    if bill.start is None or bill.end is None:
+        return True
+    start, end = (moment.replace(tzinfo=UTC).timestamp() for moment in (bill.start, bill.end))
+    return seconds[0] < end and seconds[1] > start
+
+
+def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:
+    """Cost by endpoint: of SageMaker's endpoints by name, by tag, and of models sold by the token by model."""
+    wanted = [normalised(tag)] if tag else [normalised(name) for name in _TAGS]
+    plain = "lower(regexp_replace(regexp_replace(key, '^.*/|^user:|^aws:eks:', ''), '[-_ ]', '', 'g'))"
+    order = " ".join(f"WHEN {text(name)} THEN {position}" for position, name in enumerate(wanted))
+    listed = ", ".join(map(text, wanted))
+    named = (
+        f"(SELECT tags_id, arg_min(value, CASE {plain} {order} END) AS endpoint FROM tags WHERE {plain} IN ({listed}) "
+        "GROUP BY tags_id)"
+    )
+    sold = (
+        "CASE WHEN category = 'AI and Machine Learning' AND kind = 'managed' THEN coalesce(resource_name, service) END"
+    )
+    hosted = "nullif(regexp_extract(coalesce(resource, ''), ':endpoint/([^/]+)$', 1), '')"
+    name = f"coalesce({hosted}, named.endpoint, {sold})" if tag is None else "named.endpoint"
+    rows = ledger.database.rows(
+        f"SELECT {name} AS name, sum(cost) FROM charges LEFT JOIN {named} AS named USING (tags_id) "
+        "GROUP BY 1 HAVING name IS NOT NULL"
+    )
+    return dict(rows)
+
+
+def _log_share(bill: Bill, traffic: Traffic | None) -> float | None:
+    """Length of the log over that of the bill; None where either is unknown."""
+    if traffic is None or not bill.hours:
+        return None
+    if traffic.seconds is None:
+        return 1.0
+    return (traffic.seconds[1] - traffic.seconds[0]) / SECONDS_PER_HOUR / bill.hours
+
+
+def _endpoint(name: str, billed: Decimal | None, usage: Usage | None, terms: tuple[float | None, float]) -> Endpoint:
+    share, weight = terms
+    logged = usage.logged_cost if usage else None
+    cost, source = (billed, "bill") if billed is not None else (logged, "log") if logged is not None else (None, "")
+    served = None if cost is None else cost if source == "log" else _times(cost, share)
+    per_input = _per_million(served, usage, weight)
+    return Endpoint(
+        name=name,
+        cost=cost,
+        cost_source=source,
+        usage=usage,
+        cost_per_request=None if served is None or not usage or not usage.requests else served / usage.requests,
+        cost_per_million_tokens=_blended(served, usage),
+        cost_per_million_input_tokens=per_input,
+        cost_per_million_output_tokens=_times(per_input, weight),
+        error_cost=_times(cost, usage.error_weight) if usage else None,
+    )
+
+
+def _times(cost: Decimal | None, factor: float | None) -> Decimal | None:
+    return None if cost is None or factor is None else (cost * Decimal(factor)).quantize(_QUANTUM, ROUND_HALF_EVEN)
+
+
+def _per_million(cost: Decimal | None, usage: Usage | None, weight: float) -> Decimal | None:
+    """Cost of a million input tokens, where an output token costs *weight* times as much."""
+    if cost is None or usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    weighted = Decimal(usage.input_tokens) + Decimal(weight) * usage.output_tokens
+    return cost * TOKENS_PER_MILLION / weighted if weighted else None
+
+
+def _blended(cost: Decimal | None, usage: Usage | None) -> Decimal | None:
+    tokens = ((usage.input_tokens or 0) + (usage.output_tokens or 0)) if usage else 0
+    return cost * TOKENS_PER_MILLION / tokens if cost is not None and tokens else None
+
+
+def chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], column: str, weight: float) -> Mapping[str, Decimal]:
+    """Cost of the endpoints divided among teams or environments by their tokens, to the last digit.
+
+    Args:
+        ledger: with the table ``traffic``.
+        endpoints: whose cost is divided.
+        column: ``team`` or ``environment``.
+        weight: input tokens that an output token counts for.
+    """
+    tokens = f"(coalesce(sum(input_tokens), 0) + {weight} * coalesce(sum(output_tokens), 0))"
+    rows = ledger.database.rows(
+        f"SELECT endpoint, coalesce({column}, '{UNTAGGED}') AS name, "
+        f"CASE WHEN count(input_tokens) + count(output_tokens) = 0 THEN sum(requests) ELSE {tokens} END::DOUBLE "
+        "FROM traffic GROUP BY endpoint, name ORDER BY endpoint, name"
+    )
+    totals: dict[str, Decimal] = {}
+    for endpoint in endpoints:
+        if endpoint.cost is None or endpoint.usage is None:
+            continue
+        mine = [(name, used) for place, name, used in rows if normalised(place) == normalised(endpoint.name)]
+        for name, part in _divided(endpoint.cost, mine):
+            totals[name] = totals.get(name, ZERO) + part
+    return dict(sorted(totals.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _divided(cost: Decimal, users: Sequence[tuple[str, float]]) -> list[tuple[str, Decimal]]:
+    """Parts of a cost by weight; the last one takes what rounding leaves."""
+    total = sum(used for _, used in users)
+    if not total:
+        return [(UNTAGGED, cost)]
+    parts = [(name, (cost * Decimal(used / total)).quantize(_QUANTUM, ROUND_HALF_EVEN)) for name, used in users[:-1]]
+    return [*parts, (users[-1][0], cost - sum((part for _, part in parts), ZERO))]

@@ -1,0 +1,211 @@
+"""Files that a person names (files, folders, patterns), and tables of the same columns among them."""
+
+import csv
+import glob
+import gzip
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from advisor.audit.sql import Columns, text, texts
+from advisor.errors import InputError
+
+_CSV, _PARQUET, _JSON = ".csv", ".parquet", ".json"
+_ENDINGS = {
+    ".csv": _CSV, ".csv.gz": _CSV, ".tsv": _CSV, ".parquet": _PARQUET,
+    ".json": _JSON, ".jsonl": _JSON, ".ndjson": _JSON, ".json.gz": _JSON, ".jsonl.gz": _JSON, ".ndjson.gz": _JSON,
+}  # fmt: skip
+_HEADER_BYTES = 1024 * 1024
+_LONGEST_LINE = 16 * 1024 * 1024
+_DELIMITERS = (",", ";", "\t", "|")
+_GLOB_SIGNS = frozenset("*?[")
+_KINDS = "CSV (also .gz), Parquet or JSON lines"
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_REASON = re.compile(
+    r"^(Expected Number of Columns: \d+ Found: \d+|Value with unterminated quote found\.|"
+    r"Maximum line size of \d+ bytes exceeded\.|Invalid unicode \(byte sequence mismatch\) detected\.)",
+    re.MULTILINE,
+)
+"""Lines of messages that hold nothing of a file."""
+_FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
+_FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
+NULLS = ("", "NULL", "null")
+"""Cells of a CSV that hold nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Files with the same columns."""
+
+    paths: tuple[Path, ...]
+    columns: Columns
+    source: str
+    """SQL that reads them."""
+
+    @property
+    def where(self) -> str:
+        """Their names, for messages."""
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"{self.paths[0]}{more}"
+
+
+def files_of(places: Sequence[str], what: str) -> list[Path]:
+    """Files that some names, folders and patterns stand for, each once, in order.
+
+    Raises:
+        InputError: a name stands for nothing that can be read.
+    """
+    found = [path for place in places for path in _files_at(place, what)]
+    return list({path.resolve(): path for path in found}.values())
+
+
+def _files_at(place: str, what: str) -> list[Path]:
+    path = Path(place)
+    if path.is_dir():
+        found = sorted(
+            each for each in path.rglob("*") if each.is_file() and _kind(each) and not _is_hidden(each, path)
+        )
+    elif path.exists() or not _GLOB_SIGNS & set(place):
+        found = [path]
+    else:
+        found = sorted(Path(each) for each in glob.glob(place, recursive=True) if Path(each).is_file())  # noqa: PTH207
+    if not found:
+        raise InputError(f"no file of the {what} here", where=place, hint=f"give {_KINDS}")
+    return found
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Hidden files, and manifests that providers put beside the parts of an export."""
+    inside = path.relative_to(folder).parts
+    return any(part.startswith((".", "_")) for part in inside) or "manifest" in path.name.casefold()
+
+
+def _kind(path: Path) -> str:
+    """Kind of a file by its ending; "" for any other."""
+    lower = path.name.casefold()
+    return next((kind for ending, kind in _ENDINGS.items() if lower.endswith(ending)), "")
+
+
+def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scratch: Path, what: str) -> list[Table]:
+    """Files by their columns.
+
+    Args:
+        connection: database that reads them.
+        paths: the files.
+        scratch: folder for links to files whose names are patterns to the database.
+        what: noun for messages.
+
+    Raises:
+        InputError: a file cannot be read, or has no columns.
+    """
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in paths:
+        groups.setdefault(_signature(connection, path, scratch, what), []).append(path)
+    return [_table(signature, found, scratch) for signature, found in groups.items()]
+
+
+def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path, what: str) -> tuple[str, ...]:
+    """Kind, delimiter and columns with their types."""
+    kind = _kind(path)
+    if not kind:
+        raise InputError(f"the {what} is of no kind that can be read", where=str(path), hint=f"give {_KINDS}")
+    try:
+        if kind == _CSV:
+            delimiter, names = _csv_header(path, what)
+            return (kind, delimiter, *(part for column in names for part in (column, "VARCHAR")))
+        found = connection.execute(f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)])}").fetchall()
+    except duckdb.Error as error:
+        raise InputError(f"cannot read the {what}: {reason_of(error)}", where=str(path)) from error
+    except OSError as error:
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path)) from error
+    types = {row[0]: "VARCHAR" if kind == _JSON else row[1] for row in found}
+    return (kind, "", *(part for column in types.items() for part in column))
+
+
+def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
+    """Delimiter and names of the columns."""
+    try:
+        with _opened(path) as stream:
+            head = stream.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
+    line = head.splitlines()[0] if head.strip() else ""
+    delimiter = max(_DELIMITERS, key=line.count)
+    names = next(csv.reader(io.StringIO(head), delimiter=delimiter), []) if line else []
+    if not any(names):
+        raise InputError(f"the {what} is empty: it has not even a header line", where=str(path))
+    return delimiter, _distinct(names)
+
+
+def _opened(path: Path) -> io.BufferedIOBase | gzip.GzipFile:
+    return gzip.open(path) if path.name.casefold().endswith(".gz") else path.open("rb")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, with a number behind those that stand there again in any case."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for column in names:
+        plain = column.strip() or "column"
+        seen[plain.casefold()] = seen.get(plain.casefold(), 0) + 1
+        count = seen[plain.casefold()]
+        distinct.append(plain if count == 1 else f"{plain} (again {count})")
+    return distinct
+
+
+def _table(signature: Sequence[str], paths: Sequence[Path], scratch: Path) -> Table:
+    kind, delimiter, *rest = signature
+    columns = Columns(dict(zip(rest[::2], rest[1::2], strict=True)))
+    safe = [_safe(path, scratch) for path in paths]
+    return Table(tuple(paths), columns, _reader(kind, safe, delimiter, columns))
+
+
+def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Columns | None = None) -> str:
+    listed = texts([str(path) for path in paths])
+    if kind == _PARQUET:
+        return f"read_parquet({listed}, union_by_name = true)"
+    types = ", ".join(f"{text(column)}: 'VARCHAR'" for column in columns.types) if columns else ""
+    if kind == _JSON:
+        shape = f"columns = {{{types}}}" if columns else "sample_size = 20000"
+        size = f"maximum_object_size = {_LONGEST_LINE}"
+        return f"read_json({listed}, format = 'newline_delimited', {size}, {shape})"
+    return (
+        f"read_csv({listed}, auto_detect = false, header = true, delim = {text(delimiter)}, quote = '\"', "
+        f"escape = '\"', nullstr = {texts(NULLS)}, max_line_size = {_LONGEST_LINE}, columns = {{{types}}})"
+    )
+
+
+def _safe(path: Path, scratch: Path) -> Path:
+    """A path in which the database sees no pattern."""
+    absolute = path.resolve()
+    if not _GLOB_SIGNS & set(str(absolute)):
+        return absolute
+    link = scratch / f"{abs(hash(str(absolute)))}-{''.join(sign for sign in path.name if sign not in _GLOB_SIGNS)}"
+    if not link.is_symlink():
+        link.symlink_to(absolute)
+    return link
+
+
+def reason_of(error: Exception) -> str:
+    """What a database says of a file, without anything of its content: it may hold prompts."""
+    message = str(error)
+    first = message.splitlines()[0] if message else type(error).__name__
+    reason = _REASON.search(message)
+    plain = _QUOTED.sub("…", first.partition(": ")[2] or first)
+    return f"{plain}. {reason[0]}" if reason else plain
+
+
+def place_of(error: Exception) -> str:
+    """The file that an error of a database is about; "" where it names none."""
+    found = _FILE_LINE.findall(str(error)) or _FILE_WORDS.findall(str(error).partition("\n")[0])
+    return str(found[-1]) if found else ""
+
+
+def sample_names(columns: Columns, most: int = 8) -> str:
+    """Some names of columns, for messages."""
+    names = list(columns.types)
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "")

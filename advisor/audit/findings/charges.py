@@ -1,0 +1,151 @@
+"""Findings that the charges alone show: what is paid for and not used, traffic, logs, snapshots, tags."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from advisor.audit.findings import rules
+from advisor.audit.findings.context import Context, Interval, positive
+from advisor.audit.findings.rules import Rule
+from advisor.audit.money import counted
+from advisor.audit.values import ZERO, Finding
+
+_METER = "concat_ws(' ', meter, description, resource_type)"
+_BETWEEN_PLACES = (
+    "regional-bytes|regional data transfer|inter[ -]?(zone|availability zone|region)|-aws-(in|out)-bytes|"
+    "data transfer (to|from) [a-z]|cross[- ](zone|region|az)"
+)
+EXPIRES_WITHIN = timedelta(days=60)
+
+
+def _like(pattern: str) -> str:
+    return f"charge = 'usage' AND regexp_matches({_METER}, '{pattern}', 'i')"
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """Charges that a finding is about."""
+
+    rule: Rule
+    where: str
+    is_certain: bool
+    """Whether all of it is saved by acting; otherwise the bill does not say how much of it is."""
+    evidence: str
+    """With the cost as ``{cost}`` and the counted resources as ``{count}``."""
+    noun: str
+    """Of what is counted."""
+
+
+METERS = (
+    Meters(
+        rules.UNUSED,
+        "unused = 'commitment'",
+        is_certain=True,
+        evidence="commitments of {cost} were paid for and covered nothing, in {count}",
+        noun="line",
+    ),
+    Meters(
+        rules.RESERVATION,
+        "unused = 'capacity_reservation'",
+        is_certain=True,
+        evidence="reserved capacity of {cost} stood empty, in {count}",
+        noun="reservation",
+    ),
+    Meters(
+        rules.CROSS_ZONE,
+        f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
+        is_certain=False,
+        evidence="{cost} for traffic of {count} between zones and regions; how much could stay in a zone the bill does "
+        "not say",
+        noun="resource",
+    ),
+    Meters(
+        rules.NAT,
+        f"kind = 'network' AND {_like('natgateway-bytes|nat gateway.*(data|gb)|gb.*nat gateway|cloud nat.*data')}",
+        is_certain=False,
+        evidence="{cost} for data through {count}; weights from object storage and images need none",
+        noun="NAT gateway",
+    ),
+    Meters(
+        rules.LOGS,
+        _like("vendedlog|dataprocessing-bytes|log.* ingest|logs? (storage|volume)|analytics logs|data ingestion"),
+        is_certain=False,
+        evidence="{cost} for logs from {count}; requests logged in full are the usual cause",
+        noun="source",
+    ),
+    Meters(
+        rules.KEPT,
+        f"kind = 'storage' AND charge = 'usage' AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
+        "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
+        is_certain=False,
+        evidence="{cost} for {count} of snapshots and checkpoints; their age the bill does not say",
+        noun="store",
+    ),
+)
+
+
+def charge_findings(context: Context) -> Iterator[Finding]:
+    """Findings of the table above, expiring commitments, idle addresses, untagged spend."""
+    for meters in METERS:
+        yield from _of_meters(context, meters)
+    yield from _expiring(context)
+    yield from _without_traffic(context)
+    yield from _untagged(context)
+
+
+def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
+    cost = context.ledger.cost_of(meters.where)
+    if cost <= 0:
+        return
+    resources = context.resources(meters.where)
+    amount = Interval.exactly(cost) if meters.is_certain else Interval.between(ZERO, cost)
+    words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
+    yield context.finding(meters.rule, amount, words, resources)
+
+
+def _expiring(context: Context) -> Iterator[Finding]:
+    """What the covered use would cost more at list prices from the end of the commitment on."""
+    end = context.ledger.bill.end
+    if end is None:
+        return
+    ends = "TRY_CAST(commitment_end AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+    soon = f"{ends} BETWEEN TIMESTAMP '{end}' AND TIMESTAMP '{end + EXPIRES_WITHIN}'"
+    where = f"{soon} AND unused IS NULL AND charge = 'usage'"
+    row = context.ledger.database.row(
+        f"SELECT sum(list_cost), sum(cost), count(DISTINCT commitment), min({ends}) FROM charges WHERE {where}"
+    )
+    listed, cost, count, first = row
+    if not count or listed is None or listed <= cost:
+        return
+    more = f"what they cover costs {context.money(listed - cost)} more at list prices"
+    evidence = f"{counted(count, 'commitment')}, the first until {first:%Y-%m-%d}; {more}"
+    yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, context.resources(where))
+
+
+def _without_traffic(context: Context) -> Iterator[Finding]:
+    """Load balancers that were paid by the hour and moved nothing, and addresses that nothing uses."""
+    hours = f"regexp_matches({_METER}, 'loadbalancerusage|loadbalancer-hour|load balancer.hour', 'i')"
+    moved = f"regexp_matches({_METER}, 'lcu|bytes|gb|data|capacity unit', 'i') AND NOT {hours}"
+    silent = (
+        "SELECT resource FROM charges WHERE kind = 'network' AND resource IS NOT NULL GROUP BY resource "
+        f"HAVING bool_or({hours}) AND coalesce(sum(quantity) FILTER (WHERE {moved}), 0) = 0"
+    )
+    unused_address = f"regexp_matches({_METER}, 'idle (public )?ipv?4?|idleaddress', 'i')"
+    idle = f"kind = 'network' AND charge = 'usage' AND ({unused_address} OR resource IN ({silent}))"
+    cost = context.ledger.cost_of(idle)
+    if cost <= 0:
+        return
+    resources = context.resources(idle)
+    evidence = f"{counted(len(resources), 'resource')} at {context.money(cost)}: the bill has no traffic of theirs"
+    yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources)
+
+
+def _untagged(context: Context) -> Iterator[Finding]:
+    """Charges without any of the tags that name an owner; of a bill without tags all of them."""
+    where = "tags_id IS NULL AND charge <> 'tax'"
+    cost = positive(context.ledger.cost_of(where))
+    total = context.ledger.bill.cost
+    if cost <= 0 or total <= 0:
+        return
+    evidence = f"{cost / total:.0%} of the bill carries no tag: it cannot be shown back to an owner"
+    yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where))

@@ -1,0 +1,255 @@
+"""Findings on accelerated hosts: measured use, and ways of paying."""
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby
+from statistics import fmean
+
+from advisor.audit.findings import rules
+from advisor.audit.findings.context import Context, Interval, positive
+from advisor.audit.money import counted
+from advisor.audit.values import ZERO, Finding, HostCost
+from advisor.catalog.values import Offer
+from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
+from advisor.samples.need.verdict import Code
+
+_INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|offline|preprod)"
+"""Values of tags, and words in names, of work that can be started again."""
+_STEADY = 0.9
+"""Share of the bill's hours in which a machine ran from which it is steady."""
+_LEAST_DAYS = 7
+_SPARE_KV = 0.5
+"""So much of the KV cache has to stay unused, as in ``advisor samples need``."""
+
+
+def compute_findings(context: Context) -> Iterator[Finding]:
+    """Idle and oversized hosts, unused memory, poor saturation, spot and commitments, hosts without telemetry."""
+    hosts = context.split.hosts
+    idle = [host for host in hosts if host.use.verdicts and set(host.use.verdicts) == {Code.IDLE.value}]
+    working = [host for host in hosts if host not in idle]
+    yield from _idle(context, idle)
+    yield from _oversized(context, working)
+    yield from _memory(context, working)
+    yield from _saturation(context, working)
+    yield from _bandwidth(context, working)
+    yield from _spot(context)
+    yield from _committed(context)
+    yield from _unwatched(context)
+
+
+def _observed(host: HostCost) -> Decimal:
+    """Cost of what was observed."""
+    return host.cost - host.parts["unattributed"]
+
+
+def _named(hosts: Sequence[HostCost]) -> list[tuple[str, Decimal]]:
+    return [(host.resource, host.cost) for host in sorted(hosts, key=lambda host: -host.cost)]
+
+
+def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
+    if not hosts:
+        return
+    observed = sum(map(_observed, hosts), ZERO)
+    amount = Interval(
+        observed, sum((host.parts["idle"] for host in hosts), ZERO), sum((host.cost for host in hosts), ZERO)
+    )
+    count = sum(host.use.accelerators for host in hosts)
+    use = f"busy {_percent(hosts, 'mean')} on average, {_percent(hosts, 'p95')} at p95"
+    evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}"
+    yield context.finding(rules.IDLE, amount, evidence, _named(hosts))
+
+
+def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
+    """Hosts of one type and region as one pool: accelerators that its p95 needs at the limit of a busy accelerator."""
+
+    def pool_of(host: HostCost) -> tuple[str, str, str]:
+        return host.provider, host.region, host.instance_type
+
+    spare, words, resources = Interval(ZERO, ZERO, ZERO), [], list[tuple[str, Decimal]]()
+    for (_, region, machine), pooled in groupby(sorted(hosts, key=pool_of), pool_of):
+        pool = list(pooled)
+        count = sum(host.use.accelerators for host in pool)
+        enough = _accelerators(pool, "p95")
+        if enough >= count:
+            continue
+        observed = sum(map(_observed, pool), ZERO)
+        least = min(_accelerators(pool, "mean"), enough)
+        spare = Interval(
+            spare.value + _share(observed, 1 - enough / count),
+            spare.low,
+            spare.high + _share(observed, 1 - least / count),
+        )
+        words.append(
+            f"{machine} in {region}: {count} accelerators busy {_percent(pool, 'mean')} on average and "
+            f"{_percent(pool, 'p95')} at p95, {enough} would do"
+        )
+        resources += _named(pool)
+    if words:
+        yield context.finding(rules.OVERSIZED, spare, "; ".join(words), resources)
+
+
+def _accelerators(pool: Sequence[HostCost], statistic: str) -> int:
+    """Accelerators that carry the use of a pool at the use from which nothing is to spare."""
+    used: float = sum(getattr(host.use, statistic) * host.use.accelerators for host in pool)
+    return max(1, math.ceil(used / WORKING.value - 1e-9))
+
+
+def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
+    found = [host for host in hosts if host.use.kv_max is not None and host.use.kv_max < _SPARE_KV]
+    if not found:
+        return
+    high = sum((_share(_observed(host), 1 - (host.use.kv_max or 0.0)) for host in found), ZERO)
+    most = max(host.use.kv_max or 0.0 for host in found)
+    evidence = f"at most {most:.0%} of the KV cache ever in use on {counted(len(found), 'host')}: less memory would do"
+    yield context.finding(rules.MEMORY, Interval.between(ZERO, high), evidence, _named(found))
+
+
+def _saturation(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
+    found = [host for host in hosts if Code.BUSY_NOT_SATURATED.value in host.use.verdicts]
+    if not found:
+        return
+    high = _share(sum(map(_observed, found), ZERO), 1 - SM_INEFFECTIVE.value)
+    evidence = f"{counted(len(found), 'host')} always busy, half of the multiprocessors idle: larger batches fit"
+    yield context.finding(rules.NOT_SATURATED, Interval.between(ZERO, high), evidence, _named(found))
+
+
+def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
+    """Hosts limited by memory bandwidth where another machine in their region sells it cheaper."""
+    found, high, words = [], ZERO, []
+    for host in hosts:
+        cheaper = _cheaper_bandwidth(context, host) if Code.BANDWIDTH_BOUND.value in host.use.verdicts else None
+        if cheaper is not None:
+            found.append(host)
+            high += _share(_observed(host), cheaper[1])
+            words.append(
+                f"{host.instance_type} in {host.region}: {cheaper[0]} sells memory bandwidth {cheaper[1]:.0%} cheaper"
+            )
+    if found:
+        evidence = "; ".join(dict.fromkeys(words))
+        yield context.finding(rules.BANDWIDTH, Interval.between(ZERO, high), evidence, _named(found))
+
+
+def _cheaper_bandwidth(context: Context, host: HostCost) -> tuple[str, float] | None:
+    """Machine of the region whose memory bandwidth costs least on demand, and by how much less."""
+    offers = {
+        offer.instance_type: cost
+        for offer in context.catalog.offers_in([host.provider], [host.region])
+        if (cost := _bandwidth_cost(context, offer)) is not None
+    }
+    if host.instance_type not in offers:
+        return None
+    best = min(offers, key=lambda name: (offers[name], name))
+    saved = 1 - offers[best] / offers[host.instance_type]
+    return (best, saved) if saved > 0 else None
+
+
+def _bandwidth_cost(context: Context, offer: Offer) -> float | None:
+    """USD an hour of a GB/s of memory bandwidth."""
+    machine = context.catalog.instance_types.get((offer.provider, offer.instance_type))
+    if offer.on_demand is None or machine is None or not machine.accelerator_count:
+        return None
+    bandwidth = context.catalog.accelerator(machine.accelerator).memory_bandwidth_gb_per_second
+    return offer.on_demand.usd_per_hour / (bandwidth * machine.accelerator_count) if bandwidth else None
+
+
+def _spot(context: Context) -> Iterator[Finding]:
+    interruptible = (
+        "tags_id IN (SELECT tags_id FROM tags "
+        "WHERE lower(key) IN ('environment', 'env', 'stage', 'workload', 'purpose') "
+        f"AND regexp_matches(value, '{_INTERRUPTIBLE}', 'i')) "
+        f"OR regexp_matches(coalesce(resource_name, ''), '{_INTERRUPTIBLE}', 'i')"
+    )
+    where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND ({interruptible})"
+    amount, priced = Interval(ZERO, ZERO, ZERO), list[tuple[str, str, str]]()
+    for place, cost in _places(context, where):
+        if (shares := _spot_shares(context, *place)) is not None:
+            amount = Interval(*(total + _share(cost, share) for total, share in zip(amount, shares, strict=True)))
+            priced.append(place)
+    if priced:
+        evidence = f"development, test or batch work on demand: {_place_words(priced)}; spot prices as in the catalog"
+        yield context.finding(rules.SPOT, amount, evidence, context.resources(where), _show(priced))
+
+
+def _places(context: Context, where: str) -> list[tuple[tuple[str, str, str], Decimal]]:
+    """Provider, region and machine of some charges, with their cost."""
+    rows = context.ledger.database.rows(
+        "SELECT provider, region, machine, sum(cost) FROM charges "
+        f"WHERE {where} AND machine IS NOT NULL AND region IS NOT NULL "
+        "GROUP BY ALL HAVING sum(cost) > 0 ORDER BY 4 DESC"
+    )
+    return [((provider, region, machine), Decimal(cost)) for provider, region, machine, cost in rows]
+
+
+def _spot_shares(context: Context, provider: str, region: str, machine: str) -> tuple[float, float, float] | None:
+    """What spot saves of the on-demand price: in the median, the dearest and the cheapest zone; None: unknown."""
+    offer = context.catalog.offer(provider, region, machine)
+    if offer is None or offer.on_demand is None or offer.spot is None:
+        return None
+    cheapest, dearest = offer.spot.zones_usd_per_hour or (offer.spot.usd_per_hour, offer.spot.usd_per_hour)
+    value, low, high = (
+        max(0.0, 1 - price / offer.on_demand.usd_per_hour) for price in (offer.spot.usd_per_hour, dearest, cheapest)
+    )
+    return value, low, high
+
+
+def _committed(context: Context) -> Iterator[Finding]:
+    bill = context.ledger.bill
+    if bill.hours < _LEAST_DAYS * 24:
+        return
+    steady = (
+        "SELECT resource FROM charges WHERE is_accelerated AND purchase = 'on_demand' AND charge = 'usage' "
+        f"AND resource IS NOT NULL GROUP BY resource HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
+    )
+    where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND resource IN ({steady})"
+    low, high, priced = ZERO, ZERO, list[tuple[str, str, str]]()
+    for place, cost in _places(context, where):
+        if (discounts := _discounts(context, *place)) is not None:
+            low, high = low + _share(cost, discounts[0]), high + _share(cost, discounts[1])
+            priced.append(place)
+    if priced:
+        evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
+        yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, context.resources(where), _show(priced))
+
+
+def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:
+    """The least and the greatest saving of the commitments that can be bought; None where there is none."""
+    offer = context.catalog.offer(provider, region, machine)
+    if offer is None or offer.on_demand is None:
+        return None
+    on_demand = offer.on_demand.usd_per_hour
+    savings = [1 - each.usd_per_hour / on_demand for each in context.catalog.current_commitments(offer)]
+    better = [saving for saving in savings if saving > 0]
+    return (min(better), max(better)) if better else None
+
+
+def _unwatched(context: Context) -> Iterator[Finding]:
+    """Accelerated compute without telemetry; only where there is telemetry of anything, or none was given."""
+    watched = [host.resource for host in context.split.hosts]
+    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in watched)
+    other = f" AND (resource IS NULL OR resource NOT IN ({listed}))" if watched else ""
+    where = f"is_accelerated AND unused IS NULL AND charge = 'usage'{other}"
+    cost = positive(context.ledger.cost_of(where))
+    if cost <= 0:
+        return
+    resources = context.resources(where)
+    evidence = f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}: nothing says how busy"
+    yield context.finding(rules.UNWATCHED, Interval.exactly(cost), evidence, resources)
+
+
+def _show(places: Sequence[tuple[str, str, str]]) -> str:
+    provider, region, machine = places[0]
+    return f"advisor catalog show {machine} --provider {provider} --region {region}"
+
+
+def _place_words(places: Sequence[tuple[str, str, str]], most: int = 3) -> str:
+    named = [f"{machine} in {region}" for _, region, machine in places]
+    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
+
+
+def _share(cost: Decimal, share: float) -> Decimal:
+    return cost * Decimal(share)
+
+
+def _percent(hosts: Sequence[HostCost], statistic: str) -> str:
+    return f"{fmean(getattr(host.use, statistic) for host in hosts):.0%}"

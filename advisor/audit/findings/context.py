@@ -1,0 +1,103 @@
+"""What detectors look at, and how a finding is put together."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from advisor.audit.findings.rules import Rule
+from advisor.audit.ledger import Ledger
+from advisor.audit.money import money
+from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
+from advisor.catalog import Catalog
+from advisor.units import HOURS_PER_MONTH
+
+
+class Interval(NamedTuple):
+    """An amount over the bill's period, and what it lies between."""
+
+    value: Decimal
+    low: Decimal
+    high: Decimal
+
+    @classmethod
+    def between(cls, low: Decimal, high: Decimal) -> "Interval":
+        """The middle of two bounds, where nothing is known of what lies between them."""
+        return cls((low + high) / 2, low, high)
+
+    @classmethod
+    def exactly(cls, value: Decimal) -> "Interval":
+        """An amount that is known."""
+        return cls(value, value, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An audit as far as it is made, and the words of the command line that made it."""
+
+    ledger: Ledger
+    catalog: Catalog
+    split: ComputeSplit
+    endpoints: Sequence[Endpoint]
+    traffic: Traffic | None
+    bill_words: Sequence[str]
+    """The bill's files as they were named."""
+    telemetry_words: Sequence[str]
+    """Directories of samples, or the server's address; empty: none."""
+
+    def monthly(self, amount: Decimal) -> Decimal:
+        """An amount of the bill's period as one of a month of 730 hours."""
+        hours = self.ledger.bill.hours
+        return amount * Decimal(HOURS_PER_MONTH / hours) if hours else amount
+
+    def money(self, amount: Decimal) -> str:
+        """An amount over the bill's period, with its currency."""
+        return money(amount, self.ledger.bill.currency)
+
+    def resources(self, where: str, most: int = 1000) -> list[tuple[str, Decimal]]:
+        """Resources of some charges with their cost, the dearest first."""
+        rows = self.ledger.database.rows(
+            "SELECT coalesce(resource, service || ', ' || coalesce(region, 'no region')) AS name, sum(cost) AS cost "
+            f"FROM charges WHERE {where} GROUP BY 1 HAVING sum(cost) <> 0 ORDER BY cost DESC, name LIMIT {most}"
+        )
+        return [(str(name), Decimal(cost)) for name, cost in rows]
+
+    def finding(
+        self,
+        rule: Rule,
+        amount: Interval,
+        evidence: str,
+        resources: Sequence[tuple[str, Decimal]],
+        command: str | None = None,
+    ) -> Finding:
+        """A finding by its rule; amounts are turned into those of a month."""
+        return Finding(
+            id=rule.id,
+            title=rule.title,
+            per_month=self.monthly(amount.value),
+            low=self.monthly(amount.low),
+            high=self.monthly(amount.high),
+            basis=rule.basis,
+            effort=rule.effort,
+            evidence=evidence,
+            risk=rule.risk,
+            command=command or self.command(rule),
+            resources=resources,
+        )
+
+    def command(self, rule: Rule) -> str:
+        """The command that acts on a finding."""
+        places = shlex.join(self.telemetry_words) or "samples/"
+        is_server = places.startswith(("http://", "https://"))
+        return {
+            "samples": f"advisor samples need {places}",
+            "recommend": f"advisor recommend workload.yaml{f' --prometheus {places}' if is_server else ''}",
+            "generate": "advisor generate terraform plan.json --into infra/",
+            "agent": "advisor agent install systemd",
+        }.get(rule.action, f"advisor audit {shlex.join(self.bill_words)} --finding {rule.id}")
+
+
+def positive(amount: Decimal) -> Decimal:
+    """An amount, not below nothing: credits can make a part of a bill negative."""
+    return max(amount, ZERO)

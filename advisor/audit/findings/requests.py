@@ -1,0 +1,82 @@
+"""Findings of endpoints and their requests: none at all, failed ones, repeated ones."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from advisor.audit.findings import rules
+from advisor.audit.findings.context import Context, Interval
+from advisor.audit.money import counted
+from advisor.audit.values import ZERO, Endpoint, Finding
+
+_NOTABLE_ERRORS = 0.01
+"""Share of failed requests from which they are said."""
+_NOTABLE_REPEATS = 0.05
+
+
+def request_findings(context: Context) -> Iterator[Finding]:
+    """Findings of the request logs; none without them."""
+    if context.traffic is None:
+        return
+    yield from _without_requests(context)
+    yield from _failures(context)
+    yield from _repeated(context)
+
+
+def _named(endpoints: list[Endpoint]) -> list[tuple[str, Decimal]]:
+    return [(one.name, one.cost or ZERO) for one in endpoints]
+
+
+def _without_requests(context: Context) -> Iterator[Finding]:
+    silent = [one for one in context.endpoints if one.usage is None and one.cost is not None and one.cost > 0]
+    if not silent or not any(one.usage and one.cost_source == "bill" for one in context.endpoints):
+        return  # names of log and bill have nothing in common: that nothing was asked is not known
+    cost = sum((one.cost or ZERO for one in silent), ZERO)
+    names = ", ".join(one.name for one in silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
+    evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
+    yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, _named(silent))
+
+
+def _failures(context: Context) -> Iterator[Finding]:
+    failing = [
+        one
+        for one in context.endpoints
+        if one.usage
+        and one.usage.requests
+        and (one.usage.errors or 0) / one.usage.requests >= _NOTABLE_ERRORS
+        and one.error_cost
+    ]
+    if not failing:
+        return
+    cost = sum((one.error_cost or ZERO for one in failing), ZERO)
+    errors = sum(one.usage.errors or 0 for one in failing if one.usage)
+    requests = sum(one.usage.requests for one in failing if one.usage)
+    share = (
+        f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%}), of {counted(len(failing), 'endpoint')}"
+    )
+    evidence = f"{share}; cost by their tokens"
+    resources = [(one.name, one.error_cost or ZERO) for one in failing]
+    yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
+
+
+def _repeated(context: Context) -> Iterator[Finding]:
+    found = [
+        (one, spare)
+        for one in context.endpoints
+        if one.usage and one.cost and (spare := _uncached(one)) >= _NOTABLE_REPEATS
+    ]
+    if not found:
+        return
+    cost = sum(((one.cost or ZERO) * Decimal(spare) for one, spare in found), ZERO)
+    most = max(spare for _, spare in found)
+    evidence = (
+        f"up to {most:.0%} of the prompts of {counted(len(found), 'endpoint')} asked before, and no cache answered"
+    )
+    yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([one for one, _ in found]))
+
+
+def _uncached(endpoint: Endpoint) -> float:
+    """Share of the requests that repeat a prompt, beyond those that a cache answered."""
+    usage = endpoint.usage
+    if usage is None or usage.repeated_ratio is None or not usage.requests:
+        return 0.0
+    return usage.repeated_ratio - (usage.cache_hits or 0) / usage.requests

@@ -1,0 +1,330 @@
+"""The bill in one shape: read once, aggregated over time on disk, each charge with its kind, cost and tags.
+
+The table ``charges`` has one row for each resource, meter, way of paying and set of tags; everything that is said
+about a bill is a sum over it, so that the parts add up to the whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+
+from advisor.audit.database import Database
+from advisor.audit.detect import format_of
+from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows
+from advisor.audit.files import Table, tables_of
+from advisor.audit.formats.focus import focus_version
+from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
+from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
+from advisor.audit.money import counted
+from advisor.audit.sql import MONEY, text
+from advisor.audit.tag_sets import write_tags
+from advisor.audit.values import ZERO, Basis, Bill
+from advisor.catalog.families import family_of
+from advisor.errors import InputError
+
+_PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
+_SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
+"""Usage types of AWS that repeat part of an instance for a pod or a task."""
+_FACTOR = "DECIMAL(14,8)"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """How a bill is to be read."""
+
+    basis: Basis = Basis.EFFECTIVE
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    """USD for one unit of a currency."""
+    bill_format: str | None = None
+    """Name of the format; None: told by the columns."""
+    counts_repeated_once: bool = False
+    """Rows that are the same in every column count once, also where a format has no line items' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A bill that was read."""
+
+    database: Database
+    bill: Bill
+    notes: Sequence[str]
+
+    def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
+        """Cost by an expression over ``charges``, the dearest first."""
+        query = f"SELECT coalesce({column}, '(unknown)') AS name, sum(cost) FROM charges WHERE {where} GROUP BY name"
+        return dict(sorted(self.database.rows(query), key=lambda row: (-row[1], row[0])))
+
+    def cost_of(self, where: str) -> Decimal:
+        """Cost of some charges."""
+        total = self.database.row(f"SELECT sum(cost) FROM charges WHERE {where}")[0]
+        return ZERO if total is None else Decimal(total)
+
+
+def read_ledger(
+    database: Database, paths: Sequence[Path], question: Question, catalogued: Sequence[tuple[str, str]]
+) -> Ledger:
+    """Read the files of a bill.
+
+    Args:
+        database: where to.
+        paths: the files, of any formats.
+        question: which cost, in which currency.
+        catalogued: provider and name of the types of machines with accelerators.
+
+    Raises:
+        InputError: a file is no bill, a cost is no number, or currencies are mixed and a rate is missing.
+    """
+    distinct, notes = identical_files(paths)
+    tables = tables_of(database.connection, distinct, database.scratch, "bill")
+    read = [(table, format_of(table, question.bill_format)) for table in tables]
+    notes += [f"{table.where}: {_title(kind, table)}" for table, kind in read]
+    notes += [note for table, kind in read for note in kind.notes(table.columns)]
+    notes += _aggregate(database, read, question)
+    rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
+    for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
+        database.run(statement)
+    notes += [*_without_split_rows(database), *_shape_notes(database)]
+    basis, basis_notes = _basis(database, question.basis)
+    if basis is Basis.BILLED:
+        _divide_fees(database)
+    currency = _one_currency(database, question.rates)
+    _write_charges(database, basis, catalogued)
+    notes += [*basis_notes, *write_tags(database)]
+    return Ledger(database, _bill(database, currency, rows, basis), tuple(dict.fromkeys(notes)))
+
+
+def _title(kind: Format, table: Table) -> str:
+    return f"{kind.title} {focus_version(table.columns)}" if kind.name == "focus" else kind.title
+
+
+def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], question: Question) -> list[str]:
+    """The table ``raw``: the shape with everything summed over time."""
+    notes: list[str] = []
+    sources = []
+    for table, kind in read:
+        source = f"(SELECT {select_list(kind, table.columns)} FROM {table.source})"
+        has_lines = kind.name == "cur" and table.columns.find("identity_line_item_id") is not None
+        if has_lines or question.counts_repeated_once:
+            source, dropped = repeated_lines(database, source)
+            notes += dropped
+        sources.append(source)
+    amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
+    database.run(
+        f"CREATE TABLE raw AS SELECT format, {', '.join(TEXTS)}, {amounts}, "
+        f"{_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
+        "min(start_time) AS start_time, max(end_time) AS end_time, count(*) AS row_count, "
+        "sum(epoch(end_time) - epoch(start_time)) AS seconds, "
+        "count(*) FILTER (WHERE is_bad) AS bad, count(*) FILTER (WHERE billed IS NULL) AS no_billed, "
+        "count(*) FILTER (WHERE effective IS NULL) AS no_effective, "
+        "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL) AS no_cost, "
+        "count(*) FILTER (WHERE billed <> trunc(billed)) AS fractions, "
+        "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective)) AS rounded "
+        f"FROM ({' UNION ALL '.join(f'SELECT * EXCLUDE ({LINE_ID}) FROM {source}' for source in sources)}) "
+        f"GROUP BY format, {', '.join(TEXTS)}",
+        "percent of the bill read",
+    )
+    _refuse_bad(database, read)
+    providers = " ".join(f"WHEN regexp_matches(provider, '{pattern}', 'i') THEN '{key}'" for key, pattern in _PROVIDERS)
+    database.run(f"UPDATE raw SET provider = CASE {providers} ELSE lower(replace(trim(provider), ' ', '-')) END")
+    if not question.counts_repeated_once:
+        notes += repeated_rows(
+            database, [source for source, (_, kind) in zip(sources, read, strict=True) if kind.name != "cur"]
+        )
+    return notes
+
+
+def _filled(column: str, other: str) -> str:
+    """Sum of a cost, with the other one where a row does not state it."""
+    return f"sum(coalesce({column}, {other}))::{MONEY} AS filled_{column}"
+
+
+def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> None:
+    count = database.row("SELECT coalesce(sum(bad), 0)::BIGINT FROM raw")[0]
+    if not count:
+        return
+    for table, kind in read:
+        for group in kind.money:
+            column = table.columns.find(*group)
+            if column is None:
+                continue
+            value, money = table.columns.text(column), table.columns.money(column)
+            query = f"SELECT {value} FROM {table.source} WHERE {value} IS NOT NULL AND {money} IS NULL LIMIT 1"
+            for (example,) in database.rows(query):
+                raise InputError(
+                    f"{column} is no number in some rows, such as {example[:40]!r}",
+                    where=table.where,
+                    hint="export costs with a point before the decimals and without separators of thousands",
+                )
+
+
+def _without_split_rows(database: Database) -> list[str]:
+    """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole."""
+    of_parents = (
+        "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
+        "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
+        "abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL) "
+        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) <= 0.01"
+    )
+    is_split = (
+        "(format = 'cur' AND allocated IS NOT NULL) "
+        f"OR (provider = 'aws' AND regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}')) "
+        f"OR (allocated IS NOT NULL AND (resource, service, meter) IN ({of_parents}))"
+    )
+    database.run(f"CREATE TABLE split_rows AS SELECT * FROM raw WHERE {is_split}")
+    count, amount = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows")
+    if not count:
+        return []
+    database.run(f"DELETE FROM raw WHERE {is_split}")
+    return [f"{counted(count, 'row')} ({amount or 0:,.2f}) split instances between pods: the instances are counted"]
+
+
+def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
+    """The cost that is split, and what is said of it."""
+    other = Basis.BILLED if wanted is Basis.EFFECTIVE else Basis.EFFECTIVE
+    rows, lacking, lacking_other, without, fractions, rounded = database.row(
+        f"SELECT {_rows('row_count')}, {_rows(_unstated(wanted))}, {_rows(_unstated(other))}, {_rows('no_cost')}, "
+        f"{_rows('fractions')}, {_rows('rounded')} FROM raw"
+    )
+    notes = [f"{counted(without, 'row')} without any cost: in no sum"] if without else []
+    basis = other if lacking == rows and lacking_other < rows else wanted
+    if basis is other:
+        notes.append(f"the bill states no {wanted} cost: {other} cost is shown")
+    elif lacking > without:
+        notes.append(f"{counted(lacking - without, 'row')} without {wanted} cost: {other} cost counts there")
+    if basis is Basis.EFFECTIVE and fractions and rounded > fractions / 2:
+        notes.append("EffectiveCost is a whole number in most rows: it was rounded; --cost billed is exact")
+    return basis, notes
+
+
+def _divide_fees(database: Database) -> None:
+    """Divide invoiced fees of AWS's commitments into what nothing used (their effective cost) and the rest."""
+    is_fee = "format = 'cur' AND unused = 'commitment'"
+    part = f"greatest(least(effective, billed), 0)::{MONEY}"
+    database.run(
+        f"INSERT INTO raw SELECT * REPLACE ({part} AS billed, {part} AS filled_billed, 0 AS row_count) FROM raw "
+        f"WHERE {is_fee} AND {part} > 0"
+    )
+    database.run(
+        f"UPDATE raw SET billed = (billed - {part})::{MONEY}, filled_billed = (billed - {part})::{MONEY}, "
+        f"effective = (CASE WHEN {part} > 0 THEN 0 ELSE effective END)::{MONEY}, "
+        f"filled_effective = (CASE WHEN {part} > 0 THEN 0 ELSE filled_effective END)::{MONEY}, unused = NULL "
+        f"WHERE {is_fee} AND row_count > 0 AND effective IS NOT NULL AND billed IS NOT NULL"
+    )
+
+
+def _shape_notes(database: Database) -> list[str]:
+    """Notes on rows without a time, and on exports that count requests in place of tokens."""
+    timeless, requests = database.row(
+        f"SELECT {_rows('CASE WHEN start_time IS NULL THEN row_count END')}, "
+        "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning') FROM raw"
+    )
+    notes = [f"{counted(timeless, 'row')} without a time that can be read: not in the period"] if timeless else []
+    if requests:
+        notes.append("models sold by the token are counted in requests here, not in tokens: --requests has the tokens")
+    return notes
+
+
+def _rows(count: str) -> str:
+    return f"coalesce(sum({count}), 0)::BIGINT"
+
+
+def _unstated(basis: Basis) -> str:
+    """SQL of the rows of a group that do not state a cost."""
+    return f"CASE WHEN {basis} IS NULL THEN row_count ELSE no_{basis} END"
+
+
+def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | None:
+    """Bring every amount into one currency.
+
+    Raises:
+        InputError: there are several, and a rate is missing.
+    """
+    found: list[tuple[str | None, Decimal]] = database.rows(
+        "SELECT upper(currency), sum(filled_effective) FROM raw "
+        "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0) > 0 ORDER BY 2 DESC"
+    )
+    names = [currency for currency, _ in found]
+    if None in names:
+        raise InputError("some charges have no currency", hint="see that BillingCurrency is filled in every row")
+    currencies = [currency for currency in names if currency is not None]
+    if not currencies:
+        only: str | None = database.row("SELECT max(upper(currency)) FROM raw")[0]
+        return only
+    lacking = [currency for currency in currencies if currency != "USD" and currency not in rates]
+    if len(currencies) == 1 and lacking:
+        return currencies[0]
+    if lacking:
+        amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in found)
+        raise InputError(
+            f"the bill is in several currencies: {amounts}",
+            hint=f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08",
+        )
+    for currency in currencies:
+        if currency != "USD":
+            _convert(database, currency, rates[currency])
+    return "USD"
+
+
+def _convert(database: Database, currency: str, rate: Decimal) -> None:
+    exact = ", ".join(
+        f"{column} = ({column}::DECIMAL(24,10) * {rate}::{_FACTOR})::{MONEY}"
+        for column in ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
+    )
+    database.run(f"UPDATE raw SET {exact} WHERE upper(currency) = {text(currency)}")
+
+
+def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[str, str]]) -> None:
+    """The table ``charges`` with cost, kind, machine, family and whether it is accelerated."""
+    _register(database, "catalogued", ("provider", "name"), catalogued)
+    meters = "format, provider, service, category, meter, description, details, instance_type, resource_type, charge"
+    database.run(
+        f"CREATE TABLE machines AS WITH kinds AS (SELECT {meters}, {kind_sql(kind_rules())} AS kind "
+        f"FROM (SELECT DISTINCT {meters} FROM raw)) "
+        f"SELECT *, CASE WHEN kind = 'compute' THEN {instance_type_sql()} END AS machine FROM kinds"
+    )
+    named = database.rows("SELECT DISTINCT provider, machine FROM machines WHERE machine IS NOT NULL")
+    families = [(provider, machine, family_of(provider, machine)) for provider, machine in named]
+    _register(database, "families", ("provider", "machine", "family"), families)
+    database.run(
+        f"CREATE TABLE meters AS SELECT machines.*, CASE WHEN kind = 'compute' THEN {family_sql()} END AS family, "
+        f"kind = 'compute' AND ({accelerated_sql()}) AS is_accelerated "
+        "FROM machines LEFT JOIN families USING (provider, machine)"
+    )
+    database.run(
+        "CREATE TABLE tag_sets AS SELECT row_number() OVER () AS tags_id, tags FROM "
+        "(SELECT DISTINCT tags FROM raw WHERE tags IS NOT NULL)"
+    )
+    same = " AND ".join(f"raw.{column} IS NOT DISTINCT FROM meters.{column}" for column in meters.split(", "))
+    database.run(
+        f"CREATE TABLE charges AS SELECT raw.* EXCLUDE (tags), coalesce(filled_{basis}, 0)::{MONEY} AS cost, "
+        f"meters.kind, meters.machine, meters.family, meters.is_accelerated, tag_sets.tags_id "
+        f"FROM raw JOIN meters ON {same} "
+        "LEFT JOIN tag_sets ON raw.tags = tag_sets.tags"
+    )
+    database.run("DROP TABLE raw")
+
+
+def _register(database: Database, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of texts as a table."""
+    values = [[row[position] for row in rows] for position in range(len(columns))]
+    table = pa.table(values, schema=pa.schema([(column, pa.string()) for column in columns]))
+    database.connection.register(name, table)
+
+
+def _bill(database: Database, currency: str | None, rows: int, basis: Basis) -> Bill:
+    billed, effective, has_billed, has_effective, start, end = database.row(
+        "SELECT sum(filled_billed), sum(filled_effective), count(billed), count(effective), "
+        "min(start_time), max(end_time) FROM charges"
+    )
+    return Bill(
+        billed_cost=billed if has_billed else (ZERO if not rows else None),
+        effective_cost=effective if has_effective else (ZERO if not rows else None),
+        currency=currency,
+        start=start,
+        end=end,
+        rows=rows,
+        basis=basis,
+    )

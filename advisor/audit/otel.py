@@ -1,0 +1,201 @@
+"""OpenTelemetry GenAI metrics as the collector's file exporter writes them (OTLP JSON, one batch a line).
+
+Names as of https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ and the counters that replace
+``gen_ai.client.token.usage`` in its development version of 2026; both are read, and the newer ones count where both
+are there.
+"""
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from advisor.audit.database import Database
+from advisor.errors import InputError
+
+RESOURCE_METRICS = "resourceMetrics"
+_REQUESTS = ("gen_ai.server.request.duration", "gen_ai.client.operation.duration")
+_TOKENS = "gen_ai.client.token.usage"
+_NEWER = {
+    "gen_ai.client.inference.usage.input_tokens": "input",
+    "gen_ai.client.inference.usage.output_tokens": "output",
+}
+_NANOSECONDS = 1_000_000_000
+_CUMULATIVE = (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
+_HOUR_SECONDS = 3600
+
+
+class _Group(NamedTuple):
+    """What counts are kept by."""
+
+    endpoint: str
+    model: str | None
+    team: str | None
+    environment: str | None
+    hour: int
+    """Begin, seconds since 1970."""
+
+
+class _Series(NamedTuple):
+    """One stream of data points."""
+
+    metric: str
+    attributes: str
+
+
+class _Counter:
+    """Counts by group and measure, from points that are deltas or running totals."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[_Group, str], float] = defaultdict(float)
+        self._last: dict[_Series, tuple[Any, float]] = {}
+
+    def add(self, series: _Series, group: _Group, measure: str, point: Mapping[str, Any], *, cumulative: bool) -> None:
+        """Count one point; of a running total what it grew by, all of it after a restart."""
+        value = _value(point)
+        grown = value
+        if cumulative:
+            start, before = self._last.get(series, (None, 0.0))
+            is_same_run = start == point.get("startTimeUnixNano") and value >= before
+            grown = value - before if is_same_run else value
+            self._last[series] = (point.get("startTimeUnixNano"), value)
+        self.counts[group, measure] += grown
+
+
+def is_otel(path: Path) -> bool:
+    """Whether a file's first line is a batch of OTLP metrics."""
+    with _opened(path) as stream:
+        return f'"{RESOURCE_METRICS}"' in stream.readline(4096)
+
+
+def read_otel(database: Database, path: Path) -> list[str]:
+    """Sum the GenAI metrics of a file into the table ``traffic``.
+
+    Raises:
+        InputError: a line is no OTLP JSON, or no GenAI metric is in it.
+    """
+    counter = _Counter()
+    with _opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                _count_line(counter, line, f"{path}:{number}")
+    rows = list(_rows(counter.counts))
+    if not rows:
+        wanted = ", ".join((*_REQUESTS, _TOKENS))
+        raise InputError("no GenAI metrics in this file", where=str(path), hint=f"export {wanted}")
+    columns = [
+        "endpoint",
+        "model",
+        "team",
+        "environment",
+        "hour",
+        "requests",
+        "input_tokens",
+        "output_tokens",
+        "errors",
+    ]
+    table = pa.table([list(values) for values in zip(*rows, strict=True)], names=columns)
+    database.connection.register("otel", table)
+    database.run(
+        f"INSERT INTO traffic ({', '.join(columns)}, first_time, last_time) "
+        f"SELECT {', '.join(columns)}, hour, hour + INTERVAL 1 HOUR FROM otel"
+    )
+    database.connection.unregister("otel")
+    return [f"{path}: OpenTelemetry metrics, whose hours are whole: cache hits are not in them"]
+
+
+def _opened(path: Path) -> Any:  # noqa: ANN401 - a text stream of either kind
+    if path.name.casefold().endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
+    return path.open(encoding="utf-8", errors="replace")
+
+
+def _count_line(counter: _Counter, line: str, where: str) -> None:
+    try:
+        for resource in json.loads(line).get(RESOURCE_METRICS, ()):
+            shared = _attributes(resource.get("resource", {}))
+            for scope in resource.get("scopeMetrics", ()):
+                for metric in scope.get("metrics", ()):
+                    _count_metric(counter, metric, shared)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(
+            "this line is no OTLP JSON of metrics", where=where, hint="give what the file exporter wrote"
+        ) from error
+
+
+def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[str, str]) -> None:
+    name = str(metric.get("name", ""))
+    data = metric.get("histogram") or metric.get("sum") or {}
+    cumulative = data.get("aggregationTemporality") in _CUMULATIVE
+    for point in data.get("dataPoints", ()):
+        attributes = dict(shared) | _attributes(point)
+        group = _group(attributes, int(point["timeUnixNano"]) // _NANOSECONDS)
+        series = _Series(name, json.dumps(attributes, sort_keys=True))
+        for measure, counted in _measures(name, attributes, point):
+            part = series._replace(metric=f"{name}/{measure}")
+            counter.add(part, group, measure, counted, cumulative=cumulative)
+
+
+def _measures(
+    name: str, attributes: Mapping[str, str], point: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What a point counts: requests and errors by the count of a duration, tokens by the sum."""
+    start = {"startTimeUnixNano": point.get("startTimeUnixNano")}
+    if name in _REQUESTS:
+        counted = {**start, "asDouble": point.get("count", 0)}
+        yield name, counted
+        if attributes.get("error.type"):
+            yield f"{name}!", counted
+    elif name == _TOKENS and attributes.get("gen_ai.token.type") in ("input", "output"):
+        yield attributes["gen_ai.token.type"], {**start, "asDouble": point.get("sum", 0)}
+    elif name in _NEWER:
+        yield f"newer {_NEWER[name]}", point
+
+
+def _attributes(holder: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        entry["key"]: str(next(iter(entry.get("value", {}).values()), "")) for entry in holder.get("attributes", ())
+    }
+
+
+def _group(attributes: Mapping[str, str], seconds: int) -> _Group:
+    model = attributes.get("gen_ai.request.model") or attributes.get("gen_ai.response.model")
+    return _Group(
+        endpoint=attributes.get("service.name") or model or "(unknown)",
+        model=model,
+        team=attributes.get("team") or attributes.get("service.namespace"),
+        environment=attributes.get("deployment.environment.name") or attributes.get("deployment.environment"),
+        hour=seconds // _HOUR_SECONDS * _HOUR_SECONDS,
+    )
+
+
+def _value(point: Mapping[str, Any]) -> float:
+    return float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
+
+
+def _rows(counts: Mapping[tuple[_Group, str], float]) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table: of two metrics for one thing the first that is there counts."""
+    measures = {measure for _, measure in counts}
+    duration = next((name for name in _REQUESTS if name in measures), "")
+    newer = "newer " if any(measure.startswith("newer ") for measure in measures) else ""
+
+    def count(group: _Group, measure: str) -> int | None:
+        return round(counts[group, measure]) if (group, measure) in counts else None
+
+    for group in dict.fromkeys(group for group, _ in counts):
+        yield (
+            group.endpoint,
+            group.model,
+            group.team,
+            group.environment,
+            datetime.fromtimestamp(group.hour, tz=UTC).replace(tzinfo=None),
+            count(group, duration) or 0,
+            count(group, f"{newer}input"),
+            count(group, f"{newer}output"),
+            (count(group, f"{duration}!") or 0) if duration else None,
+        )

@@ -1,0 +1,140 @@
+"""Request logs (any gateway, LiteLLM's spend logs) summed by hour, endpoint, model, team and environment.
+
+Prompts are hashed while they are read, with a salt that nobody keeps, to count repeated ones; neither a prompt nor its
+hash is written or shown.
+"""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from advisor.audit.database import Database
+from advisor.audit.files import Table, sample_names, tables_of
+from advisor.audit.sql import MONEY, Columns, text
+from advisor.errors import InputError
+from advisor.names import nearest
+
+COLUMNS = {
+    "time": ("timestamp", "startTime", "start_time", "time", "ts", "created_at", "date", "@timestamp"),
+    "endpoint": ("endpoint", "service", "service_name", "service.name", "model_group", "deployment", "route"),
+    "model": ("model", "model_name", "gen_ai.request.model", "gen_ai.response.model", "model_id"),
+    "team": ("team", "team_id", "team_alias", "tenant", "department", "business_unit"),
+    "environment": ("environment", "env", "stage", "deployment.environment.name"),
+    "input": (
+        "input_tokens", "prompt_tokens", "gen_ai.usage.input_tokens", "tokens_in", "num_input_tokens", "ContextTokens",
+        "request_tokens", "input_length",
+    ),
+    "output": (
+        "output_tokens", "completion_tokens", "gen_ai.usage.output_tokens", "tokens_out", "num_output_tokens",
+        "GeneratedTokens", "generated_tokens", "response_tokens", "output_length",
+    ),
+    "status": ("status", "status_code", "http_status", "response_code", "error.type", "error", "is_error"),
+    "cache": ("cache_hit", "cached", "is_cached", "from_cache"),
+    "spend": ("spend", "response_cost", "cost", "cost_usd"),
+    "count": ("api_requests", "requests", "request_count"),
+    "failed": ("failed_requests", "errors", "error_count"),
+    "prompt": ("messages", "prompt", "request_body", "input", "query", "proxy_server_request", "gen_ai.prompt"),
+}  # fmt: skip
+"""Names of columns that a log may have, by what they mean."""
+_FAILURE = r"^(4\d\d|5\d\d|fail.*|error.*|timeout.*|rejected|cancelled|true|1|.*(Error|Exception|Timeout).*)$"
+_TRUE = "^(true|1|hit|yes|t)$"
+TRAFFIC = (
+    "CREATE TABLE IF NOT EXISTS traffic (endpoint VARCHAR, model VARCHAR, team VARCHAR, environment VARCHAR, "
+    "hour TIMESTAMP, requests BIGINT, input_tokens BIGINT, output_tokens BIGINT, errors BIGINT, cache_hits BIGINT, "
+    f"error_input BIGINT, error_output BIGINT, spend {MONEY}, prompts BIGINT, "
+    "first_time TIMESTAMP, last_time TIMESTAMP)"
+)
+
+
+def read_requests(database: Database, paths: Sequence[Path]) -> list[str]:
+    """Sum the requests of some logs into the table ``traffic``, and count prompts by hash in ``prompts``.
+
+    Raises:
+        InputError: a log has no column that is known here, or cannot be read.
+    """
+    database.run(TRAFFIC)
+    database.run("CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)")
+    notes: list[str] = []
+    for table in tables_of(database.connection, paths, database.scratch, "request log"):
+        notes += _read(database, table)
+    return notes
+
+
+def _read(database: Database, table: Table) -> list[str]:
+    columns = table.columns
+    found = {meaning: columns.find(*names) for meaning, names in COLUMNS.items()}
+    _refuse_unknown(table, found)
+    database.run(f"INSERT INTO traffic {_sums(columns, table.source)}", "percent of the requests read")
+    if found["prompt"] is None:
+        return []
+    _count_prompts(database, table)
+    return [f"{table.where}: prompts (column {found['prompt']}) were hashed while reading, and are nowhere kept"]
+
+
+def _refuse_unknown(table: Table, found: dict[str, str | None]) -> None:
+    telling = ("time", "input", "output", "count")
+    if any(found[meaning] for meaning in telling):
+        return
+    close = [name for meaning in telling for name in nearest(COLUMNS[meaning][0], table.columns.types)[:1]]
+    near = f"; nearest: {', '.join(dict.fromkeys(close))}" if close else ""
+    raise InputError(
+        f"no column of a request log that is known here{near}; its columns: {sample_names(table.columns)}",
+        where=table.where,
+        hint="name them as in docs/audit.md: timestamp, endpoint, input_tokens, output_tokens, team, status, …",
+    )
+
+
+def _sums(columns: Columns, source: str) -> str:
+    """Query of one log by hour."""
+    count, failed = _whole(columns, "count"), _whole(columns, "failed")
+    status, cache = columns.text(*COLUMNS["status"]), columns.text(*COLUMNS["cache"])
+    endpoint = f"coalesce({columns.text(*COLUMNS['endpoint'])}, {columns.text(*COLUMNS['model'])}, '(unknown)')"
+    is_error = f"regexp_matches({status}, {text(_FAILURE)}, 'i')"
+    error = failed or (
+        f"CASE WHEN {status} IS NULL THEN 0 WHEN {is_error} THEN 1 ELSE 0 END" if _has(columns, "status") else "NULL"
+    )
+    hit = f"CASE WHEN regexp_matches({cache}, '{_TRUE}', 'i') THEN 1 ELSE 0 END" if _has(columns, "cache") else "NULL"
+    fields = {
+        "endpoint": endpoint,
+        "model": columns.text(*COLUMNS["model"]),
+        "team": columns.text(*COLUMNS["team"]),
+        "environment": columns.text(*COLUMNS["environment"]),
+        "moment": columns.time(*COLUMNS["time"]),
+        "requests": count or "1",
+        "input": _whole(columns, "input") or "NULL",
+        "output": _whole(columns, "output") or "NULL",
+        "error": error,
+        "hit": hit,
+        "spend": columns.money(*COLUMNS["spend"]),
+    }
+    inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
+    return (
+        "SELECT endpoint, model, team, environment, date_trunc('hour', moment) AS hour, sum(requests), "
+        "sum(input::BIGINT), sum(output::BIGINT), sum(error::BIGINT), sum(hit::BIGINT), "
+        "sum(input::BIGINT) FILTER (WHERE error > 0), sum(output::BIGINT) FILTER (WHERE error > 0), "
+        f"sum(spend)::{MONEY}, 0, min(moment), max(moment) FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
+    )
+
+
+def _has(columns: Columns, meaning: str) -> bool:
+    return columns.find(*COLUMNS[meaning]) is not None
+
+
+def _whole(columns: Columns, meaning: str) -> str | None:
+    """SQL of a whole number; None where no column has it."""
+    if not _has(columns, meaning):
+        return None
+    return f"TRY_CAST(TRY_CAST({columns.text(*COLUMNS[meaning])} AS DOUBLE) AS BIGINT)"
+
+
+def _count_prompts(database: Database, table: Table) -> None:
+    columns = table.columns
+    endpoint = f"coalesce({columns.text(*COLUMNS['endpoint'])}, {columns.text(*COLUMNS['model'])}, '(unknown)')"
+    prompt = columns.text(*COLUMNS["prompt"])
+    salted = f"sha256(concat({text(secrets.token_hex(16))}, {prompt}))"
+    database.run(
+        "INSERT INTO prompts SELECT endpoint, count(*), approx_count_distinct(hashed) "
+        f"FROM (SELECT {endpoint} AS endpoint, {salted} AS hashed "
+        f"FROM {table.source} WHERE {prompt} IS NOT NULL AND length({prompt}) > 2) GROUP BY endpoint",
+        "percent of the prompts hashed",
+    )

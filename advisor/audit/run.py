@@ -1,0 +1,110 @@
+"""One audit: the bill, what telemetry and request logs say of it, and the findings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from advisor.audit.database import Database, Progress, opened
+from advisor.audit.endpoints import chargeback, endpoints_of
+from advisor.audit.files import files_of
+from advisor.audit.findings import Context, find_all
+from advisor.audit.ledger import Ledger, Question, read_ledger
+from advisor.audit.split import split_compute
+from advisor.audit.tags import tag_tables
+from advisor.audit.telemetry import read_telemetry
+from advisor.audit.traffic import read_traffic
+from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Endpoint, Traffic
+from advisor.catalog import load_catalog
+
+_BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
+"""What the bill is broken down by, and which part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an audit is made of."""
+
+    bill: Sequence[str]
+    """Files, folders and patterns."""
+    telemetry: Sequence[str] = ()
+    """Directories of samples, or one address of a server."""
+    requests: Sequence[str] = ()
+    question: Question = field(default_factory=Question)
+    tags: Sequence[str] = ()
+    endpoint_tag: str | None = None
+    host_names: Mapping[str, str] = field(default_factory=dict)
+    extrapolates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An audit with the charges behind it, while they are there."""
+
+    audit: Audit
+    ledger: Ledger
+
+
+@contextmanager
+def audited(inputs: Inputs, progress: Progress | None = None) -> Iterator[Opened]:
+    """An audit, and its charges until the context ends.
+
+    Args:
+        inputs: the bill, and what there is beside it.
+        progress: told how far reading is.
+
+    Raises:
+        InputError: a file cannot be read, or is not what it is given as.
+    """
+    with opened(progress) as database:
+        yield _audit(database, inputs)
+
+
+def _audit(database: Database, inputs: Inputs) -> Opened:
+    catalog = load_catalog()
+    ledger = read_ledger(database, files_of(inputs.bill, "bill"), inputs.question, list(catalog.instance_types))
+    telemetry = (
+        read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates) if inputs.telemetry else None
+    )
+    counts = {
+        place: round(machine.accelerator_count)
+        for place, machine in catalog.instance_types.items()
+        if machine.accelerator_count is not None and machine.accelerator_count >= 1
+    }
+    split = split_compute(ledger, telemetry, counts, inputs.host_names, extrapolates=inputs.extrapolates)
+    tables, tag_notes = tag_tables(ledger, inputs.tags)
+    traffic = read_traffic(database, inputs.requests) if inputs.requests else None
+    endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
+    context = Context(ledger, catalog, split, endpoints, traffic, inputs.bill, inputs.telemetry)
+    audit = Audit(
+        bill=ledger.bill,
+        kinds=_kinds(ledger),
+        by={column: ledger.sums(column, where) for column, where in _BY.items()},
+        split=split,
+        tags=tables,
+        endpoints=endpoints,
+        traffic=traffic,
+        chargeback=_chargeback(ledger, endpoints, traffic),
+        findings=find_all(context),
+        notes=_distinct(ledger.notes, split.notes, tag_notes, traffic.notes if traffic else (), endpoint_notes),
+        is_in_usd=ledger.bill.currency in ("USD", None),
+    )
+    return Opened(audit, ledger)
+
+
+def _kinds(ledger: Ledger) -> dict[str, Decimal]:
+    """Cost of each kind; one without charges is nothing."""
+    found = ledger.sums("kind")
+    return {kind: found.get(kind, ZERO) for kind in KINDS}
+
+
+def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic | None) -> Mapping[str, Amounts]:
+    """Cost of the endpoints by team and by environment of their requests."""
+    if traffic is None:
+        return {}
+    found = {column: chargeback(ledger, endpoints, column, traffic.output_weight) for column in ("team", "environment")}
+    return {column: amounts for column, amounts in found.items() if any(name != UNTAGGED for name in amounts)}
+
+
+def _distinct(*notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(note for some in notes for note in some))

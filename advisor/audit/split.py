@@ -1,0 +1,175 @@
+"""What each unit of compute cost was for: needed, headroom, idle, unused commitment, unattributed.
+
+For a billed machine with telemetry, over the share of its billed time and of its accelerators that was observed::
+
+    needed   = cost × mean use                 the accelerators worked
+    headroom = cost × (p95 use - mean use)     kept for the busiest twentieth of the time
+    idle     = cost × (1 - p95 use)            not used even then
+
+The rest of it, and everything without telemetry, is unattributed. Nothing is guessed.
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+
+import pyarrow as pa
+
+from advisor.audit.ledger import Ledger
+from advisor.audit.telemetry import Telemetry
+from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation
+from advisor.errors import InputError
+from advisor.reading import read_text
+
+_QUANTUM = Decimal("1e-15")
+_NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "node", "hostname", "host")
+_LAST = r"[^/:]+$"
+_IS_PAID_USE = "kind = 'compute' AND unused IS NULL AND charge IN ('usage', 'purchase') AND resource IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class _Billed:
+    """A machine of the bill that has a host's name."""
+
+    host: str
+    resource: str
+    provider: str
+    region: str
+    machine: str
+    cost: Decimal
+    seconds: tuple[float, float]
+
+
+def split_compute(
+    ledger: Ledger,
+    telemetry: Telemetry | None,
+    accelerator_counts: Mapping[tuple[str, str], int],
+    names: Mapping[str, str],
+    *,
+    extrapolates: bool,
+) -> ComputeSplit:
+    """The cost of compute by part.
+
+    Args:
+        ledger: the bill.
+        telemetry: use of hosts; None: there is none.
+        accelerator_counts: accelerators of a type of machine, by provider and name.
+        names: resource in the bill of a host, where their names differ.
+        extrapolates: the time that was not sampled is taken to have been like the rest.
+    """
+    total = ledger.cost_of("kind = 'compute'")
+    unused = ledger.cost_of("kind = 'compute' AND unused IS NOT NULL")
+    billed, notes = _joined(ledger, telemetry, names)
+    uses = {use.host: use for use in telemetry.hosts} if telemetry else {}
+    hosts = [
+        _host_cost(
+            machine, uses[machine.host], accelerator_counts.get((machine.provider, machine.machine)), extrapolates
+        )
+        for machine in billed
+    ]
+    parts = {part: sum((host.parts[part] for host in hosts), ZERO) for part in ("needed", "headroom", "idle")}
+    parts["unused_commitment"] = unused
+    parts["unattributed"] = total - sum(parts.values(), ZERO)
+    return ComputeSplit({part: parts[part] for part in PARTS}, hosts, notes)
+
+
+def _joined(ledger: Ledger, telemetry: Telemetry | None, names: Mapping[str, str]) -> tuple[list[_Billed], list[str]]:
+    """Machines of the bill with the host that each of them is."""
+    if telemetry is None or not telemetry.hosts:
+        return [], list(telemetry.notes) if telemetry else []
+    keys = [(key, use.host) for use in telemetry.hosts for key in _keys(use.host, names)]
+    table = pa.table([list(column) for column in zip(*keys, strict=True)], names=["key", "host"])
+    ledger.database.connection.register("host_keys", table)
+    tags = ", ".join(f"'{tag}'" for tag in _NAME_TAGS)
+    found = ledger.database.rows(
+        "WITH keyed AS ("
+        f"SELECT resource, lower(regexp_extract(resource, '{_LAST}')) AS key FROM charges WHERE {_IS_PAID_USE} UNION "
+        f"SELECT resource, lower(resource) FROM charges WHERE {_IS_PAID_USE} UNION "
+        f"SELECT resource, lower(resource_name) FROM charges WHERE {_IS_PAID_USE} UNION "
+        "SELECT resource, lower(value) FROM charges JOIN tags USING (tags_id) "
+        f"WHERE lower(key) IN ({tags}) AND {_IS_PAID_USE}), "
+        "pairs AS (SELECT DISTINCT host, resource FROM keyed JOIN host_keys USING (key)) "
+        "SELECT host, resource, any_value(provider), any_value(region), coalesce(max(machine), '(unknown)'), "
+        f"sum(cost), min(start_time), max(end_time) FROM pairs JOIN charges USING (resource) WHERE {_IS_PAID_USE} "
+        "GROUP BY host, resource ORDER BY sum(cost) DESC, resource"
+    )
+    machines = [
+        _Billed(host, resource, provider, region or UNKNOWN, machine, cost, (_epoch(start), _epoch(end)))
+        for host, resource, provider, region, machine, cost, start, end in found
+    ]
+    return _unambiguous(machines, telemetry)
+
+
+def _keys(host: str, names: Mapping[str, str]) -> set[str]:
+    """Names that a host may have in the bill: stated ones alone, else its name, whole and up to the first point."""
+    if host in names:
+        return {names[host].lower()}
+    plain = re.sub(r":\d+$", "", host.lower())
+    return {plain, plain.split(".")[0]}
+
+
+def _unambiguous(machines: Sequence[_Billed], telemetry: Telemetry) -> tuple[list[_Billed], list[str]]:
+    """Machines whose host is theirs alone, and notes on the others."""
+    hosts = [machine.host for machine in machines]
+    resources = [machine.resource for machine in machines]
+    kept = [one for one in machines if hosts.count(one.host) == 1 and resources.count(one.resource) == 1]
+    notes = list(telemetry.notes)
+    if ambiguous := sorted(set(hosts) - {machine.host for machine in kept}):
+        notes.append(
+            f"names of {_some(ambiguous)} fit several resources of the bill: unattributed; say which with --hosts"
+        )
+    if missing := sorted({use.host for use in telemetry.hosts} - set(hosts)):
+        notes.append(f"no resource of the bill is called like {_some(missing)}: say which they are with --hosts")
+    return kept, notes
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _host_cost(machine: _Billed, use: Utilisation, expected: int | None, extrapolates: bool) -> HostCost:  # noqa: FBT001
+    """Parts of a machine's cost by its use; what was not observed is in none of them."""
+    observed = _observed_time(machine, use, extrapolates) * min(use.accelerators / (expected or use.accelerators), 1.0)
+    peak = max(use.p95, use.mean)
+    shares = {"needed": use.mean, "headroom": peak - use.mean, "idle": 1 - peak}
+    parts = {part: _portion(machine.cost, observed * share) for part, share in shares.items()}
+    parts["unattributed"] = machine.cost - sum(parts.values(), ZERO)
+    return HostCost(machine.resource, machine.machine, machine.provider, machine.region, machine.cost, parts, use)
+
+
+def _observed_time(machine: _Billed, use: Utilisation, extrapolates: bool) -> float:  # noqa: FBT001
+    """Share of the billed time of a machine that was observed."""
+    if extrapolates:
+        return 1.0
+    start, end = machine.seconds
+    shared = min(end, use.seconds[1]) - max(start, use.seconds[0])
+    if end <= start or shared <= 0:
+        return 0.0
+    observed = use.observed_ratio * (use.seconds[1] - use.seconds[0])
+    return min(observed, shared) / (end - start)
+
+
+def _portion(cost: Decimal, share: float) -> Decimal:
+    return (cost * Decimal(share)).quantize(_QUANTUM, ROUND_HALF_EVEN)
+
+
+def _epoch(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp()
+
+
+def read_host_names(path: Path | None) -> dict[str, str]:
+    """Resource in the bill of each host: a CSV with the columns ``host`` and ``resource``.
+
+    Raises:
+        InputError: the file cannot be read or lacks a column.
+    """
+    if path is None:
+        return {}
+    rows = list(csv.DictReader(read_text(path, "table of hosts").splitlines()))
+    if not rows or not {"host", "resource"} <= set(rows[0]):
+        raise InputError("no columns host and resource", where=str(path), hint="write a header line: host,resource")
+    return {row["host"]: row["resource"] for row in rows if row["host"] and row["resource"]}

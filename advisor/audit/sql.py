@@ -1,0 +1,112 @@
+"""Pieces of SQL: quoted names and texts, and the columns of a file found by any spelling."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+MONEY = "DECIMAL(38,15)"
+"""Whole units of up to 23 digits, and 15 digits behind the point: more than any export states."""
+_EXACT = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(.*\))$")
+NULL = "NULL::VARCHAR"
+
+
+def name(identifier: str) -> str:
+    """An identifier that SQL takes as it is."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """A text literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def texts(values: Sequence[str]) -> str:
+    """A list of text literals."""
+    return f"[{', '.join(map(text, values))}]"
+
+
+def column_key(column: str) -> str:
+    """A column without case and punctuation: ``lineItem/UnblendedCost`` is ``line_item_unblended_cost``."""
+    return "".join(character for character in column.casefold() if character.isalnum())
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table with their types, found by any spelling."""
+
+    types: Mapping[str, str]
+    """DuckDB's type of each column."""
+    _by_key: Mapping[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the columns; of two that are spelled alike the first counts."""
+        by_key: dict[str, str] = {}
+        for column in self.types:
+            by_key.setdefault(column_key(column), column)
+        object.__setattr__(self, "_by_key", by_key)
+
+    def find(self, *names: str) -> str | None:
+        """The first of some columns that is there."""
+        return next((self._by_key[key] for key in map(column_key, names) if key in self._by_key), None)
+
+    def text(self, *names: str) -> str:
+        """SQL of a text: the first of some columns that has a value; NULL where none is there."""
+        present = [self._by_key[key] for key in dict.fromkeys(map(column_key, names)) if key in self._by_key]
+        parts = [self._as_text(column) for column in present]
+        if not parts:
+            return NULL
+        return parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"
+
+    def _as_text(self, column: str) -> str:
+        kind = self.types[column]
+        if kind == "VARCHAR":
+            return name(column)
+        nested = kind.startswith(("MAP", "STRUCT")) or kind.endswith("[]")
+        return f"CAST(to_json({name(column)}) AS VARCHAR)" if nested else f"CAST({name(column)} AS VARCHAR)"
+
+    def inner(self, outer: str, part: str) -> str:
+        """SQL of a text inside a structure or a JSON text, or of the column that a flat export has in its place."""
+        column = self.find(outer)
+        if column is None:
+            return self.text(f"{outer}.{part}")
+        if self.types[column].startswith("STRUCT"):
+            has_part = re.search(rf'[(,] ?"?{re.escape(part)}"? ', self.types[column])
+            return f"CAST({name(column)}.{name(part)} AS VARCHAR)" if has_part else NULL
+        nested = f"json_extract_string(TRY_CAST({self.text(outer)} AS JSON), {text('$.' + part)})"
+        plain = f", {self.text(outer)}" if part == "description" else ""
+        return f"coalesce({self.text(f'{outer}.{part}')}, {nested}{plain})"
+
+    def money(self, *names: str) -> str:
+        """SQL of an exact amount; NULL where the column is missing or holds no number."""
+        column = self.find(*names)
+        if column is None:
+            return f"NULL::{MONEY}"
+        kind = self.types[column]
+        if _EXACT.match(kind):
+            return f"TRY_CAST({name(column)} AS {MONEY})"
+        return f"TRY_CAST(CAST({name(column)} AS VARCHAR) AS {MONEY})"
+
+    def time(self, *names: str) -> str:
+        """SQL of an instant in UTC; a time without a zone is taken to be UTC."""
+        column = self.find(*names)
+        if column is None:
+            return "NULL::TIMESTAMP"
+        kind, quoted = self.types[column], name(column)
+        if kind in {"TIMESTAMP", "DATE"} or kind.startswith("TIMESTAMP_"):
+            return f"CAST({quoted} AS TIMESTAMP)"
+        if kind.startswith("TIMESTAMP WITH"):
+            return f"({quoted} AT TIME ZONE 'UTC')"
+        value = f"CAST({quoted} AS VARCHAR)"
+        return (
+            f"coalesce(TRY_CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC', try_strptime({value}, '%m/%d/%Y'), "
+            f"{_epoch(f'TRY_CAST({value} AS DOUBLE)')})"
+        )
+
+
+def _epoch(number: str) -> str:
+    """Seconds, milli-, micro- or nanoseconds since 1970 as a timestamp, told apart by their size."""
+    seconds = (
+        f"CASE WHEN {number} >= 1e17 THEN {number} / 1e9 WHEN {number} >= 1e14 THEN {number} / 1e6 "
+        f"WHEN {number} >= 1e11 THEN {number} / 1e3 ELSE {number} END"
+    )
+    return f"CASE WHEN {number} > 1e8 THEN (to_timestamp({seconds}) AT TIME ZONE 'UTC') END"

@@ -1,0 +1,115 @@
+"""Showback: the bill by owner, with what nobody is named for as a line of its own."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from advisor.audit.ledger import Ledger
+from advisor.audit.money import counted
+from advisor.audit.sql import text
+from advisor.audit.values import ZERO, TagTable
+from advisor.errors import InputError
+from advisor.names import nearest, normalised
+
+_USUAL = (
+    "team",
+    "environment",
+    "env",
+    "project",
+    "owner",
+    "costcenter",
+    "application",
+    "app",
+    "service",
+    "businessunit",
+)
+_MOST_TABLES = 3
+_LEAST_SHARE = Decimal("0.01")
+"""Of the bill, that a tag has to cover to be shown without being asked for."""
+
+
+def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], list[str]]:
+    """Cost by each of some tags, and notes on how the tags were used.
+
+    Args:
+        ledger: the bill.
+        keys: tags; none: those that usually name an owner, else the ones that cover most of the cost.
+
+    Raises:
+        InputError: no charge has such a tag.
+    """
+    spellings, costs = _spellings(ledger)
+    chosen = [_known(key, spellings) for key in keys] if keys else _usual(spellings, costs, ledger.bill.cost)
+    notes = [note for key in chosen for note in _notes(ledger, spellings[key])]
+    return [_table(ledger, key, spellings[key]) for key in chosen], notes
+
+
+def _spellings(ledger: Ledger) -> tuple[dict[str, list[str]], dict[str, Decimal]]:
+    """Spellings and cost of each tag without case and punctuation, those that cover most of the cost first."""
+    rows = ledger.database.rows(
+        "SELECT key, sum(cost) FROM charges JOIN tags USING (tags_id) GROUP BY key ORDER BY sum(cost) DESC, key"
+    )
+    spellings: dict[str, list[str]] = {}
+    costs: dict[str, Decimal] = {}
+    for key, cost in rows:
+        spellings.setdefault(_plain(key), []).append(key)
+        costs[_plain(key)] = costs.get(_plain(key), ZERO) + abs(cost)
+    return spellings, costs
+
+
+def _plain(key: str) -> str:
+    return normalised(key.rsplit("/", 1)[-1].removeprefix("user:").removeprefix("aws:eks:"))
+
+
+def _known(key: str, spellings: dict[str, list[str]]) -> str:
+    plain = _plain(key)
+    if plain in spellings:
+        return plain
+    names = [spelling[0] for spelling in spellings.values()]
+    close = nearest(key, names) or names[:6]
+    hint = f"tags of this bill: {', '.join(close)}" if close else "the bill has no tags at all"
+    raise InputError(f"no charge has the tag {key!r}", where="--tag", hint=hint)
+
+
+def _usual(spellings: dict[str, list[str]], costs: dict[str, Decimal], total: Decimal) -> list[str]:
+    """Tags that usually name owners, as far as they cover anything; else those that cover most of the cost."""
+    covering = [key for key in spellings if costs[key] >= _LEAST_SHARE * abs(total)]
+    usual = [key for key in _USUAL if key in covering]
+    return (usual or [key for key in covering if not spellings[key][0].startswith("aws:")])[:_MOST_TABLES]
+
+
+def _keys(spellings: Sequence[str]) -> str:
+    return ", ".join(map(text, spellings))
+
+
+def _table(ledger: Ledger, key: str, spellings: Sequence[str]) -> TagTable:
+    owned = f"(SELECT tags_id, min(value) AS value FROM tags WHERE key IN ({_keys(spellings)}) GROUP BY tags_id)"
+    rows = ledger.database.rows(
+        f"SELECT owned.value, sum(cost) FROM charges LEFT JOIN {owned} AS owned USING (tags_id) "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    values = {value: cost for value, cost in rows if value is not None}
+    untagged = next((cost for value, cost in rows if value is None), ledger.cost_of("false"))
+    return TagTable(spellings[0] if spellings else key, values, untagged)
+
+
+def _notes(ledger: Ledger, spellings: Sequence[str]) -> list[str]:
+    notes = []
+    if len(spellings) > 1:
+        notes.append(
+            f"the tag {spellings[0]} is written {len(spellings)} ways ({', '.join(spellings)}): they are one here"
+        )
+    moved = ledger.database.row(
+        "SELECT count(*) FROM (SELECT resource FROM charges JOIN tags USING (tags_id) "
+        f"WHERE key IN ({_keys(spellings)}) AND resource IS NOT NULL "
+        "GROUP BY resource HAVING count(DISTINCT value) > 1)"
+    )[0]
+    if moved:
+        notes.append(f"{counted(moved, 'resource')} changed their {spellings[0]}: each charge counts for its own value")
+    partly = ledger.database.row(
+        "SELECT count(*) FROM (SELECT resource FROM charges LEFT JOIN (SELECT DISTINCT tags_id FROM tags "
+        f"WHERE key IN ({_keys(spellings)})) AS owned USING (tags_id) WHERE resource IS NOT NULL "
+        "GROUP BY resource HAVING count(owned.tags_id) > 0 AND count(owned.tags_id) < count(*))"
+    )[0]
+    if partly:
+        notes.append(f"{counted(partly, 'resource')} with {spellings[0]} on part of the charges: the rest is untagged")
+    return notes

@@ -1,0 +1,116 @@
+"""How busy accelerated hosts were: samples of the agent, or a Prometheus-compatible server, host by host."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from statistics import fmean
+
+from advisor.audit.values import Bill, Utilisation
+from advisor.samples.metrics import METRICS, Kind
+from advisor.samples.need.assess import AcceleratorNeed
+from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
+from advisor.samples.query.open import open_backend
+from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
+
+_US = 1_000_000
+_ACTIVITY = ("busy_ratio", "sm_active_ratio")
+"""What shows use: the first of them that an accelerator has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Measured use of hosts."""
+
+    hosts: Sequence[Utilisation]
+    notes: Sequence[str]
+
+
+def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> Telemetry:
+    """Use of each host in the part of the bill's period that was sampled.
+
+    Args:
+        places: directories of samples, or the address of a server.
+        bill: its period bounds what is asked.
+        extrapolates: samples from outside the period count too; the period is then taken to have been alike.
+
+    Raises:
+        InputError: nothing can be read there.
+    """
+    backend = open_backend(places)
+    whole = backend.window()
+    if whole is None:
+        return Telemetry((), (f"{', '.join(places)}: no samples there",))
+    window = whole if extrapolates else _common(whole, bill)
+    if window is None:
+        note = (
+            f"the samples are of {_days(whole.start_us)} to {_days(whole.end_us)}, the bill is of other days: no "
+            "compute is attributed; --extrapolate takes the bill's time to have been like the sampled"
+        )
+        return Telemetry((), (note,))
+    hosts = tuple(_hosts(backend, window))
+    return Telemetry(hosts, (*backend.notes(), *(() if hosts else ("no accelerator says how busy it was",))))
+
+
+def _common(whole: Window, bill: Bill) -> Window | None:
+    if bill.start is None or bill.end is None:
+        return None
+    start, end = (round(moment.replace(tzinfo=UTC).timestamp() * _US) for moment in (bill.start, bill.end))
+    shared = Window(max(whole.start_us, start), min(whole.end_us, end))
+    return shared if shared.start_us < shared.end_us else None
+
+
+def _hosts(backend: QueryBackend, window: Window) -> Iterator[Utilisation]:
+    known = [name for name in backend.metrics(window) if name in METRICS_NEEDED and METRICS[name].kind is Kind.GAUGE]
+    summaries = list(backend.summaries(known, window))
+    found = _Found(
+        {(one.accelerator, one.metric): one for one in summaries},
+        {need.who: need for need in assess_summaries(summaries)},
+        window,
+    )
+    for host, accelerators in groupby(sorted(found.needs, key=lambda who: who.place), key=lambda who: who.host):
+        if (use := _of_host(host, list(accelerators), found)) is not None:
+            yield use
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Answers of a backend over a window."""
+
+    summaries: Mapping[tuple[Accelerator, str], Summary]
+    needs: Mapping[Accelerator, AcceleratorNeed]
+    window: Window
+
+
+def _of_host(host: str, accelerators: Sequence[Accelerator], found: _Found) -> Utilisation | None:
+    """Mean over the accelerators of a host; of those that MIG divides, over the instances."""
+    whole = [who for who in accelerators if not _is_divided(who, accelerators)]
+    activity = [summary for who in whole if (summary := _activity(who, found)) is not None]
+    if not activity:
+        return None
+    uses = [need.memory.kv.max for who in whole if (need := found.needs[who]).memory is not None and need.memory.kv]
+    return Utilisation(
+        host=host,
+        mean=fmean(min(one.mean, 1.0) for one in activity),
+        p95=fmean(min(one.p95, 1.0) for one in activity),
+        observed_ratio=sum(min(one.coverage_ratio, 1.0) for one in activity) / len(whole),
+        seconds=(found.window.start_us / _US, found.window.end_us / _US),
+        accelerators=len({who.index for who in accelerators}),
+        verdicts=tuple(found.needs[who].verdict.code.value for who in whole),
+        kv_max=max(uses, default=None),
+    )
+
+
+def _is_divided(who: Accelerator, accelerators: Sequence[Accelerator]) -> bool:
+    """Whether MIG divides it: then its instances are looked at."""
+    return who.mig_index is None and any(
+        other.mig_index is not None and other.index == who.index for other in accelerators
+    )
+
+
+def _activity(who: Accelerator, found: _Found) -> Summary | None:
+    return next((one for metric in _ACTIVITY if (one := found.summaries.get((who, metric))) is not None), None)
+
+
+def _days(instant_us: int) -> str:
+    return datetime.fromtimestamp(instant_us / _US, tz=UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,111 @@
+"""Requests by endpoint, team and environment: tokens, errors, cache hits, peak against average."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from advisor.audit.database import Database
+from advisor.audit.files import files_of
+from advisor.audit.otel import is_otel, read_otel
+from advisor.audit.requests import TRAFFIC, read_requests
+from advisor.audit.values import Traffic, Usage
+from advisor.data_files import data_dir
+from advisor.tables import read_rows
+
+_JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
+
+
+def read_traffic(database: Database, places: Sequence[str]) -> Traffic:
+    """What some request logs say.
+
+    Args:
+        database: where they are summed.
+        places: files, folders and patterns.
+
+    Raises:
+        InputError: a log cannot be read.
+    """
+    paths = files_of(places, "request log")
+    database.run(TRAFFIC)
+    metrics = [
+        path for path in paths if path.name.casefold().endswith(_JSON_ENDINGS) and path.exists() and is_otel(path)
+    ]
+    notes = [note for path in metrics for note in read_otel(database, path)]
+    logs = [path for path in paths if path not in metrics]
+    notes += read_requests(database, logs) if logs else []
+    weight = output_weight()
+    first, last = database.row("SELECT min(first_time), max(last_time) FROM traffic")
+    return Traffic(
+        endpoints=_usages(database, "endpoint", weight),
+        teams=_usages(database, "team", weight),
+        environments=_usages(database, "environment", weight),
+        seconds=None if first is None else (_epoch(first), max(_epoch(last), _epoch(first) + 1)),
+        output_weight=weight,
+        notes=notes,
+    )
+
+
+def output_weight() -> float:
+    """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
+    rows = read_rows(data_dir("instance_catalog") / "token_prices.csv")
+    prices = [(float(row["input_usd_per_million"] or 0), float(row["output_usd_per_million"] or 0)) for row in rows]
+    return median(output / entered for entered, output in prices if entered > 0 and output > 0)
+
+
+def _usages(database: Database, column: str, weight: float) -> list[Usage]:
+    """Requests by a column, those of the most tokens first; what does not say it is ``(untagged)``."""
+    name = f"coalesce({column}, '(untagged)')"
+    tokens = f"(coalesce(sum(input_tokens), 0) + {weight} * coalesce(sum(output_tokens), 0))"
+    failed = f"(coalesce(sum(error_input), 0) + {weight} * coalesce(sum(error_output), 0))"
+    rows = database.rows(
+        f"SELECT {name} AS name, sum(requests)::BIGINT, sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT, "
+        f"sum(errors)::BIGINT, sum(cache_hits)::BIGINT, {tokens}::DOUBLE AS weight, {failed}::DOUBLE, sum(spend) "
+        "FROM traffic GROUP BY name ORDER BY weight DESC, name"
+    )
+    peaks, repeated = _peaks(database, name), _repeated(database) if column == "endpoint" else {}
+    return [_usage(row, peaks.get(row[0]), repeated.get(row[0])) for row in rows]
+
+
+def _usage(row: Sequence[Any], peak: float | None, repeated: float | None) -> Usage:
+    name, requests, entered, answered, errors, hits, weight, failed, spend = row
+    has_tokens = entered is not None or answered is not None
+    error_weight = None
+    if errors is not None:
+        error_weight = failed / weight if has_tokens and weight else errors / requests if requests else 0.0
+    return Usage(
+        name=name,
+        requests=requests,
+        input_tokens=entered,
+        output_tokens=answered,
+        errors=errors,
+        cache_hits=hits,
+        error_weight=error_weight,
+        weight=weight if has_tokens else float(requests),
+        peak_ratio=peak,
+        repeated_ratio=repeated,
+        logged_cost=spend,
+    )
+
+
+def _peaks(database: Database, name: str) -> Mapping[str, float]:
+    """Requests of the busiest hour over the mean of the hours from the first to the last of the log."""
+    rows = database.rows(
+        "WITH span AS (SELECT greatest(date_diff('hour', min(hour), max(hour)) + 1, 1) AS hours FROM traffic), "
+        f"by_hour AS (SELECT {name} AS name, hour, sum(requests) AS requests FROM traffic WHERE hour IS NOT NULL "
+        "GROUP BY name, hour) "
+        "SELECT name, max(requests) / (sum(requests) / any_value(span.hours)) FROM by_hour, span GROUP BY name"
+    )
+    return {row[0]: float(row[1]) for row in rows if row[1] is not None}
+
+
+def _repeated(database: Database) -> Mapping[str, float]:
+    """Share of the prompts that were seen before, by endpoint."""
+    if not database.rows("SELECT 1 FROM information_schema.tables WHERE table_name = 'prompts'"):
+        return {}
+    rows = database.rows("SELECT endpoint, sum(seen), sum(different) FROM prompts GROUP BY endpoint")
+    return {name: max(0.0, 1 - float(different) / float(seen)) for name, seen, different in rows if seen}
+
+
+def _epoch(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp()

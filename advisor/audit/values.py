@@ -1,0 +1,211 @@
+"""Results of an audit; money in the currency of the bill unless a name says otherwise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+SCHEMA = "advisor.audit/v1"
+UNTAGGED = "(untagged)"
+UNKNOWN = "(unknown)"
+KINDS = ("compute", "storage", "network", "managed", "other")
+PARTS = ("needed", "headroom", "idle", "unused_commitment", "unattributed")
+ZERO = Decimal(0)
+
+
+class Basis(StrEnum):
+    """Which cost of a bill is split."""
+
+    EFFECTIVE = "effective"
+    """Prepaid commitments spread over the use that they cover."""
+    BILLED = "billed"
+    """As invoiced."""
+
+
+class Effort(StrEnum):
+    """Work that acting on a finding takes."""
+
+    LOW = "low"
+    """Hours: a setting or a deletion."""
+    MEDIUM = "medium"
+    """Days: a deployment changes."""
+    HIGH = "high"
+    """Weeks: an architecture or a contract changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Totals of a bill and its period."""
+
+    billed_cost: Decimal | None
+    """None: no file states it."""
+    effective_cost: Decimal | None
+    """None: no file states it."""
+    currency: str | None
+    """None: the bill has no charges."""
+    start: datetime | None
+    """UTC, of the first charge."""
+    end: datetime | None
+    """UTC, of the last charge."""
+    rows: int
+    basis: Basis
+    """The cost that the rest of the audit splits."""
+
+    @property
+    def cost(self) -> Decimal:
+        """Total that kinds, split and tags sum up to."""
+        return (self.effective_cost if self.basis is Basis.EFFECTIVE else self.billed_cost) or ZERO
+
+    @property
+    def hours(self) -> float:
+        """Length of the period."""
+        return (self.end - self.start).total_seconds() / 3600 if self.start and self.end else 0.0
+
+
+Amounts = Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Utilisation:
+    """Measured use of one accelerated host over the part of the bill's period that was sampled."""
+
+    host: str
+    mean: float
+    """Share of the time in which its accelerators worked, 0..1."""
+    p95: float
+    """The same in the busiest twentieth of the time."""
+    observed_ratio: float
+    """Share of the sampled window that is known."""
+    seconds: tuple[float, float]
+    """Begin and end of the sampled window, since 1970, UTC."""
+    accelerators: int
+    verdicts: tuple[str, ...]
+    """Of each accelerator: ``idle``, ``busy_not_saturated``, ``within_limits``, …"""
+    kv_max: float | None
+    """Most of the KV cache that was in use, as a share of it; None: no engine says."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostCost:
+    """One billed resource that telemetry was found for, with the parts of its cost."""
+
+    resource: str
+    instance_type: str
+    provider: str
+    region: str
+    cost: Decimal
+    parts: Amounts
+    """Cost by part; their sum is the cost."""
+    use: Utilisation
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSplit:
+    """Cost of compute by what it was for; the parts sum up to it."""
+
+    parts: Amounts
+    hosts: Sequence[HostCost]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TagTable:
+    """Showback by one tag: the values, the dearest first, and what has no such tag."""
+
+    key: str
+    values: Amounts
+    untagged: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Requests of a log that share an endpoint, a team or an environment. None: the log does not say."""
+
+    name: str
+    requests: int
+    input_tokens: int | None
+    output_tokens: int | None
+    errors: int | None
+    cache_hits: int | None
+    error_weight: float | None
+    """Share of the tokens, outputs weighted, that failed requests took."""
+    weight: float
+    """Tokens, outputs weighted; requests where tokens are unknown."""
+    peak_ratio: float | None
+    """Requests of the busiest hour over those of the mean hour."""
+    repeated_ratio: float | None
+    """Share of the requests whose prompt was seen before."""
+    logged_cost: Decimal | None
+    """Sum of what the log states as spend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint: what it costs, what it serves."""
+
+    name: str
+    cost: Decimal | None
+    """Over the bill's period; None: no charge carries its name."""
+    cost_source: str
+    """``bill`` or ``log``; empty where the cost is unknown."""
+    usage: Usage | None
+    cost_per_request: Decimal | None
+    cost_per_million_tokens: Decimal | None
+    cost_per_million_input_tokens: Decimal | None
+    cost_per_million_output_tokens: Decimal | None
+    error_cost: Decimal | None
+    """Share of the cost that failed requests took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that costs more than it has to; amounts a month of 730 hours, in the currency of the bill."""
+
+    id: str
+    title: str
+    per_month: Decimal
+    """What acting on it saves, or where ``basis`` is ``spend``, what it is about."""
+    low: Decimal
+    high: Decimal
+    basis: str
+    """``saving`` or ``spend``."""
+    effort: Effort
+    evidence: str
+    risk: str
+    command: str
+    resources: Sequence[tuple[str, Decimal]]
+    """What it was found at, with the cost over the period, the dearest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the request logs say."""
+
+    endpoints: Sequence[Usage]
+    teams: Sequence[Usage]
+    environments: Sequence[Usage]
+    seconds: tuple[float, float] | None
+    """Begin and end, since 1970, UTC; None: the log has no times."""
+    output_weight: float
+    """Input tokens that one output token counts for."""
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All that is said about a bill."""
+
+    bill: Bill
+    kinds: Amounts
+    by: Mapping[str, Amounts]
+    """Cost by ``provider``, ``region``, ``family`` (of compute) and ``purchase``."""
+    split: ComputeSplit
+    tags: Sequence[TagTable]
+    endpoints: Sequence[Endpoint]
+    traffic: Traffic | None
+    chargeback: Mapping[str, Amounts]
+    """Cost of the endpoints by ``team`` and ``environment`` of their requests, where logs say it."""
+    findings: Sequence[Finding]
+    notes: Sequence[str]
+    is_in_usd: bool

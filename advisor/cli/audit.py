@@ -1,0 +1,215 @@
+"""``advisor audit``: a bill by what it was spent on, and what to do about it.
+
+The JSON (``advisor.audit/v1``)::
+
+    bill           billed_cost, effective_cost (null: not stated), currency, from, until, rows, cost (the one split)
+    kinds          compute, storage, network, managed, other; their sum is the bill
+    by             provider, region, family (of compute), purchase
+    compute_split  needed, headroom, idle, unused_commitment, unattributed; their sum is compute
+    hosts          one for each billed machine with telemetry
+    endpoints      name, cost, cost_per_request, cost_per_million_input_tokens, peak_ratio, error_ratio, ...
+    requests       teams, environments; null without request logs
+    tags           by key: values, untagged; their sum is the bill
+    chargeback     cost of the endpoints by team and environment of their requests
+    findings       id, title, usd_per_month, low, high, basis, effort, evidence, risk, command, resources
+    notes          what a reader has to know
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from advisor.cli.output import deliver, output_option, report_width
+from advisor.cli.progress import Progress
+from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.audit.run import Inputs, Opened
+
+_FORMATS = ("table", "json", "markdown", "focus", "sarif")
+
+
+def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Decimal]:
+    """Rates by currency, such as ``EUR=1.08``."""
+    rates = {}
+    for value in values:
+        currency, _, number = value.partition("=")
+        try:
+            rate = Decimal(number)
+        except InvalidOperation:
+            rate = Decimal(0)
+        if not currency.isalpha() or not rate.is_finite() or not 0 < rate < 1_000_000:
+            raise click.BadParameter(
+                f"{value!r} is no rate: write a currency and what one of it is in USD, such as EUR=1.08"
+            )
+        rates[currency.upper()] = rate
+    return rates
+
+
+@click.command()
+@click.argument("bill", nargs=-1, required=True)
+@click.option(
+    "--samples", multiple=True, metavar="DIR", help="Use of accelerators, as the agent recorded it. (repeatable)"
+)
+@click.option(
+    "--prometheus",
+    metavar="URL",
+    help="Use of accelerators, from a server like Prometheus (token: ADVISOR_PROMETHEUS_TOKEN).",
+)
+@click.option(
+    "--requests",
+    multiple=True,
+    metavar="LOG",
+    help="Request log, LiteLLM spend log or OpenTelemetry metrics. (repeatable)",
+)
+@click.option(
+    "--cost",
+    type=click.Choice(["effective", "billed"]),
+    default="effective",
+    show_default=True,
+    help="Prepaid commitments spread over their use, or as invoiced.",
+)
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    callback=_rates,
+    metavar="CUR=RATE",
+    help="USD for one unit of a currency, such as EUR=1.08. (repeatable)",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    help="Show the bill back by this tag.  [default: tags that usually name owners] (repeatable)",
+)
+@click.option(
+    "--endpoint-tag", metavar="TAG", help="Tag that names the endpoint of a charge.  [default: the usual ones]"
+)
+@click.option(
+    "--hosts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="CSV with the columns host and resource, where names in samples and bill differ.",
+)
+@click.option(
+    "--extrapolate", is_flag=True, help="Take the time of the bill that was not sampled to be like the sampled."
+)
+@click.option(
+    "--duplicates",
+    type=click.Choice(["keep", "once"]),
+    default="keep",
+    show_default=True,
+    help="Rows that are the same in every column. Line items that a format names count once in any case.",
+)
+@click.option(
+    "--bill-format", type=click.Choice(["focus", "cur", "azure", "gcp"]), help="Where the columns fit several formats."
+)
+@click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(_FORMATS),
+    default="table",
+    show_default=True,
+    help="How to show the result; focus: the bill's charges with kind and part of compute.",
+)
+@click.option("--wide", is_flag=True, help="Every value, endpoint and finding, whatever the terminal's width.")
+@output_option
+def command(
+    bill: tuple[str, ...],
+    samples: tuple[str, ...],
+    prometheus: str | None,
+    requests: tuple[str, ...],
+    cost: str,
+    rates: dict[str, Decimal],
+    tags: tuple[str, ...],
+    endpoint_tag: str | None,
+    hosts: Path | None,
+    extrapolate: bool,
+    duplicates: str,
+    bill_format: str | None,
+    finding: str | None,
+    output_format: str,
+    wide: bool,
+    output: Path | None,
+) -> None:
+    """Say what a BILL was spent on, how much of it was needed, and what to do first.
+
+    BILL is a file, a folder or a pattern; several are read together. FOCUS 1.0 to 1.4, AWS CUR, Azure and Google Cloud
+    exports are told apart by their columns, as CSV (also .gz), Parquet or JSON lines. Nothing is sent anywhere.
+    """
+    from advisor.audit.ledger import Question  # noqa: PLC0415 - help shows without the database
+    from advisor.audit.run import Inputs, audited  # noqa: PLC0415 - as above
+    from advisor.audit.split import read_host_names  # noqa: PLC0415 - as above
+    from advisor.audit.values import Basis  # noqa: PLC0415 - as above
+
+    if samples and prometheus:
+        raise click.UsageError("give --samples or --prometheus, not both")
+    inputs = Inputs(
+        bill=bill,
+        telemetry=(prometheus,) if prometheus else samples,
+        requests=requests,
+        question=Question(Basis(cost), rates, bill_format, counts_repeated_once=duplicates == "once"),
+        tags=tags,
+        endpoint_tag=endpoint_tag,
+        host_names=read_host_names(hosts),
+        extrapolates=extrapolate,
+    )
+    with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as found:
+        shown = _rendered(found, inputs, output_format, finding, report_width(output, wide=wide))
+        _deliver(shown, output)
+
+
+def _rendered(
+    found: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
+) -> Iterable[str]:
+    """The audit in the format that was asked for, in pieces."""
+    from advisor.report.bill import focus, json_report, sarif, table  # noqa: PLC0415 - as above
+
+    audit = found.audit
+    if finding is not None:
+        return [_one_finding(found, finding, output_format, width)]
+    match output_format:
+        case "json":
+            return [json_report.audit_json(audit)]
+        case "markdown":
+            return [table.audit_markdown(audit)]
+        case "sarif":
+            return [sarif.audit_sarif(audit, Path(inputs.bill[0]))]
+        case "focus":
+            return focus.focus_rows(audit, found.ledger)
+        case _:
+            return [table.audit_table(audit, width, whole=width is None)]
+
+
+def _one_finding(found: "Opened", wanted: str, output_format: str, width: int | None) -> str:
+    """One finding.
+
+    Raises:
+        InputError: the audit has none of that id.
+    """
+    import json  # noqa: PLC0415 - as above
+
+    from advisor.report.bill import json_report, table  # noqa: PLC0415 - as above
+
+    audit = found.audit
+    finding = next((one for one in audit.findings if one.id == wanted.upper()), None)
+    if finding is None:
+        there = ", ".join(one.id for one in audit.findings) or "none"
+        raise InputError(f"this bill has no finding {wanted}", where="--finding", hint=f"it has: {there}")
+    if output_format == "json":
+        entry = json_report.finding_entry(finding, is_in_usd=audit.is_in_usd)
+        return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
+    return table.finding_table(finding, audit.bill.currency, width)
+
+
+def _deliver(pieces: Iterable[str], output: Path | None) -> None:
+    if output is not None:
+        deliver("".join(pieces), output)
+        return
+    for piece in pieces:
+        click.echo(piece, nl=False)

@@ -1,0 +1,1 @@
+"""An audit of a bill as a table, Markdown, JSON, SARIF or FOCUS rows."""

@@ -1,0 +1,150 @@
+"""An audit as JSON (``advisor.audit/v1``): amounts unrounded, so that parts sum up to their total."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from advisor.audit.values import SCHEMA, Audit, Bill, ComputeSplit, Endpoint, Finding, TagTable, Traffic, Usage
+
+_SHOWN_RESOURCES = 100
+
+
+def audit_json(audit: Audit) -> str:
+    """The whole audit."""
+    document = {
+        "schema": SCHEMA,
+        "bill": _bill(audit.bill),
+        "kinds": _amounts(audit.kinds),
+        "by": {column: _amounts(amounts) for column, amounts in audit.by.items()},
+        "compute_split": _amounts(audit.split.parts),
+        "hosts": _hosts(audit.split),
+        "endpoints": [_endpoint(one) for one in audit.endpoints],
+        "requests": _traffic(audit.traffic),
+        "tags": {table.key: _tags(table) for table in audit.tags},
+        "chargeback": {column: _amounts(amounts) for column, amounts in audit.chargeback.items()},
+        "findings": [finding_entry(finding, is_in_usd=audit.is_in_usd) for finding in audit.findings],
+        "notes": list(audit.notes),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
+
+
+def _amounts(amounts: Mapping[str, Decimal]) -> dict[str, float]:
+    return {name: float(amount) for name, amount in amounts.items()}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.isoformat(timespec='seconds')}Z"
+
+
+def _bill(bill: Bill) -> dict[str, Any]:
+    return {
+        "billed_cost": _number(bill.billed_cost),
+        "effective_cost": _number(bill.effective_cost),
+        "currency": bill.currency,
+        "from": _time(bill.start),
+        "until": _time(bill.end),
+        "rows": bill.rows,
+        "cost": bill.basis.value,
+    }
+
+
+def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
+    return [
+        {
+            "resource": host.resource,
+            "host": host.use.host,
+            "instance_type": host.instance_type,
+            "cost": float(host.cost),
+            **_amounts(host.parts),
+            "accelerators": host.use.accelerators,
+            "busy_mean": host.use.mean,
+            "busy_p95": host.use.p95,
+            "observed_ratio": host.use.observed_ratio,
+            "verdicts": list(host.use.verdicts),
+        }
+        for host in split.hosts
+    ]
+
+
+def _endpoint(one: Endpoint) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "cost": _number(one.cost),
+        "cost_source": one.cost_source or None,
+        "cost_per_request": _number(one.cost_per_request),
+        "cost_per_million_tokens": _number(one.cost_per_million_tokens),
+        "cost_per_million_input_tokens": _number(one.cost_per_million_input_tokens),
+        "cost_per_million_output_tokens": _number(one.cost_per_million_output_tokens),
+        "error_cost": _number(one.error_cost),
+        **_usage(one.usage),
+    }
+
+
+def _usage(usage: Usage | None) -> dict[str, Any]:
+    if usage is None:
+        names = (
+            "requests",
+            "input_tokens",
+            "output_tokens",
+            "errors",
+            "error_ratio",
+            "cache_hit_ratio",
+            "peak_ratio",
+            "repeated_ratio",
+        )
+        return dict.fromkeys(names)
+    return {
+        "requests": usage.requests,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "errors": usage.errors,
+        "error_ratio": _ratio(usage.errors, usage.requests),
+        "cache_hit_ratio": _ratio(usage.cache_hits, usage.requests),
+        "peak_ratio": usage.peak_ratio,
+        "repeated_ratio": usage.repeated_ratio,
+    }
+
+
+def _ratio(part: int | None, whole: int) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def _traffic(traffic: Traffic | None) -> dict[str, Any] | None:
+    if traffic is None:
+        return None
+    return {
+        "output_weight": traffic.output_weight,
+        "teams": _usages(traffic.teams),
+        "environments": _usages(traffic.environments),
+    }
+
+
+def _usages(usages: Sequence[Usage]) -> list[dict[str, Any]]:
+    return [{"name": one.name, **_usage(one)} for one in usages]
+
+
+def _tags(table: TagTable) -> dict[str, Any]:
+    return {"values": _amounts(table.values), "untagged": float(table.untagged)}
+
+
+def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
+    """One finding; amounts in USD are null where the bill is in another currency and no rate was stated."""
+    amounts = {"usd_per_month": finding.per_month, "low": finding.low, "high": finding.high}
+    return {
+        "id": finding.id,
+        "title": finding.title,
+        **{name: float(amount) if is_in_usd else None for name, amount in amounts.items()},
+        "per_month": float(finding.per_month),
+        "basis": finding.basis,
+        "effort": finding.effort.value,
+        "evidence": finding.evidence,
+        "risk": finding.risk,
+        "command": finding.command,
+        "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:_SHOWN_RESOURCES]],
+    }

@@ -1,0 +1,57 @@
+"""Findings of an audit as SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from advisor import __version__
+from advisor.audit.findings.rules import RULES, SAVING, Rule
+from advisor.audit.money import money
+from advisor.audit.values import Audit, Finding
+from advisor.report.bill.json_report import finding_entry
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def audit_sarif(audit: Audit, bill: Path) -> str:
+    """One run with a result for each finding.
+
+    Args:
+        audit: whose findings.
+        bill: the first file of the bill: where the results are.
+    """
+    document = {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {"name": "advisor", "version": __version__, "rules": [_rule(rule) for rule in RULES]}
+                },
+                "results": [_result(audit, finding, bill) for finding in audit.findings],
+            }
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "name": "".join(word.capitalize() for word in rule.title.replace("-", " ").split()),
+        "shortDescription": {"text": rule.title},
+        "help": {"text": f"Risk: {rule.risk}. See docs/findings.md, {rule.id}."},
+        "properties": {"effort": rule.effort.value},
+    }
+
+
+def _result(audit: Audit, finding: Finding, bill: Path) -> dict[str, Any]:
+    amount = money(finding.per_month, audit.bill.currency)
+    return {
+        "ruleId": finding.id,
+        "ruleIndex": next(at for at, rule in enumerate(RULES) if rule.id == finding.id),
+        "level": "warning" if finding.basis == SAVING else "note",
+        "message": {"text": f"{finding.title}: {amount} a month. {finding.evidence}. Run: {finding.command}"},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": bill.as_posix()}}}],
+        "properties": finding_entry(finding, is_in_usd=audit.is_in_usd),
+    }

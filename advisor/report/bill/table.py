@@ -1,0 +1,263 @@
+"""An audit for a terminal or a Markdown page: the verdict, then cost, findings, endpoints and owners."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from advisor.audit.findings.rules import SAVING
+from advisor.audit.money import in_cents, money
+from advisor.audit.values import PARTS, ZERO, Audit, Basis, Endpoint, Finding, TagTable, Usage
+from advisor.report.fitted_table import Column
+from advisor.report.sections import Section, sections_markdown, sections_text
+
+_TOP = 5
+_DEAREST = 3
+_PART_WORDS = {
+    "needed": "accelerators at work",
+    "headroom": "kept for the busiest 5% of the time",
+    "idle": "not used even then",
+    "unused_commitment": "paid for in advance, covering nothing",
+    "unattributed": "no telemetry of it (--samples, --prometheus)",
+}
+
+
+def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
+    """For a terminal.
+
+    Args:
+        audit: what is shown.
+        width: characters of a line; None: no limit.
+        whole: every value, finding and endpoint, not the greatest alone.
+    """
+    return sections_text(_sections(audit, whole=whole), width, whole=whole)
+
+
+def audit_markdown(audit: Audit) -> str:
+    """For a pull request or a wiki page."""
+    return sections_markdown(_sections(audit, whole=True))
+
+
+def finding_table(finding: Finding, currency: str | None, width: int | None) -> str:
+    """One finding with everything that it was found at."""
+    lines = (*_finding_lines(finding, currency), f"Risk: {finding.risk}.")
+    rows = tuple((name, money(cost, currency)) for name, cost in finding.resources)
+    title = f"{finding.id} {finding.title}: {_monthly(finding, currency)}"
+    return sections_text([Section(title, lines, ("found at", "cost in the bill"), rows)], width, whole=True)
+
+
+def _sections(audit: Audit, *, whole: bool) -> list[Section]:
+    sections = [_verdict(audit), _kinds(audit), _compute(audit), _findings(audit, whole=whole)]
+    sections += [_endpoints(audit, whole=whole)] if audit.endpoints else []
+    sections += [_teams(audit.traffic.teams)] if audit.traffic and _has_names(audit.traffic.teams) else []
+    sections += [_chargeback(audit, column, amounts) for column, amounts in audit.chargeback.items()]
+    sections += [_tags(audit, table, whole=whole) for table in audit.tags]
+    sections += _breakdowns(audit, whole=whole)
+    return [*sections, Section("Notes", tuple(audit.notes))] if audit.notes else sections
+
+
+def _verdict(audit: Audit) -> Section:
+    bill, currency = audit.bill, audit.bill.currency
+    if not bill.rows:
+        return Section(
+            "The bill has no charges",
+            ("its files hold a header and no rows: nothing was spent, or the export is not done",),
+        )
+    savings = [finding for finding in audit.findings if finding.basis == SAVING]
+    total = f"Bill of {money(bill.cost, currency)} ({bill.basis} cost), {_period(audit)}"
+    title = f"{total}: {_saving_words(savings, currency)}"
+    return Section(title, tuple(_verdict_lines(audit, savings)))
+
+
+def _period(audit: Audit) -> str:
+    start, end = audit.bill.start, audit.bill.end
+    if start is None or end is None:
+        return "period unknown"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _saving_words(savings: Sequence[Finding], currency: str | None) -> str:
+    if not savings:
+        return "no saving found"
+    greatest = savings[0]
+    return (
+        f"{len(savings)} finding{'s' if len(savings) > 1 else ''} with a saving, the greatest "
+        f"{money(greatest.per_month, currency)} a month ({greatest.id})"
+    )
+
+
+def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
+    bill, currency = audit.bill, audit.bill.currency
+    other, amount = (
+        ("billed", bill.billed_cost) if bill.basis is Basis.EFFECTIVE else ("effective", bill.effective_cost)
+    )
+    unstated = f"the bill states no {other} cost" if amount is None else f"{other} cost {money(amount, currency)}"
+    yield f"{bill.rows:,} rows; {unstated}."
+    compute = audit.kinds["compute"]
+    if compute > 0:
+        split = audit.split.parts
+        yield f"Compute {money(compute, currency)}: {_share_words(split, compute)}."
+    if dearest := [one for one in audit.endpoints if one.cost is not None and one.cost > 0][:_DEAREST]:
+        named = ", ".join(f"{one.name} ({money(one.cost, currency)})" for one in dearest)
+        yield f"Dearest endpoints: {named}."
+    if savings:
+        yield f"First, {savings[0].title[0].lower()}{savings[0].title[1:]}: {savings[0].command}"
+
+
+def _share_words(split: Mapping[str, Decimal], compute: Decimal) -> str:
+    shares = [f"{split[part] / compute:.0%} {part.replace('_', ' ')}" for part in PARTS if split[part]]
+    return ", ".join(shares)
+
+
+def _kinds(audit: Audit) -> Section:
+    return Section("Cost by kind", (), ("kind", "cost", "share"), _amount_rows(audit.kinds, audit.bill.currency))
+
+
+def _compute(audit: Audit) -> Section:
+    cents = in_cents(audit.split.parts)
+    total = sum(audit.split.parts.values(), ZERO)
+    rows = tuple(
+        (
+            part.replace("_", " "),
+            money(cents[part], audit.bill.currency),
+            _share(audit.split.parts[part], total),
+            _PART_WORDS[part],
+        )
+        for part in PARTS
+    )
+    return Section("Compute: what it was for", (), ("part", "cost", "share", "meaning"), rows)
+
+
+def _amount_rows(amounts: Mapping[str, Decimal], currency: str | None) -> tuple[tuple[str, ...], ...]:
+    """Names with amounts that sum up to the cent, and their share."""
+    cents, total = in_cents(amounts), sum(amounts.values(), ZERO)
+    rows = [(name, money(cents[name], currency), _share(amounts[name], total)) for name in amounts]
+    return (*rows, ("total", money(sum(cents.values(), ZERO), currency), _share(total, total)))
+
+
+def _share(part: Decimal, total: Decimal) -> str:
+    return f"{part / total:.1%}" if total else "-"
+
+
+def _greatest(amounts: Mapping[str, Decimal], *, whole: bool) -> dict[str, Decimal]:
+    """The greatest amounts, and the rest as one."""
+    ordered = sorted(amounts.items(), key=lambda entry: (-abs(entry[1]), entry[0]))
+    if whole or len(ordered) <= _TOP + 1:
+        return dict(ordered)
+    shown, rest = ordered[:_TOP], ordered[_TOP:]
+    return {**dict(shown), f"{len(rest)} more": sum((amount for _, amount in rest), ZERO)}
+
+
+def _breakdowns(audit: Audit, *, whole: bool) -> Iterator[Section]:
+    titles = {
+        "provider": "Cost by provider",
+        "region": "Cost by region",
+        "family": "Compute by machine family",
+        "purchase": "Cost by way of paying",
+    }
+    for column, title in titles.items():
+        amounts = audit.by[column]
+        if len(amounts) > 1 or whole:
+            rows = _amount_rows(_greatest(amounts, whole=whole), audit.bill.currency)
+            yield Section(title, (), (column, "cost", "share"), rows if amounts else ())
+
+
+def _endpoints(audit: Audit, *, whole: bool) -> Section:
+    shown = audit.endpoints if whole else audit.endpoints[:_TOP]
+    lines = ["named by a tag (endpoint, service, model, application, …), a SageMaker endpoint or a sold model"]
+    if len(shown) < len(audit.endpoints):
+        lines.append(f"the {len(shown)} dearest of {len(audit.endpoints):,}; --wide shows all")
+    if audit.traffic is not None:
+        lines.append(
+            f"a million tokens in and out: an output token counts {audit.traffic.output_weight:g} input tokens, the "
+            "median of models sold by the token"
+        )
+    headers = (
+        "endpoint", "cost", "requests", Column("per request", 1), Column("per 1M in", 1), Column("per 1M out", 1),
+        Column("peak ÷ mean", 2), Column("errors", 2), Column("error cost", 3), Column("cache hits", 3),
+    )  # fmt: skip
+    return Section("Endpoints", tuple(lines), headers, tuple(_endpoint_row(one, audit.bill.currency) for one in shown))
+
+
+def _endpoint_row(one: Endpoint, currency: str | None) -> tuple[str, ...]:
+    usage = one.usage
+    return (
+        one.name,
+        f"{money(one.cost, currency)}{' (log)' if one.cost_source == 'log' else ''}",
+        f"{usage.requests:,}" if usage else "-",
+        money(one.cost_per_request, currency),
+        money(one.cost_per_million_input_tokens, currency),
+        money(one.cost_per_million_output_tokens, currency),
+        f"{usage.peak_ratio:.1f}" if usage and usage.peak_ratio is not None else "-",
+        _ratio(usage.errors if usage else None, usage),
+        money(one.error_cost, currency),
+        _ratio(usage.cache_hits if usage else None, usage),
+    )
+
+
+def _ratio(part: int | None, usage: Usage | None) -> str:
+    return "-" if part is None or usage is None or not usage.requests else f"{part / usage.requests:.1%}"
+
+
+def _has_names(usages: Sequence[Usage]) -> bool:
+    return len(usages) > 1
+
+
+def _teams(usages: Sequence[Usage]) -> Section:
+    def count(number: int | None) -> str:
+        return "-" if number is None else f"{number:,}"
+
+    rows = tuple(
+        (one.name, f"{one.requests:,}", count(one.input_tokens), count(one.output_tokens), _ratio(one.errors, one))
+        for one in usages
+    )
+    return Section("Use by team", (), ("team", "requests", "tokens in", "tokens out", "errors"), rows)
+
+
+def _chargeback(audit: Audit, column: str, amounts: Mapping[str, Decimal]) -> Section:
+    lines = ("cost of the endpoints, divided by the tokens of each one's requests",)
+    return Section(
+        f"Chargeback by {column}", lines, (column, "cost", "share"), _amount_rows(amounts, audit.bill.currency)
+    )
+
+
+def _tags(audit: Audit, table: TagTable, *, whole: bool) -> Section:
+    amounts = {**_greatest(table.values, whole=whole), "(untagged)": table.untagged}
+    return Section(
+        f"Showback by {table.key}", (), (table.key, "cost", "share"), _amount_rows(amounts, audit.bill.currency)
+    )
+
+
+def _findings(audit: Audit, *, whole: bool) -> Section:
+    if not audit.findings:
+        return Section("No findings")
+    shown = audit.findings if whole else audit.findings[: 2 * _TOP]
+    lines = ["savings of one finding can be part of another's: they do not add up"]
+    lines += [f"{len(shown)} of {len(audit.findings)}; --wide shows all"] if len(shown) < len(audit.findings) else []
+    rows = tuple(
+        (
+            finding.id,
+            f"{finding.title} ({finding.basis}, {finding.effort} effort)\n{finding.evidence}\n{finding.command}",
+            _interval(finding, audit.bill.currency),
+        )
+        for finding in shown
+    )
+    headers = ("id", Column("finding, evidence, command", prose=40), "a month")
+    return Section("Findings", tuple(lines), headers, rows)
+
+
+def _interval(finding: Finding, currency: str | None) -> str:
+    """The amount, and under it what it lies between where it is not known exactly."""
+    amount = money(finding.per_month, currency)
+    if finding.low == finding.high:
+        return amount
+    return f"{amount}\n{money(finding.low, currency)}\nto {money(finding.high, currency)}"
+
+
+def _finding_lines(finding: Finding, currency: str | None) -> tuple[str, ...]:
+    low, high = money(finding.low, currency), money(finding.high, currency)
+    amount = low if low == high else f"{low} to {high}"
+    words = f"{finding.basis.title()} of {amount} a month; {finding.effort} effort."
+    return f"{finding.evidence}.", words, finding.command
+
+
+def _monthly(finding: Finding, currency: str | None) -> str:
+    return f"{money(finding.per_month, currency)} a month"

@@ -1,0 +1,510 @@
+"""Bills of every format: parts add up to the whole, whatever is in them."""
+
+import csv
+import gzip
+import json
+import shutil
+import tempfile
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.audit.money import in_cents
+from advisor.audit.run import Inputs, audited
+from advisor.audit.values import KINDS, PARTS, Basis
+from advisor.errors import InputError
+from audit.bills import (
+    FORMS,
+    HOUR,
+    KIND_OF,
+    START,
+    Charge,
+    cur_row,
+    focus_row,
+    hours,
+    write_bill,
+    write_csv,
+    write_focus,
+)
+
+MONEY = st.decimals("-1000", "100000", places=10, allow_nan=False)
+CHARGES = st.builds(
+    Charge,
+    what=st.sampled_from(sorted(KIND_OF)),
+    cost=MONEY,
+    resource=st.sampled_from(["i-0aaa", "i-0bbb", 'pod,"quoted"', "vol-1"]),
+    kind=st.sampled_from(["usage", "usage", "tax", "credit", "refund"]),
+    at=st.integers(0, 24 * 40).map(lambda hour: START + hour * HOUR),
+    tags=st.dictionaries(st.sampled_from(["team", "Team", "env", "naïve key"]), st.sampled_from(["a", "b", 'ü "x"'])),
+)
+
+
+def assert_reconciles(audit):
+    """Everything that the bill is broken into sums up to it, exactly."""
+    cost = audit.bill.cost
+    assert sum(audit.kinds.values()) == cost
+    assert tuple(audit.kinds) == KINDS
+    assert sum(audit.split.parts.values()) == audit.kinds["compute"]
+    assert tuple(audit.split.parts) == PARTS
+    for column in ("provider", "region", "purchase"):
+        assert sum(audit.by[column].values()) == cost, column
+    assert sum(audit.by["family"].values()) == audit.kinds["compute"]
+    for table in audit.tags:
+        assert sum(table.values.values()) + table.untagged == cost, table.key
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(charges=st.lists(CHARGES, min_size=1, max_size=12))
+def test_parts_sum_up_to_the_bill_in_every_format(form, charges):
+    """Any charges, negative ones too, in any format: the bill is their sum, and so are its parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_bill(Path(folder), form, charges)
+        with audited(Inputs((str(path),))) as found:
+            assert_reconciles(found.audit)
+            assert found.audit.bill.cost == sum(charge.cost for charge in charges)
+            assert found.audit.bill.rows == len(charges)
+            by_kind = {kind: Decimal(0) for kind in KINDS}
+            for charge in charges:
+                by_kind["other" if charge.kind == "tax" else KIND_OF[charge.what]] += charge.cost
+            assert found.audit.kinds == by_kind
+
+
+@pytest.mark.parametrize("form", ["focus", "cur", "azure-amortised"])
+def test_an_unused_commitment_is_a_part_of_its_own(form, tmp_path, audit):
+    """Covered use counts at its amortised cost, the unused part by itself, the purchase not at all."""
+    charges = [
+        Charge(cost=Decimal(0), effective=Decimal("2.5"), kind="covered"),
+        Charge(cost=Decimal(0), effective=Decimal("1.25"), kind="unused", resource="sp-1"),
+        Charge(what="disk", cost=Decimal("0.1")),
+    ]
+    if form != "azure-amortised":
+        charges.append(Charge(cost=Decimal(4), effective=Decimal(0), kind="purchase", resource="sp-1"))
+
+    found = audit(write_bill(tmp_path, form, charges))
+
+    assert_reconciles(found)
+    assert found.bill.effective_cost == Decimal("3.85")
+    assert found.split.parts["unused_commitment"] == Decimal("1.25")
+    assert found.split.parts["unattributed"] == Decimal("2.5")
+    assert [finding.id for finding in found.findings if finding.id == "ADV108"] == ["ADV108"]
+    if form == "azure-amortised":
+        assert found.bill.billed_cost is None
+    else:
+        assert found.bill.billed_cost == Decimal("4.1")
+
+
+def test_billed_cost_is_split_where_it_is_asked_for(tmp_path, audit):
+    """The same bill by its invoice: the purchase counts, covered use does not."""
+    charges = [
+        Charge(cost=Decimal(0), effective=Decimal("2.5"), kind="covered"),
+        Charge(cost=Decimal(4), effective=Decimal(0), kind="purchase", resource="sp-1"),
+    ]
+
+    found = audit(write_bill(tmp_path, "cur", charges), question={"basis": Basis.BILLED})
+
+    assert_reconciles(found)
+    assert found.bill.cost == 4
+
+
+def test_an_invoiced_fee_is_unused_as_far_as_nothing_used_it(tmp_path, audit):
+    """A recurring fee of 10, of which 1.5 covered nothing: the invoice has both parts."""
+    charges = [
+        Charge(cost=Decimal(10), effective=Decimal("1.5"), kind="unused", resource="sp-1"),
+        Charge(cost=Decimal(7), effective=Decimal(0), kind="unused", resource="sp-2"),
+    ]
+    path = write_bill(tmp_path, "cur", charges)
+
+    found = audit(path, question={"basis": Basis.BILLED})
+
+    assert_reconciles(found)
+    assert (found.bill.billed_cost, found.bill.effective_cost) == (17, Decimal("1.5"))
+    assert found.split.parts["unused_commitment"] == Decimal("1.5")
+    assert audit(path).split.parts["unused_commitment"] == Decimal("1.5")
+
+
+def test_floats_of_parquet_are_the_decimals_that_they_show(tmp_path, audit):
+    """Exports of AWS hold doubles: 0.1 is a tenth, three times 0.1 are 0.3."""
+    table = pa.Table.from_pylist([focus_row(charge) for charge in hours(Charge(), 3)])
+    cost = pa.array([0.1, 0.1, 0.1], pa.float64())
+    table = table.set_column(0, "BilledCost", cost).set_column(1, "EffectiveCost", cost)
+    pq.write_table(table, tmp_path / "bill.parquet")
+
+    assert audit(tmp_path / "bill.parquet").bill.cost == Decimal("0.3")
+
+
+def test_charges_without_a_time_and_counts_of_requests_are_said(tmp_path, audit):
+    """Dates that nobody can read, and LiteLLM's export, which counts requests."""
+    row = {**focus_row(Charge("tokens")), "ChargePeriodStart": "32.13.2026", "ConsumedUnit": "Requests"}
+
+    found = audit(write_csv(tmp_path / "bill.csv", [row]))
+
+    assert found.bill.start is None
+    assert any("1 row without a time" in note for note in found.notes)
+    assert any("in requests here, not in tokens" in note for note in found.notes)
+
+
+def test_a_bill_without_effective_cost_is_shown_as_billed(tmp_path, audit):
+    """Google states no amortised cost: billed cost is shown, and said."""
+    found = audit(write_bill(tmp_path, "gcp-json", [Charge()]))
+
+    assert found.bill.basis is Basis.BILLED
+    assert found.bill.effective_cost is None
+    assert any("states no effective cost" in note for note in found.notes)
+
+
+def test_an_actual_export_of_azure_with_reservations_states_no_effective_cost(tmp_path, audit):
+    """Covered use that costs nothing tells an actual export from an amortised one."""
+    charges = [Charge(cost=Decimal(0), kind="covered"), Charge(cost=Decimal(9), kind="purchase")]
+
+    found = audit(write_bill(tmp_path, "azure-actual", charges))
+
+    assert (found.bill.billed_cost, found.bill.effective_cost) == (Decimal(9), None)
+
+
+def test_unknown_columns_change_no_sum(tmp_path, audit):
+    """Columns that nobody knows, before, between and behind, also some that look like money."""
+    charges = hours(Charge(cost=Decimal("0.1234567891")), 5)
+    plain = audit(write_focus(tmp_path / "a.csv", charges))
+    rows = [{"Cost": "99", "x_Billed": "7", **focus_row(charge), "BilledCostInUsd": "1", "": "?"} for charge in charges]
+
+    other = audit(write_csv(tmp_path / "b.csv", rows))
+
+    assert other.bill.cost == plain.bill.cost
+    assert other.kinds == plain.kinds
+
+
+@pytest.mark.parametrize("missing", ["BillingCurrency", "ServiceName", "ChargePeriodStart"])
+def test_a_missing_mandatory_column_is_named_with_the_nearest(tmp_path, audit, missing):
+    """The message names the column and the one that looks like it."""
+    row = {(f"my{name}" if name == missing else name): value for name, value in focus_row(Charge()).items()}
+
+    with pytest.raises(InputError) as caught:
+        audit(write_csv(tmp_path / "bill.csv", [row]))
+
+    assert f"{missing} (nearest: my{missing})" in caught.value.message
+
+
+def test_a_file_that_is_no_bill_is_named_as_such(tmp_path, audit):
+    """No format fits: the columns are shown."""
+    with pytest.raises(InputError, match="no billing export that is known here; its columns: a, b"):
+        audit(write_csv(tmp_path / "bill.csv", [{"a": "1", "b": "2"}]))
+
+
+def test_several_formats_that_fit_have_to_be_named(tmp_path, audit):
+    """A table with the columns of two exports is read as the one that is stated."""
+    row = {**focus_row(Charge(cost=Decimal(3))), **cur_row(Charge(cost=Decimal(5)), 0)}
+    path = write_csv(tmp_path / "bill.csv", [row])
+
+    with pytest.raises(InputError, match="several formats: FOCUS, AWS CUR"):
+        audit(path)
+
+    assert audit(path, question={"bill_format": "cur"}).bill.cost == 5
+    assert audit(path, question={"bill_format": "focus"}).bill.cost == 3
+
+
+def test_mixed_currencies_are_refused_or_converted(tmp_path, audit):
+    """Without a rate both sums are named; with one the bill is in USD, exactly."""
+    charges = [Charge(cost=Decimal("10.01")), Charge(cost=Decimal("20.02"), currency="EUR", what="disk")]
+    path = write_focus(tmp_path / "bill.csv", charges)
+
+    with pytest.raises(InputError, match=r"several currencies: EUR 20.02, USD 10.01") as caught:
+        audit(path)
+    assert "--rate EUR=" in caught.value.hint
+
+    found = audit(path, question={"rates": {"EUR": Decimal("1.08")}})
+    assert_reconciles(found)
+    assert found.bill.currency == "USD"
+    assert found.bill.cost == Decimal("10.01") + Decimal("20.02") * Decimal("1.08")
+
+
+def test_a_bill_in_one_other_currency_stays_in_it(tmp_path, audit):
+    """Amounts are in euros, and nothing is called USD."""
+    found = audit(write_focus(tmp_path / "bill.csv", [Charge(cost=Decimal(9), currency="EUR")]))
+
+    assert (found.bill.currency, found.bill.cost, found.is_in_usd) == ("EUR", Decimal(9), False)
+
+
+def test_split_rows_count_once_beside_their_parent(tmp_path, audit):
+    """Pods of an instance carry shares of its cost: the instance is counted whole."""
+    parent = cur_row(Charge(cost=Decimal(8)), 0)
+    pods = [
+        {**cur_row(Charge(cost=Decimal(4)), number), "line_item_usage_type": "USE1-EKS-EC2-vCPU-Hours",
+         "split_line_item_parent_resource_id": "i-0aaa", "line_item_product_code": "AmazonEKS"}
+        for number in (1, 2)
+    ]  # fmt: skip
+
+    found = audit(write_csv(tmp_path / "cur.csv", [parent, *pods]))
+
+    assert found.bill.cost == 8
+    assert found.bill.rows == 3
+    assert any("split instances between pods" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("has_parent", [True, False])
+def test_allocated_rows_of_focus_count_once(tmp_path, audit, has_parent):
+    """Rows that were allocated count where what they were allocated from is not there too."""
+    rows = [{**focus_row(Charge(cost=Decimal(4))), "AllocatedMethodId": "m"} for _ in range(2)]
+    rows += [{**focus_row(Charge(cost=Decimal(8))), "AllocatedMethodId": ""}] if has_parent else []
+
+    assert audit(write_csv(tmp_path / "bill.csv", rows)).bill.cost == 8
+
+
+def test_a_line_item_that_is_delivered_twice_counts_once(tmp_path, audit):
+    """CUR names its line items: the same one in two files, or twice in one, is one."""
+    charges = hours(Charge(cost=Decimal("1.5")), 4)
+    rows = [cur_row(charge, number) for number, charge in enumerate(charges)]
+    write_csv(tmp_path / "a.csv", rows)
+    write_csv(tmp_path / "b.csv", [*rows[2:], rows[3]])
+
+    found = audit(tmp_path)
+
+    assert found.bill.cost == 6
+    assert any("counted once" in note for note in found.notes)
+
+
+def test_a_file_that_is_given_twice_counts_once(tmp_path, audit):
+    """A copy of a file, under another name."""
+    path = write_focus(tmp_path / "a.csv", [Charge(cost=Decimal(2))])
+    shutil.copy(path, tmp_path / "b.csv")
+
+    found = audit(tmp_path)
+
+    assert found.bill.cost == 2
+    assert any("counted once" in note for note in found.notes)
+
+
+def test_hours_that_stand_twice_are_said_and_count_once_where_that_is_asked(tmp_path, audit):
+    """FOCUS does not name its lines: what looks like a second delivery is said, and left to the person."""
+    charges = hours(Charge(cost=Decimal("1.5")), 4)
+    path = write_focus(tmp_path / "bill.csv", [*charges, charges[1]])
+
+    kept = audit(path)
+    once = audit(path, question={"counts_repeated_once": True})
+
+    assert (kept.bill.cost, once.bill.cost) == (Decimal("7.5"), Decimal(6))
+    assert any("1 row (1.50) the same as another" in note for note in kept.notes)
+    assert_reconciles(once)
+
+
+def test_hours_that_differ_are_not_taken_for_a_second_delivery(tmp_path, audit):
+    """Consecutive hours of equal cost are no duplicates."""
+    found = audit(write_focus(tmp_path / "bill.csv", hours(Charge(), 30)))
+
+    assert not any("the same" in note for note in found.notes)
+
+
+def test_times_of_any_zone_are_one_instant(tmp_path, audit):
+    """Offsets, no zone at all (UTC), and a date alone."""
+    rows = [
+        focus_row(Charge(at=START + timedelta(hours=5, minutes=30)), "+05:30"),
+        focus_row(Charge(at=START + 2 * HOUR), ""),
+    ]
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert found.bill.start.isoformat() == "2026-10-01T00:00:00"
+    assert found.bill.end.isoformat() == "2026-10-01T03:00:00"
+
+
+def test_an_empty_month_is_no_error(tmp_path, audit):
+    """A header without rows is a bill of nothing."""
+    path = tmp_path / "bill.csv"
+    path.write_text(",".join(focus_row(Charge())) + "\n")
+
+    found = audit(path)
+
+    assert_reconciles(found)
+    assert (found.bill.rows, found.bill.cost, found.bill.currency, found.bill.start) == (0, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"", "not even a header"), (b"\n\n", "not even a header")],
+)
+def test_an_empty_file_is_named(tmp_path, audit, content, expected):
+    """Nothing at all is no bill."""
+    path = tmp_path / "bill.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError, match=expected):
+        audit(path)
+
+
+def test_a_damaged_gzip_file_is_named(tmp_path, audit):
+    """A file cut off in the middle."""
+    path = write_focus(tmp_path / "bill.csv.gz", hours(Charge(), 50))
+    path.write_bytes(path.read_bytes()[:-200])
+
+    with pytest.raises(InputError, match=r"bill|cannot read"):
+        audit(path)
+
+
+@pytest.mark.parametrize("cost", ["1,234.50", "abc", "1.2.3", "NaN", "Infinity", "9" * 40])
+def test_a_cost_that_is_no_number_stops_the_audit(tmp_path, audit, cost):
+    """Nothing is taken as zero: the column and an example are named."""
+    row = {**focus_row(Charge()), "BilledCost": cost}
+
+    with pytest.raises(InputError, match="BilledCost is no number"):
+        audit(write_csv(tmp_path / "bill.csv", [focus_row(Charge()), row]))
+
+
+@pytest.mark.parametrize("cost", ["1e-7", "1E+3", "-0.000000000000001", "+5", " 3.5 "])
+def test_numbers_in_any_notation_are_exact(tmp_path, audit, cost):
+    """Exponents, signs and spaces are numbers."""
+    row = {**focus_row(Charge()), "BilledCost": cost, "EffectiveCost": cost}
+
+    assert audit(write_csv(tmp_path / "bill.csv", [row])).bill.cost == Decimal(cost.strip())
+
+
+def test_a_row_without_a_cost_is_said(tmp_path, audit):
+    """An empty cell is unknown."""
+    rows = [focus_row(Charge()), {**focus_row(Charge()), "BilledCost": "", "EffectiveCost": ""}]
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert found.bill.cost == 1
+    assert any("1 row without any cost" in note for note in found.notes)
+
+
+def test_a_row_with_a_missing_cell_is_named(tmp_path, audit):
+    """A line that is cut off says on which line."""
+    path = write_focus(tmp_path / "bill.csv", hours(Charge(), 3))
+    path.write_text(path.read_text().rstrip().rsplit(",", 4)[0] + "\n")
+
+    with pytest.raises(InputError, match="Line: 4"):
+        audit(path)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_other_delimiters_are_seen(tmp_path, audit, delimiter):
+    """Spreadsheets write semicolons and tabs."""
+    path = write_csv(tmp_path / "bill.csv", [focus_row(Charge(tags={"team": "a;b|c"}))], delimiter)
+
+    assert audit(path).bill.cost == 1
+
+
+def test_a_name_that_is_a_pattern_is_a_name(tmp_path, audit):
+    """Brackets and stars in names of files and folders are no patterns where the file exists."""
+    folder = tmp_path / "2026-[10]"
+    folder.mkdir()
+    path = write_focus(folder / "a*[1].csv", [Charge(cost=Decimal(7))])
+    write_focus(folder / "ab1.csv", [Charge(cost=Decimal(1))])
+
+    assert audit(path).bill.cost == 7
+
+
+def test_folders_and_patterns_are_read_whole(tmp_path, audit):
+    """Parts in folders by month, with manifests and hidden files beside them."""
+    for month in ("09", "10"):
+        folder = tmp_path / f"BILLING_PERIOD=2026-{month}"
+        folder.mkdir()
+        write_focus(folder / f"part-{month}.parquet", [Charge(cost=Decimal(month))])
+        (folder / "Manifest.json").write_text("{}")
+        (folder / ".hidden.csv").write_text("x")
+
+    assert audit(tmp_path).bill.cost == 19
+    assert audit(f"{tmp_path}/*/part-09.parquet").bill.cost == 9
+    with pytest.raises(InputError, match="no file of the bill"):
+        audit(f"{tmp_path}/*.csv")
+
+
+def test_files_of_several_formats_are_one_bill(tmp_path, audit):
+    """Three clouds, four formats, one sum."""
+    for form in ("focus", "cur", "azure-actual", "gcp-json"):
+        write_bill(tmp_path, form, [Charge(cost=Decimal(2), resource=form)])
+
+    found = audit(tmp_path)
+
+    assert_reconciles(found)
+    assert found.bill.cost == 8
+    assert found.by["provider"] == {"aws": Decimal(4), "azure": Decimal(2), "gcp": Decimal(2)}
+
+
+def test_the_legacy_report_is_read_too(tmp_path, audit):
+    """Names with slashes, tags in columns."""
+    row = cur_row(Charge(cost=Decimal(3)), 0)
+    groups = ("line_item", "identity", "product", "savings_plan", "pricing", "split_line_item")
+    renamed = {}
+    for name, value in row.items():
+        group = next((group for group in groups if name.startswith(group)), None)
+        renamed[f"{group.title().replace('_', '')}/{name[len(group) + 1 :]}" if group else name] = value
+    renamed.pop("resource_tags")
+    renamed["resourceTags/user:team"] = "search"
+
+    found = audit(write_csv(tmp_path / "cur.csv.gz", [renamed]), tags=("team",))
+
+    assert found.bill.cost == 3
+    assert found.tags[0].values == {"search": Decimal(3)}
+
+
+def test_the_real_sample_of_focus_reconciles(audit):
+    """A thousand rows of three clouds, as they were published."""
+    sample = Path(__file__).with_name("focus_1_0_sample.csv.gz")
+
+    billed = audit(sample, question={"basis": Basis.BILLED})
+    effective = audit(sample)
+
+    for found in (billed, effective):
+        assert_reconciles(found)
+    assert billed.bill.rows == 1000
+    assert billed.bill.cost == Decimal("20.52022672899")
+    assert effective.bill.cost == Decimal("14.97651418586")
+    assert in_cents(billed.kinds) == {
+        "compute": Decimal("15.11"), "storage": Decimal("0.96"), "network": Decimal("1.22"), "managed": Decimal("2.89"),
+        "other": Decimal("0.34"),
+    }  # fmt: skip
+    assert any("it was rounded" in note for note in effective.notes)
+
+
+def test_the_sum_of_the_real_sample_is_that_of_its_cells():
+    """The figure above, without the program: decimals of the file summed one by one."""
+    with gzip.open(Path(__file__).with_name("focus_1_0_sample.csv.gz"), "rt", newline="") as stream:
+        total = sum(Decimal(row["BilledCost"]) for row in csv.DictReader(stream))
+
+    assert total == Decimal("20.52022672899")
+
+
+def test_labels_of_google_are_tags_and_what_it_cannot_tell_is_said(tmp_path, audit):
+    """The FOCUS view of Google has x_Labels in place of Tags, and no categories."""
+    row = focus_row(Charge())
+    for name in ("Tags", "ServiceCategory", "CommitmentDiscountStatus", "CommitmentDiscountId"):
+        row.pop(name)
+    row["ProviderName"] = "Google Cloud"
+    row["x_Labels"] = json.dumps([{"Key": "team", "Value": "search"}])
+
+    found = audit(write_csv(tmp_path / "bill.csv", [row]), tags=("team",))
+
+    assert found.tags[0].values == {"search": Decimal(1)}
+    assert any("it cannot tell" in note and "unused commitments" in note for note in found.notes)
+
+
+def test_spellings_of_a_tag_are_one_and_changes_are_said(tmp_path, audit):
+    """``Team`` and ``team`` are one owner's tag; a resource that changed hands is said."""
+    charges = [
+        Charge(tags={"Team": "a"}), Charge(tags={"team": "b"}, at=START + HOUR), Charge(at=START + 2 * HOUR),
+    ]  # fmt: skip
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), tags=("TEAM",))
+
+    assert_reconciles(found)
+    assert found.tags[0].values == {"a": 1, "b": 1}
+    assert found.tags[0].untagged == 1
+    notes = " ".join(found.notes)
+    assert "written 2 ways" in notes
+    assert "1 resource changed" in notes
+    assert "on part of the charges" in notes
+
+
+def test_a_tag_that_nothing_carries_is_named_with_the_nearest(tmp_path, audit):
+    """A slip of the pen."""
+    with pytest.raises(InputError) as caught:
+        audit(write_focus(tmp_path / "bill.csv", [Charge(tags={"team": "a"})]), tags=("taem",))
+
+    assert "team" in caught.value.hint

@@ -1,0 +1,311 @@
+"""Request logs: cost per request and token, owners, errors, caches; prompts stay where they are."""
+
+import csv
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from advisor.errors import InputError
+from audit.bills import START, Charge, hours, write_csv, write_focus
+
+SECRET = "the launch code is 0000"
+
+
+def request(number=0, **other):
+    """One request of a log, one a minute."""
+    return {
+        "timestamp": f"{START + timedelta(minutes=number):%Y-%m-%dT%H:%M:%SZ}", "endpoint": "chat", "input_tokens": 100,
+        "output_tokens": 50, "team": "search", "environment": "prod", "status": 200, **other,
+    }  # fmt: skip
+
+
+def day(count=24 * 60, **other):
+    """A day of requests."""
+    return [request(number, **other) for number in range(count)]
+
+
+def bill(folder, **other):
+    """A day of an endpoint that costs 24 in all."""
+    return write_focus(folder / "bill.csv", hours(Charge(cost=Decimal(1), tags={"endpoint": "chat"}, **other), 24))
+
+
+def by_name(found):
+    """Endpoints of an audit by name."""
+    return {one.name: one for one in found.endpoints}
+
+
+def test_cost_per_request_and_token(tmp_path, audit):
+    """24 for a day of 1,440 requests; an output token counts as many input tokens as the market says."""
+    log = write_csv(tmp_path / "log.csv", day())
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+    chat = by_name(found)["chat"]
+
+    assert chat.cost == 24
+    assert float(chat.cost_per_request) == pytest.approx(24 / 1440, rel=0.002)
+    weight = found.traffic.output_weight
+    assert float(chat.cost_per_million_input_tokens) == pytest.approx(24e6 / (1440 * (100 + 50 * weight)), rel=0.002)
+    assert float(chat.cost_per_million_output_tokens / chat.cost_per_million_input_tokens) == pytest.approx(weight)
+    whole = chat.cost_per_million_input_tokens * 144_000 + chat.cost_per_million_output_tokens * 72_000
+    assert float(whole / 10**6) == pytest.approx(24, rel=0.002)
+
+
+def test_a_log_of_part_of_the_bill_is_compared_with_that_part(tmp_path, audit):
+    """Six hours of requests beside a bill of a day: the cost of six hours."""
+    log = write_csv(tmp_path / "log.csv", day(6 * 60))
+
+    chat = by_name(audit(bill(tmp_path), requests=(str(log),)))["chat"]
+
+    assert chat.cost == 24
+    assert float(chat.cost_per_request) == pytest.approx(24 / 1440, rel=0.01)
+
+
+def test_peak_errors_and_cache_hits(tmp_path, audit):
+    """One hour has three times the requests; a tenth fails after its prompt; a quarter comes from the cache."""
+    rows = day() + day(60) * 2
+    rows = [
+        {**row, "status": 500 if number % 10 == 0 else 200, "cache_hit": "True" if number % 4 == 0 else "False",
+         "output_tokens": 0 if number % 10 == 0 else 50}
+        for number, row in enumerate(rows)
+    ]  # fmt: skip
+    log = write_csv(tmp_path / "log.csv", rows)
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+    usage = by_name(found)["chat"].usage
+
+    assert usage.requests == 1560
+    assert usage.peak_ratio == pytest.approx(180 / (1560 / 24))
+    assert usage.errors == 156
+    assert usage.cache_hits == 390
+    failed, all_weight = 156 * 100, 1560 * 100 + 1404 * 50 * found.traffic.output_weight
+    assert float(by_name(found)["chat"].error_cost) == pytest.approx(24 * failed / all_weight)
+    assert "ADV119" in {one.id for one in found.findings}
+
+
+def test_chargeback_divides_the_endpoint_to_the_last_digit(tmp_path, audit):
+    """Three teams by tokens, and requests without a team."""
+    rows = [
+        {**row, "team": ("a", "b", "c", "")[number % 4], "input_tokens": 7 + number % 11}
+        for number, row in enumerate(day(601))
+    ]
+    log = write_csv(tmp_path / "log.csv", rows)
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+
+    assert set(found.chargeback["team"]) == {"a", "b", "c", "(untagged)"}
+    assert sum(found.chargeback["team"].values()) == 24
+
+
+def test_an_endpoint_that_no_log_knows_is_a_finding(tmp_path, audit):
+    """Paid for, and nobody asked it."""
+    charges = hours(Charge(tags={"endpoint": "chat"}), 24) + hours(
+        Charge(tags={"endpoint": "old"}, resource="i-0old"), 24
+    )
+    log = write_csv(tmp_path / "log.csv", day())
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(log),))
+    finding = next(one for one in found.findings if one.id == "ADV116")
+
+    assert finding.resources == [("old", Decimal(24))]
+    assert by_name(found)["old"].usage is None
+
+
+def test_an_endpoint_that_no_charge_names_has_no_cost(tmp_path, audit):
+    """Its cost is unknown, not zero, and that is said."""
+    log = write_csv(tmp_path / "log.csv", day(endpoint="embed"))
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+
+    assert by_name(found)["embed"].cost is None
+    assert by_name(found)["embed"].cost_per_request is None
+    assert any("carries the name of embed" in note for note in found.notes)
+    assert "ADV116" not in {one.id for one in found.findings}
+
+
+def test_a_log_of_other_days_is_said(tmp_path, audit):
+    """A log of the month after the bill: compared all the same, and said."""
+    rows = [{**row, "timestamp": row["timestamp"].replace("2026-10", "2026-11")} for row in day(120)]
+    log = write_csv(tmp_path / "log.csv", rows)
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+
+    assert any("of other days than the bill" in note for note in found.notes)
+
+
+def litellm(number, **other):
+    """One row of LiteLLM_SpendLogs."""
+    return {
+        "request_id": f"r{number}", "call_type": "acompletion", "api_key": "hashed", "spend": "0.0125",
+        "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,
+        "startTime": f"{START + timedelta(minutes=number):%Y-%m-%d %H:%M:%S.%f}",
+        "endTime": f"{START + timedelta(minutes=number, seconds=2):%Y-%m-%d %H:%M:%S.%f}", "model": "gpt-5",
+        "model_group": "assistant", "team_id": "search", "cache_hit": "False", "status": "success",
+        "messages": json.dumps([{"role": "user", "content": f"{SECRET} {number % 5}"}]), "response": "{}", **other,
+    }  # fmt: skip
+
+
+def test_spend_logs_of_litellm(tmp_path, audit):
+    """What the log states as spend is an endpoint's cost where the bill has none; failures are by status."""
+    rows = [litellm(number, status="failure" if number % 20 == 0 else "success") for number in range(200)]
+    log = write_csv(tmp_path / "spend.csv", rows)
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+    one = by_name(found)["assistant"]
+
+    assert (one.cost, one.cost_source) == (Decimal("2.5"), "log")
+    assert one.cost_per_request == Decimal("0.0125")
+    assert (one.usage.requests, one.usage.errors) == (200, 10)
+    assert found.traffic.teams[0].name == "search"
+
+
+def test_the_daily_table_of_litellm_counts_requests(tmp_path, audit):
+    """One row for a day, a team and a model."""
+    row = {"date": "2026-10-01", "team_id": "t", "model_group": "assistant", "prompt_tokens": 1000, "completion_tokens": 50,
+           "spend": "1.5", "api_requests": 40, "successful_requests": 38, "failed_requests": 2}  # fmt: skip
+    log = write_csv(tmp_path / "daily.csv", [row])
+
+    usage = by_name(audit(bill(tmp_path), requests=(str(log),)))["assistant"].usage
+
+    assert (usage.requests, usage.errors, usage.input_tokens) == (40, 2, 1000)
+
+
+def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
+    """Prompts are counted by hash: not in the output, not in what is said, and the log is as it was."""
+    rows = [litellm(number) for number in range(100)]
+    log = write_csv(tmp_path / "spend.csv", rows)
+    before = log.read_bytes()
+
+    for form in ("table", "json", "markdown", "sarif"):
+        done = run_advisor("audit", bill(tmp_path), "--requests", log, "--format", form)
+        assert done.returncode == 0, done.stderr
+        assert SECRET not in done.stdout + done.stderr
+    assert log.read_bytes() == before
+    done = run_advisor("audit", bill(tmp_path), "--requests", log, "--format", "json")
+    (one,) = [each for each in json.loads(done.stdout)["endpoints"] if each["name"] == "assistant"]
+    assert one["repeated_ratio"] == pytest.approx(0.95, abs=0.02)
+    assert any("nowhere kept" in note for note in json.loads(done.stdout)["notes"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "quote", "json", "number"])
+def test_a_damaged_log_is_named_without_a_word_of_it(tmp_path, run_advisor, damage):
+    """What the database would show of the line is not shown: it may be a prompt."""
+    rows = [litellm(number) for number in range(20)]
+    log = write_csv(tmp_path / "spend.csv", rows)
+    text = log.read_text()
+    match damage:
+        case "cut":
+            log.write_text(text + f"r99,{SECRET}\nExpected Number of {SECRET}\nfile = {SECRET}\n")
+        case "quote":
+            log.write_text(text + f'r99,"{SECRET}\n')
+        case "number":
+            log.write_text(text.replace(",120,", f",{SECRET},"))
+        case "json":
+            log = tmp_path / "spend.jsonl"
+            log.write_text("".join(json.dumps(row) + "\n" for row in rows) + f'{{"messages": "{SECRET}\n')
+
+    done = run_advisor("audit", bill(tmp_path), "--requests", log)
+
+    assert SECRET not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if damage == "number" else 1), done.stderr
+    assert damage == "number" or "spend" in done.stderr
+
+
+def test_json_lines_and_parquet_are_read_alike(tmp_path, audit):
+    """The same requests in three kinds of files."""
+    rows = day(100)
+    lines = tmp_path / "log.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
+    paths = (write_csv(tmp_path / "log.csv", rows), lines, tmp_path / "log.parquet")
+
+    usages = [by_name(audit(bill(tmp_path), requests=(str(path),)))["chat"].usage for path in paths]
+
+    assert usages[0] == usages[1] == usages[2]
+
+
+@pytest.mark.parametrize("factor", [1, 1_000, 1_000_000])
+def test_times_may_count_since_1970(tmp_path, audit, factor):
+    """Seconds, milliseconds, microseconds."""
+    begin = int(START.timestamp())
+    rows = [{**row, "timestamp": (begin + 60 * number) * factor} for number, row in enumerate(day(120))]
+    log = write_csv(tmp_path / "log.csv", rows)
+
+    seconds = audit(bill(tmp_path), requests=(str(log),)).traffic.seconds
+
+    assert seconds == (begin, begin + 119 * 60)
+
+
+def test_a_log_without_a_known_column_names_the_nearest(tmp_path, audit):
+    """Columns that nobody knows."""
+    log = write_csv(tmp_path / "log.csv", [{"time_stamp_utc": "x", "tokens": "y"}])
+
+    with pytest.raises(InputError, match="no column of a request log") as caught:
+        audit(bill(tmp_path), requests=(str(log),))
+
+    assert "time_stamp_utc" in caught.value.message
+
+
+def otel_line(number, count, kind="cumulative"):
+    """A batch of metrics: requests, failed ones, tokens in and out; *count* is the running total, or the step."""
+    temporality = 2 if kind == "cumulative" else 1
+    begin = int(START.timestamp()) * 10**9
+    stamp = {"startTimeUnixNano": str(begin), "timeUnixNano": str(begin + number * 60 * 10**9)}
+
+    def attributes(**values):
+        return [{"key": key.replace("__", "."), "value": {"stringValue": value}} for key, value in values.items()]
+
+    def histogram(name, points):
+        return {"name": name, "histogram": {"aggregationTemporality": temporality, "dataPoints": points}}
+
+    duration = [
+        {**stamp, "count": str(count), "sum": count * 2.0, "attributes": attributes(gen_ai__request__model="llama")},
+        {**stamp, "count": str(count // 10), "sum": 1.0,
+         "attributes": attributes(gen_ai__request__model="llama", error__type="timeout")},
+    ]  # fmt: skip
+    tokens = [
+        {**stamp, "count": str(count), "sum": count * size,
+         "attributes": attributes(gen_ai__request__model="llama", gen_ai__token__type=way)}
+        for way, size in (("input", 100), ("output", 50))
+    ]  # fmt: skip
+    metrics = [histogram("gen_ai.server.request.duration", duration), histogram("gen_ai.client.token.usage", tokens)]
+    resource = {"attributes": attributes(service__name="chat", team="search")}
+    return json.dumps({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}) + "\n"
+
+
+@pytest.mark.parametrize("kind", ["cumulative", "delta"])
+def test_metrics_of_opentelemetry(tmp_path, audit, kind):
+    """Running totals and steps come to the same; requests, errors and tokens by endpoint."""
+    steps = [otel_line(number, 100 * number if kind == "cumulative" else 100, kind) for number in range(1, 13)]
+    log = tmp_path / "metrics.jsonl"
+    log.write_text("".join(steps))
+
+    usage = by_name(audit(bill(tmp_path), requests=(str(log),)))["chat"].usage
+
+    assert (usage.requests, usage.errors) == (1200 + 120, 120)
+    assert (usage.input_tokens, usage.output_tokens) == (120_000, 60_000)
+
+
+def test_a_restart_of_a_running_total_is_counted_on(tmp_path, audit):
+    """A process that starts anew begins at nothing."""
+    again = json.loads(otel_line(3, 50))
+    text = json.dumps(again).replace(str(int(START.timestamp()) * 10**9), str(int(START.timestamp() + 150) * 10**9), 4)
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(otel_line(1, 100) + otel_line(2, 200) + text + "\n")
+
+    usage = by_name(audit(bill(tmp_path), requests=(str(log),)))["chat"].usage
+
+    assert usage.input_tokens == 25_000
+
+
+def test_the_log_of_the_test_is_sound(tmp_path):
+    """The writer above quotes JSON in cells: a reader gets it back."""
+    log = write_csv(tmp_path / "spend.csv", [litellm(1)])
+
+    with log.open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert SECRET in json.loads(row["messages"])[0]["content"]

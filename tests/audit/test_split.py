@@ -1,0 +1,164 @@
+"""Compute by what it was for: bills beside samples of the same hours."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from advisor.errors import InputError
+from audit.bills import Charge
+from audit.machines import ACCELERATED, ROWS_PER_HOUR, billed, day_of, sampled
+from samples.engine_building import engine_rows
+from samples.records import DAY, row
+from samples.stores import store
+
+GIB = 1024**3
+
+
+def test_use_of_every_hour_splits_the_whole_cost(tmp_path, audit):
+    """Half the rows at 20 %, half at 60 %: 40 % needed, 20 % headroom up to the p95 of 60 %, the rest idle."""
+    samples = sampled(tmp_path, lambda number: 0.6 if number % 2 else 0.2)
+
+    parts = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,)).split.parts
+
+    assert sum(parts.values()) == 20
+    assert float(parts["needed"]) == pytest.approx(8, abs=0.05)
+    assert float(parts["headroom"]) == pytest.approx(4, abs=0.05)
+    assert float(parts["idle"]) == pytest.approx(8, abs=0.05)
+    assert float(parts["unattributed"]) == pytest.approx(0, abs=0.05)
+
+
+def test_hours_that_were_not_sampled_are_unattributed(tmp_path, audit):
+    """Two of four billed hours have samples: half of the cost is nobody's guess, unless that is asked for."""
+    samples = sampled(tmp_path, lambda _: 0.5)
+    bill = billed(tmp_path, day_of(ACCELERATED, 4))
+
+    strict = audit(bill, telemetry=(samples,)).split.parts
+    wide = audit(bill, telemetry=(samples,), extrapolates=True).split.parts
+
+    assert float(strict["unattributed"]) == pytest.approx(20, abs=0.05)
+    assert float(strict["needed"]) == pytest.approx(10, abs=0.05)
+    assert float(wide["needed"]) == pytest.approx(20, abs=0.05)
+    assert wide["unattributed"] == 0
+
+
+def test_accelerators_that_were_not_seen_are_unattributed(tmp_path, audit):
+    """A g5.12xlarge has four accelerators: with two of them sampled half of the cost is unattributed."""
+    samples = sampled(tmp_path, lambda _: 1.0, accelerators=2)
+
+    parts = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,)).split.parts
+
+    assert float(parts["needed"]) == pytest.approx(10, abs=0.05)
+    assert float(parts["unattributed"]) == pytest.approx(10, abs=0.05)
+
+
+def test_a_bill_of_other_days_is_unattributed(tmp_path, audit):
+    """Nothing in common: everything is unattributed, and why is said."""
+    samples = sampled(tmp_path, lambda _: 0.5)
+
+    found = audit(billed(tmp_path, day_of(ACCELERATED), first_hour=24 * 40), telemetry=(samples,))
+
+    assert found.split.parts["unattributed"] == found.kinds["compute"] == 20
+    assert any("the bill is of other days" in note for note in found.notes)
+
+
+def test_without_telemetry_all_but_unused_commitments_is_unattributed(tmp_path, audit):
+    """Nothing is guessed."""
+    unused = Charge(cost=Decimal(0), effective=Decimal(3), kind="unused", resource="sp-1", at=DAY)
+
+    parts = audit(billed(tmp_path, [*day_of(ACCELERATED), unused])).split.parts
+
+    assert parts == {"needed": 0, "headroom": 0, "idle": 0, "unused_commitment": 3, "unattributed": 20}
+
+
+@pytest.mark.parametrize(
+    ("resource", "tags", "host"),
+    [
+        ("arn:aws:ec2:us-east-1:1:instance/i-0abc", {}, "i-0abc"),
+        ("i-0abc", {"aws:eks:node": "ip-10-0-0-1.ec2.internal"}, "ip-10-0-0-1.ec2.internal"),
+        ("/subscriptions/s/virtualMachines/GPU-7", {}, "gpu-7"),
+        ("i-0abc", {"Name": "gpu-7"}, "gpu-7.example.com"),
+    ],
+)
+def test_hosts_are_found_by_id_path_name_and_tag(tmp_path, audit, resource, tags, host):
+    """What a host calls itself, in any of the places where bills have it."""
+    samples = sampled(tmp_path, lambda _: 0.5, host=host)
+
+    found = audit(billed(tmp_path, day_of(replace(ACCELERATED, resource=resource, tags=tags))), telemetry=(samples,))
+
+    assert [one.resource for one in found.split.hosts] == [resource]
+
+
+def test_a_name_that_fits_two_resources_fits_none(tmp_path, audit):
+    """Two machines of one Name tag: which of them was sampled is not guessed; --hosts says it."""
+    samples = sampled(tmp_path, lambda _: 0.5, host="gpu")
+    charges = [
+        *day_of(replace(ACCELERATED, tags={"Name": "gpu"})),
+        *day_of(replace(ACCELERATED, resource="i-0bbb", tags={"Name": "gpu"})),
+    ]
+    bill = billed(tmp_path, charges)
+
+    found = audit(bill, telemetry=(samples,))
+    assert found.split.hosts == []
+    assert any("fit several resources" in note for note in found.notes)
+
+    named = audit(bill, telemetry=(samples,), host_names={"gpu": "i-0bbb"})
+    assert [one.resource for one in named.split.hosts] == ["i-0bbb"]
+
+
+def test_a_host_that_the_bill_does_not_know_is_said(tmp_path, audit):
+    """Telemetry of a machine that is not billed."""
+    found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(sampled(tmp_path, lambda _: 0.5, host="other"),))
+
+    assert any("no resource of the bill is called like other" in note for note in found.notes)
+
+
+def test_idle_hosts_are_a_finding(tmp_path, audit):
+    """Accelerators that did nothing: what they cost in a month, and the command that shows them."""
+    samples = sampled(tmp_path, lambda _: 0.0)
+
+    found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,))
+    finding = next(one for one in found.findings if one.id == "ADV101")
+
+    assert float(finding.per_month) == pytest.approx(20 * 730 / 2, rel=0.01)
+    assert finding.low <= finding.per_month <= finding.high
+    assert finding.command == f"advisor samples need {samples}"
+    assert finding.resources == [("i-0aaa", Decimal(20))]
+
+
+def test_more_accelerators_than_needed_are_a_finding(tmp_path, audit):
+    """Four accelerators at 17 % on average and 50 % at p95: three would do, at 80 % use."""
+    samples = sampled(tmp_path, lambda number: 0.5 if number % 10 == 0 else 0.13)
+
+    found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,))
+    finding = next(one for one in found.findings if one.id == "ADV102")
+
+    assert "4 accelerators busy 17% on average and 50% at p95, 3 would do" in finding.evidence
+    assert float(finding.per_month) == pytest.approx(20 / 4 * 730 / 2, rel=0.01)
+
+
+def test_a_kv_cache_that_is_never_filled_is_a_finding(tmp_path, audit):
+    """An engine that used a fifth of its pool."""
+    folder = tmp_path / "samples"
+    memory = {"memory_used_bytes": 36 * GIB, "memory_total_bytes": 40 * GIB}
+    store(folder, [row(number, 0, "host-a", busy_ratio=0.4, **memory) for number in range(1, 2 * ROWS_PER_HOUR + 1)])
+    use = {"kv_cache_used_ratio": 0.1, "kv_cache_used_ratio_max": 0.2, "requests_running": 2.0, "requests_waiting": 0.0}
+    engine_rows(folder, [(15 * number, use) for number in range(1, 2 * ROWS_PER_HOUR + 1)], model="a-model")
+
+    found = audit(billed(tmp_path, day_of(replace(ACCELERATED, resource="host-a"))), telemetry=(str(folder),))
+
+    finding = next(one for one in found.findings if one.id == "ADV103")
+    assert "at most 20% of the KV cache ever in use on 1 host" in finding.evidence
+
+
+def test_accelerators_without_telemetry_are_a_finding(tmp_path, audit):
+    """What nobody watches is an amount, not a saving."""
+    finding = next(one for one in audit(billed(tmp_path, day_of(ACCELERATED))).findings if one.id == "ADV118")
+
+    assert finding.basis == "spend"
+
+
+def test_a_place_without_samples_is_an_error(tmp_path, audit):
+    """A folder that does not exist."""
+    with pytest.raises(InputError):
+        audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(str(tmp_path / "nowhere"),))
