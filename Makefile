@@ -1,4 +1,4 @@
-# Every target sets up what it needs by itself: a virtual environment in .venv, installed from requirements/dev.txt.
+# Every target sets up what it needs by itself: a virtual environment in .venv, installed from .ci/requirements/dev.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,10 +21,10 @@ HASHED = -m pip install --quiet --disable-pip-version-check --no-deps --no-compi
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(READY): pyproject.toml requirements/dev.txt
+$(READY): pyproject.toml .ci/requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(HASHED) requirements/dev.txt
+	$(BIN)/python $(HASHED) .ci/requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -65,31 +65,31 @@ bench-today: $(READY) ## Print a third of the benchmarks, others every day.
 golden: $(READY) ## Write the golden files anew; read the difference before you commit it.
 	$(BIN)/python -m pytest --quiet tests/codegen --update-golden
 
-$(SUPPLY)/.ready: requirements/supply.txt
+$(SUPPLY)/.ready: .ci/requirements/supply.txt
 	$(PYTHON) -m venv $(SUPPLY)
 	$(SUPPLY)/bin/python $(HASHED) $<
 	@touch $@
 
-$(USERS)/.ready: requirements/users.txt
+$(USERS)/.ready: .ci/requirements/users.txt
 	$(PYTHON) -m venv $(USERS)
 	$(USERS)/bin/python $(HASHED) $<
 	@touch $@
 
-lock: $(SUPPLY)/.ready ## Resolve the lock files anew: requirements/*.txt.
-	$(LOCK) pyproject.toml --extra test --extra lint -o requirements/dev.txt
-	$(LOCK) pyproject.toml --extra data --extra calibration --extra charts --extra aws -o requirements/users.txt
-	$(LOCK) requirements/supply.in -o requirements/supply.txt
+lock: $(SUPPLY)/.ready ## Resolve the lock files anew: .ci/requirements/*.txt.
+	$(LOCK) pyproject.toml --extra test --extra lint -o .ci/requirements/dev.txt
+	$(LOCK) pyproject.toml --extra audit --extra calibration --extra charts --extra aws -o .ci/requirements/users.txt
+	$(LOCK) .ci/requirements/supply.in -o .ci/requirements/supply.txt
 
 sbom: $(SUPPLY)/.ready $(USERS)/.ready ## Write build/sbom.json (CycloneDX) and build/licences.txt of what users install.
 	$(SUPPLY)/bin/cyclonedx-py environment $(USERS)/bin/python --pyproject pyproject.toml --output-reproducible \
 	--of JSON -o build/sbom.json
-	$(PYTHON) requirements/report.py licences build/sbom.json | tee build/licences.txt
+	$(PYTHON) .ci/requirements/report.py licences build/sbom.json | tee build/licences.txt
 
 audit: $(SUPPLY)/.ready ## Look for known vulnerabilities in what users install; ADVISOR_AUDIT=required fails where that cannot be told.
 	@rm -f build/audit.json
-	@$(SUPPLY)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements/users.txt \
+	@$(SUPPLY)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r .ci/requirements/users.txt \
 	--format json --output build/audit.json 2> build/audit.log || true
-	@$(PYTHON) requirements/report.py audit build/audit.json
+	@$(PYTHON) .ci/requirements/report.py audit build/audit.json
 
 tools: ## Install the tools that check generated code (Terraform core, linters) into .verify.
 	bash tests/iac/install_tools.sh

@@ -38,7 +38,7 @@ COMMANDS = {
 }
 """Each command lives in ``advisor/cli/<name>.py`` (with underscores) as ``command``; help imports none of them."""
 
-EXTRA_OF = {"pyarrow": "data", "scipy": "calibration", "sklearn": "calibration"}
+EXTRA_OF = {"duckdb": "audit", "pyarrow": "data", "scipy": "calibration", "sklearn": "calibration"}
 """Extra of the distribution that brings a library which only some commands need."""
 
 EXIT_BUG = 3

@@ -1,6 +1,6 @@
 """What the tools of the supply chain found, for people: licences of an SBOM, and what an audit could and could not say.
 
-``python requirements/report.py licences SBOM`` prints one line a package, ``… audit FILE`` known vulnerabilities. The
+``python .ci/requirements/report.py licences SBOM`` prints one line a package, ``… audit FILE`` known vulnerabilities. The
 latter ends with 1 where there are some, and with 2 where a package was not audited and ADVISOR_AUDIT=required is set.
 """
 
