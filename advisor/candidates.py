@@ -119,7 +119,7 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
     offers = _offers_in_scope(requirements, catalog)
     every = catalog.offers_in(workload.providers, workload.regions, withdrawn=True)
     withdrawn = {(offer.provider, offer.instance_type) for offer in every if offer.withdrawn}
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     rejected: list[Rejection] = []
     for (provider, name), instance_type in catalog.instance_types.items():
         if not allows(workload, instance_type):
@@ -129,10 +129,10 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
             continue
         for outcome in judge(instance_type, requirements, catalog):
             if isinstance(outcome, Candidate):
-                found.append(outcome)
+                candidates.append(outcome)
             else:
                 rejected.append(outcome)
-    return Matches(tuple(found), tuple(rejected), offers)
+    return Matches(tuple(candidates), tuple(rejected), offers)
 
 
 def judge(
@@ -209,8 +209,10 @@ def _seats(
     count = instance_type.accelerator_count or 0.0
     if count < 1:
         return _Seat(share_of(accelerator, f"share {count:g}", count), 1), ()
-    profiles = [one for one in catalog.partitions(accelerator.name) if instance_type.provider in one.providers]
-    return _Seat(accelerator, int(count)), tuple(_cut(accelerator, one, int(count)) for one in profiles)
+    profiles = [
+        partition for partition in catalog.partitions(accelerator.name) if instance_type.provider in partition.providers
+    ]
+    return _Seat(accelerator, int(count)), tuple(_cut(accelerator, profile, int(count)) for profile in profiles)
 
 
 def _cut(accelerator: Accelerator, partition: Partition, count: int) -> _Seat:

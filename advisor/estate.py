@@ -20,14 +20,14 @@ from advisor.pipeline import Answer, Scope, answer, measure_demand, with_measure
 from advisor.plan.document import plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
-from advisor.plan.estate.contest import Contest, contest_of
+from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
-from advisor.plan.estate.seats import Seating, SeatSearch, seating
+from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.spread import Run, Spread
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.requirements import check_names
 from advisor.workload.document import read_workload
 
@@ -107,16 +107,16 @@ def workload_files(directory: Path) -> list[Path]:
     Raises:
         InputError: there is none, or two that only differ in their suffix.
     """
-    found = [path for path in sorted(directory.iterdir()) if path.suffix in _SUFFIXES and path.name != FILE_NAME]
-    found += sorted(directory.glob("*/workload.yaml"))
-    if not found:
+    paths = [path for path in sorted(directory.iterdir()) if path.suffix in _SUFFIXES and path.name != FILE_NAME]
+    paths += sorted(directory.glob("*/workload.yaml"))
+    if not paths:
         raise InputError("the directory holds no workload files", where=str(directory), hint="add NAME.yaml files")
     by_stem: dict[Path, Path] = {}
-    for path in found:
+    for path in paths:
         other = by_stem.setdefault(path.with_suffix(""), path)
         if other != path:
             raise InputError("two workload files of one name", where=f"{other}, {path}", hint="rename one of them")
-    return found
+    return paths
 
 
 def _plan(tasks: Sequence[Task], run: Run, watch: Watch | None, what: str) -> Iterator[tuple[str, Part]]:
@@ -127,9 +127,9 @@ def _plan(tasks: Sequence[Task], run: Run, watch: Watch | None, what: str) -> It
 
 
 def _divided(parts: Mapping[str, Part], terms: Terms, run: Run) -> Shares:
-    contests = {file: part.contest for file, part in parts.items() if part.contest is not None}
-    uses = {file: parts[file].uses for file in contests}
-    return divide(uses, contests, limits_of(terms), run)
+    contentions = {file: part.contention for file, part in parts.items() if part.contention is not None}
+    uses = {file: parts[file].uses for file in contentions}
+    return divide(uses, contentions, limits_of(terms), run)
 
 
 def plan_one(task: Task) -> Part:
@@ -147,7 +147,7 @@ def plan_one(task: Task) -> Part:
         row=row,
         plan_text=plan_to_json(plan),
         uses=uses,
-        contest=_contest(task, found) if uses and not task.regions else None,
+        contention=_contest(task, found) if uses and not task.regions else None,
         hourly=hourly_uses(fleet, found.requirements) if fleet else (),
         seating=_seating(task, found) if row.status == PLANNED else None,
         usd_without_transfer=fleet.cost.total_usd_per_month - fleet.cost.transfer_usd_per_month if fleet else 0.0,
@@ -162,17 +162,17 @@ def _answer(task: Task) -> Answer:
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, model)
-    question = Question(with_measured_cache(workload, demand), served_model, demand)
+    question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
     return answer(question, catalog, model, Scope.BRIEF, task.regions)
 
 
-def _contest(task: Task, found: Answer) -> Contest:
+def _contest(task: Task, found: Answer) -> Contention:
     return contest_of(found.problem, limits_of(task.shared))
 
 
 def _seating(task: Task, found: Answer) -> Seating | None:
     peak = max(hour.planned_rate for hour in found.problem.hours)
-    search = SeatSearch(
+    search = SlotSearch(
         found.requirements, load_catalog(), _model(task.calibration), task.shared.sharing, task.shared.quotas, peak
     )  # fmt: skip
     return seating(search, found.served, found.offers)

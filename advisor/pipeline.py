@@ -37,10 +37,10 @@ from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
-from advisor.plan.question import Question, requirements_of
+from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
-from advisor.plan.solve.stage import Effort, Setting
-from advisor.plan.solve.standing import running_of, standing_of
+from advisor.plan.solve.existing import running_of, standing_of
+from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.units import SECONDS_PER_MINUTE
@@ -165,19 +165,19 @@ def plan_for(
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, performance, progress)
-    question = Question(with_measured_cache(workload, demand), served_model, demand)
+    question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
     return plan_question(question, catalog, every_variant=every_variant, model=performance)
 
 
 def plan_question(
-    question: Question, catalog: Catalog, *, every_variant: bool = False, model: PerformanceModel | None = None
+    question: PlanRequest, catalog: Catalog, *, every_variant: bool = False, model: PerformanceModel | None = None
 ) -> Plan:  # fmt: skip
     """Plan for a question whose model and demand are known; see :func:`recommend`."""
     return answer(question, catalog, model or shipped_model(), Scope.ALL if every_variant else Scope.BEST).plan
 
 
 def answer(
-    question: Question,
+    question: PlanRequest,
     catalog: Catalog,
     model: PerformanceModel,
     scope: Scope = Scope.BEST,
@@ -195,44 +195,44 @@ def answer(
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
     brief = scope is Scope.BRIEF
-    setting = Setting(requirements, catalog, model, standing, BRIEF_EFFORT if brief else Effort())
+    context = PlanningContext(requirements, catalog, model, standing, BRIEF_EFFORT if brief else Effort())
     asked = _asked(requirements, catalog, scope)
     wide = _widest(requirements, asked.rungs, catalog) if asked.rungs else requirements
     own = in_reach(match(requirements, catalog), requirements.workload, catalog)
     every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
-    market, planned = plan_routed(setting, wide, served, offers, asked)
+    market, planned = plan_routed(context, wide, served, offers, asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if brief and planned.options:
         rejections = []
     notes = (*planned.choice.notes, *standing_notes, *((BRIEF_NOTE,) if brief else ()))
     planned = replace(planned, choice=replace(planned.choice, notes=notes))
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
-    problem = market.confirmer.with_known_headroom(market.posed).problem
+    problem = market.validator.with_known_headroom(market.formulation).problem
     return Answer(plan, requirements, problem, served, own.offers)
 
 
-def market_for(question: Question, catalog: Catalog, model: PerformanceModel) -> "Judged":
+def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel) -> "Judged":
     """A question written down without answering it: what explanations ask again under other targets."""
     from advisor.plan.explain.why import Judged
 
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
-    setting = Setting(requirements, catalog, model, standing)
+    context = PlanningContext(requirements, catalog, model, standing)
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
-    return Judged(market_of(setting, requirements, served, matches.offers), matches, tuple(too_slow))
+    return Judged(market_of(context, requirements, served, matches.offers), matches, tuple(too_slow))
 
 
-def routed_as(plan: Plan, question: Question) -> Question:
+def routed_as(plan: Plan, question: PlanRequest) -> PlanRequest:
     """The question as its plan answers it: without routing by prompt length where that saves nothing."""
     if plan.fleet is None or plan.fleet.bucket_max_input_tokens:
         return question
     return replace(question, workload=replace(question.workload, routing=Routing.WEIGHTED))
 
 
-def under_targets(question: Question, targets_ms: Mapping[str, float]) -> Question:
+def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> PlanRequest:
     """The question with latency targets (``tpot_p95_ms``) set otherwise."""
     workload = question.workload
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict(targets_ms))))
@@ -253,13 +253,26 @@ def _widest(requirements: Requirements, rungs: Sequence[RungScope], catalog: Cat
 def _of(matches: Matches, rejections: Sequence[Rejection]) -> list[Rejection]:
     """The rejections of candidates that the question itself has."""
     own = {
-        (one.instance_type.provider, one.instance_type.name, one.precision, one.tensor_parallel, one.partition)
-        for one in matches.candidates
+        (
+            candidate.instance_type.provider,
+            candidate.instance_type.name,
+            candidate.precision,
+            candidate.tensor_parallel,
+            candidate.partition,
+        )
+        for candidate in matches.candidates
     }
     return [
-        one
-        for one in rejections
-        if (one.provider, one.instance_type, one.precision, one.tensor_parallel, one.partition) in own
+        rejection
+        for rejection in rejections
+        if (
+            rejection.provider,
+            rejection.instance_type,
+            rejection.precision,
+            rejection.tensor_parallel,
+            rejection.partition,
+        )
+        in own
     ]
 
 
@@ -367,10 +380,10 @@ def _demand_of_server(
 ) -> Demand:  # fmt: skip
     from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
     from advisor.samples.exporters import near_miss_words
-    from advisor.samples.query.prometheus import Access
+    from advisor.samples.query.prometheus import PrometheusEndpoint
 
     sigv4 = None if watched.sigv4 is None else (watched.sigv4.region, watched.sigv4.profile)
-    access = Access.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file, sigv4=sigv4)
+    access = PrometheusEndpoint.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file, sigv4=sigv4)
     recorded = watched.recorded
     server = Monitored.between(
         access,

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from advisor.plan.question import read_question
+from advisor.plan.request import read_question
 from demand.monitored.serving import counter, vllm_series
 from samples.query.conftest import prometheus_url, victoria_metrics_url
 from samples.query.fleets import dcgm_labels, points

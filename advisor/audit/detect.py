@@ -44,7 +44,7 @@ def _nearest_format(table: Table, formats: Sequence[Format]) -> Format:
 def _lacks(table: Table, kind: Format, *, is_stated: bool) -> InputError:
     missing = kind.missing(table.columns)
     if len(missing) == len(kind.mandatory) and not is_stated:
-        titles = ", ".join(each.title for each in FORMATS)
+        titles = ", ".join(format_.title for format_ in FORMATS)
         return InputError(
             f"no billing export that is known here; its columns: {sample_names(table.columns)}",
             where=table.where,

@@ -20,7 +20,7 @@ def identical_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     sizes: dict[int, list[Path]] = {}
     for path in paths:
         sizes.setdefault(path.stat().st_size if path.exists() else -1, []).append(path)
-    alike = {path for found in sizes.values() if len(found) > 1 for path in found}
+    alike = {path for paths in sizes.values() if len(paths) > 1 for path in paths}
     first: dict[str, Path] = {}
     kept, notes = [], []
     for path in paths:

@@ -29,17 +29,17 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
     billed = {normalised(name): cost for name, cost in costs.items()}
     share = _log_share(ledger.bill, traffic)
     weight = traffic.output_weight if traffic else 1.0
-    found = [_endpoint(names[key], billed.get(key), usages.get(key), (share, weight)) for key in names]
-    return sorted(found, key=lambda one: (one.cost is None, -(one.cost or ZERO), one.name)), _notes(
-        found, traffic, ledger.bill
-    )
+    endpoints = [_endpoint(names[key], billed.get(key), usages.get(key), (share, weight)) for key in names]
+    return sorted(
+        endpoints, key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name)
+    ), _notes(endpoints, traffic, ledger.bill)
 
 
-def _notes(found: Sequence[Endpoint], traffic: Traffic | None, bill: Bill) -> list[str]:
+def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None, bill: Bill) -> list[str]:
     if traffic is None:
         return []
     notes = []
-    if unknown := [one.name for one in found if one.cost is None]:
+    if unknown := [endpoint.name for endpoint in endpoints if endpoint.cost is None]:
         shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         remedy = "tag it, or name the tag with --endpoint-tag"
         notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")

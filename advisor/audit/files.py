@@ -59,23 +59,23 @@ def files_of(places: Sequence[str], what: str) -> list[Path]:
     Raises:
         InputError: a name stands for nothing that can be read.
     """
-    found = [path for place in places for path in _files_at(place, what)]
-    return list({path.resolve(): path for path in found}.values())
+    paths = [path for place in places for path in _files_at(place, what)]
+    return list({path.resolve(): path for path in paths}.values())
 
 
 def _files_at(place: str, what: str) -> list[Path]:
     path = Path(place)
     if path.is_dir():
-        found = sorted(
+        paths = sorted(
             each for each in path.rglob("*") if each.is_file() and _kind(each) and not _is_hidden(each, path)
         )
     elif path.exists() or not _GLOB_SIGNS & set(place):
-        found = [path]
+        paths = [path]
     else:
-        found = sorted(Path(each) for each in glob.glob(place, recursive=True) if Path(each).is_file())  # noqa: PTH207
-    if not found:
+        paths = sorted(Path(each) for each in glob.glob(place, recursive=True) if Path(each).is_file())  # noqa: PTH207
+    if not paths:
         raise InputError(f"no file of the {what} here", where=place, hint=f"give {_KINDS}")
-    return found
+    return paths
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -105,7 +105,7 @@ def tables_of(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], scra
     groups: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
         groups.setdefault(_signature(connection, path, scratch, what), []).append(path)
-    return [_table(signature, found, scratch) for signature, found in groups.items()]
+    return [_table(signature, paths, scratch) for signature, paths in groups.items()]
 
 
 def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path, what: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ def in_cents(parts: Mapping[str, Decimal]) -> dict[str, Decimal]:
     down = {name: part.quantize(_CENT, ROUND_FLOOR) for name, part in parts.items()}
     total = sum(parts.values(), Decimal(0)).quantize(_CENT, ROUND_HALF_EVEN)
     left = int((total - sum(down.values(), Decimal(0))) / _CENT)
-    for name in sorted(parts, key=lambda each: (down[each] - parts[each], each))[:left]:
+    for name in sorted(parts, key=lambda part: (down[part] - parts[part], part))[:left]:
         down[name] += _CENT
     return down
 

@@ -116,7 +116,9 @@ def _unambiguous(machines: Sequence[_Billed], telemetry: Telemetry) -> tuple[lis
     """Machines whose host is theirs alone, and notes on the others."""
     hosts = [machine.host for machine in machines]
     resources = [machine.resource for machine in machines]
-    kept = [one for one in machines if hosts.count(one.host) == 1 and resources.count(one.resource) == 1]
+    kept = [
+        machine for machine in machines if hosts.count(machine.host) == 1 and resources.count(machine.resource) == 1
+    ]
     notes = list(telemetry.notes)
     if ambiguous := sorted(set(hosts) - {machine.host for machine in kept}):
         notes.append(

@@ -64,7 +64,7 @@ def _hosts(backend: QueryBackend, window: Window) -> Iterator[Utilisation]:
     known = [name for name in backend.metrics(window) if name in METRICS_NEEDED and METRICS[name].kind is Kind.GAUGE]
     summaries = list(backend.summaries(known, window))
     found = _Found(
-        {(one.accelerator, one.metric): one for one in summaries},
+        {(summary.accelerator, summary.metric): summary for summary in summaries},
         {need.who: need for need in assess_summaries(summaries)},
         window,
     )
@@ -91,9 +91,9 @@ def _of_host(host: str, accelerators: Sequence[Accelerator], found: _Found) -> U
     uses = [need.memory.kv.max for who in whole if (need := found.needs[who]).memory is not None and need.memory.kv]
     return Utilisation(
         host=host,
-        mean=fmean(min(one.mean, 1.0) for one in activity),
-        p95=fmean(min(one.p95, 1.0) for one in activity),
-        observed_ratio=sum(min(one.coverage_ratio, 1.0) for one in activity) / len(whole),
+        mean=fmean(min(summary.mean, 1.0) for summary in activity),
+        p95=fmean(min(summary.p95, 1.0) for summary in activity),
+        observed_ratio=sum(min(summary.coverage_ratio, 1.0) for summary in activity) / len(whole),
         seconds=(found.window.start_us / _US, found.window.end_us / _US),
         accelerators=len({who.index for who in accelerators}),
         verdicts=tuple(found.needs[who].verdict.code.value for who in whole),
@@ -109,7 +109,7 @@ def _is_divided(who: Accelerator, accelerators: Sequence[Accelerator]) -> bool:
 
 
 def _activity(who: Accelerator, found: _Found) -> Summary | None:
-    return next((one for metric in _ACTIVITY if (one := found.summaries.get((who, metric))) is not None), None)
+    return next((summary for metric in _ACTIVITY if (summary := found.summaries.get((who, metric))) is not None), None)
 
 
 def _days(instant_us: int) -> str:

@@ -31,7 +31,7 @@ from advisor.performance.calibration import (
     SpreadKey,
 )
 from advisor.performance.constants import TABLE, ConstantTable
-from advisor.performance.reach import LOAD_COLUMNS, Reach, architecture
+from advisor.performance.measured_coverage import LOAD_COLUMNS, MeasuredCoverage, architecture
 from advisor.performance.residual import Residual
 from advisor.tables import read_records
 
@@ -75,7 +75,7 @@ def own_files(calibration: Calibration, own: Observations, catalog_directory: Pa
 
 def families_of(observed: Observations) -> dict[str, str]:
     """Family of each architecture."""
-    return {architecture(one): one.family for one in observed.deployments}
+    return {architecture(deployment): deployment.family for deployment in observed.deployments}
 
 
 def files_of(
@@ -112,7 +112,7 @@ def _own_archive(calibration: Calibration) -> bytes:
 
 
 def _arrays(residuals: Mapping[Group, Residual]) -> dict[str, npt.NDArray[Any]]:
-    return {f"{group}.{name}": getattr(one, name) for group, one in residuals.items() for name in ARRAYS}
+    return {f"{group}.{name}": getattr(residual, name) for group, residual in residuals.items() for name in ARRAYS}
 
 
 def _archive(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
@@ -137,7 +137,7 @@ _MEASURED_COLUMNS = (
 )  # fmt: skip
 
 
-def _measured_rows(reach: Reach, families: dict[str, str]) -> list[Sequence[object]]:
+def _measured_rows(reach: MeasuredCoverage, families: dict[str, str]) -> list[Sequence[object]]:
     rows: list[Sequence[object]] = []
     for (setup, scenario), held in sorted(reach.measured.items()):
         ends = [f"{end:.6g}" for pair in zip(held.low, held.high, strict=True) for end in pair]

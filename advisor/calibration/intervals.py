@@ -14,7 +14,7 @@ from advisor.calibration.observations import GROUPS, QUANTITIES, SCENARIO_OF, In
 from advisor.calibration.validation import HeldOut, log_misses, weighted_quantile
 from advisor.performance.calibration import Spread, SpreadKey
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import CLASSES
+from advisor.performance.evidence import CLASSES
 from advisor.performance.physics import Floats
 from advisor.performance.values import Evidence, Scenario
 

@@ -12,9 +12,9 @@ from advisor.errors import InputError
 from advisor.performance.calibration import TARGETS, Group
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.deployments import Packed, classes_of, pack
+from advisor.performance.measured_coverage import cell_of
 from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
-from advisor.performance.reach import cell_of
 from advisor.performance.regimes import Load, Timing
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Deployment, Scenario
@@ -84,11 +84,11 @@ class Observations:
 
     def accelerators(self) -> Strings:
         """Accelerator of each row."""
-        return self._named(lambda one: one.accelerator.name)
+        return self._named(lambda deployment: deployment.accelerator.name)
 
     def engines(self) -> Strings:
         """Engine class of each row."""
-        return self._named(lambda one: classes_of(one)[0])
+        return self._named(lambda deployment: classes_of(deployment)[0])
 
     def cells(self) -> Strings:
         """Architecture and accelerator of each row: the unit that accuracy is judged by."""
@@ -117,7 +117,7 @@ class Observations:
         return np.where(loop & np.isnan(self.output_tokens_per_second), derived, self.output_tokens_per_second)
 
     def _named(self, name: Callable[[Deployment], str]) -> Strings:
-        return np.array([name(one) for one in self.deployments])[self.place]
+        return np.array([name(deployment) for deployment in self.deployments])[self.place]
 
 
 def seconds_of(target: str, timing: Timing) -> Floats:
@@ -151,31 +151,33 @@ class _Gatherer:
         self._named: list[tuple[str, str]] = []
         self.left_out: list[LeftOut] = []
 
-    def add(self, one: Measurement) -> None:
+    def add(self, measurement: Measurement) -> None:
         """Take a measurement in, or note why not."""
-        resolved, place = self._resolve(one)
+        resolved, place = self._resolve(measurement)
         if isinstance(resolved, Abstention):
-            self.left_out.append(LeftOut(one.where, resolved.reason))
+            self.left_out.append(LeftOut(measurement.where, resolved.reason))
             return
         if one_pass(resolved.model):
             return
-        reason = _unanswerable(one, resolved)
+        reason = _unanswerable(measurement, resolved)
         if reason:
-            self.left_out.append(LeftOut(one.where, reason))
+            self.left_out.append(LeftOut(measurement.where, reason))
             return
-        self._rows.append((place, GROUPS.index(GROUP_OF[one.scenario]), *_numbers(one, resolved.replicas)))
-        self._named.append((one.source, one.where))
+        self._rows.append(
+            (place, GROUPS.index(GROUP_OF[measurement.scenario]), *_numbers(measurement, resolved.replicas))
+        )
+        self._named.append((measurement.source, measurement.where))
 
-    def _resolve(self, one: Measurement) -> tuple[Resolved | Abstention, int]:
-        if one.setup not in self._setups:
+    def _resolve(self, measurement: Measurement) -> tuple[Resolved | Abstention, int]:
+        if measurement.setup not in self._setups:
             try:
-                found = resolve(one.setup, self._catalog)
+                resolved = resolve(measurement.setup, self._catalog)
             except InputError as error:
-                found = Abstention(error.message)
-            if isinstance(found, Resolved) and not one_pass(found.model):
-                self._deployments.append(found.deployment)
-            self._setups[one.setup] = found, len(self._deployments) - 1
-        return self._setups[one.setup]
+                resolved = Abstention(error.message)
+            if isinstance(resolved, Resolved) and not one_pass(resolved.model):
+                self._deployments.append(resolved.deployment)
+            self._setups[measurement.setup] = resolved, len(self._deployments) - 1
+        return self._setups[measurement.setup]
 
     def observations(self) -> Observations:
         """All rows taken in."""
@@ -193,12 +195,12 @@ class _Gatherer:
         )
 
 
-def _unanswerable(one: Measurement, resolved: Resolved) -> str:
+def _unanswerable(measurement: Measurement, resolved: Resolved) -> str:
     """Why no prediction could be compared with a measurement, or ""."""
-    prompt, answer = one.input_tokens, one.output_tokens
-    if answer is None or (prompt is None and one.scenario is not Scenario.SINGLE_STREAM):
+    prompt, answer = measurement.input_tokens, measurement.output_tokens
+    if answer is None or (prompt is None and measurement.scenario is not Scenario.SINGLE_STREAM):
         return "prompt or answer length is not stated"
-    if one.concurrency is None and one.scenario in (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH):
+    if measurement.concurrency is None and measurement.scenario in (Scenario.FIXED_CONCURRENCY, Scenario.FIXED_BATCH):
         return "the number of users is not stated"
     limit, held = resolved.deployment.shape.max_context_tokens, (prompt or 1) + answer - 1
     if limit and held > limit:
@@ -206,20 +208,20 @@ def _unanswerable(one: Measurement, resolved: Resolved) -> str:
     return ""
 
 
-def _numbers(one: Measurement, replicas: int) -> tuple[float, ...]:
+def _numbers(measurement: Measurement, replicas: int) -> tuple[float, ...]:
     """Load and results of one replica."""
-    users, working = one.concurrency or 1.0, float(replicas)
-    if one.scenario is Scenario.SINGLE_STREAM:
+    users, working = measurement.concurrency or 1.0, float(replicas)
+    if measurement.scenario is Scenario.SINGLE_STREAM:
         users, working = 1.0, 1.0
-    elif one.scenario is not Scenario.SATURATED:
+    elif measurement.scenario is not Scenario.SATURATED:
         working = min(working, users)
-    share = 1.0 if one.scenario is Scenario.SATURATED else users / working
+    share = 1.0 if measurement.scenario is Scenario.SATURATED else users / working
     return (
         share,
-        one.input_tokens or 1.0,
-        one.output_tokens or np.nan,
-        one.prefix_cache_hit_ratio or 0.0,
-        (one.ttft_ms or np.nan) / MS_PER_SECOND,
-        (one.tpot_ms or np.nan) / MS_PER_SECOND,
-        (one.output_tokens_per_second or np.nan) / working,
+        measurement.input_tokens or 1.0,
+        measurement.output_tokens or np.nan,
+        measurement.prefix_cache_hit_ratio or 0.0,
+        (measurement.ttft_ms or np.nan) / MS_PER_SECOND,
+        (measurement.tpot_ms or np.nan) / MS_PER_SECOND,
+        (measurement.output_tokens_per_second or np.nan) / working,
     )

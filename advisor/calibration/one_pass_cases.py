@@ -49,10 +49,14 @@ def cases_of(measurements: Iterable[Measurement], catalog: Catalog) -> list[Case
 
 def _resolve(setup: Setup, catalog: Catalog) -> Resolved | None:
     try:
-        found = resolve(setup, catalog)
+        resolved = resolve(setup, catalog)
     except InputError:
         return None
-    return found if isinstance(found, Resolved) and one_pass(found.model) and found.model.task in KINDS else None
+    return (
+        resolved
+        if isinstance(resolved, Resolved) and one_pass(resolved.model) and resolved.model.task in KINDS
+        else None
+    )
 
 
 def _case(measurement: Measurement, setup: Resolved) -> Case | None:

@@ -48,7 +48,7 @@ class _Rows:
 
     def __init__(self, observed: Observations) -> None:
         base = observed.packed(usual_constants())
-        classes = [classes_of(one) for one in observed.deployments]
+        classes = [classes_of(deployment) for deployment in observed.deployments]
         self._classes = [classes[at] for at in observed.place.tolist()]
         self._parts: list[tuple[Group, str, Packed, Observations, Floats, Floats, list[tuple[str, str]]]] = []
         for group, target in targets():

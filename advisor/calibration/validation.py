@@ -15,10 +15,10 @@ from advisor.calibration.physics_fit import fit_constants
 from advisor.calibration.residual_fit import fit_residual
 from advisor.performance.calibration import Calibration, Group
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import Grounds
+from advisor.performance.evidence import PredictionEvidence
+from advisor.performance.measured_coverage import MeasuredCoverage, setup_key
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Floats
-from advisor.performance.reach import Reach, setup_key
 from advisor.performance.regimes import Timing
 
 FOLDS = 12
@@ -26,7 +26,9 @@ FOLDS = 12
 
 def points_of(observed: Observations) -> Strings:
     """Set-up and load of each row."""
-    setups = np.array(["/".join(map(str, setup_key(one))) for one in observed.deployments])[observed.place]
+    setups = np.array(["/".join(map(str, setup_key(deployment))) for deployment in observed.deployments])[
+        observed.place
+    ]
     loads = [f"{users:.3g},{prompt:.3g},{answer:.3g}" for users, prompt, answer in zip(
         observed.load.concurrency, observed.load.input_tokens, observed.load.output_tokens, strict=True
     )]  # fmt: skip
@@ -60,15 +62,15 @@ def fit(observed: Observations) -> Calibration:
     return Calibration("unnamed", table, residuals, {}, reach_of(observed))
 
 
-def reach_of(observed: Observations) -> Reach:
+def reach_of(observed: Observations) -> MeasuredCoverage:
     """What was measured."""
     entries = []
-    keys = [setup_key(one) for one in observed.deployments]
+    keys = [setup_key(deployment) for deployment in observed.deployments]
     load = np.stack([observed.load.concurrency, observed.load.input_tokens, observed.load.output_tokens], axis=1)
     for at, place in enumerate(observed.place.tolist()):
         scenario = SCENARIO_OF[tuple(Group)[observed.group[at]]]
         entries.append((keys[place], observed.deployments[place].family, scenario, tuple(load[at].tolist())))
-    return Reach.of(entries)
+    return MeasuredCoverage.of(entries)
 
 
 def hold_out(observed: Observations, split: str, folds: int = FOLDS) -> HeldOut:
@@ -81,17 +83,17 @@ def hold_out(observed: Observations, split: str, folds: int = FOLDS) -> HeldOut:
         if not left.size:
             continue
         calibration = fit(observed.take(np.flatnonzero(fold != at)))
-        found = predict_rows(calibration, observed.take(left))
-        evidence[left] = found.evidence
+        held_out = predict_rows(calibration, observed.take(left))
+        evidence[left] = held_out.evidence
         for quantity in QUANTITIES:
-            predicted[quantity][left] = found.predicted[quantity]
-            physics[quantity][left] = found.physics[quantity]
+            predicted[quantity][left] = held_out.predicted[quantity]
+            physics[quantity][left] = held_out.physics[quantity]
     return HeldOut(observed, predicted, physics, evidence)
 
 
 def predict_rows(calibration: Calibration, observed: Observations) -> HeldOut:
     """Predictions of one calibration for some rows."""
-    model, grounds = PerformanceModel(calibration), Grounds(observed.deployments, calibration)
+    model, grounds = PerformanceModel(calibration), PredictionEvidence(observed.deployments, calibration)
     predicted, physics = ({quantity: np.full(observed.size, np.nan) for quantity in QUANTITIES} for _ in range(2))
     evidence = np.zeros(observed.size, dtype=np.intp)
     for group, scenario in SCENARIO_OF.items():

@@ -57,10 +57,10 @@ class Catalog(PlanningTables):
         Raises:
             InputError: there is none, with the nearest names.
         """
-        found = self.known_accelerator(name)
-        if found is None:
+        accelerator = self.known_accelerator(name)
+        if accelerator is None:
             raise InputError(f"unknown accelerator: '{name}'", hint=suggestion(name, tuple(self.accelerators)))
-        return found
+        return accelerator
 
     def known_accelerator(self, name: str) -> Accelerator | None:
         """The accelerator of a name or an alias; None where there is none."""
@@ -86,13 +86,13 @@ class Catalog(PlanningTables):
         Raises:
             InputError: the provider or the type is unknown, with the nearest names.
         """
-        found = self.instance_types.get((provider, name))
-        if found is None:
+        instance_type = self.instance_types.get((provider, name))
+        if instance_type is None:
             known = [known for owner, known in self.instance_types if owner == provider]
             if not known:
                 raise InputError(f"unknown provider: '{provider}'", hint=suggestion(provider, self.providers))
             raise InputError(f"unknown instance type of {provider}: '{name}'", hint=suggestion(name, known))
-        return found
+        return instance_type
 
     def offers_in(
         self, providers: Collection[str] = (), regions: Collection[str] = (), *, withdrawn: bool = False
@@ -120,7 +120,7 @@ class Catalog(PlanningTables):
     @cached_property
     def _offer_by_place(self) -> Mapping[tuple[str, str, str], Offer]:
         """The first offer of each place."""
-        return {(one.provider, one.region, one.instance_type): one for one in reversed(self.offers)}
+        return {(offer.provider, offer.region, offer.instance_type): offer for offer in reversed(self.offers)}
 
     @cached_property
     def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:
@@ -136,11 +136,19 @@ class Catalog(PlanningTables):
         """What an offer costs when paid for in this way; None when that is unknown."""
         if purchase is not Purchase.COMMITMENT:
             return offer.price(purchase)
-        return next((Price(each.usd_per_hour, each.provenance) for each in self.current_commitments(offer)), None)
+        return next(
+            (
+                Price(current_commitment.usd_per_hour, current_commitment.provenance)
+                for current_commitment in self.current_commitments(offer)
+            ),
+            None,
+        )
 
     def current_commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
         """Commitments that can be bought: discounts that are known to have changed since are no offer."""
-        return tuple(each for each in self.commitments(offer) if each.provenance.quality is not Quality.STALE)
+        return tuple(
+            commitment for commitment in self.commitments(offer) if commitment.provenance.quality is not Quality.STALE
+        )
 
     def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:
         """Availability zones that sell a type in a region; those of the region, unverified, where that is unknown."""
@@ -212,8 +220,8 @@ class Catalog(PlanningTables):
         if asked is None:
             return self.engine_support(accelerator, precision)
         rows = self._support_by_engine(self.accelerator(accelerator).name, precision).values()
-        known = (at_version(ranges, asked) for ranges in rows)
-        return tuple(replace(row, engine_version=version) for row in known if row is not None)
+        engine_supports = (at_version(ranges, asked) for ranges in rows)
+        return tuple(replace(row, engine_version=version) for row in engine_supports if row is not None)
 
     def plannable_releases(self, engine: str, vendor: str) -> tuple[Version, ...]:
         """Final releases that a plan may take, oldest first: their options were read, and they have an image.

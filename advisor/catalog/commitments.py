@@ -23,9 +23,15 @@ def commitment_prices(
     """
     if offer.on_demand is None:
         return ()
-    usable = sorted((each for each in covering if each.region in {"", offer.region}), key=lambda each: each.region)
-    prices = {_sold_as(each): _price(offer.on_demand, each, each.discount_ratio or 0.0) for each in usable}
-    prices |= {_sold_as(each.commitment): each for each in listed}
+    usable = sorted(
+        (commitment for commitment in covering if commitment.region in {"", offer.region}),
+        key=lambda commitment: commitment.region,
+    )
+    prices = {
+        _sold_as(commitment): _price(offer.on_demand, commitment, commitment.discount_ratio or 0.0)
+        for commitment in usable
+    }
+    prices |= {_sold_as(commitment_price.commitment): commitment_price for commitment_price in listed}
     saving = (price for price in prices.values() if price.usd_per_hour < offer.on_demand.usd_per_hour)
     return tuple(sorted(saving, key=lambda price: (price.usd_per_hour, price.commitment.term_years)))
 

@@ -58,12 +58,14 @@ class PlanningTables:
         """
         family = family_of(offer.provider, offer.instance_type)
         covering = [
-            each
-            for each in self._reservations
-            if each.provider == offer.provider and family in each.families and each.region in {"", offer.region}
+            reservation
+            for reservation in self._reservations
+            if reservation.provider == offer.provider
+            and family in reservation.families
+            and reservation.region in {"", offer.region}
         ]
-        own = {each.instrument for each in covering if each.region}
-        return tuple(each for each in covering if each.region or each.instrument not in own)
+        own = {reservation.instrument for reservation in covering if reservation.region}
+        return tuple(reservation for reservation in covering if reservation.region or reservation.instrument not in own)
 
     def _listed_commitments(self, offer: Offer) -> Sequence[CommitmentPrice]:
         """Prices of commitments as they are listed for a type in a region."""
@@ -137,8 +139,8 @@ class PlanningTables:
         Where it is not known, that of the provider's dearest region, and of all providers' where none is known, as a
         derived one.
         """
-        known = self._egress.get((provider, region, "internet"))
-        return known or self._dearest_egress.get(provider) or self._dearest_egress[""]
+        data_price = self._egress.get((provider, region, "internet"))
+        return data_price or self._dearest_egress.get(provider) or self._dearest_egress[""]
 
     @cached_property
     def _dearest_egress(self) -> dict[str, DataPrice]:
@@ -169,8 +171,8 @@ class PlanningTables:
     def _dearest_services(self) -> dict[tuple[str, str], ServicePrice]:
         dearest: dict[tuple[str, str], ServicePrice] = {}
         for (provider, item, _), price in self.service_prices.items():
-            known = dearest.get((provider, item))
-            if known is None or price.usd > known.usd:
+            service_price = dearest.get((provider, item))
+            if service_price is None or price.usd > service_price.usd:
                 derived = replace(price.provenance, quality=Quality.DERIVED)
                 dearest[provider, item] = replace(price, provenance=derived)
         return dearest

@@ -133,7 +133,7 @@ class Precisions:
             *self._published(model, row, precision),
             *self._listed.get((own, precision), ()),
             *self._made_while_loading(model, row, precision),
-            *(each for key in others for each in self._listed.get((key, precision), ())),
+            *(known_checkpoint for key in others for known_checkpoint in self._listed.get((key, precision), ())),
         )
 
     def loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
@@ -154,13 +154,21 @@ class Precisions:
         return self._loaded[key]
 
     def _weights_loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
-        own = [one for one in self.checkpoints(model, precision) if one.is_of(model)]
-        is_published = any(not one.format and not one.made_while_loading for one in own)
+        own = [checkpoint for checkpoint in self.checkpoints(model, precision) if checkpoint.is_of(model)]
+        is_published = any(
+            not known_checkpoint.format and not known_checkpoint.made_while_loading for known_checkpoint in own
+        )
         if is_hub_id(model) and (is_published or precision in _WIDE or not engine):
             return LoadedWeights(model, "")
         named = self._by_repository.get((model.casefold(), precision))
-        stored = (one for one in (named, *own) if one is not None and not one.made_while_loading)
-        readable = next((one for one in stored if _reads(engine, one.format)), None)
+        stored = (
+            known_checkpoint
+            for known_checkpoint in (named, *own)
+            if known_checkpoint is not None and not known_checkpoint.made_while_loading
+        )
+        readable = next(
+            (known_checkpoint for known_checkpoint in stored if _reads(engine, known_checkpoint.format)), None
+        )
         if readable is not None:
             return LoadedWeights(readable.repository, readable.scheme)
         return _quantised(model, own) if is_hub_id(model) and self.is_made_while_loading(precision, engine) else None
@@ -188,7 +196,7 @@ class Precisions:
         name = row["name"] if row["name"] in measured else self._nearest(row, measured)
         if name is None:
             return None
-        alike = tuple(one for one in measured[name] if one.scheme == scheme.partition(",")[0])
+        alike = tuple(score for score in measured[name] if score.scheme == scheme.partition(",")[0])
         return _quality_loss(alike or measured[name], "" if name == row["name"] else name)
 
     def _row(self, model: str) -> Row | None:
@@ -315,7 +323,9 @@ def _quantised(model: str, own: Iterable[KnownCheckpoint]) -> LoadedWeights:
     """Weights that the engine makes FP8 of while it loads them, or that are FP8 already by their name."""
     if _ON_LOAD in model.casefold():
         return LoadedWeights(model, "")
-    scheme = next((one.scheme for one in own if one.made_while_loading), _QUANTISED_ON_LOAD)
+    scheme = next(
+        (known_checkpoint.scheme for known_checkpoint in own if known_checkpoint.made_while_loading), _QUANTISED_ON_LOAD
+    )
     return LoadedWeights(model, scheme, made_while_loading=True)
 
 

@@ -37,19 +37,19 @@ class Sources:
         """Where a row, or the part of it whose columns begin with *prefix*, comes from."""
         columns = f"{prefix}source", f"{prefix}as_of", f"{prefix}quality"
         key = row.text(columns[0]), row.text(columns[1]), row.text(columns[2])
-        known = self._known.get(key)
-        if known is None:
+        provenance = self._known.get(key)
+        if provenance is None:
             if key[0] not in self._titles:
                 row.fail(columns[0], f"'{key[0]}' is not in sources.csv")
-            known = Provenance(self._titles[key[0]], key[1], row.choice(columns[2], Quality))
-            self._known[key] = known
-        return known
+            provenance = Provenance(self._titles[key[0]], key[1], row.choice(columns[2], Quality))
+            self._known[key] = provenance
+        return provenance
 
 
 def read_accelerators(directory: Path, sources: Sources) -> dict[str, Accelerator]:
     """Accelerators by name."""
-    found = (_accelerator(row, sources) for row in read_records(directory / "accelerators.csv"))
-    return {accelerator.name: accelerator for accelerator in found}
+    accelerators = (_accelerator(row, sources) for row in read_records(directory / "accelerators.csv"))
+    return {accelerator.name: accelerator for accelerator in accelerators}
 
 
 def read_accelerator_names(directory: Path, accelerators: dict[str, Accelerator]) -> dict[str, str]:
@@ -65,8 +65,8 @@ def read_accelerator_names(directory: Path, accelerators: dict[str, Accelerator]
 
 def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, str], InstanceType]:
     """Machines by provider and name."""
-    found = (_instance_type(row, sources) for row in read_records(directory / "instances.csv"))
-    return {(machine.provider, machine.name): machine for machine in found}
+    instance_types = (_instance_type(row, sources) for row in read_records(directory / "instances.csv"))
+    return {(machine.provider, machine.name): machine for machine in instance_types}
 
 
 def read_offers(directory: Path, sources: Sources, without: Collection[str] = ()) -> tuple[Offer, ...]:
@@ -107,8 +107,8 @@ def _managed_of(provider: str, region: str, name: str, managed: Mapping[Place, M
 
 def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Region]:
     """Regions by provider and name."""
-    found = (_region(row, sources) for row in read_records(directory / "regions.csv"))
-    return {(region.provider, region.name): region for region in found}
+    regions = (_region(row, sources) for row in read_records(directory / "regions.csv"))
+    return {(region.provider, region.name): region for region in regions}
 
 
 def read_engine_support(directory: Path, sources: Sources) -> Iterator[EngineSupport]:

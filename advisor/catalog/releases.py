@@ -86,7 +86,7 @@ def read_releases(path: Path, sources: Sources) -> Releases:
             row.fail("released", f"'{row.text('released')}' is no date")
         release = Release(row.text("engine"), version, day, sources.of(row))
         found.setdefault(release.engine, []).append(release)
-    by_engine = {engine: tuple(sorted(rows, key=lambda one: one.version)) for engine, rows in found.items()}
+    by_engine = {engine: tuple(sorted(rows, key=lambda row: row.version)) for engine, rows in found.items()}
     return Releases(by_engine, tuple(unreadable))
 
 

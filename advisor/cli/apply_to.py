@@ -62,13 +62,13 @@ def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Targ
     from advisor.codegen.applying.rules import PROVIDERS  # noqa: PLC0415 - as above
 
     if key is not None:
-        named = [one for one in targets if one.key == key]
+        named = [target for target in targets if target.key == key]
         if not named:
             raise InputError(f"the plan has no group {key!r}", hint=_choices(targets))
         return named[0]
     words = {word.split("_", maxsplit=1)[0] for word in address.split(".")}
     clouds = {provider for kind, provider in PROVIDERS.items() if kind in words}
-    fitting = [one for one in targets if not clouds or one.provider in clouds]
+    fitting = [target for target in targets if not clouds or target.provider in clouds]
     if not fitting:
         raise InputError(f"the plan has nothing on {' or '.join(sorted(clouds))}", hint=_choices(targets))
     if len(fitting) > 1:
@@ -78,8 +78,8 @@ def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Targ
 
 def _choices(targets: "tuple[Target, ...] | list[Target]") -> str:
     return "its groups:\n    " + "\n    ".join(
-        f"{one.key}: {one.instances} × {one.instance_type}{' spot' if one.is_spot else ''} in {one.region}"
-        for one in targets
+        f"{target.key}: {target.instances} × {target.instance_type}{' spot' if target.is_spot else ''} in {target.region}"
+        for target in targets
     )
 
 

@@ -159,20 +159,20 @@ def command(
         host_names=read_host_names(hosts),
         extrapolates=extrapolate,
     )
-    with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as found:
-        shown = _rendered(found, inputs, output_format, finding, report_width(output, wide=wide))
+    with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as opened:
+        shown = _rendered(opened, inputs, output_format, finding, report_width(output, wide=wide))
         _deliver(shown, output)
 
 
 def _rendered(
-    found: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
+    opened: "Opened", inputs: "Inputs", output_format: str, finding: str | None, width: int | None
 ) -> Iterable[str]:
     """The audit in the format that was asked for, in pieces."""
     from advisor.report.bill import focus, json_report, sarif, table  # noqa: PLC0415 - as above
 
-    audit = found.audit
+    audit = opened.audit
     if finding is not None:
-        return [_one_finding(found, finding, output_format, width)]
+        return [_one_finding(opened, finding, output_format, width)]
     match output_format:
         case "json":
             return [json_report.audit_json(audit)]
@@ -181,12 +181,12 @@ def _rendered(
         case "sarif":
             return [sarif.audit_sarif(audit, Path(inputs.bill[0]))]
         case "focus":
-            return focus.focus_rows(audit, found.ledger)
+            return focus.focus_rows(audit, opened.ledger)
         case _:
             return [table.audit_table(audit, width, whole=width is None)]
 
 
-def _one_finding(found: "Opened", wanted: str, output_format: str, width: int | None) -> str:
+def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:
     """One finding.
 
     Raises:
@@ -196,10 +196,10 @@ def _one_finding(found: "Opened", wanted: str, output_format: str, width: int | 
 
     from advisor.report.bill import json_report, table  # noqa: PLC0415 - as above
 
-    audit = found.audit
-    finding = next((one for one in audit.findings if one.id == wanted.upper()), None)
+    audit = opened.audit
+    finding = next((finding for finding in audit.findings if finding.id == wanted.upper()), None)
     if finding is None:
-        there = ", ".join(one.id for one in audit.findings) or "none"
+        there = ", ".join(finding.id for finding in audit.findings) or "none"
         raise InputError(f"this bill has no finding {wanted}", where="--finding", hint=f"it has: {there}")
     if output_format == "json":
         entry = json_report.finding_entry(finding, is_in_usd=audit.is_in_usd)

@@ -99,18 +99,18 @@ def _calibrate(
 
     file_format, export = asked
     readings = [read_measurements(path, told, FileFormat(file_format) if file_format else None) for path in files]
-    measurements = [one for reading in readings for one in reading.measurements]
+    measurements = [measurement for reading in readings for measurement in reading.measurements]
     catalog = load_catalog()
     own, unanswered = observe(measurements, catalog)
-    seen = {*own.where, *(one.where for one in unanswered)}
-    passes = [LeftOut(one.where, NOT_LEARNED) for one in measurements if one.where not in seen]
+    seen = {*own.where, *(left_out.where for left_out in unanswered)}
+    passes = [LeftOut(measurement.where, NOT_LEARNED) for measurement in measurements if measurement.where not in seen]
     too_fast = impossible(own)
     own = own.without(at for at, _ in too_fast)
     left_out = [
-        *(one for reading in readings for one in reading.left_out),
+        *(left_out for reading in readings for left_out in reading.left_out),
         *unanswered,
         *passes,
-        *(one for _, one in too_fast),
+        *(left_out for _, left_out in too_fast),
     ]
     if left_out:
         click.echo(left_out_text(left_out), err=True)
@@ -142,11 +142,11 @@ def learned_text(learned: "Learned", rows: int) -> str:
     lines = [f"{rows} measurements; median error"]
     heads = ("scenario", "quantity", "rows", "cells", "shipped", "unseen cell", "unseen load")
     table = []
-    for one in learned.accuracy:
-        shown = (_percent(one.before), _percent(one.unseen_cell), _percent(one.unseen_point))
-        table.append((one.scenario, one.quantity, str(one.rows), str(one.cells), *shown))
+    for accuracy in learned.accuracy:
+        shown = (_percent(accuracy.before), _percent(accuracy.unseen_cell), _percent(accuracy.unseen_point))
+        table.append((accuracy.scenario, accuracy.quantity, str(accuracy.rows), str(accuracy.cells), *shown))
     lines.append(render_table(heads, table))
-    if any(one.unseen_cell is None or one.unseen_point is None for one in learned.accuracy):
+    if any(accuracy.unseen_cell is None or accuracy.unseen_point is None for accuracy in learned.accuracy):
         lines.append("  -: measured in one cell, or under one load, so that nothing can be left out to test it")
     lines += ["", "published measurements of other cells, which the fit has seen, before and after"]
     compared = [(*key, _percent(before), _percent(after)) for key, before, after in learned.published]

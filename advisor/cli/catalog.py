@@ -140,7 +140,7 @@ def list_accelerators(output_format: str, output: Path | None) -> None:
 @output_option
 def list_serverless(output_format: str, output: Path | None) -> None:
     """List services that run a container with an accelerator, with USD for an hour in which it runs."""
-    entries = [_serverless_entry(one) for one in load_catalog().serverless]
+    entries = [_serverless_entry(serverless) for serverless in load_catalog().serverless]
     _deliver(entries, output_format, output)
 
 
@@ -159,9 +159,9 @@ def list_services(provider: str, region: str, output_format: str, output: Path |
     _check_known("--provider", "provider", (provider,) if provider else (), sorted({owner for owner, *_ in prices}))
     owners = [one for one in catalog.providers if provider in ("", one)]
     if region:
-        known = sorted({one for owner in owners for one in catalog.regions_of(owner)})
+        known = sorted({region for owner in owners for region in catalog.regions_of(owner)})
         _check_known("--region", "region", (region,), known)
-        owners = [one for one in owners if region in catalog.regions_of(one)]
+        owners = [owner for owner in owners if region in catalog.regions_of(owner)]
     found = [
         _service_entry(key, price)
         for key, price in prices.items()
@@ -178,12 +178,16 @@ def list_services(provider: str, region: str, output_format: str, output: Path |
 @output_option
 def list_tokens(name: str, output_format: str, output: Path | None) -> None:
     """List models that are sold by the token, in USD for a million of them; only those with NAME in theirs."""
-    found = [one for one in load_catalog().every_token_price if name.casefold() in one.name.casefold()]
-    if not found:
+    token_prices = [
+        token_price
+        for token_price in load_catalog().every_token_price
+        if name.casefold() in token_price.name.casefold()
+    ]
+    if not token_prices:
         raise InputError(
             f"no model that is sold by the token has '{name}' in its name", hint="ask without NAME for all"
         )
-    _deliver([_token_entry(one) for one in found], output_format, output)
+    _deliver([_token_entry(token_price) for token_price in token_prices], output_format, output)
 
 
 def _deliver(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
@@ -198,17 +202,17 @@ def _deliver(entries: Sequence[Entry], output_format: str, output: Path | None) 
         deliver(_serialise(entries, keys, output_format), output)
 
 
-def _serverless_entry(one: Serverless) -> Entry:
+def _serverless_entry(serverless: Serverless) -> Entry:
     return {
-        "provider": one.provider,
-        "service": one.service,
-        "accelerator": one.accelerator,
-        "regions": ";".join(one.regions),
-        "usd_per_hour": one.usd_per_hour,
-        "vcpus": _whole(one.vcpus),
-        "memory_gib": _whole(one.memory_gib),
-        "quality": one.provenance.quality.value,
-        "as_of": one.provenance.as_of,
+        "provider": serverless.provider,
+        "service": serverless.service,
+        "accelerator": serverless.accelerator,
+        "regions": ";".join(serverless.regions),
+        "usd_per_hour": serverless.usd_per_hour,
+        "vcpus": _whole(serverless.vcpus),
+        "memory_gib": _whole(serverless.memory_gib),
+        "quality": serverless.provenance.quality.value,
+        "as_of": serverless.provenance.as_of,
     }
 
 
@@ -225,15 +229,15 @@ def _service_entry(key: tuple[str, str, str], price: ServicePrice) -> Entry:
     }
 
 
-def _token_entry(one: TokenPrice) -> Entry:
+def _token_entry(token_price: TokenPrice) -> Entry:
     return {
-        "name": one.name,
-        "weights": one.model,
-        "input_usd_per_million": one.input_usd_per_million,
-        "cached_usd_per_million": one.cached_usd_per_million,
-        "output_usd_per_million": one.output_usd_per_million,
-        "context_tokens": one.context_tokens,
-        "as_of": one.provenance.as_of,
+        "name": token_price.name,
+        "weights": token_price.model,
+        "input_usd_per_million": token_price.input_usd_per_million,
+        "cached_usd_per_million": token_price.cached_usd_per_million,
+        "output_usd_per_million": token_price.output_usd_per_million,
+        "context_tokens": token_price.context_tokens,
+        "as_of": token_price.provenance.as_of,
     }
 
 

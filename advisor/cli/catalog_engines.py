@@ -6,13 +6,13 @@ import click
 
 from advisor.catalog.layers.engine_releases import RELEASES, release_changes, releases_of
 from advisor.catalog.layers.places import engines_dir
-from advisor.catalog.layers.refreshing import Manner
+from advisor.catalog.layers.refreshing import RefreshOptions
 from advisor.catalog.layers.refreshing_engines import RefreshedEngines, refresh_engines
 from advisor.catalog.layers.snapshot import Damaged, current, forget, previous
 from advisor.catalog.loading import load_catalog, user_catalog
 from advisor.catalog.refresh.engines import ENGINES, URL, ReleaseGuard, tasks
 from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.values import Question
+from advisor.catalog.refresh.values import RefreshJob
 from advisor.cli.output import deliver
 from advisor.cli.progress import Progress
 from advisor.data_files import data_dir
@@ -37,14 +37,14 @@ def check_alone(names: tuple[str, ...]) -> None:
         raise click.UsageError("`engines` is refreshed and compared by itself, not beside providers")
 
 
-def refresh(manner: Manner, url: str | None, output_format: str, output: Path | None) -> None:
+def refresh(manner: RefreshOptions, url: str | None, output_format: str, output: Path | None) -> None:
     """Ask an index for releases; what is read counts when it is whole and sound.
 
     Raises:
         ReleasesNotPublished: it is not.
     """
     address = url or URL
-    question = Question(ENGINES, tuple(tasks(Client(), address)), asker=address)
+    question = RefreshJob(ENGINES, tuple(tasks(Client(), address)), asker=address)
     with Progress("answers of the package index") as progress:
         result = refresh_engines(
             question, user_catalog().releases, engines_dir(), manner,

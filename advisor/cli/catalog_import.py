@@ -110,10 +110,12 @@ def _import(
 ) -> None:
     catalog = user_catalog().as_listed()
     root = imported_dir(program)
-    results = [import_listing(mapped(one, catalog), catalog, root, dry_run=dry_run) for one in _newest(listings)]
+    results = [
+        import_listing(mapped(listing, catalog), catalog, root, dry_run=dry_run) for listing in _newest(listings)
+    ]
     words = imports_json if output_format == "json" else imports_words
     deliver(words(program, results, unread), output)
-    if not dry_run and not any(one.is_kept for one in results):
+    if not dry_run and not any(result.is_kept for result in results):
         raise NothingImported(
             "no row could be taken; what was imported before still holds",
             hint=f"{program}'s files of {', '.join(known)} can be",
@@ -123,8 +125,8 @@ def _import(
 def _newest(listings: Sequence[Listing]) -> list[Listing]:
     """One of each provider: the newest."""
     found: dict[str, Listing] = {}
-    for one in sorted(listings, key=lambda one: one.as_of):
-        found[one.named] = one
+    for listing in sorted(listings, key=lambda listing: listing.as_of):
+        found[listing.named] = listing
     return [found[name] for name in sorted(found)]
 
 

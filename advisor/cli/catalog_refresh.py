@@ -16,7 +16,7 @@ from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
 from advisor.catalog.layers.merging import REFRESHED
 from advisor.catalog.layers.places import published_dir, refreshed_dir
-from advisor.catalog.layers.refreshing import Manner, Refreshed, refresh
+from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, forget, previous, providers
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_public, gcp_zones
@@ -24,7 +24,7 @@ from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.providers import BUILT_IN, plugin, plugin_names
-from advisor.catalog.refresh.values import Question, Task
+from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
 from advisor.cli.output import deliver, output_option, table_or_json_option
@@ -115,7 +115,7 @@ def command(
         if is_forgotten:
             catalog_engines.forget_releases()
         else:
-            manner = Manner(frozenset(confirmed), max_move, dry_run, jobs)
+            manner = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
             catalog_engines.refresh(manner, endpoint_url, output_format, output)
         return
     if print_policy:
@@ -132,13 +132,13 @@ def command(
     regions_of = _regions_by_provider(wanted, regions)
     project = _Account(gcp_project, gcp_token_file, "--gcp-project", "--gcp-token-file")
     subscription = _Account(azure_subscription, azure_token_file, "--azure-subscription", "--azure-token-file")
-    asks: dict[str, Callable[[LayeredCatalog], Question]] = {
+    asks: dict[str, Callable[[LayeredCatalog], RefreshJob]] = {
         "aws": lambda catalog: _ask_aws(catalog, regions_of["aws"], public, profile, endpoint_url),
         "azure": lambda catalog: _ask_azure(catalog, regions_of["azure"], subscription, endpoint_url),
         "gcp": lambda catalog: _ask_gcp(catalog, regions_of["gcp"], gcp_api_key_file, project, endpoint_url),
     }
     asks |= {name: partial(_ask_plugin, name, regions_of[name]) for name in regions_of if name not in BUILT_IN}
-    manner = Manner(frozenset(confirmed), max_move, dry_run, jobs)
+    manner = RefreshOptions(frozenset(confirmed), max_move, dry_run, jobs)
     results, not_asked = _refresh_each({name: asks[name] for name in regions_of}, manner)
     deliver(refresh_json(results) if output_format == "json" else "\n".join(map(refresh_words, results)), output)
     _check(results, not_asked)
@@ -235,7 +235,7 @@ def _forget(names: Sequence[str]) -> None:
         click.echo(f"{name}: {'back to the prices that came with the program' if done else 'was not refreshed'}")
 
 
-def _refresh(name: str, ask: Callable[[LayeredCatalog], Question], manner: Manner) -> Refreshed:
+def _refresh(name: str, ask: Callable[[LayeredCatalog], RefreshJob], manner: RefreshOptions) -> Refreshed:
     catalog = user_catalog()
     with Progress(f"answers of {name}") as progress:
         return refresh(
@@ -245,7 +245,7 @@ def _refresh(name: str, ask: Callable[[LayeredCatalog], Question], manner: Manne
 
 
 def _refresh_each(
-    asks: Mapping[str, Callable[[LayeredCatalog], Question]], manner: Manner
+    asks: Mapping[str, Callable[[LayeredCatalog], RefreshJob]], manner: RefreshOptions
 ) -> tuple[list[Refreshed], dict[str, InputError]]:
     """What each provider's refresh came to, and why some could not be asked: of several, the others go on."""
     results: list[Refreshed] = []
@@ -262,8 +262,10 @@ def _refresh_each(
 
 def _check(results: Sequence[Refreshed], not_asked: Mapping[str, InputError]) -> None:
     """Refuse to call it done where a provider's prices were not taken."""
-    failed = [one for one in results if not one.is_sound]
-    reasons = {one.provider: one.reason for one in failed} | {name: one.message for name, one in not_asked.items()}
+    failed = [result for result in results if not result.is_sound]
+    reasons = {refreshed.provider: refreshed.reason for refreshed in failed} | {
+        name: input_error.message for name, input_error in not_asked.items()
+    }
     if not reasons:
         return
     whose = "the" if len(reasons) == len(results) + len(not_asked) else "their"
@@ -286,10 +288,10 @@ def _known_types(catalog: LayeredCatalog, provider: str) -> tuple[str, ...]:
 
 def _ask_aws(
     catalog: LayeredCatalog, wanted: Sequence[str], public: bool, profile: str | None, endpoint_url: str | None
-) -> Question:
+) -> RefreshJob:
     regions, known = _regions(catalog, "aws", wanted), _known_types(catalog, "aws")
     if public:
-        return Question(
+        return RefreshJob(
             "aws", tuple(aws_public.tasks(regions, known, endpoint_url or aws_public.URL)), asker=endpoint_url or ""
         )
     try:
@@ -310,7 +312,7 @@ def _ask_aws(
         )
     now = dt.datetime.now(dt.UTC)
     asker = f"{profile or session.profile_name} {endpoint_url or ''}"
-    return Question("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)), asker=asker)
+    return RefreshJob("aws", tuple(aws.tasks(regions, session, known, lambda: now, endpoint_url)), asker=asker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,13 +338,15 @@ class _Account:
         return self.name, Client(token=read_text(self.token_file, "access token").strip())
 
 
-def _ask_azure(catalog: LayeredCatalog, wanted: Sequence[str], account: _Account, endpoint_url: str | None) -> Question:
+def _ask_azure(
+    catalog: LayeredCatalog, wanted: Sequence[str], account: _Account, endpoint_url: str | None
+) -> RefreshJob:
     regions = _regions(catalog, "azure", wanted)
     tasks = [*azure.tasks(regions, Client(), endpoint_url or azure.URL)]
     if (asked := account.client()) is not None:
         address = _origin(endpoint_url) if endpoint_url else azure_zones.URL
         tasks += azure_zones.tasks(regions, azure_zones.Subscription(*asked, address))
-    return Question("azure", tuple(tasks), asker=f"{endpoint_url or ''} {account.name or ''}".strip())
+    return RefreshJob("azure", tuple(tasks), asker=f"{endpoint_url or ''} {account.name or ''}".strip())
 
 
 def _origin(url: str) -> str:
@@ -353,7 +357,7 @@ def _origin(url: str) -> str:
 
 def _ask_gcp(
     catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, account: _Account, endpoint_url: str | None
-) -> Question:
+) -> RefreshJob:
     if wanted:
         click.echo("note: Google has one price list for all regions, so all of them are read", err=True)
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
@@ -363,7 +367,7 @@ def _ask_gcp(
     asker = f"{endpoint_url or ''} {account.name or ''}".strip()
     origin = gcp_public.ORIGIN if key_file is None else None
     asker += "" if key_file else " public"
-    return Question("gcp", tuple(tasks), tells_absence=False, asker=asker, origin=origin)
+    return RefreshJob("gcp", tuple(tasks), tells_absence=False, asker=asker, origin=origin)
 
 
 def _gcp_prices(
@@ -375,7 +379,9 @@ def _gcp_prices(
         return gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)
     click.echo("note: Google asks for a key (--gcp-api-key-file); without one a public list of sums is read", err=True)
     offers = catalog.as_listed().offers_in(("gcp",))
-    asked = [one.read_on for one in catalog.snapshots if one.provider == "gcp" and not _is_public(one)]
+    asked = [
+        snapshot.read_on for snapshot in catalog.snapshots if snapshot.provider == "gcp" and not _is_public(snapshot)
+    ]
     return gcp_public.tasks(offers, max(asked, default=""), Client(), endpoint_url or gcp_public.URL)
 
 
@@ -385,20 +391,20 @@ def _is_public(snapshot: Snapshot) -> bool:
     return sources.get(REFRESHED) == gcp_public.ORIGIN.title
 
 
-def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Question:
+def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> RefreshJob:
     return plugin(name)(catalog, wanted)
 
 
 def _remedy(failed: Sequence[Refreshed]) -> str:
     """What to do; where there is more than one thing, it stands beside the parts that are missing."""
-    held = sorted({(one.guard.value, one.key) for refreshed in failed for one in refreshed.held})
-    remedies = sorted({gap.remedy for one in failed for gap in one.found.gaps if gap.remedy})
+    held = sorted({(violation.guard.value, violation.key) for refreshed in failed for violation in refreshed.held})
+    remedies = sorted({gap.remedy for refreshed in failed for gap in refreshed.found.gaps if gap.remedy})
     parts = []
     if held:
         parts.append(acceptance(held))
     elif remedies:
         parts.append(remedies[0] if len(remedies) == 1 else "see above what would mend each part")
-    if any(one.found.complete for one in failed):
+    if any(refreshed.found.complete for refreshed in failed):
         parts.append("what was read is kept for six hours")
     return "; ".join(parts)
 

@@ -53,7 +53,7 @@ def command(
                 f"{instance_type} is not sold in {region}", where="--region", hint=suggestion(region, known)
             )
     rows = [row for row in every if not regions or row["region"] in regions]
-    offers = [one for one in _current(catalog, machine) if not regions or one.region in regions]
+    offers = [offer for offer in _current(catalog, machine) if not regions or offer.region in regions]
     sold = {offer.region for offer in offers if not offer.withdrawn}
     zones = [_zones_entry(catalog, machine, region) for region in known if region in sold]
     extra = _of_the_account(catalog, machine, regions)
@@ -141,7 +141,12 @@ def _zones_table(zones: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _offers(snapshots: Sequence[Snapshot], machine: Machine) -> list[Offer]:
-    return [offer for one in snapshots if one.provider == machine.provider for offer in offers_of_snapshot(one)]
+    return [
+        offer
+        for snapshot in snapshots
+        if snapshot.provider == machine.provider
+        for offer in offers_of_snapshot(snapshot)
+    ]
 
 
 def _of_region(
@@ -180,7 +185,11 @@ def _price(offer: Offer | None, purchase: Purchase) -> Price | None:
 
 
 def _by_region(offers: Sequence[Offer], machine: Machine) -> Mapping[str, Offer]:
-    return {one.region: one for one in offers if (one.provider, one.instance_type) == (machine.provider, machine.name)}
+    return {
+        offer.region: offer
+        for offer in offers
+        if (offer.provider, offer.instance_type) == (machine.provider, machine.name)
+    }
 
 
 def _of_the_account(

@@ -15,7 +15,7 @@ def term_entries(catalog: Catalog, offers: Sequence[Offer]) -> dict[str, list[di
     """Commitments of each region, and reservations, for programs; prices in USD for an hour of one instance."""
     return {
         "commitments": [_entry(offer, price) for offer in offers for price in catalog.current_commitments(offer)],
-        "reservations": [_reservation_entry(one) for one in _reservations(catalog, offers)],
+        "reservations": [_reservation_entry(reservation) for reservation in _reservations(catalog, offers)],
     }
 
 
@@ -25,7 +25,7 @@ def term_lines(catalog: Catalog, offers: Sequence[Offer]) -> Iterator[str]:
     if cells:
         yield ""
         yield render_table(_HEADERS, cells)
-    lines = [_reservation_words(one) for one in _reservations(catalog, offers)]
+    lines = [_reservation_words(reservation) for reservation in _reservations(catalog, offers)]
     if lines:
         yield "\nalso sold, never taken by a plan:"
         yield from lines
@@ -61,29 +61,33 @@ def _cells(offer: Offer, price: CommitmentPrice) -> tuple[str, ...]:
 
 def _reservations(catalog: Catalog, offers: Sequence[Offer]) -> list[Reservation]:
     """Reservations of any of the offers, each once."""
-    return list(dict.fromkeys(one for offer in offers for one in catalog.reservations(offer)))
+    return list(dict.fromkeys(reservation for offer in offers for reservation in catalog.reservations(offer)))
 
 
-def _reservation_entry(one: Reservation) -> dict[str, Any]:
+def _reservation_entry(reservation: Reservation) -> dict[str, Any]:
     return {
-        "instrument": one.instrument,
-        "region": one.region,
-        "least_days": one.least_days,
-        "most_days": one.most_days,
-        "days_ahead": one.days_ahead,
-        "payment": one.payment,
-        "usd_per_hour": one.usd_per_hour,
-        "terms": one.terms,
-        "source": one.provenance.source,
-        "as_of": one.provenance.as_of,
-        "quality": one.provenance.quality.value,
+        "instrument": reservation.instrument,
+        "region": reservation.region,
+        "least_days": reservation.least_days,
+        "most_days": reservation.most_days,
+        "days_ahead": reservation.days_ahead,
+        "payment": reservation.payment,
+        "usd_per_hour": reservation.usd_per_hour,
+        "terms": reservation.terms,
+        "source": reservation.provenance.source,
+        "as_of": reservation.provenance.as_of,
+        "quality": reservation.provenance.quality.value,
     }
 
 
-def _reservation_words(one: Reservation) -> str:
-    days = f"{one.least_days} days or more" if one.most_days is None else f"{one.least_days} to {one.most_days} days"
-    ahead = f", bought up to {one.days_ahead} days ahead" if one.days_ahead else ""
-    where = f" in {one.region}" if one.region else ""
-    price = "" if one.usd_per_hour is None else f", ${one.usd_per_hour:g} an hour{where}"
-    origin = f"{one.provenance.quality}, {one.provenance.as_of}"
-    return f"{one.instrument}: {days}{ahead}, paid {one.payment}{price}; {one.terms} ({origin})"
+def _reservation_words(reservation: Reservation) -> str:
+    days = (
+        f"{reservation.least_days} days or more"
+        if reservation.most_days is None
+        else f"{reservation.least_days} to {reservation.most_days} days"
+    )
+    ahead = f", bought up to {reservation.days_ahead} days ahead" if reservation.days_ahead else ""
+    where = f" in {reservation.region}" if reservation.region else ""
+    price = "" if reservation.usd_per_hour is None else f", ${reservation.usd_per_hour:g} an hour{where}"
+    origin = f"{reservation.provenance.quality}, {reservation.provenance.as_of}"
+    return f"{reservation.instrument}: {days}{ahead}, paid {reservation.payment}{price}; {reservation.terms} ({origin})"

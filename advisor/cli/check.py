@@ -44,7 +44,7 @@ def command(
     drift = drift_of(lock, catalog, tolerance, today, max_price_age)
     deliver(drift_json(drift) if output_format == "json" else drift_words(drift, today), output)
     if not drift.holds:
-        changed = {(one.provider, one.region, one.instance_type) for one in drift.changes}
+        changed = {(change.provider, change.region, change.instance_type) for change in drift.changes}
         counts = f"{len(changed)} of {len(lock.offers)} offers changed" if changed else "a price is too old"
         before = "" if drift.changes else "`advisor catalog refresh`, then "
         hint = f"run {before}`advisor recommend`, then `advisor catalog lock`"

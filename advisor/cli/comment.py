@@ -44,8 +44,8 @@ def command(
     from advisor.reading import read_text  # noqa: PLC0415
 
     content = read_text(text, "comment", most_bytes=_MOST_BYTES)
-    host, found = _host_of(host_name, os.environ)
-    place = _completed(found, api, project, number)
+    host, pull_request = _host_of(host_name, os.environ)
+    place = _completed(pull_request, api, project, number)
     where = f"pull request {place.number} of {place.project} ({host.title}, {place.api})"
     if dry_run:
         click.echo(f"dry run: {len(content.splitlines())} lines would go to {where}", err=True)
@@ -65,10 +65,10 @@ def _host_of(name: str | None, environment: Mapping[str, str]) -> "tuple[Host, P
     from advisor.pull_requests.values import PullRequest  # noqa: PLC0415
 
     names = (name,) if name else _HOSTS
-    for host in (HOSTS[one] for one in names):
-        found = host.in_environment(environment)
-        if found is not None:
-            return host, found
+    for host in (HOSTS[name] for name in names):
+        pull_request = host.in_environment(environment)
+        if pull_request is not None:
+            return host, pull_request
     if name is None:
         raise InputError("no CI job says where the pull request is", hint=f"give --host {'|'.join(_HOSTS)}")
     return HOSTS[name], PullRequest(_PUBLIC.get(name, ""), "", "")
@@ -82,17 +82,17 @@ _PUBLIC = {
 """APIs of the public hosts; that of Azure Repos holds the organisation."""
 
 
-def _completed(found: "PullRequest", api: str | None, project: str | None, number: int | None) -> "PullRequest":
+def _completed(pull_request: "PullRequest", api: str | None, project: str | None, number: int | None) -> "PullRequest":
     """What the CI job says with the options in its place.
 
     Raises:
         InputError: something is missing.
     """
     place = replace(
-        found,
-        api=(api or found.api).rstrip("/"),
-        project=project or found.project,
-        number=str(number or found.number),
+        pull_request,
+        api=(api or pull_request.api).rstrip("/"),
+        project=project or pull_request.project,
+        number=str(number or pull_request.number),
     )
     missing = next((one for one in ("api", "project", "number") if not getattr(place, one)), None)
     if missing == "number":

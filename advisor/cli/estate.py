@@ -54,7 +54,7 @@ def _tell_age(estate: Estate, max_price_age: int | None) -> None:
     """Refuse prices that are older than accepted; say how old the oldest one is."""
     warn_of_layers()
     warn_of_holdings()
-    used = [PriceUsed(*astuple(price)) for one in estate.workloads for price in one.prices]
+    used = [PriceUsed(*astuple(price)) for workload in estate.workloads for price in workload.prices]
     if max_price_age is not None:
         check_age(used, datetime.now(UTC).date(), max_price_age)
     tell_age(used)

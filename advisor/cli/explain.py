@@ -16,10 +16,10 @@ from advisor.pipeline import market_for, plan_question, routed_as, under_targets
 from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import TARGETS, Front, pareto_front
-from advisor.plan.explain.reshape import scaled
+from advisor.plan.explain.perturb import scaled
 from advisor.plan.explain.whatif import WhatIf, compare, what_if
 from advisor.plan.explain.why import Judged, Why, why
-from advisor.plan.question import Question, read_question
+from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
@@ -92,8 +92,8 @@ def command(
     warn_of_layers()
     tell_age(prices_used(read))
     _warn_of_other_facts(read, catalog, model)
-    found = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
-    deliver(_render(found, output_format, report_width(output, wide=wide)), output)
+    explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
+    deliver(_render(explanation, output_format, report_width(output, wide=wide)), output)
 
 
 def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) -> None:
@@ -104,7 +104,9 @@ def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) 
         )
 
 
-def _explain(read: Plan, question: Question, catalog: Catalog, model: PerformanceModel, asked: _Asked) -> _Explanation:
+def _explain(
+    read: Plan, question: PlanRequest, catalog: Catalog, model: PerformanceModel, asked: _Asked
+) -> _Explanation:
     difference, plan = None, read
     if asked.changes is not None:
         before = plan_question(question, catalog, model=model)
@@ -129,7 +131,7 @@ def _explain(read: Plan, question: Question, catalog: Catalog, model: Performanc
     )
 
 
-def _targets(text: str | None, question: Question) -> tuple[str, ...]:
+def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
     """The targets that a front is asked for."""
     if text is None:
         return ()
@@ -144,16 +146,16 @@ def _targets(text: str | None, question: Question) -> tuple[str, ...]:
     return names
 
 
-def _render(found: _Explanation, output_format: str, width: int | None) -> str:
+def _render(explanation: _Explanation, output_format: str, width: int | None) -> str:
     if output_format == "json":
-        answered: dict[str, Any] = {name: one for name, one in plain(found, "explanation").items() if one}
+        answered: dict[str, Any] = {name: one for name, one in plain(explanation, "explanation").items() if one}
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
-    sections = _sections(found)
+    sections = _sections(explanation)
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
 
 
-def _sections(found: _Explanation) -> list[Section]:
-    sections = outcome_sections(found.plan) if found.plan else []
-    sections += [what_if_section(found.what_if)] if found.what_if else []
-    sections += [why_section(found.why)] if found.why else []
-    return sections + [front_section(front) for front in found.pareto]
+def _sections(explanation: _Explanation) -> list[Section]:
+    sections = outcome_sections(explanation.plan) if explanation.plan else []
+    sections += [what_if_section(explanation.what_if)] if explanation.what_if else []
+    sections += [why_section(explanation.why)] if explanation.why else []
+    return sections + [front_section(front) for front in explanation.pareto]

@@ -128,7 +128,7 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 
 
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
-    from advisor.codegen import Manner, Prefer, write_files  # noqa: PLC0415 - help shows without it
+    from advisor.codegen import ConflictPolicy, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
 
     directory = asked["directory"]
     generated = _code(language, asked)
@@ -136,10 +136,12 @@ def _generate(language: "Language", asked: dict[str, Any]) -> None:
         click.echo(f"warning: {warning}", err=True)
     for note in generated.notes:
         click.echo(note, err=True)
-    prefer = Prefer(asked["conflicts"]) if asked["conflicts"] else None
-    shown = write_files(generated, directory, Manner(prefer, force=asked["force"], dry_run=True))
+    prefer = ConflictPolicy(asked["conflicts"]) if asked["conflicts"] else None
+    shown = write_files(generated, directory, WriteOptions(prefer, force=asked["force"], dry_run=True))
     click.echo(shown.patch() if asked["dry_run"] else shown.patch(shown.edited), nl=False)
-    report = shown if asked["dry_run"] else write_files(generated, directory, Manner(prefer, force=asked["force"]))
+    report = (
+        shown if asked["dry_run"] else write_files(generated, directory, WriteOptions(prefer, force=asked["force"]))
+    )
     _tell(report, is_dry=asked["dry_run"])
 
 

@@ -45,7 +45,9 @@ _WHOLE_FROM = 1000
 )
 @click.option("--engine", help="Serving engine.  [default: the catalog's first for the accelerator]")
 @click.option("--engine-version", help="Its version.  [default: that of plans; with --engine not stated]")
-@click.option("--scenario", type=click.Choice([one.value for one in SCENARIOS]), help="How the load is offered.")
+@click.option(
+    "--scenario", type=click.Choice([scenario.value for scenario in SCENARIOS]), help="How the load is offered."
+)
 @click.option("--input-tokens", help="Prompt tokens of a request.")
 @click.option("--output-tokens", help="Generated tokens of a request.")
 @click.option("--concurrency", help="Users over all accelerators; for encoders and vision, the batch.")
@@ -92,11 +94,11 @@ def _single(given: dict[str, str], output_format: str, model: PerformanceModel, 
     check_row(given, catalog)
     defaults = understood(given, catalog)
     result = result_of(answer_rows([given], catalog, model), 0)
-    found = explain_row(given, catalog, model) if explain else None
+    explanation = explain_row(given, catalog, model) if explain else None
     if output_format == "json":
-        explained = {"explain": explain_values(found)} if explain else {}
+        explained = {"explain": explain_values(explanation)} if explain else {}
         return json.dumps(_as_numbers(given) | defaults | result | explained, indent=2) + "\n"
-    return _table(result, defaults) + (explain_text(found) if explain else "")
+    return _table(result, defaults) + (explain_text(explanation) if explain else "")
 
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:

@@ -9,24 +9,30 @@ NOTHING = "\nexplain: there are no terms to show\n"
 """For a question without an answer, and for a model that answers in one pass."""
 
 
-def explain_values(found: Explanation | None) -> dict[str, object] | None:
+def explain_values(explanation: Explanation | None) -> dict[str, object] | None:
     """The value of the key ``explain``."""
-    return None if found is None else asdict(found)
+    return None if explanation is None else asdict(explanation)
 
 
-def explain_text(found: Explanation | None) -> str:
+def explain_text(explanation: Explanation | None) -> str:
     """The terms as lines, with their shares."""
-    if found is None:
+    if explanation is None:
         return NOTHING
-    step = f"a step of {found.batch:.4g} requests"
-    if found.tokens_per_step > 1:
-        step += f" that yields {found.tokens_per_step:.3g} tokens each"
-    lines = [f"users       {found.users:.4g} of each replica"] if found.users else []
-    lines += _lines(f"tpot_ms, {step}", found.tpot)
-    lines += _lines("ttft_ms", found.ttft) if found.ttft else []
-    lines += [f"throughput  learned × {found.throughput_learned:.3f}", f"grounds     {found.grounds}", "constants"]
+    step = f"a step of {explanation.batch:.4g} requests"
+    if explanation.tokens_per_step > 1:
+        step += f" that yields {explanation.tokens_per_step:.3g} tokens each"
+    lines = [f"users       {explanation.users:.4g} of each replica"] if explanation.users else []
+    lines += _lines(f"tpot_ms, {step}", explanation.tpot)
+    lines += _lines("ttft_ms", explanation.ttft) if explanation.ttft else []
+    lines += [
+        f"throughput  learned × {explanation.throughput_learned:.3f}",
+        f"grounds     {explanation.grounds}",
+        "constants",
+    ]
     width = max(len(row.name) for row in TABLE)
-    lines += [f"  {row.name:<{width}}  {found.constants[row.name]:<10.4g} {row.unit}: {row.meaning}" for row in TABLE]
+    lines += [
+        f"  {row.name:<{width}}  {explanation.constants[row.name]:<10.4g} {row.unit}: {row.meaning}" for row in TABLE
+    ]
     return "\n" + "\n".join(lines) + "\n"
 
 

@@ -34,17 +34,17 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     if output_format == "json":
         text = json.dumps(infracost_document(projects, datetime.now(UTC)), indent=1, ensure_ascii=False) + "\n"
     else:
-        text = "\n".join(price_table(one) for one in projects)
+        text = "\n".join(price_table(project) for project in projects)
     used = [
         PriceUsed(*part.place, part.as_of)
-        for one in projects
-        for cost in one.now.costs
+        for project in projects
+        for cost in project.now.costs
         for part in cost.components
         if part.as_of is not None
     ]
     warn_of_layers()
     tell_age(used)
     deliver(text, output)
-    unknown = [address for one in projects for address in one.now.unknown]
+    unknown = [address for project in projects for address in project.now.unknown]
     if output_format == "json" and unknown:
         click.echo(f"note: the total lacks what has no price: {', '.join(unknown)}", err=True)

@@ -215,7 +215,7 @@ def _watched(
     if url is None:
         return None
     days = window / timedelta(days=1)
-    from advisor.samples.query.prometheus.access import shown_url  # noqa: PLC0415 - only servers take its time to load
+    from advisor.samples.query.prometheus.endpoint import shown_url  # noqa: PLC0415 - only servers take its time to load
 
     return PrometheusDemand(
         shown_url(url), days, selector, token_file=token_file, ca_file=ca_file, metrics_file=metrics_file

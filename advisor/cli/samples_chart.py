@@ -67,6 +67,6 @@ def _chosen(fleet: Fleet, points: int, most: int) -> tuple[Sequence[Curve], Sequ
     return curves, (f"{left:,} of {len(pairs):,} accelerators are not drawn: those with the lowest peaks",)
 
 
-def _peak(one: Counted) -> float:
+def _peak(counted: Counted) -> float:
     """The highest reading of the signal that is drawn; -1 without one."""
-    return next((one.gauges[signal].max for signal in SIGNALS if signal in one.gauges), -1.0)
+    return next((counted.gauges[signal].max for signal in SIGNALS if signal in counted.gauges), -1.0)

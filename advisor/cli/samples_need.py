@@ -79,13 +79,17 @@ def need(
     With --model the memory that an engine takes besides its KV cache is known, and the need is a number; without, it is
     an interval.
     """
-    found = _assess(places, window, metrics_file)
+    accelerator_needs = _assess(places, window, metrics_file)
     if model is not None:
-        sizes = [one.memory.total_bytes for one in found if one.memory is not None and one.memory.total_bytes]
+        sizes = [
+            accelerator_need.memory.total_bytes
+            for accelerator_need in accelerator_needs
+            if accelerator_need.memory is not None and accelerator_need.memory.total_bytes
+        ]
         size = memory_gib or bytes_to_gib(max(sizes, default=gib_to_bytes(80)))
         fixed = fixed_of(model, precision, accelerators, size)
-        found = [one.besides(fixed) for one in found]
-    deliver(_rendered(found, output_format), output)
+        accelerator_needs = [accelerator_need.besides(fixed) for accelerator_need in accelerator_needs]
+    deliver(_rendered(accelerator_needs, output_format), output)
 
 
 def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: float) -> Fixed:
@@ -117,32 +121,51 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
     backend = open_backend(places, metrics=metrics)
     asked = window_of(backend, places[0], window)
     known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
-    found = tuple(assess_summaries(list(summaries(backend, asked, known))))
+    accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, known))))
     for note in backend.notes():
         click.echo(f"note: {note}", err=True)
-    return found
+    return accelerator_needs
 
 
-def _rendered(found: Sequence[AcceleratorNeed], output_format: str) -> str:
+def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) -> str:
     if output_format == "json":
-        return f"{json.dumps([entry(one) for one in found], indent=2, ensure_ascii=False)}\n"
+        return f"{json.dumps([entry(accelerator_need) for accelerator_need in accelerator_needs], indent=2, ensure_ascii=False)}\n"
     render = render_markdown_table if output_format == "markdown" else render_table
-    return "\n".join([render(_HEADERS, [_row(one) for one in found]), "", *advice_lines(found), ""])
+    return "\n".join(
+        [
+            render(_HEADERS, [_row(accelerator_need) for accelerator_need in accelerator_needs]),
+            "",
+            *advice_lines(accelerator_needs),
+            "",
+        ]
+    )
 
 
-def advice_lines(found: Sequence[AcceleratorNeed]) -> list[str]:
+def advice_lines(accelerator_needs: Sequence[AcceleratorNeed]) -> list[str]:
     """What is advised, once for all accelerators that it is advised for."""
-    return [f"- {line}" for line in grouped([(f"{one.who.host} #{place_of(one)}", one.advice) for one in found])]
+    return [
+        f"- {line}"
+        for line in grouped(
+            [
+                (f"{accelerator_need.who.host} #{place_of(accelerator_need)}", accelerator_need.advice)
+                for accelerator_need in accelerator_needs
+            ]
+        )
+    ]
 
 
-def place_of(one: AcceleratorNeed) -> str:
+def place_of(accelerator_need: AcceleratorNeed) -> str:
     """Number on the host, and of the MIG instance."""
-    return str(one.who.index) if one.who.mig_index is None else f"{one.who.index}.{one.who.mig_index}"
+    return (
+        str(accelerator_need.who.index)
+        if accelerator_need.who.mig_index is None
+        else f"{accelerator_need.who.index}.{accelerator_need.who.mig_index}"
+    )
 
 
-def entry(one: AcceleratorNeed) -> dict[str, Any]:
+def entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
     """One accelerator as an object of the JSON."""
-    who, verdict = one.who, one.verdict
+    who, verdict = accelerator_need.who, accelerator_need.verdict
     return {
         "host": who.host,
         "accelerator": who.index,
@@ -153,15 +176,15 @@ def entry(one: AcceleratorNeed) -> dict[str, Any]:
         "likely": verdict.likely.value,
         "missing": list(verdict.missing),
         "compared": {name: _compared(bounds, verdict.limits[name]) for name, bounds in verdict.numbers.items()},
-        **_memory_entry(one.memory),
-        "queue_p95": one.queue_p95,
-        "busy_p95": one.ratio("busy"),
-        "sm_active_p95": one.ratio("sm_active"),
-        "dram_active_p95": one.ratio("dram_active"),
-        "tensor_active_p95": one.ratio("tensor_active"),
-        "bytes_per_second": dict(one.evidence.bytes_per_second),
+        **_memory_entry(accelerator_need.memory),
+        "queue_p95": accelerator_need.queue_p95,
+        "busy_p95": accelerator_need.ratio("busy"),
+        "sm_active_p95": accelerator_need.ratio("sm_active"),
+        "dram_active_p95": accelerator_need.ratio("dram_active"),
+        "tensor_active_p95": accelerator_need.ratio("tensor_active"),
+        "bytes_per_second": dict(accelerator_need.evidence.bytes_per_second),
         "coverage_ratio": verdict.coverage_ratio,
-        "advice": one.advice,
+        "advice": accelerator_need.advice,
     }
 
 
@@ -190,17 +213,17 @@ def _memory_entry(memory: MemoryNeed | None) -> dict[str, Any]:
     }
 
 
-def _row(one: AcceleratorNeed) -> list[str]:
-    numbers = _memory_entry(one.memory)
+def _row(accelerator_need: AcceleratorNeed) -> list[str]:
+    numbers = _memory_entry(accelerator_need.memory)
     gib = [numbers[name] for name in ("need_gib", "need_low_gib", "need_high_gib", "held_gib")]
     least = "≥" if numbers["need_is_exceeded"] else ""
     return [
-        one.who.host,
-        place_of(one),
-        verdict_words(one.verdict),
+        accelerator_need.who.host,
+        place_of(accelerator_need),
+        verdict_words(accelerator_need.verdict),
         *("-" if value is None else f"{least if not at else ''}{value:.1f}" for at, value in enumerate(gib)),
         percent(numbers["kv_p95"]),
-        "-" if one.queue_p95 is None else f"{one.queue_p95:.1f}",
-        *(percent(one.ratio(name)) for name in ("busy", "sm_active", "dram_active", "tensor_active")),
-        f"{one.verdict.coverage_ratio:.1%}",
+        "-" if accelerator_need.queue_p95 is None else f"{accelerator_need.queue_p95:.1f}",
+        *(percent(accelerator_need.ratio(name)) for name in ("busy", "sm_active", "dram_active", "tensor_active")),
+        f"{accelerator_need.verdict.coverage_ratio:.1%}",
     ]

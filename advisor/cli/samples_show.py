@@ -80,18 +80,23 @@ def show(places: tuple[str, ...], output_format: str, output: Path | None) -> No
 def _tables(fleet: Fleet, output_format: str) -> str:
     """Peak against average, what is needed, and how it went over time; Markdown has no room for the last."""
     render = render_markdown_table if output_format == "markdown" else render_table
-    rows = [_row(one) for one in fleet.accelerators]
+    rows = [_row(accelerator) for accelerator in fleet.accelerators]
     parts = [
         "\n".join([render(_HEADERS, rows), "", _MEANING, *_gap_lines(fleet.accelerators)]),
-        render(_NEED_HEADERS, [_need_row(one) for one in fleet.needs]),
+        render(_NEED_HEADERS, [_need_row(accelerator_need) for accelerator_need in fleet.needs]),
         "\n".join(advice_lines(fleet.needs)),
         "" if output_format == "markdown" else terminal_chart(fleet),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _need_row(one: AcceleratorNeed) -> list[str]:
-    return [one.who.host, place_of(one), verdict_words(one.verdict), need_words(one.memory)]
+def _need_row(accelerator_need: AcceleratorNeed) -> list[str]:
+    return [
+        accelerator_need.who.host,
+        place_of(accelerator_need),
+        verdict_words(accelerator_need.verdict),
+        need_words(accelerator_need.memory),
+    ]
 
 
 def _all_entries(fleet: Fleet) -> list[dict[str, Any]]:
@@ -103,33 +108,33 @@ def _all_entries(fleet: Fleet) -> list[dict[str, Any]]:
     ]
 
 
-def _need_entry(one: AcceleratorNeed) -> dict[str, Any]:
-    numbers = need_entry(one)
+def _need_entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
+    numbers = need_entry(accelerator_need)
     return {name: numbers[name] for name in ("verdict", "need_gib", "need_low_gib", "need_high_gib")}
 
 
-def _entries(one: Counted) -> list[dict[str, Any]]:
+def _entries(counted: Counted) -> list[dict[str, Any]]:
     """JSON objects of one accelerator."""
-    return [_entry(one, name, gauge) for name, gauge in one.gauges.items()] or [_entry(one, None, None)]
+    return [_entry(counted, name, gauge) for name, gauge in counted.gauges.items()] or [_entry(counted, None, None)]
 
 
-def _entry(one: Counted, name: str | None, gauge: Distribution | None) -> dict[str, Any]:
+def _entry(counted: Counted, name: str | None, gauge: Distribution | None) -> dict[str, Any]:
     return {
-        "host": one.who.host,
-        "accelerator_index": one.who.index,
-        "mig_index": one.who.mig_index,
-        "accelerator_uuid": one.who.uuid,
-        "accelerator": one.who.product,
+        "host": counted.who.host,
+        "accelerator_index": counted.who.index,
+        "mig_index": counted.who.mig_index,
+        "accelerator_uuid": counted.who.uuid,
+        "accelerator": counted.who.product,
         "metric": name,
         "p50": gauge and gauge.p50,
         "p95": gauge and gauge.p95,
         "max": gauge and gauge.max,
         "mean": gauge and gauge.mean,
         "peak_to_mean": gauge and _peak_to_mean(gauge),
-        "coverage_ratio": (gauge.rows if gauge else one.rows) / one.grid.rows,
-        "samples": one.rows,
-        "missed_ticks": sum(one.missed.values()),
-        "energy_joules": _energy_joules(one),
+        "coverage_ratio": (gauge.rows if gauge else counted.rows) / counted.grid.rows,
+        "samples": counted.rows,
+        "missed_ticks": sum(counted.missed.values()),
+        "energy_joules": _energy_joules(counted),
     }
 
 
@@ -138,21 +143,23 @@ def _peak_to_mean(gauge: Distribution) -> float | None:
     return gauge.max / gauge.mean if gauge.mean else None
 
 
-def _energy_joules(one: Counted) -> float | None:
+def _energy_joules(counted: Counted) -> float | None:
     """Used between the first and the last sample; None without a counter, or with a single reading of it."""
-    counter = one.counters.get("energy_joules")
+    counter = counted.counters.get("energy_joules")
     return counter.total if counter is not None and counter.readings > 1 else None
 
 
-def _row(one: Counted) -> list[str]:
-    who = one.who
-    memory, total, busy = (one.gauges.get(name) for name in ("memory_used_bytes", "memory_total_bytes", "busy_ratio"))
-    ratio, energy = busy and _peak_to_mean(busy), _energy_joules(one)
+def _row(counted: Counted) -> list[str]:
+    who = counted.who
+    memory, total, busy = (
+        counted.gauges.get(name) for name in ("memory_used_bytes", "memory_total_bytes", "busy_ratio")
+    )
+    ratio, energy = busy and _peak_to_mean(busy), _energy_joules(counted)
     return [
         who.host,
         str(who.index) if who.mig_index is None else f"{who.index}.{who.mig_index}",
         who.product or "unknown",
-        f"{one.rows / one.grid.rows:.1%}",
+        f"{counted.rows / counted.grid.rows:.1%}",
         *((_gib(memory.mean), _gib(memory.max)) if memory else ("-", "-")),
         _gib(total.max) if total else "-",
         *(f"{value:.1%}" for value in ((busy.mean, busy.p50, busy.p95, busy.max) if busy else ())),
@@ -169,7 +176,7 @@ def _gib(size_bytes: float) -> str:
 def _gap_lines(accelerators: Sequence[Counted]) -> list[str]:
     """What was missed, by accelerator and reason."""
     return [
-        f"{one.who.host} #{one.who.index}: {missed:,} readings missed ({reason})"
-        for one in accelerators
-        for reason, missed in one.missed.items()
+        f"{accelerator.who.host} #{accelerator.who.index}: {missed:,} readings missed ({reason})"
+        for accelerator in accelerators
+        for reason, missed in accelerator.missed.items()
     ]

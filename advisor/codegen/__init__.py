@@ -10,17 +10,17 @@ stands between the two.
 
 from advisor.codegen.generate import Generated, generate
 from advisor.codegen.model import Engine, Form, Language, Stage, Wanted
-from advisor.codegen.writing import Manner, Prefer, WriteReport, read_former, write_files
+from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, read_former, write_files
 
 __all__ = [
+    "ConflictPolicy",
     "Engine",
     "Form",
     "Generated",
     "Language",
-    "Manner",
-    "Prefer",
     "Stage",
     "Wanted",
+    "WriteOptions",
     "WriteReport",
     "generate",
     "read_former",

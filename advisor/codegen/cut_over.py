@@ -118,7 +118,7 @@ class Rollout:
     def retiring(self) -> tuple[ComputeGroup, ...]:
         """Groups of before that go on under no key."""
         kept = {*(group.key for group in self.planned.groups), *self.renamed}
-        return () if self.before is None else tuple(one for one in self.before.groups if one.key not in kept)
+        return () if self.before is None else tuple(group for group in self.before.groups if group.key not in kept)
 
     @property
     def new(self) -> tuple[ComputeGroup, ...]:
@@ -384,7 +384,12 @@ def _weighted(
 ) -> tuple[ComputeGroup, ...]:
     shifted = {group.key: group.weight for group in rollout.planned.groups}
     weights = shifted if rollout.stage is Stage.SHIFT else {key: group.weight for key, group in former.items()}
-    return tuple(sorted((replace(one, weight=weights.get(one.key, 0)) for one in groups), key=lambda one: one.key))
+    return tuple(
+        sorted(
+            (replace(group, weight=weights.get(group.key, 0)) for group in groups),
+            key=lambda compute_group: compute_group.key,
+        )
+    )
 
 
 def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:

@@ -44,7 +44,7 @@ def notes_of(stack: Stack) -> Iterator[str]:
 
 def described(group: ComputeGroup, stack: Stack) -> str:
     """A group with its share of the requests in the stage of the stack."""
-    weight = next(one.weight for one in stack.groups if one.key == group.key)
+    weight = next(compute_group.weight for compute_group in stack.groups if compute_group.key == group.key)
     paid = "spot " if group.is_spot else ""
     machines = f"{group.instances} × {paid}{group.instance_type} in {group.region}"
     return f"{machines} ({group.key}), {weight / 10:g} % of the requests"

@@ -33,9 +33,9 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
         loading_gib=_loading_gib(serves, engine),
         accelerator_gib=None if accelerator is None else accelerator.memory_gib,
     )
-    found = deployable(setup, serves.purchase, serves.region, catalog)
-    if found is not None:
-        raise NotDeployable(f"{serves.instance_type}: {found.reason}", hint=HINT)
+    shortfall = deployable(setup, serves.purchase, serves.region, catalog)
+    if shortfall is not None:
+        raise NotDeployable(f"{serves.instance_type}: {shortfall.reason}", hint=HINT)
 
 
 def checkpoint_gib(serves: Serves) -> float:

@@ -89,10 +89,10 @@ def generate(
     plan = plan_from_json(plan_to_json(plan))
 
     def stacks_for(choice: Choice) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
-        found = _stacks(plan, choice, wanted)
-        return found, () if catalog is None else check_available(found, catalog)
+        stacks = _stacks(plan, choice, wanted)
+        return stacks, () if catalog is None else check_available(stacks, catalog)
 
-    choice = choose(plan, wanted, reason_against(lambda one: _rendered(stacks_for(one)[0], language)))
+    choice = choose(plan, wanted, reason_against(lambda choice: _rendered(stacks_for(choice)[0], language)))
     planned, unknown = stacks_for(choice)
     roots = _roots(planned)
     rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
@@ -135,8 +135,8 @@ def _staged(stack: Stack, rollout: Rollout) -> Stack:
 
 def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
     """What the plan predicted holds for its own engine."""
-    planned = sorted({f"{one.serves.engine} {one.serves.engine_version}".strip() for one in choice.members})
-    if wanted.engine is None or all(planned_engine(one.serves) is wanted.engine for one in choice.members):
+    planned = sorted({f"{member.serves.engine} {member.serves.engine_version}".strip() for member in choice.members})
+    if wanted.engine is None or all(planned_engine(member.serves) is wanted.engine for member in choice.members):
         return ()
     return (f"the plan predicts {' and '.join(planned)}; measure {wanted.engine.value} before relying on its numbers",)
 
@@ -211,7 +211,7 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
         if render is None:
             raise InputError(
                 f"{target.title} is not written in {language.value}",
-                hint=f"it is in {', '.join(one.value for one in target.renderers)}",
+                hint=f"it is in {', '.join(renderer.value for renderer in target.renderers)}",
             )
         rendered[name] = render(stack)
     return rendered
@@ -222,7 +222,7 @@ def _roots(stacks: tuple[Stack, ...]) -> list[str]:
     if len(stacks) == 1:
         return [""]
     counts = Counter(stack.provider for stack in stacks)
-    return [f"{one.provider}-{one.target}" if counts[one.provider] > 1 else one.provider for one in stacks]
+    return [f"{stack.provider}-{stack.target}" if counts[stack.provider] > 1 else stack.provider for stack in stacks]
 
 
 def _joined(rendered: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

@@ -205,12 +205,14 @@ def with_fixed_replicas(stack: Stack) -> Stack:
 
     Utilization of a GPU is no measure of it: one request keeps a GPU as busy as a full batch.
     """
-    silent = {one.key: one.container for one in stack.backends if published(one.container.engine) is None}
+    silent = {
+        backend.key: backend.container for backend in stack.backends if published(backend.container.engine) is None
+    }
     if not silent or stack.scaling is not Scaling.REACTIVE:
         return stack
-    groups = tuple(one.at_all_hours(one.instances) if one.backend in silent else one for one in stack.groups)
+    groups = tuple(group.at_all_hours(group.instances) if group.backend in silent else group for group in stack.groups)
     beyond = sum(now.usd_per_month - planned.usd_per_month for now, planned in zip(groups, stack.groups, strict=True))
-    engines = " and ".join(dict.fromkeys(_silence(one) for one in silent.values()))
+    engines = " and ".join(dict.fromkeys(_silence(container) for container in silent.values()))
     caution = (
         f"The plan scales by load, which replicas of {engines} do not tell: those of the busiest hours run at all "
         f"hours, for {usd(beyond)} a month more."
@@ -257,7 +259,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         stack: one that :func:`obstacle_to_kubernetes` has nothing against.
         manner: of the cloud's clusters.
     """
-    as_root = dict.fromkeys(DEVICES[one.runtime].needs_root for one in stack.backends)
+    as_root = dict.fromkeys(DEVICES[backend.runtime].needs_root for backend in stack.backends)
     whole = {
         "stack": stack,
         "by_load": stack.scaling is Scaling.REACTIVE,
@@ -326,7 +328,7 @@ def repository(image: str) -> str:
 
 def served_in(stack: Stack, region: str, manner: ClusterManner) -> list[Served]:
     """The backends of a region with their pods, in the order of their keys."""
-    return [_served(stack, one, manner) for one in stack.backends if one.region == region]
+    return [_served(stack, backend, manner) for backend in stack.backends if backend.region == region]
 
 
 def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
@@ -336,7 +338,7 @@ def _served(stack: Stack, backend: Backend, manner: ClusterManner) -> Served:
         model_map=model_map_name(backend),
         device=DEVICES[backend.runtime],
         metrics=METRICS.get(container.engine),
-        arguments=tuple(one for one in container.arguments if one not in container.sharing_arguments),
+        arguments=tuple(argument for argument in container.arguments if argument not in container.sharing_arguments),
         pods=tuple(_pods(stack, group, manner) for group in stack.groups if group.backend == backend.key),
     )
 
@@ -389,7 +391,11 @@ def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tupl
 
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
     """The times in which more than *least* instances run, with their replicas."""
-    turns = sorted((_minute_of_week(one, day), one.instances) for one in schedule for day in one.weekdays)
+    turns = sorted(
+        (_minute_of_week(scheduled_size, day), scheduled_size.instances)
+        for scheduled_size in schedule
+        for day in scheduled_size.weekdays
+    )
     if not turns:
         return ()
     found: dict[tuple[int, int, int], list[int]] = {}

@@ -462,4 +462,4 @@ class Stack:
 
     def backend_of(self, group: ComputeGroup) -> Backend:
         """What *group* answers for."""
-        return next(one for one in self.backends if one.key == group.backend)
+        return next(backend for backend in self.backends if backend.key == group.backend)

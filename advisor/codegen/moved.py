@@ -91,7 +91,7 @@ def _moved(files: Mapping[str, str], former: Mapping[str, str], pairs: Mapping[s
     found = list(_moves(_root(before), now, pairs))
     alive = set(_addresses(now))
     targets = {move.new for move in found}
-    written = [one for one in _written(former.get(FILE, "")) if one.old not in alive and one.new not in targets]
+    written = [move for move in _written(former.get(FILE, "")) if move.old not in alive and move.new not in targets]
     moves = list(dict.fromkeys((*written, *found)))
     return fill("terraform/shared", "moved.tf.j2", {"moves": moves}) if moves else ""
 

@@ -36,7 +36,7 @@ def pinned(stack: Stack, digests: Mapping[str, str]) -> Stack:
     if stack.target in _REGISTRY_OF_ITS_OWN:
         return stack
     keeps_tag = stack.target not in _DIGEST_ALONE
-    return replace(stack, backends=tuple(_pinned(one, digests, keeps_tag=keeps_tag) for one in stack.backends))
+    return replace(stack, backends=tuple(_pinned(backend, digests, keeps_tag=keeps_tag) for backend in stack.backends))
 
 
 def _pinned(backend: Backend, digests: Mapping[str, str], *, keeps_tag: bool) -> Backend:

@@ -29,8 +29,8 @@ class Rule:
 
 def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
     """The alerts on the cluster of a region: each SLO alarm for each backend, and pods that never become ready."""
-    backends = [one for one in stack.backends if one.region == region]
-    groups = [one for one in stack.groups if one.region == region]
+    backends = [backend for backend in stack.backends if backend.region == region]
+    groups = [group for group in stack.groups if group.region == region]
     slo = (
         Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), alarm.description)
         for alarm in stack.slo_alarms
@@ -55,8 +55,8 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
         series: matchers that select the cluster and namespace.
         by: labels by which results stay apart.
     """
-    groups = [one for one in stack.groups if one.backend == backend.key]
-    of_pods = f'{series},pod=~"({"|".join(one.key for one in groups)})-.+"'
+    groups = [group for group in stack.groups if group.backend == backend.key]
+    of_pods = f'{series},pod=~"({"|".join(group.key for group in groups)})-.+"'
     metrics = published(backend.container.engine)
     if metrics is None:
         return ""
@@ -80,7 +80,7 @@ def _errors(answers: Answers, series: str, by: str, percent: float) -> str:
 
 def _replica_rate(groups: list[ComputeGroup]) -> float:
     """Requests per second that the slowest replica of a backend is planned for."""
-    return min(one.requests_per_second_per_instance / one.replicas_per_instance for one in groups)
+    return min(group.requests_per_second_per_instance / group.replicas_per_instance for group in groups)
 
 
 def _not_ready(stack: Stack, group: ComputeGroup) -> Rule:

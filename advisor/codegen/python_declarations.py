@@ -40,7 +40,9 @@ def _annotated(found: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
 
 
 def _setting(node: ast.AnnAssign) -> Declaration:
-    keywords = {one.arg: one.value for one in node.value.keywords} if isinstance(node.value, ast.Call) else {}
+    keywords = (
+        {keyword.arg: keyword.value for keyword in node.value.keywords} if isinstance(node.value, ast.Call) else {}
+    )
     about = keywords.get("metadata")
     return Declaration(
         name=ast.unparse(node.target),

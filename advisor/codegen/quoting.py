@@ -74,7 +74,7 @@ def hcl_value(value: object, indent: int = 0) -> Quoted:
 
 
 def _hcl_tuple(values: Sequence[object], indent: int) -> Quoted:
-    literals = [hcl_value(one, indent + _HCL_INDENT) for one in values]
+    literals = [hcl_value(value, indent + _HCL_INDENT) for value in values]
     line = f"[{', '.join(literals)}]"
     if len(line) + indent <= _HCL_WIDTH and "\n" not in line:
         return Quoted(line)
@@ -258,7 +258,7 @@ def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted
     for one in names:
         if _NAME.fullmatch(one) is None:
             raise ValueError(f"{one!r} is no plain name")
-    return yaml_string(option.replace("$", "$$") + "".join(f"$({one})" for one in names))
+    return yaml_string(option.replace("$", "$$") + "".join(f"$({name})" for name in names))
 
 
 def label_key(text: str) -> Quoted:

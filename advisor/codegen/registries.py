@@ -208,8 +208,8 @@ class Registries:
 
         timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, self.timeout_seconds), read=self.timeout_seconds)
         retries = urllib3.Retry(0, respect_retry_after_header=False)  # retries and redirects are this class's own
-        proxies = {one for one in self._proxies.values() if one.startswith(("http://", "https://"))}
-        through = {one: urllib3.ProxyManager(one, retries=retries, timeout=timeout) for one in proxies}
+        proxies = {proxy for proxy in self._proxies.values() if proxy.startswith(("http://", "https://"))}
+        through = {proxy: urllib3.ProxyManager(proxy, retries=retries, timeout=timeout) for proxy in proxies}
         return {"": urllib3.PoolManager(retries=retries, timeout=timeout), **through}
 
 

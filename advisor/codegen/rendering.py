@@ -95,7 +95,7 @@ def _with_readme(files: Mapping[str, str], readme: str, stack: Stack) -> Mapping
 
 def _component(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
     """The program around ``advisor.pulumi``, from the files of the whole source."""
-    needed = {one.name for one in settings_of(files) if not one.default}
+    needed = {setting.name for setting in settings_of(files) if not setting.default}
     arguments = {name: _getter(value, is_needed=name in needed) for name, value in known["configuration"].items()}
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
@@ -112,13 +112,13 @@ def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
     """The variables or outputs that code declares, in its order."""
     return tuple(
         Declaration(
-            name=found["name"],
-            description=_unescape(found["description"]),
-            type=_type(found["type"] or "", is_long=bool(found["more"])),
-            default="{…}" if (found["default"] or "").endswith(("{", "[")) else found["default"] or "",
+            name=match["name"],
+            description=_unescape(match["description"]),
+            type=_type(match["type"] or "", is_long=bool(match["more"])),
+            default="{…}" if (match["default"] or "").endswith(("{", "[")) else match["default"] or "",
         )
-        for found in _DECLARATION.finditer(text)
-        if found[0].startswith(kind)
+        for match in _DECLARATION.finditer(text)
+        if match[0].startswith(kind)
     )
 
 

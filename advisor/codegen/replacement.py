@@ -131,7 +131,7 @@ def _is_resized(pair: _Pair) -> bool:
 
 
 def _launched(group: ComputeGroup, deployed: Deployed) -> tuple[object, ...]:
-    container = next((one.container for one in deployed.backends if one.key == group.backend), None)
+    container = next((backend.container for backend in deployed.backends if backend.key == group.backend), None)
     return (*(getattr(group, name) for name in _LAUNCHED), container)
 
 

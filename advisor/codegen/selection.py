@@ -8,7 +8,7 @@ from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option, Plan
 from advisor.units import SECONDS_PER_MINUTE
 
@@ -96,7 +96,7 @@ def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError) -> NotDeplo
         how = "options" if "--option" in hint else "--option RANK takes another of its options"
         hint = f"{hint}; {how}: {_ranks(others)}"
     return NotDeployable(
-        f"{what} of the plan cannot be generated, {'; '.join(named(one) for one in choice.members)}: {error.message}",
+        f"{what} of the plan cannot be generated, {'; '.join(named(member) for member in choice.members)}: {error.message}",
         where=error.where,
         hint=hint,
     )
@@ -111,7 +111,7 @@ def of_fleet(fleet: Fleet) -> Choice:
     merged: dict[str, list[Member]] = {}
     for group in fleet.groups:
         layout = group.name.partition(f"/{group.purchase}")[0]
-        kind = Paid(group.purchase).ordered_as.value
+        kind = PurchaseOption(group.purchase).ordered_as.value
         merged.setdefault(f"{layout}/{kind}", []).append(_member(fleet, group))
     return Choice(tuple(_merge(members) for _, members in sorted(merged.items())))
 
@@ -159,7 +159,9 @@ def _with_rank(plan: Plan, rank: int) -> Option:
 def _member(fleet: Fleet, group: FleetGroup) -> Member:
     ahead = 0
     hours = tuple(group.instances[hours] for hours in fleet.schedule)
-    scheduled = next((one for one in fleet.scaling.schedule if one.name == group.name), None)
+    scheduled = next(
+        (group_schedule for group_schedule in fleet.scaling.schedule if group_schedule.name == group.name), None
+    )
     policy = fleet.scaling.recommended
     if policy is Policy.STATIC or (policy is Policy.SCHEDULED and scheduled is None):
         hours = (max(group.instances),) * HOURS_PER_WEEK
@@ -182,16 +184,16 @@ def _member(fleet: Fleet, group: FleetGroup) -> Member:
 
 def _merge(members: Sequence[Member]) -> Member:
     """Instances that differ only in how they are paid for; the price is that of those bought last."""
-    last = max(members, key=lambda one: one.usd_per_hour)
+    last = max(members, key=lambda member: member.usd_per_hour)
     return Member(
         serves=last.serves,
-        hours=tuple(sum(at) for at in zip(*(one.hours for one in members), strict=True)),
-        minutes_ahead=max(one.minutes_ahead for one in members),
-        cold_start_seconds=max(one.cold_start_seconds or 0.0 for one in members) or None,
-        zones=min(sum(one.zones for one in members), max(len(last.serves.zone_names), last.zones)),
-        request_share=sum(one.request_share for one in members),
-        commitments=tuple(name for one in members for name in one.commitments),
-        committed_instances=sum(one.committed_instances for one in members),
+        hours=tuple(sum(at) for at in zip(*(member.hours for member in members), strict=True)),
+        minutes_ahead=max(member.minutes_ahead for member in members),
+        cold_start_seconds=max(member.cold_start_seconds or 0.0 for member in members) or None,
+        zones=min(sum(member.zones for member in members), max(len(last.serves.zone_names), last.zones)),
+        request_share=sum(member.request_share for member in members),
+        commitments=tuple(name for member in members for name in member.commitments),
+        committed_instances=sum(member.committed_instances for member in members),
         requests_per_second_per_replica=last.requests_per_second_per_replica,
         usd_per_hour=last.usd_per_hour,
     )

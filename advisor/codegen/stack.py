@@ -36,7 +36,7 @@ from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
@@ -124,18 +124,18 @@ def _check_image(stacks: Sequence[Stack], wanted: Wanted) -> None:
 
 
 def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stack:
-    choice = replace(choice, members=tuple(replace(one, zones=_zones(plan, one)) for one in choice.members))
+    choice = replace(choice, members=tuple(replace(member, zones=_zones(plan, member)) for member in choice.members))
     model = str(plan.workload["model"])
-    platforms = [platform_of(one.serves) for one in choice.members]
+    platforms = [platform_of(member.serves) for member in choice.members]
     containers = [
-        container_of(one.serves, model, platform, wanted)
-        for one, platform in zip(choice.members, platforms, strict=True)
+        container_of(member.serves, model, platform, wanted)
+        for member, platform in zip(choice.members, platforms, strict=True)
     ]
-    names = [_backend_name(one, wanted) for one in choice.members]
+    names = [_backend_name(member, wanted) for member in choice.members]
     keys = _unique(names)
     scaling = _scaling(plan, choice)
     group_names = group_keys(choice.members)
-    shares = {key: one.request_share for key, one in zip(group_names, choice.members, strict=True)}
+    shares = {key: member.request_share for key, member in zip(group_names, choice.members, strict=True)}
     weights = per_mille(shares)
     groups = tuple(
         replace(_group(plan, member, platform, (key, keys[name]), scaling), weight=weights[key])
@@ -154,12 +154,14 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         target=wanted.target,
         advisor_version=version,
         plan_digest=plan_digest,
-        groups=tuple(sorted(groups, key=lambda one: one.key)),
+        groups=tuple(sorted(groups, key=lambda group: group.key)),
         backends=backends,
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
-        alarms=alarms_of(max(one.serves.memory_utilization for one in choice.members), slowest_start, has_gpu=has_gpu),
+        alarms=alarms_of(
+            max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
+        ),
         slo_alarms=slo_alarms(ttft_p95_ms),
         slo_left_out=tuple(_slo_left_out(ttft_p95_ms, backends)),
         agent=_agent(version) if has_gpu else None,
@@ -206,7 +208,10 @@ def _usd_per_month(plan: Plan, choice: Choice) -> float:
     """The plan's total; of a fleet over several clouds or services, this part's compute at the hours of the week."""
     if choice.option is not None:
         return choice.option.cost.total_usd_per_month
-    if plan.fleet is not None and len({(one.provider, service_of(one.purchase)) for one in plan.fleet.groups}) == 1:
+    if (
+        plan.fleet is not None
+        and len({(group.provider, service_of(group.purchase)) for group in plan.fleet.groups}) == 1
+    ):
         return plan.fleet.cost.total_usd_per_month
     return round(sum(_monthly(member) for member in choice.members), 2)
 
@@ -235,7 +240,7 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         platform=platform,
         is_spot=serves.purchase == "spot",
         is_serverless=serves.purchase == "serverless",
-        is_managed=serves.purchase == Paid.MANAGED,
+        is_managed=serves.purchase == PurchaseOption.MANAGED,
         commitments=member.commitments,
         committed_instances=member.committed_instances,
         instances=instances,
@@ -287,10 +292,13 @@ def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
 
     purchase, dearest = member.serves.purchase, _DEAREST_ALTERNATIVE * member.usd_per_hour
     alike = {
-        one.instance_type
-        for one in plan.options
-        if same(one) and one.purchase == purchase and not one.partition and one.cost.instance_usd_per_hour <= dearest
-        if (one.disk_gib or 0) <= (member.serves.disk_gib or 0)
+        option.instance_type
+        for option in plan.options
+        if same(option)
+        and option.purchase == purchase
+        and not option.partition
+        and option.cost.instance_usd_per_hour <= dearest
+        if (option.disk_gib or 0) <= (member.serves.disk_gib or 0)
     }
     return tuple(sorted(alike - {member.serves.instance_type}))
 
@@ -304,13 +312,13 @@ def _split(member: Member) -> str:
 
 def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
     """The key of the group of each member: stable from plan to plan, and unique."""
-    names = [_group_name(one) for one in members]
+    names = [_group_name(member) for member in members]
     keys = _unique(names)
     return tuple(keys[name] for name in names)
 
 
 def _group_name(member: Member) -> str:
-    kind = Paid(member.serves.purchase).ordered_as.replace("_", "-")
+    kind = PurchaseOption(member.serves.purchase).ordered_as.replace("_", "-")
     return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
 
 
@@ -341,8 +349,10 @@ def _backends(
     """What the groups answer for, in the order of their keys; *containers* and *platforms* are those of the groups."""
     backends: dict[str, Backend] = {}
     for group, container, platform in zip(groups, containers, platforms, strict=True):
-        known = backends.setdefault(group.backend, Backend(group.backend, group.region, container, 0, platform.runtime))
-        backends[group.backend] = replace(known, weight=known.weight + group.weight)
+        backend = backends.setdefault(
+            group.backend, Backend(group.backend, group.region, container, 0, platform.runtime)
+        )
+        backends[group.backend] = replace(backend, weight=backend.weight + group.weight)
     return tuple(backends[key] for key in sorted(backends))
 
 
@@ -365,7 +375,7 @@ def _zones(plan: Plan, member: Member) -> int:
     """
     limits = plan.workload["limits"]
     asked = int(limits["zones"])
-    counts_on = asked > 1 or limits["survive"] == Survive.ZONE or member.serves.purchase == Paid.SPOT
+    counts_on = asked > 1 or limits["survive"] == Survive.ZONE or member.serves.purchase == PurchaseOption.SPOT
     return member.zones if counts_on else min(asked, member.zones)
 
 

@@ -7,7 +7,7 @@ from advisor.codegen.model import Quota, Row, Summary
 from advisor.codegen.selection import Choice, Member
 from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH, ratio_words
 
@@ -22,7 +22,7 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
     return Summary(
         workload=str(plan.workload["name"]),
         model=str(plan.workload["model"]),
-        headlines=tuple(_headline(one) for one in choice.members),
+        headlines=tuple(_headline(member) for member in choice.members),
         demand=tuple(_demand(plan.demand)),
         prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet)),
@@ -45,7 +45,7 @@ def _headline(member: Member) -> str:
     if one.pipeline_parallel > 1:
         split += f", pipeline parallel {one.pipeline_parallel}"
     each = "1 replica" if one.replicas_per_instance == 1 else f"{one.replicas_per_instance} replicas"
-    purchase = Paid(one.purchase).ordered_as.replace("_", " ")
+    purchase = PurchaseOption(one.purchase).ordered_as.replace("_", " ")
     machine = f"{one.instance_type} ({one.accelerator_count:g} × {one.accelerator}, {purchase})"
     cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
     few, many = min(member.hours), max(member.hours)
@@ -143,9 +143,9 @@ def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
         price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
     yield from _parts(fleet.cost)
-    for one in fleet.standing:
-        amount = _UNKNOWN if one.usd_per_month is None else f"{usd(one.usd_per_month)} a month"
-        yield Row(f"Beside the total: {one.title}", amount)
+    for standing_charge in fleet.standing:
+        amount = _UNKNOWN if standing_charge.usd_per_month is None else f"{usd(standing_charge.usd_per_month)} a month"
+        yield Row(f"Beside the total: {standing_charge.title}", amount)
 
 
 def _parts(cost: FleetCost) -> Iterator[Row]:

@@ -157,7 +157,16 @@ def _balancer(provider: str, requests_per_second: float, gb_per_request: float) 
 def _charge(provider: str, region: str, item: str, quantity: float, price: ServicePrice | None) -> StandingCharge:
     if price is None:
         return StandingCharge(provider, region, item, quantity, "", None, None, "", "", "unpriced")
-    found, usd = price.provenance, round(quantity * price.usd, 2)
+    provenance, usd = price.provenance, round(quantity * price.usd, 2)
     return StandingCharge(
-        provider, region, item, quantity, price.unit, price.usd, usd, found.source, found.as_of, found.quality.value
+        provider,
+        region,
+        item,
+        quantity,
+        price.unit,
+        price.usd,
+        usd,
+        provenance.source,
+        provenance.as_of,
+        provenance.quality.value,
     )

@@ -51,16 +51,16 @@ def kept(groups: Iterable[Sequence[EngineView]], most: int = _MOST_READINGS) -> 
     views: list[EngineView] = []
     readings, is_large = 0, False
     for group in groups:
-        views += [one.thinned() for one in group] if is_large else group
-        readings += sum(one.readings.seconds.size for one in group)
+        views += [engine_view.thinned() for engine_view in group] if is_large else group
+        readings += sum(engine_view.readings.seconds.size for engine_view in group)
         if readings > most and not is_large:
-            views, is_large = [one.thinned() for one in views], True
+            views, is_large = [view.thinned() for view in views], True
     return views
 
 
 def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[EngineView]:
     """Engines of some hosts, whose rows have DEMAND_COLUMNS; histograms are read where a process began or ended."""
-    counted = [found for one in engines if (found := _counted(one)) is not None]
+    counted = [found for engine in engines if (found := _counted(engine)) is not None]
     ends = [(one.rows.key, int(one.rows.end_us[row])) for one in counted for row in one.ends()]
     histograms = _Histograms.read(hosts, ends)
     return [_view(one, histograms) for one in counted]
@@ -86,8 +86,8 @@ class _Counted:
 
     def ends(self) -> set[int]:
         """Rows whose histograms say what the processes counted."""
-        known = [life for name in _LENGTHS for life in self.with_values(f"{name}_sum")]
-        return {row for row, _ in ends_of(known)}
+        lifes = [life for name in _LENGTHS for life in self.with_values(f"{name}_sum")]
+        return {row for row, _ in ends_of(lifes)}
 
 
 def _counted(rows: EngineRows) -> _Counted | None:
@@ -128,17 +128,17 @@ def _view(counted: _Counted, histograms: "_Histograms") -> EngineView:
 
 def _grown(counted: _Counted, column: str) -> float | None:
     """Growth over all processes; None where it was never read."""
-    known, values = counted.with_values(column), counted.rows.columns[column]
-    if not known:
+    lifes, values = counted.with_values(column), counted.rows.columns[column]
+    if not lifes:
         return None
-    return float(sum(sign * values[row] for row, sign in ends_of(known)))
+    return float(sum(sign * values[row] for row, sign in ends_of(lifes)))
 
 
 def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
     """What a histogram grew by over all processes; None where it was never read."""
-    known = counted.with_values(f"{name}_sum")
+    lifes = counted.with_values(f"{name}_sum")
     rows = counted.rows
-    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(known)]
+    read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(lifes)]
     there = [(histogram, sign) for histogram, sign in read if histogram is not None]
     if not there:
         return None

@@ -181,8 +181,8 @@ def choose(table: Iterable[EngineMemory], engine: str, version: str) -> EngineMe
 
 def parse_version(text: str) -> tuple[int, int]:
     """Major and minor of the first version in *text* (``0.14.0rc2.dev160+g5ef``); the newest where there is none."""
-    found = re.search(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else _NEWEST
+    match = re.search(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else _NEWEST
 
 
 def engine_of(row: Row) -> EngineMemory:

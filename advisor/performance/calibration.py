@@ -19,8 +19,8 @@ from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.performance.constants import ConstantTable, Quantity
 from advisor.performance.features import FEATURES
+from advisor.performance.measured_coverage import MeasuredCoverage
 from advisor.performance.physics import Floats
-from advisor.performance.reach import Reach
 from advisor.performance.residual import NODES, Floats32, Residual
 from advisor.performance.values import Evidence, Scenario
 from advisor.tables import read_records
@@ -84,7 +84,7 @@ class Calibration:
     constants: ConstantTable
     residuals: Mapping[Group, Residual]
     spreads: Mapping[SpreadKey, Spread]
-    reach: Reach
+    reach: MeasuredCoverage
     own: Own | None = None
 
     def at_nodes(self, group: Group, features: Floats32, cells: Strings) -> Floats:
@@ -102,7 +102,7 @@ class Calibration:
         nodes = NODES.size if len(TARGETS[group]) > 1 else 1
         return np.zeros((features.shape[0], len(TARGETS[group]), nodes))
 
-    def with_own(self, residuals: Mapping[Group, Residual], reach: Reach) -> "Calibration":
+    def with_own(self, residuals: Mapping[Group, Residual], reach: MeasuredCoverage) -> "Calibration":
         """The same with the user's own measurements, which count wherever nobody published others."""
         published = np.array(sorted(self.reach.cells() - reach.cells()), dtype=np.str_)
         return replace(self, own=Own(residuals, published), reach=self.reach.joined(reach))
@@ -133,7 +133,7 @@ def load_calibration(directory: Path) -> Calibration:
         constants=read_constants(directory / CONSTANTS),
         residuals=read_residuals(_bytes(directory / RESIDUAL), str(directory / RESIDUAL)),
         spreads=_read_spreads(directory / INTERVALS),
-        reach=Reach.read(directory / MEASURED),
+        reach=MeasuredCoverage.read(directory / MEASURED),
         own=_read_own(own) if own.is_file() else None,
     )
 
@@ -164,10 +164,10 @@ def read_residuals(content: bytes, where: str) -> dict[Group, Residual]:
             found = {group: _residual(archive, group) for group in Group if f"{group}.mean" in archive}
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"this is no residual: {error}", where=where) from error
-    for one in found.values():
-        if one.mean.size != len(FEATURES):
+    for residual in found.values():
+        if residual.mean.size != len(FEATURES):
             raise InputError(
-                f"it was made for {one.mean.size} features, this version has {len(FEATURES)}",
+                f"it was made for {residual.mean.size} features, this version has {len(FEATURES)}",
                 where=where,
                 hint="run `advisor calibrate` again with this version",
             )

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
 from advisor.performance.constants import ConstantTable, engine_class, stack_class
+from advisor.performance.measured_coverage import cell_of
 from advisor.performance.physics import HEAD_BYTES_PER_PARAM, Constants, Replicas
-from advisor.performance.reach import cell_of
-from advisor.performance.speculation import Draft
+from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import sizes_of, traits_of
 from advisor.performance.values import Deployment
 from advisor.units import BYTES_PER_GB, FLOP_PER_TFLOP
@@ -135,7 +135,7 @@ def pack(deployments: Sequence[Deployment], table: ConstantTable) -> Packed:
     replicas = Replicas(**{f.name: columns[at] for at, f in enumerate(fields(Replicas))})
     constants = table.constants_for([classes_of(deployment) for deployment in deployments])
     fixed = np.column_stack([sizes_of(replicas), traits_of(deployments)]).astype(np.float32)
-    names = np.array([cell_of(one) for one in deployments], dtype=np.str_)
+    names = np.array([cell_of(deployment) for deployment in deployments], dtype=np.str_)
     return Packed(replicas, constants, np.arange(len(rows), dtype=np.intp), fixed, names)
 
 
@@ -185,7 +185,7 @@ def _widened(deployment: Deployment) -> bool:
 
 def _serving_numbers(deployment: Deployment) -> tuple[float, ...]:
     """Expert parallelism, the token budget of a step and speculation."""
-    draft = deployment.draft or Draft(tokens=0, acceptance=0.0)
+    draft = deployment.draft or DraftModel(tokens=0, acceptance=0.0)
     stated = deployment.max_batched_tokens
     routed = deployment.shape.n_experts > 0 and deployment.attention_data_parallel > 1
     return (

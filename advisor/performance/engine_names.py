@@ -49,10 +49,10 @@ def check_engine(engine: str, version: str, catalog: Catalog) -> None:
 
 def _is_release(engine: str, version: str, catalog: Catalog) -> bool:
     """Whether a version shares major and minor with a listed release, or names a build that no list has."""
-    found = re.match(r"v?(\d+)\.(\d+)", version)
-    if found is None or any(word in version.lower() for word in BUILDS):
-        return any(word in version.lower() for word in BUILDS) or bool(re.search(r"\d", version) and not found)
-    asked = int(found[1]), int(found[2])
+    match = re.match(r"v?(\d+)\.(\d+)", version)
+    if match is None or any(word in version.lower() for word in BUILDS):
+        return any(word in version.lower() for word in BUILDS) or bool(re.search(r"\d", version) and not match)
+    asked = int(match[1]), int(match[2])
     return any(asked == (release.version.major, release.version.minor) for release in catalog.releases.of(engine))
 
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from advisor.performance.calibration import Calibration
 from advisor.performance.deployments import Packed, pack
-from advisor.performance.grounds import CLASSES, Grounds
+from advisor.performance.evidence import CLASSES, PredictionEvidence
+from advisor.performance.measured_coverage import LOAD_COLUMNS, LoadRange, setup_key
 from advisor.performance.model import PerformanceModel, physics_timing
 from advisor.performance.physics import Constants, FloatLike, decode_parts, prefill_parts, tokens_per_step
 from advisor.performance.predictions import load_of
 from advisor.performance.questions import Questions
-from advisor.performance.reach import LOAD_COLUMNS, LoadRange, setup_key
 from advisor.performance.regimes import (
     Decoding,
     FirstToken,
@@ -79,7 +79,7 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
     timing = model.timing(scenario, packed, load)
     running, first = _running(scenario, packed, load)
     prompted = first is not None and float(question.input_tokens[0]) > 0
-    grounds = Grounds([setup.deployment], model.calibration)
+    grounds = PredictionEvidence([setup.deployment], model.calibration)
     evidence = CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
     return Explanation(
         users=None if scenario is Scenario.SATURATED else _number(load.concurrency),
@@ -90,7 +90,7 @@ def explain(setup: Resolved, scenario: Scenario, question: Questions, model: Per
         throughput_learned=_number(timing.output_tokens_per_second / base.output_tokens_per_second),
         evidence=evidence.value,
         grounds=_grounds(setup.deployment, model.calibration, _Asked(scenario, evidence, load)),
-        constants={one.name: _number(getattr(packed.constants, one.name)) for one in fields(Constants)},
+        constants={field.name: _number(getattr(packed.constants, field.name)) for field in fields(Constants)},
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, pack
-from advisor.performance.grounds import CLASSES, Grounds
+from advisor.performance.evidence import CLASSES, PredictionEvidence
 from advisor.performance.model import PerformanceModel, shipped_model
 from advisor.performance.one_pass.answers import answer_one_pass
 from advisor.performance.one_pass.work import one_pass
@@ -63,7 +63,7 @@ class _Fleet:
     """Tokens that the model takes."""
     place: Indices
     """Position here of each set-up."""
-    grounds: Grounds
+    grounds: PredictionEvidence
 
     @classmethod
     def of(cls, setups: Sequence[Resolved | None], sieve: Sieve, calibration: Calibration) -> "_Fleet":
@@ -75,7 +75,7 @@ class _Fleet:
         replicas = [float(setup.replicas) for setup in named]
         deployments = [setup.deployment for setup in named]
         packed = pack(deployments, calibration.constants)
-        return cls(packed, np.array(replicas), np.array(limits), place, Grounds(deployments, calibration))
+        return cls(packed, np.array(replicas), np.array(limits), place, PredictionEvidence(deployments, calibration))
 
 
 def _reason_of(setup: Resolved | Abstention) -> str:
@@ -148,7 +148,7 @@ def _answer(
     for name, quantity, value in columns:
         low, high = fleet.grounds.spread(scenario, quantity, evidence)
         answers.store(name, rows, (value, value * low, value * high))
-    names = [found.value for found in CLASSES]
+    names = [evidence.value for evidence in CLASSES]
     answers.mark(rows, [names[code] for code in evidence.tolist()])
 
 

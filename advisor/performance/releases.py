@@ -35,8 +35,8 @@ def release_year(engine: str, version: str) -> float | None:
 
 
 def _numbers(version: str) -> Version | None:
-    found = re.match(r"v?(\d+(?:\.\d+)*)", version)
-    return tuple(int(number) for number in found[1].split(".")) if found else None
+    match = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    return tuple(int(number) for number in match[1].split(".")) if match else None
 
 
 @cache

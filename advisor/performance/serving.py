@@ -212,8 +212,10 @@ def _floor(
     columns = [np.full(feasible.shape, np.nan) for _ in fields(Latency)]
     if slow.size:
         service = offer(whole.packed.take(slow), tokens, learned.take(slow) if learned else None, whole.bursts)
-        found = _latency(service, state_at(service, np.full(slow.shape, MIN_BATCH)))
-        for column, percentile in zip(columns, (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms), strict=True):
+        latency = _latency(service, state_at(service, np.full(slow.shape, MIN_BATCH)))
+        for column, percentile in zip(
+            columns, (latency.ttft_p95_ms, latency.tpot_p95_ms, latency.e2e_p95_ms), strict=True
+        ):
             column[slow] = percentile
     return Latency(*columns)
 
@@ -235,8 +237,8 @@ def latency_at_rate(
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     state = state_at(service, high)
     held = state.rate >= rates * (1 - 1e-9)
-    found = _latency(service, state)
-    percentiles = (found.ttft_p95_ms, found.tpot_p95_ms, found.e2e_p95_ms)
+    latency = _latency(service, state)
+    percentiles = (latency.ttft_p95_ms, latency.tpot_p95_ms, latency.e2e_p95_ms)
     return Latency(*(np.where(held, value, np.inf) for value in percentiles))
 
 

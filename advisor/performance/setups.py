@@ -23,7 +23,7 @@ from advisor.models import (
 from advisor.models.values import ServingShape
 from advisor.performance.constants import engine_class
 from advisor.performance.deployments import peak_flops
-from advisor.performance.speculation import Draft, head_draft, model_draft
+from advisor.performance.speculation import DraftModel, head_draft, model_draft
 from advisor.performance.values import Deployment
 from advisor.units import gib_to_bytes
 
@@ -181,12 +181,12 @@ def _precisions(
     return _Precisions(weights, cache, arithmetic)
 
 
-def _draft(setup: Setup, shape: ServingShape) -> Draft | None:
+def _draft(setup: Setup, shape: ServingShape) -> DraftModel | None:
     """Speculation as the set-up asks for it."""
     if setup.draft_tokens is None or setup.draft_acceptance is None:
         return None
     if setup.draft_model.lower() == LOOK_UP:
-        return Draft(setup.draft_tokens, setup.draft_acceptance)
+        return DraftModel(setup.draft_tokens, setup.draft_acceptance)
     if setup.draft_model:
         return model_draft(serving_shape(find_model(setup.draft_model)), setup.draft_tokens, setup.draft_acceptance)
     return head_draft(shape, setup.draft_tokens, setup.draft_acceptance)

@@ -6,7 +6,7 @@ from advisor.models.values import ServingShape
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class DraftModel:
     """What drafts tokens that the model then verifies in one step."""
 
     tokens: int
@@ -19,16 +19,16 @@ class Draft:
     layers: int = 0
 
 
-def head_draft(shape: ServingShape, tokens: int, acceptance: float) -> Draft:
+def head_draft(shape: ServingShape, tokens: int, acceptance: float) -> DraftModel:
     """A draft head (EAGLE, multi-token prediction): one layer of its model, and the model's output head."""
     head = float(shape.vocab) * shape.hidden
     layer = max(shape.params_active - head, 0.0) / shape.n_layers
-    return Draft(tokens, acceptance, params=layer + head, layers=1)
+    return DraftModel(tokens, acceptance, params=layer + head, layers=1)
 
 
-def model_draft(shape: ServingShape, tokens: int, acceptance: float) -> Draft:
+def model_draft(shape: ServingShape, tokens: int, acceptance: float) -> DraftModel:
     """A smaller model that drafts."""
-    return Draft(tokens, acceptance, params=shape.params_active, layers=shape.n_layers)
+    return DraftModel(tokens, acceptance, params=shape.params_active, layers=shape.n_layers)
 
 
 def acceptance_of_length(tokens: int, length: float) -> float:

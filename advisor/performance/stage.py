@@ -16,7 +16,7 @@ from advisor.models.model import Model
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
-from advisor.performance.grounds import CLASSES, Codes, Grounds
+from advisor.performance.evidence import CLASSES, Codes, PredictionEvidence
 from advisor.performance.model import PerformanceModel
 from advisor.performance.physics import Floats
 from advisor.performance.points import length_points
@@ -177,12 +177,12 @@ def latencies_at_load(
     groups = _Groups.for_each([deployment_of(candidate, requirements.model) for candidate, _ in ordered], model)
     loads = np.array([rate for _, rate in ordered])
     tokens = requirements.demand.tokens
-    found = latency_at_rate(groups.packed, tokens, loads, model.open_loop(groups.packed, tokens))
-    evidence = _evidence(groups, tokens, loads * tokens.mean_output_tokens() * found.tpot_p95_ms / MS_PER_SECOND)
+    latency = latency_at_rate(groups.packed, tokens, loads, model.open_loop(groups.packed, tokens))
+    evidence = _evidence(groups, tokens, loads * tokens.mean_output_tokens() * latency.tpot_p95_ms / MS_PER_SECOND)
     quantities = (
-        (Quantity.TTFT, found.ttft_p95_ms),
-        (Quantity.TPOT, found.tpot_p95_ms),
-        (Quantity.TPOT, found.e2e_p95_ms),
+        (Quantity.TTFT, latency.ttft_p95_ms),
+        (Quantity.TPOT, latency.tpot_p95_ms),
+        (Quantity.TPOT, latency.e2e_p95_ms),
     )
     columns = [_intervals(groups, quantity, value, evidence) for quantity, value in quantities]
     return [LoadLatency(*(column[position[key]] for column in columns)) for key in keys]
@@ -241,7 +241,7 @@ def busy_second(
     requirements = require(workload, model, demand, catalog)
     instance_type = catalog.instance_type(current.provider, current.instance_type)
     found = judge_hardware(instance_type, requirements, catalog)
-    able = [one for one in found if isinstance(one, Candidate) and not one.partition]
+    able = [candidate for candidate in found if isinstance(candidate, Candidate) and not candidate.partition]
     if not able:
         raise InputError(
             f"{current.instance_type} cannot hold {model.name} in {', '.join(workload.precisions)}",
@@ -307,7 +307,7 @@ class _Groups:
     """Candidates that predict alike (the same replica in machines of other sizes) are predicted once."""
 
     packed: Packed
-    grounds: Grounds
+    grounds: PredictionEvidence
     index: list[int]
     """Group of each candidate."""
 
@@ -322,7 +322,7 @@ class _Groups:
     @classmethod
     def for_each(cls, deployments: Sequence[Deployment], model: PerformanceModel) -> "_Groups":
         """Each deployment a group of its own."""
-        grounds = Grounds(deployments, model.calibration)
+        grounds = PredictionEvidence(deployments, model.calibration)
         return cls(pack(deployments, model.calibration.constants), grounds, list(range(len(deployments))))
 
 

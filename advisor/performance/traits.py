@@ -56,7 +56,9 @@ def sizes_of(r: Replicas) -> Floats:
 
 def traits_of(deployments: Sequence[Deployment]) -> Floats:
     """The kinds of many deployments, each 0 or 1, and the age of their engine; shape (n, traits)."""
-    return np.array([_traits(*_stack_of(one)) for one in deployments], dtype=np.float64).reshape(-1, len(TRAITS))
+    return np.array([_traits(*_stack_of(deployment)) for deployment in deployments], dtype=np.float64).reshape(
+        -1, len(TRAITS)
+    )
 
 
 def _stack_of(deployment: Deployment) -> tuple[str, str, str, str, str]:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from advisor.catalog.values import Accelerator
 from advisor.models.values import ServingShape
-from advisor.performance.speculation import Draft
+from advisor.performance.speculation import DraftModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +72,5 @@ class Deployment:
     """Ranks that share the experts; above 1 beside attention data parallelism, tokens travel to them all-to-all."""
     max_batched_tokens: int | None = None
     """Tokens that one step takes in, prompts and decodes together; None for the engine's default of prompt tokens."""
-    draft: Draft | None = None
+    draft: DraftModel | None = None
     """Speculative decoding; None for none."""

@@ -15,8 +15,8 @@ from advisor.plan.explain.narrowing import measure_first
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.misses import nearest_misses
 from advisor.plan.planning import Planned
-from advisor.plan.question import question_document
-from advisor.plan.solve.standing import by_stand
+from advisor.plan.request import question_document
+from advisor.plan.solve.existing import by_stand
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for
 from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
 from advisor.requirements import Requirements

@@ -139,12 +139,14 @@ def _seconds(size: Interval, rate: Fact, limit: float, streams: int = 1) -> Inte
 
 def _sum(*stages: Interval) -> Interval:
     return Interval(
-        sum([one.value for one in stages]), sum([one.low for one in stages]), sum([one.high for one in stages])
+        sum([stage.value for stage in stages]),
+        sum([stage.low for stage in stages]),
+        sum([stage.high for stage in stages]),
     )
 
 
-def _fastest(one: Interval, other: Interval) -> Interval:
-    return Interval(min(one.value, other.value), min(one.low, other.low), min(one.high, other.high))
+def _fastest(interval: Interval, other: Interval) -> Interval:
+    return Interval(min(interval.value, other.value), min(interval.low, other.low), min(interval.high, other.high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +168,11 @@ def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -
     """
     counts = np.asarray(requests_per_minute, dtype=np.float64)
     longest = max(math.ceil(delay_s / SECONDS_PER_MINUTE), 1)
-    found = [one for lag in range(1, longest + 1) if (one := _lagging(counts, lag, within_ratio)) is not None]
-    if not found:
+    reactives = [one for lag in range(1, longest + 1) if (one := _lagging(counts, lag, within_ratio)) is not None]
+    if not reactives:
         return Reactive(math.nan, math.nan)
     return Reactive(
-        max(one.missed_ratio for one in found), max(one.headroom_requests_per_second for one in found)
+        max(one.missed_ratio for one in reactives), max(one.headroom_requests_per_second for one in reactives)
     )  # fmt: skip
 
 

@@ -8,15 +8,15 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.price_trust import PriceTrust, trust
 from advisor.catalog.values import Price, Provenance, Purchase, Quality
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Option
 
 _OF_PURCHASE = {
-    Paid.ON_DEMAND: Purchase.ON_DEMAND,
-    Paid.SERVERLESS: Purchase.ON_DEMAND,
-    Paid.SPOT: Purchase.SPOT,
-    Paid.COMMITMENT: Purchase.COMMITMENT,
-    Paid.MANAGED: Purchase.MANAGED,
+    PurchaseOption.ON_DEMAND: Purchase.ON_DEMAND,
+    PurchaseOption.SERVERLESS: Purchase.ON_DEMAND,
+    PurchaseOption.SPOT: Purchase.SPOT,
+    PurchaseOption.COMMITMENT: Purchase.COMMITMENT,
+    PurchaseOption.MANAGED: Purchase.MANAGED,
 }
 
 
@@ -58,17 +58,17 @@ def doubtful_prices(
 
 def _trust_of_group(group: FleetGroup, today: dt.date, catalog: Catalog) -> PriceTrust | None:
     """How far a group's price can be relied on; None where it can, or where nothing is paid."""
-    purchase = _OF_PURCHASE.get(Paid(group.purchase))
+    purchase = _OF_PURCHASE.get(PurchaseOption(group.purchase))
     if purchase is None:
         return None
     origin = Provenance(group.price_source, group.price_as_of, Quality(group.price_quality))
     price = Price(group.instance_usd_per_hour, origin, _by_zone(group, purchase, catalog))
-    found = trust(price, purchase, today)
-    return None if found.certain else found
+    price_trust = trust(price, purchase, today)
+    return None if price_trust.certain else price_trust
 
 
 def _is_certain(option: Option, today: dt.date, catalog: Catalog) -> bool:
-    cost, purchase = option.cost, _OF_PURCHASE.get(Paid(option.purchase))
+    cost, purchase = option.cost, _OF_PURCHASE.get(PurchaseOption(option.purchase))
     if purchase is None:
         return False
     origin = Provenance(cost.price_source, cost.price_as_of, Quality(cost.price_quality))

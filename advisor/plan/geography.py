@@ -160,10 +160,10 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
     regions = sorted({(offer.provider, offer.region) for offers in matches.offers.values() for offer in offers})
     where = geography(workload, catalog, regions)
     shortfalls = {key: _region_shortfall(key, where, workload, catalog) for key in regions}
-    held = {(one.instance_type.provider, one.instance_type.name) for one in matches.candidates}
+    held = {(candidate.instance_type.provider, candidate.instance_type.name) for candidate in matches.candidates}
     offers, rejected = {}, []
     for (provider, name), every in matches.offers.items():
-        kept = tuple(one for one in every if shortfalls[one.provider, one.region] is None)
+        kept = tuple(offer for offer in every if shortfalls[offer.provider, offer.region] is None)
         machine = catalog.instance_type(provider, name)
         for one in every if (provider, name) in held else ():
             missing = shortfalls[one.provider, one.region]
@@ -171,7 +171,11 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
                 rejected.append(reject(machine, missing, region=one.region))
         if kept:
             offers[provider, name] = kept
-    left = [one for one in matches.candidates if (one.instance_type.provider, one.instance_type.name) in offers]
+    left = [
+        candidate
+        for candidate in matches.candidates
+        if (candidate.instance_type.provider, candidate.instance_type.name) in offers
+    ]
     return Matches(tuple(left), (*matches.rejections, *rejected), offers)
 
 

@@ -11,11 +11,11 @@ from advisor.plan.fleet.describe import obligation_of
 from advisor.plan.options import rank
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
-from advisor.plan.problem.values import Allocation, Infeasible, Paid
-from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption
+from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.solve.simple import preference
-from advisor.plan.solve.stage import Posed, Setting, narrowed, pose
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.spot import hazard
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import weights_of
@@ -28,7 +28,7 @@ _EVIDENCE = ("measured", "calibrated", "roofline")
 """The strongest first."""
 
 
-_UNLISTED = (Paid.OWNED, Paid.SERVERLESS)
+_UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """Ways of paying that no workload lists: what is owned, and services that scale to zero."""
 _AS_STATED = RungScope(Step.AS_STATED, None)
 
@@ -38,7 +38,7 @@ class _Reached:
     """The cheapest confirmed fleet of a rung."""
 
     found: Confirmed
-    setting: Setting
+    context: PlanningContext
 
     @property
     def usd_per_month(self) -> float:
@@ -52,9 +52,9 @@ _Answer = _Reached | str
 class Ladder:
     """Climbs from rung to rung with one planner: every fleet is solved and replayed as the recommended one is."""
 
-    def __init__(self, setting: Setting, supply: Supply, week: Week, confirmer: Confirmer) -> None:
+    def __init__(self, context: PlanningContext, supply: Supply, week: Week, validator: ReplayValidator) -> None:
         """Take what all rungs share: the supply of the widest of them, and a confirmer that remembers its replays."""
-        self._setting, self._supply, self._week, self._confirmer = setting, supply, week, confirmer
+        self._setting, self._supply, self._week, self._confirmer = context, supply, week, validator
 
     def climb(
         self, scopes: Sequence[RungScope], recommended: Confirmed, current: CurrentCost | None, fleet: Fleet
@@ -71,10 +71,10 @@ class Ladder:
             order = self._setting.requirements.workload.precisions
             scopes = [scope.with_precision(current.precision, order) for scope in scopes]
         stated = _Reached(recommended, self._setting)
-        known = stated if recommended.confirmation.reached else None
+        reached = stated if recommended.confirmation.reached else None
         answers = {
-            **self._below([scope for scope in scopes if not scope.beyond_stated], known),
-            **self._beyond([scope for scope in scopes if scope.beyond_stated], known),
+            **self._below([scope for scope in scopes if not scope.beyond_stated], reached),
+            **self._beyond([scope for scope in scopes if scope.beyond_stated], reached),
         }
         rungs = [_as_is(current, scopes[0])]
         for scope in scopes[1:]:
@@ -128,21 +128,21 @@ class Ladder:
 
         Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
         """
-        setting = replace(
+        context = replace(
             self._setting,
             requirements=replace(self._setting.requirements, workload=workload),
             effort=replace(self._setting.effort, holds_up_to=False, in_full=False, options=1),
         )
-        posed = pose(setting, narrowed(self._supply, workload), self._week)
-        if not posed.problem.pools:
-            return _why_no_pool(posed, setting)
-        confirmer = self._confirmer.within(posed, setting)
-        known = None if below is None else below.found
-        if known is not None and lossier_only:
-            known = known.as_if_at(known.usd_per_month / (1 + workload.limits.simplicity))
-        single = rank(posed, confirmer, setting, None, 1).cheapest_confirmed
-        is_better = single is not None and (known is None or single.usd_per_month < known.usd_per_month)
-        found = confirmer.confirmed(known=single if is_better else known, refined=True)
+        formulation = formulate(context, narrowed(self._supply, workload), self._week)
+        if not formulation.problem.pools:
+            return _why_no_pool(formulation, context)
+        validator = self._confirmer.within(formulation, context)
+        confirmed = None if below is None else below.found
+        if confirmed is not None and lossier_only:
+            confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
+        single = rank(formulation, validator, context, None, 1).cheapest_confirmed
+        is_better = single is not None and (confirmed is None or single.usd_per_month < confirmed.usd_per_month)
+        found = validator.confirmed(known=single if is_better else confirmed, refined=True)
         if isinstance(found, Infeasible):
             limits = " and ".join(constraint.value for constraint in found.conflict)
             return f"no fleet keeps to {limits or 'the demand'} with what this rung allows"
@@ -151,23 +151,26 @@ class Ladder:
         if not found.confirmation.reached:
             ratio = found.confirmation.within_slo_ratio
             return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
-        return _Reached(confirmer.simplest(found), setting)
+        return _Reached(validator.simplest(found), context)
 
     def _described(self, scope: RungScope, answer: _Answer, current: CurrentCost | None) -> Rung:
         if not isinstance(answer, _Reached):
             return replace(_none(scope), why_none=answer)
-        found, usd = answer.found, answer.usd_per_month
-        words = _Words(found, self._setting)
-        evidence = {found.posed.pool_set.sources[one.pool.key].served.evidence.value for one in _used(found)}
+        confirmed, usd = answer.found, answer.usd_per_month
+        words = _Words(confirmed, self._setting)
+        evidence = {
+            confirmed.formulation.pool_set.sources[allocation.pool.key].served.evidence.value
+            for allocation in _used(confirmed)
+        }
         return Rung(
             rung=scope.step.value,
             total_usd_per_month=usd,
             saving_ratio=None if current is None else 1 - usd / current.total_usd_per_month,
-            groups=tuple(_groups(found, self._setting)),
+            groups=tuple(_groups(confirmed, self._setting)),
             risks=tuple(words.risks()),
             requires=tuple(words.requires()),
             evidence=max(evidence, key=_EVIDENCE.index),
-            within_slo_ratio=found.confirmation.within_slo_ratio,
+            within_slo_ratio=confirmed.confirmation.within_slo_ratio,
             beyond_stated=scope.beyond_stated,
             where=scope.where,
         )
@@ -176,7 +179,7 @@ class Ladder:
 def _allows(workload: Workload, fleet: Confirmed) -> bool:
     """Whether a fleet of the stated workload is one of a workload that allows less."""
     for allocation in _used(fleet):
-        source = fleet.posed.pool_set.sources[allocation.pool.key]
+        source = fleet.formulation.pool_set.sources[allocation.pool.key]
         paid = allocation.tariff.paid
         if not (
             allows(workload, source.served.candidate.instance_type)
@@ -194,7 +197,7 @@ def _cheaper(answer: _Answer, below: _Reached | None) -> _Answer:
         return answer
     if not isinstance(answer, _Reached) or answer.usd_per_month > below.usd_per_month:
         return below
-    limits = answer.setting.requirements.workload.limits
+    limits = answer.context.requirements.workload.limits
     limit = (answer.found.cheapest or answer.found).usd_per_month * (1 + limits.simplicity)
     is_preferred = preference(below.found.solution) < preference(answer.found.solution)
     return below if is_preferred and below.usd_per_month <= limit else answer
@@ -206,8 +209,8 @@ def _no_cheaper(reached: _Reached, stated: _Reached) -> _Answer:
     if less < A_CENT:
         return reached
     fleet = " + ".join(
-        f"{one.instances} × {one.instance_type} {one.purchase.replace('_', ' ')}"
-        for one in _groups(reached.found, reached.setting)
+        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}"
+        for group in _groups(reached.found, reached.context)
     )
     theirs, ours = map(preference, (stated.found.solution, reached.found.solution))
     why = "a simpler fleet is (limits.simplicity)" if theirs < ours else "found among fewer choices alone"
@@ -258,7 +261,7 @@ def _as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
     if current is None or today.total_usd_per_month is None or rung.total_usd_per_month is None:
         return rung
     running = (current.region, current.instance_type, current.purchase, current.instances)
-    same = [(one.region, one.instance_type, one.purchase, one.instances) for one in rung.groups] == [running]
+    same = [(group.region, group.instance_type, group.purchase, group.instances) for group in rung.groups] == [running]
     if not same or rung.total_usd_per_month <= today.total_usd_per_month:
         return rung
     return replace(rung, total_usd_per_month=today.total_usd_per_month, saving_ratio=today.saving_ratio)
@@ -267,12 +270,12 @@ def _as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
 def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
     """The rungs, the first one with the recommended fleet marked."""
     usd = fleet.cost.total_usd_per_month
-    wanted = sorted((one.stand, one.purchase, one.precision, max(one.instances)) for one in fleet.groups)
+    wanted = sorted((group.stand, group.purchase, group.precision, max(group.instances)) for group in fleet.groups)
     marked = False
     for rung in rungs:
         own = sorted(
-            (f"{one.provider}/{one.region}/{one.instance_type}", one.purchase, one.precision, one.instances)
-            for one in rung.groups
+            (f"{group.provider}/{group.region}/{group.instance_type}", group.purchase, group.precision, group.instances)
+            for group in rung.groups
         )
         costs_as_much = rung.total_usd_per_month is not None and abs(rung.total_usd_per_month - usd) < A_CENT
         is_it = not marked and own == wanted and costs_as_much
@@ -280,53 +283,53 @@ def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
         yield replace(rung, recommended=is_it)
 
 
-def _why_no_pool(posed: Posed, setting: Setting) -> str:
+def _why_no_pool(formulation: Formulation, context: PlanningContext) -> str:
     """Why nothing that a rung allows can be bought, deployed, or serves."""
-    if posed.pool_set.rejections:
-        return posed.pool_set.rejections[0].message
-    machines = [setting.catalog.instance_types[key] for key in posed.supply.offers]
-    outcomes = [outcome for one in machines for outcome in judge(one, setting.requirements, setting.catalog)]
+    if formulation.pool_set.rejections:
+        return formulation.pool_set.rejections[0].message
+    machines = [context.catalog.instance_types[key] for key in formulation.supply.offers]
+    outcomes = [outcome for machine in machines for outcome in judge(machine, context.requirements, context.catalog)]
     rejections = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
     if not rejections or len(rejections) < len(outcomes):
         return "nothing that it allows keeps the SLO"
-    nearest = next((one for one in rejections if one.code == NOT_GENERATED), rejections[0])
+    nearest = next((rejection for rejection in rejections if rejection.code == NOT_GENERATED), rejections[0])
     return f"nothing that it allows can be deployed: {nearest.message}"
 
 
-def _used(found: Confirmed) -> tuple[Allocation, ...]:
-    return found.solution.allocations
+def _used(confirmed: Confirmed) -> tuple[Allocation, ...]:
+    return confirmed.solution.allocations
 
 
-def _groups(found: Confirmed, setting: Setting) -> Iterator[RungGroup]:
+def _groups(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGroup]:
     """The groups of a fleet in short."""
-    for allocation in _used(found):
-        source = found.posed.pool_set.sources[allocation.pool.key]
+    for allocation in _used(confirmed):
+        source = confirmed.formulation.pool_set.sources[allocation.pool.key]
         candidate, offer, tariff = source.served.candidate, source.offer, allocation.tariff
-        model = setting.requirements.model.name
+        model = context.requirements.model.name
         yield RungGroup(
             provider=offer.provider,
             region=offer.region,
             instance_type=offer.instance_type,
             accelerator=candidate.instance_type.accelerator,
             purchase=tariff.paid.value,
-            commitment=tariff.label if tariff.paid is Paid.COMMITMENT else "",
+            commitment=tariff.label if tariff.paid is PurchaseOption.COMMITMENT else "",
             precision=candidate.precision,
             tensor_parallel=candidate.tensor_parallel,
             engine=candidate.engine,
             instances=max(allocation.instances),
-            weights=weights_of(setting.catalog, model, candidate.precision, candidate.engine).repository,
+            weights=weights_of(context.catalog, model, candidate.precision, candidate.engine).repository,
         )
 
 
 class _Words:
     """What a fleet risks, and what it takes beyond what runs today; without that, beyond what the workload states."""
 
-    def __init__(self, found: Confirmed, setting: Setting) -> None:
+    def __init__(self, confirmed: Confirmed, context: PlanningContext) -> None:
         """Tell what is there: today's region and accelerator, or all that is stated; and the stated clouds."""
-        stated, catalog = setting.requirements.workload, setting.catalog
+        stated, catalog = context.requirements.workload, context.catalog
         current = stated.current
-        self._found, self._setting, self._catalog = found, setting, catalog
-        self._model, self._providers = setting.requirements.model.name, set(stated.providers)
+        self._found, self._setting, self._catalog = confirmed, context, catalog
+        self._model, self._providers = context.requirements.model.name, set(stated.providers)
         self._regions: Collection[str] = stated.regions
         self._accelerators: Collection[str] = stated.accelerators
         self._precisions: Collection[str] = stated.precisions
@@ -340,8 +343,8 @@ class _Words:
     def risks(self) -> Iterator[str]:
         """Interruptions, weak evidence, answers of several precisions and obligations."""
         for allocation in _used(self._found):
-            source = self._found.posed.pool_set.sources[allocation.pool.key]
-            if allocation.tariff.paid is Paid.SPOT:
+            source = self._found.formulation.pool_set.sources[allocation.pool.key]
+            if allocation.tariff.paid is PurchaseOption.SPOT:
                 per_hour = hazard(self._catalog.spot_risk(source.offer)).per_hour.value
                 days = 1 / per_hour / HOURS_PER_DAY if per_hour > 0 else math.inf
                 yield f"spot {source.offer.instance_type}: an instance is interrupted every {days:,.0f} days"
@@ -357,23 +360,23 @@ class _Words:
     def requires(self) -> Iterator[str]:
         """Cloud, region, accelerator, engine, checkpoint."""
         groups = list(_groups(self._found, self._setting))
-        new = {one.provider: None for one in groups if one.provider not in self._providers}
+        new = {group.provider: None for group in groups if group.provider not in self._providers}
         yield from (f"an account on {provider}" for provider in new)
-        others = dict.fromkeys(one.provider for one in groups if one.provider not in (self._today, *new))
+        others = dict.fromkeys(group.provider for group in groups if group.provider not in (self._today, *new))
         yield from (f"moving from {self._today} to {provider}" for provider in others if self._today)
         yield from dict.fromkeys(
-            f"region {one.region}"
-            for one in groups
-            if one.provider not in new and self._regions and one.region not in self._regions
+            f"region {group.region}"
+            for group in groups
+            if group.provider not in new and self._regions and group.region not in self._regions
         )
         yield from dict.fromkeys(
-            f"driver and image for {one.accelerator} ({one.engine})"
-            for one in groups
-            if self._accelerators and one.accelerator not in self._accelerators
+            f"driver and image for {group.accelerator} ({group.engine})"
+            for group in groups
+            if self._accelerators and group.accelerator not in self._accelerators
         )
         weights = (
-            weights_of(self._catalog, self._model, one.precision, one.engine)
-            for one in groups
-            if one.precision not in self._precisions
+            weights_of(self._catalog, self._model, group.precision, group.engine)
+            for group in groups
+            if group.precision not in self._precisions
         )
-        yield from dict.fromkeys(one.words for one in weights if not one.is_published)
+        yield from dict.fromkeys(weight.words for weight in weights if not weight.is_published)

@@ -80,7 +80,7 @@ class Lock:
 
     @property
     def _dates(self) -> list[str]:
-        paid = [one for one in self.offers if place_of(one) in self.chosen] or self.offers
+        paid = [offer for offer in self.offers if place_of(offer) in self.chosen] or self.offers
         prices = (price for offer in paid for price in (offer.on_demand, offer.spot, offer.managed_price))
         return [price.provenance.as_of for price in prices if price is not None]
 
@@ -97,9 +97,11 @@ def lock_of(catalog: Catalog, plan: PlanRows) -> Lock:
             hint="make the plan again with `advisor recommend`, and lock that",
         )
     used = plan.compared | plan.chosen
-    rows = sorted((one for one in catalog.offers if place_of(one) in used), key=lambda one: place_of(one)[::-1])
-    priced = {one: catalog.current_commitments(one) for one in rows}
-    zones = {place_of(one): catalog.zones(*place_of(one)) for one in rows}
+    rows = sorted(
+        (offer for offer in catalog.offers if place_of(offer) in used), key=lambda offer: place_of(offer)[::-1]
+    )
+    priced = {row: catalog.current_commitments(row) for row in rows}
+    zones = {place_of(row): catalog.zones(*place_of(row)) for row in rows}
     return Lock(plan.catalog_hash, catalog.as_of, plan.plan_digest, priced, plan.chosen, zones)
 
 
@@ -161,18 +163,19 @@ def _document(lock: Lock) -> dict[str, Any]:
         "newest_price_as_of": lock.newest_as_of,
         "offers": [
             {
-                "provider": one.provider,
-                "region": one.region,
-                "instance_type": one.instance_type,
-                "chosen": place_of(one) in lock.chosen,
-                "on_demand": _price_cells(one.on_demand),
-                "spot": _price_cells(one.spot),
-                "managed": one.managed and {"service": one.managed.service, "price": _price_cells(one.managed.price)},
+                "provider": offer.provider,
+                "region": offer.region,
+                "instance_type": offer.instance_type,
+                "chosen": place_of(offer) in lock.chosen,
+                "on_demand": _price_cells(offer.on_demand),
+                "spot": _price_cells(offer.spot),
+                "managed": offer.managed
+                and {"service": offer.managed.service, "price": _price_cells(offer.managed.price)},
                 "commitments": [_commitment_cells(price) for price in prices],
             }
-            | ({"withdrawn": True} if one.withdrawn else {})
-            | ({"zones": asdict(lock.zones[place_of(one)])} if place_of(one) in lock.zones else {})
-            for one, prices in lock.commitments.items()
+            | ({"withdrawn": True} if offer.withdrawn else {})
+            | ({"zones": asdict(lock.zones[place_of(offer)])} if place_of(offer) in lock.zones else {})
+            for offer, prices in lock.commitments.items()
         ],
     }
 

@@ -18,7 +18,7 @@ _STAGES = (
     ("network",),
     ("slo_ttft", "slo_tpot", "slo_e2e", "prediction_abstained", "cold_start"),
     ("price_unknown", "not_listed", "power_unknown", "carbon_unknown"),
-    tuple(CODES.get(one, one.value) for one in Constraint),
+    tuple(CODES.get(constraint, constraint.value) for constraint in Constraint),
     ("replay",),
 )
 """Codes by what judges them, in this order, after the hardware was judged: each has passed what is before it."""
@@ -36,10 +36,10 @@ def nearest_misses(rejections: Sequence[Rejection], conflict: Conflict | None = 
         rejections: everything that is no option.
         conflict: limits that exclude each other, which a miss has to be about.
     """
-    codes = {CODES.get(Constraint(one), one) for one in conflict.constraints} if conflict else ()
-    about = [one for one in rejections if not codes or one.code in codes]
+    codes = {CODES.get(Constraint(constraint), constraint) for constraint in conflict.constraints} if conflict else ()
+    about = [rejection for rejection in rejections if not codes or rejection.code in codes]
     last = max(map(_stage, about), default=0)
-    ordered = sorted((one for one in about if _stage(one) == last), key=_order)
+    ordered = sorted((rejection for rejection in about if _stage(rejection) == last), key=_order)
     return tuple(_distinct(ordered))[:NEAREST]
 
 

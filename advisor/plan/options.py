@@ -19,16 +19,16 @@ from advisor.plan.problem.values import (
     Constraint,
     FleetSolution,
     Floats,
-    Paid,
     Pool,
     Problem,
+    PurchaseOption,
     Tariff,
 )
-from advisor.plan.replay.confirm import Confirmed, Confirmer, Kind
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.replay.trials import MADE_UP_MARGIN, name_of
+from advisor.plan.replay.validator import Confirmed, Kind, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
-from advisor.plan.solve.stage import Posed, Setting
+from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted
 from advisor.units import MINUTES_PER_HOUR, ratio_words
 
@@ -40,10 +40,10 @@ CODES = {Constraint.BUDGET: "budget"}
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
 """What a fleet has to have so much of; of other limits it takes too much."""
 _BOUGHT = {
-    Paid.ON_DEMAND: "on demand", Paid.SPOT: "on spot", Paid.COMMITMENT: "committed", Paid.MANAGED: "as endpoints",
-    Paid.SERVERLESS: "as a service",
+    PurchaseOption.ON_DEMAND: "on demand", PurchaseOption.SPOT: "on spot", PurchaseOption.COMMITMENT: "committed", PurchaseOption.MANAGED: "as endpoints",
+    PurchaseOption.SERVERLESS: "as a service",
 }  # fmt: skip
-_NAMED = (Paid.COMMITMENT, Paid.MANAGED, Paid.SERVERLESS)
+_NAMED = (PurchaseOption.COMMITMENT, PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
 """Ways of paying with a name of their own: of the commitment, or of the service."""
 
 
@@ -86,83 +86,90 @@ class Ranking:
         """The cheapest of them; all without a number."""
         return Ranking(self.singles[:most], self.rejections)
 
-    def within(self, budget_usd: float, posed: Posed) -> "Ranking":
+    def within(self, budget_usd: float, formulation: Formulation) -> "Ranking":
         """The options within a budget; the others are rejected."""
         kept = tuple(single for single in self.singles if single.usd_per_month <= budget_usd + A_CENT)
         beyond = (
             _rejection(
-                posed, dear.pool, dear.tariff, Missed(Constraint.BUDGET, dear.usd_per_month, budget_usd, "USD/month")
+                formulation,
+                dear.pool,
+                dear.tariff,
+                Missed(Constraint.BUDGET, dear.usd_per_month, budget_usd, "USD/month"),
             )
             for dear in self.singles
             if dear not in kept
         )
         return Ranking(kept, (*self.rejections, *beyond))
 
-    def with_fleet(self, found: Confirmed) -> "Ranking":
+    def with_fleet(self, confirmed: Confirmed) -> "Ranking":
         """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""
-        first, *others = found.solution.allocations
-        if others or not found.confirmation.reached or first.tariff.paid is Paid.OWNED:
+        first, *others = confirmed.solution.allocations
+        if others or not confirmed.confirmation.reached or first.tariff.paid is PurchaseOption.OWNED:
             return self
         offer = (first.pool.stand, first.tariff.paid)
         same = sorted(
-            (one for one in self.singles if (one.pool.stand, one.tariff.paid) == offer),
-            key=lambda one: one.pool.key != first.pool.key,
+            (single for single in self.singles if (single.pool.stand, single.tariff.paid) == offer),
+            key=lambda single: single.pool.key != first.pool.key,
         )[:1]
-        if same and same[0].usd_per_month <= found.usd_per_month + A_CENT:
+        if same and same[0].usd_per_month <= confirmed.usd_per_month + A_CENT:
             return self
-        own = Single(first.pool, first.tariff, found.solution, found)
-        singles = sorted((own, *(one for one in self.singles if one not in same)), key=lambda one: one.usd_per_month)
-        refused = _replay_refusal(found.posed, first.pool, 0.0, 0.0)
-        rejections = (one for one in self.rejections if not _is_of(one, refused))
+        own = Single(first.pool, first.tariff, confirmed.solution, confirmed)
+        singles = sorted(
+            (own, *(single for single in self.singles if single not in same)), key=lambda single: single.usd_per_month
+        )
+        refused = _replay_refusal(confirmed.formulation, first.pool, 0.0, 0.0)
+        rejections = (rejection for rejection in self.rejections if not _is_of(rejection, refused))
         return Ranking(tuple(singles), tuple(rejections))
 
 
 def rank(
-    posed: Posed, confirmer: Confirmer, setting: Setting, fleet: Confirmed | None, shown: int, *,
+    formulation: Formulation, validator: ReplayValidator, context: PlanningContext, fleet: Confirmed | None, shown: int, *,
     every_variant: bool = False,
 ) -> Ranking:  # fmt: skip
     """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than a fleet, replayed.
 
     Args:
-        posed: the question, with the pools to choose from.
-        confirmer: replays fleets; it remembers what each kind of replica was found to need.
-        setting: requirements and catalog.
+        formulation: the question, with the pools to choose from.
+        validator: replays fleets; it remembers what each kind of replica was found to need.
+        context: requirements and catalog.
         fleet: a fleet that was found; what costs less is replayed, and its kinds carry what they do in it.
         shown: so many of the cheapest are replayed.
         every_variant: keep every precision and parallelism, not only the best of each offer and way of paying.
     """
-    known = {} if fleet is None else confirmer.carried_beyond(fleet)
+    known = {} if fleet is None else validator.carried_beyond(fleet)
     limit_usd = 0.0 if fleet is None else fleet.usd_per_month - A_CENT
-    most = setting.effort.options
-    at_known = posed.of(pool.slower(known.get(confirmer.kind_of(pool.key), 1.0)) for pool in posed.problem.pools)
-    singles, rejections = _singles(at_known if known else posed, None if most is None else most + MOST_REPLAYED)
-    kept = singles if every_variant else _best_of_each_offer(singles, posed, setting)
-    kept = sorted(kept, key=lambda single: _preference(single, posed, setting))
-    ranked, unconfirmed = _Replays(posed, confirmer, setting, known).replayed(kept, limit_usd, shown)
+    most = context.effort.options
+    at_known = formulation.of(
+        pool.slower(known.get(validator.kind_of(pool.key), 1.0)) for pool in formulation.problem.pools
+    )
+    singles, rejections = _singles(at_known if known else formulation, None if most is None else most + MOST_REPLAYED)
+    kept = singles if every_variant else _best_of_each_offer(singles, formulation, context)
+    kept = sorted(kept, key=lambda single: _preference(single, formulation, context))
+    ranked, unconfirmed = _Replays(formulation, validator, context, known).replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
 
 
-def rank_rejections(posed: Posed) -> tuple[Rejection, ...]:
+def rank_rejections(formulation: Formulation) -> tuple[Rejection, ...]:
     """Why pools are no fleet of their own, in any way of paying."""
-    return tuple(_singles(posed)[1])
+    return tuple(_singles(formulation)[1])
 
 
-def _singles(posed: Posed, most: int | None = None) -> tuple[list[Single], list[Rejection]]:
+def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Single], list[Rejection]]:
     """Every pool and way of paying by itself, or what no number of its instances keeps to.
 
     Args:
-        posed: the question.
+        formulation: the question.
         most: so many offers and ways of paying are enough, the cheapest: what cannot be among them is left out.
     """
     singles: list[Single] = []
     rejections: dict[Rejection, None] = {}
-    best: dict[tuple[str, Paid], float] = {}
-    for least_usd, pool, tariff in least_costs(posed.problem):
+    best: dict[tuple[str, PurchaseOption], float] = {}
+    for least_usd, pool, tariff in least_costs(formulation.problem):
         if most is not None and len(best) >= most and nsmallest(most, best.values())[-1] < least_usd - A_CENT:
             break
-        fleet = alone(posed.problem, pool, tariff)
+        fleet = alone(formulation.problem, pool, tariff)
         if isinstance(fleet, Missed):
-            rejections[_rejection(posed, pool, tariff, fleet)] = None
+            rejections[_rejection(formulation, pool, tariff, fleet)] = None
             continue
         singles.append(Single(pool, tariff, fleet))
         key = (pool.stand, tariff.paid)
@@ -179,7 +186,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
         counts = _least_counts(problem, pool)
         always = float(counts.max() * hours.sum())
         for tariff in pool.tariffs:
-            if tariff.paid is not Paid.OWNED:
+            if tariff.paid is not PurchaseOption.OWNED:
                 active = np.array(tariff.active_ratios or 1.0)
                 usd = tariff.all_usd_per_hour * (always if tariff.paid.always else float(counts @ (hours * active)))
                 found.append((usd + pool.usd_per_request * answers, pool, tariff))
@@ -200,8 +207,8 @@ def _least_counts(problem: Problem, pool: Pool) -> Floats:
     return counts
 
 
-def _rejection(posed: Posed, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
-    source = posed.pool_set.sources[pool.key]
+def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Missed) -> Rejection:
+    source = formulation.pool_set.sources[pool.key]
     unit = "" if missed.unit.startswith("share") else f" {missed.unit}"
     digits = ",.2f" if missed.unit.startswith("USD") else ",.6g"
     needed, available = (f"{number:{digits}}{unit}" for number in (missed.needed, missed.available))
@@ -214,21 +221,23 @@ def _rejection(posed: Posed, pool: Pool, tariff: Tariff, missed: Missed) -> Reje
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
 
-def _best_of_each_offer(singles: Sequence[Single], posed: Posed, setting: Setting) -> list[Single]:
+def _best_of_each_offer(singles: Sequence[Single], formulation: Formulation, context: PlanningContext) -> list[Single]:
     """The cheapest of each provider × region × instance type × way of paying."""
-    best: dict[tuple[str, Paid], Single] = {}
+    best: dict[tuple[str, PurchaseOption], Single] = {}
     for single in singles:
         key = (single.pool.stand, single.tariff.paid)
-        if key not in best or _preference(single, posed, setting) < _preference(best[key], posed, setting):
+        if key not in best or _preference(single, formulation, context) < _preference(best[key], formulation, context):
             best[key] = single
     return list(best.values())
 
 
-def _preference(single: Single, posed: Posed, setting: Setting) -> tuple[float, bool, int, float, str, str]:
+def _preference(
+    single: Single, formulation: Formulation, context: PlanningContext
+) -> tuple[float, bool, int, float, str, str]:
     """By cost; of equals uncut accelerators, the precision named first, the most spare capacity, then the name."""
-    candidate = posed.pool_set.sources[single.pool.key].served.candidate
-    order = setting.requirements.workload.precisions
-    capacity = single.instances[-1] * mix_rate(posed.problem, single.pool)
+    candidate = formulation.pool_set.sources[single.pool.key].served.candidate
+    order = context.requirements.workload.precisions
+    capacity = single.instances[-1] * mix_rate(formulation.problem, single.pool)
     return (
         single.usd_per_month, candidate.partition != "", order.index(candidate.precision), -capacity,
         single.pool.key, single.tariff.paid.value,
@@ -238,9 +247,15 @@ def _preference(single: Single, posed: Posed, setting: Setting) -> tuple[float, 
 class _Replays:
     """Replays of options, the cheapest first; what one shows of a kind of replica holds for all of its kind."""
 
-    def __init__(self, posed: Posed, confirmer: Confirmer, setting: Setting, known: Mapping[Kind, float]) -> None:
+    def __init__(
+        self,
+        formulation: Formulation,
+        validator: ReplayValidator,
+        context: PlanningContext,
+        known: Mapping[Kind, float],
+    ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
-        self._posed, self._confirmer, self._setting = posed, confirmer, setting
+        self._posed, self._confirmer, self._setting = formulation, validator, context
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
         self._rejections: list[Rejection] = []
@@ -251,13 +266,13 @@ class _Replays:
         """The options in the order of their cost, with the headroom that replays asked for."""
         ranked = list(singles)
         while self._left:
-            at = next((at for at, one in enumerate(ranked) if self._wanted(at, one, limit_usd, shown)), None)
+            at = next((at for at, single in enumerate(ranked) if self._wanted(at, single, limit_usd, shown)), None)
             if at is None:
                 break
             replayed = self._replay(ranked.pop(at))
-            known = (self._with_headroom(one) for one in ranked)
-            left = [one for one in (replayed, *known) if one is not None]
-            ranked = sorted(left, key=lambda one: _preference(one, self._posed, self._setting))
+            known = (self._with_headroom(single) for single in ranked)
+            left = [single for single in (replayed, *known) if single is not None]
+            ranked = sorted(left, key=lambda single: _preference(single, self._posed, self._setting))
         return ranked, self._rejections
 
     def _wanted(self, at: int, single: Single, limit_usd: float, shown: int) -> bool:
@@ -267,12 +282,16 @@ class _Replays:
         """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
         self._left -= 1
         pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
-        found = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
-        if isinstance(found, Confirmed) and found.confirmation.reached and len(found.solution.allocations) == 1:
-            self._headroom[self._confirmer.kind_of(pool.key)] = found.confirmation.headroom_factor
-            planned = found.solution.allocations[0].pool
-            return Single(planned, single.tariff, found.solution, found)
-        kept = worst_share(found) if isinstance(found, Confirmed) else 0.0
+        confirmed = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
+        if (
+            isinstance(confirmed, Confirmed)
+            and confirmed.confirmation.reached
+            and len(confirmed.solution.allocations) == 1
+        ):
+            self._headroom[self._confirmer.kind_of(pool.key)] = confirmed.confirmation.headroom_factor
+            planned = confirmed.solution.allocations[0].pool
+            return Single(planned, single.tariff, confirmed.solution, confirmed)
+        kept = worst_share(confirmed) if isinstance(confirmed, Confirmed) else 0.0
         within_ratio = self._setting.requirements.workload.slo.within_ratio
         self._rejections.append(_replay_refusal(self._posed, pool, within_ratio, kept))
         return None
@@ -291,65 +310,72 @@ class _Replays:
         return Single(planned, single.tariff, fleet)
 
 
-def _replay_refusal(posed: Posed, pool: Pool, within_ratio: float, kept: float) -> Rejection:
+def _replay_refusal(formulation: Formulation, pool: Pool, within_ratio: float, kept: float) -> Rejection:
     """Why a pool is no option: no allowed number of its instances keeps enough of the requests within the SLO."""
     needed = 1 - (1 - within_ratio) * MADE_UP_MARGIN
     reason = (
         f"a replay of no allowed number of instances finds more than {ratio_words(kept)} of the requests within the "
         f"SLO, and {ratio_words(needed)} are wanted of it, {ratio_words(within_ratio)} and a margin"
     )
-    source = posed.pool_set.sources[pool.key]
+    source = formulation.pool_set.sources[pool.key]
     shortfall = Shortfall("replay", "share of requests", needed, kept, reason)
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
 
-def _is_of(one: Rejection, other: Rejection) -> bool:
+def _is_of(rejection: Rejection, other: Rejection) -> bool:
     """Whether two rejections are for one reason and of one candidate in one region."""
-    return replace(one, needed=None, available=None, message="") == replace(
+    return replace(rejection, needed=None, available=None, message="") == replace(
         other, needed=None, available=None, message=""
     )
 
 
 def options_of(
-    ranking: Ranking, posed: Posed, setting: Setting, expected: Forecast, fleet: Fleet
+    ranking: Ranking, formulation: Formulation, context: PlanningContext, expected: Forecast, fleet: Fleet
 ) -> tuple[Option, ...]:  # fmt: skip
     """The ranked options as values of a plan."""
-    posed = _with_sources(posed, ranking)
-    candidates = [posed.pool_set.sources[one.pool.key].served.candidate for one in ranking.singles]
-    loads = [_load_of_replica(posed, one.solution.allocations[0], 1.0) for one in ranking.singles]
-    latencies = latencies_at_load(candidates, loads, setting.requirements, setting.model)
-    found: list[Option] = []
+    formulation = _with_sources(formulation, ranking)
+    candidates = [formulation.pool_set.sources[single.pool.key].served.candidate for single in ranking.singles]
+    loads = [_load_of_replica(formulation, single.solution.allocations[0], 1.0) for single in ranking.singles]
+    latencies = latencies_at_load(candidates, loads, context.requirements, context.model)
+    options: list[Option] = []
     for number, (single, latency) in enumerate(zip(ranking.singles, latencies, strict=True), start=1):
         confirmation = single.confirmed.confirmation if single.confirmed else None
-        cost = cost_of(posed, single.solution, setting, expected)
-        option = _option(posed, single.solution.allocations[0], setting, latency, cost)
+        cost = cost_of(formulation, single.solution, context, expected)
+        option = _option(formulation, single.solution.allocations[0], context, latency, cost)
         why_not = _why_not(single, option.precision, fleet)
-        found.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
-    return tuple(found)
+        options.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
+    return tuple(options)
 
 
-def _with_sources(posed: Posed, ranking: Ranking) -> Posed:
+def _with_sources(formulation: Formulation, ranking: Ranking) -> Formulation:
     """The question with the pools of confirmed options too: a preferred precision may be one that others outdo."""
-    known = posed.pool_set.sources
+    known = formulation.pool_set.sources
     beside = {
-        single.pool.key: single.confirmed.posed.pool_set.sources[single.pool.key]
+        single.pool.key: single.confirmed.formulation.pool_set.sources[single.pool.key]
         for single in ranking.singles
         if single.confirmed is not None and single.pool.key not in known
     }
-    return replace(posed, pool_set=replace(posed.pool_set, sources={**known, **beside})) if beside else posed
+    return (
+        replace(formulation, pool_set=replace(formulation.pool_set, sources={**known, **beside}))
+        if beside
+        else formulation
+    )
 
 
-def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Sequence[Option]) -> Option:
+def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, options: Sequence[Option]) -> Option:
     """The fleet in short, named by the group that serves most in the busiest hours; ranked where it is an option."""
-    posed = found.posed
+    formulation = confirmed.formulation
     shares = {group.name: group.request_shares[-1] for group in fleet.groups}
-    main = max(found.solution.allocations, key=lambda one: (shares[name_of(one)], one.instances[-1], name_of(one)))
-    candidate = posed.pool_set.sources[main.pool.key].served.candidate
-    load = _load_of_replica(posed, main, shares[name_of(main)] or 1.0)
-    (latency,) = latencies_at_load([candidate], [load], setting.requirements, setting.model)
-    option = _option(posed, main, setting, latency, fleet.cost)
+    main = max(
+        confirmed.solution.allocations,
+        key=lambda allocation: (shares[name_of(allocation)], allocation.instances[-1], name_of(allocation)),
+    )
+    candidate = formulation.pool_set.sources[main.pool.key].served.candidate
+    load = _load_of_replica(formulation, main, shares[name_of(main)] or 1.0)
+    (latency,) = latencies_at_load([candidate], [load], context.requirements, context.model)
+    option = _option(formulation, main, context, latency, fleet.cost)
     same = next((one.rank for one in options if _alike(one, option)), 0) if len(fleet.groups) == 1 else 0
-    planned = found.planned_rates()[name_of(main)]
+    planned = confirmed.planned_rates()[name_of(main)]
     return replace(
         option,
         rank=same,
@@ -359,37 +385,39 @@ def recommended(found: Confirmed, setting: Setting, fleet: Fleet, options: Seque
     )
 
 
-def _load_of_replica(posed: Posed, allocation: Allocation, share: float) -> float:
+def _load_of_replica(formulation: Formulation, allocation: Allocation, share: float) -> float:
     """Requests per second that a replica receives of a share of the busiest hours' planned rate.
 
     No more than it sustains of the whole mix, where it is kept to requests that are easier.
     """
     replicas = max(allocation.instances[-1] * allocation.pool.replicas, 1)
-    sustained = posed.pool_set.sources[allocation.pool.key].served.requests_per_second_per_replica.value
-    return min(posed.problem.hours[-1].planned_rate * share / replicas, sustained)
+    sustained = formulation.pool_set.sources[allocation.pool.key].served.requests_per_second_per_replica.value
+    return min(formulation.problem.hours[-1].planned_rate * share / replicas, sustained)
 
 
-def _alike(one: Option, other: Option) -> bool:
+def _alike(option: Option, other: Option) -> bool:
     """Whether two options are the same instances, paid for alike."""
     return all(
-        getattr(one, name) == getattr(other, name)
+        getattr(option, name) == getattr(other, name)
         for name in ("stand", "purchase", "precision", "tensor_parallel", "partition", "engine", "instances_by_class")
     )
 
 
-def _option(posed: Posed, allocation: Allocation, setting: Setting, latency: LoadLatency, cost: FleetCost) -> Option:
+def _option(
+    formulation: Formulation, allocation: Allocation, context: PlanningContext, latency: LoadLatency, cost: FleetCost
+) -> Option:
     pool, tariff = allocation.pool, allocation.tariff
-    served = posed.pool_set.sources[pool.key].served
+    served = formulation.pool_set.sources[pool.key].served
     scheduled = len(set(allocation.instances)) > 1
     return Option(
-        **layout_of(posed, allocation, setting),
+        **layout_of(formulation, allocation, context),
         rank=0,
         commitment=tariff.label if tariff.paid in _NAMED else "",
         instances=allocation.instances[-1],
         replicas=allocation.instances[-1] * pool.replicas,
         instances_by_class=allocation.instances,
         minutes_ahead=math.ceil(pool.lead_hours * MINUTES_PER_HOUR) if scheduled else 0,
-        planned_requests_per_second_per_instance=mix_rate(posed.problem, pool),
+        planned_requests_per_second_per_instance=mix_rate(formulation.problem, pool),
         predicted=Predicted(
             ttft_p95_ms=latency.ttft_p95_ms,
             tpot_p95_ms=latency.tpot_p95_ms,

@@ -17,11 +17,11 @@ from advisor.plan.ladder import Ladder
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
-from advisor.plan.problem.values import Infeasible, Paid
+from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
-from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import RungScope
-from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.plan.today import judged_today, priced_today, today_of
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
@@ -47,18 +47,18 @@ class Asked:
 class Market:
     """A question written down, with all that fleets are chosen from."""
 
-    setting: Setting
+    context: PlanningContext
     supply: Supply
     """Of the question, and of whatever else a rung of the ladder allows."""
     expected: Forecast
     week: Week
-    posed: Posed
-    confirmer: Confirmer
+    formulation: Formulation
+    validator: ReplayValidator
 
     @property
     def workload(self) -> Workload:
         """What is asked."""
-        return self.setting.requirements.workload
+        return self.context.requirements.workload
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +76,15 @@ class Planned:
 
 
 def market_of(
-    setting: Setting, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+    context: PlanningContext,
+    wide: Requirements,
+    served: Sequence[Served],
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
 ) -> Market:
     """Write a question down.
 
     Args:
-        setting: what is asked, the catalog, the performance model, and what runs or is owned.
+        context: what is asked, the catalog, the performance model, and what runs or is owned.
         wide: the same requirements with all that any rung of the ladder allows.
         served: candidates of the wide requirements that keep the SLO.
         offers: of the wide requirements, by (provider, instance type).
@@ -89,13 +92,13 @@ def market_of(
     Raises:
         InputError: nothing that is allowed can be bought.
     """
-    requirements = setting.requirements
+    requirements = context.requirements
     check_purchase(requirements)
     expected = forecast_of(requirements)
     week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
-    supply = supply_of(replace(setting, requirements=wide), served, offers)
-    posed = pose(setting, narrowed(supply, requirements.workload), week)
-    return Market(setting, supply, expected, week, posed, Confirmer(posed, setting))
+    supply = supply_of(replace(context, requirements=wide), served, offers)
+    formulation = formulate(context, narrowed(supply, requirements.workload), week)
+    return Market(context, supply, expected, week, formulation, ReplayValidator(formulation, context))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +107,7 @@ class _Chosen:
 
     found: Confirmed | Infeasible | None
     """None: nothing could serve."""
-    every: Posed
+    every: Formulation
     """What the options are chosen from."""
     ranking: Ranking
 
@@ -120,11 +123,11 @@ def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     The best of the cheapest fleets of one type, or a mix that is cheaper by 1 % at the headroom which these have shown;
     neighbours of it are not looked at.
     """
-    if not market.posed.problem.pools:
+    if not market.formulation.problem.pools:
         return None
-    ranking = rank(market.posed, market.confirmer, market.setting, None, Asked().replayed)
-    found = market.confirmer.confirmed(known=ranking.cheapest_confirmed)
-    return market.confirmer.simplest(found) if isinstance(found, Confirmed) else found
+    ranking = rank(market.formulation, market.validator, market.context, None, Asked().replayed)
+    found = market.validator.confirmed(known=ranking.cheapest_confirmed)
+    return market.validator.simplest(found) if isinstance(found, Confirmed) else found
 
 
 def _chosen(market: Market, asked: Asked) -> _Chosen:
@@ -132,49 +135,53 @@ def _chosen(market: Market, asked: Asked) -> _Chosen:
 
     A budget has no part in the search: what is cheapest without one is within it, or nothing is that was found.
     """
-    budget = market.posed.problem.limits.max_usd_per_month
+    budget = market.formulation.problem.limits.max_usd_per_month
     if budget is None:
         return _chosen_below(market, asked, math.inf)
-    limits = replace(market.posed.problem.limits, max_usd_per_month=None)
-    posed = held_to_limits(market.posed, limits)
-    confirmer = market.confirmer.within(posed, market.setting)
-    chosen = _chosen_below(replace(market, posed=posed, confirmer=confirmer), asked, budget)
-    market.confirmer.learn(confirmer)
-    found = chosen.found
-    if isinstance(found, Confirmed) and found.confirmation.reached and found.usd_per_month <= budget + A_CENT:
-        held = replace(found, posed=held_to_limits(found.posed, market.posed.problem.limits))
-        return replace(chosen, found=held, ranking=chosen.ranking.within(budget, market.posed))
-    limited = market.confirmer.confirmed(refined=True) if posed.problem.pools else None
+    limits = replace(market.formulation.problem.limits, max_usd_per_month=None)
+    formulation = held_to_limits(market.formulation, limits)
+    validator = market.validator.within(formulation, market.context)
+    chosen = _chosen_below(replace(market, formulation=formulation, validator=validator), asked, budget)
+    market.validator.learn(validator)
+    confirmed = chosen.found
+    if (
+        isinstance(confirmed, Confirmed)
+        and confirmed.confirmation.reached
+        and confirmed.usd_per_month <= budget + A_CENT
+    ):
+        held = replace(confirmed, formulation=held_to_limits(confirmed.formulation, market.formulation.problem.limits))
+        return replace(chosen, found=held, ranking=chosen.ranking.within(budget, market.formulation))
+    limited = market.validator.confirmed(refined=True) if formulation.problem.pools else None
     if limited is None:
         return chosen
-    refused = with_confirmed_budget(limited, found, market.posed)
-    if isinstance(found, Confirmed):
-        rejections = chosen.ranking.within(budget, market.posed).rejections
+    refused = with_confirmed_budget(limited, confirmed, market.formulation)
+    if isinstance(confirmed, Confirmed):
+        rejections = chosen.ranking.within(budget, market.formulation).rejections
     else:
-        rejections = rank_rejections(market.posed)
-    return _Chosen(refused, market.posed, Ranking((), tuple(rejections)))
+        rejections = rank_rejections(market.formulation)
+    return _Chosen(refused, market.formulation, Ranking((), tuple(rejections)))
 
 
 def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
     """The same without a budget, but that a simpler fleet costs no more than an amount."""
-    setting, posed, confirmer = market.setting, market.posed, market.confirmer
-    every = posed
-    if asked.every_variant and posed.problem.pools:
-        every = pose(setting, narrowed(market.supply, market.workload), market.week, every=True)
-        every = held_to_limits(every, posed.problem.limits)
+    context, formulation, validator = market.context, market.formulation, market.validator
+    every = formulation
+    if asked.every_variant and formulation.problem.pools:
+        every = formulate(context, narrowed(market.supply, market.workload), market.week, every=True)
+        every = held_to_limits(every, formulation.problem.limits)
 
     def ranked(fleet: Confirmed | None) -> Ranking:
-        return rank(every, confirmer, setting, fleet, asked.replayed, every_variant=asked.every_variant)
+        return rank(every, validator, context, fleet, asked.replayed, every_variant=asked.every_variant)
 
     ranking = ranked(None)
-    found = confirmer.confirmed(known=ranking.cheapest_confirmed, refined=True) if posed.problem.pools else None
+    found = validator.confirmed(known=ranking.cheapest_confirmed, refined=True) if formulation.problem.pools else None
     if not isinstance(found, Confirmed):
-        return _Chosen(found, posed, Ranking((), rank_rejections(posed)))
+        return _Chosen(found, formulation, Ranking((), rank_rejections(formulation)))
     limit_usd = found.usd_per_month - A_CENT
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
-    if unknown or confirmer.is_exact or confirmer.carried_beyond(found):
+    if unknown or validator.is_exact or validator.carried_beyond(found):
         ranking = ranked(found)
-    best = confirmer.simplest(_cheaper(found, ranking), most_usd=most_usd)
+    best = validator.simplest(_cheaper(found, ranking), most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
 
 
@@ -189,30 +196,30 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
 
 def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
     """A chosen fleet in full, with its options, today's fleet and the ladder."""
-    setting, posed = market.setting, market.posed
+    context, formulation = market.context, market.formulation
     found, ranking, every = chosen.found, chosen.ranking, chosen.every
     if isinstance(found, Confirmed):
-        found = market.confirmer.with_limits(found)
-        ranking = _as_shown(ranking, market.confirmer)
-    choice = choice_of(found, posed, setting, market.expected)
+        found = market.validator.with_limits(found)
+        ranking = _as_shown(ranking, market.validator)
+    choice = choice_of(found, formulation, context, market.expected)
     if choice.conflict is not None and isinstance(found, Infeasible):
-        bought = purchase_remedies(found, market.supply, market.week, setting, market.confirmer)
+        bought = purchase_remedies(found, market.supply, market.week, context, market.validator)
         choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
     options: tuple[Option, ...] = ()
     best: Option | None = None
     if choice.fleet is not None and isinstance(found, Confirmed):
-        options = options_of(ranking.first(setting.effort.options), every, setting, market.expected, choice.fleet)
-        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(setting), setting.catalog))
-        spare = tuple(judged_spare(found, choice.fleet.spare, market.confirmer.replayed))
+        options = options_of(ranking.first(context.effort.options), every, context, market.expected, choice.fleet)
+        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(context), context.catalog))
+        spare = tuple(judged_spare(found, choice.fleet.spare, market.validator.replayed))
         fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
-        choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(posed, fleet)))
-        best = recommended(found, setting, fleet, options)
+        choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(formulation, fleet)))
+        best = recommended(found, context, fleet, options)
     current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)
     return Planned(choice, best, options, ladder, as_stated, current, (*choice.rejections, *ranking.rejections))
 
 
 def plan_routed(
-    setting: Setting, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]],
+    context: PlanningContext, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]],
     asked: Asked,
 ) -> tuple[Market, Planned]:  # fmt: skip
     """The answer with its market; see :func:`market_of`.
@@ -223,9 +230,9 @@ def plan_routed(
     Raises:
         InputError: as :func:`market_of` and :func:`plan_fleet`.
     """
-    market = market_of(setting, wide, served, offers)
+    market = market_of(context, wide, served, offers)
     chosen = _chosen(market, asked)
-    if not market.posed.bucket_edges:
+    if not market.formulation.bucket_edges:
         return market, _compared(market, asked, chosen)
     plain = _anywhere(market)
     other = _chosen(plain, asked)
@@ -237,12 +244,14 @@ def plan_routed(
 
 def _anywhere(market: Market) -> Market:
     """The same question with requests of every length sent anywhere."""
-    own, wide = map(_weighted, (market.setting.requirements, market.supply.requirements))
-    setting = replace(market.setting, requirements=own)
+    own, wide = map(_weighted, (market.context.requirements, market.supply.requirements))
+    context = replace(market.context, requirements=own)
     rates = market.supply.rates.of_the_mix()
     supply = replace(market.supply, requirements=wide, buckets=(), rates=rates, made={})
-    posed = pose(setting, narrowed(supply, own.workload), market.week)
-    return replace(market, setting=setting, supply=supply, posed=posed, confirmer=Confirmer(posed, setting))
+    formulation = formulate(context, narrowed(supply, own.workload), market.week)
+    return replace(
+        market, context=context, supply=supply, formulation=formulation, validator=ReplayValidator(formulation, context)
+    )
 
 
 def _weighted(requirements: Requirements) -> Requirements:
@@ -251,17 +260,19 @@ def _weighted(requirements: Requirements) -> Requirements:
 
 def _order(chosen: _Chosen) -> tuple[bool, float]:
     """Fleets that hold first, then by cost, to the cent."""
-    found = chosen.found
-    if not isinstance(found, Confirmed):
+    confirmed = chosen.found
+    if not isinstance(confirmed, Confirmed):
         return True, math.inf
-    return not found.confirmation.reached, round(found.usd_per_month, 2)
+    return not confirmed.confirmation.reached, round(confirmed.usd_per_month, 2)
 
 
-def zero_notes(posed: Posed, fleet: Fleet) -> Iterator[str]:
+def zero_notes(formulation: Formulation, fleet: Fleet) -> Iterator[str]:
     """Whether a fleet uses ``scaling.scale_to_zero``, where that is allowed, and why it does not."""
-    if not posed.problem.scaling.scale_to_zero:
+    if not formulation.problem.scaling.scale_to_zero:
         return
-    services = dict.fromkeys(group.instance_type for group in fleet.groups if group.purchase == Paid.SERVERLESS)
+    services = dict.fromkeys(
+        group.instance_type for group in fleet.groups if group.purchase == PurchaseOption.SERVERLESS
+    )
     stopped = sum(
         hour.hours_per_week
         for at, hour in enumerate(fleet.hour_classes)
@@ -272,45 +283,47 @@ def zero_notes(posed: Posed, fleet: Fleet) -> Iterator[str]:
     elif stopped:
         yield f"scale_to_zero is used: nothing runs in {stopped} hours a week, in which no request is expected"
     else:
-        why = _why_no_service(posed)
+        why = _why_no_service(formulation)
         yield f"scale_to_zero is not used: requests are expected in every hour of the week, and {why}"
 
 
-def _why_no_service(posed: Posed) -> str:
-    if any(tariff.paid is Paid.SERVERLESS for pool in posed.problem.pools for tariff in pool.tariffs):
+def _why_no_service(formulation: Formulation) -> str:
+    if any(tariff.paid is PurchaseOption.SERVERLESS for pool in formulation.problem.pools for tariff in pool.tariffs):
         return "services that stop between requests cost no less"
-    refused = next((one.message for one in posed.pool_set.rejections if one.code == "cold_start"), "")
+    refused = next(
+        (rejection.message for rejection in formulation.pool_set.rejections if rejection.code == "cold_start"), ""
+    )
     return f"no service that stops between requests can serve this{refused and f' ({refused})'}"
 
 
-def _as_shown(ranking: Ranking, confirmer: Confirmer) -> Ranking:
+def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:
     """The options with what is known of their fleets by now."""
     singles = tuple(
-        replace(one, confirmed=None if one.confirmed is None else confirmer.as_shown(one.confirmed))
-        for one in ranking.singles
+        replace(single, confirmed=None if single.confirmed is None else validator.as_shown(single.confirmed))
+        for single in ranking.singles
     )
     return replace(ranking, singles=singles)
 
 
 def _against_today(
-    market: Market, found: Confirmed | Infeasible | None, fleet: Fleet | None, asked: Asked
+    market: Market, confirmed: Confirmed | Infeasible | None, fleet: Fleet | None, asked: Asked
 ) -> tuple[CurrentCost | None, tuple[Rung, ...], Rung | None]:
     """What runs today, judged, and the ladder from there with the recommendation as a rung."""
-    setting, stated = market.setting, market.workload.current
-    current = priced_today(setting.requirements, setting.catalog)
+    context, stated = market.context, market.workload.current
+    current = priced_today(context.requirements, context.catalog)
     if current is not None and stated is not None:
-        today = today_of(current, stated, setting, market.supply, market.week)
-        current = judged_today(today, setting, market.confirmer) if asked.rungs else today.priced
-    if not asked.rungs or fleet is None or not isinstance(found, Confirmed):
+        today = today_of(current, stated, context, market.supply, market.week)
+        current = judged_today(today, context, market.validator) if asked.rungs else today.priced
+    if not asked.rungs or fleet is None or not isinstance(confirmed, Confirmed):
         return current, (), None
-    ladder = Ladder(setting, market.supply, market.week, market.confirmer)
-    return current, *ladder.climb(asked.rungs, found, current, fleet)
+    ladder = Ladder(context, market.supply, market.week, market.validator)
+    return current, *ladder.climb(asked.rungs, confirmed, current, fleet)
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:
     """The fleet, or an option that its replay confirms at less."""
-    confirmed = [one.confirmed for one in ranking.singles if one.confirmed is not None]
-    best = min(confirmed, key=lambda one: one.solution.objective_usd_per_month, default=found)
+    confirmed = [single.confirmed for single in ranking.singles if single.confirmed is not None]
+    best = min(confirmed, key=lambda confirmed: confirmed.solution.objective_usd_per_month, default=found)
     if not found.confirmation.reached:
         return best
     cheaper = best.solution.objective_usd_per_month < found.solution.objective_usd_per_month - A_CENT

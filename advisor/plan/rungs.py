@@ -157,20 +157,20 @@ class _Scopes:
         """Every rung."""
         stays = {step: self._why_not_today(step) for step in _TODAY}
         stays[Step.COMMIT] = self._why_no_commitment
-        found = [RungScope(Step.AS_IS, None, stays[Step.AS_IS])]
+        rung_scopes = [RungScope(Step.AS_IS, None, stays[Step.AS_IS])]
         beyond = False
         base = self._base(stays[Step.SAME_CLOUD])
         for step in list(Step)[1:-1]:
             base = self._allowing(step, base)
             if stays.get(step):
-                found.append(RungScope(step, None, stays[step], beyond))
+                rung_scopes.append(RungScope(step, None, stays[step], beyond))
                 continue
             asked = self._resized(base) if step is Step.RESIZE else base
             beyond = beyond or not _is_within(asked, self._stated)
             workload = _union(self._stated, asked) if beyond else asked
             lossier = beyond and self._is_lossier_only(workload)
-            found.append(RungScope(step, workload, "", beyond, lossier, self._where(workload)))
-        return tuple(found)
+            rung_scopes.append(RungScope(step, workload, "", beyond, lossier, self._where(workload)))
+        return tuple(rung_scopes)
 
     def _is_lossier_only(self, workload: Workload) -> bool:
         """Whether a workload allows beyond what is stated nothing but precisions that are no match for the stated."""
@@ -198,7 +198,7 @@ class _Scopes:
 
     def _paid(self, *wanted: Purchase) -> tuple[Purchase, ...]:
         """Those of some ways of paying that the workload lists, or all that it lists."""
-        listed = tuple(dict.fromkeys(one for one in wanted if one in self._stated.purchase))
+        listed = tuple(dict.fromkeys(purchase for purchase in wanted if purchase in self._stated.purchase))
         return listed or self._stated.purchase
 
     def _resized(self, base: Workload) -> Workload:
@@ -235,7 +235,9 @@ class _Scopes:
         return replace(base, accelerators=_joined((own,), self._nvidia()), instance_types=())
 
     def _nvidia(self) -> tuple[str, ...]:
-        return tuple(name for name, one in self._catalog.accelerators.items() if one.vendor.casefold() == _NVIDIA)
+        return tuple(
+            name for name, accelerator in self._catalog.accelerators.items() if accelerator.vendor.casefold() == _NVIDIA
+        )
 
     def _anywhere(self, base: Workload) -> Workload:
         """The stated places, and other clouds in the countries or on the continents of those."""

@@ -9,36 +9,38 @@ import numpy as np
 from advisor.demand.values import Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
 from advisor.plan.replay.trials import name_of
-from advisor.plan.solve.following import FollowingFleet, ObservedLoad, reactive_policy
 from advisor.plan.solve.optimise import objective_usd_per_month
-from advisor.plan.solve.stage import Posed, Setting
+from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, reactive_policy
+from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.units import MINUTES_PER_HOUR
 
 
-def scaling_of(setting: Setting, posed: Posed, solution: FleetSolution, forecast: Forecast) -> ScalingPlan:
+def scaling_of(
+    context: PlanningContext, formulation: Formulation, solution: FleetSolution, forecast: Forecast
+) -> ScalingPlan:
     """Compare the policies for a fleet that was chosen.
 
     Args:
-        setting: what was asked.
-        posed: the problem that was solved.
+        context: what was asked.
+        formulation: the problem that was solved.
         solution: its fleet.
         forecast: what the hours were made of.
     """
-    static = static_usd_per_month(posed.problem, solution)
-    found = _reactive(setting, posed, solution, forecast)
-    reactive, warm_pool = (None, None) if isinstance(found, str) else found
+    static = static_usd_per_month(formulation.problem, solution)
+    reactive_policies = _reactive(context, formulation, solution, forecast)
+    reactive, warm_pool = (None, None) if isinstance(reactive_policies, str) else reactive_policies
     recommended, reason = recommend(solution, static, reactive)
     return ScalingPlan(
         recommended=recommended,
         reason=reason,
-        schedule=tuple(group_schedule(one, posed.week.schedule) for one in solution.allocations),
+        schedule=tuple(group_schedule(allocation, formulation.week.schedule) for allocation in solution.allocations),
         scheduled_usd_per_month=solution.objective_usd_per_month,
         static_usd_per_month=static,
         reactive=reactive,
         warm_pool=warm_pool,
-        reactive_unknown=found if isinstance(found, str) else "",
+        reactive_unknown=reactive_policies if isinstance(reactive_policies, str) else "",
     )
 
 
@@ -56,7 +58,9 @@ def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSche
 def static_usd_per_month(problem: Problem, solution: FleetSolution) -> float:
     """The fleet of the busiest hours at all hours: nothing is ever started ahead of its use."""
     hours = len(problem.hours)
-    fixed = tuple(replace(one, instances=one.instances[-1:] * hours) for one in solution.allocations)
+    fixed = tuple(
+        replace(allocation, instances=allocation.instances[-1:] * hours) for allocation in solution.allocations
+    )
     shares = {key: np.repeat(share[-1:], hours, axis=0) for key, share in solution.shares.items()}
     return objective_usd_per_month(problem, fixed, shares)
 
@@ -77,22 +81,22 @@ def recommend(
 
 
 def _reactive(
-    setting: Setting, posed: Posed, solution: FleetSolution, forecast: Forecast
+    context: PlanningContext, formulation: Formulation, solution: FleetSolution, forecast: Forecast
 ) -> tuple[ReactivePolicy, ReactivePolicy] | str:
     """From a cold start and from a warm pool; or why it is not known."""
-    profile = setting.requirements.demand.profile
+    profile = context.requirements.demand.profile
     if profile is None:
         return "the demand is declared: how fast it rises is not known"
     load = ObservedLoad.of(profile, forecast)
-    fleet = FollowingFleet.of(posed.problem, solution)
+    fleet = ReactiveFleet.of(formulation.problem, solution)
     if fleet is None:
         return "nothing of this fleet is started and stopped with the load: it is committed, owned or serverless"
-    starts = list(_cold_starts(setting, posed, solution))
+    starts = list(_cold_starts(context, formulation, solution))
     delays = (
-        max(one.reactive_delay_s for one in starts),
-        max(one.warm_pool_total_s.high for one in starts) + METRIC_DELAY_S,
+        max(start.reactive_delay_s for start in starts),
+        max(start.warm_pool_total_s.high for start in starts) + METRIC_DELAY_S,
     )
-    within = setting.requirements.workload.slo.within_ratio
+    within = context.requirements.workload.slo.within_ratio
     cold, warm = (
         reactive_policy(load, fleet, delay_s, within, stopped=stopped)
         for delay_s, stopped in zip(delays, (False, True), strict=True)
@@ -102,9 +106,9 @@ def _reactive(
     return cold, warm
 
 
-def _cold_starts(setting: Setting, posed: Posed, solution: FleetSolution) -> Iterator[ColdStart]:
+def _cold_starts(context: PlanningContext, formulation: Formulation, solution: FleetSolution) -> Iterator[ColdStart]:
     """Of the instances; those of a fleet of one number at all hours were not needed before."""
-    for one in solution.allocations:
-        source = posed.pool_set.sources[one.pool.key]
-        if not one.tariff.paid.always and one.tariff.paid is not Paid.SERVERLESS:
-            yield source.cold_start or cold_start(source.served.candidate, setting.catalog.cold_start)
+    for allocation in solution.allocations:
+        source = formulation.pool_set.sources[allocation.pool.key]
+        if not allocation.tariff.paid.always and allocation.tariff.paid is not PurchaseOption.SERVERLESS:
+            yield source.cold_start or cold_start(source.served.candidate, context.catalog.cold_start)

@@ -48,7 +48,9 @@ def pack_shared(tenants: Sequence[Tenant], hosts: Sequence[Host], headroom: floa
         bound_usd_per_hour=bound,
         gap_ratio=(usd - bound) / usd if usd > bound else 0.0,
         unplaced=tuple(tenant.name for tenant in tenants if tenant not in placed),
-        rejections=tuple(one for outcomes in seats.values() for one in outcomes if isinstance(one, Obstacle)),
+        rejections=tuple(
+            outcome for outcomes in seats.values() for outcome in outcomes if isinstance(outcome, Obstacle)
+        ),
     )
 
 
@@ -126,7 +128,9 @@ class _Packer:
         self._headroom = headroom
         self._ways = [_Way(host, "", host.memory_gib, math.inf) for host in hosts]
         self._ways += [
-            _Way(host, one.name, one.memory_gib, one.per_accelerator) for host in hosts for one in host.slices
+            _Way(host, slice_.name, slice_.memory_gib, slice_.per_accelerator)
+            for host in hosts
+            for slice_ in host.slices
         ]
 
     def alone(self, tenant: Tenant) -> list[_Load | Obstacle]:

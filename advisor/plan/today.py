@@ -12,12 +12,12 @@ from advisor.performance.stage import serve
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem
-from advisor.plan.replay.confirm import Confirmed, Confirmer
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
+from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import excluded_today
 from advisor.plan.solve.alone import whole_shares
 from advisor.plan.solve.optimise import objective_usd_per_month
-from advisor.plan.solve.stage import Posed, Setting, narrowed, pose, supply_of
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.plan.values import CurrentCost
 from advisor.requirements import Requirements
 from advisor.workload.values import Deployment, Exclude
@@ -57,7 +57,7 @@ class Today:
     """What runs today, with all that it costs."""
 
     priced: CurrentCost
-    posed: Posed
+    formulation: Formulation
     """The question that allows it alone."""
     running: FleetSolution | None
     """As a fleet; None where it is not known to serve the model."""
@@ -65,77 +65,79 @@ class Today:
     """Why it is not."""
 
 
-def today_of(priced: CurrentCost, current: Deployment, setting: Setting, supply: Supply, week: Week) -> Today:
+def today_of(priced: CurrentCost, current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Today:
     """What runs today as a fleet, at what a plan would count for it: compute, disks and data transfer.
 
     How it runs the model is not stated: the layout with the highest rate is taken, in the first of the workload's
     precisions that it can serve, as the ladder begins with the first.
     """
-    posed = _first_posed(current, setting, supply, week)
+    formulation = _first_posed(current, context, supply, week)
     why_not = ""
-    if not posed.problem.pools:
-        hardware = _by_hardware(current, setting)
+    if not formulation.problem.pools:
+        hardware = _by_hardware(current, context)
         priced = replace(priced, not_generated=hardware.not_generated)
-        posed = _first_posed(current, setting, hardware.supply, week)
-        rejections = posed.pool_set.rejections
+        formulation = _first_posed(current, context, hardware.supply, week)
+        rejections = formulation.pool_set.rejections
         why_not = rejections[0].message if rejections else hardware.why_not
-    if not posed.problem.pools:
-        return Today(priced, posed, None, why_not)
-    pool = max(posed.problem.pools, key=lambda one: mix_rate(posed.problem, one))
-    allocations = tuple(_allocations(posed.problem, pool, current))
-    shares = whole_shares(posed.problem, pool)
-    usd = objective_usd_per_month(posed.problem, allocations, shares)
+    if not formulation.problem.pools:
+        return Today(priced, formulation, None, why_not)
+    pool = max(formulation.problem.pools, key=lambda pool: mix_rate(formulation.problem, pool))
+    allocations = tuple(_allocations(formulation.problem, pool, current))
+    shares = whole_shares(formulation.problem, pool)
+    usd = objective_usd_per_month(formulation.problem, allocations, shares)
     running = FleetSolution(allocations, shares, usd, usd, proven=False)
-    return Today(replace(priced, total_usd_per_month=usd), posed, running, "")
+    return Today(replace(priced, total_usd_per_month=usd), formulation, running, "")
 
 
 def _allocations(problem: Problem, pool: Pool, current: Deployment) -> Iterator[Allocation]:
     """Today's instances at all hours: as many as are owned, the others as they are paid for."""
     left = current.count
     for tariff in pool.tariffs:
-        count = min(left, problem.owned.get(pool.stand, 0)) if tariff.paid is Paid.OWNED else left
+        count = min(left, problem.owned.get(pool.stand, 0)) if tariff.paid is PurchaseOption.OWNED else left
         left -= count
         if count:
             yield Allocation(pool, tariff, (count,) * len(problem.hours))
 
 
-def judged_today(today: Today, setting: Setting, confirmer: Confirmer) -> CurrentCost:
+def judged_today(today: Today, context: PlanningContext, validator: ReplayValidator) -> CurrentCost:
     """The same with the share of requests that it keeps within the SLO, and the instances that the demand takes."""
-    priced, posed, running = today.priced, today.posed, today.running
-    if why := excluded_today(setting.requirements.workload, setting.catalog):
+    priced, formulation, running = today.priced, today.formulation, today.running
+    if why := excluded_today(context.requirements.workload, context.catalog):
         return replace(priced, not_judged=why, not_generated="")
     if running is None:
         return replace(priced, not_judged=today.why_not)
     pool = running.allocations[0].pool
-    confirmer = confirmer.within(posed, setting)
-    replay = confirmer.replayed(posed, running)
-    needed = confirmer.alone(posed.of([pool]))
+    validator = validator.within(formulation, context)
+    replay = validator.replayed(formulation, running)
+    needed = validator.alone(formulation.of([pool]))
     judged = replace(
         priced,
-        precision=posed.pool_set.sources[pool.key].served.candidate.precision,
+        precision=formulation.pool_set.sources[pool.key].served.candidate.precision,
         within_slo_ratio=replay.within_slo_ratio,
     )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
-        return replace(judged, instances_needed=sum(one.instances[-1] for one in needed.solution.allocations))
+        return replace(
+            judged, instances_needed=sum(allocation.instances[-1] for allocation in needed.solution.allocations)
+        )
     return replace(judged, not_judged=f"no number of {priced.instance_type} keeps the SLO and the limits")
 
 
-def _first_posed(current: Deployment, setting: Setting, supply: Supply, week: Week) -> Posed:
+def _first_posed(current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Formulation:
     """The question in the first of the workload's precisions that today's machine serves, or in the first of all."""
     every = [
-        _posed(_as_today(current, precision, setting), supply, week)
-        for precision in setting.requirements.workload.precisions
+        _posed(_as_today(current, precision, context), supply, week)
+        for precision in context.requirements.workload.precisions
     ]
-    return next((posed for posed in every if posed.problem.pools), every[0])
+    return next((formulation for formulation in every if formulation.problem.pools), every[0])
 
 
-def _posed(own: Setting, supply: Supply, week: Week) -> Posed:
-    return pose(own, narrowed(supply, own.requirements.workload), week)
+def _posed(own: PlanningContext, supply: Supply, week: Week) -> Formulation:
+    return formulate(own, narrowed(supply, own.requirements.workload), week)
 
 
-def _as_today(current: Deployment, precision: str, setting: Setting) -> Setting:
+def _as_today(current: Deployment, precision: str, context: PlanningContext) -> PlanningContext:
     """The setting with a workload that allows what runs today alone."""
-    stated = setting.requirements.workload
+    stated = context.requirements.workload
     workload = replace(
         stated,
         providers=(current.provider,),
@@ -148,7 +150,7 @@ def _as_today(current: Deployment, precision: str, setting: Setting) -> Setting:
         exclude=Exclude(engines=stated.exclude.engines),
         residency=(),
     )
-    return replace(setting, requirements=replace(setting.requirements, workload=workload))
+    return replace(context, requirements=replace(context.requirements, workload=workload))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,20 +164,22 @@ class _Hardware:
     """Why it serves the model in none of the workload's precisions, where that is so."""
 
 
-def _by_hardware(current: Deployment, setting: Setting) -> _Hardware:
-    requirements, catalog = setting.requirements, setting.catalog
+def _by_hardware(current: Deployment, context: PlanningContext) -> _Hardware:
+    requirements, catalog = context.requirements, context.catalog
     machine = catalog.instance_type(current.provider, current.instance_type)
     outcomes = list(judge_hardware(machine, requirements, catalog))
-    candidates = [one for one in outcomes if isinstance(one, Candidate) and not one.partition]
-    served, too_slow = serve(candidates, requirements, setting.model)
-    refused = [one.message for one in judge(machine, requirements, catalog) if isinstance(one, Rejection)]
-    misses = [one.message for one in (*too_slow, *outcomes) if isinstance(one, Rejection)]
+    candidates = [outcome for outcome in outcomes if isinstance(outcome, Candidate) and not outcome.partition]
+    served, too_slow = serve(candidates, requirements, context.model)
+    refused = [
+        rejection.message for rejection in judge(machine, requirements, catalog) if isinstance(rejection, Rejection)
+    ]
+    misses = [rejection.message for rejection in (*too_slow, *outcomes) if isinstance(rejection, Rejection)]
     offer = catalog.offer(current.provider, current.region, current.instance_type)
     own = () if offer is None else (offer,)
     withdrawn = f"it is not sold in {current.region} any more" if offer is not None and offer.withdrawn else ""
     unwritten = next((message for message in refused if message not in misses), "")
     return _Hardware(
-        supply=supply_of(setting, served, {(current.provider, current.instance_type): own}),
+        supply=supply_of(context, served, {(current.provider, current.instance_type): own}),
         not_generated=withdrawn or unwritten.removeprefix(f"{machine.name}: "),
         why_not=next(iter(misses), f"{current.instance_type} is not known to serve the model"),
     )

@@ -95,10 +95,15 @@ def token_apis(
     """
     named = {price.name: price for price in map(catalog.token_price, asked) if demand.fits(price)}
     cheapest: dict[str, TokenPrice] = {}
-    for price in sorted(catalog.token_prices(model), key=lambda one: (demand.usd_per_request(one), one.api_model)):
+    for price in sorted(
+        catalog.token_prices(model),
+        key=lambda token_price: (demand.usd_per_request(token_price), token_price.api_model),
+    ):
         if demand.fits(price):
             cheapest.setdefault(price.provider, price)
-    by_price = sorted(cheapest.values(), key=lambda one: (demand.usd_per_request(one), one.provider))
+    by_price = sorted(
+        cheapest.values(), key=lambda token_price: (demand.usd_per_request(token_price), token_price.provider)
+    )
     chosen = named | {price.name: price for price in by_price[:_MOST]}
     found = (
         _priced(price, demand, fleet_usd_per_month, same_weights=price.model == model != "", asked=name in named)

@@ -40,7 +40,7 @@ def publish(client: Client, text: str, tag: str) -> Action:
     """
     tagged = _tagged(text, tag)
     _check_length(client, tagged.text)
-    for comment in [one for one in _comments(client) if _line_of(one.text) == tagged.line]:
+    for comment in [comment for comment in _comments(client) if _line_of(comment.text) == tagged.line]:
         if _normal(comment.text) == _normal(tagged.text):
             return Action.UNCHANGED
         if _is_changed(client, client.host.change(client.place, comment, tagged.text)):

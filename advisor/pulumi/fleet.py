@@ -81,7 +81,7 @@ class InferenceFleet(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         names = (one for one in type(deployment).__annotations__ if hasattr(deployment, one))
-        self.outputs = {one: getattr(deployment, one) for one in names}
+        self.outputs = {name: getattr(deployment, name) for name in names}
         self.register_outputs(dict(self.outputs))
 
     @classmethod
@@ -172,7 +172,7 @@ def _program(plan: str, choice: Choice) -> Program:
 
 
 def _engine(name: str) -> Engine | None:
-    engines = {one.value: one for one in Engine}
+    engines = {engine.value: engine for engine in Engine}
     if name and name not in engines:
         raise pulumi.RunError(f"engine={name!r} is none of {', '.join(engines)}")
     return engines.get(name)

@@ -48,38 +48,41 @@ def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.dat
         today: for the age of prices.
         most_days: oldest price that is accepted; None: any.
     """
-    used = {(one.provider, one.region, one.instance_type) for one in lock.offers}
-    now = [one for one in catalog.offers if (one.provider, one.region, one.instance_type) in used]
+    used = {(offer.provider, offer.region, offer.instance_type) for offer in lock.offers}
+    now = [offer for offer in catalog.offers if (offer.provider, offer.region, offer.instance_type) in used]
     found = tuple(
-        one
-        for one in (*changes(lock.offers, now), *_commitments(lock, catalog, now))
-        if one.kind in _MATTERS and (one.moved_ratio is None or abs(one.moved_ratio) > tolerated_ratio)
+        change
+        for change in (*changes(lock.offers, now), *_commitments(lock, catalog, now))
+        if change.kind in _MATTERS and (change.moved_ratio is None or abs(change.moved_ratio) > tolerated_ratio)
     )
     age = days_since(lock.oldest_as_of, today)
     is_stale = most_days is not None and (age is None or age > most_days)
-    paid = {(one.provider, one.region, one.instance_type) for one in found} & lock.chosen
+    paid = {(change.provider, change.region, change.instance_type) for change in found} & lock.chosen
     return Drift(found, len(paid), catalog.content_hash == lock.catalog_hash, lock.oldest_as_of, age, is_stale)
 
 
 def _commitments(lock: Lock, catalog: Catalog, now: Sequence[Offer]) -> Iterator[Change]:
     """Changed prices of commitments; those that were not sold then are left out."""
-    by_place = {(one.provider, one.region, one.instance_type): one for one in now}
+    by_place = {(offer.provider, offer.region, offer.instance_type): offer for offer in now}
     for offer, then in lock.commitments.items():
         place = (offer.provider, offer.region, offer.instance_type)
         today = by_place.get(place)
         if today is None:
             continue
-        prices = {_instrument(one): one.usd_per_hour for one in catalog.current_commitments(today)}
-        for one in then:
-            price = prices.get(_instrument(one))
+        prices = {
+            _instrument(current_commitment): current_commitment.usd_per_hour
+            for current_commitment in catalog.current_commitments(today)
+        }
+        for commitment_price in then:
+            price = prices.get(_instrument(commitment_price))
             kind = Kind.UNPRICED if price is None else Kind.MOVED
-            if price != one.usd_per_hour:
-                yield Change(kind, *place, Purchase.COMMITMENT, one.usd_per_hour, price)
+            if price != commitment_price.usd_per_hour:
+                yield Change(kind, *place, Purchase.COMMITMENT, commitment_price.usd_per_hour, price)
 
 
 def _instrument(price: CommitmentPrice) -> tuple[str, int, str]:
-    one = price.commitment
-    return one.instrument, one.term_years, one.payment
+    commitment = price.commitment
+    return commitment.instrument, commitment.term_years, commitment.payment
 
 
 def drift_words(drift: Drift, today: dt.date) -> str:
@@ -88,7 +91,9 @@ def drift_words(drift: Drift, today: dt.date) -> str:
     lines = []
     if drift.changes:
         lines.append(
-            render_table(("change", "type", "region", "paid", "then", "now", ""), [_row(one) for one in drift.changes])
+            render_table(
+                ("change", "type", "region", "paid", "then", "now", ""), [_row(change) for change in drift.changes]
+            )
         )
     lines.append(f"the oldest price used {age}{', which is older than the limit' if drift.is_stale else ''}")
     if drift.paid_changed:
@@ -109,7 +114,7 @@ def drift_words(drift: Drift, today: dt.date) -> str:
 
 def drift_json(drift: Drift) -> str:
     """Changes as JSON."""
-    moved = [asdict(one) | {"moved_ratio": one.moved_ratio} for one in drift.changes]
+    moved = [asdict(change) | {"moved_ratio": change.moved_ratio} for change in drift.changes]
     return json.dumps(asdict(drift) | {"changes": moved, "holds": drift.holds}, indent=2) + "\n"
 
 

@@ -47,7 +47,8 @@ def release_change_words(changes: Sequence[ReleaseChange]) -> str:
     counts = Counter(change.kind for change in changes)
     words = ", ".join(f"{number:,} {_plain(kind)}" for kind, number in counts.items())
     rows = [
-        (_plain(one.kind), one.engine, one.version, one.before or "-", one.now or "-") for one in changes[:_MOST_LISTED]
+        (_plain(change.kind), change.engine, change.version, change.before or "-", change.now or "-")
+        for change in changes[:_MOST_LISTED]
     ]
     table = render_table(("change", "engine", "version", "before", "now"), rows)
     more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
@@ -60,7 +61,7 @@ def _plain(kind: str) -> str:
 
 def release_changes_json(changes: Sequence[ReleaseChange]) -> str:
     """Every change."""
-    return json.dumps([asdict(one) for one in changes], indent=2) + "\n"
+    return json.dumps([asdict(change) for change in changes], indent=2) + "\n"
 
 
 def engine_refresh_json(result: RefreshedEngines) -> str:

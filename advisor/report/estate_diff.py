@@ -60,7 +60,7 @@ def estate_diff(before: Estate, after: Estate) -> EstateDiff:
     """Compare the later estate with the earlier one, file by file."""
     old, new = ({row.file: row for row in estate.workloads} for estate in (before, after))
     changes = (WorkloadChange(file, old.get(file), new.get(file)) for file in sorted({*old, *new}))
-    changed = [one for one in changes if _facts(one.before) != _facts(one.after)]
+    changed = [change for change in changes if _facts(change.before) != _facts(change.after)]
     return EstateDiff(before, after, tuple(sorted(changed, key=_weight)))
 
 
@@ -81,7 +81,7 @@ def estate_diff_json(diff: EstateDiff) -> str:
         "schema": SCHEMA,
         "before": asdict(diff.before.totals),
         "after": asdict(diff.after.totals),
-        "workloads": [asdict(one) | {"usd_per_month_more": one.usd_per_month_more} for one in diff.changes],
+        "workloads": [asdict(change) | {"usd_per_month_more": change.usd_per_month_more} for change in diff.changes],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
@@ -114,7 +114,7 @@ def _sections(diff: EstateDiff) -> list[Section]:
     lines = (f"and {more:,} more (--format json)",) if more > 0 else ()
     sections = [
         Section("sums", headers=_SUM_COLUMNS, rows=tuple(_sum_rows(diff))),
-        Section("workloads", lines, _COLUMNS, tuple(_row(one) for one in diff.changes[:_SHOWN])),
+        Section("workloads", lines, _COLUMNS, tuple(_row(change) for change in diff.changes[:_SHOWN])),
     ]
     return [section for section in sections if section.rows]
 

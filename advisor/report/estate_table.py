@@ -50,9 +50,9 @@ def totals(estate: Estate) -> list[str]:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
         lines.append(f"{len(together.workloads)} workloads compete for shared limits; allocation {proof}")
     lines += [
-        f"{' '.join(filter(None, (one.constraint, one.detail)))}: {one.limit:,g} {one.unit} are too few, "
-        f"{one.used:,g} would do"
-        for one in estate.conflict
+        f"{' '.join(filter(None, (resource_use.constraint, resource_use.detail)))}: {resource_use.limit:,g} {resource_use.unit} are too few, "
+        f"{resource_use.used:,g} would do"
+        for resource_use in estate.conflict
     ]
     return lines
 
@@ -60,9 +60,9 @@ def totals(estate: Estate) -> list[str]:
 def obstacles(estate: Estate) -> list[str]:
     """Why workloads have no plan, file by file."""
     return [
-        one.message if one.status == FAILED else f"{one.file}: {one.message}"
-        for one in estate.workloads
-        if one.status != PLANNED
+        workload.message if workload.status == FAILED else f"{workload.file}: {workload.message}"
+        for workload in estate.workloads
+        if workload.status != PLANNED
     ]
 
 
@@ -73,21 +73,21 @@ def _blocks(estate: Estate, render: Render) -> list[str]:
 def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
     """Headers and rows of each table, by its title."""
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
-        ((*_HEADERS, _SAVED), [_cells(one, estate.shared_machines) for one in estate.workloads]),
-        (_MACHINE_HEADERS, [_machine_cells(at, one) for at, one in enumerate(estate.shared_machines, start=1)]),
+        ((*_HEADERS, _SAVED), [_cells(workload, estate.shared_machines) for workload in estate.workloads]),
+        (_MACHINE_HEADERS, [_machine_cells(at, shared_machine) for at, shared_machine in enumerate(estate.shared_machines, start=1)]),
         (
             _COMMITMENT_HEADERS,
             [
                 (
-                    f"{one.instance_type} {one.region}", one.commitment, str(one.count), f"{one.in_use_ratio:.0%}",
-                    f"{one.saved_usd_per_month:,.2f}",
+                    f"{shared_commitment.instance_type} {shared_commitment.region}", shared_commitment.commitment, str(shared_commitment.count), f"{shared_commitment.in_use_ratio:.0%}",
+                    f"{shared_commitment.saved_usd_per_month:,.2f}",
                 )
-                for one in estate.shared_commitments
+                for shared_commitment in estate.shared_commitments
             ],
         ),
         (
             _SHARED_HEADERS,
-            [(one.constraint, one.detail, f"{one.used:,g}", f"{one.limit:,g}", one.unit) for one in estate.shared],
+            [(resource_use.constraint, resource_use.detail, f"{resource_use.used:,g}", f"{resource_use.limit:,g}", resource_use.unit) for resource_use in estate.shared],
         ),
     )  # fmt: skip
     return dict(zip(_TITLES, tables, strict=True))

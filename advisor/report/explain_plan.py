@@ -71,14 +71,21 @@ def _next_words(outcome: Outcome) -> Iterator[str]:
     yield f"next instance type: {_option_words(following.option)} (#{following.option.rank}), {difference}{draw}"
 
 
-def what_if_section(found: WhatIf) -> Section:
+def what_if_section(what_if: WhatIf) -> Section:
     """What would change."""
-    title = "If " + ", ".join(f"{one.key} were {one.after} (now {one.before})" for one in found.changes)
-    lines = [f"now: {_outcome_words(found.before)}", f"then: {_outcome_words(found.after)}", _difference_words(found)]
-    if found.after.fleet is not None:
-        told = (confirmation_words(found.after.fleet, found.after.within_ratio), *constraint_words(found.after.fleet))
+    title = "If " + ", ".join(f"{change.key} were {change.after} (now {change.before})" for change in what_if.changes)
+    lines = [
+        f"now: {_outcome_words(what_if.before)}",
+        f"then: {_outcome_words(what_if.after)}",
+        _difference_words(what_if),
+    ]
+    if what_if.after.fleet is not None:
+        told = (
+            confirmation_words(what_if.after.fleet, what_if.after.within_ratio),
+            *constraint_words(what_if.after.fleet),
+        )
         lines += [f"then {line}" for line in told]
-    lines += [*_relaxations(found.after), *found.after.nearest_misses]
+    lines += [*_relaxations(what_if.after), *what_if.after.nearest_misses]
     return Section(title, tuple(lines))
 
 
@@ -88,8 +95,8 @@ def _outcome_words(outcome: Outcome) -> str:
     return f"{fleet_words(outcome.fleet)} at {usd(outcome.fleet.cost.total_usd_per_month)} a month"
 
 
-def _difference_words(found: WhatIf) -> str:
-    change, ratio = found.usd_per_month_change, found.ratio
+def _difference_words(what_if: WhatIf) -> str:
+    change, ratio = what_if.usd_per_month_change, what_if.ratio
     if change is None or ratio is None:
         return "there is no cost to compare"
     if change == 0:
@@ -98,65 +105,65 @@ def _difference_words(found: WhatIf) -> str:
     return f"{usd(abs(change))} a month {word} ({ratio - 1:+.0%})"
 
 
-def why_section(found: Why) -> Section:
+def why_section(why: Why) -> Section:
     """What would have to change for an instance type to win, or to lose."""
-    place = f" in {found.region}" if found.region else ""
-    name = f"{found.instance_type}{place}"
-    lines = list(_own_words(found))
-    if found.rival is not None:
-        lines.append(f"the cheapest of all others is {_contender_words(found.rival)}")
-    if found.price is not None:
-        lines.append(_price_words(found.price, wins=found.wins))
-    if found.wins or found.load or any(one.looser_ms or one.tighter_ms for one in found.targets):
-        lines += [_target_words(one, wins=found.wins) for one in found.targets]
-        lines.append(_load_words(found.load, wins=found.wins))
+    place = f" in {why.region}" if why.region else ""
+    name = f"{why.instance_type}{place}"
+    lines = list(_own_words(why))
+    if why.rival is not None:
+        lines.append(f"the cheapest of all others is {_contender_words(why.rival)}")
+    if why.price is not None:
+        lines.append(_price_words(why.price, wins=why.wins))
+    if why.wins or why.load or any(target.looser_ms or target.tighter_ms for target in why.targets):
+        lines += [_target_words(target, wins=why.wins) for target in why.targets]
+        lines.append(_load_words(why.load, wins=why.wins))
     else:
         lines.append(
             "no target up to 16 times looser or tighter and no demand from 1/16 to 16 times today's turns that"
         )
-    for obstacle in found.obstacles:
+    for obstacle in why.obstacles:
         lifted = f" → lifted by {obstacle.lifted_by}" if obstacle.lifted_by else ""
         lines.append(f"{obstacle.code} ({obstacle.count}): {obstacle.message}{lifted}")
-    return Section(f"{name} {_verdict(found)}", tuple(lines))
+    return Section(f"{name} {_verdict(why)}", tuple(lines))
 
 
-def _own_words(found: Why) -> Iterator[str]:
+def _own_words(why: Why) -> Iterator[str]:
     """What it is part of, and what it would take alone."""
-    if _is_part(found) and found.recommended_usd_per_month is not None:
-        yield f"the recommended fleet costs {usd(found.recommended_usd_per_month)} a month"
-    if found.contender is not None:
-        verb = "it takes" if found.wins and not _is_part(found) else "alone it would take"
-        yield f"{verb} {_contender_words(found.contender)}"
+    if _is_part(why) and why.recommended_usd_per_month is not None:
+        yield f"the recommended fleet costs {usd(why.recommended_usd_per_month)} a month"
+    if why.contender is not None:
+        verb = "it takes" if why.wins and not _is_part(why) else "alone it would take"
+        yield f"{verb} {_contender_words(why.contender)}"
 
 
-def _is_part(found: Why) -> bool:
+def _is_part(why: Why) -> bool:
     """Whether the recommended fleet has it beside others, for less than it alone would cost."""
-    ours, total = found.contender, found.recommended_usd_per_month
-    return found.wins and (ours is None or total is None or ours.total_usd_per_month > total + A_CENT)
+    ours, total = why.contender, why.recommended_usd_per_month
+    return why.wins and (ours is None or total is None or ours.total_usd_per_month > total + A_CENT)
 
 
-def _verdict(found: Why) -> str:
-    if _is_part(found):
-        alone = "alone it would cost more" if found.contender else "alone it cannot serve this"
+def _verdict(why: Why) -> str:
+    if _is_part(why):
+        alone = "alone it would cost more" if why.contender else "alone it cannot serve this"
         return f"is part of the recommended fleet, and {alone}"
-    if found.wins:
+    if why.wins:
         return "wins"
-    if found.contender is None and any(obstacle.code == "price_unknown" for obstacle in found.obstacles):
+    if why.contender is None and any(obstacle.code == "price_unknown" for obstacle in why.obstacles):
         return f"cannot be compared: {SOLD_UNPRICED}"
-    if found.contender is None or found.obstacles:
+    if why.contender is None or why.obstacles:
         return "cannot serve this as it is asked"
-    rival = found.rival
-    if rival is not None and found.contender.total_usd_per_month < rival.total_usd_per_month:
+    rival = why.rival
+    if rival is not None and why.contender.total_usd_per_month < rival.total_usd_per_month:
         return "does not win: the search ends within 2% of the cheapest"
     return "does not win: it costs more"
 
 
-def _contender_words(one: Contender) -> str:
-    others = " and others" if one.groups > 1 else ""
-    cost = f"{usd(one.total_usd_per_month)} a month"
+def _contender_words(contender: Contender) -> str:
+    others = " and others" if contender.groups > 1 else ""
+    cost = f"{usd(contender.total_usd_per_month)} a month"
     return (
-        f"{one.instances} × {one.instance_type} ({one.provider} {one.region}, {purchase_words(one.purchase)}, "
-        f"{one.precision}, TP {one.tensor_parallel}){others}: {cost}"
+        f"{contender.instances} × {contender.instance_type} ({contender.provider} {contender.region}, {purchase_words(contender.purchase)}, "
+        f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}"
     )
 
 
@@ -167,14 +174,14 @@ def _price_words(price: PriceChange, *, wins: bool) -> str:
     return f"{verb} ${price.usd_per_hour:,.4f} per hour (today {today}{ratio})"
 
 
-def _target_words(one: TargetChange, *, wins: bool) -> str:
+def _target_words(target_change: TargetChange, *, wins: bool) -> str:
     verb = "loses" if wins else "would win"
     ways = [
         f"it {verb} at {milliseconds(value)} or {word}"
-        for value, word in ((one.looser_ms, "looser"), (one.tighter_ms, "tighter"))
+        for value, word in ((target_change.looser_ms, "looser"), (target_change.tighter_ms, "tighter"))
         if value is not None
     ]
-    name = f"{_NAMES[one.target]} (now {milliseconds(one.stated_ms)})"
+    name = f"{_NAMES[target_change.target]} (now {milliseconds(target_change.stated_ms)})"
     never = "changes nothing" if wins else "never makes it win"
     return f"{name}: {' and '.join(ways) or f'a target up to 16 times looser or tighter {never}'}"
 
@@ -184,15 +191,15 @@ def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
         return "load: it wins at no demand from 1/16 to 16 times today's"
     if wins and (ranges[0].low_factor, ranges[0].high_factor) == (1.0, 1.0):
         return "load: it wins at today's demand, and no longer at a tenth less or more"
-    spans = " and ".join(_span(one) for one in ranges)
+    spans = " and ".join(_span(range_) for range_ in ranges)
     return f"load: it {'wins' if wins else 'would win'} at {spans} times today's demand"
 
 
-def _span(one: LoadRange) -> str:
-    if one.low_factor is None and one.high_factor is None:
+def _span(load_range: LoadRange) -> str:
+    if load_range.low_factor is None and load_range.high_factor is None:
         return "1/16 to 16"
-    low = "1/16" if one.low_factor is None else f"{one.low_factor:.3g}"
-    return f"{low} to {'16' if one.high_factor is None else f'{one.high_factor:.3g}'}"
+    low = "1/16" if load_range.low_factor is None else f"{load_range.low_factor:.3g}"
+    return f"{low} to {'16' if load_range.high_factor is None else f'{load_range.high_factor:.3g}'}"
 
 
 def front_section(front: Front) -> Section:

@@ -41,7 +41,7 @@ def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: i
     cells = [[row[at] for at in kept] for row in rows]
     widths = _widths(heads, cells, width)
     right = [not head.prose and all(is_number(row[at]) for row in cells) for at, head in enumerate(heads)]
-    lines = [*_lines([head.header for head in heads], widths, right), GAP.join("-" * one for one in widths)]
+    lines = [*_lines([head.header for head in heads], widths, right), GAP.join("-" * width for width in widths)]
     lines += [line for row in cells for line in _lines(row, widths, right)]
     return "\n".join(lines), sorted(left_out)
 

@@ -61,8 +61,12 @@ def detail_sections(fleet: Fleet) -> list[Section]:
             + (", of prompts of all lengths alike" if fleet.bucket_max_input_tokens else ""),
             headers=("failure", "left", "when"),
             rows=tuple(
-                (part_words(fleet, one.of), whole_percent(one.left_ratio), hour_words(fleet, one.hour_class))
-                for one in fleet.failures
+                (
+                    part_words(fleet, failure.of),
+                    whole_percent(failure.left_ratio),
+                    hour_words(fleet, failure.hour_class),
+                )
+                for failure in fleet.failures
             ),
         ),
     ]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
-from advisor.plan.problem.values import Paid
-from advisor.plan.solve.standing import by_stand, running_of
+from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.solve.existing import by_stand, running_of
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
@@ -35,11 +35,13 @@ def _group_words(group: FleetGroup, *, with_place: bool) -> str:
 
 def forecast_words(fleet: Fleet) -> str:
     """What the plan expects of the demand."""
-    found, busiest = fleet.forecast, fleet.hour_classes[-1]
+    forecast_used, busiest = fleet.forecast, fleet.hour_classes[-1]
     planned, low = busiest.planned_requests_per_second, busiest.low_requests_per_second
-    interval = f" ({low:.3g} at the lower edge of the {found.interval_level:.0%} interval)" if low < planned else ""
+    interval = (
+        f" ({low:.3g} at the lower edge of the {forecast_used.interval_level:.0%} interval)" if low < planned else ""
+    )
     return (
-        f"forecast: {_FORECASTS.get(found.method, found.method)}; for {found.horizon_days:g} days, planned for "
+        f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for {forecast_used.horizon_days:g} days, planned for "
         f"{planned:.3g} requests/s in the busiest minute expected{interval}"
     )
 
@@ -91,8 +93,10 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     """Standing charges of each region, which are not in the total."""
     if not fleet.standing:
         return
-    told = [f"{one.title} {_known_usd(one.usd_per_month)}" for one in fleet.standing]
-    unknown = any(one.usd_per_month is None for one in fleet.standing)
+    told = [
+        f"{standing_charge.title} {_known_usd(standing_charge.usd_per_month)}" for standing_charge in fleet.standing
+    ]
+    unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
     total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
     yield f"not in the total, same for every fleet: {', '.join(told)} = {total}"
 
@@ -132,7 +136,7 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
         return
     same = abs(static.saved_ratio) < _SAME
     verb = f"saves {static.saved_ratio:.0%}" if static.saved_ratio > 0 else f"adds {-static.saved_ratio:.0%}"
-    paid = "as endpoints" if all(group.purchase == Paid.MANAGED for group in fleet.groups) else "on demand"
+    paid = "as endpoints" if all(group.purchase == PurchaseOption.MANAGED for group in fleet.groups) else "on demand"
     yield (
         f"static peak: {static.instances} × {static.instance_type} in {static.region}, {paid} around the clock, "
         f"would be {usd(static.compute_usd_per_month)} of compute; the fleet {'costs the same' if same else verb}"
@@ -141,23 +145,23 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
 
 def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     """What the replay found, and the headroom that it asked for."""
-    found = fleet.confirmed
-    if found is None:
+    confirmation = fleet.confirmed
+    if confirmation is None:
         return "not replayed: nothing but the closed form says that it keeps the SLO"
-    short = found.within_slo_ratio < within_ratio
+    short = confirmation.within_slo_ratio < within_ratio
     verdict = "WARNING, the replay falls short" if short else "replay"
-    margin = "" if found.reached or short else ", with less margin than is wanted for requests unlike these"
-    latencies = (("TTFT", found.ttft_p95_ms), ("TPOT", found.tpot_p95_ms))
+    margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
+    latencies = (("TTFT", confirmation.ttft_p95_ms), ("TPOT", confirmation.tpot_p95_ms))
     p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
     return (
-        f"{verdict}: {ratio_words(found.within_slo_ratio)} of {found.requests:,} requests within the SLO "
-        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {found.arrivals}{_headroom_words(fleet, found)}"
+        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {confirmation.requests:,} requests within the SLO "
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     )
 
 
-def _headroom_words(fleet: Fleet, found: Confirmation) -> str:
+def _headroom_words(fleet: Fleet, confirmation: Confirmation) -> str:
     """How much of the rate after bursts the replays leave the kind of replicas that is late most; "" for all of it."""
-    factor = found.headroom_factor
+    factor = confirmation.headroom_factor
     if factor == 1:
         return ""
     ratio = f"1/{factor:.3g} of" if factor > 1 else f"{1 / factor:.3g} ×"

@@ -38,14 +38,14 @@ def imports_words(program: str, results: Sequence[Imported], unread: Sequence[st
 def _lines(program: str, result: Imported) -> Iterator[str]:
     mapped = result.mapped
     yield f"{mapped.provider}: {_rows(mapped.read)} of {mapped.source}"
-    theirs = [one for one in result.beside if one.counts]
+    theirs = [beside for beside in result.beside if beside.counts]
     if mapped.rows:
-        new = sum(one.ours is None for one in theirs)
+        new = sum(their.ours is None for their in theirs)
         when = "from now on" if result.is_kept else "after an import"
         yield f"  prices that count {when}: {len(theirs):,}, {new:,} of them where none was known"
-    ours = [one for one in result.beside if not one.counts]
+    ours = [beside for beside in result.beside if not beside.counts]
     if ours:
-        different = [_beside_words(program, one) for one in ours if one.differs]
+        different = [_beside_words(program, our) for our in ours if our.differs]
         examples = f": {_named(different)}" if different else ""
         yield f"  prices of ours that are better founded, and stay: {len(ours):,}"
         yield f"  of these, other by more than a tenth: {len(different):,}{examples}"
@@ -65,10 +65,10 @@ def _unpriced(result: Imported) -> int:
     return sum(isinstance(row, Sold) for row in result.mapped.rows)
 
 
-def _beside_words(program: str, one: Beside) -> str:
-    ours = one.ours.usd_per_hour if one.ours else 0.0
-    where = f"{one.instance_type} {one.region} {purchase_words(one.purchase.value)}"
-    return f"{where} ${ours:.5g}, {program} ${one.theirs.usd_per_hour:.5g}"
+def _beside_words(program: str, beside: Beside) -> str:
+    ours = beside.ours.usd_per_hour if beside.ours else 0.0
+    where = f"{beside.instance_type} {beside.region} {purchase_words(beside.purchase.value)}"
+    return f"{where} ${ours:.5g}, {program} ${beside.theirs.usd_per_hour:.5g}"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -79,7 +79,7 @@ def _named(names: Sequence[str]) -> str:
 
 def imports_json(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
     """The same with every name."""
-    document = {"imports": [_entry(program, one) for one in results], "not_given": list(unread)}
+    document = {"imports": [_entry(program, result) for result in results], "not_given": list(unread)}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -91,8 +91,8 @@ def _entry(program: str, result: Imported) -> dict[str, Any]:
         "as_of": mapped.as_of,
         "kept": result.is_kept,
         "rows": mapped.read,
-        "counting": sum(one.counts for one in result.beside),
-        "new": sum(one.ours is None for one in result.beside),
+        "counting": sum(beside.counts for beside in result.beside),
+        "new": sum(beside.ours is None for beside in result.beside),
         "unpriced": _unpriced(result),
         "left_out": [
             {"reason": reason.value, "rows": count, "names": list(names)}
@@ -100,14 +100,14 @@ def _entry(program: str, result: Imported) -> dict[str, Any]:
         ],
         "differing": [
             {
-                "region": one.region,
-                "instance_type": one.instance_type,
-                "purchase": one.purchase.value,
-                "counts": one.counts,
-                "ours_usd_per_hour": one.ours.usd_per_hour if one.ours else None,
-                f"{program}_usd_per_hour": one.theirs.usd_per_hour,
+                "region": beside.region,
+                "instance_type": beside.instance_type,
+                "purchase": beside.purchase.value,
+                "counts": beside.counts,
+                "ours_usd_per_hour": beside.ours.usd_per_hour if beside.ours else None,
+                f"{program}_usd_per_hour": beside.theirs.usd_per_hour,
             }
-            for one in result.beside
-            if one.differs
+            for beside in result.beside
+            if beside.differs
         ],
     }

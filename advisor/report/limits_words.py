@@ -37,17 +37,20 @@ def conflict_words(conflict: Conflict) -> str:
 
 def relaxation_words(conflict: Conflict) -> Iterator[str]:
     """What would help by itself, the smallest change first."""
-    yield from (_relaxed(one) for one in conflict.relaxations)
+    yield from (_relaxed(relaxation) for relaxation in conflict.relaxations)
     yield from conflict.remedies
 
 
-def _relaxed(one: RelaxedLimit) -> str:
-    verb, round_off = ("raise", math.ceil) if one.needed > one.limit else ("lower", math.floor)
-    scale = 10 ** _DECIMALS.get(one.unit, 0)
-    needed = round_off(one.needed * scale + math.copysign(1e-6, one.limit - one.needed)) / scale
-    detail = f" of {one.detail}" if one.detail else ""
-    unit = "" if one.unit.startswith("share") else f" {one.unit}"
-    return f"{verb} {SET_BY[one.name]}{detail} from {_exact(one.limit, one.unit)} to {_exact(needed, one.unit)}{unit}"
+def _relaxed(relaxed_limit: RelaxedLimit) -> str:
+    verb, round_off = ("raise", math.ceil) if relaxed_limit.needed > relaxed_limit.limit else ("lower", math.floor)
+    scale = 10 ** _DECIMALS.get(relaxed_limit.unit, 0)
+    needed = (
+        round_off(relaxed_limit.needed * scale + math.copysign(1e-6, relaxed_limit.limit - relaxed_limit.needed))
+        / scale
+    )
+    detail = f" of {relaxed_limit.detail}" if relaxed_limit.detail else ""
+    unit = "" if relaxed_limit.unit.startswith("share") else f" {relaxed_limit.unit}"
+    return f"{verb} {SET_BY[relaxed_limit.name]}{detail} from {_exact(relaxed_limit.limit, relaxed_limit.unit)} to {_exact(needed, relaxed_limit.unit)}{unit}"
 
 
 def _exact(limit: float, unit: str) -> str:

@@ -66,7 +66,9 @@ class PlanDiff:
     @property
     def is_same_workload(self) -> bool:
         """The plans carry one name and serve one model; otherwise their costs are of different things."""
-        return not {"workload.name", "workload.model"} & {one.field for one in self.asked_differently}
+        return not {"workload.name", "workload.model"} & {
+            asked_differently.field for asked_differently in self.asked_differently
+        }
 
     @property
     def usd_per_month_more(self) -> float | None:

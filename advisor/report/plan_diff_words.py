@@ -88,7 +88,10 @@ def _warnings(diff: PlanDiff) -> Iterator[str]:
 def _sections(diff: PlanDiff, code: Sequence[str]) -> list[Section]:
     sections = [
         Section("plan", headers=_COLUMNS, rows=tuple(_rows(diff.before, diff.after))),
-        Section("asked differently", _shortened([_asked_words(one) for one in diff.asked_differently])),
+        Section(
+            "asked differently",
+            _shortened([_asked_words(asked_differently) for asked_differently in diff.asked_differently]),
+        ),
         Section("code (Terraform)", _shortened(code)),
     ]
     return [section for section in sections if section.rows or section.lines]
@@ -106,8 +109,12 @@ def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, 
         if amount or before.parts_usd_per_month.get(part):
             yield _amounts(f"  {part}", before.parts_usd_per_month.get(part), amount)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
-    yield _texts("TTFT p95", *(_margin(one.ttft_p95_ms, one.ttft_p95_target_ms) for one in (before, after)))
-    yield _texts("TPOT p95", *(_margin(one.tpot_p95_ms, one.tpot_p95_target_ms) for one in (before, after)))
+    yield _texts(
+        "TTFT p95", *(_margin(plan_facts.ttft_p95_ms, plan_facts.ttft_p95_target_ms) for plan_facts in (before, after))
+    )
+    yield _texts(
+        "TPOT p95", *(_margin(plan_facts.tpot_p95_ms, plan_facts.tpot_p95_target_ms) for plan_facts in (before, after))
+    )
     yield _texts("holds up to", _holds(before), _holds(after))
     yield _texts("risk", before.risk, after.risk)
     yield _texts("evidence", before.evidence, after.evidence)
@@ -150,9 +157,9 @@ def _holds(facts: PlanFacts) -> str:
     return "" if ratio is None else f"{times_words(ratio)} × the busiest minute"
 
 
-def _asked_words(one: AskedDifferently) -> str:
-    name = _FIELDS.get(one.field, one.field.removeprefix("workload."))
-    return f"{name}: {_value(one.before)} → {_value(one.after)}"
+def _asked_words(asked_differently: AskedDifferently) -> str:
+    name = _FIELDS.get(asked_differently.field, asked_differently.field.removeprefix("workload."))
+    return f"{name}: {_value(asked_differently.before)} → {_value(asked_differently.after)}"
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -62,18 +62,18 @@ def _steady_words(options: Sequence[Option]) -> Iterator[str]:
 
 def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
     """Which measurement would settle a close decision; a rival beyond the options that are shown has no number."""
-    found = plan.measure_first
-    if found is None or plan.recommended is None:
+    measure_first = plan.measure_first
+    if measure_first is None or plan.recommended is None:
         return
-    rival = plan.options[found.rival_rank - 1]
-    measured = plan.options[found.rank - 1] if found.rank else plan.recommended
+    rival = plan.options[measure_first.rival_rank - 1]
+    measured = plan.options[measure_first.rank - 1] if measure_first.rank else plan.recommended
     named = f"#{rival.rank}" if rival.rank <= shown else f"{rival.instance_type} in {rival.region}"
-    most, least = usd(found.recommended_usd_per_month_high), usd(found.rival_usd_per_month_low)
+    most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
         f"Close: {named} ({_told(rival)}) may cost as little as {least} a month, and the recommendation "
-        f"{most}{'' if is_sure else ' at most'}; {found.hours:g} h of load on one "
-        f"{measured.instance_type} ({_told(measured)}; {usd(found.usd)}), then `advisor calibrate`, would tell."
+        f"{most}{'' if is_sure else ' at most'}; {measure_first.hours:g} h of load on one "
+        f"{measured.instance_type} ({_told(measured)}; {usd(measure_first.usd)}), then `advisor calibrate`, would tell."
     )
 
 

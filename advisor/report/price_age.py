@@ -50,7 +50,8 @@ def prices_used(plan: "Plan") -> tuple[PriceUsed, ...]:
     """Prices of the recommended fleet; of the best single type where there is none."""
     if plan.fleet is not None:
         return tuple(
-            PriceUsed(one.provider, one.instance_type, one.region, one.price_as_of) for one in plan.fleet.groups
+            PriceUsed(group.provider, group.instance_type, group.region, group.price_as_of)
+            for group in plan.fleet.groups
         )
     best = plan.recommended
     return () if best is None else (PriceUsed(best.provider, best.instance_type, best.region, best.cost.price_as_of),)
@@ -63,7 +64,7 @@ def oldest_price(plan: "Plan") -> PriceUsed | None:
 
 def oldest_of(prices: Iterable[PriceUsed]) -> PriceUsed | None:
     """The oldest of several; None of none."""
-    return min(prices, key=lambda one: first_day(one.as_of) or dt.date.min, default=None)
+    return min(prices, key=lambda price: first_day(price.as_of) or dt.date.min, default=None)
 
 
 def is_old(price: PriceUsed, today: dt.date) -> bool:

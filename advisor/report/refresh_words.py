@@ -69,11 +69,11 @@ def _missing(gaps: Sequence[Gap]) -> Iterator[str]:
         yield f"  missing: {', '.join(names)}{where}{more}: {reason}\n    to mend it: {remedy}"
 
 
-def change_words(found: Sequence[Change]) -> str:
+def change_words(changes: Sequence[Change]) -> str:
     """A table of changes, the first ones, and how many there are of each kind."""
-    if not found:
+    if not changes:
         return "nothing changed\n"
-    counts = Counter(change.kind for change in found)
+    counts = Counter(change.kind for change in changes)
     words = ", ".join(f"{counts[kind]:,} {kind.value.replace('_', ' ')}" for kind in Kind if counts[kind])
     shown = [
         (
@@ -82,10 +82,10 @@ def change_words(found: Sequence[Change]) -> str:
             _usd(change.before_usd_per_hour), _usd(change.now_usd_per_hour),
             "" if change.moved_ratio is None else f"{change.moved_ratio:+.1%}",
         )
-        for change in found[:_MOST_LISTED]
+        for change in changes[:_MOST_LISTED]
     ]  # fmt: skip
     table = render_table(("change", "type", "region", "paid", "before", "now", ""), shown)
-    more = f"\nand {len(found) - _MOST_LISTED:,} more; --format json has all" if len(found) > _MOST_LISTED else ""
+    more = f"\nand {len(changes) - _MOST_LISTED:,} more; --format json has all" if len(changes) > _MOST_LISTED else ""
     return f"{table}{more}\n{words}\n"
 
 
@@ -93,9 +93,9 @@ def _usd(price: float | None) -> str:
     return "-" if price is None else f"{price:.5g}"
 
 
-def changes_json(found: Sequence[Change]) -> str:
+def changes_json(changes: Sequence[Change]) -> str:
     """Every change."""
-    return json.dumps([_entry(one) for one in found], indent=2) + "\n"
+    return json.dumps([_entry(change) for change in changes], indent=2) + "\n"
 
 
 def _entry(change: Change) -> dict[str, Any]:
@@ -106,17 +106,17 @@ def refresh_json(results: Sequence[Refreshed]) -> str:
     """Every refresh with all of its rows that were held up, gaps and changes."""
     entries = [
         {
-            "provider": one.provider,
-            "published": one.snapshot is not None,
-            "reason": one.reason,
-            "read_on": one.snapshot.read_on if one.snapshot else None,
-            "origin": asdict(one.found.origin) if one.found.origin else None,
-            "rows": dict(sorted(Counter(row.kind for row in one.found.rows).items())),
-            "missing": [asdict(gap) for gap in one.found.gaps],
-            "held": [{"confirm": held.key} | asdict(held) for held in one.held],
-            "unknown_types": list(one.unknown_types),
-            "changes": [_entry(change) for change in one.changes],
+            "provider": result.provider,
+            "published": result.snapshot is not None,
+            "reason": result.reason,
+            "read_on": result.snapshot.read_on if result.snapshot else None,
+            "origin": asdict(result.found.origin) if result.found.origin else None,
+            "rows": dict(sorted(Counter(row.kind for row in result.found.rows).items())),
+            "missing": [asdict(gap) for gap in result.found.gaps],
+            "held": [{"confirm": held.key} | asdict(held) for held in result.held],
+            "unknown_types": list(result.unknown_types),
+            "changes": [_entry(change) for change in result.changes],
         }
-        for one in results
+        for result in results
     ]  # fmt: skip
     return json.dumps(entries, indent=2) + "\n"

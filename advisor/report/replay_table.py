@@ -16,8 +16,14 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
         ("end to end", result.e2e_p95_ms, slo.e2e_p95_ms),
     )
     groups = [
-        (one.name, f"{one.requests:,}", _share(one.within_slo_ratio), f"{one.instance_hours:,.2f}", _usd(one.cost_usd))
-        for one in result.by_group
+        (
+            group_result.name,
+            f"{group_result.requests:,}",
+            _share(group_result.within_slo_ratio),
+            f"{group_result.instance_hours:,.2f}",
+            _usd(group_result.cost_usd),
+        )
+        for group_result in result.by_group
     ]
     head = (
         f"{title}: {_share(result.within_slo_ratio)} of {result.requests:,} requests kept every target, "

@@ -10,33 +10,35 @@ from advisor.report.words import paid_words, usd
 
 def scaling_lines(fleet: Fleet) -> Iterator[str]:
     """The policy that is planned, and what a reactive one would take."""
-    found = fleet.scaling
-    yield f"policy: {found.recommended}, {found.reason}"
-    if found.recommended is Policy.SCHEDULED:
-        ahead = [group.ordered_minutes_ahead for group in found.schedule]
+    scaling_plan = fleet.scaling
+    yield f"policy: {scaling_plan.recommended}, {scaling_plan.reason}"
+    if scaling_plan.recommended is Policy.SCHEDULED:
+        ahead = [group.ordered_minutes_ahead for group in scaling_plan.schedule]
         yield f"by schedule, an instance is ordered {_span(min(ahead), max(ahead))} min ahead of its hour"
-    yield from _reactive_words(found)
+    yield from _reactive_words(scaling_plan)
 
 
 def _span(low: int, high: int) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _reactive_words(found: ScalingPlan) -> Iterator[str]:
-    if found.reactive_unknown:
-        yield f"reactive: {found.reactive_unknown}"
-    if found.reactive is not None:
-        yield f"reactive: {_policy_words(found.reactive)}"
-    if found.warm_pool is not None:
-        yield f"reactive with stopped instances that keep their disks: {_policy_words(found.warm_pool)}"
+def _reactive_words(scaling_plan: ScalingPlan) -> Iterator[str]:
+    if scaling_plan.reactive_unknown:
+        yield f"reactive: {scaling_plan.reactive_unknown}"
+    if scaling_plan.reactive is not None:
+        yield f"reactive: {_policy_words(scaling_plan.reactive)}"
+    if scaling_plan.warm_pool is not None:
+        yield f"reactive with stopped instances that keep their disks: {_policy_words(scaling_plan.warm_pool)}"
 
 
-def _policy_words(one: ReactivePolicy) -> str:
-    replicas = f"{one.minimum_warm_replicas} replica{'' if one.minimum_warm_replicas == 1 else 's'}"
+def _policy_words(reactive_policy: ReactivePolicy) -> str:
+    replicas = (
+        f"{reactive_policy.minimum_warm_replicas} replica{'' if reactive_policy.minimum_warm_replicas == 1 else 's'}"
+    )
     return (
-        f"new capacity {one.delay_s:,.0f} s after a rise, {one.headroom_requests_per_second:.3g} requests/s of "
-        f"headroom, at least {replicas}, {usd(one.usd_per_month)} a month; without headroom "
-        f"{one.missed_ratio:.1%} of the requests would come too early"
+        f"new capacity {reactive_policy.delay_s:,.0f} s after a rise, {reactive_policy.headroom_requests_per_second:.3g} requests/s of "
+        f"headroom, at least {replicas}, {usd(reactive_policy.usd_per_month)} a month; without headroom "
+        f"{reactive_policy.missed_ratio:.1%} of the requests would come too early"
     )
 
 

@@ -51,7 +51,7 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
 def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
     """In the order in which they are read; each only where there is something to show."""
     fleet, conflict = plan.fleet, plan.conflict
-    with_tokens = verbose or any(one.asked for one in plan.token_apis)
+    with_tokens = verbose or any(token_api.asked for token_api in plan.token_apis)
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
     sections = [
         Section("what would help by itself", tuple(relaxation_words(conflict)) if conflict else ()),
@@ -87,7 +87,9 @@ def _more_words(plan: Plan) -> str:
     parts = [
         "cost, proof, replay, limits, failures, scaling, prices" if fleet else "the question",
         f"{len(plan.rejected):,} rejections by reason" if plan.rejected and fleet else "",
-        "services by the token" if plan.token_apis and not any(one.asked for one in plan.token_apis) else "",
+        "services by the token"
+        if plan.token_apis and not any(token_api.asked for token_api in plan.token_apis)
+        else "",
     ]
     return f"--verbose shows {', '.join(part for part in parts if part)}; --format json holds everything."
 

@@ -22,15 +22,15 @@ _SHOWN = 3
 
 def token_section(plan: Plan) -> Section:
     """The cheapest services with the same weights, and every model that the workload names."""
-    same = [one for one in plan.token_apis if one.same_weights and not one.asked][:_SHOWN]
-    shown = [one for one in plan.token_apis if one.asked or one in same]
-    dates = " and ".join(sorted({one.price_as_of for one in shown}))
+    same = [token_api for token_api in plan.token_apis if token_api.same_weights and not token_api.asked][:_SHOWN]
+    shown = [token_api for token_api in plan.token_apis if token_api.asked or token_api in same]
+    dates = " and ".join(sorted({token_api.price_as_of for token_api in shown}))
     lines = [f"the mean demand at list prices of {dates}: no latency target, no volume discount"]
-    if any(not one.same_weights for one in shown):
+    if any(not token_api.same_weights for token_api in shown):
         lines.append("other weights answer otherwise: their quality is not compared")
     if plan.fleet is not None:
         lines.append(_break_even_words(plan, shown[0]))
-    rows = tuple(_cells(one, plan.fleet) for one in shown)
+    rows = tuple(_cells(token_api, plan.fleet) for token_api in shown)
     return Section("the same requests by the token, for comparison", tuple(lines), _HEADERS, rows)
 
 

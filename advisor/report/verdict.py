@@ -67,8 +67,8 @@ def _unmeasured(plan: Plan) -> str:
 
 def _nothing_words(plan: Plan) -> str:
     """That nothing serves, and what stands against what came closest, where that is no latency."""
-    codes = {one.code for one in plan.nearest_misses}
-    closest = rejection_counts([one for one in plan.rejected if one.code in codes])
+    codes = {nearest_miss.code for nearest_miss in plan.nearest_misses}
+    closest = rejection_counts([rejection for rejection in plan.rejected if rejection.code in codes])
     return f"{_NOTHING} Closest: {closest}." if codes and not floor_words(plan.rejected) else _NOTHING
 
 
@@ -314,8 +314,8 @@ def _token_words(plan: Plan) -> Iterator[str]:
     """The cheapest service with the same weights, where it costs less than the fleet."""
     if plan.fleet is None:
         return
-    same = [one for one in plan.token_apis if one.same_weights]
-    cheapest = min(same, key=lambda one: one.total_usd_per_month, default=None)
+    same = [token_api for token_api in plan.token_apis if token_api.same_weights]
+    cheapest = min(same, key=lambda token_api: token_api.total_usd_per_month, default=None)
     if cheapest is None or cheapest.total_usd_per_month >= plan.fleet.cost.total_usd_per_month:
         return
     rate = cheapest.break_even_requests_per_second

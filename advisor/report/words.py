@@ -131,13 +131,13 @@ def slo_words(slo: Mapping[str, Any]) -> str:
 
 def floor_words(rejected: "Sequence[Rejection]") -> str:
     """The shortest latency of all candidates, where a target is below it; "" where something else stands in the way."""
-    judged = [code for code in _JUDGED if any(one.code == code for one in rejected)]
+    judged = [code for code in _JUDGED if any(rejection.code == code for rejection in rejected)]
     if not judged or judged[-1] not in _FLOORS:
         return ""
     floors = [
-        (one.available, one)
-        for one in rejected
-        if one.code == judged[-1] and isinstance(one.available, int | float)
+        (rejection.available, rejection)
+        for rejection in rejected
+        if rejection.code == judged[-1] and isinstance(rejection.available, int | float)
     ]  # fmt: skip
     floor_ms, fastest = min(floors, key=lambda floor: floor[0])
     of_those = " of those that keep the targets before it" if len(judged) > 1 else ""

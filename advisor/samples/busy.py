@@ -65,14 +65,14 @@ def busy_profile(
     Raises:
         InputError: no accelerator says how busy it is.
     """
-    known = [one for one in accelerators if "busy_ratio" in one.gauges]
-    if not known:
+    counteds = [accelerator for accelerator in accelerators if "busy_ratio" in accelerator.gauges]
+    if not counteds:
         raise InputError(
             "no accelerator in these samples says how busy it is",
             where=store.where,
             hint="MIG instances and some virtual accelerators cannot; plan from a request trace instead",
         )
-    spans = np.clip(np.array([one.span for one in known]), window.start_us, window.end_us)
+    spans = np.clip(np.array([counted.span for counted in counteds]), window.start_us, window.end_us)
     first, last = int(spans[:, 0].min() // _MINUTE_US), int(-(-spans[:, 1].max() // _MINUTE_US))
     observed, busy, saturated = np.zeros((3, last - first))
     for minutes, sums in (part for parts in store.answers(window, _minutes, hosts, progress) for part in parts):

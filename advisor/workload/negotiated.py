@@ -44,19 +44,19 @@ def read_holdings(path: Path, catalog: Catalog) -> Holdings:
         InputError: with file, line and field; unknown names come with the nearest known ones.
     """
     fields = read_document(path, "overlay", "docs/refresh.md shows one").mapping(KEYS)
-    known = Names(catalog.instance_types.keys(), catalog.regions.keys())
+    names = Names(catalog.instance_types.keys(), catalog.regions.keys())
     commitments = read_commitments(fields.get("commitments"))
     for field, owned in zip(_items(fields, "commitments"), commitments, strict=True):
         named = field.mapping(("provider", "region", "instance_type", "count", "expires"))
-        known.provider(named["provider"])
-        known.region(owned.provider, named["region"])
-        known.instance_type(owned.provider, named["instance_type"])
+        names.provider(named["provider"])
+        names.region(owned.provider, named["region"])
+        names.instance_type(owned.provider, named["instance_type"])
     quotas = read_quotas(fields.get("quotas"))
     for field, quota in zip(_items(fields, "quotas"), quotas, strict=True):
         named = field.mapping(("provider", "region", "code", "limit"))
-        known.provider(named["provider"])
-        known.region(quota.provider, named["region"])
-    return Holdings(path, _regions(fields.get("regions"), known), commitments, quotas)
+        names.provider(named["provider"])
+        names.region(quota.provider, named["region"])
+    return Holdings(path, _regions(fields.get("regions"), names), commitments, quotas)
 
 
 def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, today: dt.date) -> Workload:
@@ -67,10 +67,14 @@ def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, toda
     Raises:
         InputError: the workload names only regions that may not be used.
     """
-    stated = {(one.provider, one.region, one.code) for one in workload.limits.quotas}
-    quotas = [one for one in holdings.quotas if (one.provider, one.region, one.code) not in stated]
+    stated = {(quota.provider, quota.region, quota.code) for quota in workload.limits.quotas}
+    quotas = [quota for quota in holdings.quotas if (quota.provider, quota.region, quota.code) not in stated]
     day = workload.as_of or today
-    owned = [one for one in holdings.commitments if one.expires >= day and one.provider in workload.providers]
+    owned = [
+        commitment
+        for commitment in holdings.commitments
+        if commitment.expires >= day and commitment.provider in workload.providers
+    ]
     return replace(
         workload,
         regions=_allowed(workload, holdings, catalog),
@@ -82,10 +86,10 @@ def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, toda
 def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
     """Commitments whose term is over, in words."""
     return tuple(
-        f"{holdings.path}: the commitment to {one.count} × {one.instance_type} in {one.region} expired on "
-        f"{one.expires}, so it counts no more"
-        for one in holdings.commitments
-        if one.expires < today
+        f"{holdings.path}: the commitment to {commitment.count} × {commitment.instance_type} in {commitment.region} expired on "
+        f"{commitment.expires}, so it counts no more"
+        for commitment in holdings.commitments
+        if commitment.expires < today
     )
 
 
@@ -107,13 +111,13 @@ def _allowed(workload: Workload, holdings: Holdings, catalog: Catalog) -> tuple[
     return both
 
 
-def _regions(field: Field | None, known: Names) -> Mapping[str, tuple[str, ...]]:
+def _regions(field: Field | None, names: Names) -> Mapping[str, tuple[str, ...]]:
     if field is None:
         return {}
-    providers = sorted({provider for provider, _ in known.machines})
+    providers = sorted({provider for provider, _ in names.machines})
     named = field.mapping(providers)
     return {
-        provider: tuple(known.region(provider, item) for item in regions.items()) for provider, regions in named.items()
+        provider: tuple(names.region(provider, item) for item in regions.items()) for provider, regions in named.items()
     }
 
 

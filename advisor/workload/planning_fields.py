@@ -9,7 +9,7 @@ from advisor.workload.values import Exclude, Limits, OwnedCommitment, QuotaLimit
 from advisor.yaml_fields import Field
 
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
-EXCLUDE_KEYS = tuple(one.name for one in dataclasses.fields(Exclude))
+EXCLUDE_KEYS = tuple(field.name for field in dataclasses.fields(Exclude))
 LIMIT_KEYS = (
     "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
     "fault_tolerant_ratio", "max_regions", "mix_providers", "max_instance_types", "max_changed_instances",
@@ -36,26 +36,26 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) ->
         return Limits()
     fields = field.mapping(LIMIT_KEYS, elsewhere)
     readers: dict[str, Callable[[Field], Any]] = {
-        "min_replicas": lambda one: one.count(1, _MOST_REPLICAS),
-        "max_replicas": lambda one: one.count(1),
-        "zones": lambda one: one.count(1, _MOST_ZONES),
-        "max_usd_per_month": lambda one: one.number(0, exclusive=True, maximum=_MOST_USD),
-        "memory_utilization": lambda one: one.number(0, exclusive=True, maximum=1),
-        "survive": lambda one: Survive(one.choice(_SURVIVES)),
-        "fault_tolerant_ratio": lambda one: one.number(0, maximum=1),
-        "max_regions": lambda one: one.count(1),
-        "mix_providers": lambda one: one.truth(),
-        "max_instance_types": lambda one: one.count(1),
-        "max_changed_instances": lambda one: one.count(0),
-        "switching_usd_per_instance": lambda one: one.number(0, maximum=_MOST_SWITCHING_USD),
-        "commit_beyond_forecast": lambda one: one.truth(),
+        "min_replicas": lambda field: field.count(1, _MOST_REPLICAS),
+        "max_replicas": lambda field: field.count(1),
+        "zones": lambda field: field.count(1, _MOST_ZONES),
+        "max_usd_per_month": lambda field: field.number(0, exclusive=True, maximum=_MOST_USD),
+        "memory_utilization": lambda field: field.number(0, exclusive=True, maximum=1),
+        "survive": lambda field: Survive(field.choice(_SURVIVES)),
+        "fault_tolerant_ratio": lambda field: field.number(0, maximum=1),
+        "max_regions": lambda field: field.count(1),
+        "mix_providers": lambda field: field.truth(),
+        "max_instance_types": lambda field: field.count(1),
+        "max_changed_instances": lambda field: field.count(0),
+        "switching_usd_per_instance": lambda field: field.number(0, maximum=_MOST_SWITCHING_USD),
+        "commit_beyond_forecast": lambda field: field.truth(),
         "quotas": read_quotas,
-        "max_kg_co2e_per_month": lambda one: one.number(0, exclusive=True),
-        "max_kw": lambda one: one.number(0, exclusive=True),
-        "on_demand_base_ratio": lambda one: one.number(0, maximum=1),
-        "simplicity": lambda one: one.number(0, maximum=1),
-        "commitment_years": lambda one: tuple(sorted(int(year) for year in one.choices(_COMMITMENT_YEARS))),
-        "commit_without_history": lambda one: one.truth(),
+        "max_kg_co2e_per_month": lambda field: field.number(0, exclusive=True),
+        "max_kw": lambda field: field.number(0, exclusive=True),
+        "on_demand_base_ratio": lambda field: field.number(0, maximum=1),
+        "simplicity": lambda field: field.number(0, maximum=1),
+        "commitment_years": lambda field: tuple(sorted(int(year) for year in field.choices(_COMMITMENT_YEARS))),
+        "commit_without_history": lambda field: field.truth(),
     }
     limits = Limits(**_read(fields, readers))
     _check_replicas(limits, fields)
@@ -101,7 +101,7 @@ def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Exclude()
     fields = field.mapping(EXCLUDE_KEYS, elsewhere)
-    return Exclude(**_read(fields, {key: lambda one: one.texts() for key in EXCLUDE_KEYS}))
+    return Exclude(**_read(fields, {key: lambda field: field.texts() for key in EXCLUDE_KEYS}))
 
 
 def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Scaling:
@@ -109,7 +109,7 @@ def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
     if field is None:
         return Scaling()
     fields = field.mapping(SCALING_KEYS, elsewhere)
-    return Scaling(**_read(fields, {key: lambda one: one.truth() for key in SCALING_KEYS}))
+    return Scaling(**_read(fields, {key: lambda field: field.truth() for key in SCALING_KEYS}))
 
 
 def _read(fields: Mapping[str, Field], readers: Mapping[str, Callable[[Field], Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
 from advisor.catalog.refresh import aws, azure, gcp
 from advisor.catalog.refresh.journal import Journal, run_tasks
-from advisor.catalog.refresh.values import Question, Task
+from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.cli.fit import _batch as fit_table
 from advisor.cli.predict import predict_table
 from advisor.codegen import generate
@@ -99,7 +99,7 @@ def _rows(rows_of: Callable[[object], Iterable[object]]) -> Callable[[object, Pa
 
     def read(document: object, directory: Path) -> None:
         task = Task("eastus/prices", "eastus", "prices", lambda: tuple(rows_of(document)))
-        run_tasks(Question("azure", (task,)), Journal(directory), lambda: dt.datetime.now(dt.UTC))
+        run_tasks(RefreshJob("azure", (task,)), Journal(directory), lambda: dt.datetime.now(dt.UTC))
 
     return read
 

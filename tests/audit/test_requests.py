@@ -101,7 +101,7 @@ def test_chargeback_divides_the_endpoint_to_the_last_digit(tmp_path, audit):
 
 
 def test_an_endpoint_that_no_log_knows_is_a_finding(tmp_path, audit):
-    """Paid for, and nobody asked it."""
+    """PurchaseOption for, and nobody asked it."""
     charges = hours(Charge(tags={"endpoint": "chat"}), 24) + hours(
         Charge(tags={"endpoint": "old"}, resource="i-0old"), 24
     )

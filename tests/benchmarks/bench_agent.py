@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from advisor.samples.agent.kept import Asked
 from advisor.samples.agent.processes import bare_interpreter
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import read_segment, segments
+from advisor.samples.agent.supervised import Asked
 from advisor.samples.rows import Gap, Row
 from fakenvml.build import build_library, compiler
 from samples.sources.engines.exhibits import vllm_page

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from advisor.demand.busy import demand_from_busy
 from advisor.demand.monitored import Monitored, busy_over_time
 from advisor.errors import InputError
-from advisor.samples.query.prometheus import Access
+from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.query.values import Window
 from demand.test_busy_fleets import FLEETS, START, busy_share, fleet, holds_mean, holds_peak
 from samples.query.fleets import dcgm_labels
@@ -57,7 +57,7 @@ def _seen(url, tag, each):
         series.append(({"__name__": "DCGM_FI_DEV_GPU_UTIL", **dcgm_labels(tag, 0, number)}, points))
     write(url, series)
     window = Window(round(START) * 1_000_000, round(START + seconds) * 1_000_000)
-    return busy_over_time(Monitored.at(Access.of(url, environment={}), window, f'fleet="{tag}"'))
+    return busy_over_time(Monitored.at(PrometheusEndpoint.of(url, environment={}), window, f'fleet="{tag}"'))
 
 
 def _with_volume(busy, each):

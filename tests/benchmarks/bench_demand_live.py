@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.sampled import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
-from advisor.samples.query.prometheus import Access
+from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
 from benchmarks.bench_demand_paths import print_table, relative_errors
@@ -166,7 +166,7 @@ def _truth(fleet, demand, begins):
 
 
 def _scraped(url, tag, window):
-    server = Monitored.at(Access.of(url, environment={}), window, f'fleet="{tag}"')
+    server = Monitored.at(PrometheusEndpoint.of(url, environment={}), window, f'fleet="{tag}"')
     return engine_demand(server, Wanted(LLAMA, url, "demand.prometheus"))
 
 

@@ -20,7 +20,7 @@ from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.sampled import views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
-from advisor.samples.query.prometheus import Access
+from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_scraped, processes, record, scraped
@@ -105,7 +105,7 @@ def _rows(llama, engines):
 def _scraped(url, tag, series):
     write(url, series)
     window = Window(START * 1_000_000, (START + SECONDS) * 1_000_000)
-    server = Monitored.at(Access.of(url, environment={}), window, f'fleet="{tag}"')
+    server = Monitored.at(PrometheusEndpoint.of(url, environment={}), window, f'fleet="{tag}"')
     return engine_demand(server, Wanted(LLAMA, url, "demand.prometheus"))
 
 

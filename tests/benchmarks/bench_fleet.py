@@ -19,9 +19,9 @@ from advisor.plan.problem.values import FleetSolution, Infeasible  # noqa: E402
 from advisor.plan.solve.dominance import without_dominated  # noqa: E402
 from advisor.plan.solve.optimise import optimise  # noqa: E402
 from advisor.plan.solve.scopes import cheapest, scopes  # noqa: E402
-from advisor.plan.solve.stage import Posed, Standing  # noqa: E402
+from advisor.plan.solve.stage import ExistingFleet, Formulation  # noqa: E402
 from advisor.workload.values import Limits, Routing, Slo, Survive, Workload  # noqa: E402
-from plan.fleet.catalogued import example, made_up, posed  # noqa: E402
+from plan.fleet.catalogued import example, formulation, made_up  # noqa: E402
 from plan.fleet.melange import melange_usd_per_month, single_usd_per_month  # noqa: E402
 
 EVERY = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.COMMITMENT)
@@ -77,8 +77,8 @@ def least(job: Callable[[], object]) -> tuple[object, float]:
 
 def report(name: str, workload: Workload, scale: int, unit: float, *, weekly: bool) -> None:
     """One line: how many pools, how long, how sure."""
-    question, pose_s = least(lambda: posed(workload, scale, weekly=weekly))
-    assert isinstance(question, Posed)
+    question, pose_s = least(lambda: formulation(workload, scale, weekly=weekly))
+    assert isinstance(question, Formulation)
     parts = scopes(question.problem)
     kept, prune_s = least(lambda: sum(len(without_dominated(part).pools) for part in parts))
     found, solve_s = least(lambda: cheapest(question.problem))
@@ -99,7 +99,7 @@ def mixed_savings(name: str, workload: Workload) -> Iterator[tuple[float, float]
         workload, purchase=(Purchase.ON_DEMAND,), routing=Routing.BY_PROMPT_LENGTH, limits=Limits(max_regions=99)
     )
     for scale in MIXED_SCALES:
-        problem = without_dominated(posed(plain, scale).problem)
+        problem = without_dominated(formulation(plain, scale).problem)
         problem = replace(problem, pools=tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools))
         rate = problem.hours[-1].planned_rate
         found = optimise(problem)
@@ -117,7 +117,7 @@ def stability(name: str, workload: Workload) -> None:
     running: dict[str, int] = {}
     steps = []
     for factor in (1.0, 0.95, 1.0, 1.05, 1.0):
-        found = cheapest(posed(workload, factor, standing=Standing(running, {})).problem)
+        found = cheapest(formulation(workload, factor, standing=ExistingFleet(running, {})).problem)
         if isinstance(found, Infeasible):
             return
         running = {}

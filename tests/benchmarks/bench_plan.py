@@ -20,9 +20,9 @@ from advisor.demand.values import DemandProfile
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.question import Question
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
+from advisor.plan.request import PlanRequest
 from advisor.workload.document import read_workload
 from advisor.workload.values import Scaling
 
@@ -99,7 +99,7 @@ def _week(name: str, trace: Path) -> None:
     profile = DemandProfile(MONDAY_SECONDS, counts, demand.profile.dispersion)
     demand = replace(demand, profile=profile)
     for title, scaling in (("scheduled", Scaling()), ("static", Scaling(scheduled=False))):
-        question = Question(replace(asked, scaling=scaling, purchase=(Purchase.ON_DEMAND,)), model, demand)
+        question = PlanRequest(replace(asked, scaling=scaling, purchase=(Purchase.ON_DEMAND,)), model, demand)
         fleet = plan_question(question, load_catalog()).fleet
         print(
             f"{name}, two weeks of days, on demand, {title}: {fleet.cost.total_usd_per_month:,.0f} USD/month, "

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from advisor.catalog.values import Purchase  # noqa: E402 - the tests' parts are found by the line above
 from advisor.plan.problem.values import FleetSolution, Pool, Problem  # noqa: E402
 from advisor.plan.solve.scopes import cheapest  # noqa: E402
-from plan.fleet.catalogued import example, posed  # noqa: E402
+from plan.fleet.catalogued import example, formulation  # noqa: E402
 
 RUNS = 1
 TIMES = (1, 4, 16)
@@ -113,7 +113,7 @@ def _copies(problem: Problem, times: int) -> Iterator[Pool]:
 def linear() -> None:
     """One line for each number of copies of the catalog."""
     workload = example("chat", regions=(), purchase=(Purchase.ON_DEMAND, Purchase.SPOT))
-    problem = posed(workload, 1, weekly=True).problem
+    problem = formulation(workload, 1, weekly=True).problem
     first = 0.0
     for times in TIMES:
         larger = many_times(problem, times)

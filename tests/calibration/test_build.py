@@ -15,7 +15,7 @@ from advisor.catalog import load_catalog
 from advisor.data_files import data_dir
 from advisor.performance.calibration import CONSTANTS, DIRECTORY, MEASURED, RESIDUAL, shipped
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import CLASSES
+from advisor.performance.evidence import CLASSES
 from advisor.performance.residual import matern
 from advisor.performance.values import Evidence, Scenario
 from advisor.tables import read_rows

@@ -9,7 +9,7 @@ from advisor.calibration.intervals import FEWEST, TAIL, Misses, coverage, ends, 
 from advisor.calibration.observations import QUANTITIES
 from advisor.calibration.validation import folds_of
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import CLASSES
+from advisor.performance.evidence import CLASSES
 from advisor.performance.values import Evidence, Scenario
 
 LOOP, SINGLE = Scenario.FIXED_CONCURRENCY, Scenario.SINGLE_STREAM

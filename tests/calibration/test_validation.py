@@ -14,7 +14,7 @@ from advisor.calibration.validation import SPLITS, folds_of, hold_out, log_misse
 from advisor.catalog import load_catalog
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import CLASSES
+from advisor.performance.evidence import CLASSES
 from advisor.performance.values import Evidence
 
 FOLDS = 2

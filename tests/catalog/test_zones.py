@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.catalog.layers.merging import tables_after
+from advisor.catalog.layers.merging import merge_snapshot
 from advisor.catalog.readers import Sources
 from advisor.catalog.refresh.values import Found, ZoneRow
 from advisor.catalog.zones import read_zones, supply_of, zone_fault
@@ -205,7 +205,7 @@ def test_a_snapshot_keeps_every_zone_that_was_read(rows):
     """Written grouped by zones and read back, each type has the zones of its rows, and no other type has any."""
     catalog = Catalog(CATALOG.directory).with_offers(())
     complete = frozenset({("us-east-1", "zones"), ("us-west-2", "zones")})
-    tables = tables_after(catalog, Found("aws", tuple(rows), complete, ()), "2026-11-26")
+    tables = merge_snapshot(catalog, Found("aws", tuple(rows), complete, ()), "2026-11-26")
     with tempfile.TemporaryDirectory() as folder:
         for name in ("zones.csv", "sources.csv"):
             (Path(folder) / name).write_text(tables[name])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from advisor.codegen import Language, Manner, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.cut_over import Former, Rollout, joint, left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.model import Form
@@ -39,7 +39,7 @@ def run(directory, plan, stage=None, *, force=False, language=Language.TERRAFORM
     """What ``advisor generate`` does."""
     former = read_former(directory, stage, force=force)
     generated = generate(plan, language, Wanted(**wanted), former=former)
-    return generated, write_files(generated, directory, Manner(force=force))
+    return generated, write_files(generated, directory, WriteOptions(force=force))
 
 
 def fleet(directory):

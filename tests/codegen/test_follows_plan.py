@@ -17,10 +17,10 @@ from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.replay.confirm import Confirmer
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.replay.trials import routes_of
+from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import DeclaredDemand, Limits
@@ -70,7 +70,7 @@ def confirmed_and_planned(asked, catalog, counts):
     posed, setting = posed_of(asked, catalog, **SHORT)
     each = [counts.pop(0) if counts else 0 for _ in posed.problem.pools]
     solution = given_fleet(posed.problem, each)
-    found = Confirmed(solution, posed, Confirmer(posed, setting).replayed(posed, solution))
+    found = Confirmed(solution, posed, ReplayValidator(posed, setting).replayed(posed, solution))
     return found, fleet_of(found, setting, forecast_of(setting.requirements))
 
 

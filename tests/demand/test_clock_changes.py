@@ -7,7 +7,7 @@ from advisor.demand.clock import hours_of_week, mean_by_hour_of_week
 from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.recorded import Within, read_fleet
 from advisor.demand.services import Wanted, demand_of_views
-from advisor.samples.query.prometheus import Access
+from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.store.reading import Store
 from advisor.workload.document import read_workload
 from demand.simulated_fleet import LLAMA, Process, record, scraped
@@ -84,7 +84,7 @@ def test_a_server_between_local_midnights(tmp_path, victoria_metrics_url, engine
     labels = {"job": "vllm", "instance": "a:8000", "fleet": day}
     write(victoria_metrics_url, scraped(lambda _: engine, 30 * HOUR, **labels, interval=30, start=first))
     recorded = asked(tmp_path, "prometheus: {url: 'http://a'", day, NEXT[day])
-    access = Access.of(victoria_metrics_url, environment={})
+    access = PrometheusEndpoint.of(victoria_metrics_url, environment={})
     server = Monitored.between(access, 7, recorded.from_seconds, recorded.until_seconds, f'fleet="{day}"')
     demand = engine_demand(server, Wanted(LLAMA, "server", "demand.prometheus"))
     assert_hours_are_in_utc(demand.profile, day)

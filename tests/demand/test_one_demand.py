@@ -9,7 +9,7 @@ from advisor.demand.monitored import Monitored, engine_demand
 from advisor.demand.sampled import kept, views_of_store
 from advisor.demand.services import Wanted, demand_of_views
 from advisor.errors import InputError
-from advisor.samples.query.prometheus import Access
+from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.query.values import Window
 from advisor.samples.store.reading import Store
 from demand.simulated_fleet import HITS, LLAMA, QWEN, START, Load, Truth, page_scraped, processes, record, scraped
@@ -61,7 +61,7 @@ def of_rows(directory, model=LLAMA):
 def of_server(url, tag, model=LLAMA):
     """Demand from what a server scraped under a tag."""
     window = Window(START * 1_000_000, (START + SECONDS) * 1_000_000)
-    server = Monitored.at(Access.of(url, environment={}), window, f'fleet="{tag}"')
+    server = Monitored.at(PrometheusEndpoint.of(url, environment={}), window, f'fleet="{tag}"')
     return engine_demand(server, Wanted(model, url, "demand.prometheus", known_models=(LLAMA, QWEN)))
 
 

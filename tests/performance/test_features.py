@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.performance.features import FEATURES, PARTS, features
 from advisor.performance.regimes import Load
-from advisor.performance.speculation import Draft
+from advisor.performance.speculation import DraftModel
 from advisor.performance.traits import TRAITS, traits_of
 from performance.deployment_builders import catalogued, make_accelerator, make_deployment, pack
 
@@ -55,7 +55,7 @@ def test_a_name_makes_no_difference():
 
 def test_speculation_shows_in_the_parts_of_a_step():
     """Verifying drafted tokens is more arithmetic in the same step."""
-    drafted = row_of(make_deployment(draft=Draft(4, 0.7)))
+    drafted = row_of(make_deployment(draft=DraftModel(4, 0.7)))
     assert drafted["arithmetic_share_at_64"] > row_of(make_deployment())["arithmetic_share_at_64"]
 
 

@@ -11,7 +11,7 @@ from advisor.catalog import load_catalog
 from advisor.performance.physics import tokens_per_step
 from advisor.performance.regimes import Load, closed_loop, static_batch
 from advisor.performance.setups import Setup, resolve
-from advisor.performance.speculation import Draft, acceptance_of_length, head_draft, model_draft
+from advisor.performance.speculation import DraftModel, acceptance_of_length, head_draft, model_draft
 from performance.deployment_builders import make_deployment, make_shape, pack
 
 EAGLE3_ON_QWEN3 = (
@@ -44,7 +44,7 @@ def speed_up(deployment, draft, users=1.0):
 )
 def test_the_expected_tokens_of_a_step(tokens, acceptance, expected):
     """A step yields one token, and each drafted one with the probability that all up to it are accepted."""
-    replicas = pack([make_deployment(draft=Draft(tokens, acceptance))]).replicas
+    replicas = pack([make_deployment(draft=DraftModel(tokens, acceptance))]).replicas
     assert float(tokens_per_step(replicas)[0]) == pytest.approx(expected)
 
 
@@ -71,7 +71,7 @@ def test_published_speed_ups_of_one_user(name, length, measured):
 
 def test_speculation_stops_paying_when_the_batch_is_large():
     """Drafting with look-ups that are seldom right gains with one user and loses with 512."""
-    draft = Draft(tokens=4, acceptance=0.3)
+    draft = DraftModel(tokens=4, acceptance=0.3)
     assert speed_up(make_deployment(), draft) > 1.3
     assert speed_up(make_deployment(), draft, users=512.0) < 0.8
 
@@ -80,7 +80,7 @@ def test_a_dearer_draft_gains_less():
     """A look-up costs nothing, a head one layer, a model all of its layers."""
     shape = make_shape()
     small = make_shape(params_total=1e9, params_active=1e9, n_layers=16)
-    drafts = (Draft(4, 0.7), head_draft(shape, 4, 0.7), model_draft(small, 4, 0.7))
+    drafts = (DraftModel(4, 0.7), head_draft(shape, 4, 0.7), model_draft(small, 4, 0.7))
     gains = [speed_up(make_deployment(), draft) for draft in drafts]
     assert gains == sorted(gains, reverse=True)
 
@@ -88,7 +88,7 @@ def test_a_dearer_draft_gains_less():
 def test_verifying_more_tokens_hits_more_experts():
     """With a mixture of experts the same acceptance gains less than with a dense model of as many active parameters."""
     sparse = make_shape(params_total=60e9, n_experts=128, experts_per_token=4, expert_params=14e6, moe_layers=32)
-    draft = Draft(tokens=4, acceptance=0.7)
+    draft = DraftModel(tokens=4, acceptance=0.7)
     dense_gain = speed_up(make_deployment(), draft)
     assert speed_up(make_deployment(shape=sparse, weight_bytes=120e9), draft) < 0.8 * dense_gain
 

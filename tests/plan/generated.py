@@ -10,7 +10,7 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
 from advisor.models import find_model
 from advisor.pipeline import measure_demand
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Scaling, Slo, Survive, Workload
 from plan.fleet.test_choose import week_of_days
 
@@ -49,14 +49,14 @@ class Made:
     dispersion: Dispersion
 
     @property
-    def question(self) -> Question:
+    def question(self) -> PlanRequest:
         """What is asked, with demand by the minute where days are known."""
         model = find_model(self.workload.model_reference)
         demand = measure_demand(self.workload, model, None, None)
         if self.days is not None:
             rate = self.workload.demand.peak_requests_per_second
             demand = replace(demand, profile=week_of_days(rate, self.days, self.dispersion))
-        return Question(self.workload, model, demand)
+        return PlanRequest(self.workload, model, demand)
 
 
 def made(number: int) -> Made:

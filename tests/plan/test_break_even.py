@@ -6,11 +6,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from advisor.plan.explain.break_even import price_up_to
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Tariff
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.simple import preference
-from advisor.plan.solve.stage import Posed
+from advisor.plan.solve.stage import Formulation
 from advisor.workload.values import Limits
 from plan.fleet.problems import pool_of, problem_of
 
@@ -36,11 +36,11 @@ def fleet(of_type: int, others: list[float], ratio: float = 1.0) -> Confirmed:
     pools = [pool_of(f"other{at}", usd=usd) for at, usd in enumerate(others)]
     allocations = [Allocation(pool, pool.tariffs[0], (1,)) for pool in pools]
     if of_type:
-        allocations.append(Allocation(TYPE, Tariff(Paid.ON_DEMAND, ratio), (of_type,)))
+        allocations.append(Allocation(TYPE, Tariff(PurchaseOption.ON_DEMAND, ratio), (of_type,)))
     problem = problem_of(TYPE, *pools, limits=Limits(simplicity=SIMPLICITY))
     usd = objective_usd_per_month(problem, allocations, {})
     solution = FleetSolution(tuple(allocations), {}, usd, usd, proven=True)
-    return Confirmed(solution, Posed(problem, None, None, None, (), None), None)
+    return Confirmed(solution, Formulation(problem, None, None, None, (), None), None)
 
 
 def recommended(fleets: list[Confirmed]) -> Confirmed:

@@ -15,8 +15,8 @@ from advisor.pipeline import plan_for, plan_question
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
-from advisor.plan.problem.values import Paid
-from advisor.plan.question import read_question
+from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.request import read_question
 from advisor.report.table import plan_table
 from advisor.tables import read_rows
 from advisor.workload.values import Limits, QuotaLimit
@@ -78,7 +78,7 @@ def test_limits_of_ec2_do_not_count_it():
     limits = Limits(quotas=(QuotaLimit("aws", "us-east-1", G_QUOTA, 0),))
     offers = (managed("g6e.xlarge", 2.6, on_demand=1.9),)
     (group,) = planned(*offers, purchase=(Purchase.ON_DEMAND, Purchase.MANAGED), limits=limits).fleet.groups
-    assert group.purchase == Paid.MANAGED
+    assert group.purchase == PurchaseOption.MANAGED
     assert planned(*offers, purchase=(Purchase.ON_DEMAND,), limits=limits).fleet is None
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
 from advisor.plan.options import Ranking, Single, _with_sources
-from advisor.plan.replay.confirm import Confirmer
+from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
@@ -211,10 +211,10 @@ def test_redundancy_is_capacity_for_options_too():
 def test_an_option_in_a_precision_that_others_outdo_keeps_its_source():
     """Published weights may be preferred whose layout is no pool of the question: its option is described all the same."""
     asked = workload(demand=DeclaredDemand(2.0, 4.0, 800, 200), precisions=("bf16", "fp8"))
-    posed, setting = posed_of(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86)), None)
-    found = Confirmer(posed, setting).confirmed()
+    formulation, context = posed_of(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86)), None)
+    found = ReplayValidator(formulation, context).confirmed()
     (one,) = found.solution.allocations
     ranking = Ranking((Single(one.pool, one.tariff, found.solution, found),), ())
-    without = replace(posed, pool_set=replace(posed.pool_set, sources={}))
+    without = replace(formulation, pool_set=replace(formulation.pool_set, sources={}))
 
     assert one.pool.key in _with_sources(without, ranking).pool_set.sources

@@ -9,7 +9,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
 from advisor.plan.explain.pareto import TARGETS, pareto_front
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.workload.values import Slo
 from builders import catalog_of, offer, workload
 
@@ -22,13 +22,13 @@ CATALOG = catalog_of(
 )
 
 
-def asked(**changes) -> Question:
+def asked(**changes) -> PlanRequest:
     """The builder's workload as a question."""
     one = workload(**changes)
-    return Question(one, find_model(one.model), declared_demand(5, 8, 800, 200))
+    return PlanRequest(one, find_model(one.model), declared_demand(5, 8, 800, 200))
 
 
-def front_of(question: Question, target: str, catalog=CATALOG):
+def front_of(question: PlanRequest, target: str, catalog=CATALOG):
     """Cost against a target, with the shipped calibration."""
 
     def under(targets_ms):
@@ -37,7 +37,7 @@ def front_of(question: Question, target: str, catalog=CATALOG):
     return pareto_front(under, target, getattr(question.workload.slo, f"{target}_ms"))
 
 
-def total(question: Question, target: str, target_ms: float) -> float:
+def total(question: PlanRequest, target: str, target_ms: float) -> float:
     """What the recommendation costs with a target; infinite when there is none."""
     plan = plan_question(under_targets(question, {f"{target}_ms": target_ms}), CATALOG)
     return plan.fleet.cost.total_usd_per_month if plan.fleet else float("inf")

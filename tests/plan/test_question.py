@@ -19,7 +19,7 @@ from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.plain_values import from_plain, to_plain
-from advisor.plan.question import read_question
+from advisor.plan.request import read_question
 from advisor.workload.values import (
     DeclaredDemand,
     DemandSource,

@@ -18,11 +18,11 @@ from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
-from advisor.plan.question import Question, requirements_of
-from advisor.plan.replay.confirm import Confirmer
+from advisor.plan.replay.validator import ReplayValidator
+from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.optimise import objective_usd_per_month
-from advisor.plan.solve.stage import Effort, Setting
-from advisor.plan.solve.standing import standing_of
+from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.exhaustive import all_counts, cost_of
@@ -118,15 +118,15 @@ def market_for(rate, dispersion, sold, purchase, limits):
     )
     catalog, model = catalog_of(*sold), find_model(asked.model_reference)
     demand = replace(measure_demand(asked, model, catalog, None), profile=flat(rate, dispersion))
-    requirements = requirements_of(Question(asked, model, demand), catalog)
+    requirements = requirements_of(PlanRequest(asked, model, demand), catalog)
     matches = in_reach(match(requirements, catalog), asked, catalog)
     served, _ = serve(matches.candidates, requirements, shipped_model())
     standing, _ = standing_of(requirements, catalog)
     effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
-    setting = Setting(requirements, catalog, shipped_model(), standing, effort)
-    market = market_of(setting, requirements, served, matches.offers)
-    posed = few_pools(market.posed, 3)
-    return replace(market, posed=posed, confirmer=Confirmer(posed, setting))
+    context = PlanningContext(requirements, catalog, shipped_model(), standing, effort)
+    market = market_of(context, requirements, served, matches.offers)
+    formulation = few_pools(market.formulation, 3)
+    return replace(market, formulation=formulation, validator=ReplayValidator(formulation, context))
 
 
 def as_solution(problem, counts):
@@ -147,14 +147,14 @@ def as_solution(problem, counts):
 
 def cheaper_that_holds(market, below):
     """The cheapest fleet below a cost that keeps to the limits and whose replay holds; None without."""
-    problem = market.posed.problem
+    problem = market.formulation.problem
     for compute, counts in sorted(all_counts(problem, MOST, below), key=lambda pair: pair[0]):
         cost = cost_of(problem, counts)
         regions = {problem.pools[g].region for (g, _), instances in counts.items() if any(instances)}
         if cost is None or cost >= below or len(regions) > (problem.max_regions or len(regions)):
             continue
         solution = as_solution(problem, counts)
-        if market.confirmer.replayed(market.posed, solution).reached:
+        if market.validator.replayed(market.formulation, solution).reached:
             return compute, [(one.pool.key, one.tariff.paid.value, one.instances) for one in solution.allocations]
     return None
 

@@ -9,7 +9,7 @@ from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.workload.values import Limits, Survive
 from builders import catalog_of, offer, workload
@@ -58,12 +58,12 @@ def test_the_budget_that_is_named_is_confirmed(share):
     asked = workload(purchase=ON_DEMAND)
     model = find_model(asked.model_reference)
     demand = replace(measure_demand(asked, model, CATALOG, None), profile=week_of_days(6.0, 1, Dispersion(20.0, 60.0)))
-    free = plan_question(Question(asked, model, demand), CATALOG)
+    free = plan_question(PlanRequest(asked, model, demand), CATALOG)
     limits = Limits(max_usd_per_month=round(share * free.fleet.cost.total_usd_per_month, 2))
-    plan = plan_question(Question(replace(asked, limits=limits), model, demand), CATALOG)
+    plan = plan_question(PlanRequest(replace(asked, limits=limits), model, demand), CATALOG)
     needed = float(re.search(r"to ([\d,.]+) USD", next(relaxation_words(plan.conflict)))[1].replace(",", ""))
     raised = replace(asked, limits=Limits(max_usd_per_month=needed))
-    again = plan_question(Question(raised, model, demand), CATALOG)
+    again = plan_question(PlanRequest(raised, model, demand), CATALOG)
 
     assert again.fleet.confirmed.reached
     assert again.fleet.cost.total_usd_per_month <= needed

@@ -22,20 +22,20 @@ from advisor.plan.cold_start import METRIC_DELAY_S, cold_start
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.scaling_values import Change, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.hours import week_of
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Problem, Tariff
-from advisor.plan.question import Question, requirements_of
+from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption, Tariff
+from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
-from advisor.plan.solve.following import FollowingFleet, ObservedLoad, main_pool, reactive_policy
 from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, main_pool, reactive_policy
 from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.stage import Setting, Standing, pose, supply_of
+from advisor.plan.solve.stage import ExistingFleet, PlanningContext, formulate, supply_of
 from advisor.workload.values import Limits, Scaling, Survive
 from builders import workload
 from plan.fleet.problems import pool_of, problem_of
 
-ON_DEMAND = Tariff(Paid.ON_DEMAND, 1.0)
-COMMITTED = Tariff(Paid.COMMITMENT, 0.5, "1 y")
-FUNCTIONS = Tariff(Paid.SERVERLESS, 2.0, "functions", active_ratios=(0.25, 0.5))
+ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
+COMMITTED = Tariff(PurchaseOption.COMMITMENT, 0.5, "1 y")
+FUNCTIONS = Tariff(PurchaseOption.SERVERLESS, 2.0, "functions", active_ratios=(0.25, 0.5))
 
 
 def fleet(problem: Problem, *allocations: Allocation) -> FleetSolution:
@@ -123,9 +123,9 @@ def load_of(counts, peak=10.0, expected=1.0) -> ObservedLoad:
     return ObservedLoad(np.array(counts, dtype=float), MONDAY_SECONDS, np.full(168, expected), peak)
 
 
-def follows(instances=5, price=2.0, **changes) -> FollowingFleet:
+def follows(instances=5, price=2.0, **changes) -> ReactiveFleet:
     """Instances that carry 1 request/s each, all of which follow."""
-    alone = FollowingFleet(
+    alone = ReactiveFleet(
         np.array([instances * 1.0]), np.array([price]), np.zeros(1), np.zeros(1), instances * 1.0, 0.0, 0.0, 0.0, 1, 1.0
     )  # fmt: skip
     return replace(alone, **changes)
@@ -208,13 +208,13 @@ def test_a_fleet_follows_beside_what_is_committed():
     """Of 2 committed and 3 on demand the 3 follow, from the rate on that the 2 carry; nothing committed follows."""
     pool = pool_of("a", rate=1.0)
     problem, found = two_classes(Allocation(pool, COMMITTED, (2, 2)), Allocation(pool, ON_DEMAND, (0, 3)))
-    following = FollowingFleet.of(problem, found)
+    following = ReactiveFleet.of(problem, found)
     assert (following.rate, following.steady_rate, following.replica_rate) == (3.0, 2.0, 1.0)
     assert following.usd_per_month(np.array([0.0, 2.0, 2.1, 4.0, 9.0]), 60, stopped=True) == pytest.approx(
         730 * (1.0 + np.array([0, 0, 1, 2, 3]))
     )
     problem, found = two_classes(Allocation(pool, COMMITTED, (2, 2)))
-    assert FollowingFleet.of(problem, found) is None
+    assert ReactiveFleet.of(problem, found) is None
 
 
 def test_zones_and_replicas_always_run():
@@ -226,7 +226,7 @@ def test_zones_and_replicas_always_run():
         (Limits(min_replicas=6), Scaling(scale_to_zero=True), 0),
     ):
         problem, found = two_classes(one, limits=limits, scaling=scaling)
-        usd = FollowingFleet.of(problem, found).usd_per_month(np.zeros(1), 60, stopped=False)
+        usd = ReactiveFleet.of(problem, found).usd_per_month(np.zeros(1), 60, stopped=False)
         assert usd == pytest.approx(730 * least)
 
 
@@ -235,7 +235,7 @@ def test_what_stands_by_for_a_failure_stands_by_at_any_load():
     problem, found = two_classes(
         Allocation(pool_of("a", rate=1.0), ON_DEMAND, (2, 5)), limits=Limits(survive=Survive.INSTANCE)
     )
-    assert FollowingFleet.of(problem, found).usd_per_month(np.array([2.0, 4.0]), 60, stopped=False) == pytest.approx(
+    assert ReactiveFleet.of(problem, found).usd_per_month(np.array([2.0, 4.0]), 60, stopped=False) == pytest.approx(
         [730 * 3, 730 * 5]
     )
 
@@ -304,20 +304,20 @@ def office_hours() -> Demand:
     return replace(demand, profile=DemandProfile(MONDAY_SECONDS, counts))
 
 
-def planned(demand: Demand, **changes) -> tuple[ScalingPlan, FleetSolution, Setting]:
+def planned(demand: Demand, **changes) -> tuple[ScalingPlan, FleetSolution, PlanningContext]:
     """Scaling of the cheapest fleet in one region."""
     asked = workload(regions=("us-east-1",), purchase=("on_demand",), **changes)
-    requirements = requirements_of(Question(asked, find_model(asked.model), demand), CATALOG)
+    requirements = requirements_of(PlanRequest(asked, find_model(asked.model), demand), CATALOG)
     matches = match(requirements, CATALOG)
     served, _ = serve(matches.candidates, requirements, shipped_model())
-    setting = Setting(requirements, CATALOG, shipped_model(), Standing({}, {}))
+    context = PlanningContext(requirements, CATALOG, shipped_model(), ExistingFleet({}, {}))
     expected = forecast_of(requirements)
-    supply = supply_of(setting, served, matches.offers)
-    posed = pose(setting, supply, week_of(expected, scheduled=asked.scaling.scheduled))
-    solution = cheapest(posed.problem)
-    main = posed.pool_set.sources[main_pool(posed.problem, solution).key].served.candidate
+    supply = supply_of(context, served, matches.offers)
+    formulation = formulate(context, supply, week_of(expected, scheduled=asked.scaling.scheduled))
+    solution = cheapest(formulation.problem)
+    main = formulation.pool_set.sources[main_pool(formulation.problem, solution).key].served.candidate
     assert cold_start(main, CATALOG.cold_start).total_s.high > METRIC_DELAY_S
-    return scaling_of(setting, posed, solution, expected), solution, setting
+    return scaling_of(context, formulation, solution, expected), solution, context
 
 
 def test_a_day_and_night_load_is_scheduled_or_followed():

@@ -10,7 +10,7 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import Scope, answer, measure_demand, plan_for
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment
 from builders import catalog_of, offer, workload
 
@@ -90,7 +90,7 @@ def test_what_is_owned_is_not_paid_for_again_and_the_rest_is():
 def brief(work, catalog):
     """The plan of a workload in short."""
     model = find_model(work.model_reference)
-    question = Question(work, model, measure_demand(work, model, catalog, shipped_model()))
+    question = PlanRequest(work, model, measure_demand(work, model, catalog, shipped_model()))
     return answer(question, catalog, shipped_model(), Scope.BRIEF).plan
 
 

@@ -13,9 +13,9 @@ from advisor.demand.values import DemandProfile
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
-from advisor.plan.explain.reshape import scaled, with_token_lengths
+from advisor.plan.explain.perturb import scaled, with_token_lengths
 from advisor.plan.explain.whatif import compare, what_if
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, Slo, Survive
 from builders import catalog_of, offer, workload
 
@@ -27,10 +27,10 @@ CATALOG = catalog_of(
 )
 
 
-def asked(**changes) -> Question:
+def asked(**changes) -> PlanRequest:
     """The builder's workload as a question."""
     one = workload(**changes)
-    return Question(one, find_model(one.model), declared_demand(5, 8, 800, 200))
+    return PlanRequest(one, find_model(one.model), declared_demand(5, 8, 800, 200))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_key_changes_what_it_says(text, read, expected):
     question, _, changes = what_if(asked(regions=("us-west-2",)), CATALOG, text)
 
     assert read(question) == pytest.approx(expected) if isinstance(expected, float) else read(question) == expected
-    assert [change.key for change in changes] == [setting.split("=")[0] for setting in text.split(",")]
+    assert [change.key for change in changes] == [context.split("=")[0] for context in text.split(",")]
     assert all(change.before != change.after for change in changes)
 
 

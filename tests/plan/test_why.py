@@ -14,10 +14,10 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
-from advisor.plan.explain.reshape import scaled
+from advisor.plan.explain.perturb import scaled
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import LoadRange, why
-from advisor.plan.question import Question
+from advisor.plan.request import PlanRequest
 from advisor.report.explain_plan import why_section
 from advisor.report.words import usd
 from advisor.workload.values import Exclude, Limits, Slo
@@ -34,10 +34,10 @@ CATALOG = catalog_of(
 few = settings(max_examples=5, deadline=None)
 
 
-def asked(rate=5.0, **changes) -> Question:
+def asked(rate=5.0, **changes) -> PlanRequest:
     """The builder's workload as a question."""
     one = workload(**changes)
-    return Question(one, find_model(one.model), declared_demand(rate, rate * 1.6, 800, 200))
+    return PlanRequest(one, find_model(one.model), declared_demand(rate, rate * 1.6, 800, 200))
 
 
 def explained(instance_type, question=None, catalog=CATALOG, region=None):
@@ -51,7 +51,7 @@ def explained(instance_type, question=None, catalog=CATALOG, region=None):
     return why(under, catalog, instance_type, region)
 
 
-def winners(question: Question, catalog, text: str) -> set[str]:
+def winners(question: PlanRequest, catalog, text: str) -> set[str]:
     """The instance types of the fleet that is recommended with a change in force."""
     changed, catalog, _ = what_if(question, catalog, text)
     plan = plan_question(changed, catalog)

@@ -18,9 +18,9 @@ from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_fleet
-from advisor.plan.question import Question, requirements_of
-from advisor.plan.solve.stage import Effort, Setting
-from advisor.plan.solve.standing import standing_of
+from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.solve.existing import standing_of
+from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.replay.test_confirm import flat
@@ -90,13 +90,13 @@ def usd(sold, demand, **changes):
     asked, catalog, model = workload(**(default | changes)), catalog_of(*sold), find_model(workload().model_reference)
     demanded = replace(measure_demand(asked, model, catalog, None), profile=flat(rate, dispersion))
     try:
-        requirements = requirements_of(Question(asked, model, demanded), catalog)
+        requirements = requirements_of(PlanRequest(asked, model, demanded), catalog)
         matches = in_reach(match(requirements, catalog), asked, catalog)
         served, _ = serve(matches.candidates, requirements, shipped_model())
         standing, _ = standing_of(requirements, catalog)
         effort = Effort(rehearsed_requests=3_000, holds_up_to=False)
-        setting = Setting(requirements, catalog, shipped_model(), standing, effort)
-        fleet = plan_fleet(market_of(setting, requirements, served, matches.offers), Asked()).choice.fleet
+        context = PlanningContext(requirements, catalog, shipped_model(), standing, effort)
+        fleet = plan_fleet(market_of(context, requirements, served, matches.offers), Asked()).choice.fleet
     except InputError:
         return math.inf
     return fleet.cost.total_usd_per_month if fleet is not None and fleet.confirmed.reached else math.inf

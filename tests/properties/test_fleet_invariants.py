@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import Infeasible, Paid, Tariff
+from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import scopes
 from advisor.workload.values import Limits, Survive
@@ -193,7 +193,7 @@ def test_several_clouds_never_cost_more(problem):
 
 def test_more_zones_never_make_spot_cheaper():
     """Spot is spread over the zones that sell it whatever is asked, so that asking for more zones is not cheaper."""
-    tariffs = (Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.SPOT, 0.3))
+    tariffs = (Tariff(PurchaseOption.ON_DEMAND, 1.0), Tariff(PurchaseOption.SPOT, 0.3))
     problem = problem_of(pool_of("a", 1.0, tariffs=tariffs, zones=3), planned=(2.0, 6.0), limits=Limits())
     costs = [usd(limited(problem, zones=zones, survive=Survive.NOTHING)) for zones in (1, 2, 3)]
     assert costs == sorted(costs)
@@ -201,7 +201,10 @@ def test_more_zones_never_make_spot_cheaper():
 
 def test_replicas_beside_a_reserve_are_not_cheaper():
     """min_replicas: 2 beside N+1 costs what N+1 costs, with commitments that keep to the low edge."""
-    tariffs = (Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.COMMITMENT, 0.4, "1 y", break_even_ratio=0.4))
+    tariffs = (
+        Tariff(PurchaseOption.ON_DEMAND, 1.0),
+        Tariff(PurchaseOption.COMMITMENT, 0.4, "1 y", break_even_ratio=0.4),
+    )
     reserve = Limits(survive=Survive.INSTANCE)
     problem = problem_of(pool_of("a", 2.0, tariffs=tariffs), planned=(1.0,), limits=reserve)
     assert usd(problem) == usd(limited(problem, min_replicas=2)) == pytest.approx(2 * 0.4 * 730)

@@ -12,8 +12,8 @@ from advisor.demand.values import DemandProfile
 from advisor.models import find_model
 from advisor.pipeline import measure_demand, plan_for, plan_question
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
-from advisor.plan.question import Question
-from advisor.plan.solve.standing import running_of
+from advisor.plan.request import PlanRequest
+from advisor.plan.solve.existing import running_of
 from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines
 from advisor.report.limits_words import relaxation_words, use_words
 from advisor.report.option_words import SHOWN_OPTIONS
@@ -45,7 +45,7 @@ def weekly():
     shape = 0.2 + 0.8 * np.clip(np.sin(np.pi * ((hours % 24) - 6) / 15), 0, 1)
     profile = DemandProfile(MONDAY, np.repeat(2400 * shape, 60).round())
     demand = replace(measure_demand(asked, model, CATALOG, None), profile=profile)
-    return plan_question(Question(asked, model, demand), CATALOG)
+    return plan_question(PlanRequest(asked, model, demand), CATALOG)
 
 
 def full(plan):

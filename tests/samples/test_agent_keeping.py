@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.agent.keeping import Keeper
+from advisor.samples.agent.buffered_writer import BufferedWriter
 from advisor.samples.places import ROW_US
 from advisor.samples.rows import Gap, Row, Stats, Target
 
@@ -44,37 +44,37 @@ def row(target, number):
 def test_what_is_taken_is_synced():
     """Every record is on the disk when the call returns."""
     disk, said = Disk(), []
-    keeper = Keeper(disk, said.append)
-    keeper.take([row(TARGETS[0], 1)])
-    assert (disk.synced, keeper.waiting, keeper.written, said) == (1, 0, 1, [])
+    writer = BufferedWriter(disk, said.append)
+    writer.take([row(TARGETS[0], 1)])
+    assert (disk.synced, writer.waiting, writer.written, said) == (1, 0, 1, [])
 
 
 def test_a_full_disk_is_said_once_and_loses_nothing_at_first():
     """Records wait in memory and are written, in order, as soon as there is room."""
     disk, said = Disk(), []
-    keeper = Keeper(disk, said.append)
+    writer = BufferedWriter(disk, said.append)
     disk.error = OSError(errno.ENOSPC, "No space left on device")
     for number in range(1, 4):
-        keeper.take([row(TARGETS[0], number)])
-    assert keeper.trouble == "[Errno 28] No space left on device"
+        writer.take([row(TARGETS[0], number)])
+    assert writer.trouble == "[Errno 28] No space left on device"
     disk.error = None
-    keeper.take([row(TARGETS[0], 4)])
+    writer.take([row(TARGETS[0], 4)])
     assert [record.end_us // ROW_US for record in disk.kept] == [1, 2, 3, 4]
     assert len(said) == 2
-    assert keeper.trouble is None
+    assert writer.trouble is None
 
 
 @given(full=st.integers(1, 40), most=st.integers(1, 20))
 def test_what_does_not_fit_into_memory_becomes_one_gap_for_each_target(full, most):
     """After any time without room, each tick of each target is on the disk once: in a row, or in a gap that says why."""
     disk = Disk()
-    keeper = Keeper(disk, lambda _: None, most)
+    writer = BufferedWriter(disk, lambda _: None, most)
     disk.error = InputError("no space left")
     for number in range(1, full + 1):
-        keeper.take([row(target, number) for target in TARGETS])
-        assert keeper.waiting <= most
+        writer.take([row(target, number) for target in TARGETS])
+        assert writer.waiting <= most
     disk.error = None
-    keeper.take([])
+    writer.take([])
     for target in TARGETS:
         records = [record for record in disk.kept if record.target == target]
         rows = [record for record in records if isinstance(record, Row)]
@@ -85,14 +85,14 @@ def test_what_does_not_fit_into_memory_becomes_one_gap_for_each_target(full, mos
             assert gap.start_us == 0
             assert gap.end_us == (full - len(rows)) * ROW_US
             assert gap.reason == "it could not be written: no space left"
-    assert keeper.lost_rows == max(2 * full - most, 0)
+    assert writer.lost_rows == max(2 * full - most, 0)
 
 
 def test_a_disk_that_is_full_to_the_end_leaves_records_waiting():
     """The end raises nothing; what is left can be counted, and is said by the agent."""
     disk = Disk()
-    keeper = Keeper(disk, lambda _: None)
+    writer = BufferedWriter(disk, lambda _: None)
     disk.error = InputError("no space left")
-    keeper.take([row(TARGETS[0], 1)])
-    keeper.close()
-    assert (keeper.waiting, keeper.written, keeper.trouble) == (1, 0, "no space left")
+    writer.take([row(TARGETS[0], 1)])
+    writer.close()
+    assert (writer.waiting, writer.written, writer.trouble) == (1, 0, "no space left")

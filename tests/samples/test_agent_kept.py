@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from advisor.samples.agent.kept import Asked, KeptSource, Patience, in_words
+from advisor.samples.agent.supervised import Asked, Patience, SupervisedSource, in_words
 from advisor.samples.rows import Gap, Row, Target
 from samples.sources.engines.exhibits import vllm_page
 from services.scripted import always, answer, scripted
@@ -14,7 +14,7 @@ MIDNIGHT = 1_791_936_000 * SECOND
 
 def kept(said, name="nonsense", *addresses):
     """A source that cannot be opened: there is none of that name."""
-    return KeptSource(Asked(name, addresses), "host", SECOND, Patience(), said.append)
+    return SupervisedSource(Asked(name, addresses), "host", SECOND, Patience(), said.append)
 
 
 def until_it_ends(source, now):
@@ -80,7 +80,7 @@ def test_engines_are_read_in_a_thread():
 def test_a_thread_that_is_stopped_ends():
     """Told to stop, it finishes the reading under way; what was read counts."""
     with scripted(always(answer(vllm_page("llama")))) as engine:
-        source = KeptSource(Asked("engines", (engine.url,)), "host", SECOND // 10, Patience(), print)
+        source = SupervisedSource(Asked("engines", (engine.url,)), "host", SECOND // 10, Patience(), print)
         source.tend(0.0, MIDNIGHT)
         until = time.monotonic() + 20
         while source.last_tick_us is None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from advisor.samples.agent import compaction as agent_compaction
 from advisor.samples.agent.clock import ClockWatch, clocks, stop_signals
 from advisor.samples.agent.compaction import EVERY_SECONDS, Compaction
-from advisor.samples.agent.kept import Asked, Patience
 from advisor.samples.agent.processes import Process, in_words
 from advisor.samples.agent.settings import Settings
+from advisor.samples.agent.supervised import Asked, Patience
 
 
 def wait_for(is_so):

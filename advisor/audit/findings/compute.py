@@ -96,38 +96,40 @@ def _accelerators(pool: Sequence[HostCost], statistic: str) -> int:
 
 
 def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
-    found = [host for host in hosts if host.use.kv_max is not None and host.use.kv_max < _SPARE_KV]
-    if not found:
+    host_costs = [host for host in hosts if host.use.kv_max is not None and host.use.kv_max < _SPARE_KV]
+    if not host_costs:
         return
-    high = sum((_share(_observed(host), 1 - (host.use.kv_max or 0.0)) for host in found), ZERO)
-    most = max(host.use.kv_max or 0.0 for host in found)
-    evidence = f"at most {most:.0%} of the KV cache ever in use on {counted(len(found), 'host')}: less memory would do"
-    yield context.finding(rules.MEMORY, Interval.between(ZERO, high), evidence, _named(found))
+    high = sum((_share(_observed(host), 1 - (host.use.kv_max or 0.0)) for host in host_costs), ZERO)
+    most = max(host.use.kv_max or 0.0 for host in host_costs)
+    evidence = (
+        f"at most {most:.0%} of the KV cache ever in use on {counted(len(host_costs), 'host')}: less memory would do"
+    )
+    yield context.finding(rules.MEMORY, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
 def _saturation(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
-    found = [host for host in hosts if Code.BUSY_NOT_SATURATED.value in host.use.verdicts]
-    if not found:
+    host_costs = [host for host in hosts if Code.BUSY_NOT_SATURATED.value in host.use.verdicts]
+    if not host_costs:
         return
-    high = _share(sum(map(_observed, found), ZERO), 1 - SM_INEFFECTIVE.value)
-    evidence = f"{counted(len(found), 'host')} always busy, half of the multiprocessors idle: larger batches fit"
-    yield context.finding(rules.NOT_SATURATED, Interval.between(ZERO, high), evidence, _named(found))
+    high = _share(sum(map(_observed, host_costs), ZERO), 1 - SM_INEFFECTIVE.value)
+    evidence = f"{counted(len(host_costs), 'host')} always busy, half of the multiprocessors idle: larger batches fit"
+    yield context.finding(rules.NOT_SATURATED, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
 def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     """Hosts limited by memory bandwidth where another machine in their region sells it cheaper."""
-    found, high, words = [], ZERO, []
+    host_costs, high, words = [], ZERO, []
     for host in hosts:
         cheaper = _cheaper_bandwidth(context, host) if Code.BANDWIDTH_BOUND.value in host.use.verdicts else None
         if cheaper is not None:
-            found.append(host)
+            host_costs.append(host)
             high += _share(_observed(host), cheaper[1])
             words.append(
                 f"{host.instance_type} in {host.region}: {cheaper[0]} sells memory bandwidth {cheaper[1]:.0%} cheaper"
             )
-    if found:
+    if host_costs:
         evidence = "; ".join(dict.fromkeys(words))
-        yield context.finding(rules.BANDWIDTH, Interval.between(ZERO, high), evidence, _named(found))
+        yield context.finding(rules.BANDWIDTH, Interval.between(ZERO, high), evidence, _named(host_costs))
 
 
 def _cheaper_bandwidth(context: Context, host: HostCost) -> tuple[str, float] | None:
@@ -218,7 +220,10 @@ def _discounts(context: Context, provider: str, region: str, machine: str) -> tu
     if offer is None or offer.on_demand is None:
         return None
     on_demand = offer.on_demand.usd_per_hour
-    savings = [1 - each.usd_per_hour / on_demand for each in context.catalog.current_commitments(offer)]
+    savings = [
+        1 - current_commitment.usd_per_hour / on_demand
+        for current_commitment in context.catalog.current_commitments(offer)
+    ]
     better = [saving for saving in savings if saving > 0]
     return (min(better), max(better)) if better else None
 

@@ -23,55 +23,63 @@ def request_findings(context: Context) -> Iterator[Finding]:
 
 
 def _named(endpoints: list[Endpoint]) -> list[tuple[str, Decimal]]:
-    return [(one.name, one.cost or ZERO) for one in endpoints]
+    return [(endpoint.name, endpoint.cost or ZERO) for endpoint in endpoints]
 
 
 def _without_requests(context: Context) -> Iterator[Finding]:
-    silent = [one for one in context.endpoints if one.usage is None and one.cost is not None and one.cost > 0]
-    if not silent or not any(one.usage and one.cost_source == "bill" for one in context.endpoints):
+    silent = [
+        endpoint
+        for endpoint in context.endpoints
+        if endpoint.usage is None and endpoint.cost is not None and endpoint.cost > 0
+    ]
+    if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
-    cost = sum((one.cost or ZERO for one in silent), ZERO)
-    names = ", ".join(one.name for one in silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
+    cost = sum((endpoint.cost or ZERO for endpoint in silent), ZERO)
+    names = ", ".join(endpoint.name for endpoint in silent[:3]) + (
+        f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+    )
     evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
     yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, _named(silent))
 
 
 def _failures(context: Context) -> Iterator[Finding]:
     failing = [
-        one
-        for one in context.endpoints
-        if one.usage
-        and one.usage.requests
-        and (one.usage.errors or 0) / one.usage.requests >= _NOTABLE_ERRORS
-        and one.error_cost
+        endpoint
+        for endpoint in context.endpoints
+        if endpoint.usage
+        and endpoint.usage.requests
+        and (endpoint.usage.errors or 0) / endpoint.usage.requests >= _NOTABLE_ERRORS
+        and endpoint.error_cost
     ]
     if not failing:
         return
-    cost = sum((one.error_cost or ZERO for one in failing), ZERO)
-    errors = sum(one.usage.errors or 0 for one in failing if one.usage)
-    requests = sum(one.usage.requests for one in failing if one.usage)
+    cost = sum((endpoint.error_cost or ZERO for endpoint in failing), ZERO)
+    errors = sum(endpoint.usage.errors or 0 for endpoint in failing if endpoint.usage)
+    requests = sum(endpoint.usage.requests for endpoint in failing if endpoint.usage)
     share = (
         f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%}), of {counted(len(failing), 'endpoint')}"
     )
     evidence = f"{share}; cost by their tokens"
-    resources = [(one.name, one.error_cost or ZERO) for one in failing]
+    resources = [(endpoint.name, endpoint.error_cost or ZERO) for endpoint in failing]
     yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _repeated(context: Context) -> Iterator[Finding]:
     found = [
-        (one, spare)
-        for one in context.endpoints
-        if one.usage and one.cost and (spare := _uncached(one)) >= _NOTABLE_REPEATS
+        (endpoint, spare)
+        for endpoint in context.endpoints
+        if endpoint.usage and endpoint.cost and (spare := _uncached(endpoint)) >= _NOTABLE_REPEATS
     ]
     if not found:
         return
-    cost = sum(((one.cost or ZERO) * Decimal(spare) for one, spare in found), ZERO)
+    cost = sum(((endpoint.cost or ZERO) * Decimal(spare) for endpoint, spare in found), ZERO)
     most = max(spare for _, spare in found)
     evidence = (
         f"up to {most:.0%} of the prompts of {counted(len(found), 'endpoint')} asked before, and no cache answered"
     )
-    yield context.finding(rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([one for one, _ in found]))
+    yield context.finding(
+        rules.REPEATED, Interval.between(ZERO, cost), evidence, _named([endpoint for endpoint, _ in found])
+    )
 
 
 def _uncached(endpoint: Endpoint) -> float:

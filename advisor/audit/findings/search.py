@@ -13,6 +13,6 @@ _LEAST_PER_MONTH = 1
 
 def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> list[Finding]:
     """Findings, savings before spend, the greatest first."""
-    found = (*compute_findings(context), *charge_findings(context), *request_findings(context))
-    notable = [finding for finding in found if finding.high >= least_per_month]
+    findings = (*compute_findings(context), *charge_findings(context), *request_findings(context))
+    notable = [finding for finding in findings if finding.high >= least_per_month]
     return sorted(notable, key=lambda finding: (finding.basis != SAVING, -finding.per_month, finding.id))

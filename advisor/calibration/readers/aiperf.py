@@ -135,7 +135,9 @@ def _stated(node: object, key: str) -> set[float]:
     if not isinstance(node, dict) or _excluded(node):
         return set()
     values = node.get(key)
-    own = {users for one in (values if isinstance(values, list) else [values]) if (users := number_at(one)) is not None}
+    own = {
+        users for value in (values if isinstance(values, list) else [values]) if (users := number_at(value)) is not None
+    }
     return own.union(*(_stated(child, key) for child in node.values()))
 
 

@@ -105,7 +105,7 @@ def _scenario(cell: str, users: float | None) -> Scenario:
         raise InputError(f"scenario '{cell}' is not known", hint=f"one of {', '.join(SCENARIOS)}") from None
 
 
-def _unusable(one: Measurement, entry: Entry) -> str:
+def _unusable(measurement: Measurement, entry: Entry) -> str:
     """Why nothing of the entry can be used, "" where something can."""
     if min(entry.failed, entry.completed or 0.0) < 0:
         return f"{entry.completed or 0:,g} requests completed and {entry.failed:,g} failed: a count is not negative"
@@ -113,35 +113,38 @@ def _unusable(one: Measurement, entry: Entry) -> str:
     if entry.failed > MAX_FAILED_SHARE * ended:
         share = f"{entry.failed:,g} of {ended:,g} requests failed ({entry.failed / ended:.0%})"
         return f"{share}, at most {MAX_FAILED_SHARE:.0%} may"
-    longest = find_model(one.setup.model).max_context_tokens or math.inf
-    tokens = (one.input_tokens or 0.0) + (one.output_tokens or 0.0)
+    longest = find_model(measurement.setup.model).max_context_tokens or math.inf
+    tokens = (measurement.input_tokens or 0.0) + (measurement.output_tokens or 0.0)
     if tokens > longest:
         return f"prompt and answer are {tokens:,.0f} tokens, the model takes {longest:,.0f}"
-    if one.scenario in _COUNTED and one.concurrency is not None and one.concurrency < 1:
-        return f"a concurrency of {one.concurrency:.3g} is below 1: the engine was idle most of the time"
+    if measurement.scenario in _COUNTED and measurement.concurrency is not None and measurement.concurrency < 1:
+        return f"a concurrency of {measurement.concurrency:.3g} is below 1: the engine was idle most of the time"
     return ""
 
 
-def _complaint(one: Measurement, name: str) -> str:
+def _complaint(measurement: Measurement, name: str) -> str:
     """Why one quantity cannot be used, "" where it can or was not measured."""
-    value: float | None = getattr(one, name)
+    value: float | None = getattr(measurement, name)
     if value is None:
         return ""
     if not math.isfinite(value) or value <= 0:
         return f"{value:g} is no measurement"
-    if name == "ttft_ms" and one.scenario is Scenario.SATURATED:
+    if name == "ttft_ms" and measurement.scenario is Scenario.SATURATED:
         return f"{value:,g} ms to the first token measure the queue, which is never empty here"
     return ""
 
 
-def _missing(one: Measurement) -> LeftOut | None:
+def _missing(measurement: Measurement) -> LeftOut | None:
     """What a prediction of the same load would need and nobody stated."""
-    if one.scenario in _COUNTED and one.concurrency is None:
-        return LeftOut(one.where, f"{one.scenario} without a concurrency; give --concurrency")
-    if one.ttft_ms is None and one.tpot_ms is None and one.output_tokens_per_second is None:
+    if measurement.scenario in _COUNTED and measurement.concurrency is None:
+        return LeftOut(measurement.where, f"{measurement.scenario} without a concurrency; give --concurrency")
+    if measurement.ttft_ms is None and measurement.tpot_ms is None and measurement.output_tokens_per_second is None:
         return None
-    if not one.output_tokens or one.output_tokens < 1:
-        return LeftOut(one.where, f"an answer of {one.output_tokens or 0:g} tokens; give --output-tokens where unknown")
-    if one.input_tokens is None and one.scenario is not Scenario.SINGLE_STREAM:
-        return LeftOut(one.where, "the length of the prompt is not stated; give --input-tokens")
+    if not measurement.output_tokens or measurement.output_tokens < 1:
+        return LeftOut(
+            measurement.where,
+            f"an answer of {measurement.output_tokens or 0:g} tokens; give --output-tokens where unknown",
+        )
+    if measurement.input_tokens is None and measurement.scenario is not Scenario.SINGLE_STREAM:
+        return LeftOut(measurement.where, "the length of the prompt is not stated; give --input-tokens")
     return None

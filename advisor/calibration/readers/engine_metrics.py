@@ -50,7 +50,7 @@ def is_engine_metrics(text: str) -> bool:
 def read_engine_metrics(scrapes: Iterable[Scrape], told: Cells) -> Iterator[Item]:
     """An entry for every model and every time between restarts."""
     series: dict[tuple[str, str], list[_Point]] = defaultdict(list)
-    for scrape in sorted(scrapes, key=lambda one: one.time):
+    for scrape in sorted(scrapes, key=lambda scrape: scrape.time):
         for key, totals in _totals(scrape.samples).items():
             series[key].append(_Point(scrape.where, scrape.time, totals))
     for (engine, model), points in series.items():

@@ -11,7 +11,9 @@ from advisor.performance.values import Scenario
 def is_guidellm(document: object) -> bool:
     """Whether the document is a report of GuideLLM."""
     benchmarks = value_at(document, "benchmarks")
-    return isinstance(benchmarks, list) and all(isinstance(value_at(one, "metrics"), dict) for one in benchmarks)
+    return isinstance(benchmarks, list) and all(
+        isinstance(value_at(benchmark, "metrics"), dict) for benchmark in benchmarks
+    )
 
 
 def read_guidellm(document: object, where: str, told: Cells) -> Iterator[Item]:  # noqa: ARG001 - as every reader

@@ -73,11 +73,13 @@ def write_own_csv(measurements: Iterable[Measurement]) -> str:
     written = io.StringIO()
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    for one in measurements:
-        cells = asdict(one.setup) | {column: getattr(one, column) for column in (*LOAD_NUMBERS, *QUANTITIES, "source")}
+    for measurement in measurements:
+        cells = asdict(measurement.setup) | {
+            column: getattr(measurement, column) for column in (*LOAD_NUMBERS, *QUANTITIES, "source")
+        }
         writer.writerow(
             {name: cell if isinstance(cell, str) else number_text(cell) for name, cell in cells.items()}
-            | {"scenario": one.scenario.value}
+            | {"scenario": measurement.scenario.value}
         )
     return written.getvalue()
 

@@ -196,9 +196,9 @@ def _heard() -> Iterator[list[str]]:
 
 def _date_in(text: str) -> str:
     """The date that a version such as ``20260818-42`` begins with; "" where it is none."""
-    found = _VERSION.fullmatch(text)
+    match = _VERSION.fullmatch(text)
     try:
-        return dt.date(*map(int, found.groups()[:3])).isoformat() if found else ""
+        return dt.date(*map(int, match.groups()[:3])).isoformat() if match else ""
     except ValueError:
         return ""
 

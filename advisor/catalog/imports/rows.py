@@ -45,7 +45,7 @@ def mapped(listing: Listing, catalog: Catalog) -> Mapped:
     mapper = _Mapper(catalog, listing.provider, listing.as_of)
     found = [(item, mapper.row_of(item)) for item in listing.items]
     rows = tuple(dict.fromkeys(row for _, rows in found if not isinstance(rows, LeftOut) for row in rows))
-    left_out = (*listing.left_out, *(one for _, one in found if isinstance(one, LeftOut)))
+    left_out = (*listing.left_out, *(left_out for _, left_out in found if isinstance(left_out, LeftOut)))
     zones = {
         (row.region, row.instance_type): item.zones_usd_per_hour
         for item, rows in found
@@ -103,9 +103,9 @@ class _Mapper:
 
     def _machine_of(self, item: Item, name: str) -> MachineRow | LeftOut | None:
         """None for a type that the catalog knows."""
-        known = self._types.get(name)
-        if known is not None:
-            whole = known.accelerator_count or 0
+        instance_type = self._types.get(name)
+        if instance_type is not None:
+            whole = instance_type.accelerator_count or 0
             if whole >= 1 and item.accelerator_count and item.accelerator_count != whole:
                 words = f"{name}: {item.accelerator_count:g} × {item.accelerator_name}, in the catalog {whole:g}"
                 return LeftOut(Reason.CONTRADICTION, words)
@@ -135,12 +135,16 @@ class _Mapper:
             return None
         stated = self._catalog.known_accelerator(item.instance_name)
         named = [stated] if stated else list(self._named(item.accelerator_name))
-        fitting = [one for one in named if math.isclose(one.memory_gib, memory, rel_tol=SAME_MEMORY_RATIO)]
+        fitting = [
+            accelerator
+            for accelerator in named
+            if math.isclose(accelerator.memory_gib, memory, rel_tol=SAME_MEMORY_RATIO)
+        ]
         form = next((one for one in _FORMS if one in normalised(item.instance_name)), None)
         if form is not None and len(fitting) > 1:
-            fitting = [one for one in fitting if form in normalised(one.name)]
+            fitting = [accelerator for accelerator in fitting if form in normalised(accelerator.name)]
         if len(fitting) > 1:
-            fitting = [one for one in fitting if one.name in self._sold]
+            fitting = [accelerator for accelerator in fitting if accelerator.name in self._sold]
         return fitting[0] if len(fitting) == 1 else None
 
     def _named(self, name: str) -> Iterable[Accelerator]:
@@ -149,7 +153,10 @@ class _Mapper:
         if exact is not None:
             found[exact.name] = exact
         try:
-            found |= {one.name: one for one in self._catalog.accelerator_variants(name)}
+            found |= {
+                accelerator_variant.name: accelerator_variant
+                for accelerator_variant in self._catalog.accelerator_variants(name)
+            }
         except InputError:
             return tuple(found.values())
         return tuple(found.values())

@@ -53,7 +53,13 @@ def changes(before: Iterable[Offer], after: Iterable[Offer]) -> tuple[Change, ..
     return tuple(
         sorted(
             found,
-            key=lambda one: (order.index(one.kind), one.provider, one.instance_type, one.region, one.purchase or ""),
+            key=lambda change: (
+                order.index(change.kind),
+                change.provider,
+                change.instance_type,
+                change.region,
+                change.purchase or "",
+            ),
         )
     )
 

@@ -43,7 +43,7 @@ def release_changes(before: Releases, after: Releases) -> tuple[ReleaseChange, .
     """Differences, by engine and version, the newest version first."""
     changes: list[ReleaseChange] = []
     for engine in sorted({*before.by_engine, *after.by_engine}):
-        old, new = ({one.version: one for one in releases.of(engine)} for releases in (before, after))
+        old, new = ({release.version: release for release in releases.of(engine)} for releases in (before, after))
         for version in sorted({*old, *new}, reverse=True):
             changes += _change(old.get(version), new.get(version))
     return tuple(changes)

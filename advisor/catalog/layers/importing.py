@@ -69,11 +69,11 @@ def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: boo
     """
     before = offers_of(catalog, mapped.provider)
     found = Found(mapped.provider, mapped.rows, frozenset(), (), tells_absence=False)
-    wrong = [one for one in violations(found, before) if one.guard in _IMPLAUSIBLE]
-    refused = {(one.region, one.what) for one in wrong}
+    wrong = [violation for violation in violations(found, before) if violation.guard in _IMPLAUSIBLE]
+    refused = {(violation.region, violation.what) for violation in wrong}
     rows = tuple(row for row in mapped.rows if not _is_refused(row, refused))
     sound = replace(found, rows=rows)
-    left_out = (*mapped.left_out, *(LeftOut(Reason.IMPLAUSIBLE, str(one)) for one in wrong))
+    left_out = (*mapped.left_out, *(LeftOut(Reason.IMPLAUSIBLE, str(violation)) for violation in wrong))
     beside = tuple(_beside(sound, before, mapped))
     is_kept = bool(rows) and not dry_run
     if is_kept:
@@ -92,8 +92,8 @@ def _beside(found: Found, before: Mapping[tuple[str, str], Offer], mapped: Mappe
     origin = Provenance(mapped.source, mapped.as_of, Quality.COMMUNITY)
     for purchase in (Purchase.ON_DEMAND, Purchase.SPOT):
         for place, row in sorted(found.prices(purchase).items()):
-            known = before.get(place)
-            ours = None if known is None else known.price(purchase)
+            offer = before.get(place)
+            ours = None if offer is None else offer.price(purchase)
             yield Beside(*place, purchase, ours, Price(row.usd_per_hour, origin))
 
 
@@ -105,7 +105,7 @@ def _tables(found: Found, mapped: Mapped) -> Mapping[str, str]:
         | _cells("on_demand", listed.get((region, name)), mapped)
         | _cells("spot", spot.get((region, name)), mapped)
         | _zone_cells(spot.get((region, name)), mapped)
-        for region, name in sorted(places, key=lambda one: (one[1], one[0]))
+        for region, name in sorted(places, key=lambda place: (place[1], place[0]))
     ]
     machines = {row.instance_type: row for row in found.rows if isinstance(row, MachineRow)}
     origin = {"source": _SOURCE, "as_of": mapped.as_of, "quality": Quality.COMMUNITY.value}

@@ -92,13 +92,13 @@ class LayeredCatalog(Catalog):
     @cached_property
     def listed_offers(self) -> tuple[Offer, ...]:
         """List prices: refreshed ones where there are any, and imported ones where they are as well founded."""
-        replaced = {one.provider: one for one in self._newer}
+        replaced = {snapshot.provider: snapshot for snapshot in self._newer}
         shipped = readers.read_offers(self.directory, self._sources, replaced) if replaced else self.shipped_offers
         newer = [offer for snapshot in replaced.values() for offer in offers_of_snapshot(snapshot)]
         offers: Sequence[Offer] = (*shipped, *newer)
         for snapshot in self.imported:
             offers = tuple(with_imported(offers, offers_of_snapshot(snapshot)))
-        return tuple(sorted(offers, key=lambda one: one.provider) if newer or self.imported else offers)
+        return tuple(sorted(offers, key=lambda offer: offer.provider) if newer or self.imported else offers)
 
     @cached_property
     def _engines(self) -> Snapshot | Damaged | None:
@@ -139,9 +139,9 @@ class LayeredCatalog(Catalog):
     def content_hash(self) -> str:
         """SHA-256 over all layers; that of the shipped tables where there is no other layer."""
         base = self._shipped.content_hash
-        marks = [f"published:{one.provider}:{one.content_hash}" for one in self.published]
-        marks += [f"{one.provider}:{one.content_hash}" for one in self.snapshots]
-        marks += [f"{program_of(one)}:{one.provider}:{one.content_hash}" for one in self.imported]
+        marks = [f"published:{snapshot.provider}:{snapshot.content_hash}" for snapshot in self.published]
+        marks += [f"{snapshot.provider}:{snapshot.content_hash}" for snapshot in self.snapshots]
+        marks += [f"{program_of(snapshot)}:{snapshot.provider}:{snapshot.content_hash}" for snapshot in self.imported]
         if isinstance(self._engines, Snapshot):
             marks.append(f"engines:{self._engines.content_hash}")
         if self.overlay.content_hash:
@@ -183,12 +183,14 @@ class LayeredCatalog(Catalog):
         """A refreshed price takes the place of the shipped one for the same region."""
         services = self._shipped.serverless
         for layer in (self.published, self.snapshots):
-            newer = [one for snapshot in layer for one in _serverless_of(snapshot)]
+            newer = [serverless for snapshot in layer for serverless in _serverless_of(snapshot)]
             read = {
-                (one.provider, one.service, one.accelerator, region) for one in newer for region in _regions_of(one)
+                (serverless.provider, serverless.service, serverless.accelerator, region)
+                for serverless in newer
+                for region in _regions_of(serverless)
             }
-            kept = (_without(one, read) for one in services)
-            services = (*(one for one in kept if one is not None), *newer)
+            kept = (_without(service, read) for service in services)
+            services = (*(serverless for serverless in kept if serverless is not None), *newer)
         return services
 
     @cached_property
@@ -221,9 +223,13 @@ class LayeredCatalog(Catalog):
     def _listed_commitments(self, offer: Offer) -> Sequence[CommitmentPrice]:
         """Listed prices less what was negotiated for the family: a discount holds under a commitment too."""
         return [
-            replace(each, usd_per_hour=price.usd_per_hour, provenance=price.provenance)
-            for each in super()._listed_commitments(offer)
-            for price in (self.overlay.discounted(offer, Price(each.usd_per_hour, each.provenance), self.today),)
+            replace(listed_commitment, usd_per_hour=price.usd_per_hour, provenance=price.provenance)
+            for listed_commitment in super()._listed_commitments(offer)
+            for price in (
+                self.overlay.discounted(
+                    offer, Price(listed_commitment.usd_per_hour, listed_commitment.provenance), self.today
+                ),
+            )
         ]
 
     def _read_committed_prices(self, provider: str) -> Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]:
@@ -307,14 +313,14 @@ def layered(
     """The catalog of all layers; damaged and outdated snapshots are left out and named in its warnings."""
     problems: list[str] = []
     snapshots = _snapshots(refreshed, _REFRESHED, problems)
-    others = tuple(one for root in imported for one in _snapshots(root, _IMPORTED, problems))
+    others = tuple(snapshot for root in imported for snapshot in _snapshots(root, _IMPORTED, problems))
     taken = _snapshots(published, _PUBLISHED, problems)
-    new_enough = tuple(one for one in taken if one.read_on >= newest_shipped(shipped, one.provider))
+    new_enough = tuple(snapshot for snapshot in taken if snapshot.read_on >= newest_shipped(shipped, snapshot.provider))
     problems += [
-        f"the published prices of {one.provider} ({one.read_on}) are not used: those that came with the program are "
+        f"the published prices of {snapshot.provider} ({snapshot.read_on}) are not used: those that came with the program are "
         "newer; run `advisor catalog update`"
-        for one in taken
-        if one not in new_enough
+        for snapshot in taken
+        if snapshot not in new_enough
     ]
     day = today or dt.datetime.now(dt.UTC).date()
     return LayeredCatalog(shipped, snapshots, new_enough, others, overlay, day, tuple(problems))
@@ -332,8 +338,8 @@ def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[S
     """Those that hold; damaged ones are added to the problems."""
     found = [] if root is None else [current(root, provider) for provider in providers(root)]
     problems += [
-        f"the {layer.name} prices of {one.provider} are not used: {one.reason}; {layer.remedy.format(one.provider)}"
-        for one in found
-        if isinstance(one, Damaged)
+        f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; {layer.remedy.format(damaged.provider)}"
+        for damaged in found
+        if isinstance(damaged, Damaged)
     ]
-    return tuple(one for one in found if isinstance(one, Snapshot))
+    return tuple(snapshot for snapshot in found if isinstance(snapshot, Snapshot))

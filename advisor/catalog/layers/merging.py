@@ -73,7 +73,7 @@ def offers_of(catalog: Catalog, provider: str) -> Mapping[Place, Offer]:
     return {(offer.region, offer.instance_type): offer for offer in catalog.offers if offer.provider == provider}
 
 
-def tables_after(catalog: Catalog, found: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:
+def merge_snapshot(catalog: Catalog, found: Found, read_on: str, before: Path | None = None) -> Mapping[str, str]:
     """File name → text of a snapshot: everything that is known of the provider once *found* is taken in.
 
     Args:
@@ -244,7 +244,10 @@ def _serverless_rows(
     How long a container starts and is kept is as it was known of the service.
     """
     yield from _kept("serverless.csv", before, sources, lambda row: not found.covers(row["regions"], "serverless"))
-    known = {(one.provider, one.service, one.accelerator): one for one in catalog.serverless}
+    known = {
+        (serverless.provider, serverless.service, serverless.accelerator): serverless
+        for serverless in catalog.serverless
+    }
     for row in found.rows:
         if isinstance(row, ServerlessRow):
             old = known.get((found.provider, row.service, row.accelerator))
@@ -298,7 +301,7 @@ def _machine_rows(
         if not isinstance(row, MachineRow) or (found.provider, row.instance_type) in catalog.instance_types:
             continue
         accelerator = accelerator_named(catalog, row.accelerator)
-        machine = None if accelerator is None else true_to(accelerator, row)
+        machine = None if accelerator is None else reconcile_memory(accelerator, row)
         if accelerator is None or machine is None:
             unknown[row.instance_type] = {"instance_type": row.instance_type, "accelerator": row.accelerator}
         else:
@@ -324,7 +327,7 @@ def _added_before(catalog: Catalog, provider: str, sources: _Titles) -> Iterator
             }  # fmt: skip
 
 
-def true_to(accelerator: Accelerator, row: MachineRow) -> MachineRow | None:
+def reconcile_memory(accelerator: Accelerator, row: MachineRow) -> MachineRow | None:
     """A machine with as many of an accelerator as its memory says; None where that contradicts the accelerator.
 
     Without a count, an even part of the memory is such a share of one accelerator, whose memory is then that of the
@@ -344,7 +347,7 @@ def true_to(accelerator: Accelerator, row: MachineRow) -> MachineRow | None:
 def accelerator_named(catalog: Catalog, stated: str) -> Accelerator | None:
     """The accelerator that a provider calls *stated*, such as ``NVIDIA L4``; None where it is not known."""
     for words in (stated, stated.partition(" ")[2]):
-        found = catalog.known_accelerator(words)
-        if found is not None:
-            return found
+        accelerator = catalog.known_accelerator(words)
+        if accelerator is not None:
+            return accelerator
     return None

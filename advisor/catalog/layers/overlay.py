@@ -87,14 +87,18 @@ class Overlay:
         """Entries whose day is over, in words; they count no more."""
         entries: list[Discount | PrivateOffer] = [*self.discounts, *self.private_offers]
         return tuple(
-            f"{one.where}: expired on {one.until}, so list prices count"
-            for one in entries
-            if not _holds(one.until, today)
+            f"{entry.where}: expired on {entry.until}, so list prices count"
+            for entry in entries
+            if not _holds(entry.until, today)
         )
 
     def priced(self, offer: Offer, today: dt.date) -> Offer:
         """The offer at the prices that hold on a day; what is offered to this customer alone is not withdrawn."""
-        own = {_key(one)[:3] for one in self.private_offers if _holds(one.until, today)} if offer.withdrawn else set()
+        own = (
+            {_key(private_offer)[:3] for private_offer in self.private_offers if _holds(private_offer.until, today)}
+            if offer.withdrawn
+            else set()
+        )
         return replace(
             offer,
             withdrawn=offer.withdrawn and (offer.provider, offer.region, offer.instance_type) not in own,
@@ -125,10 +129,14 @@ class Overlay:
             today: the day that the discount must hold on.
             purchase: what the discount must cover; a commitment has the discounts of on demand.
         """
-        discounts = [one for one in self.discounts if _holds(one.until, today) and one.covers(offer, purchase)]
+        discounts = [
+            discount
+            for discount in self.discounts
+            if _holds(discount.until, today) and discount.covers(offer, purchase)
+        ]
         if not discounts:
             return listed
-        best = max(discounts, key=lambda one: one.discount_ratio)
+        best = max(discounts, key=lambda discount: discount.discount_ratio)
         words = f"{100 * best.discount_ratio:g}% off {listed.provenance.source}"
         provenance = _provenance(words, best.note, listed.provenance.as_of, listed.provenance.quality)
         paid_ratio, zones = 1 - best.discount_ratio, listed.zones_usd_per_hour
@@ -164,12 +172,12 @@ def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Col
     if "version" not in fields:
         root.fail("the key 'version' is missing", f"add a line 'version: {VERSION}'")
     fields["version"].choice((VERSION,))
-    known = Names(machines, regions)
+    names = Names(machines, regions)
     return Overlay(
         path=path,
-        discounts=tuple(_discount(item, known) for item in _items(fields, "discounts")),
-        private_offers=tuple(_private_offer(item, known) for item in _items(fields, "private_offers")),
-        zones=dict(_zones(item, known) for item in _items(fields, "zones")),
+        discounts=tuple(_discount(item, names) for item in _items(fields, "discounts")),
+        private_offers=tuple(_private_offer(item, names) for item in _items(fields, "private_offers")),
+        zones=dict(_zones(item, names) for item in _items(fields, "zones")),
         content_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
@@ -203,14 +211,14 @@ def _items(fields: Mapping[str, Field], key: str) -> list[Field]:
     return list(fields[key].items()) if key in fields else []
 
 
-def _discount(field: Field, known: Names) -> Discount:
+def _discount(field: Field, names: Names) -> Discount:
     fields = field.all_of(_DISCOUNT_KEYS, optional=("regions", "purchase", "until", "note"))
-    provider = known.provider(fields["provider"])
+    provider = names.provider(fields["provider"])
     purchases = fields["purchase"].choices(_PRICED) if "purchase" in fields else (Purchase.ON_DEMAND.value,)
     return Discount(
         provider=provider,
-        families=tuple(known.family(provider, item) for item in fields["families"].items()),
-        regions=tuple(known.region(provider, item) for item in _items(fields, "regions")),
+        families=tuple(names.family(provider, item) for item in fields["families"].items()),
+        regions=tuple(names.region(provider, item) for item in _items(fields, "regions")),
         purchases=tuple(map(Purchase, purchases)),
         discount_ratio=fields["discount_ratio"].number(0, exclusive=True, maximum=0.99),
         until=_until(fields),
@@ -219,14 +227,14 @@ def _discount(field: Field, known: Names) -> Discount:
     )
 
 
-def _private_offer(field: Field, known: Names) -> PrivateOffer:
+def _private_offer(field: Field, names: Names) -> PrivateOffer:
     fields = field.all_of(_OFFER_KEYS, optional=("purchase", "until", "note"))
-    provider = known.provider(fields["provider"])
+    provider = names.provider(fields["provider"])
     purchase = fields["purchase"].choice(_PRICED) if "purchase" in fields else Purchase.ON_DEMAND.value
     return PrivateOffer(
         provider=provider,
-        region=known.region(provider, fields["region"]),
-        instance_type=known.instance_type(provider, fields["instance_type"]),
+        region=names.region(provider, fields["region"]),
+        instance_type=names.instance_type(provider, fields["instance_type"]),
         purchase=Purchase(purchase),
         usd_per_hour=fields["usd_per_hour"].number(0, exclusive=True),
         until=_until(fields),

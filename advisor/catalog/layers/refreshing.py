@@ -7,11 +7,11 @@ from pathlib import Path
 
 from advisor.catalog.layers.changes import Change, changes
 from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
-from advisor.catalog.layers.merging import offers_of, tables_after
+from advisor.catalog.layers.merging import merge_snapshot, offers_of
 from advisor.catalog.layers.snapshot import Snapshot, current, discard, sole_writer, stage, take
 from advisor.catalog.refresh.guards import MOST_MOVED_RATIO, Guard, Violation, violations
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
-from advisor.catalog.refresh.values import Found, Question
+from advisor.catalog.refresh.values import Found, RefreshJob
 from advisor.catalog.values import Offer
 
 _JOURNAL = "unfinished"
@@ -19,7 +19,7 @@ _DRY_RUN = "dry run"
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class RefreshOptions:
     """How a refresh is run."""
 
     confirmed: frozenset[str] = frozenset()
@@ -63,7 +63,7 @@ class Refreshed:
 
 
 def refresh(
-    question: Question, catalog: LayeredCatalog, root: Path, manner: Manner, progress: Progress | None = None
+    question: RefreshJob, catalog: LayeredCatalog, root: Path, manner: RefreshOptions, progress: Progress | None = None
 ) -> Refreshed:
     """Ask a provider for everything, and take the answer if it is whole and sound.
 
@@ -85,14 +85,14 @@ def refresh(
     nothing = Refreshed(provider, found, held, (), None, ())
     if found.failed or not any(part == "prices" for _, part in found.complete):
         return nothing
-    if any(one.guard is Guard.NO_PRICE for one in held):
+    if any(violation.guard is Guard.NO_PRICE for violation in held):
         return nothing  # no table holds such a price, so there is nothing to compare
     today = f"{manner.clock():%Y-%m-%d}"
     gaps = [f"{gap.part} {gap.region}: {gap.reason}".strip() for gap in found.gaps]
     with sole_writer(root):
         holds = current(root, provider)
         kept = holds.directory if isinstance(holds, Snapshot) else None
-        staged = stage(root, provider, tables_after(catalog.as_listed(), found, today, kept), today, gaps)
+        staged = stage(root, provider, merge_snapshot(catalog.as_listed(), found, today, kept), today, gaps)
         differences = changes(before.values(), offers_of_snapshot(staged))
         unknown = tuple(line.split(",")[0] for line in (staged.directory / "unknown_types.csv").read_text().split()[1:])
         if held or manner.dry_run:

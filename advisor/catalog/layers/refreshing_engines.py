@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.layers.engine_releases import RELEASES, TABLE, ReleaseChange, release_changes, releases_of
-from advisor.catalog.layers.refreshing import Manner
+from advisor.catalog.layers.refreshing import RefreshOptions
 from advisor.catalog.layers.snapshot import Snapshot, discard, sole_writer, stage, table_text, take
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
-from advisor.catalog.refresh.values import Found, Question, ReleaseRow, SkippedRow
+from advisor.catalog.refresh.values import Found, RefreshJob, ReleaseRow, SkippedRow
 from advisor.catalog.releases import Release, Releases
 from advisor.catalog.values import Quality
 
@@ -54,7 +54,7 @@ class RefreshedEngines:
 
 
 def refresh_engines(
-    question: Question, before: Releases, root: Path, manner: Manner, progress: Progress | None = None
+    question: RefreshJob, before: Releases, root: Path, manner: RefreshOptions, progress: Progress | None = None
 ) -> RefreshedEngines:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 
@@ -90,12 +90,19 @@ def _tables(found: Found, before: Releases, today: dt.date, asker: str) -> dict[
     """The table of releases with its sources: engines that were not read keep what was known."""
     read = [row for row in found.rows if isinstance(row, ReleaseRow)]
     kept = [
-        one for engine in before.by_engine if engine not in {row.engine for row in read} for one in before.of(engine)
+        release
+        for engine in before.by_engine
+        if engine not in {row.engine for row in read}
+        for release in before.of(engine)
     ]
-    titles = {"index": f"package index {asker}".strip()} | {f"kept-{one.engine}": one.provenance.source for one in kept}
+    titles = {"index": f"package index {asker}".strip()} | {
+        f"kept-{release.engine}": release.provenance.source for release in kept
+    }
     index = ("index", today.isoformat(), Quality.LISTED.value)
     rows = [(row.engine, row.version, row.released, *index) for row in read]
-    rows += [(one.engine, str(one.version), one.released.isoformat(), *_origin(one)) for one in kept]
+    rows += [
+        (release.engine, str(release.version), release.released.isoformat(), *_origin(release)) for release in kept
+    ]
     sources = [dict(zip(_SOURCE_COLUMNS, item, strict=True)) for item in titles.items()]
     return {
         TABLE: table_text(_COLUMNS, [dict(zip(_COLUMNS, row, strict=True)) for row in rows]),

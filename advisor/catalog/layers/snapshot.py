@@ -158,7 +158,7 @@ def previous(root: Path, provider: str) -> Snapshot | None:
     now = _current_name(root, provider)
     names = sorted(path.name for path in (root / provider).glob("*-*") if path.is_dir() and path.name != now)
     found = [read(root, provider, name) for name in names]
-    return next((one for one in reversed(found) if isinstance(one, Snapshot)), None)
+    return next((snapshot for snapshot in reversed(found) if isinstance(snapshot, Snapshot)), None)
 
 
 def read(root: Path, provider: str, name: str) -> Snapshot | Damaged:

@@ -150,17 +150,17 @@ def _candidate(
         try:
             for name in published.tables:
                 _check_cells(directory / name, below.today)
-            known, left_out = _known_tables(published, directory, below)
-            for name, text in known.tables.items():
+            published_tables, left_out = _known_tables(published, directory, below)
+            for name, text in published_tables.tables.items():
                 (directory / name).write_text(text, encoding="utf-8", newline="")
             before = offers_of(below, published.provider)
             rows = Found(published.provider, tuple(_rows(directory)), frozenset({("", "prices")}), ())
             held = violations(rows, before, confirmed, most_moved)
             if any(violation.guard is Guard.NO_PRICE for violation in held):
-                return _Candidate(known, held, (), left_out)
+                return _Candidate(published_tables, held, (), left_out)
             _check_tables(directory, published.provider)
             offers = offers_of_snapshot(Snapshot(published.provider, directory, published.read_on, (), ""))
-            return _Candidate(known, held, changes(before.values(), offers), left_out)
+            return _Candidate(published_tables, held, changes(before.values(), offers), left_out)
         except InputError as error:
             where = error.where.replace(f"{directory}/", f"{published.provider}/")
             raise InputError(error.message, where=where, hint=_ASK) from error

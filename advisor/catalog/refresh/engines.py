@@ -138,17 +138,19 @@ def held_releases(
 
 
 def _held_of(
-    engine: str, days: Mapping[str, dt.date], known: Sequence[Release], today: dt.date
+    engine: str, days: Mapping[str, dt.date], releases: Sequence[Release], today: dt.date
 ) -> Iterator[HeldReleases]:  # fmt: skip
     for version, day in days.items():
         if day > today + _AHEAD:
             yield HeldReleases(ReleaseGuard.FUTURE, engine, f"{version} is of {day}, and today is {today}")
-    gone = [one for one in known if str(one.version) not in days]
-    if len(gone) > MOST_GONE_RATIO * len(known):
-        newest = ", ".join(str(one.version) for one in gone[-3:])
-        detail = f"{len(gone)} of {len(known)} known releases are gone, the newest of them {newest}"
+    gone = [release for release in releases if str(release.version) not in days]
+    if len(gone) > MOST_GONE_RATIO * len(releases):
+        newest = ", ".join(str(release.version) for release in gone[-3:])
+        detail = f"{len(gone)} of {len(releases)} known releases are gone, the newest of them {newest}"
         yield HeldReleases(ReleaseGuard.GONE, engine, detail)
-    for one in known:
-        day = days.get(str(one.version), one.released)
-        if abs((day - one.released).days) > MOST_MOVED_DAYS:
-            yield HeldReleases(ReleaseGuard.MOVED, engine, f"{one.version} was of {one.released}, and is of {day}")
+    for release in releases:
+        day = days.get(str(release.version), release.released)
+        if abs((day - release.released).days) > MOST_MOVED_DAYS:
+            yield HeldReleases(
+                ReleaseGuard.MOVED, engine, f"{release.version} was of {release.released}, and is of {day}"
+            )

@@ -148,9 +148,9 @@ def _hours(unit: str) -> float | None:
 def _part_name(description: str, family: str) -> str | None:
     if family not in ("Compute", ""):
         return None
-    found = _PART.match(description)
-    if found is not None:
-        return f"{found['family']} {'ram' if found['part'].lower() == 'ram' else 'core'}".lower()
+    match = _PART.match(description)
+    if match is not None:
+        return f"{match['family']} {'ram' if match['part'].lower() == 'ram' else 'core'}".lower()
     if _DISK.match(description):
         return _LOCAL_DISK
     gpu = _GPU.match(description)

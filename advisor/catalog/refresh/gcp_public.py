@@ -112,8 +112,8 @@ def _committed(offer: Offer, cost: object, usd: float, as_of: str) -> Iterator[R
             yield CommittedRow(offer.region, offer.instance_type, _INSTRUMENT, years, "no_upfront", committed, as_of)
 
 
-def _is_newer(known: Price | None, as_of: str) -> bool:
-    return known is not None and known.provenance.as_of > as_of
+def _is_newer(price: Price | None, as_of: str) -> bool:
+    return price is not None and price.provenance.as_of > as_of
 
 
 def _usd(cost: object, key: str) -> float | None:

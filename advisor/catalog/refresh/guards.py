@@ -98,10 +98,12 @@ def violations(
         *_families_gone(found, before), *_coverage_dropped(found, before),
     )  # fmt: skip
     accepted = set(confirmed)
-    held = [one for one in everything if one.key not in accepted and one.guard.value not in accepted]
+    held = [
+        violation for violation in everything if violation.key not in accepted and violation.guard.value not in accepted
+    ]
     # A price of zero is never true, whoever confirms it.
-    held += [one for one in everything if one.guard is Guard.NO_PRICE and one not in held]
-    return tuple(sorted(set(held), key=lambda one: (one.guard.value, one.what, one.region)))
+    held += [violation for violation in everything if violation.guard is Guard.NO_PRICE and violation not in held]
+    return tuple(sorted(set(held), key=lambda violation: (violation.guard.value, violation.what, violation.region)))
 
 
 def _not_positive(found: Found) -> Iterator[Violation]:
@@ -158,8 +160,8 @@ def _too_low(found: Found, before: Mapping[Place, Offer]) -> Iterator[Violation]
     """Spot prices, in their cheapest zone, that cannot be, whether one was known before or not."""
     by_the_hour = found.prices(Purchase.ON_DEMAND)
     for place, row in found.prices(Purchase.SPOT).items():
-        known, low = before.get(place), row.lowest_usd_per_hour
-        listed = by_the_hour.get(place) or (known.on_demand if known else None)
+        offer, low = before.get(place), row.lowest_usd_per_hour
+        listed = by_the_hour.get(place) or (offer.on_demand if offer else None)
         if listed is not None and 0 < low < listed.usd_per_hour * _LEAST_SPOT_RATIO:
             yield Violation(Guard.SPOT_TOO_LOW, found.provider, row.region, row.instance_type, low, listed.usd_per_hour)
 

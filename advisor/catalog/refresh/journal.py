@@ -16,7 +16,7 @@ from advisor.catalog.refresh.values import (
     Denied,
     Found,
     Gap,
-    Question,
+    RefreshJob,
     Row,
     Task,
     Unreachable,
@@ -80,7 +80,7 @@ class Journal:
 
 
 def run_tasks(
-    question: Question,
+    question: RefreshJob,
     journal: Journal,
     clock: Callable[[], dt.datetime],
     at_once: int = 8,

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from advisor.catalog.catalog import Catalog
-    from advisor.catalog.refresh.values import Question
+    from advisor.catalog.refresh.values import RefreshJob
 
-    Ask = Callable[[Catalog, Sequence[str]], Question]
+    Ask = Callable[[Catalog, Sequence[str]], RefreshJob]
 
 GROUP = "advisor.catalog_providers"
 BUILT_IN = ("aws", "gcp", "azure")

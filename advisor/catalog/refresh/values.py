@@ -211,7 +211,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RefreshJob:
     """Everything that is asked of a provider."""
 
     provider: str

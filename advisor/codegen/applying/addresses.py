@@ -53,12 +53,12 @@ def _steps(address: str) -> list[tuple[str, str | None]]:
     steps: list[tuple[str, str | None]] = []
     at = 0
     while at < len(address):
-        found = _STEP.match(address, at)
-        if found is None or (at == 0) == found[0].startswith("."):
+        match = _STEP.match(address, at)
+        if match is None or (at == 0) == match[0].startswith("."):
             raise InputError(f"{address!r} is no address", hint=_HINT)
-        text = found["text"]
-        steps.append((found["name"], text if text is not None else found["number"]))
-        at = found.end()
+        text = match["text"]
+        steps.append((match["name"], text if text is not None else match["number"]))
+        at = match.end()
     return steps
 
 
@@ -110,7 +110,7 @@ def _entry(block: Block, steps: list[tuple[str, str | None]]) -> tuple[str, str]
 def _keys(attribute: Attribute) -> list[str]:
     """Keys of a map that is written out."""
     node = unwrap(attribute.value.node)
-    return [key for one in elements(node) if (key := key_of(one))] if node.data == "object" else []
+    return [key for element in elements(node) if (key := key_of(element))] if node.data == "object" else []
 
 
 def _near(module: Module, typed: str) -> str:

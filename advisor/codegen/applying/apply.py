@@ -257,7 +257,9 @@ def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str]) -> App
     files: dict[Path, str] = {}
     patches: list[str] = []
     for path in sorted({edit.place.document.path for edit in edits}):
-        of_file = sorted((edit for edit in edits if edit.place.document.path == path), key=lambda one: -one.place.start)
+        of_file = sorted(
+            (edit for edit in edits if edit.place.document.path == path), key=lambda edit: -edit.place.start
+        )
         before = of_file[0].place.document.text
         after = before
         for edit in of_file:

@@ -66,8 +66,8 @@ class Module:
         """The JSON file that sets a variable of the root; "" where none does."""
         if self.parent is not None:
             return ""
-        found = [self.directory / "terraform.tfvars.json", *sorted(self.directory.glob("*.auto.tfvars.json"))]
-        for path in reversed(found):
+        paths = [self.directory / "terraform.tfvars.json", *sorted(self.directory.glob("*.auto.tfvars.json"))]
+        for path in reversed(paths):
             if path.is_file() and name in _json_keys(path):
                 return str(path.relative_to(self.root))
         return ""
@@ -99,7 +99,7 @@ class Module:
         key = address.replace("module.", "")
         try:
             modules = read_json(index, "list of modules")["Modules"]
-            return next((self.root / one["Dir"] for one in modules if one["Key"] == key), None)
+            return next((self.root / module["Dir"] for module in modules if module["Key"] == key), None)
         except (InputError, KeyError, TypeError):
             return None
 

@@ -162,7 +162,7 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
 
 def _member(node: Any, step: str) -> Any:  # noqa: ANN401
     if node.data == "object":
-        return next((one.children[-1] for one in elements(node) if key_of(one) == step), None)
+        return next((element.children[-1] for element in elements(node) if key_of(element) == step), None)
     values = [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
     return values[int(step)] if step.isdigit() and int(step) < len(values) else None
 
@@ -179,12 +179,12 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
 
 def _first(question: _Question, arguments: Sequence[Any]) -> Place | Unresolved:
     """The last map that has the key."""
-    found: Place | Unresolved = Unresolved("")
+    place: Place | Unresolved = Unresolved("")
     for argument in arguments:
-        found = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
-        if isinstance(found, Place):
-            return found
-    return found
+        place = _resolve(_Question(question.document, argument, question.scope, question.path, question.through))
+        if isinstance(place, Place):
+            return place
+    return place
 
 
 def _arguments(node: Any) -> list[Any]:  # noqa: ANN401

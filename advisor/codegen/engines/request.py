@@ -30,8 +30,8 @@ def served_name(request: Request) -> tuple[str, ...]:
 
 def exact_version(text: str) -> str:
     """The version in *text*, such as ``0.30.0`` or ``0.5.6.post2``; "" where none has three parts."""
-    found = _EXACT_VERSION.search(text)
-    return found[0] if found else ""
+    match = _EXACT_VERSION.search(text)
+    return match[0] if match else ""
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ def support_of(engine: str, request: Request) -> EngineSupport | None:
     if serves.accelerator not in catalog.accelerators:
         return None
     rows = catalog.engine_support_at(serves.accelerator, serves.precision, request.version)
-    row = next((one for one in rows if one.engine == engine), None)
+    row = next((row for row in rows if row.engine == engine), None)
     if row is not None and row.support is Support.NO:
         reason = f": {row.detail}" if row.detail else ""
         raise refusal(

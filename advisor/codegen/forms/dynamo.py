@@ -52,7 +52,7 @@ def obstacle(stack: Stack) -> str:
 def with_its_image(stack: Stack) -> Stack:
     """The stack with Dynamo's image, which holds vLLM: no other speaks with its frontend."""
     caution = f"{IMAGE} brings a vLLM of its own, and not the planned release: measure it before relying on the plan."
-    backends = tuple(replace(one, container=replace(one.container, image=IMAGE)) for one in stack.backends)
+    backends = tuple(replace(backend, container=replace(backend.container, image=IMAGE)) for backend in stack.backends)
     summary = replace(stack.summary, cautions=(*stack.summary.cautions, caution))
     return replace(stack, backends=backends, summary=summary)
 
@@ -112,7 +112,7 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> Document:
         "name": "main",
         "image": served.backend.container.image,
         "command": ["python3", "-m", "dynamo.vllm"],
-        "args": ["--model", model, *(container_word(one) for one in served.arguments)],
+        "args": ["--model", model, *(container_word(argument) for argument in served.arguments)],
         "env": [{"name": "HOME", "value": "/cache"}, hub_token(), *environment(served)],
         "resources": resources(served, pods),
         "startupProbe": {

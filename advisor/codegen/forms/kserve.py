@@ -84,7 +84,7 @@ def _pod(stack: Stack, served: Served, pods: Pods) -> Document:
             {
                 "name": _CONTAINER,
                 "image": served.backend.container.image,
-                "args": [container_word(shlex.quote(one)) for one in engine_arguments(served)],
+                "args": [container_word(shlex.quote(engine_argument)) for engine_argument in engine_arguments(served)],
                 "env": environment(served),
                 "resources": resources(served, pods),
                 "startupProbe": {"periodSeconds": PROBE_SECONDS, "failureThreshold": pods.start_probes},

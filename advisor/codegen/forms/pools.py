@@ -24,7 +24,7 @@ _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for na
 
 def obstacle(stack: Stack) -> str:
     """Why no picker can read the load of the pods; empty when one can."""
-    unknown = [one.container.image for one in stack.backends if published(one.container.engine) is None]
+    unknown = [backend.container.image for backend in stack.backends if published(backend.container.engine) is None]
     return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
 
 
@@ -49,12 +49,12 @@ def llm_d_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         files[f"{folder}/inference-pool.yaml"] = dump(*_policies(stack))
         namespace = f"{folder}/namespace.yaml"
         files[namespace] = files[namespace].replace(_RESTRICTED, _BASELINE)
-        for one in served_in(stack, region.name, manner):
-            values = _router(one, "gke" if manner.has_google_gateways else "none")
-            files[f"{folder}/router/{one.backend.key}.values.yaml"] = dump(values)
+        for served in served_in(stack, region.name, manner):
+            values = _router(served, "gke" if manner.has_google_gateways else "none")
+            files[f"{folder}/router/{served.backend.key}.values.yaml"] = dump(values)
         google = f"{folder}/google-gateway.yaml"
         if google in files:
-            policies = [one for one in _documents(files[google]) if one["kind"] == "NetworkPolicy"]
+            policies = [document for document in _documents(files[google]) if document["kind"] == "NetworkPolicy"]
             files[google] = dump(*policies)
     return files
 
@@ -64,9 +64,10 @@ def _manifests(stack: Stack, manner: ClusterManner) -> dict[str, str]:
     files = dict(kubernetes.kubernetes_files(stack, manner))
     for region in stack.regions:
         path = f"kubernetes/{region.name}/route.yaml"
-        files[path] = dump(*(_to_pools(one) for one in _documents(files[path])))
+        files[path] = dump(*(_to_pools(document) for document in _documents(files[path])))
     releases = {
-        region.name: [one.key for one in stack.backends if one.region == region.name] for region in stack.regions
+        region.name: [backend.key for backend in stack.backends if backend.region == region.name]
+        for region in stack.regions
     }
     known = {"releases": releases, "version": ROUTER_VERSION}
     files["kubernetes/README.md"] += readme(stack, known)
@@ -90,14 +91,14 @@ def _to_pools(route: Document) -> Document:
 
 def _of_pools(text: str) -> Iterator[Document]:
     """Policies of Google's Gateways, aimed at the pools."""
-    for one in _documents(text):
-        target = one["spec"].get("targetRef")
+    for document in _documents(text):
+        target = document["spec"].get("targetRef")
         if target:
             target |= {"group": _GROUP, "kind": "InferencePool"}
-        config = one["spec"].get("default", {}).get("config")
+        config = document["spec"].get("default", {}).get("config")
         if config:
             config["httpHealthCheck"] = {"requestPath": config["httpHealthCheck"]["requestPath"], "port": PORT}
-        yield one
+        yield document
 
 
 def _pool(stack: Stack, served: Served) -> Document:

@@ -81,7 +81,7 @@ def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
             },
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "startupProbe": probe,
-            "modelSpec": [_model(stack, one, pods) for one, pods in groups],
+            "modelSpec": [_model(stack, served, pods) for served, pods in groups],
         },
         "routerSpec": {"enableRouter": True, "serviceType": "ClusterIP", "routingLogic": "roundrobin"},
         **({"extraObjects": scaled} if scaled else {}),
@@ -115,7 +115,10 @@ def _model(stack: Stack, served: Served, pods: Pods) -> Document:
             {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - in a container
         ],
         # Without a word, the chart switches prefix caching off.
-        "vllmConfig": {"enablePrefixCaching": True, "extraArgs": [container_word(one) for one in served.arguments]},
+        "vllmConfig": {
+            "enablePrefixCaching": True,
+            "extraArgs": [container_word(argument) for argument in served.arguments],
+        },
     }
 
 

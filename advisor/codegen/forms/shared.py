@@ -28,7 +28,7 @@ def dump(*documents: Document) -> str:
     """The documents as YAML; no text in them can change its structure."""
     import yaml  # noqa: PLC0415 - only where there is YAML to write
 
-    parts = [yaml.safe_dump(one, sort_keys=False, width=120) for one in documents]
+    parts = [yaml.safe_dump(document, sort_keys=False, width=120) for document in documents]
     return _HEADER + "".join(f"---\n{part}" for part in parts)
 
 
@@ -76,7 +76,7 @@ def spread_obstacle(stack: Stack, router: str) -> str:
 
 def engine_arguments(served: Served) -> list[str]:
     """What the plan decides, without the name that the model answers to."""
-    return [one for one in served.arguments if not one.startswith(_SERVED_NAME)]
+    return [argument for argument in served.arguments if not argument.startswith(_SERVED_NAME)]
 
 
 def container_word(text: str) -> str:
@@ -165,19 +165,19 @@ def disk_volume(name: str, pods: Pods) -> Document:
 def triggers(pods: Pods, scale: Scale, pod_prefix: str) -> list[Document]:
     """KEDA's triggers: the hours of the plan, or its load."""
     hours = [
-        {"timezone": "Etc/UTC", "start": one.start, "end": one.end, "desiredReplicas": str(one.replicas)}
-        for one in scale.windows
+        {"timezone": "Etc/UTC", "start": window.start, "end": window.end, "desiredReplicas": str(window.replicas)}
+        for window in scale.windows
     ]
     loads = [
         {
             "serverAddress": PROMETHEUS,
-            "query": one.query.replace(f"{pods.group.key}-", f"{pod_prefix}-"),
-            "threshold": one.threshold,
+            "query": trigger.query.replace(f"{pods.group.key}-", f"{pod_prefix}-"),
+            "threshold": trigger.threshold,
         }
-        for one in scale.triggers
+        for trigger in scale.triggers
     ]
-    return [{"type": "cron", "metadata": one} for one in hours] + [
-        {"type": "prometheus", "metadata": one} for one in loads
+    return [{"type": "cron", "metadata": hour} for hour in hours] + [
+        {"type": "prometheus", "metadata": load} for load in loads
     ]
 
 

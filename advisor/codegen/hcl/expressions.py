@@ -117,9 +117,9 @@ def _unescape(token: Any) -> str:  # noqa: ANN401
     return _ESCAPE.sub(_escaped, str(token))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    code = found[1] or found[2]
-    return chr(int(code, 16)) if code else _ESCAPES[found[3]]
+def _escaped(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else _ESCAPES[match[3]]
 
 
 def _number(node: Any) -> Any:  # noqa: ANN401

@@ -69,7 +69,7 @@ def _of_group(resource: Resource, template: Resource | None) -> tuple[Use, ...]:
     if not resource.blocks("mixed_instances_policy"):
         return (_use(resource, of_template, _market(template) if template else Purchase.ON_DEMAND, number),)
     overrides = resource.blocks("mixed_instances_policy", "launch_template", "override")
-    kind = next((one["instance_type"] for one in overrides if one.get("instance_type")), of_template)
+    kind = next((override["instance_type"] for override in overrides if override.get("instance_type")), of_template)
     return _split(resource, kind, number)
 
 
@@ -97,9 +97,11 @@ def _node_group(resource: Resource, everything: Resources) -> tuple[Use, ...]:
 
 def _endpoint(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     return tuple(
-        _use(resource, _machine(one.get("instance_type")), Purchase.MANAGED, whole(one.get("initial_instance_count")))
-        for one in resource.blocks("production_variants")
-        if one.get("instance_type")
+        _use(
+            resource, _machine(block.get("instance_type")), Purchase.MANAGED, whole(block.get("initial_instance_count"))
+        )
+        for block in resource.blocks("production_variants")
+        if block.get("instance_type")
     )
 
 

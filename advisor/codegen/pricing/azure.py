@@ -74,7 +74,9 @@ def _container_app(resource: Resource, everything: Resources) -> tuple[Use, ...]
     environment = everything.linked(resource, "container_app_environment_id", _ENVIRONMENT)
     wanted = resource.values.get("workload_profile_name")
     profiles = environment.blocks("workload_profile") if environment else []
-    kind = next((str(one.get("workload_profile_type")) for one in profiles if one.get("name") == wanted), "")
+    kind = next(
+        (str(profile.get("workload_profile_type")) for profile in profiles if profile.get("name") == wanted), ""
+    )
     accelerator = next((name for part, name in _PROFILES.items() if part in kind.split("-")), None)
     if "GPU" not in kind.upper():
         return ()

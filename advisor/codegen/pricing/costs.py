@@ -73,8 +73,8 @@ class Cost:
     @property
     def hourly(self) -> Decimal | None:
         """USD an hour; None where a part is not known."""
-        parts = [one.hourly for one in self.components]
-        known = [one for one in parts if one is not None]
+        parts = [component.hourly for component in self.components]
+        known = [part for part in parts if part is not None]
         return sum(known, Decimal(0)) if len(known) == len(parts) else None
 
 
@@ -91,13 +91,13 @@ class Breakdown:
     @property
     def hourly(self) -> Decimal | None:
         """USD an hour of what is known; None where nothing is."""
-        known = [one.hourly for one in self.costs if one.hourly is not None]
+        known = [cost.hourly for cost in self.costs if cost.hourly is not None]
         return sum(known, Decimal(0)) if known or not self.costs else None
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """Addresses without a known cost: the total is too low by them."""
-        return tuple(one.resource.address for one in self.costs if one.hourly is None)
+        return tuple(cost.resource.address for cost in self.costs if cost.hourly is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,10 @@ def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
 def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
     """What a resource costs that uses this."""
     components = ((use, _component(use, catalog)) for use in uses)
-    return Cost(resource, tuple(one for use, one in components if use.is_accelerated or one.usd_per_hour is not None))
+    return Cost(
+        resource,
+        tuple(component for use, component in components if use.is_accelerated or component.usd_per_hour is not None),
+    )
 
 
 def _component(use: Use, catalog: Catalog) -> Component:
@@ -148,7 +151,7 @@ def _machine_price(use: Use, catalog: Catalog) -> Price | None:
     offer = catalog.offer(*place)
     if offer is None and (use.provider, use.what) in catalog.cpu_instances:
         offers = catalog.cpu_offers(use.provider)
-        offer = next((one for one in offers if (one.provider, one.region, one.instance_type) == place), None)
+        offer = next((offer for offer in offers if (offer.provider, offer.region, offer.instance_type) == place), None)
     if offer is None or use.purchase is None:
         return None
     return catalog.price(offer, use.purchase)
@@ -156,11 +159,15 @@ def _machine_price(use: Use, catalog: Catalog) -> Price | None:
 
 def _service_price(use: Use, catalog: Catalog) -> Price | None:
     wanted = (use.provider, use.service, use.what)
-    for one in catalog.serverless:
-        here = (one.provider, one.service, one.accelerator) == wanted and use.region in one.regions
-        is_size = use.size in (None, (one.vcpus, one.memory_gib))
-        if here and is_size and one.usd_per_hour is not None:
-            return Price(one.usd_per_hour, one.provenance)
+    for serverless in catalog.serverless:
+        here = (
+            serverless.provider,
+            serverless.service,
+            serverless.accelerator,
+        ) == wanted and use.region in serverless.regions
+        is_size = use.size in (None, (serverless.vcpus, serverless.memory_gib))
+        if here and is_size and serverless.usd_per_hour is not None:
+            return Price(serverless.usd_per_hour, serverless.provenance)
     return None
 
 

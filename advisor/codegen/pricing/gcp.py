@@ -106,8 +106,8 @@ def _reservation(resource: Resource, _all: Resources) -> tuple[Use, ...]:
 def _workbench(resource: Resource, _all: Resources) -> tuple[Use, ...]:
     setup = _block(resource, "gce_setup")
     attached = [
-        {"type": _attached(one.get("type")), "count": one.get("core_count")}
-        for one in setup.blocks("accelerator_configs")
+        {"type": _attached(block.get("type")), "count": block.get("core_count")}
+        for block in setup.blocks("accelerator_configs")
     ]
     kind = text(setup.values.get("machine_type"))
     what = with_attached(kind, attached) if kind else None
@@ -128,9 +128,9 @@ def container(region: str | None, accelerator: str, least: float | None, *, redu
 
 
 def _tpu(resource: Resource, _all: Resources) -> tuple[Use, ...]:
-    found = _TPU.fullmatch(text(resource.values.get("accelerator_type")) or "")
+    match = _TPU.fullmatch(text(resource.values.get("accelerator_type")) or "")
     spot = resource.first("scheduling_config", "spot") or resource.first("scheduling_config", "preemptible")
-    kind, number = _tpu_machine(found["kind"], int(found["size"])) if found else (None, None)
+    kind, number = _tpu_machine(match["kind"], int(match["size"])) if match else (None, None)
     return (_machine(resource, kind, Purchase.SPOT if spot else Purchase.ON_DEMAND, number),)
 
 
@@ -159,10 +159,10 @@ def _with_attached(kind: object, machine: Resource) -> str | None:
 
 def with_attached(machine_type: str, accelerators: Iterable[Mapping[str, Any]]) -> str:
     """The name in the catalog of a machine type with what is attached to it."""
-    for one in accelerators:
-        attached = _ATTACHED.get(str(one.get("type")).rpartition("/")[2])
+    for accelerator in accelerators:
+        attached = _ATTACHED.get(str(accelerator.get("type")).rpartition("/")[2])
         if attached is not None:
-            return f"{machine_type}+{one.get('count')}x{attached}"
+            return f"{machine_type}+{accelerator.get('count')}x{attached}"
     return machine_type
 
 
@@ -189,8 +189,8 @@ def _region(resource: Resource) -> str | None:
 def region_of(place: str | None) -> str | None:
     """The region of a zone, or of a link to one; a region is its own."""
     name = (place or "").rpartition("/")[2]
-    found = _ZONE.match(name)
-    return found["region"] if found else name or None
+    match = _ZONE.match(name)
+    return match["region"] if match else name or None
 
 
 RULES: Rules = {

@@ -18,18 +18,18 @@ _HOURS = Decimal(HOURS_PER_MONTH)
 
 def infracost_document(projects: Sequence[Project], when: datetime) -> dict[str, Any]:
     """The document for some projects; *when* it was made, with its time zone."""
-    now = _sum(one.now.hourly for one in projects)
-    before = _sum(one.before.hourly for one in projects)
+    now = _sum(project.now.hourly for project in projects)
+    before = _sum(project.before.hourly for project in projects)
     difference = None if now is None or before is None else now - before
     return {
         "version": _VERSION,
         "currency": "USD",
-        "projects": [_project(one) for one in projects],
+        "projects": [_project(project) for project in projects],
         **_totals("total", now),
         **_totals("pastTotal", before),
         **_totals("diffTotal", difference),
         "timeGenerated": when.isoformat(timespec="seconds"),
-        "summary": _summary([one.now for one in projects]),
+        "summary": _summary([project.now for project in projects]),
     }
 
 
@@ -45,7 +45,7 @@ def _project(project: Project) -> dict[str, Any]:
 
 
 def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
-    return {"resources": [_resource(one) for one in breakdown.costs], **_totals("total", breakdown.hourly)}
+    return {"resources": [_resource(cost) for cost in breakdown.costs], **_totals("total", breakdown.hourly)}
 
 
 def _resource(cost: Cost) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _resource(cost: Cost) -> dict[str, Any]:
         "metadata": {},
         "hourlyCost": _text(cost.hourly),
         "monthlyCost": _monthly(cost.hourly),
-        "costComponents": [_component(one) for one in cost.components],
+        "costComponents": [_component(component) for component in cost.components],
     }
 
 
@@ -73,8 +73,8 @@ def _component(component: Component) -> dict[str, Any]:
 
 def _difference(project: Project) -> dict[str, Any]:
     """The resources whose cost changes, with what is added to it; what is gone is subtracted."""
-    now = {one.resource.address: one for one in project.now.costs}
-    before = {one.resource.address: one for one in project.before.costs}
+    now = {cost.resource.address: cost for cost in project.now.costs}
+    before = {cost.resource.address: cost for cost in project.before.costs}
     resources = [
         _changed(shown, _hourly(now.get(address)), _hourly(before.get(address)))
         for address, shown in (before | now).items()
@@ -104,10 +104,12 @@ def _changed(cost: Cost, now: Decimal | None, before: Decimal | None) -> dict[st
 
 
 def _summary(breakdowns: Sequence[Breakdown]) -> dict[str, Any]:
-    supported = counted(cost.resource.kind for one in breakdowns for cost in one.costs)
-    free = _added([one.free for one in breakdowns])
-    unsupported = _added([one.unsupported for one in breakdowns])
-    by_use = sum(any(part.number is None for part in cost.components) for one in breakdowns for cost in one.costs)
+    supported = counted(cost.resource.kind for breakdown in breakdowns for cost in breakdown.costs)
+    free = _added([breakdown.free for breakdown in breakdowns])
+    unsupported = _added([breakdown.unsupported for breakdown in breakdowns])
+    by_use = sum(
+        any(part.number is None for part in cost.components) for breakdown in breakdowns for cost in breakdown.costs
+    )
     return {
         "totalDetectedResources": sum((*supported.values(), *free.values(), *unsupported.values())),
         "totalSupportedResources": sum(supported.values()),
@@ -121,7 +123,7 @@ def _summary(breakdowns: Sequence[Breakdown]) -> dict[str, Any]:
 
 
 def _added(counts: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
-    return counted(kind for one in counts for kind, number in one.items() for _ in range(number))
+    return counted(kind for count in counts for kind, number in count.items() for _ in range(number))
 
 
 def _totals(prefix: str, hourly: Decimal | None) -> dict[str, str | None]:
@@ -138,5 +140,5 @@ def _text(value: Decimal | None) -> str | None:
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
-    known = [one for one in values if one is not None]
+    known = [value for value in values if value is not None]
     return sum(known, Decimal(0)) if known else None

@@ -54,15 +54,19 @@ class Resources:
 
     def linked(self, resource: Resource, argument: str, *kinds: str) -> Resource | None:
         """The resource of some kind that an argument leads to: by its identity, by the code, or as the only one."""
-        candidates = [one for one in self.all if one.kind in kinds]
+        candidates = [resource for resource in self.all if resource.kind in kinds]
         named = set(_texts(resource.values.get(argument)))
-        by_identity = [one for one in candidates if named & {one.values.get(key) for key in ("id", "self_link", "arn")}]
+        by_identity = [
+            candidate
+            for candidate in candidates
+            if named & {candidate.values.get(key) for key in ("id", "self_link", "arn")}
+        ]
         if by_identity:
             return by_identity[0]
-        near = [one for one in candidates if one.module == resource.module]
+        near = [candidate for candidate in candidates if candidate.module == resource.module]
         in_code = [one for one in near if f"{one.kind}.{one.name}" in resource.references.get(argument, ())]
-        for found in (in_code, near):
-            same = [one for one in found if one.index == resource.index] or found
+        for resources in (in_code, near):
+            same = [one for one in resources if one.index == resource.index] or resources
             if len(same) == 1:
                 return same[0]
         return None

@@ -94,12 +94,12 @@ def _document(path: Path, content: str) -> Mapping[str, Any]:
 def _of_code(directory: Path, catalog: Catalog) -> Project:
     """A generated root: one resource for each group, with the numbers that its data gives."""
     documents = [read_hcl(_read(path), str(path)) for path in sorted(directory.glob("*.tf"))]
-    groups = next((found for one in documents if (found := _groups(one)) is not None), None)
+    groups = next((found for document in documents if (found := _groups(document)) is not None), None)
     if groups is None:
         raise InputError(
             "there is neither a plan as JSON nor code that advisor generated", where=str(directory), hint=_HOW
         )
-    costs = tuple(cost_of(*one, catalog) for one in _uses(documents, groups))
+    costs = tuple(cost_of(*use, catalog) for use in _uses(documents, groups))
     return Project(
         name=directory.resolve().name,
         path=str(directory),

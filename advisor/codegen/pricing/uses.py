@@ -61,4 +61,4 @@ def text(value: object) -> str | None:
 
 def first_known(*values: object) -> float | None:
     """The first number among values."""
-    return next((number for one in values if (number := whole(one)) is not None), None)
+    return next((number for value in values if (number := whole(value)) is not None), None)

@@ -38,7 +38,7 @@ def target_of(stack: Stack) -> Target:
         InputError: there is no such target, or the stack cannot run there; the message says why.
     """
     name = stack.target or _default(stack)
-    of_provider = {one.name: one for one in TARGETS if one.provider == stack.provider}
+    of_provider = {target.name: target for target in TARGETS if target.provider == stack.provider}
     target = of_provider.get(name)
     if target is None:
         raise InputError(

@@ -209,7 +209,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "plain_backends": [backend.key for backend in stack.backends if backend.container.tls_options is None],
         **pins(stack),
         "spot_drain_seconds": _SPOT_DRAIN_SECONDS,
-        "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
+        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "fails_over": len(stack.backends) > len(stack.regions),
@@ -257,7 +257,7 @@ def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     warm = {"warm_pool": _is_warmed(stack, group)}
     if stack.scaling is Scaling.SCHEDULED:
         return warm | {"schedule": _schedule(group)}
-    is_alone = [one.backend for one in stack.groups].count(group.backend) == 1
+    is_alone = [group.backend for group in stack.groups].count(group.backend) == 1
     return warm | {
         "requests_per_minute": group.requests_per_second_per_instance * _SECONDS_PER_MINUTE,
         "launch_ahead_seconds": min(group.start_seconds, _LONGEST_BUFFER_SECONDS) if is_alone else None,
@@ -273,7 +273,10 @@ def _schedule(group: ComputeGroup) -> Mapping[str, object]:
     """Entries by name; a group that never changes is set once a day, since its size is left to the schedule."""
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
-    return {one.name: {"recurrence": one.cron, "instances": one.instances} for one in group.schedule}
+    return {
+        scheduled_size.name: {"recurrence": scheduled_size.cron, "instances": scheduled_size.instances}
+        for scheduled_size in group.schedule
+    }
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
@@ -323,7 +326,7 @@ def _model_variable(stack: Stack, container: Container) -> Mapping[str, object]:
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
-    number = [one.name for one in stack.regions].index(region.name) + 1
+    number = [region.name for region in stack.regions].index(region.name) + 1
     certificate = "00000000-0000-0000-0000-000000000000"
     return {
         "vpc_id": f"vpc-{number:017x}",

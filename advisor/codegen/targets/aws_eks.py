@@ -135,7 +135,10 @@ def _with_objects(stack: Stack, *files: Files) -> Files:
 def _node_pools(stack: Stack) -> Files:
     files = {}
     for region in stack.regions:
-        known = {"stack": stack, "pools": [_pool(stack, one) for one in stack.groups if one.region == region.name]}
+        known = {
+            "stack": stack,
+            "pools": [_pool(stack, group) for group in stack.groups if group.region == region.name],
+        }
         for name in ("kustomization.yaml", "nodes.yaml"):
             files[f"kubernetes/karpenter/{region.name}/{name}"] = fill("kubernetes", f"karpenter/{name}.j2", known)
     return files
@@ -150,13 +153,15 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "is_karpenter": is_karpenter,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
-        "regions": {one.name: {"weight": one.weight, "subnets": one.subnets} for one in stack.regions},
+        "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "groups": {group.key: describe(stack, group) for group in stack.groups},
         "alarms": alarms,
-        "alarm_values": {one.name: _alarm(one) for one in alarms},
+        "alarm_values": {alarm.name: _alarm(alarm) for alarm in alarms},
         "period_seconds": _PERIOD_SECONDS,
         "copy_account": COPY_ACCOUNT,
-        "clusters": {one.name: _example_cluster(stack, one, is_karpenter=is_karpenter) for one in stack.regions},
+        "clusters": {
+            region.name: _example_cluster(stack, region, is_karpenter=is_karpenter) for region in stack.regions
+        },
         "block_group": in_blocks[0] if in_blocks else "",
         "may_be_empty": [group.key for group in stack.groups if fewest_replicas(stack, group) == 0],
         "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
@@ -249,8 +254,8 @@ def _volume_gib(group: ComputeGroup) -> int:
 def local_gib(group: ComputeGroup) -> int:
     """What the local NVMe disks of a node hold together; 0 unless every type that may be bought has enough of them."""
     types = load_catalog().instance_types
-    found = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
-    gigabytes = [one.local_nvme_gb or 0 if one else 0 for one in found]
+    instance_types = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
+    gigabytes = [instance_type.local_nvme_gb or 0 if instance_type else 0 for instance_type in instance_types]
     holds = int(bytes_to_gib(min(gigabytes) * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
     return holds if holds >= node_volume_gib(group) - HOST_GIB else 0
 
@@ -334,11 +339,11 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
                 accelerator=DEVICES[Runtime.NEURON].resource,
             )
         )  # fmt: skip
-    return tuple(sorted(alarms, key=lambda one: one.name))
+    return tuple(sorted(alarms, key=lambda alarm: alarm.name))
 
 
 def _example_cluster(stack: Stack, region: Region, *, is_karpenter: bool) -> Mapping[str, object]:
-    number = [one.name for one in stack.regions].index(region.name) + 1
+    number = [region.name for region in stack.regions].index(region.name) + 1
     subnets = [f"subnet-{16 * number + zone:017x}" for zone in range(region.subnets)]
     return {"name": f"inference-{region.name}"} | ({} if is_karpenter else {"subnet_ids": subnets})
 

@@ -243,8 +243,11 @@ def _schedule(group: ComputeGroup) -> Mapping[str, object]:
     if not group.schedule:
         return {"daily": {"recurrence": _EVERY_MIDNIGHT, "instances": group.instances}}
     return {
-        one.name: {"recurrence": _cron(one.hour, one.minute, one.weekdays), "instances": one.instances}
-        for one in group.schedule
+        scheduled_size.name: {
+            "recurrence": _cron(scheduled_size.hour, scheduled_size.minute, scheduled_size.weekdays),
+            "instances": scheduled_size.instances,
+        }
+        for scheduled_size in group.schedule
     }
 
 
@@ -288,7 +291,7 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
-    number = [one.name for one in stack.regions].index(region.name) + 1
+    number = [region.name for region in stack.regions].index(region.name) + 1
     return {
         "vpc_id": f"vpc-{number:017x}",
         "private_subnet_ids": [f"subnet-{16 * number + zone:017x}" for zone in range(region.subnets)],

@@ -117,7 +117,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         region.name: {
             "weight": region.weight,
             "zones": region.subnets,
-            "min_replicas": sum(fewest_replicas(stack, one) for one in stack.groups if one.region == region.name),
+            "min_replicas": sum(fewest_replicas(stack, group) for group in stack.groups if group.region == region.name),
         }
         for region in stack.regions
     }

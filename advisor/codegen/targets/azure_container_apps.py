@@ -198,7 +198,7 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
     return {
         "weight": weight,
         "health_path": health_path(stack, name),
-        "profiles": {profile.name: profile.type for profile in sorted(used, key=lambda one: one.name)},
+        "profiles": {profile.name: profile.type for profile in sorted(used, key=lambda profile: profile.name)},
     }
 
 
@@ -222,7 +222,7 @@ def _log_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, 
         "query": _RESTARTS.replace("APP", app_name(group)),
         "threshold": 0,
     }
-    alarm = next((one for one in stack.slo_alarms if one.per_request_rate), None)
+    alarm = next((slo_alarm for slo_alarm in stack.slo_alarms if slo_alarm.per_request_rate), None)
     pattern = _LOGGED_QUEUES.get(stack.backend_of(group).container.engine)
     if alarm is None or pattern is None:
         return {"restarts": restarts}
@@ -252,8 +252,8 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "failed_requests": _failed_requests(stack, group),
         "log_alarms": _log_alarms(stack, group),
         "schedule": {
-            f"{number}": {"start": one.start, "end": one.end, "desiredReplicas": f"{one.replicas}"}
-            for number, one in enumerate(windows(group.schedule, group.min_instances, each))
+            f"{number}": {"start": window.start, "end": window.end, "desiredReplicas": f"{window.replicas}"}
+            for number, window in enumerate(windows(group.schedule, group.min_instances, each))
         },
     }
 
@@ -291,7 +291,7 @@ def _backend(backend: Backend) -> Mapping[str, object]:
 
 
 def _arguments(container: Container) -> list[str]:
-    arguments = [one for one in container.arguments if one not in container.sharing_arguments]
+    arguments = [argument for argument in container.arguments if argument not in container.sharing_arguments]
     return arguments + ([f"{container.port_option}{_PORT}"] if container.port_option else [])
 
 

@@ -29,14 +29,16 @@ def example_subnet(region: str) -> str:
 
 def weights(stack: Stack) -> Mapping[str, object]:
     """What templates say of weights in a storage account."""
-    ids = [one.container.checkpoint.model_id or "organisation/model" for one in stack.backends]
+    ids = [backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends]
     account = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/myweights"
     return {"models": list(dict.fromkeys(ids)), "example_account": account, "prefix_condition": _PREFIX_CONDITION}
 
 
 def example_models(stack: Stack) -> Mapping[str, str]:
     """Models by backend, where only the user can name them."""
-    return {one.key: "organisation/model" for one in stack.backends if one.container.checkpoint.model_id is None}
+    return {
+        backend.key: "organisation/model" for backend in stack.backends if backend.container.checkpoint.model_id is None
+    }
 
 
 def pins(stack: Stack) -> Mapping[str, object]:
@@ -45,5 +47,5 @@ def pins(stack: Stack) -> Mapping[str, object]:
         "engines": [engine.value for engine in Engine],
         "example_registry": f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/myregistry",
         "example_registry_secret": f"{EXAMPLE_VAULT}/secrets/ngc-key",
-        "example_images": {one.container.engine.value: one.container.image for one in stack.backends},
+        "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
     }

@@ -101,12 +101,14 @@ _SECONDS_PER_MINUTE = 60
 def _obstacle(stack: Stack) -> str:
     if any(group.is_serverless for group in stack.groups):
         return "instances are not paid for by the request"
-    plain = [one.container.engine.value for one in stack.backends if one.container.tls_options is None]
+    plain = [backend.container.engine.value for backend in stack.backends if backend.container.tls_options is None]
     if plain:
         return f"its load balancer passes connections on, and {plain[0]} has no HTTPS of its own"
     if any(len(group.schedule) >= _MOST_PROFILES for group in stack.groups):
         return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
-    if stack.scaling is Scaling.REACTIVE and any(one.container.engine not in _ANSWERED for one in stack.backends):
+    if stack.scaling is Scaling.REACTIVE and any(
+        backend.container.engine not in _ANSWERED for backend in stack.backends
+    ):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
     return obstacle_to_entrances(stack)
 
@@ -170,7 +172,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             "weight": region.weight,
             "zones": region.subnets,
             "health_path": health_path(stack, region.name),
-            "min_instances": sum(one.min_instances for one in stack.groups if one.region == region.name),
+            "min_instances": sum(group.min_instances for group in stack.groups if group.region == region.name),
         }
         for region in stack.regions
     }
@@ -186,7 +188,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
-        "ttft_seconds": next((one.ttft_seconds for one in stack.slo_alarms if one.ttft_seconds), None),
+        "ttft_seconds": next(
+            (slo_alarm.ttft_seconds for slo_alarm in stack.slo_alarms if slo_alarm.ttft_seconds), None
+        ),
         "probe_seconds": _PROBE_SECONDS,
         "probe_threshold": _PROBE_THRESHOLD,
         "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
@@ -273,7 +277,9 @@ def _profile(
 
 def _entrance_cost(regions: Sequence[str]) -> str:
     """What the hosts of all entrances cost, in words."""
-    offers = [one for one in load_catalog().cpu_offers("azure") if one.instance_type == _ENTRANCE_SIZE]
+    offers = [
+        cpu_offer for cpu_offer in load_catalog().cpu_offers("azure") if cpu_offer.instance_type == _ENTRANCE_SIZE
+    ]
     by_region = {offer.region: offer.on_demand for offer in offers}
     prices = [by_region.get(region) for region in regions]
     hosts = f"{_ENTRANCE_HOSTS * len(prices)} × {_ENTRANCE_SIZE}"
@@ -305,7 +311,7 @@ def _metrics(engine: Engine) -> Mapping[str, str]:
 
 def _waiting_limit(stack: Stack, group: ComputeGroup) -> float | None:
     """Requests in the queue of an instance beyond which the alarm rings; None without a target."""
-    alarm = next((one for one in stack.slo_alarms if one.per_request_rate), None)
+    alarm = next((slo_alarm for slo_alarm in stack.slo_alarms if slo_alarm.per_request_rate), None)
     return None if alarm is None else alarm.threshold_at(group.requests_per_second_per_instance)
 
 

@@ -86,16 +86,16 @@ _AVAILABLE = f"(sum(kube_deployment_status_replicas_available{{{_OF_PROMETHEUS}}
 
 def _obstacle(stack: Stack) -> str:
     return obstacle_to_kubernetes(stack) or next(
-        (reason for one in google_groups(stack) if (reason := _refusal(one))), ""
+        (reason for google_group in google_groups(stack) if (reason := _refusal(google_group))), ""
     )
 
 
-def _refusal(one: GoogleGroup) -> str:
+def _refusal(google_group: GoogleGroup) -> str:
     """Why a node pool cannot serve a group; empty when it can."""
-    group = one.group
+    group = google_group.group
     if group.platform.runtime is not Runtime.TPU:
         return ""
-    if one.tpu_topology == "":
+    if google_group.tpu_topology == "":
         return f"{group.instance_type} is one of several machines of a TPU slice, which is not generated"
     if group.replicas_per_instance > 1:
         return f"{group.instance_type}: a pod takes all chips of a TPU node, and {group.replicas_per_instance} share it"
@@ -142,19 +142,19 @@ def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -
 def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
     return ClusterManner(
         spot_taint=_SPOT_TAINT,
-        node_labels={one.group.key: _accelerator_labels(one) for one in groups},
+        node_labels={group.group.key: _accelerator_labels(group) for group in groups},
         bucket=GOOGLE_STORAGE,
         has_google_gateways=True,
     )
 
 
-def _accelerator_labels(one: GoogleGroup) -> Mapping[str, str]:
+def _accelerator_labels(google_group: GoogleGroup) -> Mapping[str, str]:
     """Labels that GKE itself gives to nodes."""
-    if one.group.platform.runtime is not Runtime.TPU:
-        return {"cloud.google.com/gke-accelerator": one.accelerator_type}
+    if google_group.group.platform.runtime is not Runtime.TPU:
+        return {"cloud.google.com/gke-accelerator": google_group.accelerator_type}
     return {
-        "cloud.google.com/gke-tpu-accelerator": one.accelerator_type,
-        "cloud.google.com/gke-tpu-topology": one.tpu_topology,
+        "cloud.google.com/gke-tpu-accelerator": google_group.accelerator_type,
+        "cloud.google.com/gke-tpu-topology": google_group.tpu_topology,
     }
 
 
@@ -162,7 +162,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
     """What the templates use beside the stack."""
     regions = {region.name: _region(stack, region) for region in stack.regions}
     return {
-        "groups": {one.group.key: _group(stack, one) for one in groups},
+        "groups": {group.group.key: _group(stack, group) for group in groups},
         "regions": regions,
         "queries": _queries(stack),
         "query_policies": "this",
@@ -171,8 +171,8 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "cautions": stack.summary.cautions,
         "serves_where": "on node pools of existing GKE clusters",
         "clusters": {region.name: _example_cluster(stack, region) for region in stack.regions},
-        "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
-        "has_gpu": any(one.group.platform.runtime is not Runtime.TPU for one in groups),
+        "example_reservations": {group.group.key: "my-reservation" for group in groups if group.needs_reservation},
+        "has_gpu": any(group.group.platform.runtime is not Runtime.TPU for group in groups),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
@@ -181,33 +181,33 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
     }
 
 
-def _group(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
-    group = one.group
+def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
+    group = google_group.group
     is_tpu = group.platform.runtime is Runtime.TPU
     return {
-        "pool": _pool(one),
+        "pool": _pool(google_group),
         "label": node_pool_name(stack, group),
         "region": group.region,
         "fewest_zones": group.zones,
-        "zones": list(one.zones),
-        "machine_type": one.machine_type,
+        "zones": list(google_group.zones),
+        "machine_type": google_group.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
-        "accelerators": {} if is_tpu else {one.accelerator_type: one.accelerator_count},
+        "accelerators": {} if is_tpu else {google_group.accelerator_type: google_group.accelerator_count},
         "taints": {} if is_tpu else {DEVICES[group.platform.runtime].resource: "present"},
         "spot": group.is_spot,
-        "reserved": one.needs_reservation,
+        "reserved": google_group.needs_reservation,
         "min_nodes": group.min_instances,
         "max_nodes": group.max_instances,
         "location_policy": "ANY" if group.is_spot else "BALANCED",
-        "disk_type": one.disk_type,
+        "disk_type": google_group.disk_type,
         "disk_gib": node_volume_gib(group),
     }
 
 
-def _pool(one: GoogleGroup) -> str:
+def _pool(google_group: GoogleGroup) -> str:
     """The end of its name: the key of a group is too long for it."""
-    mark = hashlib.sha256(one.group.key.encode()).hexdigest()[:_HASH_DIGITS]
-    return f"{slug(one.group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+    mark = hashlib.sha256(google_group.group.key.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{slug(google_group.group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
 
 
 def _region(stack: Stack, region: Region) -> Mapping[str, int]:
@@ -245,8 +245,8 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
 def _slo_query(stack: Stack, alarm: Alarm) -> Mapping[str, object]:
     """*alarm* on every backend whose engine publishes what it asks; empty where none does."""
-    queries = (slo_query(stack, alarm, one, _OF_PROMETHEUS, "cluster") for one in stack.backends)
-    joined = " or ".join(f"({one})" for one in dict.fromkeys(queries) if one)
+    queries = (slo_query(stack, alarm, backend, _OF_PROMETHEUS, "cluster") for backend in stack.backends)
+    joined = " or ".join(f"({fromkey})" for fromkey in dict.fromkeys(queries) if fromkey)
     return {"description": alarm.description, "query": joined, "seconds": wait_seconds(alarm)} if joined else {}
 
 

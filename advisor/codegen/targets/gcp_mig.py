@@ -145,7 +145,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     by_region = [[group for group in stack.groups if group.region == region.name] for region in stack.regions]
     capacity = {key: share for alike in by_region for key, share in capacities(alike).items()}
     return {
-        "groups": {one.group.key: _group(stack, one, capacity[one.group.key]) for one in groups},
+        "groups": {group.group.key: _group(stack, group, capacity[group.group.key]) for group in groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
         "metric_alerts": metric_alerts(stack),
@@ -157,7 +157,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,
-        "example_reservations": {one.group.key: "my-reservation" for one in groups if one.needs_reservation},
+        "example_reservations": {group.group.key: "my-reservation" for group in groups if group.needs_reservation},
     }
 
 
@@ -168,16 +168,16 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
-        "has_attached": any(one.attached for one in groups),
-        "has_flexible": any(one.interchangeable_types for one in groups),
-        "has_on_demand": any(not one.group.is_spot for one in groups),
-        "has_reserved": any(one.needs_reservation for one in groups),
-        "may_be_empty": [one.group.key for one in groups if one.min_instances == 0],
+        "has_attached": any(group.attached for group in groups),
+        "has_flexible": any(group.interchangeable_types for group in groups),
+        "has_on_demand": any(not group.group.is_spot for group in groups),
+        "has_reserved": any(group.needs_reservation for group in groups),
+        "may_be_empty": [group.group.key for group in groups if group.min_instances == 0],
         "has_several_regions": len(stack.regions) > 1,
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
-        "accelerators": {one.group.key: one.accelerator_count * one.group.instances for one in groups},
+        "accelerators": {group.group.key: group.accelerator_count * group.group.instances for group in groups},
         "cautions": (*stack.summary.cautions, *_kept(groups)),
         "serves_where": "behind internal HTTPS load balancers, on managed groups of instances",
     }
@@ -187,63 +187,67 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
     return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
 
 
-def _drain(stack: Stack, one: GoogleGroup) -> int:
+def _drain(stack: Stack, google_group: GoogleGroup) -> int:
     """Time for running requests to end: spot machines have 30 s in all."""
-    return _SPOT_DRAIN_SECONDS if one.group.is_spot else stack.load_balancer.drain_seconds
+    return _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds
 
 
 def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
-    for one in groups:
-        if one.min_instances > one.group.min_instances:
+    for group in groups:
+        if group.min_instances > group.group.min_instances:
             yield (
-                f"The plan empties {one.group.key} in its quietest hours; one instance stays, since nobody else in "
+                f"The plan empties {group.group.key} in its quietest hours; one instance stays, since nobody else in "
                 "its region answers then. The costs below do not hold it."
             )
 
 
-def _group(stack: Stack, one: GoogleGroup, capacity: float) -> Mapping[str, object]:
-    group = one.group
-    attached = {"attached": {"type": one.accelerator_type, "count": one.attached}} if one.attached else {}
-    flexible = {"other_machine_types": list(one.interchangeable_types)}
+def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[str, object]:
+    group = google_group.group
+    attached = (
+        {"attached": {"type": google_group.accelerator_type, "count": google_group.attached}}
+        if google_group.attached
+        else {}
+    )
+    flexible = {"other_machine_types": list(google_group.interchangeable_types)}
     return {
         "region": group.region,
         "backend": group.backend,
         "fewest_zones": group.zones,
-        "zones": list(one.zones),
-        "machine_type": one.machine_type,
+        "zones": list(google_group.zones),
+        "machine_type": google_group.machine_type,
         **(attached or flexible),
-        "provisioning_model": one.provisioning_model,
-        "image": one.image,
-        "disk_type": one.disk_type,
-        "disk_gib": one.boot_disk_gib,
+        "provisioning_model": google_group.provisioning_model,
+        "image": google_group.image,
+        "disk_type": google_group.disk_type,
+        "disk_gib": google_group.boot_disk_gib,
         "disk_gib_with_weights": group.root_volume_gib,
         "instances": group.instances,
-        "min_instances": one.min_instances,
-        **_scaling(stack, one),
+        "min_instances": google_group.min_instances,
+        **_scaling(stack, google_group),
         "requests_per_second": group.requests_per_second_per_instance,
         "capacity": capacity,
-        "drain_seconds": _drain(stack, one),
+        "drain_seconds": _drain(stack, google_group),
         "start_seconds": group.start_seconds,
-        "heals": one.heals,
+        "heals": google_group.heals,
     }
 
 
-def _scaling(stack: Stack, one: GoogleGroup) -> Mapping[str, object]:
+def _scaling(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
     """What an autoscaler needs to know of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
-    warm_up = {"warmup_seconds": one.healing_delay_seconds}
+    warm_up = {"warmup_seconds": google_group.healing_delay_seconds}
     if stack.scaling is Scaling.REACTIVE:
-        return {"max_instances": one.group.max_instances} | warm_up
+        return {"max_instances": google_group.group.max_instances} | warm_up
     windows = {
         window.name: {
             "cron": window.cron,
             "duration_seconds": window.duration_seconds,
             "instances": window.instances,
         }
-        for window in one.windows
+        for window in google_group.windows
     }
-    return {"max_instances": one.group.instances} | warm_up | {"windows": windows}
+    return {"max_instances": google_group.group.instances} | warm_up | {"windows": windows}
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
@@ -253,7 +257,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
-    number = [one.name for one in stack.regions].index(region.name)
+    number = [region.name for region in stack.regions].index(region.name)
     place = f"projects/my-project/regions/{region.name}"
     return {
         "subnetwork": f"{place}/subnetworks/inference",
@@ -267,11 +271,11 @@ def _obstacle(stack: Stack) -> str:
     refusal = refusal_of_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
-    for one in google_groups(stack):
-        if one.accelerator_type == _WITHOUT_HOSTS:
+    for google_group in google_groups(stack):
+        if google_group.accelerator_type == _WITHOUT_HOSTS:
             return "Compute Engine starts no TPU v5e: Google offers it in GKE"
-        if one.group.platform.runtime is Runtime.TPU and not one.tpu_topology:
-            return f"{one.machine_type} is one of several hosts of a slice, which are not generated"
+        if google_group.group.platform.runtime is Runtime.TPU and not google_group.tpu_topology:
+            return f"{google_group.machine_type} is one of several hosts of a slice, which are not generated"
     return ""
 
 

@@ -99,9 +99,9 @@ def _fewest(stack: Stack, group: ComputeGroup, *, share_entrance: bool) -> int:
     if stack.scaling is Scaling.REACTIVE:
         return max(1, group.min_instances)
     place = attrgetter("region" if share_entrance else "backend")
-    alike = [one for one in stack.groups if place(one) == place(group)]
-    steadiest = min(alike, key=lambda one: (one.is_spot, one.key))
-    if group is steadiest and not any(one.min_instances for one in alike):
+    alike = [compute_group for compute_group in stack.groups if place(compute_group) == place(group)]
+    steadiest = min(alike, key=lambda compute_group: (compute_group.is_spot, compute_group.key))
+    if group is steadiest and not any(compute_group.min_instances for compute_group in alike):
         return 1
     return group.min_instances
 
@@ -138,7 +138,7 @@ def pins(stack: Stack) -> Mapping[str, object]:
     """What templates say of pins: engines that may be keys, models, and examples of those that nobody knows yet."""
     return {
         "engines": [engine.value for engine in Engine],
-        "models": sorted({one.container.checkpoint.model_id or "organisation/model" for one in stack.backends}),
+        "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
         "example_models": {
             pin_key(stack, backend): "organisation/model"
             for backend in stack.backends
@@ -150,7 +150,7 @@ def pins(stack: Stack) -> Mapping[str, object]:
 def pin_key(stack: Stack, backend: Backend) -> str:
     """The name of the engine, which outlives a changed plan, unless another backend has it with other weights."""
     container = backend.container
-    alike = [one.container for one in stack.backends if one.container.engine is container.engine]
+    alike = [backend.container for backend in stack.backends if backend.container.engine is container.engine]
     return container.engine.value if all(one.checkpoint == container.checkpoint for one in alike) else backend.key
 
 
@@ -192,7 +192,9 @@ def capacities(groups: Iterable[ComputeGroup]) -> Mapping[str, float]:
     A load balancer spreads them in proportion to ``rate × share × healthy instances``. Google takes 0 for none, and
     0.1 to 1.
     """
-    per_rate = {one.key: one.weight / (one.requests_per_second_per_instance * max(1, one.instances)) for one in groups}
+    per_rate = {
+        group.key: group.weight / (group.requests_per_second_per_instance * max(1, group.instances)) for group in groups
+    }
     most = max(per_rate.values())
     if most == 0:
         return dict.fromkeys(per_rate, 1.0)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from advisor.codegen.writing.entries import Keys, merge_entries, with_other_keys
 from advisor.codegen.writing.merging import Conflict, Piece, has_markers
-from advisor.codegen.writing.report import Action, Change, Manner, Prefer
+from advisor.codegen.writing.report import Action, Change, ConflictPolicy, WriteOptions
 
 _DELETED = "you deleted it; --force writes it again"
 _YOURS = "with your edits"
 _OUTCOMES = {
-    Prefer.MARKERS: "conflict markers to be resolved",
-    Prefer.THEIRS: "the new code taken",
-    Prefer.MINE: "your edits taken",
+    ConflictPolicy.MARKERS: "conflict markers to be resolved",
+    ConflictPolicy.THEIRS: "the new code taken",
+    ConflictPolicy.MINE: "your edits taken",
 }
 
 
@@ -54,7 +54,7 @@ _UNRESOLVED = "still holds conflict markers: resolve them first"
 _MEET = "your edits and the new code change the same lines"
 
 
-def decide(file: Versions, manner: Manner) -> Change | Refusal:
+def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
     """What happens to a file, or why that is not for a program to decide."""
     if file.theirs is None:
         return _no_longer_generated(file, manner)
@@ -71,7 +71,7 @@ def decide(file: Versions, manner: Manner) -> Change | Refusal:
     return _edited(file, file.mine, theirs, base, manner)
 
 
-def decide_renamed(file: Versions, path: str, manner: Manner) -> tuple[Change | Refusal, ...]:
+def decide_renamed(file: Versions, path: str, manner: WriteOptions) -> tuple[Change | Refusal, ...]:
     """What happens to a file that *path* follows under another name: edits go with it, and so does a deletion."""
     base, mine = (None if text is None else with_other_keys(text, file.renamed) for text in (file.base, file.mine))
     decided = decide(replace(file, base=base, mine=mine), manner)
@@ -82,7 +82,7 @@ def decide_renamed(file: Versions, path: str, manner: Manner) -> tuple[Change | 
     return old, replace(decided, path=path, action=action, before=None, overrules=False)
 
 
-def decide_copied(file: Versions, path: str, manner: Manner) -> Change:
+def decide_copied(file: Versions, path: str, manner: WriteOptions) -> Change:
     """What becomes of a new file that takes the place of another, which stays: it is given the edits of that one."""
     base, mine = (None if text is None else with_other_keys(text, file.successors) for text in (file.base, file.mine))
     if mine is None or base is None or file.theirs is None or mine == base or manner.force:
@@ -95,7 +95,7 @@ def decide_copied(file: Versions, path: str, manner: Manner) -> Change:
     return Change(path, Action.MERGED, None, decided.after, f"with your edits of {file.path}")
 
 
-def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: Manner) -> Change | Refusal:
+def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, manner: WriteOptions) -> Change | Refusal:
     if base is None:
         return Refusal(file.path, _BASE_LOST if file.was_generated else _NOT_GENERATED)
     if has_markers(mine):
@@ -107,39 +107,39 @@ def _edited(file: Versions, mine: bytes, theirs: bytes, base: bytes | None, mann
     after = b"".join(_resolved(piece, manner.conflicts) for piece in merged.pieces)
     if after == mine:
         return Change(file.path, Action.KEPT, mine, mine, _YOURS)
-    overrules = (bool(conflicts) and manner.conflicts is Prefer.THEIRS) or bool(merged.notes)
+    overrules = (bool(conflicts) and manner.conflicts is ConflictPolicy.THEIRS) or bool(merged.notes)
     note = "; ".join((_said(conflicts, manner.conflicts), *merged.notes))
     return Change(file.path, Action.MERGED, mine, after, note, overrules)
 
 
-def _resolved(piece: Piece, prefer: Prefer | None) -> bytes:
+def _resolved(piece: Piece, prefer: ConflictPolicy | None) -> bytes:
     if not isinstance(piece, Conflict):
         return piece
-    if prefer is Prefer.MARKERS:
+    if prefer is ConflictPolicy.MARKERS:
         return piece.marked
-    return piece.mine if prefer is Prefer.MINE else piece.theirs
+    return piece.mine if prefer is ConflictPolicy.MINE else piece.theirs
 
 
-def _said(conflicts: Iterable[Conflict], prefer: Prefer | None) -> str:
-    lines = ", ".join(str(one.line) for one in conflicts)
+def _said(conflicts: Iterable[Conflict], prefer: ConflictPolicy | None) -> str:
+    lines = ", ".join(str(conflict.line) for conflict in conflicts)
     if prefer is None or not lines:
         return _YOURS
     return f"{_YOURS}; {_OUTCOMES[prefer]} at line {lines}"
 
 
-def _missing(file: Versions, theirs: bytes, manner: Manner) -> Change:
+def _missing(file: Versions, theirs: bytes, manner: WriteOptions) -> Change:
     if file.was_generated and not manner.force:
         return Change(file.path, Action.KEPT, None, None, _DELETED)
     return Change(file.path, Action.CREATED, None, theirs)
 
 
-def _no_longer_generated(file: Versions, manner: Manner) -> Change | Refusal:
+def _no_longer_generated(file: Versions, manner: WriteOptions) -> Change | Refusal:
     if file.mine is None:
         return Change(file.path, Action.UNCHANGED, None, None)
     base = None if file.base is None else with_line_ends_of(file.mine, file.base)
     if file.mine == base:
         return Change(file.path, Action.REMOVED, file.mine, None)
-    if manner.force or manner.conflicts is Prefer.THEIRS:
+    if manner.force or manner.conflicts is ConflictPolicy.THEIRS:
         return Change(file.path, Action.REMOVED, file.mine, None, overrules=True)
     if file.retired:
         return Change(file.path, Action.REMOVED, file.mine, None, _RETIRED, overrules=True)

@@ -64,7 +64,7 @@ class Record:
     @property
     def digests(self) -> set[str]:
         """Of every text that a later run may need."""
-        return {*self.files.values(), *(one.generated for one in self.pending.values())}
+        return {*self.files.values(), *(pending.generated for pending in self.pending.values())}
 
     def base_of(self, path: str, on_disk: str | None) -> str | None:
         """Digest of the base of a file, given what lies on disk; None where the file was never generated."""
@@ -79,7 +79,8 @@ class Record:
         document: dict[str, Any] = {"schema": _SCHEMA, **self.about, "files": dict(sorted(self.files.items()))}
         if self.pending:
             document["pending"] = {
-                path: {"generated": one.generated, "written": one.written} for path, one in sorted(self.pending.items())
+                path: {"generated": pending.generated, "written": pending.written}
+                for path, pending in sorted(self.pending.items())
             }
         return json.dumps(document, indent=1) + "\n"
 

@@ -21,8 +21,11 @@ def refuse(directory: Path, refusals: Sequence[Refusal]) -> NoReturn:
     Raises:
         InputError: always.
     """
-    lines = [f"  {one.path} {one.reason}" if not one.conflicts else f"  {one.path}: {one.reason}" for one in refusals]
-    shown = [text for one in refusals for text in _shown(one)]
+    lines = [
+        f"  {refusal.path} {refusal.reason}" if not refusal.conflicts else f"  {refusal.path}: {refusal.reason}"
+        for refusal in refusals
+    ]
+    shown = [text for refusal in refusals for text in _shown(refusal)]
     more = [f"  and {len(shown) - _MOST_SHOWN} more conflicts"] if len(shown) > _MOST_SHOWN else []
     raise InputError(
         "nothing was written:\n" + "\n".join([*lines, *shown[:_MOST_SHOWN], *more]),
@@ -33,8 +36,8 @@ def refuse(directory: Path, refusals: Sequence[Refusal]) -> NoReturn:
 
 def _shown(refusal: Refusal) -> list[str]:
     return [
-        f"  {refusal.path}:{one.line}\n" + _indented(one.marked.decode("utf-8", "backslashreplace"))
-        for one in refusal.conflicts
+        f"  {refusal.path}:{conflict.line}\n" + _indented(conflict.marked.decode("utf-8", "backslashreplace"))
+        for conflict in refusal.conflicts
     ]
 
 

@@ -11,7 +11,7 @@ from advisor.codegen.writing.merging import lines_of
 _NO_LINE_END = "\\ No newline at end of file\n"
 
 
-class Prefer(StrEnum):
+class ConflictPolicy(StrEnum):
     """What is written where the user's edits and the new code meet."""
 
     MARKERS = "write"
@@ -23,10 +23,10 @@ class Prefer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class WriteOptions:
     """How a run treats what it finds."""
 
-    conflicts: Prefer | None = None
+    conflicts: ConflictPolicy | None = None
     """None: nothing at all is written when there is a conflict."""
     force: bool = False
     """Every file becomes as it is generated: edits, files of others and deletions are overruled."""
@@ -89,7 +89,7 @@ class WriteReport:
     @property
     def edited(self) -> tuple[Change, ...]:
         """Files that a person wrote in and that are written now: to be shown before."""
-        return tuple(one for one in self.changes if one.overrules or one.action is Action.MERGED)
+        return tuple(change for change in self.changes if change.overrules or change.action is Action.MERGED)
 
     @property
     def summary(self) -> str:

@@ -23,7 +23,7 @@ from advisor.codegen.writing.record import (
     read_record,
 )
 from advisor.codegen.writing.refusing import refuse
-from advisor.codegen.writing.report import Change, Manner, WriteReport
+from advisor.codegen.writing.report import Change, WriteOptions, WriteReport
 from advisor.errors import InputError
 
 _LF, _CRLF = b"\n", b"\r\n"
@@ -43,7 +43,7 @@ def _last(directory: Path, record: Record) -> Mapping[str, str]:
     return {path: text.decode() for path, text in texts.items() if text is not None}
 
 
-def write_files(generated: Generated, directory: Path, manner: Manner | None = None) -> WriteReport:
+def write_files(generated: Generated, directory: Path, manner: WriteOptions | None = None) -> WriteReport:
     """Write code into a directory, which is made if it is missing and may hold files of the user's own.
 
     A second run changes nothing. Edits of the user are merged with the new code, line by line; where both changed the
@@ -52,7 +52,7 @@ def write_files(generated: Generated, directory: Path, manner: Manner | None = N
     Raises:
         InputError: there is a conflict, a file of the user's own in the way, or the directory cannot be written to.
     """
-    manner = manner or Manner()
+    manner = manner or WriteOptions()
     places.check_directory(directory)
     if not (directory / FOLDER).is_dir():
         # A first run: nothing is made before it is known that everything can be.
@@ -82,7 +82,9 @@ def _check_state(generated: Generated, directory: Path) -> None:
         )
 
 
-def _decided(generated: Generated, directory: Path, record: Record, manner: Manner) -> tuple[Generated, WriteReport]:
+def _decided(
+    generated: Generated, directory: Path, record: Record, manner: WriteOptions
+) -> tuple[Generated, WriteReport]:
     code = _with_moves(generated, directory, record)
     return code, _report(code, directory, record, manner)
 
@@ -95,7 +97,7 @@ def _with_moves(generated: Generated, directory: Path, record: Record) -> Genera
     return replace(generated, files=with_moves(generated.files, last, generated.roots, generated.renamed))
 
 
-def _report(generated: Generated, directory: Path, record: Record, manner: Manner) -> WriteReport:
+def _report(generated: Generated, directory: Path, record: Record, manner: WriteOptions) -> WriteReport:
     paths = sorted({*generated.files, *record.paths})
     places.check_places(directory, [*paths, f"{FOLDER}/{MANIFEST}"])
     places.check_no_links(directory / FOLDER)
@@ -108,11 +110,11 @@ def _report(generated: Generated, directory: Path, record: Record, manner: Manne
         if path not in left and path not in renamed_paths.values()
         for decided_change in _decisions(path, former_paths.get(path), directory, generated, record, manner)
     ]
-    refusals = [one for one in decided if isinstance(one, Refusal)]
+    refusals = [refusal for refusal in decided if isinstance(refusal, Refusal)]
     if refusals:
         refuse(directory, refusals)
-    changes = [one for one in decided if isinstance(one, Change) and one.concerns_anyone]
-    places.check_writable(directory, [one.path for one in changes if one.is_written])
+    changes = [change for change in decided if isinstance(change, Change) and change.concerns_anyone]
+    places.check_writable(directory, [change.path for change in changes if change.is_written])
     folders = sorted({folder for path, folder in left.items() if (directory / path).is_file()})
     return WriteReport(directory, tuple(changes), tuple(_told(folder) for folder in folders))
 
@@ -130,7 +132,7 @@ def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mappin
 
 
 def _decisions(
-    path: str, former: str | None, directory: Path, generated: Generated, record: Record, manner: Manner
+    path: str, former: str | None, directory: Path, generated: Generated, record: Record, manner: WriteOptions
 ) -> tuple[Change | Refusal, ...]:
     """What happens to a file, and to the one that it follows under another name."""
     file = _versions(generated, directory, record, path)
@@ -196,7 +198,7 @@ def _told(folder: str) -> str:
 def _write(generated: Generated, report: WriteReport, record: Record) -> None:
     """New bases, what is about to be done, the files, what was done: in this order a cut run can be taken up."""
     directory = report.directory
-    written = [one for one in report.changes if one.is_written]
+    written = [change for change in report.changes if change.is_written]
     new_bases = {digest_of(text.encode()): text.encode() for text in generated.files.values()}
     after = _record_after(generated, report, record)
     try:
@@ -224,9 +226,9 @@ def _record_before(generated: Generated, report: WriteReport, record: Record) ->
     """The base of each file as it is now, and of those that are about to change, what they will be."""
     bases = {path: record.base_of(path, _digest(places.read_bytes(report.directory / path))) for path in record.paths}
     pending = {
-        one.path: Pending(digest_of(generated.files[one.path].encode()), digest_of(one.after))
-        for one in report.changes
-        if one.is_written and one.after is not None
+        change.path: Pending(digest_of(generated.files[change.path].encode()), digest_of(change.after))
+        for change in report.changes
+        if change.is_written and change.after is not None
     }
     return Record({path: base for path, base in bases.items() if base is not None}, pending, record.about)
 

@@ -24,10 +24,10 @@ def busy_over_time(server: Monitored) -> Busy:
     """
     for name in server.questions.table.names["busy_ratio"]:
         if name.name in server.names and not name.has_two_scales:
-            found = _busy(server, name)
-            if found is not None:
+            busy = _busy(server, name)
+            if busy is not None:
                 server.notes.append(f"busy accelerators are {name.name} of {name.exporter.name}")
-                return found
+                return busy
     raise InputError(
         "no serving engine's request counter there, and no series says how busy an accelerator is",
         where=server.questions.api.access.url,

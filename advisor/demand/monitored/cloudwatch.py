@@ -143,17 +143,23 @@ def busy_in_cloudwatch(watched: CloudWatched) -> Busy:
         InputError: it cannot be asked, or no accelerator of the hosts has a point.
     """
     backend = CloudWatchBackend(watched.api)
-    series = [each for each in backend.series("busy_ratio") if _is_meant(each.accelerator.host, watched.hosts)]
+    series = [
+        accelerator_series
+        for accelerator_series in backend.series("busy_ratio")
+        if _is_meant(accelerator_series.accelerator.host, watched.hosts)
+    ]
     shortest = _PERIOD_OF_MANY if len(series) > _MANY else SECONDS_PER_MINUTE
     period = max(watched.api.period_since(watched.start_seconds), shortest)
     span = Span(int(watched.start_seconds) // period * period, int(watched.end_seconds) // period * period, period)
     busy, known, present = np.zeros((3, span.periods))
     for first in range(0, len(series), _AT_ONCE):
         some = series[first : first + _AT_ONCE]
-        for each, points in zip(
-            some, watched.api.points([(each.metric, "Average") for each in some], span), strict=True
+        for accelerator_series, points in zip(
+            some,
+            watched.api.points([(accelerator_series.metric, "Average") for accelerator_series in some], span),
+            strict=True,
         ):
-            values = span.values(points) * each.name.scale
+            values = span.values(points) * accelerator_series.name.scale
             at = np.flatnonzero(~np.isnan(values))
             if at.size:
                 busy += np.nan_to_num(values)
@@ -171,7 +177,7 @@ def _is_meant(host: str, patterns: Sequence[str]) -> bool:
 
 
 def _no_accelerator(watched: CloudWatched, backend: CloudWatchBackend) -> InputError:
-    hosts = sorted({each.accelerator.host for each in backend.series("busy_ratio")})
+    hosts = sorted({accelerator_series.accelerator.host for accelerator_series in backend.series("busy_ratio")})
     there = f"hosts there: {_shown(hosts)}" if hosts else "let the CloudWatch agent or Container Insights read the GPUs"
     return InputError(
         "no SageMaker endpoint counts requests there, and no metric says how busy an accelerator of these hosts was",
@@ -207,7 +213,10 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
     """
     if watched.hosts or not by_endpoint:
         return [], ()
-    hosts = {each.accelerator.host for each in CloudWatchBackend(watched.api).series("busy_ratio")}
+    hosts = {
+        accelerator_series.accelerator.host
+        for accelerator_series in CloudWatchBackend(watched.api).series("busy_ratio")
+    }
     if len(by_endpoint) == 1 and not hosts:
         (name, metrics) = by_endpoint.popitem()
         return metrics, (f"{name} is the only endpoint there", *_component_notes(watched))

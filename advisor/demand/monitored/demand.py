@@ -269,7 +269,7 @@ def _histograms(server: Monitored, names: Sequence[Name], growth: Growth) -> dic
     for labels, value in growth(name.part("bucket")).items():
         bound = dict(labels).get("le", "").replace("Inf", "inf")
         if bound:
-            buckets.setdefault(tuple(one for one in labels if one[0] != "le"), {})[float(bound)] = value
+            buckets.setdefault(tuple(label for label in labels if label[0] != "le"), {})[float(bound)] = value
     return {
         labels: LengthCounts(
             np.array(sorted(counts)), np.array([counts[bound] for bound in sorted(counts)]), tokens[labels]

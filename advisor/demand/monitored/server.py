@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from advisor.errors import InputError
 from advisor.samples.exporters import Name, table_with
-from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.questions import Questions
 from advisor.samples.query.values import Window
 from advisor.units import SECONDS_PER_DAY
@@ -38,7 +38,9 @@ class Monitored:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def at(cls, access: Access, window: Window, selector: str = "", metrics: Path | None = None) -> "Monitored":
+    def at(
+        cls, access: PrometheusEndpoint, window: Window, selector: str = "", metrics: Path | None = None
+    ) -> "Monitored":
         """A server in a window, which is cut to whole minutes.
 
         Args:
@@ -58,7 +60,7 @@ class Monitored:
     @classmethod
     def between(
         cls,
-        access: Access,
+        access: PrometheusEndpoint,
         days: float,
         from_seconds: float | None,
         until_seconds: float | None,
@@ -145,7 +147,7 @@ class Monitored:
 
     def at_moment(self, query: str, moment_us: int) -> dict[Labels, float]:
         """A query at a moment, µs since 1970, by labels."""
-        return {_key(one.labels): one.value for one in self.questions.api.instant(query, moment_us)}
+        return {_key(series.labels): series.value for series in self.questions.api.instant(query, moment_us)}
 
     def by_labels(self, query: str, step_us: int) -> dict[Labels, Floats]:
         """A query in each step for each set of labels; of a step speaks the moment of its end."""

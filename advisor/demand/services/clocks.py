@@ -30,7 +30,7 @@ def clock_shifts(replicas: Sequence[Replica]) -> dict[str, float]:
     if len(counts) < 2:
         return {}
     busiest = max(counts, key=lambda host: float(np.nansum(counts[host])))
-    reach = round(max(one.view.skew_seconds for one in replicas) / ROW_SECONDS) + _BEYOND_STEPS
+    reach = round(max(replica.view.skew_seconds for replica in replicas) / ROW_SECONDS) + _BEYOND_STEPS
     ahead = {host: _ahead_steps(counts[busiest], mine, reach) * ROW_SECONDS for host, mine in counts.items()}
     usual = float(np.median(list(ahead.values())))
     return {host: seconds - usual for host, seconds in ahead.items() if abs(seconds - usual) >= _LEAST_SECONDS}
@@ -39,8 +39,10 @@ def clock_shifts(replicas: Sequence[Replica]) -> dict[str, float]:
 def by_one_clock(replicas: Sequence[Replica], shifts: Mapping[str, float]) -> list[Replica]:
     """The replicas by the clock of most hosts."""
     return [
-        _earlier(one, shifts[one.view.host]) if one.view.host in shifts and not one.takes_turns else one
-        for one in replicas
+        _earlier(replica, shifts[replica.view.host])
+        if replica.view.host in shifts and not replica.takes_turns
+        else replica
+        for replica in replicas
     ]
 
 
@@ -50,11 +52,13 @@ def _earlier(replica: Replica, seconds: float) -> Replica:
 
 def _counts_by_host(replicas: Sequence[Replica]) -> dict[str, Floats]:
     """Requests in each 15 s of hosts whose agents read that often; NaN where one of their replicas was not read."""
-    told = [one for one in replicas if one.view.skew_seconds and not one.takes_turns and _is_fine(one)]
+    told = [
+        replica for replica in replicas if replica.view.skew_seconds and not replica.takes_turns and _is_fine(replica)
+    ]
     if not told:
         return {}
-    end = max(one.readings.seconds[-1] for one in told)
-    begin = max(min(one.readings.seconds[0] for one in told), end - _MOST_STEPS * ROW_SECONDS)
+    end = max(replica.readings.seconds[-1] for replica in told)
+    begin = max(min(replica.readings.seconds[0] for replica in told), end - _MOST_STEPS * ROW_SECONDS)
     marks: Floats = np.arange(begin, end, ROW_SECONDS, dtype=np.float64)
     counts: dict[str, Floats] = {}
     for one in told if marks.size > _FEWEST_STEPS else ():

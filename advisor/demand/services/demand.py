@@ -74,7 +74,7 @@ class _Service:
     @property
     def views(self) -> list[EngineView]:
         """Of each replica that is counted."""
-        return list({id(one.view): one.view for one in self.replicas}.values())
+        return list({id(replica.view): replica.view for replica in self.replicas}.values())
 
     @property
     def mean(self) -> float | None:
@@ -200,7 +200,9 @@ def _service(views: Sequence[EngineView]) -> _Service:
 
 def _nothing_counted(service: _Service, asked: Wanted) -> InputError:
     names = ", ".join(sorted({view.engine for view in service.views}))
-    seconds = [second for one in service.replicas for second in (one.readings.seconds[0], one.readings.seconds[-1])]
+    seconds = [
+        second for replica in service.replicas for second in (replica.readings.seconds[0], replica.readings.seconds[-1])
+    ]
     hours = (max(seconds) - min(seconds)) / SECONDS_PER_HOUR
     return InputError(
         f"{names} counted no request there in {hours:.3g} h",
@@ -265,7 +267,7 @@ def _lengths(
     counted: Sequence[LengthCounts | None], tokens: float | None, requests: float | None, stated: float | None
 ) -> Lengths | None:  # fmt: skip
     """From the histograms where there are any, else the mean by counters, else as stated."""
-    whole = added([one for one in counted if one is not None])
+    whole = added([length_counts for length_counts in counted if length_counts is not None])
     lengths = lengths_of(whole) if whole is not None else None
     if lengths is not None:
         return lengths
@@ -287,8 +289,8 @@ def _service_notes(service: _Service) -> Iterator[str]:
         more = f" and {len(service.twins) - _SHOWN} more" if len(service.twins) > _SHOWN else ""
         yield f"engines that several observers read, by the same counters, count once: {', '.join(shown)}{more}"
     yield from _clock_notes(service.shifts)
-    yield from _turn_notes([one for one in service.replicas if one.takes_turns])
-    anew = sum(restarts(one) for one in service.replicas)
+    yield from _turn_notes([replica for replica in service.replicas if replica.takes_turns])
+    anew = sum(restarts(replica) for replica in service.replicas)
     if anew:
         often = "once" if anew == 1 else f"{anew} times"
         yield f"engines were restarted {often}: what they counted just before is lost"
@@ -300,7 +302,9 @@ def _blur_notes(service: _Service, per_minute: Floats, steps: int) -> Iterator[s
     As much as minutes are busier than three of them together: in simulated fleets that held the truth in more than four
     of five.
     """
-    blurred = [one.readings for one in service.replicas if not (one.takes_turns or one.readings.is_thinned)]
+    blurred = [
+        replica.readings for replica in service.replicas if not (replica.takes_turns or replica.readings.is_thinned)
+    ]
     apart = max((readings.interval_seconds for readings in blurred), default=0.0)
     if steps > 1:
         yield f"requests are counted every {steps} minutes: busier single minutes are unseen"
@@ -328,8 +332,8 @@ def _clock_notes(shifts: Mapping[str, float]) -> Iterator[str]:
 
 def _turn_notes(replicas: Sequence[Replica]) -> Iterator[str]:
     by_place: dict[str, list[float]] = {}
-    for one in replicas:
-        by_place.setdefault(_place(one.view), []).append(one.readings.interval_seconds)
+    for replica in replicas:
+        by_place.setdefault(_place(replica.view), []).append(replica.readings.interval_seconds)
     for place, apart_seconds in by_place.items():
         yield (
             f"the counters at {place} jump back and forth: {len(apart_seconds)} replicas answer there in turn, and are "

@@ -58,8 +58,8 @@ def replicas_of(view: EngineView) -> list[Replica]:
         is_whole = chains[0].size == view.readings.seconds.size
         return [Replica(view, view.readings if is_whole else view.readings.at(chains[0]), takes_turns=False)]
     readings = [view.readings.at(chain) for chain in chains]
-    apart_seconds = max(_open_seconds(each) for each in readings)
-    return [Replica(view, _every(each, apart_seconds), takes_turns=True) for each in readings]
+    apart_seconds = max(_open_seconds(reading) for reading in readings)
+    return [Replica(view, _every(reading, apart_seconds), takes_turns=True) for reading in readings]
 
 
 def _open_seconds(readings: Readings) -> float:
@@ -99,14 +99,14 @@ def minutes_of(
     """
     step = _step_seconds(replicas)
     lags = [_lag(replica.readings, step) for replica in replicas]
-    begins = min(one.readings.seconds[0] + lag for one, lag in zip(replicas, lags, strict=True))
-    ends = max(one.readings.seconds[-1] + lag for one, lag in zip(replicas, lags, strict=True))
+    begins = min(replica.readings.seconds[0] + lag for replica, lag in zip(replicas, lags, strict=True))
+    ends = max(replica.readings.seconds[-1] + lag for replica, lag in zip(replicas, lags, strict=True))
     first, last = int(np.ceil(round(begins / step, 6))), int(np.floor(round(ends / step, 6)))
     if last <= first:
         return None
     marks: Floats = step * np.arange(first, last + 1, dtype=np.float64)
     pairs = zip(replicas, lags, strict=True)
-    parts = (_laid(one, marks - lag, spread_seconds, with_starts=with_starts) for one, lag in pairs)
+    parts = (_laid(replica, marks - lag, spread_seconds, with_starts=with_starts) for replica, lag in pairs)
     counted, known, present = sum(parts, np.zeros((3, last - first)))
     coverage = np.divide(known, present, out=np.zeros(last - first), where=present > 0)
     requests = np.divide(counted, coverage, out=np.full(last - first, np.nan), where=coverage >= _LEAST_COVERAGE)
@@ -115,7 +115,7 @@ def minutes_of(
 
 def _step_seconds(replicas: Sequence[Replica]) -> float:
     """A minute, or as many as the rarest reading takes."""
-    slowest = max((one.readings.interval_seconds for one in replicas if not one.takes_turns), default=0.0)
+    slowest = max((replica.readings.interval_seconds for replica in replicas if not replica.takes_turns), default=0.0)
     return SECONDS_PER_MINUTE * max(float(np.ceil(round(slowest / SECONDS_PER_MINUTE, 1))), 1.0)
 
 
@@ -158,8 +158,11 @@ def restarts(replica: Replica) -> int:
 
 def begun(replicas: Sequence[Replica]) -> list[Replica]:
     """Replicas that came after the others began at nothing: what they counted before their first reading is theirs."""
-    first = min(one.readings.seconds[0] for one in replicas)
-    return [_with_start(one) if one.readings.seconds[0] > first + SPREAD_SECONDS else one for one in replicas]
+    first = min(replica.readings.seconds[0] for replica in replicas)
+    return [
+        _with_start(replica) if replica.readings.seconds[0] > first + SPREAD_SECONDS else replica
+        for replica in replicas
+    ]
 
 
 def _with_start(replica: Replica) -> Replica:

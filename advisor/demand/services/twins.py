@@ -30,7 +30,7 @@ def distinct(replicas: Sequence[Replica]) -> tuple[list[Replica], list[tuple[Rep
 
     The clock of an agent on the engine's own host is kept where there is one, else that of whoever read it most often.
     """
-    ordered = sorted(replicas, key=lambda one: (not one.view.is_local, -one.readings.seconds.size))
+    ordered = sorted(replicas, key=lambda replica: (not replica.view.is_local, -replica.readings.seconds.size))
     kept: list[Replica] = []
     same: list[tuple[Replica, Replica]] = []
     coarse = _Coarse(ordered)
@@ -42,7 +42,7 @@ def distinct(replicas: Sequence[Replica]) -> tuple[list[Replica], list[tuple[Rep
             places.append(place)
             continue
         twin, shift = match
-        kept[next(k for k, one in enumerate(kept) if one is twin)] = _completed(twin, replica, shift)
+        kept[next(k for k, replica in enumerate(kept) if replica is twin)] = _completed(twin, replica, shift)
         same.append((replica, twin))
     return kept, same
 
@@ -51,9 +51,9 @@ class _Coarse:
     """Counters at a few moments: which replicas may be the same at all."""
 
     def __init__(self, replicas: Sequence[Replica]) -> None:
-        self.views = [one.view for one in replicas]
-        begin = min((one.readings.seconds[0] for one in replicas), default=0.0)
-        end = max((one.readings.seconds[-1] for one in replicas), default=0.0)
+        self.views = [replica.view for replica in replicas]
+        begin = min((replica.readings.seconds[0] for replica in replicas), default=0.0)
+        end = max((replica.readings.seconds[-1] for replica in replicas), default=0.0)
         moments = np.linspace(begin, end, _COARSE)
         self.value = _counters_at(replicas, moments, lambda _: 0.0)
         self.within = [
@@ -101,8 +101,8 @@ def _counters_at(replicas: Sequence[Replica], moments: Floats, later: Callable[[
     Shape ``(replicas, 2, moments)``.
     """
     return np.array([
-        [_at(one, counter, moments, later(one)) for counter in (one.readings.requests, one.readings.tokens)]
-        for one in replicas
+        [_at(replica, counter, moments, later(replica)) for counter in (replica.readings.requests, replica.readings.tokens)]
+        for replica in replicas
     ])  # fmt: skip
 
 

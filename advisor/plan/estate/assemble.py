@@ -11,7 +11,7 @@ from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.estate.commitments import SharedCommitment, shared_commitments
 from advisor.plan.estate.divide import Shares
-from advisor.plan.estate.packing import Guest, SharedMachine, share_machines
+from advisor.plan.estate.packing import SharedMachine, SlotTenant, share_machines
 from advisor.plan.estate.resources import MARKETS, ResourceUse, limits_of, totals
 from advisor.plan.estate.terms import Terms
 from advisor.plan.estate.values import (
@@ -74,7 +74,10 @@ def _counts(instances: Sequence[int]) -> str:
 def _obstacle(plan: Plan) -> str:
     if plan.conflict is not None:
         limits = " and ".join(plan.conflict.constraints)
-        needed = [f"{one.name} {one.detail or one.unit}: {one.needed:g} would do" for one in plan.conflict.relaxations]
+        needed = [
+            f"{relaxation.name} {relaxation.detail or relaxation.unit}: {relaxation.needed:g} would do"
+            for relaxation in plan.conflict.relaxations
+        ]
         return "; ".join([f"no fleet keeps to {limits}", *needed[:1]])
     misses = [f"{miss.instance_type}: {miss.message}" for miss in plan.nearest_misses]
     return misses[0] if misses else "nothing in the catalog serves it"
@@ -109,8 +112,8 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
 
 
 def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[SharedMachine, ...]:
-    guests = [
-        Guest(part.row.file, part.usd_without_transfer, part.seating) for part in parts if part.seating is not None
+    slot_tenants = [
+        SlotTenant(part.row.file, part.usd_without_transfer, part.seating) for part in parts if part.seating is not None
     ]
     taken = totals({part.row.file: part.uses for part in parts})
     room = {quota_key(quota): quota.limit - taken.get(_on_demand(quota_key(quota)), 0.0) for quota in terms.quotas}
@@ -124,7 +127,7 @@ def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[Sh
         volume_gib = host_disk_gib(weights_gib, catalog.instance_type(provider, machine).local_nvme_gb)
         return disk_usd_per_month(catalog, provider, region, volume_gib) or 0.0
 
-    return share_machines(guests, room, freed, disk_usd)
+    return share_machines(slot_tenants, room, freed, disk_usd)
 
 
 def _on_demand(key: str) -> tuple[str, str]:
@@ -135,7 +138,7 @@ def _shared(
     uses: Mapping[str, Mapping[tuple[str, str], float]], machines: Sequence[SharedMachine], terms: Terms
 ) -> list[ResourceUse]:  # fmt: skip
     """What is taken of everything that somebody takes of, or that is owned."""
-    taken = totals({**uses, **{f"machine {at}": _units(one) for at, one in enumerate(machines)}})
+    taken = totals({**uses, **{f"machine {at}": _units(shared_machine) for at, shared_machine in enumerate(machines)}})
     return [
         ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), _UNITS[name])
         for (name, detail), limit in limits_of(terms).items()
@@ -151,8 +154,8 @@ def _totals(
     rows: Sequence[WorkloadRow], machines: Sequence[SharedMachine], committed: Sequence[SharedCommitment]
 ) -> EstateTotals:  # fmt: skip
     fleets = round(math.fsum(row.usd_per_month or 0.0 for row in rows), 2)
-    on_machines = round(math.fsum(one.alone_usd_per_month - one.usd_per_month for one in machines), 2)
-    by_commitments = round(math.fsum(one.saved_usd_per_month for one in committed), 2)
+    on_machines = round(math.fsum(machine.alone_usd_per_month - machine.usd_per_month for machine in machines), 2)
+    by_commitments = round(math.fsum(shared_commitment.saved_usd_per_month for shared_commitment in committed), 2)
     return EstateTotals(
         workloads=len(rows),
         planned=sum(row.status == PLANNED for row in rows),
@@ -167,24 +170,24 @@ def _totals(
 
 def _conflicts(shares: Shares, terms: Terms, sums: EstateTotals) -> list[ResourceUse]:
     limits = limits_of(terms)
-    found = [
+    resource_uses = [
         ResourceUse(name, detail, limits[name, detail], limits[name, detail] + more, _UNITS[name])
         for (name, detail), more in shares.excess.items()
     ]
     budget = terms.max_usd_per_month
     if budget is not None and sums.total_usd_per_month > budget:
-        found.append(ResourceUse(Constraint.BUDGET.value, "", budget, sums.total_usd_per_month, "USD/month"))
-    return found
+        resource_uses.append(ResourceUse(Constraint.BUDGET.value, "", budget, sums.total_usd_per_month, "USD/month"))
+    return resource_uses
 
 
 def _provenance(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> PlanProvenance:
     """As of a plan; its input is that of all plans, and what they share."""
-    known = [part.provenance for part in parts if part.provenance is not None]
+    plan_provenances = [part.provenance for part in parts if part.provenance is not None]
     inputs = {part.row.file: part.provenance.input_digest for part in parts if part.provenance is not None}
     return PlanProvenance(
         advisor_version=__version__,
         catalog_hash=catalog.content_hash,
         catalog_as_of=catalog.as_of,
-        calibration_version=known[0].calibration_version if known else "",
+        calibration_version=plan_provenances[0].calibration_version if plan_provenances else "",
         input_digest=digest({"workloads": inputs, "terms": plain(terms, "terms")}),
     )

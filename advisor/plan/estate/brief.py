@@ -21,5 +21,6 @@ def offers_in(
 ) -> dict[tuple[str, str], tuple[Offer, ...]]:
     """The offers of some regions, each named provider/region."""
     return {
-        key: tuple(one for one in group if f"{one.provider}/{one.region}" in regions) for key, group in offers.items()
+        key: tuple(offer for offer in group if f"{offer.provider}/{offer.region}" in regions)
+        for key, group in offers.items()
     }

@@ -21,7 +21,7 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.problem.pools import may_commit, stand_of
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
@@ -86,7 +86,7 @@ def hourly_uses(fleet: Fleet, requirements: Requirements) -> tuple[HourlyUse, ..
     return tuple(
         _use(group, schedule, np.ones(ratio.size) if limits.commit_beyond_forecast else ratio, limits.commitment_years)
         for group in fleet.groups
-        if group.purchase == Paid.ON_DEMAND
+        if group.purchase == PurchaseOption.ON_DEMAND
     )
 
 
@@ -113,7 +113,16 @@ def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[Sha
         grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
     offers = _offers(grouped, catalog)
     found = [best for stand, group in grouped.items() if (best := _best(group, offers[stand], catalog)) is not None]
-    return tuple(sorted(found, key=lambda one: (-one.saved_usd_per_month, one.region, one.instance_type)))
+    return tuple(
+        sorted(
+            found,
+            key=lambda shared_commitment: (
+                -shared_commitment.saved_usd_per_month,
+                shared_commitment.region,
+                shared_commitment.instance_type,
+            ),
+        )
+    )
 
 
 def _offers(stands: Iterable[str], catalog: Catalog) -> Mapping[str, Offer]:
@@ -131,13 +140,17 @@ def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommit
         for price in catalog.current_commitments(offer)
         if (allowed := [use for use in uses if price.commitment.term_years in use.years])
     ]
-    return max((one for one in found if one.count), key=lambda one: one.saved_usd_per_month, default=None)
+    return max(
+        (shared_commitment for shared_commitment in found if shared_commitment.count),
+        key=lambda shared_commitment: shared_commitment.saved_usd_per_month,
+        default=None,
+    )
 
 
 def _committed(price: CommitmentPrice, uses: Sequence[HourlyUse]) -> SharedCommitment:
     """As many commitments at one price as save anything for those who may enter its term."""
     use = uses[0]
-    instances, low = np.sum([one.instances for one in uses], axis=0), np.sum([one.low for one in uses], axis=0)
+    instances, low = np.sum([use.instances for use in uses], axis=0), np.sum([use.low for use in uses], axis=0)
     levels = np.arange(1, int(instances.max()) + 1)[:, None]
     in_use = (instances >= levels).sum(axis=1) / HOURS_PER_WEEK
     at_low = (low >= levels).sum(axis=1) / HOURS_PER_WEEK

@@ -9,8 +9,8 @@ at the least is a bound for it whatever those outside do, so that an optimum of 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.plan.estate.contest import Contest, regions_of
-from advisor.plan.estate.prices import A_CENT, Division, divide_by_prices, taken
+from advisor.plan.estate.column_generation import A_CENT, Division, divide_by_prices, taken
+from advisor.plan.estate.contention import Contention, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, totals
 from advisor.plan.estate.spread import Run
 from advisor.plan.solve.optimise import exclude_dearer
@@ -43,57 +43,61 @@ class Shares:
 
 
 def divide(
-    uses: Mapping[str, Uses], contests: Mapping[str, Contest], limits: Mapping[Resource, float], run: Run
+    uses: Mapping[str, Uses], contentions: Mapping[str, Contention], limits: Mapping[Resource, float], run: Run
 ) -> Shares:  # fmt: skip
     """Divide what runs short.
 
     Args:
         uses: what each workload takes when everything is its own.
-        contests: the choices of those that take of anything.
+        contentions: the choices of those that take of anything.
         limits: how much there is.
         run: applies a function to many things, in their order.
     """
-    found = Shares(dict(uses), (), 0.0, 0.0, {}, {})
-    while not found.excess:
-        short = {one for one, used in totals(found.uses).items() if used > limits[one] + ENOUGH}
-        takers = {name for name, taken_by in found.uses.items() if short & taken_by.keys()}
-        if takers <= set(found.together):
+    shares = Shares(dict(uses), (), 0.0, 0.0, {}, {})
+    while not shares.excess:
+        short = {one for one, used in totals(shares.uses).items() if used > limits[one] + ENOUGH}
+        takers = {name for name, taken_by in shares.uses.items() if short & taken_by.keys()}
+        if takers <= set(shares.together):
             break
-        names = tuple(name for name in uses if name in takers or name in found.together)
-        division = divide_group([contests[name] for name in names], limits, run)
+        names = tuple(name for name in uses if name in takers or name in shares.together)
+        division = divide_group([contentions[name] for name in names], limits, run)
         after = {**uses, **dict(zip(names, division.uses, strict=True))}
         where = dict(zip(names, division.regions, strict=True))
-        found = Shares(after, names, division.usd_per_month, division.bound_usd_per_month, division.excess, where)
-    return found
+        shares = Shares(after, names, division.usd_per_month, division.bound_usd_per_month, division.excess, where)
+    return shares
 
 
-def divide_group(contests: Sequence[Contest], limits: Mapping[Resource, float], run: Run) -> Division:
+def divide_group(contentions: Sequence[Contention], limits: Mapping[Resource, float], run: Run) -> Division:
     """The cheapest division among some workloads: by prices, and where that leaves a gap, as one program."""
-    priced = divide_by_prices(contests, limits, run)
+    priced = divide_by_prices(contentions, limits, run)
     if priced.excess or priced.usd_per_month - priced.bound_usd_per_month <= A_CENT:
         return priced
-    return _as_one(contests, limits, priced)
+    return _as_one(contentions, limits, priced)
 
 
-def _as_one(contests: Sequence[Contest], limits: Mapping[Resource, float], known: Division) -> Division:
+def _as_one(contentions: Sequence[Contention], limits: Mapping[Resource, float], division: Division) -> Division:
     """All choices side by side, joined by a row for each resource; *known* where that is too large."""
     whole = Program()
-    written = [_write(whole, contest) for contest in contests]
+    written = [_write(whole, contention) for contention in contentions]
     rows = [one.rows for one in written]
     if len(whole.costs) > MOST_VARIABLES:
-        return known
+        return division
     for resource, limit in limits.items():
         whole.row(resource[0], [term for own in rows for term in own.get(resource, ())], upper=limit)
-    exclude_dearer(whole, known.usd_per_month)
-    solution = whole.solve(DEFAULT_SECONDS, below=known.usd_per_month + A_CENT)
-    if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= known.usd_per_month:
+    exclude_dearer(whole, division.usd_per_month)
+    solution = whole.solve(DEFAULT_SECONDS, below=division.usd_per_month + A_CENT)
+    if solution.outcome in (Outcome.OPTIMAL, Outcome.STOPPED) and solution.objective <= division.usd_per_month:
         uses = tuple(taken(own, solution.values) for own in rows)
-        bound = max(solution.bound, known.bound_usd_per_month)
+        bound = max(solution.bound, division.bound_usd_per_month)
         regions = tuple(one.regions(solution) for one in written)
         return Division(uses, solution.objective, min(bound, solution.objective), {}, regions)
     proven = solution.outcome in (Outcome.OPTIMAL, Outcome.INFEASIBLE)
-    bound = known.usd_per_month if proven else max(known.bound_usd_per_month, min(solution.bound, known.usd_per_month))
-    return replace(known, bound_usd_per_month=bound)
+    bound = (
+        division.usd_per_month
+        if proven
+        else max(division.bound_usd_per_month, min(solution.bound, division.usd_per_month))
+    )
+    return replace(division, bound_usd_per_month=bound)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,15 +113,15 @@ class _Written:
         return self.chosen[max(self.chosen, key=lambda variable: float(solution.values[variable]))]
 
 
-def _write(whole: Program, contest: Contest) -> _Written:
+def _write(whole: Program, contention: Contention) -> _Written:
     """Write one workload's choices, one of which it takes."""
     rows: dict[Resource, Row] = {}
     chosen: dict[int, frozenset[str]] = {}
-    if contest.outside_usd < INFINITY:
+    if contention.outside_usd < INFINITY:
         outside = whole.variable(upper=1.0, integer=True)
-        whole.add_cost(outside, contest.outside_usd)
-        chosen[outside] = contest.outside_regions
-    for problem in contest.inside:
+        whole.add_cost(outside, contention.outside_usd)
+        chosen[outside] = contention.outside_regions
+    for problem in contention.inside:
         program = FleetProgram(problem).build()
         inside = whole.variable(upper=1.0, integer=True)
         chosen[inside] = regions_of(problem)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import counted_gib
 from advisor.plan.estate.resources import ENOUGH
-from advisor.plan.estate.seats import Seat, Seating
+from advisor.plan.estate.slots import Seating, Slot
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
 from advisor.units import HOURS_PER_MONTH
@@ -44,7 +44,7 @@ class SharedMachine:
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class SlotTenant:
     """A workload that may sit with others."""
 
     name: str
@@ -54,7 +54,7 @@ class Guest:
 
 
 def share_machines(
-    guests: Iterable[Guest],
+    slot_tenants: Iterable[SlotTenant],
     room: Mapping[str, float],
     freed: Mapping[str, Mapping[str, float]],
     disk_usd_per_month: DiskPrice,
@@ -62,16 +62,16 @@ def share_machines(
     """Machines that cost less than the fleets of those who sit on them; what saves most first.
 
     Args:
-        guests: in any order.
+        slot_tenants: in any order.
         room: units of each quota that nobody takes.
         freed: units that a workload gives back when it leaves its own fleet.
         disk_usd_per_month: what a disk costs.
     """
-    by_copies: dict[int, list[Guest]] = {}
-    for guest in sorted(guests, key=lambda one: one.name):
-        useful = _useful(guest)
+    by_copies: dict[int, list[SlotTenant]] = {}
+    for slot_tenant in sorted(slot_tenants, key=lambda slot_tenant: slot_tenant.name):
+        useful = _useful(slot_tenant)
         if useful is not None:
-            by_copies.setdefault(guest.seating.copies, []).append(useful)
+            by_copies.setdefault(slot_tenant.seating.copies, []).append(useful)
     machines = [
         machine
         for copies, group in by_copies.items()
@@ -81,65 +81,68 @@ def share_machines(
     return tuple(_within(machines, dict(room), freed))
 
 
-def _useful(guest: Guest) -> Guest | None:
+def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:
     """With the seats that cost less than its fleet when they are all taken; None without any."""
-    copies = guest.seating.copies
+    copies = slot_tenant.seating.copies
     cheap = [
-        seat
-        for seat in guest.seating.seats
-        if seat.share_usd_per_hour * copies * HOURS_PER_MONTH < guest.usd_per_month - A_CENT
+        slot
+        for slot in slot_tenant.seating.slots
+        if slot.share_usd_per_hour * copies * HOURS_PER_MONTH < slot_tenant.usd_per_month - A_CENT
     ]
-    seating = Seating(copies, tuple(cheap), guest.seating.tpot_ms)
-    return Guest(guest.name, guest.usd_per_month, seating) if cheap else None
+    seating = Seating(copies, tuple(cheap), slot_tenant.seating.tpot_ms)
+    return SlotTenant(slot_tenant.name, slot_tenant.usd_per_month, seating) if cheap else None
 
 
-def _neighbours(guests: Sequence[Guest]) -> list[list[Guest]]:
+def _neighbours(slot_tenants: Sequence[SlotTenant]) -> list[list[SlotTenant]]:
     """Guests that could meet on a machine, directly or through others."""
-    groups: list[tuple[set[str], list[Guest]]] = []
-    for guest in guests:
-        stands = {seat.stand for seat in guest.seating.seats}
+    groups: list[tuple[set[str], list[SlotTenant]]] = []
+    for slot_tenant in slot_tenants:
+        stands = {slot.stand for slot in slot_tenant.seating.slots}
         joined = [group for group in groups if group[0] & stands]
         groups = [group for group in groups if not group[0] & stands]
         groups.append(
-            (stands.union(*(group[0] for group in joined)), [one for _, group in joined for one in group] + [guest])
+            (
+                stands.union(*(group[0] for group in joined)),
+                [slot_tenant for _, group in joined for slot_tenant in group] + [slot_tenant],
+            )
         )
-    return [sorted(group, key=lambda one: one.name) for _, group in groups if len(group) > 1]
+    return [sorted(group, key=lambda slot_tenant: slot_tenant.name) for _, group in groups if len(group) > 1]
 
 
-def _machines(copies: int, guests: Sequence[Guest], disk_usd_per_month: DiskPrice) -> list[SharedMachine]:
-    alone = {guest.name: guest.usd_per_month for guest in guests}
-    seats = {seat.stand: seat for guest in guests for seat in guest.seating.seats}
-    packing = pack_shared([_tenant(guest) for guest in guests], _hosts(guests))
+def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_month: DiskPrice) -> list[SharedMachine]:
+    alone = {slot_tenant.name: slot_tenant.usd_per_month for slot_tenant in slot_tenants}
+    slots = {slot.stand: slot for slot_tenant in slot_tenants for slot in slot_tenant.seating.slots}
+    packing = pack_shared([_tenant(slot_tenant) for slot_tenant in slot_tenants], _hosts(slot_tenants))
     by_stand: dict[str, list[Group]] = {}
     for group in packing.groups:
         by_stand.setdefault(group.host, []).append(group)
-    found = []
+    shared_machines = []
     for stand, groups in sorted(by_stand.items()):
-        size = seats[stand].accelerators
+        size = slots[stand].accelerators
         groups.sort(key=lambda group: (group.slice, -sum(alone[name] for name in group.tenants), group.tenants))
         for at in range(0, len(groups), size):
             part = groups[at : at + size]
-            disk = disk_usd_per_month(stand, _weights_gib(guests, part))
-            machine = _machine(seats[stand], copies, part, alone, disk)
+            disk = disk_usd_per_month(stand, _weights_gib(slot_tenants, part))
+            machine = _machine(slots[stand], copies, part, alone, disk)
             if machine.usd_per_month < machine.alone_usd_per_month - A_CENT:
-                found.append(machine)
-    return found
+                shared_machines.append(machine)
+    return shared_machines
 
 
-def _weights_gib(guests: Sequence[Guest], groups: Sequence[Group]) -> float:
+def _weights_gib(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> float:
     """Of all workloads on a machine: what each keeps on its disk, in whole steps."""
     kept = {
-        (guest.name, seat.stand, seat.slice): counted_gib(seat.checkpoint_gib)
-        for guest in guests
-        for seat in guest.seating.seats
+        (slot_tenant.name, slot.stand, slot.slice): counted_gib(slot.checkpoint_gib)
+        for slot_tenant in slot_tenants
+        for slot in slot_tenant.seating.slots
     }
     return float(sum(kept[name, group.host, group.slice] for group in groups for name in group.tenants))
 
 
 def _machine(
-    seat: Seat, copies: int, groups: Sequence[Group], alone: Mapping[str, float], disk_usd_per_month: float
+    slot: Slot, copies: int, groups: Sequence[Group], alone: Mapping[str, float], disk_usd_per_month: float
 ) -> SharedMachine:  # fmt: skip
-    provider, region, name = seat.stand.split("/", 2)
+    provider, region, name = slot.stand.split("/", 2)
     return SharedMachine(
         provider=provider,
         region=region,
@@ -147,41 +150,41 @@ def _machine(
         slice="+".join(dict.fromkeys(group.slice for group in groups)),
         copies=copies,
         accelerators=tuple(group.tenants for group in groups),
-        usd_per_month=round(hourly_to_monthly(seat.usd_per_hour, copies) + disk_usd_per_month * copies, 2),
+        usd_per_month=round(hourly_to_monthly(slot.usd_per_hour, copies) + disk_usd_per_month * copies, 2),
         alone_usd_per_month=round(math.fsum(alone[name] for group in groups for name in group.tenants), 2),
-        quotas=tuple((key, units * copies) for key, units in seat.quotas),
+        quotas=tuple((key, units * copies) for key, units in slot.quotas),
     )
 
 
-def _tenant(guest: Guest) -> Tenant:
-    needs = {(seat.stand, seat.slice): seat.need for seat in guest.seating.seats}
-    return Tenant(guest.name, needs, guest.seating.tpot_ms)
+def _tenant(slot_tenant: SlotTenant) -> Tenant:
+    needs = {(slot.stand, slot.slice): slot.need for slot in slot_tenant.seating.slots}
+    return Tenant(slot_tenant.name, needs, slot_tenant.seating.tpot_ms)
 
 
-def _hosts(guests: Sequence[Guest]) -> list[Host]:
+def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
     """Machines with their slices; the memory that the most careful guest would use."""
-    by_stand: dict[str, list[Seat]] = {}
-    for guest in guests:
-        for seat in guest.seating.seats:
-            by_stand.setdefault(seat.stand, []).append(seat)
+    by_stand: dict[str, list[Slot]] = {}
+    for slot_tenant in slot_tenants:
+        for slot in slot_tenant.seating.slots:
+            by_stand.setdefault(slot.stand, []).append(slot)
     return [
         Host(
             name=stand,
-            usd_per_hour=seats[0].usd_per_hour,
-            memory_gib=min((seat.memory_gib for seat in seats if not seat.slice), default=0.0),
-            accelerators=seats[0].accelerators,
-            slices=tuple(_slices(seats)),
+            usd_per_hour=slots[0].usd_per_hour,
+            memory_gib=min((slot.memory_gib for slot in slots if not slot.slice), default=0.0),
+            accelerators=slots[0].accelerators,
+            slices=tuple(_slices(slots)),
         )
-        for stand, seats in sorted(by_stand.items())
+        for stand, slots in sorted(by_stand.items())
     ]
 
 
-def _slices(seats: Sequence[Seat]) -> list[Slice]:
+def _slices(slots: Sequence[Slot]) -> list[Slice]:
     """Who needs more of a slice than the most careful guest has been given one that holds it."""
     found: dict[str, Slice] = {}
-    for seat in sorted(seats, key=lambda one: one.memory_gib):
-        if seat.slice:
-            found[seat.slice] = Slice(seat.slice, seat.memory_gib, seat.per_accelerator)
+    for slot in sorted(slots, key=lambda slot: slot.memory_gib):
+        if slot.slice:
+            found[slot.slice] = Slice(slot.slice, slot.memory_gib, slot.per_accelerator)
     return list(found.values())
 
 
@@ -190,7 +193,9 @@ def _within(
 ) -> list[SharedMachine]:  # fmt: skip
     """The machines that the quotas have room for, what saves most first."""
     kept: list[SharedMachine] = []
-    for machine in sorted(machines, key=lambda one: (one.usd_per_month - one.alone_usd_per_month, one.workloads)):
+    for machine in sorted(
+        machines, key=lambda machine: (machine.usd_per_month - machine.alone_usd_per_month, machine.workloads)
+    ):
         after = dict(room)
         for name in machine.workloads:
             for key, units in freed.get(name, {}).items():

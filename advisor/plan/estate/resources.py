@@ -34,9 +34,9 @@ def uses_of(fleet: Fleet, terms: Terms) -> Uses:
     """What a fleet takes in its busiest hours of everything that the estate shares."""
     shared = limits_of(terms)
     return {
-        resource: one.used
-        for one in fleet.constraints
-        if (resource := (one.name, one.detail)) in shared and one.used > ENOUGH
+        resource: constraint.used
+        for constraint in fleet.constraints
+        if (resource := (constraint.name, constraint.detail)) in shared and constraint.used > ENOUGH
     }
 
 
@@ -61,7 +61,7 @@ def allotment(terms: Terms, uses: Uses) -> Terms:
         )
         for quota in terms.quotas
     }
-    stands = {owned_stand(one) for one in terms.commitments}
+    stands = {owned_stand(commitment) for commitment in terms.commitments}
     instances = {stand: round(uses.get((Constraint.OWNED.value, stand), 0.0)) for stand in stands}
     return terms.divided(units, instances)
 
@@ -69,8 +69,8 @@ def allotment(terms: Terms, uses: Uses) -> Terms:
 def totals(uses: Mapping[str, Uses]) -> dict[Resource, float]:
     """Sum over all workloads."""
     found: dict[Resource, float] = {}
-    for one in uses.values():
-        for resource, used in one.items():
+    for use in uses.values():
+        for resource, used in use.items():
             found[resource] = found.get(resource, 0.0) + used
     return found
 

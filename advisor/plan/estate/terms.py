@@ -44,9 +44,11 @@ class Terms:
         """
         return replace(
             self,
-            quotas=tuple(replace(one, limit=units[quota_key(one)]) for one in self.quotas),
+            quotas=tuple(replace(quota, limit=units[quota_key(quota)]) for quota in self.quotas),
             commitments=tuple(
-                replace(one, count=count) for one in _summed(self.commitments) if (count := instances[owned_stand(one)])
+                replace(owned_commitment, count=count)
+                for owned_commitment in _summed(self.commitments)
+                if (count := instances[owned_stand(owned_commitment)])
             ),
         )
 
@@ -58,7 +60,12 @@ def owned_stand(owned: OwnedCommitment) -> str:
 
 def _summed(commitments: tuple[OwnedCommitment, ...]) -> list[OwnedCommitment]:
     """One commitment for each stand; when it expires no longer matters once it counts."""
-    return list({owned_stand(one): one for one in sorted(commitments, key=lambda one: one.expires)}.values())
+    return list(
+        {
+            owned_stand(commitment): commitment
+            for commitment in sorted(commitments, key=lambda commitment: commitment.expires)
+        }.values()
+    )
 
 
 def read_terms(directory: Path) -> Terms:
@@ -84,7 +91,7 @@ def read_terms(directory: Path) -> Terms:
 
 
 def _sharing(field: Field | None) -> Sharing:
-    return Terms().sharing if field is None else Sharing(field.choice(tuple(one.value for one in Sharing)))
+    return Terms().sharing if field is None else Sharing(field.choice(tuple(sharing.value for sharing in Sharing)))
 
 
 def under_terms(workload: Workload, terms: Terms) -> Workload:
@@ -93,18 +100,18 @@ def under_terms(workload: Workload, terms: Terms) -> Workload:
     Raises:
         InputError: the workload owns instances that the estate owns too.
     """
-    own = {owned_stand(one) for one in workload.commitments}
-    for one in terms.commitments:
-        if owned_stand(one) in own:
+    own = {owned_stand(commitment) for commitment in workload.commitments}
+    for commitment in terms.commitments:
+        if owned_stand(commitment) in own:
             raise InputError(
-                f"{one.instance_type} in {one.region} is owned by the workload and by the estate",
+                f"{commitment.instance_type} in {commitment.region} is owned by the workload and by the estate",
                 where=workload.where("commitments"),
                 hint=f"state it once: here, or in {FILE_NAME} for whoever gains most by it",
             )
-    quotas = {quota_key(one): one for one in terms.quotas}
+    quotas = {quota_key(quota): quota for quota in terms.quotas}
     for quota in workload.limits.quotas:
         shared = quotas.get(quota_key(quota), quota)
-        quotas[quota_key(quota)] = min(shared, quota, key=lambda each: each.limit)
+        quotas[quota_key(quota)] = min(shared, quota, key=lambda quota_limit: quota_limit.limit)
     return replace(
         workload,
         limits=replace(workload.limits, quotas=tuple(quotas.values())),

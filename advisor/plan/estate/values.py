@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
-from advisor.plan.estate.contest import Contest
+from advisor.plan.estate.contention import Contention
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.resources import ResourceUse, Uses
-from advisor.plan.estate.seats import Seating
+from advisor.plan.estate.slots import Seating
 from advisor.plan.values import PlanProvenance
 
 SCHEMA = "advisor.estate/v1"
@@ -62,7 +62,7 @@ class Part:
     plan_text: str
     """As ``advisor.plan/v1`` JSON; "" where there is no plan."""
     uses: Uses
-    contest: Contest | None
+    contention: Contention | None
     """Its choices, where it takes of what is shared."""
     hourly: tuple[HourlyUse, ...]
     """What may be committed to."""

@@ -44,7 +44,7 @@ def price_up_to(fleet: Confirmed, theirs: Confirmed, is_meant: Callable[[Pool], 
     own = _line(fleet, is_meant)
     if own.of_type_usd <= 0:
         return None
-    most = 1 + fleet.posed.problem.limits.simplicity
+    most = 1 + fleet.formulation.problem.limits.simplicity
     ratio = own.ratio_below(_Line(_most_usd(fleet, theirs, most)))
     if not wins:
         return max(ratio, 0.0)
@@ -55,9 +55,11 @@ def price_up_to(fleet: Confirmed, theirs: Confirmed, is_meant: Callable[[Pool], 
 
 
 def _line(fleet: Confirmed, is_meant: Callable[[Pool], bool]) -> _Line:
-    of_type = (one for one in fleet.solution.allocations if is_meant(one.pool))
-    problem = fleet.posed.problem
-    return _Line(fleet.usd_per_month, math.fsum(allocation_usd_per_month(problem, one) for one in of_type))
+    of_type = (allocation for allocation in fleet.solution.allocations if is_meant(allocation.pool))
+    problem = fleet.formulation.problem
+    return _Line(
+        fleet.usd_per_month, math.fsum(allocation_usd_per_month(problem, allocation) for allocation in of_type)
+    )
 
 
 def _most_usd(fleet: Confirmed, rival: Confirmed, most: float) -> float:

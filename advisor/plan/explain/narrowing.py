@@ -27,7 +27,7 @@ def measure_first(
         limits: what every fleet keeps to.
         planned_rate: requests per second of the busiest hours.
     """
-    bounds = [_bounds_usd(one, limits, planned_rate) for one in options]
+    bounds = [_bounds_usd(option, limits, planned_rate) for option in options]
     rivals = [(least, at) for at, (least, _) in enumerate(bounds) if chosen and _kind(options[at]) != _kind(chosen)]
     if chosen is None or not rivals:
         return None
@@ -36,11 +36,11 @@ def measure_first(
     if least >= most:
         return None
     unmeasured = [
-        one for one in (chosen, options[at]) if one.evidence != Evidence.MEASURED and not one.partition
+        option for option in (chosen, options[at]) if option.evidence != Evidence.MEASURED and not option.partition
     ]  # fmt: skip
     if not unmeasured:
         return None
-    measured = min(unmeasured, key=lambda one: one.cost.instance_usd_per_hour)
+    measured = min(unmeasured, key=lambda option: option.cost.instance_usd_per_hour)
     return MeasureFirst(
         rank=measured.rank,
         rival_rank=options[at].rank,

@@ -53,8 +53,8 @@ def obstacles_of(
             by_code.setdefault(rejection.code, []).append(rejection)
     if not by_code:
         return (_not_asked(requirements, catalog, name),)
-    found = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
-    return tuple(sorted(found, key=lambda obstacle: -obstacle.count))
+    obstacles = [_obstacle(code, ones, requirements, catalog) for code, ones in by_code.items()]
+    return tuple(sorted(obstacles, key=lambda obstacle: -obstacle.count))
 
 
 def _obstacle(code: str, rejections: list[Rejection], requirements: Requirements, catalog: Catalog) -> Obstacle:
@@ -95,8 +95,8 @@ def _other_precisions(rejection: Rejection, requirements: Requirements, catalog:
     machine = catalog.instance_type(rejection.provider, rejection.instance_type)
     others = tuple(one for one in PRECISIONS if one not in requirements.workload.precisions)
     asked = replace(requirements, workload=replace(requirements.workload, precisions=others))
-    fitting = {one.precision for one in judge(machine, asked, catalog) if isinstance(one, Candidate)}
-    return f"precisions={'+'.join(one for one in others if one in fitting)}" if fitting else ""
+    fitting = {candidate.precision for candidate in judge(machine, asked, catalog) if isinstance(candidate, Candidate)}
+    return f"precisions={'+'.join(other for other in others if other in fitting)}" if fitting else ""
 
 
 def _sold_in(catalog: Catalog, provider: str, name: str) -> str:
@@ -109,7 +109,7 @@ def _not_asked(requirements: Requirements, catalog: Catalog, name: str) -> Obsta
     workload = requirements.workload
     providers = [provider for provider, known in catalog.instance_types if known == name]
     machines = [catalog.instance_types[provider, name] for provider in providers if provider in workload.providers]
-    left_out = next((found for machine in machines if (found := _left_out(workload, machine)) is not None), None)
+    left_out = next((obstacle for machine in machines if (obstacle := _left_out(workload, machine)) is not None), None)
     if left_out is not None:
         return left_out
     asked = workload.providers

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from advisor.candidates import Rejection
 from advisor.plan.explain.why import Judged
 from advisor.plan.planning import Market, recommended_fleet
-from advisor.plan.replay.confirm import Confirmed
+from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
 
 TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
@@ -83,15 +83,18 @@ def pareto_front(under: Callable[[Mapping[str, float]], Judged], target: str, st
 
 def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
     """The recommended fleet at one target; None where there is none."""
-    found = recommended_fleet(market)
-    if not isinstance(found, Confirmed) or not found.confirmation.reached:
+    confirmed = recommended_fleet(market)
+    if not isinstance(confirmed, Confirmed) or not confirmed.confirmation.reached:
         return None
-    problem = found.posed.problem
-    main = max(found.solution.allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
-    source = found.posed.pool_set.sources[main.pool.key]
+    problem = confirmed.formulation.problem
+    main = max(
+        confirmed.solution.allocations,
+        key=lambda allocation: (allocation_usd_per_month(problem, allocation), allocation.pool.key),
+    )
+    source = confirmed.formulation.pool_set.sources[main.pool.key]
     return Point(
         latency_ms=limit_ms,
-        total_usd_per_month=found.solution.objective_usd_per_month,
+        total_usd_per_month=confirmed.solution.objective_usd_per_month,
         provider=source.offer.provider,
         region=source.offer.region,
         instance_type=source.offer.instance_type,
@@ -99,7 +102,7 @@ def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
         precision=source.served.candidate.precision,
         tensor_parallel=source.served.candidate.tensor_parallel,
         instances=main.instances[-1],
-        groups=len(found.solution.allocations),
+        groups=len(confirmed.solution.allocations),
         stated=stated,
     )
 
@@ -117,8 +120,14 @@ def _cheapest_first(points: list[Point]) -> Iterator[Point]:
 def _fastest(rejections: tuple[Rejection, ...], target: str) -> Fastest | None:
     """The physical minimum of all candidates: what a target that nobody keeps is answered with."""
     floors = [
-        Fastest(one.available, one.provider, one.instance_type, one.precision, one.tensor_parallel or 1)
-        for one in rejections
-        if isinstance(one.available, float) and one.code == f"slo_{target.removesuffix('_p95')}"
+        Fastest(
+            rejection.available,
+            rejection.provider,
+            rejection.instance_type,
+            rejection.precision,
+            rejection.tensor_parallel or 1,
+        )
+        for rejection in rejections
+        if isinstance(rejection.available, float) and rejection.code == f"slo_{target.removesuffix('_p95')}"
     ]
     return min(floors, key=lambda floor: floor.latency_ms, default=None)

@@ -18,8 +18,8 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
-from advisor.plan.explain.reshape import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
-from advisor.plan.question import Question
+from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
+from advisor.plan.request import PlanRequest
 from advisor.plan.values import Plan
 from advisor.workload.planning_fields import read_exclude, read_limits, read_scaling
 from advisor.workload.scope import HELD
@@ -53,7 +53,7 @@ class WhatIf:
     """After ÷ before."""
 
 
-def what_if(question: Question, catalog: Catalog, text: str) -> tuple[Question, Catalog, tuple[Change, ...]]:
+def what_if(question: PlanRequest, catalog: Catalog, text: str) -> tuple[PlanRequest, Catalog, tuple[Change, ...]]:
     """The question and the catalog with every ``key=value`` of *text* in force, and what they changed.
 
     Raises:
@@ -93,7 +93,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def _change(question: Question, key: str, value: str) -> tuple[Question, Change]:
+def _change(question: PlanRequest, key: str, value: str) -> tuple[PlanRequest, Change]:
     setting = _known().get(key)
     if setting is None:
         hint = suggestion(key, [*_known(), f"{_PRICE}INSTANCE_TYPE"]) or _all_known()
@@ -104,8 +104,8 @@ def _change(question: Question, key: str, value: str) -> tuple[Question, Change]
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    change: Callable[[Question, str], Question]
-    show: Callable[[Question], str]
+    change: Callable[[PlanRequest, str], PlanRequest]
+    show: Callable[[PlanRequest], str]
 
 
 def _known() -> dict[str, _Setting]:
@@ -116,16 +116,24 @@ def _known() -> dict[str, _Setting]:
             for name in ("ttft_p95", "tpot_p95", "e2e_p95")
         }
         | {
-            "demand": _Setting(_change_demand, lambda one: f"{one.demand.requests_per_second.mean:.4g} requests/s"),
-            "input_tokens": _Setting(_change_input, lambda one: f"{one.demand.input_tokens.mean:,.0f} on average"),
-            "output_tokens": _Setting(_change_output, lambda one: f"{one.demand.output_tokens.mean:,.0f} on average"),
+            "demand": _Setting(
+                _change_demand, lambda plan_request: f"{plan_request.demand.requests_per_second.mean:.4g} requests/s"
+            ),
+            "input_tokens": _Setting(
+                _change_input, lambda plan_request: f"{plan_request.demand.input_tokens.mean:,.0f} on average"
+            ),
+            "output_tokens": _Setting(
+                _change_output, lambda plan_request: f"{plan_request.demand.output_tokens.mean:,.0f} on average"
+            ),
         }
         | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
         | {
-            f"{part}.{one.name}": _Setting(partial(_change_part, part, one.name), partial(_show_part, part, one.name))
+            f"{part}.{field.name}": _Setting(
+                partial(_change_part, part, field.name), partial(_show_part, part, field.name)
+            )
             for part, kind in (("limits", Limits), ("scaling", Scaling), ("exclude", Exclude))
-            for one in fields(kind)
-            if one.name != "quotas"
+            for field in fields(kind)
+            if field.name != "quotas"
         }
     )
 
@@ -137,57 +145,57 @@ def _all_known() -> str:
     return f"known: {', '.join((*single, *parts, f'{_PRICE}INSTANCE_TYPE'))}; each KEY is in docs/workload.md"
 
 
-def _change_slo(name: str, question: Question, value: str) -> Question:
+def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
     changed: dict[str, Any] = {name: None if value == _NONE else _field(value, name).duration_ms()}
     workload = question.workload
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
 
 
-def _show_slo(name: str, question: Question) -> str:
+def _show_slo(name: str, question: PlanRequest) -> str:
     value = getattr(question.workload.slo, name)
     return _NONE if value is None else f"{value:g} ms"
 
 
-def _change_demand(question: Question, value: str) -> Question:
+def _change_demand(question: PlanRequest, value: str) -> PlanRequest:
     """``2x``, ``+30%``, or requests per second on average; peaks and the week's shape go with it."""
     factor = amount_of(value, question.demand.requests_per_second.mean) / question.demand.requests_per_second.mean
     return replace(question, demand=scaled(question.demand, factor))
 
 
-def _change_input(question: Question, value: str) -> Question:
+def _change_input(question: PlanRequest, value: str) -> PlanRequest:
     mean = question.demand.input_tokens.mean
     demand = with_token_lengths(question.demand, input_factor=amount_of(value, mean) / mean)
     return replace(question, demand=demand)
 
 
-def _change_output(question: Question, value: str) -> Question:
+def _change_output(question: PlanRequest, value: str) -> PlanRequest:
     mean = question.demand.output_tokens.mean
     demand = with_token_lengths(question.demand, output_factor=amount_of(value, mean) / mean)
     return replace(question, demand=demand)
 
 
 _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
-    "purchase": lambda one: tuple(Purchase(name) for name in one.choices([kind.value for kind in Purchase])),
-    "precisions": lambda one: one.choices(PRECISIONS),
-    "providers": lambda one: one.texts(),
-    "regions": lambda one: () if one.texts() == ("all",) else one.texts(),
-    "context_tokens": lambda one: one.count(1),
-    "prefix_cache_hit_ratio": lambda one: one.number(0, maximum=0.999),
-    "growth_per_year": lambda one: one.number(-1, exclusive=True),
-    "listed_only": lambda one: one.truth(),
-    **{key: lambda one: () if one.texts() == ("all",) else one.texts() for key in HELD[2:]},
+    "purchase": lambda field: tuple(Purchase(name) for name in field.choices([kind.value for kind in Purchase])),
+    "precisions": lambda field: field.choices(PRECISIONS),
+    "providers": lambda field: field.texts(),
+    "regions": lambda field: () if field.texts() == ("all",) else field.texts(),
+    "context_tokens": lambda field: field.count(1),
+    "prefix_cache_hit_ratio": lambda field: field.number(0, maximum=0.999),
+    "growth_per_year": lambda field: field.number(-1, exclusive=True),
+    "listed_only": lambda field: field.truth(),
+    **{key: lambda field: () if field.texts() == ("all",) else field.texts() for key in HELD[2:]},
 }
 """Keys of the workload file whose value is a field of the workload, and how it is read."""
 
 
-def _change_field(name: str, question: Question, value: str) -> Question:
+def _change_field(name: str, question: PlanRequest, value: str) -> PlanRequest:
     changed: dict[str, Any] = {name: _WORKLOAD_FIELDS[name](_field(value, name))}
     if name in ("providers", "regions") and question.workload.near_current:
         changed = {"regions": (), "near_current": False, **changed}
     return replace(question, workload=replace(question.workload, **changed))
 
 
-def _show_field(name: str, question: Question) -> str:
+def _show_field(name: str, question: PlanRequest) -> str:
     return _shown(getattr(question.workload, name))
 
 
@@ -195,10 +203,10 @@ _PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling"
 """Keys of the workload file with fields of their own, and how each is read."""
 
 
-def _change_part(part: str, name: str, question: Question, value: str) -> Question:
+def _change_part(part: str, name: str, question: PlanRequest, value: str) -> PlanRequest:
     """A field of a part of the workload: the whole part is read again, so that contradictions are found."""
     present = getattr(question.workload, part)
-    stated = {one.name: getattr(present, one.name) for one in fields(present) if one.name != "quotas"}
+    stated = {field.name: getattr(present, field.name) for field in fields(present) if field.name != "quotas"}
     texts = {key: _shown(entry) for key, entry in stated.items() if entry is not None and entry != ()} | {name: value}
     document = _mapping({key: text for key, text in texts.items() if text != _NONE}, part)
     kept = {"quotas": present.quotas} if part == "limits" else {}
@@ -206,7 +214,7 @@ def _change_part(part: str, name: str, question: Question, value: str) -> Questi
     return replace(question, workload=replace(question.workload, **changed))
 
 
-def _show_part(part: str, name: str, question: Question) -> str:
+def _show_part(part: str, name: str, question: PlanRequest) -> str:
     value = getattr(getattr(question.workload, part), name)
     return _NONE if value == () else _shown(value)
 
@@ -223,7 +231,7 @@ def _plain_text(value: Any) -> str:  # noqa: ANN401 - any field
     return f"{value.value}" if isinstance(value, Enum) else f"{value}"
 
 
-def _change_price(question: Question, catalog: Catalog, key: str, value: str) -> tuple[Catalog, Change]:
+def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str) -> tuple[Catalog, Change]:
     """``price.TYPE``: every way of buying it; ``price.TYPE.spot``: that one only."""
     name = key.removeprefix(_PRICE)
     suffixes = {f".{kind}": kind for kind in PRICED}

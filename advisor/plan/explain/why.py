@@ -15,18 +15,18 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.break_even import price_up_to
+from advisor.plan.explain.breakpoints import Outcome, first_turn, lost_after
 from advisor.plan.explain.obstacles import Obstacle, obstacles_of
-from advisor.plan.explain.reshape import with_price
-from advisor.plan.explain.turning import Outcome, first_turn, lost_after
+from advisor.plan.explain.perturb import with_price
 from advisor.plan.options import rank_rejections
 from advisor.plan.planning import Market, likely_fleet, recommended_fleet
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
-from advisor.plan.replay.confirm import Confirmed
 from advisor.plan.replay.confirmed import worst_share
+from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import simplest
-from advisor.plan.solve.stage import Posed
+from advisor.plan.solve.stage import Formulation
 from advisor.units import ratio_words
 from advisor.workload.values import Workload
 
@@ -209,11 +209,13 @@ class _Case:
         """The fleets that are compared."""
         market = self.judged.market
         recommended = recommended_fleet(market)
-        found = recommended if isinstance(recommended, Confirmed) else None
-        wins = self._wins_now = found is not None and self.uses(found.solution)
-        ours = found if found and self.is_of(found.solution) else self.confirmed(market.posed, own=True)
-        theirs = self.confirmed(market.posed, own=False) if wins else found
-        return _Fleets(wins, found, ours, theirs)
+        confirmed = recommended if isinstance(recommended, Confirmed) else None
+        wins = self._wins_now = confirmed is not None and self.uses(confirmed.solution)
+        ours = (
+            confirmed if confirmed and self.is_of(confirmed.solution) else self.confirmed(market.formulation, own=True)
+        )
+        theirs = self.confirmed(market.formulation, own=False) if wins else confirmed
+        return _Fleets(wins, confirmed, ours, theirs)
 
     def price(self, fleets: _Fleets) -> PriceChange | None:
         """The price up to which it wins; None where nothing is to be compared."""
@@ -223,7 +225,10 @@ class _Case:
         ratio = price_up_to(fleet, fleets.theirs, self.is_meant, wins=fleets.wins)
         if ratio is None:
             return None
-        main = _main([one for one in fleet.solution.allocations if self.is_meant(one.pool)], fleet.posed.problem)
+        main = _main(
+            [allocation for allocation in fleet.solution.allocations if self.is_meant(allocation.pool)],
+            fleet.formulation.problem,
+        )
         today = main.tariff.usd_per_hour
         usd_per_hour = math.floor(ratio * today * 10**_PRICE_PLACES) / 10**_PRICE_PLACES
         usd_per_hour = max(usd_per_hour, today) if fleets.wins else usd_per_hour
@@ -242,20 +247,20 @@ class _Case:
         """Whether a fleet uses the type and no other."""
         return all(self.is_meant(allocation.pool) for allocation in solution.allocations)
 
-    def confirmed(self, posed: Posed, *, own: bool) -> Confirmed | None:
+    def confirmed(self, formulation: Formulation, *, own: bool) -> Confirmed | None:
         """The fleet to recommend of the type alone, or of all others."""
-        only = posed.of(pool for pool in posed.problem.pools if self.is_meant(pool) == own)
+        only = formulation.of(pool for pool in formulation.problem.pools if self.is_meant(pool) == own)
         if not only.problem.pools:
             return None
         market = self.judged.market
-        confirmer = market.confirmer.within(only, market.setting)
-        found = confirmer.confirmed()
-        if not isinstance(found, Confirmed):
+        validator = market.validator.within(only, market.context)
+        confirmed = validator.confirmed()
+        if not isinstance(confirmed, Confirmed):
             return None
-        if not found.confirmation.reached:
-            self._refused = found if own else self._refused
+        if not confirmed.confirmation.reached:
+            self._refused = confirmed if own else self._refused
             return None
-        return confirmer.simplest(found)
+        return validator.simplest(confirmed)
 
     def stated(self, name: str) -> float | None:
         """A latency target of the workload."""
@@ -280,19 +285,21 @@ class _Case:
     def _wins(self, targets_ms: Mapping[str, float], demand_factor: float) -> bool:
         """Whether the fleet that is likely to be recommended uses the type: replayed where the closed form turns."""
         market = self._under(targets_ms, self._catalog, demand_factor).market
-        if content(market.posed.problem) == content(self.judged.market.posed.problem):
+        if content(market.formulation.problem) == content(self.judged.market.formulation.problem):
             return self._wins_now
-        if not any(self.is_meant(pool) for pool in market.posed.problem.pools):
+        if not any(self.is_meant(pool) for pool in market.formulation.problem.pools):
             return False
-        posed = self.judged.market.confirmer.with_known_headroom(market.posed)
-        if not any(self.is_meant(pool) for pool in posed.problem.pools):
-            posed = market.posed  # its replays failed whatever the headroom, under the targets that are stated
-        likely = cheapest(posed.problem)
-        uses = isinstance(likely, FleetSolution) and self.uses(simplest(posed.problem, likely))
+        formulation = self.judged.market.validator.with_known_headroom(market.formulation)
+        if not any(self.is_meant(pool) for pool in formulation.problem.pools):
+            formulation = (
+                market.formulation
+            )  # its replays failed whatever the headroom, under the targets that are stated
+        likely = cheapest(formulation.problem)
+        uses = isinstance(likely, FleetSolution) and self.uses(simplest(formulation.problem, likely))
         if uses == self._wins_now:
             return uses
-        found = likely_fleet(market)
-        return isinstance(found, Confirmed) and self.uses(found.solution)
+        confirmed = likely_fleet(market)
+        return isinstance(confirmed, Confirmed) and self.uses(confirmed.solution)
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
@@ -301,22 +308,22 @@ class _Case:
             low, high = (lost_after(wins_at, 1.0, steps) for steps in (_DOWN, _STEPS))
             return (LoadRange(low, high),)
         ranges = [_range(wins_at, steps) for steps in (_DOWN, _STEPS)]
-        return tuple(one for one in ranges if one is not None)
+        return tuple(range_ for range_ in ranges if range_ is not None)
 
     def obstacles(self) -> tuple[Obstacle, ...]:
         """Why no fleet of the type serves the demand; a price unknown elsewhere is no reason where it is sold."""
         market = self.judged.market
-        own = market.posed.of([pool for pool in market.posed.problem.pools if self.is_meant(pool)])
+        own = market.formulation.of([pool for pool in market.formulation.problem.pools if self.is_meant(pool)])
         rejections = [
             *self.judged.matches.rejections,
             *self.judged.too_slow,
-            *market.posed.pool_set.rejections,
+            *market.formulation.pool_set.rejections,
             *rank_rejections(own),
         ]
         place = (self._type, self._region)
-        obstacles = obstacles_of(rejections, market.setting.requirements, self._catalog, place)
+        obstacles = obstacles_of(rejections, market.context.requirements, self._catalog, place)
         if own.problem.pools:
-            obstacles = tuple(one for one in obstacles if one.code != PRICE_UNKNOWN)
+            obstacles = tuple(obstacle for obstacle in obstacles if obstacle.code != PRICE_UNKNOWN)
         refused = () if self._refused is None else (_replay_obstacle(self._refused, self.judged.market.workload),)
         return (*refused, *obstacles)
 
@@ -333,9 +340,9 @@ def _replay_obstacle(refused: Confirmed, workload: Workload) -> Obstacle:
     return Obstacle("replay", 1, workload.slo.within_ratio, share, "share of requests", message, "")
 
 
-def _contender(found: Confirmed) -> Contender:
-    main = _main(found.solution.allocations, found.posed.problem)
-    source = found.posed.pool_set.sources[main.pool.key]
+def _contender(confirmed: Confirmed) -> Contender:
+    main = _main(confirmed.solution.allocations, confirmed.formulation.problem)
+    source = confirmed.formulation.pool_set.sources[main.pool.key]
     return Contender(
         provider=source.offer.provider,
         instance_type=source.offer.instance_type,
@@ -345,13 +352,13 @@ def _contender(found: Confirmed) -> Contender:
         tensor_parallel=source.served.candidate.tensor_parallel,
         instances=main.instances[-1],
         usd_per_hour=main.tariff.usd_per_hour,
-        total_usd_per_month=found.solution.objective_usd_per_month,
-        groups=len(found.solution.allocations),
+        total_usd_per_month=confirmed.solution.objective_usd_per_month,
+        groups=len(confirmed.solution.allocations),
     )
 
 
 def _main(allocations: Sequence[Allocation], problem: Problem) -> Allocation:
-    return max(allocations, key=lambda one: (allocation_usd_per_month(problem, one), one.pool.key))
+    return max(allocations, key=lambda allocation: (allocation_usd_per_month(problem, allocation), allocation.pool.key))
 
 
 def _range(wins_at: Outcome, steps: Sequence[float]) -> LoadRange | None:

@@ -10,9 +10,9 @@ from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
 from advisor.plan.fleet.describe import fleet_of
-from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Paid, Tariff
-from advisor.plan.replay.confirm import Confirmed
-from advisor.plan.solve.stage import Posed, Setting
+from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
+from advisor.plan.replay.validator import Confirmed
+from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits
 
@@ -33,25 +33,27 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choice_of(found: Confirmed | Infeasible | None, posed: Posed, setting: Setting, expected: Forecast) -> Choice:
+def choice_of(
+    found: Confirmed | Infeasible | None, formulation: Formulation, context: PlanningContext, expected: Forecast
+) -> Choice:
     """What was found, as values of a plan.
 
     Args:
         found: the confirmed fleet, or what stands against one.
-        posed: the question.
-        setting: requirements, catalog, performance model, and what runs or is owned.
+        formulation: the question.
+        context: requirements, catalog, performance model, and what runs or is owned.
         expected: forecast that the hours were made of.
     """
-    notes = (*expected.notes, *posed.geography.notes, *_supply_notes(posed, setting.requirements))
+    notes = (*expected.notes, *formulation.geography.notes, *_supply_notes(formulation, context.requirements))
     if found is None:
-        return Choice(None, None, posed.pool_set.rejections, notes)
+        return Choice(None, None, formulation.pool_set.rejections, notes)
     if isinstance(found, Infeasible):
-        limits = setting.requirements.workload.limits
-        return Choice(None, conflict_of(found, limits), posed.pool_set.rejections, notes)
-    fleet = fleet_of(found, setting, expected)
-    notes = (*notes, *_limit_notes(fleet.groups, setting), *_transfer_notes(fleet.groups, setting))
-    notes = (*notes, *_engine_notes(fleet.groups, setting))
-    return Choice(fleet, None, posed.pool_set.rejections, notes)
+        limits = context.requirements.workload.limits
+        return Choice(None, conflict_of(found, limits), formulation.pool_set.rejections, notes)
+    fleet = fleet_of(found, context, expected)
+    notes = (*notes, *_limit_notes(fleet.groups, context), *_transfer_notes(fleet.groups, context))
+    notes = (*notes, *_engine_notes(fleet.groups, context))
+    return Choice(fleet, None, formulation.pool_set.rejections, notes)
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
@@ -76,15 +78,18 @@ def forecast_of(requirements: Requirements) -> Forecast:
     return expected
 
 
-def conflict_of(found: Infeasible, limits: Limits) -> Conflict:
+def conflict_of(infeasible: Infeasible, limits: Limits) -> Conflict:
     """Limits that exclude each other, with what is asked of each and what would help."""
     return Conflict(
-        constraints=tuple(one.value for one in found.conflict),
+        constraints=tuple(constraint.value for constraint in infeasible.conflict),
         relaxations=tuple(
-            RelaxedLimit(one.constraint.value, one.detail, one.limit, one.needed, one.unit) for one in found.relaxations
+            RelaxedLimit(
+                relaxation.constraint.value, relaxation.detail, relaxation.limit, relaxation.needed, relaxation.unit
+            )
+            for relaxation in infeasible.relaxations
         ),
-        asked=tuple(_asked(one, limits) for one in found.conflict),
-        remedies=tuple(_GIVE_UP[one] for one in found.given_up),
+        asked=tuple(_asked(constraint, limits) for constraint in infeasible.conflict),
+        remedies=tuple(_GIVE_UP[constraint] for constraint in infeasible.given_up),
     )
 
 
@@ -108,32 +113,32 @@ def _several(limits: Limits) -> str:
     return f"limits.zones {limits.zones}"
 
 
-def _limit_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
+def _limit_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
     """Limits of the account, as the last refresh found them, that the fleet is beyond; stated ones it keeps to."""
-    stated = {(one.provider, one.region, one.code) for one in setting.requirements.workload.limits.quotas}
+    stated = {(quota.provider, quota.region, quota.code) for quota in context.requirements.workload.limits.quotas}
     needed: dict[tuple[str, str, str, str], float] = {}
     for group in groups:
-        market = Paid(group.purchase).market
-        machine = setting.catalog.instance_types.get((group.provider, group.instance_type))
-        quota = setting.catalog.quota(machine, Purchase(market)) if machine and market else None
+        market = PurchaseOption(group.purchase).market
+        machine = context.catalog.instance_types.get((group.provider, group.instance_type))
+        quota = context.catalog.quota(machine, Purchase(market)) if machine and market else None
         if machine is None or quota is None:
             continue
         key = (group.provider, group.region, quota.code, "vCPUs" if quota.unit == "vcpu" else quota.unit)
-        units = setting.catalog.quota_use(machine) or 0.0
+        units = context.catalog.quota_use(machine) or 0.0
         needed[key] = needed.get(key, 0.0) + max(group.instances) * units
     for (provider, region, code, unit), amount in needed.items():
-        found = setting.catalog.account_limits.get((provider, region, code))
-        if found is not None and amount > found.limit and (provider, region, code) not in stated:
+        account_limit = context.catalog.account_limits.get((provider, region, code))
+        if account_limit is not None and amount > account_limit.limit and (provider, region, code) not in stated:
             yield (
-                f"the account's limit {code} in {region} was {found.limit:g} {unit} on {found.as_of}, and the fleet "
+                f"the account's limit {code} in {region} was {account_limit.limit:g} {unit} on {account_limit.as_of}, and the fleet "
                 f"takes up to {amount:g}: have it raised before the code is applied"
             )
 
 
-def _transfer_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
+def _transfer_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
     """Regions of the fleet whose price of data transfer is not known."""
     for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
-        price = setting.catalog.egress_usd_per_gb(provider, region)
+        price = context.catalog.egress_usd_per_gb(provider, region)
         if price.provenance.quality is Quality.DERIVED:
             yield (
                 f"what data transfer from {provider}/{region} costs is not known: {price.usd_per_gb:g} USD/GB is "
@@ -141,10 +146,12 @@ def _transfer_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[
             )
 
 
-def _engine_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[str]:
+def _engine_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
     """Engines of the fleet that no document and no measurement says to serve its precision there."""
-    for accelerator, precision, engine in dict.fromkeys((one.accelerator, one.precision, one.engine) for one in groups):
-        rows = setting.catalog.engine_support(accelerator, precision) if accelerator else ()
+    for accelerator, precision, engine in dict.fromkeys(
+        (group.accelerator, group.precision, group.engine) for group in groups
+    ):
+        rows = context.catalog.engine_support(accelerator, precision) if accelerator else ()
         row = next((row for row in rows if row.engine == engine), None)
         if row is not None and row.evidence is Evidence.UNTESTED:
             yield (
@@ -154,18 +161,20 @@ def _engine_notes(groups: Sequence[FleetGroup], setting: Setting) -> Iterator[st
 
 
 def _boots(tariff: Tariff) -> bool:
-    return tariff.paid not in (Paid.SERVERLESS, Paid.MANAGED)
+    return tariff.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
 
 
-def _supply_notes(posed: Posed, requirements: Requirements) -> Iterator[str]:
+def _supply_notes(formulation: Formulation, requirements: Requirements) -> Iterator[str]:
     """What a reader must know of prices and risks that were not there."""
     wanted = requirements.workload.purchase
-    paid = {tariff.paid for pool in posed.problem.pools for tariff in pool.tariffs}
+    paid = {tariff.paid for pool in formulation.problem.pools for tariff in pool.tariffs}
     for purchase in wanted:
-        if paid and Paid(purchase.value) not in paid:
+        if paid and PurchaseOption(purchase.value) not in paid:
             listed = "listed and recent " if requirements.workload.listed_only else ""
             yield f"no {listed}price for {purchase.value.replace('_', ' ')} is known for anything that could serve"
     if requirements.workload.listed_only and not paid:
         yield "prices that are not listed, or are old, are left out (listed_only): without it more can serve"
-    if any(tariff.disk_usd_per_hour == 0 for pool in posed.problem.pools for tariff in pool.tariffs if _boots(tariff)):
+    if any(
+        tariff.disk_usd_per_hour == 0 for pool in formulation.problem.pools for tariff in pool.tariffs if _boots(tariff)
+    ):
         yield "disks and downloads are left out for providers whose prices for them are not known"

@@ -29,7 +29,7 @@ from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
 from advisor.plan.scaling import scaling_of
@@ -43,7 +43,7 @@ from advisor.plan.solve.optimise import (
 )
 from advisor.plan.solve.shares import group_part, request_shares
 from advisor.plan.solve.simple import backend_of, loss_rank
-from advisor.plan.solve.stage import Posed, Setting
+from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.weights import weights_of
 from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
@@ -57,38 +57,40 @@ _PARTS = {
 }
 
 
-def fleet_of(found: Confirmed, setting: Setting, expected: Forecast) -> Fleet:
+def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast) -> Fleet:
     """The fleet that was found, with all that a plan says of it."""
-    posed, solution, problem = found.posed, found.solution, found.posed.problem
+    formulation, solution, problem = confirmed.formulation, confirmed.solution, confirmed.formulation.problem
     shares = request_shares(problem, solution)
-    groups = tuple(_group(found, one, shares[one.pool.key], setting) for one in solution.allocations)
-    standing = tuple(_standing(found, groups, setting))
+    groups = tuple(
+        _group(confirmed, allocation, shares[allocation.pool.key], context) for allocation in solution.allocations
+    )
+    standing = tuple(_standing(confirmed, groups, context))
     return Fleet(
         groups=groups,
         hour_classes=tuple(
             PlannedHours(hour.hours_per_week, hour.mean_rate, hour.planned_rate, hour.low_rate)
             for hour in problem.hours
         ),
-        schedule=posed.week.schedule,
-        places=posed.geography.places,
-        place_shares=posed.geography.shares,
-        bucket_max_input_tokens=posed.bucket_edges,
-        cost=_with_standing(cost_of(posed, solution, setting, expected), standing),
+        schedule=formulation.week.schedule,
+        places=formulation.geography.places,
+        place_shares=formulation.geography.shares,
+        bucket_max_input_tokens=formulation.bucket_edges,
+        cost=_with_standing(cost_of(formulation, solution, context, expected), standing),
         constraints=tuple(uses(problem, solution)),
-        proven=solution.proven and setting.requirements.demand.interval is None,
+        proven=solution.proven and context.requirements.demand.interval is None,
         gap_ratio=solution.gap_ratio,
         bound_usd_per_month=solution.bound_usd_per_month,
-        pools_considered=len(posed.pool_set.pools),
-        static_peak=_static_peak(found, setting, expected),
-        confirmed=found.confirmation,
+        pools_considered=len(formulation.pool_set.pools),
+        static_peak=_static_peak(confirmed, context, expected),
+        confirmed=confirmed.confirmation,
         forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
-        scaling=scaling_of(setting, posed, solution, expected),
+        scaling=scaling_of(context, formulation, solution, expected),
         standing=standing,
-        holds_up_to=found.holds_up_to,
-        cheapest=_cheapest(found),
+        holds_up_to=confirmed.holds_up_to,
+        cheapest=_cheapest(confirmed),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
-        quotas=tuple(_quotas(groups, setting.catalog)),
+        quotas=tuple(_quotas(groups, context.catalog)),
     )
 
 
@@ -96,35 +98,38 @@ def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNee
     """What is taken of each known quota, one region after the other."""
     needs: dict[tuple[str, str, str], QuotaNeed] = {}
     for group in groups:
-        machine, market = catalog.instance_types.get((group.provider, group.instance_type)), Paid(group.purchase).market
+        machine, market = (
+            catalog.instance_types.get((group.provider, group.instance_type)),
+            PurchaseOption(group.purchase).market,
+        )
         quota = catalog.quota(machine, Purchase(market)) if machine and market else None
         units = catalog.quota_use(machine) if machine else None
         if quota is None or units is None:
             continue
         key = (group.provider, group.region, quota.code)
-        known, unit = catalog.account_limits.get(key), "vCPUs" if quota.unit == "vcpu" else "accelerators"
-        limit = None if known is None else known.limit
+        account_limit, unit = catalog.account_limits.get(key), "vCPUs" if quota.unit == "vcpu" else "accelerators"
+        limit = None if account_limit is None else account_limit.limit
         before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit)
         needs[key] = replace(before, needed=before.needed + max(group.instances) * units)
     yield from needs.values()
 
 
-def _cheapest(found: Confirmed) -> Cheapest | None:
+def _cheapest(confirmed: Confirmed) -> Cheapest | None:
     """The cheapest fleet, where a simpler one was taken."""
-    if found.cheapest is None:
+    if confirmed.cheapest is None:
         return None
     return Cheapest(
-        groups=tuple(_words(one) for one in found.cheapest.solution.allocations),
-        total_usd_per_month=found.cheapest.usd_per_month,
-        usd_per_month_more=round(found.usd_per_month - found.cheapest.usd_per_month, 2),
-        backends=len({backend_of(one.pool) for one in found.cheapest.solution.allocations}),
-        lossy_precisions=tuple(_lossier_precisions(found.cheapest, loss_rank(found.solution))),
+        groups=tuple(_words(allocation) for allocation in confirmed.cheapest.solution.allocations),
+        total_usd_per_month=confirmed.cheapest.usd_per_month,
+        usd_per_month_more=round(confirmed.usd_per_month - confirmed.cheapest.usd_per_month, 2),
+        backends=len({backend_of(allocation.pool) for allocation in confirmed.cheapest.solution.allocations}),
+        lossy_precisions=tuple(_lossier_precisions(confirmed.cheapest, loss_rank(confirmed.solution))),
     )
 
 
-def _lossier_precisions(found: Confirmed, rank: int) -> Iterator[str]:
-    sources = found.posed.pool_set.sources
-    lossy = (one.pool.key for one in found.solution.allocations if one.pool.loss_rank > rank)
+def _lossier_precisions(confirmed: Confirmed, rank: int) -> Iterator[str]:
+    sources = confirmed.formulation.pool_set.sources
+    lossy = (allocation.pool.key for allocation in confirmed.solution.allocations if allocation.pool.loss_rank > rank)
     yield from dict.fromkeys(sources[key].served.candidate.precision for key in lossy)
 
 
@@ -133,13 +138,13 @@ def _words(allocation: Allocation) -> str:
     return f"{max(allocation.instances)} × {machine} {allocation.tariff.paid.value.replace('_', ' ')}"
 
 
-def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[str, Any]:
+def layout_of(formulation: Formulation, allocation: Allocation, context: PlanningContext) -> dict[str, Any]:
     """The fields of a :class:`~advisor.plan.layout.Layout` for an allocation."""
     pool, tariff = allocation.pool, allocation.tariff
-    source = posed.pool_set.sources[pool.key]
+    source = formulation.pool_set.sources[pool.key]
     candidate, offer = source.served.candidate, source.offer
-    zones = setting.catalog.zones(offer.provider, offer.region, offer.instance_type)
-    weights = weights_of(setting.catalog, setting.requirements.model.name, candidate.precision, candidate.engine)
+    zones = context.catalog.zones(offer.provider, offer.region, offer.instance_type)
+    weights = weights_of(context.catalog, context.requirements.model.name, candidate.precision, candidate.engine)
     return {
         "provider": offer.provider,
         "region": offer.region,
@@ -154,9 +159,9 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
         "kv_precision": AUTO,
         "engine": candidate.engine,
         "engine_version": candidate.engine_version,
-        "context_tokens": setting.requirements.context_tokens,
+        "context_tokens": context.requirements.context_tokens,
         "max_concurrency": source.served.max_concurrency,
-        "memory_utilization": setting.requirements.workload.limits.memory_utilization,
+        "memory_utilization": context.requirements.workload.limits.memory_utilization,
         "weights_gib": candidate.memory.weights_gib,
         "checkpoint_gib": candidate.memory.checkpoint_gib,
         "disk_gib": boot_disk_gib(candidate, tariff.paid),
@@ -171,37 +176,37 @@ def layout_of(posed: Posed, allocation: Allocation, setting: Setting) -> dict[st
     }
 
 
-def _group(found: Confirmed, allocation: Allocation, share: Floats, setting: Setting) -> FleetGroup:
-    posed, tariff, pool = found.posed, allocation.tariff, allocation.pool
-    source = posed.pool_set.sources[pool.key]
-    part = group_part(found.solution, allocation)
-    risk = hazard(setting.catalog.spot_risk(source.offer)) if tariff.paid is Paid.SPOT else None
+def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context: PlanningContext) -> FleetGroup:
+    formulation, tariff, pool = confirmed.formulation, allocation.tariff, allocation.pool
+    source = formulation.pool_set.sources[pool.key]
+    part = group_part(confirmed.solution, allocation)
+    risk = hazard(context.catalog.spot_risk(source.offer)) if tariff.paid is PurchaseOption.SPOT else None
     return FleetGroup(
-        **layout_of(posed, allocation, setting),
+        **layout_of(formulation, allocation, context),
         name=name_of(allocation),
-        commitment=tariff.label if tariff.paid is not Paid.OWNED else "",
-        break_even_ratio=tariff.break_even_ratio if tariff.paid is Paid.COMMITMENT else None,
+        commitment=tariff.label if tariff.paid is not PurchaseOption.OWNED else "",
+        break_even_ratio=tariff.break_even_ratio if tariff.paid is PurchaseOption.COMMITMENT else None,
         instances=allocation.instances,
-        request_shares=tuple((share @ posed.problem.parts * part).tolist()),
-        bucket_shares=tuple((share[-1] * part[-1]).tolist()) if posed.bucket_edges else (),
+        request_shares=tuple((share @ formulation.problem.parts * part).tolist()),
+        bucket_shares=tuple((share[-1] * part[-1]).tolist()) if formulation.bucket_edges else (),
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
-        planned_requests_per_second_per_instance=found.planned_rates()[name_of(allocation)],
+        planned_requests_per_second_per_instance=confirmed.planned_rates()[name_of(allocation)],
         cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
         interruptions_per_instance_hour=risk.per_hour.value if risk else 0.0,
         interruptions_source=risk.source if risk else "",
         evidence=source.served.evidence.value,
         instance_usd_per_hour=tariff.usd_per_hour,
-        compute_usd_per_month=allocation_usd_per_month(posed.problem, allocation),
-        interruptions_usd_per_month=interruptions_usd_per_month(posed.problem, allocation),
+        compute_usd_per_month=allocation_usd_per_month(formulation.problem, allocation),
+        interruptions_usd_per_month=interruptions_usd_per_month(formulation.problem, allocation),
         price_source=tariff.source,
         price_as_of=tariff.as_of,
         price_quality=tariff.quality,
     )
 
 
-def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) -> Iterator[StandingCharge]:
+def _standing(confirmed: Confirmed, groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[StandingCharge]:
     """What each region of the fleet pays for its mean load, in the order of the groups."""
-    hours, tokens = found.posed.problem.hours, setting.requirements.demand
+    hours, tokens = confirmed.formulation.problem.hours, context.requirements.demand
     gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
     rates: dict[tuple[str, str], float] = {}
     balanced: dict[tuple[str, str], float] = {}
@@ -212,23 +217,25 @@ def _standing(found: Confirmed, groups: Sequence[FleetGroup], setting: Setting) 
         ]
         key, rate = (group.provider, group.region), math.fsum(own) / HOURS_PER_WEEK
         rates[key] = rates.get(key, 0.0) + rate
-        on_hosts = group.purchase not in (Paid.MANAGED, Paid.SERVERLESS)
+        on_hosts = group.purchase not in (PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
         balanced[key] = balanced.get(key, 0.0) + (rate if on_hosts else 0.0)
     for (provider, region), rate in rates.items():
         ratio = balanced[provider, region] / rate if rate else 1.0
-        yield from standing_charges(setting.catalog, provider, region, rate, gb_per_request, balanced_ratio=ratio)
+        yield from standing_charges(context.catalog, provider, region, rate, gb_per_request, balanced_ratio=ratio)
 
 
-def cost_of(posed: Posed, solution: FleetSolution, setting: Setting, expected: Forecast) -> FleetCost:
+def cost_of(
+    formulation: Formulation, solution: FleetSolution, context: PlanningContext, expected: Forecast
+) -> FleetCost:
     """What a solution costs, part by part; the total is what was minimised."""
-    problem, allocations, total = posed.problem, solution.allocations, solution.objective_usd_per_month
+    problem, allocations, total = formulation.problem, solution.allocations, solution.objective_usd_per_month
     requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
-    tokens = requests * setting.requirements.demand.output_tokens.mean
+    tokens = requests * context.requirements.demand.output_tokens.mean
 
     def summed(part: Callable[[Problem, Allocation], float]) -> float:
         return round(math.fsum(part(problem, allocation) for allocation in allocations), 2)
 
-    obligation, until = obligation_of(allocations, setting)
+    obligation, until = obligation_of(allocations, context)
     return FleetCost(
         compute_usd_per_month=summed(allocation_usd_per_month),
         interruptions_usd_per_month=summed(interruptions_usd_per_month),
@@ -250,30 +257,31 @@ def _with_standing(cost: FleetCost, standing: Sequence[StandingCharge]) -> Fleet
     return replace(cost, standing_usd_per_month=round(known, 2))
 
 
-def obligation_of(allocations: Sequence[Allocation], setting: Setting) -> tuple[float, str | None]:
+def obligation_of(allocations: Sequence[Allocation], context: PlanningContext) -> tuple[float, str | None]:
     """USD that new commitments oblige to pay over their terms, and the day on which the last one ends."""
-    committed = [one for one in allocations if one.tariff.paid is Paid.COMMITMENT]
+    committed = [allocation for allocation in allocations if allocation.tariff.paid is PurchaseOption.COMMITMENT]
     if not committed:
         return 0.0, None
     usd = math.fsum(
-        max(one.instances) * one.tariff.usd_per_hour * one.tariff.term_years * HOURS_PER_YEAR for one in committed
+        max(allocation.instances) * allocation.tariff.usd_per_hour * allocation.tariff.term_years * HOURS_PER_YEAR
+        for allocation in committed
     )
-    start = planning_day(setting)
-    years = max(one.tariff.term_years for one in committed)
+    start = planning_day(context)
+    years = max(allocation.tariff.term_years for allocation in committed)
     return round(usd, 2), (start + dt.timedelta(days=round(years * DAYS_PER_YEAR))).isoformat()
 
 
-def planning_day(setting: Setting) -> dt.date:
+def planning_day(context: PlanningContext) -> dt.date:
     """The day that a plan is made for: as stated, else that of the catalog, so that the same input gives the same."""
-    stated = setting.requirements.workload.as_of
-    return stated or first_day(setting.catalog.as_of) or dt.datetime.now(dt.UTC).date()
+    stated = context.requirements.workload.as_of
+    return stated or first_day(context.catalog.as_of) or dt.datetime.now(dt.UTC).date()
 
 
 def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
     """USD a month paid for committed capacity that half of the planned rate would leave idle."""
-    committed = [one for one in allocations if one.tariff.paid is Paid.COMMITMENT]
-    rate = math.fsum(max(one.instances) * mix_rate(problem, one.pool) for one in committed)
-    usd_per_hour = math.fsum(max(one.instances) * one.tariff.usd_per_hour for one in committed)
+    committed = [allocation for allocation in allocations if allocation.tariff.paid is PurchaseOption.COMMITMENT]
+    rate = math.fsum(max(allocation.instances) * mix_rate(problem, allocation.pool) for allocation in committed)
+    usd_per_hour = math.fsum(max(allocation.instances) * allocation.tariff.usd_per_hour for allocation in committed)
     idle_hours = math.fsum(
         max(1 - hour.planned_rate / 2 / rate, 0.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
     )
@@ -287,20 +295,22 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
             yield Failure(words.format(name), max(ratio, 0.0), hour_class)
 
 
-def _static_peak(found: Confirmed, setting: Setting, expected: Forecast) -> StaticPeak | None:
+def _static_peak(confirmed: Confirmed, context: PlanningContext, expected: Forecast) -> StaticPeak | None:
     """What the same type would cost without schedule, commitments and spot; None without a price on demand."""
-    solution, problem = found.solution, found.posed.problem
-    main = max(solution.allocations, key=lambda one: sum(one.instances) * mix_rate(problem, one.pool))
-    source = found.posed.pool_set.sources[main.pool.key]
-    managed = all(one.tariff.paid is Paid.MANAGED for one in solution.allocations)
-    price = setting.catalog.price(source.offer, Purchase.MANAGED if managed else Purchase.ON_DEMAND)
+    solution, problem = confirmed.solution, confirmed.formulation.problem
+    main = max(
+        solution.allocations, key=lambda allocation: sum(allocation.instances) * mix_rate(problem, allocation.pool)
+    )
+    source = confirmed.formulation.pool_set.sources[main.pool.key]
+    managed = all(allocation.tariff.paid is PurchaseOption.MANAGED for allocation in solution.allocations)
+    price = context.catalog.price(source.offer, Purchase.MANAGED if managed else Purchase.ON_DEMAND)
     rate = mix_rate(problem, main.pool)
     if price is None or rate <= 0:
         return None
-    limits = setting.requirements.workload.limits
+    limits = context.requirements.workload.limits
     needed = max(
         math.ceil(float(expected.peak.max()) / rate), limits.zones, math.ceil(limits.min_replicas / main.pool.replicas)
     )
     usd = hourly_to_monthly(price.usd_per_hour, needed)
-    compute = math.fsum(allocation_usd_per_month(problem, one) for one in solution.allocations)
+    compute = math.fsum(allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
     return StaticPeak(source.offer.instance_type, source.offer.region, needed, usd, 1 - compute / usd)

@@ -8,15 +8,15 @@ from dataclasses import replace
 from advisor.plan.fleet.chosen import Confirmation, Spare
 from advisor.plan.problem.constraints import NEARLY, failures, uses
 from advisor.plan.problem.formulas import mix_rate, shares_without
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Paid, Problem
+from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Problem, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed, worst_share
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.even import can_carry
 from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.shares import planned_rates
-from advisor.plan.solve.stage import Posed
+from advisor.plan.solve.stage import Formulation
 
-Replayed = Callable[[Posed, FleetSolution], Confirmation]
+Replayed = Callable[[Formulation, FleetSolution], Confirmation]
 """What a replay makes of a fleet."""
 
 NO_RULE, REPLAY = "none", "replay"
@@ -40,16 +40,16 @@ def spare_of(problem: Problem, solution: FleetSolution) -> Iterator[Spare]:
             yield from _by_reason(problem, solution, at, most - needed)
 
 
-def judged_spare(found: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
+def judged_spare(confirmed: Confirmed, spare: Iterable[Spare], replayed: Replayed) -> Iterator[Spare]:
     """Spare, with what a replay makes of the fleet without that which no limit keeps."""
-    names = [name_of(one) for one in found.solution.allocations]
+    names = [name_of(allocation) for allocation in confirmed.solution.allocations]
     for one in spare:
         if one.why != NO_RULE:
             yield one
             continue
-        fewer = without(found.solution, names.index(one.group), one.instances)
-        confirmation = replayed(found.posed, fewer)
-        share = worst_share(replace(found, confirmation=confirmation))
+        fewer = without(confirmed.solution, names.index(one.group), one.instances)
+        confirmation = replayed(confirmed.formulation, fewer)
+        share = worst_share(replace(confirmed, confirmation=confirmation))
         yield one if confirmation.reached else replace(one, why=REPLAY, without_within_slo_ratio=share)
 
 
@@ -70,9 +70,9 @@ def _carries(problem: Problem, allocations: Sequence[Allocation], rates: Mapping
     Instances of the base count as the limit has it, at their rate for the requests of all places that they serve.
     """
     planned, base_ratio = problem.hours[-1].planned_rate, problem.limits.on_demand_base_ratio
-    steady = [one for one in allocations if one.tariff.paid is not Paid.SPOT]
-    whole = math.fsum(one.instances[-1] * rates[one.pool.key] for one in allocations)
-    base = math.fsum(one.instances[-1] * mix_rate(problem, one.pool) for one in steady)
+    steady = [allocation for allocation in allocations if allocation.tariff.paid is not PurchaseOption.SPOT]
+    whole = math.fsum(allocation.instances[-1] * rates[allocation.pool.key] for allocation in allocations)
+    base = math.fsum(allocation.instances[-1] * mix_rate(problem, allocation.pool) for allocation in steady)
     enough = whole >= planned * (1 - NEARLY) and base >= planned * base_ratio * (1 - NEARLY)
     return enough and (problem.all_alike or can_carry(problem, allocations))
 

@@ -15,7 +15,7 @@ from advisor.plan.problem.formulas import (
     running_as_ordered,
     share_without,
 )
-from advisor.plan.problem.values import Constraint, FleetSolution, Paid, Problem
+from advisor.plan.problem.values import Constraint, FleetSolution, Problem, PurchaseOption
 
 NEARLY = 1e-6
 
@@ -46,24 +46,31 @@ def most_headroom(problem: Problem, solution: FleetSolution) -> float:
     """By how much less every instance may sustain while all still carry each hour, and what is left its share of it."""
     planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
     whole = [_sustained(problem, solution, at) / rate for at, rate in planned]
-    left = [one.left_ratio / one.needed_ratio for one in failures(problem, solution) if one.needed_ratio > 0]
+    left = [
+        failure.left_ratio / failure.needed_ratio for failure in failures(problem, solution) if failure.needed_ratio > 0
+    ]
     base = problem.limits.on_demand_base_ratio
-    steady = [_sustained(problem, solution, at, without=Paid.SPOT) / rate / base for at, rate in planned if base > 0]
+    steady = [
+        _sustained(problem, solution, at, without=PurchaseOption.SPOT) / rate / base for at, rate in planned if base > 0
+    ]
     return min((*whole, *left, *steady), default=1.0)
 
 
-def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: Paid | None = None) -> float:
+def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: PurchaseOption | None = None) -> float:
     """Requests per second of all instances in an hour class, but those paid for in one way."""
-    kept = (one for one in solution.allocations if one.tariff.paid is not without)
-    return sum(one.instances[at] * mix_rate(problem, one.pool) for one in kept)
+    kept = (allocation for allocation in solution.allocations if allocation.tariff.paid is not without)
+    return sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in kept)
 
 
 def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     """Each stated limit with its number and what the fleet takes."""
     limits, busiest = problem.limits, len(problem.hours) - 1
-    instances = [sum(one.instances[at] for one in solution.allocations) for at in range(len(problem.hours))]
+    instances = [
+        sum(allocation.instances[at] for allocation in solution.allocations) for at in range(len(problem.hours))
+    ]
     replicas = [
-        sum(one.instances[at] * one.pool.replicas for one in solution.allocations) for at in range(len(problem.hours))
+        sum(allocation.instances[at] * allocation.pool.replicas for allocation in solution.allocations)
+        for at in range(len(problem.hours))
     ]
     if limits.min_replicas > 1:
         yield _floor(Constraint.MIN_REPLICAS, limits.min_replicas, min(replicas), "replicas")
@@ -91,7 +98,7 @@ def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[Constrai
     """Types, cost and changes."""
     limits = problem.limits
     if limits.max_instance_types is not None:
-        types = {one.pool.instance_type for one in solution.allocations}
+        types = {allocation.pool.instance_type for allocation in solution.allocations}
         yield _ceiling(Constraint.MAX_INSTANCE_TYPES, limits.max_instance_types, len(types), "types")
     if limits.max_usd_per_month is not None:
         used = solution.objective_usd_per_month
@@ -115,20 +122,20 @@ def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
     ratio = problem.limits.on_demand_base_ratio
     planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
     if ratio > 0 and planned:
-        base = min(_sustained(problem, solution, at, without=Paid.SPOT) / rate for at, rate in planned)
+        base = min(_sustained(problem, solution, at, without=PurchaseOption.SPOT) / rate for at, rate in planned)
         yield _floor(Constraint.ON_DEMAND_BASE, ratio, base, "share of requests")
 
 
 def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     limits = problem.limits
     if limits.max_kw is not None:
-        kw = sum(one.instances[-1] * (one.pool.kw or 0.0) for one in solution.allocations)
+        kw = sum(allocation.instances[-1] * (allocation.pool.kw or 0.0) for allocation in solution.allocations)
         yield _ceiling(Constraint.POWER, limits.max_kw, kw, "kW")
     if limits.max_kg_co2e_per_month is not None:
         kg = sum(
-            count * (one.pool.kg_co2e_per_hour or 0.0) * hours_per_month(hour)
-            for one in solution.allocations
-            for count, hour in zip(one.instances, problem.hours, strict=True)
+            count * (allocation.pool.kg_co2e_per_hour or 0.0) * hours_per_month(hour)
+            for allocation in solution.allocations
+            for count, hour in zip(allocation.instances, problem.hours, strict=True)
         )
         yield _ceiling(Constraint.CARBON, limits.max_kg_co2e_per_month, kg, "kg CO2e/month")
 
@@ -136,7 +143,10 @@ def _physical(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintU
 def _quotas(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     for key, limit in problem.quota_limits.items():
         used = [
-            sum(one.instances[at] * quota_units(one.pool, one.tariff, key) for one in solution.allocations)
+            sum(
+                allocation.instances[at] * quota_units(allocation.pool, allocation.tariff, key)
+                for allocation in solution.allocations
+            )
             for at in range(len(problem.hours))
         ]
         yield _ceiling(Constraint.QUOTA, limit, max(used), "units", quota_detail(key))
@@ -150,9 +160,9 @@ def quota_detail(key: tuple[str, str]) -> str:
 def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     for stand, count in problem.owned.items():
         used = sum(
-            one.instances[-1]
-            for one in solution.allocations
-            if one.pool.stand == stand and one.tariff.paid is Paid.OWNED
+            allocation.instances[-1]
+            for allocation in solution.allocations
+            if allocation.pool.stand == stand and allocation.tariff.paid is PurchaseOption.OWNED
         )
         yield _ceiling(Constraint.OWNED, count, used, "instances", stand)
 
@@ -160,9 +170,9 @@ def _owned(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]
 def _changed(problem: Problem, solution: FleetSolution) -> float:
     now = running_as_ordered(problem)
     planned: dict[Ordered, int] = {}
-    for one in solution.allocations:
-        key = ordered_as(problem, one.pool, one.tariff)
-        planned[key] = planned.get(key, 0) + one.instances[-1]
+    for allocation in solution.allocations:
+        key = ordered_as(problem, allocation.pool, allocation.tariff)
+        planned[key] = planned.get(key, 0) + allocation.instances[-1]
     return sum(abs(planned.get(key, 0) - now.get(key, 0)) for key in planned.keys() | now.keys())
 
 

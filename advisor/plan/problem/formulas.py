@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from advisor.plan.problem.values import Allocation, Constraint, Floats, HourClass, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import Allocation, Constraint, Floats, HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from advisor.workload.values import Limits, Survive
 
@@ -47,7 +47,7 @@ def share_without(limits: Limits, part: Part) -> float:
 
 def asks_for_what_is_left(problem: Problem) -> bool:
     """Whether some share of the load has to be sustained without a part of the fleet."""
-    on_spot = any(one.paid is Paid.SPOT for pool in problem.pools for one in pool.tariffs)
+    on_spot = any(tariff.paid is PurchaseOption.SPOT for pool in problem.pools for tariff in pool.tariffs)
     parts = (Part.MACHINE, Part.ZONE, *((Part.SUPPLY,) if on_spot else ()))
     asked = any(share_without(problem.limits, part) > 0 for part in parts)
     return asked or problem.limits.on_demand_base_ratio > 0
@@ -58,7 +58,7 @@ def lost_in_zone(instances: int, zones: int) -> int:
     return -(-instances // zones)
 
 
-_NEVER_STARTED = (Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
+_NEVER_STARTED = (PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """What runs at all hours, and what its service starts."""
 _ROUNDING = 1e-9
 
@@ -77,10 +77,10 @@ def part_name(pool: Pool, part: Part) -> str:
 def lost_with(problem: Problem, allocations: Iterable[Allocation], part: Part, at: int) -> Mapping[str, float]:
     """Requests per second that the loss of each such part takes in hour class *at*, by its name."""
     running: dict[str, tuple[Pool, int]] = {}
-    for one in allocations:
-        if one.instances[at] and (part is not Part.SUPPLY or one.tariff.paid is Paid.SPOT):
-            before = running.get(one.pool.key, (one.pool, 0))[1]
-            running[one.pool.key] = one.pool, before + one.instances[at]
+    for allocation in allocations:
+        if allocation.instances[at] and (part is not Part.SUPPLY or allocation.tariff.paid is PurchaseOption.SPOT):
+            before = running.get(allocation.pool.key, (allocation.pool, 0))[1]
+            running[allocation.pool.key] = allocation.pool, before + allocation.instances[at]
     lost: dict[str, float] = {}
     for pool, count in running.values():
         name = part_name(pool, part)
@@ -131,7 +131,7 @@ def start_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -
 
 def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
     """Hours a month that an instance of hour class *at* is paid for, with those that it is started ahead."""
-    if tariff.paid is Paid.SERVERLESS:
+    if tariff.paid is PurchaseOption.SERVERLESS:
         return hours_per_month(problem.hours[at]) * (tariff.active_ratios[at] if tariff.active_ratios else 1.0)
     started = 0.0 if tariff.paid.always else starts_per_month(problem, at) * pool.lead_hours
     return hours_per_month(problem.hours[at]) + started
@@ -195,6 +195,6 @@ def running_as_ordered(problem: Problem) -> Mapping[Ordered, int]:
         return {(stand, ""): count for stand, count in problem.running.items()}
     found: dict[Ordered, int] = {}
     for (stand, paid), count in problem.running_by_purchase.items():
-        key = (stand, Paid(paid).ordered_as.value)
+        key = (stand, PurchaseOption(paid).ordered_as.value)
         found[key] = found.get(key, 0) + count
     return found

@@ -21,7 +21,7 @@ from advisor.errors import InputError
 from advisor.performance.stage import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.geography import Geography
-from advisor.plan.problem.values import Floats, Paid, Pool, Tariff
+from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
 from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import (
@@ -194,19 +194,19 @@ def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer) -> _Made
     return _Made(served, offer, outcome, refused)
 
 
-def in_zones(found: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
+def in_zones(pool_set: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
     """The pools without those of types that are sold in fewer zones of the region than a fleet has to be in.
 
     Where two are asked, a type of one zone stays beside others of the region that carry the load through its loss.
     """
     if limits.zones == 1 or most_regions != 1:
-        return found
-    carrying = {pool.region for pool in found.pools if pool.zones >= limits.zones == _CARRIED_BY_OTHERS}
-    few = [pool for pool in found.pools if pool.zones < limits.zones and pool.region not in carrying]
-    rejected = dict.fromkeys(_in_few_zones(found.sources[pool.key], pool.zones, limits.zones) for pool in few)
+        return pool_set
+    carrying = {pool.region for pool in pool_set.pools if pool.zones >= limits.zones == _CARRIED_BY_OTHERS}
+    few = [pool for pool in pool_set.pools if pool.zones < limits.zones and pool.region not in carrying]
+    rejected = dict.fromkeys(_in_few_zones(pool_set.sources[pool.key], pool.zones, limits.zones) for pool in few)
     left_out = {pool.key for pool in few}
-    kept = tuple(pool for pool in found.pools if pool.key not in left_out)
-    return replace(found, pools=kept, rejections=(*found.rejections, *rejected))
+    kept = tuple(pool for pool in pool_set.pools if pool.key not in left_out)
+    return replace(pool_set, pools=kept, rejections=(*pool_set.rejections, *rejected))
 
 
 def _in_few_zones(source: PoolSource, sold: int, zones: int) -> Rejection:
@@ -263,14 +263,15 @@ def _payable(
 ) -> tuple[tuple[Tariff, ...], tuple[Rejection, ...]]:  # fmt: skip
     """The tariffs that generated code can order the candidate at, and rejections for the others."""
     refused = {
-        tariff.paid: found
+        tariff.paid: shortfall
         for tariff in tariffs
-        if (found := purchase_shortfall(candidate.setup, tariff.paid.value, offer.region, supply.catalog)) is not None
+        if (shortfall := purchase_shortfall(candidate.setup, tariff.paid.value, offer.region, supply.catalog))
+        is not None
     }
     if not refused:
         return tuple(tariffs), ()
     kept = tuple(tariff for tariff in tariffs if tariff.paid not in refused)
-    return kept, tuple(reject_undeployable(candidate, found, offer.region) for found in refused.values())
+    return kept, tuple(reject_undeployable(candidate, shortfall, offer.region) for shortfall in refused.values())
 
 
 def _pool(
@@ -297,8 +298,8 @@ def _pool(
         mix_rates=mix,
         rates=buckets,
         tariffs=tuple(
-            replace(one, disk_usd_per_hour=places.disk_usd_per_hour(offer, boot_disk_gib(candidate, one.paid)))
-            for one in _exposed(supply, at, offer, tariffs, start_usd)
+            replace(tariff, disk_usd_per_hour=places.disk_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)))
+            for tariff in _exposed(supply, at, offer, tariffs, start_usd)
         ),
         usd_per_request=places.egress_usd_per_request(offer),
         lead_hours=cold.lead_hours if cold else 0.0,
@@ -319,13 +320,15 @@ def _supply_name(candidate: Candidate, offer: Offer) -> str:
     return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
 
 
-def boot_disk_gib(candidate: Candidate, paid: Paid) -> int:
+def boot_disk_gib(candidate: Candidate, paid: PurchaseOption) -> int:
     """Disk that is priced and ordered with an instance; 0: none, as of a managed endpoint whose machine has its own."""
     local_gb = candidate.instance_type.local_nvme_gb
-    if paid is Paid.SERVERLESS or (paid is Paid.MANAGED and local_gb):
+    if paid is PurchaseOption.SERVERLESS or (paid is PurchaseOption.MANAGED and local_gb):
         return 0
     checkpoint_gib = candidate.memory.checkpoint_gib
-    return root_volume_gib(checkpoint_gib) if paid is Paid.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
+    return (
+        root_volume_gib(checkpoint_gib) if paid is PurchaseOption.MANAGED else host_disk_gib(checkpoint_gib, local_gb)
+    )
 
 
 def _key(offer: Offer, candidate: Candidate) -> str:
@@ -347,12 +350,12 @@ def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
 def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
     workload = supply.requirements.workload
     if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
-        yield Tariff(Paid.OWNED, 0.0, "owned")
+        yield Tariff(PurchaseOption.OWNED, 0.0, "owned")
     service, managed = (offer.managed.service, offer.managed.price) if offer.managed else ("", None)
     for paid, price, label in (
-        (Paid.ON_DEMAND, offer.on_demand, ""),
-        (Paid.SPOT, offer.spot, ""),
-        (Paid.MANAGED, managed, service),
+        (PurchaseOption.ON_DEMAND, offer.on_demand, ""),
+        (PurchaseOption.SPOT, offer.spot, ""),
+        (PurchaseOption.MANAGED, managed, service),
     ):
         purchase = Purchase(paid.value)
         if purchase in workload.purchase and price is not None:
@@ -364,7 +367,11 @@ def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
 def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPrice]:
     """Prices of commitments of the terms that may be entered."""
     years = supply.requirements.workload.limits.commitment_years
-    return [one for one in supply.catalog.current_commitments(offer) if one.commitment.term_years in years]
+    return [
+        current_commitment
+        for current_commitment in supply.catalog.current_commitments(offer)
+        if current_commitment.commitment.term_years in years
+    ]
 
 
 def _usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:
@@ -375,8 +382,8 @@ def _usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator
         yield from tariffs
         return
     for tariff in tariffs:
-        prices = [] if tariff.paid is Paid.OWNED else [(_price_of(tariff), Purchase(tariff.paid.value))]
-        if tariff.paid is Paid.COMMITMENT and offer.on_demand is not None:
+        prices = [] if tariff.paid is PurchaseOption.OWNED else [(_price_of(tariff), Purchase(tariff.paid.value))]
+        if tariff.paid is PurchaseOption.COMMITMENT and offer.on_demand is not None:
             prices.append((offer.on_demand, Purchase.ON_DEMAND))
         if all(trust(price, purchase, day).listed for price, purchase in prices):
             yield tariff
@@ -427,9 +434,16 @@ def _days_of_history(requirements: Requirements) -> float:
     return 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
 
 
-def _tariff(paid: Paid, price: Price, label: str = "") -> Tariff:
-    found = price.provenance
-    return Tariff(paid, price.usd_per_hour, label, source=found.source, as_of=found.as_of, quality=found.quality.value)
+def _tariff(paid: PurchaseOption, price: Price, label: str = "") -> Tariff:
+    provenance = price.provenance
+    return Tariff(
+        paid,
+        price.usd_per_hour,
+        label,
+        source=provenance.source,
+        as_of=provenance.as_of,
+        quality=provenance.quality.value,
+    )
 
 
 def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
@@ -438,7 +452,7 @@ def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Ta
     for years, price in sorted(terms.items()):
         even = break_even(price.usd_per_hour, offer.on_demand.usd_per_hour if offer.on_demand else None)
         yield Tariff(
-            Paid.COMMITMENT,
+            PurchaseOption.COMMITMENT,
             price.usd_per_hour,
             label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
             break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
@@ -456,7 +470,7 @@ def _exposed(
     served, cold = supply.served[at], supply.cold_starts[at]
     replicas = served.candidate.replicas_per_instance
     for tariff in tariffs:
-        if tariff.paid is not Paid.SPOT:
+        if tariff.paid is not PurchaseOption.SPOT:
             yield tariff
             continue
         exposure = Exposure(
@@ -528,7 +542,7 @@ def _no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
     if tuple(workload.purchase) == (Purchase.MANAGED,) and offer.managed is None:
         return no_service(candidate.instance_type, offer.region)
     unlisted = next(_tariffs(supply, offer), None)
-    kinds = " or ".join(one.value.replace("_", " ") for one in workload.purchase)
+    kinds = " or ".join(purchase.value.replace("_", " ") for purchase in workload.purchase)
     shortfall = Shortfall(
         "price_unknown", "USD/h", f"{kinds} price", None, f"sold there, but no price for {kinds} is known"
     )

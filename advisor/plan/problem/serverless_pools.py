@@ -17,7 +17,7 @@ from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import PoolSet, PoolSource, RateTable, Supply, pools_of
-from advisor.plan.problem.values import Paid, Pool, Tariff
+from advisor.plan.problem.values import Pool, PurchaseOption, Tariff
 from advisor.plan.serverless import (
     Duty,
     ServerlessOffer,
@@ -37,7 +37,11 @@ Services = Mapping[tuple[str, str, str], ServerlessOffer]
 def serverless_regions(workload: Workload, catalog: Catalog) -> set[tuple[str, str]]:
     """(provider, region) of the services that a workload may use."""
     found = _outcomes(workload, catalog)
-    return {(one.service.provider, one.region) for one in found if isinstance(one, ServerlessOffer)}
+    return {
+        (serverless_offer.service.provider, serverless_offer.region)
+        for serverless_offer in found
+        if isinstance(serverless_offer, ServerlessOffer)
+    }
 
 
 def serverless_pools(
@@ -58,19 +62,19 @@ def serverless_pools(
     workload, catalog = supply.requirements.workload, supply.catalog
     outcomes = _outcomes(workload, catalog)
     services = {
-        (one.service.provider, one.region, one.instance_type.name): one
-        for one in outcomes
-        if isinstance(one, ServerlessOffer)
+        (outcome.service.provider, outcome.region, outcome.instance_type.name): outcome
+        for outcome in outcomes
+        if isinstance(outcome, ServerlessOffer)
     }
     requirements = _as_used(supply.requirements)
-    machines = {(key[0], key[2]): one.instance_type for key, one in services.items()}
+    machines = {(key[0], key[2]): serverless_offer.instance_type for key, serverless_offer in services.items()}
     judged = [outcome for machine in machines.values() for outcome in judge(machine, requirements, catalog)]
-    whole = [one for one in judged if isinstance(one, Candidate) and not one.partition]
+    whole = [candidate for candidate in judged if isinstance(candidate, Candidate) and not candidate.partition]
     served, too_slow = serve(whole, requirements, model)
-    rejected = [*(one for one in (*outcomes, *judged) if isinstance(one, Rejection)), *too_slow]
+    rejected = [*(rejection for rejection in (*outcomes, *judged) if isinstance(rejection, Rejection)), *too_slow]
     if not served:
         return PoolSet((), {}, tuple(rejected))
-    found = pools_of(
+    pool_set = pools_of(
         replace(
             supply,
             requirements=requirements,
@@ -82,7 +86,7 @@ def serverless_pools(
             running={},
         )
     )
-    return _priced(found, services, _Load.of(week, requirements.demand.profile), supply, rejected)
+    return _priced(pool_set, services, _Load.of(week, requirements.demand.profile), supply, rejected)
 
 
 def _outcomes(workload: Workload, catalog: Catalog) -> Sequence[ServerlessOffer | Rejection]:
@@ -102,23 +106,23 @@ def _as_used(requirements: Requirements) -> Requirements:
 def _offers(services: Services) -> dict[tuple[str, str], tuple[Offer, ...]]:
     """The services as offers of their machines."""
     found: dict[tuple[str, str], tuple[Offer, ...]] = {}
-    for (provider, region, name), one in services.items():
-        usd = one.service.usd_per_hour
-        price = None if usd is None else Price(usd, one.service.provenance)
+    for (provider, region, name), serverless_offer in services.items():
+        usd = serverless_offer.service.usd_per_hour
+        price = None if usd is None else Price(usd, serverless_offer.service.provenance)
         offer = Offer(provider, region, name, on_demand=price, spot=None)
         found[provider, name] = (*found.get((provider, name), ()), offer)
     return found
 
 
 def _priced(
-    found: PoolSet, services: Services, load: "_Load", supply: Supply, rejected: Sequence[Rejection]
+    pool_set: PoolSet, services: Services, load: "_Load", supply: Supply, rejected: Sequence[Rejection]
 ) -> PoolSet:  # fmt: skip
     """The pools at the price of the time in which they run; without those whose cold starts break the SLO."""
     pools: list[Pool] = []
     sources: dict[str, PoolSource] = {}
     slow: list[Rejection] = []
-    for pool in found.pools:
-        source = found.sources[pool.key]
+    for pool in pool_set.pools:
+        source = pool_set.sources[pool.key]
         offer, candidate = source.offer, source.served.candidate
         service = services[offer.provider, offer.region, offer.instance_type]
         start = _start(service, cold_start(candidate, supply.catalog.cold_start))
@@ -130,13 +134,13 @@ def _priced(
         billed = tuple(_billed(tariff, service, duty) for tariff in pool.tariffs)
         pools.append(replace(pool, tariffs=billed, start_usd=0.0))
         sources[pool.key] = replace(source, cold_start=start)
-    return PoolSet(tuple(pools), sources, (*rejected, *found.rejections, *slow))
+    return PoolSet(tuple(pools), sources, (*rejected, *pool_set.rejections, *slow))
 
 
 def _billed(tariff: Tariff, service: ServerlessOffer, duty: Duty) -> Tariff:
     ratios = tuple(duty.billed_ratio.tolist())
     return replace(
-        tariff, paid=Paid.SERVERLESS, label=service.service.service, active_ratios=ratios, disk_usd_per_hour=0.0
+        tariff, paid=PurchaseOption.SERVERLESS, label=service.service.service, active_ratios=ratios, disk_usd_per_hour=0.0
     )  # fmt: skip
 
 

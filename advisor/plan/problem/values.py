@@ -67,7 +67,7 @@ SET_BY: Mapping[str, str] = {
 """The key of the workload file that decides each constraint."""
 
 
-class Paid(StrEnum):
+class PurchaseOption(StrEnum):
     """How instances are paid for, as the optimiser sees it."""
 
     ON_DEMAND = "on_demand"
@@ -80,19 +80,19 @@ class Paid(StrEnum):
     @property
     def market(self) -> str:
         """Which limits of the account count it: those of spot, those of on demand, or none of them."""
-        if self in (Paid.SERVERLESS, Paid.MANAGED):
+        if self in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED):
             return ""
-        return "spot" if self is Paid.SPOT else "on_demand"
+        return "spot" if self is PurchaseOption.SPOT else "on_demand"
 
     @property
-    def ordered_as(self) -> "Paid":
+    def ordered_as(self) -> "PurchaseOption":
         """How instances are ordered: what is committed or owned as on demand, whose price alone is another."""
-        return Paid.ON_DEMAND if self in (Paid.COMMITMENT, Paid.OWNED) else self
+        return PurchaseOption.ON_DEMAND if self in (PurchaseOption.COMMITMENT, PurchaseOption.OWNED) else self
 
     @property
     def always(self) -> bool:
         """Whether it runs, and is billed, at all hours."""
-        return self in (Paid.COMMITMENT, Paid.OWNED)
+        return self in (PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ class HourClass:
 class Tariff:
     """One way of paying for instances of a pool."""
 
-    paid: Paid
+    paid: PurchaseOption
     usd_per_hour: float
     label: str = ""
     """Name of the commitment, of the serverless service, of the one that runs the endpoint."""

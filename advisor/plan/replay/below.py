@@ -8,13 +8,13 @@ from operator import itemgetter
 from typing import TypeGuard
 
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
-from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Pool, Problem, constraints_of
+from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem, PurchaseOption, constraints_of
 from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
 from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.scopes import cheapest_single, is_any_single_below, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
-from advisor.plan.solve.stage import Posed
+from advisor.plan.solve.stage import Formulation
 
 MIXES_TRIED = 5
 """Headroom of a mix is looked for in so many steps."""
@@ -42,16 +42,16 @@ Headroom = Mapping[Kind, float]
 class BelowClosedForm:
     """The search of one question."""
 
-    posed: Posed
+    formulation: Formulation
     kind_of: Callable[[str], Kind]
     """Of a pool, by its key."""
-    optimum: Callable[[Posed, Headroom], Confirmed | Infeasible]
+    optimum: Callable[[Formulation, Headroom], Confirmed | Infeasible]
     """The cheapest fleet with some headroom, replayed."""
-    mix: Callable[[Posed, Headroom, Confirmed], Confirmed | Infeasible]
+    mix: Callable[[Formulation, Headroom, Confirmed], Confirmed | Infeasible]
     """About the cheapest fleet with some headroom, replayed; the given one where none is cheaper."""
-    solved: Callable[[Headroom, Posed, Confirmed | None], FleetSolution | Infeasible]
+    solved: Callable[[Headroom, Formulation, Confirmed | None], FleetSolution | Infeasible]
     """The cheapest fleet with some headroom; the given one where none is cheaper."""
-    fewest: Callable[[Posed, Confirmed], Confirmed]
+    fewest: Callable[[Formulation, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
     refused: dict[tuple[object, ...], float]
     """USD a month below which no fleet of a kind holds, by its pools, of this and other questions."""
@@ -67,7 +67,7 @@ class BelowClosedForm:
                 that holds will do.
             mixed: whether mixes are tried.
         """
-        of_kinds = self._pools_of_kinds(self.posed.problem)
+        of_kinds = self._pools_of_kinds(self.formulation.problem)
         for pools in of_kinds:
             best = self._of_one_kind(pools, best)
         while best is not None and mixed:
@@ -79,17 +79,17 @@ class BelowClosedForm:
 
     def _of_one_kind(self, pools: tuple[Pool, ...], best: Confirmed | None) -> Confirmed | None:
         """A cheaper fleet of one kind, or the given one; what was refused before is not tried again."""
-        limit, of_kind = self._limit(best), replace(self.posed.problem, pools=pools)
+        limit, of_kind = self._limit(best), replace(self.formulation.problem, pools=pools)
         key = (constraints_of(of_kind), *((pool.key, pool.tariffs) for pool in pools))
         if limit <= self.refused.get(key, 0.0):
             return best
         closest = 0.0
         for ways in (self._tried, self._not_on_spot):
             for tried, headroom in ways(of_kind, limit):
-                posed = self.posed.of(tried)
-                fleet = self._alike(posed, headroom)
+                formulation = self.formulation.of(tried)
+                fleet = self._alike(formulation, headroom)
                 if _holds_below(fleet, limit):
-                    return self._of_one_kind(pools, self.fewest(posed, fleet))
+                    return self._of_one_kind(pools, self.fewest(formulation, fleet))
                 closest = max(closest, worst_share(fleet) if fleet else 0.0)
             if closest < NEAR_MISS:
                 break
@@ -100,20 +100,20 @@ class BelowClosedForm:
         """A cheaper mix that holds in which all kinds carry as little more than the closed form says as costs less."""
         least = best.confirmation.headroom_factor * LEAST_OF_A_MIX
         limit, pools = self._limit(best), self._near(best)
-        posed = self.posed.of(pools)
-        fleet = self._alike(posed, self._below_in_a_mix(pools, least, limit))
-        return self.fewest(posed, fleet) if _holds_below(fleet, limit) else None
+        formulation = self.formulation.of(pools)
+        fleet = self._alike(formulation, self._below_in_a_mix(pools, least, limit))
+        return self.fewest(formulation, fleet) if _holds_below(fleet, limit) else None
 
-    def _alike(self, posed: Posed, headroom: float) -> Confirmed | None:
+    def _alike(self, formulation: Formulation, headroom: float) -> Confirmed | None:
         """The cheapest fleet with a headroom, the same for all kinds; None where there is none."""
-        kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
-        fleet = self.optimum(posed, dict.fromkeys(kinds, headroom)) if headroom else None
+        kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
+        fleet = self.optimum(formulation, dict.fromkeys(kinds, headroom)) if headroom else None
         return fleet if isinstance(fleet, Confirmed) else None
 
     def _near(self, best: Confirmed) -> tuple[Pool, ...]:
         """Pools of the fleet's kinds, and of those that promise most in its regions."""
         regions = {group.pool.region for group in best.solution.allocations}
-        problem = self.posed.problem
+        problem = self.formulation.problem
         near = replace(problem, pools=tuple(pool for pool in problem.pools if pool.region in regions))
         own = {self.kind_of(group.pool.key) for group in best.solution.allocations}
         of_kinds = sorted(self._pools_of_kinds(near), key=lambda pools: self.kind_of(pools[0].key) not in own)
@@ -133,7 +133,7 @@ class BelowClosedForm:
     def _not_on_spot(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
         """The same in each way of paying that nothing interrupts: one on demand may hold where two on spot miss."""
         every = {tariff.paid: None for pool in of_kind.pools for tariff in pool.tariffs}
-        for paid in (paid for paid in every if paid is not Paid.SPOT):
+        for paid in (paid for paid in every if paid is not PurchaseOption.SPOT):
             only = tuple(
                 replace(pool, tariffs=tuple(tariff for tariff in pool.tariffs if tariff.paid is paid))
                 for pool in of_kind.pools
@@ -152,7 +152,7 @@ class BelowClosedForm:
         """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
         if best is None:
             return math.inf
-        may_be_proven = best.solution.proven and is_one_row(self.posed.problem)
+        may_be_proven = best.solution.proven and is_one_row(self.formulation.problem)
         return best.usd_per_month - HALF_A_CENT if may_be_proven else best.usd_per_month * (1 - WORTH_RATIO)
 
     def _of_a_mix(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> Confirmed | None:
@@ -160,28 +160,30 @@ class BelowClosedForm:
         limit = self._limit(best)
         every = ((pools[0], self._above(pools, limit)) for pools in of_kinds)
         able = list(itertools.islice((one for one in every if LEAST_OF_A_KIND < one[1] < math.inf), MIXED_KINDS))
-        posed = self.posed.of(pool for pool, _ in able)
+        formulation = self.formulation.of(pool for pool, _ in able)
         most = {self.kind_of(pool.key): above for pool, above in able}
         worth = best.as_if_at(limit)
-        mix = self.mix(posed, most, worth) if able else worth
-        return None if isinstance(mix, Infeasible) or mix is worth else self._mix_below(worth, posed, most, mix)
+        mix = self.mix(formulation, most, worth) if able else worth
+        return None if isinstance(mix, Infeasible) or mix is worth else self._mix_below(worth, formulation, most, mix)
 
     def _above(self, pools: tuple[Pool, ...], limit_usd: float) -> float:
         """Headroom with which pools of one kind cost about as much as a limit; infinite where they always cost more."""
-        below, above = headroom_below(replace(self.posed.problem, pools=pools), limit_usd)
+        below, above = headroom_below(replace(self.formulation.problem, pools=pools), limit_usd)
         return above if below else math.inf
 
-    def _mix_below(self, worth: Confirmed, posed: Posed, most: Headroom, mix: Confirmed) -> Confirmed | None:
+    def _mix_below(
+        self, worth: Confirmed, formulation: Formulation, most: Headroom, mix: Confirmed
+    ) -> Confirmed | None:
         """A mix that holds and costs less than a limit, of a few with more headroom; None where none of them is."""
         failed, dear, solved_at = 1.0, worth.usd_per_month / mix.usd_per_month * TOLERANCE, 1.0
         for _ in range(MIXES_TRIED):
             if mix.confirmation.reached or dear <= failed * TOLERANCE:
                 break
             factor = math.sqrt(failed * dear)
-            if with_less(posed.problem, mix.solution, factor / solved_at):
+            if with_less(formulation.problem, mix.solution, factor / solved_at):
                 failed = factor
                 continue
-            other = self.mix(posed, {kind: headroom * factor for kind, headroom in most.items()}, worth)
+            other = self.mix(formulation, {kind: headroom * factor for kind, headroom in most.items()}, worth)
             is_cheaper = isinstance(other, Confirmed) and other is not worth
             failed, dear = (factor, dear) if is_cheaper else (failed, factor)
             mix, solved_at = (other, factor) if isinstance(other, Confirmed) and is_cheaper else (mix, solved_at)
@@ -196,7 +198,7 @@ class BelowClosedForm:
             limit_usd: USD a month.
         """
         kinds = {self.kind_of(pool.key) for pool in pools}
-        only, below = self.posed.of(pools), 0.0
+        only, below = self.formulation.of(pools), 0.0
         headroom, above = max(least, LEAST_HEADROOM), MOST_HEADROOM
         cheap: FleetSolution | None = None
         while above > below * FINE:
@@ -213,14 +215,14 @@ class BelowClosedForm:
 
     def _is_least(self, best: Confirmed, of_kinds: Sequence[tuple[Pool, ...]]) -> bool:
         """Whether no mix is cheaper in which kinds that cost more by themselves carry eight times as much."""
-        if not best.solution.proven or not is_one_row(self.posed.problem):
+        if not best.solution.proven or not is_one_row(self.formulation.problem):
             return False
         limit = self._limit(best)
         least = {
             self.kind_of(pools[0].key): above if math.isfinite(above := self._above(pools, limit)) else LEAST_HEADROOM
             for pools in of_kinds
         }
-        solution = self.solved(least, self.posed, best)
+        solution = self.solved(least, self.formulation, best)
         return isinstance(solution, FleetSolution) and solution.allocations is best.solution.allocations
 
     def _pools_of_kinds(self, problem: Problem) -> list[tuple[Pool, ...]]:
@@ -244,7 +246,7 @@ def cheapest_by_payment(problem: Problem) -> tuple[Pool, ...]:
     machine may cost as much by the accelerator as eight small ones, of which fewer may do.
     """
     first = problem.pools[0]
-    by_payment: dict[Paid, list[tuple[float, float, Pool]]] = {}
+    by_payment: dict[PurchaseOption, list[tuple[float, float, Pool]]] = {}
     for pool in problem.pools:
         rate = mix_rate(problem, pool)
         for tariff in pool.tariffs if pool.region == first.region and rate > 0 else ():

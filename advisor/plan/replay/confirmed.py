@@ -9,7 +9,7 @@ from advisor.plan.problem.values import FleetSolution, Infeasible
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.solver import HALF_A_CENT
-from advisor.plan.solve.stage import Posed
+from advisor.plan.solve.stage import Formulation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +18,7 @@ class Confirmed:
 
     solution: FleetSolution
     """Its pools carry what they are planned to, after the headroom."""
-    posed: Posed
+    formulation: Formulation
     """With the headroom that was needed."""
     confirmation: Confirmation
     holds_up_to: HoldsUpTo | None = None
@@ -41,29 +41,33 @@ class Confirmed:
 
     def planned_rates(self) -> Mapping[str, float]:
         """Requests per second that one instance of each group is planned to carry, by the group's name."""
-        of_pool = planned_rates(self.posed.problem, self.solution)
-        return {name_of(one): of_pool[one.pool.key] for one in self.solution.allocations}
+        of_pool = planned_rates(self.formulation.problem, self.solution)
+        return {name_of(allocation): of_pool[allocation.pool.key] for allocation in self.solution.allocations}
 
 
-def same(one: Confirmed, other: Confirmed) -> bool:
+def same(confirmed: Confirmed, other: Confirmed) -> bool:
     """Whether two fleets have the same instances."""
-    return instances_of(one.solution) == instances_of(other.solution)
+    return instances_of(confirmed.solution) == instances_of(other.solution)
 
 
 def instances_of(solution: FleetSolution) -> frozenset[tuple[str, tuple[int, ...]]]:
     """Names of the groups of a fleet with the instances of each: what tells fleets apart."""
-    return frozenset((name_of(one), one.instances) for one in solution.allocations)
+    return frozenset((name_of(allocation), allocation.instances) for allocation in solution.allocations)
 
 
-def worst_share(found: Confirmed) -> float:
+def worst_share(confirmed: Confirmed) -> float:
     """The least of the shares of requests that its replays find within every target."""
-    one = found.confirmation
-    return min(one.within_slo_ratio, one.busiest_within_slo_ratio or 1.0, one.without_one_within_slo_ratio or 1.0)
+    confirmation = confirmed.confirmation
+    return min(
+        confirmation.within_slo_ratio,
+        confirmation.busiest_within_slo_ratio or 1.0,
+        confirmation.without_one_within_slo_ratio or 1.0,
+    )
 
 
-def closer(one: Confirmed | None, other: Confirmed) -> Confirmed:
+def closer(confirmed: Confirmed | None, other: Confirmed) -> Confirmed:
     """The fleet that comes closer to holding."""
-    return other if one is None or worst_share(other) > worst_share(one) else one
+    return other if confirmed is None or worst_share(other) > worst_share(confirmed) else confirmed
 
 
 def usd_of(best: Confirmed | None) -> float:
@@ -78,24 +82,24 @@ def cheaper(best: Confirmed | None, other: Confirmed | Infeasible) -> Confirmed 
     return other if other.usd_per_month < usd_of(best) else best
 
 
-def bounded(found: Confirmed, bound: Confirmed) -> Confirmed:
+def bounded(confirmed: Confirmed, bound: Confirmed) -> Confirmed:
     """A fleet with the bound that the lower ends of all brackets give."""
-    may_be_proven = found.confirmation.reached and bound.solution.proven
-    return _with_bound(found, bound.solution.bound_usd_per_month, may_be_proven=may_be_proven)
+    may_be_proven = confirmed.confirmation.reached and bound.solution.proven
+    return _with_bound(confirmed, bound.solution.bound_usd_per_month, may_be_proven=may_be_proven)
 
 
-def held_to(found: Confirmed, least_usd_per_month: float) -> Confirmed:
+def held_to(confirmed: Confirmed, least_usd_per_month: float) -> Confirmed:
     """A fleet with a bound no higher than this, and proven only where it costs no more."""
-    least = min(found.solution.bound_usd_per_month, least_usd_per_month)
-    return _with_bound(found, least, may_be_proven=found.solution.proven)
+    least = min(confirmed.solution.bound_usd_per_month, least_usd_per_month)
+    return _with_bound(confirmed, least, may_be_proven=confirmed.solution.proven)
 
 
-def unproven(found: Confirmed) -> Confirmed:
+def unproven(confirmed: Confirmed) -> Confirmed:
     """A fleet below which a replay may confirm one that carries less than the planned rates."""
-    return replace(found, solution=replace(found.solution, proven=False))
+    return replace(confirmed, solution=replace(confirmed.solution, proven=False))
 
 
-def _with_bound(found: Confirmed, bound_usd_per_month: float, *, may_be_proven: bool) -> Confirmed:
-    least = min(bound_usd_per_month, found.usd_per_month)
-    proven = may_be_proven and found.usd_per_month <= least + HALF_A_CENT
-    return replace(found, solution=replace(found.solution, bound_usd_per_month=least, proven=proven))
+def _with_bound(confirmed: Confirmed, bound_usd_per_month: float, *, may_be_proven: bool) -> Confirmed:
+    least = min(bound_usd_per_month, confirmed.usd_per_month)
+    proven = may_be_proven and confirmed.usd_per_month <= least + HALF_A_CENT
+    return replace(confirmed, solution=replace(confirmed.solution, bound_usd_per_month=least, proven=proven))

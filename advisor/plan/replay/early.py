@@ -51,7 +51,7 @@ class EarlyEnd:
         self._first = cutoff.busiest
         self._allowed_ratio = cutoff.most_late / count
         strata: dict[tuple[int, float], int] = {}
-        self._stratum = [strata.setdefault((one.group, one.start), len(strata)) for one in sessions]
+        self._stratum = [strata.setdefault((session.group, session.start), len(strata)) for session in sessions]
         self._sent, self._served, self._late = np.zeros((3, 2, len(strata)))
         for at, parts in enumerate(members):
             for part in parts:

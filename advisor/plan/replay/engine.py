@@ -110,7 +110,7 @@ class Timelines:
         self._keep(key, tuple(timelines))
 
     def _keep(self, key: tuple[StepTimes, bytes], timelines: tuple[Timeline, ...]) -> None:
-        self._requests += sum(one.last_s.size for one in timelines)
+        self._requests += sum(timeline.last_s.size for timeline in timelines)
         if self._requests > MOST_KEPT:
             self._kept.clear()
             self._requests = 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.problem.formulas import Part, lost_in_zone
-from advisor.plan.problem.values import Allocation, Paid
+from advisor.plan.problem.values import Allocation, PurchaseOption
 
 Counts = tuple[int, ...]
 """Instances of an allocation in each hour class."""
@@ -19,7 +19,7 @@ def left_after(allocations: Sequence[Allocation], part: Part) -> Iterator[tuple[
 def _name(allocation: Allocation, part: Part) -> str:
     if part is Part.ZONE:
         return allocation.pool.region
-    return allocation.pool.spot_supply if allocation.tariff.paid is Paid.SPOT else ""
+    return allocation.pool.spot_supply if allocation.tariff.paid is PurchaseOption.SPOT else ""
 
 
 def _without(allocations: Sequence[Allocation], hit: Sequence[bool]) -> tuple[Counts, ...]:
@@ -29,7 +29,10 @@ def _without(allocations: Sequence[Allocation], hit: Sequence[bool]) -> tuple[Co
         running: dict[str, int] = {}
         for allocation, is_hit in zip(allocations, hit, strict=True):
             running[allocation.pool.key] = running.get(allocation.pool.key, 0) + is_hit * allocation.instances[at]
-        lost = {one.pool.key: lost_in_zone(running[one.pool.key], one.pool.zones) for one in allocations}
+        lost = {
+            allocation.pool.key: lost_in_zone(running[allocation.pool.key], allocation.pool.zones)
+            for allocation in allocations
+        }
         for allocation, counts, is_hit in zip(allocations, left, hit, strict=True):
             taken = is_hit * min(counts[at], lost[allocation.pool.key])
             counts[at] -= taken

@@ -76,8 +76,8 @@ def simulate(
     """
     start = float(requests.seconds[0])
     window = Window(start, max(float(requests.seconds[-1]), start + MIN_WINDOW_SECONDS))
-    sessions = [one for index, group in enumerate(groups) for one in sessions_of(index, group, window, seed)]
-    sessions.sort(key=lambda one: one.end)
+    sessions = [session for index, group in enumerate(groups) for session in sessions_of(index, group, window, seed)]
+    sessions.sort(key=lambda session: session.end)
     fleet = _Fleet(groups, sessions, requests, routes)
     fleet.route()
     return fleet.report(window, fleet.serve(progress, cutoff))

@@ -12,8 +12,8 @@ from advisor.performance.stage import deployment_of
 from advisor.performance.steps import step_times
 from advisor.performance.values import Deployment
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.question import read_question, requirements_of
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
+from advisor.plan.request import read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.requirements import Requirements
 from advisor.workload.values import Slo
@@ -53,8 +53,10 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
     if rank is None and plan.fleet is not None:
-        groups = [_fleet_group(plan.fleet, one, requirements, catalog, model) for one in plan.fleet.groups]
-        title = ", ".join(f"{max(one.instances)} × {one.instance_type} {one.purchase}" for one in plan.fleet.groups)
+        groups = [_fleet_group(plan.fleet, group, requirements, catalog, model) for group in plan.fleet.groups]
+        title = ", ".join(
+            f"{max(group.instances)} × {group.instance_type} {group.purchase}" for group in plan.fleet.groups
+        )
         return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)))
     option = _option(plan, rank, where)
     candidate = _candidate(option, requirements, catalog, where)
@@ -96,10 +98,10 @@ def target_of(region: str, candidate: Candidate) -> str:
 def _routes(fleet: Fleet) -> Iterator[Route]:
     """Where the prompts of each bucket go: the shares of the busiest hours, which the generated code writes."""
     if not fleet.bucket_max_input_tokens:
-        yield Route(math.inf, {one.name: one.request_shares[-1] for one in fleet.groups})
+        yield Route(math.inf, {group.name: group.request_shares[-1] for group in fleet.groups})
     last = len(fleet.bucket_max_input_tokens) - 1
     for bucket, longest in enumerate(fleet.bucket_max_input_tokens):
-        shares = {one.name: one.bucket_shares[bucket] for one in fleet.groups if one.bucket_shares[bucket] > 0}
+        shares = {group.name: group.bucket_shares[bucket] for group in fleet.groups if group.bucket_shares[bucket] > 0}
         yield Route(math.inf if bucket == last else longest, shares)
 
 
@@ -119,11 +121,11 @@ def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog:
     key = (option.provider, option.instance_type)
     wanted = (option.precision, option.tensor_parallel, option.engine, option.partition)
     if key in catalog.instance_types:
-        for one in judge_hardware(catalog.instance_types[key], requirements, catalog):
-            if isinstance(one, Candidate) and wanted == (
-                one.precision, one.tensor_parallel, one.engine, one.partition,
+        for candidate in judge_hardware(catalog.instance_types[key], requirements, catalog):
+            if isinstance(candidate, Candidate) and wanted == (
+                candidate.precision, candidate.tensor_parallel, candidate.engine, candidate.partition,
             ):  # fmt: skip
-                return one
+                return candidate
     named = f"{option.instance_type} in {option.precision} on {option.engine}, tensor parallel {option.tensor_parallel}"
     raise InputError(f"the catalog no longer has {named}", where=where, hint=_AGAIN)
 

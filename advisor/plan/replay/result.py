@@ -42,7 +42,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
     steps = np.maximum(requests.output_tokens, 1) - 1
     several = answered & (steps > 0)
     by_group = tuple(_group(index, group, served, kept) for index, group in enumerate(groups))
-    cost = sum(one.cost_usd for one in by_group)
+    cost = sum(group_result.cost_usd for group_result in by_group)
     return ReplayResult(
         requests=requests.seconds.size,
         within_slo_ratio=float(kept.mean()),
@@ -51,7 +51,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
         e2e_p95_ms=p95_ms((outcome.ttft_s + outcome.decode_s)[answered]),
         refused=int(np.count_nonzero(~answered)),
         preemptions=sum(served.preemptions),
-        interruptions=sum(one.interruptions for one in by_group),
+        interruptions=sum(group_result.interruptions for group_result in by_group),
         cost_usd=cost,
         usd_per_month=cost / window.seconds * SECONDS_PER_MONTH,
         window_seconds=window.seconds,
@@ -77,7 +77,7 @@ def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
 
 def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> GroupResult:
     here = served.outcome.group == index
-    sessions = [one for one in served.sessions if one.group == index]
+    sessions = [session for session in served.sessions if session.group == index]
     busy = {run: until for (of, run), until in served.busy_until.items() if of == index}
     hours = billed_hours(group, sessions, busy, served.window)
     return GroupResult(
@@ -85,7 +85,7 @@ def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> Group
         requests=int(here.sum()),
         within_slo_ratio=float(kept[here].mean()) if here.any() else None,
         preemptions=served.preemptions[index],
-        interruptions=len({(one.run, one.end) for one in sessions if one.interrupted}),
+        interruptions=len({(session.run, session.end) for session in sessions if session.interrupted}),
         instance_hours=hours,
         cost_usd=hours * group.usd_per_hour,
     )

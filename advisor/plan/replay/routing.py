@@ -34,9 +34,9 @@ class Router:
 
     def __init__(self, groups: Sequence[ReplayGroup], sessions: Sequence[Session], routes: Sequence[Route]) -> None:
         """Know the groups, their sessions, and the routes (none: all groups by their weights)."""
-        self._group = np.array([one.group for one in sessions], dtype=np.intp)
-        self._start = np.array([one.start for one in sessions])
-        self._end = np.array([one.end for one in sessions])
+        self._group = np.array([session.group for session in sessions], dtype=np.intp)
+        self._start = np.array([session.start for session in sessions])
+        self._end = np.array([session.end for session in sessions])
         self._weight = np.array([group.weight for group in groups])
         self._held = np.array([min(group.steps.context_tokens, group.steps.kv_tokens) for group in groups])
         self._limits = np.unique(self._held)

@@ -40,7 +40,7 @@ class Window:
 
 def sessions_of(index: int, group: ReplayGroup, window: Window, seed: int) -> list[Session]:
     """Every session of a group that begins within the window."""
-    found = []
+    sessions = []
     for instance, start, end in _runs(group, window):
         run = (instance, int(start // SECONDS_PER_HOUR))
         lost_at = group.lost_at if instance == 0 else None
@@ -48,8 +48,8 @@ def sessions_of(index: int, group: ReplayGroup, window: Window, seed: int) -> li
             cut = session_end < min(end, window.end)
             until = session_end if cut else end
             session = Session(index, run, session_start, until, interrupted=cut)
-            found += [session] * group.replicas_per_instance
-    return found
+            sessions += [session] * group.replicas_per_instance
+    return sessions
 
 
 def _runs(group: ReplayGroup, window: Window) -> Iterator[tuple[int, float, float]]:
@@ -99,9 +99,9 @@ def billed_hours(
         return max(group.instances_by_hour) * window.seconds / SECONDS_PER_HOUR
     starts: dict[tuple[int, int], float] = {}
     ends: dict[tuple[int, int], float] = {}
-    for one in sessions:
-        starts[one.run] = min(starts.get(one.run, inf), one.start)
-        ends[one.run] = max(ends.get(one.run, -inf), one.end)
+    for session in sessions:
+        starts[session.run] = min(starts.get(session.run, inf), session.start)
+        ends[session.run] = max(ends.get(session.run, -inf), session.end)
     seconds = 0.0
     for run, start in starts.items():
         end = min(max(ends[run], busy_until.get(run, -inf)), window.end)

@@ -9,20 +9,20 @@ import numpy.typing as npt
 
 from advisor.candidates import Candidate
 from advisor.demand.arrivals import Requests
-from advisor.demand.rehearsal import Calendar, Rehearsal, rehearse, stressed
+from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, stressed
 from advisor.performance.stage import deployment_of
 from advisor.performance.steps import StepTimes, step_times
 from advisor.plan.fleet.chosen import HoldsUpTo
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid
+from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Timelines, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
-from advisor.plan.solve.stage import Posed, Setting
+from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
@@ -76,17 +76,17 @@ class _Seen:
 class Trials:
     """Replays fleets of one question; what is costly to prepare is kept between them."""
 
-    def __init__(self, posed: Posed, setting: Setting) -> None:
+    def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
         """Make up the requests that every fleet is tried with."""
-        self._requirements = setting.requirements
-        self._model = setting.model
-        self._slo = setting.requirements.workload.slo
-        self._calendar = Calendar(posed.week.schedule, tuple(hour.mean_rate for hour in posed.week.classes))
+        self._requirements = context.requirements
+        self._model = context.model
+        self._slo = context.requirements.workload.slo
+        self._calendar = Calendar(formulation.week.schedule, tuple(hour.mean_rate for hour in formulation.week.classes))
         self.wanted = 1 - (1 - self._slo.within_ratio) * MADE_UP_MARGIN
         """Share of the requests that have to be within every target."""
-        self._shares = np.array(posed.geography.shares)
-        self._most_served = setting.effort.rehearsed_requests
-        self._rehearsals: dict[float | None, Rehearsal] = {}
+        self._shares = np.array(formulation.geography.shares)
+        self._most_served = context.effort.rehearsed_requests
+        self._rehearsals: dict[float | None, SyntheticTrace] = {}
         """By their scale."""
         self.rehearsal = self._rehearsed(None)
         self._steps: dict[Key, StepTimes] = {}
@@ -96,7 +96,7 @@ class Trials:
         self.is_exact = False
         """Whether every replay is of all requests."""
 
-    def _rehearsed(self, scale: float | None) -> Rehearsal:
+    def _rehearsed(self, scale: float | None) -> SyntheticTrace:
         """Requests made up after a share of the demand, each with the place of its user; at the usual scale without."""
         if scale not in self._rehearsals:
             rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
@@ -109,12 +109,18 @@ class Trials:
         self._known = {key: seen for key, seen in self._known.items() if not seen.ended_early}
 
     def of(
-        self, posed: Posed, solution: FleetSolution, *, every: bool = False, whole: bool = False, parts: bool = False
+        self,
+        formulation: Formulation,
+        solution: FleetSolution,
+        *,
+        every: bool = False,
+        whole: bool = False,
+        parts: bool = False,
     ) -> Trial:
         """A fleet without each of its machines, and under the whole sample with one interruption of spot included.
 
         Args:
-            posed: the question.
+            formulation: the question.
             solution: the fleet.
             every: whether to go on with the loss of other machines where one makes the fleet fail.
             whole: the same, and whether to go on where it is clear whether the fleet holds; shares, and which groups
@@ -122,18 +128,18 @@ class Trials:
             parts: whether the loss of a zone or a spot supply is replayed too, as the limits ask for it; the closed
                 form answers for them where replicas carry no more than it says.
         """
-        groups, routes = self._groups(posed, solution), tuple(routes_of(posed, solution))
-        survives = posed.problem.limits.survival is not Survive.NOTHING
+        groups, routes = self._groups(formulation, solution), tuple(routes_of(formulation, solution))
+        survives = formulation.problem.limits.survival is not Survive.NOTHING
         failures = self._failures(groups, routes, every=every, whole=whole) if survives else []
-        least = min((one.share for one in failures), default=None)
+        least = min((failure.share for failure in failures), default=None)
         if parts and (least is None or least >= self.wanted):
-            failures += self._part_failures(posed, solution, groups, routes)
-        worst = min((one.share for one in failures), default=1.0)
+            failures += self._part_failures(formulation, solution, groups, routes)
+        worst = min((failure.share for failure in failures), default=1.0)
         if every or whole or least is None or (worst >= self.wanted and not self._implied(groups)):
             sample = self._seen(groups, routes, whole=whole)
         else:
-            sample = min(failures, key=lambda one: one.share)
-        late = {at for one in (*failures, sample) for at in one.late}
+            sample = min(failures, key=lambda failure: failure.share)
+        late = {at for seen in (*failures, sample) for at in seen.late}
         return Trial(
             requests=self.rehearsal.requests.seconds.size,
             within_slo_ratio=sample.share,
@@ -145,9 +151,9 @@ class Trials:
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
         )
 
-    def hold_idle(self, posed: Posed, solution: FleetSolution) -> bool:
+    def hold_idle(self, formulation: Formulation, solution: FleetSolution) -> bool:
         """Whether enough requests are within the targets on replicas that serve one at a time; more is never."""
-        return all(self._holds_idle(group) for group in self._groups(posed, solution))
+        return all(self._holds_idle(group) for group in self._groups(formulation, solution))
 
     def _holds_idle(self, group: ReplayGroup) -> bool:
         key = ("idle", id(group.steps), group.network_ms)
@@ -159,10 +165,10 @@ class Trials:
             self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
         return self._known[key].share >= self.wanted
 
-    def holds_up_to(self, posed: Posed, solution: FleetSolution) -> HoldsUpTo:
+    def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
-        whole = [replace(one, lost_at=None) for one in self._groups(posed, solution)]
-        small = self._small(whole, tuple(routes_of(posed, solution)))
+        whole = [replace(group, lost_at=None) for group in self._groups(formulation, solution)]
+        small = self._small(whole, tuple(routes_of(formulation, solution)))
 
         def holds(**stress: float) -> bool:
             made_up = stressed(
@@ -189,34 +195,38 @@ class Trials:
         self, groups: list[ReplayGroup], routes: tuple[Route, ...], *, every: bool, whole: bool
     ) -> list[_Seen]:  # fmt: skip
         """The busiest stretch without one machine of each target in turn; up to the first that fails unless every."""
-        found: list[_Seen] = []
-        for index in {one.target: at for at, one in reversed(list(enumerate(groups)))}.values():
+        seens: list[_Seen] = []
+        for index in {replay_group.target: at for at, replay_group in reversed(list(enumerate(groups)))}.values():
             fewer = tuple(max(count - 1, 0) for count in groups[index].instances_by_hour)
-            left = [replace(one, lost_at=None) for one in groups]
+            left = [replace(group, lost_at=None) for group in groups]
             left[index] = replace(left[index], instances_by_hour=fewer)
-            found.append(self._seen(left, routes, stretch=True, whole=whole))
-            if found[-1].share < self.wanted and not (every or whole):
+            seens.append(self._seen(left, routes, stretch=True, whole=whole))
+            if seens[-1].share < self.wanted and not (every or whole):
                 break
-        return found
+        return seens
 
     def _part_failures(
-        self, posed: Posed, solution: FleetSolution, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]
+        self,
+        formulation: Formulation,
+        solution: FleetSolution,
+        groups: Sequence[ReplayGroup],
+        routes: tuple[Route, ...],
     ) -> list[_Seen]:
         """The busiest stretch without each zone and each spot supply, at the share of the load that is asked for."""
-        found: list[_Seen] = []
+        seens: list[_Seen] = []
         for part in (Part.ZONE, Part.SUPPLY):
-            share = share_without(posed.problem.limits, part)
+            share = share_without(formulation.problem.limits, part)
             for counts in left_after(solution.allocations, part) if share > 0 else ():
                 left = [
-                    replace(group, lost_at=None, instances_by_hour=tuple(own[at] for at in posed.week.schedule))
+                    replace(group, lost_at=None, instances_by_hour=tuple(own[at] for at in formulation.week.schedule))
                     for group, own in zip(groups, counts, strict=True)
                 ]
-                found.append(self._seen(left, routes, stretch=True, whole=False, share=share))
-        return found
+                seens.append(self._seen(left, routes, stretch=True, whole=False, share=share))
+        return seens
 
     def _implied(self, groups: list[ReplayGroup]) -> bool:
         """Whether a fleet that holds without each of its machines holds with all of them: the sample is the same."""
-        return self._is_stretch and all(one.lost_at is None for one in groups)
+        return self._is_stretch and all(group.lost_at is None for group in groups)
 
     def _seen(
         self,
@@ -280,29 +290,33 @@ class Trials:
             if here.any() and float(kept[here].mean()) < self.wanted:
                 yield index
 
-    def _groups(self, posed: Posed, solution: FleetSolution) -> list[ReplayGroup]:
+    def _groups(self, formulation: Formulation, solution: FleetSolution) -> list[ReplayGroup]:
         """The groups of a fleet; the one with the most capacity on spot loses an instance in the busiest minute.
 
         It is replaced after its start-up. Nothing is lost where requests may wait for that.
         """
         target_of = targets(solution)
-        groups = [self._group(posed, one, target_of[one.pool.key]) for one in solution.allocations]
-        on_spot = [at for at, one in enumerate(solution.allocations) if one.tariff.paid is Paid.SPOT]
-        if on_spot and posed.problem.limits.fault_tolerant_ratio == 0:
+        groups = [
+            self._group(formulation, allocation, target_of[allocation.pool.key]) for allocation in solution.allocations
+        ]
+        on_spot = [
+            at for at, allocation in enumerate(solution.allocations) if allocation.tariff.paid is PurchaseOption.SPOT
+        ]
+        if on_spot and formulation.problem.limits.fault_tolerant_ratio == 0:
             most = max(on_spot, key=lambda at: max(groups[at].instances_by_hour) * groups[at].weight)
             groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_seconds)
         return groups
 
-    def _group(self, posed: Posed, one: Allocation, target: str) -> ReplayGroup:
-        source = posed.pool_set.sources[one.pool.key]
-        network = posed.geography.network_ms[source.offer.provider, source.offer.region]
+    def _group(self, formulation: Formulation, allocation: Allocation, target: str) -> ReplayGroup:
+        source = formulation.pool_set.sources[allocation.pool.key]
+        network = formulation.geography.network_ms[source.offer.provider, source.offer.region]
         return ReplayGroup(
-            name=name_of(one),
+            name=name_of(allocation),
             steps=self._steps_of(source),
-            instances_by_hour=tuple(one.instances[at] for at in posed.week.schedule),
-            usd_per_hour=one.tariff.usd_per_hour,
-            replicas_per_instance=one.pool.replicas,
-            billing=Billing.ALWAYS if one.tariff.paid.always else Billing.USED,
+            instances_by_hour=tuple(allocation.instances[at] for at in formulation.week.schedule),
+            usd_per_hour=allocation.tariff.usd_per_hour,
+            replicas_per_instance=allocation.pool.replicas,
+            billing=Billing.ALWAYS if allocation.tariff.paid.always else Billing.USED,
             weight=source.served.requests_per_second_per_replica.value,
             lead_seconds=source.cold_start.total_s.high if source.cold_start else 0.0,
             target=target,
@@ -333,7 +347,7 @@ class Trials:
 class _Small:
     """A share of a fleet's replicas, each as busy as in the whole fleet."""
 
-    rehearsal: Rehearsal
+    rehearsal: SyntheticTrace
     groups: Sequence[ReplayGroup]
     routes: tuple[Route, ...]
     share: float
@@ -396,10 +410,10 @@ def largest(holds: Callable[[float], bool]) -> float:
     return low
 
 
-def name_of(one: Allocation) -> str:
+def name_of(allocation: Allocation) -> str:
     """Name of a group: its pool and how it is paid for."""
-    label = f"/{one.tariff.label}" if one.tariff.label else ""
-    return f"{one.pool.key}/{one.tariff.paid}{label}"
+    label = f"/{allocation.tariff.label}" if allocation.tariff.label else ""
+    return f"{allocation.pool.key}/{allocation.tariff.paid}{label}"
 
 
 def deployment_key(candidate: Candidate) -> Key:
@@ -410,15 +424,15 @@ def deployment_key(candidate: Candidate) -> Key:
     return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
 
 
-def routes_of(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
+def routes_of(formulation: Formulation, solution: FleetSolution) -> Iterator[Route]:
     """Where the requests of each place and bucket go: the weights that the generated code writes."""
-    of_target, target_of = weights(posed.problem, solution), targets(solution)
+    of_target, target_of = weights(formulation.problem, solution), targets(solution)
     parts = {
-        name_of(one): (of_target[target_of[one.pool.key]], part)
-        for one, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
+        name_of(allocation): (of_target[target_of[allocation.pool.key]], part)
+        for allocation, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
     }
-    edges = (*posed.bucket_edges[:-1], math.inf)
-    for place in range(len(posed.problem.place_shares)):
+    edges = (*formulation.bucket_edges[:-1], math.inf)
+    for place in range(len(formulation.problem.place_shares)):
         for bucket, longest in enumerate(edges):
             shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
             yield Route(longest, shares, place)
@@ -427,12 +441,12 @@ def routes_of(posed: Posed, solution: FleetSolution) -> Iterator[Route]:
 def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
     """Share of its target's instances that each group has in the busiest hours."""
     whole: dict[str, int] = {}
-    for one in solution.allocations:
-        target = target_of[one.pool.key]
-        whole[target] = whole.get(target, 0) + one.instances[-1]
-    for one in solution.allocations:
-        count = whole[target_of[one.pool.key]]
-        yield one.instances[-1] / count if count else 0.0
+    for allocation in solution.allocations:
+        target = target_of[allocation.pool.key]
+        whole[target] = whole.get(target, 0) + allocation.instances[-1]
+    for allocation in solution.allocations:
+        count = whole[target_of[allocation.pool.key]]
+        yield allocation.instances[-1] / count if count else 0.0
 
 
 def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
@@ -448,14 +462,14 @@ def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
 
 def _key(groups: list[ReplayGroup], routes: tuple[Route, ...]) -> Key:
     """What decides the outcome of a replay: machines, their numbers and their weights, not their names and prices."""
-    names = {one.target: at for at, one in enumerate(groups)}
+    names = {replay_group.target: at for at, replay_group in enumerate(groups)}
     machines = tuple(
-        (id(one.steps), one.instances_by_hour, one.replicas_per_instance, one.network_ms, names[one.target],
-         one.lost_at is not None and one.lead_seconds)
-        for one in groups
+        (id(group.steps), group.instances_by_hour, group.replicas_per_instance, group.network_ms, names[group.target],
+         group.lost_at is not None and group.lead_seconds)
+        for group in groups
     )  # fmt: skip
     shares = tuple(
-        (route.place, route.max_input_tokens, *(round(route.shares.get(one.name, 0.0), 9) for one in groups))
+        (route.place, route.max_input_tokens, *(round(route.shares.get(group.name, 0.0), 9) for group in groups))
         for route in routes
     )
     return machines, shares

@@ -19,7 +19,16 @@ from advisor.plan.problem.formulas import (
     mix_rate,
     share_without,
 )
-from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import (
+    Allocation,
+    Constraint,
+    FleetSolution,
+    Floats,
+    Pool,
+    Problem,
+    PurchaseOption,
+    Tariff,
+)
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.program import ALMOST_ONE
 from advisor.units import HOURS_PER_MONTH
@@ -44,14 +53,14 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
     if missed is not None:
         return missed
     fewest = [count for count in counts if isinstance(count, int)]
-    if tariff.paid is Paid.SERVERLESS:
+    if tariff.paid is PurchaseOption.SERVERLESS:
         instances = tuple(fewest)
     elif not tariff.paid.always:
         usd_by_class = [instance_usd_per_month(problem, pool, tariff, at) for at in range(len(fewest))]
         instances = cheapest_counts(fewest, usd_by_class)
     else:
         instances = (max(fewest),) * len(fewest)
-        if tariff.paid is Paid.COMMITMENT and not _used_long_enough(problem, pool, tariff, instances[-1]):
+        if tariff.paid is PurchaseOption.COMMITMENT and not _used_long_enough(problem, pool, tariff, instances[-1]):
             low = min(hour.low_rate for hour in problem.hours) / mix_rate(problem, pool)
             return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), low, "instances")
     allocations = (Allocation(pool, tariff, instances),)
@@ -115,7 +124,7 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at
     """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails."""
     planned = problem.hours[at].planned_rate
     load = load_of(problem, pool, planned)
-    on_spot, base = tariff.paid is Paid.SPOT, problem.limits.on_demand_base_ratio
+    on_spot, base = tariff.paid is PurchaseOption.SPOT, problem.limits.on_demand_base_ratio
     if on_spot and base > 0 and load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
     usual = planned / mix_rate(problem, pool)

@@ -19,14 +19,14 @@ from advisor.plan.problem.formulas import (
     part_name,
     share_without,
 )
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Paid, Pool, Problem, Tariff
-from advisor.plan.solve.draft import most_instances
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE
+from advisor.plan.solve.variables import most_instances
 
 MOST_CELLS = 100_000
 """Of a grid: a larger one takes longer than the program."""
-_BY_THE_HOUR = (Paid.ON_DEMAND, Paid.SPOT, Paid.MANAGED)
+_BY_THE_HOUR = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.MANAGED)
 
 
 class _Way(NamedTuple):
@@ -125,7 +125,9 @@ def _carried(problem: Problem, ways: Sequence[_Way]) -> Floats:
         for lost in _lost(ways, part) if share > 0 else ():
             carried = np.minimum(carried, (whole - lost) / share)
     if limits.on_demand_base_ratio > 0:
-        steady = sum((way.rate * way.counts for way in ways if way.tariff.paid is not Paid.SPOT), start=np.zeros(()))
+        steady = sum(
+            (way.rate * way.counts for way in ways if way.tariff.paid is not PurchaseOption.SPOT), start=np.zeros(())
+        )
         carried = np.minimum(carried, steady / limits.on_demand_base_ratio)
     instances = sum(way.counts for way in ways)
     replicas = sum(way.pool.replicas * way.counts for way in ways)
@@ -134,7 +136,7 @@ def _carried(problem: Problem, ways: Sequence[_Way]) -> Floats:
 
 def _lost(ways: Sequence[_Way], part: Part) -> Iterator[Floats]:
     """Requests per second that each fleet loses with one thing that may fail, thing by thing."""
-    exposed = [way for way in ways if part is not Part.SUPPLY or way.tariff.paid is Paid.SPOT]
+    exposed = [way for way in ways if part is not Part.SUPPLY or way.tariff.paid is PurchaseOption.SPOT]
     running: dict[str, dict[str, list[_Way]]] = {}
     for way in exposed:
         running.setdefault(part_name(way.pool, part), {}).setdefault(way.pool.key, []).append(way)

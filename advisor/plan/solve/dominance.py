@@ -23,14 +23,16 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
-from advisor.plan.problem.values import Floats, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.workload.values import Limits
 
 CHAMPIONS = 64
 """Tariffs that are tried as replacements first: the cheapest per request, of every way of paying."""
 ROUNDING = 1e-9
-_PAID = tuple(Paid)
-_ON_DEMAND, _SPOT, _OWNED = (_PAID.index(paid) for paid in (Paid.ON_DEMAND, Paid.SPOT, Paid.OWNED))
+_PAID = tuple(PurchaseOption)
+_ON_DEMAND, _SPOT, _OWNED = (
+    _PAID.index(paid) for paid in (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.OWNED)
+)
 BLOCK = 512
 """Items compared with the others at a time, to bound the memory."""
 
@@ -144,9 +146,11 @@ def _codes(names: Iterable[str]) -> Codes:
 
 
 def _special(problem: Problem, pool: Pool, tariff: Tariff) -> str:
-    if tariff.paid is Paid.SERVERLESS:
+    if tariff.paid is PurchaseOption.SERVERLESS:
         return f"{pool.key} {tariff.paid}"
-    return f"{pool.stand} {tariff.paid}" if tariff.paid is Paid.OWNED or problem.running.get(pool.stand) else ""
+    return (
+        f"{pool.stand} {tariff.paid}" if tariff.paid is PurchaseOption.OWNED or problem.running.get(pool.stand) else ""
+    )
 
 
 def shortest_run_hours(problem: Problem) -> float:

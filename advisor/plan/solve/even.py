@@ -58,9 +58,9 @@ def even_shares(
 def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
     """Whether the instances of the busiest hours carry their planned load, wherever its requests come from."""
     counts: dict[str, int] = {}
-    for one in allocations:
-        counts[one.pool.key] = counts.get(one.pool.key, 0) + one.instances[-1]
-    pools = {one.pool.key: one.pool for one in allocations if counts[one.pool.key]}
+    for allocation in allocations:
+        counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[-1]
+    pools = {allocation.pool.key: allocation.pool for allocation in allocations if counts[allocation.pool.key]}
     found = _solved(problem, list(pools.values()), [float(counts[key]) for key in pools])
     return found is not None and float(found[0][0]) <= 1 + ROOM
 
@@ -82,17 +82,17 @@ def _solved(
     program.add_cost(high if level is None else low, 1.0 if level is None else -1.0)
     parts = [part for at, pool in enumerate(pools) for part in _parts(problem, program, at, pool)]
     for place, bucket in np.ndindex(_shape(problem)):
-        terms = [(one.variable, 1.0) for one in parts if one.place == place and bucket in one.buckets]
+        terms = [(part.variable, 1.0) for part in parts if part.place == place and bucket in part.buckets]
         program.row("demand", terms, lower=1.0, upper=1.0)
     for at, count in enumerate(counts):
-        load = [(one.variable, one.load) for one in parts if one.pool == at]
+        load = [(part.variable, part.load) for part in parts if part.pool == at]
         program.row("highest", [*load, (high, -count)], upper=0.0)
         program.row("lowest", [*load, (low, -count)], lower=0.0)
-    transfer = [(one.variable, one.usd) for one in parts if one.usd]
+    transfer = [(part.variable, part.usd) for part in parts if part.usd]
     if transfer and transfer_usd < INFINITY:
         program.row("transfer", transfer, upper=transfer_usd * (1 + ROOM) + ROUNDING)
-    found = program.solve(whole=False)
-    return (found.values, parts) if found.outcome is Outcome.OPTIMAL else None
+    solution = program.solve(whole=False)
+    return (solution.values, parts) if solution.outcome is Outcome.OPTIMAL else None
 
 
 def _parts(problem: Problem, program: Program, at: int, pool: Pool) -> Iterator[_Part]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import mix_rate
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
@@ -22,9 +22,9 @@ BACKENDS = 8
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
 ROUNDING = 1e-9
-_COUNTED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT, Paid.OWNED)
+_COUNTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
 """What is bought one by one."""
-_ADDED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT)
+_ADDED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT)
 """What instances may be exchanged for."""
 
 
@@ -176,7 +176,7 @@ def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
         yield from [way for way in sold if way.usd_per_hour > usd][:OTHERS]
 
 
-def _sold(problem: Problem, paid: Paid) -> Iterator[_Way]:
+def _sold(problem: Problem, paid: PurchaseOption) -> Iterator[_Way]:
     """What serves and is paid for in one way."""
     for pool in problem.pools:
         if pool.serves_all_places:

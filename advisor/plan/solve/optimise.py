@@ -23,13 +23,13 @@ from advisor.plan.problem.values import (
     FleetSolution,
     Floats,
     Infeasible,
-    Paid,
     Problem,
+    PurchaseOption,
     Relaxation,
 )
-from advisor.plan.solve.draft import Elastic
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.plan.solve.variables import Elastic
 from advisor.workload.values import Limits
 
 NEGOTIABLE = (
@@ -82,20 +82,20 @@ def as_optimum(fleet: FleetSolution) -> FleetSolution:
     return replace(fleet, proven=True, bound_usd_per_month=fleet.objective_usd_per_month)
 
 
-def improved(known: FleetSolution, problem: Problem, *, roughly: bool = False) -> FleetSolution:
+def improved(fleet_solution: FleetSolution, problem: Problem, *, roughly: bool = False) -> FleetSolution:
     """The cheapest fleet of a problem if it is cheaper than a known one, else the known one; proven if both are.
 
     Roughly: a fleet that costs little more than the cheapest will do.
     """
-    program, solution = _solved(problem, known.objective_usd_per_month, roughly=roughly)
+    program, solution = _solved(problem, fleet_solution.objective_usd_per_month, roughly=roughly)
     if solution.outcome is Outcome.INFEASIBLE:
-        return known
-    bound = min(known.bound_usd_per_month, solution.bound)
+        return fleet_solution
+    bound = min(fleet_solution.bound_usd_per_month, solution.bound)
     if solution.outcome is Outcome.UNSOLVED:
-        return replace(known, proven=False, bound_usd_per_month=bound)
+        return replace(fleet_solution, proven=False, bound_usd_per_month=bound)
     found = read_fleet(problem, program, solution)
-    best = found if found.objective_usd_per_month < known.objective_usd_per_month else known
-    proven = known.proven and solution.outcome is Outcome.OPTIMAL
+    best = found if found.objective_usd_per_month < fleet_solution.objective_usd_per_month else fleet_solution
+    proven = fleet_solution.proven and solution.outcome is Outcome.OPTIMAL
     return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
 
 
@@ -155,7 +155,7 @@ def _promising(problem: Problem) -> list[int]:
     chosen |= {g for (g, _), variable in program.fixed.items() if values[variable] > TRACE_SHARE}
     chosen |= {g for g, pool in enumerate(problem.pools) if problem.running.get(pool.stand)}
     peak = max(hour.planned_rate for hour in problem.hours)
-    for paid in Paid:
+    for paid in PurchaseOption:
         offers = [
             (tariff.all_usd_per_hour, mix_rate(problem, pool), g)
             for g, pool in enumerate(problem.pools)
@@ -266,7 +266,7 @@ def transfer_usd_per_month(
         pool.usd_per_request
         * requests_per_month(hour)
         * float(shares[pool.key][h].T @ problem.place_shares @ problem.parts)
-        for pool in {one.pool.key: one.pool for one in allocations}.values()
+        for pool in {allocation.pool.key: allocation.pool for allocation in allocations}.values()
         if pool.key in shares and pool.usd_per_request
         for h, hour in enumerate(problem.hours)
     ]
@@ -277,15 +277,15 @@ def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...
     """Putting stands into service of which nothing runs today, spread over the horizon, to the cent."""
     if not problem.running:
         return 0.0
-    new = [one for one in allocations if not problem.running.get(one.pool.stand)]
-    return round(math.fsum(one.instances[-1] * one.pool.switching_usd for one in new), 2)
+    new = [allocation for allocation in allocations if not problem.running.get(allocation.pool.stand)]
+    return round(math.fsum(allocation.instances[-1] * allocation.pool.switching_usd for allocation in new), 2)
 
 
 def objective_usd_per_month(
     problem: Problem, allocations: tuple[Allocation, ...], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
-    parts = [part(problem, one) for one in allocations for part in PARTS]
+    parts = [part(problem, allocation) for allocation in allocations for part in PARTS]
     rest = (transfer_usd_per_month(problem, allocations, shares), switching_usd_per_month(problem, allocations))
     return round(math.fsum((*parts, *rest)), 2)
 
@@ -298,14 +298,18 @@ def explain_conflict(problem: Problem) -> Infeasible:
     conflict it is one of them: defaults are left out first, so that a limit that is stated is named before them.
     """
     left_out: set[Constraint] = set()
-    stated = [one for one in NEGOTIABLE if _stated(problem, one)]
+    stated = [constraint for constraint in NEGOTIABLE if _stated(problem, constraint)]
     for constraint in dict.fromkeys((*filter(stated.__contains__, _by_default(problem.limits)), *stated)):
         if not _feasible(problem, frozenset(left_out | {constraint})):
             left_out.add(constraint)
-    kept = tuple(one for one in stated if one not in left_out)
-    found = [relaxed for one in kept if one not in NOT_A_NUMBER for relaxed in _relaxed(problem, one)]
-    given_up = tuple(one for one in kept if one in NOT_A_NUMBER and _feasible(problem, frozenset({one})))
-    return Infeasible(kept, tuple(sorted(found, key=relative_change)), given_up)
+    kept = tuple(constraint for constraint in stated if constraint not in left_out)
+    relaxations = [
+        relaxed for constraint in kept if constraint not in NOT_A_NUMBER for relaxed in _relaxed(problem, constraint)
+    ]
+    given_up = tuple(
+        constraint for constraint in kept if constraint in NOT_A_NUMBER and _feasible(problem, frozenset({constraint}))
+    )
+    return Infeasible(kept, tuple(sorted(relaxations, key=relative_change)), given_up)
 
 
 def _by_default(limits: Limits) -> list[Constraint]:
@@ -358,18 +362,18 @@ def _relax(problem: Problem, constraint: Constraint) -> Iterator[Relaxation]:
     if solution.outcome not in (Outcome.OPTIMAL, Outcome.STOPPED):
         return
     worst: dict[str, tuple[float, Elastic]] = {}
-    for one in program.slacks:
-        excess = float(solution.values[one.slack])
-        if excess > 1e-6 and excess > worst.get(one.detail, (0.0, one))[0]:
-            worst[one.detail] = (excess, one)
-    for excess, one in worst.values():
-        yield Relaxation(constraint, one.detail, one.limit, _rounded(constraint, one, excess), one.unit)
+    for elastic in program.slacks:
+        excess = float(solution.values[elastic.slack])
+        if excess > 1e-6 and excess > worst.get(elastic.detail, (0.0, elastic))[0]:
+            worst[elastic.detail] = (excess, elastic)
+    for excess, elastic in worst.values():
+        yield Relaxation(constraint, elastic.detail, elastic.limit, _rounded(constraint, elastic, excess), elastic.unit)
 
 
-def _rounded(constraint: Constraint, one: Elastic, excess: float) -> float:
+def _rounded(constraint: Constraint, elastic: Elastic, excess: float) -> float:
     """The limit that is needed, in the steps in which it is stated, never short of it."""
     steps = STEPS_PER_UNIT.get(constraint, 1e4)
-    return one.limit + one.sign * math.ceil(excess * steps - ROUNDING) / steps
+    return elastic.limit + elastic.sign * math.ceil(excess * steps - ROUNDING) / steps
 
 
 def relative_change(relaxation: Relaxation) -> float:

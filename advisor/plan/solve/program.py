@@ -25,8 +25,8 @@ from advisor.plan.problem.formulas import (
     running_as_ordered,
     shares_without,
 )
-from advisor.plan.problem.values import Constraint, Paid, Pool
-from advisor.plan.solve.draft import Draft, Terms
+from advisor.plan.problem.values import Constraint, Pool, PurchaseOption
+from advisor.plan.solve.variables import ProgramVariables, Terms
 from advisor.units import HOURS_PER_MONTH
 
 Losses = list[tuple[int, tuple[int, float]]]
@@ -36,7 +36,7 @@ ALMOST_ONE = 1 - 1e-6
 
 
 @dataclass(slots=True, eq=False)
-class FleetProgram(Draft):
+class FleetProgram(ProgramVariables):
     """The rows of one problem."""
 
     def build(self) -> "FleetProgram":
@@ -138,14 +138,16 @@ class FleetProgram(Draft):
         for h in self._served_hours():
             needed = share * self.problem.hours[h].planned_rate
             if needed > 0:
-                self._one_more_than_needed(name, h, needed, tuple(Paid))
+                self._one_more_than_needed(name, h, needed, tuple(PurchaseOption))
                 self.incomplete |= self.relaxed
                 for g in range(len(self.problem.pools)) if not self.relaxed else ():
                     used = self._used(name, self._running(g, h), self._most_of(g))
                     terms = [(self._whole_rate(h, needed), 1.0), (used, -min(self.usual[g], needed))]
                     self.program.row(name, terms, lower=needed)
 
-    def _one_more_than_needed(self, name: Constraint, h: int, needed: float, failing: tuple[Paid, ...]) -> None:
+    def _one_more_than_needed(
+        self, name: Constraint, h: int, needed: float, failing: tuple[PurchaseOption, ...]
+    ) -> None:
         """Σ N · rate / (needed + rate) ≥ 1, which follows from the rows of whole machines and is tighter for parts.
 
         No rate is above the largest of those that may fail, m, and all together are at least needed + m; what does not
@@ -197,7 +199,7 @@ class FleetProgram(Draft):
         if supplies and self.problem.all_alike and self.elastic is not asked:
             for h in self._served_hours():
                 needed = share * self.problem.hours[h].planned_rate
-                self._one_more_than_needed(asked, h, needed, (Paid.SPOT,))
+                self._one_more_than_needed(asked, h, needed, (PurchaseOption.SPOT,))
         for members, h in itertools.product(supplies.values(), self._served_hours()):
             lost = [(g, term) for g, t in members for term in self._lost_in_zone(g, h, t)]
             planned = self.problem.hours[h].planned_rate
@@ -224,7 +226,7 @@ class FleetProgram(Draft):
             steady = [
                 (variable, count * min(self.usual[g], ratio * planned))
                 for g, t, variable, count in self._instances_at(h)
-                if self.problem.pools[g].tariffs[t].paid is not Paid.SPOT
+                if self.problem.pools[g].tariffs[t].paid is not PurchaseOption.SPOT
             ]
             slack = self._ratio_slack(name, ratio, planned, -1.0)
             self.program.row(name, [*steady, *slack], lower=ratio * planned)
@@ -245,7 +247,7 @@ class FleetProgram(Draft):
         supplies: dict[str, list[tuple[int, int]]] = {}
         for g, pool in enumerate(self.problem.pools):
             for t, tariff in enumerate(pool.tariffs):
-                if tariff.paid is Paid.SPOT:
+                if tariff.paid is PurchaseOption.SPOT:
                     supplies.setdefault(pool.spot_supply, []).append((g, t))
         return supplies
 
@@ -263,7 +265,7 @@ class FleetProgram(Draft):
             committed = [
                 (self.fixed[g, t], tariff.break_even_ratio)
                 for t, tariff in enumerate(pool.tariffs)
-                if tariff.paid is Paid.COMMITMENT
+                if tariff.paid is PurchaseOption.COMMITMENT
             ]
             if committed:
                 spare, floor = self._spare(g)
@@ -317,7 +319,7 @@ class FleetProgram(Draft):
         return [
             (variable, 1.0)
             for (g, t), variable in self.fixed.items()
-            if self.problem.pools[g].stand == stand and self.problem.pools[g].tariffs[t].paid is Paid.OWNED
+            if self.problem.pools[g].stand == stand and self.problem.pools[g].tariffs[t].paid is PurchaseOption.OWNED
         ]
 
     def _quota(self) -> None:
@@ -362,7 +364,7 @@ class FleetProgram(Draft):
     def _hours_of_most(self, pool: Pool) -> range:
         """Hour classes in one of which a pool has its most instances: the busiest, but any one for serverless."""
         hours = range(len(self.problem.hours))
-        serverless = any(tariff.paid is Paid.SERVERLESS for tariff in pool.tariffs)
+        serverless = any(tariff.paid is PurchaseOption.SERVERLESS for tariff in pool.tariffs)
         return hours if serverless else hours[-1:]
 
     def _changed_instances(self) -> None:

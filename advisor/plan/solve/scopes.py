@@ -14,7 +14,7 @@ from advisor.plan.problem.formulas import (
     requests_per_month,
     share_without,
 )
-from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Paid, Pool, Problem
+from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import alone
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
@@ -63,7 +63,7 @@ def without_dominated_anywhere(problem: Problem) -> Problem:
 
 
 def cheapest(
-    problem: Problem, known: FleetSolution | None = None, *, roughly: bool = False
+    problem: Problem, fleet_solution: FleetSolution | None = None, *, roughly: bool = False
 ) -> FleetSolution | Infeasible:
     """The cheapest fleet of all scopes, or why none of them has one.
 
@@ -72,16 +72,16 @@ def cheapest(
 
     Args:
         problem: with all scopes.
-        known: a fleet that is the answer where none is cheaper.
+        fleet_solution: a fleet that is the answer where none is cheaper.
         roughly: whether a fleet that costs little more than the cheapest will do.
     """
     parts = scopes(problem)
     if len(parts) == 1 and is_countable(parts[0]):
-        return _cheaper(known, counted(parts[0])) or explain_conflict(parts[0])
+        return _cheaper(fleet_solution, counted(parts[0])) or explain_conflict(parts[0])
     single = cheapest_single(problem)
-    if single is not None and known is None and [len(pool.tariffs) for pool in problem.pools] == [1]:
+    if single is not None and fleet_solution is None and [len(pool.tariffs) for pool in problem.pools] == [1]:
         return single
-    best = _cheaper(known, single)
+    best = _cheaper(fleet_solution, single)
     if len(parts) == 1:
         part = without_dominated(parts[0])
         return _improved(best, part, roughly=roughly) or explain_conflict(part)
@@ -106,9 +106,9 @@ def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> Fl
     return fleet_if_any(part) if best is None else improved(best, part, roughly=roughly)
 
 
-def _cheaper(known: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:
+def _cheaper(fleet_solution: FleetSolution | None, other: FleetSolution | None) -> FleetSolution | None:
     """The cheaper of two fleets, the first of equals."""
-    return min((one for one in (known, other) if one is not None), key=_usd, default=None)
+    return min((one for one in (fleet_solution, other) if one is not None), key=_usd, default=None)
 
 
 def cheapest_single(problem: Problem) -> FleetSolution | None:
@@ -126,7 +126,7 @@ def _singles(problem: Problem, most_usd: float = math.inf) -> Iterator[FleetSolu
     able, usd = _each_alone(problem)
     for at in np.argsort(usd, kind="stable")[:PROMISING].tolist():
         for tariff in able[at].tariffs if usd[at] <= most_usd + A_CENT else ():
-            if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS):
+            if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS):
                 fleet = alone(problem, able[at], tariff)
                 if isinstance(fleet, FleetSolution):
                     yield fleet
@@ -155,7 +155,7 @@ def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     if not able:
         return [], np.zeros(0)
     rates = np.array([mix_rate(problem, pool) for pool in able])
-    usd_per_hour = np.array([min(one.all_usd_per_hour for one in pool.tariffs) for pool in able])
+    usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) * hours).sum(axis=1)
     return able, usd
@@ -191,7 +191,7 @@ def lower_bound(problem: Problem) -> float:
     of_pool = np.maximum(mixed.max(axis=1), (apart * _work(problem)).max(axis=(1, 2), initial=0.0))
     fastest = np.repeat(of_pool, [len(pool.tariffs) for pool in pools])
     usd = np.array(
-        [one.all_usd_per_hour * min((1.0, *one.active_ratios)) for pool in pools for one in pool.tariffs]
+        [tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for pool in pools for tariff in pool.tariffs]
     )  # fmt: skip
     if not fastest.any():
         return 0.0
@@ -216,7 +216,7 @@ def _work(problem: Problem) -> Floats:
     ]
     if not able:
         return np.ones_like(problem.bucket_shares)
-    usual = min(able, key=lambda one: min(tariff.all_usd_per_hour for tariff in one.tariffs) / one.mix_rates.max())
+    usual = min(able, key=lambda pool: min(tariff.all_usd_per_hour for tariff in pool.tariffs) / pool.mix_rates.max())
     work: Floats = 1 / usual.rates.mean(axis=0)
     return work / float(work @ problem.bucket_shares)
 

@@ -33,11 +33,11 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     """
     shape = (len(problem.place_shares), problem.parts.size)
     counts, target_of = _instances(solution), targets(solution)
-    pools = [one for one in _pools(solution) if counts[one.key][-1] > 0]
+    pools = [pool for pool in _pools(solution) if counts[pool.key][-1] > 0]
     if _alike(problem, solution):
-        of_pool = {one.key: np.full(shape, counts[one.key][-1] * mix_rate(problem, one)) for one in pools}
+        of_pool = {pool.key: np.full(shape, counts[pool.key][-1] * mix_rate(problem, pool)) for pool in pools}
     else:
-        of_pool = dict(even_shares(problem, solution, pools, [float(counts[one.key][-1]) for one in pools]))
+        of_pool = dict(even_shares(problem, solution, pools, [float(counts[pool.key][-1]) for pool in pools]))
     found = {target: np.zeros(shape) for target in target_of.values()}
     for key, share in of_pool.items():
         found[target_of[key]] = found[target_of[key]] + share
@@ -52,7 +52,7 @@ def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Fl
     none of those has a weight.
     """
     of_target, counts, target_of = weights(problem, solution), _instances(solution), targets(solution)
-    rates = {one.key: mix_rate(problem, one) for one in _pools(solution)}
+    rates = {pool.key: mix_rate(problem, pool) for pool in _pools(solution)}
     up = {
         target: np.sum([counts[key] for key in counts if target_of[key] == target], axis=0) for target in of_target
     }  # fmt: skip
@@ -109,19 +109,19 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 
 def _pools(solution: FleetSolution) -> list[Pool]:
-    return list({one.pool.key: one.pool for one in solution.allocations}.values())
+    return list({allocation.pool.key: allocation.pool for allocation in solution.allocations}.values())
 
 
 def _instances(solution: FleetSolution) -> dict[str, Floats]:
     """Instances of each pool in each hour class, however they are paid for."""
     found: dict[str, Floats] = {}
-    for one in solution.allocations:
-        own = np.array(one.instances, dtype=np.float64)
-        found[one.pool.key] = found.get(one.pool.key, np.zeros(own.size)) + own
+    for allocation in solution.allocations:
+        own = np.array(allocation.instances, dtype=np.float64)
+        found[allocation.pool.key] = found.get(allocation.pool.key, np.zeros(own.size)) + own
     return found
 
 
 def _alike(problem: Problem, solution: FleetSolution) -> bool:
     """Whether it makes no difference to the router which request a pool receives, nor to the cost."""
-    transfer = {one.usd_per_request for one in _pools(solution)}
+    transfer = {pool.usd_per_request for pool in _pools(solution)}
     return (problem.all_alike and len(transfer) == 1) or problem.hours[-1].planned_rate == 0

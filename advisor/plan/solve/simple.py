@@ -17,14 +17,14 @@ Complexity = tuple[int, int, float]
 
 def complexity(solution: FleetSolution) -> Complexity:
     """What is compared: backends, instance types, and USD a month."""
-    backends = {backend_of(one.pool) for one in solution.allocations}
-    types = {one.pool.instance_type for one in solution.allocations}
+    backends = {backend_of(allocation.pool) for allocation in solution.allocations}
+    types = {allocation.pool.instance_type for allocation in solution.allocations}
     return len(backends), len(types), solution.objective_usd_per_month
 
 
 def loss_rank(solution: FleetSolution) -> int:
     """Where the last named precision of a fleet stands among those that lose quality; 0: none of its loses any."""
-    return max(one.pool.loss_rank for one in solution.allocations)
+    return max(allocation.pool.loss_rank for allocation in solution.allocations)
 
 
 def preference(solution: FleetSolution) -> tuple[int, int, int]:
@@ -56,7 +56,9 @@ def simplest(problem: Problem, cheapest: FleetSolution, most_usd: float | None =
     for fleet in _of_one_type(parts, limit):
         best = min(best, fleet, key=complexity)
     if complexity(best)[:2] > (1, 2):
-        for of_one in [each for part in parts for each in split(part, backend_of) if lower_bound(each) <= limit]:
+        for of_one in [
+            problem for part in parts for problem in split(part, backend_of) if lower_bound(problem) <= limit
+        ]:
             best = min(best, within(of_one, limit, SECONDS) or best, key=complexity)
     backends, types, _ = complexity(best)
     if backends > 2 or types > 2:
@@ -66,7 +68,7 @@ def simplest(problem: Problem, cheapest: FleetSolution, most_usd: float | None =
 
 
 def _kinds(solution: FleetSolution) -> set[str]:
-    return {_kind(one.pool) for one in solution.allocations}
+    return {_kind(allocation.pool) for allocation in solution.allocations}
 
 
 def _kind(pool: Pool) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.demand.rehearsal import MOST_REQUESTS
+from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import Demand, TokenHistogram
 from advisor.performance.bursts import Bursts
 from advisor.performance.model import PerformanceModel
@@ -29,7 +29,7 @@ LARGEST_DISPERSION = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
+class ExistingFleet:
     """What is there before anything is planned, by stand: instances that run, instances that are paid for."""
 
     running: Mapping[str, int]
@@ -39,7 +39,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Posed:
+class Formulation:
     """The problem as it was solved, and where its parts come from."""
 
     problem: Problem
@@ -51,7 +51,7 @@ class Posed:
     supply: Supply
     """Every layout, of which the pools are the fastest."""
 
-    def of(self, pools: Iterable[Pool]) -> "Posed":
+    def of(self, pools: Iterable[Pool]) -> "Formulation":
         """The question with these pools alone."""
         return replace(self, problem=replace(self.problem, pools=tuple(pools)))
 
@@ -77,21 +77,21 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Setting:
+class PlanningContext:
     """What a question is posed in."""
 
     requirements: Requirements
     catalog: Catalog
     model: PerformanceModel
-    standing: Standing
+    standing: ExistingFleet
     effort: Effort = Effort()
 
 
 def supply_of(
-    setting: Setting, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+    context: PlanningContext, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 ) -> Supply:  # fmt: skip
     """Every layout that serves with its rates: what any question about the same demand chooses from."""
-    requirements, catalog, model = setting.requirements, setting.catalog, setting.model
+    requirements, catalog, model = context.requirements, context.catalog, context.model
     workload = requirements.workload
     regions = {(offer.provider, offer.region) for group in offers.values() for offer in group}
     where = geography(workload, catalog, sorted(regions | serverless_regions(workload, catalog)))
@@ -105,8 +105,8 @@ def supply_of(
         offers=offers,
         rates=_rate_table(rates, where),
         geography=where,
-        owned=setting.standing.owned,
-        running=setting.standing.running,
+        owned=context.standing.owned,
+        running=context.standing.running,
         cold_starts=[None] * len(served),
         buckets=tuple(lengths),
     )
@@ -135,9 +135,9 @@ def narrowed(supply: Supply, workload: Workload) -> Supply:
     return supply.take(at, offers, replace(supply.requirements, workload=workload))
 
 
-def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -> Posed:
+def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bool = False) -> Formulation:
     """Formulate a question: pools of the layouts that no other beats, or of every layout."""
-    requirements, model, standing = supply.requirements, setting.model, setting.standing
+    requirements, model, standing = supply.requirements, context.model, context.standing
     workload, where = requirements.workload, supply.geography
     lengths = [tokens for _, tokens in supply.buckets]
     unbeaten = best_layouts(supply.served, supply.rates.cases(), workload.limits)
@@ -170,36 +170,36 @@ def pose(setting: Setting, supply: Supply, week: Week, *, every: bool = False) -
         low_band=not workload.limits.commit_beyond_forecast,
     )
     edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
-    return Posed(problem, pool_set, week, where, edges, supply)
+    return Formulation(problem, pool_set, week, where, edges, supply)
 
 
-def in_precisions(posed: Posed, solution: FleetSolution, precisions: Sequence[str]) -> Posed | None:
+def in_precisions(formulation: Formulation, solution: FleetSolution, precisions: Sequence[str]) -> Formulation | None:
     """The question with the offers of a fleet alone, in some precisions; None where one of its types has none."""
-    used = [posed.pool_set.sources[one.pool.key] for one in solution.allocations]
+    used = [formulation.pool_set.sources[allocation.pool.key] for allocation in solution.allocations]
     offers: dict[tuple[str, str], tuple[Offer, ...]] = {}
     for source in used:
         key = (source.offer.provider, source.offer.instance_type)
         offers[key] = tuple(dict.fromkeys((*offers.get(key, ()), source.offer)))
-    at = [at for at, one in enumerate(posed.supply.served) if _is_one_of(one, offers, precisions)]
-    served = [posed.supply.served[each] for each in at]
+    at = [at for at, served in enumerate(formulation.supply.served) if _is_one_of(served, offers, precisions)]
+    served = [formulation.supply.served[each] for each in at]
     if {(one.candidate.instance_type.provider, one.candidate.instance_type.name) for one in served} != offers.keys():
         return None
     cold = any(source.cold_start for source in used)
-    catalog = posed.supply.catalog
+    catalog = formulation.supply.catalog
     supply = replace(
-        posed.supply.take(at, offers),
+        formulation.supply.take(at, offers),
         cold_starts=[cold_start(one.candidate, catalog.cold_start) if cold else None for one in served],
     )
     found = pools_of(supply)
-    known = replace(posed.pool_set, sources={**posed.pool_set.sources, **found.sources})
-    return replace(posed, problem=replace(posed.problem, pools=found.pools), pool_set=known)
+    pool_set = replace(formulation.pool_set, sources={**formulation.pool_set.sources, **found.sources})
+    return replace(formulation, problem=replace(formulation.problem, pools=found.pools), pool_set=pool_set)
 
 
 def _is_one_of(
-    one: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]], precisions: Sequence[str]
+    served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]], precisions: Sequence[str]
 ) -> bool:  # fmt: skip
-    machine = one.candidate.instance_type
-    return (machine.provider, machine.name) in offers and one.candidate.precision in precisions
+    machine = served.candidate.instance_type
+    return (machine.provider, machine.name) in offers and served.candidate.precision in precisions
 
 
 def _rates(

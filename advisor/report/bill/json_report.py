@@ -20,7 +20,7 @@ def audit_json(audit: Audit) -> str:
         "by": {column: _amounts(amounts) for column, amounts in audit.by.items()},
         "compute_split": _amounts(audit.split.parts),
         "hosts": _hosts(audit.split),
-        "endpoints": [_endpoint(one) for one in audit.endpoints],
+        "endpoints": [_endpoint(endpoint) for endpoint in audit.endpoints],
         "requests": _traffic(audit.traffic),
         "tags": {table.key: _tags(table) for table in audit.tags},
         "chargeback": {column: _amounts(amounts) for column, amounts in audit.chargeback.items()},
@@ -72,17 +72,17 @@ def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
     ]
 
 
-def _endpoint(one: Endpoint) -> dict[str, Any]:
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "cost": _number(one.cost),
-        "cost_source": one.cost_source or None,
-        "cost_per_request": _number(one.cost_per_request),
-        "cost_per_million_tokens": _number(one.cost_per_million_tokens),
-        "cost_per_million_input_tokens": _number(one.cost_per_million_input_tokens),
-        "cost_per_million_output_tokens": _number(one.cost_per_million_output_tokens),
-        "error_cost": _number(one.error_cost),
-        **_usage(one.usage),
+        "name": endpoint.name,
+        "cost": _number(endpoint.cost),
+        "cost_source": endpoint.cost_source or None,
+        "cost_per_request": _number(endpoint.cost_per_request),
+        "cost_per_million_tokens": _number(endpoint.cost_per_million_tokens),
+        "cost_per_million_input_tokens": _number(endpoint.cost_per_million_input_tokens),
+        "cost_per_million_output_tokens": _number(endpoint.cost_per_million_output_tokens),
+        "error_cost": _number(endpoint.error_cost),
+        **_usage(endpoint.usage),
     }
 
 
@@ -126,7 +126,7 @@ def _traffic(traffic: Traffic | None) -> dict[str, Any] | None:
 
 
 def _usages(usages: Sequence[Usage]) -> list[dict[str, Any]]:
-    return [{"name": one.name, **_usage(one)} for one in usages]
+    return [{"name": usage.name, **_usage(usage)} for usage in usages]
 
 
 def _tags(table: TagTable) -> dict[str, Any]:

@@ -95,8 +95,10 @@ def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
     if compute > 0:
         split = audit.split.parts
         yield f"Compute {money(compute, currency)}: {_share_words(split, compute)}."
-    if dearest := [one for one in audit.endpoints if one.cost is not None and one.cost > 0][:_DEAREST]:
-        named = ", ".join(f"{one.name} ({money(one.cost, currency)})" for one in dearest)
+    if dearest := [endpoint for endpoint in audit.endpoints if endpoint.cost is not None and endpoint.cost > 0][
+        :_DEAREST
+    ]:
+        named = ", ".join(f"{endpoint.name} ({money(endpoint.cost, currency)})" for endpoint in dearest)
         yield f"Dearest endpoints: {named}."
     if savings:
         yield f"First, {savings[0].title[0].lower()}{savings[0].title[1:]}: {savings[0].command}"
@@ -174,21 +176,23 @@ def _endpoints(audit: Audit, *, whole: bool) -> Section:
         "endpoint", "cost", "requests", Column("per request", 1), Column("per 1M in", 1), Column("per 1M out", 1),
         Column("peak ÷ mean", 2), Column("errors", 2), Column("error cost", 3), Column("cache hits", 3),
     )  # fmt: skip
-    return Section("Endpoints", tuple(lines), headers, tuple(_endpoint_row(one, audit.bill.currency) for one in shown))
+    return Section(
+        "Endpoints", tuple(lines), headers, tuple(_endpoint_row(endpoint, audit.bill.currency) for endpoint in shown)
+    )
 
 
-def _endpoint_row(one: Endpoint, currency: str | None) -> tuple[str, ...]:
-    usage = one.usage
+def _endpoint_row(endpoint: Endpoint, currency: str | None) -> tuple[str, ...]:
+    usage = endpoint.usage
     return (
-        one.name,
-        f"{money(one.cost, currency)}{' (log)' if one.cost_source == 'log' else ''}",
+        endpoint.name,
+        f"{money(endpoint.cost, currency)}{' (log)' if endpoint.cost_source == 'log' else ''}",
         f"{usage.requests:,}" if usage else "-",
-        money(one.cost_per_request, currency),
-        money(one.cost_per_million_input_tokens, currency),
-        money(one.cost_per_million_output_tokens, currency),
+        money(endpoint.cost_per_request, currency),
+        money(endpoint.cost_per_million_input_tokens, currency),
+        money(endpoint.cost_per_million_output_tokens, currency),
         f"{usage.peak_ratio:.1f}" if usage and usage.peak_ratio is not None else "-",
         _ratio(usage.errors if usage else None, usage),
-        money(one.error_cost, currency),
+        money(endpoint.error_cost, currency),
         _ratio(usage.cache_hits if usage else None, usage),
     )
 
@@ -206,8 +210,14 @@ def _teams(usages: Sequence[Usage]) -> Section:
         return "-" if number is None else f"{number:,}"
 
     rows = tuple(
-        (one.name, f"{one.requests:,}", count(one.input_tokens), count(one.output_tokens), _ratio(one.errors, one))
-        for one in usages
+        (
+            usage.name,
+            f"{usage.requests:,}",
+            count(usage.input_tokens),
+            count(usage.output_tokens),
+            _ratio(usage.errors, usage),
+        )
+        for usage in usages
     )
     return Section("Use by team", (), ("team", "requests", "tokens in", "tokens out", "errors"), rows)
 

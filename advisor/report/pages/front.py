@@ -142,10 +142,10 @@ class _Place:
     y: Axis
 
 
-def _point(one: Shown, option: Option, interval: Interval, place: _Place, *, is_front: bool) -> Point:
+def _point(shown: Shown, option: Option, interval: Interval, place: _Place, *, is_front: bool) -> Point:
     x, y = place.x, place.y
     return Point(
-        option=one,
+        option=shown,
         x=percent(x.at(interval.value)),
         y=percent(100.0 - y.at(option.cost.total_usd_per_month)),
         low=percent(x.at(interval.low)),

@@ -113,7 +113,10 @@ def _help(plan: Plan) -> Section | None:
     if plan.fleet is not None:
         return None
     lines = tuple(relaxation_words(plan.conflict)) if plan.conflict else ()
-    rows = tuple((one.instance_type, one.precision, one.message) for one in plan.nearest_misses)
+    rows = tuple(
+        (nearest_miss.instance_type, nearest_miss.precision, nearest_miss.message)
+        for nearest_miss in plan.nearest_misses
+    )
     return Section("what would help by itself", lines, ("instance type", "precision", "why not"), rows)
 
 
@@ -127,10 +130,14 @@ def _today(plan: Plan) -> Section | None:
     where = f"({current.provider} {current.region})"
     rows = (
         ("fleet", f"{current.instances} × {current.instance_type} {paid} {where}", short_words(fleet.groups)),
-        ("precision", current.precision or _NOT_KNOWN, ", ".join(dict.fromkeys(one.precision for one in fleet.groups))),
+        (
+            "precision",
+            current.precision or _NOT_KNOWN,
+            ", ".join(dict.fromkeys(group.precision for group in fleet.groups)),
+        ),
         ("USD/month", f"{current.total_usd_per_month:,.2f}", f"{fleet.cost.total_usd_per_month:,.2f}"),
         ("requests within the SLO", _ratio(kept), _ratio(confirmed.within_slo_ratio if confirmed else None)),
-        ("instances needed", _count(current.instances_needed), str(sum(one.instances[-1] for one in fleet.groups))),
+        ("instances needed", _count(current.instances_needed), str(sum(group.instances[-1] for group in fleet.groups))),
     )
     notes = (current.not_judged, current.not_generated)
     return Section("today", tuple(note for note in notes if note), ("", "today", "recommended"), rows)
@@ -158,7 +165,7 @@ def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
     for option in plan.options:
         cheapest.setdefault((option.provider, option.region), option)
     counts = Counter((option.provider, option.region) for option in plan.options)
-    rejected = Counter((one.provider, one.region) for one in plan.rejected)
+    rejected = Counter((rejection.provider, rejection.region) for rejection in plan.rejected)
     chosen = {(group.provider, group.region) for group in plan.fleet.groups} if plan.fleet else set()
     for place, option in cheapest.items():
         fleet = f"{option.instances} × {option.instance_type} {paid_words(option)} {option.precision}"
@@ -174,12 +181,12 @@ def _listed(plan: Plan) -> tuple[Rejection, ...]:
     return plan.rejected[:MOST_REJECTIONS]
 
 
-def _rejection_cells(one: Rejection) -> tuple[str, ...]:
-    parallel = "" if one.tensor_parallel is None else str(one.tensor_parallel)
-    why = CODE_WORDS[one.code]
+def _rejection_cells(rejection: Rejection) -> tuple[str, ...]:
+    parallel = "" if rejection.tensor_parallel is None else str(rejection.tensor_parallel)
+    why = CODE_WORDS[rejection.code]
     return (
-        one.provider, one.region, one.instance_type, one.precision, parallel, why,
-        _amount(one.needed, one.unit), _amount(one.available, one.unit), one.message,
+        rejection.provider, rejection.region, rejection.instance_type, rejection.precision, parallel, why,
+        _amount(rejection.needed, rejection.unit), _amount(rejection.available, rejection.unit), rejection.message,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from advisor.demand.clock import mean_by_hour_of_week
 from advisor.demand.forecast import DAYS
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.question import read_question
+from advisor.plan.request import read_question
 from advisor.plan.values import Plan
 from advisor.report.pages.axes import Axis, from_zero, percent
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE

@@ -13,23 +13,23 @@ from advisor.report.samples_words import need_words, percent, verdict_words
 
 def render_page(curves: Sequence[Curve], notes: Sequence[str]) -> str:
     """An HTML page with one chart and one row of numbers for each accelerator."""
-    panels = [Markup(panel_svg(one)) for one in curves]  # noqa: S704 - ElementTree has escaped every text in it
+    panels = [Markup(panel_svg(curve)) for curve in curves]  # noqa: S704 - ElementTree has escaped every text in it
     return (
         page_environment()
         .get_template("samples.html.j2")
         .render(
             style=Markup(STYLE),  # noqa: S704 - a constant of ours
             panels=panels,
-            rows=[_row(one) for one in curves],
+            rows=[_row(curve) for curve in curves],
             notes=notes,
             span=_span(curves),
         )
     )
 
 
-def _row(one: Curve) -> dict[str, str]:
-    need = one.need
-    known = one.mean[~np.isnan(one.mean)]
+def _row(curve: Curve) -> dict[str, str]:
+    need = curve.need
+    known = curve.mean[~np.isnan(curve.mean)]
     return {
         "host": need.who.host,
         "place": place_of(need),
@@ -45,5 +45,5 @@ def _row(one: Curve) -> dict[str, str]:
 def _span(curves: Sequence[Curve]) -> str:
     if not curves:
         return ""
-    start, end = min(one.start for one in curves), max(one.end for one in curves)
+    start, end = min(curve.start for curve in curves), max(curve.end for curve in curves)
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"

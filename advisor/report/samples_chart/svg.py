@@ -30,15 +30,15 @@ def render_svg(curves: Sequence[Curve]) -> str:
     root = _root(height)
     ET.SubElement(root, "style").text = STYLE
     ET.SubElement(root, "rect", {"width": "100%", "height": "100%", "style": "fill:var(--paper)"})
-    for number, one in enumerate(drawn):
-        _panel(ET.SubElement(root, "g", {"transform": f"translate(0 {number * HEIGHT})"}), one)
+    for number, curve in enumerate(drawn):
+        _panel(ET.SubElement(root, "g", {"transform": f"translate(0 {number * HEIGHT})"}), curve)
     return f"{ET.tostring(root, encoding='unicode')}\n"
 
 
-def panel_svg(one: Curve) -> str:
+def panel_svg(curve: Curve) -> str:
     """One curve for a page that carries :data:`STYLE` itself."""
     root = _root(HEIGHT)
-    _panel(root, one)
+    _panel(root, curve)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -63,15 +63,15 @@ def _root(height: int) -> ET.Element:
     )
 
 
-def _panel(parent: ET.Element, one: Curve) -> None:
+def _panel(parent: ET.Element, curve: Curve) -> None:
     """Title, frame, gaps, band from mean to peak, lines."""
-    ET.SubElement(parent, "title").text = f"{one.label}: {verdict_words(one.need.verdict)}"
-    _text(parent, _LEFT, 16, one.label, "title", "start")
-    _text(parent, WIDTH - _RIGHT, 16, verdict_words(one.need.verdict), "title", "end")
-    _text(parent, _LEFT, 30, _key(one), "text", "start")
-    for first, last in gaps(one.mean):
-        x = _x(first, one.mean.size)
-        width = _x(last, one.mean.size) - x
+    ET.SubElement(parent, "title").text = f"{curve.label}: {verdict_words(curve.need.verdict)}"
+    _text(parent, _LEFT, 16, curve.label, "title", "start")
+    _text(parent, WIDTH - _RIGHT, 16, verdict_words(curve.need.verdict), "title", "end")
+    _text(parent, _LEFT, 30, _key(curve), "text", "start")
+    for first, last in gaps(curve.mean):
+        x = _x(first, curve.mean.size)
+        width = _x(last, curve.mean.size) - x
         ET.SubElement(
             parent,
             "rect",
@@ -81,29 +81,29 @@ def _panel(parent: ET.Element, one: Curve) -> None:
         y = f"{_y(share):.1f}"
         ET.SubElement(parent, "line", {"class": "rule", "x1": str(_LEFT), "x2": str(WIDTH - _RIGHT), "y1": y, "y2": y})
         _text(parent, _LEFT - 6, _y(share) + 4, f"{share:.0%}", "text", "end")
-    _text(parent, _LEFT, HEIGHT - 6, f"{one.start:%Y-%m-%d %H:%M}", "text", "start")
-    _text(parent, WIDTH - _RIGHT, HEIGHT - 6, f"{one.end:%Y-%m-%d %H:%M} UTC", "text", "end")
-    _curves(parent, one)
+    _text(parent, _LEFT, HEIGHT - 6, f"{curve.start:%Y-%m-%d %H:%M}", "text", "start")
+    _text(parent, WIDTH - _RIGHT, HEIGHT - 6, f"{curve.end:%Y-%m-%d %H:%M} UTC", "text", "end")
+    _curves(parent, curve)
 
 
-def _key(one: Curve) -> str:
+def _key(curve: Curve) -> str:
     """What the lines are."""
-    if not one.signal:
+    if not curve.signal:
         return "it says neither how busy it is nor how active its multiprocessors are"
-    kv = "; dashed: KV cache in use" if one.kv_used is not None else ""
-    return f"{one.signal}: mean (line) to peak (shade){kv}; grey: not observed"
+    kv = "; dashed: KV cache in use" if curve.kv_used is not None else ""
+    return f"{curve.signal}: mean (line) to peak (shade){kv}; grey: not observed"
 
 
-def _curves(parent: ET.Element, one: Curve) -> None:
-    for run in _runs(one.mean):
-        there = [f"{x:.1f} {_y(one.peak[point]):.1f}" for point, x in _steps(run, one.mean.size)]
-        back = [f"{x:.1f} {_y(one.mean[point]):.1f}" for point, x in _steps(run, one.mean.size)]
+def _curves(parent: ET.Element, curve: Curve) -> None:
+    for run in _runs(curve.mean):
+        there = [f"{x:.1f} {_y(curve.peak[point]):.1f}" for point, x in _steps(run, curve.mean.size)]
+        back = [f"{x:.1f} {_y(curve.mean[point]):.1f}" for point, x in _steps(run, curve.mean.size)]
         ET.SubElement(parent, "path", {"class": "band", "d": f"M{' L'.join([*there, *reversed(back)])} Z"})
         ET.SubElement(parent, "path", {"class": "peak", "d": f"M{' L'.join(there)}"})
         ET.SubElement(parent, "path", {"class": "mean", "d": f"M{' L'.join(back)}"})
-    if one.kv_used is not None:
-        for run in _runs(one.kv_used):
-            line = [f"{x:.1f} {_y(one.kv_used[point]):.1f}" for point, x in _steps(run, one.kv_used.size)]
+    if curve.kv_used is not None:
+        for run in _runs(curve.kv_used):
+            line = [f"{x:.1f} {_y(curve.kv_used[point]):.1f}" for point, x in _steps(run, curve.kv_used.size)]
             ET.SubElement(parent, "path", {"class": "kv", "d": f"M{' L'.join(line)}"})
 
 

@@ -41,11 +41,11 @@ def room(needs: Sequence[AcceleratorNeed], width: int) -> int:
 
 def render_terminal(curves: Sequence[Curve], width: int, marks: Marks) -> str:
     """Lines of at most *width* columns, for curves of as many points as there is :func:`room` for."""
-    drawn = [one for one in curves if one.signal]
+    drawn = [curve for curve in curves if curve.signal]
     if not drawn:
         return ""
-    margin = _margin([one.need for one in curves], width)
-    points = max(one.mean.size for one in drawn)
+    margin = _margin([curve.need for curve in curves], width)
+    points = max(curve.mean.size for curve in drawn)
     lines = []
     for one in drawn:
         place = place_of(one.need)
@@ -82,7 +82,7 @@ def _percent(statistic: Callable[[Floats], np.float64], values: Floats) -> str:
 
 def _legend(drawn: Sequence[Curve], margin: int, width: int, marks: Marks) -> list[str]:
     """Time below the curves, or from the left where it would not fit, and what the marks mean."""
-    points = max(one.mean.size for one in drawn)
+    points = max(curve.mean.size for curve in drawn)
     start, end = f"{drawn[0].start:%m-%d %H:%M}", f"{drawn[0].end:%m-%d %H:%M} UTC"
     axis = f"{'':<{margin + len('  peak ')}}{start}{end:>{max(points - len(start), len(end) + 1)}}"
     gap = f"'{marks.gap}' not observed" if marks.gap.strip() else "blank: not observed"

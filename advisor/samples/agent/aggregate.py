@@ -199,6 +199,6 @@ def _place(target: Target) -> Place:
     return (target.index, target.mig_index, target.endpoint, target.endpoint and target.name)
 
 
-def _may_be_one(one: Target, other: Target) -> bool:
+def _may_be_one(target: Target, other: Target) -> bool:
     """Whether two targets of one place are the same: one that has not answered yet has no identity."""
-    return one.uuid is None or other.uuid is None or one.uuid == other.uuid
+    return target.uuid is None or other.uuid is None or target.uuid == other.uuid

@@ -204,7 +204,7 @@ def _engines(processes: Path) -> Iterator[str]:
 
 def _engine_line(arguments: Sequence[str]) -> str:
     """An engine and its known flags; empty for any other process."""
-    engine = next((found[1] for word in arguments[:4] if (found := _ENGINE.search(word))), None)
+    engine = next((match[1] for word in arguments[:4] if (match := _ENGINE.search(word))), None)
     if engine is None:
         return ""
     words = [engine]

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from advisor.samples.agent.kept import Asked, Patience
 from advisor.samples.agent.labels import Label
+from advisor.samples.agent.supervised import Asked, Patience
 from advisor.samples.metrics import ROW_SECONDS
 
 INTERVALS = (

@@ -37,11 +37,11 @@ from pathlib import Path
 from typing import Any
 
 from advisor import __version__
+from advisor.samples.agent.buffered_writer import BufferedWriter
 from advisor.samples.agent.compaction import Compaction
-from advisor.samples.agent.keeping import Keeper
-from advisor.samples.agent.kept import KeptSource, in_words
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.status_files import ISO, SCHEMA, STATUS_NAME, runtime_status_path, status_path
+from advisor.samples.agent.supervised import SupervisedSource, in_words
 
 _OF_TARGET = ("index", "mig_index", "uuid", "name", "endpoint")
 
@@ -65,7 +65,7 @@ class StatusFile:
         }
 
     def write(
-        self, state: str, sources: Sequence[KeptSource], keeper: Keeper, compaction: Compaction | None
+        self, state: str, sources: Sequence[SupervisedSource], writer: BufferedWriter, compaction: Compaction | None
     ) -> dict[str, Any]:
         """Replace it, and return what is in it; a disk that takes nothing leaves the old one there."""
         content = {
@@ -74,10 +74,10 @@ class StatusFile:
             "written": iso(time.time()),
             "sources": [_of_source(source) for source in sources],
             "spool": {
-                "records": keeper.written,
-                "waiting": keeper.waiting,
-                "lost_rows": keeper.lost_rows,
-                "trouble": keeper.trouble,
+                "records": writer.written,
+                "waiting": writer.waiting,
+                "lost_rows": writer.lost_rows,
+                "trouble": writer.trouble,
             },
             "compaction": _of_compaction(compaction),
         }
@@ -105,7 +105,7 @@ def _replace(path: Path, text: str) -> None:
         raise
 
 
-def _of_source(source: KeptSource) -> dict[str, Any]:
+def _of_source(source: SupervisedSource) -> dict[str, Any]:
     return {
         "name": source.name,
         "state": source.state,

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
+from advisor.samples.agent.buffered_writer import BufferedWriter
 from advisor.samples.agent.clock import ClockWatch, StopSignal, clocks
 from advisor.samples.agent.compaction import Compaction, can_compact, compaction_command
-from advisor.samples.agent.keeping import Keeper
-from advisor.samples.agent.kept import KeptSource
 from advisor.samples.agent.settings import Settings
 from advisor.samples.agent.spool import SpoolWriter
 from advisor.samples.agent.status import StatusFile
+from advisor.samples.agent.supervised import SupervisedSource
 from advisor.samples.rows import Record
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Supervisor:
         self._report = report
         self._watcher: Latest | None = None
         self._sources = [
-            KeptSource(asked, settings.host, settings.interval_us, settings.patience, report)
+            SupervisedSource(asked, settings.host, settings.interval_us, settings.patience, report)
             for asked in settings.sources
         ]
-        self._keeper = Keeper(spool, report)
+        self._keeper = BufferedWriter(spool, report)
         self._compaction: Compaction | None = None
         self._status = StatusFile(settings)
         self._watch = ClockWatch(*clocks())

@@ -73,11 +73,11 @@ def nvidia(machine: Machine, limit_seconds: float = LIMIT_SECONDS) -> Finding:
 
 
 def _nvidia_troubles(read: Sequence[Reading | Missed]) -> Iterator[Trouble]:
-    for each in read:
-        if isinstance(each, Missed):
+    for missed in read:
+        if isinstance(missed, Missed):
             mend = "look for Xid messages in the kernel's log; it may need a reset or a reboot"
-            yield Trouble(f"accelerator {each.target.index} does not answer: {each.reason}", mend)
-    readings = [each for each in read if isinstance(each, Reading)]
+            yield Trouble(f"accelerator {missed.target.index} does not answer: {missed.reason}", mend)
+    readings = [reading for reading in read if isinstance(reading, Reading)]
     for lack in _LACKS:
         which = dict.fromkeys(str(reading.target.index) for reading in readings if lack.applies(reading))
         if which:

@@ -53,10 +53,11 @@ def assess(
         engines: of the same hosts.
         fixed: what every engine holds besides its KV pool on each accelerator, where it is known.
     """
-    for host in dict.fromkeys(one.who.host for one in accelerators):
-        here = [one for one in accelerators if one.who.host == host]
+    for host in dict.fromkeys(accelerator.who.host for accelerator in accelerators):
+        here = [accelerator for accelerator in accelerators if accelerator.who.host == host]
         serving = sorted(
-            (one for one in engines if one.who.host == host), key=lambda one: (one.who.uuid or "", one.who.index)
+            (engine for engine in engines if engine.who.host == host),
+            key=lambda engine: (engine.who.uuid or "", engine.who.index),
         )
         for position, on_it in join(here, serving).items():
             yield _assess_one(here[position], on_it, fixed)

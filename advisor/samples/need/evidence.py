@@ -65,18 +65,18 @@ def gather(accelerator: Counted, engines: Sequence[Timeline]) -> Evidence:
         tensor_active=_p95(accelerator, "tensor_active_ratio"),
         dram_active=_p95(accelerator, "dram_active_ratio"),
         running=on_it.running,
-        throttled={cause: found for cause in THROTTLES if (found := _throttled(accelerator, cause)) is not None},
+        throttled={cause: bounds for cause in THROTTLES if (bounds := _throttled(accelerator, cause)) is not None},
         kv_full_and_queue=on_it.full_and_queue,
         bytes_per_second={name: rate for name in RATES if (rate := _rate(accelerator, name)) is not None},
     )
 
 
 def _p95(accelerator: Counted, metric: str) -> Bounds | None:
-    found = accelerator.gauges.get(metric)
-    if found is None:
+    distribution = accelerator.gauges.get(metric)
+    if distribution is None:
         return None
-    low, value, high = found.share_p95
-    return Bounds(value, low, high, min(found.rows / accelerator.grid.rows, 1.0), metric)
+    low, value, high = distribution.share_p95
+    return Bounds(value, low, high, min(distribution.rows / accelerator.grid.rows, 1.0), metric)
 
 
 def _throttled(accelerator: Counted, cause: str) -> Bounds | None:

@@ -69,7 +69,7 @@ class Fleet:
 
 def needs_of(found: Survey) -> list[tuple[Counted, AcceleratorNeed]]:
     """Accelerators of a survey, and what each of them needs; its engines have to be read with NEED_COLUMNS."""
-    engines = [one.on(found.grids[one.key.host]) for one in found.engines] if found.accelerators else []
+    engines = [engine.on(found.grids[engine.key.host]) for engine in found.engines] if found.accelerators else []
     return list(zip(found.accelerators, assess(found.accelerators, engines), strict=True))
 
 
@@ -87,15 +87,15 @@ def _of_hosts(hosts: HostReader) -> tuple[list[tuple[Counted, AcceleratorNeed]],
 
 def _drawn_of_hosts(hosts: HostReader, chosen: set[Accelerator]) -> Mapping[Accelerator, Drawn]:
     found = survey(hosts, (KV,))
-    engines = [one.on(found.grids[one.key.host], (KV,)) for one in found.engines]
+    engines = [engine.on(found.grids[engine.key.host], (KV,)) for engine in found.engines]
     rows = pa.concat_tables(hosts.rows_by_day(Scope.ACCELERATOR, _CHART_COLUMNS)).unify_dictionaries().combine_chunks()
     drawn = {}
     for host in found.grids:
-        here = [one for one in found.accelerators if one.who.host == host]
-        joined = join(here, [one for one in engines if one.who.host == host])
-        for position, one in enumerate(here):
-            if one.who in chosen:
-                drawn[one.who] = Drawn(_timeline_of(one, rows), joined[position])
+        here = [accelerator for accelerator in found.accelerators if accelerator.who.host == host]
+        joined = join(here, [engine for engine in engines if engine.who.host == host])
+        for position, counted in enumerate(here):
+            if counted.who in chosen:
+                drawn[counted.who] = Drawn(_timeline_of(counted, rows), joined[position])
     return drawn
 
 

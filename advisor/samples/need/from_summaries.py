@@ -28,10 +28,12 @@ def assess_summaries(summaries: Sequence[Summary]) -> Iterator[AcceleratorNeed]:
     """
     accelerators: dict[Accelerator, dict[str, Summary]] = {}
     engines: dict[Accelerator, dict[str, Summary]] = {}
-    for one in summaries:
-        side = engines if one.metric in _ENGINE else accelerators
-        side.setdefault(one.accelerator, {})[one.metric] = one
-    divided = {(one.host, one.index) for one in accelerators if one.mig_index is not None}
+    for summary in summaries:
+        side = engines if summary.metric in _ENGINE else accelerators
+        side.setdefault(summary.accelerator, {})[summary.metric] = summary
+    divided = {
+        (accelerator.host, accelerator.index) for accelerator in accelerators if accelerator.mig_index is not None
+    }
     for who in sorted(accelerators, key=lambda accelerator: accelerator.place):
         is_divided = who.mig_index is None and (who.host, who.index) in divided
         held = accelerators[who].get("memory_used_bytes")
@@ -61,8 +63,8 @@ def _assess_one(who: Accelerator, known: Metrics, engines: Sequence[Metrics]) ->
 
 
 def _p95(known: Metrics, metric: str) -> Bounds | None:
-    found = known.get(metric)
-    return None if found is None else Bounds(found.p95, found.p95, found.p95, found.coverage_ratio, metric)
+    summary = known.get(metric)
+    return None if summary is None else Bounds(summary.p95, summary.p95, summary.p95, summary.coverage_ratio, metric)
 
 
 def _full_and_queue(engine: Metrics) -> Bounds:

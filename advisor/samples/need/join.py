@@ -22,11 +22,11 @@ def join(accelerators: Sequence[Counted], engines: Sequence[Timeline]) -> Mappin
         accelerators: of one host, in the order of index and MIG instance.
         engines: of the same host, in the order of endpoint and rank.
     """
-    divided = {one.who.index for one in accelerators if one.who.mig_index is not None}
+    divided = {accelerator.who.index for accelerator in accelerators if accelerator.who.mig_index is not None}
     able = [
         position
-        for position, one in enumerate(accelerators)
-        if holds_an_engine(one) and not (one.who.mig_index is None and one.who.index in divided)
+        for position, counted in enumerate(accelerators)
+        if holds_an_engine(counted) and not (counted.who.mig_index is None and counted.who.index in divided)
     ]
     found = dict.fromkeys(range(len(accelerators)), Engines())
     for position, on_it in zip(able, _in_order(len(able), engines), strict=True):

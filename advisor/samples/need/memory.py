@@ -83,5 +83,5 @@ def holds_an_engine(accelerator: Counted) -> bool:
 
 
 def _greatest(accelerator: Counted, metric: str) -> float | None:
-    found = accelerator.gauges.get(metric)
-    return None if found is None else found.max
+    distribution = accelerator.gauges.get(metric)
+    return None if distribution is None else distribution.max

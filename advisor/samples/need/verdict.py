@@ -137,10 +137,10 @@ def _full_and_queue(evidence: Evidence) -> _Answer:
 def _widest(bounds: Sequence[Bounds]) -> Bounds:
     """What any of several may be at."""
     return Bounds(
-        max((one.value for one in bounds if one.value is not None), default=None),
-        min(one.low for one in bounds),
-        max(one.high for one in bounds),
-        min(one.coverage_ratio for one in bounds),
+        max((bound.value for bound in bounds if bound.value is not None), default=None),
+        min(bound.low for bound in bounds),
+        max(bound.high for bound in bounds),
+        min(bound.coverage_ratio for bound in bounds),
         bounds[0].basis,
     )
 

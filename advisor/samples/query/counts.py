@@ -114,11 +114,11 @@ class Counts:
         read = np.bincount(self._owner[present], self._rows[present], self._owners).astype(np.int64).tolist()
         missed = self._missed()
         spans = list(zip(*self._spans.tolist(), strict=True))
-        found = [
+        counteds = [
             Counted(who, grids[who.host], read[owner], missed[owner], gauges[owner], counters[owner], spans[owner])
             for owner, who in enumerate(self._who)
         ]
-        return sorted(found, key=lambda counted: counted.who.place)
+        return sorted(counteds, key=lambda counted: counted.who.place)
 
     def _is(self, metric: str) -> Booleans:
         return np.asarray(pc.equal(self._metric, metric).to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -42,7 +42,7 @@ class EmbeddedBackend:
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:
         """What has rows in a window, in order of host, index and MIG instance."""
-        return [found for found, _ in self._answers(window)]
+        return [accelerator for accelerator, _ in self._answers(window)]
 
     def metrics(self, window: Window) -> Sequence[str]:
         """Names of gauges that have values in a window."""
@@ -80,25 +80,30 @@ class EmbeddedBackend:
 
 def _of_hosts(hosts: HostReader) -> list[_Answer]:
     found = survey(hosts, GAUGE_COLUMNS)
-    of_accelerators = [_of_accelerator(one, hosts.window) for one in found.accelerators if one.rows]
-    return [*of_accelerators, *(_of_engine(one, hosts.window) for one in found.engines if not one.is_gap.all())]
+    of_accelerators = [
+        _of_accelerator(accelerator, hosts.window) for accelerator in found.accelerators if accelerator.rows
+    ]
+    return [
+        *of_accelerators,
+        *(_of_engine(engine, hosts.window) for engine in found.engines if not engine.is_gap.all()),
+    ]
 
 
-def _of_accelerator(one: Counted, window: Window) -> _Answer:
-    who = one.who
-    known = [(name, one.gauges[name]) for name in _GAUGES if name in one.gauges]
+def _of_accelerator(counted: Counted, window: Window) -> _Answer:
+    who = counted.who
+    known = [(name, counted.gauges[name]) for name in _GAUGES if name in counted.gauges]
     return who, [
         Summary(who, name, gauge.p50, gauge.p95, gauge.max, gauge.mean, _coverage(gauge.rows, window), gauge.rows)
         for name, gauge in known
     ]
 
 
-def _of_engine(one: EngineRows, window: Window) -> _Answer:
-    key = one.key
+def _of_engine(engine_rows: EngineRows, window: Window) -> _Answer:
+    key = engine_rows.key
     who = Accelerator(key.host, -1 if key.rank is None else key.rank, None, key.endpoint, key.model)
     summaries = []
     for name in _ENGINE_GAUGES:
-        means, greatest = one.columns[name], one.columns[f"{name}_max"]
+        means, greatest = engine_rows.columns[name], engine_rows.columns[f"{name}_max"]
         known = means[~np.isnan(means)]
         if known.size:
             p50, p95 = (float(value) for value in np.quantile(known, (0.5, 0.95)))

@@ -102,13 +102,15 @@ def _order(key: EngineKey) -> tuple[str, str, str, int, str]:
 def _named(engines: Sequence[EngineRows]) -> list[EngineRows]:
     """Engines with what was recorded before they answered, and so named no model, where they have only one."""
     places: dict[EngineKey, list[EngineRows]] = {}
-    for one in engines:
-        places.setdefault(one.key._replace(model=None), []).append(one)
-    found = []
+    for engine in engines:
+        places.setdefault(engine.key._replace(model=None), []).append(engine)
+    engine_rowses = []
     for group in places.values():
         named = [one for one in group if one.key.model is not None]
-        found += [_joined([named[0], *(one for one in group if one is not named[0])])] if len(named) == 1 else group
-    return found
+        engine_rowses += (
+            [_joined([named[0], *(one for one in group if one is not named[0])])] if len(named) == 1 else group
+        )
+    return engine_rowses
 
 
 def _joined(parts: Sequence[EngineRows]) -> EngineRows:

@@ -33,7 +33,7 @@ def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:
     tables = list(hosts.counts_by_day())
     counts = Counts(tables) if tables else None
     spans: dict[str, tuple[int, int]] = {}
-    found = [(one.key.host, int(one.end_us[0]) - ROW_US, int(one.end_us[-1])) for one in engines]
+    found = [(engine.key.host, int(engine.end_us[0]) - ROW_US, int(engine.end_us[-1])) for engine in engines]
     for host, first, last in (*found, *(counts.spans() if counts else ())):
         before = spans.get(host, (first, last))
         spans[host] = (min(first, before[0]), max(last, before[1]))

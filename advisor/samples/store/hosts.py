@@ -122,7 +122,7 @@ def hosts_of(places: Sequence[Path | str]) -> list[Host]:
 def _in_files(place: str) -> Iterator[Host]:
     """From the files of each host's last day."""
     for name, files in read_inventory(folders_of([place])).items():
-        days = [day for day, found in files.days.items() if found.rows or found.engines]
+        days = [day for day, day_files in files.days.items() if day_files.rows or day_files.engines]
         if days and (host := _of_files(name, files.days[max(days)])) is not None:
             yield host
 

@@ -157,8 +157,12 @@ class Store:
 
     def _window(self) -> Window | None:
         days = sorted({day for host in self._hosts.values() for day in host.days})
-        first = next((min(starts) for day in days if (starts := [one.start_us for one in self._ranges(day)])), None)
-        last = next((max(ends) for day in reversed(days) if (ends := [one.end_us for one in self._ranges(day)])), None)
+        first = next(
+            (min(starts) for day in days if (starts := [range_.start_us for range_ in self._ranges(day)])), None
+        )
+        last = next(
+            (max(ends) for day in reversed(days) if (ends := [range_.end_us for range_ in self._ranges(day)])), None
+        )
         return None if first is None or last is None else Window(first, last)
 
     def _ranges(self, day: date) -> Iterator[Window]:
@@ -166,11 +170,11 @@ class Store:
         begins, ends = False, False
         for host in self._hosts.values():
             files = host.days.get(day, DayFiles())
-            for found in self._ranges_of(files):
-                yield found
+            for window in self._ranges_of(files):
+                yield window
                 begins, ends = (
-                    begins or found.start_us <= start_us(day),
-                    ends or found.end_us >= start_us(day) + US_PER_DAY,
+                    begins or window.start_us <= start_us(day),
+                    ends or window.end_us >= start_us(day) + US_PER_DAY,
                 )
                 if begins and ends:
                     return
@@ -266,8 +270,8 @@ class HostReader:
 
     def _days(self) -> Iterator[tuple[str, date, DayFiles]]:
         for files in self._files:
-            for day, found in files.days_within(self.window.start_us, self.window.end_us):
-                yield files.host, day, found
+            for day, day_files in files.days_within(self.window.start_us, self.window.end_us):
+                yield files.host, day, day_files
 
     def _counted(self, day: date, files: DayFiles) -> StoredFile | None:
         """Counts that say all that is known of a day in the window."""

@@ -11,7 +11,7 @@ from advisor.calibration.observations import QUANTITIES, SCENARIO_OF, Indices, O
 from advisor.calibration.validation import HeldOut, folds_of, log_misses, weighted_quantile
 from advisor.performance.calibration import Group
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import CLASSES
+from advisor.performance.evidence import CLASSES
 from advisor.performance.physics import Floats
 
 SWEEPS = "aiconfigurator"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog.layers.layered import layered
-from advisor.catalog.layers.refreshing import Manner
+from advisor.catalog.layers.refreshing import RefreshOptions
 from advisor.data_files import data_dir
 
 NOW = dt.datetime(2026, 11, 26, 12, 0, tzinfo=dt.UTC)
@@ -31,9 +31,9 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def manner() -> Manner:
+def manner() -> RefreshOptions:
     """On the day of these tests, few questions at a time."""
-    return Manner(at_once=4, clock=lambda: NOW)
+    return RefreshOptions(at_once=4, clock=lambda: NOW)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.layers.snapshot import Snapshot, current
 from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
-from advisor.catalog.refresh.values import Question
+from advisor.catalog.refresh.values import RefreshJob
 from advisor.catalog.values import Purchase, Quality
 from advisor.pipeline import plan_for
 from advisor.tables import read_rows
@@ -37,7 +37,7 @@ def question(url, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
     """Everything that is asked of the account."""
     types = [name for provider, name in known.instance_types if provider == "aws"]
     session = boto3.Session()
-    return Question("aws", tuple(aws.tasks(regions, session, types, lambda: NOW, url, parts)))
+    return RefreshJob("aws", tuple(aws.tasks(regions, session, types, lambda: NOW, url, parts)))
 
 
 @pytest.fixture

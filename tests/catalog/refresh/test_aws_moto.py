@@ -14,7 +14,7 @@ from advisor.catalog.layers.layered import layered
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.refresh import aws
 from advisor.catalog.refresh.guards import Guard
-from advisor.catalog.refresh.values import MachineRow, PriceRow, Question, Sold, Task, ZoneRow
+from advisor.catalog.refresh.values import MachineRow, PriceRow, RefreshJob, Sold, Task, ZoneRow
 from catalog.refresh.conftest import NOW
 from iac import harness
 from iac.modules import needs
@@ -95,7 +95,7 @@ def test_hardware_of_known_types_is_as_the_catalog_says(ec2, known):
 def test_new_shares_and_trainium2_come_out_true_or_not_at_all(ec2, without_shares_and_neuron, root, manner):
     """A share is a share of a whole L4, a Trainium2 has 96 GiB; what cannot be described is named and not listed."""
     before = without_shares_and_neuron()
-    question = Question("aws", (prices_of(before), *tasks(ec2, before, "machines", "sold")))
+    question = RefreshJob("aws", (prices_of(before), *tasks(ec2, before, "machines", "sold")))
     accepting = replace(manner, confirmed=frozenset({"family_gone"}))
     result = refresh(question, before, root, accepting)
     assert result.reason == ""
@@ -150,7 +150,7 @@ def test_spot_of_nearly_nothing_is_held_up(ec2, known, root, manner):
     catalog = known()
     rows = read(ec2, catalog, "spot")
     assert {(row.purchase, row.usd_per_hour, row.as_of) for row in rows} == {("spot", 0.00001, f"{NOW:%Y-%m-%d}")}
-    question = Question("aws", (prices_of(catalog), *tasks(ec2, catalog, "spot")))
+    question = RefreshJob("aws", (prices_of(catalog), *tasks(ec2, catalog, "spot")))
     accepting = replace(manner, confirmed=frozenset({"family_gone", "moved"}))
     result = refresh(question, catalog, root, accepting)
     assert result.snapshot is None
@@ -165,7 +165,7 @@ def test_what_the_service_does_not_know_is_a_gap(ec2, known, root, manner, monke
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     catalog = known()
     parts = tasks(ec2, catalog, "prices", "savings_plans")
-    result = refresh(Question("aws", parts), catalog, root, manner)
+    result = refresh(RefreshJob("aws", parts), catalog, root, manner)
     assert result.snapshot is None
     assert {gap.part for gap in result.found.gaps} == {"prices", "savings_plans"}
     assert all(gap.reason and gap.remedy for gap in result.found.gaps)

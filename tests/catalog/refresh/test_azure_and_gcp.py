@@ -6,7 +6,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.refresh import azure, gcp
 from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.values import Question
+from advisor.catalog.refresh.values import RefreshJob
 from catalog.refresh.clouds import (
     Cloud,
     Reply,
@@ -42,7 +42,7 @@ def quick() -> Client:
 
 def ask_azure(cloud, regions=("eastus",)):
     """A question to the retail prices."""
-    return Question("azure", tuple(azure.tasks(regions, quick(), f"{cloud.url}/api/retail/prices")))
+    return RefreshJob("azure", tuple(azure.tasks(regions, quick(), f"{cloud.url}/api/retail/prices")))
 
 
 def accepted(manner):
@@ -184,7 +184,7 @@ TPU = [sku("Tpu-v6e running in Americas", US, 2.7)]
 def ask_gcp(cloud, known, key="secret"):
     """A question to the billing catalog."""
     machines = [one for (provider, _), one in known.instance_types.items() if provider == "gcp"]
-    return Question("gcp", tuple(gcp.tasks(machines, quick(), key, f"{cloud.url}/v1")), tells_absence=False)
+    return RefreshJob("gcp", tuple(gcp.tasks(machines, quick(), key, f"{cloud.url}/v1")), tells_absence=False)
 
 
 def test_google_machines_cost_the_sum_of_their_parts(known, root, manner):

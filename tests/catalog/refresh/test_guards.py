@@ -6,7 +6,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.changes import Kind, changes
-from advisor.catalog.layers.merging import true_to
+from advisor.catalog.layers.merging import reconcile_memory
 from advisor.catalog.refresh.guards import Guard, violations
 from advisor.catalog.refresh.values import CommittedRow, Found, MachineRow, PriceRow, Sold
 from advisor.catalog.values import Offer, Price, Provenance, Quality
@@ -156,5 +156,5 @@ def test_changes_name_what_happened_to_each_offer():
 def test_a_new_machine_is_true_to_its_accelerator_or_held_back(accelerator, count, memory_gib, expected):
     """Shares are shares of the whole; a memory that the accelerator does not have describes another one."""
     stated = MachineRow("new.large", accelerator, count, memory_gib, 4, 16, 10, 0, "x86_64")
-    row = true_to(load_catalog().accelerator(accelerator), stated)
+    row = reconcile_memory(load_catalog().accelerator(accelerator), stated)
     assert (row and (row.accelerator_count, row.accelerator_memory_gib)) == expected

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.catalog.refresh.aws_public import rows_of
-from advisor.catalog.refresh.values import CommittedRow, PriceRow, Question, Sold, Task, Unreachable
+from advisor.catalog.refresh.values import CommittedRow, PriceRow, RefreshJob, Sold, Task, Unreachable
 from advisor.cli.catalog import command
 from advisor.errors import AdvisorError
 from catalog.refresh.clouds import Cloud, Reply, azure_item, azure_pages, first_times, serving
@@ -216,7 +216,7 @@ def test_a_package_brings_a_provider(monkeypatch):
             PriceRow("us-central1", "gpu-h100-sxm_8gpu-128vcpu-1600gb", "on_demand", 23.6, "2026-11-26"),
         ]
         assert regions == ()
-        return Question("nebius", (Task("all", "", "prices", lambda: rows),), tells_absence=False)
+        return RefreshJob("nebius", (Task("all", "", "prices", lambda: rows),), tells_absence=False)
 
     point = importlib.metadata.EntryPoint("nebius", "made_up:ask", "advisor.catalog_providers")
     monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda _self: ask)

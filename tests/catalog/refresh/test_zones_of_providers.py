@@ -12,7 +12,7 @@ from advisor.catalog.layers.refreshing import refresh
 from advisor.catalog.layers.snapshot import current, stage, take
 from advisor.catalog.refresh import aws, azure_zones, gcp_zones
 from advisor.catalog.refresh.http import Client
-from advisor.catalog.refresh.values import PriceRow, Question, Task, ZoneRow
+from advisor.catalog.refresh.values import PriceRow, RefreshJob, Task, ZoneRow
 from advisor.cli.catalog import command
 from advisor.data_files import data_dir
 from advisor.tables import read_rows
@@ -62,7 +62,7 @@ def priced(region, name):
 def ask_aws(cloud, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
     """Everything that is asked of the account."""
     types = [name for provider, name in known.instance_types if provider == "aws"]
-    return Question("aws", tuple(aws.tasks(regions, boto3.Session(), types, lambda: NOW, cloud.url, parts)))
+    return RefreshJob("aws", tuple(aws.tasks(regions, boto3.Session(), types, lambda: NOW, cloud.url, parts)))
 
 
 def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, manner):
@@ -152,7 +152,7 @@ def test_google_zones_come_from_both_lists(known, root, manner):
     with serving(Cloud(compute_pages(types, accelerators))) as cloud:
         project = gcp_zones.Project("mine", quick(), cloud.url)
         tasks = (priced("us-central1", "g2-standard-4"), *gcp_zones.tasks(machines, project))
-        result = refresh(Question("gcp", tasks, tells_absence=False), known(), root, accepting(manner))
+        result = refresh(RefreshJob("gcp", tasks, tells_absence=False), known(), root, accepting(manner))
         assert {asked.path for asked in cloud.asked} == {
             f"/projects/mine/aggregated/{what}" for what in ("machineTypes", "acceleratorTypes")
         }
@@ -182,7 +182,7 @@ def test_azure_zones_are_those_that_the_subscription_may_use(known, root, manner
     with serving(Cloud(sku_pages(items))) as cloud:
         asked = azure_zones.tasks(("eastus",), azure_zones.Subscription("mine", quick(), cloud.url))
         tasks = (priced("eastus", NC), *asked)
-        result = refresh(Question("azure", tasks, tells_absence=False), known(), root, accepting(manner))
+        result = refresh(RefreshJob("azure", tasks, tells_absence=False), known(), root, accepting(manner))
     assert result.reason == ""
     catalog = known()
     assert catalog.zones("azure", "eastus", NC).names == ("1", "3")
@@ -205,7 +205,7 @@ def test_a_token_that_is_refused_leaves_a_gap(provider, known, root, manner):
             else azure_zones.tasks(("eastus",), azure_zones.Subscription("mine", client, cloud.url))
         )
         region, name = ("us-central1", "g2-standard-4") if provider == "gcp" else ("eastus", NC)
-        question = Question(provider, (priced(region, name), *asked), tells_absence=False)
+        question = RefreshJob(provider, (priced(region, name), *asked), tells_absence=False)
         result = refresh(question, known(), root, accepting(manner))
     assert result.reason == ""
     (gap,) = result.found.gaps

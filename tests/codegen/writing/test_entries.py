@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.codegen import Language, Manner, Prefer, Stage, Wanted, generate, read_former, write_files
+from advisor.codegen import ConflictPolicy, Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.writing.entries import Keys, merge_entries
 from advisor.codegen.writing.merging import Conflict
 from advisor.errors import InputError
@@ -135,7 +135,7 @@ def plan_of(*groups):
 def run(directory, language, plan, stage=None, target="", **manner):
     """What ``advisor generate`` does."""
     generated = generate(plan, language, Wanted(target=target), former=read_former(directory, stage))
-    return write_files(generated, directory, Manner(**manner))
+    return write_files(generated, directory, WriteOptions(**manner))
 
 
 def add_flag(path, beside='"--dtype=bfloat16",'):
@@ -185,7 +185,7 @@ def test_without_a_record_two_new_backends_are_a_conflict(tmp_path):
     with pytest.raises(InputError, match="in place of which there is") as refused:
         run(tmp_path, Language.TERRAFORM, plan_of(A10G, L40S))
     assert FLAG in refused.value.message
-    run(tmp_path, Language.TERRAFORM, plan_of(A10G, L40S), conflicts=Prefer.THEIRS)
+    run(tmp_path, Language.TERRAFORM, plan_of(A10G, L40S), conflicts=ConflictPolicy.THEIRS)
     assert FLAG not in (tmp_path / "fleet.tf").read_text()
 
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from advisor.codegen import Generated, Language, Manner, Prefer, generate, read_former
+from advisor.codegen import ConflictPolicy, Generated, Language, WriteOptions, generate, read_former
 from advisor.codegen.writing import write, write_files
 from advisor.errors import InputError
 from codegen.plans import make_fleet_plan, make_group
@@ -119,7 +119,9 @@ def test_other_code_after_a_cut_run(monkeypatch, tmp_path):
     pytest.fail("the run did not end")
 
 
-@pytest.mark.parametrize("manner", [Manner(force=True), Manner(conflicts=Prefer.THEIRS)], ids=["force", "theirs"])
+@pytest.mark.parametrize(
+    "manner", [WriteOptions(force=True), WriteOptions(conflicts=ConflictPolicy.THEIRS)], ids=["force", "theirs"]
+)
 def test_what_is_overwritten_on_demand_is_nowhere_lost(manner, monkeypatch, tmp_path):
     """At each moment the person's text lies in the file or in its copy."""
     mine = b"".join(b"mine %d\n" % number for number in range(20))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.codegen import Generated, Manner, Prefer
+from advisor.codegen import ConflictPolicy, Generated, WriteOptions
 from advisor.codegen.writing import Action, last_generated, write_files
 from advisor.codegen.writing.record import digest_of
 from advisor.errors import InputError
@@ -24,7 +24,7 @@ def code(files, roots=("",)):
 
 def write(directory, files=FILES, **manner):
     """One run."""
-    return write_files(code(files), directory, Manner(**manner))
+    return write_files(code(files), directory, WriteOptions(**manner))
 
 
 def snapshot(directory):
@@ -112,9 +112,12 @@ def test_conflict_writes_nothing_and_shows_both_sides(conflicting):
 @pytest.mark.parametrize(
     ("prefer", "text"),
     [
-        (Prefer.MINE, "mine\n"),
-        (Prefer.THEIRS, "theirs\n"),
-        (Prefer.MARKERS, "<<<<<<< yours\nmine\n||||||| last generated\nthree\n=======\ntheirs\n>>>>>>> generated\n"),
+        (ConflictPolicy.MINE, "mine\n"),
+        (ConflictPolicy.THEIRS, "theirs\n"),
+        (
+            ConflictPolicy.MARKERS,
+            "<<<<<<< yours\nmine\n||||||| last generated\nthree\n=======\ntheirs\n>>>>>>> generated\n",
+        ),
     ],
 )
 def test_conflict_is_resolved_as_asked(prefer, text, conflicting):
@@ -122,14 +125,14 @@ def test_conflict_is_resolved_as_asked(prefer, text, conflicting):
     directory, files = conflicting
     write(directory, files, conflicts=prefer)
     assert (directory / "main.tf").read_text() == MAIN.replace("three\n", text)
-    if prefer is not Prefer.MARKERS:
+    if prefer is not ConflictPolicy.MARKERS:
         assert write(directory, files).summary.startswith(str(directory))
 
 
 def test_markers_have_to_be_resolved_before_the_next_run(conflicting):
     """A file with markers is not merged on top of them; resolved, it counts as an edit."""
     directory, files = conflicting
-    write(directory, files, conflicts=Prefer.MARKERS)
+    write(directory, files, conflicts=ConflictPolicy.MARKERS)
     with pytest.raises(InputError, match=r"main\.tf still holds conflict markers"):
         write(directory, files)
     (directory / "main.tf").write_text(MAIN.replace("three", "both"))
@@ -139,7 +142,7 @@ def test_markers_have_to_be_resolved_before_the_next_run(conflicting):
 def test_what_is_taken_from_a_person_is_kept(conflicting):
     """--conflicts theirs and --force keep a copy of what they overwrite; a second copy does not replace the first."""
     directory, files = conflicting
-    write(directory, files, conflicts=Prefer.THEIRS)
+    write(directory, files, conflicts=ConflictPolicy.THEIRS)
     (directory / "main.tf").write_text("all mine\n")
     write(directory, files, force=True)
     assert (directory / "main.tf").read_text() == files["main.tf"]
@@ -187,7 +190,7 @@ def test_edited_file_that_is_no_longer_generated(tmp_path):
     fewer = {"main.tf": MAIN}
     with pytest.raises(InputError, match=r"fleet\.tf was edited, and is no longer part"):
         write(tmp_path, fewer)
-    assert write(tmp_path, fewer, conflicts=Prefer.MINE).paths(Action.KEPT) == ("fleet.tf",)
+    assert write(tmp_path, fewer, conflicts=ConflictPolicy.MINE).paths(Action.KEPT) == ("fleet.tf",)
     assert write(tmp_path, fewer).paths(Action.UNCHANGED) == ("main.tf",)
     with pytest.raises(InputError, match=r"fleet\.tf was not generated"):
         write(tmp_path)
@@ -197,7 +200,7 @@ def test_edited_file_that_is_no_longer_generated_may_be_given_up(tmp_path):
     """--conflicts theirs removes it, and a copy is kept."""
     write(tmp_path)
     (tmp_path / "fleet.tf").write_text("mine\n")
-    write(tmp_path, {"main.tf": MAIN}, conflicts=Prefer.THEIRS)
+    write(tmp_path, {"main.tf": MAIN}, conflicts=ConflictPolicy.THEIRS)
     assert own_files(tmp_path) == {"main.tf": MAIN}
     assert [p.read_text() for p in (tmp_path / ".advisor/replaced").iterdir()] == ["mine\n"]
 

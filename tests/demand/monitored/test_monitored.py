@@ -11,7 +11,7 @@ from advisor.demand.busy_interval import BusySecond
 from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
 from advisor.demand.services import Wanted
 from advisor.errors import InputError
-from advisor.samples.query.prometheus import Access
+from advisor.samples.query.prometheus import PrometheusEndpoint
 from advisor.samples.query.values import Window
 from demand.monitored.serving import counter, vllm_series
 from samples.query.fleets import END_US, dcgm_labels, points
@@ -32,7 +32,7 @@ def rates(level: float) -> np.ndarray:
 
 def monitored(url: str, tag: str) -> Monitored:
     """The server, as one test sees it."""
-    return Monitored.at(Access.of(url, environment={}), WINDOW, f'fleet="{tag}"')
+    return Monitored.at(PrometheusEndpoint.of(url, environment={}), WINDOW, f'fleet="{tag}"')
 
 
 def asked(model: str = MODEL, **more) -> Wanted:
@@ -116,7 +116,7 @@ def test_a_proxy_that_cuts_long_answers(victoria_metrics_url):
 
 def test_nothing_that_matches_is_told_from_nothing_that_serves(victoria_metrics_url):
     """A slip in the selector is said as such, not as a want of token lengths."""
-    access = Access.of(victoria_metrics_url, environment={})
+    access = PrometheusEndpoint.of(victoria_metrics_url, environment={})
     with pytest.raises(InputError, match=r"no series that the selector matches has a sample in 1 h") as caught:
         Monitored.between(access, 14, END_US / 1e6 - 3600, END_US / 1e6, 'fleet="nowhere"')
     assert "check the selector" in caught.value.hint
@@ -210,7 +210,9 @@ def test_more_minutes_than_a_range_query_may_give(server_url):
         ({"__name__": name, **labels}, points(times_ms * 1000, grown * scale))
         for name, scale in zip(names, (1, 500, 100), strict=True)
     ])  # fmt: skip
-    demand = engine_demand(Monitored.at(Access.of(server_url, environment={}), window, 'fleet="long"'), asked("m"))
+    demand = engine_demand(
+        Monitored.at(PrometheusEndpoint.of(server_url, environment={}), window, 'fleet="long"'), asked("m")
+    )
 
     assert len(demand.profile.requests_per_minute) == 9 * 24 * 60
     np.testing.assert_allclose(demand.profile.requests_per_minute, 60, rtol=1e-9)

@@ -3,7 +3,7 @@
 from hypothesis import given
 
 from advisor.plan.options import least_costs
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
 from plan.fleet.problems import everything, problems
 
@@ -20,7 +20,7 @@ def test_no_option_costs_less_than_what_leaves_it_out(problem):
         (pool.key, tariff.paid)
         for pool in problem.pools
         for tariff in pool.tariffs
-        if tariff.paid not in (Paid.OWNED, Paid.SERVERLESS)
+        if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
     }
     for least_usd, pool, tariff in costs:
         fleet = alone(problem, pool, tariff)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.estate.contest import contest_of
+from advisor.plan.estate.contention import contest_of
 from advisor.plan.estate.divide import divide
 from advisor.plan.estate.resources import rows_of
-from advisor.plan.problem.values import FleetSolution, Paid, Problem, Tariff
+from advisor.plan.problem.values import FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import cheapest
@@ -24,7 +24,7 @@ CENT = 0.011
 
 def asks(rate, cheap=1.0, dear=3.0, *, units=1.0, owned=0, regions=None) -> Problem:
     """A workload with a cheap type under the quota, a dear one elsewhere, and perhaps owned instances."""
-    tariffs = (Tariff(Paid.ON_DEMAND, cheap), *((Tariff(Paid.OWNED, 0.0),) if owned else ()))
+    tariffs = (Tariff(PurchaseOption.ON_DEMAND, cheap), *((Tariff(PurchaseOption.OWNED, 0.0),) if owned else ()))
     here = pool_of("small", 1.0, tariffs=tariffs, stand=OWNED[1], quotas={KEY: units})
     there = pool_of("large", 2.0, dear, stand="aws/there/large")
     return problem_of(
@@ -37,7 +37,7 @@ def alone(problem):
     """What a workload takes and pays when everything is its own."""
     found = cheapest(problem)
     used = sum(one.instances[-1] * one.pool.quotas.get(KEY, 0.0) for one in found.allocations)
-    owned = sum(one.instances[-1] for one in found.allocations if one.tariff.paid is Paid.OWNED)
+    owned = sum(one.instances[-1] for one in found.allocations if one.tariff.paid is PurchaseOption.OWNED)
     return {name: count for name, count in ((QUOTA, used), (OWNED, owned)) if count}, found.objective_usd_per_month
 
 
@@ -45,8 +45,8 @@ def divided(problems, **limits):
     """The division of named workloads under limits of the quota and the owned instances."""
     known = {QUOTA: limits.get("quota", 1e6), OWNED: limits.get("owned", 0)}
     uses = {name: alone(problem)[0] for name, problem in problems.items()}
-    contests = {name: contest_of(problem, known) for name, problem in problems.items() if uses[name]}
-    return divide({name: uses[name] for name in contests}, contests, known, map)
+    contentions = {name: contest_of(problem, known) for name, problem in problems.items() if uses[name]}
+    return divide({name: uses[name] for name in contentions}, contentions, known, map)
 
 
 def under(problem, quota, owned=0) -> float:
@@ -54,7 +54,7 @@ def under(problem, quota, owned=0) -> float:
     tight = replace(problem, quota_limits={KEY: quota}, owned={OWNED[1]: owned})
     if not owned:
         pools = tuple(
-            replace(pool, tariffs=tuple(one for one in pool.tariffs if one.paid is not Paid.OWNED))
+            replace(pool, tariffs=tuple(one for one in pool.tariffs if one.paid is not PurchaseOption.OWNED))
             for pool in tight.pools
         )
         tight = replace(tight, pools=pools, owned={})
@@ -115,9 +115,9 @@ def test_whoever_is_driven_on_draws_in_the_others():
     problems = {"first": both(1.0, 9.0, 20.0), "driven": both(1.0, 2.0, 9.0), "there": both(9.0, 1.0, 3.0)}
     limits = {QUOTA: 2.0, detail: 2.0}
     uses = {"first": {QUOTA: 2.0}, "driven": {QUOTA: 2.0}, "there": {detail: 2.0}}
-    contests = {name: contest_of(problem, limits) for name, problem in problems.items()}
+    contentions = {name: contest_of(problem, limits) for name, problem in problems.items()}
 
-    found = divide(uses, contests, limits, map)
+    found = divide(uses, contentions, limits, map)
 
     assert set(found.together) == {"first", "driven", "there"}
     assert found.uses == {"first": {QUOTA: 2.0}, "driven": {detail: 2.0}, "there": {}}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.plan.estate.packing import Guest, share_machines
-from advisor.plan.estate.seats import Seat, Seating, copies_of
+from advisor.plan.estate.packing import SlotTenant, share_machines
+from advisor.plan.estate.slots import Seating, Slot, copies_of
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.tenants import Need
 from advisor.workload.values import Limits, Survive
@@ -17,11 +17,13 @@ QUOTA = "azure/eastus/A100"
 HOURS = 730
 
 
-def guest(name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, seats=7, quotas=(), part="mig-1g.10gb") -> Guest:
+def slot_tenant(
+    name, usd, *, copies=1, busy=0.5, stand=STAND, price=3.5, slots=7, quotas=(), part="mig-1g.10gb"
+) -> SlotTenant:
     """A workload that fits a slice."""
     need = Need(6.0, busy, 0.0)
-    seat = Seat(stand, part, price, 1, seats, 9.0, need, tuple(quotas), 16.0)
-    return Guest(name, usd, Seating(copies, (seat,), 40.0))
+    slot = Slot(stand, part, price, 1, slots, 9.0, need, tuple(quotas), 16.0)
+    return SlotTenant(name, usd, Seating(copies, (slot,), 40.0))
 
 
 def free(_stand, _weights_gib) -> float:
@@ -31,9 +33,9 @@ def free(_stand, _weights_gib) -> float:
 
 def test_seven_slices_cost_less_than_seven_machines():
     """Workloads whose own fleets cost more together than the machine share it; the saving is the difference."""
-    guests = [guest(f"w{at}", 588.0) for at in range(7)]
+    slot_tenants = [slot_tenant(f"w{at}", 588.0) for at in range(7)]
 
-    (machine,) = share_machines(guests, {}, {}, free)
+    (machine,) = share_machines(slot_tenants, {}, {}, free)
 
     assert sorted(machine.workloads) == [f"w{at}" for at in range(7)]
     assert machine.usd_per_month == 3.5 * HOURS
@@ -42,30 +44,30 @@ def test_seven_slices_cost_less_than_seven_machines():
 
 def test_a_machine_keeps_the_weights_of_all_on_its_disk():
     """Each of both copies has seven times 16 GiB, counted as 20, on a disk; where that eats the saving, nobody moves."""
-    guests = [guest(f"w{at}", 1000.0, copies=2) for at in range(7)]
+    slot_tenants = [slot_tenant(f"w{at}", 1000.0, copies=2) for at in range(7)]
     asked = []
 
     def a_dollar_a_gib(stand, weights_gib):
         asked.append((stand, weights_gib))
         return weights_gib
 
-    (machine,) = share_machines(guests, {}, {}, a_dollar_a_gib)
+    (machine,) = share_machines(slot_tenants, {}, {}, a_dollar_a_gib)
 
     assert machine.usd_per_month == 2 * (3.5 * HOURS + 140.0)
     assert asked == [(STAND, 140.0)]
-    assert share_machines(guests, {}, {}, lambda *_: 950.0) == ()
+    assert share_machines(slot_tenants, {}, {}, lambda *_: 950.0) == ()
 
 
 def test_too_few_to_fill_a_machine_stay_alone():
     """Nobody moves where the machine costs more than the fleets that it replaces."""
-    assert share_machines([guest("a", 588.0), guest("b", 588.0)], {}, {}, free) == ()
+    assert share_machines([slot_tenant("a", 588.0), slot_tenant("b", 588.0)], {}, {}, free) == ()
 
 
 def test_copies_are_machines_of_their_own():
     """Workloads with two copies sit on two machines, and only with others that have two."""
-    guests = [guest(f"two{at}", 1200.0, copies=2) for at in range(7)] + [guest("one", 588.0)]
+    slot_tenants = [slot_tenant(f"two{at}", 1200.0, copies=2) for at in range(7)] + [slot_tenant("one", 588.0)]
 
-    (machine,) = share_machines(guests, {}, {}, free)
+    (machine,) = share_machines(slot_tenants, {}, {}, free)
 
     assert machine.copies == 2
     assert machine.usd_per_month == 2 * 3.5 * HOURS
@@ -109,14 +111,14 @@ def test_copies_keep_to_the_rule_of_fleets(limits):
 
 def test_a_quota_without_room_keeps_them_apart():
     """A shared machine takes units of a quota; those that its workloads give back count."""
-    guests = [guest(f"w{at}", 588.0, quotas=[(QUOTA, 24.0)]) for at in range(7)]
+    slot_tenants = [slot_tenant(f"w{at}", 588.0, quotas=[(QUOTA, 24.0)]) for at in range(7)]
     freed = {f"w{at}": {QUOTA: 4.0} for at in range(7)}
 
-    assert share_machines(guests, {QUOTA: 10.0}, {}, free) == ()
-    assert len(share_machines(guests, {QUOTA: 10.0}, freed, free)) == 1
+    assert share_machines(slot_tenants, {QUOTA: 10.0}, {}, free) == ()
+    assert len(share_machines(slot_tenants, {QUOTA: 10.0}, freed, free)) == 1
 
 
-guests = st.lists(
+slot_tenants = st.lists(
     st.tuples(
         st.floats(100, 2000), st.integers(1, 2), st.floats(0.05, 1.0), st.sampled_from([STAND, "aws/us-east-1/p4d"]),
     ),
@@ -124,11 +126,11 @@ guests = st.lists(
 )  # fmt: skip
 
 
-@given(guests)
+@given(slot_tenants)
 def test_sharing_never_costs_more_and_seats_nobody_twice(drawn):
     """Every shared machine costs less than the fleets of its workloads, which are on no other."""
     everyone = [
-        guest(f"w{at}", usd, copies=copies, busy=busy, stand=stand)
+        slot_tenant(f"w{at}", usd, copies=copies, busy=busy, stand=stand)
         for at, (usd, copies, busy, stand) in enumerate(drawn)
     ]
 

@@ -17,13 +17,13 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import measure_demand, read_workload
 from advisor.plan.problem.hours import week_of
-from advisor.plan.solve.stage import Posed, Setting, Standing, pose, supply_of
+from advisor.plan.solve.stage import ExistingFleet, Formulation, PlanningContext, formulate, supply_of
 from advisor.requirements import require
 from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Workload
 
 ROOT = Path(__file__).parents[3]
-NOTHING = Standing({}, {})
+NOTHING = ExistingFleet({}, {})
 catalog = cache(load_catalog)
 performance = cache(shipped_model)
 
@@ -66,7 +66,9 @@ def daily_forecast(peak: float) -> Forecast:
     )  # fmt: skip
 
 
-def posed(workload: Workload, scale: float = 1.0, *, weekly: bool = False, standing: Standing = NOTHING) -> Posed:
+def formulation(
+    workload: Workload, scale: float = 1.0, *, weekly: bool = False, standing: ExistingFleet = NOTHING
+) -> Formulation:
     """The problem of a workload with so many times its requests."""
     model = find_model(workload.model_reference)
     if isinstance(workload.demand, DeclaredDemand):
@@ -85,6 +87,6 @@ def posed(workload: Workload, scale: float = 1.0, *, weekly: bool = False, stand
         if weekly
         else flat_forecast(rate.mean * scale, rate.peak * scale, horizon_days=30.0)
     )
-    setting = Setting(requirements, catalog(), performance(), standing)
-    supply = supply_of(setting, served, matched.offers)
-    return pose(setting, supply, week_of(expected, scheduled=True))
+    context = PlanningContext(requirements, catalog(), performance(), standing)
+    supply = supply_of(context, served, matched.offers)
+    return formulate(context, supply, week_of(expected, scheduled=True))

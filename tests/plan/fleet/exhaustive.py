@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, combinations_with_replacement, product
 
-from advisor.plan.problem.values import FleetSolution, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import FleetSolution, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.program import ALMOST_ONE
 from advisor.plan.solve.solver import Outcome, Program
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -59,7 +59,7 @@ def compute_of(problem: Problem, counts: Counts) -> float:
     cost = 0.0
     for (g, t), instances in counts.items():
         pool, tariff = problem.pools[g], problem.pools[g].tariffs[t]
-        serverless, ones = tariff.paid is Paid.SERVERLESS, (1.0,) * len(problem.hours)
+        serverless, ones = tariff.paid is PurchaseOption.SERVERLESS, (1.0,) * len(problem.hours)
         hours = sum(
             count * hour.hours_per_week * active
             for count, hour, active in zip(instances, problem.hours, tariff.active_ratios or ones, strict=True)
@@ -91,7 +91,7 @@ def all_counts(problem: Problem, most: int, below: float = math.inf) -> Iterator
     for g, t in columns:
         if problem.pools[g].tariffs[t].paid.always:
             choices.append([(count,) * hours for count in range(most + 1)])
-        elif problem.pools[g].tariffs[t].paid is Paid.SERVERLESS:
+        elif problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS:
             choices.append(list(product(range(most + 1), repeat=hours)))
         else:
             choices.append(list(combinations_with_replacement(range(most + 1), hours)))
@@ -124,7 +124,7 @@ def _owned(problem: Problem, counts: Counts) -> Iterator[bool]:
     used: dict[str, int] = {}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
-        if pool.tariffs[t].paid is Paid.OWNED:
+        if pool.tariffs[t].paid is PurchaseOption.OWNED:
             used[pool.stand] = used.get(pool.stand, 0) + instances[0]
     return (count <= problem.owned.get(stand, 0) for stand, count in used.items())
 
@@ -143,7 +143,7 @@ def _changed(problem: Problem, counts: Counts) -> bool:
     change: dict[tuple[str, bool], int] = {}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
-        key = (pool.stand, by_purchase and pool.tariffs[t].paid is Paid.SPOT)
+        key = (pool.stand, by_purchase and pool.tariffs[t].paid is PurchaseOption.SPOT)
         change[key] = change.get(key, 0) + instances[-1]
     now = problem.running_by_purchase or {(stand, "on_demand"): count for stand, count in problem.running.items()}
     for (stand, paid), count in now.items():
@@ -173,8 +173,8 @@ def _quotas(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
         used = 0.0
         for (g, t), instances in counts.items():
             paid = problem.pools[g].tariffs[t].paid
-            market = "spot" if paid is Paid.SPOT else "on_demand"
-            if market == key[1] and paid is not Paid.SERVERLESS:
+            market = "spot" if paid is PurchaseOption.SPOT else "on_demand"
+            if market == key[1] and paid is not PurchaseOption.SERVERLESS:
                 used += problem.pools[g].quotas.get(key, 0.0) * instances[h]
         yield used <= limit + SLIGHTLY
 
@@ -218,7 +218,9 @@ def _failures(problem: Problem, counts: Counts, h: int) -> Iterator[bool]:
         )
         yield left >= zone_share * planned - SLIGHTLY
     steady = sum(
-        rates[g] * numbers[h] for (g, t), numbers in counts.items() if problem.pools[g].tariffs[t].paid is not Paid.SPOT
+        rates[g] * numbers[h]
+        for (g, t), numbers in counts.items()
+        if problem.pools[g].tariffs[t].paid is not PurchaseOption.SPOT
     )
     yield steady >= limits.on_demand_base_ratio * planned - SLIGHTLY
 
@@ -236,7 +238,7 @@ def _lost_with_a_supply(problem: Problem, counts: Counts, h: int) -> float:
     lost: dict[str, float] = {}
     for (g, t), instances in counts.items():
         pool = problem.pools[g]
-        if pool.tariffs[t].paid is Paid.SPOT:
+        if pool.tariffs[t].paid is PurchaseOption.SPOT:
             in_zone = usual_rate(problem, pool) * _fullest_zone(instances[h], pool.zones)
             name = pool.supply or pool.stand
             lost[name] = lost.get(name, 0.0) + in_zone
@@ -253,7 +255,7 @@ def _transfer(problem: Problem, counts: Counts) -> float | None:
 
 def _committed(problem: Problem, counts: Counts, g: int) -> dict[Tariff, int]:
     tariffs = enumerate(problem.pools[g].tariffs)
-    return {tariff: counts[g, t][0] for t, tariff in tariffs if tariff.paid is Paid.COMMITMENT}
+    return {tariff: counts[g, t][0] for t, tariff in tariffs if tariff.paid is PurchaseOption.COMMITMENT}
 
 
 class _Shares:

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import HourClass, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Limits, Survive
 
-LABELS = {Paid.COMMITMENT: "1 y", Paid.SERVERLESS: "functions", Paid.OWNED: "owned"}
+LABELS = {PurchaseOption.COMMITMENT: "1 y", PurchaseOption.SERVERLESS: "functions", PurchaseOption.OWNED: "owned"}
 QUOTA = "provider/region/family"
 REGIONS = ("here/r0", "here/r0", "here/r1", "there/r2")
-BILLED = (Paid.ON_DEMAND, Paid.SPOT, Paid.COMMITMENT)
+BILLED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT)
 
 
 def pool_of(
@@ -27,7 +27,7 @@ def pool_of(
         replicas=replicas,
         mix_rates=mix,
         rates=np.zeros((len(mix), 0)) if rates is None else np.asarray(rates, dtype=float),
-        tariffs=tariffs or (Tariff(Paid.ON_DEMAND, usd),),
+        tariffs=tariffs or (Tariff(PurchaseOption.ON_DEMAND, usd),),
         **more,
     )
 
@@ -81,28 +81,28 @@ rates = st.integers(1, 8).map(lambda halves: halves / 2)
 
 
 @st.composite
-def _tariff(draw, paid: Paid, usd: float) -> Tariff:
+def _tariff(draw, paid: PurchaseOption, usd: float) -> Tariff:
     share = draw(st.sampled_from((0.3, 0.45, 0.6, 0.8, 0.9)))
     match paid:
-        case Paid.ON_DEMAND:
+        case PurchaseOption.ON_DEMAND:
             return Tariff(paid, usd)
-        case Paid.SPOT:
+        case PurchaseOption.SPOT:
             return Tariff(paid, usd * share, interruption_usd_per_hour=draw(st.sampled_from((0.0, 0.01, 0.1))))
-        case Paid.COMMITMENT:
+        case PurchaseOption.COMMITMENT:
             return Tariff(paid, usd * share, LABELS[paid], break_even_ratio=share)
-        case Paid.OWNED:
+        case PurchaseOption.OWNED:
             return Tariff(paid, 0.0, LABELS[paid])
-        case Paid.SERVERLESS:
+        case PurchaseOption.SERVERLESS:
             return Tariff(paid, usd * 1.2, LABELS[paid])
 
 
 def _with_disk(tariff: Tariff, usd_per_hour: float) -> Tariff:
     """A container of a service has no disk to pay for."""
-    return tariff if tariff.paid is Paid.SERVERLESS else replace(tariff, disk_usd_per_hour=usd_per_hour)
+    return tariff if tariff.paid is PurchaseOption.SERVERLESS else replace(tariff, disk_usd_per_hour=usd_per_hour)
 
 
 @st.composite
-def _pool(draw, at: int, paid: tuple[Paid, ...], places: int, buckets: int) -> Pool:
+def _pool(draw, at: int, paid: tuple[PurchaseOption, ...], places: int, buckets: int) -> Pool:
     kind = f"t{draw(st.integers(0, 1))}"
     region = draw(st.sampled_from(REGIONS))
     stand = f"{region}/{kind}"

@@ -16,8 +16,8 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, measure_demand, plan_for, plan_question, routed_as
 from advisor.plan.planning import ANYWHERE_NOTE, Asked, plan_fleet
-from advisor.plan.question import Question, read_question, requirements_of
-from advisor.plan.solve.standing import running_of, standing_of
+from advisor.plan.request import PlanRequest, read_question, requirements_of
+from advisor.plan.solve.existing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 from advisor.workload.values import (
@@ -49,7 +49,7 @@ def plan_of(asked, catalog, profile=None):
     """The plan, with the demand's profile where one is given."""
     model = find_model(asked.model_reference)
     demand = measure_demand(asked, model, catalog, None)
-    return plan_question(Question(asked, model, replace(demand, profile=profile)), catalog)
+    return plan_question(PlanRequest(asked, model, replace(demand, profile=profile)), catalog)
 
 
 def test_the_total_is_the_sum_of_its_parts():
@@ -162,7 +162,7 @@ def test_what_runs_is_told_apart_by_how_it_is_paid_for():
 def question_of(asked):
     """A workload with its model and demand."""
     model = find_model(asked.model_reference)
-    return Question(asked, model, measure_demand(asked, model, None, None))
+    return PlanRequest(asked, model, measure_demand(asked, model, None, None))
 
 
 def test_standing_charges_stand_beside_the_total():
@@ -423,7 +423,7 @@ def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
     asked = example("code", routing=Routing.BY_PROMPT_LENGTH, providers=("aws",), regions=())
 
     served = find_model(asked.model_reference)
-    question = Question(asked, served, measure_demand(asked, served, None, None))
+    question = PlanRequest(asked, served, measure_demand(asked, served, None, None))
     plan = plan_fleet(market_for(question, catalog, shipped_model()).market, Asked())
 
     fleet = plan.choice.fleet

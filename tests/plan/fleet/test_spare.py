@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, example, given, settings
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.spare import judged_spare, spare_of
-from advisor.plan.problem.values import FleetSolution, Paid, Tariff
+from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.optimise import optimise
-from advisor.plan.solve.stage import Posed
+from advisor.plan.solve.stage import Formulation
 from advisor.workload.values import Limits, Survive
 from plan.fleet.exhaustive import cost_of, counts_of
 from plan.fleet.problems import everything, pool_of, problem_of, problems
 
-ON_DEMAND, SPOT = Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.SPOT, 0.3)
+ON_DEMAND, SPOT = Tariff(PurchaseOption.ON_DEMAND, 1.0), Tariff(PurchaseOption.SPOT, 0.3)
 
 
 def without(solution, gone):
@@ -131,7 +131,7 @@ def test_what_no_limit_keeps_is_told_apart_and_replayed(share, rest):
     problem = problem_of(pool_of("x", 1.0), planned=(2.0,), limits=Limits(survive=Survive.INSTANCE))
     (allocation,) = optimise(problem).allocations
     solution = replace(optimise(problem), allocations=(replace(allocation, instances=(4,)),))
-    found = Confirmed(solution, Posed(problem, None, None, None, (), None), confirmation_of(1.0))
+    found = Confirmed(solution, Formulation(problem, None, None, None, (), None), confirmation_of(1.0))
     replayed = []
 
     def replay(_, fewer):

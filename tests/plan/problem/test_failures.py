@@ -5,13 +5,13 @@ import pytest
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import failures, uses
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
-from advisor.plan.problem.values import FleetSolution, Infeasible, Paid, Tariff
+from advisor.plan.problem.values import FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import limited, pool_of, problem_of
 
-ON_DEMAND = Tariff(Paid.ON_DEMAND, 1.0)
-SPOT = Tariff(Paid.SPOT, 0.3)
+ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
+SPOT = Tariff(PurchaseOption.SPOT, 0.3)
 
 
 def fleet(problem) -> dict[tuple[str, str], int]:
@@ -94,7 +94,7 @@ def test_sizes_of_one_accelerator_are_one_supply():
     tariffs = (SPOT,)
     small = pool_of("small", 1.0, tariffs=tariffs, supply="a/r/L4")
     large = pool_of("large", 1.0, tariffs=tariffs, supply="a/r/L4")
-    other = pool_of("other", 1.0, tariffs=(Tariff(Paid.SPOT, 0.4),), supply="a/r/T4")
+    other = pool_of("other", 1.0, tariffs=(Tariff(PurchaseOption.SPOT, 0.4),), supply="a/r/T4")
     assert isinstance(optimise(problem_of(small, large, planned=(2.0,))), Infeasible)
     chosen = fleet(problem_of(small, other, planned=(2.0,)))
     assert chosen == {("small", "spot"): 2, ("other", "spot"): 2}
@@ -132,7 +132,7 @@ def test_other_ways_of_paying_are_changes():
 
 def test_what_is_committed_is_ordered_on_demand():
     """A commitment for an instance that runs on demand changes nothing that is ordered."""
-    tariffs = (ON_DEMAND, Tariff(Paid.COMMITMENT, 0.4, "1 y", break_even_ratio=0.4))
+    tariffs = (ON_DEMAND, Tariff(PurchaseOption.COMMITMENT, 0.4, "1 y", break_even_ratio=0.4))
     held = {"running": {"a": 4}, "running_by_purchase": {("a", "on_demand"): 4}}
     pool = pool_of("a", 1.0, tariffs=tariffs)
     problem = problem_of(pool, planned=(4.0,), limits=Limits(max_changed_instances=0), low_band=False, **held)

@@ -9,7 +9,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
 from advisor.plan.problem.pools import HISTORY_DAYS
-from advisor.plan.problem.values import Paid
+from advisor.plan.problem.values import PurchaseOption
 from advisor.workload.values import Limits, Scaling
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
@@ -24,9 +24,12 @@ def terms(days=0.0, **changes) -> set[float]:
     catalog = SHIPPED.with_offers(one for one in SHIPPED.offers if one.instance_type == "g6e.xlarge")
     profile = DemandProfile(0.0, np.full(round(days * MINUTES_PER_DAY), 60.0)) if days else None
     asked = workload(regions=("us-east-1",), purchase=BOUGHT, **changes)
-    posed, _ = posed_of(asked, catalog, profile)
+    formulation, _ = posed_of(asked, catalog, profile)
     return {
-        tariff.term_years for pool in posed.problem.pools for tariff in pool.tariffs if tariff.paid is Paid.COMMITMENT
+        tariff.term_years
+        for pool in formulation.problem.pools
+        for tariff in pool.tariffs
+        if tariff.paid is PurchaseOption.COMMITMENT
     }
 
 
@@ -55,8 +58,8 @@ def test_what_may_stop_is_never_committed():
 def test_a_pool_knows_what_it_fails_with():
     """Zones are those that sell the type; sizes of one accelerator are one supply and, with one engine, one backend."""
     catalog = catalog_of(offer("g6.xlarge"), offer("g6.12xlarge", on_demand=4.6), offer("g6e.xlarge", on_demand=1.9))
-    posed, _ = posed_of(workload(regions=("us-east-1",)), catalog)
-    pools = {pool.instance_type: pool for pool in posed.problem.pools}
+    formulation, _ = posed_of(workload(regions=("us-east-1",)), catalog)
+    pools = {pool.instance_type: pool for pool in formulation.problem.pools}
     small, large, other = (pools[f"aws/{name}"] for name in ("g6.xlarge", "g6.12xlarge", "g6e.xlarge"))
     assert small.supply == large.supply == "aws/us-east-1/L4"
     assert small.backend == large.backend
@@ -74,9 +77,9 @@ def test_one_zone_is_rejected_where_two_are_asked():
         providers=("gcp",), regions=("us-central1",), purchase=(Purchase.ON_DEMAND,), limits=Limits(zones=2)
     )
     assert catalog.zones("gcp", "us-central1", "ct6e-standard-1t").count == 1
-    posed, _ = posed_of(asked, catalog)
-    assert posed.problem.pools == ()
-    rejected = [one for one in posed.pool_set.rejections if one.code == "zones"]
+    formulation, _ = posed_of(asked, catalog)
+    assert formulation.problem.pools == ()
+    rejected = [one for one in formulation.pool_set.rejections if one.code == "zones"]
     assert [(one.needed, one.available, one.region) for one in rejected] == [(2, 1, "us-central1")]
     several, _ = posed_of(replace(asked, limits=Limits(zones=2, max_regions=2)), catalog)
     assert several.problem.pools

@@ -18,12 +18,12 @@ from advisor.performance.stage import serve
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import week_of
-from advisor.plan.problem.values import Paid, Tariff
-from advisor.plan.question import Question, requirements_of
+from advisor.plan.problem.values import PurchaseOption, Tariff
+from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.serverless import LONGEST_IDLE_S, duty_of_rate
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
-from advisor.plan.solve.stage import Posed, Setting, Standing, pose, supply_of
+from advisor.plan.solve.stage import ExistingFleet, Formulation, PlanningContext, formulate, supply_of
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Scaling, Slo
 from builders import workload
 from plan.fleet.problems import pool_of, problem_of
@@ -35,7 +35,7 @@ PATIENT = Slo(tpot_p95_ms=100)
 RARE = declared_demand(1 / 3600, 2 / 3600, 800, 200)
 
 
-def posed(demand: Demand = RARE, **changes) -> Posed:
+def formulation(demand: Demand = RARE, **changes) -> Formulation:
     """A question of one region that has Cloud Run, where nothing has to run between requests."""
     defaults = {
         "providers": ("gcp",),
@@ -46,23 +46,23 @@ def posed(demand: Demand = RARE, **changes) -> Posed:
         "scaling": Scaling(scale_to_zero=True),
     }
     asked = workload(**{**defaults, **changes})
-    requirements = requirements_of(Question(asked, find_model(asked.model), demand), CATALOG)
+    requirements = requirements_of(PlanRequest(asked, find_model(asked.model), demand), CATALOG)
     matches = match(requirements, CATALOG)
     served, _ = serve(matches.candidates, requirements, shipped_model())
-    setting = Setting(requirements, CATALOG, shipped_model(), Standing({}, {}))
+    context = PlanningContext(requirements, CATALOG, shipped_model(), ExistingFleet({}, {}))
     week = week_of(forecast_of(requirements), scheduled=asked.scaling.scheduled)
-    return pose(setting, supply_of(setting, served, matches.offers), week)
+    return formulate(context, supply_of(context, served, matches.offers), week)
 
 
-def services(found: Posed) -> dict[str, Tariff]:
+def services(found: Formulation) -> dict[str, Tariff]:
     """Tariffs of the serverless pools."""
     tariffs = {pool.key: pool.tariffs for pool in found.problem.pools}
-    return {key: one[0] for key, one in tariffs.items() if one[0].paid is Paid.SERVERLESS}
+    return {key: one[0] for key, one in tariffs.items() if one[0].paid is PurchaseOption.SERVERLESS}
 
 
 def test_a_service_is_billed_for_the_time_in_which_it_runs():
     """One request an hour bills the share of time within 15 minutes of one, and the cold start; the rest is free."""
-    found = posed()
+    found = formulation()
     tariff = services(found)[CLOUD_RUN]
     source = found.pool_set.sources[CLOUD_RUN]
     lasts_s = source.served.mean_concurrency / source.served.requests_per_second_per_replica.value
@@ -76,7 +76,7 @@ def test_a_service_is_billed_for_the_time_in_which_it_runs():
 
 def test_it_wins_where_the_duty_is_low():
     """For one request an hour the optimum is one container at its share of the time, far below any instance."""
-    found = posed()
+    found = formulation()
     solution = cheapest(found.problem)
     (one,) = solution.allocations
     assert (one.pool.key, one.instances) == (CLOUD_RUN, (1,))
@@ -86,9 +86,9 @@ def test_it_wins_where_the_duty_is_low():
 
 def test_it_loses_where_it_would_always_run():
     """At a request every few seconds a container never stops, and an instance with the same accelerator is cheaper."""
-    found = posed(declared_demand(0.4, 0.6, 800, 200))
+    found = formulation(declared_demand(0.4, 0.6, 800, 200))
     assert services(found)[CLOUD_RUN].active_ratios == pytest.approx((1.0,))
-    assert all(one.tariff.paid is Paid.ON_DEMAND for one in cheapest(found.problem).allocations)
+    assert all(one.tariff.paid is PurchaseOption.ON_DEMAND for one in cheapest(found.problem).allocations)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_it_loses_where_it_would_always_run():
 )
 def test_it_needs_leave_to_stop_and_to_be_paid_as_used(changes):
     """No service is a candidate without scale_to_zero, without on demand, or out of scope."""
-    assert services(posed(**changes)) == {}
+    assert services(formulation(**changes)) == {}
 
 
 @pytest.mark.parametrize("rate", [1 / 3600, 2.0], ids=["serves all", "loses"])
@@ -130,7 +130,7 @@ def test_every_service_is_an_option_or_rejected(rate):
 
 def test_cold_starts_break_a_target_with_both_shares():
     """With a target for the first token rare requests reject the service: most of them wait, one in twenty may."""
-    found = posed(slo=Slo(ttft_p95_ms=3000))
+    found = formulation(slo=Slo(ttft_p95_ms=3000))
     rejected = [one for one in found.pool_set.rejections if one.code == "cold_start"]
     assert services(found) == {}
     assert {one.region for one in rejected} == {"us-central1"}
@@ -139,7 +139,7 @@ def test_cold_starts_break_a_target_with_both_shares():
 
 def test_a_service_that_is_too_slow_says_so_like_an_instance():
     """Targets, memory and network reject a service with the same codes as an instance."""
-    found = posed(slo=Slo(tpot_p95_ms=1))
+    found = formulation(slo=Slo(tpot_p95_ms=1))
     of_service = [one for one in found.pool_set.rejections if one.instance_type.startswith("Cloud Run")]
     assert {one.code for one in of_service if one.region in ("*", "us-central1") and "RTX" not in one.message} == {
         "slo_tpot"
@@ -153,7 +153,7 @@ def test_observed_hours_count_as_observed():
     minutes[[12 * 60, 12 * 60 + 1, 36 * 60]] = 30.0
     profile = DemandProfile(MONDAY_SECONDS, minutes)
     demand = replace(declared_demand(91 / 172_800, 0.5, 800, 200), profile=profile)
-    found = posed(demand)
+    found = formulation(demand)
     ratios = services(found)[CLOUD_RUN].active_ratios
     assert len(ratios) == len(found.week.classes)
     assert all(0 <= ratio <= 1 for ratio in ratios)
@@ -166,7 +166,7 @@ def test_rare_bursts_meet_few_cold_starts():
     minutes = np.tile(np.repeat([0.0, 30.0, 0.0], 480), 14)
     rate = minutes / 60
     demand = declared_demand(float(rate.mean()), 0.5, 800, 200)
-    found = posed(replace(demand, profile=DemandProfile(MONDAY_SECONDS, minutes)), slo=Slo(ttft_p95_ms=3000))
+    found = formulation(replace(demand, profile=DemandProfile(MONDAY_SECONDS, minutes)), slo=Slo(ttft_p95_ms=3000))
     assert CLOUD_RUN in services(found)
 
 
@@ -174,13 +174,13 @@ def test_quotas_of_instances_do_not_bind_a_service():
     """A quota for the accelerator of an instance counts nothing of a service with the same accelerator."""
     machine = CATALOG.instance_type("gcp", "g2-standard-4")
     code = CATALOG.quota(machine, Purchase.ON_DEMAND).code
-    found = posed(limits=Limits(quotas=(QuotaLimit("gcp", "us-central1", code, 1),)))
+    found = formulation(limits=Limits(quotas=(QuotaLimit("gcp", "us-central1", code, 1),)))
     uses = {pool.key: sum(pool.quotas.values()) for pool in found.problem.pools}
     assert uses[CLOUD_RUN] == 0
     assert max(usage for key, usage in uses.items() if "g2-standard-4" in key) > 0
 
 
-NIGHT = Tariff(Paid.SERVERLESS, 2.0, "functions", active_ratios=(0.1, 1.0))
+NIGHT = Tariff(PurchaseOption.SERVERLESS, 2.0, "functions", active_ratios=(0.1, 1.0))
 
 
 def night_and_day(**limits):

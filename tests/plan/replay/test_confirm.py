@@ -13,9 +13,9 @@ from advisor.demand.clock import MONDAY_SECONDS
 from advisor.demand.values import Dispersion
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, Infeasible
-from advisor.plan.replay.confirm import Confirmed, Confirmer
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.trials import Trials, largest, name_of, routes_of
+from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.replay.values import ReplayGroup, Route
 from advisor.plan.solve.optimise import objective_usd_per_month, optimise
 from advisor.plan.solve.simple import complexity
@@ -76,28 +76,28 @@ def carries(problem, counts):
     return sum(rate * count for rate, count in zip(rates, counts, strict=True)) - spare >= planned * (1 - 1e-9)
 
 
-def cheapest_by_replay(posed, setting, below):
+def cheapest_by_replay(formulation, context, below):
     """The cheapest fleet below a cost that carries the load and whose replay holds; infinite if there is none."""
-    trials, problem = Trials(posed, setting), posed.problem
+    trials, problem = Trials(formulation, context), formulation.problem
     fleets = [counts for counts in itertools.product(range(MOST + 1), repeat=len(problem.pools)) if any(counts)]
     priced = sorted((fleet(problem, counts).objective_usd_per_month, counts) for counts in fleets)
     for usd, counts in priced:
         if usd >= below:
             break
         enough = carries(problem, counts) and sum(counts) >= problem.limits.min_replicas
-        if enough and trials.of(posed, fleet(problem, counts)).reached:
+        if enough and trials.of(formulation, fleet(problem, counts)).reached:
             return usd
     return math.inf
 
 
-def few_pools(posed, most=4):
+def few_pools(formulation, most=4):
     """The question with its pools that are cheapest for what they carry: one of each type and precision."""
     order = sorted(
-        posed.problem.pools,
-        key=lambda pool: min(one.all_usd_per_hour for one in pool.tariffs) / mix_rate(posed.problem, pool),
+        formulation.problem.pools,
+        key=lambda pool: min(one.all_usd_per_hour for one in pool.tariffs) / mix_rate(formulation.problem, pool),
     )
     kept = {pool.key for pool in order[:most]}
-    return with_pools(posed, lambda pool: pool.key in kept)
+    return with_pools(formulation, lambda pool: pool.key in kept)
 
 
 CASES = {
@@ -116,14 +116,14 @@ CASES = {
 def test_no_fleet_that_its_replay_confirms_is_cheaper_by_more_than_2_percent(case):
     """Every fleet of few instances is priced and replayed: none that holds costs less than 98 % of the answer."""
     rate, dispersion, limits = CASES[case]
-    posed, setting = posed_of(asked_of(rate, limits=limits), CATALOG, flat(rate, dispersion), **SHORT)
-    posed = few_pools(posed)
+    formulation, context = posed_of(asked_of(rate, limits=limits), CATALOG, flat(rate, dispersion), **SHORT)
+    formulation = few_pools(formulation)
 
-    found = Confirmer(posed, setting).confirmed()
+    found = ReplayValidator(formulation, context).confirmed()
 
     assert isinstance(found, Confirmed)
     assert found.confirmation.reached
-    cheapest = cheapest_by_replay(posed, setting, 0.98 * found.usd_per_month)
+    cheapest = cheapest_by_replay(formulation, context, 0.98 * found.usd_per_month)
     assert cheapest == math.inf
     assert found.solution.bound_usd_per_month <= found.usd_per_month
     if found.solution.proven:
@@ -133,43 +133,43 @@ def test_no_fleet_that_its_replay_confirms_is_cheaper_by_more_than_2_percent(cas
 def confirmed_of(rate, dispersion, **changes):
     """The confirmed fleet of a chat workload with flat bursty demand, its question and its confirmer."""
     effort = {"holds_up_to": changes.pop("holds_up_to", False)}
-    posed, setting = posed_of(asked_of(rate, **changes), CATALOG, flat(rate, dispersion), **(SHORT | effort))
-    confirmer = Confirmer(posed, setting)
-    return confirmer.confirmed(), posed, confirmer
+    formulation, context = posed_of(asked_of(rate, **changes), CATALOG, flat(rate, dispersion), **(SHORT | effort))
+    validator = ReplayValidator(formulation, context)
+    return validator.confirmed(), formulation, validator
 
 
 def test_what_is_proven_is_the_confirmed_problem():
     """A fleet dearer than what the closed form alone would take is proven only if the cheaper ones fail their replays."""
-    found, posed, confirmer = confirmed_of(14.0, Dispersion(20.0, 60.0))
-    plain = optimise(posed.problem)
+    found, formulation, validator = confirmed_of(14.0, Dispersion(20.0, 60.0))
+    plain = optimise(formulation.problem)
 
     assert found.confirmation.headroom_factor > 1
     assert plain.objective_usd_per_month < found.usd_per_month
-    assert not confirmer.replayed(posed, plain).reached
+    assert not validator.replayed(formulation, plain).reached
     assert plain.objective_usd_per_month <= found.solution.bound_usd_per_month <= found.usd_per_month
     assert found.solution.proven == (found.solution.bound_usd_per_month >= found.usd_per_month - 0.005)
 
 
 def test_one_kind_by_itself_has_as_few_instances_as_hold():
     """The fleet of one type holds, and with one instance fewer it does not."""
-    _, posed, confirmer = confirmed_of(14.0, Dispersion(20.0, 60.0))
-    alone = with_pools(posed, lambda pool: pool.key == "aws/us-east-1/g6e.xlarge/fp8/tp1")
+    _, formulation, validator = confirmed_of(14.0, Dispersion(20.0, 60.0))
+    alone = with_pools(formulation, lambda pool: pool.key == "aws/us-east-1/g6e.xlarge/fp8/tp1")
 
-    found = confirmer.alone(alone)
+    found = validator.alone(alone)
     (group,) = found.solution.allocations
     fewer = replace(group, instances=tuple(count - 1 for count in group.instances))
 
     assert found.confirmation.reached
-    assert not confirmer.replayed(alone, replace(found.solution, allocations=(fewer,))).reached
-    assert confirmer.alone(alone) is found
+    assert not validator.replayed(alone, replace(found.solution, allocations=(fewer,))).reached
+    assert validator.alone(alone) is found
 
 
 def test_a_kind_that_no_fleet_can_be_of_says_why():
     """A budget that one type cannot keep to is a conflict, for its fleet alone."""
-    _, posed, confirmer = confirmed_of(6.0, Dispersion(), limits=Limits(max_usd_per_month=3_000.0))
-    alone = with_pools(posed, lambda pool: "p5.4xlarge" in pool.key)
+    _, formulation, validator = confirmed_of(6.0, Dispersion(), limits=Limits(max_usd_per_month=3_000.0))
+    alone = with_pools(formulation, lambda pool: "p5.4xlarge" in pool.key)
 
-    found = confirmer.alone(alone)
+    found = validator.alone(alone)
 
     assert isinstance(found, Infeasible)
     assert found.conflict == (Constraint.BUDGET,)
@@ -178,24 +178,24 @@ def test_a_kind_that_no_fleet_can_be_of_says_why():
 def test_a_fleet_that_one_machine_may_leave_is_replayed_without_it():
     """Where an instance may fail, the fleet holds without one of its machines too."""
     found, _, _ = confirmed_of(6.0, Dispersion(3.0, 6.0), limits=Limits(min_replicas=2))
-    careless, posed, confirmer = confirmed_of(6.0, Dispersion(3.0, 6.0))
-    strict = replace(posed, problem=replace(posed.problem, limits=Limits(survive=Survive.INSTANCE)))
+    careless, formulation, validator = confirmed_of(6.0, Dispersion(3.0, 6.0))
+    strict = replace(formulation, problem=replace(formulation.problem, limits=Limits(survive=Survive.INSTANCE)))
 
     assert found.confirmation.without_one_within_slo_ratio >= 0.995
     assert careless.confirmation.without_one_within_slo_ratio is None
     assert careless.usd_per_month <= found.usd_per_month
-    assert confirmer.replayed(strict, careless.solution).without_one_within_slo_ratio < 0.995
+    assert validator.replayed(strict, careless.solution).without_one_within_slo_ratio < 0.995
 
 
 def test_it_says_how_far_a_fleet_holds():
     """At the multiples that are told the replay still holds; a larger fleet holds further."""
-    found, posed, confirmer = confirmed_of(6.0, Dispersion(3.0, 6.0), holds_up_to=True)
-    found = confirmer.with_limits(found)
+    found, formulation, validator = confirmed_of(6.0, Dispersion(3.0, 6.0), holds_up_to=True)
+    found = validator.with_limits(found)
     (group,) = found.solution.allocations
     twice = replace(found.solution, allocations=(replace(group, instances=tuple(2 * n for n in group.instances)),))
-    _, setting = posed_of(asked_of(6.0), CATALOG, flat(6.0, Dispersion(3.0, 6.0)), **SHORT)
+    _, context = posed_of(asked_of(6.0), CATALOG, flat(6.0, Dispersion(3.0, 6.0)), **SHORT)
 
-    more = Trials(posed, setting).holds_up_to(found.posed, twice)
+    more = Trials(formulation, context).holds_up_to(found.formulation, twice)
 
     assert 1 <= found.holds_up_to.peak_ratio < more.peak_ratio <= 4
     assert 1 <= found.holds_up_to.dispersion_ratio <= more.dispersion_ratio <= 4
@@ -214,16 +214,16 @@ def test_a_spot_instance_is_lost_in_the_busiest_minute():
     """On spot the rest carries the load while one instance is replaced; where requests may wait nothing is lost."""
     catalog = catalog_of(offer("g6e.xlarge", on_demand=None, spot=0.7))
     asked = asked_of(6.0, purchase=(Purchase.SPOT,), ttft_ms=1000)
-    posed, setting = posed_of(asked, catalog, flat(6.0, Dispersion()), **SHORT)
-    patient = replace(posed, problem=replace(posed.problem, limits=Limits(fault_tolerant_ratio=1.0)))
-    (pool,) = [one for one in posed.problem.pools if one.key.endswith("fp8/tp1")]
-    confirmer = Confirmer(posed, setting)
+    formulation, context = posed_of(asked, catalog, flat(6.0, Dispersion()), **SHORT)
+    patient = replace(formulation, problem=replace(formulation.problem, limits=Limits(fault_tolerant_ratio=1.0)))
+    (pool,) = [one for one in formulation.problem.pools if one.key.endswith("fp8/tp1")]
+    validator = ReplayValidator(formulation, context)
 
     shares = [
-        confirmer.replayed(
+        validator.replayed(
             question, FleetSolution((Allocation(pool, pool.tariffs[0], (count,)),), {}, 0.0, 0.0, proven=True)
         )
-        for question in (posed, patient)
+        for question in (formulation, patient)
         for count in (2, 6)
     ]
 
@@ -243,7 +243,7 @@ def test_requests_of_each_place_are_served_over_the_network_to_their_region():
     near_slo, loose = Slo(ttft_p95_ms=190, tpot_p95_ms=60), Slo(ttft_p95_ms=5000, tpot_p95_ms=60)
 
     alone, spread = (
-        Confirmer(*posed_of(asked_of(6.0, users=users, slo=slo), catalog, None, **SHORT)).confirmed()
+        ReplayValidator(*posed_of(asked_of(6.0, users=users, slo=slo), catalog, None, **SHORT)).confirmed()
         for catalog, slo in ((far, loose), (both, near_slo))
     )
 
@@ -255,24 +255,24 @@ def test_requests_of_each_place_are_served_over_the_network_to_their_region():
 
 def test_what_each_instance_is_planned_to_carry_covers_the_busiest_hour():
     """After the headroom that the replay asked for, the sum over all instances is at least the planned rate."""
-    found, posed, _ = confirmed_of(14.0, Dispersion(20.0, 60.0))
+    found, formulation, _ = confirmed_of(14.0, Dispersion(20.0, 60.0))
 
     rates = found.planned_rates()
     carried = sum(max(one.instances) * rates[name_of(one)] for one in found.solution.allocations)
 
-    assert carried >= posed.problem.hours[-1].planned_rate * (1 - 1e-9)
-    predicted = {one.pool.key: mix_rate(posed.problem, one.pool) for one in found.solution.allocations}
-    usual = {pool.key: mix_rate(posed.problem, pool) for pool in posed.problem.pools}
+    assert carried >= formulation.problem.hours[-1].planned_rate * (1 - 1e-9)
+    predicted = {one.pool.key: mix_rate(formulation.problem, one.pool) for one in found.solution.allocations}
+    usual = {pool.key: mix_rate(formulation.problem, pool) for pool in formulation.problem.pools}
     assert all(rate <= usual[key] for key, rate in predicted.items())
 
 
 @pytest.mark.parametrize("counts", [((45,), (7,)), ((2,), (1,)), ((4, 45), (1, 7)), ((30, 90), (50, 50))])
 def test_a_large_fleet_is_replayed_at_a_scale_with_the_load_of_each_instance(counts):
     """A share of the instances of each hour, under as many requests as keep each of them as busy as in the whole."""
-    posed, setting = posed_of(asked_of(4_000, ttft_ms=1000), CATALOG, None, **SHORT)
+    formulation, context = posed_of(asked_of(4_000, ttft_ms=1000), CATALOG, None, **SHORT)
     groups = [ReplayGroup(name, make_steps(), count, 1.0) for name, count in zip("ab", counts, strict=True)]
 
-    small = Trials(posed, setting)._small(groups, (Route(math.inf, {"a": 0.8, "b": 0.2}),))
+    small = Trials(formulation, context)._small(groups, (Route(math.inf, {"a": 0.8, "b": 0.2}),))
 
     assert small.share <= 1
     requests = small.rehearsal.requests.seconds.size * small.share
@@ -292,14 +292,14 @@ def test_a_large_mixed_fleet_holds_under_the_whole_demand(rate):
         offer("g6.xlarge", on_demand=0.8, spot=0.3),
     )  # fmt: skip
     asked = asked_of(rate, ttft_ms=1000, purchase=(Purchase.ON_DEMAND, Purchase.SPOT))
-    posed, setting = posed_of(asked, catalog, None, **SHORT)
-    found = Confirmer(posed, setting).confirmed()
+    formulation, context = posed_of(asked, catalog, None, **SHORT)
+    found = ReplayValidator(formulation, context).confirmed()
     generator = np.random.default_rng(3)
     seconds = MONDAY_SECONDS + np.sort(generator.random(int(rate * 30))) * 30
     requests = Requests(seconds, *(np.full(seconds.size, tokens, dtype=np.int32) for tokens in (1200, 200)))
 
-    groups = Trials(posed, setting)._groups(found.posed, found.solution)
-    whole = replay(groups, requests, asked.slo, routes=tuple(routes_of(found.posed, found.solution)))
+    groups = Trials(formulation, context)._groups(found.formulation, found.solution)
+    whole = replay(groups, requests, asked.slo, routes=tuple(routes_of(found.formulation, found.solution)))
 
     assert found.confirmation.reached
     assert whole.within_slo_ratio >= 0.99
@@ -307,9 +307,9 @@ def test_a_large_mixed_fleet_holds_under_the_whole_demand(rate):
 
 def test_a_very_large_demand_is_confirmed_in_little_time():
     """Ten thousand requests a second: a share of them on a share of the instances."""
-    posed, setting = posed_of(asked_of(1e4, ttft_ms=1000), CATALOG, None, **SHORT)
+    formulation, context = posed_of(asked_of(1e4, ttft_ms=1000), CATALOG, None, **SHORT)
 
-    found = Confirmer(posed, setting).confirmed()
+    found = ReplayValidator(formulation, context).confirmed()
 
     assert found.confirmation.requests < 20_000
     assert "at a scale of" in found.confirmation.arrivals
@@ -318,30 +318,30 @@ def test_a_very_large_demand_is_confirmed_in_little_time():
 
 def test_a_fleet_that_carries_less_by_the_closed_form_is_taken_where_its_replay_holds():
     """With a target near what an idle replica takes the closed form is careful; one instance fewer still fails."""
-    posed, setting = posed_of(
+    formulation, context = posed_of(
         asked_of(8.68, ttft_ms=713), catalog_of(offer("g5.xlarge", on_demand=1.0)), flat(8.68, Dispersion()), **SHORT
     )
-    confirmer = Confirmer(posed, setting)
+    validator = ReplayValidator(formulation, context)
 
-    found = confirmer.confirmed()
+    found = validator.confirmed()
 
     (group,) = found.solution.allocations
-    planned = optimise(posed.problem)
+    planned = optimise(formulation.problem)
     assert found.confirmation.headroom_factor < 1
     assert group.instances[-1] < 0.6 * sum(one.instances[-1] for one in planned.allocations)
-    few = fleet(replace(posed.problem, pools=(group.pool,)), [group.instances[-1] - 1])
-    assert not confirmer.replayed(found.posed, few).reached
+    few = fleet(replace(formulation.problem, pools=(group.pool,)), [group.instances[-1] - 1])
+    assert not validator.replayed(found.formulation, few).reached
 
 
 def test_of_confirmed_fleets_that_cost_about_the_same_the_simplest_is_taken():
     """One backend in place of two for little more, confirmed as well; the cheapest is kept beside it."""
     catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86), offer("g6.xlarge", on_demand=0.6))
     limits = Limits(simplicity=0.3)
-    posed, setting = posed_of(asked_of(5.0, limits=limits), catalog, flat(5.0, Dispersion()), **SHORT)
-    confirmer = Confirmer(posed, setting)
-    cheapest = confirmer.confirmed()
+    formulation, context = posed_of(asked_of(5.0, limits=limits), catalog, flat(5.0, Dispersion()), **SHORT)
+    validator = ReplayValidator(formulation, context)
+    cheapest = validator.confirmed()
 
-    found = confirmer.simplest(cheapest)
+    found = validator.simplest(cheapest)
 
     assert complexity(cheapest.solution)[:2] == (2, 2)
     assert complexity(found.solution)[:2] == (1, 1)
@@ -349,7 +349,7 @@ def test_of_confirmed_fleets_that_cost_about_the_same_the_simplest_is_taken():
     assert found.usd_per_month <= 1.3 * cheapest.usd_per_month
     assert found.cheapest is cheapest
     assert found.solution.bound_usd_per_month <= cheapest.usd_per_month
-    assert confirmer.simplest(found) is found
+    assert validator.simplest(found) is found
 
 
 @pytest.mark.parametrize(
@@ -361,15 +361,18 @@ def test_published_weights_are_preferred_to_a_lower_precision_that_saves_little(
     """FP8 is taken where it saves more than simplicity is worth, or where the workload names it before bf16."""
     limits = Limits(simplicity=simplicity)
     question = asked_of(12.0, limits=limits, precisions=precisions)
-    posed, setting = posed_of(
+    formulation, context = posed_of(
         question, catalog_of(offer("g6e.xlarge", on_demand=1.86)), flat(12.0, Dispersion()), **SHORT
     )
-    confirmer = Confirmer(posed, setting)
-    cheapest = confirmer.confirmed()
+    validator = ReplayValidator(formulation, context)
+    cheapest = validator.confirmed()
 
-    found = confirmer.simplest(cheapest)
+    found = validator.simplest(cheapest)
 
-    used = {found.posed.pool_set.sources[one.pool.key].served.candidate.precision for one in found.solution.allocations}
+    used = {
+        found.formulation.pool_set.sources[one.pool.key].served.candidate.precision
+        for one in found.solution.allocations
+    }
     assert used == {kept}
     assert {one.pool.key.split("/")[3] for one in cheapest.solution.allocations} == {"fp8"}
     assert found.confirmation.reached
@@ -381,8 +384,8 @@ def test_published_weights_are_preferred_to_a_lower_precision_that_saves_little(
 
 def test_one_machine_that_nothing_undercuts_is_proven():
     """No machine is cheaper than it, so no fleet is."""
-    found, posed, _ = confirmed_of(0.2, Dispersion())
-    cheapest = min(tariff.all_usd_per_hour for pool in posed.problem.pools for tariff in pool.tariffs)
+    found, formulation, _ = confirmed_of(0.2, Dispersion())
+    cheapest = min(tariff.all_usd_per_hour for pool in formulation.problem.pools for tariff in pool.tariffs)
 
     assert [one.instances for one in found.solution.allocations] == [(1,)]
     assert found.solution.allocations[0].tariff.all_usd_per_hour == cheapest

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import FleetSolution, Paid
+from advisor.plan.problem.values import FleetSolution, PurchaseOption
 from advisor.plan.solve.alone import ROUNDING, Missed, alone
 from advisor.plan.solve.optimise import optimise
 from plan.fleet.problems import LIMITS, everything, problems
@@ -27,7 +27,9 @@ def check(problem):
     """Each pool and tariff alone costs what the program says of it, or is infeasible there too."""
     for pool in problem.pools:
         for tariff in pool.tariffs:
-            if tariff.paid is Paid.OWNED or (tariff.paid is Paid.COMMITMENT and may_be_kept_busy(problem, pool)):
+            if tariff.paid is PurchaseOption.OWNED or (
+                tariff.paid is PurchaseOption.COMMITMENT and may_be_kept_busy(problem, pool)
+            ):
                 continue
             only = replace(problem, pools=(replace(pool, tariffs=(tariff,)),))
             found, expected = alone(problem, pool, tariff), optimise(only)
@@ -53,7 +55,7 @@ def test_equals_the_program_under_all_limits(problem):
 
 
 @many
-@given(problems(everything, paid=(Paid.ON_DEMAND, Paid.SERVERLESS)), st.sampled_from((0.1, 0.5)))
+@given(problems(everything, paid=(PurchaseOption.ON_DEMAND, PurchaseOption.SERVERLESS)), st.sampled_from((0.1, 0.5)))
 def test_a_service_equals_the_program_too(problem, active):
     """What is paid for the share of the time in which it runs, with hours without requests."""
     ratios = tuple(active * (at + 1) / len(problem.hours) for at in range(len(problem.hours)))
@@ -61,7 +63,8 @@ def test_a_service_equals_the_program_too(problem, active):
         replace(
             pool,
             tariffs=tuple(
-                replace(one, active_ratios=ratios) if one.paid is Paid.SERVERLESS else one for one in pool.tariffs
+                replace(one, active_ratios=ratios) if one.paid is PurchaseOption.SERVERLESS else one
+                for one in pool.tariffs
             ),
         )
         for pool in problem.pools

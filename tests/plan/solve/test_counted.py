@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import Paid, Tariff
+from advisor.plan.problem.values import PurchaseOption, Tariff
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.optimise import fleet_if_any
 from advisor.plan.solve.scopes import cheapest
@@ -24,7 +24,9 @@ many = settings(max_examples=40, deadline=None, suppress_health_check=list(Healt
 @given(data=st.data())
 def test_equals_the_program(family, data):
     """Pools in several regions, with starts, moves to new stands, and hours without requests."""
-    hourly = problems(LIMITS[family], paid=(Paid.ON_DEMAND, Paid.SPOT), places=(1,), buckets=(0,), held=True)
+    hourly = problems(
+        LIMITS[family], paid=(PurchaseOption.ON_DEMAND, PurchaseOption.SPOT), places=(1,), buckets=(0,), held=True
+    )
     problem = data.draw(hourly)
     pools = tuple(replace(pool, usd_per_request=1e-6) for pool in problem.pools)
     idle = data.draw(st.booleans())
@@ -42,7 +44,7 @@ def test_equals_the_program(family, data):
 def test_leaves_to_the_program_what_is_no_matter_of_rates_alone():
     """Caps, commitments, places, transfer at several prices, several regions where one is allowed, and large grids."""
     two = problem_of(pool_of("a", stand="c/r0/a"), pool_of("b", stand="c/r1/b"))
-    committed = (Tariff(Paid.COMMITMENT, 0.5, "1 y", break_even_ratio=0.5),)
+    committed = (Tariff(PurchaseOption.COMMITMENT, 0.5, "1 y", break_even_ratio=0.5),)
     assert is_countable(two)
     assert not is_countable(limited(two, max_replicas=9))
     assert not is_countable(limited(two, max_usd_per_month=9_000.0))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.formulas import Part, share_without
-from advisor.plan.problem.values import Infeasible, Paid, Tariff
+from advisor.plan.problem.values import Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.dominance import shortest_run_hours, without_dominated
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Survive
@@ -17,7 +17,7 @@ from plan.fleet.problems import BILLED, LIMITS, QUOTA, alike, everything, limite
 
 CENTS = 0.06
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-NOT_SPOT = (Paid.ON_DEMAND, Paid.COMMITMENT, Paid.OWNED, Paid.SERVERLESS)
+NOT_SPOT = (PurchaseOption.ON_DEMAND, PurchaseOption.COMMITMENT, PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 
 
 def usd(problem) -> float:
@@ -84,7 +84,11 @@ def of_few_places(problem, place_of):
 
 
 @few
-@given(problems(LIMITS["spot_reroute"], paid=(Paid.SPOT, Paid.SPOT, Paid.ON_DEMAND), columns=7))
+@given(
+    problems(
+        LIMITS["spot_reroute"], paid=(PurchaseOption.SPOT, PurchaseOption.SPOT, PurchaseOption.ON_DEMAND), columns=7
+    )
+)
 def test_no_fleet_of_few_spot_supplies_is_cheaper(problem):
     """Where spot has to be spread, no fleet of all pools with two on spot at most, each of its supply, is cheaper."""
     problem = limited(alike(problem), zones=1)
@@ -92,7 +96,9 @@ def test_no_fleet_of_few_spot_supplies_is_cheaper(problem):
     assert kept >= usd(problem) - CENTS
     for chosen in of_few_places(problem, lambda pool: pool.spot_supply):
         pools = (
-            replace(pool, tariffs=tuple(t for t in pool.tariffs if t.paid is not Paid.SPOT or pool.key in chosen))
+            replace(
+                pool, tariffs=tuple(t for t in pool.tariffs if t.paid is not PurchaseOption.SPOT or pool.key in chosen)
+            )
             for pool in problem.pools
         )
         fewer = replace(problem, pools=tuple(pool for pool in pools if pool.tariffs))
@@ -112,7 +118,11 @@ def test_no_fleet_of_few_regions_is_cheaper(problem):
 
 
 @few
-@given(problems(LIMITS["spot_reroute"], paid=(Paid.SPOT, Paid.SPOT, Paid.ON_DEMAND), columns=7))
+@given(
+    problems(
+        LIMITS["spot_reroute"], paid=(PurchaseOption.SPOT, PurchaseOption.SPOT, PurchaseOption.ON_DEMAND), columns=7
+    )
+)
 def test_optimum_stays_where_spot_is_of_one_supply(problem):
     """Where all spot is lost together, the cheapest fleet of the pools that are kept costs what that of all costs."""
     same(replace(problem, pools=tuple(replace(pool, supply="one") for pool in problem.pools)))
@@ -138,7 +148,7 @@ def test_commitments_at_the_low_edge_lose_nothing_on_demand(problem):
     """Commitments that the low edge rules out never make the answer dearer than one without commitments."""
     tolerant = limited(alike(problem), fault_tolerant_ratio=1.0)
     pools = (
-        replace(pool, tariffs=tuple(one for one in pool.tariffs if one.paid is not Paid.COMMITMENT))
+        replace(pool, tariffs=tuple(one for one in pool.tariffs if one.paid is not PurchaseOption.COMMITMENT))
         for pool in tolerant.pools
     )
     uncommitted = replace(tolerant, pools=tuple(pool for pool in pools if pool.tariffs))
@@ -148,7 +158,7 @@ def test_commitments_at_the_low_edge_lose_nothing_on_demand(problem):
 
 def test_owned_instances_are_replaced_one_by_one_only():
     """Where two layouts of an owned type share its instances, the one that carries more of something stays."""
-    owned = (Tariff(Paid.OWNED, 0.0, "owned"),)
+    owned = (Tariff(PurchaseOption.OWNED, 0.0, "owned"),)
     quick = pool_of("quick", 4.0, stand="s", kind="t", tariffs=owned)
     slow = pool_of("slow", 2.0, stand="s", kind="t", tariffs=owned)
     problem = problem_of(slow, quick, planned=(4.0,), owned={"s": 1})
@@ -159,7 +169,7 @@ def test_owned_instances_are_replaced_one_by_one_only():
 
 def test_serverless_that_rarely_runs_is_not_dear():
     """A serverless service is compared by what it is paid for, not by its price per hour."""
-    rare = Tariff(Paid.SERVERLESS, 2.0, "functions", active_ratios=(0.1,))
+    rare = Tariff(PurchaseOption.SERVERLESS, 2.0, "functions", active_ratios=(0.1,))
     problem = problem_of(pool_of("a", 1.0, 1.0), pool_of("b", 1.0, tariffs=(rare,)), planned=(1.0,))
     assert usd(without_dominated(problem)) == pytest.approx(146.0)
 
@@ -186,10 +196,12 @@ def test_what_starts_download_is_weighed_against_the_hours_that_follow():
 def test_what_runs_at_all_hours_is_never_started():
     """Commitments are compared by their hours; where all hours are alike nothing is started at all."""
     one, two = (
-        pool_of(name, rate, tariffs=(Tariff(Paid.COMMITMENT, usd, "1 y"),), lead_hours=1.0, start_usd=99.0)
+        pool_of(name, rate, tariffs=(Tariff(PurchaseOption.COMMITMENT, usd, "1 y"),), lead_hours=1.0, start_usd=99.0)
         for name, rate, usd in (("one", 1.0, 1.0), ("two", 2.0, 2.1))
     )
-    bought = [replace(pool, tariffs=(Tariff(Paid.ON_DEMAND, 2.0 * pool.mix_rates[0]),)) for pool in (one, two)]
+    bought = [
+        replace(pool, tariffs=(Tariff(PurchaseOption.ON_DEMAND, 2.0 * pool.mix_rates[0]),)) for pool in (one, two)
+    ]
 
     assert [pool.key for pool in without_dominated(problem_of(one, two, planned=(1.0, 2.0))).pools] == ["one"]
     assert math.isinf(shortest_run_hours(problem_of(*bought)))
@@ -198,10 +210,12 @@ def test_what_runs_at_all_hours_is_never_started():
 
 def test_most_of_many_pools_is_left_out():
     """Of pools that differ in price alone the cheapest is kept, and of spot as many as it is spread over."""
-    tariffs = [(Tariff(Paid.ON_DEMAND, 1.0 + at), Tariff(Paid.SPOT, 0.3 + at / 9)) for at in range(9)]
+    tariffs = [
+        (Tariff(PurchaseOption.ON_DEMAND, 1.0 + at), Tariff(PurchaseOption.SPOT, 0.3 + at / 9)) for at in range(9)
+    ]
     pools = [pool_of(f"p{at}", 2.0, tariffs=pair, zones=2) for at, pair in enumerate(tariffs)]
     kept = without_dominated(problem_of(*pools))
     assert [(pool.key, [one.paid for one in pool.tariffs]) for pool in kept.pools] == [
-        ("p0", [Paid.ON_DEMAND, Paid.SPOT]),
-        ("p1", [Paid.SPOT]),
+        ("p0", [PurchaseOption.ON_DEMAND, PurchaseOption.SPOT]),
+        ("p1", [PurchaseOption.SPOT]),
     ]

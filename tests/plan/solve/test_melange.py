@@ -11,7 +11,7 @@ from advisor.catalog.values import Purchase
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Routing
-from plan.fleet.catalogued import example, posed
+from plan.fleet.catalogued import example, formulation
 from plan.fleet.melange import melange_usd_per_month, single_usd_per_month
 from plan.fleet.problems import pool_of, problem_of
 
@@ -48,7 +48,7 @@ def test_never_dearer_over_the_catalog(scale):
     workload = example(
         "chat", routing=Routing.BY_PROMPT_LENGTH, purchase=(Purchase.ON_DEMAND,), limits=Limits()
     )  # fmt: skip
-    problem = without_dominated(posed(workload, scale).problem)
+    problem = without_dominated(formulation(workload, scale).problem)
     problem = replace(problem, pools=tuple(replace(pool, usd_per_request=0.0) for pool in problem.pools))
     rate = problem.hours[-1].planned_rate
     found = optimise(problem)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, Paid, Tariff
+from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import (
     NEGOTIABLE,
     PARTS,
@@ -63,7 +63,7 @@ def test_is_the_cheapest_of_all_fleets_within_all_limits_together(problem):
 
 
 @few
-@given(problems(LIMITS["zones"], paid=(Paid.ON_DEMAND, Paid.OWNED, Paid.OWNED)))
+@given(problems(LIMITS["zones"], paid=(PurchaseOption.ON_DEMAND, PurchaseOption.OWNED, PurchaseOption.OWNED)))
 def test_owned_instances_are_used_as_far_as_there_are_any(problem):
     """Owned instances cost nothing more and are never used beyond their number."""
     check_against_all(problem)
@@ -78,7 +78,11 @@ def test_is_the_cheapest_of_all_fleets_within_quotas(problem, on_demand, spot):
 
 
 @few
-@given(problems(paid=(Paid.ON_DEMAND, Paid.SERVERLESS)), st.sampled_from((0.1, 0.5, 1.0)), st.booleans())
+@given(
+    problems(paid=(PurchaseOption.ON_DEMAND, PurchaseOption.SERVERLESS)),
+    st.sampled_from((0.1, 0.5, 1.0)),
+    st.booleans(),
+)
 def test_is_the_cheapest_of_all_fleets_where_hours_may_be_empty(problem, active, allowed):
     """Hours without requests need nothing where zero is allowed, and serverless is paid for its active time."""
     hours = (HourClass(84, 0.0, 0.0, 0.0), replace(problem.hours[-1], hours_per_week=84))
@@ -88,7 +92,7 @@ def test_is_the_cheapest_of_all_fleets_where_hours_may_be_empty(problem, active,
 
 
 def _active(tariff, active):
-    return replace(tariff, active_ratios=(0.0, active)) if tariff.paid is Paid.SERVERLESS else tariff
+    return replace(tariff, active_ratios=(0.0, active)) if tariff.paid is PurchaseOption.SERVERLESS else tariff
 
 
 @few
@@ -153,8 +157,12 @@ def case(name):
     limits, more = CONFLICTS[name]
     quotas = {(QUOTA, market): 1.0 for market in ("on_demand", "spot")}
     common = {"quotas": quotas, "kg_co2e_per_hour": 0.4, "kw": 0.5}
-    small = pool_of("small", 1.0, tariffs=(Tariff(Paid.ON_DEMAND, 1.0), Tariff(Paid.SPOT, 0.3)), **common)
-    large = pool_of("large", 3.0, tariffs=(Tariff(Paid.ON_DEMAND, 4.0), Tariff(Paid.SPOT, 1.2)), **common)
+    small = pool_of(
+        "small", 1.0, tariffs=(Tariff(PurchaseOption.ON_DEMAND, 1.0), Tariff(PurchaseOption.SPOT, 0.3)), **common
+    )
+    large = pool_of(
+        "large", 3.0, tariffs=(Tariff(PurchaseOption.ON_DEMAND, 4.0), Tariff(PurchaseOption.SPOT, 1.2)), **common
+    )
     return problem_of(small, large, planned=(2.0, 5.0), limits=limits, **more)
 
 

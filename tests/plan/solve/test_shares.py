@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, Paid, Tariff
+from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import optimise, transfer_usd_per_month
 from advisor.plan.solve.shares import planned_rates, request_shares, targets, weights
 from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
 
-ON_DEMAND = Tariff(Paid.ON_DEMAND, 1.0)
+ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -67,7 +67,7 @@ def test_pools_that_serve_alike_are_one_target_whatever_is_paid():
     """Sizes of machine and ways of paying do not matter to a load balancer; rates and regions do."""
     small, large = pool_of("a/r/small", 2.0, stand="a/r/small"), pool_of("a/r/large", 2.0, stand="a/r/large")
     fast, away = pool_of("a/r/fast", 4.0, stand="a/r/fast"), pool_of("a/s/small", 2.0, stand="a/s/small")
-    spot = Tariff(Paid.SPOT, 0.3)
+    spot = Tariff(PurchaseOption.SPOT, 0.3)
     fleet = fleet_of((small, (1,)), (small, (3,), spot), (large, (1,)), (fast, (1,)), (away, (1,)))
     problem = problem_of(small, large, fast, away, planned=(8.0,))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import FleetSolution, Infeasible, Paid
+from advisor.plan.problem.values import FleetSolution, Infeasible, PurchaseOption
 from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import backend_of, complexity, simplest
@@ -16,7 +16,7 @@ from plan.fleet.problems import alike, everything, limited, pool_of, problem_of,
 
 CENTS = 0.12
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-NOT_SPOT = (Paid.ON_DEMAND, Paid.COMMITMENT)
+NOT_SPOT = (PurchaseOption.ON_DEMAND, PurchaseOption.COMMITMENT)
 
 
 def fewest(problem, most_usd) -> tuple[int, int]:

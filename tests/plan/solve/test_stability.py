@@ -5,13 +5,13 @@ from dataclasses import replace
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import FleetSolution, Paid
+from advisor.plan.problem.values import FleetSolution, PurchaseOption
 from advisor.plan.solve.optimise import optimise, switching_usd_per_month
 from plan.fleet.problems import problems, scaled
 
 CENTS = 0.06
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many_types = problems(columns=6, paid=(Paid.ON_DEMAND, Paid.SPOT))
+many_types = problems(columns=6, paid=(PurchaseOption.ON_DEMAND, PurchaseOption.SPOT))
 
 
 def planned(problem) -> FleetSolution:

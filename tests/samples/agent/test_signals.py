@@ -8,7 +8,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.samples.agent.alive import why_not
-from advisor.samples.agent.keeping import Keeper
+from advisor.samples.agent.buffered_writer import BufferedWriter
 from advisor.samples.agent.labels import parse_labels
 from advisor.samples.agent.latest import Latest
 from advisor.samples.agent.settings import Settings
@@ -74,7 +74,7 @@ def test_a_status_is_never_written_through_a_link(fake_host, tmp_path):
     path = spool_folder(fake_host.samples, "node-1") / f".status.json.{os.getpid()}"
     path.parent.mkdir(parents=True)
     path.symlink_to(target)
-    status.write("running", [], Keeper(None, print), None)
+    status.write("running", [], BufferedWriter(None, print), None)
     assert target.read_text() == "precious"
     assert fake_host.status("node-1")["state"] == "running"
 

@@ -10,7 +10,7 @@ from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped, table_with
 from advisor.samples.exporters.table import FILE_VARIABLE
-from advisor.samples.query.prometheus import Access, PrometheusBackend
+from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines import EngineSource
 from samples.query.conftest import prometheus_url, server_url, victoria_metrics_url
@@ -44,7 +44,7 @@ def test_names_of_ones_own_on_a_server(server_url, tmp_path):
         ({"__name__": name, **labels, **more}, points(end_us, [value] * len(end_us)))
         for name, (more, value) in series.items()
     ])  # fmt: skip
-    asked = PrometheusBackend(Access.of(server_url, environment={}), 'fleet="own-names"', metrics=path)
+    asked = PrometheusBackend(PrometheusEndpoint.of(server_url, environment={}), 'fleet="own-names"', metrics=path)
     found = list(asked.summaries(["busy_ratio", "memory_used_bytes"], WINDOW))
     assert {one.accelerator for one in found} == {Accelerator("node-z", 3, None, "S-9", None)}
     assert [one.mean for one in found] == pytest.approx([0.42, 100 * MIB])
@@ -66,7 +66,7 @@ def test_demand_by_names_of_ones_own(victoria_metrics_url, tmp_path):
         ({"__name__": f"shop_{name}_total", **labels}, points(end_us, np.arange(len(end_us)) * each))
         for name, each in (("requests", 15.0), ("read", 9000.0), ("written", 1500.0))
     ])  # fmt: skip
-    access = Access.of(victoria_metrics_url, environment={})
+    access = PrometheusEndpoint.of(victoria_metrics_url, environment={})
     until = END_US / 1e6
     server = Monitored.between(access, 14, until - 1800, until, 'fleet="own-engine"', path)
     demand = engine_demand(server, Wanted("llama", "the server", "demand.prometheus"))

@@ -10,7 +10,7 @@ from advisor.demand.services import Wanted
 from advisor.errors import InputError
 from advisor.samples.exporters import shipped
 from advisor.samples.exporters.likeness import near_misses
-from advisor.samples.query.prometheus import Access, PrometheusBackend
+from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
 from advisor.samples.sources.engines.pages import PageReader
 from samples.exporters.recorded import ACCELERATORS, ENGINES, samples
@@ -34,7 +34,7 @@ def served(url, page, tag, *, grows):
         ({"instance": "10.0.0.1:8000", **labels, "__name__": name, "fleet": tag}, points(end_us, ramp * value))
         for name, labels, value in samples(page)
     ])  # fmt: skip
-    return Access.of(url, environment={}), f'fleet="{tag}"'
+    return PrometheusEndpoint.of(url, environment={}), f'fleet="{tag}"'
 
 
 @pytest.mark.parametrize(

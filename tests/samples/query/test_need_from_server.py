@@ -6,7 +6,7 @@ from advisor.samples.metrics import METRICS, Kind, exposition_name
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
 from advisor.samples.need.memory import Fixed
 from advisor.samples.need.verdict import Code
-from advisor.samples.query.prometheus import Access, PrometheusBackend
+from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Window
 from samples.need import simulate
 from samples.need.simulate import GIB, drawn, run, serving
@@ -39,7 +39,7 @@ def test_a_server_knows_the_need_of_an_engine(server_url, name, code):
     engine = {"host": "host-a", "rank": "0", "endpoint": "http://localhost:8000/metrics", "model": "a-model"}
     fleet = f"need-{name.lower()}"
     write(server_url, [*exported(drawn(seconds), gpu, fleet), *exported(serving(seconds), engine, fleet)])
-    backend = PrometheusBackend(Access.of(server_url, environment={}), f'fleet="{fleet}"')
+    backend = PrometheusBackend(PrometheusEndpoint.of(server_url, environment={}), f'fleet="{fleet}"')
     window = Window(END_US - 1800 * 1_000_000, END_US)
     (one,) = assess_summaries(list(backend.summaries(METRICS_NEEDED, window)))
     one = one.besides(FIXED)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.query.prometheus import Access, PrometheusBackend
+from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.values import Accelerator, Window
 from samples.query.fleets import (
     END_US,
@@ -45,7 +45,7 @@ def expected(exported, metrics, window, row_seconds):
 
 def backend(url, tag, **options):
     """A backend that sees one test's fleet."""
-    return PrometheusBackend(Access.of(url, environment={}), f'fleet="{tag}"', **options)
+    return PrometheusBackend(PrometheusEndpoint.of(url, environment={}), f'fleet="{tag}"', **options)
 
 
 @pytest.mark.parametrize("interval_s", [15.0, 30.0])

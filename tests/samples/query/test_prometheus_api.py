@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.query.prometheus import Access, PrometheusBackend
-from advisor.samples.query.prometheus.access import shown_url
+from advisor.samples.query.prometheus import PrometheusBackend, PrometheusEndpoint
 from advisor.samples.query.prometheus.api import PrometheusApi, TooMuchError, quoted
+from advisor.samples.query.prometheus.endpoint import shown_url
 from advisor.samples.query.values import Window
 from samples.query.stub import as_json, stub, success
 
@@ -23,7 +23,7 @@ WINDOW = Window(1_764_000_000_000_000, 1_764_007_200_000_000)
 
 def api(server, **access) -> PrometheusApi:
     """A client of a stub."""
-    return PrometheusApi(Access.of(server.url, environment={}, **access))
+    return PrometheusApi(PrometheusEndpoint.of(server.url, environment={}, **access))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_hosts_are_halved_until_the_server_can():
         return success([{"metric": one, "value": [1, "50"]} for one in labels])
 
     with stub(answer) as server:
-        backend = PrometheusBackend(Access.of(server.url, environment={}))
+        backend = PrometheusBackend(PrometheusEndpoint.of(server.url, environment={}))
         found = list(backend.summaries(["busy_ratio"], WINDOW))
     assert [(one.accelerator.host, one.p95) for one in found] == [(f"n{host}", 0.5) for host in range(8)]
     assert "the server's limits allow 2 hosts at a time" in backend.notes()
@@ -164,8 +164,8 @@ def test_hosts_are_halved_until_the_server_can():
 def test_an_answer_that_is_too_long_or_too_slow_ends():
     """Neither an endless nor a silent answer holds the program up."""
     with stub(lambda _: (200, {}, b" " * 2_000_000)) as server:
-        access = Access.of(server.url, environment={})
-        limited = Access(access.url, max_answer_bytes=1_000_000)
+        access = PrometheusEndpoint.of(server.url, environment={})
+        limited = PrometheusEndpoint(access.url, max_answer_bytes=1_000_000)
         with pytest.raises(TooMuchError, match="longer than 1,000,000 bytes"):
             PrometheusApi(limited).instant("up", 1)
     released = time.monotonic() + 1.0
@@ -181,7 +181,7 @@ def test_an_answer_that_is_too_long_or_too_slow_ends():
 def test_nobody_there():
     """A server that cannot be reached is one plain error."""
     with pytest.raises(InputError, match="cannot be reached") as caught:
-        PrometheusApi(Access.of("http://127.0.0.1:9", environment={})).instant("up", 1)
+        PrometheusApi(PrometheusEndpoint.of("http://127.0.0.1:9", environment={})).instant("up", 1)
     assert "check address and port" in caught.value.hint
 
 
@@ -196,7 +196,7 @@ def test_nobody_there():
 def test_credentials_are_sent_and_never_shown(url, environment, expected):
     """Token, user and password go into the header, and into no message and no text of the value."""
     with stub(lambda _: (400, {}, b"{}")) as server:
-        access = Access.of(
+        access = PrometheusEndpoint.of(
             url.format(server.url.removeprefix("http://")),
             environment={**environment, "ADVISOR_PROMETHEUS_TENANT": "team-a"},
         )
@@ -213,12 +213,14 @@ def test_a_token_file(tmp_path):
     """The token is the file's one line; a file that holds none is refused without showing what it holds."""
     good = tmp_path / "token"
     good.write_text("s3cret\n")
-    assert Access.of("http://a", token_file=good, environment={}).headers == {"Authorization": "Bearer s3cret"}
+    assert PrometheusEndpoint.of("http://a", token_file=good, environment={}).headers == {
+        "Authorization": "Bearer s3cret"
+    }
     bad = tmp_path / "bad"
     bad.write_text("s3cret\nmore\n")
     for path, words in ((bad, "one line"), (tmp_path / "none", "No such file")):
         with pytest.raises(InputError, match=words) as caught:
-            Access.of("http://a", token_file=path, environment={})
+            PrometheusEndpoint.of("http://a", token_file=path, environment={})
         assert "s3cret" not in str(caught.value)
 
 
@@ -228,14 +230,14 @@ def test_a_token_file(tmp_path):
 def test_what_is_no_address(url):
     """Only http and https addresses of a host are taken."""
     with pytest.raises(InputError, match="no address"):
-        Access.of(url, environment={})
+        PrometheusEndpoint.of(url, environment={})
 
 
 def test_an_address_is_shown_without_its_secrets():
     """Query and fragment are left out; a user and password are refused, and not shown either."""
     assert shown_url("https://[::1]:9090/prometheus/?token=s3cret#x") == "https://[::1]:9090/prometheus"
     with pytest.raises(InputError, match="holds a user or a password") as caught:
-        Access.of("https://me:s3cret@a/prometheus", environment={})
+        PrometheusEndpoint.of("https://me:s3cret@a/prometheus", environment={})
     assert "https://a/prometheus" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
@@ -251,11 +253,11 @@ def test_an_authority_of_its_own(tmp_path):
         pytest.skip("no openssl program that makes certificates")
     with secure(tmp_path / "ca.pem", tmp_path / "key.pem") as url:
         with pytest.raises(InputError, match="CERTIFICATE_VERIFY_FAILED"):
-            PrometheusApi(Access.of(url, environment={})).instant("up", 1)
-        trusted = Access.of(url, environment={}, ca_file=tmp_path / "ca.pem")
+            PrometheusApi(PrometheusEndpoint.of(url, environment={})).instant("up", 1)
+        trusted = PrometheusEndpoint.of(url, environment={}, ca_file=tmp_path / "ca.pem")
         assert PrometheusApi(trusted).instant("up", 1) == []
     with pytest.raises(InputError, match="cannot use it as a certificate authority"):
-        Access.of(url, environment={}, ca_file=tmp_path / "key.pem")
+        PrometheusEndpoint.of(url, environment={}, ca_file=tmp_path / "key.pem")
 
 
 def secure(certificate: Path, key: Path):
@@ -298,7 +300,7 @@ def secure(certificate: Path, key: Path):
 @pytest.mark.parametrize("text", ['a"b', "a\\b", "a\nb", 'x"} or up{a="'])
 def test_names_from_outside_stay_strings(server_url, text):
     """Whatever a host is called, it stands in a query for itself only."""
-    found = PrometheusApi(Access.of(server_url, environment={})).instant(
+    found = PrometheusApi(PrometheusEndpoint.of(server_url, environment={})).instant(
         f'label_replace(vector(1), "a", {quoted(text)}, "", "")', WINDOW.end_us
     )
     assert [one.labels for one in found] == [{"a": text}]

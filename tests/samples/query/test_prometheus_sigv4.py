@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from advisor.errors import InputError
-from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.api import PrometheusApi
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.sigv4 import Signer, workspace_region
 from samples.query.stub import as_json, stub, success
 
@@ -71,7 +71,7 @@ def workspace(request):
 def test_every_request_is_signed_over_what_it_holds():
     """Queries with any character, and values of labels with their selector."""
     with stub(workspace) as server:
-        access = Access.of(f"{server.url}/workspaces/ws-1", sigv4=(REGION, None), environment={})
+        access = PrometheusEndpoint.of(f"{server.url}/workspaces/ws-1", sigv4=(REGION, None), environment={})
         api = PrometheusApi(access)
         assert api.instant('sum(rate(x{a="ü b/+&="}[5m])) by (le)', 1_000_000)[0].value == 2
         assert len(api.label_values("__name__", 0, 1_000_000, '{namespace="chat~1", pod=~"a b|c*"}')) == 2
@@ -82,14 +82,17 @@ def test_every_request_is_signed_over_what_it_holds():
 def test_the_environment_or_the_address_may_ask_for_it():
     """A managed workspace is known by its host; a token is not signed over."""
     workspaces = f"https://aps-workspaces.{REGION}.amazonaws.com/workspaces/ws-1"
-    assert Access.of(workspaces, environment={}).signer.region == REGION
-    assert Access.of("http://proxy:8080", environment={"ADVISOR_PROMETHEUS_SIGV4": REGION}).signer.region == REGION
-    assert Access.of(workspaces, environment={"ADVISOR_PROMETHEUS_TOKEN": "t"}).signer is None
-    assert Access.of("https://prometheus.example.com", environment={}).signer is None
+    assert PrometheusEndpoint.of(workspaces, environment={}).signer.region == REGION
+    assert (
+        PrometheusEndpoint.of("http://proxy:8080", environment={"ADVISOR_PROMETHEUS_SIGV4": REGION}).signer.region
+        == REGION
+    )
+    assert PrometheusEndpoint.of(workspaces, environment={"ADVISOR_PROMETHEUS_TOKEN": "t"}).signer is None
+    assert PrometheusEndpoint.of("https://prometheus.example.com", environment={}).signer is None
     with pytest.raises(InputError, match="signed and carry a token"):
-        Access.of(workspaces, sigv4=(REGION, None), environment={"ADVISOR_PROMETHEUS_TOKEN": "t"})
+        PrometheusEndpoint.of(workspaces, sigv4=(REGION, None), environment={"ADVISOR_PROMETHEUS_TOKEN": "t"})
     with pytest.raises(InputError, match="region to sign for"):
-        Access.of("http://proxy:8080", sigv4=(None, None), environment={})
+        PrometheusEndpoint.of("http://proxy:8080", sigv4=(None, None), environment={})
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_workspaces_are_known_by_their_whole_host(url, region):
 def test_refusals_say_what_to_do(said, remedy):
     """In the server's own words."""
     with stub(lambda _: (403, {}, json.dumps({"message": said}).encode())) as server:
-        api = PrometheusApi(Access.of(server.url, sigv4=(REGION, None), environment={}))
+        api = PrometheusApi(PrometheusEndpoint.of(server.url, sigv4=(REGION, None), environment={}))
         with pytest.raises(InputError, match=said[:20]) as caught:
             api.instant("up", 1)
     assert remedy in caught.value.hint

@@ -71,8 +71,8 @@ class CloudWatchBackend:
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:  # noqa: ARG002 - CloudWatch lists without a time
         """Accelerators that CloudWatch lists: those with points in the last two weeks."""
-        found = {series.accelerator for metric in self._names for series in self.series(metric)}
-        return sorted(found, key=lambda accelerator: accelerator.place)
+        accelerators = {series.accelerator for metric in self._names for series in self.series(metric)}
+        return sorted(accelerators, key=lambda accelerator: accelerator.place)
 
     def metrics(self, window: Window) -> Sequence[str]:  # noqa: ARG002 - as above
         """Metrics that CloudWatch lists."""
@@ -118,13 +118,15 @@ class CloudWatchBackend:
     ) -> dict[Accelerator, Summary]:  # fmt: skip
         period = self._period(window)
         answers = {}
-        queries = [(each.metric, which) for each in series for which in _STATISTICS]
+        queries = [(accelerator_series.metric, which) for accelerator_series in series for which in _STATISTICS]
         points = self._api.points(queries, _span(window, period))
-        for each, means, maxima in zip(series, points[::2], points[1::2], strict=True):
-            summary = _summary(each, metric, (means, maxima), window, period)
+        for accelerator_series, means, maxima in zip(series, points[::2], points[1::2], strict=True):
+            summary = _summary(accelerator_series, metric, (means, maxima), window, period)
             if summary is not None:
-                self._notes[f"{metric} is {each.name.name} of {each.name.exporter.name}"] = None
-                answers[each.accelerator] = summary
+                self._notes[
+                    f"{metric} is {accelerator_series.name.name} of {accelerator_series.name.exporter.name}"
+                ] = None
+                answers[accelerator_series.accelerator] = summary
         return answers
 
     def _period(self, window: Window) -> int:

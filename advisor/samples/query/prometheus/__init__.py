@@ -1,6 +1,6 @@
 """Any server that answers as Prometheus does: Prometheus, Thanos, Mimir, VictoriaMetrics."""
 
-from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.backend import PrometheusBackend
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 
-__all__ = ["Access", "PrometheusBackend"]
+__all__ = ["PrometheusBackend", "PrometheusEndpoint"]

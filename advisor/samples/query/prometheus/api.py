@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from advisor.errors import InputError
-from advisor.samples.query.prometheus.access import Access
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.sigv4 import refusal_of
 
 MOST_POINTS = 11_000
@@ -52,7 +52,7 @@ class Series:
 class PrometheusApi:
     """A client of one server. Each question has a connection of its own: no answer can belong to another."""
 
-    access: Access
+    access: PrometheusEndpoint
     warnings: dict[str, None] = field(default_factory=dict)
     """What the server said besides its answers (partial responses), each once."""
     requests: int = 0
@@ -222,7 +222,7 @@ def _is_too_much(body: bytes) -> bool:
 def _series(data: Any, where: str) -> list[Series]:  # noqa: ANN401 - JSON
     """Series of an answer, without values that are no number (NaN)."""
     try:
-        found = []
+        serieses = []
         for one in data["result"]:
             points = (
                 [(float(at), number(text)) for at, text in one["values"] if text != "NaN"]
@@ -230,10 +230,10 @@ def _series(data: Any, where: str) -> list[Series]:  # noqa: ANN401 - JSON
                 else ([(float(one["value"][0]), number(one["value"][1]))] if one["value"][1] != "NaN" else [])
             )
             if points:
-                found.append(Series({str(key): str(text) for key, text in one["metric"].items()}, points))
+                serieses.append(Series({str(key): str(text) for key, text in one["metric"].items()}, points))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _strange(where, f"{type(error).__name__} {error}") from error
-    return found
+    return serieses
 
 
 def _strange(where: str, what: str) -> InputError:

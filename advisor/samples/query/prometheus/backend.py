@@ -8,12 +8,12 @@ from pathlib import Path
 from advisor.errors import InputError
 from advisor.samples.exporters import Name, near_miss_words, table_with
 from advisor.samples.exporters.meanings import GAUGES
-from advisor.samples.query.prometheus.access import Access
 from advisor.samples.query.prometheus.api import PrometheusApi
-from advisor.samples.query.prometheus.belief import believed
 from advisor.samples.query.prometheus.discovery import anchors, discover
+from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.fleet import Fleet, Found
 from advisor.samples.query.prometheus.over_time import Stats, read_statistics
+from advisor.samples.query.prometheus.plausibility import believed
 from advisor.samples.query.prometheus.questions import Questions
 from advisor.samples.query.prometheus.timing import LOOK_BACK_US, edges
 from advisor.samples.query.values import Accelerator, Summary, Window
@@ -28,7 +28,7 @@ class PrometheusBackend:
     """Asks a Prometheus-compatible server; see :class:`~advisor.samples.query.values.QueryBackend`."""
 
     def __init__(
-        self, access: Access, selector: str = "", hosts_at_once: int = HOSTS_AT_ONCE, metrics: Path | None = None
+        self, access: PrometheusEndpoint, selector: str = "", hosts_at_once: int = HOSTS_AT_ONCE, metrics: Path | None = None
     ) -> None:  # fmt: skip
         """Nothing is asked yet.
 
@@ -52,7 +52,7 @@ class PrometheusBackend:
         Raises:
             InputError: it is no address, or the file of further names makes no sense.
         """
-        return cls(Access.of(url), selector, metrics=metrics)
+        return cls(PrometheusEndpoint.of(url), selector, metrics=metrics)
 
     def window(self) -> Window | None:
         """From the first to the last sample of the last three months; None where there is none.
@@ -86,13 +86,13 @@ class PrometheusBackend:
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator."""
         fleet = self._fleet(window)
-        found = [one for one in fleet.found if one.accelerator == accelerator]
-        return self._metric(fleet, metric, found).get(accelerator) if found else None
+        founds = [one for one in fleet.found if one.accelerator == accelerator]
+        return self._metric(fleet, metric, founds).get(accelerator) if founds else None
 
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """All accelerators, so many hosts at a time."""
         fleet = self._fleet(window)
-        by_host = [list(each) for _, each in groupby(fleet.found, key=lambda one: one.accelerator.host)]
+        by_host = [list(founds) for _, founds in groupby(fleet.found, key=lambda one: one.accelerator.host)]
         for first in range(0, len(by_host), HOSTS_AT_ONCE):
             chunk = [one for host in by_host[first : first + HOSTS_AT_ONCE] for one in host]
             answers = [self._metric(fleet, metric, chunk) for metric in metrics]
@@ -133,9 +133,9 @@ class PrometheusBackend:
             answers |= self._memory_in_parts(fleet, [one for one in chunk if one.accelerator not in answers])
         return answers
 
-    def _summary(self, fleet: Fleet, one: Found, metric: str, name: Name, stats: Stats) -> Summary:
+    def _summary(self, fleet: Fleet, found: Found, metric: str, name: Name, stats: Stats) -> Summary:
         coverage = min(1.0, stats.rows * self.questions.interval_us(fleet, name) / fleet.length_us)
-        return Summary(one.accelerator, metric, stats.p50, stats.p95, stats.max, stats.mean, coverage, stats.rows)
+        return Summary(found.accelerator, metric, stats.p50, stats.p95, stats.max, stats.mean, coverage, stats.rows)
 
     def _memory_in_parts(self, fleet: Fleet, chunk: Sequence[Found]) -> dict[Accelerator, Summary]:
         """Memory in all as the sum of its parts, which hardly changes: its mean stands for all of it."""

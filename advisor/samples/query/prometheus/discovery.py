@@ -24,8 +24,8 @@ def discover(questions: Questions, window: Window) -> Fleet:
     """
     empty = Fleet(window, questions.names(window), (), includes_start(questions.api, window.end_us))
     sources = [source for name in anchors(questions.table, empty.names) for source in _sources(questions, empty, name)]
-    found = put_together(_newest_last(questions, empty, sources), _infos(questions, empty))
-    return replace(empty, found=tuple(found))
+    founds = put_together(_newest_last(questions, empty, sources), _infos(questions, empty))
+    return replace(empty, found=tuple(founds))
 
 
 def anchors(table: NameTable, names: frozenset[str]) -> list[Name]:
@@ -47,7 +47,7 @@ def _sources(questions: Questions, fleet: Fleet, name: Name) -> list[Source]:
         return f"count by ({labels}) (last_over_time({narrowed}{fleet.whole}))"
 
     return [
-        Source(name.exporter, dict(one.labels)) for one in questions.in_chunks(query, hosts, fleet.window.end_us)
+        Source(name.exporter, dict(in_chunk.labels)) for in_chunk in questions.in_chunks(query, hosts, fleet.window.end_us)
     ]  # fmt: skip
 
 
@@ -84,5 +84,5 @@ def _infos(questions: Questions, fleet: Fleet) -> dict[str, Mapping[str, str]]:
     infos: dict[str, Mapping[str, str]] = {}
     for info in sorted({exporter.info or "" for exporter in questions.table.exporters.values()} & fleet.names):
         answer = questions.api.instant(f"last_over_time({questions.select(info)}{fleet.whole})", fleet.window.end_us)
-        infos |= {one.labels.get("uuid", ""): one.labels for one in answer}
+        infos |= {series.labels.get("uuid", ""): series.labels for series in answer}
     return infos

@@ -99,8 +99,10 @@ def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str
     by_identity: defaultdict[Identity, list[Source]] = defaultdict(list)
     for source in sources:
         by_identity[identity_of(source.exporter, source.labels)].append(source)
-    found = [Found(_accelerator(each, infos), identity, tuple(each)) for identity, each in by_identity.items()]
-    return sorted(_numbered(found), key=lambda one: one.accelerator.place)
+    founds = [
+        Found(_accelerator(sources, infos), identity, tuple(sources)) for identity, sources in by_identity.items()
+    ]
+    return sorted(_numbered(founds), key=lambda one: one.accelerator.place)
 
 
 def matcher(label: str, values: Iterable[str]) -> str:
@@ -127,13 +129,13 @@ def _accelerator(sources: Sequence[Source], infos: Mapping[str, Mapping[str, str
     )
 
 
-def _numbered(found: Sequence[Found]) -> list[Found]:
+def _numbered(founds: Sequence[Found]) -> list[Found]:
     """Those of which no label says the number get one, in order of their UUIDs."""
     taken: defaultdict[str, set[int]] = defaultdict(set)
-    for one in found:
+    for one in founds:
         taken[one.accelerator.host].add(one.accelerator.index)
     numbered = []
-    for one in sorted(found, key=lambda each: each.accelerator.place):
+    for one in sorted(founds, key=lambda each: each.accelerator.place):
         accelerator = one.accelerator
         if accelerator.index == _UNKNOWN_INDEX:
             used = taken[accelerator.host]

@@ -92,7 +92,7 @@ def series_of(
 
 def _joined(values: dict[str, dict[Identity, list[Series]]]) -> ByIdentity:
     """Statistics of the accelerators that have all of them."""
-    everywhere = set.intersection(*(set(one) for one in values.values()))
+    everywhere = set.intersection(*(set(value) for value in values.values()))
     return {
         identity: Stats(
             p50=values["p50"][identity][0].value,
@@ -135,9 +135,9 @@ def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Fo
     return {identity: one for identity, one in stats.items() if identity in wanted}
 
 
-def _told_by(exporter: Exporter, one: Found) -> tuple[str, ...]:
+def _told_by(exporter: Exporter, found: Found) -> tuple[str, ...]:
     """Labels that make the series of a host those of one accelerator: all that its identity is made of, and no more."""
-    if one.has_uuid:
+    if found.has_uuid:
         return (*exporter.uuid, *exporter.mig)
     product = exporter.product if exporter.serves else ()
     return tuple(dict.fromkeys((*exporter.host, *exporter.index, *exporter.uuid, *exporter.mig, *product)))

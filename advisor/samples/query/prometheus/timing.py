@@ -98,7 +98,7 @@ def _exact(api: PrometheusApi, selector: str, begin_us: int, last_us: int, step_
     last = api.instant(f"{selector}{width}", last_us)
     if not first or not last:
         return None
-    start, end = min(one.points[0][0] for one in first), max(one.points[-1][0] for one in last)
+    start, end = min(series.points[0][0] for series in first), max(series.points[-1][0] for series in last)
     return round(start * 1000) * 1000, round(end * 1000) * 1000
 
 

@@ -54,8 +54,8 @@ class Device:
             slots = supported(lambda: pynvml.nvmlDeviceGetMaxMigDeviceCount(self.handle)) if current else 0
         except UnsupportedError:
             return []
-        found = (self._mig_instance(slot) for slot in range(slots))
-        return [instance for instance in found if instance is not None]
+        devices = (self._mig_instance(slot) for slot in range(slots))
+        return [instance for instance in devices if instance is not None]
 
     def target(self, host: str) -> Target:
         """It, as readings name it."""

@@ -80,7 +80,7 @@ class NvmlSource:
             read = [self._read_device(device, extra) for place in self._places for device in place.devices()]
         except pynvml.NVMLError as error:
             raise cannot_go_on(error) from error
-        if any(isinstance(each, Missed) and each.target.mig_index is not None for each in read):
+        if any(isinstance(missed, Missed) and missed.target.mig_index is not None for missed in read):
             self._often_at = now  # an accelerator may be divided otherwise by now
         return read
 
@@ -160,13 +160,13 @@ class _Place:
         try:
             if self.whole.handle is None:
                 self.whole.open()
-            found = self.whole.mig_instances()
+            devices = self.whole.mig_instances()
         except pynvml.NVMLError as error:
             if concerns_driver(error):
                 raise
             return
         known = {(device.mig_index, device.uuid): device for device in self._instances}
-        self._instances = [known.get((device.mig_index, device.uuid), device) for device in found]
+        self._instances = [known.get((device.mig_index, device.uuid), device) for device in devices]
 
 
 def _read_counters(device: Device, extra: Sequence[counters.ReadCounter]) -> tuple[dict[str, float], list[str]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.plan.estate.contest import Contest, regions_of
+from advisor.plan.estate.contention import Contention, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of
 from advisor.plan.estate.spread import Run
 from advisor.plan.problem.values import Problem
@@ -34,7 +34,7 @@ DETERRENT = 10.0
 class Asked:
     """A workload's choices at prices, USD a month for each unit."""
 
-    contest: Contest
+    contention: Contention
     prices: Mapping[Resource, float]
 
 
@@ -42,7 +42,7 @@ class Asked:
 class Sparing:
     """A workload's choices, of which the one is wanted that takes least."""
 
-    contest: Contest
+    contention: Contention
     limits: Mapping[Resource, float]
 
 
@@ -78,23 +78,23 @@ class Division:
 
 def ask(asked: Asked) -> Answer:
     """The cheapest fleet of one workload at some prices, in any of its scopes."""
-    answers = [_at_prices(problem, asked.prices) for problem in asked.contest.inside]
-    answers.append(_outside(asked.contest))
-    best = min(answers, key=lambda one: one.priced(asked.prices))
-    return replace(best, bound=min(one.bound for one in answers))
+    answers = [_at_prices(problem, asked.prices) for problem in asked.contention.inside]
+    answers.append(_outside(asked.contention))
+    best = min(answers, key=lambda answer: answer.priced(asked.prices))
+    return replace(best, bound=min(answer.bound for answer in answers))
 
 
 def ask_sparing(asked: Sparing) -> Answer:
     """The fleet of one workload that takes least, each resource by the share of its limit."""
-    if asked.contest.outside_usd < INFINITY:
-        return _outside(asked.contest)
+    if asked.contention.outside_usd < INFINITY:
+        return _outside(asked.contention)
     weights = {resource: 1 / max(limit, 1.0) for resource, limit in asked.limits.items()}
-    answers = [_sparing(problem, weights) for problem in asked.contest.inside]
-    return min(answers, key=lambda one: (one.priced(weights) - one.usd_per_month, one.usd_per_month))
+    answers = [_sparing(problem, weights) for problem in asked.contention.inside]
+    return min(answers, key=lambda answer: (answer.priced(weights) - answer.usd_per_month, answer.usd_per_month))
 
 
-def _outside(contest: Contest) -> Answer:
-    return Answer(contest.outside_usd, {}, contest.outside_usd, contest.outside_regions)
+def _outside(contention: Contention) -> Answer:
+    return Answer(contention.outside_usd, {}, contention.outside_usd, contention.outside_regions)
 
 
 def _at_prices(problem: Problem, prices: Mapping[Resource, float]) -> Answer:
@@ -145,25 +145,25 @@ def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarr
     return {resource: used for resource, used in found.items() if used > ENOUGH}
 
 
-def divide_by_prices(contests: Sequence[Contest], limits: Mapping[Resource, float], run: Run) -> Division:
+def divide_by_prices(contentions: Sequence[Contention], limits: Mapping[Resource, float], run: Run) -> Division:
     """The cheapest division that prices lead to, and a bound that none is below.
 
     Args:
-        contests: of the workloads; each can be served if it may take all of everything.
+        contentions: of the workloads; each can be served if it may take all of everything.
         limits: of everything that they contest.
         run: applies a function to many things, in their order.
     """
     none = dict.fromkeys(limits, 0.0)
-    free = list(run(ask, [Asked(one, none) for one in contests]))
-    sparing = run(ask_sparing, [Sparing(one, limits) for one in contests])
-    known = [[one for one in both if one.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)]
-    penalty = DETERRENT * sum(max(one.usd_per_month for one in both) for both in known) + 1.0
+    free = list(run(ask, [Asked(contention, none) for contention in contentions]))
+    sparing = run(ask_sparing, [Sparing(contention, limits) for contention in contentions])
+    known = [[answer for answer in both if answer.usd_per_month < INFINITY] for both in zip(free, sparing, strict=True)]
+    penalty = DETERRENT * sum(max(answer.usd_per_month for answer in both) for both in known) + 1.0
     master = _Master(known, limits, dict.fromkeys(limits, penalty))
-    bound = sum(one.bound for one in free)
+    bound = sum(answer.bound for answer in free)
     for _ in range(ROUNDS):
         cost, prices = master.prices()
-        answers = list(run(ask, [Asked(one, prices) for one in contests]))
-        lowest = sum(one.bound for one in answers) - sum(prices[one] * limit for one, limit in limits.items())
+        answers = list(run(ask, [Asked(contention, prices) for contention in contentions]))
+        lowest = sum(answer.bound for answer in answers) - sum(prices[one] * limit for one, limit in limits.items())
         bound = max(bound, lowest)
         if bound >= cost - A_CENT or not master.learn(answers, prices):
             break
@@ -195,7 +195,7 @@ class _Master:
         """Take up answers that cost less at those prices than all before; whether there are any."""
         better = False
         for known, new in zip(self._answers, answers, strict=True):
-            if new.priced(prices) < min(one.priced(prices) for one in known) - A_CENT / len(answers):
+            if new.priced(prices) < min(answer.priced(prices) for answer in known) - A_CENT / len(answers):
                 known.append(new)
                 better = True
         return better
@@ -208,10 +208,10 @@ class _Master:
             max(zip(columns, self._answers[at], strict=True), key=lambda pair: solution.values[pair[0]])[1]
             for at, columns in enumerate(chosen)
         ]
-        usd = sum(one.usd_per_month for one in picked)
+        usd = sum(answer.usd_per_month for answer in picked)
         over = {name: float(solution.values[at]) for name, at in excess.items() if solution.values[at] > ENOUGH}
-        regions = tuple(one.regions for one in picked)
-        return Division(tuple(one.uses for one in picked), usd, min(bound, usd), over, regions)
+        regions = tuple(answer.regions for answer in picked)
+        return Division(tuple(answer.uses for answer in picked), usd, min(bound, usd), over, regions)
 
     def _program(self, *, whole: bool) -> tuple[Program, list[list[int]], dict[Resource, int]]:
         program = Program()

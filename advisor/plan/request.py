@@ -23,7 +23,7 @@ from advisor.workload.values import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class PlanRequest:
     """What is asked: everything that a plan follows from, but for the catalog and the calibration."""
 
     workload: Workload
@@ -31,7 +31,7 @@ class Question:
     demand: Demand
 
 
-def requirements_of(question: Question, catalog: Catalog) -> Requirements:
+def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:
     """What a catalog's offers are measured against; see :func:`advisor.requirements.require`."""
     workload = question.workload
     demand = question.demand.with_prefix_cache(workload.prefix_cache_hit_ratio)
@@ -46,11 +46,11 @@ def question_document(requirements: Requirements) -> dict[str, Any]:
     workload = requirements.workload
     folder = workload.path.parent
     told = replace(workload, path=Path(workload.path.name), demand=_told_from(folder, workload.demand))
-    document = to_plain(Question(told, requirements.model, requirements.demand))
+    document = to_plain(PlanRequest(told, requirements.model, requirements.demand))
     return typing.cast("dict[str, Any]", document)
 
 
-def read_question(document: Mapping[str, Any] | None, where: str = "plan") -> Question:
+def read_question(document: Mapping[str, Any] | None, where: str = "plan") -> PlanRequest:
     """The question of a plan.
 
     Args:
@@ -64,7 +64,7 @@ def read_question(document: Mapping[str, Any] | None, where: str = "plan") -> Qu
     if document is None:
         raise InputError("the plan does not hold the question it answers", where=where, hint=hint)
     try:
-        return typing.cast("Question", from_plain(Question, document))
+        return typing.cast("PlanRequest", from_plain(PlanRequest, document))
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise InputError(f"question: it cannot be read ({error})", where=where, hint=hint) from error
 

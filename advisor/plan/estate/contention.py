@@ -11,7 +11,7 @@ from advisor.plan.solve.solver import INFINITY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class Contention:
     """The choices of one workload."""
 
     outside_usd: float
@@ -22,7 +22,7 @@ class Contest:
     """The other scopes, without the pools that no cheapest fleet needs."""
 
 
-def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contest:
+def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contention:
     """The choices of a workload, with the least that has to be kept of its problem."""
     outside: list[Problem] = []
     inside: list[Problem] = []
@@ -33,8 +33,10 @@ def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contest:
     alone = cheapest(replace(problem, pools=pools)) if pools else None
     kept = tuple(without_dominated(part) for part in inside)
     if not isinstance(alone, FleetSolution):
-        return Contest(INFINITY, frozenset(), kept)
-    return Contest(alone.objective_usd_per_month, frozenset(one.pool.region for one in alone.allocations), kept)
+        return Contention(INFINITY, frozenset(), kept)
+    return Contention(
+        alone.objective_usd_per_month, frozenset(allocation.pool.region for allocation in alone.allocations), kept
+    )
 
 
 def regions_of(problem: Problem) -> frozenset[str]:

@@ -64,7 +64,7 @@ class _Running:
     reader: Reader = field(default_factory=Reader)
 
 
-class KeptSource:
+class SupervisedSource:
     """One source: its process, its open rows, and what became of it."""
 
     def __init__(
@@ -304,8 +304,8 @@ class KeptSource:
     def _announce(self, read: Sequence[Reading | Missed]) -> None:
         """Say once that a target stopped answering, and once that it answers again."""
         reasons = {
-            replace(each.target, uuid=None, name=None): each.reason if isinstance(each, Missed) else None
-            for each in read
+            replace(missed.target, uuid=None, name=None): missed.reason if isinstance(missed, Missed) else None
+            for missed in read
         }
         for place, reason in reasons.items():
             if reason and place not in self.silent_targets:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from advisor.catalog import Catalog
 from advisor.cost.commitments import owned_commitments
 from advisor.plan.problem.pools import stand_of
-from advisor.plan.solve.stage import Standing
+from advisor.plan.solve.stage import ExistingFleet
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements
 
 
-def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[Standing, tuple[str, ...]]:
+def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[ExistingFleet, tuple[str, ...]]:
     """What a workload names as running or owned, and notes on what is left out.
 
     A previous plan's fleet counts before the one deployment that the workload file names.
@@ -26,13 +26,13 @@ def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[Standing,
         paid = {(stand, current.purchase.value): current.count}
     running = by_stand(paid)
     if not workload.commitments or workload.as_of is None:
-        return Standing(running, {}, paid), ()
+        return ExistingFleet(running, {}, paid), ()
     found = owned_commitments(workload, catalog, workload.as_of)
     owned: dict[str, int] = {}
-    for one in found.valid:
-        stand = stand_of(one.provider, one.region, one.instance_type)
-        owned[stand] = owned.get(stand, 0) + one.count
-    return Standing(running, owned, paid), found.notes
+    for owned_commitment in found.valid:
+        stand = stand_of(owned_commitment.provider, owned_commitment.region, owned_commitment.instance_type)
+        owned[stand] = owned.get(stand, 0) + owned_commitment.count
+    return ExistingFleet(running, owned, paid), found.notes
 
 
 def running_of(plan: Plan) -> Mapping[tuple[str, str], int]:

@@ -39,7 +39,7 @@ def amount_of(text: str, present: float) -> float:
 def scaled(demand: Demand, factor: float) -> Demand:
     """The same requests, so many times as often at every moment."""
     rate = ArrivalRate(
-        *(getattr(demand.requests_per_second, one.name) * factor for one in fields(demand.requests_per_second))
+        *(getattr(demand.requests_per_second, field.name) * factor for field in fields(demand.requests_per_second))
     )
     profile = demand.profile
     if profile is not None:
@@ -77,7 +77,7 @@ def _lengths(tokens: Floats, factor: float) -> Floats:
 
 
 def _quantiles(tokens: TokenQuantiles, factor: float) -> TokenQuantiles:
-    return TokenQuantiles(*(getattr(tokens, one.name) * factor for one in fields(tokens)))
+    return TokenQuantiles(*(getattr(tokens, field.name) * factor for field in fields(tokens)))
 
 
 def with_price(offer: Offer, text: str, kinds: Sequence[Purchase]) -> Offer:

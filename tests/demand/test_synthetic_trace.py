@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.demand.clock import hours_of_week
 from advisor.demand.declared import declared_demand
-from advisor.demand.rehearsal import Calendar, rehearse, stressed
+from advisor.demand.synthetic_trace import Calendar, rehearse, stressed
 from advisor.demand.values import DemandProfile, Dispersion
 
 MONDAY = 1_699_833_600.0

@@ -49,10 +49,10 @@ from advisor.plan.solve.optimise import as_optimum, optimise
 from advisor.plan.solve.scopes import cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
 from advisor.plan.solve.simple import complexity, loss_rank, simplest
 from advisor.plan.solve.solver import HALF_A_CENT
-from advisor.plan.solve.stage import Posed, Setting, in_precisions, pose
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, in_precisions
 from advisor.plan.solve.stage import narrowed as narrowed_supply
 
-__all__ = ["Confirmed", "Confirmer", "Kind"]
+__all__ = ["Confirmed", "Kind", "ReplayValidator"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
@@ -77,17 +77,17 @@ class _Alone:
         return holds or limit_usd <= self.limit_usd
 
 
-class Confirmer:
+class ReplayValidator:
     """Finds fleets of one question that their replays confirm; what is costly to prepare is kept between them."""
 
-    def __init__(self, posed: Posed, setting: Setting) -> None:
+    def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
         """Make up the requests that every fleet is tried with."""
-        self._posed = posed
-        self._effort = setting.effort
-        self._setting = setting
-        self._precisions = setting.requirements.workload.precisions
-        self._sources = dict(posed.pool_set.sources)
-        self._trials = Trials(posed, setting)
+        self._posed = formulation
+        self._effort = context.effort
+        self._setting = context
+        self._precisions = context.requirements.workload.precisions
+        self._sources = dict(formulation.pool_set.sources)
+        self._trials = Trials(formulation, context)
         self._brackets: dict[Kind, Bracket] = {}
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
@@ -99,29 +99,29 @@ class Confirmer:
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
 
-    def within(self, posed: Posed, setting: Setting) -> "Confirmer":
+    def within(self, formulation: Formulation, context: PlanningContext) -> "ReplayValidator":
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
         other = copy.copy(self)
         other.__dict__ |= {
-            "_posed": posed,
-            "_setting": setting,
-            "_effort": setting.effort,
-            "_precisions": setting.requirements.workload.precisions,
-            "_sources": {**self._sources, **posed.pool_set.sources},
-            "_brackets": {kind: one for kind, one in self._brackets.items() if one.least == one.held},
+            "_posed": formulation,
+            "_setting": context,
+            "_effort": context.effort,
+            "_precisions": context.requirements.workload.precisions,
+            "_sources": {**self._sources, **formulation.pool_set.sources},
+            "_brackets": {kind: bracket for kind, bracket in self._brackets.items() if bracket.least == bracket.held},
             "_failing": {},
         }
         return other
 
-    def learn(self, other: "Confirmer") -> None:
+    def learn(self, other: "ReplayValidator") -> None:
         """Keep what another question about the same demand has shown of replicas."""
         self._brackets |= other._brackets  # noqa: SLF001 - of its own class
         self._sources |= other._sources  # noqa: SLF001 - as above
 
-    def with_known_headroom(self, posed: Posed) -> Posed:
+    def with_known_headroom(self, formulation: Formulation) -> Formulation:
         """A question with what replays have shown so far of each kind of replica."""
-        self._sources |= posed.pool_set.sources
-        return self._with_headroom(posed, {kind: one.held for kind, one in self._brackets.items()})
+        self._sources |= formulation.pool_set.sources
+        return self._with_headroom(formulation, {kind: bracket.held for kind, bracket in self._brackets.items()})
 
     def confirmed(self, known: Confirmed | None = None, *, refined: bool = False) -> Confirmed | Infeasible:
         """The cheapest fleet that its replay confirms, to 2 %; where none is found, the one that came closest.
@@ -155,58 +155,58 @@ class Confirmer:
         """Whether every replay is whole from here on: an estimate was wrong."""
         return self._trials.is_exact
 
-    def _still_holding(self, known: Confirmed | None) -> Confirmed | None:
+    def _still_holding(self, confirmed: Confirmed | None) -> Confirmed | None:
         """A known fleet that holds in a whole replay too; one of which only the cost counts as it is."""
-        if known is None or known.is_limit:
-            return known
-        whole = self._in_full(known)
+        if confirmed is None or confirmed.is_limit:
+            return confirmed
+        whole = self._in_full(confirmed)
         return whole if whole.confirmation.reached else None
 
-    def _refined(self, found: Confirmed) -> Confirmed:
+    def _refined(self, confirmed: Confirmed) -> Confirmed:
         """What the search found with a bound that holds, or the cheapest fleet near it and below the closed form."""
         if self._effort.in_full:
-            found = self._held_to_the_closed_form(found)
-        if not found.confirmation.reached:
-            return found
-        found = self._nearby(found)
-        found = self._with_fewer(self._posed, found) if self._is_allowed(found) else found
+            confirmed = self._held_to_the_closed_form(confirmed)
+        if not confirmed.confirmation.reached:
+            return confirmed
+        confirmed = self._nearby(confirmed)
+        confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
         effort = self._effort
-        below = self._below_closed_form().cheaper(found, mixed=effort.in_full) if effort.every_kind else None
-        found = unproven(found) if below is None else held_to(below, found.solution.bound_usd_per_month)
-        return self._in_preferred_precision(found)
+        below = self._below_closed_form().cheaper(confirmed, mixed=effort.in_full) if effort.every_kind else None
+        confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
+        return self._in_preferred_precision(confirmed)
 
-    def simplest(self, found: Confirmed, most_usd: float = math.inf) -> Confirmed:
+    def simplest(self, confirmed: Confirmed, most_usd: float = math.inf) -> Confirmed:
         """The fleet to prefer of all that cost no more than ``limits.simplicity`` above the cheapest confirmed one.
 
         One with the published weights comes first, then one in the precision that the workload names next; of those in
         the same precisions the simplest.
 
         Args:
-            found: the cheapest one; the answer where none is preferred to it.
+            confirmed: the cheapest one; the answer where none is preferred to it.
             most_usd: USD a month that it may cost in any case.
         """
         simplicity = self._posed.problem.limits.simplicity
-        if not found.confirmation.reached or not simplicity:
-            return found
-        limit = max(min(found.usd_per_month * (1 + simplicity), most_usd), found.usd_per_month)
-        kept, rank = None, loss_rank(found.solution)
-        while rank and (less := self._within_rank(found, rank - 1, limit)) is not None:
+        if not confirmed.confirmation.reached or not simplicity:
+            return confirmed
+        limit = max(min(confirmed.usd_per_month * (1 + simplicity), most_usd), confirmed.usd_per_month)
+        kept, rank = None, loss_rank(confirmed.solution)
+        while rank and (less := self._within_rank(confirmed, rank - 1, limit)) is not None:
             kept, rank = less, loss_rank(less.solution)
         if kept is not None:
             return kept
-        if _is_simplest(found):
-            return found
-        return self._of_rank(loss_rank(found.solution)).simplest_within(found, limit)
+        if _is_simplest(confirmed):
+            return confirmed
+        return self._of_rank(loss_rank(confirmed.solution)).simplest_within(confirmed, limit)
 
-    def _within_rank(self, found: Confirmed, rank: int, limit: float) -> Confirmed | None:
+    def _within_rank(self, confirmed: Confirmed, rank: int, limit: float) -> Confirmed | None:
         """The fleet to prefer of those in precisions that lose less quality; None where none is within a cost."""
         other = self._of_rank(rank)
-        cheapest = other.on_the_same_machines(found, limit) or other.cheaper_than(found, limit)
-        return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit), found)
+        cheapest = other.on_the_same_machines(confirmed, limit) or other.cheaper_than(confirmed, limit)
+        return None if cheapest is None else _preferred(other.simplest_within(cheapest, limit), confirmed)
 
-    def on_the_same_machines(self, found: Confirmed, limit: float) -> Confirmed | None:
+    def on_the_same_machines(self, confirmed: Confirmed, limit: float) -> Confirmed | None:
         """The cheapest confirmed fleet within a cost of the offers of another fleet; None where there is none."""
-        stands = {one.pool.stand for one in found.solution.allocations}
+        stands = {allocation.pool.stand for allocation in confirmed.solution.allocations}
         pools = tuple(pool for pool in self.problem.pools if pool.stand in stands)
         if not pools or lower_bound(replace(self.problem, pools=pools)) > limit * CAREFUL:
             return None
@@ -215,21 +215,21 @@ class Confirmer:
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
-    def cheaper_than(self, found: Confirmed, limit: float) -> Confirmed | None:
+    def cheaper_than(self, confirmed: Confirmed, limit: float) -> Confirmed | None:
         """The cheapest confirmed fleet below a cost; None where there is none.
 
         Args:
-            found: a fleet of another question, for its replay.
+            confirmed: a fleet of another question, for its replay.
             limit: USD a month.
         """
         if not self.problem.pools or min(map(lower_bound, scopes(self.problem))) > limit:
             return None
-        dearest = found.as_if_at(limit)
+        dearest = confirmed.as_if_at(limit)
         fleet = self.confirmed(dearest)
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
-    def _of_rank(self, rank: int) -> "Confirmer":
+    def _of_rank(self, rank: int) -> "ReplayValidator":
         """The same for the precisions up to a rank alone, whose layouts are no pools where others outdo them."""
         requirements = self._setting.requirements
         named = requirements.workload.precisions
@@ -237,110 +237,114 @@ class Confirmer:
         if kept == named:
             return self
         workload = replace(requirements.workload, precisions=kept)
-        setting = replace(self._setting, requirements=replace(requirements, workload=workload))
-        posed = pose(setting, narrowed_supply(self._posed.supply, workload), self._posed.week)
+        context = replace(self._setting, requirements=replace(requirements, workload=workload))
+        formulation = formulate(context, narrowed_supply(self._posed.supply, workload), self._posed.week)
         stands = {pool.stand for pool in self.problem.pools}
-        return self.within(posed.of(pool for pool in posed.problem.pools if pool.stand in stands), setting)
+        return self.within(formulation.of(pool for pool in formulation.problem.pools if pool.stand in stands), context)
 
     @property
     def problem(self) -> Problem:
         """What fleets are chosen from."""
         return self._posed.problem
 
-    def simplest_within(self, found: Confirmed, limit: float) -> Confirmed:
+    def simplest_within(self, confirmed: Confirmed, limit: float) -> Confirmed:
         """The fleet of fewest backends, then types, within a cost."""
-        headroom = {kind: one.held for kind, one in self._brackets.items()}
-        posed = self._with_headroom(self._posed, headroom)
-        solution = simplest(posed.problem, found.solution, most_usd=limit)
-        if solution.allocations != found.solution.allocations:
-            self._confirmed(posed, solution, headroom)
+        headroom = {kind: bracket.held for kind, bracket in self._brackets.items()}
+        formulation = self._with_headroom(self._posed, headroom)
+        solution = simplest(formulation.problem, confirmed.solution, most_usd=limit)
+        if solution.allocations != confirmed.solution.allocations:
+            self._confirmed(formulation, solution, headroom)
         simpler = [
             fleet
             for fleet in self._holding.values()
             if fleet.usd_per_month <= limit
-            and complexity(fleet.solution) < complexity(found.solution)
+            and complexity(fleet.solution) < complexity(confirmed.solution)
             and self._keeps_to_limits(fleet)
         ]
         for fleet in sorted(simpler, key=lambda fleet: complexity(fleet.solution)):
             best = self._in_full(self._in_preferred_precision(fleet))
             if best.confirmation.reached:
-                return _preferred(best, found)
-        return found
+                return _preferred(best, confirmed)
+        return confirmed
 
-    def _keeps_to_limits(self, found: Confirmed) -> bool:
+    def _keeps_to_limits(self, confirmed: Confirmed) -> bool:
         """Whether a confirmed fleet of any question is one of this question too: in its pools, and under its limits."""
-        return self._is_allowed(found) and constraints_of(found.posed.problem) == constraints_of(self.problem)
+        return self._is_allowed(confirmed) and constraints_of(confirmed.formulation.problem) == constraints_of(
+            self.problem
+        )
 
-    def _is_allowed(self, found: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
+    def _is_allowed(self, confirmed: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
         """Whether a fleet of another question is one of this question too."""
-        if isinstance(found, Infeasible):
+        if isinstance(confirmed, Infeasible):
             return False
         tariffs = {pool.key: pool.tariffs for pool in self._posed.problem.pools}
-        return all(one.tariff in tariffs.get(one.pool.key, ()) for one in found.solution.allocations)
+        return all(
+            allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
+        )
 
-    def with_limits(self, found: Confirmed) -> Confirmed:
+    def with_limits(self, confirmed: Confirmed) -> Confirmed:
         """The fleet with how far it holds, where that is asked for."""
-        if not found.confirmation.reached:
-            return found
-        found = self._in_full(found)
+        if not confirmed.confirmation.reached:
+            return confirmed
+        confirmed = self._in_full(confirmed)
         if not self._effort.holds_up_to:
-            return found
-        return replace(found, holds_up_to=self._trials.holds_up_to(found.posed, found.solution))
+            return confirmed
+        return replace(confirmed, holds_up_to=self._trials.holds_up_to(confirmed.formulation, confirmed.solution))
 
-    def as_shown(self, found: Confirmed) -> Confirmed:
+    def as_shown(self, confirmed: Confirmed) -> Confirmed:
         """The fleet with its shares after every failure and without any, as exact as they are known."""
-        return self._in_full(found, whole=False)
+        return self._in_full(confirmed, whole=False)
 
-    def _in_full(self, found: Confirmed, *, whole: bool = True) -> Confirmed:
+    def _in_full(self, confirmed: Confirmed, *, whole: bool = True) -> Confirmed:
         """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
         whole = whole and self._effort.in_full
-        factor = found.confirmation.headroom_factor
-        trial = self._trials.of(found.posed, found.solution, every=True, whole=whole, parts=factor < 1)
-        return replace(found, confirmation=self._confirmation(trial, factor))
+        factor = confirmed.confirmation.headroom_factor
+        trial = self._trials.of(confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=factor < 1)
+        return replace(confirmed, confirmation=self._confirmation(trial, factor))
 
-    def alone(self, posed: Posed) -> Confirmed | Infeasible:
+    def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
         """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.
 
         Where no headroom helps it is the fleet that came closest; why there is none at all where limits conflict.
         """
-        key = (posed.problem.limits, *sorted((pool.key, pool.tariffs) for pool in posed.problem.pools))
+        key = (formulation.problem.limits, *sorted((pool.key, pool.tariffs) for pool in formulation.problem.pools))
         if key not in self._known:
-            self._sources |= posed.pool_set.sources
-            kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
+            self._sources |= formulation.pool_set.sources
+            kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
             hint = self._brackets.get(next(iter(kinds))) if len(kinds) == 1 else None
-            found, bracket = self._bisected(posed, dict.fromkeys(kinds, 1.0), hint)
+            found, bracket = self._bisected(formulation, dict.fromkeys(kinds, 1.0), hint)
             if isinstance(found, Confirmed) and found.confirmation.reached:
-                found = self._with_fewer(posed, found)
+                found = self._with_fewer(formulation, found)
             self._known[key] = self.as_shown(found) if isinstance(found, Confirmed) else found
             if len(kinds) == 1 and hint is None and bracket is not None:
                 self._brackets[kinds.pop()] = bracket
         return self._known[key]
 
-    def carried_beyond(self, found: Confirmed) -> Mapping[Kind, float]:
+    def carried_beyond(self, confirmed: Confirmed) -> Mapping[Kind, float]:
         """Headroom below 1 of each kind of a confirmed fleet that carries more than the closed form says."""
-        factor = found.confirmation.headroom_factor
-        kinds = {self.kind_of(one.pool.key) for one in found.solution.allocations}
-        return dict.fromkeys(kinds, factor) if found.confirmation.reached and factor < 1 else {}
+        factor = confirmed.confirmation.headroom_factor
+        kinds = {self.kind_of(allocation.pool.key) for allocation in confirmed.solution.allocations}
+        return dict.fromkeys(kinds, factor) if confirmed.confirmation.reached and factor < 1 else {}
 
-    def replayed(self, posed: Posed, solution: FleetSolution) -> Confirmation:
+    def replayed(self, formulation: Formulation, solution: FleetSolution) -> Confirmation:
         """What a replay makes of a given fleet."""
-        return self._confirmation(self._trials.of(posed, solution, whole=True), 1.0)
+        return self._confirmation(self._trials.of(formulation, solution, whole=True), 1.0)
 
     # --- the search
 
-    def _search(self, known: Confirmed | None) -> Confirmed | Infeasible:
+    def _search(self, confirmed: Confirmed | None) -> Confirmed | Infeasible:
         """Optima at the lower ends of the brackets, each replayed, until one holds or none can be cheaper."""
-        best = known
-        worth = None if known is None else _worth_less_than(known)
+        best = confirmed
+        worth = None if confirmed is None else _worth_less_than(confirmed)
         closest: Confirmed | None = None
         tested: list[Kind] = []
         while True:
-            least = {kind: one.least for kind, one in self._brackets.items()}
-            bound = self._optimum(self._posed, least, worth if best is known else known)
+            least = {kind: bracket.least for kind, bracket in self._brackets.items()}
+            bound = self._optimum(self._posed, least, worth if best is confirmed else confirmed)
             if isinstance(bound, Infeasible):
                 return best or closest or bound
-            if known is not None and bound is worth:
-                return known
+            if confirmed is not None and bound is worth:
+                return confirmed
             if best is not None and self._suffices(best, bound):
                 return bounded(best, bound)
             if bound.confirmation.reached:
@@ -353,17 +357,17 @@ class Confirmer:
             for kind in kinds:
                 best = cheaper(best, self._bracketed(kind, best))
 
-    def _held_to_the_closed_form(self, found: Confirmed) -> Confirmed:
+    def _held_to_the_closed_form(self, confirmed: Confirmed) -> Confirmed:
         """A fleet with a bound that holds in every hour, place and failure.
 
         The lower end of a bracket says what a kind carries where it carries least. In other hours, for other places, or
         after a failure it may carry more, so where there are several a bound takes every kind as the closed form does.
         """
-        if is_one_row(self._posed.problem) or all(one.least <= 1 for one in self._brackets.values()):
-            return found
+        if is_one_row(self._posed.problem) or all(bracket.least <= 1 for bracket in self._brackets.values()):
+            return confirmed
         plain = self._solve(self._posed)
         least = plain.bound_usd_per_month if isinstance(plain, FleetSolution) else 0.0
-        return held_to(found, least)
+        return held_to(confirmed, least)
 
     def _suffices(self, best: Confirmed, bound: Confirmed) -> bool:
         """Whether nothing is worth looking for below a fleet: nothing much cheaper, or nothing that would be preferred.
@@ -380,7 +384,7 @@ class Confirmer:
 
     def _not_known(self, failed: Confirmed) -> list[Kind]:
         """Kinds that are late in a fleet and not known by themselves yet."""
-        trial = self._trials.of(failed.posed, failed.solution, every=len(failed.solution.allocations) > 1)
+        trial = self._trials.of(failed.formulation, failed.solution, every=len(failed.solution.allocations) > 1)
         late = dict.fromkeys(self.kind_of(failed.solution.allocations[at].pool.key) for at in trial.late)
         return [one for one in late if one not in self._brackets]
 
@@ -391,31 +395,31 @@ class Confirmer:
         usd = usd_alone(replace(problem, pools=pools))
         first = min(pools, key=lambda pool: usd[pool.key])
         key = (first.key, first.tariffs, problem.limits, *sorted(problem.running.items()))
-        known = self._found_alone.get(key)
-        if known is None or not known.settles(usd_of(best)):
-            posed = self._posed.of([first])
-            found, bracket = self._bisected(posed, {kind: 1.0}, None, usd_of(best))
+        alone = self._found_alone.get(key)
+        if alone is None or not alone.settles(usd_of(best)):
+            formulation = self._posed.of([first])
+            found, bracket = self._bisected(formulation, {kind: 1.0}, None, usd_of(best))
             bracket = bracket or Bracket(1.0, 1.0)
-            failing = self._solve(self._with_headroom(posed, {kind: bracket.failed}))
-            known = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
-        self._brackets[kind] = known.bracket
-        if isinstance(known.failing, FleetSolution):
-            self._failing[kind] = known.failing
-        return known.found
+            failing = self._solve(self._with_headroom(formulation, {kind: bracket.failed}))
+            alone = self._found_alone[key] = _Alone(found, bracket, failing, usd_of(best))
+        self._brackets[kind] = alone.bracket
+        if isinstance(alone.failing, FleetSolution):
+            self._failing[kind] = alone.failing
+        return alone.found
 
     def _raised_together(self, bound: Confirmed, best: Confirmed | None, closest: Confirmed) -> Confirmed:
         """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection.
 
         Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
         """
-        seen = {self.kind_of(one.pool.key) for one in bound.solution.allocations} | self._brackets.keys()
+        seen = {self.kind_of(allocation.pool.key) for allocation in bound.solution.allocations} | self._brackets.keys()
         fewer = self._posed.of(pool for pool in self._posed.problem.pools if self.kind_of(pool.key) in seen)
-        least = dict.fromkeys(seen, 1.0) | {kind: one.least for kind, one in self._brackets.items()}
+        least = dict.fromkeys(seen, 1.0) | {kind: bracket.least for kind, bracket in self._brackets.items()}
         if self._effort.in_full or best is None:
-            found, _ = self._bisected(fewer, least, None, usd_of(best))
-            best = cheaper(best, found)
-            if isinstance(found, Confirmed):
-                closest = closer(closest, found)
+            confirmed, _ = self._bisected(fewer, least, None, usd_of(best))
+            best = cheaper(best, confirmed)
+            if isinstance(confirmed, Confirmed):
+                closest = closer(closest, confirmed)
         if best is None:
             return bounded(closest, bound)
         best = bounded(best, bound)
@@ -438,18 +442,20 @@ class Confirmer:
             return best
         return cheapest_nearby(self._posed.problem, best, self._failing.values(), self._planned_evenly)
 
-    def _with_fewer(self, posed: Posed, best: Confirmed) -> Confirmed:
+    def _with_fewer(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """A fleet of the same kinds with fewer instances; unless one needs more than the closed form asks for."""
         kinds = {self.kind_of(allocation.pool.key) for allocation in best.solution.allocations}
         needed = [self._brackets[kind].least for kind in kinds if kind in self._brackets]
         if max(best.confirmation.headroom_factor, *needed, 1.0) > 1:
             return best
-        return self._fewest(posed.of(pool for pool in posed.problem.pools if self.kind_of(pool.key) in kinds), best)
+        return self._fewest(
+            formulation.of(pool for pool in formulation.problem.pools if self.kind_of(pool.key) in kinds), best
+        )
 
-    def _fewest(self, posed: Posed, best: Confirmed) -> Confirmed:
+    def _fewest(self, formulation: Formulation, best: Confirmed) -> Confirmed:
         """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
-        kinds = {self.kind_of(pool.key) for pool in posed.problem.pools}
-        few = replace(posed, problem=without_dominated_anywhere(posed.problem))
+        kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
+        few = replace(formulation, problem=without_dominated_anywhere(formulation.problem))
         return with_fewer(
             best,
             lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom)),
@@ -460,11 +466,11 @@ class Confirmer:
     def _below_closed_form(self) -> BelowClosedForm:
         """The search among fleets that carry less than the planned rates."""
         return BelowClosedForm(
-            posed=self._posed,
+            formulation=self._posed,
             kind_of=self.kind_of,
-            mix=lambda posed, headroom, best: self._optimum(posed, headroom, best, roughly=True),
+            mix=lambda formulation, headroom, best: self._optimum(formulation, headroom, best, roughly=True),
             optimum=self._optimum,
-            solved=lambda headroom, posed, best: self._solve(self._with_headroom(posed, headroom), best),
+            solved=lambda headroom, formulation, best: self._solve(self._with_headroom(formulation, headroom), best),
             fewest=self._fewest,
             refused=self._refused,
         )
@@ -475,18 +481,18 @@ class Confirmer:
         What any failure leaves carries its share of that hour too.
         """
         usual = {pool.key: pool for pool in self._posed.problem.pools}
-        plain = tuple(replace(one, pool=usual[one.pool.key]) for one in solution.allocations)
+        plain = tuple(replace(allocation, pool=usual[allocation.pool.key]) for allocation in solution.allocations)
         room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
-        kinds = {self.kind_of(one.pool.key) for one in solution.allocations}
+        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
         headroom = dict.fromkeys(kinds, room)
-        posed = self._with_headroom(self._posed, headroom)
-        pools = {pool.key: pool for pool in posed.problem.pools}
-        allocations = tuple(replace(one, pool=pools[one.pool.key]) for one in solution.allocations)
-        return self._confirmed(posed, replace(solution, allocations=allocations), headroom)
+        formulation = self._with_headroom(self._posed, headroom)
+        pools = {pool.key: pool for pool in formulation.problem.pools}
+        allocations = tuple(replace(allocation, pool=pools[allocation.pool.key]) for allocation in solution.allocations)
+        return self._confirmed(formulation, replace(solution, allocations=allocations), headroom)
 
     def _bisected(
         self,
-        posed: Posed,
+        formulation: Formulation,
         least: Mapping[Kind, float],
         hint: Bracket | None,
         limit: float = math.inf,
@@ -494,7 +500,7 @@ class Confirmer:
         """The fleet with the smallest headroom, as a multiple of the least of each kind, that its replay confirms.
 
         Args:
-            posed: what it is chosen from.
+            formulation: what it is chosen from.
             least: headroom of each kind to begin with.
             hint: a bracket that is likely to be that of these pools.
             limit: USD a month; nothing from there on is of interest.
@@ -503,19 +509,19 @@ class Confirmer:
 
         def holds(factor: float) -> bool | None:
             """None where there is no fleet, or none below the limit."""
-            found = self._optimum(posed, {kind: one * factor for kind, one in least.items()})
-            if isinstance(found, Infeasible) or found.usd_per_month >= limit:
+            confirmed = self._optimum(formulation, {kind: one * factor for kind, one in least.items()})
+            if isinstance(confirmed, Infeasible) or confirmed.usd_per_month >= limit:
                 return None
-            tried[factor] = found
-            return found.confirmation.reached
+            tried[factor] = confirmed
+            return confirmed.confirmation.reached
 
         first = holds(1.0)
         if first is None:
-            return self._why_none(posed, least), None
+            return self._why_none(formulation, least), None
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
         if not (
-            worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(posed, tried[1.0].solution)
+            worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(formulation, tried[1.0].solution)
         ):  # fmt: skip
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
@@ -524,15 +530,15 @@ class Confirmer:
             return tried[bracket.held], bracket
         return max(tried.values(), key=worst_share), bracket
 
-    def _why_none(self, posed: Posed, least: Mapping[Kind, float]) -> Infeasible:
-        found = self._solve(self._with_headroom(posed, least))
-        return found if isinstance(found, Infeasible) else Infeasible((), ())
+    def _why_none(self, formulation: Formulation, least: Mapping[Kind, float]) -> Infeasible:
+        infeasible = self._solve(self._with_headroom(formulation, least))
+        return infeasible if isinstance(infeasible, Infeasible) else Infeasible((), ())
 
     def _optimum(
         self,
-        posed: Posed,
+        formulation: Formulation,
         headroom: Mapping[Kind, float],
-        known: Confirmed | None = None,
+        confirmed: Confirmed | None = None,
         *,
         roughly: bool = False,
     ) -> Confirmed | Infeasible:
@@ -541,35 +547,37 @@ class Confirmer:
         Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
         A known fleet where none is cheaper.
         """
-        roomier = self._with_headroom(posed, headroom)
-        solution = self._solve(roomier, known, roughly=roughly)
+        roomier = self._with_headroom(formulation, headroom)
+        solution = self._solve(roomier, confirmed, roughly=roughly)
         if isinstance(solution, Infeasible):
             return solution
-        if known is not None and solution.allocations is known.solution.allocations:
-            return known
+        if confirmed is not None and solution.allocations is confirmed.solution.allocations:
+            return confirmed
         found = self._confirmed(roomier, solution, headroom)
-        kinds = {self.kind_of(one.pool.key) for one in solution.allocations}
+        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
         if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
             return found
         other = self._planned_evenly(solution)
         return other if other.confirmation.reached else found
 
     def _solve(
-        self, posed: Posed, known: Confirmed | None = None, *, roughly: bool = False
+        self, formulation: Formulation, confirmed: Confirmed | None = None, *, roughly: bool = False
     ) -> FleetSolution | Infeasible:  # fmt: skip
         """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
-        key = (roughly, usd_of(known), *content(posed.problem))
+        key = (roughly, usd_of(confirmed), *content(formulation.problem))
         if key not in self._solved:
-            limit = None if known is None else as_optimum(known.solution)
-            self._solved[key] = cheapest(posed.problem, limit, roughly=roughly)
+            limit = None if confirmed is None else as_optimum(confirmed.solution)
+            self._solved[key] = cheapest(formulation.problem, limit, roughly=roughly)
         return self._solved[key]
 
-    def _confirmed(self, posed: Posed, solution: FleetSolution, headroom: Mapping[Kind, float]) -> Confirmed:
-        factor = max(headroom.get(self.kind_of(one.pool.key), 1.0) for one in solution.allocations)
-        trial = self._trials.of(posed, solution, parts=factor < 1)
-        fleet = Confirmed(solution, posed, self._confirmation(trial, factor))
+    def _confirmed(
+        self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
+    ) -> Confirmed:
+        factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
+        trial = self._trials.of(formulation, solution, parts=factor < 1)
+        fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
         if fleet.confirmation.reached:
-            self._holding[constraints_of(posed.problem), instances_of(solution)] = fleet
+            self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
         return fleet
 
     def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
@@ -587,17 +595,21 @@ class Confirmer:
             arrivals=rehearsal.words,
         )
 
-    def _in_preferred_precision(self, found: Confirmed) -> Confirmed:
+    def _in_preferred_precision(self, confirmed: Confirmed) -> Confirmed:
         """The same offers in the precision named first with which they cost no more, in no more groups.
 
         As found where there is none. Replicas of other precisions are taken to carry as much beyond the closed form as
         those of the fleet.
         """
-        order, sources = self._precisions, found.posed.pool_set.sources
-        used = [sources[one.pool.key].served.candidate.precision for one in found.solution.allocations]
-        usual = min(found.confirmation.headroom_factor, 1.0)
+        order, sources = self._precisions, confirmed.formulation.pool_set.sources
+        used = [
+            sources[allocation.pool.key].served.candidate.precision for allocation in confirmed.solution.allocations
+        ]
+        usual = min(confirmed.confirmation.headroom_factor, 1.0)
         for count in range(1, max(order.index(one) for one in used) + 1):
-            fewer = in_precisions(replace(found.posed, problem=self._posed.problem), found.solution, order[:count])
+            fewer = in_precisions(
+                replace(confirmed.formulation, problem=self._posed.problem), confirmed.solution, order[:count]
+            )
             if fewer is None:
                 continue
             self._sources |= fewer.pool_set.sources
@@ -606,23 +618,23 @@ class Confirmer:
             roomier = self._with_headroom(fewer, headroom)
             solution = optimise(without_dominated(roomier.problem)) if roomier.problem.pools else None
             if not isinstance(solution, FleetSolution) or (
-                solution.objective_usd_per_month > found.usd_per_month + HALF_A_CENT
+                solution.objective_usd_per_month > confirmed.usd_per_month + HALF_A_CENT
                 or len(solution.allocations) > len(used)
             ):  # fmt: skip
                 continue
             again = self._confirmed(roomier, solution, headroom)
             if again.confirmation.reached:
-                proof, usd = found.solution, solution.objective_usd_per_month
+                proof, usd = confirmed.solution, solution.objective_usd_per_month
                 proven = proof.proven and proof.bound_usd_per_month <= usd + HALF_A_CENT
                 bound = min(proof.bound_usd_per_month, usd)
                 return replace(again, solution=replace(solution, proven=proven, bound_usd_per_month=bound))
-        return found
+        return confirmed
 
-    def _with_headroom(self, posed: Posed, headroom: Mapping[Kind, float]) -> Posed:
+    def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:
         """The question with what each kind of replica is taken to sustain; without those that never hold."""
-        return posed.of(
+        return formulation.of(
             pool.slower(factor) if factor != 1 else pool
-            for pool in posed.problem.pools
+            for pool in formulation.problem.pools
             for factor in (headroom.get(self.kind_of(pool.key), 1.0),)
             if math.isfinite(factor)
         )
@@ -632,9 +644,9 @@ class Confirmer:
         return kind_of(self._sources[key].served.candidate)
 
 
-def _is_simplest(found: Confirmed) -> bool:
+def _is_simplest(confirmed: Confirmed) -> bool:
     """Whether no fleet has fewer backends or types."""
-    return complexity(found.solution)[:2] == (1, 1)
+    return complexity(confirmed.solution)[:2] == (1, 1)
 
 
 def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
@@ -645,6 +657,6 @@ def _preferred(best: Confirmed, cheapest: Confirmed) -> Confirmed:
     return replace(best, solution=kept, cheapest=cheapest)
 
 
-def _worth_less_than(known: Confirmed) -> Confirmed:
+def _worth_less_than(confirmed: Confirmed) -> Confirmed:
     """A fleet at the cost that others have to be below, to leave more to be found than was left where it comes from."""
-    return known.as_if_at((1 - WORTH_RATIO) * min(known.usd_per_month, known.solution.bound_usd_per_month))
+    return confirmed.as_if_at((1 - WORTH_RATIO) * min(confirmed.usd_per_month, confirmed.solution.bound_usd_per_month))

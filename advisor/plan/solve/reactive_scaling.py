@@ -10,7 +10,7 @@ from advisor.demand.values import DemandProfile, Floats, Forecast
 from advisor.plan.cold_start import minimum_warm_replicas, reactive
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.problem.formulas import Part, mix_rate, share_without
-from advisor.plan.problem.values import Allocation, FleetSolution, Paid, Pool, Problem
+from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.solve.optimise import PARTS
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
 
@@ -48,14 +48,16 @@ def main_pool(problem: Problem, solution: FleetSolution) -> Pool:
     """The pool with the most capacity in the busiest hours."""
     rates: dict[str, float] = {}
     pools: dict[str, Pool] = {}
-    for one in solution.allocations:
-        pools[one.pool.key] = one.pool
-        rates[one.pool.key] = rates.get(one.pool.key, 0.0) + one.instances[-1] * mix_rate(problem, one.pool)
+    for allocation in solution.allocations:
+        pools[allocation.pool.key] = allocation.pool
+        rates[allocation.pool.key] = rates.get(allocation.pool.key, 0.0) + allocation.instances[-1] * mix_rate(
+            problem, allocation.pool
+        )
     return pools[max(rates, key=lambda key: rates[key])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FollowingFleet:
+class ReactiveFleet:
     """What of a fleet is started and stopped, in the proportions of its busiest hours, beside what is paid anyway."""
 
     instances: Floats
@@ -78,27 +80,27 @@ class FollowingFleet:
     """Requests per second of one replica of the main type."""
 
     @classmethod
-    def of(cls, problem: Problem, solution: FleetSolution) -> "FollowingFleet | None":
+    def of(cls, problem: Problem, solution: FleetSolution) -> "ReactiveFleet | None":
         """The fleet that was chosen; None where nothing of it follows the load of all requests."""
-        moving = [one for one in solution.allocations if not _steady(one)]
-        steady = [one for one in solution.allocations if _steady(one)]
+        moving = [allocation for allocation in solution.allocations if not _steady(allocation)]
+        steady = [allocation for allocation in solution.allocations if _steady(allocation)]
         planned = problem.hours[-1].planned_rate
         main = main_pool(problem, solution)
-        beside = sum(one.instances[-1] * mix_rate(problem, one.pool) for one in steady)
-        own = sum(one.instances[-1] * mix_rate(problem, one.pool) for one in moving)
+        beside = sum(allocation.instances[-1] * mix_rate(problem, allocation.pool) for allocation in steady)
+        own = sum(allocation.instances[-1] * mix_rate(problem, allocation.pool) for allocation in moving)
         if own <= 0:
             return None
         carried = min(own, max(planned - beside, 0.0)) if _has_spare(problem, moving) else own
         least = 0 if problem.scaling.scale_to_zero else max(problem.limits.zones, problem.limits.min_replicas)
         return cls(
-            instances=np.array([float(one.instances[-1]) for one in moving]),
-            usd_per_hour=np.array([one.tariff.all_usd_per_hour for one in moving]),
-            disk_usd_per_hour=np.array([one.tariff.disk_usd_per_hour for one in moving]),
-            start_usd=np.array([one.pool.start_usd for one in moving]),
+            instances=np.array([float(allocation.instances[-1]) for allocation in moving]),
+            usd_per_hour=np.array([allocation.tariff.all_usd_per_hour for allocation in moving]),
+            disk_usd_per_hour=np.array([allocation.tariff.disk_usd_per_hour for allocation in moving]),
+            start_usd=np.array([allocation.pool.start_usd for allocation in moving]),
             rate=carried,
             steady_rate=beside,
             steady_usd_per_month=solution.objective_usd_per_month
-            - math.fsum(_usd_per_month(problem, one) for one in moving),
+            - math.fsum(_usd_per_month(problem, allocation) for allocation in moving),
             least_ratio=_least_ratio(problem, moving, steady) if least else 0.0,
             least_replicas=least,
             replica_rate=mix_rate(problem, main) / main.replicas,
@@ -132,17 +134,17 @@ class FollowingFleet:
         return np.asarray(started @ self.start_usd * (SECONDS_PER_MONTH / step_s))
 
 
-def _steady(one: Allocation) -> bool:
-    return one.tariff.paid.always or one.tariff.paid is Paid.SERVERLESS
+def _steady(allocation: Allocation) -> bool:
+    return allocation.tariff.paid.always or allocation.tariff.paid is PurchaseOption.SERVERLESS
 
 
-def _usd_per_month(problem: Problem, one: Allocation) -> float:
-    return math.fsum(part(problem, one) for part in PARTS)
+def _usd_per_month(problem: Problem, allocation: Allocation) -> float:
+    return math.fsum(part(problem, allocation) for part in PARTS)
 
 
 def _has_spare(problem: Problem, moving: list[Allocation]) -> bool:
     """Whether instances stand by for others that may fail: they have to in every hour."""
-    on_spot = any(one.tariff.paid is Paid.SPOT for one in moving)
+    on_spot = any(allocation.tariff.paid is PurchaseOption.SPOT for allocation in moving)
     return on_spot or max(share_without(problem.limits, part) for part in (Part.MACHINE, Part.ZONE)) > 0
 
 
@@ -153,13 +155,15 @@ def _least_ratio(problem: Problem, moving: list[Allocation], steady: list[Alloca
     def share(floor: int, moving_count: int, steady_count: int) -> float:
         return min(max((floor - steady_count) / max(moving_count, 1), 0.0), 1.0)
 
-    zones = share(limits.zones, *(sum(one.instances[-1] for one in part) for part in (moving, steady)))
-    replicas = [sum(one.instances[-1] * one.pool.replicas for one in part) for part in (moving, steady)]
+    zones = share(limits.zones, *(sum(allocation.instances[-1] for allocation in part) for part in (moving, steady)))
+    replicas = [
+        sum(allocation.instances[-1] * allocation.pool.replicas for allocation in part) for part in (moving, steady)
+    ]
     return max(zones, share(limits.min_replicas, *replicas))
 
 
 def reactive_policy(
-    load: ObservedLoad, fleet: FollowingFleet, delay_s: float, within_ratio: float, *, stopped: bool = False
+    load: ObservedLoad, fleet: ReactiveFleet, delay_s: float, within_ratio: float, *, stopped: bool = False
 ) -> ReactivePolicy | None:
     """The fleet at ``r(t - delay) + headroom``, paid for from the order on: at the larger of r(t) and r(t - delay).
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from advisor.performance.calibration import Calibration
 from advisor.performance.constants import Quantity
+from advisor.performance.measured_coverage import LOAD_COLUMNS, WITHIN
 from advisor.performance.physics import Floats
-from advisor.performance.reach import LOAD_COLUMNS, WITHIN
 from advisor.performance.regimes import Load
 from advisor.performance.values import Deployment, Evidence, Scenario
 
@@ -19,7 +19,7 @@ ROOFLINE = CLASSES.index(Evidence.ROOFLINE)
 Codes = npt.NDArray[np.intp]
 
 
-class Grounds:
+class PredictionEvidence:
     """Evidence and intervals for questions about some deployments."""
 
     def __init__(self, deployments: Sequence[Deployment], calibration: Calibration) -> None:
@@ -27,7 +27,9 @@ class Grounds:
         self._deployments = deployments
         self._calibration = calibration
         reach = calibration.reach
-        self._familiar = np.array([CLASSES.index(reach.familiar(one)) for one in deployments], dtype=np.intp)
+        self._familiar = np.array(
+            [CLASSES.index(reach.familiar(deployment)) for deployment in deployments], dtype=np.intp
+        )
 
     def evidence(self, scenario: Scenario, place: npt.NDArray[np.intp], load: Load) -> Codes:
         """Code of each question, about the deployment at ``place``.
@@ -43,14 +45,14 @@ class Grounds:
 
     def spread(self, scenario: Scenario, quantity: Quantity, evidence: Codes) -> tuple[Floats, Floats]:
         """Factors to the ends of the 80 % interval of each question."""
-        spreads = [self._calibration.spreads[found, scenario, quantity] for found in CLASSES]
+        spreads = [self._calibration.spreads[evidence, scenario, quantity] for evidence in CLASSES]
         return np.array([s.low for s in spreads])[evidence], np.array([s.high for s in spreads])[evidence]
 
     def _ranges(self, scenario: Scenario) -> tuple[Floats, Floats]:
         """Loads within reach of each deployment; NaN, which holds nothing, where none was measured."""
         low, high = (np.full((len(self._deployments), len(LOAD_COLUMNS)), np.nan) for _ in range(2))
         for at, deployment in enumerate(self._deployments):
-            found = self._calibration.reach.range_of(deployment, scenario)
-            if found is not None:
-                low[at], high[at] = np.array(found.low) / WITHIN, np.array(found.high) * WITHIN
+            load_range = self._calibration.reach.range_of(deployment, scenario)
+            if load_range is not None:
+                low[at], high[at] = np.array(load_range.low) / WITHIN, np.array(load_range.high) * WITHIN
         return low, high

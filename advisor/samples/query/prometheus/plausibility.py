@@ -49,7 +49,7 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[F
 def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found]) -> None:
     """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
     seeing = (one for one in questions.table.names["busy_ratio"] if _sees_it_work(one, name))
-    busy = next((one for one in seeing if one.name in fleet.names), None)
+    busy = next((name for name in seeing if name.name in fleet.names), None)
     if busy is None or not chunk:
         return
     step_us = max(_LOOK_EVERY_US, questions.interval_us(fleet, name))
@@ -64,7 +64,9 @@ def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Seq
     seen = series_of(questions, fleet, name, chunk, query)
     least = _LEAST_SHARE * fleet.length_us / step_us
     wanted = {one.identity for one in chunk}
-    partly = [who for who, each in seen.items() if who in wanted and sum(one.value for one in each) > least]
+    partly = [
+        who for who, serieses in seen.items() if who in wanted and sum(series.value for series in serieses) > least
+    ]
     if partly:
         part = (
             f"accelerators had {name.name} at 0 for a part of the time in which they were busy: its figures are too low"
@@ -82,10 +84,12 @@ def _above(
 ) -> set[Identity]:  # fmt: skip
     """Accelerators of which any of these names was ever above a value."""
     above: set[Identity] = set()
-    for name in sorted(names, key=lambda one: one.name):
+    for name in sorted(names, key=lambda name: name.name):
         if name.name in fleet.names:
             series = series_of(questions, fleet, name, chunk, GREATEST)
-            above |= {who for who, each in series.items() if max(one.value for one in each) * name.scale > least}
+            above |= {
+                who for who, serieses in series.items() if max(series.value for series in serieses) * name.scale > least
+            }
     return above
 
 
@@ -94,11 +98,11 @@ def _with_one_scale(
 ) -> ByIdentity:  # fmt: skip
     """Ratios, whichever of 0..1 and 0..100 each host's exporter gives; hosts that leave it open are left out."""
     greatest: defaultdict[str, float] = defaultdict(float)
-    known = [one for one in chunk if one.identity in stats]
-    for one in known:
+    founds = [one for one in chunk if one.identity in stats]
+    for one in founds:
         greatest[one.accelerator.host] = max(greatest[one.accelerator.host], stats[one.identity].max)
     scales = {
-        host: _scale(questions, fleet, name, [one for one in known if one.accelerator.host == host], top)
+        host: _scale(questions, fleet, name, [one for one in founds if one.accelerator.host == host], top)
         for host, top in greatest.items()
     }
     for host, scale in scales.items():
@@ -106,7 +110,7 @@ def _with_one_scale(
             questions.notes.say(_scale_words(name, host, scale))
     return {
         one.identity: stats[one.identity].scaled(scale)
-        for one in known
+        for one in founds
         if (scale := scales[one.accelerator.host]) is not None
     }
 

@@ -10,8 +10,8 @@ from advisor.calibration.shipped import load_measurements
 from advisor.catalog import load_catalog
 from advisor.performance.calibration import shipped
 from advisor.performance.constants import Quantity
-from advisor.performance.grounds import CLASSES, Grounds
-from advisor.performance.reach import WITHIN, Reach
+from advisor.performance.evidence import CLASSES, PredictionEvidence
+from advisor.performance.measured_coverage import WITHIN, MeasuredCoverage
 from advisor.performance.regimes import Load
 from advisor.performance.speculation import head_draft
 from advisor.performance.values import Evidence, Scenario
@@ -21,7 +21,7 @@ from performance.deployment_builders import make_accelerator, make_deployment
 def evidence_of(deployment, scenario=Scenario.FIXED_CONCURRENCY, users=16.0, lengths=(1024.0, 256.0), hits=0.0):
     """Evidence for one question."""
     load = Load(*np.array([[users], [lengths[0]], [lengths[1]]]), hits)
-    grounds = Grounds([deployment], shipped())
+    grounds = PredictionEvidence([deployment], shipped())
     return CLASSES[int(grounds.evidence(scenario, np.zeros(1, dtype=np.intp), load)[0])]
 
 
@@ -33,7 +33,7 @@ def observations():
 
 def test_every_measured_row_is_measured(observations):
     """A question about a measurement of the catalog is answered as measured."""
-    grounds = Grounds(observations.deployments, shipped())
+    grounds = PredictionEvidence(observations.deployments, shipped())
     for code, group in enumerate(GROUPS):
         rows = np.flatnonzero(observations.group == code)
         assert rows.size
@@ -103,7 +103,7 @@ def test_reach_gathers_the_ends_of_all_loads():
     """Two measurements of a set-up span a range; a load counts as within it up to a factor beyond its ends."""
     key = ("a 1B 2 layers", "L4", "vllm bf16/16", 1)
     loads = ((1.0, 100.0, 10.0), (64.0, 50.0, 20.0))
-    reach = Reach.of((key, "a", Scenario.FIXED_BATCH, load) for load in loads)
+    reach = MeasuredCoverage.of((key, "a", Scenario.FIXED_BATCH, load) for load in loads)
     held = reach.measured[key, Scenario.FIXED_BATCH]
     assert (held.low, held.high) == ((1.0, 50.0, 10.0), (64.0, 100.0, 20.0))
     assert held.holds((64 * WITHIN, 50 / WITHIN, 15))

@@ -21,7 +21,7 @@ _LONGEST_TOKEN = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class PrometheusEndpoint:
     """A server, and what it is told of who asks."""
 
     url: str
@@ -46,7 +46,7 @@ class Access:
         sigv4: tuple[str | None, str | None] | None = None,
         environment: Mapping[str, str] | None = None,
         timeout_seconds: float = 120.0,
-    ) -> "Access":
+    ) -> "PrometheusEndpoint":
         """Access to a server.
 
         Args:

@@ -31,7 +31,7 @@ class LoadRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class MeasuredCoverage:
     """Which predictions rest on a measurement of their own set-up, and which on measurements of its kind."""
 
     measured: Mapping[tuple[SetupKey, Scenario], LoadRange]
@@ -39,22 +39,22 @@ class Reach:
     families: frozenset[str]
 
     @classmethod
-    def of(cls, entries: Iterable[tuple[SetupKey, str, Scenario, tuple[float, ...]]]) -> "Reach":
+    def of(cls, entries: Iterable[tuple[SetupKey, str, Scenario, tuple[float, ...]]]) -> "MeasuredCoverage":
         """Gather it from (set-up, family, scenario, load) of every measurement."""
         measured: dict[tuple[SetupKey, Scenario], LoadRange] = {}
         accelerators: set[str] = set()
         families: set[str] = set()
         for setup, family, scenario, load in entries:
-            known = measured.get((setup, scenario), LoadRange(load, load))
+            load_range = measured.get((setup, scenario), LoadRange(load, load))
             measured[setup, scenario] = LoadRange(
-                tuple(map(min, known.low, load)), tuple(map(max, known.high, load))
+                tuple(map(min, load_range.low, load)), tuple(map(max, load_range.high, load))
             )  # fmt: skip
             accelerators.add(setup[1])
             families.add(family)
         return cls(measured, frozenset(accelerators), frozenset(families))
 
     @classmethod
-    def read(cls, path: Path) -> "Reach":
+    def read(cls, path: Path) -> "MeasuredCoverage":
         """Read it from its table.
 
         Raises:
@@ -73,13 +73,15 @@ class Reach:
         """Every measured pair of architecture and accelerator, as :func:`cell_of` names it."""
         return frozenset(f"{setup[0]} | {setup[1]}" for setup, _ in self.measured)
 
-    def joined(self, other: "Reach") -> "Reach":
+    def joined(self, other: "MeasuredCoverage") -> "MeasuredCoverage":
         """What either has measured."""
         measured = dict(self.measured)
         for key, held in other.measured.items():
-            known = measured.get(key, held)
-            measured[key] = LoadRange(tuple(map(min, known.low, held.low)), tuple(map(max, known.high, held.high)))
-        return Reach(measured, self.accelerators | other.accelerators, self.families | other.families)
+            load_range = measured.get(key, held)
+            measured[key] = LoadRange(
+                tuple(map(min, load_range.low, held.low)), tuple(map(max, load_range.high, held.high))
+            )
+        return MeasuredCoverage(measured, self.accelerators | other.accelerators, self.families | other.families)
 
     def familiar(self, deployment: Deployment) -> Evidence:
         """What numbers of a deployment rest on where its own set-up was not measured."""

@@ -39,7 +39,7 @@ class Calendar:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rehearsal:
+class SyntheticTrace:
     """Requests of a sample of the week, and what they were made after."""
 
     requests: Requests
@@ -55,7 +55,7 @@ class Rehearsal:
 
 def rehearse(
     demand: Demand, most_requests: int = MOST_REQUESTS, calendar: Calendar | None = None, scale: float | None = None
-) -> Rehearsal:  # fmt: skip
+) -> SyntheticTrace:  # fmt: skip
     """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
     Minutes are as counted; within a minute requests fall into windows of ten seconds and of one second as unevenly as
@@ -76,16 +76,16 @@ def rehearse(
         calendar = replace(calendar, mean_rates=tuple(rate * scale for rate in calendar.mean_rates))
     classes = len(calendar.mean_rates) if calendar else 1
     others = list(_hour_changes(profile, calendar, most_requests // 2, generator)) if calendar and classes > 1 else []
-    in_others = sum(int(one.requests_per_minute.sum()) for one in others)
+    in_others = sum(int(other.requests_per_minute.sum()) for other in others)
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
     stretches = [busiest, *_after(busiest, others)]
-    seconds = np.concatenate([_arrivals(one, generator) for one in stretches])
+    seconds = np.concatenate([_arrivals(stretch, generator) for stretch in stretches])
     requests = _with_lengths(demand, seconds, generator)
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
-    minutes = float(sum(one.requests_per_minute.size for one in stretches))
+    minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
     count = int(np.searchsorted(seconds, _end_of(busiest)))
     words = _words(demand, busiest, len(others)) + (f", at a scale of {scale:.2g}" if scale < 1 else "")
-    return Rehearsal(requests, slice(0, count), peak, minutes, words, scale)
+    return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
 
 
 def stressed(
@@ -222,10 +222,10 @@ def _after(busiest: DemandProfile, others: Sequence[DemandProfile]) -> list[Dema
     """Stretches at their hours of the week, in the first week after the busiest stretch, in order."""
     end, week = _end_of(busiest), HOURS_PER_WEEK * SECONDS_PER_HOUR
     moved = [
-        replace(one, start_seconds=one.start_seconds + math.ceil((end - one.start_seconds) / week) * week)
-        for one in others
+        replace(other, start_seconds=other.start_seconds + math.ceil((end - other.start_seconds) / week) * week)
+        for other in others
     ]
-    return sorted(moved, key=lambda one: one.start_seconds)
+    return sorted(moved, key=lambda demand_profile: demand_profile.start_seconds)
 
 
 def _anywhere_in_its_bin(means: Floats, generator: np.random.Generator) -> Floats:

@@ -23,7 +23,7 @@ IN_FLIGHT_DEVIATIONS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Slot:
     """A slice of an accelerator, or a place beside others on a whole one."""
 
     stand: str
@@ -53,7 +53,7 @@ class Seating:
     """Seats for a workload: as many copies as keep it alive, each on another machine."""
 
     copies: int
-    seats: tuple[Seat, ...]
+    slots: tuple[Slot, ...]
     tpot_ms: float | None
 
 
@@ -78,7 +78,7 @@ def copies_of(limits: Limits) -> Copies:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeatSearch:
+class SlotSearch:
     """What seats are found for."""
 
     requirements: Requirements
@@ -91,7 +91,7 @@ class SeatSearch:
 
 
 def seating(
-    search: SeatSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
+    search: SlotSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]]
 ) -> Seating | None:  # fmt: skip
     """The cheapest seats of a workload; None where it has to stay alone.
 
@@ -105,19 +105,19 @@ def seating(
     slices = [one for one in served if one.candidate.partition]
     wholes = [one for one in served if _takes_turns(one)] if search.sharing is Sharing.ALL else []
     found = [_cheapest(list(_seats(search, group, offers, copies))) for group in (slices, wholes)]
-    seats = [*(seat for _, seat in found[0]), *_with_steps(search, found[1], copies.carrying)]
-    return Seating(copies.count, tuple(seats), workload.slo.tpot_p95_ms) if seats else None
+    slots = [*(slot for _, slot in found[0]), *_with_steps(search, found[1], copies.carrying)]
+    return Seating(copies.count, tuple(slots), workload.slo.tpot_p95_ms) if slots else None
 
 
-def _takes_turns(one: Served) -> bool:
-    candidate = one.candidate
+def _takes_turns(served: Served) -> bool:
+    candidate = served.candidate
     count = candidate.instance_type.accelerator_count or 0.0
     return not candidate.partition and candidate.tensor_parallel == candidate.pipeline_parallel == 1 and count >= 1
 
 
 def _seats(
-    search: SeatSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], copies: Copies
-) -> Iterator[tuple[Served, Seat]]:
+    search: SlotSearch, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]], copies: Copies
+) -> Iterator[tuple[Served, Slot]]:
     resident = length_points(search.requirements.demand.tokens).resident_tokens
     for one in served:
         busy = search.peak_rate / copies.carrying / one.requests_per_second_per_replica.value
@@ -134,11 +134,11 @@ def _seats(
         yield one, _seat(search, one, offer, usd, Need(_memory_gib(one, busy, resident), busy, 0.0))
 
 
-def _seat(search: SeatSearch, one: Served, offer: Offer, usd_per_hour: float, need: Need) -> Seat:
-    candidate = one.candidate
+def _seat(search: SlotSearch, served: Served, offer: Offer, usd_per_hour: float, need: Need) -> Slot:
+    candidate = served.candidate
     accelerators = max(int(candidate.instance_type.accelerator_count or 1), 1)
     utilization = search.requirements.workload.limits.memory_utilization
-    return Seat(
+    return Slot(
         stand=stand_of(offer.provider, offer.region, offer.instance_type),
         slice=candidate.partition,
         usd_per_hour=usd_per_hour,
@@ -151,16 +151,16 @@ def _seat(search: SeatSearch, one: Served, offer: Offer, usd_per_hour: float, ne
     )
 
 
-def _memory_gib(one: Served, busy: float, resident_tokens: float) -> float:
+def _memory_gib(served: Served, busy: float, resident_tokens: float) -> float:
     """Weights, workspace, runtime, and the KV cache of what runs at the load; no less than loading takes."""
-    memory = one.candidate.memory
-    running = one.mean_concurrency * busy
+    memory = served.candidate.memory
+    running = served.mean_concurrency * busy
     tokens = (running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1) * resident_tokens
     cache = memory.kv_cache_gib_available * min(tokens / max(memory.kv_cache_tokens, 1.0), 1.0)
     return max(memory.weights_gib + memory.workspace_gib + memory.runtime_gib + cache, memory.loading_gib)
 
 
-def _quotas(search: SeatSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:
+def _quotas(search: SlotSearch, machine: InstanceType, offer: Offer) -> Iterator[tuple[str, float]]:
     quota = search.catalog.quota(machine, Purchase.ON_DEMAND)
     for stated in search.quotas:
         here = (stated.provider, stated.region) == (offer.provider, offer.region)
@@ -168,19 +168,19 @@ def _quotas(search: SeatSearch, machine: InstanceType, offer: Offer) -> Iterator
             yield quota_key(stated), search.catalog.quota_use(machine) or 0.0
 
 
-def _cheapest(found: list[tuple[Served, Seat]]) -> list[tuple[Served, Seat]]:
+def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
     """The cheapest machines, with the cheapest seat of each."""
-    by_stand: dict[str, tuple[Served, Seat]] = {}
-    for one, seat in sorted(found, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
-        by_stand.setdefault(seat.stand, (one, seat))
+    by_stand: dict[str, tuple[Served, Slot]] = {}
+    for served, slot in sorted(found, key=lambda pair: (pair[1].share_usd_per_hour, pair[1].stand)):
+        by_stand.setdefault(slot.stand, (served, slot))
     return list(by_stand.values())[:MOST_SEATS]
 
 
-def _with_steps(search: SeatSearch, found: list[tuple[Served, Seat]], carrying: float) -> Iterator[Seat]:
+def _with_steps(search: SlotSearch, found: list[tuple[Served, Slot]], carrying: float) -> Iterator[Slot]:
     """Where turns are taken, with the time of a token at the load."""
-    candidates = [one.candidate for one, _ in found]
+    candidates = [served.candidate for served, _ in found]
     rate = search.requirements.demand.requests_per_second.peak / carrying
     latencies = latencies_at_load(candidates, [rate] * len(found), search.requirements, search.model)
-    for (_, seat), latency in zip(found, latencies, strict=True):
-        need = Need(seat.need.memory_gib, seat.need.busy_ratio, latency.tpot_p95_ms.value)
-        yield replace(seat, need=need)
+    for (_, slot), latency in zip(found, latencies, strict=True):
+        need = Need(slot.need.memory_gib, slot.need.busy_ratio, latency.tpot_p95_ms.value)
+        yield replace(slot, need=need)

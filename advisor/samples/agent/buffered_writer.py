@@ -16,7 +16,7 @@ MOST_WAITING = 1024
 """Records: four minutes of sixteen accelerators and more."""
 
 
-class Keeper:
+class BufferedWriter:
     """Gives records to the spool, now or as soon as it takes them."""
 
     def __init__(self, spool: SpoolWriter, report: Callable[[str], None], most: int = MOST_WAITING) -> None:

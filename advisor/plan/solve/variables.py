@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.values import Constraint, Paid, Pool, Problem, Tariff
+from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 
 SLACK_USD = 1000.0
@@ -28,7 +28,7 @@ class Elastic:
 
 
 @dataclass(slots=True, eq=False)
-class Draft:
+class ProgramVariables:
     """Instances and shares of one problem as variables."""
 
     problem: Problem
@@ -78,7 +78,7 @@ class Draft:
 
     def _fixed_instances(self, g: int, t: int, tariff: Tariff, most: int) -> None:
         owned = self.problem.owned.get(self.problem.pools[g].stand, 0)
-        count = owned if tariff.paid is Paid.OWNED else most
+        count = owned if tariff.paid is PurchaseOption.OWNED else most
         variable = self.program.variable(upper=count, integer=True)
         self.fixed[g, t] = variable
         for h in range(len(self.problem.hours)):
@@ -91,7 +91,7 @@ class Draft:
         for h in range(len(costs)):
             variable = self.program.variable(upper=most, integer=True)
             self.hourly[g, t, h] = variable
-            runs = costs[h : h + 1] if tariff.paid is Paid.SERVERLESS else costs[h:]
+            runs = costs[h : h + 1] if tariff.paid is PurchaseOption.SERVERLESS else costs[h:]
             self.program.add_cost(variable, sum(runs))
 
     def _shares(self) -> None:
@@ -126,7 +126,7 @@ class Draft:
         """What runs in an hour class of one pool under one tariff."""
         if (g, t) in self.fixed:
             return [(self.fixed[g, t], 1.0)]
-        first = h if self.problem.pools[g].tariffs[t].paid is Paid.SERVERLESS else 0
+        first = h if self.problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS else 0
         return [(self.hourly[g, t, at], 1.0) for at in range(first, h + 1)]
 
     def _instances_at(self, h: int) -> list[tuple[int, int, int, float]]:
@@ -199,11 +199,11 @@ class Draft:
         """Minimise how far the one limit is exceeded at its worst row, whatever the fleet costs."""
         self.program.costs = [0.0] * len(self.program.costs)
         worst: dict[str, int] = {}
-        for one in self.slacks:
-            if one.detail not in worst:
-                worst[one.detail] = self.program.variable()
-                self.program.add_cost(worst[one.detail], SLACK_USD)
-            self.program.row("worst excess", [(worst[one.detail], 1.0), (one.slack, -1.0)], lower=0.0)
+        for slack in self.slacks:
+            if slack.detail not in worst:
+                worst[slack.detail] = self.program.variable()
+                self.program.add_cost(worst[slack.detail], SLACK_USD)
+            self.program.row("worst excess", [(worst[slack.detail], 1.0), (slack.slack, -1.0)], lower=0.0)
 
     def _load(self, g: int, h: int, rate: float | None = None) -> Terms:
         """Instances that a pool's share of the requests keeps busy, at a rate (the planned one)."""
