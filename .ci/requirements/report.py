@@ -1,7 +1,8 @@
 """What the tools of the supply chain found, for people: licences of an SBOM, and what an audit could and could not say.
 
 ``python .ci/requirements/report.py licences SBOM`` prints one line a package, ``… audit FILE`` known
-vulnerabilities. The latter ends with 1 where there are some, and with 2 where a package was not audited and ADVISOR_AUDIT=required is set.
+vulnerabilities. The latter ends with 1 where there are some, and with 2 where a package was not audited and
+ADVISOR_AUDIT=required is set.
 """
 
 import json

@@ -78,7 +78,8 @@ def _pick(targets: "tuple[Target, ...]", address: str, key: str | None) -> "Targ
 
 def _choices(targets: "tuple[Target, ...] | list[Target]") -> str:
     return "its groups:\n    " + "\n    ".join(
-        f"{target.key}: {target.instances} × {target.instance_type}{' spot' if target.is_spot else ''} in {target.region}"
+        f"{target.key}: {target.instances} × {target.instance_type}{' spot' if target.is_spot else ''} in "
+        f"{target.region}"
         for target in targets
     )
 

@@ -129,7 +129,8 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
 
 def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) -> str:
     if output_format == "json":
-        return f"{json.dumps([entry(accelerator_need) for accelerator_need in accelerator_needs], indent=2, ensure_ascii=False)}\n"
+        entries = [entry(accelerator_need) for accelerator_need in accelerator_needs]
+        return f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n"
     render = render_markdown_table if output_format == "markdown" else render_table
     return "\n".join(
         [

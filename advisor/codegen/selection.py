@@ -96,7 +96,8 @@ def _not_deployable(plan: Plan, choice: Choice, error: AdvisorError) -> NotDeplo
         how = "options" if "--option" in hint else "--option RANK takes another of its options"
         hint = f"{hint}; {how}: {_ranks(others)}"
     return NotDeployable(
-        f"{what} of the plan cannot be generated, {'; '.join(named(member) for member in choice.members)}: {error.message}",
+        f"{what} of the plan cannot be generated, {'; '.join(named(member) for member in choice.members)}: "
+        f"{error.message}",
         where=error.where,
         hint=hint,
     )

@@ -40,9 +40,12 @@ CODES = {Constraint.BUDGET: "budget"}
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
 """What a fleet has to have so much of; of other limits it takes too much."""
 _BOUGHT = {
-    PurchaseOption.ON_DEMAND: "on demand", PurchaseOption.SPOT: "on spot", PurchaseOption.COMMITMENT: "committed", PurchaseOption.MANAGED: "as endpoints",
+    PurchaseOption.ON_DEMAND: "on demand",
+    PurchaseOption.SPOT: "on spot",
+    PurchaseOption.COMMITMENT: "committed",
+    PurchaseOption.MANAGED: "as endpoints",
     PurchaseOption.SERVERLESS: "as a service",
-}  # fmt: skip
+}
 _NAMED = (PurchaseOption.COMMITMENT, PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
 """Ways of paying with a name of their own: of the commitment, or of the service."""
 
@@ -123,9 +126,14 @@ class Ranking:
 
 
 def rank(
-    formulation: Formulation, validator: ReplayValidator, context: PlanningContext, fleet: Confirmed | None, shown: int, *,
+    formulation: Formulation,
+    validator: ReplayValidator,
+    context: PlanningContext,
+    fleet: Confirmed | None,
+    shown: int,
+    *,
     every_variant: bool = False,
-) -> Ranking:  # fmt: skip
+) -> Ranking:
     """Every pool and way of paying as a fleet of its own; those that are shown, or cheaper than a fleet, replayed.
 
     Args:

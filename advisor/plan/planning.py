@@ -219,9 +219,12 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
 
 
 def plan_routed(
-    context: PlanningContext, wide: Requirements, served: Sequence[Served], offers: Mapping[tuple[str, str], tuple[Offer, ...]],
+    context: PlanningContext,
+    wide: Requirements,
+    served: Sequence[Served],
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
     asked: Asked,
-) -> tuple[Market, Planned]:  # fmt: skip
+) -> tuple[Market, Planned]:
     """The answer with its market; see :func:`market_of`.
 
     Where prompts are told apart by their length, the same question is answered without that too, which routing by

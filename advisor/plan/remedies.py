@@ -74,4 +74,7 @@ def purchase_remedies(
     for relaxation in fleet.relaxations:
         if relaxation.constraint is Constraint.BUDGET:
             key = SET_BY[relaxation.constraint]
-            yield f"add on_demand to purchase, and raise {key} from {relaxation.limit:,.10g} to {relaxation.needed:,.2f} USD/month"
+            yield (
+                f"add on_demand to purchase, and raise {key} from {relaxation.limit:,.10g} to "
+                f"{relaxation.needed:,.2f} USD/month"
+            )

@@ -50,9 +50,9 @@ def totals(estate: Estate) -> list[str]:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
         lines.append(f"{len(together.workloads)} workloads compete for shared limits; allocation {proof}")
     lines += [
-        f"{' '.join(filter(None, (resource_use.constraint, resource_use.detail)))}: {resource_use.limit:,g} {resource_use.unit} are too few, "
-        f"{resource_use.used:,g} would do"
-        for resource_use in estate.conflict
+        f"{' '.join(filter(None, (use.constraint, use.detail)))}: {use.limit:,g} {use.unit} are too few, "
+        f"{use.used:,g} would do"
+        for use in estate.conflict
     ]
     return lines
 
@@ -74,20 +74,21 @@ def estate_tables(estate: Estate) -> dict[str, tuple[Sequence[str], Sequence[Seq
     """Headers and rows of each table, by its title."""
     tables: tuple[tuple[Sequence[str], Sequence[Sequence[str]]], ...] = (
         ((*_HEADERS, _SAVED), [_cells(workload, estate.shared_machines) for workload in estate.workloads]),
-        (_MACHINE_HEADERS, [_machine_cells(at, shared_machine) for at, shared_machine in enumerate(estate.shared_machines, start=1)]),
+        (_MACHINE_HEADERS, [_machine_cells(at, machine) for at, machine in enumerate(estate.shared_machines, start=1)]),
         (
             _COMMITMENT_HEADERS,
             [
                 (
-                    f"{shared_commitment.instance_type} {shared_commitment.region}", shared_commitment.commitment, str(shared_commitment.count), f"{shared_commitment.in_use_ratio:.0%}",
-                    f"{shared_commitment.saved_usd_per_month:,.2f}",
+                    f"{commitment.instance_type} {commitment.region}", commitment.commitment,
+                    str(commitment.count), f"{commitment.in_use_ratio:.0%}",
+                    f"{commitment.saved_usd_per_month:,.2f}",
                 )
-                for shared_commitment in estate.shared_commitments
+                for commitment in estate.shared_commitments
             ],
         ),
         (
             _SHARED_HEADERS,
-            [(resource_use.constraint, resource_use.detail, f"{resource_use.used:,g}", f"{resource_use.limit:,g}", resource_use.unit) for resource_use in estate.shared],
+            [(use.constraint, use.detail, f"{use.used:,g}", f"{use.limit:,g}", use.unit) for use in estate.shared],
         ),
     )  # fmt: skip
     return dict(zip(_TITLES, tables, strict=True))

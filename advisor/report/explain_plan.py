@@ -162,7 +162,8 @@ def _contender_words(contender: Contender) -> str:
     others = " and others" if contender.groups > 1 else ""
     cost = f"{usd(contender.total_usd_per_month)} a month"
     return (
-        f"{contender.instances} × {contender.instance_type} ({contender.provider} {contender.region}, {purchase_words(contender.purchase)}, "
+        f"{contender.instances} × {contender.instance_type} ({contender.provider} {contender.region}, "
+        f"{purchase_words(contender.purchase)}, "
         f"{contender.precision}, TP {contender.tensor_parallel}){others}: {cost}"
     )
 

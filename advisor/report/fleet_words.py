@@ -41,7 +41,8 @@ def forecast_words(fleet: Fleet) -> str:
         f" ({low:.3g} at the lower edge of the {forecast_used.interval_level:.0%} interval)" if low < planned else ""
     )
     return (
-        f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for {forecast_used.horizon_days:g} days, planned for "
+        f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for "
+        f"{forecast_used.horizon_days:g} days, planned for "
         f"{planned:.3g} requests/s in the busiest minute expected{interval}"
     )
 
@@ -155,7 +156,8 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
     return (
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {confirmation.requests:,} requests within the SLO "
-        f"({ratio_words(within_ratio)} asked{margin}){p95s}; {confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; "
+        f"{confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     )
 
 

@@ -50,7 +50,10 @@ def _relaxed(relaxed_limit: RelaxedLimit) -> str:
     )
     detail = f" of {relaxed_limit.detail}" if relaxed_limit.detail else ""
     unit = "" if relaxed_limit.unit.startswith("share") else f" {relaxed_limit.unit}"
-    return f"{verb} {SET_BY[relaxed_limit.name]}{detail} from {_exact(relaxed_limit.limit, relaxed_limit.unit)} to {_exact(needed, relaxed_limit.unit)}{unit}"
+    return (
+        f"{verb} {SET_BY[relaxed_limit.name]}{detail} from {_exact(relaxed_limit.limit, relaxed_limit.unit)} "
+        f"to {_exact(needed, relaxed_limit.unit)}{unit}"
+    )
 
 
 def _exact(limit: float, unit: str) -> str:

@@ -36,7 +36,8 @@ def _policy_words(reactive_policy: ReactivePolicy) -> str:
         f"{reactive_policy.minimum_warm_replicas} replica{'' if reactive_policy.minimum_warm_replicas == 1 else 's'}"
     )
     return (
-        f"new capacity {reactive_policy.delay_s:,.0f} s after a rise, {reactive_policy.headroom_requests_per_second:.3g} requests/s of "
+        f"new capacity {reactive_policy.delay_s:,.0f} s after a rise, "
+        f"{reactive_policy.headroom_requests_per_second:.3g} requests/s of "
         f"headroom, at least {replicas}, {usd(reactive_policy.usd_per_month)} a month; without headroom "
         f"{reactive_policy.missed_ratio:.1%} of the requests would come too early"
     )

@@ -86,7 +86,8 @@ def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, toda
 def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
     """Commitments whose term is over, in words."""
     return tuple(
-        f"{holdings.path}: the commitment to {commitment.count} × {commitment.instance_type} in {commitment.region} expired on "
+        f"{holdings.path}: the commitment to {commitment.count} × {commitment.instance_type} in "
+        f"{commitment.region} expired on "
         f"{commitment.expires}, so it counts no more"
         for commitment in holdings.commitments
         if commitment.expires < today

@@ -317,7 +317,8 @@ def layered(
     taken = _snapshots(published, _PUBLISHED, problems)
     new_enough = tuple(snapshot for snapshot in taken if snapshot.read_on >= newest_shipped(shipped, snapshot.provider))
     problems += [
-        f"the published prices of {snapshot.provider} ({snapshot.read_on}) are not used: those that came with the program are "
+        f"the published prices of {snapshot.provider} ({snapshot.read_on}) are not used: those that came with "
+        f"the program are "
         "newer; run `advisor catalog update`"
         for snapshot in taken
         if snapshot not in new_enough
@@ -338,7 +339,8 @@ def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[S
     """Those that hold; damaged ones are added to the problems."""
     found = [] if root is None else [current(root, provider) for provider in providers(root)]
     problems += [
-        f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; {layer.remedy.format(damaged.provider)}"
+        f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; "
+        f"{layer.remedy.format(damaged.provider)}"
         for damaged in found
         if isinstance(damaged, Damaged)
     ]

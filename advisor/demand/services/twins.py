@@ -100,10 +100,15 @@ def _counters_at(replicas: Sequence[Replica], moments: Floats, later: Callable[[
 
     Shape ``(replicas, 2, moments)``.
     """
-    return np.array([
-        [_at(replica, counter, moments, later(replica)) for counter in (replica.readings.requests, replica.readings.tokens)]
-        for replica in replicas
-    ])  # fmt: skip
+    return np.array(
+        [
+            [
+                _at(replica, counter, moments, later(replica))
+                for counter in (replica.readings.requests, replica.readings.tokens)
+            ]
+            for replica in replicas
+        ]
+    )
 
 
 def _at(replica: Replica, counter: Floats, moments: Floats, later_seconds: float) -> Floats:

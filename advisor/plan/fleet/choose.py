@@ -130,7 +130,8 @@ def _limit_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iter
         account_limit = context.catalog.account_limits.get((provider, region, code))
         if account_limit is not None and amount > account_limit.limit and (provider, region, code) not in stated:
             yield (
-                f"the account's limit {code} in {region} was {account_limit.limit:g} {unit} on {account_limit.as_of}, and the fleet "
+                f"the account's limit {code} in {region} was {account_limit.limit:g} {unit} on "
+                f"{account_limit.as_of}, and the fleet "
                 f"takes up to {amount:g}: have it raised before the code is applied"
             )
 

@@ -140,8 +140,12 @@ def _priced(
 def _billed(tariff: Tariff, service: ServerlessOffer, duty: Duty) -> Tariff:
     ratios = tuple(duty.billed_ratio.tolist())
     return replace(
-        tariff, paid=PurchaseOption.SERVERLESS, label=service.service.service, active_ratios=ratios, disk_usd_per_hour=0.0
-    )  # fmt: skip
+        tariff,
+        paid=PurchaseOption.SERVERLESS,
+        label=service.service.service,
+        active_ratios=ratios,
+        disk_usd_per_hour=0.0,
+    )
 
 
 def _start(service: ServerlessOffer, replica: ColdStart) -> ColdStart:

@@ -521,8 +521,10 @@ class ReplayValidator:
         if first:
             return tried[1.0], Bracket(1.0, 1.0)
         if not (
-            worthwhile(limit, tried[1.0]) if len(least) > 1 else self._trials.hold_idle(formulation, tried[1.0].solution)
-        ):  # fmt: skip
+            worthwhile(limit, tried[1.0])
+            if len(least) > 1
+            else self._trials.hold_idle(formulation, tried[1.0].solution)
+        ):
             return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
         outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
         bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)

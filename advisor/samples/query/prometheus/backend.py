@@ -28,8 +28,12 @@ class PrometheusBackend:
     """Asks a Prometheus-compatible server; see :class:`~advisor.samples.query.values.QueryBackend`."""
 
     def __init__(
-        self, access: PrometheusEndpoint, selector: str = "", hosts_at_once: int = HOSTS_AT_ONCE, metrics: Path | None = None
-    ) -> None:  # fmt: skip
+        self,
+        access: PrometheusEndpoint,
+        selector: str = "",
+        hosts_at_once: int = HOSTS_AT_ONCE,
+        metrics: Path | None = None,
+    ) -> None:
         """Nothing is asked yet.
 
         Args:

@@ -47,8 +47,9 @@ def _sources(questions: Questions, fleet: Fleet, name: Name) -> list[Source]:
         return f"count by ({labels}) (last_over_time({narrowed}{fleet.whole}))"
 
     return [
-        Source(name.exporter, dict(in_chunk.labels)) for in_chunk in questions.in_chunks(query, hosts, fleet.window.end_us)
-    ]  # fmt: skip
+        Source(name.exporter, dict(in_chunk.labels))
+        for in_chunk in questions.in_chunks(query, hosts, fleet.window.end_us)
+    ]
 
 
 def _hosts(questions: Questions, fleet: Fleet, name: Name) -> tuple[str, list[str]]:
