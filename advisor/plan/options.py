@@ -25,8 +25,9 @@ from advisor.plan.problem.values import (
     Tariff,
 )
 from advisor.plan.replay.confirmed import worst_share
+from advisor.plan.replay.headroom import Kind, kind_of
 from advisor.plan.replay.trials import MADE_UP_MARGIN, name_of
-from advisor.plan.replay.validator import Confirmed, Kind, ReplayValidator
+from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted
@@ -147,14 +148,20 @@ def rank(
     known = {} if fleet is None else validator.carried_beyond(fleet)
     limit_usd = 0.0 if fleet is None else fleet.usd_per_month - A_CENT
     most = context.effort.options
-    at_known = formulation.of(
-        pool.slower(known.get(validator.kind_of(pool.key), 1.0)) for pool in formulation.problem.pools
-    )
-    singles, rejections = _singles(at_known if known else formulation, None if most is None else most + MOST_REPLAYED)
+    at_known = _at_known(formulation, known) if known else formulation
+    singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
     kept = singles if every_variant else _best_of_each_offer(singles, formulation, context)
     kept = sorted(kept, key=lambda single: _preference(single, formulation, context))
     ranked, unconfirmed = _Replays(formulation, validator, context, known).replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
+
+
+def _at_known(formulation: Formulation, known: Mapping[Kind, float]) -> Formulation:
+    """The question with what replays showed that kinds of replicas sustain."""
+    sources = formulation.pool_set.sources
+    return formulation.of(
+        pool.slower(known.get(kind_of(sources[pool.key].served.candidate), 1.0)) for pool in formulation.problem.pools
+    )
 
 
 def rank_rejections(formulation: Formulation) -> tuple[Rejection, ...]:

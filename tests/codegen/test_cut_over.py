@@ -224,7 +224,10 @@ def test_clients_call_one_address_on_azure_through_every_step(target, tmp_path):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("mig", "let them take the endpoint in europe-west4 (output endpoints) by then; the record of dns"),
+        (
+            "mig",
+            "let them take the endpoint in europe-west4 by then, which the output endpoints names; the record of dns",
+        ),
         ("gke", "let them take the endpoint in europe-west4 by then"),
         ("cloud-run", "let them take those of the new ones in the output endpoints"),
     ],

@@ -67,19 +67,19 @@ def given_fleet(problem, counts):
 
 def confirmed_and_planned(asked, catalog, counts):
     """A given fleet with what its confirmation routes by, and what a plan says of it."""
-    posed, setting = posed_of(asked, catalog, **SHORT)
-    each = [counts.pop(0) if counts else 0 for _ in posed.problem.pools]
-    solution = given_fleet(posed.problem, each)
-    found = Confirmed(solution, posed, ReplayValidator(posed, setting).replayed(posed, solution))
-    return found, fleet_of(found, setting, forecast_of(setting.requirements))
+    formulation, context = posed_of(asked, catalog, **SHORT)
+    each = [counts.pop(0) if counts else 0 for _ in formulation.problem.pools]
+    solution = given_fleet(formulation.problem, each)
+    found = Confirmed(solution, formulation, ReplayValidator(formulation, context).replayed(formulation, solution))
+    return found, fleet_of(found, context, forecast_of(context.requirements))
 
 
 def routed(found):
     """Share of all requests that the confirmation sends to each group."""
     shares = {}
-    for route in routes_of(found.posed, found.solution):
+    for route in routes_of(found.formulation, found.solution):
         for name, share in route.shares.items():
-            place = found.posed.problem.place_shares[route.place]
+            place = found.formulation.problem.place_shares[route.place]
             shares[name] = shares.get(name, 0.0) + place * share
     return shares
 

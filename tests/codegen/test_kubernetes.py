@@ -415,7 +415,7 @@ def test_replicas_whose_engine_does_not_tell_its_load_run_at_all_hours(engine, i
     documents = {one["kind"]: one for one in yaml.safe_load_all(fixed[key])}
     assert "ScaledObject" not in documents
     assert documents["Deployment"]["spec"]["replicas"] == 4
-    assert "KEDA" not in fixed["kubernetes/README.md"]
+    assert "KEDA scales" not in fixed["kubernetes/README.md"]
     assert told in fixed["README.md"]
     more = _planned_usd(fixed) - _planned_usd(scaled)
     quiet_hours = 168 - 60

@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.codegen.cut_over import Former, Rollout
 from advisor.codegen.model import Language, Stage
-from advisor.codegen.writing.places import read_bytes
+from advisor.codegen.writing.places import check_no_links, read_bytes
 from advisor.codegen.writing.record import FOLDER, MANIFEST, digest_of, read_record
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
@@ -53,8 +53,15 @@ def read_former(directory: Path, stage: Stage | None = None, *, force: bool = Fa
 
 
 def state_of(directory: Path) -> str:
-    """Digest of what earlier runs recorded in a directory: another one after each run that changed anything."""
-    return digest_of(b"\0".join(read_bytes(directory / path) or b"" for path in (f"{FOLDER}/{MANIFEST}", PATH)))
+    """Digest of what earlier runs recorded in a directory: another one after each run that changed anything.
+
+    Raises:
+        InputError: a link among them leads elsewhere.
+    """
+    records = [directory / FOLDER / MANIFEST, directory / PATH]
+    for record in records:
+        check_no_links(record)
+    return digest_of(b"\0".join(read_bytes(record) or b"" for record in records))
 
 
 def _as_component(directory: Path, roots: Sequence[str], language: Language | None) -> bool | None:

@@ -10,7 +10,7 @@ locals {
 
 data "azurerm_subscription" "current" {}
 
-# Holds the alarms; the node pools are part of their cluster.
+# A group for each region: an outage of one leaves the others manageable.
 resource "azurerm_resource_group" "this" {
   for_each = local.regions
 

@@ -2,10 +2,14 @@
 
 locals {
   # A region that may be empty has no fewest.
-  regional_alarms = merge([
-    for region, one in local.regions : {
-      for name, alarm in local.alarms : "${region}-${name}" => merge(alarm, { region = region })
-      if one.min_replicas > 0 || !alarm.per_instance
+  log_alarms = merge([
+    for region, facts in local.regions : {
+      for name, alarm in local.alarms : "${region}-${name}" => merge(alarm, {
+        region       = region
+        threshold    = alarm.per_instance ? facts.min_replicas : alarm.threshold
+        workspace_id = var.clusters[region].log_analytics_workspace_id
+        query        = replace(alarm.query, "<cluster>", var.clusters[region].id)
+      }) if facts.min_replicas > 0 || !alarm.per_instance
     }
   ]...)
 }
@@ -30,13 +34,13 @@ resource "azurerm_monitor_action_group" "this" {
 }
 
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
-  for_each = local.regional_alarms
+  for_each = local.log_alarms
 
   name                    = "${var.name}-${each.key}"
   description             = each.value.description
   resource_group_name     = azurerm_resource_group.this[each.value.region].name
   location                = each.value.region
-  scopes                  = [var.clusters[each.value.region].log_analytics_workspace_id]
+  scopes                  = [each.value.workspace_id]
   severity                = 2
   evaluation_frequency    = each.value.frequency
   window_duration         = each.value.window
@@ -45,11 +49,11 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   tags                    = local.tags
 
   criteria {
-    query                   = replace(each.value.query, "<cluster>", var.clusters[each.value.region].id)
+    query                   = each.value.query
     time_aggregation_method = "Maximum"
     metric_measure_column   = "value"
     operator                = each.value.operator
-    threshold               = each.value.per_instance ? local.regions[each.value.region].min_replicas : each.value.threshold
+    threshold               = each.value.threshold
 
     failing_periods {
       number_of_evaluation_periods             = 1

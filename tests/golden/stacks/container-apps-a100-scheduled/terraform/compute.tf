@@ -14,7 +14,10 @@ locals {
     prefix    = join("", [for word in slice(local.source_words, 2, length(local.source_words)) : "${word}/"])
   }
 
-  models = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
+  models = {
+    for key, backend in local.backends :
+    key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model)
+  }
 
   # As the container is told: a name on the hub, a folder of the image, or what the engine streams.
   model_words = {
@@ -50,10 +53,6 @@ locals {
       backend.model_variable == "" ? {} : { (backend.model_variable) = "${var.model_source == "hub" ? backend.model_prefix : ""}${local.model_words[key]}" },
     )
   }
-}
-
-locals {
-  groups_of = { for region in keys(local.regions) : region => [for key, group in local.groups : key if group.region == region] }
 }
 
 resource "azurerm_container_app_environment" "this" {
@@ -130,9 +129,9 @@ resource "azurerm_container_app" "this" {
     }
   }
 
-  # Outside of the environment, but inside of the network that it is in; behind an entrance only inside of both.
+  # Inside of the environment: clients reach the entrance.
   ingress {
-    external_enabled           = length(local.groups_of[each.value.region]) == 1
+    external_enabled           = false
     allow_insecure_connections = false
     transport                  = "http"
     target_port                = 8000
@@ -140,16 +139,6 @@ resource "azurerm_container_app" "this" {
     traffic_weight {
       latest_revision = true
       percentage      = 100
-    }
-
-    dynamic "ip_security_restriction" {
-      for_each = length(local.groups_of[each.value.region]) == 1 ? coalesce(var.allowed_cidrs, []) : []
-
-      content {
-        name             = "client-${ip_security_restriction.key}"
-        action           = "Allow"
-        ip_address_range = ip_security_restriction.value
-      }
     }
   }
 

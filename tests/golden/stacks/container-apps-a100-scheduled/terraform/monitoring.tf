@@ -41,9 +41,16 @@ locals {
     },
   )
 
+  # What the metrics do not say is in the logs. Restarts are a metric too, but one that rings until the replica ends.
   log_alarms = merge([
     for key, group in local.groups : {
-      for name, alarm in group.log_alarms : "${group.app}-${name}" => merge(alarm, { group = key })
+      for name, alarm in group.log_alarms : "${group.app}-${name}" => merge(alarm, {
+        region       = group.region
+        operator     = "GreaterThan"
+        frequency    = "PT5M"
+        window       = "PT15M"
+        workspace_id = azurerm_log_analytics_workspace.this[group.region].id
+      })
     }
   ]...)
 }
@@ -113,27 +120,26 @@ resource "azurerm_monitor_metric_alert" "this" {
   }
 }
 
-# What the metrics do not say is in the logs. Restarts are a metric too, but one that rings until the replica ends.
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   for_each = local.log_alarms
 
   name                    = "${var.name}-${each.key}"
   description             = each.value.description
-  resource_group_name     = azurerm_resource_group.this[local.groups[each.value.group].region].name
-  location                = local.groups[each.value.group].region
-  scopes                  = [azurerm_log_analytics_workspace.this[local.groups[each.value.group].region].id]
+  resource_group_name     = azurerm_resource_group.this[each.value.region].name
+  location                = each.value.region
+  scopes                  = [each.value.workspace_id]
   severity                = 2
-  evaluation_frequency    = "PT5M"
-  window_duration         = "PT15M"
+  evaluation_frequency    = each.value.frequency
+  window_duration         = each.value.window
   auto_mitigation_enabled = true
-  skip_query_validation   = true # the tables exist from their first line on
+  skip_query_validation   = true # a table exists from its first line on
   tags                    = local.tags
 
   criteria {
     query                   = each.value.query
     time_aggregation_method = "Maximum"
     metric_measure_column   = "value"
-    operator                = "GreaterThan"
+    operator                = each.value.operator
     threshold               = each.value.threshold
 
     failing_periods {
@@ -143,6 +149,6 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
   }
 
   action {
-    action_groups = [azurerm_monitor_action_group.this[local.groups[each.value.group].region].id]
+    action_groups = [azurerm_monitor_action_group.this[each.value.region].id]
   }
 }

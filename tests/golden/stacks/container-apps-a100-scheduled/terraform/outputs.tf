@@ -3,9 +3,9 @@
 output "endpoints" {
   description = "OpenAI-compatible endpoint of each region inside the network, with its share of all requests in per mille."
   value = {
-    for region, keys in local.groups_of : region => {
-      url    = "https://${azurerm_container_app.this[keys[0]].ingress[0].fqdn}/v1"
-      weight = local.regions[region].weight
+    for region, facts in local.regions : region => {
+      url    = "https://${azurerm_container_app.entrance[region].ingress[0].fqdn}/v1"
+      weight = facts.weight
     }
   }
 }

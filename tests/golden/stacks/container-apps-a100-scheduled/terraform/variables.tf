@@ -50,14 +50,8 @@ variable "allowed_cidrs" {
   }
 }
 
-variable "zone_redundancy" {
-  description = "Spread each environment over the zones of its region; false in a region without zones."
-  type        = bool
-  default     = true
-}
-
 variable "hf_token_secret_id" {
-  description = "Key Vault secret that holds a hub token, by its resource id, for gated models; read by the app, never stored in Terraform."
+  description = "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never stored in Terraform."
   type        = string
   default     = null
 
@@ -75,6 +69,34 @@ variable "key_vault_dns_suffix" {
   validation {
     condition     = can(regex("^[a-z0-9.-]+$", var.key_vault_dns_suffix))
     error_message = "The domain must look like vault.azure.net."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 365
+
+  validation {
+    condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
+    error_message = "Log Analytics keeps logs for 30 to 730 days."
+  }
+}
+
+variable "zone_redundancy" {
+  description = "Spread each environment over the zones of its region; false in a region without zones."
+  type        = bool
+  default     = true
+}
+
+variable "entrance_image" {
+  description = "Image of HAProxy (3.1 or newer) in front of the apps of each region; pin it by digest once it has been tested."
+  type        = string
+  default     = "haproxy:3.2"
+
+  validation {
+    condition     = can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", var.entrance_image))
+    error_message = "Give an image such as haproxy:3.2 or haproxy@sha256:digest."
   }
 }
 
@@ -189,17 +211,6 @@ variable "registry_secret_id" {
   validation {
     condition     = var.registry_secret_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.registry_secret_id))
     error_message = "Give the resource id of the secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<secret>."
-  }
-}
-
-variable "log_retention_days" {
-  description = "Days that logs are kept."
-  type        = number
-  default     = 365
-
-  validation {
-    condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
-    error_message = "Log Analytics keeps logs for 30 to 730 days."
   }
 }
 

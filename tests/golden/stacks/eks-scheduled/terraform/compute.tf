@@ -27,7 +27,6 @@ resource "aws_launch_template" "this" {
   region                 = each.value.region
   name_prefix            = "${var.name}-${each.key}-"
   description            = "Inference nodes of ${var.name}"
-  instance_type          = contains(keys(var.capacity_block_ids), each.key) ? each.value.instance_types[0] : null
   update_default_version = true
   ebs_optimized          = true
   user_data              = each.value.local_gib > 0 ? base64encode(local.node_config) : null
@@ -56,25 +55,6 @@ resource "aws_launch_template" "this" {
     }
   }
 
-  # A capacity block is a market of its own: nodes start in it or not at all.
-  dynamic "instance_market_options" {
-    for_each = contains(keys(var.capacity_block_ids), each.key) ? ["capacity-block"] : []
-
-    content {
-      market_type = instance_market_options.value
-    }
-  }
-
-  dynamic "capacity_reservation_specification" {
-    for_each = contains(keys(var.capacity_block_ids), each.key) ? [var.capacity_block_ids[each.key]] : []
-
-    content {
-      capacity_reservation_target {
-        capacity_reservation_id = capacity_reservation_specification.value
-      }
-    }
-  }
-
   dynamic "tag_specifications" {
     for_each = toset(["instance", "volume", "network-interface"])
 
@@ -100,8 +80,8 @@ resource "aws_eks_node_group" "this" {
   node_role_arn          = aws_iam_role.node.arn
   subnet_ids             = var.clusters[each.value.region].subnet_ids
   ami_type               = each.value.ami_type
-  capacity_type          = contains(keys(var.capacity_block_ids), each.key) ? "CAPACITY_BLOCK" : each.value.capacity_type
-  instance_types         = contains(keys(var.capacity_block_ids), each.key) ? null : each.value.instance_types
+  capacity_type          = each.value.capacity_type
+  instance_types         = each.value.instance_types
   labels                 = each.value.labels
 
   # Only pods that ask for the accelerator run here.
@@ -122,10 +102,9 @@ resource "aws_eks_node_group" "this" {
     version = aws_launch_template.this[each.key].latest_version
   }
 
-  # New nodes come before old ones go, except in a capacity block, which has no room for both.
+  # New nodes come before old ones go.
   update_config {
     max_unavailable = 1
-    update_strategy = contains(keys(var.capacity_block_ids), each.key) ? "MINIMAL" : "DEFAULT"
   }
 
   # With the node monitoring agent, nodes whose accelerators fail (Xid errors) are replaced.

@@ -15,7 +15,7 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
-  # Who may publish is limited by the policy of the topic.
+  # Who may publish is limited by the policy of the topic, too.
   statement {
     sid       = "AlertsEncrypt"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
@@ -24,6 +24,12 @@ data "aws_iam_policy_document" "key" {
     principals {
       type        = "Service"
       identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }

@@ -48,133 +48,40 @@ resource "aws_sns_topic_subscription" "alerts" {
   endpoint  = each.value[1]
 }
 
-# Container Insights with enhanced observability publishes these for each Deployment, which it calls PodName.
+locals {
+  alarm_defaults = { below = false, threshold = null, rings_when_silent = false, accelerator = "" }
 
-resource "aws_cloudwatch_metric_alarm" "gpu_idle" {
-  for_each = { for key, group in local.groups : key => group if group.accelerator == "nvidia.com/gpu" }
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-gpu-idle"
-  alarm_description   = local.alarms.gpu_idle.description
-  namespace           = "ContainerInsights"
-  metric_name         = "pod_gpu_utilization"
-  statistic           = "Average"
-  period              = 300
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.gpu_idle.threshold
-  evaluation_periods  = local.alarms.gpu_idle.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    ClusterName = data.aws_eks_cluster.this[each.value.region].name
-    Namespace   = local.namespace
-    PodName     = each.value.workload
-  }
-
-  tags = local.tags
+  # Silence says nothing of a group that may be empty, and each accelerator has metrics of its own.
+  watches = merge([
+    for name, alarm in local.alarms : {
+      for key, group in local.groups : "${key}-${replace(name, "_", "-")}" => merge(local.alarm_defaults, alarm, { group = key })
+      if(group.min_replicas > 0 || !try(alarm.rings_when_silent, false)) && contains(["", group.accelerator], try(alarm.accelerator, ""))
+    }
+  ]...)
 }
 
-resource "aws_cloudwatch_metric_alarm" "gpu_memory" {
-  for_each = { for key, group in local.groups : key => group if group.accelerator == "nvidia.com/gpu" }
+# Container Insights with enhanced observability publishes the metrics for each Deployment, which it calls PodName.
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.watches
 
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-gpu-memory"
-  alarm_description   = local.alarms.gpu_memory.description
+  region              = local.groups[each.value.group].region
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
   namespace           = "ContainerInsights"
-  metric_name         = "pod_gpu_memory_utilization"
-  statistic           = "Maximum"
+  metric_name         = each.value.metric
+  statistic           = each.value.statistic
   period              = 300
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.gpu_memory.threshold
-  evaluation_periods  = local.alarms.gpu_memory.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
+  comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanThreshold"
+  threshold           = coalesce(each.value.threshold, local.groups[each.value.group].min_replicas)
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = each.value.rings_when_silent ? "breaching" : "notBreaching"
+  alarm_actions       = [aws_sns_topic.alerts[local.groups[each.value.group].region].arn]
+  ok_actions          = [aws_sns_topic.alerts[local.groups[each.value.group].region].arn]
 
   dimensions = {
-    ClusterName = data.aws_eks_cluster.this[each.value.region].name
+    ClusterName = data.aws_eks_cluster.this[local.groups[each.value.group].region].name
     Namespace   = local.namespace
-    PodName     = each.value.workload
-  }
-
-  tags = local.tags
-}
-
-resource "aws_cloudwatch_metric_alarm" "host_memory" {
-  for_each = local.groups
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-host-memory"
-  alarm_description   = local.alarms.host_memory.description
-  namespace           = "ContainerInsights"
-  metric_name         = "pod_memory_utilization"
-  statistic           = "Maximum"
-  period              = 300
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = local.alarms.host_memory.threshold
-  evaluation_periods  = local.alarms.host_memory.periods
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    ClusterName = data.aws_eks_cluster.this[each.value.region].name
-    Namespace   = local.namespace
-    PodName     = each.value.workload
-  }
-
-  tags = local.tags
-}
-
-resource "aws_cloudwatch_metric_alarm" "metrics_silent" {
-  for_each = { for key, group in local.groups : key => group if group.min_replicas > 0 }
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-metrics-silent"
-  alarm_description   = local.alarms.metrics_silent.description
-  namespace           = "ContainerInsights"
-  metric_name         = "pod_memory_utilization"
-  statistic           = "SampleCount"
-  period              = 300
-  comparison_operator = "LessThanThreshold"
-  threshold           = local.alarms.metrics_silent.threshold
-  evaluation_periods  = local.alarms.metrics_silent.periods
-  treat_missing_data  = "breaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    ClusterName = data.aws_eks_cluster.this[each.value.region].name
-    Namespace   = local.namespace
-    PodName     = each.value.workload
-  }
-
-  tags = local.tags
-}
-
-resource "aws_cloudwatch_metric_alarm" "unavailable_replicas" {
-  for_each = { for key, group in local.groups : key => group if group.min_replicas > 0 }
-
-  region              = each.value.region
-  alarm_name          = "${var.name}-${each.key}-unavailable-replicas"
-  alarm_description   = local.alarms.unavailable_replicas.description
-  namespace           = "ContainerInsights"
-  metric_name         = "status_replicas_available"
-  statistic           = "Minimum"
-  period              = 300
-  comparison_operator = "LessThanThreshold"
-  threshold           = each.value.min_replicas
-  evaluation_periods  = local.alarms.unavailable_replicas.periods
-  treat_missing_data  = "breaching"
-  alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
-  ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-
-  dimensions = {
-    ClusterName = data.aws_eks_cluster.this[each.value.region].name
-    Namespace   = local.namespace
-    PodName     = each.value.workload
+    PodName     = local.groups[each.value.group].workload
   }
 
   tags = local.tags

@@ -48,17 +48,6 @@ variable "clusters" {
   }
 }
 
-variable "capacity_block_ids" {
-  description = "Capacity block that a group runs in, by its key; it is bought in the console, and only its zone has nodes."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, id in var.capacity_block_ids : try(local.groups[key].capacity_type == "ON_DEMAND", false) && can(regex("^cr-[0-9a-f]+$", id))])
-    error_message = "Give an id such as cr-0123456789abcdef0 for a group that is no spot group: ${join(", ", [for key, group in local.groups : key if group.capacity_type == "ON_DEMAND"])}."
-  }
-}
-
 variable "model_source" {
   description = "Where pods find the weights: hub, a bucket whose prefix they may read (s3://bucket/prefix), or a folder (/models). What they do with it is set in kubernetes/."
   type        = string

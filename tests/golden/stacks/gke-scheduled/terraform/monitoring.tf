@@ -28,18 +28,20 @@ locals {
   )
 
   # What the words in capitals stand for.
-  queries_of_clusters = {
-    for name, alert in local.asked : name => replace(replace(replace(replace(alert.query,
-      "LOCATIONS", join("|", distinct([for region in alert.regions : var.clusters[region].location]))),
-      "CLUSTERS", join("|", distinct([for region in alert.regions : var.clusters[region].name]))),
-      "NAMESPACE", local.namespace),
-    "NODES", join("|", [for group in values(local.groups) : group.label]))
+  query_alerts = {
+    for name, alert in local.asked : name => merge(alert, {
+      query = replace(replace(replace(replace(alert.query,
+        "LOCATIONS", join("|", distinct([for region in alert.regions : var.clusters[region].location]))),
+        "CLUSTERS", join("|", distinct([for region in alert.regions : var.clusters[region].name]))),
+        "NAMESPACE", local.namespace),
+      "NODES", join("|", [for group in values(local.groups) : group.label]))
+    })
   }
 }
 
-# The metrics come into being with the first pod: they are not asked for beforehand.
+# The metrics come into being with the first host or pod: they are not asked for beforehand.
 resource "google_monitoring_alert_policy" "this" {
-  for_each = local.asked
+  for_each = local.query_alerts
 
   display_name          = "${var.name} ${replace(each.key, "_", " ")}"
   combiner              = "OR"
@@ -56,7 +58,7 @@ resource "google_monitoring_alert_policy" "this" {
     display_name = each.value.description
 
     condition_prometheus_query_language {
-      query                     = local.queries_of_clusters[each.key]
+      query                     = each.value.query
       duration                  = "${each.value.seconds}s"
       evaluation_interval       = "60s"
       disable_metric_validation = true

@@ -77,11 +77,11 @@ locals {
   notification_channels = [for channel in google_monitoring_notification_channel.email : channel.id]
 }
 
-# The metrics come into being with the first host: they are not asked for beforehand.
+# The metrics come into being with the first host or pod: they are not asked for beforehand.
 resource "google_monitoring_alert_policy" "metrics" {
   for_each = local.query_alerts
 
-  display_name          = "${var.name} ${each.key}"
+  display_name          = "${var.name} ${replace(each.key, "_", " ")}"
   combiner              = "OR"
   severity              = "WARNING"
   notification_channels = local.notification_channels

@@ -52,6 +52,27 @@ resource "aws_cloudwatch_event_target" "failover" {
   role_arn = aws_iam_role.failover.arn
 }
 
+resource "aws_cloudwatch_metric_alarm" "failover" {
+  for_each = local.failover_regions
+
+  region              = each.key
+  alarm_name          = "${var.name}-failover"
+  alarm_description   = "No look at the backends succeeds: one that fails keeps its requests."
+  namespace           = "AWS/States"
+  metric_name         = "ExecutionsSucceeded"
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  evaluation_periods  = 2
+  treat_missing_data  = "breaching"
+  alarm_actions       = [aws_sns_topic.alerts[each.key].arn]
+  ok_actions          = [aws_sns_topic.alerts[each.key].arn]
+  dimensions          = { StateMachineArn = aws_sfn_state_machine.failover[each.key].arn }
+
+  tags = local.tags
+}
+
 data "aws_iam_policy_document" "failover_assume" {
   statement {
     actions = ["sts:AssumeRole"]

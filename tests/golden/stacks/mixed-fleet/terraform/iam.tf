@@ -8,11 +8,34 @@ locals {
   weights_bucket = [for parts in regexall("^s3://([^/]+)(/.*)?$", var.model_source) : "arn:${data.aws_partition.current.partition}:s3:::${parts[0]}"]
   weights_prefix = [for parts in regexall("^s3://[^/]+/(.*)$", "${var.model_source}/") : "${parts[0]}*"]
 
-  # Hosts read what is given, and nothing else.
-  readable = {
-    ReadSecrets       = { actions = ["secretsmanager:GetSecretValue"], resources = compact([var.hf_token_secret_arn, var.registry_secret_arn]) }
-    ReadWeights       = { actions = ["s3:GetObject"], resources = [for bucket in local.weights_bucket : "${bucket}/${local.weights_prefix[0]}"] }
-    ListWeights       = { actions = ["s3:ListBucket"], resources = local.weights_bucket }
+  # Names of groups may begin alike; the tag tells.
+  own_groups = { test = "StringEquals", variable = "autoscaling:ResourceTag/Deployment", values = [var.name] }
+
+  # What hosts may do: report, say that they are ready, read what is given, and nothing else.
+  permissions = {
+    PutMetrics = {
+      actions   = ["cloudwatch:PutMetricData"]
+      resources = ["*"]
+      condition = { test = "StringEquals", variable = "cloudwatch:namespace", values = [var.metrics_namespace] }
+    }
+    NameTheGroup = { actions = ["ec2:DescribeTags"], resources = ["*"] }
+    WriteLogs = {
+      actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      resources = [for group in aws_cloudwatch_log_group.serving : "${group.arn}:*"]
+    }
+    SayReady = { actions = ["autoscaling:CompleteLifecycleAction"], resources = local.group_arns, condition = local.own_groups }
+    LeaveWhenInterrupted = {
+      actions   = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
+      resources = local.group_arns
+      condition = local.own_groups
+    }
+    ReadSecrets = { actions = ["secretsmanager:GetSecretValue"], resources = compact([var.hf_token_secret_arn, var.registry_secret_arn]) }
+    ReadWeights = { actions = ["s3:GetObject"], resources = [for bucket in local.weights_bucket : "${bucket}/${local.weights_prefix[0]}"] }
+    ListWeights = {
+      actions   = ["s3:ListBucket"]
+      resources = local.weights_bucket
+      condition = { test = "StringLike", variable = "s3:prefix", values = local.weights_prefix }
+    }
     LogIntoRegistries = { actions = ["ecr:GetAuthorizationToken"], resources = length(local.repositories) == 0 ? [] : ["*"] }
     PullImages = {
       actions = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -37,57 +60,8 @@ data "aws_iam_policy_document" "assume" {
 
 data "aws_iam_policy_document" "host" {
   #checkov:skip=CKV_AWS_356:PutMetricData, DescribeTags and GetAuthorizationToken know no resources; the namespace is a condition
-  statement {
-    sid       = "PutMetrics"
-    actions   = ["cloudwatch:PutMetricData"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringEquals"
-      variable = "cloudwatch:namespace"
-      values   = [var.metrics_namespace]
-    }
-  }
-
-  statement {
-    sid       = "NameTheGroup"
-    actions   = ["ec2:DescribeTags"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "WriteLogs"
-    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    resources = [for group in aws_cloudwatch_log_group.serving : "${group.arn}:*"]
-  }
-
-  statement {
-    sid       = "SayReady"
-    actions   = ["autoscaling:CompleteLifecycleAction"]
-    resources = local.group_arns
-
-    # Names may begin alike; the tag tells.
-    condition {
-      test     = "StringEquals"
-      variable = "autoscaling:ResourceTag/Deployment"
-      values   = [var.name]
-    }
-  }
-
-  statement {
-    sid       = "LeaveWhenInterrupted"
-    actions   = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
-    resources = local.group_arns
-
-    condition {
-      test     = "StringEquals"
-      variable = "autoscaling:ResourceTag/Deployment"
-      values   = [var.name]
-    }
-  }
-
   dynamic "statement" {
-    for_each = { for sid, statement in local.readable : sid => statement if length(statement.resources) > 0 }
+    for_each = { for sid, permission in local.permissions : sid => permission if length(permission.resources) > 0 }
 
     content {
       sid       = statement.key
@@ -95,12 +69,12 @@ data "aws_iam_policy_document" "host" {
       resources = statement.value.resources
 
       dynamic "condition" {
-        for_each = statement.key == "ListWeights" ? [local.weights_prefix] : []
+        for_each = [for condition in [try(statement.value.condition, null)] : condition if condition != null]
 
         content {
-          test     = "StringLike"
-          variable = "s3:prefix"
-          values   = condition.value
+          test     = condition.value.test
+          variable = condition.value.variable
+          values   = condition.value.values
         }
       }
     }

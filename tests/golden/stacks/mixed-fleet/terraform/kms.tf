@@ -30,11 +30,11 @@ data "aws_iam_policy_document" "key" {
     condition {
       test     = "ArnEquals"
       variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = [local.log_group_arns[each.key]]
+      values   = ["arn:${data.aws_partition.current.partition}:logs:${each.key}:${data.aws_caller_identity.current.account_id}:log-group:${local.log_group}"]
     }
   }
 
-  # Who may publish is limited by the policy of the topic.
+  # Who may publish is limited by the policy of the topic, too.
   statement {
     sid       = "AlertsEncrypt"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
@@ -43,6 +43,12 @@ data "aws_iam_policy_document" "key" {
     principals {
       type        = "Service"
       identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }

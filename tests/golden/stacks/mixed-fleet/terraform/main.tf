@@ -27,16 +27,6 @@ locals {
   model_words = {
     for key, model in local.models : key => var.model_source == "hub" ? model : "${local.model_folder}/${model}"
   }
-
-  serving_words = {
-    for key, backend in local.backends : key => concat(
-      backend.command,
-      ["${backend.model_option}${local.model_words[key]}"],
-      backend.arguments,
-      local.revisions[key] == "" ? [] : ["${backend.revision_option}${local.revisions[key]}"],
-      try(var.extra_serving_arguments[key], var.extra_serving_arguments[backend.engine], var.extra_serving_arguments["*"], []),
-    )
-  }
 }
 
 data "aws_caller_identity" "current" {}

@@ -2,10 +2,6 @@
 
 locals {
   log_group = "/inference/${var.name}"
-  log_group_arns = {
-    for region in keys(local.regions) : region =>
-    "arn:${data.aws_partition.current.partition}:logs:${region}:${data.aws_caller_identity.current.account_id}:log-group:${local.log_group}"
-  }
 
   # Reported once a minute by each host; the alarms read the sums over the group.
   cloudwatch_agents = {
@@ -113,8 +109,8 @@ resource "aws_cloudwatch_log_metric_filter" "gpu_errors" {
   pattern        = local.alarms.gpu_errors.pattern
 
   metric_transformation {
-    namespace = var.metrics_namespace
-    name      = "${var.name}-${local.alarms.gpu_errors.metric}"
+    namespace = "${var.metrics_namespace}/${var.name}"
+    name      = local.alarms.gpu_errors.metric
     value     = "1"
   }
 }
@@ -129,20 +125,26 @@ locals {
     load_balancer = {
       for key, backend in local.backends : key => merge(backend, {
         namespace = "AWS/ApplicationELB"
-        prefix    = ""
         dimensions = {
           LoadBalancer = aws_lb.this[backend.region].arn_suffix
           TargetGroup  = aws_lb_target_group.this[key].arn_suffix
         }
       })
     }
+    entrance = {
+      for region, balancer in aws_lb.this : region => {
+        region        = region
+        min_instances = 0
+        namespace     = "AWS/ApplicationELB"
+        dimensions    = { LoadBalancer = balancer.arn_suffix }
+      }
+    }
     kernel_log = {
       for region in local.gpu_regions : region => {
         region        = region
         min_instances = 0
         gpu           = true
-        namespace     = var.metrics_namespace
-        prefix        = "${var.name}-"
+        namespace     = "${var.metrics_namespace}/${var.name}"
         dimensions    = {}
       }
     }
@@ -150,14 +152,13 @@ locals {
   watched_hosts = {
     for key, group in local.groups : key => merge(group, {
       namespace  = var.metrics_namespace
-      prefix     = ""
       dimensions = { AutoScalingGroupName = aws_autoscaling_group.this[key].name }
     })
   }
 
   complete_alarms = {
     for name, alarm in local.alarms : name => merge(
-      { below = false, missing = "notBreaching", needs = "", needs_someone = false, per = "", ratio_of = "" }, alarm
+      { below = false, missing = "notBreaching", needs = "", needs_someone = false, per = "", metric = "", metrics = {}, expression = "" }, alarm
     )
   }
   watches = merge([
@@ -181,14 +182,14 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   treat_missing_data  = each.value.min_instances > 0 ? each.value.missing : "notBreaching"
   alarm_actions       = [aws_sns_topic.alerts[each.value.region].arn]
   ok_actions          = [aws_sns_topic.alerts[each.value.region].arn]
-  namespace           = each.value.ratio_of == "" ? each.value.namespace : null
-  metric_name         = each.value.ratio_of == "" ? "${each.value.prefix}${each.value.metric}" : null
-  dimensions          = each.value.ratio_of == "" ? each.value.dimensions : null
-  statistic           = each.value.ratio_of == "" ? each.value.statistic : null
-  period              = each.value.ratio_of == "" ? 300 : null
+  namespace           = each.value.expression == "" ? each.value.namespace : null
+  metric_name         = each.value.expression == "" ? each.value.metric : null
+  dimensions          = each.value.expression == "" ? each.value.dimensions : null
+  statistic           = each.value.expression == "" ? each.value.statistic : null
+  period              = each.value.expression == "" ? 300 : null
 
   dynamic "metric_query" {
-    for_each = each.value.ratio_of == "" ? {} : { part = each.value.metric, whole = each.value.ratio_of }
+    for_each = each.value.metrics
 
     content {
       id = metric_query.key
@@ -204,7 +205,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   }
 
   dynamic "metric_query" {
-    for_each = each.value.ratio_of == "" ? [] : ["100 * part / whole"]
+    for_each = compact([each.value.expression])
 
     content {
       id          = "percent"

@@ -12,5 +12,5 @@ terraform {
 }
 
 provider "aws" {
-  region = local.home_region
+  region = keys(local.regions)[0]
 }

@@ -118,17 +118,6 @@ variable "capacity_reservation_ids" {
   }
 }
 
-variable "capacity_block_ids" {
-  description = "Capacity block that a group runs in, by its key; its subnets have to be in the zone of the block, which is bought in the console."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for key, id in var.capacity_block_ids : try(!local.groups[key].spot, false) && can(regex("^cr-[0-9a-f]+$", id))])
-    error_message = "Give an id such as cr-0123456789abcdef0 for a group that is no spot group: ${join(", ", [for key, group in local.groups : key if !group.spot])}."
-  }
-}
-
 variable "ami_ids" {
   description = "Machine image to pin, by the key of the group, or \"*\" where one fits all; without one the newest of its SSM parameter is taken at each launch. Only a pinned image can be rolled back automatically."
   type        = map(string)
@@ -248,11 +237,6 @@ variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 365
-
-  validation {
-    condition     = contains([30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653], var.log_retention_days)
-    error_message = "CloudWatch keeps logs for 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827 or 3653 days."
-  }
 }
 
 variable "alert_emails" {

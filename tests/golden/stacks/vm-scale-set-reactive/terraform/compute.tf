@@ -45,7 +45,7 @@ locals {
     for key, group in local.groups : key => {
       identity_client_id  = azurerm_user_assigned_identity.host[group.region].client_id
       key_vault_resource  = "https://${var.key_vault_dns_suffix}"
-      certificate_url     = local.secret_urls.certificate
+      certificate_url     = null
       hub_token_url       = local.secret_urls.hub_token
       registry_server     = try(local.registry_servers[group.backend], null)
       registry_secret_url = local.image_servers[group.backend] == "nvcr.io" ? local.secret_urls.registry : null
@@ -210,7 +210,6 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     azurerm_lb_rule.this,
     azurerm_network_security_rule.https_out,
     azurerm_network_security_rule.probes,
-    azurerm_role_assignment.certificate,
     azurerm_role_assignment.hub_token,
     azurerm_role_assignment.registry,
     azurerm_role_assignment.registry_secret,

@@ -9,16 +9,7 @@ resource "azurerm_user_assigned_identity" "host" {
   tags                = local.tags
 }
 
-# Each secret by itself, not the vault that holds it.
-resource "azurerm_role_assignment" "certificate" {
-  for_each = local.regions
-
-  scope                = var.certificate_secret_id
-  role_definition_name = "Key Vault Secrets User"
-  principal_id         = azurerm_user_assigned_identity.host[each.key].principal_id
-  principal_type       = "ServicePrincipal"
-}
-
+# The secret by itself, not the vault that holds it.
 resource "azurerm_role_assignment" "hub_token" {
   for_each = var.hf_token_secret_id == null ? {} : local.regions
 
@@ -38,14 +29,4 @@ resource "azurerm_role_assignment" "weights" {
   principal_type       = "ServicePrincipal"
   condition_version    = "2.0"
   condition            = replace("((!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'} AND NOT SubOperationMatches{'Blob.List'})) OR (@Resource[Microsoft.Storage/storageAccounts/blobServices/containers/blobs:path] StringLike 'PREFIX*')) AND ((!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'} AND SubOperationMatches{'Blob.List'})) OR (@Request[Microsoft.Storage/storageAccounts/blobServices/containers/blobs:prefix] StringLike 'PREFIX*'))", "PREFIX", local.blob_source.prefix)
-}
-
-# The hosts report the rate of requests that their scale set scales by.
-resource "azurerm_role_assignment" "metrics" {
-  for_each = local.groups
-
-  scope                = azurerm_linux_virtual_machine_scale_set.this[each.key].id
-  role_definition_name = "Monitoring Metrics Publisher"
-  principal_id         = azurerm_user_assigned_identity.host[each.value.region].principal_id
-  principal_type       = "ServicePrincipal"
 }

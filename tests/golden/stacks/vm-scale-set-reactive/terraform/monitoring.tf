@@ -2,10 +2,13 @@
 
 locals {
   # A region that may be empty has no fewest.
-  regional_alarms = merge([
-    for region, one in local.regions : {
-      for name, alarm in local.alarms : "${region}-${name}" => merge(alarm, { region = region })
-      if one.min_instances > 0 || !alarm.per_instance
+  log_alarms = merge([
+    for region, facts in local.regions : {
+      for name, alarm in local.alarms : "${region}-${name}" => merge(alarm, {
+        region       = region
+        threshold    = alarm.per_instance ? facts.min_instances : alarm.threshold
+        workspace_id = azurerm_log_analytics_workspace.this[region].id
+      }) if facts.min_instances > 0 || !alarm.per_instance
     }
   ]...)
 }
@@ -88,17 +91,18 @@ resource "azurerm_monitor_action_group" "this" {
 }
 
 resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
-  for_each = local.regional_alarms
+  for_each = local.log_alarms
 
   name                    = "${var.name}-${each.key}"
   description             = each.value.description
   resource_group_name     = azurerm_resource_group.this[each.value.region].name
   location                = each.value.region
-  scopes                  = [azurerm_log_analytics_workspace.this[each.value.region].id]
+  scopes                  = [each.value.workspace_id]
   severity                = 2
   evaluation_frequency    = each.value.frequency
   window_duration         = each.value.window
   auto_mitigation_enabled = true
+  skip_query_validation   = true # a table exists from its first line on
   tags                    = local.tags
 
   criteria {
@@ -106,7 +110,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "this" {
     time_aggregation_method = "Maximum"
     metric_measure_column   = "value"
     operator                = each.value.operator
-    threshold               = each.value.per_instance ? local.regions[each.value.region].min_instances : each.value.threshold
+    threshold               = each.value.threshold
 
     failing_periods {
       number_of_evaluation_periods             = 1

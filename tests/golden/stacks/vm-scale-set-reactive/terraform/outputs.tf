@@ -3,16 +3,16 @@
 output "endpoints" {
   description = "OpenAI-compatible endpoint of each region inside the network, with its share of all requests in per mille."
   value = {
-    for region, balancer in local.endpoints : region => {
-      address = azurerm_lb.this[balancer].private_ip_address
-      url     = "https://${try(trimsuffix(azurerm_private_dns_a_record.this[region].fqdn, "."), azurerm_lb.this[balancer].private_ip_address)}/v1"
-      weight  = local.regions[region].weight
+    for region, facts in local.regions : region => {
+      address = azurerm_lb.this["entrance-${region}"].private_ip_address
+      url     = "https://${try(trimsuffix(azurerm_private_dns_a_record.this[region].fqdn, "."), azurerm_lb.this["entrance-${region}"].private_ip_address)}/v1"
+      weight  = facts.weight
     }
   }
 }
 
 output "backend_addresses" {
-  description = "Address of the load balancer of each backend, for tests of one of them."
+  description = "Address of the load balancer of each backend, for tests of one of them; its hosts sign their own certificates."
   value       = { for key in keys(local.backends) : key => azurerm_lb.this[key].private_ip_address }
 }
 

@@ -77,3 +77,13 @@ resource "azurerm_monitor_autoscale_setting" "this" {
     }
   }
 }
+
+# The hosts report the rate of requests that their scale set scales by.
+resource "azurerm_role_assignment" "metrics" {
+  for_each = local.groups
+
+  scope                = azurerm_linux_virtual_machine_scale_set.this[each.key].id
+  role_definition_name = "Monitoring Metrics Publisher"
+  principal_id         = azurerm_user_assigned_identity.host[each.value.region].principal_id
+  principal_type       = "ServicePrincipal"
+}

@@ -60,18 +60,8 @@ variable "allowed_cidrs" {
   }
 }
 
-variable "certificate_secret_id" {
-  description = "Key Vault certificate of the endpoints, by the resource id of its secret; hosts read it at each start."
-  type        = string
-
-  validation {
-    condition     = can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.certificate_secret_id))
-    error_message = "Give the resource id of the certificate's secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<certificate>."
-  }
-}
-
 variable "hf_token_secret_id" {
-  description = "Key Vault secret that holds a hub token, by its resource id, for gated models; read by the hosts at each start, never stored in Terraform."
+  description = "Key Vault secret that holds a hub token, by its resource id, for gated models; read at each start, never stored in Terraform."
   type        = string
   default     = null
 
@@ -89,6 +79,27 @@ variable "key_vault_dns_suffix" {
   validation {
     condition     = can(regex("^[a-z0-9.-]+$", var.key_vault_dns_suffix))
     error_message = "The domain must look like vault.azure.net."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 365
+
+  validation {
+    condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
+    error_message = "Log Analytics keeps logs for 30 to 730 days."
+  }
+}
+
+variable "certificate_secret_id" {
+  description = "Key Vault certificate of the endpoints, by the resource id of its secret; the hosts of the entrances read it at each start and every hour."
+  type        = string
+
+  validation {
+    condition     = can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]KeyVault/vaults/[A-Za-z0-9-]+/secrets/[A-Za-z0-9-]+$", var.certificate_secret_id))
+    error_message = "Give the resource id of the certificate's secret: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.KeyVault/vaults/<vault>/secrets/<certificate>."
   }
 }
 
@@ -110,6 +121,17 @@ variable "admin_ssh_public_key" {
   validation {
     condition     = can(regex("^(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+", var.admin_ssh_public_key))
     error_message = "The key must be an OpenSSH public key of the kind ssh-rsa or ssh-ed25519."
+  }
+}
+
+variable "entrance_size" {
+  description = "Size of the two hosts in front of the backends of each region."
+  type        = string
+  default     = "Standard_D2s_v5"
+
+  validation {
+    condition     = can(regex("^Standard_[A-Z]+[0-9]+[A-Za-z0-9_]*$", var.entrance_size))
+    error_message = "The size must look like Standard_D2s_v5."
   }
 }
 
@@ -269,17 +291,6 @@ variable "agent_package" {
   validation {
     condition     = var.agent_package == null || can(regex("^https://[A-Za-z0-9._:/~%+-]+[.]whl#sha256=[0-9a-f]{64}$", var.agent_package))
     error_message = "The package must be the https:// address of a wheel with its hash: https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH."
-  }
-}
-
-variable "log_retention_days" {
-  description = "Days that logs are kept."
-  type        = number
-  default     = 365
-
-  validation {
-    condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
-    error_message = "Log Analytics keeps logs for 30 to 730 days."
   }
 }
 

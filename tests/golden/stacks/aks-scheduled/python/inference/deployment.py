@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pulumi
 
+from inference.alerts import budget
 from inference.compute import node_pools
 from inference.configuration import check_once_known, refuse
 from inference.context import Context
-from inference.monitoring import alarms, budget
+from inference.monitoring import alarms
 from inference.plan import Fleet
 from inference.settings import Settings
 from inference.weights import identities_of_pods

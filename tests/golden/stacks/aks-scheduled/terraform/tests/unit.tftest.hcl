@@ -5,11 +5,11 @@ mock_provider "azurerm" {
   mock_data "azurerm_subscription" {
     defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
   }
-  mock_resource "azurerm_user_assigned_identity" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x" }
-  }
   mock_resource "azurerm_monitor_action_group" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
+  }
+  mock_resource "azurerm_user_assigned_identity" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x" }
   }
 }
 

@@ -51,25 +51,28 @@ class Context:
         """Name of a resource."""
         return "-".join((self.settings.name, *words))
 
-    def options(self, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+    def options(
+        self, depends_on: Sequence[pulumi.Resource] = (), ignore_changes: Sequence[str] = ()
+    ) -> pulumi.ResourceOptions:
         """Where a resource belongs."""
         return pulumi.ResourceOptions(
             parent=self.parent,
             provider=self.provider,
             depends_on=list(depends_on),
+            ignore_changes=list(ignore_changes),
             transformations=[labelled(self.labels, None if self.provider else self.settings.project_id)],
         )
+
+    @property
+    def asking(self) -> pulumi.InvokeOptions:
+        """As whom data sources are asked."""
+        return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
 
     @cached_property
     def project_number(self) -> pulumi.Output[str]:
         """Of the project that holds everything."""
         project = gcp.organizations.get_project_output(project_id=self.settings.project_id, opts=self.asking)
         return project.number
-
-    @property
-    def asking(self) -> pulumi.InvokeOptions:
-        """As whom data sources are asked."""
-        return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
 
     def service(self, key: str) -> str:
         """Name of the service of a group."""

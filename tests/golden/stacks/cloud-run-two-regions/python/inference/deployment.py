@@ -8,11 +8,12 @@ from typing import Any
 
 import pulumi
 
+from inference.budget import budget, notification_channels
 from inference.compute import services
 from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import admit, service_identity
-from inference.monitoring import alerts, budget, notification_channels
+from inference.monitoring import alerts
 from inference.network import firewalls
 from inference.plan import Fleet
 from inference.settings import Settings
@@ -54,7 +55,7 @@ class DeploymentArgs:
 
 def _strangers(name: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
     for key in set(given) - set(known):
-        yield f"{name}: {key!r} is none of {', '.join(known)}"
+        yield f"{name}: {key!r} is none of {', '.join(known) or 'nothing'}"
 
 
 class Deployment(pulumi.ComponentResource):

@@ -173,11 +173,11 @@ class Settings:
     def _problems(self) -> Iterator[str]:
         if "deployment" in self.labels:
             yield "labels: deployment is taken, the budget filters on it"
-        if not 1 <= self.request_timeout_seconds <= 3600:
-            yield "request_timeout_seconds: give 1 to 3600"
-        if {"HF_TOKEN", "PORT"} & set(self.environment):
-            yield "environment: Cloud Run sets PORT itself, and the hub token comes from hf_token_secret"
         if self.budget_margin_ratio < 0:
             yield "budget_margin_ratio: give 0 or more"
         if self.budget_amount is not None and self.budget_amount < 1:
             yield "budget_amount: give 1 or more"
+        if not 1 <= self.request_timeout_seconds <= 3600:
+            yield "request_timeout_seconds: give 1 to 3600"
+        if {"HF_TOKEN", "PORT"} & set(self.environment):
+            yield "environment: Cloud Run sets PORT itself, and the hub token comes from hf_token_secret"

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pulumi
 
+from inference.alerts import budget
 from inference.compute import apps, environments
 from inference.configuration import check_once_known, refuse
 from inference.context import Context
+from inference.entrance import entrances
 from inference.identity import identities
-from inference.monitoring import alarms, budget, workspaces
+from inference.monitoring import alarms, workspaces
 from inference.plan import Fleet
 from inference.registries import registry_problems
 from inference.settings import Settings
@@ -79,10 +81,9 @@ class Deployment(pulumi.ComponentResource):
         alarms(context, found, logs)
         budget(context)
 
-        fronts = {region: found[args.fleet.groups_of(region)[0]] for region in args.fleet.regions}
         urls = {
             region: pulumi.Output.format("https://{0}.{1}/v1", app.name, places[region].default_domain)
-            for region, app in fronts.items()
+            for region, app in entrances(context, places, found).items()
         }
         self.endpoints = pulumi.Output.all(**urls)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}

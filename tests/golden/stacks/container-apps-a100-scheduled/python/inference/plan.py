@@ -20,6 +20,8 @@ class Region:
 
     weight: int
     """Per mille of all requests in the busiest hours."""
+    health_path: str
+    """Of its engines."""
     profiles: Mapping[str, str]
     """Workload profiles with one GPU each: name and type."""
 
@@ -105,14 +107,14 @@ class Fleet:
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]
 
+    def groups_of(self, region: str) -> list[str]:
+        """Keys of the groups of a region."""
+        return [key for key, group in self.groups.items() if group.region == region]
+
     def pinned(self, given: Mapping[str, T], key: str) -> T | None:
         """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
         exact_first = (key, self.backends[key].engine, "*")
         return next((given[name] for name in exact_first if name in given), None)
-
-    def groups_of(self, region: str) -> list[str]:
-        """Keys of the groups of a region."""
-        return [key for key, group in self.groups.items() if group.region == region]
 
     @property
     def pin_keys(self) -> Sequence[str]:

@@ -45,14 +45,6 @@ class Settings:
             "For each region of the plan: subnet_id, of /27 or larger, delegated to Microsoft.App/environments."
         )
     )
-    model_ids: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            HUB_NAME,
-            "a hub name such as organisation/model",
-        ),
-    )
     name: str = field(
         default="support-chat",
         metadata=about(
@@ -70,15 +62,31 @@ class Settings:
         ),
     )
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    zone_redundancy: bool = field(
+        default=True,
+        metadata=about("Spread each environment over the zones of its region; false in a region without zones."),
+    )
+    entrance_image: str = field(
+        default="haproxy:3.2",
+        metadata=about(
+            "Image of HAProxy (3.1 or newer) in front of the apps of each region; pin it by digest once it has been tested.",
+            r"[a-z0-9][A-Za-z0-9._/:@-]+",
+            "an image such as haproxy:3.2 or haproxy@sha256:digest",
+        ),
+    )
+    model_ids: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=about(
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+            HUB_NAME,
+            "a hub name such as organisation/model",
+        ),
+    )
     allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None,
         metadata=about(
             "Address ranges that may reach the endpoints; null takes the whole virtual network and what is peered with it."
         ),
-    )
-    zone_redundancy: bool = field(
-        default=True,
-        metadata=about("Spread each environment over the zones of its region; false in a region without zones."),
     )
     hf_token_secret_id: pulumi.Input[str] | None = field(
         default=None,

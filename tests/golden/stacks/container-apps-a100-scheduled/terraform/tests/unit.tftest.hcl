@@ -5,6 +5,9 @@ mock_provider "azurerm" {
   mock_data "azurerm_subscription" {
     defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
   }
+  mock_resource "azurerm_monitor_action_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
+  }
   mock_resource "azurerm_container_app" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.App/containerApps/x" }
   }
@@ -13,9 +16,6 @@ mock_provider "azurerm" {
   }
   mock_resource "azurerm_log_analytics_workspace" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.OperationalInsights/workspaces/x" }
-  }
-  mock_resource "azurerm_monitor_action_group" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
   }
   mock_resource "azurerm_user_assigned_identity" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x", principal_id = "00000000-0000-0000-0000-000000000002" }
@@ -64,8 +64,8 @@ run "is_private" {
   }
 
   assert {
-    condition     = alltrue([for app in values(azurerm_container_app.this) : !app.ingress[0].allow_insecure_connections])
-    error_message = "The apps must take HTTPS only."
+    condition     = alltrue([for app in values(azurerm_container_app.this) : !app.ingress[0].allow_insecure_connections && !app.ingress[0].external_enabled])
+    error_message = "The apps must take HTTPS only, from the entrance."
   }
 }
 

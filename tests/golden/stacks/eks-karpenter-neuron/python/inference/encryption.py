@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from inference.context import Context
-from inference.policies import Principal, Statement, document
+from inference.policies import Condition, Principal, Statement, document
 
 
 def keys(context: Context) -> Mapping[str, aws.kms.Key]:
@@ -37,11 +37,12 @@ def _policy(context: Context) -> pulumi.Output[str]:
             resources=["*"],
             principals=[Principal(type="AWS", identifiers=[account])],
         ),
-        # Who may publish is limited by the policy of the topic.
+        # Who may publish is limited by the policy of the topic, too.
         Statement(
             sid="AlertsEncrypt",
             actions=["kms:Decrypt", "kms:GenerateDataKey*"],
             resources=["*"],
             principals=[Principal(type="Service", identifiers=["cloudwatch.amazonaws.com", "budgets.amazonaws.com"])],
+            conditions=[Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])],
         ),
     )

@@ -35,13 +35,13 @@ class Alarm:
     description: str
     metric: str
     statistic: str
-    below: bool
-    """Rings below the threshold, else above it."""
-    threshold: float | None
-    """None: as many replicas as run in the quietest hours."""
     periods: int
-    rings_when_silent: bool
-    accelerator: str
+    below: bool = False
+    """Rings below the threshold, else above it."""
+    threshold: float | None = None
+    """None: as many replicas as run in the quietest hours."""
+    rings_when_silent: bool = False
+    accelerator: str = ""
     """Only groups with this one publish the metric; empty: all do."""
 
 

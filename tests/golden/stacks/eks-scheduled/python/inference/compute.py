@@ -44,13 +44,11 @@ def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
     """Without an image: EKS gives each node group the one of its cluster's version."""
     settings, group = context.settings, context.fleet.groups[key]
     tags = {**context.tags, "Name": settings.name, "Group": key}
-    block = settings.capacity_block_ids.get(key)
     return aws.ec2.LaunchTemplate(
         context.named(key),
         region=group.region,
         name_prefix=f"{settings.name}-{key}-",
         description=f"Inference nodes of {settings.name}",
-        instance_type=None if block is None else group.instance_types[0],
         update_default_version=True,
         ebs_optimized="true",
         user_data=base64.b64encode(NODE_CONFIG.encode()).decode() if group.local_gib else None,
@@ -60,8 +58,6 @@ def _launch_template(context: Context, key: str) -> aws.ec2.LaunchTemplate:
         ),
         monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
         block_device_mappings=[_root_volume(group)],
-        instance_market_options=_market(block),
-        capacity_reservation_specification=_capacity_block(block),
         tag_specifications=[
             aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
             for kind in ("instance", "volume", "network-interface")
@@ -84,28 +80,9 @@ def _root_volume(group: Group) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
     )
 
 
-def _market(block: pulumi.Input[str] | None) -> aws.ec2.LaunchTemplateInstanceMarketOptionsArgs | None:
-    """A capacity block is a market of its own: nodes start in it or not at all."""
-    if block is None:
-        return None
-    return aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
-
-
-def _capacity_block(
-    block: pulumi.Input[str] | None,
-) -> aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:
-    if block is None:
-        return None
-    target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
-        capacity_reservation_id=block
-    )
-    return aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_target=target)
-
-
 def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup:
     settings, group = context.settings, context.fleet.groups[key]
     template = _launch_template(context, key)
-    in_block = key in settings.capacity_block_ids
     return aws.eks.NodeGroup(
         context.named(key),
         region=group.region,
@@ -114,8 +91,8 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
         node_role_arn=role.arn,
         subnet_ids=settings.clusters[group.region].subnet_ids,
         ami_type=group.ami_type,
-        capacity_type="CAPACITY_BLOCK" if in_block else group.capacity_type,
-        instance_types=None if in_block else list(group.instance_types),
+        capacity_type=group.capacity_type,
+        instance_types=list(group.instance_types),
         labels=dict(group.labels),
         # Only pods that ask for the accelerator run here.
         taints=[aws.eks.NodeGroupTaintArgs(key=group.accelerator, value="present", effect="NO_SCHEDULE")],
@@ -123,10 +100,8 @@ def _node_group(context: Context, key: str, role: NodeRole) -> aws.eks.NodeGroup
             min_size=group.min_instances, desired_size=group.instances, max_size=group.max_instances
         ),
         launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
-        # New nodes come before old ones go, except in a capacity block, which has no room for both.
-        update_config=aws.eks.NodeGroupUpdateConfigArgs(
-            max_unavailable=1, update_strategy="MINIMAL" if in_block else "DEFAULT"
-        ),
+        # New nodes come before old ones go.
+        update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1),
         # With the node monitoring agent, nodes whose accelerators fail (Xid errors) are replaced.
         node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
         # Nodes join with their rights from their first second. The autoscaler of the cluster moves the size: an update

@@ -35,8 +35,6 @@ class DeploymentArgs:
     def _problems(self) -> Iterator[str]:
         settings, fleet = self.settings, self.fleet
         yield from _strangers("clusters", settings.clusters, fleet.regions)
-        on_demand = [key for key, group in fleet.groups.items() if group.capacity_type == "ON_DEMAND"]
-        yield from _strangers("capacity_block_ids", settings.capacity_block_ids, on_demand)
         for name, region in fleet.regions.items():
             cluster = settings.clusters.get(name)
             if cluster is None:

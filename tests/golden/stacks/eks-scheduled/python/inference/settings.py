@@ -47,14 +47,6 @@ class Settings:
         ),
     )
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
-    capacity_block_ids: Mapping[str, pulumi.Input[str]] = field(
-        default_factory=dict,
-        metadata=about(
-            "Capacity block that a group runs in, by its key; it is bought in the console.",
-            r"cr-[0-9a-f]+",
-            "an id such as cr-0123456789abcdef0",
-        ),
-    )
     model_source: str = field(
         default="hub",
         metadata=about(

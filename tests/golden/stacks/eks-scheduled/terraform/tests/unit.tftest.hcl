@@ -94,22 +94,6 @@ run "is_private_and_encrypted" {
   }
 }
 
-run "runs_in_a_capacity_block" {
-  command = plan
-
-  variables {
-    capacity_block_ids = { "us-east-1-g6-xlarge-bf16-tp1-on-demand" = "cr-0123456789abcdef0" }
-  }
-
-  assert {
-    condition = (
-      aws_eks_node_group.this["us-east-1-g6-xlarge-bf16-tp1-on-demand"].capacity_type == "CAPACITY_BLOCK" &&
-      aws_launch_template.this["us-east-1-g6-xlarge-bf16-tp1-on-demand"].instance_market_options[0].market_type == "capacity-block"
-    )
-    error_message = "The group must start in its capacity block and nowhere else."
-  }
-}
-
 run "reads_one_prefix_of_a_bucket" {
   command = plan
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pulumi
 import pulumi_gcp as gcp
@@ -64,6 +65,12 @@ class Context:
     def asking(self) -> pulumi.InvokeOptions:
         """As whom data sources are asked."""
         return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
+
+    @cached_property
+    def project_number(self) -> pulumi.Output[str]:
+        """Of the project that holds everything."""
+        project = gcp.organizations.get_project_output(project_id=self.settings.project_id, opts=self.asking)
+        return project.number
 
     def pool(self, key: str) -> str:
         """Name of the node pool of a group."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_gcp as gcp
 
+from inference.budget import budget, notification_channels
 from inference.compute import node_pools
 from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import node_identity
-from inference.monitoring import alerts, budget, notification_channels
+from inference.monitoring import alerts
 from inference.plan import Fleet
 from inference.settings import Settings
 from inference.weights import let_pods_reach_the_bucket
@@ -56,7 +56,7 @@ class DeploymentArgs:
 
 def _strangers(name: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
     for key in set(given) - set(known):
-        yield f"{name}: {key!r} is none of {', '.join(known)}"
+        yield f"{name}: {key!r} is none of {', '.join(known) or 'nothing'}"
 
 
 class Deployment(pulumi.ComponentResource):
@@ -75,9 +75,8 @@ class Deployment(pulumi.ComponentResource):
         pools = node_pools(context, identity)
         channels = notification_channels(context)
         alerts(context, channels)
-        number = gcp.organizations.get_project_output(project_id=args.settings.project_id, opts=context.asking).number
-        budget(context, channels, number)
-        let_pods_reach_the_bucket(context, number)
+        budget(context, channels)
+        let_pods_reach_the_bucket(context)
 
         self.node_pools = pulumi.Output.all(**{key: _pool(context, key, pool.name) for key, pool in pools.items()})
         self.node_service_account_email = identity.email

@@ -11,7 +11,7 @@ ROLES = {"inference": "roles/storage.objectViewer", "copy-weights": "roles/stora
 """Service account in the namespace: its role on the objects below the prefix."""
 
 
-def let_pods_reach_the_bucket(context: Context, project_number: pulumi.Output[str]) -> None:
+def let_pods_reach_the_bucket(context: Context) -> None:
     """A role for each service account; none while model_source is hub or a folder.
 
     Pods are members by themselves: Workload Identity Federation needs no service account of Google Cloud.
@@ -27,7 +27,7 @@ def let_pods_reach_the_bucket(context: Context, project_number: pulumi.Output[st
             role=role,
             member=pulumi.Output.concat(
                 "principal://iam.googleapis.com/projects/",
-                project_number,
+                context.project_number,
                 f"/locations/global/workloadIdentityPools/{settings.project_id}.svc.id.goog",
                 f"/subject/ns/{context.fleet.namespace}/sa/{account}",
             ),

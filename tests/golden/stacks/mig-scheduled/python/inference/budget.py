@@ -34,7 +34,6 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     settings = context.settings
     if settings.billing_account is None:
         return
-    project = gcp.organizations.get_project_output(project_id=settings.project_id, opts=context.asking)
     planned = math.ceil(context.fleet.planned_usd_per_month * (1 + settings.budget_margin_ratio))
     amount = gcp.billing.BudgetAmountSpecifiedAmountArgs(units=str(settings.budget_amount or planned))
     gcp.billing.Budget(
@@ -42,7 +41,7 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
         billing_account=settings.billing_account,
         display_name=context.named("monthly"),
         budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-            projects=[pulumi.Output.concat("projects/", project.number)], labels={"deployment": settings.name}
+            projects=[pulumi.Output.concat("projects/", context.project_number)], labels={"deployment": settings.name}
         ),
         amount=gcp.billing.BudgetAmountArgs(specified_amount=amount),
         threshold_rules=[

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pulumi
 import pulumi_gcp as gcp
@@ -51,14 +52,28 @@ class Context:
         """Name of a resource."""
         return "-".join((self.settings.name, *words))
 
-    def options(self, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+    def options(
+        self, depends_on: Sequence[pulumi.Resource] = (), ignore_changes: Sequence[str] = ()
+    ) -> pulumi.ResourceOptions:
         """Where a resource belongs."""
         return pulumi.ResourceOptions(
             parent=self.parent,
             provider=self.provider,
             depends_on=list(depends_on),
+            ignore_changes=list(ignore_changes),
             transformations=[labelled(self.labels, None if self.provider else self.settings.project_id)],
         )
+
+    @property
+    def asking(self) -> pulumi.InvokeOptions:
+        """As whom data sources are asked."""
+        return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)
+
+    @cached_property
+    def project_number(self) -> pulumi.Output[str]:
+        """Of the project that holds everything."""
+        project = gcp.organizations.get_project_output(project_id=self.settings.project_id, opts=self.asking)
+        return project.number
 
     def image(self, key: str) -> pulumi.Input[str]:
         """The serving image of a backend."""
@@ -67,8 +82,3 @@ class Context:
     def model(self, key: str) -> str:
         """The model of a backend, by its name on the hub."""
         return self.fleet.pinned(self.settings.model_ids, key) or self.fleet.backends[key].model or ""
-
-    @property
-    def asking(self) -> pulumi.InvokeOptions:
-        """As whom data sources are asked."""
-        return pulumi.InvokeOptions(parent=self.parent, provider=self.provider)

@@ -74,7 +74,7 @@ def _misplaced(name: str, network: Network) -> Iterator[str]:
 
 def _strangers(name: str, given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
     for key in set(given) - set(known):
-        yield f"{name}: {key!r} is none of {', '.join(known)}"
+        yield f"{name}: {key!r} is none of {', '.join(known) or 'nothing'}"
 
 
 class Deployment(pulumi.ComponentResource):

@@ -81,8 +81,6 @@ def _launch_template(
         ),
         monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
         block_device_mappings=[_root_volume(group)],
-        instance_market_options=_market(settings.capacity_block_ids.get(key)),
-        capacity_reservation_specification=_capacity_block(settings.capacity_block_ids.get(key)),
         tag_specifications=[
             aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
             for kind in ("instance", "volume", "network-interface")
@@ -130,11 +128,10 @@ def _group(
         wait_for_capacity_timeout=settings.wait_for_capacity,
         min_elb_capacity=None if settings.wait_for_capacity == "0" else group.min_instances or None,
         capacity_rebalance=group.spot,
-        launch_template=_plain(group, template),
         mixed_instances_policy=_spot(group, template, settings.on_demand_base.get(key, 0)),
+        launch_template=_plain(group, template),
         capacity_reservation_specification=_reservation(settings.capacity_reservation_ids.get(key)),
-        warm_pool=_warm_pool(group),
-        instance_refresh=_refresh(key in settings.capacity_block_ids, _pinned_ami(context, key) is not None),
+        instance_refresh=_refresh(_pinned_ami(context, key) is not None),
         tags=[
             aws.autoscaling.GroupTagArgs(key=name, value=value, propagate_at_launch=True)
             for name, value in tags.items()
@@ -175,24 +172,6 @@ def _spot(
     )
 
 
-def _market(block: pulumi.Input[str] | None) -> aws.ec2.LaunchTemplateInstanceMarketOptionsArgs | None:
-    """A capacity block is a market of its own: instances start in it or not at all."""
-    if block is None:
-        return None
-    return aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
-
-
-def _capacity_block(
-    block: pulumi.Input[str] | None,
-) -> aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:
-    if block is None:
-        return None
-    target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
-        capacity_reservation_id=block
-    )
-    return aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_target=target)
-
-
 def _reservation(
     reservations: pulumi.Input[Sequence[pulumi.Input[str]]] | None,
 ) -> aws.autoscaling.GroupCapacityReservationSpecificationArgs | None:
@@ -207,28 +186,16 @@ def _reservation(
     )
 
 
-def _warm_pool(group: Group) -> aws.autoscaling.GroupWarmPoolArgs | None:
-    """Instances that have served before wait, stopped, for the next busy hours: their disks cost, their time does not."""
-    if not group.warm_pool:
-        return None
-    return aws.autoscaling.GroupWarmPoolArgs(
-        pool_state="Stopped",
-        min_size=0,
-        max_group_prepared_capacity=group.instances,
-        instance_reuse_policy=aws.autoscaling.GroupWarmPoolInstanceReusePolicyArgs(reuse_on_scale_in=True),
-    )
-
-
-def _refresh(in_block: bool, pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:
-    """A replacement starts before an old instance stops, except in a capacity block, which has no room for both.
+def _refresh(pinned: bool) -> aws.autoscaling.GroupInstanceRefreshArgs:
+    """A replacement starts before an old instance stops.
 
     EC2 Auto Scaling cannot roll back a group whose machine image is a parameter.
     """
     return aws.autoscaling.GroupInstanceRefreshArgs(
         strategy="Rolling",
         preferences=aws.autoscaling.GroupInstanceRefreshPreferencesArgs(
-            min_healthy_percentage=0 if in_block else 100,
-            max_healthy_percentage=100 if in_block else 125,
+            min_healthy_percentage=100,
+            max_healthy_percentage=125,
             auto_rollback=pinned,
         ),
     )

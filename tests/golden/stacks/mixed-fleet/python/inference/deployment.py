@@ -39,11 +39,10 @@ class DeploymentArgs:
         for key, backend in fleet.backends.items():
             if backend.model is None and fleet.pinned(settings.model_ids, key) is None:
                 yield f"model_ids: the plan does not know where the weights are; give {key}: {backend.checkpoint}"
-        on_demand = [key for key, group in fleet.groups.items() if not group.spot]
         spot = [key for key, group in fleet.groups.items() if group.spot]
         yield from _strangers("on_demand_base", settings.on_demand_base, spot)
+        on_demand = [key for key, group in fleet.groups.items() if not group.spot]
         yield from _strangers("capacity_reservation_ids", settings.capacity_reservation_ids, on_demand)
-        yield from _strangers("capacity_block_ids", settings.capacity_block_ids, on_demand)
         yield from _strangers("ami_ids", settings.ami_ids, [*fleet.groups, *(["*"] if fleet.has_one_ami else [])])
         for name in ("container_images", "model_ids", "model_revisions", "extra_serving_arguments"):
             yield from _strangers(name, getattr(settings, name), fleet.pin_keys)
@@ -100,7 +99,7 @@ class Deployment(pulumi.ComponentResource):
         alarms(context, alerts, entrance, groups)
         budget(context, alerts)
         record(context, entrance)
-        fail_over(context, entrance)
+        fail_over(context, alerts, entrance)
 
         balancers = entrance.load_balancers
         self.endpoints = pulumi.Output.all(

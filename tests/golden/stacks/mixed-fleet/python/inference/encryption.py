@@ -46,12 +46,13 @@ def _policy(context: Context, region: str) -> pulumi.Output[str]:
             principals=[Principal(type="Service", identifiers=[service])],
             conditions=[Condition(test="ArnEquals", variable="kms:EncryptionContext:aws:logs:arn", values=[logs])],
         ),
-        # Who may publish is limited by the policy of the topic.
+        # Who may publish is limited by the policy of the topic, too.
         Statement(
             sid="AlertsEncrypt",
             actions=["kms:Decrypt", "kms:GenerateDataKey*"],
             resources=["*"],
             principals=[Principal(type="Service", identifiers=["cloudwatch.amazonaws.com", "budgets.amazonaws.com"])],
+            conditions=[Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])],
         ),
     ]
     return document(context, *statements)

@@ -5,6 +5,7 @@ Once a minute such a backend gets the weight 0 in its listener, and its planned 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ DEFINITION = (Path(__file__).parent / "failover.asl").read_text(encoding="utf-8"
 """The state machine, with holes ``${name}``."""
 
 
-def fail_over(context: Context, entrance: Entrances) -> None:
+def fail_over(context: Context, alerts: Mapping[str, pulumi.Output[str]], entrance: Entrances) -> None:
     """Look after the backends of each region that has several."""
     regions = {region: _backends_of(context, region) for region in context.fleet.regions}
     several = {region: backends for region, backends in regions.items() if len(backends) > 1}
@@ -63,6 +64,24 @@ def fail_over(context: Context, entrance: Entrances) -> None:
             rule=rule.name,
             arn=machine.arn,
             role_arn=role.arn,
+            opts=context.options(),
+        )
+        aws.cloudwatch.MetricAlarm(
+            context.named("failover", region),
+            region=region,
+            name=name,
+            alarm_description="No look at the backends succeeds: one that fails keeps its requests.",
+            namespace="AWS/States",
+            metric_name="ExecutionsSucceeded",
+            statistic="Sum",
+            period=300,
+            comparison_operator="LessThanThreshold",
+            threshold=1,
+            evaluation_periods=2,
+            treat_missing_data="breaching",
+            alarm_actions=[alerts[region]],
+            ok_actions=[alerts[region]],
+            dimensions={"StateMachineArn": machine.arn},
             opts=context.options(),
         )
 

@@ -116,8 +116,6 @@ class Watched:
     min_instances: int
     namespace: str
     dimensions: Mapping[str, pulumi.Input[str]]
-    prefix: str = ""
-    """Of the names of its metrics."""
     longest_queue: float = 0
     gpu: bool = False
 
@@ -133,7 +131,7 @@ def kernel_filters(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]
             log_group_name=logs[region].name,
             pattern=alarm.pattern,
             metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
-                namespace=context.settings.metrics_namespace, name=f"{name}-{alarm.metric}", value="1"
+                namespace=f"{context.settings.metrics_namespace}/{name}", name=alarm.metric, value="1"
             ),
             opts=context.options(),
         )
@@ -166,7 +164,7 @@ def _alarm(context: Context, name: str, alarm: Alarm, target: Watched, alerts: p
         treat_missing_data=alarm.missing if target.min_instances else "notBreaching",
         alarm_actions=[alerts],
         ok_actions=[alerts],
-        **(_ratio(alarm, target) if alarm.ratio_of else _single(alarm, target)),
+        **(_ratio(alarm, target) if alarm.expression else _single(alarm, target)),
         opts=context.options(),
     )
 
@@ -209,18 +207,32 @@ def _watched(
         )
         for key, backend in fleet.backends.items()
     }
+    entrances = {
+        region: Watched(
+            region=region,
+            min_instances=0,
+            namespace="AWS/ApplicationELB",
+            dimensions={"LoadBalancer": balancer.arn_suffix},
+        )
+        for region, balancer in entrance.load_balancers.items()
+    }
     kernels = {
         region: Watched(
             region=region,
             min_instances=0,
-            namespace=settings.metrics_namespace,
+            namespace=f"{settings.metrics_namespace}/{settings.name}",
             dimensions={},
-            prefix=f"{settings.name}-",
             gpu=True,
         )
         for region in _gpu_regions(context)
     }
-    return {"host": hosts, "engine": engines, "load_balancer": balancers, "kernel_log": kernels}
+    return {
+        "host": hosts,
+        "engine": engines,
+        "load_balancer": balancers,
+        "entrance": entrances,
+        "kernel_log": kernels,
+    }
 
 
 def _gpu_regions(context: Context) -> list[str]:
@@ -230,7 +242,7 @@ def _gpu_regions(context: Context) -> list[str]:
 def _single(alarm: Alarm, target: Watched) -> dict[str, Any]:
     return {
         "namespace": target.namespace,
-        "metric_name": f"{target.prefix}{alarm.metric}",
+        "metric_name": alarm.metric,
         "statistic": alarm.statistic,
         "period": PERIOD_SECONDS,
         "dimensions": target.dimensions,
@@ -249,10 +261,10 @@ def _ratio(alarm: Alarm, target: Watched) -> dict[str, Any]:
                 dimensions=target.dimensions,
             ),
         )
-        for name, metric in (("part", alarm.metric), ("whole", alarm.ratio_of))
+        for name, metric in alarm.metrics.items()
     ]
     percent = aws.cloudwatch.MetricAlarmMetricQueryArgs(
-        id="percent", expression="100 * part / whole", label="Percent", return_data=True
+        id="percent", expression=alarm.expression, label="Percent", return_data=True
     )
     return {"metric_queries": [*parts, percent]}
 

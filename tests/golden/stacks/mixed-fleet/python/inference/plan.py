@@ -96,13 +96,15 @@ class Alarm:
 
     description: str
     source: str
-    """host, engine, load_balancer or kernel_log."""
-    metric: str
+    """host, engine, load_balancer, entrance or kernel_log."""
     statistic: str
     threshold: float
     periods: int
-    ratio_of: str = ""
-    """The metric is divided by this one, in percent; empty: it is taken as it is."""
+    metric: str = ""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Those of the expression, by the names that it gives them."""
+    expression: str = ""
+    """A percentage; empty: the metric is taken as it is."""
     below: bool = False
     """Rings below the threshold, else above it."""
     per: str = ""

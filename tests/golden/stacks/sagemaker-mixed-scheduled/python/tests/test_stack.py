@@ -39,7 +39,8 @@ class StackTest(unittest.TestCase):
         configurations = inputs_of(self.resources, "sagemaker/endpointConfiguration:EndpointConfiguration")
         variants = [variant for one in configurations for variant in one["productionVariants"]]
         found = {one["variantName"]: (one["instanceType"], one["initialInstanceCount"]) for one in variants}
-        self.assertEqual(found, {key: (one.instance_type, one.instances) for key, one in FLEET.groups.items()})
+        planned = {key: (one.instance_type, one.instances) for key, one in FLEET.groups.items()}
+        self.assertEqual(found, planned)
         self.assertEqual(len(configurations), len(FLEET.regions))
 
     def test_models_are_private_and_encrypted(self) -> None:

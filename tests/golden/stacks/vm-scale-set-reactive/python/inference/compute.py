@@ -12,11 +12,11 @@ import pulumi
 import pulumi_azure as azure
 
 from inference.configuration import known, text
-from inference.context import HOST_PORT, Context
-from inference.identity import Identities, grant
-from inference.network import Entrances
+from inference.context import Context
+from inference.identity import Identities
+from inference.network import HOST_PORT, Entrances
 from inference.plan import Group, Profile
-from inference.registries import NGC, image_of, is_azure, server_of
+from inference.registries import NGC, grant, image_of, is_azure, server_of
 from inference.weights import BlobSource
 
 HERE = Path(__file__).resolve().parent
@@ -167,7 +167,7 @@ def _host_settings(context: Context, group: Group, client_id: str) -> dict[str, 
     return {
         "identity_client_id": client_id,
         "key_vault_resource": f"https://{settings.key_vault_dns_suffix}",
-        "certificate_url": secret_url(context, text(settings.certificate_secret_id)),
+        "certificate_url": None,
         "hub_token_url": settings.hf_token_secret_id and secret_url(context, text(settings.hf_token_secret_id)),
         "registry_server": server if is_azure(server) or key_url else None,
         "registry_secret_url": key_url,

@@ -11,9 +11,6 @@ from inference.plan import Fleet
 from inference.provider import is_given
 from inference.settings import Settings
 
-CLIENT_PORT = 443
-HOST_PORT = 8443
-
 
 @dataclass(frozen=True, kw_only=True)
 class Context:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pulumi
 
+from inference.alerts import action_groups, budget
 from inference.compute import scale, scale_sets
 from inference.configuration import check_once_known, refuse
 from inference.context import Context
+from inference.entrance import proxies
 from inference.identity import identities
-from inference.monitoring import action_groups, alarms, budget, collect, workspaces
+from inference.monitoring import alarms, collect, workspaces
 from inference.network import entrances, urls
 from inference.plan import Fleet
 from inference.registries import registry_problems
@@ -90,8 +92,7 @@ class Deployment(pulumi.ComponentResource):
         alarms(context, logs, told)
         budget(context)
 
-        fronts: dict[str, pulumi.Resource] = {}
-        self.endpoints = pulumi.Output.all(**urls(context, entrance, fronts))
+        self.endpoints = pulumi.Output.all(**urls(context, entrance, proxies(context, entrance, told)))
         addresses = {key: entrance.load_balancers[key].private_ip_address for key in args.fleet.backends}
         self.backend_addresses = pulumi.Output.all(**addresses)
         self.region_weights = {key: region.weight for key, region in args.fleet.regions.items()}

@@ -22,6 +22,8 @@ class Region:
     """Per mille of all requests in the busiest hours."""
     zones: int
     """Fewest availability zones, where the region has any."""
+    health_path: str
+    """Of its engines."""
     min_instances: int
     """In the quietest hours."""
 
@@ -128,14 +130,14 @@ class Fleet:
     groups: Mapping[str, Group]
     alarms: Mapping[str, Alarm]
 
+    def backends_of(self, region: str) -> list[str]:
+        """Keys of the backends of a region."""
+        return [key for key, backend in self.backends.items() if backend.region == region]
+
     def pinned(self, given: Mapping[str, T], key: str) -> T | None:
         """What is given for a backend by the most exact key: its own, its engine's, or "*" for all."""
         exact_first = (key, self.backends[key].engine, "*")
         return next((given[name] for name in exact_first if name in given), None)
-
-    def backends_of(self, region: str) -> list[str]:
-        """Keys of the backends of a region."""
-        return [key for key, backend in self.backends.items() if backend.region == region]
 
     @property
     def pin_keys(self) -> Sequence[str]:

@@ -48,10 +48,10 @@ def registry_grants(
     used = [one for one in given if any(not server or _serves(one, server) for server in servers)]
     for region, identity in by_region.items():
         for registry in used:
-            yield _grant(context, (registry.split("/")[-1], region), registry, "AcrPull", identity)
+            yield grant(context, ("registry", registry.split("/")[-1], region), registry, "AcrPull", identity)
         if settings.registry_secret_id is not None:
-            words = ("registry-secret", region)
-            yield _grant(context, words, settings.registry_secret_id, "Key Vault Secrets User", identity)
+            words = ("registry", "registry-secret", region)
+            yield grant(context, words, settings.registry_secret_id, "Key Vault Secrets User", identity)
 
 
 def _serves(registry_id: str, server: str) -> bool:
@@ -59,18 +59,22 @@ def _serves(registry_id: str, server: str) -> bool:
     return re.match(rf"{registry_id.split('/')[-1].lower()}[.-]", server) is not None
 
 
-def _grant(
+def grant(
     context: Context,
-    words: tuple[str, str],
+    words: tuple[str, ...],
     scope: pulumi.Input[str],
     role: str,
     identity: azure.authorization.UserAssignedIdentity,
+    condition: str | None = None,
 ) -> azure.authorization.Assignment:
+    """Give a role to an identity."""
     return azure.authorization.Assignment(
-        context.named("registry", *words),
+        context.named(*words),
         scope=scope,
         role_definition_name=role,
         principal_id=identity.principal_id,
         principal_type="ServicePrincipal",
+        condition_version=None if condition is None else "2.0",
+        condition=condition,
         opts=context.options(),
     )

@@ -52,7 +52,8 @@ class Settings:
     )
     certificate_secret_id: pulumi.Input[str] = field(
         metadata=about(
-            "Key Vault certificate of the endpoints, by the resource id of its secret; hosts read it at each start.",
+            "Key Vault certificate of the endpoints, by the resource id of its secret; the hosts of the entrances read it at each "
+            "start and every hour.",
             SECRET,
             SECRET_FORM,
         )
@@ -72,14 +73,6 @@ class Settings:
             "the https:// address of a wheel with its hash: https://.../inference_advisor_agent-VERSION-py3-none-any.whl#sha256=HASH",
         ),
     )
-    model_ids: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=about(
-            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
-            HUB_NAME,
-            "a hub name such as organisation/model",
-        ),
-    )
     name: str = field(
         default="support-chat",
         metadata=about(
@@ -97,6 +90,14 @@ class Settings:
         ),
     )
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    model_ids: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=about(
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
+            HUB_NAME,
+            "a hub name such as organisation/model",
+        ),
+    )
     allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None,
         metadata=about(
@@ -117,31 +118,6 @@ class Settings:
             "Domain of the key vaults; another one in the clouds of governments and China.",
             r"[a-z0-9.-]+",
             "a domain such as vault.azure.net",
-        ),
-    )
-    private_dns_zone_id: pulumi.Input[str] | None = field(
-        default=None,
-        metadata=about(
-            "Private DNS zone that gets a record for each region, by its resource id; null makes none.",
-            rf"{NETWORK}/privateDnsZones/[^/]+",
-            "the resource id of a zone: az network private-dns zone show --query id",
-        ),
-    )
-    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
-        default_factory=dict, metadata=about("Capacity reservation groups to draw on, by group.")
-    )
-    encryption_at_host: bool = field(
-        default=True,
-        metadata=about(
-            "Encrypt temporary disks and caches too; the subscription needs the feature Microsoft.Compute/EncryptionAtHost."
-        ),
-    )
-    machine_image_version: str = field(
-        default="latest",
-        metadata=about(
-            "Version of the machine images; pin it once it has been tested.",
-            r"latest|\d+[.]\d+[.]\d+",
-            "latest or a version such as 24.04.2026072801",
         ),
     )
     container_images: Mapping[str, pulumi.Input[str]] = field(
@@ -184,14 +160,6 @@ class Settings:
             "the resource id of an account: az storage account show --name ACCOUNT --query id",
         ),
     )
-    blob_dns_suffix: str = field(
-        default="blob.core.windows.net",
-        metadata=about(
-            "Domain of blob storage; another one in the clouds of governments and China.",
-            r"[a-z0-9.-]+",
-            "a domain such as blob.core.windows.net",
-        ),
-    )
     container_registry_ids: Sequence[str] = field(
         default=(),
         metadata=about(
@@ -210,6 +178,47 @@ class Settings:
         ),
     )
     log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
+    private_dns_zone_id: pulumi.Input[str] | None = field(
+        default=None,
+        metadata=about(
+            "Private DNS zone that gets a record for each region, by its resource id; null makes none.",
+            rf"{NETWORK}/privateDnsZones/[^/]+",
+            "the resource id of a zone: az network private-dns zone show --query id",
+        ),
+    )
+    entrance_size: str = field(
+        default="Standard_D2s_v5",
+        metadata=about(
+            "Size of the two hosts in front of the backends of each region.",
+            r"Standard_[A-Z]+[0-9]+[A-Za-z0-9_]*",
+            "a size such as Standard_D2s_v5",
+        ),
+    )
+    capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict, metadata=about("Capacity reservation groups to draw on, by group.")
+    )
+    encryption_at_host: bool = field(
+        default=True,
+        metadata=about(
+            "Encrypt temporary disks and caches too; the subscription needs the feature Microsoft.Compute/EncryptionAtHost."
+        ),
+    )
+    machine_image_version: str = field(
+        default="latest",
+        metadata=about(
+            "Version of the machine images; pin it once it has been tested.",
+            r"latest|\d+[.]\d+[.]\d+",
+            "latest or a version such as 24.04.2026072801",
+        ),
+    )
+    blob_dns_suffix: str = field(
+        default="blob.core.windows.net",
+        metadata=about(
+            "Domain of blob storage; another one in the clouds of governments and China.",
+            r"[a-z0-9.-]+",
+            "a domain such as blob.core.windows.net",
+        ),
+    )
     alert_emails: Sequence[str] = field(
         default=(),
         metadata=about(

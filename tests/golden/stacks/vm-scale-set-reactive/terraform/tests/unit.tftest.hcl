@@ -5,6 +5,9 @@ mock_provider "azurerm" {
   mock_data "azurerm_subscription" {
     defaults = { subscription_id = "00000000-0000-0000-0000-000000000000" }
   }
+  mock_resource "azurerm_monitor_action_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
+  }
   mock_resource "azurerm_lb" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/loadBalancers/x", private_ip_address = "10.0.0.4" }
   }
@@ -20,14 +23,14 @@ mock_provider "azurerm" {
   mock_resource "azurerm_log_analytics_workspace" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.OperationalInsights/workspaces/x" }
   }
-  mock_resource "azurerm_monitor_action_group" {
-    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/actionGroups/x" }
-  }
   mock_resource "azurerm_monitor_data_collection_rule" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Insights/dataCollectionRules/x" }
   }
   mock_resource "azurerm_network_security_group" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/networkSecurityGroups/x" }
+  }
+  mock_resource "azurerm_application_security_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.Network/applicationSecurityGroups/x" }
   }
   mock_resource "azurerm_user_assigned_identity" {
     defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x", client_id = "00000000-0000-0000-0000-000000000001", principal_id = "00000000-0000-0000-0000-000000000002" }
@@ -59,6 +62,11 @@ run "follows_the_plan" {
   assert {
     condition     = alltrue([for key, setting in azurerm_monitor_autoscale_setting.this : length(setting.profile) == length(local.groups[key].profiles)])
     error_message = "Each group must have the planned hours."
+  }
+
+  assert {
+    condition     = keys(azurerm_linux_virtual_machine_scale_set.entrance) == keys(local.regions) && alltrue([for set in values(azurerm_linux_virtual_machine_scale_set.entrance) : set.instances == 2])
+    error_message = "Each region must have an entrance of two hosts."
   }
 
   assert {
