@@ -96,7 +96,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class _Seat:
-    """What a rank of a replica runs on."""
+    """Slot that a rank of a replica runs on."""
 
     accelerator: Accelerator
     per_instance: int
@@ -294,7 +294,7 @@ def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog
 
 
 def _memory_shortfall(memory: MemoryFit, context_tokens: int, *, is_contiguous: bool) -> Shortfall:
-    """What does not fit: weights and one request, or the range that an engine without paging reserves for it."""
+    """Shortfall of memory: weights and one request, or the range that an engine without paging reserves for it."""
     beside_weights = memory.kv_cache_gib_available
     if not is_contiguous or beside_weights <= 0:
         return Shortfall("memory", "GiB", memory.needed_gib, memory.usable_gib, memory.reason)

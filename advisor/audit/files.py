@@ -191,7 +191,7 @@ def _safe(path: Path, scratch: Path) -> Path:
 
 
 def reason_of(error: Exception) -> str:
-    """What a database says of a file, without anything of its content: it may hold prompts."""
+    """A database's complaint about a file, without anything of the file's content: it may hold prompts."""
     message = str(error)
     first = message.splitlines()[0] if message else type(error).__name__
     reason = _REASON.search(message)

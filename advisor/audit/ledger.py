@@ -33,7 +33,7 @@ _FACTOR = "DECIMAL(14,8)"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How a bill is to be read."""
+    """Options for reading a bill."""
 
     basis: Basis = Basis.EFFECTIVE
     rates: Mapping[str, Decimal] = field(default_factory=dict)

@@ -31,7 +31,7 @@ _HOUR_SECONDS = 3600
 
 
 class _Group(NamedTuple):
-    """What counts are kept by."""
+    """Grouping of counts."""
 
     endpoint: str
     model: str | None
@@ -144,7 +144,7 @@ def _count_metric(counter: _Counter, metric: Mapping[str, Any], shared: Mapping[
 def _measures(
     name: str, attributes: Mapping[str, str], point: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What a point counts: requests and errors by the count of a duration, tokens by the sum."""
+    """Counts of a point: requests and errors by the count of a duration, tokens by the sum."""
     start = {"startTimeUnixNano": point.get("startTimeUnixNano")}
     if name in _REQUESTS:
         counted = {**start, "asDouble": point.get("count", 0)}

@@ -23,7 +23,7 @@ _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purc
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What an audit is made of."""
+    """Inputs of an audit."""
 
     bill: Sequence[str]
     """Files, folders and patterns."""

@@ -1,4 +1,4 @@
-"""What each unit of compute cost was for: needed, headroom, idle, unused commitment, unattributed.
+"""Purpose of each unit of compute cost: needed, headroom, idle, unused commitment, unattributed.
 
 For a billed machine with telemetry, over the share of its billed time and of its accelerators that was observed::
 

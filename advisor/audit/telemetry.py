@@ -1,4 +1,4 @@
-"""How busy accelerated hosts were: samples of the agent, or a Prometheus-compatible server, host by host."""
+"""Utilisation of accelerated hosts, host by host, from samples of the agent or a Prometheus-compatible server."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

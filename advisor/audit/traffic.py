@@ -17,7 +17,7 @@ _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson
 
 
 def read_traffic(database: Database, places: Sequence[str]) -> Traffic:
-    """What some request logs say.
+    """Traffic recorded in request logs.
 
     Args:
         database: where they are summed.

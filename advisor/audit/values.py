@@ -180,7 +180,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the request logs say."""
+    """Traffic recorded in request logs."""
 
     endpoints: Sequence[Usage]
     teams: Sequence[Usage]

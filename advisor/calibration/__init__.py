@@ -1,1 +1,1 @@
-"""From measurements to the calibration that predictions rest on: readers, checks, fits and their accuracy."""
+"""Measurements become the calibration that predictions rest on: readers, checks, fits and their accuracy."""

@@ -1,4 +1,4 @@
-"""What no accelerator can beat: a measurement faster than this is of something else than it says."""
+"""Limits that no accelerator can beat: a faster measurement was of something else than it says."""
 
 from dataclasses import fields, replace
 

@@ -60,7 +60,7 @@ def rebuild(
 
 
 def one_pass_bytes(measurements: Sequence[Measurement], catalog: Catalog) -> bytes:
-    """What was fitted for models that answer in one pass."""
+    """Fit for models that answer in one pass, as the bytes of its file."""
     return document_text(fit_one_pass(measurements, catalog)).encode()
 
 

@@ -126,7 +126,7 @@ def _vector(engine: EngineMemory) -> Array:
 
 
 def _equations(run: MemoryRun, engine: EngineMemory) -> Iterator[Equation]:
-    """What a log says of the constants: workspace and runtime each, or only their sum; and graphs.
+    """Equations that a log gives for the constants: workspace and runtime each, or only their sum; and graphs.
 
     Of the two peaks of a workspace the larger one under the present constants is taken.
     """

@@ -36,7 +36,7 @@ class MemoryRun:
 
     @property
     def architecture(self) -> tuple[str, int]:
-        """What repacks and tunes of one model share."""
+        """Architecture that repacks and tunes of one model share."""
         return self.model.family, self.model.parameters_total
 
     @property
@@ -49,11 +49,11 @@ class MemoryRun:
         return choose(table, self.request.engine, self.request.engine_version)
 
     def step(self, engine: EngineMemory) -> StepMemory:
-        """What the engine's largest step takes."""
+        """Memory of the engine's largest step."""
         return step_memory(self.model, self._step_size(engine), self.request.tensor_parallel, self.request.precision)
 
     def runtime_constant(self, engine: EngineMemory) -> str:
-        """Which of the runtime constants holds for this run."""
+        """Name of the runtime constant that holds for this run."""
         if self.request.tensor_parallel == 1:
             return "runtime_gib"
         return "runtime_parallel_large_gib" if self._step_size(engine).large else "runtime_parallel_gib"
@@ -76,7 +76,7 @@ class MemoryRun:
 
     @property
     def overhead_gib(self) -> float | None:
-        """What the engine took beside weights and cache."""
+        """Memory that the engine took beside weights and cache, in GiB."""
         if self.is_pipeline:
             return None
         if self.workspace_gib is not None and self.runtime_gib is not None:

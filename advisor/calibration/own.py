@@ -75,7 +75,7 @@ def _pays(own: Observations, shipped: Calibration, reach: float) -> bool:
 
 
 def _splits(own: Observations) -> list[Strings]:
-    """What leaves together: cells, then points; only where there are several."""
+    """Groups that leave together: cells, then points; only where there are several."""
     return [names for names in (own.cells(), points_of(own)) if np.unique(names).size > 1]
 
 

@@ -44,7 +44,7 @@ def fit_constants(observed: Observations) -> ConstantTable:
 
 
 class _Rows:
-    """What the fit compares, gathered once."""
+    """Rows that the fit compares, gathered once."""
 
     def __init__(self, observed: Observations) -> None:
         base = observed.packed(usual_constants())
@@ -77,7 +77,7 @@ def _known(observed: Observations, group: Group, target: str) -> Indices:
 
 
 def _few_of_each(observed: Observations, known: Indices) -> Indices:
-    """At most so many rows of one cell and engine, spread evenly over the order in which they are listed."""
+    """Rows thinned to at most so many of one cell and engine, spread evenly over the order in which they are listed."""
     names = observed.crowds()[known]
     kept: list[int] = []
     for name in np.unique(names):

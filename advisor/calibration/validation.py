@@ -63,7 +63,7 @@ def fit(observed: Observations) -> Calibration:
 
 
 def reach_of(observed: Observations) -> MeasuredCoverage:
-    """What was measured."""
+    """Coverage of what was measured."""
     entries = []
     keys = [setup_key(deployment) for deployment in observed.deployments]
     load = np.stack([observed.load.concurrency, observed.load.input_tokens, observed.load.output_tokens], axis=1)

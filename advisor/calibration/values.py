@@ -1,4 +1,4 @@
-"""What calibration works on: one measured set-up under one load, and what was left out with the reason."""
+"""Values of calibration: one measured set-up under one load, and what was left out with the reason."""
 
 from dataclasses import dataclass
 

@@ -133,7 +133,7 @@ class Catalog(PlanningTables):
         return readers.read_price_table(path, provider, self._sources, {}) if path.is_file() else ()
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
-        """What an offer costs when paid for in this way; None when that is unknown."""
+        """Price of an offer when paid for in this way; None when that is unknown."""
         if purchase is not Purchase.COMMITMENT:
             return offer.price(purchase)
         return next(
@@ -193,7 +193,7 @@ class Catalog(PlanningTables):
         return tuple(sorted(name for owner, name in self.regions if owner == provider))
 
     def engine_support(self, accelerator: str, precision: str) -> tuple[EngineSupport, ...]:
-        """What each engine does with a precision on an accelerator, the preferred engine first.
+        """Support of each engine for a precision on an accelerator, the preferred engine first.
 
         Each in its newest release that serves it, within :meth:`plannable_releases`.
         """
@@ -215,7 +215,7 @@ class Catalog(PlanningTables):
         return next((row for row in rows if row.serves and engine.lower() in ("", row.engine.lower())), None)
 
     def engine_support_at(self, accelerator: str, precision: str, version: str) -> tuple[EngineSupport, ...]:
-        """What that release of each engine does; what a plan takes where the version is none by PEP 440."""
+        """Support of that release of each engine; the planned one where the version is none by PEP 440."""
         asked = version_of(version)
         if asked is None:
             return self.engine_support(accelerator, precision)
@@ -266,11 +266,11 @@ class Catalog(PlanningTables):
 
     @cached_property
     def deployment(self) -> DeploymentFacts:
-        """What code can be generated for."""
+        """Facts that decide for what code can be generated."""
         return read_deployment_facts(self.directory, self._sources)
 
     def model_status(self, engine: str, accelerator: str, model_name: str, family: str) -> str | None:
-        """What an engine's maintainers say of a model: supported, validated, untested or not_enough_memory.
+        """Status of a model by an engine's maintainers: supported, validated, untested or not_enough_memory.
 
         The row of the model itself counts first, then that of its architecture under another name, then that
         of its family. None where the engine keeps no list, because it runs whatever vLLM runs.
@@ -300,12 +300,12 @@ class Catalog(PlanningTables):
 
     @property
     def overlay_path(self) -> Path | None:
-        """Where the user says what no price list knows; None where nobody does."""
+        """Path of the user's own prices and terms, which no price list knows; None where there is none."""
         return None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user has to know of it."""
+        """Warnings that the user has to know of."""
         return ()
 
     @cached_property
@@ -340,12 +340,12 @@ class Catalog(PlanningTables):
 
     @cached_property
     def _plannable(self) -> dict[tuple[str, str], tuple[Version, ...]]:
-        """What was asked for so far, by engine and vendor."""
+        """Versions asked for so far, by engine and vendor."""
         return {}
 
     @cached_property
     def _planned_support(self) -> dict[tuple[str, str], tuple[EngineSupport, ...]]:
-        """What was asked for so far, by accelerator and precision."""
+        """Support asked for so far, by accelerator and precision."""
         return {}
 
     @cached_property

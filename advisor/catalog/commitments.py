@@ -1,4 +1,4 @@
-"""What an offer costs under a commitment."""
+"""Price of an offer under a commitment."""
 
 from collections.abc import Iterable
 

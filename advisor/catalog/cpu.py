@@ -15,7 +15,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """What runs the virtual processors of a machine. None is unknown."""
+    """Processor that runs the virtual processors of a machine. None is unknown."""
 
     name: str
     """Maker, model and generation, for people."""

@@ -1,4 +1,4 @@
-"""What code can be generated for: machines by pattern, and limits of engines and targets."""
+"""Reach of generated code: machines by pattern, and limits of engines and targets."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class DeploymentFacts:
         return self._support[key]
 
     def target(self, provider: str, instance_type: str) -> str:
-        """What runs an instance type unless another target is asked for; "" where that is not known."""
+        """Target that runs an instance type unless another is asked for; "" where that is not known."""
         support = self.support(provider, instance_type)
         return "" if support is None else support.target
 

@@ -29,7 +29,7 @@ class Partition:
 
     @property
     def name(self) -> str:
-        """What plans call it: mig-1g.10gb."""
+        """Name in plans: mig-1g.10gb."""
         return f"mig-{self.profile}"
 
 
@@ -43,18 +43,18 @@ def read_partitions(directory: Path, sources: Sources) -> Mapping[str, tuple[Par
 
 
 def share_of(accelerator: Accelerator, name: str, share: float) -> Accelerator:
-    """What an equal share of an accelerator is like: memory, bandwidth and arithmetic in the same proportion."""
+    """Equal share of an accelerator: memory, bandwidth and arithmetic in the same proportion."""
     return _part(accelerator, name, (share, share), accelerator.memory_gib * share)
 
 
 def slice_of(accelerator: Accelerator, partition: Partition) -> Accelerator:
-    """What one slice of an accelerator is like."""
+    """One slice of an accelerator."""
     shares = (partition.compute_share, partition.bandwidth_share)
     return _part(accelerator, partition.name, shares, partition.memory_gib)
 
 
 def _part(accelerator: Accelerator, name: str, shares: tuple[float, float], memory_gib: float) -> Accelerator:
-    """Its name is its own: what was measured on the whole accelerator was not measured on a part of it."""
+    """Part under a name of its own: what was measured on the whole accelerator was not measured on a part."""
     compute, bandwidth = shares
 
     def part(whole: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What a plan needs beside hardware and on-demand prices: commitments, risk, limits, distance, carbon, cold starts."""
+"""Data of planning beside hardware and on-demand prices: commitments, risk, limits, distance, carbon, cold starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What an hour of power in a region's data centres emits."""
+    """Emissions of an hour of power in a region's data centres."""
 
     carbon_g_per_kwh: float
     """Average of the local grid over a year: certificates are not counted."""
@@ -188,7 +188,7 @@ class Serverless:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """What a service asks for the tokens of a model. None is unknown."""
+    """Price of a service for the tokens of a model. None is unknown."""
 
     model: str
     """Name in the catalog of the weights behind it; "" where it has none, as of all closed models."""

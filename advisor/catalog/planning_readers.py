@@ -143,7 +143,7 @@ def read_grids(directory: Path, sources: Sources) -> dict[tuple[str, str], Grid]
 
 
 def read_cold_start(directory: Path, sources: Sources) -> dict[str, Fact]:
-    """What makes up a cold start, by name."""
+    """Parts of a cold start, by name."""
     return {row.text("name"): _fact(row, sources) for row in read_records(directory / "cold_start.csv")}
 
 

@@ -43,7 +43,7 @@ class PlanningTables:
         return readers.read_regions(self.directory, self._sources)
 
     def commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
-        """What an offer costs under each commitment that covers it, cheapest first."""
+        """Prices of an offer under each commitment that covers it, cheapest first."""
         known = self._commitment_prices
         if offer not in known:
             family = family_of(offer.provider, offer.instance_type)
@@ -102,7 +102,7 @@ class PlanningTables:
         return {}
 
     def quota_use(self, machine: InstanceType) -> float | None:
-        """What one machine takes of its limit: processors or accelerators, as its provider counts; None if unknown."""
+        """Use of its limit by one machine: processors or accelerators, as its provider counts; None if unknown."""
         quota = self.quota(machine, Purchase.ON_DEMAND)
         if quota is None:
             return None
@@ -179,12 +179,12 @@ class PlanningTables:
 
     @cached_property
     def service_prices(self) -> dict[planning_readers.Triple, ServicePrice]:
-        """What is sold beside machines, by provider, item and region ("" for all others)."""
+        """Prices of what is sold beside machines, by provider, item and region ("" for all others)."""
         return planning_readers.read_service_prices(self.directory, self._sources)
 
     @cached_property
     def cold_start(self) -> Facts:
-        """What makes up a cold start, by name."""
+        """Parts of a cold start, by name."""
         return planning_readers.read_cold_start(self.directory, self._sources)
 
     @cached_property
@@ -193,11 +193,11 @@ class PlanningTables:
         return planning_readers.read_serverless(self.directory, self._sources)
 
     def token_prices(self, model: str) -> tuple[TokenPrice, ...]:
-        """What services ask for tokens of the weights that the catalog has under this name."""
+        """Prices of services for tokens of the weights that the catalog has under this name."""
         return tuple(price for price in self.every_token_price if model and price.model == model)
 
     def token_price(self, name: str) -> TokenPrice:
-        """What a service asks for tokens of one of its models.
+        """Price of a service for tokens of one of its models.
 
         Args:
             name: service and model, such as ``anthropic/claude-haiku-4.5``, in any case, versions with dots or hyphens.
@@ -218,7 +218,7 @@ class PlanningTables:
 
     @cached_property
     def every_token_price(self) -> tuple[TokenPrice, ...]:
-        """What services ask for tokens of all their models."""
+        """Prices of services for tokens of all their models."""
         return planning_readers.read_token_prices(self.directory, self._sources)
 
     def checkpoint(self, model: str, precision: str) -> KnownCheckpoint | None:
@@ -242,7 +242,7 @@ class PlanningTables:
         return self._precisions.is_made_while_loading(precision, engine)
 
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
-        """What a model's scores lose in a precision, or those of the nearest size of its family; None if unknown."""
+        """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
         return self._precisions.quality_loss(model, precision, scheme)
 
     @cached_property

@@ -75,7 +75,7 @@ class LoadedWeights:
 
 @dataclass(frozen=True, slots=True)
 class QualityLoss:
-    """What is left of a model's scores in a lower precision: quantised score ÷ published score."""
+    """Rest of a model's scores in a lower precision: quantised score ÷ published score."""
 
     recovery_ratio: float
     """Mean over benchmarks; above 1 is noise, not gain."""
@@ -104,7 +104,7 @@ class _Score:
 
 
 def weights_key(model: str) -> str:
-    """What tells weights apart: owner and repository, in any case, with or without ``Meta-`` in front."""
+    """Key of weights: owner and repository, in any case, with or without ``Meta-`` in front."""
     owner, _, repository = model.strip().casefold().rpartition("/")
     return f"{owner}/{repository.removeprefix('meta-')}"
 
@@ -182,7 +182,7 @@ class Precisions:
         return tuple(precision for precision in PRECISIONS if self.checkpoints(model, precision))
 
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
-        """What a model loses in a precision, measured on it or on the nearest size of its family; None if unknown.
+        """Loss of a model in a precision, measured on it or on the nearest size of its family; None if unknown.
 
         Args:
             model: name of the model.
@@ -334,7 +334,7 @@ def _reads(engine: str, stored_format: str) -> bool:
 
 
 def _usual(scores: list[_Score]) -> tuple[_Score, ...]:
-    """Those of weights that were quantised without training them again, where there are such."""
+    """Scores of weights that were quantised without training them again, where there are such."""
     return tuple(score for score in scores if _TRAINED not in score.scheme) or tuple(scores)
 
 

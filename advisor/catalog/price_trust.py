@@ -64,7 +64,7 @@ class PriceTrust:
 
     @property
     def certain(self) -> bool:
-        """It is listed, and one price holds in the whole region."""
+        """Whether it is listed, and one price holds in the whole region."""
         return not self.reason
 
 

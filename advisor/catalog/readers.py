@@ -70,7 +70,7 @@ def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, st
 
 
 def read_offers(directory: Path, sources: Sources, without: Collection[str] = ()) -> tuple[Offer, ...]:
-    """What is sold where, in the order of the files: one file for each provider, but for those in *without*."""
+    """Offers in the order of the files: one file for each provider, but for those in *without*."""
     paths = [path for path in sorted((directory / "prices").glob("*.csv")) if path.stem not in without]
     managed = read_managed(directory / "managed.csv", sources)
     return tuple(offer for path in paths for offer in read_price_table(path, path.stem, sources, managed))
@@ -79,7 +79,7 @@ def read_offers(directory: Path, sources: Sources, without: Collection[str] = ()
 def read_price_table(
     path: Path, provider: str, sources: Sources, managed: Mapping[Place, Managed]
 ) -> tuple[Offer, ...]:
-    """What one provider sells where, in the order of the file.
+    """Offers of one provider, in the order of the file.
 
     Args:
         path: the file.

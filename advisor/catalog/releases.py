@@ -121,7 +121,7 @@ def planned(rows: Sequence[EngineSupport], releases: Sequence[Version], otherwis
 
 
 def _unsaid(row: EngineSupport) -> EngineSupport:
-    """What is known of a release that no row speaks of: nothing."""
+    """Support of a release that no row speaks of: nothing."""
     detail = "no document speaks of this release"
     return replace(row, support=Support.UNTESTED, evidence=Evidence.UNTESTED, compute_precision="", detail=detail)
 

@@ -1,4 +1,4 @@
-"""What the catalog is made of: facts with a unit in their name and a source beside them."""
+"""Values of the catalog: facts with a unit in their name and a source beside them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,7 +49,7 @@ class Support(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What says that an engine serves a precision on an accelerator, or that it does not."""
+    """Evidence that an engine serves a precision on an accelerator, or that it does not."""
 
     DOCUMENTED = "documented"
     MEASURED = "measured"
@@ -60,7 +60,7 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a fact comes from."""
+    """Source of a fact."""
 
     source: str
     """Title of the source."""
@@ -170,11 +170,11 @@ class Offer:
 
     @property
     def managed_price(self) -> Price | None:
-        """What the machine costs at the service that runs endpoints on it."""
+        """Price of the machine at the service that runs endpoints on it."""
         return self.managed.price if self.managed else None
 
     def price(self, purchase: Purchase) -> Price | None:
-        """What is listed for a way of paying; None where that is unknown, and for commitments, which follow from it."""
+        """Listed price for a way of paying; None where that is unknown, and for commitments, which follow from it."""
         match purchase:
             case Purchase.ON_DEMAND:
                 return self.on_demand

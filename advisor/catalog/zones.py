@@ -67,7 +67,7 @@ def read_zones(path: Path, sources: Sources) -> Zones:
 
 
 def zone_fault(provider: str, region: str, zone: str) -> str:
-    """What is wrong with the name of a zone, in words; "" where it is one of the region's form."""
+    """Fault of the name of a zone, in words; "" where it is one of the region's form."""
     form, words = _ZONE_FORMS.get(provider, (_PLAIN, "a zone has letters, digits, dots and hyphens"))
     prefix = _id_prefix(region)
     if re.fullmatch(form.format(prefix=re.escape(prefix), region=re.escape(region)), zone):
@@ -76,7 +76,7 @@ def zone_fault(provider: str, region: str, zone: str) -> str:
 
 
 def _id_prefix(region: str) -> str:
-    """What the ids of AWS's zones of a region begin with: use1 for us-east-1."""
+    """Prefix of the ids of AWS's zones of a region: use1 for us-east-1."""
     return "".join(_DIRECTIONS.get(part, part) for part in region.split("-"))
 
 

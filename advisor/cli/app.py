@@ -113,7 +113,7 @@ def _unexpected(error: Exception) -> int:
 
 
 def _of_machine(error: OSError | MemoryError) -> str:
-    """What the machine lacks, such as room on a disk or for a process."""
+    """Lack of the machine, such as of room on a disk or for a process."""
     if isinstance(error, MemoryError):
         return "not enough memory\n  hint: give a smaller input, or run it where there is more"
     place = f"{error.filename}: " if error.filename else ""

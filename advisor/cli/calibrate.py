@@ -126,7 +126,7 @@ def _calibrate(
 
 
 def left_out_text(left_out: Sequence["LeftOut"]) -> str:
-    """What is not used, by reason, each with its places."""
+    """Inputs that are not used, by reason, each with its places."""
     places: dict[str, list[str]] = defaultdict(list)
     for one in left_out:
         places[one.reason].append(one.where)

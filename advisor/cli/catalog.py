@@ -52,7 +52,7 @@ _format_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What to list; an empty field lists everything."""
+    """Filters of a list; an empty field lists everything."""
 
     providers: tuple[str, ...]
     regions: tuple[str, ...]

@@ -247,7 +247,7 @@ def _refresh(name: str, ask: Callable[[LayeredCatalog], RefreshJob], manner: Ref
 def _refresh_each(
     asks: Mapping[str, Callable[[LayeredCatalog], RefreshJob]], manner: RefreshOptions
 ) -> tuple[list[Refreshed], dict[str, InputError]]:
-    """What each provider's refresh came to, and why some could not be asked: of several, the others go on."""
+    """Result of each provider's refresh, and why some could not be asked: of several, the others go on."""
     results: list[Refreshed] = []
     not_asked: dict[str, InputError] = {}
     for name, ask in asks.items():
@@ -277,7 +277,7 @@ def _check(results: Sequence[Refreshed], not_asked: Mapping[str, InputError]) ->
 
 
 def _regions(catalog: LayeredCatalog, provider: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Those that are wanted, else those that sell anything."""
+    """Regions that are wanted, else those that sell anything."""
     sold_in = {offer.region for offer in catalog.listed_offers if offer.provider == provider}
     return tuple(wanted) or tuple(sorted(sold_in))
 
@@ -373,7 +373,7 @@ def _ask_gcp(
 def _gcp_prices(
     catalog: LayeredCatalog, machines: Sequence[InstanceType], key_file: Path | None, endpoint_url: str | None
 ) -> Iterator[Task]:
-    """What asks for prices: Google with a key, else those who published what it answered."""
+    """Tasks that ask for prices: Google with a key, else those who published what it answered."""
     if key_file is not None:
         key = read_text(key_file, "API key").strip()
         return gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)
@@ -396,7 +396,7 @@ def _ask_plugin(name: str, wanted: Sequence[str], catalog: LayeredCatalog) -> Re
 
 
 def _remedy(failed: Sequence[Refreshed]) -> str:
-    """What to do; where there is more than one thing, it stands beside the parts that are missing."""
+    """Remedy; where there is more than one, they stand beside the parts that are missing."""
     held = sorted({(violation.guard.value, violation.key) for refreshed in failed for violation in refreshed.held})
     remedies = sorted({gap.remedy for refreshed in failed for gap in refreshed.found.gaps if gap.remedy})
     parts = []

@@ -254,7 +254,7 @@ def _head(machine: Machine) -> Iterator[str]:
 
 
 def _processor_entry(machine: Machine) -> dict[str, Any]:
-    """What is known of a machine without an accelerator."""
+    """Facts of a machine without an accelerator."""
     if not isinstance(machine, CpuInstance):
         return {}
     return {

@@ -83,7 +83,7 @@ _PUBLIC = {
 
 
 def _completed(pull_request: "PullRequest", api: str | None, project: str | None, number: int | None) -> "PullRequest":
-    """What the CI job says with the options in its place.
+    """Pull request of the CI job, with the options in its place.
 
     Raises:
         InputError: something is missing.

@@ -33,7 +33,7 @@ _PREFIX = "slo."
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the command line asks."""
+    """Questions of the command line."""
 
     changes: str | None
     instance_type: str | None
@@ -43,7 +43,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Explanation:
-    """What is answered; None and empty: not asked."""
+    """Answers; None and empty: not asked."""
 
     plan: Outcome | None = None
     what_if: WhatIf | None = None

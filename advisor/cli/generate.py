@@ -196,7 +196,7 @@ def _form_of(asked: str | None, former: "Former", directory: Path) -> "Form":
 
 
 def _as_component(asked: bool | None, former: "Former", language: "Language", directory: Path) -> bool:
-    """What is asked for, or else what the directory holds: a root or a short program where that is empty."""
+    """Whether a component is asked for, else what the directory holds: a root or a short program where empty."""
     from advisor.codegen import Language  # noqa: PLC0415 - help shows without it
 
     usual = language is Language.PYTHON
@@ -210,7 +210,7 @@ def _tell_kept(directory: Path, what: str, option: str) -> None:
 
 
 def _digests(directory: Path) -> Mapping[str, str]:
-    """Those that an earlier run kept; a file of the user's own of that name is none of them."""
+    """Digests that an earlier run kept; a file of the user's own of that name is none of them."""
     from advisor.codegen.pins import FILE, kept_in  # noqa: PLC0415 - help shows without it
     from advisor.codegen.writing.record import read_record  # noqa: PLC0415
 

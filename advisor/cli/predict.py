@@ -102,7 +102,7 @@ def _single(given: dict[str, str], output_format: str, model: PerformanceModel, 
 
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
-    """What was asked, with its counts and lengths as numbers."""
+    """Question as it was asked, with its counts and lengths as numbers."""
     numbers = {name: float(given[name]) for name in (*COUNT_COLUMNS, *NUMBER_COLUMNS) if name in given}
     return given | {name: int(number) if number.is_integer() else number for name, number in numbers.items()}
 

@@ -1,4 +1,4 @@
-"""What stderr says of the prices that an answer stands on: layers that do not count, and how old they are."""
+"""Notes on stderr about the prices that an answer stands on: layers that do not count, and how old they are."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

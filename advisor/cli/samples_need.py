@@ -115,7 +115,7 @@ def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: fl
 
 
 def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | None) -> Sequence[AcceleratorNeed]:
-    """From the rows of directories, or from the summaries of a server."""
+    """Needs from the rows of directories, or from the summaries of a server."""
     if all(map(is_store, places)):
         return fleet_at(places, window).needs
     backend = open_backend(places, metrics=metrics)
@@ -143,7 +143,7 @@ def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) 
 
 
 def advice_lines(accelerator_needs: Sequence[AcceleratorNeed]) -> list[str]:
-    """What is advised, once for all accelerators that it is advised for."""
+    """Advice, each line once for all accelerators that it is given for."""
     return [
         f"- {line}"
         for line in grouped(

@@ -174,7 +174,7 @@ def _gib(size_bytes: float) -> str:
 
 
 def _gap_lines(accelerators: Sequence[Counted]) -> list[str]:
-    """What was missed, by accelerator and reason."""
+    """Gaps by accelerator and reason."""
     return [
         f"{accelerator.who.host} #{accelerator.who.index}: {missed:,} readings missed ({reason})"
         for accelerator in accelerators

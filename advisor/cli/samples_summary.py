@@ -78,7 +78,7 @@ def summary(
 
 
 def _fleet_notes(places: Sequence[str]) -> Iterator[str]:
-    """What the hosts of directories or buckets are, as a workload file has it."""
+    """Notes on what the hosts of directories or buckets are, as a workload file has it."""
     from advisor.samples.store.hosts import running_fleet  # noqa: PLC0415 - it loads pyarrow
 
     fleet = running_fleet(places)

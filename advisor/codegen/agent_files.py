@@ -1,4 +1,4 @@
-"""What installs the agent: a systemd unit, a Kubernetes manifest, a Containerfile, from ``templates/agent``."""
+"""Files that install the agent: a systemd unit, a Kubernetes manifest, a Containerfile, from ``templates/agent``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ _OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class AgentRun:
-    """What the agent is to do, wherever it runs."""
+    """Task of the agent, wherever it runs."""
 
     directory: str = DEFAULT_DIRECTORY
     """Where it writes, as an absolute path."""
@@ -67,7 +67,7 @@ class AgentRun:
     """Bucket that finished days go to; None: nowhere."""
 
     def arguments(self) -> tuple[str, ...]:
-        """Of ``advisor agent run``."""
+        """Arguments of ``advisor agent run``."""
         return (
             f"--output={self.directory}",
             f"--interval={self.interval}",

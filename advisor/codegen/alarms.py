@@ -40,7 +40,7 @@ class Source(StrEnum):
 
 
 class Missing(StrEnum):
-    """What a period without data means (the values are CloudWatch's)."""
+    """Meaning of a period without data (the values are CloudWatch's)."""
 
     RINGS = "breaching"
     IS_FINE = "notBreaching"

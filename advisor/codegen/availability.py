@@ -32,7 +32,7 @@ def _place(stack: Stack, group: ComputeGroup) -> _Place:
 
 
 def _warning(place: _Place, catalog: Catalog) -> str:
-    """What is unknown about a place; "" when it is on sale there."""
+    """Warning of what is unknown about a place; "" when it is on sale there."""
     of_type = {
         offer.region for offer in catalog.offers_in([place.provider]) if offer.instance_type == place.instance_type
     }

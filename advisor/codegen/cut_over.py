@@ -99,7 +99,7 @@ class Deployed:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Of groups and backends."""
+        """Keys of groups and backends."""
         return frozenset((*(group.key for group in self.groups), *(backend.key for backend in self.backends)))
 
 
@@ -165,7 +165,7 @@ class Former:
 
     @property
     def form(self) -> Form:
-        """Of the objects on its clusters."""
+        """Form of the objects on its clusters."""
         return next((rollout.planned.form for rollout in self.rollouts.values()), Form.MANIFESTS)
 
 

@@ -51,7 +51,7 @@ def described(group: ComputeGroup, stack: Stack) -> str:
 
 
 def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
-    """What clients have to do: each region has an endpoint of its own, and on Cloud Run each group."""
+    """Tasks of clients: each region has an endpoint of its own, and on Cloud Run each group."""
     if stack.target == "cloud-run":
         yield (
             "each group has an address of its own: let them take those of the new ones in the output endpoints, by the "

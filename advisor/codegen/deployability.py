@@ -1,4 +1,4 @@
-"""What the plan's own predicate says of instances that code is generated for."""
+"""Verdict of the plan's own predicate on instances that code is generated for."""
 
 from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
@@ -39,14 +39,14 @@ def check_deployable(serves: Serves, engine: str = "") -> None:
 
 
 def checkpoint_gib(serves: Serves) -> float:
-    """Of plans that do not say it, no less than it can be: twice what is loaded as FP8."""
+    """Size of the checkpoint; for plans that do not say it, no less than it can be: twice what is loaded as FP8."""
     if serves.checkpoint_gib is not None:
         return serves.checkpoint_gib
     return serves.weights_gib * (2 if serves.precision == "fp8" else 1)
 
 
 def _loading_gib(serves: Serves, engine: str) -> float | None:
-    """As planned; of another engine that quantises while loading, each accelerator's share of what is downloaded."""
+    """Memory for loading, as planned; of an engine that quantises while loading, its share of the download."""
     if engine == serves.engine:
         return serves.loading_gib
     if serves.checkpoint_gib is None or not load_catalog().is_made_while_loading(serves.precision, engine):

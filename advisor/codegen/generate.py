@@ -134,7 +134,7 @@ def _staged(stack: Stack, rollout: Rollout) -> Stack:
 
 
 def _engine_warnings(choice: Choice, wanted: Wanted) -> tuple[str, ...]:
-    """What the plan predicted holds for its own engine."""
+    """Warnings where the plan predicted for its own engine alone."""
     planned = sorted({f"{member.serves.engine} {member.serves.engine_version}".strip() for member in choice.members})
     if wanted.engine is None or all(planned_engine(member.serves) is wanted.engine for member in choice.members):
         return ()
@@ -164,7 +164,7 @@ def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> 
 
 
 def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str, ...]:
-    """What a stage that was asked for comes to where every group is part of the plan."""
+    """Notes on a stage that was asked for where every group is part of the plan."""
     if gone:
         return (f"cut-over finished: the next apply removes {words(gone)}",)
     if former.stage is not None and any(rollout.before for rollout in former.rollouts.values()):

@@ -62,7 +62,7 @@ _MINUTES_PER_WEEK = HOURS_PER_WEEK * 60
 
 @dataclass(frozen=True, slots=True)
 class ClusterManner:
-    """What the manifests have to know of a cloud's clusters."""
+    """Facts of a cloud's clusters that the manifests depend on."""
 
     spot_taint: str = ""
     """Key of the taint on spot nodes; "": none."""
@@ -247,7 +247,7 @@ def _disk_gib(group: ComputeGroup) -> int:
 
 
 def fewest_replicas(stack: Stack, group: ComputeGroup) -> int:
-    """Of a group, in the quietest hours."""
+    """Replicas of a group in the quietest hours."""
     scale = _scale(stack, group)
     return group.instances * group.replicas_per_instance if scale is None else scale.least
 
@@ -311,7 +311,7 @@ def _lonely(stack: Stack) -> Sequence[str]:
 
 
 def _is_told_by_variables(served: Served) -> bool:
-    """Its image takes no arguments."""
+    """Whether its image takes no arguments."""
     return bool(served.backend.container.model_environment)
 
 

@@ -1,4 +1,4 @@
-"""What is deployed, as a small cloud-neutral model: every decision and all arithmetic are in it before a template runs.
+"""Model of a deployment, small and cloud-neutral: every decision and all arithmetic are in it before a template runs.
 
 Generators only read these values, so that two languages can never disagree about a number.
 """
@@ -14,7 +14,7 @@ from advisor.units import HOURS_PER_MONTH
 
 
 class Language(StrEnum):
-    """What the code is written in."""
+    """Language of the code."""
 
     TERRAFORM = "terraform"
     PYTHON = "python"
@@ -43,7 +43,7 @@ class Runtime(StrEnum):
 
 
 class Scaling(StrEnum):
-    """What decides how many instances run (the plan's policy)."""
+    """Decider of how many instances run (the plan's policy)."""
 
     STATIC = "static"
     SCHEDULED = "scheduled"
@@ -62,7 +62,7 @@ class Stage(StrEnum):
 
 
 class Form(StrEnum):
-    """What the folder ``kubernetes/`` of a cluster's code is written for."""
+    """Form of the objects in the folder ``kubernetes/`` of a cluster's code."""
 
     MANIFESTS = "manifests"
     """Deployments and Services, as a kustomization."""
@@ -76,7 +76,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the user asks of the code beyond the plan; the defaults take what the plan recommends."""
+    """Wishes of the user beyond the plan; the defaults take what the plan recommends."""
 
     target: str = ""
     """Such as ec2, eks, vm-scale-set; "": the default of the provider."""
@@ -106,7 +106,7 @@ Serves = Option | FleetGroup
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What an account must be allowed before anything starts."""
+    """Quota that an account must be allowed before anything starts."""
 
     code: str
     """As the provider's quota service names it."""
@@ -191,7 +191,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledSize:
-    """From this time of these days on (UTC) so many instances run, until the next entry."""
+    """Number of instances from this time of these days on (UTC), until the next entry."""
 
     hour: int
     minute: int
@@ -273,7 +273,7 @@ class ComputeGroup:
 
     @property
     def host_disk_gib(self) -> int:
-        """What a host is ordered with: exactly what was priced, which older plans did for everything."""
+        """Disk that a host is ordered with: exactly what was priced, which older plans did for everything."""
         return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
 
     @property
@@ -364,7 +364,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the reader of the generated code wants to know of the plan."""
+    """Summary of the plan for the reader of the generated code."""
 
     workload: str
     model: str
@@ -456,10 +456,10 @@ class Stack:
         return max(group.start_seconds for group in self.groups)
 
     def share_of(self, part: Backend | ComputeGroup) -> int:
-        """Its weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""
+        """Weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""
         parts: tuple[Backend | ComputeGroup, ...] = self.backends if isinstance(part, Backend) else self.groups
         return part.weight if any(one.weight for one in parts if one.region == part.region) else 1
 
     def backend_of(self, group: ComputeGroup) -> Backend:
-        """What *group* answers for."""
+        """Backend that *group* answers for."""
         return next(backend for backend in self.backends if backend.key == group.backend)

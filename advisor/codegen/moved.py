@@ -35,7 +35,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """What matters of the code of a root."""
+    """Facts of the code of a root that matter here."""
 
     maps: Mapping[str, Mapping[str, Any]]
     """Local value → its entries, of those that are maps of literals."""
@@ -154,7 +154,7 @@ def _fields(entry: Any, names: Iterable[str]) -> list[Any]:  # noqa: ANN401 - a 
 
 
 def _would_be_replaced(document: Document, block: Block) -> bool:
-    """Its name holds its key, and Terraform neither leaves the name as it is nor makes the successor first."""
+    """Whether its name holds its key, and Terraform neither leaves the name as it is nor makes the successor first."""
     lifecycle = {
         attribute: document.source(settings.attributes[attribute].value)
         for settings in block.of("lifecycle")

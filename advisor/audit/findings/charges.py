@@ -104,7 +104,7 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
 
 
 def _expiring(context: Context) -> Iterator[Finding]:
-    """What the covered use would cost more at list prices from the end of the commitment on."""
+    """Findings for commitments that end soon: the extra cost of the covered use at list prices from that day on."""
     end = context.ledger.bill.end
     if end is None:
         return

@@ -184,7 +184,7 @@ def _places(context: Context, where: str) -> list[tuple[tuple[str, str, str], De
 
 
 def _spot_shares(context: Context, provider: str, region: str, machine: str) -> tuple[float, float, float] | None:
-    """What spot saves of the on-demand price: in the median, the dearest and the cheapest zone; None: unknown."""
+    """Share of the on-demand price that spot saves: median, dearest zone, cheapest zone; None: unknown."""
     offer = context.catalog.offer(provider, region, machine)
     if offer is None or offer.on_demand is None or offer.spot is None:
         return None

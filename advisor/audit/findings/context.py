@@ -1,4 +1,4 @@
-"""What detectors look at, and how a finding is put together."""
+"""Context of the detectors, and how a finding is put together."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From completed cells to measurements: whatever is not usable is left out with its numbers."""
+"""Completed cells become measurements: whatever is not usable is left out with its numbers."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -135,7 +135,7 @@ def _complaint(measurement: Measurement, name: str) -> str:
 
 
 def _missing(measurement: Measurement) -> LeftOut | None:
-    """What a prediction of the same load would need and nobody stated."""
+    """Values that a prediction of the same load would need and nobody stated."""
     if measurement.scenario in _COUNTED and measurement.concurrency is None:
         return LeftOut(measurement.where, f"{measurement.scenario} without a concurrency; give --concurrency")
     if measurement.ttft_ms is None and measurement.tpot_ms is None and measurement.output_tokens_per_second is None:

@@ -1,4 +1,4 @@
-"""What a file leaves open is filled in with what the user told; what both state must agree."""
+"""Gaps of a file are filled in with what the user told; where both state a value they must agree."""
 
 from advisor.calibration.readers.entries import LOAD_NUMBERS, Cells, Entry
 from advisor.catalog import load_catalog

@@ -1,4 +1,4 @@
-"""What vLLM and SGLang count of themselves: the difference of two scrapes is a measurement of real traffic."""
+"""Counters of vLLM and SGLang about themselves: the difference of two scrapes is a measurement of real traffic."""
 
 import datetime as dt
 import re
@@ -35,7 +35,7 @@ _Totals = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """What one engine had counted for one model at one time."""
+    """Counters of one engine for one model at one time."""
 
     where: str
     time: dt.datetime

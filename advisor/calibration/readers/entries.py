@@ -1,4 +1,4 @@
-"""What every reader makes of its file: rows in the columns of our own table, not yet completed or checked."""
+"""Rows that every reader makes of its file, in the columns of our own table, not yet completed or checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

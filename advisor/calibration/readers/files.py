@@ -28,7 +28,7 @@ from advisor.reading import read_text
 
 
 class FileFormat(StrEnum):
-    """What a measurement file can be."""
+    """Format of a measurement file."""
 
     CSV = "csv"
     """Our own table."""

@@ -28,7 +28,7 @@ def documents(text: str, path: Path) -> Iterator[tuple[str, object]]:
 
 
 def value_at(document: object, *names: str) -> object:
-    """What stands under a path of names, None where the path ends early."""
+    """Value under a path of names, None where the path ends early."""
     for name in names:
         if not isinstance(document, dict):
             return None

@@ -42,7 +42,7 @@ class _File:
 
 
 def read_files(paths: Sequence[Path], as_of: str | None = None) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
-    """What the files list, and the providers whose files the package does not read.
+    """Listings of the files, and the providers whose files the package does not read.
 
     Args:
         paths: zip files, CSV files, or directories of them.
@@ -61,7 +61,7 @@ def read_files(paths: Sequence[Path], as_of: str | None = None) -> tuple[tuple[L
 
 
 def read_published(providers: Sequence[str]) -> tuple[tuple[Listing, ...], tuple[str, ...]]:
-    """What gpuhunt publishes today of these providers, and those whose catalog did not come.
+    """Listings that gpuhunt publishes today of these providers, and those whose catalog did not come.
 
     Raises:
         InputError: the package is not installed, or its catalogs cannot be reached.
@@ -176,7 +176,7 @@ def _looking_in(directory: str) -> Iterator[None]:
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """What the package warns of, kept from the terminal."""
+    """Warnings of the package, kept from the terminal."""
     words: list[str] = []
 
     class Keeper(logging.Handler):

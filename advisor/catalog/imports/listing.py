@@ -1,4 +1,4 @@
-"""What another program lists of a provider, in one form whatever the program."""
+"""List of a provider by another program, in one form whatever the program."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,7 +57,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a program lists of one provider."""
+    """List of one provider by a program."""
 
     provider: str
     """Our name; "" where the catalog does not know it."""

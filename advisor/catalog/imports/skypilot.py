@@ -55,7 +55,7 @@ class _Table:
 
 
 def read_tables(locations: Sequence[str], catalog: Catalog, as_of: str | None = None) -> tuple[Listing, ...]:
-    """What tables of SkyPilot list.
+    """Listings of SkyPilot's tables.
 
     Args:
         locations: paths of tables, directories of them, or URLs of tables.
@@ -144,7 +144,7 @@ def _by_place(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def _items(zones: Sequence[Row]) -> Iterator[Item]:
-    """On demand at the dearest price of the zones, spot at their median."""
+    """Items on demand at the dearest price of the zones, on spot at their median."""
     listed = [usd for row in zones if (usd := _usd(row, "Price")) is not None]
     spot = [usd for row in zones if (usd := _usd(row, "SpotPrice")) is not None]
     yield _item(zones[0], max(listed, default=_UNKNOWN))

@@ -93,7 +93,7 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class CatalogAudit:
-    """What the catalog is worth on a day."""
+    """Worth of the catalog on a day."""
 
     today: dt.date
     content_hash: str
@@ -107,7 +107,7 @@ class CatalogAudit:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps a strict audit from passing, in words."""
+        """Problems that keep a strict audit from passing, in words."""
         problems = [*self.warnings]
         for figures in self.providers:
             current = figures.current[AGES_DAYS[0]]

@@ -1,4 +1,4 @@
-"""What differs between two states of the catalog."""
+"""Differences between two states of the catalog."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _SAME_RATIO = 1e-9
 
 
 class Kind(StrEnum):
-    """What happened to an offer."""
+    """Kind of change of an offer."""
 
     NEW_TYPE = "new_type"
     """No region sold the type before."""
@@ -65,7 +65,7 @@ def changes(before: Iterable[Offer], after: Iterable[Offer]) -> tuple[Change, ..
 
 
 def _by_place(offers: Iterable[Offer]) -> Mapping[tuple[str, str, str], Offer]:
-    """What is sold, by place: an offer that was withdrawn is gone."""
+    """Offers by place: one that was withdrawn is gone."""
     return {(offer.provider, offer.region, offer.instance_type): offer for offer in offers if not offer.withdrawn}
 
 

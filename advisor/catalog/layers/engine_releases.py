@@ -14,7 +14,7 @@ TABLE = "engine_releases.csv"
 
 
 class ReleaseChangeKind(StrEnum):
-    """What happened to a release."""
+    """Kind of change of a release."""
 
     NEW = "new_release"
     GONE = "gone"

@@ -38,14 +38,14 @@ class Beside:
 
     @property
     def differs(self) -> bool:
-        """By more than a tenth of ours."""
+        """Whether it is off our price by more than a tenth."""
         ours = self.ours
         return ours is not None and abs(self.theirs.usd_per_hour / ours.usd_per_hour - 1) > _DIFFERS_RATIO
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of importing the list of one provider."""
+    """Result of importing the list of one provider."""
 
     mapped: Mapped
     left_out: tuple[LeftOut, ...]

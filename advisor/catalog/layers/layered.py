@@ -76,7 +76,7 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def layers(self) -> Mapping[str, tuple[Offer, ...]]:
-        """What each layer lists, the lowest first; imports stand under the name of their program."""
+        """Offers of each layer, the lowest first; imports stand under the name of their program."""
         found: dict[str, list[Offer]] = {"shipped": list(self.shipped_offers)}
         for name, snapshots in (("published", self.published), ("refreshed", self.snapshots)):
             found[name] = [offer for snapshot in snapshots for offer in offers_of_snapshot(snapshot)]
@@ -121,7 +121,7 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def overlay(self) -> Overlay:
-        """What was negotiated; empty where there is no file.
+        """Overlay of negotiated prices; empty where there is no file.
 
         Raises:
             InputError: the file is wrong; the message says where and how to mend it.
@@ -155,7 +155,7 @@ class LayeredCatalog(Catalog):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user has to know of the layers."""
+        """Warnings about the layers that the user has to know of."""
         return (*self.problems, *self.overlay.expired(self.today), *self._release_warnings())
 
     def _release_warnings(self) -> Iterator[str]:
@@ -171,7 +171,7 @@ class LayeredCatalog(Catalog):
 
     @cached_property
     def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:
-        """As the last refresh found them."""
+        """Limits of the account, as the last refresh read them."""
         return {
             (snapshot.provider, row["region"], row["code"]): AccountLimit(float(row["limit"]), row["as_of"])
             for snapshot in self.snapshots
@@ -251,12 +251,12 @@ def _serverless_of(snapshot: Snapshot) -> tuple[Serverless, ...]:
 
 
 def _regions_of(service: Serverless) -> tuple[str, ...]:
-    """Its regions; "" alone where it has one price for all."""
+    """Regions of a row; "" alone where it has one price for all."""
     return service.regions or ("",)
 
 
 def _without(service: Serverless, read: Collection[tuple[str, str, str, str]]) -> Serverless | None:
-    """What is left of a row where some of its regions have a newer one; None where all have."""
+    """Rest of a row where some of its regions have a newer one; None where all have."""
     key = (service.provider, service.service, service.accelerator)
     left = tuple(region for region in _regions_of(service) if (*key, region) not in read)
     if left == _regions_of(service):
@@ -336,7 +336,7 @@ def newest_shipped(shipped: Path, provider: str) -> str:
 
 
 def _snapshots(root: Path | None, layer: _Layer, problems: list[str]) -> tuple[Snapshot, ...]:
-    """Those that hold; damaged ones are added to the problems."""
+    """Snapshots that hold; damaged ones are added to the problems."""
     found = [] if root is None else [current(root, provider) for provider in providers(root)]
     problems += [
         f"the {layer.name} prices of {damaged.provider} are not used: {damaged.reason}; "

@@ -1,4 +1,4 @@
-"""What is known of a provider after a refresh: what was read, and what was known before where nothing was read."""
+"""Tables of a provider after a refresh: what was read, and what was known before where nothing was read."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ class _Titles:
 def _read_or_kept(
     part: str, kind: type[BlockRow] | type[QuotaRow], found: Found, before: Path | None
 ) -> Iterator[Mapping[str, Any]]:
-    """What was read, after what the snapshot before has of regions that were not read to their end."""
+    """Rows that were read, after those of the snapshot before for regions that were not read to their end."""
     kept = read_rows(before / f"{part}.csv") if before else ()
     yield from (row for row in kept if not found.covers(row["region"], part))
     yield from (asdict(row) for row in found.rows if isinstance(row, kind) and found.covers(row.region, part))
@@ -222,7 +222,7 @@ def _cells_of_price(prefix: str, row: PriceRow | None, kept: Price | None, sourc
 
 
 def _managed_rows(catalog: Catalog, found: Found, read_on: str, sources: _Titles) -> Iterator[Mapping[str, Any]]:
-    """What services that run endpoints ask, as read; what was known where a region was not read to its end."""
+    """Prices of services that run endpoints, as read; former ones where a region was not read to its end."""
     read = found.prices(Purchase.MANAGED)
     before = {place: offer.managed for place, offer in offers_of(catalog, found.provider).items() if offer.managed}
     for place in sorted({*before, *read}, key=lambda one: (one[1], one[0])):

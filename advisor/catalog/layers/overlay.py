@@ -1,4 +1,4 @@
-"""What a customer pays other than the list price: negotiated discounts and private offers, each until its day.
+"""Prices of a customer other than the list: negotiated discounts and private offers, each until its day.
 
 The same file holds what the account owns and may use (see :mod:`advisor.workload.negotiated`), so that one file says
 everything that no price list knows.
@@ -43,7 +43,7 @@ class Discount:
     """File and line."""
 
     def covers(self, offer: Offer, purchase: Purchase) -> bool:
-        """It is off this price."""
+        """Whether the discount applies to this price."""
         family = family_of(offer.provider, offer.instance_type)
         return (
             offer.provider == self.provider
@@ -80,7 +80,7 @@ class Overlay:
 
     @property
     def has_prices(self) -> bool:
-        """It states a discount or a price of a private offer."""
+        """Whether it states a discount or a price of a private offer."""
         return bool(self.discounts or self.private_offers)
 
     def expired(self, today: dt.date) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Col
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the catalog knows, to check names by."""
+    """Names of the catalog, to check names by."""
 
     machines: Collection[tuple[str, str]]
     regions: Collection[tuple[str, str]]

@@ -29,7 +29,7 @@ def imported_dir(program: str = GPUHUNT) -> Path:
 
 
 def imported_dirs() -> tuple[Path, ...]:
-    """Those of every program."""
+    """Directories of imports of every program."""
     return tuple(map(imported_dir, PROGRAMS))
 
 
@@ -39,7 +39,7 @@ def engines_dir() -> Path:
 
 
 def overlay_path() -> Path:
-    """What the user knows better than any price list: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
+    """Path of the user's own prices and terms: ``$XDG_CONFIG_HOME/advisor/catalog.yaml``."""
     return _base("XDG_CONFIG_HOME", ".config") / "advisor" / "catalog.yaml"
 
 

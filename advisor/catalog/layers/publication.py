@@ -53,7 +53,7 @@ _ASK = "ask who publishes it, or try again later; nothing was taken"
 
 @dataclass(frozen=True, slots=True)
 class PublishedTables:
-    """What is published of one provider."""
+    """Tables that are published of one provider."""
 
     provider: str
     read_on: str
@@ -206,7 +206,7 @@ def _signer(place: Place, name: str, content: bytes, allowed: Path) -> str:
 
 
 def _entries(manifest: _Document, wanted: Collection[str]) -> dict[str, _Document]:
-    """What a manifest says of each provider that is wanted, by name."""
+    """Entries of a manifest for each provider that is wanted, by name."""
     stated = manifest.within(manifest.fields.get("providers") or None, "it names no provider").fields
     for provider in stated:
         if not _PROVIDER.fullmatch(provider):

@@ -37,7 +37,7 @@ _KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What was published."""
+    """Result of publishing."""
 
     name: str
     providers: tuple[PublishedTables, ...]
@@ -145,7 +145,7 @@ def _layers(catalog: LayeredCatalog, provider: str) -> list[_LayerFiles]:
 
 
 def _snapshots(catalog: LayeredCatalog, provider: str) -> list[Snapshot]:
-    """What was published and refreshed of a provider, the lowest layer first."""
+    """Snapshots that were published and refreshed of a provider, the lowest layer first."""
     return [snapshot for snapshot in (*catalog.published, *catalog.snapshots) if snapshot.provider == provider]
 
 
@@ -205,7 +205,7 @@ def _files(providers: Sequence[PublishedTables], now: dt.datetime, key: Path | N
 
 
 def _entry(published: PublishedTables) -> Mapping[str, object]:
-    """What the manifest says of a provider."""
+    """Entry of a provider in the manifest."""
     contents = {name: text.encode() for name, text in published.tables.items()}
     stated = {name: {"sha256": digest_of(content), "bytes": len(content)} for name, content in contents.items()}
     return {"read_on": published.read_on, "gaps": list(published.gaps), "tables": stated}

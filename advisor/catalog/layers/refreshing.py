@@ -32,7 +32,7 @@ class RefreshOptions:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh came to."""
+    """Result of a refresh."""
 
     provider: str
     found: Found
@@ -58,7 +58,7 @@ class Refreshed:
 
     @property
     def is_sound(self) -> bool:
-        """It was published, or would have been."""
+        """Whether it was published, or would have been."""
         return self.reason in ("", _DRY_RUN)
 
 
@@ -104,6 +104,6 @@ def refresh(
 
 
 def _listed(catalog: LayeredCatalog, provider: str) -> dict[tuple[str, str], Offer]:
-    """What is known to be sold."""
+    """Offers that are known to be sold."""
     offers = offers_of(catalog.as_listed(), provider)
     return {place: offer for place, offer in offers.items() if not offer.withdrawn}

@@ -21,7 +21,7 @@ _DRY_RUN = "dry run"
 
 @dataclass(frozen=True, slots=True)
 class RefreshedEngines:
-    """What a refresh of releases came to."""
+    """Result of a refresh of releases."""
 
     found: Found
     held: tuple[HeldReleases, ...]
@@ -49,7 +49,7 @@ class RefreshedEngines:
 
     @property
     def is_sound(self) -> bool:
-        """It was published, or would have been."""
+        """Whether it was published, or would have been."""
         return self.reason in ("", _DRY_RUN)
 
 

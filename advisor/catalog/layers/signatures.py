@@ -32,7 +32,7 @@ def sign(content: bytes, key: Path) -> bytes:
 
 
 def signer_of(content: bytes, signature: bytes, allowed: Path, where: str) -> str:
-    """Who signed *content*, as the file of allowed signers names them.
+    """Signer of *content*, by the file of allowed signers.
 
     Args:
         content: what was signed.

@@ -44,7 +44,7 @@ _PRICED = (("on_demand_", Purchase.ON_DEMAND), ("spot_", Purchase.SPOT))
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """What a published catalog came to for one provider."""
+    """Result of taking over a published catalog, for one provider."""
 
     provider: str
     read_on: str
@@ -142,7 +142,7 @@ def _check_age(published: PublishedTables, catalog: LayeredCatalog, root: Path) 
 def _candidate(
     published: PublishedTables, below: LayeredCatalog, confirmed: frozenset[str], most_moved: float
 ) -> _Candidate:
-    """What a provider's tables say, read from a directory that nothing else reads."""
+    """Tables of a provider, read from a directory that nothing else reads."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         for name, text in published.tables.items():

@@ -157,7 +157,7 @@ class _Asker:
             raise Denied("the price list has no machine at all", "China's regions answer to accounts of China alone")
 
     def managed(self, region: str) -> Iterator[Row]:
-        """What SageMaker asks for known machines that run real-time endpoints."""
+        """Prices of SageMaker for known machines that run real-time endpoints."""
         for product in self._products("AmazonSageMaker", {"regionCode": region, "productFamily": "ML Instance"}):
             yield from hosting_rows(product, region, self._known)
 
@@ -297,7 +297,7 @@ class _Asker:
 
 
 def _again_when_cut(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
-    """What *read* returns; botocore asks again when a question fails, but not when the answer breaks off.
+    """Result of *read*; botocore asks again when a question fails, but not when the answer breaks off.
 
     A JSON answer that breaks off comes without its fields, one in XML cannot be parsed.
     """

@@ -74,7 +74,7 @@ def container_rows(items: Iterable[Mapping[str, Any]], region: str) -> Iterator[
 
 
 def rows_of(item: Mapping[str, Any], region: str) -> Iterator[Row]:
-    """What one item of the list says of Linux machines; nothing when it is of another kind."""
+    """Rows of one item of the list for Linux machines; none when it is of another kind."""
     size, sku = str(item.get("armSkuName", "")), str(item.get("skuName", ""))
     product, date = str(item.get("productName", "")), str(item.get("effectiveStartDate", ""))[:10]
     if not size.startswith(_ACCELERATED) or item.get("armRegionName") != region or item.get("currencyCode") != "USD":

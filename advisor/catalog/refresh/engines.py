@@ -48,7 +48,7 @@ class HeldReleases:
 
     @property
     def key(self) -> str:
-        """What they are confirmed by: the guard and the engine."""
+        """Key of the confirmation: the guard and the engine."""
         return f"{self.guard.value}:{self.engine}"
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ def _day(text: str) -> dt.date | None:
 def held_releases(
     found: Found, before: Releases, today: dt.date, confirmed: Collection[str] = ()
 ) -> tuple[HeldReleases, ...]:
-    """What must not be published of an answer, by guard and engine; a release of the future never may.
+    """Releases of an answer that must not be published, by guard and engine; one of the future never may.
 
     Args:
         found: what was read.

@@ -1,4 +1,4 @@
-"""What keeps a refresh from being published: prices that cannot be, and moves that somebody has to confirm."""
+"""Guards that keep a refresh from being published: prices that cannot be, and moves that somebody has to confirm."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Violation:
 
     @property
     def key(self) -> str:
-        """What it is confirmed by: the guard and the family."""
+        """Key of the confirmation: the guard and the family."""
         if self.guard is Guard.COVERAGE_DROPPED:
             return self.guard.value
         return f"{self.guard.value}:{family_of(self.provider, self.what.partition(' ')[0])}"

@@ -178,7 +178,7 @@ def token_pages(
 
 
 def _message(body: bytes) -> str:
-    """What an error's body says, in one short line."""
+    """Message of an error's body, in one short line."""
     try:
         document = json.loads(body)
         error = document.get("error") or document.get("Error") or document

@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What earlier runs have read, for a while."""
+    """Results of earlier runs, kept for a while."""
 
     directory: Path
     asker: str = ""

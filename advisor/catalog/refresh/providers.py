@@ -29,7 +29,7 @@ def plugin_names() -> tuple[str, ...]:
 
 
 def plugin(name: str) -> "Ask":
-    """What a package brings along for a provider.
+    """Part that a package brings along for a provider.
 
     Raises:
         InputError: there is none, or it cannot be loaded.

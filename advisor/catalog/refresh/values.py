@@ -1,4 +1,4 @@
-"""What a refresh finds: frozen rows, and the parts that it could not read."""
+"""Findings of a refresh: frozen rows, and the parts that it could not read."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass

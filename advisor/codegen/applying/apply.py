@@ -29,7 +29,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What changes, and what does not."""
+    """Changes, and what does not change."""
 
     patch: str
     """Unified diff with paths relative to the directory; "" when everything is as planned already."""
@@ -42,7 +42,7 @@ class Application:
 
 
 def apply_to(directory: Path, address: str, target: Target) -> Application:
-    """What writing *target* to *address* would change; nothing is written.
+    """Changes that writing *target* to *address* would make; nothing is written.
 
     Args:
         directory: of a Terraform root.
@@ -201,7 +201,7 @@ def _is_spot(resource: Resource) -> bool | None:
 
 
 def _says_spot(resource: Resource) -> bool | None:
-    """Of a module's call, which has defaults that are not known here."""
+    """Whether a module's call, which has defaults that are not known here, says spot."""
     argument, key = resource.inside or ("", "")
     for name, spot in CALL_SPOT.items():
         attribute = resource.block.attributes.get(argument or name)
@@ -242,7 +242,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str]) -> list[str]:
 
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
-    """What the plan asks for that is not an instance type or a count."""
+    """Wishes of the plan that are not an instance type or a count."""
     if target.is_spot and any(_is_spot(resource) is not True for resource in resources):
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
     if "+" in target.instance_type:

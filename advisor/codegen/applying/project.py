@@ -31,13 +31,13 @@ class Module:
 
     @cached_property
     def documents(self) -> tuple[Document, ...]:
-        """Its files, in the order of their names; those ending in ``override.tf`` last, as Terraform merges them."""
+        """Documents in the order of their names; those ending in ``override.tf`` last, as Terraform merges them."""
         paths = sorted(self.directory.glob("*.tf"), key=lambda path: (path.stem.endswith("override"), path.name))
         return tuple(_read(path, self.root) for path in paths)
 
     @cached_property
     def variable_files(self) -> tuple[Document, ...]:
-        """Of the root: files that set variables by themselves, in the order in which Terraform reads them."""
+        """Files of the root that set variables by themselves, in the order in which Terraform reads them."""
         if self.parent is not None:
             return ()
         plain = [path for path in (self.directory / "terraform.tfvars",) if path.is_file()]

@@ -1,4 +1,4 @@
-"""From an argument to the literal that decides it: through variables, locals, maps and module calls."""
+"""Path from an argument to the literal that decides it: through variables, locals, maps and module calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ def _variable(question: _Question, node: Any, name: str, rest: tuple[str, ...]) 
 def _default(
     question: _Question, node: Any, name: str, rest: tuple[str, ...], label: str  # noqa: ANN401
 ) -> Place | Unresolved:  # fmt: skip
-    """Of a variable that no call and no file sets."""
+    """Default of a variable that no call and no file sets."""
     module = question.scope.module
     if module.json_variable_file(name):
         return Unresolved(f"{label} is set in {module.json_variable_file(name)}: change it there")

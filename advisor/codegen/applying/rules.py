@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Figure(StrEnum):
-    """What of the plan an argument holds."""
+    """Figure of the plan that an argument holds."""
 
     TYPE = "type"
     TYPES = "types"

@@ -1,4 +1,4 @@
-"""What a plan wants of one group of instances, as far as somebody else's code can hold it."""
+"""Wishes of a plan for one group of instances, as far as somebody else's code can hold them."""
 
 from dataclasses import dataclass
 

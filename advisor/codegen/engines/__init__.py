@@ -17,7 +17,7 @@ __all__ = ["ENGINES", "Request", "exact_version"]
 
 
 class _Serving(Protocol):
-    """What a module of an engine has."""
+    """Parts that a module of an engine has."""
 
     def container(self, request: Request) -> Container: ...
     def catalog_name(self, request: Request) -> str: ...

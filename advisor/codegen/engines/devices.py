@@ -1,4 +1,4 @@
-"""What a container sees of its host: options of ``docker run``."""
+"""Devices of the host that a container sees: options of ``docker run``."""
 
 from collections.abc import Mapping
 

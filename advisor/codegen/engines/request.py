@@ -1,4 +1,4 @@
-"""What an engine is asked to serve, and what is refused in its name."""
+"""Request to an engine: what it is asked to serve, and what is refused in its name."""
 
 import re
 from dataclasses import dataclass

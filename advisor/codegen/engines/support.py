@@ -1,4 +1,4 @@
-"""What the catalog says of an engine, a precision and an accelerator."""
+"""Support of an engine for a precision on an accelerator, by the catalog."""
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import EngineSupport, Support

@@ -75,7 +75,7 @@ def _is_compiled_ahead(request: Request) -> bool:
 
 
 def _compiled_folder(checkpoint: Checkpoint, image: str, arguments: Sequence[str]) -> str:
-    """Beside the weights of the model, where a bucket has both; what is there is loaded whatever the arguments are."""
+    """Folder beside the weights, where a bucket has both; what is there is loaded whatever the arguments are."""
     model = checkpoint.model_id or ""
     content = "\n".join((model, image, *arguments))
     mark = f"neuron-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:_HASH_DIGITS]}"

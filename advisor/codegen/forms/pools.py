@@ -140,7 +140,7 @@ def _router(served: Served, provider: str) -> Document:
 
 
 def _policies(stack: Stack) -> Iterable[Document]:
-    """What the network lets through for pickers: requests to them, and their questions to pods and the API server."""
+    """Network policies for pickers: requests to them, and their questions to pods and the API server."""
     metadata = {"namespace": stack.name, "labels": part_of(stack)}
     pickers = {"matchExpressions": [{"key": "inference/backend", "operator": "DoesNotExist"}]}
     engines = {"matchExpressions": [{"key": "inference/backend", "operator": "Exists"}]}

@@ -75,7 +75,7 @@ def spread_obstacle(stack: Stack, router: str) -> str:
 
 
 def engine_arguments(served: Served) -> list[str]:
-    """What the plan decides, without the name that the model answers to."""
+    """Arguments that the plan decides, without the name that the model answers to."""
     return [argument for argument in served.arguments if not argument.startswith(_SERVED_NAME)]
 
 
@@ -120,7 +120,7 @@ def environment(served: Served) -> list[Document]:
 
 
 def resources(served: Served, pods: Pods) -> Document:
-    """What a replica asks for, and its limits."""
+    """Requests of a replica, and its limits."""
     bounded = {
         "ephemeral-storage": f"{pods.disk_gib}Gi",
         served.device.resource: str(pods.group.accelerators_per_replica),
@@ -129,7 +129,7 @@ def resources(served: Served, pods: Pods) -> Document:
 
 
 def tolerations(pods: Pods) -> list[Document]:
-    """Of the taints of the nodes."""
+    """Tolerations of the taints of the nodes."""
     return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in pods.tolerated]
 
 

@@ -1,4 +1,4 @@
-"""What an expression says: its value where it is a literal, and what it refers to."""
+"""Value of an expression where it is a literal, and what it refers to."""
 
 import re
 from collections.abc import Iterator

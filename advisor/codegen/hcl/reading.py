@@ -42,7 +42,7 @@ class Block:
 
     @property
     def address(self) -> str:
-        """Of a resource or data source within its module, such as ``aws_lb.this`` or ``data.aws_vpc.this``."""
+        """Address of a resource or data source within its module, such as ``aws_lb.this`` or ``data.aws_vpc.this``."""
         prefix = {"resource": "", "module": "module."}.get(self.kind, f"{self.kind}.")
         return prefix + ".".join(self.labels)
 

@@ -1,4 +1,4 @@
-"""What each cloud calls things: machine images, runtimes and quotas of its accelerated instance types."""
+"""Names of each cloud for things: machine images, runtimes and quotas of its accelerated instance types."""
 
 from advisor.codegen.deployability import check_deployable
 from advisor.codegen.model import Platform, Serves

@@ -1,4 +1,4 @@
-"""What AWS calls things: machine images, runtimes and quotas of each family of accelerated instances.
+"""Names of AWS for things: machine images, runtimes and quotas of each family of accelerated instances.
 
 Sources: the AWS guides to Deep Learning AMIs, Neuron and EC2 quotas, read in November 2026.
 """

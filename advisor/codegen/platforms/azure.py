@@ -1,4 +1,4 @@
-"""What Azure calls things: machine images, runtimes and quotas of its accelerated virtual machine sizes.
+"""Names of Azure for things: machine images, runtimes and quotas of its accelerated virtual machine sizes.
 
 Sources, read in November 2026: Microsoft's guides to GPU sizes and vCPU quotas, the list of marketplace images in
 Azure/azhpc-images, the driver lists in Azure/azhpc-extensions and Azure/aks-gpu, and the family names that

@@ -1,4 +1,4 @@
-"""What Google Cloud calls things: machine images, accelerators, disks and quotas of its accelerated machine types.
+"""Names of Google Cloud for things: machine images, accelerators, disks and quotas of its accelerated machine types.
 
 Sources: Google's guides to GPU and TPU machine types, to TPUs in Compute Engine and to allocation quotas, and the image
 projects ``deeplearning-platform-release`` and ``ubuntu-os-accelerator-images``, read in November 2026. Image families
@@ -70,7 +70,7 @@ class Machine:
 
 
 def machine_of(instance_type: str) -> Machine:
-    """What a machine type of the catalog is, such as ``g2-standard-4`` or ``n1-standard-8+1xT4``.
+    """Machine type of the catalog in its parts, such as ``g2-standard-4`` or ``n1-standard-8+1xT4``.
 
     Raises:
         InputError: the type is malformed.

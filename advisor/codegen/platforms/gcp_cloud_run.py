@@ -1,4 +1,4 @@
-"""What Cloud Run calls its GPUs, how large its containers are, and where they run.
+"""Names of Cloud Run for its GPUs, how large its containers are, and where they run.
 
 Sources: Google's guides to GPUs, CPU and memory limits and health checks of Cloud Run services, and the quotas of the
 Cloud Run Admin API, read in November 2026.
@@ -18,7 +18,7 @@ _SERVICE = re.compile(r"Cloud Run(?P<redundant> with zonal redundancy)? [A-Z0-9-
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a container gets beside its GPU."""
+    """Size of a container beside its GPU."""
 
     vcpus: int
     memory_gib: int
@@ -76,6 +76,6 @@ def is_redundant(instance_type: str) -> bool:
 
 
 def quota_of(accelerator: str, *, redundant: bool) -> Quota:
-    """What a region must allow before Cloud Run starts a GPU of :data:`GPUS`."""
+    """Quota that a region must allow before Cloud Run starts a GPU of :data:`GPUS`."""
     code = f"{GPUS[accelerator].quota}GpuAlloc{'' if redundant else 'NoZonalRedundancy'}PerProjectRegion"
     return Quota(code, f"Cloud Run {accelerator} {'with' if redundant else 'without'} zonal redundancy", "GPUs")

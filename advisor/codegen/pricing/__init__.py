@@ -1,4 +1,4 @@
-"""What Terraform code costs: the accelerated resources of a plan, priced from the catalog.
+"""Cost of Terraform code: the accelerated resources of a plan, priced from the catalog.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What Amazon charges for: instances, groups of them, EKS node groups, SageMaker endpoints."""
+"""Charges of Amazon: instances, groups of them, EKS node groups, SageMaker endpoints."""
 
 import math
 import re
@@ -120,7 +120,7 @@ def _use(resource: Resource, kind: object, purchase: Purchase | None, number: fl
 
 
 def _region(resource: Resource) -> str | None:
-    """Of the resource itself (provider 6), its zone, or its provider."""
+    """Region of the resource itself (provider 6), its zone, or its provider."""
     zone = text(resource.values.get("availability_zone"))
     return text(resource.values.get("region")) or (zone[:-1] if zone else None) or resource.provider.get("region")
 

@@ -1,4 +1,4 @@
-"""What Microsoft charges for: virtual machines, scale sets, AKS node pools, Container Apps with a GPU."""
+"""Charges of Microsoft: virtual machines, scale sets, AKS node pools, Container Apps with a GPU."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -92,7 +92,7 @@ def _use(_resource: Resource, kind: object, terms: Mapping[str, Any], number: fl
 
 
 def _location(resource: Resource) -> str | None:
-    """As the catalog spells it: ``West Europe`` is ``westeurope``."""
+    """Location as the catalog spells it: ``West Europe`` is ``westeurope``."""
     return (text(resource.values.get("location")) or "").replace(" ", "").lower() or None
 
 

@@ -115,7 +115,7 @@ class Project:
 
 
 def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
-    """What resources cost at the prices of a catalog."""
+    """Costs of resources at the prices of a catalog."""
     costs, free, unsupported = [], Counter[str](), Counter[str]()
     for resource in resources.all:
         rule = RULES.get(resource.kind)
@@ -128,7 +128,7 @@ def breakdown_of(resources: Resources, catalog: Catalog) -> Breakdown:
 
 
 def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
-    """What a resource costs that uses this."""
+    """Cost of a resource that uses this."""
     components = ((use, _component(use, catalog)) for use in uses)
     return Cost(
         resource,

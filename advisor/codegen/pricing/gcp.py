@@ -1,4 +1,4 @@
-"""What Google charges for: machines, managed groups, GKE node pools, Cloud Run with a GPU, TPUs."""
+"""Charges of Google: machines, managed groups, GKE node pools, Cloud Run with a GPU, TPUs."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -88,7 +88,7 @@ def _difference(project: Project) -> dict[str, Any]:
 
 
 def _hourly(cost: Cost | None) -> Decimal | None:
-    """Of a resource that is not there: nothing."""
+    """Hourly cost; of a resource that is not there: nothing."""
     return Decimal(0) if cost is None else cost.hourly
 
 

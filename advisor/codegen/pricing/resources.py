@@ -80,13 +80,13 @@ class Resources:
 
 
 def planned(document: Mapping[str, Any]) -> Resources:
-    """What a plan leaves; of a state, what it holds."""
+    """Resources that a plan leaves; of a state, those that it holds."""
     values = document.get("planned_values") or document.get("values") or {}
     return Resources(tuple(_resources(values.get("root_module", {}), _configured(document))))
 
 
 def prior(document: Mapping[str, Any]) -> Resources:
-    """What a plan found."""
+    """Resources that a plan found."""
     values = document.get("prior_state", {}).get("values", {})
     return Resources(tuple(_resources(values.get("root_module", {}), _configured(document))))
 

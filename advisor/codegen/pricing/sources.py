@@ -156,7 +156,7 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
 
 
 def _number(group: Mapping[str, Any]) -> float | None:
-    """In the busiest hours; a scale set starts with its first profile's."""
+    """Number in the busiest hours; a scale set starts with its first profile's."""
     profiles = group.get("profiles")
     first = profiles[0].get("default") if isinstance(profiles, list) and profiles else None
     return first_known(group.get("instances"), group.get("node_count"), first)

@@ -1,4 +1,4 @@
-"""What a resource uses and is charged for by the hour."""
+"""Use of a resource that is charged for by the hour."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
