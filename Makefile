@@ -49,11 +49,12 @@ browser-test: ## Open pages of plans in Chromium (a Debian package, as root): fi
 	bash tests/browser/install.sh
 	.verify/browser/bin/python -m pytest --quiet tests/browser
 
-check: $(READY) ## Lint, types and the import contract.
+check: $(READY) ## Lint, types, the import contract, and the size of each package.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/house.py
 
 bench: $(READY) ## Print the benchmarks.
 	@for program in tests/benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program; done

@@ -1,4 +1,4 @@
-"""Where ``templates/`` and ``instance_catalog/`` are: inside the installed package, or beside it in a checkout."""
+"""Locations of ``templates/`` and ``instance_catalog/``: inside the installed package, or beside it in a checkout."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ _DOWNLOAD_GIB_PER_SECOND = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What was needed, what there is, and what that means in words."""
+    """Unmet need: what was needed, what there is, and the reason in words."""
 
     code: str
     unit: str
@@ -108,7 +108,7 @@ def deployable(setup: Setup, purchase: str, region: str, catalog: Catalog) -> Sh
 
 
 def service_of(purchase: str) -> str:
-    """What runs machines that are paid for so, as the purchase names it; "" for plain machines."""
+    """Service that runs machines paid for so, as the purchase names it; "" for plain machines."""
     return purchase if purchase in (MANAGED, SERVERLESS) else ""
 
 

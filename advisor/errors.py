@@ -46,6 +46,6 @@ class NothingFeasible(AdvisorError):  # noqa: N818 - the outcome is no error of 
 
 
 class NotDeployable(InputError):  # noqa: N818 - as above
-    """What is planned cannot be started by generated code: no other option is taken in its place."""
+    """Error of a plan that generated code cannot start: no other option is taken in its place."""
 
     exit_code = 4

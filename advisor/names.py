@@ -58,7 +58,7 @@ _VARIANTS = ("-instruct", "-chat", "-it", "-hf", "-fp8", "-fp4", "-bf16")
 
 
 def architecture_key(model: str) -> str:
-    """What tells one trained architecture from another in a model's name.
+    """Key that tells one trained architecture from another in a model's name.
 
     The owner, ``Meta-`` in front and tuning or storage at the end do not change how an engine runs it:
     ``meta-llama/Meta-Llama-3.1-8B-Instruct`` and ``meta-llama/Llama-3.1-8B`` have one key.

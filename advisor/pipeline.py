@@ -66,7 +66,7 @@ CountProgress = Callable[[int], None]
 
 
 class Scope(StrEnum):
-    """How much of what was looked at a plan holds."""
+    """Share of what was looked at that a plan holds."""
 
     ALL = "all"
     """Every precision and parallelism."""
@@ -90,7 +90,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a plan is made from beside its workload."""
+    """Inputs of a plan beside its workload."""
 
     calibration: Path | None = None
     """Directory of a calibration of one's own; None: the catalog's."""
@@ -239,7 +239,7 @@ def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> Pla
 
 
 def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:
-    """What a plan of this scope holds."""
+    """Contents of a plan of this scope."""
     if scope is Scope.BRIEF:
         return Asked(replayed=0)
     return Asked(every_variant=scope is Scope.ALL, rungs=rungs_of(requirements, catalog))
@@ -359,7 +359,7 @@ def _idle_name(recorded: Recorded) -> tuple[str, ...]:
 
 
 def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
-    """What the hosts of the samples are, where the workload says nothing or something else of it."""
+    """Notes on the hosts of the samples, where the workload says nothing or something else of them."""
     from advisor.samples.store.hosts import running_fleet
 
     fleet, current = running_fleet(sampled.places, sampled.hosts), workload.current

@@ -1,4 +1,4 @@
-"""What a generated Pulumi program declares: its settings and its outputs, as its README lists them."""
+"""Settings and outputs of a generated Pulumi program, as its README lists them."""
 
 import ast
 from collections.abc import Iterator, Mapping

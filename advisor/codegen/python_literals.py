@@ -17,7 +17,7 @@ _LARGEST_BMP = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is written as a call of a class with named arguments."""
+    """Value written as a call of a class with named arguments."""
 
     name: str
     arguments: Mapping[str, object]

@@ -22,7 +22,7 @@ def quotas_needed(provider: str, groups: Iterable[ComputeGroup]) -> tuple[Quota,
 
 
 def _units(provider: str, group: ComputeGroup) -> float | None:
-    """What one instance takes of its quota; None where its shape is not known."""
+    """Quota units that one instance takes; None where its shape is not known."""
     machine = load_catalog().instance_types.get((provider, group.instance_type))
     if group.platform.quota.unit != _VCPUS:
         return group.accelerator_count

@@ -1,4 +1,4 @@
-"""How a value enters generated code: one filter for each language, so that no text can change the code's structure.
+"""Quoting of values in generated code: a filter for each language, so that no text changes the code's structure.
 
 Each filter returns :class:`Quoted`. The renderer refuses to print anything else, so a hole without a filter is an error
 and not a hole.
@@ -220,7 +220,7 @@ def yaml_string(text: str) -> Quoted:
 
 
 def yaml_value(value: object, indent: int = 0) -> Quoted:
-    """What follows ``key:`` in YAML: a scalar on the same line, the items of a list or mapping on lines of their own.
+    """Text after ``key:`` in YAML: a scalar on the same line, the items of a list or mapping on lines of their own.
 
     Raises:
         TypeError: it is neither text, number, truth nor made of them.

@@ -48,7 +48,7 @@ _GIVE_DIGEST = "name the image with its digest: --image REPOSITORY@sha256:DIGEST
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a tag of an image is."""
+    """Registry, name and tag of an image."""
 
     registry: str
     """Host, with its port where it has one."""
@@ -122,7 +122,7 @@ class Registries:
         return digest if DIGEST.fullmatch(digest) else self._digest_of_content(address, headers, image, reference)
 
     def _digest_of_content(self, address: str, headers: Mapping[str, str], image: str, reference: Reference) -> str:
-        """For registries that do not name it: a digest is that of the manifest's bytes."""
+        """Digest of the manifest's bytes, for registries that do not name it."""
         answer = self._ask("GET", address, headers, image)
         _check(answer.status, image, reference)
         return f"sha256:{hashlib.sha256(answer.data).hexdigest()}"

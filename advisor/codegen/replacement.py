@@ -62,7 +62,7 @@ class Replacement:
 
 
 def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog) -> Replacement:
-    """What applying the code of *after* replaces of what the code of *before* deployed."""
+    """Replacements in what the code of *before* deployed, when the code of *after* is applied."""
     try:
         former = generate(before, language, catalog=catalog)
         now = generate(after, language, catalog=catalog, former=_left_by(former, language))

@@ -1,4 +1,4 @@
-"""Which instances of a plan code is generated for, and what to say when they are not the recommended ones."""
+"""Instances of a plan that code is generated for, and what to say when they are not the recommended ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What code is generated for."""
+    """Instances that code is generated for."""
 
     members: tuple[Member, ...]
     option: Option | None = None
@@ -75,7 +75,7 @@ def choose(plan: Plan, wanted: Wanted, obstacle: Callable[[Choice], AdvisorError
 
 
 def reason_against(check: Callable[[Choice], object]) -> Callable[[Choice], AdvisorError | None]:
-    """What *check* raises for a choice; None when it raises nothing."""
+    """Error that *check* raises for a choice; None when it raises nothing."""
 
     def reason(choice: Choice) -> AdvisorError | None:
         try:

@@ -1,4 +1,4 @@
-"""What is about to be written is checked first, file by file: text, secrets and syntax.
+"""Checks of generated files before they are written, file by file: text, secrets and syntax.
 
 Names, and what the providers take, are checked by the tests of the templates and by ``terraform validate``.
 """
@@ -67,7 +67,7 @@ def check_files(files: Mapping[str, str]) -> None:
 
 
 def findings_of_files(files: Mapping[str, str]) -> Iterator[Finding]:
-    """What is wrong with each file by itself."""
+    """Findings in each file by itself."""
     for path, text in files.items():
         yield from _path(path)
         yield from _text(path, text)

@@ -64,7 +64,7 @@ _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
 
 def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    """What has to be deployed for *choice*, by cloud and service; their target is still open unless it is wanted.
+    """Stacks to deploy for *choice*, by cloud and service; their target is still open unless it is wanted.
 
     Raises:
         InputError: nothing that this program writes can serve it; the message says why.
@@ -84,7 +84,7 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _cautioned(stack: Stack) -> Stack:
-    """With a caution where the workload's name is cut."""
+    """Stack with a caution where the workload's name is cut."""
     if slug(stack.summary.workload, 10 * _LONGEST_NAME, "inference") == stack.name:
         return stack
     caution = _CUT.format(name=stack.name)
@@ -92,7 +92,7 @@ def _cautioned(stack: Stack) -> Stack:
 
 
 def _parts(members: Sequence[Member], wanted: Wanted) -> Mapping[tuple[str, str], tuple[Member, ...]]:
-    """What one root holds: the members on a cloud, those of a service apart unless one target is asked for."""
+    """Members of each root: one root for a cloud, services apart unless one target is asked for."""
     parts: dict[tuple[str, str], tuple[Member, ...]] = {}
     for member in members:
         service = "" if wanted.target else service_of(member.serves.purchase)
@@ -278,7 +278,7 @@ def _round_up(value: float, step: int) -> int:
 
 
 def _layout(member: Member) -> tuple[object, ...]:
-    """What makes two types serve alike in one place."""
+    """Key of types that serve alike in one place."""
     one = member.serves
     where = (one.provider, one.region, one.accelerator, one.accelerator_count)
     return (*where, one.precision, one.tensor_parallel, one.pipeline_parallel, one.replicas_per_instance, one.engine)
@@ -346,7 +346,7 @@ def _cut(name: str, text: str) -> str:
 def _backends(
     groups: Sequence[ComputeGroup], containers: Sequence[Container], platforms: Sequence[Platform]
 ) -> tuple[Backend, ...]:
-    """What the groups answer for, in the order of their keys; *containers* and *platforms* are those of the groups."""
+    """Backends of the groups, in the order of their keys; *containers* and *platforms* are those of the groups."""
     backends: dict[str, Backend] = {}
     for group, container, platform in zip(groups, containers, platforms, strict=True):
         backend = backends.setdefault(

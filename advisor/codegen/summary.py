@@ -85,7 +85,7 @@ def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:
 
 
 def _rate(serves: Option | FleetGroup, predicted: Interval) -> str:
-    """What a replica is planned to carry after bursts and replays, and what is predicted without."""
+    """Planned rate of a replica after bursts and replays, and the predicted rate without."""
     planned = serves.planned_requests_per_second_per_instance
     told = f"{_interval(predicted, '')} predicted"
     return told if planned is None else f"{_figure(planned / serves.replicas_per_instance)} planned; {told}"

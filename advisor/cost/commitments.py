@@ -1,4 +1,4 @@
-"""When a commitment pays off, and which of the commitments already owned still hold."""
+"""Break-even of a commitment, and which of the commitments already owned still hold."""
 
 import datetime as dt
 from collections.abc import Sequence

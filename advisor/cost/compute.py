@@ -1,4 +1,4 @@
-"""What equal instances cost a month, and what no total holds."""
+"""Monthly cost of equal instances, and what no total holds."""
 
 from advisor.units import HOURS_PER_MONTH
 

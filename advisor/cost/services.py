@@ -1,4 +1,4 @@
-"""What is paid beside the hours of machines: disks, downloads, load balancers and logs."""
+"""Costs beside the hours of machines: disks, downloads, load balancers and logs."""
 
 import math
 from collections.abc import Iterator
@@ -101,7 +101,7 @@ def disk_usd_per_month(catalog: Catalog, provider: str, region: str, volume_gib:
 
 
 def download_usd(catalog: Catalog, provider: str, region: str, download_gb: float) -> float | None:
-    """What a start fetches from outside, through the network's NAT gateway; None where its price is not known."""
+    """USD for what a start fetches from outside through the network's NAT gateway; None: its price is not known."""
     price = catalog.service_price(provider, "nat_data", region)
     return None if price is None else price.usd * download_gb
 

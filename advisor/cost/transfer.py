@@ -1,4 +1,4 @@
-"""What the answers cost on their way to the users: data that leaves a region is paid for by the GB."""
+"""Cost of the answers on their way to the users: data that leaves a region is paid for by the GB."""
 
 from advisor.units import BYTES_PER_GB
 

@@ -1,4 +1,4 @@
-"""What each method would have forecast, from every day of the past, of the week after it."""
+"""Forecasts that each method would have made, from every day of the past, of the week after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

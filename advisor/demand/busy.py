@@ -31,7 +31,7 @@ _SHAPED = 0.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
-    """How busy the accelerators were over time; arrays of shape ``(windows,)``, NaN where unknown."""
+    """Busy accelerators over time; arrays of shape ``(windows,)``, NaN where unknown."""
 
     busy: Floats
     """Busy accelerators."""
@@ -111,7 +111,7 @@ def _of_volume(
 
 
 def _with_waiting(interval: DemandInterval, seen: Busy) -> DemandInterval:
-    """What was asked in the busiest minute, where that was more than could be served.
+    """Interval with the demand of the busiest minute, where that was more than could be served.
 
     In a window in which every accelerator was busy requests may have waited: what was served is no upper bound of what
     came. Of comparable services three of four stay within the ratio of the busiest minute to the mean.
@@ -128,12 +128,12 @@ def _share_of_present(seen: Busy, busy: Floats) -> Floats:
 
 
 def _hours(values: Floats, seen: Busy) -> float:
-    """How long is known."""
+    """Hours of known values."""
     return float(np.count_nonzero(~np.isnan(values)) * seen.window_seconds / SECONDS_PER_HOUR)
 
 
 def _load_shape(seen: Busy) -> Floats:
-    """What the load was proportional to in each window.
+    """Values proportional to the load, one for each window.
 
     An accelerator that serves any number of requests at once is busy for 1 - exp(-load) of the time when they arrive at
     random (M/G/∞), so that busy grows ever more slowly than load; profiling signals grow with it.

@@ -1,4 +1,4 @@
-"""What request rates the accelerators can have served, when only how busy they were is known."""
+"""Request rates that the accelerators can have served, when only how busy they were is known."""
 
 from dataclasses import dataclass, replace
 
@@ -50,7 +50,7 @@ def demand_interval(
 
 
 def _contradiction(mean: float, low: float, high: float) -> str:
-    """In words, if a stated mean rate is outside of what the samples allow."""
+    """Contradiction, in words, of a stated mean rate outside of what the samples allow."""
     if mean > high:
         return (
             f"the stated volume ({mean:.3g} requests/s) is above what the busy accelerators can have served "

@@ -215,7 +215,7 @@ def _backtest(name: str, trial: Trial, *, chosen: bool) -> Backtest:
 
 
 def _interval_notes(history: HourlyDemand, bands: Bands) -> Iterator[str]:
-    """What the intervals rest on, and what too short a history leaves unknown."""
+    """Notes on what the intervals rest on, and what too short a history leaves unknown."""
     origins = len(bands.origins)
     if origins:
         alike = bands.mean.likeness, bands.peak.likeness

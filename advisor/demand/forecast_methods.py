@@ -105,7 +105,7 @@ def _training_rows(past: Floats, first_hour: int, ahead: int) -> Iterator[tuple[
 
 
 def _features(past: Floats, first_hour: int, origin: int, ahead: int) -> tuple[Floats, float] | None:
-    """What is known at an origin of each of the hours after it, and the level; None where the level is not known."""
+    """Features known at an origin of each of the hours after it, and the level; None where the level is not known."""
     week = past[origin - HOURS_PER_WEEK : origin]
     if np.isnan(week).all() or np.nanmean(week) <= 0:
         return None

@@ -40,7 +40,7 @@ def without_gaps(counts: Integers) -> Floats:
 
 
 def gap_note(requests_per_minute: Floats, start_seconds: float) -> str | None:
-    """Which minutes are unknown, in words; None where all are known."""
+    """Unknown minutes, in words; None where all are known."""
     is_unknown = np.isnan(requests_per_minute)
     if not is_unknown.any():
         return None

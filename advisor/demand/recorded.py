@@ -1,4 +1,4 @@
-"""What a store of samples says of demand: its engines' views and its accelerators' need, in one pass over its files."""
+"""Demand in a store of samples: its engines' views and its accelerators' need, in one pass over its files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Which rows count; without any of these all do."""
+    """Filters of the rows that count; without any all do."""
 
     hosts: Sequence[str] = ()
     """Names or patterns such as ``gpu-*``."""

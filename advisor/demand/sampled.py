@@ -135,7 +135,7 @@ def _grown(counted: _Counted, column: str) -> float | None:
 
 
 def _lengths(counted: _Counted, name: str, histograms: "_Histograms") -> LengthCounts | None:
-    """What a histogram grew by over all processes; None where it was never read."""
+    """Growth of a histogram over all processes; None where it was never read."""
     lifes = counted.with_values(f"{name}_sum")
     rows = counted.rows
     read = [(histograms.at(rows.key, int(rows.end_us[row]), name), sign) for row, sign in ends_of(lifes)]
@@ -156,7 +156,7 @@ class _Histograms:
 
     @classmethod
     def read(cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]]) -> "_Histograms":
-        """Those of the rows of engines that end at some times, from the files of those dates alone."""
+        """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
         columns = [f"{name}_{part}" for name in _LENGTHS for part in ("bounds", "counts", "sum")]
         ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
         found: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}

@@ -36,7 +36,7 @@ _DAYS_PER_WEEK = HOURS_PER_WEEK // HOURS_PER_DAY
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Which past hours are like an hour to come: days of the same group, about the same hour of the day."""
+    """Past hours that are like an hour to come: days of the same group, about the same hour of the day."""
 
     name: str
     day_groups: tuple[int, ...]
@@ -143,7 +143,7 @@ def pinball(actual: Floats, quantile: Floats, level: float) -> Floats:
 
 
 def calibrated(series: Floats, first_hour: int, origins: Sequence[int]) -> Band:
-    """At each origin the band that has lost least so far; of equal ones that of the same time on any day.
+    """Band that has lost least so far, at each origin; of equal ones that of the same time on any day.
 
     Adaptive conformal inference (Gibbs & Candès 2021): each day moves the tails by how far the share beyond the edges
     was off. A day beyond one edge shows that the demand moves more than it did, either way: so both tails take part of

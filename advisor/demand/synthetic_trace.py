@@ -30,7 +30,7 @@ _WINDOWS = (6, 10)
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """What is expected of the hours of a week, in groups of hours that are planned alike."""
+    """Expected demand in the hours of a week, in groups of hours that are planned alike."""
 
     schedule: tuple[int, ...]
     """Class of each hour of the week, from Monday 00:00 UTC."""
@@ -196,7 +196,7 @@ def _hour_changes(
 
 
 def _about(counts: Floats, centre: int, most_requests: int, start: float, dispersion: Dispersion) -> DemandProfile:
-    """As many minutes before a minute as from it on, as many as hold so many requests."""
+    """Profile of as many minutes before a minute as from it on, as many as hold so many requests."""
     reach = 1
     while reach < CHANGE_MINUTES and counts[centre - reach - 1 : centre + reach + 1].sum() <= most_requests:
         reach += 1

@@ -167,7 +167,7 @@ class RequestTally:
         return TokenHistogram(input_tokens=inputs, output_tokens=outputs, probability=counts[used] / counts.sum())
 
     def notes(self) -> tuple[str, ...]:
-        """What is odd about the rows."""
+        """Notes on oddities of the rows."""
         notes = []
         if self.out_of_order:
             notes.append(
@@ -192,7 +192,7 @@ def _window_notes(window_seconds: float) -> tuple[str, ...]:
 
 
 def profile_notes(profile: DemandProfile) -> tuple[str, ...]:
-    """What is not known of when the requests came."""
+    """Notes on what is not known of when the requests came."""
     gaps = gap_note(profile.requests_per_minute, profile.start_seconds)
     undated = None if is_dated(profile.start_seconds) else UNDATED
     return tuple(note for note in (gaps, undated) if note)

@@ -48,7 +48,7 @@ class ArrivalRate:
 
     @property
     def peak_to_mean(self) -> float:
-        """How uneven the load is; 1 is flat."""
+        """Ratio of the peak to the mean; 1 is flat."""
         return self.peak / self.mean
 
 
@@ -106,7 +106,7 @@ class DemandInterval:
         return DemandInterval(mean_low, mean_high, self.peak_low * factor, self.peak_high * factor, self.contradiction)
 
     def words(self) -> str:
-        """Such as ``1 to 20 requests/s on average and 2 to 30 in the busiest minute``."""
+        """Words such as ``1 to 20 requests/s on average and 2 to 30 in the busiest minute``."""
         same = self.mean_low == self.mean_high
         mean = f"{self.mean_low:.3g}" if same else f"{self.mean_low:.3g} to {self.mean_high:.3g}"
         return f"{mean} requests/s on average and {self.peak_low:.3g} to {self.peak_high:.3g} in the busiest minute"
@@ -114,7 +114,7 @@ class DemandInterval:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
-    """What has to be served."""
+    """Load that has to be served."""
 
     requests_per_second: ArrivalRate
     input_tokens: TokenQuantiles
@@ -146,7 +146,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """How well one method would have forecast the past from what was known before it."""
+    """Accuracy that one method would have had on the past, from what was known before it."""
 
     method: str
     wape: float

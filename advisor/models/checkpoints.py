@@ -1,4 +1,4 @@
-"""How the weights of a repository are stored: ``quantization_config`` of a configuration, or the repository's name."""
+"""Storage of a repository's weights: ``quantization_config`` of a configuration, or the repository's name."""
 
 import re
 from typing import Any
@@ -76,7 +76,7 @@ def _group_is_float(section: ConfigFields) -> bool:
 
 
 def _scope(section: ConfigFields) -> Scope:
-    """Which matrices are quantised, from the list of those left out; 8-bit checkpoints leave out only small ones."""
+    """Quantised matrices, from the list of those left out; 8-bit checkpoints leave out only small ones."""
     left_out = [
         str(module)
         for name in ("modules_to_not_convert", "ignore", "exclude_modules")

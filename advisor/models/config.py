@@ -1,4 +1,4 @@
-"""From a HuggingFace ``config.json`` to a :class:`Model`.
+"""Conversion of a HuggingFace ``config.json`` to a :class:`Model`.
 
 Which builder reads it is decided by ``model_type``. Models that see or hear keep the language model's configuration in
 ``text_config``; their towers are counted by :mod:`advisor.models.towers`.

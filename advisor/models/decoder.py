@@ -1,4 +1,4 @@
-"""From the configuration of a decoder language model to its layers and what surrounds them."""
+"""Layers of a decoder language model and what surrounds them, from its configuration."""
 
 from collections import Counter
 from dataclasses import replace
@@ -49,7 +49,7 @@ def read_decoder(fields: ConfigFields, name: str, checkpoint: Checkpoint, towers
 
 
 def _traits(fields: ConfigFields) -> DecoderTraits:
-    """What the family fixes, corrected by the few switches that a configuration has for it."""
+    """Traits that the family fixes, corrected by the few switches that a configuration has for them."""
     model_type = fields.text("", "model_type")
     traits = TRAITS[model_type]
     norms = traits.norms

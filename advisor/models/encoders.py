@@ -1,4 +1,4 @@
-"""From the configuration of an encoder (BERT and its kin) to its layers."""
+"""Layers of an encoder (BERT and its kin), from its configuration."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from advisor.models.model import Checkpoint, Model, Surroundings
 
 @dataclass(frozen=True, slots=True)
 class EncoderTraits:
-    """What the code of an encoder family fixes."""
+    """Traits fixed by the code of an encoder family."""
 
     learned_positions: bool = True
     padding_positions: int = 0

@@ -1,4 +1,4 @@
-"""What a serving engine takes of the memory beside weights and cache, by engine and version.
+"""Memory that a serving engine takes beside weights and cache, by engine and version.
 
 An engine measures at start how much memory one full step takes (the workspace), sets that, its weights and its
 runtime aside, and gives all the rest of its share to the KV cache. The constants stand in ``memory_engines.csv``;
@@ -74,7 +74,7 @@ class EngineMemory:
 
     @property
     def evidence(self) -> str:
-        """What the constants rest on."""
+        """Evidence for the constants, in words."""
         major, minor = self.version_from
         versions = f"{self.engine} from {major}.{minor} on" if major or minor else self.engine
         return f"calibrated: {self.runs} start-up logs of {versions}" if self.runs else f"assumed: no log of {versions}"
@@ -91,7 +91,7 @@ class StepSize:
 
 @dataclass(frozen=True, slots=True)
 class StepMemory:
-    """What the largest step takes of one rank by the model's own sizes, before any fitted constant."""
+    """Memory of the largest step on one rank by the model's own sizes, before any fitted constant."""
 
     forward_gib: float
     """Hidden states and feed-forward values."""

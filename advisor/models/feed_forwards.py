@@ -1,4 +1,4 @@
-"""From a configuration to the feed-forward network of each layer: dense, or routed experts."""
+"""Feed-forward network of each layer, from a configuration: dense, or routed experts."""
 
 from advisor.models.config_fields import ConfigFields
 from advisor.models.layers import FeedForward, dense

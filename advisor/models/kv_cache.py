@@ -61,7 +61,7 @@ def kv_elements_per_token(model: Model) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CacheLayout:
-    """How the memory of one rank is divided: a block holds ``block_tokens`` tokens of one group of layers."""
+    """Division of one rank's memory: a block holds ``block_tokens`` tokens of one group of layers."""
 
     block_bytes: float
     block_tokens: int

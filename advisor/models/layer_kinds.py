@@ -1,4 +1,4 @@
-"""Which layers of a decoder attend to everything, which to a window, and which keep a recurrent state."""
+"""Layers of a decoder that attend to everything, to a window, or keep a recurrent state."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from advisor.models.traits import DecoderTraits
 
 
 class LayerKind(StrEnum):
-    """How a layer mixes tokens."""
+    """Way in which a layer mixes tokens."""
 
     FULL = "full"
     WINDOW = "window"

@@ -1,4 +1,4 @@
-"""What a layer is made of, reduced to the numbers that decide memory and work.
+"""Parts of a layer, reduced to the numbers that decide memory and work.
 
 A layer is a mixer (what exchanges information between tokens: attention, a recurrence, a convolution) followed by a
 feed-forward network, either of which may be absent. Parameters are split into those of matrices (which quantisation
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class MixerKind(StrEnum):
-    """How a mixer remembers earlier tokens."""
+    """Way in which a mixer remembers earlier tokens."""
 
     ATTENTION = "attention"
     """Keys and values of every head, sharded over tensor-parallel ranks."""
@@ -51,7 +51,7 @@ class Mixer:
 
     @property
     def state_bytes(self) -> int:
-        """What a sequence keeps, however long it is."""
+        """Bytes that a sequence keeps, however long it is."""
         return self.state_elements * self.state_element_bytes + self.convolution_elements * 2
 
 
@@ -73,7 +73,7 @@ class FeedForward:
 
     @property
     def expert_parameters(self) -> int:
-        """Of one routed expert."""
+        """Parameters of one routed expert."""
         return self.expert_matrix_parameters + self.expert_other_parameters
 
     @property
@@ -148,7 +148,7 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class AttentionOptions:
-    """What differs between attention layers of equal shape."""
+    """Differences between attention layers of equal shape."""
 
     qkv_bias: bool = False
     output_bias: bool = False

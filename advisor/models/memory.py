@@ -107,7 +107,7 @@ class _Budget:
 
     @property
     def cache_gib(self) -> float:
-        """What is left for the KV cache; negative when the rest does not fit."""
+        """GiB left for the KV cache; negative when the rest does not fit."""
         return self.usable_gib - self.weights_gib - self.workspace_gib - self.runtime_gib
 
     def with_overhead(self, share: float) -> "_Budget":
@@ -117,7 +117,7 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
-    """What the KV cache holds, and what the requests asked for take."""
+    """Capacity of the KV cache, and the need of the requests asked for."""
 
     tokens: int
     concurrency: int
@@ -137,7 +137,7 @@ class _Replica:
     kv_bytes_per_element: float
 
     def cache(self, budget: _Budget) -> _Cache:
-        """What the KV cache holds within *budget*."""
+        """Capacity of the KV cache within *budget*."""
         request = self.request
         layout = cache_layout(self.model, self.kv_bytes_per_element, request.tensor_parallel, request.pipeline_parallel)
         load = (self.context_tokens, self.step.tokens, request.concurrency)
@@ -191,7 +191,7 @@ def _loading_gib(model: Model, request: FitRequest, split: Split, engine: Engine
 
 
 def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None = None) -> MemoryRange:
-    """What the KV cache holds in eight cases of ten.
+    """Range of the KV cache's capacity in eight cases of ten.
 
     Weights and cache are exact to a percent; workspace and runtime are not, and are taken at the two ends of what
     start-up logs that the constants were not fitted on have shown.

@@ -1,4 +1,4 @@
-"""From a configuration to the mixer of each layer."""
+"""Mixer of each layer, from a configuration."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -9,7 +9,7 @@ from advisor.models.layers import Layer, MixerKind
 
 
 class Scope(StrEnum):
-    """Which matrices of a checkpoint are quantised; embeddings, output head, router and towers never are."""
+    """Matrices of a checkpoint that are quantised; embeddings, output head, router and towers never are."""
 
     ALL = "all"
     """Every matrix of the layers."""
@@ -21,7 +21,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How the weights of a repository are stored."""
+    """Storage of a repository's weights."""
 
     precision: str = "bf16"
     scope: Scope = Scope.ALL
@@ -125,7 +125,7 @@ class Model:
 
     @cached_property
     def parameters_active(self) -> int:
-        """What a token of text meets: not the other experts, per-layer embedding tables or towers."""
+        """Parameters that a token of text meets: not the other experts, per-layer embedding tables or towers."""
         if self.declared_parameters_active is not None:
             return self.declared_parameters_active
         idle = sum((layer.parameters - layer.parameters_active) * count for layer, count in self.layers)

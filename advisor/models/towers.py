@@ -39,7 +39,7 @@ def _patches(vision: ConfigFields, width: int) -> int:
 
 
 def _projector(vision: ConfigFields, width: int, hidden: int) -> int:
-    """From (merged) patches to the width of the language model."""
+    """Parameters from (merged) patches to the language model's width."""
     merge = vision.integer_or(1, "spatial_merge_size") ** 2
     merged = width * merge
     if merge == 1:

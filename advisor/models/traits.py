@@ -1,4 +1,4 @@
-"""How the transformer decoders differ where their ``config.json`` does not say so.
+"""Differences of the transformer decoders that their ``config.json`` does not state.
 
 One row per ``model_type``. What a configuration states itself (sizes, heads, ``attention_bias`` ...) is read from it;
 what the modelling code of a family fixes (whether the query has a bias, how many norms a layer has) stands here.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class DecoderTraits:
-    """What the code of a model family fixes."""
+    """Traits fixed by the code of a model family."""
 
     qkv_bias: bool = False
     """Where the configuration has no ``attention_bias``."""

@@ -1,4 +1,4 @@
-"""What sizing and prediction need to know of a model, as plain numbers."""
+"""Facts of a model that sizing and prediction need, as plain numbers."""
 
 from dataclasses import dataclass
 

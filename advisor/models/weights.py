@@ -21,7 +21,7 @@ _WIDE = "bf16"
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a replica is spread over accelerators."""
+    """Spread of a replica over accelerators."""
 
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
@@ -30,7 +30,7 @@ class Split:
 
 
 def scope_of(model: Model, precision: str) -> Scope:
-    """Which matrices *precision* is applied to.
+    """Matrices that *precision* is applied to.
 
     In its own precision a checkpoint says so itself. Else: mxfp4 is a format for experts, and nvfp4 checkpoints of
     models with latent attention leave the attention alone.
@@ -143,7 +143,7 @@ def _rank_network_bytes(network: FeedForward, precision: str, scope: Scope, spli
 
 
 def _padding(network: FeedForward, split: Split) -> float:
-    """How much larger an expert is loaded than it is stored."""
+    """Size of an expert as loaded ÷ as stored."""
     share = network.expert_intermediate / split.tensor_parallel
     hidden = ceil(network.hidden / _PADDED_HIDDEN) * _PADDED_HIDDEN / network.hidden
     return hidden * ceil(share / split.expert_multiple) * split.expert_multiple / share

@@ -9,7 +9,7 @@ from advisor.performance.physics import FloatLike, Floats
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """How unevenly requests arrive at a replica that is one of n: with an index of dispersion of ``1 + (I - 1) / n``.
+    """Burstiness of arrivals at a replica that is one of n: an index of dispersion of ``1 + (I - 1) / n``.
 
     A replica that receives the rate r is one of ``n = peak / r``, as few as carry the busiest minute so.
     """

@@ -66,7 +66,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Own:
-    """What the user's own measurements add to the residuals."""
+    """Additions of the user's own measurements to the residuals."""
 
     residuals: Mapping[Group, Residual]
     published: Strings

@@ -83,7 +83,7 @@ UNVERSIONED_IN_2024 = ("vllm", "llama.cpp")
 
 
 class Quantity(StrEnum):
-    """What is predicted."""
+    """Predicted quantity."""
 
     TTFT = "ttft"
     TPOT = "tpot"

@@ -1,4 +1,4 @@
-"""From deployments to the arrays that the physics works on: peaks, links and engine limits looked up once."""
+"""Arrays that the physics works on, from deployments: peaks, links and engine limits looked up once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -228,7 +228,7 @@ def _cache_numbers(shape: ServingShape) -> tuple[float, ...]:
 
 
 def kv_copies(shape: ServingShape, attention_shards: int) -> float:
-    """How often the replica holds a token's cache: tensor-parallel ranks without a head of their own share one."""
+    """Copies of a token's cache in the replica: tensor-parallel ranks without a head of their own share one."""
     heads = 1 if shape.is_mla else max(shape.n_kv_heads, 1)
     return max(attention_shards / heads, 1.0)
 

@@ -20,7 +20,7 @@ from advisor.workload.values import Slo
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """How many replicas do what, and what joins them."""
+    """Prefill and decode replicas, and the link that joins them."""
 
     prefill_replicas: int
     decode_replicas: int
@@ -87,10 +87,10 @@ def transfer_seconds(r: Replicas, prompt_tokens: float, pool: Pool) -> Floats:
 
 
 def _prompts(tokens: TokenHistogram) -> TokenHistogram:
-    """What a prefill replica sees: the same prompts, and one token each."""
+    """Lengths that a prefill replica sees: the same prompts, and one token each."""
     return replace(tokens, output_tokens=np.ones_like(tokens.output_tokens))
 
 
 def _answers(tokens: TokenHistogram) -> TokenHistogram:
-    """What a decode replica sees: the same requests with their prompts in the cache."""
+    """Lengths that a decode replica sees: the same requests with their prompts in the cache."""
     return replace(tokens, prefix_cache_hit_ratio=1.0)

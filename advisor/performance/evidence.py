@@ -1,4 +1,4 @@
-"""What the numbers of each question rest on, and how far they may be off for it."""
+"""Evidence for the numbers of each question, and how far they may be off for it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where the numbers of one question come from: the physics' terms, the learned factors, and what both rest on."""
+"""Origin of the numbers of one question: the physics' terms, the learned factors, and what both rest on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -43,7 +43,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How one replica comes to its numbers."""
+    """Explanation of one replica's numbers."""
 
     users: float | None
     """Of one replica; None where the queue is never empty."""
@@ -64,7 +64,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """What was asked of a deployment, and the class of evidence for it."""
+    """Question about a deployment, and the class of evidence for it."""
 
     scenario: Scenario
     evidence: Evidence
@@ -137,7 +137,7 @@ def _number(value: FloatLike) -> float:
 
 
 def _grounds(deployment: Deployment, calibration: Calibration, asked: _Asked) -> str:
-    """What was measured of a deployment, in words."""
+    """Measurements of a deployment, in words."""
     reach = calibration.reach
     held = reach.range_of(deployment, asked.scenario)
     if asked.evidence is Evidence.MEASURED and held is not None:

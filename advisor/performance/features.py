@@ -1,4 +1,4 @@
-"""What the learned residual looks at: a deployment and its lengths as ratios and shares that carry over to others.
+"""Features of the learned residual: a deployment and its lengths as ratios and shares that carry over to others.
 
 No feature names a model or an accelerator. None depends on the number of users, which is an axis of its own, nor on
 the memory bandwidth: wherever a time would contain it, one in fixed proportion to the arithmetic peak stands in. The

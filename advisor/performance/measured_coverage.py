@@ -1,4 +1,4 @@
-"""What was measured: which set-ups, under which loads, and which accelerators and model families at all."""
+"""Measured set-ups, under which loads, and measured accelerators and model families at all."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class LoadRange:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCoverage:
-    """Which predictions rest on a measurement of their own set-up, and which on measurements of its kind."""
+    """Coverage by measurements: of a prediction's own set-up, or of its kind."""
 
     measured: Mapping[tuple[SetupKey, Scenario], LoadRange]
     accelerators: frozenset[str]
@@ -74,7 +74,7 @@ class MeasuredCoverage:
         return frozenset(f"{setup[0]} | {setup[1]}" for setup, _ in self.measured)
 
     def joined(self, other: "MeasuredCoverage") -> "MeasuredCoverage":
-        """What either has measured."""
+        """Coverage of either's measurements."""
         measured = dict(self.measured)
         for key, held in other.measured.items():
             load_range = measured.get(key, held)
@@ -84,7 +84,7 @@ class MeasuredCoverage:
         return MeasuredCoverage(measured, self.accelerators | other.accelerators, self.families | other.families)
 
     def familiar(self, deployment: Deployment) -> Evidence:
-        """What numbers of a deployment rest on where its own set-up was not measured."""
+        """Evidence for the numbers of a deployment whose own set-up was not measured."""
         known = deployment.accelerator.name in self.accelerators and deployment.family in self.families
         return Evidence.CALIBRATED if known and deployment.draft is None else Evidence.ROOFLINE
 
@@ -94,7 +94,7 @@ class MeasuredCoverage:
 
 
 def setup_key(deployment: Deployment) -> SetupKey:
-    """What makes two deployments the same set-up."""
+    """Key by which two deployments are the same set-up."""
     precision = f"{deployment.compute_precision}/{bits_per_param(deployment):g}"
     engine = engine_class(deployment.engine) or deployment.engine.lower()
     shards = deployment.tensor_parallel * deployment.pipeline_parallel * deployment.attention_data_parallel

@@ -34,7 +34,7 @@ class LengthPoints:
 
 
 def length_points(tokens: TokenHistogram) -> LengthPoints:
-    """At most 20 points with the same means; a histogram that small is taken as it is."""
+    """Points of the same means, at most 20; a histogram that small is taken as it is."""
     cells = (len(INPUT_EDGES) - 1) * (len(OUTPUT_EDGES) - 1)
     source = (tokens.input_tokens, np.maximum(tokens.output_tokens, 1.0), tokens.probability)
     thin: tuple[Floats, Floats, Floats] = source if tokens.probability.size <= cells else _thinned(*source)

@@ -1,4 +1,4 @@
-"""What a deployment does to requests that arrive at random: how many run, how long they wait and how long they take.
+"""Queueing of requests that arrive at random: how many run, how long they wait and how long they take.
 
 The formulas of :mod:`advisor.performance.serving`, all at a given mean number of running requests.
 """
@@ -36,7 +36,7 @@ of a lognormal of the same mean would fall again."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What measurements say beyond the physics, entry by entry."""
+    """Learned factors beyond the physics, entry by entry."""
 
     log_token: Floats
     """Log factor of the time per token at each node of the users axis, (n, nodes)."""
@@ -50,7 +50,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """What a histogram of lengths costs each deployment; arrays of shape (n,) or (n, points)."""
+    """Cost of a histogram of lengths on each deployment; arrays of shape (n,) or (n, points)."""
 
     packed: Packed
     points: LengthPoints
@@ -158,7 +158,7 @@ def _learned(service: Service, plain: Floats) -> Floats:
 
 
 def _plain_token_seconds(service: Service, step: Floats, batch: Floats) -> Floats:
-    """By the physics: the step's share of it, and the prompts of the others spread over the answer."""
+    """Time per token by the physics: the step's share, and the prompts of the others spread over the answer."""
     own = step / tokens_per_step(service.packed.replicas)
     return own + batch * service.mean_marginal / service.points.mean_output
 

@@ -30,7 +30,7 @@ RESIDENT_OUTPUT_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
-    """What every replica is given: users (or batch), prompt and answer length."""
+    """Load given to every replica: users (or batch), prompt and answer length."""
 
     concurrency: Floats
     input_tokens: Floats

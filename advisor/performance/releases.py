@@ -1,4 +1,4 @@
-"""When a version of an engine came out: what the learned residual knows of versions, too many to learn singly.
+"""Release dates of engine versions: what the learned residual knows of versions, too many to learn singly.
 
 The dates are those that the residual was fitted with. A release that is newer than what was measured has the date of
 the newest measured one: nothing was learned of it.

@@ -84,7 +84,7 @@ class Targets(Protocol):
 
     @property
     def e2e_p95_ms(self) -> FloatLike | None:
-        """From the request to its last token."""
+        """Time from the request to its last token."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""From a set-up as people and tables name it to a deployment, or the reason why nothing can be said of it.
+"""Deployment from a set-up as people and tables name it, or the reason why nothing can be said of it.
 
 Everything that is left empty gets a default: all accelerators in one tensor-parallel replica, the checkpoint's own
 precision, the catalog's preferred engine.
@@ -83,7 +83,7 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the accelerators are split."""
+    """Split of the accelerators."""
 
     tensor_parallel: int
     pipeline_parallel: int

@@ -7,7 +7,7 @@ from advisor.models.values import ServingShape
 
 @dataclass(frozen=True, slots=True)
 class DraftModel:
-    """What drafts tokens that the model then verifies in one step."""
+    """Source of draft tokens that the model then verifies in one step."""
 
     tokens: int
     """Drafted in each step."""

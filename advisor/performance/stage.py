@@ -195,7 +195,7 @@ def _intervals(groups: "_Groups", quantity: Quantity, values: Floats, evidence: 
 
 
 def _evidence(groups: "_Groups", tokens: TokenHistogram, running: Floats) -> Codes:
-    """What the numbers of each group rest on when so many requests run."""
+    """Evidence for the numbers of each group when so many requests run."""
     lengths = (tokens.mean_input_tokens(), tokens.mean_output_tokens(), tokens.prefix_cache_hit_ratio)
     load = Load(np.maximum(running, 1.0), *(np.full(running.shape, length) for length in lengths))
     return groups.grounds.evidence(_LIKE, groups.packed.origin, load)
@@ -262,7 +262,7 @@ def busy_second(
 def busy_second_or_reason(
     workload: Workload, model: Model, catalog: Catalog, lengths: tuple[float, float], performance: PerformanceModel
 ) -> BusySecond | InputError:  # fmt: skip
-    """As :func:`busy_second`, with the reason in the place of an answer."""
+    """Answer of :func:`busy_second`, or the reason in its place."""
     try:
         return busy_second(workload, model, catalog, lengths, performance)
     except InputError as reason:
@@ -298,7 +298,7 @@ def _max_sequences(candidate: Candidate) -> int | None:
 
 
 def _interconnect(candidate: Candidate) -> str:
-    """What joins the ranks of a replica; a slice is alone, whatever joins the accelerators of its machine."""
+    """Interconnect of the ranks of a replica; a slice is alone, whatever joins the accelerators of its machine."""
     return "" if candidate.partition else candidate.instance_type.interconnect
 
 

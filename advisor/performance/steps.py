@@ -35,7 +35,7 @@ Table = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class StepTimes:
-    """What one replica's steps take and what it can hold; tables by the number of sequences that decode."""
+    """Times of one replica's steps and what it can hold; tables by the number of sequences that decode."""
 
     base_s: Table
     """Of a decode step, whatever the sequences hold; entry 0 is of no meaning."""

@@ -1,4 +1,4 @@
-"""What the learned residual looks at of a deployment whatever its load: sizes, and kinds of engine and hardware."""
+"""Features of a deployment for the learned residual, whatever its load: sizes, and kinds of engine and hardware."""
 
 from collections.abc import Sequence
 from functools import cache

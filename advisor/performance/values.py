@@ -1,4 +1,4 @@
-"""What goes into a prediction and what comes out: numbers with units, an interval around each, and the evidence."""
+"""Inputs and outputs of a prediction: numbers with units, an interval around each, and the evidence."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +18,7 @@ class Interval:
 
 
 class Scenario(StrEnum):
-    """How the load is offered."""
+    """Way in which the load is offered."""
 
     FIXED_CONCURRENCY = "fixed_concurrency"
     """Closed loop: every user asks again as soon as it is answered."""
@@ -31,7 +31,7 @@ class Scenario(StrEnum):
 
 
 class Evidence(StrEnum):
-    """Where a predicted number comes from."""
+    """Origin of a predicted number."""
 
     MEASURED = "measured"
     """The very set-up was measured under the same load, and the prediction is anchored there."""

@@ -1,4 +1,4 @@
-"""What was planned → the plan as it is written."""
+"""Plan as it is written, from what was planned."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace

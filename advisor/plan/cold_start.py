@@ -1,4 +1,4 @@
-"""How long it takes until a new replica serves, and what has to run already because of that."""
+"""Time until a new replica serves, and what has to run already because of that."""
 
 import math
 from dataclasses import dataclass
@@ -57,12 +57,12 @@ class ColdStart:
 
     @property
     def lead_hours(self) -> float:
-        """How much ahead of its hour a scheduled instance has to be ordered: the upper edge of the total."""
+        """Hours by which a scheduled instance has to be ordered ahead: the upper edge of the total."""
         return self.total_s.high / SECONDS_PER_HOUR
 
     @property
     def reactive_delay_s(self) -> float:
-        """From a rise of the load until capacity ordered because of it serves, at the upper edge."""
+        """Seconds from a rise of the load until capacity ordered because of it serves, at the upper edge."""
         return self.total_s.high + METRIC_DELAY_S
 
 
@@ -151,7 +151,7 @@ def _fastest(interval: Interval, other: Interval) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Reactive:
-    """What a policy misses that orders capacity when it sees the load. NaN: too little of the load is known."""
+    """Requests missed by a policy that orders capacity when it sees the load. NaN: too little of the load is known."""
 
     missed_ratio: float
     """Share of the requests beyond a capacity that only follows the load."""
@@ -160,7 +160,7 @@ class Reactive:
 
 
 def reactive(requests_per_minute: Floats, delay_s: float, within_ratio: float) -> Reactive:
-    """What a capacity ``c(t) = r(t - delay) + headroom`` misses of the rate ``r(t)``, both minute by minute.
+    """Part of the rate ``r(t)`` that a capacity ``c(t) = r(t - delay) + headroom`` misses, both minute by minute.
 
     ``Σ max(r(t) - c(t), 0) ≤ (1 - within_ratio) × Σ r(t)`` gives the least headroom: with the rises dₖ within the
     delay in falling order, ``headroom = max over k of (d₁ + … + dₖ - allowed) ÷ k``. A delay is an upper edge: of all

@@ -1,4 +1,4 @@
-"""What tells whether a document was edited after it was made."""
+"""Digest that tells whether a document was edited after it was made."""
 
 import hashlib
 import json

@@ -142,7 +142,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:
-    """Those that any of the groups or backends can have."""
+    """Alarms that any of the groups or backends can have."""
     has_metrics = any(published(backend.container.engine) for backend in stack.backends)
     return (*stack.alarms, *(alarm for alarm in stack.slo_alarms if has_metrics or not alarm.from_engine))
 
@@ -188,7 +188,7 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     return {
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
@@ -251,7 +251,7 @@ def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
-    """What a group needs to scale."""
+    """Scaling settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
     warm = {"warm_pool": _is_warmed(stack, group)}
@@ -297,7 +297,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
 
 
 def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
-    """What a host reads of its engine for the alarms; None where there is nothing to read or to compare with."""
+    """Engine metrics that a host reads for the alarms; None where there is nothing to read or to compare with."""
     metrics = published(container.engine)
     targets = [alarm.ttft_seconds for alarm in stack.slo_alarms if alarm.ttft_seconds is not None]
     if metrics is None or not targets:
@@ -318,7 +318,7 @@ def _told_by_variable(container: Container) -> bool:
 
 
 def _model_variable(stack: Stack, container: Container) -> Mapping[str, object]:
-    """What stands before the model where some image takes it from a variable; empty for those that do not."""
+    """Text before the model where some image takes it from a variable; empty for those that do not."""
     if not any(_told_by_variable(backend.container) for backend in stack.backends):
         return {}
     is_told = _told_by_variable(container)
@@ -341,7 +341,7 @@ def _example_secret(region: Region) -> str:
 
 
 def _partition(region: Region) -> str:
-    """As ARNs of the region start."""
+    """Partition of the region's ARNs."""
     return next((found for start, found in _PARTITIONS.items() if region.name.startswith(start)), "aws")
 
 

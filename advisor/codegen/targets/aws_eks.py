@@ -125,7 +125,7 @@ def _karpenter_python(stack: Stack) -> Files:
 
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
-    """What all languages have: the Kubernetes objects."""
+    """Files with the Kubernetes objects that all languages have."""
     together = dict(kubernetes_files(stack, _MANNER))
     for some in files:
         together |= some
@@ -145,7 +145,7 @@ def _node_pools(stack: Stack) -> Files:
 
 
 def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     alarms = alarms_of_pods(stack)
     describe = _karpenter_group if is_karpenter else _node_group
     in_blocks = [group.key for group in stack.groups if is_sold_in_blocks(group)]
@@ -222,7 +222,7 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
-    """What the alarms have to know; the nodes are in the manifests."""
+    """Facts of a group for the alarms; the nodes are in the manifests."""
     return {
         "region": group.region,
         "accelerator": DEVICES[group.platform.runtime].resource,
@@ -252,7 +252,7 @@ def _volume_gib(group: ComputeGroup) -> int:
 
 
 def local_gib(group: ComputeGroup) -> int:
-    """What the local NVMe disks of a node hold together; 0 unless every type that may be bought has enough of them."""
+    """GiB of a node's local NVMe disks together; 0 unless every type that may be bought has enough of them."""
     types = load_catalog().instance_types
     instance_types = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
     gigabytes = [instance_type.local_nvme_gb or 0 if instance_type else 0 for instance_type in instance_types]
@@ -274,7 +274,7 @@ def _roomy_types(group: ComputeGroup) -> list[str]:
 
 
 def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
-    """What is not known of a machine is not taken to be enough."""
+    """Whether *other* is no smaller than planned; unknown is not enough."""
     sizes = ((other.vcpus, planned.vcpus), (other.memory_gib, planned.memory_gib))
     return all(has is not None and needed is not None and has >= needed for has, needed in sizes)
 
@@ -284,7 +284,7 @@ def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
 
 
 def _accelerators(group: ComputeGroup) -> int:
-    """Of a node; a part of one counts as one."""
+    """Accelerators of a node; a part counts as one."""
     return math.ceil(group.accelerator_count)
 
 

@@ -154,7 +154,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     alarms = monitoring.alarms_of(stack)
     return {
         "groups": {group.key: _group(stack, group) for group in stack.groups},
@@ -221,7 +221,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _scaling(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
-    """What a variant scales by: one without requests, in a cut-over, by nothing, so that it can go or come at any time.
+    """Scaling of a variant: none for one without requests, in a cut-over, so that it can go or come at any time.
 
     An update of an endpoint sets each variant to its initial number: as many as the load may have brought.
     """
@@ -252,7 +252,7 @@ def _schedule(group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _cron(hour: int, minute: int, weekdays: tuple[int, ...]) -> str:
-    """As Application Auto Scaling writes it: six fields, days by name."""
+    """Cron expression of Application Auto Scaling: six fields, days by name."""
     days = "*" if len(weekdays) == len(_DAYS) else ",".join(_DAYS[day - 1] for day in weekdays)
     return f"cron({minute} {hour} ? * {days} *)"
 

@@ -90,7 +90,7 @@ def image(backend: Backend) -> str:
 
 
 def caution(backend: Backend) -> str:
-    """That the image holds another release of vLLM than the planned one; "" where it does not."""
+    """Caution that the image holds another release of vLLM than the planned one; "" where it does not."""
     planned = _planned_vllm(backend)
     if not planned or planned in _VLLM_TAGS or _ECR.fullmatch(backend.container.image):
         return ""

@@ -15,7 +15,7 @@ _INVOCATIONS = "AWS/SageMaker"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What SageMaker calls a thing."""
+    """Metric by its SageMaker name."""
 
     namespace: str
     name: str

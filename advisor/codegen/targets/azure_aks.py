@@ -112,7 +112,7 @@ def _python(stack: Stack) -> Files:
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     regions = {
         region.name: {
             "weight": region.weight,
@@ -161,7 +161,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def pool_name(stack: Stack, group: ComputeGroup) -> str:
-    """At most 12 lower-case letters and digits: the start of the size, and a mark of deployment and group."""
+    """Name of at most 12 lower-case letters and digits: the start of the size, and a mark of deployment and group."""
     mark = hashlib.sha256(node_pool_name(stack, group).encode()).hexdigest()[:_HASH_DIGITS]
     size = re.sub(r"[^a-z0-9]", "", group.instance_type.removeprefix("Standard_").lower())
     return f"{size[: _LONGEST_POOL_NAME - _HASH_DIGITS]}{mark}"

@@ -46,7 +46,7 @@ def _of_the_fullest(field: str) -> str:
 
 
 def _percent_of(part: str, whole: str) -> str:
-    """Of what all hosts counted; without any there is no row, and nothing rings."""
+    """Percentage of all hosts' counts, as a query; without any there is no row and no alarm."""
     return (
         f"summarize part = sum(todouble(report.{part})), whole = sum(todouble(report.{whole}))"
         " | where whole > 0 | project value = 100.0 * part / whole"

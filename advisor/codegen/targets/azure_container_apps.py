@@ -162,7 +162,7 @@ def _python(stack: Stack) -> Files:
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     return {
         "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
@@ -203,7 +203,7 @@ def _region(stack: Stack, name: str, weight: int) -> Mapping[str, object]:
 
 
 def _server_errors(stack: Stack) -> Mapping[str, str]:
-    """What the alarm on answers with 5xx says, and over which time it counts."""
+    """Description of the alarm on answers with 5xx, and the window over which it counts."""
     alarm = planned_alarm(stack, "server_errors")
     return {"description": alarm.description, "window": _window(alarm)}
 
@@ -259,12 +259,12 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _cooldown_seconds(group: ComputeGroup) -> int:
-    """How long the last replica stays, counted from when it is scheduled: a shorter time ends it in its start."""
+    """Seconds that the last replica stays, counted from when it is scheduled: a shorter time ends it in its start."""
     return max(_IDLE_SECONDS, group.start_seconds)
 
 
 def app_name(group: ComputeGroup) -> str:
-    """At most 32 lower-case letters, digits and hyphens: the size, and a mark of the group's key."""
+    """Name of at most 32 lower-case letters, digits and hyphens: the size, and a mark of the group's key."""
     mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
     return f"{slug(group.instance_type.removeprefix('Standard_'), _LONGEST_APP_NAME - _HASH_DIGITS - 1, 'gpu')}-{mark}"
 
@@ -301,7 +301,7 @@ def _environment(container: Container) -> Mapping[str, str]:
 
 
 def _cautions(stack: Stack) -> Iterator[str]:
-    """What differs from the plan."""
+    """Differences from the plan, in words."""
     for group in stack.groups:
         if not group.is_serverless:
             yield (

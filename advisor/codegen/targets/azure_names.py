@@ -28,7 +28,7 @@ def example_subnet(region: str) -> str:
 
 
 def weights(stack: Stack) -> Mapping[str, object]:
-    """What templates say of weights in a storage account."""
+    """Template values for weights in a storage account."""
     ids = [backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends]
     account = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/myweights"
     return {"models": list(dict.fromkeys(ids)), "example_account": account, "prefix_condition": _PREFIX_CONDITION}
@@ -42,7 +42,7 @@ def example_models(stack: Stack) -> Mapping[str, str]:
 
 
 def pins(stack: Stack) -> Mapping[str, object]:
-    """What templates say of pins: engines that may be their keys, and an image by each engine of the stack."""
+    """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
     return {
         "engines": [engine.value for engine in Engine],
         "example_registry": f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/myregistry",

@@ -166,7 +166,7 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     regions = {
         region.name: {
             "weight": region.weight,
@@ -276,7 +276,7 @@ def _profile(
 
 
 def _entrance_cost(regions: Sequence[str]) -> str:
-    """What the hosts of all entrances cost, in words."""
+    """Cost of the hosts of all entrances, in words."""
     offers = [
         cpu_offer for cpu_offer in load_catalog().cpu_offers("azure") if cpu_offer.instance_type == _ENTRANCE_SIZE
     ]

@@ -18,7 +18,7 @@ class Weighted(Protocol):
 
     @property
     def region(self) -> str:
-        """Where it answers."""
+        """Region that it answers in."""
 
     @property
     def weight(self) -> int:

@@ -79,7 +79,7 @@ _UTILIZATION_METRICS = {
 
 
 def _alert(description: str, metric: str, aligner: str, reducer: str, **changes: Any) -> Alert:  # noqa: ANN401
-    """On a metric of Cloud Run; above 0 once, if *changes* say nothing else."""
+    """Alert on a metric of Cloud Run; above 0 once, if *changes* say nothing else."""
     by_service = {"resource": "cloud_run_revision", "group_by": ("service_name", "location")}
     once = {"below": False, "threshold": 0, "seconds": 0}
     fields = {"description": description, "metric": f"run.googleapis.com/{metric}", "aligner": aligner}
@@ -175,7 +175,7 @@ def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     return {
         "groups": {group.key: _group(group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
@@ -275,7 +275,7 @@ def _quota(group: ComputeGroup) -> Quota:
 
 
 def _cautions(stack: Stack) -> Iterator[str]:
-    """What differs from the plan."""
+    """Differences from the plan, in words."""
     for group in stack.groups:
         if not group.is_serverless:
             yield (
@@ -294,7 +294,7 @@ def _cautions(stack: Stack) -> Iterator[str]:
 
 
 def _alerts(alarms: Sequence[Alarm], slo_alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
-    """Those on hosts that a container has not (Xid errors, silent agents) are left out."""
+    """Alerts, without those on hosts that a container has not (Xid errors, silent agents)."""
     usual = {
         alarm.name: from_alarm(alarm, _of_container(alarm), divisor=100)
         for alarm in alarms

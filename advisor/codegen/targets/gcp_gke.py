@@ -135,7 +135,7 @@ def _python(stack: Stack) -> Files:
 
 
 def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -> Files:
-    """What both languages have: the Kubernetes objects."""
+    """Files with the Kubernetes objects that both languages have."""
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _manner(groups)))).items()))
 
 
@@ -159,7 +159,7 @@ def _accelerator_labels(google_group: GoogleGroup) -> Mapping[str, str]:
 
 
 def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     regions = {region.name: _region(stack, region) for region in stack.regions}
     return {
         "groups": {group.group.key: _group(stack, group) for group in groups},

@@ -55,7 +55,7 @@ def _of_engine(alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Map
 
 
 def _failed_percent(stack: Stack, alarm: Alarm) -> str:
-    """Of the requests, answered with 5xx; nothing where there are none."""
+    """Percentage of the requests answered with 5xx; nothing where there are none."""
     failed, every = (
         f"sum(rate({_requests(stack, condition)}[{alarm.period_seconds}s]))"
         for condition in (',response_code_class="500"', "")
@@ -80,7 +80,7 @@ def _host_queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
 
 def descriptions(stack: Stack) -> Mapping[str, str]:
-    """Of every alarm, by title, as it is made here."""
+    """Description of every alarm, by title, as it is made here."""
     alarms = (*stack.alarms, *stack.slo_alarms)
     return {alarm.title: _NO_REQUESTS if alarm.name == "no_requests" else alarm.description for alarm in alarms}
 

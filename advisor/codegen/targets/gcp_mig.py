@@ -135,7 +135,7 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
-    """What the templates use beside the stack."""
+    """Values that the templates use beside the stack."""
     groups = google_groups(stack, share_entrance=True)
     return _facts(stack, groups) | _choices(stack, groups)
 
@@ -162,7 +162,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
 
 
 def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
-    """Which parts of the templates a stack of this shape needs."""
+    """Parts of the templates that a stack of this shape needs."""
     return {
         "has_tpu": any(group.platform.runtime is Runtime.TPU for group in stack.groups),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
@@ -233,7 +233,7 @@ def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[
 
 
 def _scaling(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
-    """What an autoscaler needs to know of a group."""
+    """Autoscaler settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
     warm_up = {"warmup_seconds": google_group.healing_delay_seconds}

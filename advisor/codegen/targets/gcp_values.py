@@ -1,4 +1,4 @@
-"""What the targets on Google Cloud share: a group and a backend in the words of the provider's arguments.
+"""Values that the targets on Google Cloud share: a group and a backend in the words of the provider's arguments.
 
 Sources: Google's guides to GPU machine types, managed instance groups, autoscaling and TPUs in Compute Engine, and the
 provider's reference, read in November 2026.
@@ -135,7 +135,7 @@ def example_zones(stack: Stack, region: Region) -> list[str]:
 
 
 def pins(stack: Stack) -> Mapping[str, object]:
-    """What templates say of pins: engines that may be keys, models, and examples of those that nobody knows yet."""
+    """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
     return {
         "engines": [engine.value for engine in Engine],
         "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),

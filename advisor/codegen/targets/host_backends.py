@@ -45,7 +45,7 @@ def container_variables(container: Container) -> Mapping[str, str]:
 
 
 def pins(stack: Stack) -> Mapping[str, object]:
-    """What templates say of pins: engines that may be their keys, and an image by each engine of the stack."""
+    """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
     return {
         "engines": [engine.value for engine in Engine],
         "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},

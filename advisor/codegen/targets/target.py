@@ -1,4 +1,4 @@
-"""What a target is: one way of running containers on one cloud, and how its code is rendered."""
+"""Target: one way of running containers on one cloud, and how its code is rendered."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ def nothing_against(_stack: Stack) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where containers run."""
+    """Place where containers run."""
 
     name: str
     """As in ``--target``."""

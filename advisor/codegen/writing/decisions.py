@@ -1,4 +1,4 @@
-"""What becomes of one file.
+"""Decision about one file.
 
 Its base is the text as it was generated last, mine is what lies on disk, theirs is what is generated now.
 """
@@ -55,7 +55,7 @@ _MEET = "your edits and the new code change the same lines"
 
 
 def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
-    """What happens to a file, or why that is not for a program to decide."""
+    """Change to a file, or a refusal where a program must not decide it."""
     if file.theirs is None:
         return _no_longer_generated(file, manner)
     if file.mine is None:
@@ -72,7 +72,7 @@ def decide(file: Versions, manner: WriteOptions) -> Change | Refusal:
 
 
 def decide_renamed(file: Versions, path: str, manner: WriteOptions) -> tuple[Change | Refusal, ...]:
-    """What happens to a file that *path* follows under another name: edits go with it, and so does a deletion."""
+    """Changes to a file that *path* follows under another name: edits go with it, and so does a deletion."""
     base, mine = (None if text is None else with_other_keys(text, file.renamed) for text in (file.base, file.mine))
     decided = decide(replace(file, base=base, mine=mine), manner)
     if isinstance(decided, Refusal):
@@ -83,7 +83,7 @@ def decide_renamed(file: Versions, path: str, manner: WriteOptions) -> tuple[Cha
 
 
 def decide_copied(file: Versions, path: str, manner: WriteOptions) -> Change:
-    """What becomes of a new file that takes the place of another, which stays: it is given the edits of that one."""
+    """Change that makes a new file in place of another, which stays: it is given the edits of that one."""
     base, mine = (None if text is None else with_other_keys(text, file.successors) for text in (file.base, file.mine))
     if mine is None or base is None or file.theirs is None or mine == base or manner.force:
         return Change(path, Action.CREATED, None, file.theirs)

@@ -48,7 +48,7 @@ class _Keyed:
     """``map/key`` → text."""
 
     def renamed(self, keys: Mapping[bytes, bytes]) -> "_Keyed":
-        """With other keys for some entries."""
+        """Copy with other keys for some entries."""
         return _Keyed(
             [_MARK + keys[line[1:-1]] + b"\n" if line[1:-1] in keys else line for line in self.lines],
             {keys.get(key, key): entry for key, entry in self.entries.items()},

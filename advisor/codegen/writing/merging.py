@@ -55,13 +55,13 @@ def lines_of(text: bytes) -> list[bytes]:
 
 
 def has_markers(text: bytes) -> bool:
-    """It holds a conflict that nobody has resolved yet."""
+    """Whether it holds a conflict that nobody has resolved yet."""
     lines = lines_of(text)
     return all(any(line.startswith(mark) for line in lines) for mark in (b"<<<<<<< ", b">>>>>>> "))
 
 
 def _between(texts: tuple[Lines, Lines, Lines], start: tuple[int, int, int], end: tuple[int, int, int]) -> Piece:
-    """What comes between two fixed points."""
+    """Piece between two fixed points."""
     base, mine, theirs = (b"".join(text[a:b]) for text, a, b in zip(texts, start, end, strict=True))
     if mine == base:
         return theirs

@@ -1,4 +1,4 @@
-"""Where files lie: nothing is read or written outside of the directory, and nothing is in the way."""
+"""Places of files: nothing is read or written outside of the directory, and nothing is in the way."""
 
 import os
 from collections.abc import Iterable

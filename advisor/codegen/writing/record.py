@@ -1,4 +1,4 @@
-"""What is kept under ``.advisor`` beside the code: which files were generated, and their text at that time.
+"""Record kept under ``.advisor`` beside the code: which files were generated, and their text at that time.
 
 ::
 
@@ -63,7 +63,7 @@ class Record:
 
     @property
     def digests(self) -> set[str]:
-        """Of every text that a later run may need."""
+        """Digests of every text that a later run may need."""
         return {*self.files.values(), *(pending.generated for pending in self.pending.values())}
 
     def base_of(self, path: str, on_disk: str | None) -> str | None:
@@ -75,7 +75,7 @@ class Record:
 
     @property
     def text(self) -> str:
-        """As it is written: the same record gives the same bytes."""
+        """Text as it is written: the same record gives the same bytes."""
         document: dict[str, Any] = {"schema": _SCHEMA, **self.about, "files": dict(sorted(self.files.items()))}
         if self.pending:
             document["pending"] = {
@@ -86,7 +86,7 @@ class Record:
 
 
 def read_record(directory: Path) -> Record:
-    """What earlier runs left in a directory; an empty record where none ran.
+    """Record that earlier runs left in a directory; an empty one where none ran.
 
     Raises:
         InputError: the manifest is damaged or from a newer version.

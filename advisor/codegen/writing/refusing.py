@@ -1,4 +1,4 @@
-"""What is said when nothing is written: every file by name, and both sides of every conflict."""
+"""Message when nothing is written: every file by name, and both sides of every conflict."""
 
 from collections.abc import Sequence
 from pathlib import Path

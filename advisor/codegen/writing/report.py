@@ -1,4 +1,4 @@
-"""What a run does to each file, or would do."""
+"""Report of what a run does to each file, or would do."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ _NO_LINE_END = "\\ No newline at end of file\n"
 
 
 class ConflictPolicy(StrEnum):
-    """What is written where the user's edits and the new code meet."""
+    """Policy where the user's edits and the new code meet."""
 
     MARKERS = "write"
     """Both, between the markers that Git writes."""
@@ -24,7 +24,7 @@ class ConflictPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a run treats what it finds."""
+    """Options for how a run treats what it finds."""
 
     conflicts: ConflictPolicy | None = None
     """None: nothing at all is written when there is a conflict."""
@@ -35,7 +35,7 @@ class WriteOptions:
 
 
 class Action(StrEnum):
-    """What happens to a file."""
+    """Action on a file."""
 
     CREATED = "created"
     REPLACED = "replaced"
@@ -75,7 +75,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """What a run did to each path (relative to the directory), or would do when it is a dry run."""
+    """Report of what a run did to each path (relative to the directory), or would do when it is a dry run."""
 
     directory: Path
     changes: tuple[Change, ...]
@@ -98,7 +98,7 @@ class WriteReport:
         return f"{self.directory}: {', '.join(f'{number} {action}' for action, number in counted.items() if number)}"
 
     def patch(self, changes: Iterable[Change] | None = None) -> str:
-        """What is written, as a unified diff; of some files, or of all."""
+        """Unified diff of what is written; of some files, or of all."""
         return "".join(line for change in (self.changes if changes is None else changes) for line in _patch(change))
 
 

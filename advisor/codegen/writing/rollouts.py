@@ -1,4 +1,4 @@
-"""What the roots of a directory deploy, kept as data in ``.advisor/stacks.json`` for the next run."""
+"""Deployments of a directory's roots, kept as data in ``.advisor/stacks.json`` for the next run."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ _HINT = (
 
 
 def read_former(directory: Path, stage: Stage | None = None, *, force: bool = False) -> Former:
-    """What earlier runs left in a directory.
+    """State that earlier runs left in a directory.
 
     Args:
         directory: it need not exist.
@@ -109,7 +109,7 @@ def _roots(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def rollouts_text(rollouts: Mapping[str, Rollout]) -> str:
-    """As it is written: the same rollouts give the same bytes."""
+    """Text as it is written: the same rollouts give the same bytes."""
     roots = {root: _plain(rollout) for root, rollout in sorted(rollouts.items())}
     return json.dumps({"schema": _SCHEMA, "roots": roots}, indent=1, ensure_ascii=False) + "\n"
 

@@ -134,7 +134,7 @@ def _other_paths(generated: Generated, record: Record, keys: Mapping[str, Mappin
 def _decisions(
     path: str, former: str | None, directory: Path, generated: Generated, record: Record, manner: WriteOptions
 ) -> tuple[Change | Refusal, ...]:
-    """What happens to a file, and to the one that it follows under another name."""
+    """Decisions on a file, and on the one that it follows under another name."""
     file = _versions(generated, directory, record, path)
     if former is None or file.mine is not None:
         return (decide(file, manner),)
@@ -250,7 +250,7 @@ def _record_after(generated: Generated, report: WriteReport, record: Record) -> 
 
 
 def _rollouts_after(generated: Generated, directory: Path, after: Record) -> str:
-    """Of the roots that the code has, and of those that are left."""
+    """Rollouts of the roots that the code has, and of those that are left."""
     last = {root: rollout for root, rollout in rollouts.read_rollouts(directory).items() if root in after.roots}
     return rollouts.rollouts_text({**last, **generated.rollouts})
 

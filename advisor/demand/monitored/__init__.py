@@ -1,4 +1,4 @@
-"""What Prometheus-compatible servers and CloudWatch saw: requests as they were counted, or busy accelerators."""
+"""Demand seen by Prometheus-compatible servers and CloudWatch: requests as counted, or busy accelerators."""
 
 from advisor.demand.monitored.accelerators import busy_over_time
 from advisor.demand.monitored.demand import engine_demand

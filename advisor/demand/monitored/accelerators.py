@@ -1,4 +1,4 @@
-"""How many accelerators were busy over time, as exporters of any kind saw it."""
+"""Busy accelerators over time, as exporters of any kind saw them."""
 
 import numpy as np
 

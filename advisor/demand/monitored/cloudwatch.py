@@ -40,7 +40,7 @@ _US_PER_SECOND = MICROSECONDS_PER_MS * 1000.0
 
 @dataclass(frozen=True, slots=True)
 class CloudWatched:
-    """What is asked of CloudWatch, over which time."""
+    """Endpoint, hosts and time asked of CloudWatch."""
 
     api: CloudWatchApi
     start_seconds: float
@@ -229,7 +229,7 @@ def _only(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> tuple[
 
 
 def _rates_words(watched: CloudWatched, by_endpoint: dict[str, list[Metric]]) -> str:
-    """Such as ``chat (3 requests/s) and search (1 requests/s)``."""
+    """Rates such as ``chat (3 requests/s) and search (1 requests/s)``."""
     words = []
     for name, metrics in sorted(by_endpoint.items())[:_SHOWN]:
         counted = _counted(watched, metrics, _of_endpoints(watched, _INSTANCES, "CPUUtilization", metrics))
@@ -313,7 +313,7 @@ def _time_notes(watched: CloudWatched, counted: _Counted, known_seconds: float) 
 
 
 def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_rate: float) -> list[str]:
-    """How long requests took at the endpoint, and how many were in flight by Little's law."""
+    """Notes on how long requests took at the endpoint, and how many were in flight by Little's law."""
     latency = [replace(metric, name="ModelLatency") for metric in invocations]
     statistics = ("Sum", "SampleCount", "p95")
     span = _hours(watched)
@@ -331,7 +331,7 @@ def _latency_notes(watched: CloudWatched, invocations: Sequence[Metric], mean_ra
 
 
 def _busy_notes(watched: CloudWatched, invocations: Sequence[Metric]) -> list[str]:
-    """How busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
+    """Notes on how busy the accelerators of an instance were; SageMaker sums them up to 100 % × their number."""
     words = []
     for name, what in (("GPUUtilization", "busy"), ("GPUMemoryUtilization", "full")):
         series = _of_endpoints(watched, _INSTANCES, name, invocations)

@@ -79,7 +79,7 @@ def _views(server: Monitored, engine: Engine, requests: Name) -> list[EngineView
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What the counters and histograms of engines grew by over the window."""
+    """Growth of the engines' counters and histograms over the window."""
 
     grown: Mapping[str, Mapping[Labels, float]]
     """By field of :class:`Grown`."""
@@ -88,7 +88,7 @@ class _Counted:
 
     @classmethod
     def read(cls, server: Monitored, engine: Engine, requests: Name, growth: Growth) -> "_Counted":
-        """Of the engines that *growth* tells of."""
+        """Counts of the engines that *growth* tells of."""
         names = {
             "requests": requests,
             "prompt_tokens": server.first(engine.prompt_tokens),
@@ -138,7 +138,7 @@ def _query_step_us(server: Monitored, engine: Engine, requests: Name, interval_u
 
 
 def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) -> EngineView:
-    """Who was read by whom; nothing of lengths yet."""
+    """View of who was read by whom; nothing of lengths yet."""
     labels, exporter = dict(key), engine.exporter
     host = _first(labels, exporter.host) if exporter.is_agent else ""
     shown = server.questions.table.exporters.get(labels.get("engine", ""), exporter) if exporter.is_agent else exporter
@@ -158,7 +158,7 @@ def _view(server: Monitored, engine: Engine, key: Labels, readings: Readings) ->
 
 
 def _address(labels: Mapping[str, str]) -> str:
-    """Of the metrics page: what an agent was given, else the target (an operator's ``endpoint`` is its port)."""
+    """Address of the metrics page: as given to an agent, else the target (an operator's ``endpoint`` is its port)."""
     given = labels.get("endpoint", "")
     return given if "://" in given else _first(labels, _ADDRESSES)
 
@@ -205,7 +205,7 @@ class _Counters:
         }
 
     def _read_at(self, scraped: Floats) -> Floats:
-        """When what was scraped was read: the page of an agent shows the last row that ended."""
+        """Reading times of what was scraped: the page of an agent shows the last row that ended."""
         row_seconds = self._engine.exporter.row_seconds
         return scraped if row_seconds is None else (scraped - _SHOWN_SECONDS) // row_seconds * row_seconds
 
@@ -222,7 +222,7 @@ class _Counters:
         return self._server.by_labels(self._engine.summed(selected), self._step_us)
 
     def _times(self, name: Name) -> dict[Labels, Floats]:
-        """When each was last scraped."""
+        """Times at which each was last scraped."""
         selected = f"timestamp({self._server.questions.select(name)})"
         return self._server.by_labels(self._engine.greatest(selected), self._step_us)
 
@@ -245,7 +245,7 @@ def _in_order(readings: Readings, greatest: Floats) -> Readings:
 
 
 def _of(values: Mapping[Labels, T], labels: Labels) -> T | None:
-    """Of one engine, whose series may have a label less or more from metric to metric."""
+    """Value of one engine, whose series may have a label less or more from metric to metric."""
     if labels in values:
         return values[labels]
     mine = dict(labels)

@@ -1,4 +1,4 @@
-"""Which part of a time was observed: what nobody scraped is unknown, never idle."""
+"""Observed part of a time: what nobody scraped is unknown, never idle."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LEAST_COVERAGE = 0.9
 
 
 def expected_over_time(server: Monitored, selector: str, labels: tuple[str, ...], step_us: int) -> Floats:
-    """How many there were in each step at least: each from the hour after its first sample to that before its last.
+    """Least number there in each step: each from the hour after its first sample to that before its last.
 
     A replica that came later, or went for good, is not missing the rest of the time; one that was seen before and
     after is missing in between.

@@ -29,7 +29,7 @@ _MOST_VALUES = 400_000
 
 @dataclass(slots=True)
 class Monitored:
-    """What is asked, of whom, and over which time."""
+    """Questions to a server, and their time window."""
 
     questions: Questions
     window: Window
@@ -89,12 +89,12 @@ class Monitored:
 
     @property
     def source(self) -> str:
-        """Where demand comes from, in words."""
+        """Source of demand, in words."""
         return f"{self.questions.api.access.url}, {self.length}"
 
     @property
     def length(self) -> str:
-        """Of the window, in words."""
+        """Length of the window, in words."""
         hours = self.window.seconds / 3600
         return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
 
@@ -124,7 +124,7 @@ class Monitored:
         return f"[{(self.window.end_us - self.window.start_us) // 1000}ms]"
 
     def growth(self, query: Callable[[str], str]) -> dict[Labels, float]:
-        """What counters grew by over the window, by labels; over parts of it where that is too much to ask at once.
+        """Growth of counters over the window, by labels; over parts of it where that is too much to ask at once.
 
         Args:
             query: makes a query of the range of a selector, such as ``[60000ms]``.

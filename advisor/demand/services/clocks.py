@@ -93,7 +93,7 @@ def _ahead_steps(reference: Floats, mine: Floats, reach: int) -> float:
 
 
 def _bursts(counts: Floats) -> Floats:
-    """What differs from the mean over ten minutes, in standard deviations of chance; 0 where unknown."""
+    """Deviations from the mean over ten minutes, in standard deviations of chance; 0 where unknown."""
     known = ~np.isnan(counts)
     kernel = np.ones(_SLOW_STEPS)
     mean = np.convolve(np.nan_to_num(counts), kernel, "same") / np.maximum(np.convolve(known, kernel, "same"), 1.0)

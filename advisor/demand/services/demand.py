@@ -73,7 +73,7 @@ class _Service:
 
     @property
     def views(self) -> list[EngineView]:
-        """Of each replica that is counted."""
+        """View of each replica that is counted."""
         return list({id(replica.view): replica.view for replica in self.replicas}.values())
 
     @property
@@ -170,7 +170,7 @@ def _other_notes(others: Mapping[str, Sequence[EngineView]]) -> list[str]:
 
 
 def _rates_words(by_name: Mapping[str, Sequence[EngineView]]) -> str:
-    """Such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
+    """Rates such as ``Qwen/Qwen3-32B (10 requests/s)``, the busiest first; names that mean one model together."""
     by_key: dict[str, list[str]] = {}
     for name in sorted(by_name):
         by_key.setdefault(served_key(name), []).append(name)
@@ -266,7 +266,7 @@ def _known(service: _Service) -> Minutes:
 def _lengths(
     counted: Sequence[LengthCounts | None], tokens: float | None, requests: float | None, stated: float | None
 ) -> Lengths | None:  # fmt: skip
-    """From the histograms where there are any, else the mean by counters, else as stated."""
+    """Lengths from the histograms where there are any, else the mean by counters, else as stated."""
     whole = added([length_counts for length_counts in counted if length_counts is not None])
     lengths = lengths_of(whole) if whole is not None else None
     if lengths is not None:
@@ -297,7 +297,7 @@ def _service_notes(service: _Service) -> Iterator[str]:
 
 
 def _blur_notes(service: _Service, per_minute: Floats, steps: int) -> Iterator[str]:
-    """How much busier the busiest minute may have been, where readings are too far apart to tell.
+    """Notes on how much busier the busiest minute may have been, where readings are too far apart to tell.
 
     As much as minutes are busier than three of them together: in simulated fleets that held the truth in more than four
     of five.

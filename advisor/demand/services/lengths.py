@@ -34,7 +34,7 @@ class LengthCounts:
 
     @property
     def requests(self) -> float:
-        """In all buckets."""
+        """Requests in all buckets."""
         return float(self.counts[-1])
 
 
@@ -149,7 +149,7 @@ def _probit(shares: Floats) -> Floats:
 
 
 def one_length(mean: float) -> Lengths:
-    """Where only the mean is known: every request is as long."""
+    """Lengths where only the mean is known: every request is as long."""
     return Lengths(np.array([mean - 0.5]), np.array([mean + 0.5]), np.array([1.0]), mean)
 
 

@@ -14,7 +14,7 @@ _SIZE = re.compile(r"\d[bm](?![a-z])")
 
 
 def served_key(name: str) -> str:
-    """What tells one model from another in a name: owner, path, case, marks and storage precision aside.
+    """Key of the model in a name: owner, path, case, marks and storage precision aside.
 
     ``meta-llama/Llama-3.1-8B-Instruct``, ``/models/llama_3.1_8b_instruct/`` and
     ``RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic`` have one key.
@@ -26,7 +26,7 @@ def served_key(name: str) -> str:
 
 
 def loose_key(name: str) -> str:
-    """As :func:`served_key`, with the tuning left out too: how an engine runs it is the same."""
+    """Key as by :func:`served_key`, with the tuning left out too: how an engine runs it is the same."""
     return served_key(architecture_key(re.sub(r"[_.:\s]+", "-", _last_part(name).casefold())))
 
 

@@ -84,13 +84,13 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How much a counter may plausibly grow."""
+    """Plausible growth of a counter."""
 
     per_second: float
     at_once: float
 
     def after(self, seconds: Floats) -> Floats:
-        """In so many seconds."""
+        """Greatest growth in *seconds*."""
         return np.maximum(self.per_second * seconds, self.at_once)
 
 
@@ -205,7 +205,7 @@ class Life:
     """Whether it may have counted before the first of them; else it began at nothing."""
 
     def with_values(self, is_read: Booleans) -> "Life":
-        """Those at which something was read."""
+        """Rows at which something was read."""
         return Life(self.rows[is_read[self.rows]], self.is_first)
 
 

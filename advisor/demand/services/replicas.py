@@ -30,7 +30,7 @@ class Replica:
 
     @property
     def there_seconds(self) -> tuple[float, float]:
-        """From when to when it was there: where others answer at its address too, as long as any of them did."""
+        """First and last second it was there: where others answer at its address too, as long as any of them did."""
         mine, all_there = self.readings.seconds, self.view.readings.seconds
         begin = mine[0] if not self.takes_turns or mine[0] - all_there[0] < SPREAD_SECONDS else all_there[0]
         end = mine[-1] if not self.takes_turns or all_there[-1] - mine[-1] < SPREAD_SECONDS else all_there[-1]
@@ -63,7 +63,7 @@ def replicas_of(view: EngineView) -> list[Replica]:
 
 
 def _open_seconds(readings: Readings) -> float:
-    """How far apart to take readings of a replica whose counters cross those of others; 0: each as it is.
+    """Seconds between readings of a replica whose counters cross those of others; 0: each as it is.
 
     Whose a reading is stays open until counters part: as long as the counter takes to grow by twenty times what it was
     ever mistaken by, and five minutes at least.
@@ -120,7 +120,7 @@ def _step_seconds(replicas: Sequence[Replica]) -> float:
 
 
 def _lag(readings: Readings, step: float) -> float:
-    """How long before the end of a step its last reading usually lies: with few readings steps end where these do.
+    """Usual seconds from the last reading of a step to its end: with few readings steps end where these do.
 
     Between readings that are closer together what was counted is interpolated.
     """
@@ -152,7 +152,7 @@ def _laid(replica: Replica, marks: Floats, spread_seconds: float, *, with_starts
 
 
 def restarts(replica: Replica) -> int:
-    """How often it started anew."""
+    """Number of restarts."""
     return int(np.count_nonzero(replica.growth()[1]))
 
 

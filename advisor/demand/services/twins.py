@@ -62,7 +62,7 @@ class _Coarse:
         ]
 
     def alike(self, place: int, others: Sequence[int]) -> Iterator[int]:
-        """Which of the others' counters stand where that replica's do; one that was not read stands anywhere."""
+        """Others whose counters stand where that replica's do; one that was not read stands anywhere."""
         theirs = np.array(others, dtype=np.intp)
         value, both = self.value[place], ~np.isnan(self.value[place][0]) & ~np.isnan(self.value[theirs][:, 0])
         near, far = (
@@ -175,7 +175,7 @@ class _Pair:
 
     @property
     def at(self) -> Floats:
-        """When the readings were taken, by the other's clock."""
+        """Times of the readings, by the other's clock."""
         return self.some.seconds + self.shift
 
     @property
@@ -192,7 +192,7 @@ class _Pair:
         return np.asarray(is_near & (self.at >= seconds[0]) & (self.at <= seconds[-1]))
 
     def counted(self, other: Floats, later_seconds: float) -> Floats:
-        """What the other counted so much later, between its readings."""
+        """Counts of the other so much later, between its readings."""
         return np.interp(self.at + later_seconds, self.theirs.seconds, other)
 
 
@@ -209,7 +209,7 @@ def _share_within(pair: _Pair, width: float, slack: float) -> float:
 
 
 def _off(pair: _Pair) -> float:
-    """How far half of the readings are at most off the other's, in the counter that tells most."""
+    """Median distance of the readings from the other's, in the counter that tells most."""
     mine, other = pair.counters[-1]
     return float(np.median(np.abs(mine - pair.counted(other, 0.0))[pair.is_read(np.inf)]))
 

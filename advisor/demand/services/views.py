@@ -1,4 +1,4 @@
-"""What one observer read of one engine, whether an agent's rows or a server's series hold it."""
+"""Readings of one engine by one observer, whether an agent's rows or a server's series hold them."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -12,7 +12,7 @@ _LOOPBACK = ("127.", "localhost", "[::1]", "::1", "0.0.0.0")  # noqa: S104 - rec
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What an engine's counters grew by; None: it has no such counter."""
+    """Growth of an engine's counters; None: it has no such counter."""
 
     requests: float | None = None
     prompt_tokens: float | None = None

@@ -1,4 +1,4 @@
-"""What was learned of set-ups beside their physics: factors by label, the evidence and the interval that go with them.
+"""Effects learned of set-ups beside their physics: factors by label, with their evidence and interval.
 
 A factor is the exponential of a sum of effects, one for each combination of labels of the term; a combination that was
 never measured adds nothing, so that what is new falls back to its kind, generation and engine.

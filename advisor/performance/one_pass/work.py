@@ -1,4 +1,4 @@
-"""What one sample costs: its FLOPs, the seconds that they take at the peak, and what a batch costs beside them."""
+"""Cost of one sample: its FLOPs, the seconds that they take at the peak, and what a batch costs beside them."""
 
 from dataclasses import dataclass, replace
 
@@ -46,7 +46,7 @@ ARITHMETIC = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What tells one set-up from another beside its physics; "" for what is not known."""
+    """Labels that tell one set-up from another beside its physics; "" for what is not known."""
 
     kind: str
     model: str
@@ -79,7 +79,7 @@ def one_pass(model: Model) -> bool:
 
 
 def labels_of(setup: Resolved, scenario: Scenario) -> Labels:
-    """What the calibration knows a set-up by."""
+    """Labels by which the calibration knows a set-up."""
     deployment, model = setup.deployment, setup.model
     kind = KINDS.get(model.task, "")
     shaped = model.hidden and model.n_layers
