@@ -57,7 +57,7 @@ def doubtful_prices(
 
 
 def _trust_of_group(group: FleetGroup, today: dt.date, catalog: Catalog) -> PriceTrust | None:
-    """How far a group's price can be relied on; None where it can, or where nothing is paid."""
+    """Reliability of a group's price; None where it can be relied on, or where nothing is paid."""
     purchase = _OF_PURCHASE.get(PurchaseOption(group.purchase))
     if purchase is None:
         return None
@@ -77,7 +77,7 @@ def _is_certain(option: Option, today: dt.date, catalog: Catalog) -> bool:
 
 
 def _by_zone(bought: FleetGroup | Option, purchase: Purchase, catalog: Catalog) -> tuple[float, float] | None:
-    """What zones of the region ask where that is known: a plan keeps the median alone."""
+    """Lowest and highest price of the region's zones where known: a plan keeps the median alone."""
     offer = catalog.offer(bought.provider, bought.region, bought.instance_type)
     spot = offer.spot if offer is not None and purchase is Purchase.SPOT else None
     return None if spot is None else spot.zones_usd_per_hour

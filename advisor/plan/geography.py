@@ -1,4 +1,4 @@
-"""Where users are, where requests may be processed, and what the network between takes from the latency targets."""
+"""Places of users and of permitted processing, and what the network between takes from the latency targets."""
 
 import bisect
 import math
@@ -92,7 +92,7 @@ def level_ms(rtt_ms: float) -> float:
 
 
 def slo_after_network(slo: Slo, network_ms: float) -> Slo:
-    """What the network leaves of the targets: one round trip less for the first token and for the whole answer.
+    """Targets less the network: one round trip less for the first token and for the whole answer.
 
     The connection is open already. Time per output token is as the server keeps it: tokens follow one another on the
     way. A target that the network alone uses up is left at 0 or below; see :func:`network_shortfall`.

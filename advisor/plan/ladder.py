@@ -322,7 +322,7 @@ def _groups(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGrou
 
 
 class _Words:
-    """What a fleet risks, and what it takes beyond what runs today; without that, beyond what the workload states."""
+    """Risks of a fleet, and what it takes beyond what runs today; without that, beyond what the workload states."""
 
     def __init__(self, confirmed: Confirmed, context: PlanningContext) -> None:
         """Tell what is there: today's region and accelerator, or all that is stated; and the stated clouds."""

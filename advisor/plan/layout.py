@@ -1,4 +1,4 @@
-"""What one kind of replica runs on: the same fields wherever a plan names it."""
+"""Layout of one kind of replica: the same fields wherever a plan names it."""
 
 from dataclasses import dataclass
 
@@ -59,5 +59,5 @@ class Layout:
 
     @property
     def backend(self) -> tuple[str, str, str, str]:
-        """What an operator has to keep alive: provider, region, accelerator and engine."""
+        """Backend that an operator has to keep alive: provider, region, accelerator and engine."""
         return self.provider, self.region, self.accelerator, self.engine

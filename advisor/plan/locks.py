@@ -1,4 +1,4 @@
-"""What a plan was made from, in a small file to keep beside the infrastructure: the rows it used, and their dates.
+"""Lock file of a plan, small, to keep beside the infrastructure: the catalog rows it used, and their dates.
 
 A plan can be made again from it years later, and :mod:`advisor.report.drift` compares it with what holds today.
 """
@@ -40,7 +40,7 @@ class HasPlace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlanRows:
-    """What a plan says of the catalog that it was made from."""
+    """Rows of the catalog that a plan was made from, and digests."""
 
     plan_digest: str
     catalog_hash: str

@@ -44,7 +44,7 @@ def nearest_misses(rejections: Sequence[Rejection], conflict: Conflict | None = 
 
 
 def _stage(rejection: Rejection) -> int:
-    """How far it came; 0: the hardware does not hold the model, or no code starts it."""
+    """Stage that it reached; 0: the hardware does not hold the model, or no code starts it."""
     return _PAYING if rejection.unit in (SERVICE, PURCHASE) else _STAGE_OF_CODE.get(rejection.code, 0)
 
 
@@ -65,7 +65,7 @@ def _distinct(ordered: Sequence[Rejection]) -> Iterator[Rejection]:
 
 
 def distance(rejection: Rejection) -> float:
-    """How far from being an option, as a ratio; infinite where there are no two numbers above 0."""
+    """Distance from being an option, as a ratio; infinite where there are no two numbers above 0."""
     needed, available = rejection.needed, rejection.available
     if not (isinstance(needed, int | float) and isinstance(available, int | float)) or min(needed, available) <= 0:
         return math.inf

@@ -64,12 +64,12 @@ class Single:
 
     @property
     def usd_per_month(self) -> float:
-        """Its total."""
+        """Total in USD a month."""
         return self.solution.objective_usd_per_month
 
     @property
     def instances(self) -> tuple[int, ...]:
-        """In each hour class."""
+        """Instances in each hour class."""
         return self.solution.allocations[0].instances
 
 
@@ -249,7 +249,7 @@ def _best_of_each_offer(singles: Sequence[Single], formulation: Formulation, con
 def _preference(
     single: Single, formulation: Formulation, context: PlanningContext
 ) -> tuple[float, bool, int, float, str, str]:
-    """By cost; of equals uncut accelerators, the precision named first, the most spare capacity, then the name."""
+    """Sort key: cost; of equals uncut accelerators, the precision named first, the most spare capacity, the name."""
     candidate = formulation.pool_set.sources[single.pool.key].served.candidate
     order = context.requirements.workload.precisions
     capacity = single.instances[-1] * mix_rate(formulation.problem, single.pool)

@@ -33,7 +33,7 @@ ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every l
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How much of an answer is wanted."""
+    """Extent of the answer that is wanted."""
 
     replayed: int = 5
     """So many of the cheapest options are replayed."""
@@ -57,7 +57,7 @@ class Market:
 
     @property
     def workload(self) -> Workload:
-        """What is asked."""
+        """Workload as requested."""
         return self.context.requirements.workload
 
 
@@ -118,7 +118,7 @@ def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
 
 
 def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
-    """What a plan is likely to recommend, in a fraction of the time: for comparisons, never to be run.
+    """Fleet that a plan is likely to recommend, in a fraction of the time: for comparisons, never to be run.
 
     The best of the cheapest fleets of one type, or a mix that is cheaper by 1 % at the headroom which these have shown;
     neighbours of it are not looked at.
@@ -311,7 +311,7 @@ def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:
 def _against_today(
     market: Market, confirmed: Confirmed | Infeasible | None, fleet: Fleet | None, asked: Asked
 ) -> tuple[CurrentCost | None, tuple[Rung, ...], Rung | None]:
-    """What runs today, judged, and the ladder from there with the recommendation as a rung."""
+    """Today's deployment, judged, and the ladder from there with the recommendation as a rung."""
     context, stated = market.context, market.workload.current
     current = priced_today(context.requirements, context.catalog)
     if current is not None and stated is not None:

@@ -1,4 +1,4 @@
-"""What would help where no fleet keeps to everything, as far as a replay confirms it."""
+"""Remedies where no fleet keeps to everything, as far as a replay confirms them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,7 +57,7 @@ def _may_be_the_budget(found: Confirmed | Infeasible) -> bool:
 def purchase_remedies(
     infeasible: Infeasible, supply: Supply, week: Week, context: PlanningContext, validator: ReplayValidator
 ) -> Iterator[str]:  # fmt: skip
-    """What to buy otherwise, with what the cheapest confirmed fleet costs then."""
+    """Remedies by buying otherwise, with what the cheapest confirmed fleet costs then."""
     workload = context.requirements.workload
     if Purchase.ON_DEMAND in workload.purchase or not _WANTS_ON_DEMAND.intersection(infeasible.conflict):
         return

@@ -24,7 +24,7 @@ from advisor.workload.values import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanRequest:
-    """What is asked: everything that a plan follows from, but for the catalog and the calibration."""
+    """Request for a plan: everything that it follows from, but for the catalog and the calibration."""
 
     workload: Workload
     model: Model
@@ -32,7 +32,7 @@ class PlanRequest:
 
 
 def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:
-    """What a catalog's offers are measured against; see :func:`advisor.requirements.require`."""
+    """Requirements for the offers of a catalog; see :func:`advisor.requirements.require`."""
     workload = question.workload
     demand = question.demand.with_prefix_cache(workload.prefix_cache_hit_ratio)
     return require(workload, question.model, demand, catalog)

@@ -1,4 +1,4 @@
-"""What each rung of the ladder allows: less than the workload states, as far as that goes, then more and more.
+"""Scope of each rung of the ladder: less than the workload states, as far as that goes, then more and more.
 
 A rung keeps to the workload's limits, targets, users, residency, exclusions, engines and named regions. What it lists
 as allowed is widened step by step: accelerators and instance types, ways of paying, precisions, providers.
@@ -55,7 +55,7 @@ _Name = TypeVar("_Name", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class RungScope:
-    """What a rung allows."""
+    """Scope of a rung."""
 
     step: Step
     workload: Workload | None
@@ -86,7 +86,7 @@ def rungs_of(requirements: Requirements, catalog: Catalog) -> tuple[RungScope, .
 
 
 def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Workload:
-    """What a workload and all of its rungs allow together, with what runs today."""
+    """Union of a workload and all of its rungs, with what runs today."""
     wide = _with_regions(stated, catalog)
     for rung in rungs:
         if rung.workload is not None:
@@ -127,7 +127,7 @@ def _excluded(workload: Workload, catalog: Catalog, keys: Sequence[str]) -> str:
 
 
 def _keys_of(current: Deployment, catalog: Catalog) -> Iterator[tuple[str, str]]:
-    """What runs today under the keys of a workload that may name or exclude it."""
+    """Keys of a workload that may name or exclude what runs today, with its values."""
     yield "providers", current.provider
     yield "regions", current.region
     yield "accelerators", catalog.instance_type(current.provider, current.instance_type).accelerator
@@ -181,7 +181,7 @@ class _Scopes:
         return all(name in (*lossy, *as_wide) for name in workload.precisions if name not in self._stated.precisions)
 
     def _base(self, why_not_same_cloud: str) -> Workload:
-        """What all rungs from the second on allow: today's cloud on the continent of today, or the stated places."""
+        """Scope of all rungs from the second on: today's cloud on the continent of today, or the stated places."""
         stated, current = self._stated, self._stated.current
         on_demand = self._paid(Purchase.ON_DEMAND)
         if current is None or why_not_same_cloud:
@@ -197,7 +197,7 @@ class _Scopes:
         )
 
     def _paid(self, *wanted: Purchase) -> tuple[Purchase, ...]:
-        """Those of some ways of paying that the workload lists, or all that it lists."""
+        """Ways of paying out of some that the workload lists, or all that it lists."""
         listed = tuple(dict.fromkeys(purchase for purchase in wanted if purchase in self._stated.purchase))
         return listed or self._stated.purchase
 
@@ -210,7 +210,7 @@ class _Scopes:
         return replace(base, regions=(current.region,), accelerators=(accelerator,))
 
     def _allowing(self, step: Step, base: Workload) -> Workload:
-        """What a rung allows, given what the one before allows."""
+        """Scope of a rung, given that of the one before."""
         match step:
             case Step.SAME_CLOUD:
                 base = self._with_nvidia(base)
@@ -306,7 +306,7 @@ class _Scopes:
         return ""
 
     def _where(self, workload: Workload) -> str:
-        """Where the regions of a rung are: by name, or how far they go."""
+        """Location of a rung's regions in words: by name, or how far they go."""
         if len(workload.regions) == 1:
             return f"in {workload.regions[0]}"
         if self._names_regions:
@@ -348,7 +348,7 @@ def _fits(key: str, narrow: tuple[str, ...], wide: tuple[str, ...]) -> bool:
 
 
 def _union(stated: Workload, rung: Workload) -> Workload:
-    """What either of two workloads allows."""
+    """Union of what two workloads allow."""
     return replace(
         stated,
         providers=_joined(stated.providers, rung.providers),

@@ -1,4 +1,4 @@
-"""How a fleet follows its load: by the clock, by what it sees, or not at all; what each costs, and what has to run."""
+"""Scaling of a fleet with its load: by the clock, by what it sees, or not at all; their cost, and what has to run."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def scaling_of(
 
 
 def group_schedule(allocation: Allocation, schedule: Sequence[int]) -> GroupSchedule:
-    """When the number of instances changes, given the class of each hour of the week."""
+    """Schedule of the number of instances, given the class of each hour of the week."""
     counts = [allocation.instances[at] for at in schedule]
     changes = [Change(hour, count) for hour, count in enumerate(counts) if count != counts[hour - 1]]
     return GroupSchedule(
@@ -83,7 +83,7 @@ def recommend(
 def _reactive(
     context: PlanningContext, formulation: Formulation, solution: FleetSolution, forecast: Forecast
 ) -> tuple[ReactivePolicy, ReactivePolicy] | str:
-    """From a cold start and from a warm pool; or why it is not known."""
+    """Policies from a cold start and from a warm pool; or why they are not known."""
     profile = context.requirements.demand.profile
     if profile is None:
         return "the demand is declared: how fast it rises is not known"
@@ -107,7 +107,7 @@ def _reactive(
 
 
 def _cold_starts(context: PlanningContext, formulation: Formulation, solution: FleetSolution) -> Iterator[ColdStart]:
-    """Of the instances; those of a fleet of one number at all hours were not needed before."""
+    """Cold starts of the instances; those of a fleet of one number at all hours were not needed before."""
     for allocation in solution.allocations:
         source = formulation.pool_set.sources[allocation.pool.key]
         if not allocation.tariff.paid.always and allocation.tariff.paid is not PurchaseOption.SERVERLESS:

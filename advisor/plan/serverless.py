@@ -38,13 +38,13 @@ class ServerlessOffer:
     """How long a container without requests is kept, and paid for."""
 
     def first_request_s(self, replica: ColdStart) -> float:
-        """What a request waits that finds no container: the start, weights and engine; the image is streamed."""
+        """Seconds that a request waits without a container: the start, weights and engine; the image is streamed."""
         return self.container_start_s + replica.weights_s.value + replica.engine_s.value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Duty:
-    """When a service that scales to zero runs."""
+    """Running time of a service that scales to zero."""
 
     billed_ratio: Floats
     """Share of each minute (or of each rate asked for) in which a container runs and is paid for; NaN: unknown."""
@@ -131,7 +131,7 @@ def duty_of_minutes(requests_per_minute: Floats, awake_s: float, cold_start_s: f
 
 
 def _pauses(counts: Floats, awake_minutes: float, start_minutes: float) -> tuple[Floats, Floats, Floats]:
-    """For each minute: probability that no container runs, at a random instant and as a request finds it.
+    """Probability in each minute that no container runs, at a random instant and as a request finds it.
 
     The third is the second times one more than the requests that are expected to follow during the start.
     """

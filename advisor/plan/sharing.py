@@ -65,7 +65,7 @@ class _Way:
 
     @property
     def usd_per_hour(self) -> float:
-        """Of one accelerator, when all of the machine are used."""
+        """Price of one accelerator, when all of the machine are used."""
         return self.host.usd_per_hour / self.host.accelerators
 
 
@@ -112,7 +112,7 @@ class _Load:
         return Obstacle(tenant.name, self.way.host.name, self.way.slice, code, needed, available, unit)
 
     def group(self) -> Group:
-        """As it is handed out."""
+        """Group as it is handed out."""
         names = tuple(tenant.name for tenant in self.tenants)
         return Group(self.way.host.name, self.way.slice, names, self.memory_gib, self.busy_ratio)
 

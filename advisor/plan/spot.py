@@ -1,4 +1,4 @@
-"""What a spot instance costs beyond its price: interruptions lose work and capacity."""
+"""Cost of a spot instance beyond its price: interruptions lose work and capacity."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MEAN_PROGRESS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """How often a spot instance is interrupted."""
+    """Interruption rate of a spot instance."""
 
     per_hour: Interval
     """Interruptions per instance-hour."""
@@ -27,7 +27,7 @@ class Hazard:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What one interruption of an instance meets."""
+    """Load and prices when an instance is interrupted."""
 
     running_requests: float
     """On the whole instance, on average."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a tenant takes of one kind of seat."""
+    """Resources that a tenant takes of one kind of slot."""
 
     memory_gib: float
     """Weights, workspace, runtime and the KV cache of the requests that run at the planned load."""
@@ -81,7 +81,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Who sits where, and how good that is."""
+    """Tenants by machine, and how good that packing is."""
 
     groups: tuple[Group, ...]
     instances: Mapping[str, int]

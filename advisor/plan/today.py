@@ -1,4 +1,4 @@
-"""What runs today, priced and judged as a fleet would be: by the same formulation, the same replay."""
+"""Today's deployment, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Today:
-    """What runs today, with all that it costs."""
+    """Today's deployment, with all that it costs."""
 
     priced: CurrentCost
     formulation: Formulation
@@ -66,7 +66,7 @@ class Today:
 
 
 def today_of(priced: CurrentCost, current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Today:
-    """What runs today as a fleet, at what a plan would count for it: compute, disks and data transfer.
+    """Today's deployment as a fleet, at what a plan would count for it: compute, disks and data transfer.
 
     How it runs the model is not stated: the layout with the highest rate is taken, in the first of the workload's
     precisions that it can serve, as the ladder begins with the first.

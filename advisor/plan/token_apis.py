@@ -1,4 +1,4 @@
-"""What the same tokens would cost at services that sell them one by one, as a measure for the fleet.
+"""Cost of the same tokens at services that sell them one by one, as a measure for the fleet.
 
 Such a service gives no latency target and no place: it is a comparison, and never an option.
 """
@@ -56,7 +56,7 @@ class TokenDemand:
 
     @classmethod
     def of(cls, demand: Mapping[str, Any], cached_ratio: float, context_tokens: int) -> "TokenDemand":
-        """From the plan's document of the demand."""
+        """Token demand from the plan's document of it."""
         mean = {key: demand[key]["mean"] for key in ("requests_per_second", "input_tokens", "output_tokens")}
         return cls(**mean, cached_ratio=cached_ratio, context_tokens=context_tokens)
 

@@ -45,7 +45,7 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class OptionCost(FleetCost):
-    """What an option costs, with the price of its instances."""
+    """Cost of an option, with the price of its instances."""
 
     instance_usd_per_hour: float = 0.0
     price_source: str = ""
@@ -85,7 +85,7 @@ class Option(Layout):
 
 @dataclass(frozen=True, slots=True)
 class CurrentCost:
-    """What runs today, priced and judged the same way."""
+    """Cost of what runs today, priced and judged the same way."""
 
     provider: str
     region: str
@@ -180,7 +180,7 @@ class MeasureFirst:
 
 @dataclass(frozen=True, slots=True)
 class PlanProvenance:
-    """What the plan was made from: the same four give the same plan."""
+    """Provenance of the plan: the same four give the same plan."""
 
     advisor_version: str
     catalog_hash: str

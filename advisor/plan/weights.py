@@ -1,4 +1,4 @@
-"""Which weights a replica loads, and what is known of their quality."""
+"""Weights that a replica loads, and what is known of their quality."""
 
 from dataclasses import dataclass, replace
 
@@ -22,12 +22,12 @@ class Weights:
 
     @property
     def repository(self) -> str:
-        """On the hub; "" where the user has to name one."""
+        """Repository on the hub; "" where the user has to name one."""
         return "" if self.loaded is None else self.loaded.repository
 
     @property
     def scheme(self) -> str:
-        """How they are quantised; "" for published weights, and where nobody knows."""
+        """Scheme of quantisation; "" for published weights, and where nobody knows."""
         return "" if self.loaded is None else self.loaded.scheme
 
     @property
@@ -44,7 +44,7 @@ class Weights:
 
     @property
     def words(self) -> str:
-        """Where they are from, and how much quality they keep, with the source of that."""
+        """Origin of the weights, and how much quality they keep, with the source of that."""
         if self.loaded is None:
             where = "quantise them yourself"
         elif self.loaded.made_while_loading:

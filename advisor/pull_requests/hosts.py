@@ -33,7 +33,7 @@ class GitHub:
     )
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """As GitHub Actions says it."""
+        """Pull request given by GitHub Actions."""
         if "GITHUB_ACTIONS" not in environment and "GITHUB_REPOSITORY" not in environment:
             return None
         return PullRequest(
@@ -59,7 +59,7 @@ class GitHub:
         return _next_number(url) if isinstance(document, list) and len(document) == _PAGE else ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
-        """Those of a list."""
+        """Comments of a list."""
         return (Comment(str(one["id"]), str(one.get("body") or "")) for one in document)
 
     def creation(self, place: PullRequest, text: str) -> Request:
@@ -84,7 +84,7 @@ class GitLab:
     needs: ClassVar[str] = "scope `api` and the role Reporter or above (the job's own CI_JOB_TOKEN may not write notes)"
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """As GitLab CI says it, for pipelines of merge requests."""
+        """Pull request given by GitLab CI, for pipelines of merge requests."""
         if "GITLAB_CI" not in environment:
             return None
         project = environment.get("CI_MERGE_REQUEST_PROJECT_ID") or environment.get("CI_PROJECT_ID", "")
@@ -131,7 +131,7 @@ class AzureRepos:
     )
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """As Azure Pipelines says it, for builds of pull requests."""
+        """Pull request given by Azure Pipelines, for builds of pull requests."""
         if "TF_BUILD" not in environment:
             return None
         parts = (environment.get("SYSTEM_TEAMPROJECT", ""), environment.get("BUILD_REPOSITORY_ID", ""))
@@ -192,7 +192,7 @@ class Bitbucket:
     needs: ClassVar[str] = "a repository, project or workspace access token with the scope `pullrequest:write`"
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
-        """As Bitbucket Pipelines says it, for pipelines of pull requests."""
+        """Pull request given by Bitbucket Pipelines, for pipelines of pull requests."""
         if "BITBUCKET_BUILD_NUMBER" not in environment:
             return None
         project = environment.get("BITBUCKET_REPO_FULL_NAME", "")
@@ -212,7 +212,7 @@ class Bitbucket:
         return following if urlsplit(following)[:2] == urlsplit(url)[:2] else ""
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
-        """Those that are still there."""
+        """Comments that are still there."""
         for one in document["values"]:
             if not one.get("deleted"):
                 yield Comment(str(one["id"]), str((one.get("content") or {}).get("raw") or ""))
@@ -249,7 +249,7 @@ def _next_number(url: str) -> str:
 
 
 def _number_on_github(environment: Mapping[str, str]) -> str:
-    """Of the ref, or of the event where the workflow runs on another ref; "" where neither says."""
+    """Number of the ref, or of the event where the workflow runs on another ref; "" where neither says."""
     in_ref = _MERGE_REF.match(environment.get("GITHUB_REF", ""))
     if in_ref:
         return in_ref[1]

@@ -16,7 +16,7 @@ _NOT_OURS = (403, 404)
 
 
 class Action(StrEnum):
-    """What became of the comment."""
+    """Action taken on the comment."""
 
     POSTED = "posted"
     UPDATED = "updated"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """Where a comment goes."""
+    """Pull request to comment on."""
 
     api: str
     """Base URL of the host's API, without a slash at its end."""
@@ -35,7 +35,7 @@ class Request:
 
 
 class Host(Protocol):
-    """How one host's API lists, posts and changes comments."""
+    """API of one host: how it lists, posts and changes comments."""
 
     title: ClassVar[str]
     token_variables: ClassVar[tuple[str, ...]]

@@ -21,7 +21,7 @@ Args = Mapping[str, pulumi.Input[Any]]
 
 
 class Choice(TypedDict, total=False):
-    """What is deployed of a plan, and how, where it is not what the plan recommends."""
+    """Choice of what is deployed of a plan, and how, where it is not what the plan recommends."""
 
     target: str
     """Such as ec2 or eks; default: by the plan."""
@@ -198,7 +198,7 @@ def _part(generated: Generated, part: str) -> Mapping[str, str]:
 
 @contextmanager
 def _errors_for_people() -> Iterator[None]:
-    """What advisor refuses is said as Pulumi says it, without a traceback."""
+    """Errors of advisor, said as Pulumi says them, without a traceback."""
     try:
         yield
     except AdvisorError as error:

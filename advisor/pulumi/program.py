@@ -22,7 +22,7 @@ _IMPORT = re.compile(rf"^from {_PACKAGE}(?=[. ])", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What of a generated program a component is made from."""
+    """Modules of a generated program that a component is made from."""
 
     configuration: Any
     """Module that fills settings."""

@@ -138,7 +138,7 @@ def _quality_table(rows: Sequence[ProviderAudit], *, spot: bool) -> tuple[tuple[
 
 
 def _holes(providers: Sequence[ProviderAudit], *, named: bool = True) -> Iterator[str]:
-    """What is missing, by kind, over all providers."""
+    """Gaps by kind, over all providers."""
     pairs = sum(sum(figures.unpriced.values()) for figures in providers)
     types = [f"{figures.provider} {name}" for figures in providers for name in figures.unpriced]
     yield f"pairs sold at no known price: {pairs:,}, of {len(types):,} types{_named(types, named=named)}"

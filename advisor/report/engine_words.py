@@ -15,7 +15,7 @@ _MOST_LISTED = 40
 
 
 def engine_refresh_words(result: RefreshedEngines) -> str:
-    """What was read, left out, missing or held up, and what changed."""
+    """Summary of what was read, left out, missing or held up, and what changed."""
     counts = Counter(row.engine for row in result.found.rows if isinstance(row, ReleaseRow))
     read = ", ".join(f"{number:,} of {engine}" for engine, number in sorted(counts.items()))
     lines = [f"engines: read releases: {read or 'none'}"]

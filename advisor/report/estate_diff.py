@@ -40,7 +40,7 @@ class WorkloadChange:
 
 
 def _own_usd(row: WorkloadRow | None) -> float | None:
-    """What a workload's own fleet costs a month; None where it has none, or shares a machine."""
+    """USD a month of a workload's own fleet; None where it has none, or shares a machine."""
     if row is None:
         return 0.0
     return row.usd_per_month if row.shared_machine is None else None
@@ -65,12 +65,12 @@ def estate_diff(before: Estate, after: Estate) -> EstateDiff:
 
 
 def estate_diff_table(diff: EstateDiff, width: int | None) -> str:
-    """For a terminal."""
+    """Table for a terminal."""
     return f"{headline(diff)}\n\n{sections_text(_sections(diff), width)}"
 
 
 def estate_diff_markdown(diff: EstateDiff) -> str:
-    """For a comment on a pull request: at most 60 lines, in which nobody is mentioned."""
+    """Markdown for a comment on a pull request: at most 60 lines, in which nobody is mentioned."""
     text = f"### {escape_markdown(headline(diff))}\n\n{sections_markdown(_sections(diff), level=4)}"
     return text.replace("@", "&#64;")
 
@@ -98,7 +98,7 @@ def headline(diff: EstateDiff) -> str:
 
 
 def _facts(row: WorkloadRow | None) -> tuple[object, ...] | None:
-    """What a reader would call a change."""
+    """Facts whose change a reader would notice."""
     if row is None:
         return None
     return row.status, row.fleet, row.usd_per_month, row.within_slo_ratio, row.shared_machine is None

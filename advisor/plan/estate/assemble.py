@@ -137,7 +137,7 @@ def _on_demand(key: str) -> tuple[str, str]:
 def _shared(
     uses: Mapping[str, Mapping[tuple[str, str], float]], machines: Sequence[SharedMachine], terms: Terms
 ) -> list[ResourceUse]:  # fmt: skip
-    """What is taken of everything that somebody takes of, or that is owned."""
+    """Use of each resource that somebody takes of, or that is owned."""
     taken = totals({**uses, **{f"machine {at}": _units(shared_machine) for at, shared_machine in enumerate(machines)}})
     return [
         ResourceUse(name, detail, limit, taken.get((name, detail), 0.0), _UNITS[name])
@@ -181,7 +181,7 @@ def _conflicts(shares: Shares, terms: Terms, sums: EstateTotals) -> list[Resourc
 
 
 def _provenance(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> PlanProvenance:
-    """As of a plan; its input is that of all plans, and what they share."""
+    """Provenance as of a plan; its input is that of all plans, and what they share."""
     plan_provenances = [part.provenance for part in parts if part.provenance is not None]
     inputs = {part.row.file: part.provenance.input_digest for part in parts if part.provenance is not None}
     return PlanProvenance(

@@ -1,4 +1,4 @@
-"""What a plan leaves out where it is one of many, so that each takes a second and a few kilobytes."""
+"""Parts that a plan leaves out where it is one of many, so that each takes a second and a few kilobytes."""
 
 from collections.abc import Collection, Mapping
 

@@ -48,7 +48,7 @@ class Sparing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """Its cheapest fleet at those prices."""
+    """Cheapest fleet of a workload at those prices."""
 
     usd_per_month: float
     """Without them."""
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Division:
-    """Who takes how much."""
+    """Use of resources by workload."""
 
     uses: tuple[Uses, ...]
     usd_per_month: float
@@ -137,7 +137,7 @@ def _answer(problem: Problem, program: Program, rows: Mapping[Resource, Row], us
 
 
 def taken(rows: Mapping[Resource, Sequence[tuple[int, float]]], values: np.ndarray) -> Uses:
-    """What a solution takes of each resource."""
+    """Use of each resource by a solution."""
     found = {
         resource: sum(units * round(float(values[variable])) for variable, units in row)
         for resource, row in rows.items()

@@ -65,7 +65,7 @@ class SharedCommitment:
 
 
 def hourly_uses(fleet: Fleet, requirements: Requirements) -> tuple[HourlyUse, ...]:
-    """What a fleet runs on demand where commitments may take its place: by the same rules as in a fleet.
+    """Instances on demand where commitments may take their place: by the same rules as in a fleet.
 
     Args:
         fleet: of one workload.
@@ -107,7 +107,7 @@ def _use(
 
 
 def shared_commitments(uses: Iterable[HourlyUse], catalog: Catalog) -> tuple[SharedCommitment, ...]:
-    """What to commit to, by type and region; what saves most first."""
+    """Commitments to make, by type and region; those that save most first."""
     grouped: dict[str, list[HourlyUse]] = {}
     for use in uses:
         grouped.setdefault(stand_of(use.provider, use.region, use.instance_type), []).append(use)
@@ -148,7 +148,7 @@ def _best(uses: list[HourlyUse], offer: Offer, catalog: Catalog) -> SharedCommit
 
 
 def _committed(price: CommitmentPrice, uses: Sequence[HourlyUse]) -> SharedCommitment:
-    """As many commitments at one price as save anything for those who may enter its term."""
+    """Commitments at one price, as many as save anything for those who may enter its term."""
     use = uses[0]
     instances, low = np.sum([use.instances for use in uses], axis=0), np.sum([use.low for use in uses], axis=0)
     levels = np.arange(1, int(instances.max()) + 1)[:, None]

@@ -1,4 +1,4 @@
-"""What a workload could do with what the estate shares, and without."""
+"""Choices of a workload with what the estate shares, and without."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -40,5 +40,5 @@ def contest_of(problem: Problem, limits: Mapping[Resource, float]) -> Contention
 
 
 def regions_of(problem: Problem) -> frozenset[str]:
-    """Where a fleet of the problem may be."""
+    """Regions where a fleet of the problem may be."""
     return frozenset(pool.region for pool in problem.pools)

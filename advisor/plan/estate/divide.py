@@ -23,7 +23,7 @@ MOST_VARIABLES = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
-    """What each workload may take."""
+    """Shares that each workload may take."""
 
     uses: Mapping[str, Uses]
     together: tuple[str, ...]
@@ -37,7 +37,7 @@ class Shares:
 
     @property
     def gap_ratio(self) -> float:
-        """How much cheaper those could be at most."""
+        """Largest possible saving on those, as a ratio."""
         short = self.usd_per_month - self.bound_usd_per_month
         return short / self.usd_per_month if short > A_CENT else 0.0
 

@@ -82,7 +82,7 @@ def share_machines(
 
 
 def _useful(slot_tenant: SlotTenant) -> SlotTenant | None:
-    """With the seats that cost less than its fleet when they are all taken; None without any."""
+    """Tenant with the slots that cost less than its fleet when all are taken; None without any."""
     copies = slot_tenant.seating.copies
     cheap = [
         slot
@@ -130,7 +130,7 @@ def _machines(copies: int, slot_tenants: Sequence[SlotTenant], disk_usd_per_mont
 
 
 def _weights_gib(slot_tenants: Sequence[SlotTenant], groups: Sequence[Group]) -> float:
-    """Of all workloads on a machine: what each keeps on its disk, in whole steps."""
+    """Disk for the weights of all workloads on a machine, each counted in whole steps."""
     kept = {
         (slot_tenant.name, slot.stand, slot.slice): counted_gib(slot.checkpoint_gib)
         for slot_tenant in slot_tenants
@@ -180,7 +180,7 @@ def _hosts(slot_tenants: Sequence[SlotTenant]) -> list[Host]:
 
 
 def _slices(slots: Sequence[Slot]) -> list[Slice]:
-    """Who needs more of a slice than the most careful guest has been given one that holds it."""
+    """Slices with the largest usable memory of their slots: a tenant that was given a slot fits into it."""
     found: dict[str, Slice] = {}
     for slot in sorted(slots, key=lambda slot: slot.memory_gib):
         if slot.slice:

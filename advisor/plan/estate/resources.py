@@ -1,4 +1,4 @@
-"""What workloads of an estate take from each other: units of a quota, instances that are paid for already."""
+"""Resources that workloads of an estate compete for: units of a quota, instances that are paid for already."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class ResourceUse:
 
 
 def uses_of(fleet: Fleet, terms: Terms) -> Uses:
-    """What a fleet takes in its busiest hours of everything that the estate shares."""
+    """Use of everything that the estate shares by a fleet in its busiest hours."""
     shared = limits_of(terms)
     return {
         resource: constraint.used
@@ -41,7 +41,7 @@ def uses_of(fleet: Fleet, terms: Terms) -> Uses:
 
 
 def limits_of(terms: Terms) -> dict[Resource, float]:
-    """How much there is of everything that the estate shares."""
+    """Limit of each resource that the estate shares."""
     limits = {
         (Constraint.QUOTA.value, quota_detail((quota_key(quota), market))): quota.limit
         for quota in terms.quotas
@@ -76,7 +76,7 @@ def totals(uses: Mapping[str, Uses]) -> dict[Resource, float]:
 
 
 def pool_resources(problem: Problem, pool: Pool) -> set[Resource]:
-    """What instances of a pool could take."""
+    """Resources that instances of a pool could take."""
     found = {(Constraint.QUOTA.value, quota_detail(key)) for key, units in pool.quotas.items() if units > 0}
     return found | {(Constraint.OWNED.value, pool.stand)} if problem.owned.get(pool.stand) else found
 

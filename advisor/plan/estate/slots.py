@@ -43,7 +43,7 @@ class Slot:
 
     @property
     def share_usd_per_hour(self) -> float:
-        """What the seat costs when all others are taken."""
+        """Price of the slot when all others are taken."""
         part = max(self.need.busy_ratio, self.need.memory_gib / self.memory_gib)
         return self.usd_per_hour / self.accelerators * (1 / self.per_accelerator if self.slice else part)
 
@@ -59,7 +59,7 @@ class Seating:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How often a workload runs, each time on another machine."""
+    """Copies of a workload, each on another machine."""
 
     count: int
     zones: int
@@ -69,7 +69,7 @@ class Copies:
 
 
 def copies_of(limits: Limits) -> Copies:
-    """As many copies as the limits ask for, by the rule of redundancy of fleets (see ``formulas.shares_without``)."""
+    """Copies that the limits ask for, by the rule of redundancy of fleets (see ``formulas.shares_without``)."""
     machine, zone = share_without(limits, Part.MACHINE), share_without(limits, Part.ZONE)
     zones = max(limits.zones, 2 if zone > 0 else 1)
     count = max(limits.min_replicas, zones, 2 if machine > 0 else 1)
@@ -79,7 +79,7 @@ def copies_of(limits: Limits) -> Copies:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlotSearch:
-    """What seats are found for."""
+    """Inputs of a search for slots."""
 
     requirements: Requirements
     catalog: Catalog
@@ -177,7 +177,7 @@ def _cheapest(found: list[tuple[Served, Slot]]) -> list[tuple[Served, Slot]]:
 
 
 def _with_steps(search: SlotSearch, found: list[tuple[Served, Slot]], carrying: float) -> Iterator[Slot]:
-    """Where turns are taken, with the time of a token at the load."""
+    """Slots that take turns, with the time of a token at the load."""
     candidates = [served.candidate for served, _ in found]
     rate = search.requirements.demand.requests_per_second.peak / carrying
     latencies = latencies_at_load(candidates, [rate] * len(found), search.requirements, search.model)

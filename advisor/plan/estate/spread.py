@@ -23,7 +23,7 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How work is spread."""
+    """Settings of parallel work."""
 
     jobs: int = 1
     """At a time; -1 is one for each core, or each worker of a cluster."""

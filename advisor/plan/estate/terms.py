@@ -1,4 +1,4 @@
-"""What an estate shares: ``estate.yaml`` beside the workload files, in the words of the workload file."""
+"""Terms that an estate shares: ``estate.yaml`` beside the workload files, in the words of the workload file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _LIMIT_KEYS = ("quotas", "max_usd_per_month")
 
 
 class Sharing(StrEnum):
-    """How workloads may sit on one accelerator."""
+    """Ways in which workloads may share an accelerator."""
 
     NONE = "none"
     MIG = "mig"
@@ -28,7 +28,7 @@ class Sharing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for all workloads together."""
+    """Terms that hold for all workloads together."""
 
     quotas: tuple[QuotaLimit, ...] = ()
     commitments: tuple[OwnedCommitment, ...] = ()
@@ -36,7 +36,7 @@ class Terms:
     sharing: Sharing = Sharing.MIG
 
     def divided(self, units: Mapping[str, float], instances: Mapping[str, int]) -> "Terms":
-        """What one workload gets.
+        """Terms that one workload gets.
 
         Args:
             units: of each quota, by its key.

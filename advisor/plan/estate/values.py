@@ -17,7 +17,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class PriceDate:
-    """When a price that is paid was true."""
+    """Date on which a price that is paid was valid."""
 
     provider: str
     instance_type: str
@@ -56,7 +56,7 @@ class WorkloadRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What is kept of one workload's plan while all are planned."""
+    """Results of one workload's plan, kept while all are planned."""
 
     row: WorkloadRow
     plan_text: str

@@ -20,7 +20,7 @@ class _Line:
     """Of that the compute of the type, which changes with its price."""
 
     def times(self, factor: float) -> "_Line":
-        """So many times it."""
+        """Line multiplied by *factor*."""
         return _Line(self.usd * factor, self.of_type_usd * factor)
 
     def ratio_below(self, other: "_Line") -> float:
@@ -63,7 +63,7 @@ def _line(fleet: Confirmed, is_meant: Callable[[Pool], bool]) -> _Line:
 
 
 def _most_usd(fleet: Confirmed, rival: Confirmed, most: float) -> float:
-    """What a fleet may cost and still be recommended beside a rival, and so many times the cheapest of its kind."""
+    """Highest cost at which a fleet is preferred to a rival; a simpler one may cost *most* times the cheapest."""
     own, other = preference(fleet.solution), preference(rival.solution)
     if own < other:
         return (rival.cheapest or rival).usd_per_month * most

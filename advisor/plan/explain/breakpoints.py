@@ -1,4 +1,4 @@
-"""Where a yes-or-no outcome turns along a scale of factors, asked at one after the other."""
+"""Breakpoints of a yes-or-no outcome along a scale of factors, asked at one after the other."""
 
 from collections.abc import Callable, Sequence
 

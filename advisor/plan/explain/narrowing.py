@@ -1,4 +1,4 @@
-"""When two options are too close to call: which cheap measurement would tell them apart."""
+"""Cheap measurements that would tell two options apart which are too close to call."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def _kind(option: Option) -> tuple[str, str]:
 
 
 def _bounds_usd(option: Option, limits: Limits, planned_rate: float) -> tuple[float, float]:
-    """What it costs where a replica sustains as much, and as little, as its rate may be."""
+    """Lowest and highest cost: a replica sustains as much, and as little, as its rate may be."""
     rate, count = option.predicted.requests_per_second_per_replica, option.instances
     spare = int(limits.survival is not Survive.NOTHING and option.groups == 1)
     planned = option.planned_requests_per_second_per_instance

@@ -1,4 +1,4 @@
-"""What a plan comes to, and who came second: read from the plan, nothing is planned again."""
+"""Outcome of a plan, and who came second: read from the plan, nothing is planned again."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def cost_of_plan(plan: Plan) -> float | None:
-    """What is minimised; None where nothing serves the workload."""
+    """USD a month that is minimised; None where nothing serves the workload."""
     return plan.fleet.cost.total_usd_per_month if plan.fleet else None
 
 

@@ -1,4 +1,4 @@
-"""What a tighter latency target costs: the cheapest confirmed fleets from the loosest target to the fastest machine."""
+"""Cost of a tighter latency target: the cheapest confirmed fleets from the loosest target to the fastest machine."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

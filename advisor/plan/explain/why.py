@@ -1,4 +1,4 @@
-"""What would have to change for an instance type to be part of the cheapest fleet: its price, a target, or the load.
+"""Change in its price, a target or the load that would make an instance type part of the cheapest fleet.
 
 For one that is part of it already, it is what would make it leave. Every fleet is the planner's: of the type alone, and
 of all others without it.
@@ -123,7 +123,7 @@ Under = Callable[[Mapping[str, float], Catalog, float], Judged]
 
 
 def why(under: Under, catalog: Catalog, instance_type: str, region: str | None = None) -> Why:
-    """What would have to change for *instance_type* (in *region*) to win, or to lose where it wins.
+    """Changes that would make *instance_type* (in *region*) win, or lose where it wins.
 
     Args:
         under: the question, with latency targets or demand set otherwise.
@@ -302,7 +302,7 @@ class _Case:
         return isinstance(confirmed, Confirmed) and self.uses(confirmed.solution)
 
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
-        """Where on the scale of demand it wins: around today's demand, or the nearest range below and above it."""
+        """Ranges of demand in which it wins: around today's demand, or the nearest range below and above it."""
         wins_at = partial(self._wins, {})
         if wins:
             low, high = (lost_after(wins_at, 1.0, steps) for steps in (_DOWN, _STEPS))
@@ -329,7 +329,7 @@ class _Case:
 
 
 def _replay_obstacle(refused: Confirmed, workload: Workload) -> Obstacle:
-    """That the replay of the fleet that comes closest finds too few requests within the SLO."""
+    """Obstacle that the replay of the closest fleet finds too few requests within the SLO."""
     fleet, share = _contender(refused), worst_share(refused)
     several = f" on {fleet.tensor_parallel} accelerators" if fleet.tensor_parallel > 1 else ""
     kept, asked = ratio_words(share), ratio_words(workload.slo.within_ratio)

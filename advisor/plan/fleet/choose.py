@@ -36,7 +36,7 @@ class Choice:
 def choice_of(
     found: Confirmed | Infeasible | None, formulation: Formulation, context: PlanningContext, expected: Forecast
 ) -> Choice:
-    """What was found, as values of a plan.
+    """Result of the search, as values of a plan.
 
     Args:
         found: the confirmed fleet, or what stands against one.
@@ -57,7 +57,7 @@ def choice_of(
 
 
 def forecast_of(requirements: Requirements) -> Forecast:
-    """What to expect of the demand; flat where only numbers were stated.
+    """Forecast of the demand; flat where only numbers were stated.
 
     Raises:
         InputError: no request is to be expected.
@@ -94,7 +94,7 @@ def conflict_of(infeasible: Infeasible, limits: Limits) -> Conflict:
 
 
 def _asked(constraint: Constraint, limits: Limits) -> str:
-    """What a limit says, as it is stated or by default; "" where it is no one value."""
+    """Value of a limit in words, as it is stated or by default; "" where it is no one value."""
     if constraint is Constraint.SURVIVE:
         usual = f", the default with {_several(limits)}" if limits.survive is None else ""
         return f"{limits.survival.value}{usual}"
@@ -166,7 +166,7 @@ def _boots(tariff: Tariff) -> bool:
 
 
 def _supply_notes(formulation: Formulation, requirements: Requirements) -> Iterator[str]:
-    """What a reader must know of prices and risks that were not there."""
+    """Notes for the reader on prices and risks that were not there."""
     wanted = requirements.workload.purchase
     paid = {tariff.paid for pool in formulation.problem.pools for tariff in pool.tariffs}
     for purchase in wanted:

@@ -62,7 +62,7 @@ class FleetGroup(Layout):
 
 @dataclass(frozen=True, slots=True)
 class FleetCost:
-    """What the fleet costs; each part and their sum to the cent, USD without tax."""
+    """Cost of the fleet; each part and their sum to the cent, USD without tax."""
 
     compute_usd_per_month: float
     interruptions_usd_per_month: float
@@ -90,7 +90,7 @@ class FleetCost:
 
     @property
     def leaves_out(self) -> str:
-        """What neither the total nor the standing charges hold, in words."""
+        """Costs that neither the total nor the standing charges hold, in words."""
         return (
             FLEET_LEAVES_OUT
             if self.disks_usd_per_month is not None
@@ -149,7 +149,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class HoldsUpTo:
-    """How far beyond its plan the fleet still keeps the SLO, found by replay."""
+    """Excess over its plan up to which the fleet still keeps the SLO, found by replay."""
 
     peak_ratio: float
     """Times the busiest minute."""
@@ -174,7 +174,7 @@ class Spare:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a failure leaves in the hours that it hits hardest."""
+    """Capacity left after a failure, in the hours that it hits hardest."""
 
     of: str
     """The part that fails: one instance of a group, one zone of a region, one spot supply."""
@@ -201,7 +201,7 @@ class Cheapest:
 
 @dataclass(frozen=True, slots=True)
 class QuotaNeed:
-    """What the busiest hours' instances take of a quota of the account in a region."""
+    """Use of a quota of the account in a region by the busiest hours' instances."""
 
     provider: str
     region: str
@@ -232,7 +232,7 @@ class DoubtfulPrice:
 
 @dataclass(frozen=True, slots=True)
 class ForecastUsed:
-    """What the hours rest on."""
+    """Forecast that the hours rest on."""
 
     method: str
     interval_level: float
@@ -280,7 +280,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class RelaxedLimit:
-    """What a limit would have to be for a fleet to exist."""
+    """Value that a limit would need for a fleet to exist."""
 
     name: str
     detail: str

@@ -95,7 +95,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
 
 
 def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNeed]:
-    """What is taken of each known quota, one region after the other."""
+    """Use of each known quota, one region after the other."""
     needs: dict[tuple[str, str, str], QuotaNeed] = {}
     for group in groups:
         machine, market = (
@@ -205,7 +205,7 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
 
 
 def _standing(confirmed: Confirmed, groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[StandingCharge]:
-    """What each region of the fleet pays for its mean load, in the order of the groups."""
+    """Standing charges of each region of the fleet for its mean load, in the order of the groups."""
     hours, tokens = confirmed.formulation.problem.hours, context.requirements.demand
     gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
     rates: dict[tuple[str, str], float] = {}
@@ -227,7 +227,7 @@ def _standing(confirmed: Confirmed, groups: Sequence[FleetGroup], context: Plann
 def cost_of(
     formulation: Formulation, solution: FleetSolution, context: PlanningContext, expected: Forecast
 ) -> FleetCost:
-    """What a solution costs, part by part; the total is what was minimised."""
+    """Cost of a solution, part by part; the total is what was minimised."""
     problem, allocations, total = formulation.problem, solution.allocations, solution.objective_usd_per_month
     requests = float(expected.mean.mean()) * SECONDS_PER_MONTH
     tokens = requests * context.requirements.demand.output_tokens.mean
@@ -289,14 +289,14 @@ def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
 
 
 def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
-    """What is left of the planned rate when a part fails, in the hours that it hits hardest."""
+    """Share of the planned rate left when a part fails, in the hours that it hits hardest."""
     for part, words in _PARTS.items():
         for name, (ratio, hour_class) in worst_without(problem, solution.allocations, part).items():
             yield Failure(words.format(name), max(ratio, 0.0), hour_class)
 
 
 def _static_peak(confirmed: Confirmed, context: PlanningContext, expected: Forecast) -> StaticPeak | None:
-    """What the same type would cost without schedule, commitments and spot; None without a price on demand."""
+    """Cost of the same type without schedule, commitments and spot; None without a price on demand."""
     solution, problem = confirmed.solution, confirmed.formulation.problem
     main = max(
         solution.allocations, key=lambda allocation: sum(allocation.instances) * mix_rate(problem, allocation.pool)

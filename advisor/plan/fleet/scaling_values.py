@@ -1,11 +1,11 @@
-"""How a fleet follows its load, as values: what a plan holds under ``fleet.scaling``, under the same names."""
+"""Scaling of a fleet, as values: what a plan holds under ``fleet.scaling``, under the same names."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Policy(StrEnum):
-    """What decides how many instances run; of two that cost the same the first one is recommended."""
+    """Scaling policy of a fleet; of two that cost the same the first one is recommended."""
 
     STATIC = "static"
     """The same number at all times."""
@@ -17,7 +17,7 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From this hour of the week on so many instances serve."""
+    """Number of instances that serve from this hour of the week on."""
 
     hour_of_week: int
     """From Monday 00:00 UTC."""

@@ -1,4 +1,4 @@
-"""What a fleet takes of each limit that was stated, and what failures leave of it."""
+"""Use of each stated limit by a fleet, and what failures leave of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ NEARLY = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class FailureLeft:
-    """What is left of the planned load without the part whose loss takes most, in the hours that it hits hardest."""
+    """Share of the planned load left without the part whose loss takes most, in the hours that it hits hardest."""
 
     part: Part
     name: str
@@ -34,7 +34,7 @@ class FailureLeft:
 
 
 def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]:
-    """What is left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
+    """Share left without one machine, one zone, and one spot supply in a zone; the last only where spot is used."""
     for part in Part:
         left = left_without(problem, solution.allocations, part)
         if left:
@@ -43,7 +43,7 @@ def failures(problem: Problem, solution: FleetSolution) -> Iterator[FailureLeft]
 
 
 def most_headroom(problem: Problem, solution: FleetSolution) -> float:
-    """By how much less every instance may sustain while all still carry each hour, and what is left its share of it."""
+    """Factor by which each instance may sustain less while all carry every hour, and what is left carries its share."""
     planned = [(at, hour.planned_rate) for at, hour in enumerate(problem.hours) if hour.planned_rate > 0]
     whole = [_sustained(problem, solution, at) / rate for at, rate in planned]
     left = [
@@ -109,7 +109,7 @@ def _chosen_caps(problem: Problem, solution: FleetSolution) -> Iterator[Constrai
 
 
 def _reserves(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
-    """What failures leave and what is not on spot, as shares of the planned load.
+    """Reserves: what failures leave and what is not on spot, as shares of the planned load.
 
     Where requests differ, what spot leaves is compared with the room beside the load, which is no share of it.
     """

@@ -13,7 +13,7 @@ from advisor.workload.values import Limits, Survive
 
 
 class Part(StrEnum):
-    """What may fail: any one of its kind at a time."""
+    """Part that may fail: any one of its kind at a time."""
 
     MACHINE = "machine"
     """An instance, with all its replicas."""
@@ -118,13 +118,13 @@ def starts_per_month(problem: Problem, at: int) -> float:
 
 
 def instance_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
-    """What one instance costs a month for running in hour class *at*."""
+    """USD a month of one instance for running in hour class *at*."""
     hours = billed_hours_per_month(problem, pool, tariff, at)
     return tariff.all_usd_per_hour * hours + start_usd_per_month(problem, pool, tariff, at)
 
 
 def start_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> float:
-    """What the starts of one instance of hour class *at* download a month."""
+    """Download cost a month of the starts of one instance of hour class *at*."""
     starts = 0.0 if tariff.paid in _NEVER_STARTED else starts_per_month(problem, at)
     return starts * pool.start_usd
 
@@ -160,7 +160,7 @@ def _rate_over_places(place_shares: bytes, mix_rates: bytes) -> float:
 
 
 def left_without(problem: Problem, allocations: Sequence[Allocation], part: Part) -> Mapping[str, float]:
-    """What the others sustain without each such part ÷ planned rate, in the hours that its loss hits hardest."""
+    """Rate of the others without each such part ÷ planned rate, in the hours that its loss hits hardest."""
     return {name: ratio for name, (ratio, _) in worst_without(problem, allocations, part).items()}
 
 
@@ -185,7 +185,7 @@ Ordered = tuple[str, str]
 
 
 def ordered_as(problem: Problem, pool: Pool, tariff: Tariff) -> Ordered:
-    """What a change of counts as one: instances of a stand, on demand or on spot where that is known of what runs."""
+    """Key of changes that count as one: instances of a stand, on demand or on spot where that is known of what runs."""
     return pool.stand, tariff.paid.ordered_as.value if problem.running_by_purchase else ""
 
 

@@ -78,7 +78,7 @@ class RateTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:
-    """What pools are made from."""
+    """Inputs that pools are made from."""
 
     requirements: Requirements
     catalog: Catalog
@@ -114,7 +114,7 @@ class Supply:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoolSource:
-    """Where a pool comes from."""
+    """Origin of a pool."""
 
     served: Served
     offer: Offer
@@ -169,7 +169,7 @@ _Sold = tuple[int, int, int, bool]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
-    """What came of a served candidate at an offer."""
+    """Result for a served candidate at an offer."""
 
     served: Served
     offer: Offer
@@ -218,7 +218,7 @@ def _in_few_zones(source: PoolSource, sold: int, zones: int) -> Rejection:
 
 
 class _OfferFacts:
-    """What only depends on the offer or its region, looked up once."""
+    """Facts that only depend on the offer or its region, looked up once."""
 
     def __init__(self, supply: Supply) -> None:
         """Remember what each offer came to."""
@@ -238,7 +238,7 @@ class _OfferFacts:
         return self._disks[key]
 
     def start_usd(self, offer: Offer, download_gb: float) -> float:
-        """What a start downloads; 0 where its price is not known."""
+        """Download cost of a start; 0 where its price is not known."""
         return download_usd(self._supply.catalog, offer.provider, offer.region, download_gb) or 0.0
 
     def tariffs(self, offer: Offer) -> tuple[Tariff, ...]:
@@ -337,7 +337,7 @@ def _key(offer: Offer, candidate: Candidate) -> str:
 
 
 def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
-    """Of one instance: all requests of each place (places,), and each bucket alone (places, buckets)."""
+    """Rates of one instance: all requests of each place (places,), and each bucket alone (places, buckets)."""
     replicas = supply.served[at].candidate.replicas_per_instance
     network = supply.geography.network_ms[offer.provider, offer.region]
     mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
@@ -507,7 +507,7 @@ def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float 
 
 
 def _quotas(supply: Supply, candidate: Candidate, offer: Offer) -> dict[tuple[str, str], float]:
-    """What an instance takes of the quotas that the workload states for its region."""
+    """Units that an instance takes of the quotas that the workload states for its region."""
     stated = {
         (quota.code, quota_key(quota))
         for quota in supply.requirements.workload.limits.quotas
@@ -552,7 +552,7 @@ def _no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
 
 
 def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
-    """What is wrong with a price that ``listed_only`` leaves out."""
+    """Fault of a price that ``listed_only`` leaves out."""
     paid = tariff.paid.value.replace("_", " ")
     doubt = trust(_price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
     found = doubt or "derived from a price on demand that is not listed"

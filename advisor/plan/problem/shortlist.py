@@ -1,4 +1,4 @@
-"""What a fleet can do without before any pool is made: layouts of a type that another beats."""
+"""Layouts that a fleet can do without before any pool is made: another of the type beats them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the fleet optimiser takes and gives; every constraint has one name here, in the docs and in explanations."""
+"""Inputs and results of the fleet optimiser; every constraint has one name here, in the docs and in explanations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Constraint(StrEnum):
-    """What a fleet must keep to."""
+    """Constraint that a fleet must keep to."""
 
     DEMAND = "demand"
     """Every request is sent to a pool that serves it within the SLO."""
@@ -68,7 +68,7 @@ SET_BY: Mapping[str, str] = {
 
 
 class PurchaseOption(StrEnum):
-    """How instances are paid for, as the optimiser sees it."""
+    """Way of paying for instances, as the optimiser sees it."""
 
     ON_DEMAND = "on_demand"
     SPOT = "spot"
@@ -79,14 +79,14 @@ class PurchaseOption(StrEnum):
 
     @property
     def market(self) -> str:
-        """Which limits of the account count it: those of spot, those of on demand, or none of them."""
+        """Market whose limits of the account count it: spot, on demand, or none of them."""
         if self in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED):
             return ""
         return "spot" if self is PurchaseOption.SPOT else "on_demand"
 
     @property
     def ordered_as(self) -> "PurchaseOption":
-        """How instances are ordered: what is committed or owned as on demand, whose price alone is another."""
+        """Option as it is ordered: what is committed or owned as on demand, whose price alone is another."""
         return PurchaseOption.ON_DEMAND if self in (PurchaseOption.COMMITMENT, PurchaseOption.OWNED) else self
 
     @property
@@ -252,7 +252,7 @@ def _starts_per_week(transitions: bytes, classes: int) -> tuple[float, ...]:
 
 
 def content(problem: Problem) -> tuple[object, ...]:
-    """What tells problems of one demand and catalog apart: pools, how they are paid for, and what they are held to."""
+    """Key that tells problems of one demand and catalog apart: pools, ways of paying, and what they are held to."""
     pools = tuple(
         (pool.key, pool.tariffs, pool.mix_rates.tobytes(), pool.rates.tobytes(), pool.lead_hours, pool.start_usd)
         for pool in problem.pools
@@ -261,7 +261,7 @@ def content(problem: Problem) -> tuple[object, ...]:
 
 
 def constraints_of(problem: Problem) -> tuple[object, ...]:
-    """What fleets of a problem are held to, whichever pools they are chosen from."""
+    """Constraints on fleets of a problem, whichever pools they are chosen from."""
     limits = (problem.limits, problem.scaling, problem.max_regions, problem.mix_providers, problem.low_band)
     stated = (tuple(sorted(problem.quota_limits.items())), tuple(sorted(problem.running.items())))
     return limits, stated, tuple(hour.planned_rate for hour in problem.hours)
@@ -290,7 +290,7 @@ class FleetSolution:
 
     @property
     def gap_ratio(self) -> float:
-        """How much cheaper a fleet could be at most, as a share of this one's cost; 0 is proven optimal."""
+        """Largest possible saving on this fleet, as a share of its cost; 0 is proven optimal."""
         if self.proven or self.objective_usd_per_month <= 0:
             return 0.0
         return max(0.0, 1 - self.bound_usd_per_month / self.objective_usd_per_month)
@@ -298,7 +298,7 @@ class FleetSolution:
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """What a limit would have to be for a fleet to exist."""
+    """Value that a limit would need for a fleet to exist."""
 
     constraint: Constraint
     detail: str

@@ -1,1 +1,1 @@
-"""What a fleet does to requests one by one, continuous batching on replicas that come and go; and whether it holds."""
+"""Replay of requests one by one on a fleet, continuous batching on replicas that come and go; whether it holds."""

@@ -149,7 +149,7 @@ class BelowClosedForm:
             yield tuple(pool for pool in of_kind.pools if pool.key == key), headroom
 
     def _limit(self, best: Confirmed | None) -> float:
-        """What a fleet has to cost less than to be worth looking for: no less where the best one may be proven."""
+        """Cost that a fleet must undercut to be worth looking for: the best one's own where that may be proven."""
         if best is None:
             return math.inf
         may_be_proven = best.solution.proven and is_one_row(self.formulation.problem)

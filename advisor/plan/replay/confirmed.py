@@ -31,7 +31,7 @@ class Confirmed:
 
     @property
     def usd_per_month(self) -> float:
-        """What it costs."""
+        """Cost in USD a month."""
         return self.solution.objective_usd_per_month
 
     def as_if_at(self, usd_per_month: float) -> "Confirmed":
@@ -71,7 +71,7 @@ def closer(confirmed: Confirmed | None, other: Confirmed) -> Confirmed:
 
 
 def usd_of(best: Confirmed | None) -> float:
-    """What the best fleet so far costs; infinite where there is none."""
+    """Cost of the best fleet so far; infinite where there is none."""
     return math.inf if best is None else best.usd_per_month
 
 

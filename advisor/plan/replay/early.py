@@ -24,7 +24,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a part of the replicas shows of all of them."""
+    """Estimate for all replicas from a part of them."""
 
     share: float
     """Of the requests within every target."""
@@ -72,7 +72,7 @@ class EarlyEnd:
         self._late[:, self._stratum[at]] += self._counts(late)
 
     def _counts(self, requests: Indices) -> tuple[int, int]:
-        """How many requests these are, and how many of those that are judged by themselves."""
+        """Number of these requests, and of those among them that are judged by themselves."""
         return requests.size, requests.size if self._first is None else int(np.count_nonzero(requests < self._first))
 
     def is_too_late(self, more: Indices | None = None) -> bool:
@@ -92,7 +92,7 @@ class EarlyEnd:
         return bool((room >= error).all() or (room < -error).any())
 
     def estimate(self) -> Estimate:
-        """What is known so far."""
+        """Estimate so far."""
         late = self._estimated()
         share, busiest_share = np.maximum(1 - late / np.maximum(self._judged, 1), 0.0).tolist()
         return Estimate(share, busiest_share, holds=bool((late <= self._allowed_ratio * self._judged).all()))

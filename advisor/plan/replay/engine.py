@@ -27,7 +27,7 @@ MOST_KEPT = 2_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """When each request of a replica got its tokens, in the order of arrival; seconds on the clock of the arrivals.
+    """Token times of each request of a replica, in the order of arrival; seconds on the clock of the arrivals.
 
     Before the end it is of the first requests alone, those that were begun.
     """
@@ -60,7 +60,7 @@ def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Inte
 def serve_in_parts(
     times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
 ) -> Iterator[Timeline]:
-    """What became of the requests once so many of them were begun, and at the end; see :func:`serve`."""
+    """Timelines of the requests once so many of them were begun, and at the end; see :func:`serve`."""
     replica = _Replica(times, arrivals_s, prompts, answers)
     for begun in parts:
         replica.run(begun)
@@ -72,7 +72,7 @@ def serve_in_parts(
 def serve_idle(
     times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
 ) -> Iterator[Timeline]:  # fmt: skip
-    """What would have become of each request on a replica that serves no other; see :func:`serve_in_parts`."""
+    """Timelines of the requests, each as if on a replica that serves no other; see :func:`serve_in_parts`."""
     held, budget = _held(times, prompts), times.budgets[0]
     before = (prompts - held - 1) // budget
     prompt_s, alone_s = times.prompts_s, np.array(times.alone_s)
@@ -162,7 +162,7 @@ class _Replica:
         """Heap of step of the last token × requests + request, of the running ones."""
 
     def timeline(self, count: int) -> Timeline:
-        """What became of the first so many requests."""
+        """Timeline of the first so many requests."""
         first, last = (np.fromiter(seconds, np.float64, count) for seconds in (self.first, self.last))
         return Timeline(first, last, self.times.lags_s[np.fromiter(self.beside, np.intp, count)], self.preemptions)
 
@@ -299,7 +299,7 @@ class _Replica:
         self.now, self.step, self.head, self.cached = now, step, head, cached
 
     def _complete(self) -> None:
-        """Let go of the requests whose last token this step brought."""
+        """Release the requests whose last token this step brought."""
         beyond = (self.step + 1) * self.count
         while self.ends and self.ends[0] < beyond:
             one = heappop(self.ends) % self.count

@@ -42,7 +42,7 @@ def replay(
     seed: int = 0,
     progress: CountProgress | None = None,
 ) -> ReplayResult:
-    """What the groups make of the requests.
+    """Result of replaying the requests on the groups.
 
     Args:
         groups: the fleet.
@@ -64,7 +64,7 @@ def simulate(
     progress: CountProgress | None = None,
     cutoff: Cutoff | None = None,
 ) -> Served:
-    """What became of each request; see :func:`replay`.
+    """Outcome of each request; see :func:`replay`.
 
     Args:
         groups: the fleet.
@@ -218,7 +218,7 @@ class _Fleet:
         return members
 
     def report(self, window: Window, early: Estimate | None) -> Served:
-        """What came of each request and of each group."""
+        """Outcome of each request and of each group."""
         ttft = self._ttft + self._network_s(self._group, self._requests.places)
         outcome = Outcome(ttft, self._decode, self._group, self._cut)
         return Served(outcome, self._sessions, self._preemptions, self._busy, window, early)

@@ -1,4 +1,4 @@
-"""From a plan to the replicas that are replayed: the deployment is made again from the question that the plan holds."""
+"""Replicas of a plan that are replayed: the deployment is made again from the question that the plan holds."""
 
 import math
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _AGAIN = "make the plan again with `advisor recommend … --format json -o plan.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """What a plan sets up, and the targets it was made for."""
+    """Set-up of a plan, and the targets it was made for."""
 
     title: str
     groups: tuple[ReplayGroup, ...]
@@ -96,7 +96,7 @@ def target_of(region: str, candidate: Candidate) -> str:
 
 
 def _routes(fleet: Fleet) -> Iterator[Route]:
-    """Where the prompts of each bucket go: the shares of the busiest hours, which the generated code writes."""
+    """Routes of the prompts of each bucket: the shares of the busiest hours, which the generated code writes."""
     if not fleet.bucket_max_input_tokens:
         yield Route(math.inf, {group.name: group.request_shares[-1] for group in fleet.groups})
     last = len(fleet.bucket_max_input_tokens) - 1
@@ -136,7 +136,7 @@ def _deployment(layout: Option | FleetGroup, candidate: Candidate, requirements:
 
 
 def _group(option: Option, candidate: Candidate, requirements: Requirements, model: PerformanceModel) -> ReplayGroup:
-    """As many instances in every hour; whole instances are filled with replicas, as far as the plan allows."""
+    """Group of equal size in every hour; whole instances are filled with replicas, as far as the plan allows."""
     deployment = _deployment(option, candidate, requirements)
     return ReplayGroup(
         name=f"{option.instance_type} {option.purchase}",

@@ -1,4 +1,4 @@
-"""By how much less a kind of replica is taken to sustain than the closed form says, found by bisection."""
+"""Headroom of a kind of replica: how much less it is taken to sustain than the closed form says, by bisection."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ def worthwhile(usd: float, bound: Confirmed) -> bool:
 
 
 def kind_of(candidate: Candidate) -> Kind:
-    """What replicas are: those that are alike in this are equally fast anywhere."""
+    """Kind of a candidate's replicas: those alike in this are equally fast anywhere."""
     layout = (candidate.tensor_parallel, candidate.pipeline_parallel)
     return candidate.accelerator.name, candidate.partition, candidate.precision, candidate.engine, *layout
 

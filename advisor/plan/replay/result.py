@@ -1,4 +1,4 @@
-"""From what happened to each request to shares, percentiles and costs."""
+"""Shares, percentiles and costs from what happened to each request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PERCENTILE = 0.95
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """What the simulation leaves behind."""
+    """Result of the simulation."""
 
     outcome: Outcome
     sessions: Sequence[Session]
@@ -61,7 +61,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
 
 
 def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
-    """Which requests kept every target that is given; one-token answers have no time per token to miss."""
+    """Whether each request kept every target that is given; one-token answers have no time per token to miss."""
     steps = np.maximum(requests.output_tokens, 1) - 1
     kept = outcome.group >= 0
     limits = (

@@ -1,4 +1,4 @@
-"""Which replica gets which request: weighted round robin over the replicas that are up and can hold it."""
+"""Routing of requests to replicas: weighted round robin over the replicas that are up and can hold them."""
 
 from collections.abc import Sequence
 from math import inf
@@ -64,7 +64,7 @@ class Router:
         return finite
 
     def next_start(self, kind: int, now: float) -> float:
-        """When the first replica comes up after *now* that can hold such requests; infinite if none does."""
+        """Start of the first replica after *now* that can hold such requests; infinite if none does."""
         able = self._held[self._group] >= self._limits[kind % self._limits.size]
         later = self._start[able & (self._start > now)]
         return float(later.min()) if later.size else inf
@@ -78,7 +78,7 @@ class Router:
         return np.asarray(up[interleave(self._weights(kind // self._limits.size, up), count)], dtype=np.intp)
 
     def _weights(self, route: int, up: Indices) -> Floats:
-        """Of each replica that is up: its part of its target's share, else its group's weight."""
+        """Weight of each replica that is up: its part of its target's share, else its group's weight."""
         groups = self._group[up]
         found: Floats = self._weight[groups]
         if self._shares.size:

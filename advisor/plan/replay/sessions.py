@@ -1,4 +1,4 @@
-"""When replicas are up: from instances by the hour of the week, with spot interruptions, to sessions."""
+"""Sessions of replicas that are up, from instances by the hour of the week, with spot interruptions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length in seconds."""
         return self.end - self.start
 
 

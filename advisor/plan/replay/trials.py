@@ -42,7 +42,7 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of the requests of a rehearsal on one fleet."""
+    """Outcome of the requests of a rehearsal on one fleet."""
 
     requests: int
     within_slo_ratio: float
@@ -60,7 +60,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one replay shows."""
+    """Findings of one replay."""
 
     share: float
     """Of the requests within every target, without those that an interruption cut off."""
@@ -417,7 +417,7 @@ def name_of(allocation: Allocation) -> str:
 
 
 def deployment_key(candidate: Candidate) -> Key:
-    """What replicas have in common that are equally fast and hold as much."""
+    """Key of replicas that are equally fast and hold as much."""
     machine = "" if candidate.partition else candidate.instance_type.interconnect
     memory = round(candidate.memory.kv_cache_gib_available, 6)
     layout = (candidate.tensor_parallel, candidate.pipeline_parallel, candidate.partition, machine)
@@ -425,7 +425,7 @@ def deployment_key(candidate: Candidate) -> Key:
 
 
 def routes_of(formulation: Formulation, solution: FleetSolution) -> Iterator[Route]:
-    """Where the requests of each place and bucket go: the weights that the generated code writes."""
+    """Routes of the requests of each place and bucket: the weights that the generated code writes."""
     of_target, target_of = weights(formulation.problem, solution), targets(solution)
     parts = {
         name_of(allocation): (of_target[target_of[allocation.pool.key]], part)
@@ -461,7 +461,7 @@ def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
 
 
 def _key(groups: list[ReplayGroup], routes: tuple[Route, ...]) -> Key:
-    """What decides the outcome of a replay: machines, their numbers and their weights, not their names and prices."""
+    """Key of what decides the outcome of a replay: machines, their numbers and weights, not their names and prices."""
     names = {replay_group.target: at for at, replay_group in enumerate(groups)}
     machines = tuple(
         (id(group.steps), group.instances_by_hour, group.replicas_per_instance, group.network_ms, names[group.target],

@@ -62,7 +62,7 @@ CHEAP_KINDS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Alone:
-    """What is known of a pool by itself."""
+    """Result of the search for a pool by itself."""
 
     found: Confirmed | Infeasible
     bracket: Bracket
@@ -163,7 +163,7 @@ class ReplayValidator:
         return whole if whole.confirmation.reached else None
 
     def _refined(self, confirmed: Confirmed) -> Confirmed:
-        """What the search found with a bound that holds, or the cheapest fleet near it and below the closed form."""
+        """Fleet that the search found with a bound that holds, or the cheapest near it and below the closed form."""
         if self._effort.in_full:
             confirmed = self._held_to_the_closed_form(confirmed)
         if not confirmed.confirmation.reached:
@@ -244,7 +244,7 @@ class ReplayValidator:
 
     @property
     def problem(self) -> Problem:
-        """What fleets are chosen from."""
+        """Problem that fleets are chosen from."""
         return self._posed.problem
 
     def simplest_within(self, confirmed: Confirmed, limit: float) -> Confirmed:
@@ -327,7 +327,7 @@ class ReplayValidator:
         return dict.fromkeys(kinds, factor) if confirmed.confirmation.reached and factor < 1 else {}
 
     def replayed(self, formulation: Formulation, solution: FleetSolution) -> Confirmation:
-        """What a replay makes of a given fleet."""
+        """Confirmation of a given fleet by a replay."""
         return self._confirmation(self._trials.of(formulation, solution, whole=True), 1.0)
 
     # --- the search
@@ -408,7 +408,7 @@ class ReplayValidator:
         return alone.found
 
     def _raised_together(self, bound: Confirmed, best: Confirmed | None, closest: Confirmed) -> Confirmed:
-        """Where each kind holds by itself and their mix does not: all of them with more headroom, by bisection.
+        """Mix whose kinds hold by themselves but not together: all of them with more headroom, by bisection.
 
         Of a rung only where no kind holds by itself: mixes near the best fleet are looked for in any case.
         """

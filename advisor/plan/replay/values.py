@@ -1,4 +1,4 @@
-"""What is replayed, and what came of it."""
+"""Inputs and results of a replay."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Billing(StrEnum):
-    """What of a group is paid for."""
+    """Billing basis of a group."""
 
     USED = "used"
     """Each instance by the second that it runs, start-up and draining included."""
@@ -51,7 +51,7 @@ class ReplayGroup:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where requests of a place with prompts up to a length go."""
+    """Destination of requests of a place with prompts up to a length."""
 
     max_input_tokens: float
     """Inclusive; infinite for the rest."""
@@ -63,7 +63,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """How much of a replay has to be simulated to know whether a fleet holds."""
+    """Part of a replay that has to be simulated to know whether a fleet holds."""
 
     slo: Slo
     most_late: float = math.inf
@@ -84,7 +84,7 @@ class Cutoff:
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """What came of one group."""
+    """Result of one group."""
 
     name: str
     requests: int
@@ -100,7 +100,7 @@ class GroupResult:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What came of all; percentiles are of the requests that were answered, None where there are none."""
+    """Result of all; percentiles are of the requests that were answered, None where there are none."""
 
     requests: int
     within_slo_ratio: float

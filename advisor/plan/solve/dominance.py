@@ -1,4 +1,4 @@
-"""Which pools no cheapest fleet needs: those whose every instance could be replaced by others at no more cost.
+"""Pools that no cheapest fleet needs: those whose every instance could be replaced by others at no more cost.
 
 An instance of b is replaced by m instances of a, with m the most that any of its rates needs. Where those cost no more
 of anything that is counted (USD, carbon, power, quota units), a fleet without b is as good as any with it, and the
@@ -248,7 +248,7 @@ def _costs_no_more(items: _Items, others: _Items, pairs: _Pairs) -> Flags:
 
 
 def _have_several(size: int, pairs: _Pairs, names: Codes) -> Flags:
-    """Which items have others of two names or more."""
+    """Whether each item has others of two names or more."""
     first, last = np.full(size, names.max(initial=0) + 1), np.full(size, -1)
     np.minimum.at(first, pairs.item, names[pairs.other])
     np.maximum.at(last, pairs.item, names[pairs.other])
@@ -257,7 +257,7 @@ def _have_several(size: int, pairs: _Pairs, names: Codes) -> Flags:
 
 
 def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Problem) -> Flags:
-    """In which pairs the others could replace the item, in such numbers."""
+    """Whether the others of each pair could replace the item, in such numbers."""
     item, other, count = pairs.item, pairs.other, pairs.count
     could = _costs_no_more(items, others, pairs)
     could &= others.per_request[other] <= items.per_request[item] + ROUNDING

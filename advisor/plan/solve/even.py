@@ -111,7 +111,7 @@ def _parts(problem: Problem, program: Program, at: int, pool: Pool) -> Iterator[
 
 
 def _transfer_usd(problem: Problem, solution: FleetSolution, pools: Sequence[Pool]) -> float:
-    """What the shares of the optimiser take in these hours."""
+    """Monthly transfer cost of the optimiser's shares in these hours."""
     buckets = problem.parts
     usd = [
         pool.usd_per_request * float(solution.shares[pool.key][-1].T @ problem.place_shares @ buckets)

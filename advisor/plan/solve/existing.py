@@ -1,4 +1,4 @@
-"""What is there before anything is planned: instances that run, and instances that are paid for."""
+"""Existing instances before anything is planned: those that run, and those that are paid for."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from advisor.requirements import Requirements
 
 
 def standing_of(requirements: Requirements, catalog: Catalog) -> tuple[ExistingFleet, tuple[str, ...]]:
-    """What a workload names as running or owned, and notes on what is left out.
+    """Instances that a workload names as running or owned, and notes on what is left out.
 
     A previous plan's fleet counts before the one deployment that the workload file names.
 

@@ -29,7 +29,7 @@ _ADDED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITME
 
 
 class _Way(NamedTuple):
-    """What instances can be added: a pool, and how it is paid for."""
+    """Way of adding instances: a pool, and how it is paid for."""
 
     pool: Pool
     tariff: Tariff
@@ -40,11 +40,11 @@ class _Way(NamedTuple):
 
     @property
     def usd_per_month(self) -> float:
-        """Of one instance that always runs."""
+        """USD a month of one instance that always runs."""
         return self.usd_per_hour * HOURS_PER_MONTH
 
     def usd_per_request(self, problem: Problem) -> float:
-        """In proportion to it."""
+        """Number in proportion to it."""
         return self.usd_per_hour / mix_rate(problem, self.pool)
 
 
@@ -91,7 +91,7 @@ def topped_up(problem: Problem, solution: FleetSolution | None, below_usd: float
 
 
 def parts_of(problem: Problem, solution: FleetSolution) -> list[FleetSolution]:
-    """What a fleet of several groups leaves without each of them, and each of them alone."""
+    """Parts of a fleet of several groups: without each of them, and each of them alone."""
     own = _own(problem, solution) if _simple(problem) else ()
     without = [(*own[:at], *own[at + 1 :]) for at in range(len(own))] if len(own) > 1 else []
     alone = [(group,) for group in own] if len(own) > 2 else []
@@ -177,7 +177,7 @@ def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
 
 
 def _sold(problem: Problem, paid: PurchaseOption) -> Iterator[_Way]:
-    """What serves and is paid for in one way."""
+    """Pools that serve and are paid for in one way."""
     for pool in problem.pools:
         if pool.serves_all_places:
             yield from (_Way(pool, tariff) for tariff in pool.tariffs if tariff.paid is paid)

@@ -231,7 +231,7 @@ def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
 
 
 def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> float:
-    """What spot interruptions of one allocation are expected to cost, to the cent."""
+    """Cost that spot interruptions of one allocation are expected to have, to the cent."""
     return round(math.fsum(_parts(problem, allocation, allocation.tariff.interruption_usd_per_hour)), 2)
 
 
@@ -241,7 +241,7 @@ def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
 
 
 def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
-    """What starting ahead of busier hours downloads for one allocation, to the cent."""
+    """Download cost of starting ahead of busier hours for one allocation, to the cent."""
     costs = [
         count * start_usd_per_month(problem, allocation.pool, allocation.tariff, h)
         for h, count in enumerate(allocation.instances)
@@ -377,5 +377,5 @@ def _rounded(constraint: Constraint, elastic: Elastic, excess: float) -> float:
 
 
 def relative_change(relaxation: Relaxation) -> float:
-    """How far a limit has to move, as a share of it."""
+    """Change that a limit needs, as a share of it."""
     return abs(relaxation.needed - relaxation.limit) / max(abs(relaxation.limit), 1e-9)

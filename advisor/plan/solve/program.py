@@ -182,7 +182,7 @@ class FleetProgram(ProgramVariables):
             self._sustained(name, h, needed, lost, [])
 
     def _sustained(self, name: Constraint, h: int, needed: float, lost: Losses, slack: Terms) -> None:
-        """What all sustain without some instances is enough; what one sustains beyond that carries nothing."""
+        """All sustain enough without some instances; what one sustains beyond that carries nothing."""
         if needed <= 0:
             return
         terms = [(variable, -count * min(self.usual[g], needed)) for g, (variable, count) in lost]
@@ -210,7 +210,7 @@ class FleetProgram(ProgramVariables):
                 self._taken_over(asked, h, share * planned, lost, tolerated)
 
     def _taken_over(self, name: Constraint, h: int, needed: float, lost: Losses, slack: Terms) -> None:
-        """What is lost is no more than the room that all have beside their load, and what can wait.
+        """Lost capacity is no more than the room that all have beside their load, and what can wait.
 
         Where all requests are alike the room is what is sustained beyond the demand, and the row says the same.
         """
@@ -219,7 +219,7 @@ class FleetProgram(ProgramVariables):
         self.program.row(name, [(self._room(h), 1.0), *terms, *slack], lower=waits)
 
     def _on_demand_base(self) -> None:
-        """What is not on spot sustains its share of the load."""
+        """Instances not on spot sustain their share of the load."""
         ratio, name = self.problem.limits.on_demand_base_ratio, Constraint.ON_DEMAND_BASE
         for h in self._served_hours() if ratio > 0 else ():
             planned = self.problem.hours[h].planned_rate
@@ -254,7 +254,7 @@ class FleetProgram(ProgramVariables):
     # --- commitments, quotas, change
 
     def _commitment_low_band(self) -> None:
-        """What is committed is what the low edge needs, with the spare that the fleet keeps at any load.
+        """Commitments are what the low edge needs, with the spare that the fleet keeps at any load.
 
         No limit is part of the rule: a fleet that keeps to it does so whatever other limits are loosened.
         """
@@ -293,7 +293,7 @@ class FleetProgram(ProgramVariables):
         return spare, floor
 
     def _used_long_enough(self, g: int, committed: Terms, spare: int) -> None:
-        """Of what is committed beyond the spare: hours of use at the low edge ≥ break-even share × all hours."""
+        """Commitments beyond the spare: hours of use at the low edge ≥ break-even share × all hours."""
         name = Constraint.COMMITMENT_LOW_BAND
         beyond: Terms = [*((variable, 1.0) for variable, _ in committed), (spare, -1.0)]
         hours: Terms = []
@@ -330,7 +330,7 @@ class FleetProgram(ProgramVariables):
                     self._at_most(Constraint.QUOTA, terms, limit, "units", key[0])
 
     def quota_terms(self, key: tuple[str, str], h: int) -> Terms:
-        """What counts against a quota in an hour class."""
+        """Units that count against a quota in an hour class."""
         return [
             (variable, count * units)
             for g, t, variable, count in self._instances_at(h)

@@ -1,4 +1,4 @@
-"""What a fleet costs whose numbers follow the load as it is seen, minute by minute."""
+"""Cost of a fleet whose numbers follow the load as it is seen, minute by minute."""
 
 import math
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def main_pool(problem: Problem, solution: FleetSolution) -> Pool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReactiveFleet:
-    """What of a fleet is started and stopped, in the proportions of its busiest hours, beside what is paid anyway."""
+    """Part of a fleet that starts and stops, in the proportions of its busiest hours, beside what is paid anyway."""
 
     instances: Floats
     """Of each group that follows, in the busiest hours."""

@@ -229,7 +229,7 @@ def _usd_per_hour(rate: float, least: float, usd: Floats, fastest: Floats) -> fl
 
 
 def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
-    """At least so many instances that carry a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
+    """Least cost of so many instances or more for a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
 
     The requests may have any price p at which no instance earns more than it costs (Lagrange).
     """
@@ -239,5 +239,5 @@ def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
 
 
 def _distance(conflict: Infeasible) -> float:
-    """How far the nearest relaxation of a conflict is."""
+    """Distance of the nearest relaxation of a conflict."""
     return min(map(relative_change, conflict.relaxations), default=math.inf)

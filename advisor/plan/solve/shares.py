@@ -1,4 +1,4 @@
-"""How requests are split over the pools of a fleet: the weights that are planned, replayed and generated.
+"""Split of requests over the pools of a fleet: the weights that are planned, replayed and generated.
 
 Pools of one region whose instances serve alike are one *target*: a load balancer splits what a target receives evenly
 over its instances. A router has one weight for each target, the same in every hour; where a target has no instance up,

@@ -16,19 +16,19 @@ Complexity = tuple[int, int, float]
 
 
 def complexity(solution: FleetSolution) -> Complexity:
-    """What is compared: backends, instance types, and USD a month."""
+    """Measures that are compared: backends, instance types, and USD a month."""
     backends = {backend_of(allocation.pool) for allocation in solution.allocations}
     types = {allocation.pool.instance_type for allocation in solution.allocations}
     return len(backends), len(types), solution.objective_usd_per_month
 
 
 def loss_rank(solution: FleetSolution) -> int:
-    """Where the last named precision of a fleet stands among those that lose quality; 0: none of its loses any."""
+    """Rank of the last named precision of a fleet among those that lose quality; 0: none of its loses any."""
     return max(allocation.pool.loss_rank for allocation in solution.allocations)
 
 
 def preference(solution: FleetSolution) -> tuple[int, int, int]:
-    """What is compared before the cost: the precision, backends, instance types; the least is preferred."""
+    """Measures compared before the cost: the precision, backends, instance types; the least is preferred."""
     return loss_rank(solution), *complexity(solution)[:2]
 
 

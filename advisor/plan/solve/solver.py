@@ -41,7 +41,7 @@ FOUND = 2
 
 
 class Outcome(StrEnum):
-    """How a solve ended."""
+    """Outcome of a solve."""
 
     OPTIMAL = "optimal"
     STOPPED = "stopped"
@@ -93,7 +93,7 @@ class Program:
         return len(self.costs) - 1
 
     def add_cost(self, variable: int, cost: float) -> None:
-        """Let each unit of a variable cost so much (more)."""
+        """Add so much to the cost of each unit of a variable."""
         self.costs[variable] += cost
 
     def row(

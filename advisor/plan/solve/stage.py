@@ -1,4 +1,4 @@
-"""From served candidates to the cheapest fleet: the stage of the pipeline that holds the optimiser together."""
+"""Fleet stage of the pipeline, from served candidates to the cheapest fleet: it holds the optimiser together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ LARGEST_DISPERSION = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExistingFleet:
-    """What is there before anything is planned, by stand: instances that run, instances that are paid for."""
+    """Existing instances by provider, region and type: those that run, those that are paid for."""
 
     running: Mapping[str, int]
     owned: Mapping[str, int]
@@ -58,7 +58,7 @@ class Formulation:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much work a fleet is worth."""
+    """Effort that a fleet is worth."""
 
     rehearsed_requests: int = MOST_REQUESTS
     kinds_tried: int = 8
@@ -78,7 +78,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanningContext:
-    """What a question is posed in."""
+    """Context that a question is posed in."""
 
     requirements: Requirements
     catalog: Catalog
@@ -241,6 +241,6 @@ def _cold_starts(
 
 
 def _most_regions(workload: Workload) -> int | None:
-    """As stated; else one, or as many as it takes where users are somewhere."""
+    """Most regions: as stated; else one, or as many as needed where users are somewhere."""
     stated = workload.limits.max_regions
     return stated if stated is not None or workload.users else 1

@@ -123,7 +123,7 @@ class ProgramVariables:
         return [h for h, hour in enumerate(self.problem.hours) if hour.planned_rate > 0 or not to_zero]
 
     def instances(self, g: int, t: int, h: int) -> Terms:
-        """What runs in an hour class of one pool under one tariff."""
+        """Instances that run in an hour class of one pool under one tariff."""
         if (g, t) in self.fixed:
             return [(self.fixed[g, t], 1.0)]
         first = h if self.problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS else 0

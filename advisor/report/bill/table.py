@@ -21,7 +21,7 @@ _PART_WORDS = {
 
 
 def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
-    """For a terminal.
+    """Table for a terminal.
 
     Args:
         audit: what is shown.
@@ -32,7 +32,7 @@ def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
 
 
 def audit_markdown(audit: Audit) -> str:
-    """For a pull request or a wiki page."""
+    """Markdown for a pull request or a wiki page."""
     return sections_markdown(_sections(audit, whole=True))
 
 
