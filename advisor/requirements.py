@@ -31,7 +31,7 @@ _LARGEST_EXPONENT = 300.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requirements:
-    """What has to be served, by what rules."""
+    """Load that has to be served, and the rules for it."""
 
     workload: Workload
     model: Model
@@ -50,7 +50,7 @@ class Requirements:
         return tuple(name for name in order[first:] if name not in (*published, *WIDE_PRECISIONS))
 
     def loss_rank(self, precision: str) -> int:
-        """Where a precision stands among the lossy ones, from 1; 0: it is none."""
+        """Rank of a precision among the lossy ones, from 1; 0: it is none."""
         lossy = self.lossy_precisions
         return lossy.index(precision) + 1 if precision in lossy else 0
 

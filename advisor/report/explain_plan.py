@@ -72,7 +72,7 @@ def _next_words(outcome: Outcome) -> Iterator[str]:
 
 
 def what_if_section(what_if: WhatIf) -> Section:
-    """What would change."""
+    """Effects of the changes."""
     title = "If " + ", ".join(f"{change.key} were {change.after} (now {change.before})" for change in what_if.changes)
     lines = [
         f"now: {_outcome_words(what_if.before)}",
@@ -106,7 +106,7 @@ def _difference_words(what_if: WhatIf) -> str:
 
 
 def why_section(why: Why) -> Section:
-    """What would have to change for an instance type to win, or to lose."""
+    """Changes that an instance type would need to win, or to lose."""
     place = f" in {why.region}" if why.region else ""
     name = f"{why.instance_type}{place}"
     lines = list(_own_words(why))
@@ -128,7 +128,7 @@ def why_section(why: Why) -> Section:
 
 
 def _own_words(why: Why) -> Iterator[str]:
-    """What it is part of, and what it would take alone."""
+    """Recommended fleet's cost, and the instances it takes alone."""
     if _is_part(why) and why.recommended_usd_per_month is not None:
         yield f"the recommended fleet costs {usd(why.recommended_usd_per_month)} a month"
     if why.contender is not None:

@@ -33,7 +33,7 @@ _HOUR_HEADERS = ("hours a week", "requests/s on average", "busiest minute planne
 
 
 def letters(fleet: Fleet) -> list[str]:
-    """What each group is called in tables and sentences: A, B, … and after Z: AA, BB and so on."""
+    """Names of the groups in tables and sentences: A, B, … and after Z: AA, BB and so on."""
     turns = len(ascii_uppercase)
     return [ascii_uppercase[at % turns] * (at // turns + 1) for at in range(len(fleet.groups))]
 
@@ -100,7 +100,7 @@ def hour_words(fleet: Fleet, hour_class: int | None) -> str:
 
 
 def capacity_requests_per_second(fleet: Fleet) -> float | None:
-    """What the busiest hours' instances are planned to carry together; None where a plan does not say."""
+    """Requests/s that the busiest hours' instances are planned to carry; None where a plan does not say."""
     planned = [group.planned_requests_per_second_per_instance for group in fleet.groups]
     known = [rate for rate in planned if rate is not None]
     if len(known) < len(planned):

@@ -34,7 +34,7 @@ def _group_words(group: FleetGroup, *, with_place: bool) -> str:
 
 
 def forecast_words(fleet: Fleet) -> str:
-    """What the plan expects of the demand."""
+    """Demand that the plan expects."""
     forecast_used, busiest = fleet.forecast, fleet.hour_classes[-1]
     planned, low = busiest.planned_requests_per_second, busiest.low_requests_per_second
     interval = (
@@ -48,7 +48,7 @@ def forecast_words(fleet: Fleet) -> str:
 
 
 def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
-    """What it costs, how sure that is, and what decides it.
+    """Cost of the fleet, how sure that is, and what decides it.
 
     Args:
         fleet: the fleet.
@@ -86,7 +86,7 @@ def cost_words(fleet: Fleet) -> str:
 
 
 def _rounded(value: float) -> str:
-    """In three digits, never fewer than those before the point."""
+    """Number in three digits, never fewer than those before the point."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:,.3g}"
 
 
@@ -123,7 +123,7 @@ def proof_words(fleet: Fleet) -> str:
 
 
 def _search_words(fleet: Fleet) -> str:
-    """What was searched, and how far."""
+    """Extent of the search."""
     pools = f"of {fleet.pools_considered:,} pools (instance type × region × replica layout): {proof_words(fleet)}"
     if not fleet.gap_ratio:
         return pools
@@ -145,7 +145,7 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
 
 
 def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
-    """What the replay found, and the headroom that it asked for."""
+    """Result of the replay, and the headroom that it asked for."""
     confirmation = fleet.confirmed
     if confirmation is None:
         return "not replayed: nothing but the closed form says that it keeps the SLO"
@@ -268,7 +268,7 @@ def price_words(fleet: Fleet) -> str:
 
 
 def change_words(previous: Plan, plan: Plan) -> str:
-    """What a new fleet changes of the one that runs, by stand, in the busiest hours."""
+    """Changes from the running fleet, by provider, region and type, in the busiest hours."""
     before, after = by_stand(running_of(previous)), by_stand(running_of(plan))
     counts = {stand: (before.get(stand, 0), after.get(stand, 0)) for stand in (*before, *after)}
     told = [_change(stand, *count) for stand, count in counts.items() if count[0] != count[1]]

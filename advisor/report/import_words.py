@@ -28,7 +28,7 @@ _NOT_NAMED = (Reason.NO_ACCELERATOR,)
 
 
 def imports_words(program: str, results: Sequence[Imported], unread: Sequence[str]) -> str:
-    """What was read, what counts, where ours stays, and what is left out."""
+    """Import summary: rows read, rows that count, where ours stays, what is left out."""
     blocks = ["\n".join(_lines(program, result)) for result in results]
     if unread:
         blocks.append(f"{program} gave nothing of {', '.join(unread)}")

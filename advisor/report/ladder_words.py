@@ -138,6 +138,6 @@ def _today(current: CurrentCost | None) -> str:
 
 
 def _new(word: str, told: Sequence[str], before: Sequence[str]) -> str:
-    """What is said of this rung and not of the one before, on a line of its own."""
+    """Sentences of this rung that the one before lacks, on a line of their own."""
     fresh = [one for one in told if one not in before]
     return f"\n{word}: {'; '.join(fresh)}" if fresh else ""

@@ -36,7 +36,7 @@ def conflict_words(conflict: Conflict) -> str:
 
 
 def relaxation_words(conflict: Conflict) -> Iterator[str]:
-    """What would help by itself, the smallest change first."""
+    """Remedies that would help alone, the smallest change first."""
     yield from (_relaxed(relaxation) for relaxation in conflict.relaxations)
     yield from conflict.remedies
 

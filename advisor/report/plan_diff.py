@@ -20,7 +20,7 @@ _PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching"
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a decision needs of one plan; None: not known, or no fleet."""
+    """Facts of one plan that a decision needs; None: not known, or no fleet."""
 
     fleet: str
     """In words; "" without one."""

@@ -30,7 +30,7 @@ _FIELDS = {
 
 
 def diff_table(diff: PlanDiff, code: Sequence[str], width: int | None) -> str:
-    """For a terminal.
+    """Table for a terminal.
 
     Args:
         diff: the plans.
@@ -42,7 +42,7 @@ def diff_table(diff: PlanDiff, code: Sequence[str], width: int | None) -> str:
 
 
 def diff_markdown(diff: PlanDiff, code: Sequence[str]) -> str:
-    """For a comment on a pull request: at most 60 lines, in which nobody is mentioned."""
+    """Comment on a pull request: at most 60 lines, in which nobody is mentioned."""
     blocks = [f"### {escape_markdown(headline(diff))}", markdown_list(list(_warnings(diff)))]
     blocks.append(sections_markdown(_sections(diff, code), level=4))
     text = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
@@ -75,7 +75,7 @@ def _signed_usd(amount: float) -> str:
 
 
 def _warnings(diff: PlanDiff) -> Iterator[str]:
-    """What stands against taking the later plan for the earlier one."""
+    """Reasons against taking the later plan for the earlier one."""
     if not diff.is_same_workload:
         yield "The plans are of different workloads: their costs are not for the same work."
     kept, wanted = diff.after.within_slo_ratio, diff.after.wanted_within_slo_ratio

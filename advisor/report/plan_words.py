@@ -9,7 +9,7 @@ from advisor.report.words import slo_words, usd
 
 
 def question_words(plan: Plan) -> str:
-    """What was asked, in a line."""
+    """Question of the plan, in a line."""
     return f"{plan.workload['name']}: {plan.workload['model']}, {_rate_words(plan)}; {slo_words(plan.workload['slo'])}"
 
 

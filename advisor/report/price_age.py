@@ -68,7 +68,7 @@ def oldest_of(prices: Iterable[PriceUsed]) -> PriceUsed | None:
 
 
 def is_old(price: PriceUsed, today: dt.date) -> bool:
-    """So old that it may not decide by itself, or without a date: its user is warned."""
+    """Whether it is too old to decide by itself, or has no date: its user is warned."""
     age = price.age_days(today)
     return age is None or age > MOST_DAYS
 

@@ -27,7 +27,7 @@ _KINDS = {
 
 
 def refresh_words(result: Refreshed) -> str:
-    """What was read, what is missing or held up, and what changed."""
+    """Summary of a refresh: rows read, missing or held up, and changes."""
     rows = Counter(row.kind for row in result.found.rows)
     counts = ", ".join(_counted(number, kind) for kind, number in sorted(rows.items())) or "nothing"
     lines = [f"{result.provider}: read {counts}", *_origin(result.found), *_missing(result.found.gaps)]

@@ -14,7 +14,7 @@ def verdict_words(verdict: Verdict) -> str:
 
 
 def need_words(memory: MemoryNeed | None) -> str:
-    """What is needed of what is held, in GiB."""
+    """Memory needed out of memory held, in GiB."""
     if memory is None:
         return "unknown"
     held = f"{bytes_to_gib(memory.held_bytes):.1f} GiB held"

@@ -29,7 +29,7 @@ class Section:
 
 
 def sections_text(sections: Sequence[Section], width: int | None = None, *, whole: bool = False) -> str:
-    """For a terminal.
+    """Text for a terminal.
 
     Args:
         sections: what is shown.
@@ -60,7 +60,7 @@ def bullets(lines: Sequence[str], width: int | None) -> list[str]:
 
 
 def sections_markdown(sections: Sequence[Section], level: int = 2) -> str:
-    """For a pull request or a wiki page; headings are of that level."""
+    """Markdown for a pull request or a wiki page; headings are of that level."""
     blocks = (block for section in sections for block in _markdown_blocks(section, level))
     return "\n\n".join(block for block in blocks if block) + "\n"
 

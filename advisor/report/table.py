@@ -49,7 +49,7 @@ def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = Fal
 
 
 def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
-    """In the order in which they are read; each only where there is something to show."""
+    """Sections in reading order; each only where there is something to show."""
     fleet, conflict = plan.fleet, plan.conflict
     with_tokens = verbose or any(token_api.asked for token_api in plan.token_apis)
     rejected = rejection_counts(plan.rejected) if verbose or fleet is None else ""
@@ -68,7 +68,7 @@ def _sections(plan: Plan, shown: int, *, verbose: bool) -> list[Section]:
 
 
 def _details(plan: Plan) -> Iterator[Section]:
-    """What stands behind the verdict."""
+    """Details behind the verdict."""
     yield Section("question", tuple(question_lines(plan)))
     if plan.fleet is None:
         return
@@ -82,7 +82,7 @@ def _details(plan: Plan) -> Iterator[Section]:
 
 
 def _more_words(plan: Plan) -> str:
-    """What --verbose shows beyond this."""
+    """Further content that --verbose shows."""
     fleet = plan.fleet is not None
     parts = [
         "cost, proof, replay, limits, failures, scaling, prices" if fleet else "the question",

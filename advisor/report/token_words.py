@@ -41,7 +41,7 @@ def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
 
 
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
-    """That a fleet never costs less than a service at its size, and from which rate it would."""
+    """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
     return (
         f"the fleet never costs less at this size: it would from {requests_per_second:.3g} requests/s on average, and "
         f"carries {capacity_requests_per_second(fleet):.3g}"
@@ -49,7 +49,7 @@ def never_words(fleet: Fleet, requests_per_second: float) -> str:
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
-    """From which mean rate the fleet costs less than the cheapest service."""
+    """Mean rate from which the fleet costs less than the cheapest service."""
     rate, mean = cheapest.break_even_requests_per_second or 0.0, plan.demand["requests_per_second"]["mean"]
     fleet = usd(plan.fleet.cost.total_usd_per_month) if plan.fleet else ""
     if rate <= mean:

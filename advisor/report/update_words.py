@@ -13,7 +13,7 @@ _MOST_NAMED = 6
 
 
 def update_words(publication: Publication, results: Sequence[Updated], where: str) -> str:
-    """What was published, what is held up or not known here, and what changed."""
+    """Summary of an update: rows published, held up or not known here, and changes."""
     head = f"{where}: made {publication.made_at}, {_signature_words(publication)}"
     return "\n".join([head, *(line for result in results for line in _lines(result))]) + "\n"
 

@@ -46,7 +46,7 @@ _WHY_SPARE = {
 
 
 def headline(plan: Plan) -> str:
-    """What to run, USD a month, saving and risk; or why there is nothing to run."""
+    """Fleet to run, USD a month, saving and risk; or why there is nothing to run."""
     fleet = plan.fleet
     if fleet is None:
         if plan.conflict is None or set(plan.conflict.constraints) <= _OF_THE_SLO:
@@ -60,13 +60,13 @@ def headline(plan: Plan) -> str:
 
 
 def _unmeasured(plan: Plan) -> str:
-    """What the demand may be, where it was told from accelerators alone."""
+    """Range of the demand, where it was derived from accelerators alone."""
     interval = plan.demand.get("interval")
     return f"; demand not measured, {DemandInterval(**interval).words()}" if interval else ""
 
 
 def _nothing_words(plan: Plan) -> str:
-    """That nothing serves, and what stands against what came closest, where that is no latency."""
+    """Sentence that nothing serves, and the obstacle of what came closest, where that is no latency."""
     codes = {nearest_miss.code for nearest_miss in plan.nearest_misses}
     closest = rejection_counts([rejection for rejection in plan.rejected if rejection.code in codes])
     return f"{_NOTHING} Closest: {closest}." if codes and not floor_words(plan.rejected) else _NOTHING
@@ -115,7 +115,7 @@ def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
 
 
 def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
-    """What to know before acting on the first line, the gravest first.
+    """Warnings before acting on the first line, the gravest first.
 
     Args:
         plan: the plan.
@@ -191,7 +191,7 @@ def _price_words(fleet: Fleet) -> Iterator[str]:
 
 
 def _range(doubt: DoubtfulPrice, usd_per_hour: float) -> str:
-    """What the price may be today; "" where nobody can say."""
+    """Range of today's price; "" where nobody can say."""
     low, high = usd_per_hour * doubt.low_ratio, usd_per_hour * doubt.high_ratio
     return f", today ${low:,.4g} to ${high:,.4g}" if math.isfinite(high) else ""
 

@@ -1,1 +1,1 @@
-"""What the machines said: accelerator samples, taken and stored."""
+"""Samples of accelerators, taken and stored."""

@@ -148,7 +148,7 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Let go of the connection; the next question opens a new one."""
+        """Close the connection; the next request opens a new one."""
         if self._stream is not None:
             self._stream.connection.close()
         self._stream = None
@@ -317,6 +317,6 @@ def _without_credentials(url: str) -> str:
 
 
 def _plain(error: OSError) -> str:
-    """Such as ``connection refused``."""
+    """Reason such as ``connection refused``."""
     reason = getattr(error, "verify_message", None) or error.strerror or str(error) or type(error).__name__
     return reason[:1].lower() + reason[1:]

@@ -92,7 +92,7 @@ def busy_profile(
 
 
 def _minutes(hosts: HostReader) -> list[tuple[npt.NDArray[np.int64], Floats]]:
-    """Of each date the minutes with rows, and in each the known rows and sums of busy and saturated shares."""
+    """Minutes with rows of each date, and in each the known rows and sums of busy and saturated shares."""
     return [_minutes_of(rows) for rows in hosts.rows_by_day(Scope.ACCELERATOR, _COLUMNS)]
 
 

@@ -1,4 +1,4 @@
-"""What a counter grew by."""
+"""Growth of a counter."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ Booleans = npt.NDArray[np.bool_]
 
 
 def steps(known: Floats) -> tuple[Floats, Booleans]:
-    """What a counter grew by from each known value to the next, and whether it was reset between them.
+    """Growth of a counter from each known value to the next, and whether it was reset between them.
 
     Args:
         known: values in order of time.
@@ -18,7 +18,7 @@ def steps(known: Floats) -> tuple[Floats, Booleans]:
 
 
 def step(before: Floats, after: Floats) -> tuple[Floats, Booleans]:
-    """What counters grew by from one value to the other, and whether they were reset in between.
+    """Growth of counters from one value to the other, and whether they were reset in between.
 
     A step up is counted as it is, over gaps too. A step down is one of two: to less than half it was reset (the new
     value was counted since; what was counted between the last reading and the reset is unknown and left out); by less

@@ -14,7 +14,7 @@ MOST_VALUE = 9.2e18
 
 
 class Kind(StrEnum):
-    """What a value is and how it is kept."""
+    """Kind of a value, and how it is kept."""
 
     GAUGE = "gauge"
     COUNTER = "counter"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a value is of."""
+    """Subject of a value."""
 
     ACCELERATOR = "accelerator"
     ENGINE = "engine"

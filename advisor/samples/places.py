@@ -56,12 +56,12 @@ def host_of(folder: PurePath) -> str:
 
 
 def spool_folder(directory: Path, host: str) -> Path:
-    """Where the agents of a host write."""
+    """Folder in which the agents of a host write."""
     return directory / SPOOL / host_folder(host)
 
 
 def day_folder(directory: Path, day: date, host: str) -> Path:
-    """Where the files of a host and date (UTC) lie."""
+    """Folder of the files of a host and date (UTC)."""
     return directory / f"date={day}" / host_folder(host)
 
 

@@ -1,4 +1,4 @@
-"""What sources read each tick, and what the agent keeps of it: rows of fifteen seconds, or gaps.
+"""Readings of the sources at each tick, and what the agent keeps of them: rows of fifteen seconds, or gaps.
 
 Standard library only: the agent imports this on inference hosts.
 """
@@ -12,7 +12,7 @@ from advisor.samples.metrics import Scope
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What readings are of: an accelerator, a MIG instance of one, or a serving engine."""
+    """Target of readings: an accelerator, a MIG instance of one, or a serving engine."""
 
     host: str
     source: str
@@ -90,11 +90,11 @@ class Source(Protocol):
         ...
 
     def describe(self) -> str:
-        """What it sees, in a line."""
+        """Targets that it sees, in a line."""
         ...
 
     def close(self) -> None:
-        """Let go of driver, process or connection."""
+        """Close the driver, process or connection."""
         ...
 
 

@@ -123,7 +123,7 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
 
 
 def _providers(fields: Mapping[str, Field], current: Deployment | None) -> tuple[str, ...]:
-    """As stated; else that of what runs today where no region is stated either, or the three largest."""
+    """Providers as stated; else that of what runs today where no region is stated either, or the three largest."""
     if "providers" in fields:
         return fields["providers"].texts()
     return (current.provider,) if current is not None and "regions" not in fields else _DEFAULT_PROVIDERS
@@ -164,7 +164,7 @@ def _sources(field: Field) -> dict[str, Field]:
 
 
 def _beside(field: Field | None) -> dict[str, Field]:
-    """What stands beside the source of demand."""
+    """Fields beside the source of demand."""
     fields = {} if field is None else field.mapping((*_DEMAND_SOURCES, *_BESIDE_SOURCE))
     return {key: stated for key, stated in fields.items() if key in _BESIDE_SOURCE}
 
@@ -247,7 +247,7 @@ def _cloudwatch(field: Field, *, cache_is_stated: bool) -> CloudWatchDemand:
 
 
 def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
-    """What the hosts of the samples say that they are.
+    """Deployment that the hosts of the samples report.
 
     Raises:
         InputError: they are not sampled, are of several kinds, or do not say.

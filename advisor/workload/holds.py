@@ -1,4 +1,4 @@
-"""What a workload asks for and excludes, against the catalog: unknown names and contradictions are refused."""
+"""Requirements and exclusions of a workload, against the catalog: unknown names and contradictions are refused."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn

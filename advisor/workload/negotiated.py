@@ -1,4 +1,4 @@
-"""What an account owns and may use, from the overlay file: it joins what the workload file says.
+"""Resources that an account owns or may use, from the overlay file: they join what the workload file says.
 
 See :mod:`advisor.catalog.layers.overlay` for the prices of the same file.
 """
@@ -18,7 +18,7 @@ from advisor.yaml_fields import Field, read_document
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the overlay says of the account."""
+    """Holdings of the account, from the overlay."""
 
     path: Path
     regions: Mapping[str, tuple[str, ...]]
@@ -28,7 +28,7 @@ class Holdings:
 
 
 def holdings_of(catalog: Catalog) -> Holdings | None:
-    """What the overlay of a catalog says of the account; None where it has no overlay.
+    """Holdings of the account, from the overlay of a catalog; None where it has no overlay.
 
     Raises:
         InputError: as of :func:`read_holdings`.
@@ -38,7 +38,7 @@ def holdings_of(catalog: Catalog) -> Holdings | None:
 
 
 def read_holdings(path: Path, catalog: Catalog) -> Holdings:
-    """What an overlay file says of the account.
+    """Holdings of the account, from an overlay file.
 
     Raises:
         InputError: with file, line and field; unknown names come with the nearest known ones.

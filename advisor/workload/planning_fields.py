@@ -26,7 +26,7 @@ _SURVIVES = tuple(survive.value for survive in Survive)
 
 
 def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Limits:
-    """What a plan must keep to; the defaults where nothing is stated.
+    """Limits of a plan; the defaults where nothing is stated.
 
     Args:
         field: the key ``limits``.

@@ -1,4 +1,4 @@
-"""What ``samples``, ``prometheus`` and ``cloudwatch`` under demand say alike: which samples count, what is stated."""
+"""Common fields of ``samples``, ``prometheus``, ``cloudwatch`` under demand: which samples count, what is stated."""
 
 import datetime as dt
 from collections.abc import Mapping

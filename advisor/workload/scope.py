@@ -1,4 +1,4 @@
-"""What a workload holds its plan to: providers, regions, accelerators, instance types and engines."""
+"""Scope of a workload's plan: providers, regions, accelerators, instance types and engines."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -52,7 +52,7 @@ def allows_engine(workload: Workload, engine: str) -> bool:
 
 
 def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """What a reader must know of a scope that the workload does not state."""
+    """Notes on a scope that the workload does not state."""
     current = workload.current
     if not workload.near_current or current is None:
         return ()

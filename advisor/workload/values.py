@@ -1,4 +1,4 @@
-"""What the workload file says, as values."""
+"""Values of the workload file."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Slo:
 
 
 class Survive(StrEnum):
-    """What may fail while everything else still keeps the SLO."""
+    """Failures during which everything else still keeps the SLO."""
 
     NOTHING = "nothing"
     INSTANCE = "instance"
@@ -48,7 +48,7 @@ class Routing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QuotaLimit:
-    """What the account may run in a region."""
+    """Quota of the account in a region."""
 
     provider: str
     region: str
@@ -60,7 +60,7 @@ class QuotaLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a plan must keep to."""
+    """Limits of a plan."""
 
     min_replicas: int = 1
     max_replicas: int | None = None
@@ -100,7 +100,7 @@ class Limits:
 
     @property
     def survival(self) -> Survive:
-        """What may fail: as stated; else one instance where several replicas or zones are asked for, or nothing."""
+        """Failures to survive: as stated; else one instance where several replicas or zones are asked for; or none."""
         if self.survive is not None:
             return self.survive
         return Survive.INSTANCE if self.min_replicas >= 2 or self.zones >= 2 else Survive.NOTHING
@@ -174,7 +174,7 @@ class TraceDemand:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Which of what was recorded counts, where the source holds more than this workload's."""
+    """Recorded data that counts, where the source holds more than this workload's."""
 
     served_as: str | None = None
     """Name under which the engines serve the model; None: one of the model's own names."""

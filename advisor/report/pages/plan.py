@@ -91,7 +91,7 @@ def _view(plan: Plan) -> Mapping[str, Any]:
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """What a manager asks first."""
+    """Figures that a manager asks first."""
     fleet = plan.fleet
     if fleet is None:
         return
@@ -109,7 +109,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _help(plan: Plan) -> Section | None:
-    """Where nothing serves: what would help, and what came closest."""
+    """Help where nothing serves: what would help, and what came closest."""
     if plan.fleet is not None:
         return None
     lines = tuple(relaxation_words(plan.conflict)) if plan.conflict else ()
@@ -121,7 +121,7 @@ def _help(plan: Plan) -> Section | None:
 
 
 def _today(plan: Plan) -> Section | None:
-    """What runs and what is recommended, side by side; None where nothing is said to run."""
+    """Running and recommended fleet, side by side; None where nothing is said to run."""
     current, fleet = plan.current, plan.fleet
     if current is None or fleet is None:
         return None

@@ -21,5 +21,5 @@ def render_page(template: str, view: Mapping[str, Any]) -> str:
 
 
 def provenance_rows(made: PlanProvenance) -> list[tuple[str, str]]:
-    """What a plan or an estate was made from, by name."""
+    """Sources of a plan or an estate, by name."""
     return [(name.replace("_", " "), str(value)) for name, value in asdict(made).items()]

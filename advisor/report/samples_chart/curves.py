@@ -1,4 +1,4 @@
-"""What is drawn: a few hundred points of each accelerator, with gaps kept."""
+"""Curves of a chart: a few hundred points of each accelerator, with gaps kept."""
 
 import datetime as dt
 from collections.abc import Sequence

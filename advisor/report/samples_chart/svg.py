@@ -87,7 +87,7 @@ def _panel(parent: ET.Element, curve: Curve) -> None:
 
 
 def _key(curve: Curve) -> str:
-    """What the lines are."""
+    """Legend of the lines."""
     if not curve.signal:
         return "it says neither how busy it is nor how active its multiprocessors are"
     kv = "; dashed: KV cache in use" if curve.kv_used is not None else ""

@@ -25,7 +25,7 @@ ASCII = Marks("_.:-=+*#", " ")
 
 
 def marks_for(encoding: str | None) -> Marks:
-    """What a stream of that encoding can show."""
+    """Marks that a stream of that encoding can show."""
     try:
         BLOCKS.levels.encode(encoding or "ascii")
         BLOCKS.gap.encode(encoding or "ascii")

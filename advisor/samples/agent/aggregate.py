@@ -177,7 +177,7 @@ def row_end(tick_us: int) -> int:
 
 
 def _stats(metric: Metric, values: Sequence[float]) -> Stats:
-    """What is kept of the readings of one metric."""
+    """Statistics that are kept of the readings of one metric."""
     if metric.kind is Kind.COUNTER:
         return Stats(nan, nan, nan, float(values[-1]), len(values))
     least, greatest = min(values), max(values)
@@ -195,7 +195,7 @@ def _kept(metric: Metric, value: float) -> float:
 
 
 def _place(target: Target) -> Place:
-    """Where a target is, whoever is there."""
+    """Place of a target, whatever is there."""
     return (target.index, target.mig_index, target.endpoint, target.endpoint and target.name)
 
 

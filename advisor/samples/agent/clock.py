@@ -26,7 +26,7 @@ class ClockWatch:
         self._slept = since_boot - awake
 
     def look(self, wall: float, since_boot: float, awake: float) -> str | None:
-        """What happened since the last look, in words; None: nothing."""
+        """Clock changes since the last look, in words; None: nothing."""
         slept, set_forward = since_boot - awake - self._slept, wall - since_boot - self._set_to
         self._set_to, self._slept = wall - since_boot, since_boot - awake
         if slept > _NOTICED_SECONDS:

@@ -62,7 +62,7 @@ class Compaction:
 
     @property
     def process_id(self) -> int | None:
-        """Its process now."""
+        """Id of its current process."""
         return None if self._process is None else self._process.pid
 
     def tend(self, now: float) -> None:

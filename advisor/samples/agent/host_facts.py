@@ -1,4 +1,4 @@
-"""What a host is: machine, region, zone, way of paying and image by its provider, and how its engines were started.
+"""Facts of a host: machine, region, zone, way of paying, image by its provider, and how its engines were started.
 
 Asked by the short-lived process that compacts, never by the agent's loop, within seconds; what nobody says stays
 unknown. Standard library only.
@@ -75,7 +75,7 @@ def keep_facts(directory: Path, host: str, gather: "Callable[[], Facts] | None" 
 
 
 def read_facts(directory: Path, host: str) -> Facts:
-    """What :func:`keep_facts` wrote; empty where it did not."""
+    """Facts that :func:`keep_facts` wrote; empty where it did not."""
     kept = read_object(spool_folder(directory, host) / _FILE)
     return {str(name): str(value) for name, value in kept.items() if name != _BOOT}
 
@@ -221,7 +221,7 @@ def _engine_line(arguments: Sequence[str]) -> str:
 
 
 def _boot() -> str:
-    """What changes whenever the machine is started; empty where the system does not say."""
+    """Boot id, new whenever the machine is started; empty where the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

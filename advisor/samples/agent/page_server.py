@@ -161,7 +161,7 @@ class PageServer:
         return connection
 
     def _end_oldest(self) -> None:
-        """Let the thread of the oldest connection see its end."""
+        """Shut the oldest connection down, so that its thread ends."""
         for connection in list(self._connections)[:1]:
             self._connections.pop(connection, None)
             with suppress(OSError):

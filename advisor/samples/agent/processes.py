@@ -78,17 +78,17 @@ class Process:
 
     @property
     def exit_status(self) -> int | None:
-        """Its exit status, negative for a signal; None while it runs or nobody asked :meth:`ended`."""
+        """Exit status, negative for a signal; None while it runs or nobody asked :meth:`ended`."""
         return self._status
 
     def end_input(self) -> None:
-        """Let it hear that there is no more."""
+        """Close its input, so that it reads the end."""
         if self.write_end is not None:
             os.close(self.write_end)
         self.write_end = None
 
     def close(self) -> None:
-        """Let go of the pipes: a process that listens hears the end."""
+        """Close the pipes: a process that reads from them sees the end."""
         self.end_input()
         if self.read_end is not None:
             os.close(self.read_end)
@@ -99,12 +99,12 @@ class Process:
         os.kill(self.pid, signal.SIGTERM)
 
     def be_nice(self, niceness: int) -> None:
-        """Let everything else on this machine go before it, the more the nicer: 19 is the most."""
+        """Yield to everything else on this machine, the more the higher *niceness* is: 19 is the most."""
         os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
 
 
 def in_words(exit_status: int) -> str:
-    """Such as ``ended with exit 1`` or ``was killed by SIGSEGV``."""
+    """Phrase such as ``ended with exit 1`` or ``was killed by SIGSEGV``."""
     if exit_status >= 0:
         return f"ended with exit {exit_status}"
     names: Mapping[int, str] = {number.value: number.name for number in signal.Signals}

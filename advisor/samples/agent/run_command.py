@@ -63,7 +63,7 @@ def _settings(arguments: Sequence[str], program: str) -> Settings:
 
 
 def asked_sources(sources: Sequence[str], engines: Sequence[str]) -> tuple[Asked, ...]:
-    """What ``--source`` and ``--engine`` ask for, each source once.
+    """Sources that ``--source`` and ``--engine`` ask for, each once.
 
     Raises:
         InputError: there is no such source, or this host has none.

@@ -20,7 +20,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What OpenMetrics says about the series of one name."""
+    """Metadata that OpenMetrics gives for the series of one name."""
 
     name: str
     """Without the suffixes ``_total``, ``_bucket``, ``_sum`` and ``_count``."""
@@ -53,7 +53,7 @@ def points_of(row: Row, static: tuple[Label, ...] = ()) -> Iterator[Point]:
 
 @lru_cache(maxsize=4096)
 def labels_of(target: Target, static: tuple[Label, ...] = ()) -> Labels:
-    """Who it is: host, source and what the source calls it, and static labels; what is not known is left out."""
+    """Labels of a target: host, source, the source's name for it, static labels; unknown ones are left out."""
     named: dict[str, object] = {"host": target.host}
     if target.endpoint is None:
         named |= {"source": target.source, "accelerator": target.index, "mig": target.mig_index}

@@ -21,18 +21,18 @@ _USUAL_RUNTIME_FOLDER = Path("/run/advisor-agent")
 
 
 def status_path(directory: Path, host: str) -> Path:
-    """Where the status of an agent is, beside what it writes."""
+    """Path of the status of an agent, beside what it writes."""
     return spool_folder(directory, host) / STATUS_NAME
 
 
 def runtime_folder() -> Path:
-    """Where this machine's agents have their status in memory, if they have."""
+    """Folder of the status of this machine's agents in memory, if they have one."""
     named = os.environ.get(_RUNTIME_VARIABLE, "").partition(":")[0]
     return Path(named) if named else _USUAL_RUNTIME_FOLDER
 
 
 def runtime_status_path(host: str) -> Path | None:
-    """Where the status of an agent that is started here is in memory; None: nowhere."""
+    """Path in memory of the status of an agent that is started here; None: nowhere."""
     return runtime_folder() / host_folder(host) / STATUS_NAME if os.environ.get(_RUNTIME_VARIABLE) else None
 
 
@@ -46,7 +46,7 @@ def read_object(path: Path) -> Mapping[str, Any]:
 
 
 def written_seconds(status: Mapping[str, Any]) -> float:
-    """When a status was written, in seconds since 1970; 0 where it does not say."""
+    """Time at which a status was written, in seconds since 1970; 0 where it does not say."""
     try:
         return datetime.fromisoformat(str(status.get("written"))).timestamp()
     except ValueError:

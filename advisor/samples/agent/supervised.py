@@ -348,7 +348,7 @@ class SupervisedSource:
 
 
 def in_words(target: Target) -> str:
-    """Such as ``nvml accelerator 3, MIG instance 1``."""
+    """Name such as ``nvml accelerator 3, MIG instance 1``."""
     if target.index is None:
         return target.source
     if target.endpoint is not None:

@@ -185,7 +185,7 @@ class Supervisor:
         self._write_status("running")
 
     def _finish(self) -> None:
-        """Let every source finish its reading, then end the open rows."""
+        """Finish the reading of every source, then end the open rows."""
         until_us = _now_us() - self._settings.interval_us
         if self._end_us is not None:
             until_us = min(until_us, self._end_us) if self._stop.arrived else self._end_us

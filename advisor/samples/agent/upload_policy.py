@@ -25,7 +25,7 @@ _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 
 @dataclass(frozen=True, slots=True)
 class BucketUrl:
-    """Where files go."""
+    """Destination of files."""
 
     scheme: str
     """``s3``, ``gs`` or ``az``."""
@@ -75,7 +75,7 @@ def parse_bucket_url(text: str, where: str = "--upload") -> BucketUrl:
 
 
 def policy_of(url: BucketUrl) -> str:
-    """What to allow to the identity of the hosts, as a document or commands of the provider."""
+    """Permissions for the identity of the hosts, as a document or commands of the provider."""
     if url.scheme == "s3":
         return json.dumps(_s3_policy(url), indent=2)
     if url.scheme == "gs":

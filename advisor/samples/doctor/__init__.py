@@ -1,1 +1,1 @@
-"""What can be read on a machine, what cannot, and how to mend it."""
+"""Diagnosis of a machine: what can be read, what cannot, and how to mend it."""

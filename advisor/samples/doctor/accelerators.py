@@ -1,4 +1,4 @@
-"""What the sources of accelerators can see on this machine."""
+"""Diagnosis of the accelerator sources on this machine."""
 
 import os
 import shutil

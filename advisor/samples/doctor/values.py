@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""Findings of the doctor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class State(StrEnum):
-    """How it is with one thing."""
+    """State of one thing."""
 
     OK = "ok"
     LIMITED = "limited"
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where its files are: ``/``, except in tests."""
+    """Root of its files: ``/``, except in tests."""
 
     root: Path = Path("/")
 

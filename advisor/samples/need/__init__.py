@@ -1,4 +1,4 @@
-"""What the samples say is needed: memory behind a preallocated pool, what limits an accelerator, and demand.
+"""Needs that the samples show: memory behind a preallocated pool, what limits an accelerator, and demand.
 
 Read in this order: ``timeline.py`` (rows on a grid), ``bounds.py`` (statistics that say what gaps leave open),
 ``limits.py`` (every threshold with its source), ``evidence.py`` (the numbers), ``verdict.py``, ``memory.py``,

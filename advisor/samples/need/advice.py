@@ -22,7 +22,7 @@ _WHAT_TO_DO = {
 
 
 def advise(verdict: Verdict, memory: MemoryNeed | None) -> str:
-    """What to do about one accelerator."""
+    """Advice for one accelerator."""
     if verdict.code is not Code.UNKNOWN:
         return "; ".join(part for part in (_WHAT_TO_DO[verdict.code], _about_memory(verdict, memory)) if part)
     missing = ", ".join(verdict.missing) or "every signal"
@@ -37,7 +37,7 @@ def words(code: Code) -> str:
 
 
 def _about_memory(verdict: Verdict, memory: MemoryNeed | None) -> str:
-    """What is said of the KV cache that stays unused; nothing where none is, or nothing is known."""
+    """Advice on the KV cache that stays unused; nothing where none is, or nothing is known."""
     if memory is None:
         return ""
     if memory.kv is None:

@@ -16,7 +16,7 @@ from advisor.samples.query.values import Accelerator
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorNeed:
-    """What one accelerator needs, and what limits it."""
+    """Needs of one accelerator, and what limits it."""
 
     who: Accelerator
     verdict: Verdict

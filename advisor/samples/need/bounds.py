@@ -27,7 +27,7 @@ class Bounds:
     """Signal that it was computed from."""
 
     def observed_alone(self) -> "Bounds":
-        """As if what was not observed had been like the rest."""
+        """Bounds as if what was not observed had been like the rest."""
         if self.value is None:
             return self
         return Bounds(self.value, self.value, self.value, 1.0, self.basis)
@@ -77,7 +77,7 @@ def negation(truth: Truth) -> Truth:
 
 
 def both(first: Truth, second: Truth) -> Truth:
-    """And: false when either is false, whatever the other is."""
+    """Conjunction: false when either is false, whatever the other is."""
     if first is False or second is False:
         return False
     return None if first is None or second is None else True

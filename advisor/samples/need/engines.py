@@ -1,4 +1,4 @@
-"""What the engines that may be on an accelerator say of it; the same for every accelerator that they may be on."""
+"""Metrics of the engines that may be on an accelerator; the same for every accelerator that they may be on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

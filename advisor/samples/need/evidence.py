@@ -14,7 +14,7 @@ RATES = ("nvlink_sent_bytes", "nvlink_received_bytes", "pcie_sent_bytes", "pcie_
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one accelerator; ratios are 0..1. A number that nothing was measured for is None."""
+    """Evidence about one accelerator; ratios are 0..1. A number that nothing was measured for is None."""
 
     busy: Bounds | None
     """p95 of the share of time in which a kernel ran."""
@@ -39,7 +39,7 @@ class Evidence:
         return self.busy or self.sm_active or self.running
 
     def observed_alone(self) -> "Evidence":
-        """As if what was not observed had been like the rest."""
+        """Evidence as if what was not observed had been like the rest."""
 
         def alone(bounds: Bounds | None) -> Bounds | None:
             return None if bounds is None else bounds.observed_alone()

@@ -124,7 +124,7 @@ def _kv_words(needs: Sequence[AcceleratorNeed]) -> tuple[str, ...]:
 
 
 def _verdict_words(needs: Sequence[AcceleratorNeed]) -> str:
-    """Such as ``6 bandwidth-bound, 2 idle``; where nothing is proven, why."""
+    """Verdicts such as ``6 bandwidth-bound, 2 idle``; where nothing is proven, why."""
     counts = Counter(words(need.verdict.code) for need in needs)
     parts = [f"{count} {code}" for code, count in counts.most_common()]
     missing = sorted({signal for need in needs for signal in need.verdict.missing if need.verdict.code == "unknown"})

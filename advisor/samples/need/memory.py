@@ -11,7 +11,7 @@ from advisor.samples.query.timeline import Timeline
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What an engine holds beyond its KV pool on one accelerator: weights, workspace, runtime."""
+    """Memory of an engine beyond its KV pool on one accelerator: weights, workspace, runtime."""
 
     low_bytes: float
     high_bytes: float

@@ -1,4 +1,4 @@
-"""What limits an accelerator, with the numbers and thresholds that it was judged by.
+"""Verdict on what limits an accelerator, with the numbers and thresholds that it was judged by.
 
 Each question is answered yes, no or "the samples do not say", over everything that can have happened in the gaps. The
 questions are asked in order; the first yes is the verdict. Where a signal is measured and gaps leave its question
@@ -19,7 +19,7 @@ Compared = tuple[Limit, Bounds]
 
 
 class Code(StrEnum):
-    """What limits an accelerator at its busiest."""
+    """Limit of an accelerator at its busiest."""
 
     IDLE = "idle"
     MEMORY_BOUND = "memory_bound"
@@ -57,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Of one question."""
+    """Answer to one question."""
 
     truth: Truth
     compared: tuple[Compared, ...] = ()
@@ -135,7 +135,7 @@ def _full_and_queue(evidence: Evidence) -> _Answer:
 
 
 def _widest(bounds: Sequence[Bounds]) -> Bounds:
-    """What any of several may be at."""
+    """Bounds that contain those of several."""
     return Bounds(
         max((bound.value for bound in bounds if bound.value is not None), default=None),
         min(bound.low for bound in bounds),
@@ -157,7 +157,7 @@ def _throttled(evidence: Evidence) -> _Answer:
 
 
 def _has_time_to_spare(evidence: Evidence) -> _Answer:
-    """What works, works while a kernel runs: with time left in the busiest rows nothing can be at its limit.
+    """Whether time is left in the busiest rows: work needs a running kernel, so nothing can be at its limit then.
 
     Of a MIG instance nobody says how busy it is: the question is not asked of it.
     """

@@ -47,7 +47,7 @@ def refusal_hint(code: str, actions: str) -> str:
 
 
 def unreached_hint(session: Any, service: str, region: str) -> str:  # noqa: ANN401 - boto3's
-    """What to check where no answer came; a region that AWS does not have is named with the nearest."""
+    """Checks to make where no answer came; a region that AWS does not have is named with the nearest."""
     known = [
         name
         for partition in session.get_available_partitions()

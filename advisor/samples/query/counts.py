@@ -40,7 +40,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a counter grew by between its known readings."""
+    """Growth of a counter between its known readings."""
 
     total: float
     """Over all of them; a lower bound where there were resets."""
@@ -199,7 +199,7 @@ class _Ascending:
 
     @property
     def rows(self) -> int:
-        """How many."""
+        """Number of rows."""
         return int(self.upto[-1])
 
     def quantile(self, share: float, below: int = 0, above: int = 0) -> float:
@@ -217,7 +217,7 @@ class _Ascending:
 
 
 def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Accelerator]]:
-    """Which accelerator each row is of, and who they are, as last seen.
+    """Index of each row's accelerator, and the accelerators as last seen.
 
     One accelerator is one UUID, even when it moves to another place or host. Rows from before it answered for the first
     time have none: they belong to the accelerator of their place when there was only one.
@@ -238,7 +238,7 @@ def _owners(table: pa.Table, last_us: Integers) -> tuple[Integers, list[Accelera
 
 
 def _identities(places: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """What makes each place the same accelerator as another."""
+    """Identity of each place, the same for the same accelerator."""
     uuids_at: dict[tuple[Any, ...], set[str]] = {}
     for place in places:
         if place[3] is not None:

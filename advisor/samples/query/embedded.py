@@ -37,11 +37,11 @@ class EmbeddedBackend:
         self._asked: tuple[Window, list[_Answer]] | None = None
 
     def window(self) -> Window | None:
-        """From the first to the last row that there is; None where there is none."""
+        """Window from the first to the last row; None where there is none."""
         return self._store.window()
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:
-        """What has rows in a window, in order of host, index and MIG instance."""
+        """Accelerators with rows in a window, in order of host, index and MIG instance."""
         return [accelerator for accelerator, _ in self._answers(window)]
 
     def metrics(self, window: Window) -> Sequence[str]:

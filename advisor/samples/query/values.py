@@ -22,7 +22,7 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length in seconds."""
         return (self.end_us - self.start_us) / 1_000_000
 
     def newest(self, seconds: float | None) -> "Window":
@@ -34,7 +34,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Accelerator:
-    """What was sampled. Of an engine ``uuid`` is its endpoint and ``product`` its model."""
+    """Sampled accelerator or engine; ``uuid`` of an engine is its endpoint, ``product`` its model."""
 
     host: str
     index: int
@@ -68,11 +68,11 @@ class QueryBackend(Protocol):
     """Something that can be asked about samples."""
 
     def window(self) -> Window | None:
-        """From the first to the last row that there is; None where there is none."""
+        """Window from the first to the last row; None where there is none."""
         ...
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:
-        """What has rows in a window, in order of host, index and MIG instance."""
+        """Accelerators with rows in a window, in order of host, index and MIG instance."""
         ...
 
     def metrics(self, window: Window) -> Sequence[str]:
@@ -88,5 +88,5 @@ class QueryBackend(Protocol):
         ...
 
     def notes(self) -> Sequence[str]:
-        """What a reader of the answers has to know: names used, scales inferred, values distrusted, data left out."""
+        """Notes that a reader of the answers needs: names used, scales inferred, values distrusted, data left out."""
         ...

@@ -46,11 +46,11 @@ class AmdSource:
         return [self._read_device(handle, target) for handle, target in self._devices]
 
     def describe(self) -> str:
-        """Such as ``8 × AMD Instinct MI300X``."""
+        """Devices such as ``8 × AMD Instinct MI300X``."""
         return counted([target.name or "AMD accelerator" for _, target in self._devices])
 
     def close(self) -> None:
-        """Let go of the library."""
+        """Shut the library down."""
         with suppress(self._amd.AmdSmiException):
             self._amd.amdsmi_shut_down()
 

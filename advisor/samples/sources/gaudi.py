@@ -62,7 +62,7 @@ class GaudiSource:
         ]
 
     def describe(self) -> str:
-        """Such as ``8 × HL-225``."""
+        """Devices such as ``8 × HL-225``."""
         return counted([target.name or "Gaudi" for target in self._seen])
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class GaudiSource:
 
 
 def _values(cells: Mapping[str, str]) -> dict[str, float]:
-    """What the cells say, in base units; one that says nothing (N/A) is left out."""
+    """Values of the cells, in base units; one that says nothing (N/A) is left out."""
     found = {metric: _number(cells[column]) for column, metric in _VALUES.items()}
     return {metric: value for metric, value in found.items() if value is not None}
 

@@ -55,7 +55,7 @@ class NeuronSource:
         return [Reading(target, device_values(self._report, target.index or 0)) for target in self._targets()]
 
     def describe(self) -> str:
-        """Such as ``1 × inferentia2``."""
+        """Devices such as ``1 × inferentia2``."""
         return f"{_devices(self._report)} × {_name(self._report)}"
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ def _name(report: Json) -> str:
 
 
 def _at(found: Any, *path: str) -> Any:  # noqa: ANN401 - whatever the tool wrote there
-    """What is at a path; None where it ends before."""
+    """Value at a path; None where it ends before."""
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     return found

@@ -62,7 +62,7 @@ class ReportingTool:
         raise InputError(f"{self.name} reports nothing", hint=self._hint)
 
     def new_lines(self) -> list[str]:
-        """What it said since the last call; never waits.
+        """Lines that came since the last call; never waits.
 
         Raises:
             InputError: it ended, or does not speak in lines.

@@ -48,7 +48,7 @@ class TpuSource:
         return [self._chip(index, columns) for index in range(self._chips)]
 
     def describe(self) -> str:
-        """What it is."""
+        """Devices, in a line."""
         return "TPU chips, as libtpu reports them"
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def files_of_the_agent() -> list[Path]:
 
 
 def _file_of(module: str) -> Path | None:
-    """Where a module is; None for a name that is none."""
+    """File of a module; None for a name that is none."""
     if not module:
         return None
     path = PACKAGE.joinpath(*module.split(".")[1:])

@@ -129,7 +129,7 @@ class Bucket:
         return f"{self.url.root}/{name}"
 
     def _tried(self, action: Callable[[], T], *, may_miss: bool = False) -> T:
-        """What an action gives, tried again while it fails by what may pass.
+        """Result of an action, tried again while it fails by what may pass.
 
         Raises:
             FileNotFoundError: there is no such file, which may be.
@@ -154,7 +154,7 @@ class Bucket:
 
 
 def _problem(error: Exception) -> tuple[str, str]:
-    """What an error means, and what mends it."""
+    """Meaning of an error, and its remedy."""
     said = str(error)
     return next(
         ((problem, hint) for marks, problem, hint in _PROBLEMS if any(mark in said for mark in marks)), _PASSING

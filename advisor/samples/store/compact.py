@@ -56,7 +56,7 @@ class SkippedFile:
 
 @dataclass(slots=True)
 class Compacted:
-    """What a compaction did."""
+    """Result of a compaction."""
 
     segments: int = 0
     """Segments that became files."""
@@ -78,7 +78,7 @@ class Compacted:
     """What the host's files take, in the end."""
 
     def __str__(self) -> str:
-        """In a line."""
+        """Summary in a line."""
         parts = [f"{self.rows:,} rows of {self.segments} segments", f"{len(self.days)} days merged"]
         parts += [f"removed {day}" for day in self.removed]
         parts += [] if self.uploaded is None else [str(self.uploaded)]
@@ -161,7 +161,7 @@ class _HostStore:
         return sorted(day for day in days if day is not None)
 
     def total_bytes(self) -> int:
-        """What all files of the host take."""
+        """Size of all files of the host, in bytes."""
         folders = [self._folder(day) for day in self.days()] + [spool_folder(self._directory, self._host)]
         return sum(_folder_bytes(folder) for folder in folders)
 

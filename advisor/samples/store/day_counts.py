@@ -1,4 +1,4 @@
-"""What a day's rows of accelerators say, counted: exact, because row values are whole multiples of a resolution.
+"""Counts of a day's rows of accelerators: exact, because row values are whole multiples of a resolution.
 
 A row of the table is of one accelerator and one metric:
 

@@ -110,7 +110,7 @@ class _LocalFolder:
         return Path(file.where).open("rb")
 
     def local(self, file: StoredFile) -> Path | None:
-        """Its path on this machine; None where it has to be copied."""
+        """Path on this machine; None where it has to be copied."""
         return Path(file.where)
 
     def _files_of(self, host: Path) -> Iterator[StoredFile]:
@@ -123,7 +123,7 @@ def _subfolders(path: Path, prefixes: tuple[str, ...]) -> list[Path]:
 
 
 def _entries(path: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing where it was removed meanwhile."""
+    """Entries of a folder; nothing where it was removed meanwhile."""
     try:
         with os.scandir(path) as entries:
             return list(entries)

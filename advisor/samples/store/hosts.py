@@ -44,7 +44,7 @@ class Machines:
     count: int
 
     def __str__(self) -> str:
-        """As ``current`` of a workload file."""
+        """Text for ``current`` of a workload file."""
         return (
             f"{{provider: {self.provider}, region: {self.region}, instance_type: {self.instance_type}, "
             f"count: {self.count}, purchase: {self.purchase}}}"
@@ -53,7 +53,7 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class RunningFleet:
-    """What runs at the end of the samples."""
+    """Fleet that runs at the end of the samples."""
 
     machines: Sequence[Machines]
     """By kind, the most first."""
@@ -120,7 +120,7 @@ def hosts_of(places: Sequence[Path | str]) -> list[Host]:
 
 
 def _in_files(place: str) -> Iterator[Host]:
-    """From the files of each host's last day."""
+    """Hosts from the files of each host's last day."""
     for name, files in read_inventory(folders_of([place])).items():
         days = [day for day, day_files in files.days.items() if day_files.rows or day_files.engines]
         if days and (host := _of_files(name, files.days[max(days)])) is not None:
@@ -142,7 +142,7 @@ def _of_files(name: str, files: DayFiles) -> Host | None:
 
 
 def _in_spool(place: str) -> Iterator[Host]:
-    """From what agents say beside their spool."""
+    """Hosts from what agents say beside their spool."""
     for path in (Path(place) / SPOOL).glob(RUNTIME_PATTERN):
         status, name = read_object(path), host_of(path.parent)
         labels = {str(key): str(value) for key, value in (status.get("labels") or {}).items()}

@@ -1,4 +1,4 @@
-"""Which files a store has, by host and date: names only, nothing is opened."""
+"""Files of a store, by host and date: names only, nothing is opened."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -71,12 +71,12 @@ class Store:
         self._notes[f"{where}: {reason}"] = None
 
     def days(self) -> Window | None:
-        """From the midnight before the first to that after the last day of which there is a file; None without any."""
+        """Window from the midnight before the first to that after the last day with a file; None without any."""
         days = [day for host in self._hosts.values() for day in host.days]
         return Window(start_us(min(days)), start_us(max(days)) + US_PER_DAY) if days else None
 
     def window(self) -> Window | None:
-        """From the first to the last row that there is; None where there is none."""
+        """Window from the first to the last row; None where there is none."""
         return self._listed_anew(self._window)
 
     def answers(
@@ -87,7 +87,7 @@ class Store:
         progress: Progress | None = None,
         among: AbstractSet[str] | None = None,
     ) -> Iterator[_Answer]:
-        """What is said of each group of hosts, in order, some asked at once.
+        """Answers for each group of hosts, in order, some asked at once.
 
         Args:
             window: over what time.
@@ -239,7 +239,7 @@ class HostReader:
                     yield counts
 
     def uuids(self) -> set[str]:
-        """Of the accelerators, from columns alone."""
+        """UUIDs of the accelerators, from columns alone."""
         days = list(self._days())
         counted = [self._counted(day, files) for _, day, files in days]
         ready = [file for file in counted if file is not None]
@@ -299,7 +299,7 @@ class HostReader:
         return self._inside(tables[0], day)
 
     def _spool(self, host: str, day: date, files: DayFiles) -> Mapping[Scope, pa.Table]:
-        """What is still in the spool of a day."""
+        """Rows still in the spool of a day, by scope."""
         if (host, day) not in self._spooled:
             with _fetched(list(files.spool.values())) as paths:
                 records = [record for path in paths.values() for record in self._store.segment(path)]

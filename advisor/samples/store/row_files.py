@@ -69,7 +69,7 @@ def encode_parquet(
 
 
 def content_digest(content: bytes) -> str:
-    """What names a file by what is in it."""
+    """Digest that names a file by its content."""
     return blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
 
 

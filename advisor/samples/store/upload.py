@@ -28,7 +28,7 @@ _Listed = dict[str, dict[str, int]]
 
 @dataclass(slots=True)
 class Uploaded:
-    """What an upload did."""
+    """Result of an upload."""
 
     files: int = 0
     """Files that were sent."""
@@ -39,12 +39,12 @@ class Uploaded:
     """Files in the bucket that were removed, since a later one of their day has their rows."""
 
     def __str__(self) -> str:
-        """In a line."""
+        """Summary in a line."""
         return f"uploaded {self.files} files ({self.total_bytes / 1e6:.1f} MB), {self.already} were there"
 
 
 class Uploads:
-    """Which files of a host are in a bucket."""
+    """Files of a host that are in a bucket."""
 
     def __init__(self, directory: Path, host: str, url: BucketUrl) -> None:
         """Read the list.

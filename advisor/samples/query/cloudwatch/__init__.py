@@ -1,4 +1,4 @@
-"""What CloudWatch keeps of accelerators and of SageMaker's endpoints."""
+"""Metrics that CloudWatch keeps of accelerators and of SageMaker's endpoints."""
 
 from advisor.samples.query.cloudwatch.api import CloudWatchApi, Metric, Points, Span
 from advisor.samples.query.cloudwatch.backend import CloudWatchBackend

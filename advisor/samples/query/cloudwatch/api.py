@@ -49,7 +49,7 @@ class Span:
 
     @property
     def periods(self) -> int:
-        """How many."""
+        """Number of periods."""
         return max((self.end - self.start) // self.period, 0)
 
     def values(self, points: Points) -> Floats:
@@ -98,7 +98,7 @@ class CloudWatchApi:
 
     @property
     def region(self) -> str:
-        """Such as ``us-east-1``."""
+        """Region such as ``us-east-1``."""
         return str(self._client.meta.region_name)
 
     def metrics(self, namespace: str, name: str, **dimensions: str) -> Iterator[Metric]:

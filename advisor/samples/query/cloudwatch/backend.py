@@ -1,4 +1,4 @@
-"""What the CloudWatch agent and Container Insights keep of accelerators.
+"""Metrics that the CloudWatch agent and Container Insights keep of accelerators.
 
 A row is one period: 60 s for fifteen days, 300 s for 63 days, an hour for 455 days, which is how long CloudWatch keeps
 each. Quantiles and mean are of the periods' averages; the maximum is of their maxima.
@@ -59,7 +59,7 @@ class CloudWatchBackend:
         return cls(api)
 
     def window(self) -> Window | None:
-        """From the first to the last hour of the last fifteen days that any accelerator has a point in."""
+        """Window from the first to the last hour of the last fifteen days that any accelerator has a point in."""
         now = int(self._api.now_seconds())
         span = _span(Window((now - RETENTION[0][1] * SECONDS_PER_DAY) * _US, now * _US), 3600)
         every = [series for metric in self._names for series in self.series(metric)][:MOST_QUERIES]
@@ -142,7 +142,7 @@ class CloudWatchBackend:
 def _summary(
     series: AcceleratorSeries, metric: str, points: tuple[Points, Points], window: Window, period: int
 ) -> Summary | None:  # fmt: skip
-    """Of the periods that end in the window; None: there are none."""
+    """Summary of the periods that end in the window; None: there are none."""
     means, maxima = (_inside(statistic, window, period) * series.name.scale for statistic in points)
     if not means.size:
         return None
@@ -167,7 +167,7 @@ def _span(window: Window, period: int) -> Span:
 
 
 def _accelerator(name: Name, dimensions: Mapping[str, str]) -> Accelerator | None:
-    """Who a metric is of; None for a sum over several."""
+    """Accelerator of a metric; None for a sum over several."""
     host, place, product = (
         next((dimensions[label] for label in labels if dimensions.get(label)), "")
         for labels in (name.exporter.host, name.exporter.index, name.exporter.product)

@@ -59,7 +59,7 @@ class PrometheusBackend:
         return cls(PrometheusEndpoint.of(url), selector, metrics=metrics)
 
     def window(self) -> Window | None:
-        """From the first to the last sample of the last three months; None where there is none.
+        """Window from the first to the last sample of the last three months; None where there is none.
 
         Raises:
             InputError: no name that the server has is known, but some look alike.
@@ -113,7 +113,7 @@ class PrometheusBackend:
         return self._fleets[window]
 
     def _span(self, name: Name, now_us: int) -> Window | None:
-        """From the begin of the first to the end of the last row under a name."""
+        """Window from the start of the first to the end of the last row under a name."""
         ends = edges(self.questions.api, self.questions.select(name), now_us)
         if ends is None:
             return None

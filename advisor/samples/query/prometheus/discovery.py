@@ -63,7 +63,7 @@ def _hosts(questions: Questions, fleet: Fleet, name: Name) -> tuple[str, list[st
 
 
 def _newest_last(questions: Questions, fleet: Fleet, sources: Sequence[Source]) -> list[Source]:
-    """Of accelerators that were seen on several hosts, the host that they are on now comes last."""
+    """Sources in order: of accelerators seen on several hosts, the host that they are on now comes last."""
     hosts: defaultdict[Identity, set[str]] = defaultdict(set)
     for source in sources:
         hosts[identity_of(source.exporter, source.labels)].add(source.host)

@@ -1,4 +1,4 @@
-"""Where a server is and how it knows us. A secret is never part of what is shown or kept."""
+"""Address and credentials of a server. A secret is never part of what is shown or kept."""
 
 import base64
 import os
@@ -125,7 +125,7 @@ def _authorization(token_file: Path | None, variables: Mapping[str, str]) -> dic
 def _signer(
     url: str, stated: tuple[str | None, str | None] | None, variables: Mapping[str, str], *, is_known: bool
 ) -> Signer | None:  # fmt: skip
-    """What signs requests to a server, where it is asked for or known to need it and nobody said who asks."""
+    """Signer of requests, where it is asked for, or the server is known to need it and no credentials are stated."""
     if stated is not None and is_known:
         raise InputError(
             "requests cannot be signed and carry a token too", where=url, hint="leave the token, the user or sigv4 out"

@@ -1,4 +1,4 @@
-"""Which accelerators and engines a server knows: series of all exporters put together by who they are of."""
+"""Accelerators and engines that a server knows: series of all exporters put together by who they are of."""
 
 import re
 from collections import defaultdict
@@ -55,7 +55,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
-    """What a window holds."""
+    """Contents of a window."""
 
     window: Window
     names: frozenset[str]
@@ -70,7 +70,7 @@ class Fleet:
         return self.window.end_us - self.window.start_us
 
     def range(self, length_us: int) -> str:
-        """So many µs back, without a sample at the very start."""
+        """Range of *length_us*, without a sample at the very start."""
         return f"{length_us // 1000 - (1 if self.closed else 0)}ms"
 
     @property
@@ -80,7 +80,7 @@ class Fleet:
 
 
 def identity_of(exporter: Exporter, labels: Mapping[str, str]) -> Identity:
-    """Who series with these labels are of."""
+    """Identity that series with these labels are of."""
     source = Source(exporter, labels)
     uuid, mig, index = (_first(labels, names) for names in (exporter.uuid, exporter.mig, exporter.index))
     if uuid and not exporter.serves:
@@ -114,7 +114,7 @@ def matcher(label: str, values: Iterable[str]) -> str:
 
 
 def _accelerator(sources: Sequence[Source], infos: Mapping[str, Mapping[str, str]]) -> Accelerator:
-    """As the best exporter names it, at the place where that saw it last."""
+    """Accelerator as the best exporter names it, at the place where that saw it last."""
     best = [source for source in sources if source.exporter == sources[0].exporter][-1]
     exporter, labels = best.exporter, best.labels
     uuid = _first(labels, exporter.uuid)
@@ -130,7 +130,7 @@ def _accelerator(sources: Sequence[Source], infos: Mapping[str, Mapping[str, str
 
 
 def _numbered(founds: Sequence[Found]) -> list[Found]:
-    """Those of which no label says the number get one, in order of their UUIDs."""
+    """Accelerators; those whose labels give no number get one, in order of their UUIDs."""
     taken: defaultdict[str, set[int]] = defaultdict(set)
     for one in founds:
         taken[one.accelerator.host].add(one.accelerator.index)
@@ -155,5 +155,5 @@ def _whole(text: str) -> int:
 
 
 def _whole_uuid(uuid: str) -> str:
-    """With the GPU- that some exporters leave out."""
+    """UUID with the GPU- that some exporters leave out."""
     return f"GPU-{uuid.lower()}" if _BARE_UUID.fullmatch(uuid) else uuid

@@ -1,4 +1,4 @@
-"""What a reader of the answers has to know, each thing once."""
+"""Notes that a reader of the answers needs, each once."""
 
 from collections import Counter
 

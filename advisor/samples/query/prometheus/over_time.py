@@ -26,7 +26,7 @@ _OVER_TIME = {
 
 @dataclass(slots=True)
 class Stats:
-    """What is known of one accelerator under one name."""
+    """Statistics of one accelerator under one name."""
 
     p50: float
     p95: float

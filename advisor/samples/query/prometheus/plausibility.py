@@ -20,7 +20,7 @@ _NEVER_ZERO_WHEN_BUSY = ("sm_active_ratio", "sm_occupancy_ratio", "dram_active_r
 def believed(
     questions: Questions, fleet: Fleet, metric: str, name: Name, chunk: Sequence[Found], stats: ByIdentity
 ) -> ByIdentity:
-    """What of the statistics of a name can be believed, in our unit; the rest is unknown, and said to be."""
+    """Statistics of a name that can be believed, in our unit; the rest is unknown, and said to be."""
     if name.has_two_scales:
         stats = _with_one_scale(questions, fleet, name, chunk, stats)
     suspects = [one for one in chunk if one.identity in stats and stats[one.identity].max == 0]
@@ -34,7 +34,7 @@ def believed(
 
 
 def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[Found]) -> set[Identity]:
-    """Of those at 0, the ones that cannot be: another counter saw them work.
+    """Accelerators at 0 that cannot be: another counter saw them work.
 
     Tensor cores may rest while an accelerator is busy: they are stuck only where every profiling counter is.
     """
@@ -118,7 +118,7 @@ def _with_one_scale(
 def _scale(
     questions: Questions, fleet: Fleet, name: Name, here: Sequence[Found], greatest: float
 ) -> float | None:  # fmt: skip
-    """What makes a ratio of a host's values; None where they fit both scales."""
+    """Factor that makes a ratio of a host's values; None where they fit both scales."""
     if greatest > 1:
         return 0.01
     if greatest < 1:

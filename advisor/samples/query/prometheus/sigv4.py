@@ -53,7 +53,7 @@ class Signer:
         return cls(scope, credentials)
 
     def headers(self, method: str, url: str, body: str | None, content: Mapping[str, str]) -> dict[str, str]:
-        """What a request needs to be signed, beside its other headers.
+        """Headers that a request needs to be signed, beside its other headers.
 
         Args:
             method: such as POST.
@@ -74,7 +74,7 @@ class Signer:
 
 
 def refusal_of(said: str, region: str) -> str:
-    """How to mend that a signed request was refused with these words."""
+    """Remedy for a signed request that was refused with these words."""
     words = said.lower()
     if "scoped to" in words or "region" in words:
         return f"it was signed for {region}: write the region of the workspace as sigv4: {{region: …}}"

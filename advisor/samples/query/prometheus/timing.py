@@ -1,4 +1,4 @@
-"""When a server's samples were taken: their edges, their distance, and whether they only repeat."""
+"""Times of a server's samples: their edges, their distance, and whether they only repeat."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -126,7 +126,7 @@ def _usual(distances: Sequence[float]) -> float:
 
 
 def _multiples(step: float, counts: Mapping[float, int]) -> int:
-    """How many distances are whole multiples of one."""
+    """Number of distances that are whole multiples of one."""
     if not step:
         return 0
     times = {distance: max(round(distance / step), 1) for distance in counts}

@@ -37,7 +37,7 @@ _HINTS = {
 
 
 class Endpoint:
-    """What is known of one address, and the thread that asks it."""
+    """State of one address, and the thread that asks it."""
 
     def __init__(self, host: str, address: Address, limits: Limits, table: NameTable) -> None:
         """Start the thread; it ends with the process, or when it is closed."""
@@ -61,7 +61,7 @@ class Endpoint:
 
     @property
     def engine(self) -> str:
-        """Which one it is, as far as it has answered."""
+        """Name of the engine, as far as it has answered."""
         return self._engine
 
     def ask(self) -> None:
@@ -72,7 +72,7 @@ class Endpoint:
             self._asked.put(_READ)
 
     def collect(self, deadline: float) -> Sequence[Reading | Missed]:
-        """What was read since :meth:`ask`, waiting until *deadline* of the monotonic clock and no longer."""
+        """Readings since :meth:`ask`, waiting until *deadline* of the monotonic clock and no longer."""
         outcome = self._take(max(deadline - time.monotonic(), 0.0))
         if outcome is None:
             return self._all_missed(f"no whole answer within {self._limits.total_seconds:g} s")

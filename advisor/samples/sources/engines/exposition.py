@@ -27,7 +27,7 @@ def line_pattern(prefixes: Sequence[str], names: Iterable[str]) -> re.Pattern[st
 
 
 def _by_prefix(prefixes: Sequence[str], names: Iterable[str]) -> Mapping[str, list[str]]:
-    """What follows each prefix, of the names that begin with it."""
+    """Rest of each name after its prefix, by prefix."""
     rests: dict[str, list[str]] = defaultdict(list)
     for name in names:
         prefix = next(prefix for prefix in prefixes if name.startswith(prefix))

@@ -1,4 +1,4 @@
-"""From a metrics page to values: only the series that are wanted, and 40 KB in a fraction of a millisecond.
+"""Parser of metrics pages: only the series that are wanted, and 40 KB in a fraction of a millisecond.
 
 One regular expression that knows the wanted names goes through the page. What the labels of a series mean is worked out
 once and remembered from page to page: each series has a slot.
@@ -38,7 +38,7 @@ _Parts = Mapping[tuple[str, float], float]
 
 @dataclass(frozen=True, slots=True)
 class EngineValues:
-    """What a page says about one model on one rank."""
+    """Values of one model on one rank, from a page."""
 
     model: str | None
     """None: the page does not say."""
@@ -49,7 +49,7 @@ class EngineValues:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was understood of a page."""
+    """Contents of a page, as far as understood."""
 
     engines: Sequence[EngineValues]
     malformed_lines: int
@@ -196,7 +196,7 @@ def _with_quotients(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _names_on_page(names: Sequence[Name]) -> Mapping[str, Sequence[tuple[int, str]]]:
-    """By name as it stands on a page: the numbers of the names that want it, and the part that it is."""
+    """Index by name as it stands on a page: the numbers of the names that want it, and the part that it is."""
     wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for number, name in enumerate(names):
         for part in ("_bucket", "_sum", "_count") if name.metric.kind is Kind.HISTOGRAM else ("",):
@@ -205,7 +205,7 @@ def _names_on_page(names: Sequence[Name]) -> Mapping[str, Sequence[tuple[int, st
 
 
 def _homes(targets: Collection[_Target]) -> Mapping[_Target, _Target]:
-    """What a model's ranks counted together stands on the first of them, so that sums over ranks hold."""
+    """Rank that takes each value: a model's first for its ranks counted together, so that sums over ranks hold."""
     first: dict[str | None, int] = {}
     for model, rank in targets:
         if rank != _UNNAMED:

@@ -47,7 +47,7 @@ class EngineSource:
         return [reading for endpoint in self._endpoints for reading in endpoint.collect(deadline)]
 
     def describe(self) -> str:
-        """Such as ``vllm at http://127.0.0.1:8000/metrics``; asks once where nothing has answered yet."""
+        """Engines such as ``vllm at http://127.0.0.1:8000/metrics``; asks once where nothing has answered yet."""
         if all(endpoint.engine == UNKNOWN_ENGINE for endpoint in self._endpoints):
             self.read()
         return ", ".join(
@@ -58,6 +58,6 @@ class EngineSource:
         )
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         for endpoint in self._endpoints:
             endpoint.close()

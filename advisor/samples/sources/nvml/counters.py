@@ -148,7 +148,7 @@ def temperature(device: Device) -> Values:
 
 
 def processes(device: Device) -> Values:
-    """How many processes compute on it: ``nvidia-smi --query-compute-apps=pid``."""
+    """Number of processes that compute on it: ``nvidia-smi --query-compute-apps=pid``."""
     found = first_supported(
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(device.handle),
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(device.handle),

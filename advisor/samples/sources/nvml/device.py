@@ -58,7 +58,7 @@ class Device:
         return [instance for instance in devices if instance is not None]
 
     def target(self, host: str) -> Target:
-        """It, as readings name it."""
+        """Target, as readings name it."""
         return Target(host, "nvml", self.index, self.mig_index, self.uuid, self.name)
 
     def _mig_instance(self, slot: int) -> "Device | None":

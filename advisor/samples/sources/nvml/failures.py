@@ -1,4 +1,4 @@
-"""What the error codes of NVML mean to an agent: no such counter, no such accelerator, or no driver at all."""
+"""Meaning of NVML's error codes to an agent: no such counter, no such accelerator, or no driver at all."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -85,14 +85,14 @@ class NvmlSource:
         return read
 
     def describe(self) -> str:
-        """Such as ``8 × NVIDIA A100-SXM4-40GB, driver 570.133.20``."""
+        """Devices such as ``8 × NVIDIA A100-SXM4-40GB, driver 570.133.20``."""
         names = [
             device.name or "accelerator that does not answer" for place in self._places for device in place.devices()
         ]
         return f"{counted(names)}, driver {self._driver}"
 
     def close(self) -> None:
-        """Let go of the library."""
+        """Shut the library down."""
         with suppress(pynvml.NVMLError):
             self._xid_errors.close()
         with suppress(pynvml.NVMLError):
@@ -148,7 +148,7 @@ class _Place:
         self.look_for_instances()
 
     def devices(self) -> list[Device]:
-        """What is read: its MIG instances, else itself."""
+        """Devices to read: its MIG instances, else itself."""
         return self._instances or [self.whole]
 
     def look_for_instances(self) -> None:
