@@ -351,7 +351,7 @@ class Budget:
     @property
     def meaning(self) -> str:
         """The amount in words."""
-        return f"Total of {self.of} for a month of 730 hours, in USD"
+        return f"Total of {self.of} for a month of {HOURS_PER_MONTH} hours, in USD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from advisor.catalog import load_catalog
@@ -114,11 +115,11 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    return render_terraform(_TERRAFORM, _TEMPLATES, _with_entrances(stack), _known(stack))
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    stack, known = _with_entrances(stack), _known(stack)
     places = calls("Location", known["locations"])
     more = {
         "packages": _PYTHON_PACKAGES,
@@ -176,7 +177,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         }
         for region in stack.regions
     }
-    cost = _entrance_cost([region.name for region in stack.regions])
+    cost = _entrance_cost(_regions(stack))
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
         "cautions": (*stack.summary.cautions, f"The total leaves out the entrances: {cost}."),
@@ -275,18 +276,37 @@ def _profile(
     }
 
 
+def _with_entrances(stack: Stack) -> Stack:
+    """Stack whose budget holds the entrances too, where their price is known: they may pass its margin."""
+    per_month = _entrances_usd_per_month(_regions(stack))
+    if per_month is None:
+        return stack
+    budget = stack.budget
+    spent = round(budget.usd_per_month + per_month, 2)
+    return replace(stack, budget=replace(budget, usd_per_month=spent, of=f"{budget.of} and of the entrances"))
+
+
+def _regions(stack: Stack) -> Sequence[str]:
+    return [region.name for region in stack.regions]
+
+
 def _entrance_cost(regions: Sequence[str]) -> str:
     """Cost of the hosts of all entrances, in words."""
+    hosts = f"{_ENTRANCE_HOSTS * len(regions)} × {_ENTRANCE_SIZE}"
+    per_month = _entrances_usd_per_month(regions)
+    return f"what {hosts} cost (not known)" if per_month is None else f"{usd(per_month)} a month ({hosts})"
+
+
+def _entrances_usd_per_month(regions: Sequence[str]) -> float | None:
+    """Price of the hosts of all entrances; None where that of a region is not known."""
     offers = [
         cpu_offer for cpu_offer in load_catalog().cpu_offers("azure") if cpu_offer.instance_type == _ENTRANCE_SIZE
     ]
     by_region = {offer.region: offer.on_demand for offer in offers}
     prices = [by_region.get(region) for region in regions]
-    hosts = f"{_ENTRANCE_HOSTS * len(prices)} × {_ENTRANCE_SIZE}"
     if any(price is None for price in prices):
-        return f"what {hosts} cost (not known)"
-    per_hour = _ENTRANCE_HOSTS * sum(price.usd_per_hour for price in prices if price is not None)
-    return f"{usd(per_hour * HOURS_PER_MONTH)} a month ({hosts})"
+        return None
+    return _ENTRANCE_HOSTS * HOURS_PER_MONTH * sum(price.usd_per_hour for price in prices if price is not None)
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:

@@ -87,6 +87,14 @@ def test_state_machine_may_do_what_its_role_allows():
     assert calls == {"describeListeners", "describeTargetHealth", "modifyListener"}
 
 
+def test_state_machine_changes_weights_alone():
+    """What is set are the target groups that the listener has: one that an apply adds or removes beside a look stays so."""
+    looked = _definition()["States"]["LookAtListener"]["Output"]
+    present = looked["present"].removeprefix("{% ").removesuffix(" %}")
+    assert present in looked["wanted"].partition(".(")[0]
+    assert "$exists($looked) ? $looked.Weight : Weight" in looked["wanted"]
+
+
 @pytest.mark.parametrize(("name", "fails_over"), [("mixed-fleet", True), ("l4-spot", False), ("two-regions", False)])
 def test_only_regions_with_several_backends_fail_over(name, fails_over):
     """There is nothing to turn to in a region with one backend."""

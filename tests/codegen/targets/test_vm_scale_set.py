@@ -50,6 +50,20 @@ def test_backends_of_a_region_share_its_entrance_by_their_weights():
     assert "a month (4 × Standard\\_D2s\\_v5)" in files["README.md"]
 
 
+@pytest.mark.parametrize("language", Language)
+def test_budget_holds_the_entrances(language):
+    """What stands in front is paid for each month, and may cost more than the margin of a small fleet."""
+    scenario = SCENARIOS["vm-scale-set-mixed"]()
+    files = generate(scenario.plan, language, scenario.wanted).files
+    rows = files["README.md"].replace("\\", "").replace(",", "")
+    total, entrances = (
+        float(re.search(pattern, rows)[1])
+        for pattern in (r"\| Total \| \$([\d.]+) a month", r"entrances: \$([\d.]+) a month \(4 ×")
+    )
+    path = "fleet.tf" if language is Language.TERRAFORM else "inference/fleet.py"
+    assert float(re.search(r"planned_usd_per_month ?= ?([\d.]+)", files[path])[1]) == pytest.approx(total + entrances)
+
+
 @pytest.mark.parametrize(("weights", "given"), [((0, 600), [0, 256]), ((0, 0), [1, 1]), ((1, 999), [1, 256])])
 def test_weight_of_nothing_gets_nothing(weights, given):
     """A backend that is prepared or leaves gets none, unless its whole region is meant to be tried."""
