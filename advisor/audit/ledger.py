@@ -30,6 +30,7 @@ _SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
 """Usage types of AWS that repeat part of an instance for a pod or a task."""
 _INSTANCE_METERS = "(Box|Spot|Host|Dedicated)Usage"
 _FACTOR_DIGITS = 14
+_AZURE_COMMITTED = "format = 'azure' AND purchase = 'committed' AND filled_effective <> 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
         (once if has_lines or question.counts_repeated_once else sources).append(source)
     unnamed = list(sources)
     if once:
-        source, notes = repeated_lines(database, f"({' UNION ALL '.join(f'SELECT * FROM {each}' for each in once)})")
+        union = f"({' UNION ALL '.join(f'SELECT * FROM {each}' for each in once)})"
+        alike = "true" if question.counts_repeated_once else f"{LINE_ID} IS NOT NULL"
+        source, notes = repeated_lines(database, union, alike)
         sources.append(source)
     amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
     database.run(
@@ -168,7 +171,8 @@ def _without_split_rows(database: Database) -> list[str]:
         "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
         "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
         "abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL) "
-        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) <= 0.01"
+        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) "
+        "<= least(0.01, abs(sum(filled_effective) FILTER (WHERE allocated IS NULL)) / 100)"
     )
     has_instances = f"EXISTS (FROM raw WHERE provider = 'aws' AND regexp_matches(meter, '{_INSTANCE_METERS}'))"
     is_split = (
@@ -220,11 +224,18 @@ def _divide_fees(database: Database) -> None:
 
 def _shape_notes(database: Database) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
-    timeless, requests = database.row(
+    timeless, requests, bought, amortised = database.row(
         f"SELECT {_rows('CASE WHEN start_time IS NULL THEN row_count END')}, "
-        "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning') FROM raw"
+        "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning'), "
+        f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
+        f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
     notes = [f"{counted(timeless, 'row')} without a time that can be read: not in the period"] if timeless else []
+    if bought and amortised:
+        notes.append(
+            "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "
+            "everything twice; give one of them"
+        )
     if requests:
         notes.append("models sold by the token are counted in requests here, not in tokens: --requests has the tokens")
     return notes

@@ -25,6 +25,7 @@ from audit.bills import (
     KIND_OF,
     START,
     Charge,
+    azure_row,
     cur_row,
     focus_row,
     hours,
@@ -355,6 +356,31 @@ def test_a_line_item_in_files_of_other_columns_counts_once(tmp_path, audit):
     write_csv(tmp_path / "b.csv", [dict(reversed(row.items())) for row in rows[2:]])
 
     assert audit(tmp_path).bill.cost == 4
+
+
+def test_line_items_without_a_name_are_kept(tmp_path, audit):
+    """Two lines that are alike are one line only where they have the same name."""
+    rows = [{**cur_row(Charge(), 0), "identity_line_item_id": ""}] * 2
+
+    assert audit(write_csv(tmp_path / "cur.csv", rows)).bill.cost == 2
+
+
+def test_an_actual_and_an_amortised_export_together_are_said(tmp_path, audit):
+    """Both of one month count everything twice."""
+    used, bought = Charge(kind="covered", cost=Decimal(0), effective=Decimal(3)), Charge(kind="purchase")
+    write_csv(tmp_path / "actual.csv", [azure_row(charge, amortised=False) for charge in (used, bought)])
+    write_csv(tmp_path / "amortised.csv", [azure_row(used, amortised=True)])
+
+    assert any("an actual and an amortised export" in note for note in audit(tmp_path).notes)
+    assert not any("amortised export" in note for note in audit(tmp_path / "actual.csv").notes)
+
+
+def test_a_line_break_in_a_header_is_named(tmp_path, audit):
+    """No bill is taken for an empty one."""
+    path = write_csv(tmp_path / "bill.csv", [{**focus_row(Charge()), "odd\ncolumn": ""}])
+
+    with pytest.raises(InputError, match="the column 'odd column' has a line break"):
+        audit(path)
 
 
 def test_a_file_that_is_given_twice_counts_once(tmp_path, audit):
