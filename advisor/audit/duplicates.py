@@ -41,11 +41,20 @@ def _digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def repeated_lines(database: Database, source: str) -> tuple[str, list[str]]:
-    """A source in which a line that is the same in every column counts once, and a note on what was left out."""
-    database.run("CREATE OR REPLACE TABLE repeated AS SELECT row_hash, count(*) - 1 AS more FROM "
-                 f"(SELECT hash(line) AS row_hash FROM {source} AS line) GROUP BY row_hash HAVING count(*) > 1",
-                 "percent of the line items compared")  # fmt: skip
+def repeated_lines(database: Database, source: str, where: str) -> tuple[str, list[str]]:
+    """A source in which a line that is the same in every column counts once, and a note on what was left out.
+
+    Args:
+        database: that reads it.
+        source: query in brackets.
+        where: SQL of the lines that can be the same.
+    """
+    database.run(
+        "CREATE OR REPLACE TABLE repeated AS SELECT row_hash, count(*) - 1 AS more "
+        f"FROM (SELECT hash(line) AS row_hash FROM {source} AS line WHERE {where}) "
+        "GROUP BY row_hash HAVING count(*) > 1",
+        "percent of the line items compared",
+    )
     more = database.row("SELECT coalesce(sum(more), 0)::BIGINT FROM repeated")[0]
     if not more:
         return source, []

@@ -25,8 +25,12 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
     """
     costs = _billed(ledger, tag)
     usages = {normalised(usage.name): usage for usage in traffic.endpoints} if traffic else {}
-    names = {normalised(name): name for name in (*costs, *(usage.name for usage in usages.values()))}
-    billed = {normalised(name): cost for name, cost in costs.items()}
+    names: dict[str, str] = {}
+    billed: dict[str, Decimal] = {}
+    for name in (*(usage.name for usage in usages.values()), *costs):
+        names.setdefault(normalised(name), name)
+    for name, cost in costs.items():
+        billed[normalised(name)] = billed.get(normalised(name), ZERO) + cost
     share = _log_share(ledger.bill, traffic)
     weight = traffic.output_weight if traffic else 1.0
     endpoints = [_endpoint(names[key], billed.get(key), usages.get(key), (share, weight)) for key in names]
@@ -75,7 +79,7 @@ def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:
     name = f"coalesce({hosted}, named.endpoint, {sold})" if tag is None else "named.endpoint"
     rows = ledger.database.rows(
         f"SELECT {name} AS name, sum(cost) FROM charges LEFT JOIN {named} AS named USING (tags_id) "
-        "GROUP BY 1 HAVING name IS NOT NULL"
+        "GROUP BY 1 HAVING name IS NOT NULL ORDER BY 2 DESC, 1"
     )
     return dict(rows)
 

@@ -138,6 +138,9 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     names = next(csv.reader(io.StringIO(head), delimiter=delimiter), []) if line else []
     if not any(names):
         raise InputError(f"the {what} is empty: it has not even a header line", where=str(path))
+    if broken := next((column for column in names if len(column.splitlines()) > 1), None):
+        words = " ".join(broken.split())
+        raise InputError(f"the name of the column {words!r} has a line break", where=str(path), hint="take it out")
     return delimiter, _distinct(names)
 
 

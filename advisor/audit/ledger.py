@@ -28,7 +28,9 @@ from advisor.errors import InputError
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
 _SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
 """Usage types of AWS that repeat part of an instance for a pod or a task."""
-_FACTOR = "DECIMAL(14,8)"
+_INSTANCE_METERS = "(Box|Spot|Host|Dedicated)Usage"
+_FACTOR_DIGITS = 14
+_AZURE_COMMITTED = "format = 'azure' AND purchase = 'committed' AND filled_effective <> 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,17 @@ def _title(kind: Format, table: Table) -> str:
 def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], question: Question) -> list[str]:
     """The table ``raw``: the shape with everything summed over time."""
     notes: list[str] = []
-    sources = []
+    sources: list[str] = []
+    once: list[str] = []
     for table, kind in read:
         source = f"(SELECT {select_list(kind, table.columns)} FROM {table.source})"
         has_lines = kind.name == "cur" and table.columns.find("identity_line_item_id") is not None
-        if has_lines or question.counts_repeated_once:
-            source, dropped = repeated_lines(database, source)
-            notes += dropped
+        (once if has_lines or question.counts_repeated_once else sources).append(source)
+    unnamed = list(sources)
+    if once:
+        union = f"({' UNION ALL '.join(f'SELECT * FROM {each}' for each in once)})"
+        alike = "true" if question.counts_repeated_once else f"{LINE_ID} IS NOT NULL"
+        source, notes = repeated_lines(database, union, alike)
         sources.append(source)
     amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
     database.run(
@@ -128,12 +134,11 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
     )
     _refuse_bad(database, read)
     providers = " ".join(f"WHEN regexp_matches(provider, '{pattern}', 'i') THEN '{key}'" for key, pattern in _PROVIDERS)
-    database.run(f"UPDATE raw SET provider = CASE {providers} ELSE lower(replace(trim(provider), ' ', '-')) END")
-    if not question.counts_repeated_once:
-        notes += repeated_rows(
-            database, [source for source, (_, kind) in zip(sources, read, strict=True) if kind.name != "cur"]
-        )
-    return notes
+    database.run(
+        f"UPDATE raw SET provider = CASE {providers} ELSE lower(replace(trim(provider), ' ', '-')) END, "
+        "currency = nullif(upper(trim(currency)), '')"
+    )
+    return [*notes, *repeated_rows(database, unnamed)]
 
 
 def _filled(column: str, other: str) -> str:
@@ -166,11 +171,13 @@ def _without_split_rows(database: Database) -> list[str]:
         "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
         "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
         "abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL) "
-        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) <= 0.01"
+        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) "
+        "<= least(0.01, abs(sum(filled_effective) FILTER (WHERE allocated IS NULL)) / 100)"
     )
+    has_instances = f"EXISTS (FROM raw WHERE provider = 'aws' AND regexp_matches(meter, '{_INSTANCE_METERS}'))"
     is_split = (
-        "(format = 'cur' AND allocated IS NOT NULL) "
-        f"OR (provider = 'aws' AND regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}')) "
+        "(format = 'cur' AND allocated IN (SELECT resource FROM raw WHERE format = 'cur' AND allocated IS NULL)) "
+        f"OR (provider = 'aws' AND regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}') AND {has_instances}) "
         f"OR (allocated IS NOT NULL AND (resource, service, meter) IN ({of_parents}))"
     )
     database.run(f"CREATE TABLE split_rows AS SELECT * FROM raw WHERE {is_split}")
@@ -217,11 +224,18 @@ def _divide_fees(database: Database) -> None:
 
 def _shape_notes(database: Database) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
-    timeless, requests = database.row(
+    timeless, requests, bought, amortised = database.row(
         f"SELECT {_rows('CASE WHEN start_time IS NULL THEN row_count END')}, "
-        "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning') FROM raw"
+        "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning'), "
+        f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
+        f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
     notes = [f"{counted(timeless, 'row')} without a time that can be read: not in the period"] if timeless else []
+    if bought and amortised:
+        notes.append(
+            "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "
+            "everything twice; give one of them"
+        )
     if requests:
         notes.append("models sold by the token are counted in requests here, not in tokens: --requests has the tokens")
     return notes
@@ -243,15 +257,15 @@ def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | Non
         InputError: there are several, and a rate is missing.
     """
     found: list[tuple[str | None, Decimal]] = database.rows(
-        "SELECT upper(currency), sum(filled_effective) FROM raw "
-        "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0) > 0 ORDER BY 2 DESC"
+        "SELECT currency, coalesce(nullif(sum(filled_effective), 0), sum(filled_billed)) FROM raw "
+        "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0 OR filled_billed <> 0) > 0 ORDER BY 2 DESC"
     )
     names = [currency for currency, _ in found]
     if None in names:
         raise InputError("some charges have no currency", hint="see that BillingCurrency is filled in every row")
     currencies = [currency for currency in names if currency is not None]
     if not currencies:
-        only: str | None = database.row("SELECT max(upper(currency)) FROM raw")[0]
+        only: str | None = database.row("SELECT max(currency) FROM raw")[0]
         return only
     lacking = [currency for currency in currencies if currency != "USD" and currency not in rates]
     if len(currencies) == 1 and lacking:
@@ -269,11 +283,13 @@ def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | Non
 
 
 def _convert(database: Database, currency: str, rate: Decimal) -> None:
+    whole = max(rate.adjusted() + 1, 0)
+    factor = f"{rate:f}::DECIMAL({_FACTOR_DIGITS},{_FACTOR_DIGITS - whole})"
     exact = ", ".join(
-        f"{column} = ({column}::DECIMAL(24,10) * {rate}::{_FACTOR})::{MONEY}"
+        f"{column} = ({column}::DECIMAL(24,10) * {factor})::{MONEY}"
         for column in ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
     )
-    database.run(f"UPDATE raw SET {exact} WHERE upper(currency) = {text(currency)}")
+    database.run(f"UPDATE raw SET {exact} WHERE currency = {text(currency)}")
 
 
 def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[str, str]]) -> None:
@@ -314,10 +330,15 @@ def _register(database: Database, name: str, columns: Sequence[str], rows: Seque
     database.connection.register(name, table)
 
 
+def _of_usage(bound: str) -> str:
+    """A bound of the times of usage: fees and taxes may be of a longer time than the bill."""
+    return f"coalesce({bound} FILTER (WHERE charge = 'usage'), {bound})"
+
+
 def _bill(database: Database, currency: str | None, rows: int, basis: Basis) -> Bill:
     billed, effective, has_billed, has_effective, start, end = database.row(
         "SELECT sum(filled_billed), sum(filled_effective), count(billed), count(effective), "
-        "min(start_time), max(end_time) FROM charges"
+        f"{_of_usage('min(start_time)')}, {_of_usage('max(end_time)')} FROM charges"
     )
     return Bill(
         billed_cost=billed if has_billed else (ZERO if not rows else None),

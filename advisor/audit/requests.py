@@ -45,6 +45,8 @@ TRAFFIC = (
     "first_time TIMESTAMP, last_time TIMESTAMP)"
 )
 
+PROMPTS = "CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)"
+
 
 def read_requests(database: Database, paths: Sequence[Path]) -> list[str]:
     """Sum the requests of some logs into the table ``traffic``, and count prompts by hash in ``prompts``.
@@ -52,8 +54,6 @@ def read_requests(database: Database, paths: Sequence[Path]) -> list[str]:
     Raises:
         InputError: a log has no column that is known here, or cannot be read.
     """
-    database.run(TRAFFIC)
-    database.run("CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)")
     notes: list[str] = []
     for table in tables_of(database.connection, paths, database.scratch, "request log"):
         notes += _read(database, table)

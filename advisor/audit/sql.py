@@ -60,7 +60,7 @@ class Columns:
     def _as_text(self, column: str) -> str:
         kind = self.types[column]
         if kind == "VARCHAR":
-            return name(column)
+            return f"nullif({name(column)}, '')"
         nested = kind.startswith(("MAP", "STRUCT")) or kind.endswith("[]")
         return f"CAST(to_json({name(column)}) AS VARCHAR)" if nested else f"CAST({name(column)} AS VARCHAR)"
 

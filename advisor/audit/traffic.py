@@ -8,10 +8,12 @@ from typing import Any
 from advisor.audit.database import Database
 from advisor.audit.files import files_of
 from advisor.audit.otel import is_otel, read_otel
-from advisor.audit.requests import TRAFFIC, read_requests
+from advisor.audit.requests import PROMPTS, TRAFFIC, read_requests
 from advisor.audit.values import Traffic, Usage
 from advisor.data_files import data_dir
+from advisor.names import normalised
 from advisor.tables import read_rows
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 
@@ -28,19 +30,22 @@ def read_traffic(database: Database, places: Sequence[str]) -> Traffic:
     """
     paths = files_of(places, "request log")
     database.run(TRAFFIC)
+    database.run(PROMPTS)
     metrics = [
         path for path in paths if path.name.casefold().endswith(_JSON_ENDINGS) and path.exists() and is_otel(path)
     ]
     notes = [note for path in metrics for note in read_otel(database, path)]
     logs = [path for path in paths if path not in metrics]
     notes += read_requests(database, logs) if logs else []
+    _unite_spellings(database)
     weight = output_weight()
     first, last = database.row("SELECT min(first_time), max(last_time) FROM traffic")
+    step = _step_seconds(database)
     return Traffic(
-        endpoints=_usages(database, "endpoint", weight),
-        teams=_usages(database, "team", weight),
-        environments=_usages(database, "environment", weight),
-        seconds=None if first is None else (_epoch(first), max(_epoch(last), _epoch(first) + 1)),
+        endpoints=_usages(database, "endpoint", weight, step),
+        teams=_usages(database, "team", weight, step),
+        environments=_usages(database, "environment", weight, step),
+        seconds=None if first is None else (_epoch(first), max(_epoch(last) + step, _epoch(first) + 1)),
         output_weight=weight,
         notes=notes,
     )
@@ -53,7 +58,26 @@ def output_weight() -> float:
     return median(output / entered for entered, output in prices if entered > 0 and output > 0)
 
 
-def _usages(database: Database, column: str, weight: float) -> list[Usage]:
+def _unite_spellings(database: Database) -> None:
+    """Give endpoints whose names differ in case or punctuation the name that most requests have."""
+    names = database.rows("SELECT endpoint FROM traffic GROUP BY endpoint ORDER BY sum(requests) DESC, endpoint")
+    usual: dict[str, str] = {}
+    for (name,) in names:
+        common = usual.setdefault(normalised(name), name)
+        if common != name:
+            for table in ("traffic", "prompts"):
+                database.connection.execute(f"UPDATE {table} SET endpoint = ? WHERE endpoint = ?", [common, name])
+
+
+def _step_seconds(database: Database) -> int:
+    """Time that a line stands for, told by the times alone: a day, an hour, or that of one request (0)."""
+    is_day, is_hour = database.row(
+        "SELECT bool_and(last_time = date_trunc('day', first_time)), bool_and(last_time = hour) FROM traffic"
+    )
+    return SECONDS_PER_DAY if is_day else SECONDS_PER_HOUR if is_hour else 0
+
+
+def _usages(database: Database, column: str, weight: float, step: int) -> list[Usage]:
     """Requests by a column, those of the most tokens first; what does not say it is ``(untagged)``."""
     name = f"coalesce({column}, '(untagged)')"
     tokens = f"(coalesce(sum(input_tokens), 0) + {weight} * coalesce(sum(output_tokens), 0))"
@@ -63,7 +87,8 @@ def _usages(database: Database, column: str, weight: float) -> list[Usage]:
         f"sum(errors)::BIGINT, sum(cache_hits)::BIGINT, {tokens}::DOUBLE AS weight, {failed}::DOUBLE, sum(spend) "
         "FROM traffic GROUP BY name ORDER BY weight DESC, name"
     )
-    peaks, repeated = _peaks(database, name), _repeated(database) if column == "endpoint" else {}
+    peaks = _peaks(database, name) if step <= SECONDS_PER_HOUR else {}
+    repeated = _repeated(database) if column == "endpoint" else {}
     return [_usage(row, peaks.get(row[0]), repeated.get(row[0])) for row in rows]
 
 
@@ -101,8 +126,6 @@ def _peaks(database: Database, name: str) -> Mapping[str, float]:
 
 def _repeated(database: Database) -> Mapping[str, float]:
     """Share of the prompts that were seen before, by endpoint."""
-    if not database.rows("SELECT 1 FROM information_schema.tables WHERE table_name = 'prompts'"):
-        return {}
     rows = database.rows("SELECT endpoint, sum(seen), sum(different) FROM prompts GROUP BY endpoint")
     return {name: max(0.0, 1 - float(different) / float(seen)) for name, seen, different in rows if seen}
 

@@ -25,6 +25,7 @@ from audit.bills import (
     KIND_OF,
     START,
     Charge,
+    azure_row,
     cur_row,
     focus_row,
     hours,
@@ -224,6 +225,85 @@ def test_mixed_currencies_are_refused_or_converted(tmp_path, audit):
     assert found.bill.cost == Decimal("10.01") + Decimal("20.02") * Decimal("1.08")
 
 
+def test_a_currency_that_only_the_invoice_has_is_seen(tmp_path, audit):
+    """A purchase in euros whose effective cost is nothing is no dollar."""
+    bought = Charge(cost=Decimal(1000), effective=Decimal(0), kind="purchase", currency="EUR")
+
+    with pytest.raises(InputError, match=r"several currencies: EUR 1,000.00, USD 1.00"):
+        audit(write_focus(tmp_path / "bill.csv", [Charge(), bought]))
+
+
+def test_a_small_rate_is_exact(tmp_path, audit):
+    """A currency of which one unit is a small part of a cent."""
+    path = write_focus(tmp_path / "bill.csv", [Charge(cost=Decimal(10**9), currency="IDR")])
+
+    rate = Decimal("0.00006134567891")
+    assert audit(path, question={"rates": {"IDR": rate}}).bill.cost == 10**9 * rate
+
+
+def test_spaces_around_a_currency_are_none_of_it(tmp_path, audit):
+    """``usd`` and `` USD`` are one currency."""
+    charges = [Charge(currency="usd"), Charge(currency=" USD")]
+
+    assert audit(write_focus(tmp_path / "bill.csv", charges)).bill.cost == 2
+
+
+def test_pods_without_their_instances_are_counted(tmp_path, audit):
+    """A bill of nothing but the rows that split instances is what they cost."""
+    rows = [{**focus_row(Charge(cost=Decimal(4))), "SkuMeter": "USE1-EKS-EC2-vCPU-Hours"}]
+
+    assert audit(write_csv(tmp_path / "bill.csv", rows)).bill.cost == 4
+
+
+def test_empty_texts_are_nothing(tmp_path, audit):
+    """JSON and Parquet may hold an empty text where a CSV has an empty cell."""
+    row = {**focus_row(Charge(cost=Decimal(4))), "BilledCost": "", "CommitmentDiscountId": "", "PricingCategory": ""}
+    path = tmp_path / "bill.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+
+    found = audit(path)
+
+    assert (found.bill.billed_cost, found.bill.effective_cost) == (None, 4)
+    assert list(found.by["purchase"]) == ["other"]
+
+
+def test_a_fee_for_years_does_not_stretch_the_bill(tmp_path, audit):
+    """The period is that of usage: amounts a month are told from it."""
+    bought = {**focus_row(Charge(kind="purchase", effective=Decimal(0))), "ChargePeriodEnd": "2029-10-01T00:00:00Z"}
+    rows = [*(focus_row(charge) for charge in hours(Charge("nat", Decimal(1)), 73)), bought]
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert found.bill.hours == 73
+    assert finding_of(found, "ADV112").high == 730
+
+
+def finding_of(found, wanted):
+    """A finding by its id; None: there is none."""
+    return next((finding for finding in found.findings if finding.id == wanted), None)
+
+
+@pytest.mark.parametrize(("quantity", "cost", "is_silent"), [("0", "0", True), ("", "5", False), ("", "0", False)])
+def test_a_balancer_whose_traffic_is_unknown_is_not_called_silent(tmp_path, audit, quantity, cost, is_silent):
+    """An export may leave quantities empty."""
+    hourly = {**focus_row(Charge("nat", Decimal(9))), "SkuMeter": "LoadBalancerUsage"}
+    moved = {**focus_row(Charge("nat")), "SkuMeter": "LCUUsage", "ConsumedQuantity": quantity,
+             "BilledCost": cost, "EffectiveCost": cost}  # fmt: skip
+
+    found = audit(write_csv(tmp_path / "bill.csv", [hourly, moved]))
+
+    assert (finding_of(found, "ADV115") is not None) == is_silent
+
+
+def test_an_empty_set_of_tags_is_untagged(tmp_path, audit):
+    """Exports write ``{}`` where there is no tag."""
+    rows = [{**focus_row(Charge(cost=Decimal(9))), "Tags": "{}"}, focus_row(Charge(tags={"team": "a"}))]
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert finding_of(found, "ADV117").resources == [("i-0aaa", 9)]
+
+
 def test_a_bill_in_one_other_currency_stays_in_it(tmp_path, audit):
     """Amounts are in euros, and nothing is called USD."""
     found = audit(write_focus(tmp_path / "bill.csv", [Charge(cost=Decimal(9), currency="EUR")]))
@@ -267,6 +347,40 @@ def test_a_line_item_that_is_delivered_twice_counts_once(tmp_path, audit):
 
     assert found.bill.cost == 6
     assert any("counted once" in note for note in found.notes)
+
+
+def test_a_line_item_in_files_of_other_columns_counts_once(tmp_path, audit):
+    """Exports of two months that overlap may order their columns otherwise."""
+    rows = [cur_row(charge, number) for number, charge in enumerate(hours(Charge(), 4))]
+    write_csv(tmp_path / "a.csv", rows)
+    write_csv(tmp_path / "b.csv", [dict(reversed(row.items())) for row in rows[2:]])
+
+    assert audit(tmp_path).bill.cost == 4
+
+
+def test_line_items_without_a_name_are_kept(tmp_path, audit):
+    """Two lines that are alike are one line only where they have the same name."""
+    rows = [{**cur_row(Charge(), 0), "identity_line_item_id": ""}] * 2
+
+    assert audit(write_csv(tmp_path / "cur.csv", rows)).bill.cost == 2
+
+
+def test_an_actual_and_an_amortised_export_together_are_said(tmp_path, audit):
+    """Both of one month count everything twice."""
+    used, bought = Charge(kind="covered", cost=Decimal(0), effective=Decimal(3)), Charge(kind="purchase")
+    write_csv(tmp_path / "actual.csv", [azure_row(charge, amortised=False) for charge in (used, bought)])
+    write_csv(tmp_path / "amortised.csv", [azure_row(used, amortised=True)])
+
+    assert any("an actual and an amortised export" in note for note in audit(tmp_path).notes)
+    assert not any("amortised export" in note for note in audit(tmp_path / "actual.csv").notes)
+
+
+def test_a_line_break_in_a_header_is_named(tmp_path, audit):
+    """No bill is taken for an empty one."""
+    path = write_csv(tmp_path / "bill.csv", [{**focus_row(Charge()), "odd\ncolumn": ""}])
+
+    with pytest.raises(InputError, match="the column 'odd column' has a line break"):
+        audit(path)
 
 
 def test_a_file_that_is_given_twice_counts_once(tmp_path, audit):

@@ -64,6 +64,30 @@ def test_a_log_of_part_of_the_bill_is_compared_with_that_part(tmp_path, audit):
     assert float(chat.cost_per_request) == pytest.approx(24 / 1440, rel=0.01)
 
 
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_line_a_day_stands_for_the_whole_day(tmp_path, audit, days):
+    """Daily totals: a day of the bill costs 24, and how the hours differ is unknown."""
+    rows = [
+        {"date": f"{START + timedelta(days=day):%Y-%m-%d}", "endpoint": "chat", "requests": 48} for day in range(days)
+    ]
+    log = write_csv(tmp_path / "log.csv", rows)
+
+    chat = by_name(audit(bill(tmp_path), requests=(str(log),)))["chat"]
+
+    assert float(chat.cost_per_request) == pytest.approx(0.5)
+    assert chat.usage.peak_ratio is None
+
+
+def test_spellings_of_an_endpoint_are_one(tmp_path, audit):
+    """Neither requests nor charges of one of the spellings are lost."""
+    charges = [Charge(tags={"endpoint": name}) for name in ("chat-api", "Chat_API")]
+    log = write_csv(tmp_path / "log.csv", [request(0, endpoint="chat-api"), *day(3, endpoint="ChatAPI")])
+
+    (chat,) = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(log),)).endpoints
+
+    assert (chat.name, chat.cost, chat.usage.requests) == ("ChatAPI", 2, 4)
+
+
 def test_peak_errors_and_cache_hits(tmp_path, audit):
     """One hour has three times the requests; a tenth fails after its prompt; a quarter comes from the cache."""
     rows = day() + day(60) * 2
@@ -111,6 +135,7 @@ def test_an_endpoint_that_no_log_knows_is_a_finding(tmp_path, audit):
     finding = next(one for one in found.findings if one.id == "ADV116")
 
     assert finding.resources == [("old", Decimal(24))]
+    assert finding.command.endswith(f"--requests {log} --finding ADV116")
     assert by_name(found)["old"].usage is None
 
 

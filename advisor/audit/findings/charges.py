@@ -125,10 +125,13 @@ def _expiring(context: Context) -> Iterator[Finding]:
 def _without_traffic(context: Context) -> Iterator[Finding]:
     """Load balancers that were paid by the hour and moved nothing, and addresses that nothing uses."""
     hours = f"regexp_matches({_METER}, 'loadbalancerusage|loadbalancer-hour|load balancer.hour', 'i')"
-    moved = f"regexp_matches({_METER}, 'lcu|bytes|gb|data|capacity unit', 'i') AND NOT {hours}"
+    moved = (
+        f"regexp_matches({_METER}, 'lcu|bytes|gb|data|capacity unit', 'i') AND NOT {hours} "
+        "AND (quantity IS NULL OR quantity <> 0 OR cost <> 0)"
+    )
     silent = (
         "SELECT resource FROM charges WHERE kind = 'network' AND resource IS NOT NULL GROUP BY resource "
-        f"HAVING bool_or({hours}) AND coalesce(sum(quantity) FILTER (WHERE {moved}), 0) = 0"
+        f"HAVING bool_or({hours}) AND NOT bool_or({moved})"
     )
     unused_address = f"regexp_matches({_METER}, 'idle (public )?ipv?4?|idleaddress', 'i')"
     idle = f"kind = 'network' AND charge = 'usage' AND ({unused_address} OR resource IN ({silent}))"
@@ -142,7 +145,7 @@ def _without_traffic(context: Context) -> Iterator[Finding]:
 
 def _untagged(context: Context) -> Iterator[Finding]:
     """Charges without any of the tags that name an owner; of a bill without tags all of them."""
-    where = "tags_id IS NULL AND charge <> 'tax'"
+    where = "(tags_id IS NULL OR tags_id NOT IN (SELECT tags_id FROM tags)) AND charge <> 'tax'"
     cost = positive(context.ledger.cost_of(where))
     total = context.ledger.bill.cost
     if cost <= 0 or total <= 0:

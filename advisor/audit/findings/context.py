@@ -42,7 +42,7 @@ class Context:
     endpoints: Sequence[Endpoint]
     traffic: Traffic | None
     bill_words: Sequence[str]
-    """The bill's files as they were named."""
+    """The bill's files as they were named, and the options that change what is found in them."""
     telemetry_words: Sequence[str]
     """Directories of samples, or the server's address; empty: none."""
 

@@ -16,6 +16,7 @@ def _expressions(columns: Columns) -> Expressions:
     value, money = columns.text, columns.money
     kind = value("line_item_line_item_type")
     reservation = value("reservation_reservation_a_r_n", "reservation_reservation_arn")
+    line = value("identity_line_item_id")
     plan = value("savings_plan_savings_plan_a_r_n", "savings_plan_savings_plan_arn")
     return {
         "provider": "'AWS'",
@@ -49,9 +50,7 @@ def _expressions(columns: Columns) -> Expressions:
         "quantity": money("line_item_usage_amount"),
         "start_time": columns.time("line_item_usage_start_date"),
         "end_time": columns.time("line_item_usage_end_date"),
-        "line_id": f"concat_ws('|', {value('identity_line_item_id')}, {value('identity_time_interval')})"
-        if columns.find("identity_line_item_id")
-        else "NULL::VARCHAR",
+        "line_id": f"CASE WHEN {line} IS NOT NULL THEN concat_ws('|', {line}, {value('identity_time_interval')}) END",
     }
 
 
