@@ -35,6 +35,8 @@ class Inputs:
     endpoint_tag: str | None = None
     host_names: Mapping[str, str] = field(default_factory=dict)
     extrapolates: bool = False
+    option_words: Sequence[str] = ()
+    """Options of a command line that says the same; findings repeat them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     tables, tag_notes = tag_tables(ledger, inputs.tags)
     traffic = read_traffic(database, inputs.requests) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
-    context = Context(ledger, catalog, split, endpoints, traffic, inputs.bill, inputs.telemetry)
+    context = Context(
+        ledger, catalog, split, endpoints, traffic, (*inputs.bill, *inputs.option_words), inputs.telemetry
+    )
     audit = Audit(
         bill=ledger.bill,
         kinds=_kinds(ledger),
