@@ -109,7 +109,7 @@ def _words(name: str, value: object) -> Iterator[str]:
     "--tag",
     "tags",
     multiple=True,
-    help="Show the bill back by this tag.  [default: tags that usually name owners] (repeatable)",
+    help="Divide the bill by the values of this tag.  [default: tags that usually name owners] (repeatable)",
 )
 @click.option(
     "--endpoint-tag", metavar="TAG", help="Tag that names the endpoint of a charge.  [default: the usual ones]"
