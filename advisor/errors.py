@@ -7,7 +7,7 @@
     │   └── NotDeployable   exit 4: instances of a plan that no generated code can start
     └── NothingFeasible     exit 4: valid input, but nothing in the catalog satisfies it
 
-Wrong usage of the command line is click's (exit 2); anything else that escapes is a bug of ours (exit 3).
+Wrong usage of the command line is click's (exit 2); anything else that escapes is an internal error (exit 3).
 """
 
 

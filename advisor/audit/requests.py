@@ -68,7 +68,7 @@ def _read(database: Database, table: Table) -> list[str]:
     if found["prompt"] is None:
         return []
     _count_prompts(database, table)
-    return [f"{table.where}: prompts (column {found['prompt']}) were hashed while reading, and are nowhere kept"]
+    return [f"{table.where}: prompts (column {found['prompt']}) were hashed while reading and not kept"]
 
 
 def _refuse_unknown(table: Table, found: dict[str, str | None]) -> None:

@@ -14,7 +14,7 @@ from advisor.audit.split import split_compute
 from advisor.audit.tags import tag_tables
 from advisor.audit.telemetry import read_telemetry
 from advisor.audit.traffic import read_traffic
-from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Basis, Endpoint, Traffic
+from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Endpoint, Traffic
 from advisor.catalog import load_catalog
 
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
@@ -35,6 +35,8 @@ class Inputs:
     endpoint_tag: str | None = None
     host_names: Mapping[str, str] = field(default_factory=dict)
     extrapolates: bool = False
+    option_words: Sequence[str] = ()
+    """Options of a command line that says the same; findings repeat them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     tables, tag_notes = tag_tables(ledger, inputs.tags)
     traffic = read_traffic(database, inputs.requests) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
-    context = Context(ledger, catalog, split, endpoints, traffic, _words(inputs), inputs.telemetry)
+    words = (*inputs.bill, *inputs.option_words)
+    context = Context(ledger, catalog, split, endpoints, traffic, words, inputs.telemetry)
     audit = Audit(
         bill=ledger.bill,
         kinds=_kinds(ledger),
@@ -90,18 +93,6 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
         is_in_usd=ledger.bill.currency in ("USD", None),
     )
     return Opened(audit, ledger)
-
-
-def _words(inputs: Inputs) -> list[str]:
-    """Command line that reads the same charges and requests."""
-    question = inputs.question
-    options = [("--requests", place) for place in inputs.requests]
-    options += [("--rate", f"{currency}={rate}") for currency, rate in question.rates.items()]
-    options += [("--cost", question.basis)] if question.basis is Basis.BILLED else []
-    options += [("--bill-format", question.bill_format)] if question.bill_format else []
-    options += [("--duplicates", "once")] if question.counts_repeated_once else []
-    options += [("--endpoint-tag", inputs.endpoint_tag)] if inputs.endpoint_tag else []
-    return [*inputs.bill, *(word for option in options for word in option)]
 
 
 def _kinds(ledger: Ledger) -> dict[str, Decimal]:

@@ -26,7 +26,7 @@ from advisor.errors import InputError
 from advisor.reading import read_text
 
 _QUANTUM = Decimal("1e-15")
-_NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "node", "hostname", "host")
+_NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "kubernetes_io_hostname", "node", "hostname", "host")
 _LAST = r"[^/:]+$"
 _IS_PAID_USE = "kind = 'compute' AND unused IS NULL AND charge IN ('usage', 'purchase') AND resource IS NOT NULL"
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "price": "What the accelerated resources of a Terraform plan cost, in the shape of Infracost.",
     "apply-to": "The plan's instance types and counts, written into Terraform of your own.",
     "diff": "What changes between two plans, and what their code replaces.",
-    "comment": "Post that on a pull request, in one comment that is kept up to date.",
+    "comment": "Post such a comparison on a pull request, in one comment kept up to date.",
     "report": "A plan as one page for people: charts, tables, sources.",
     "explain": "Why a plan is as it is, what would change it, and what a tighter target costs.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",
@@ -70,7 +70,7 @@ class LazyGroup(click.Group):
 def advisor() -> None:
     """Find the cheapest hardware that serves your measured inference demand, and the code that deploys it.
 
-    Exit codes: 0 done, 1 something you can mend, 2 wrong usage, 3 a bug of ours, 4 nothing feasible.
+    Exit codes: 0 done, 1 fixable input error, 2 wrong usage, 3 internal error, 4 nothing feasible.
     """
 
 

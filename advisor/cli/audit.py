@@ -15,12 +15,13 @@ The JSON (``advisor.audit/v1``)::
     notes          what a reader has to know
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from advisor.cli.output import deliver, output_option, report_width
 from advisor.cli.progress import Progress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from advisor.audit.run import Inputs, Opened
 
 _FORMATS = ("table", "json", "markdown", "focus", "sarif")
+_SHOWING = ("tags", "finding", "output_format", "wide", "output")
+"""Options that change no finding."""
 
 
 def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Decimal]:
@@ -47,6 +50,28 @@ def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequenc
             )
         rates[currency.upper()] = rate
     return rates
+
+
+def _option_words(context: click.Context) -> tuple[str, ...]:
+    """Options as given, but for those that decide only what is shown."""
+    given = (
+        option
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and option.name not in _SHOWING
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    )
+    return tuple(word for option in given for word in _words(option.opts[0], context.params[option.name or ""]))
+
+
+def _words(name: str, value: object) -> Iterator[str]:
+    """One option with its value: a flag, a text, several texts, or rates by currency."""
+    if value is True:
+        yield name
+        return
+    rates = (f"{currency}={rate}" for currency, rate in value.items()) if isinstance(value, dict) else None
+    for text in rates or (value if isinstance(value, tuple) else (value,)):
+        yield from (name, str(text))
 
 
 @click.command()
@@ -84,7 +109,7 @@ def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequenc
     "--tag",
     "tags",
     multiple=True,
-    help="Show the bill back by this tag.  [default: tags that usually name owners] (repeatable)",
+    help="Divide the bill by the values of this tag.  [default: tags that usually name owners] (repeatable)",
 )
 @click.option(
     "--endpoint-tag", metavar="TAG", help="Tag that names the endpoint of a charge.  [default: the usual ones]"
@@ -119,7 +144,9 @@ def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequenc
 )
 @click.option("--wide", is_flag=True, help="Every value, endpoint and finding, whatever the terminal's width.")
 @output_option
+@click.pass_context
 def command(
+    context: click.Context,
     bill: tuple[str, ...],
     samples: tuple[str, ...],
     prometheus: str | None,
@@ -158,6 +185,7 @@ def command(
         endpoint_tag=endpoint_tag,
         host_names=read_host_names(hosts),
         extrapolates=extrapolate,
+        option_words=_option_words(context),
     )
     with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as opened:
         shown = _rendered(opened, inputs, output_format, finding, report_width(output, wide=wide))

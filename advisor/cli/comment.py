@@ -24,7 +24,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 @click.option("--project", help="OWNER/NAME; Azure Repos: PROJECT/REPOSITORY.  [default: the CI job's]")
 @click.option("--pull-request", "number", type=click.IntRange(min=1), help="Number.  [default: the CI job's]")
 @click.option("--tag", default="plan", show_default=True, help="Names the comment: one for each workload, say.")
-@click.option("--dry-run", is_flag=True, help="Say where it would go, ask nobody, and need no token.")
+@click.option("--dry-run", is_flag=True, help="Say where the comment would go; nothing is sent, no token is needed.")
 def command(
     text: Path,
     host_name: str | None,
@@ -70,7 +70,10 @@ def _host_of(name: str | None, environment: Mapping[str, str]) -> "tuple[Host, P
         if pull_request is not None:
             return host, pull_request
     if name is None:
-        raise InputError("no CI job says where the pull request is", hint=f"give --host {'|'.join(_HOSTS)}")
+        raise InputError(
+            "no CI job says where the pull request is",
+            hint=f"outside of CI give --host {'|'.join(_HOSTS)}, --project and --pull-request",
+        )
     return HOSTS[name], PullRequest(_PUBLIC.get(name, ""), "", "")
 
 

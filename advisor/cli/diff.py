@@ -25,7 +25,7 @@ def command(before: Path, after: Path, output_format: str, wide: bool, output: P
     """Compare two plans: fleet, USD a month, margin to the SLO, risk, evidence, and what their code replaces.
 
     The Markdown fits a comment of 60 lines; `advisor comment` posts it. Plans of different workloads are compared
-    too, and that is said. Two estates (estate.json, or the directory that holds it) are compared by workload.
+    too, and the first line says so. Two estates (estate.json, or the directory that holds it) are compared by workload.
     """
     from advisor.plan.estate.document import is_estate  # noqa: PLC0415 - help shows without it
     from advisor.reading import read_text  # noqa: PLC0415

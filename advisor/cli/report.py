@@ -19,8 +19,8 @@ def command(plan: Path, output: Path | None) -> None:
     """Write a PLAN (JSON of `advisor recommend`; - for standard input) as one HTML page.
 
     It holds the verdict, the ladder, cost by kind, the week, every option with its latency, the replay, why everything
-    else was rejected, and the sources; of an estate.json the sums and the tables. The page asks for nothing, so it can
-    be mailed and opened offline.
+    else was rejected, and the sources; of an estate.json the sums and the tables. The page loads nothing from
+    elsewhere, so it can be mailed and opened offline.
     """
     from advisor.plan.document import plan_from_json, why_not_as_made  # noqa: PLC0415 - help shows without them
     from advisor.plan.estate.document import estate_from_json, is_estate  # noqa: PLC0415

@@ -18,7 +18,7 @@ def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens
         ArrivalRate(mean=mean, p50=mean, p95=peak, p99=peak, peak=peak),
         (input_tokens, output_tokens),
         "declared in the workload",
-        ("the token lengths are declared as one size: a spread around it needs more, so a trace is better",),
+        ("every request is taken to have the stated lengths: lengths that vary need more, so a trace is better",),
         None,
     )
 

@@ -91,7 +91,7 @@ def flat_forecast(
     """Declared demand as a forecast: the same in every hour, with no interval but that of stated growth."""
     _check_horizon(horizon_days)
     hours, busiest = np.full(HOURS_PER_WEEK, float(mean)), np.full(HOURS_PER_WEEK, float(peak))
-    note = "the demand is declared: it has no hours of the day and no interval; a trace of some weeks has both"
+    note = "declared demand is the same at all hours and has no interval; a trace of several weeks shows both"
     growth, growth_notes = measured_growth(hours[:0], growth_per_year)
     week = _Week(hours, hours, hours, busiest, busiest, DECLARED, (), (note, *growth_notes))
     return _grown(week, growth, horizon_days)

@@ -136,7 +136,7 @@ def _thinned(profile: DemandProfile, scale: float) -> DemandProfile:
 def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
     minutes = busiest.requests_per_minute.size
     if demand.profile is None:
-        return f"made up at random (Poisson) at the stated peak for {minutes} min"
+        return f"synthetic: random arrivals (Poisson) at the stated peak for {minutes} min"
     more = f" and an hour change of each of {others} other kinds of hours" if others else ""
     return f"made up after the busiest {minutes} min of the demand{more}, as bursty as measured"
 

@@ -22,7 +22,7 @@ _MEND = "make the plan again, or undo the edit"
 _SHOWN_CHARACTERS = 200
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2}
-"""Money is rounded by place, everything else to significant digits."""
+"""Decimals of money by the unit in a field's name; everything else is rounded to significant digits."""
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -153,7 +153,7 @@ def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _rounded(value: float, name: str) -> float:
-    for suffix, places in _DECIMALS.items():
-        if name.endswith(suffix):
+    for unit, places in _DECIMALS.items():
+        if unit in name:
             return round(value, places)
     return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from advisor.workload.values import WIDE_PRECISIONS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -51,6 +53,11 @@ class Layout:
     """Zones of the region in which the type is sold; empty: not known by name."""
     zones_verified: bool = False
     """Whether a source lists the type in these zones; otherwise those of the region are assumed."""
+
+    @property
+    def has_unknown_weights(self) -> bool:
+        """Whether no repository is known that holds the weights in this precision."""
+        return not self.weights and self.precision not in WIDE_PRECISIONS
 
     @property
     def stand(self) -> str:

@@ -250,7 +250,7 @@ def _cheapest_words(fleet: Fleet) -> Iterator[str]:
 
 def _kept_weights(fleet: Fleet) -> str:
     """Weights of a fleet that is preferred to one of lossier precisions, with their verb."""
-    lossy = dict.fromkeys(group.precision for group in fleet.groups if group.weights_scheme)
+    lossy = dict.fromkeys(group.precision for group in fleet.groups if _is_quantised(group))
     if not lossy:
         return "the published weights are"
     return f"{' and '.join(lossy)}, named earlier in `precisions`, {'is' if len(lossy) == 1 else 'are'}"
@@ -262,7 +262,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _weight_words(fleet: Fleet) -> Iterator[str]:
     """Weights other than the published ones, how much quality they keep, and whether several serve side by side."""
-    lossy = dict.fromkeys(_weights(group) for group in fleet.groups if group.weights_scheme)
+    lossy = dict.fromkeys(_weights(group) for group in fleet.groups if _is_quantised(group))
     if lossy:
         yield f"Weights: {'; '.join(lossy)}."
     precisions = dict.fromkeys(group.precision for group in fleet.groups)
@@ -271,9 +271,16 @@ def _weight_words(fleet: Fleet) -> Iterator[str]:
         yield f"Answers: {named} replicas serve side by side; equal prompts may get different ones (`precisions`)."
 
 
+def _is_quantised(group: FleetGroup) -> bool:
+    """Whether other weights than the published ones are loaded."""
+    return bool(group.weights_scheme) or group.has_unknown_weights
+
+
 def _weights(group: FleetGroup) -> str:
     ratio = group.weights_quality_ratio
     kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
+    if group.has_unknown_weights:
+        return f"no {group.precision} ones are known: make them and name them in `model_ids` of the code, {kept}"
     return f"{group.weights} in {group.precision} ({group.weights_scheme}), {kept}"
 
 

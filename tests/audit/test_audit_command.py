@@ -109,6 +109,23 @@ def test_every_command_of_a_finding_is_one_that_the_program_takes(rich_audit, ru
     assert ran == {"audit", "catalog"}
 
 
+def test_the_command_of_a_finding_repeats_the_options_it_was_found_with(tmp_path, run_advisor):
+    """Failed requests stand in a log, and the cost in euros: without both options the finding is not there."""
+    charges = hours(Charge(cost=Decimal(5), currency="EUR", tags={"endpoint": "chat"}), 24)
+    bill, log = write_bill(tmp_path, "cur", charges), tmp_path / "request log.csv"
+    entries = (f"2026-10-01T{hour:02}:00:00Z,chat,100,10,{'failure' if hour < 6 else 'success'}" for hour in range(24))
+    log.write_text("\n".join(["timestamp,endpoint,input_tokens,output_tokens,status", *entries]))
+    options = ("--requests", log, "--rate", "EUR=1.08", "--cost", "billed", "--extrapolate")
+
+    audit = json.loads(run_advisor("audit", bill, *options, "--wide", "--format", "json").stdout)
+    command = next(finding["command"] for finding in audit["findings"] if finding["id"] == "ADV119")
+    shown = run_advisor(*shlex.split(command)[1:])
+
+    assert shown.returncode == 0, (command, shown.stderr)
+    assert shown.stdout.startswith("ADV119 Failed requests that were paid for: ")
+    assert "--wide" not in command
+
+
 def test_focus_rows_sum_up_to_the_bill(rich_bill, rich_audit, run_advisor):
     """The exported charges are the bill, by kind and by part of compute, and can be audited again."""
     done = run_advisor("audit", rich_bill, "--format", "focus")

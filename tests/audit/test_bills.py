@@ -558,6 +558,20 @@ def test_the_legacy_report_is_read_too(tmp_path, audit):
     assert found.tags[0].values == {"search": Decimal(3)}
 
 
+@pytest.mark.parametrize("prefix", ["user_", "resourceTags/user_", "user:", ""])
+def test_tags_of_cur_are_named_as_their_users_wrote_them(tmp_path, audit, prefix):
+    """CUR 2.0 prefixes keys: showback, endpoints and hosts go by the key alone."""
+    tags = {f"{prefix}team": "user_a: b", f"{prefix}endpoint": "chat", "aws_eks_node": "node-1"}
+    row = cur_row(Charge(cost=Decimal(3), tags=tags), 0)
+
+    found = audit(write_csv(tmp_path / "cur.csv", [row]), tags=("team", "aws:eks:node"))
+
+    assert [(table.key, table.values) for table in found.tags] == [
+        ("team", {"user_a: b": Decimal(3)}), ("aws:eks:node", {"node-1": Decimal(3)})
+    ]  # fmt: skip
+    assert [(endpoint.name, endpoint.cost) for endpoint in found.endpoints] == [("chat", Decimal(3))]
+
+
 def test_the_real_sample_of_focus_reconciles(audit):
     """A thousand rows of three clouds, as they were published."""
     sample = Path(__file__).with_name("focus_1_0_sample.csv.gz")

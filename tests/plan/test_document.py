@@ -10,7 +10,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
 from advisor.plan import values
-from advisor.plan.document import SCHEMA_PATH, plan_from_json, plan_to_json, why_not_as_made
+from advisor.plan.document import SCHEMA_PATH, plain, plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.fleet import chosen
 from advisor.workload.values import Exclude, Limits, OwnedCommitment, Scaling, Slo
 from builders import catalog_of, offer, workload
@@ -189,3 +189,9 @@ def test_deep_nesting_is_refused():
     """No stack of ours runs over."""
     with pytest.raises(InputError, match="not JSON"):
         plan_from_json("[" * 200_000)
+
+
+@pytest.mark.parametrize("name", ["total_usd_per_month", "recommended_usd_per_month_high", "usd_per_month_more"])
+def test_money_is_kept_to_the_cent_however_large(name):
+    """Amounts read back from a file print as those that were never written."""
+    assert plain(11_088.784, name) == 11_088.78

@@ -64,6 +64,7 @@ def make_group(instances: int | tuple[int, ...] = 4, usd_per_hour: float = 1.861
         "max_concurrency": 32,
         "memory_utilization": 0.9,
         "weights_gib": 8.5,
+        "weights": "Qwen/Qwen2.5-7B-Instruct-FP8",
         "purchase": "on_demand",
         "zones": 2,
         "zones_verified": True,

@@ -238,6 +238,7 @@ def test_a_cheaper_fleet_that_is_not_recommended_is_named():
     [
         ({}, ("int4",), "in int4: the published weights are recommended"),
         ({"precision": "fp8", "weights_scheme": "FP8"}, ("int4",), "in int4: fp8, named earlier in `precisions`, is"),
+        ({"precision": "int8", "weights": ""}, ("int4",), "in int4: int8, named earlier in `precisions`, is"),
         ({}, (), "takes more instance types: the simpler fleet"),
     ],
 )
@@ -247,6 +248,14 @@ def test_a_cheaper_fleet_names_what_is_preferred_to_it(group, lossy, words):
     fleet = make_fleet(make_group(2, **group), make_group(1, **group), cheapest=cheapest)
 
     assert words in lines_of(make_plan(fleet))["Cheapest"]
+
+
+def test_weights_that_nobody_published_are_said():
+    """They have to be made before anything can be applied."""
+    told = lines_of(make_plan(make_fleet(make_group(2, precision="int8", weights=""))))["Weights"]
+
+    assert "no int8 ones are known: make them and name them in `model_ids` of the code, quality loss not known." in told
+    assert "Weights" not in lines_of(make_plan(make_fleet(make_group(2, precision="bf16", weights=""))))
 
 
 def test_a_price_in_doubt_comes_with_the_fleet_on_listed_prices():

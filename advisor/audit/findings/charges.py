@@ -55,8 +55,8 @@ METERS = (
         rules.CROSS_ZONE,
         f"kind = 'network' AND {_like(_BETWEEN_PLACES)}",
         is_certain=False,
-        evidence="{cost} for traffic of {count} between zones and regions; how much could stay in a zone the bill does "
-        "not say",
+        evidence="{cost} for traffic of {count} between zones and regions; the bill does not say how much could "
+        "stay in a zone",
         noun="resource",
     ),
     Meters(
@@ -78,7 +78,7 @@ METERS = (
         f"kind = 'storage' AND charge = 'usage' AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
         "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
         is_certain=False,
-        evidence="{cost} for {count} of snapshots and checkpoints; their age the bill does not say",
+        evidence="{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are",
         noun="store",
     ),
 )

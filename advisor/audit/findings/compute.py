@@ -238,7 +238,9 @@ def _unwatched(context: Context) -> Iterator[Finding]:
     if cost <= 0:
         return
     resources = context.resources(where)
-    evidence = f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}: nothing says how busy"
+    evidence = (
+        f"{counted(len(resources), 'accelerated resource')} at {context.money(cost)}: how busy they are is not known"
+    )
     yield context.finding(rules.UNWATCHED, Interval.exactly(cost), evidence, resources)
 
 

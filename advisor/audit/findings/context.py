@@ -41,8 +41,8 @@ class Context:
     split: ComputeSplit
     endpoints: Sequence[Endpoint]
     traffic: Traffic | None
-    bill_words: Sequence[str]
-    """The bill's files as they were named, and the options that change what is found in them."""
+    audit_words: Sequence[str]
+    """Arguments of ``advisor audit`` that repeat this audit."""
     telemetry_words: Sequence[str]
     """Directories of samples, or the server's address; empty: none."""
 
@@ -95,7 +95,7 @@ class Context:
             "recommend": f"advisor recommend workload.yaml{f' --prometheus {places}' if is_server else ''}",
             "generate": "advisor generate terraform plan.json --into infra/",
             "agent": "advisor agent install systemd",
-        }.get(rule.action, f"advisor audit {shlex.join(self.bill_words)} --finding {rule.id}")
+        }.get(rule.action, f"advisor audit {shlex.join(self.audit_words)} --finding {rule.id}")
 
 
 def positive(amount: Decimal) -> Decimal:

@@ -78,7 +78,7 @@ UNTAGGED_SPEND = Rule(
     "ADV117", "Untagged spend", Effort.MEDIUM, "none: tags change no behaviour", "list", SPEND,
 )  # fmt: skip
 UNWATCHED = Rule(
-    "ADV118", "Accelerators that no metric knows", Effort.LOW, "none: the agent only reads", "agent", SPEND,
+    "ADV118", "Accelerators without telemetry", Effort.LOW, "none: the agent only reads", "agent", SPEND,
 )  # fmt: skip
 FAILURES = Rule(
     "ADV119", "Failed requests that were paid for", Effort.MEDIUM, "none beyond that of the fix", "list",

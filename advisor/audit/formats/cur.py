@@ -9,6 +9,9 @@ from advisor.audit.formats.shape import Expressions, Format
 from advisor.audit.sql import MONEY, Columns, name, text
 
 _LEGACY_TAG = ("resourcetags", "resource_tags_")
+_KEY = r'"(?:resourceTags/)?(?:user[_:])?([^"]*"\s*:)'
+_EKS_KEY = r'"aws_eks_([^"]*"\s*:)'
+_PLAIN, _EKS_PLAIN = r'"\1', r'"aws:eks:\1'
 _BILLED = "line_item_unblended_cost"
 
 
@@ -96,19 +99,25 @@ def _product(columns: Columns, key: str) -> str:
 
 
 def _tags(columns: Columns) -> str:
-    """The map of tags, or the tag columns of the legacy report as one object."""
+    """The map of tags, or the tag columns of the legacy report as one object; keys as the user wrote them."""
     if columns.find("resource_tags"):
-        return columns.text("resource_tags")
+        return _plain_keys(columns.text("resource_tags"))
     found = [column for column in columns.types if column.casefold().startswith(_LEGACY_TAG)]
     if not found:
-        return columns.text("tags")
+        return _plain_keys(columns.text("tags"))
     pairs = ", ".join(f"{text(_tag_key(column))}, {name(column)}" for column in found)
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 
 
+def _plain_keys(tags: str) -> str:
+    """SQL of tags without the prefix of the user's keys: CUR 2.0 writes ``user_team`` and ``aws_eks_node``."""
+    plain = f"regexp_replace({tags}, {text(_KEY)}, {text(_PLAIN)}, 'g')"
+    return f"regexp_replace({plain}, {text(_EKS_KEY)}, {text(_EKS_PLAIN)}, 'g')"
+
+
 def _tag_key(column: str) -> str:
     plain = column.replace("resourceTags/", "").replace("resource_tags_", "")
-    return plain.removeprefix("user:").removeprefix("user_")
+    return plain.removeprefix("user:").removeprefix("user_").replace("aws_eks_", "aws:eks:")
 
 
 CUR = Format(
