@@ -148,7 +148,7 @@ def test_the_action_comments_once_and_keeps_the_comment(job):
     assert "requests/s in the busiest minute: 4 → 40" in first
     assert "#### code" in first
     assert (job.temporary / "summary.md").read_text().startswith("### chat: ")
-    assert "advisor==1.2.3" in (job.temporary / "installed").read_text()
+    assert "install --quiet inference-advisor==1.2.3" in (job.temporary / "installed").read_text()
 
 
 def test_the_action_comments_on_what_nothing_serves_and_ends_red(job):

@@ -49,17 +49,22 @@ class Database:
         except duckdb.OutOfMemoryException as error:
             hint = "give fewer files at a time, or make room where temporary files go (TMPDIR)"
             raise InputError(f"more than {MEMORY_MIB} MiB and the disk's room are needed", hint=hint) from error
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        except duckdb.Error as error:
             hint = "see that the export is whole"
             raise InputError(f"cannot read: {reason_of(error)}", where=place_of(error), hint=hint) from error
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """All rows of an answer that is small."""
-        return self.connection.execute(query).fetchall()
+        """All rows of an answer that is small.
+
+        Raises:
+            InputError: as of :meth:`run`.
+        """
+        self.run(query)
+        return self.connection.fetchall()
 
     def row(self, query: str) -> tuple[Any, ...]:
         """The one row of an answer."""
-        return self.connection.execute(query).fetchall()[0]
+        return self.rows(query)[0]
 
     def _watched(self, statement: str, what: str, progress: Progress) -> None:
         with ThreadPoolExecutor(1) as pool:
@@ -90,21 +95,34 @@ def opened(progress: Progress | None = None, folder: Path | None = None) -> Iter
         folder: where its files lie; None: the system's folder for temporary files.
     """
     scratch = Path(tempfile.mkdtemp(prefix="advisor-audit-", dir=folder))
-    connection = duckdb.connect(str(scratch / "audit.duckdb"), config=_settings(scratch))
     try:
+        with _connected(scratch) as connection:
+            yield Database(connection, scratch, progress)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _connected(scratch: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(str(scratch / "audit.duckdb"), config=_settings(scratch))
         connection.execute(
             "SET TimeZone = 'UTC'; SET enable_progress_bar = true; SET enable_progress_bar_print = false"
         )
-        yield Database(connection, scratch, progress)
-    finally:
-        connection.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+    except duckdb.Error as error:
+        hint = "make room there, or name another folder in TMPDIR"
+        raise InputError("cannot write temporary files", where=str(scratch), hint=hint) from error
+    return connection
+
+
+def _threads() -> int:
+    """Processors that this process may use; all of them where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _settings(scratch: Path) -> dict[str, Any]:
     return {
         "memory_limit": f"{MEMORY_MIB}MiB",
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": _threads(),
         "temp_directory": str(scratch / "spill"),
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,

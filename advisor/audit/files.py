@@ -5,6 +5,7 @@ import glob
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ _REASON = re.compile(
 """Lines of messages that hold nothing of a file."""
 _FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
 _FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
+_NO_FOLDERS = "hive_partitioning = false"
+"""A folder called ``EffectiveCost=0`` is no column: it would take the place of the file's own."""
 NULLS = ("", "NULL", "null")
 """Cells of a CSV that hold nothing."""
 
@@ -59,7 +62,17 @@ def files_of(places: Sequence[str], what: str) -> list[Path]:
     Raises:
         InputError: a name stands for nothing that can be read.
     """
-    paths = [path for place in places for path in _files_at(place, what)]
+    try:
+        paths = [path for place in places for path in _files_at(place, what)]
+    except OSError as error:
+        raise InputError(
+            f"cannot look for the {what}: {error.strerror or error}", where=(error.filename or "")[:200]
+        ) from error
+    for path in paths:
+        if path.exists() and not path.is_file():
+            raise InputError(
+                f"the {what} is a pipe or a device, and it is read twice", where=str(path), hint="write it to a file"
+            )
     return list({path.resolve(): path for path in paths}.values())
 
 
@@ -131,11 +144,14 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     try:
         with _opened(path) as stream:
             head = stream.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
     line = head.splitlines()[0] if head.strip() else ""
     delimiter = max(_DELIMITERS, key=line.count)
-    names = next(csv.reader(io.StringIO(head), delimiter=delimiter), []) if line else []
+    try:
+        names = next(csv.reader(io.StringIO(head), delimiter=delimiter), []) if line else []
+    except csv.Error as error:
+        raise InputError(f"the header of the {what} is no line of CSV: {error}", where=str(path)) from error
     if not any(names):
         raise InputError(f"the {what} is empty: it has not even a header line", where=str(path))
     if broken := next((column for column in names if len(column.splitlines()) > 1), None):
@@ -170,15 +186,16 @@ def _table(signature: Sequence[str], paths: Sequence[Path], scratch: Path) -> Ta
 def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Columns | None = None) -> str:
     listed = texts([str(path) for path in paths])
     if kind == _PARQUET:
-        return f"read_parquet({listed}, union_by_name = true)"
+        return f"read_parquet({listed}, union_by_name = true, {_NO_FOLDERS})"
     types = ", ".join(f"{text(column)}: 'VARCHAR'" for column in columns.types) if columns else ""
     if kind == _JSON:
         shape = f"columns = {{{types}}}" if columns else "sample_size = 20000"
         size = f"maximum_object_size = {_LONGEST_LINE}"
-        return f"read_json({listed}, format = 'newline_delimited', {size}, {shape})"
+        return f"read_json({listed}, format = 'newline_delimited', {size}, {shape}, {_NO_FOLDERS})"
     return (
         f"read_csv({listed}, auto_detect = false, header = true, delim = {text(delimiter)}, quote = '\"', "
-        f"escape = '\"', nullstr = {texts(NULLS)}, max_line_size = {_LONGEST_LINE}, columns = {{{types}}})"
+        f"escape = '\"', nullstr = {texts(NULLS)}, max_line_size = {_LONGEST_LINE}, "
+        f"columns = {{{types}}}, {_NO_FOLDERS})"
     )
 
 

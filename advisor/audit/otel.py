@@ -7,11 +7,14 @@ are there.
 
 import gzip
 import json
+import math
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import pyarrow as pa
 
@@ -28,6 +31,10 @@ _NEWER = {
 _NANOSECONDS = 1_000_000_000
 _CUMULATIVE = (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
 _HOUR_SECONDS = 3600
+_LONGEST_LINE = 64 * 1024 * 1024
+_MOST_COUNT = 2**62
+_MOST_SECONDS = 4_102_444_800
+"""The year 2100."""
 
 
 class _Group(NamedTuple):
@@ -69,7 +76,7 @@ class _Counter:
 
 def is_otel(path: Path) -> bool:
     """Whether a file's first line is a batch of OTLP metrics."""
-    with _opened(path) as stream:
+    with _reading(path) as stream:
         return f'"{RESOURCE_METRICS}"' in stream.readline(4096)
 
 
@@ -80,8 +87,8 @@ def read_otel(database: Database, path: Path) -> list[str]:
         InputError: a line is no OTLP JSON, or no GenAI metric is in it.
     """
     counter = _Counter()
-    with _opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
+    with _reading(path) as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), ""), start=1):
             if line.strip():
                 _count_line(counter, line, f"{path}:{number}")
     rows = list(_rows(counter.counts))
@@ -109,10 +116,21 @@ def read_otel(database: Database, path: Path) -> list[str]:
     return [f"{path}: OpenTelemetry metrics, whose hours are whole: cache hits are not in them"]
 
 
-def _opened(path: Path) -> Any:  # noqa: ANN401 - a text stream of either kind
-    if path.name.casefold().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
+@contextmanager
+def _reading(path: Path) -> Iterator[TextIO]:
+    """Text of a file, which may be compressed.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        is_compressed = path.name.casefold().endswith(".gz")
+        with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8", errors="replace") as stream:
+            yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError("the request log is a damaged gzip file", where=str(path)) from error
+    except OSError as error:
+        raise InputError(f"cannot read the request log: {error.strerror or error}", where=str(path)) from error
 
 
 def _count_line(counter: _Counter, line: str, where: str) -> None:
@@ -122,7 +140,7 @@ def _count_line(counter: _Counter, line: str, where: str) -> None:
             for scope in resource.get("scopeMetrics", ()):
                 for metric in scope.get("metrics", ()):
                     _count_metric(counter, metric, shared)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             "this line is no OTLP JSON of metrics", where=where, hint="give what the file exporter wrote"
         ) from error
@@ -159,11 +177,14 @@ def _measures(
 
 def _attributes(holder: Mapping[str, Any]) -> dict[str, str]:
     return {
-        entry["key"]: str(next(iter(entry.get("value", {}).values()), "")) for entry in holder.get("attributes", ())
+        entry["key"]: str(next(iter(entry.get("value", {}).values()), "")).encode(errors="replace").decode()
+        for entry in holder.get("attributes", ())
     }
 
 
 def _group(attributes: Mapping[str, str], seconds: int) -> _Group:
+    if not 0 <= seconds < _MOST_SECONDS:
+        raise ValueError("no time of a request")
     model = attributes.get("gen_ai.request.model") or attributes.get("gen_ai.response.model")
     return _Group(
         endpoint=attributes.get("service.name") or model or "(unknown)",
@@ -175,7 +196,10 @@ def _group(attributes: Mapping[str, str], seconds: int) -> _Group:
 
 
 def _value(point: Mapping[str, Any]) -> float:
-    return float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
+    value = float(point.get("asInt", point.get("asDouble", point.get("sum", 0))))
+    if not math.isfinite(value) or not 0 <= value < _MOST_COUNT:
+        raise ValueError("no count of requests or tokens")
+    return value
 
 
 def _rows(counts: Mapping[tuple[_Group, str], float]) -> Iterator[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of
@@ -19,6 +19,8 @@ from advisor.catalog import load_catalog
 
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
 """What the bill is broken down by, and which part of it."""
+_DIGITS = 60
+"""Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def audited(inputs: Inputs, progress: Progress | None = None) -> Iterator[Opened
     Raises:
         InputError: a file cannot be read, or is not what it is given as.
     """
-    with opened(progress) as database:
+    with localcontext(prec=_DIGITS), opened(progress) as database:
         yield _audit(database, inputs)
 
 

@@ -8,6 +8,8 @@ MONEY = "DECIMAL(38,15)"
 """Whole units of up to 23 digits, and 15 digits behind the point: more than any export states."""
 _EXACT = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(.*\))$")
 NULL = "NULL::VARCHAR"
+_FIRST, _LAST = "TIMESTAMP '1990-01-01'", "TIMESTAMP '2100-01-01'"
+"""Instants that a bill or a log can be of."""
 
 
 def name(identifier: str) -> str:
@@ -87,10 +89,14 @@ class Columns:
         return f"TRY_CAST(CAST({name(column)} AS VARCHAR) AS {MONEY})"
 
     def time(self, *names: str) -> str:
-        """SQL of an instant in UTC; a time without a zone is taken to be UTC."""
+        """SQL of an instant in UTC; a time without a zone is taken to be UTC. NULL outside of 1990 to 2100."""
         column = self.find(*names)
         if column is None:
             return "NULL::TIMESTAMP"
+        instant = self._instant(column)
+        return f"CASE WHEN {instant} BETWEEN {_FIRST} AND {_LAST} THEN {instant} END"
+
+    def _instant(self, column: str) -> str:
         kind, quoted = self.types[column], name(column)
         if kind in {"TIMESTAMP", "DATE"} or kind.startswith("TIMESTAMP_"):
             return f"CAST({quoted} AS TIMESTAMP)"

@@ -59,7 +59,12 @@ def _pairs(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any JSON 
     )
     for key, tag in entries:
         if key and tag not in (None, ""):
-            yield str(key).strip(), tag if isinstance(tag, str) else json.dumps(tag, ensure_ascii=False)
+            yield _whole(str(key).strip()), _whole(tag if isinstance(tag, str) else json.dumps(tag, ensure_ascii=False))
+
+
+def _whole(text: str) -> str:
+    """Text with "?" for halves of characters, which JSON can hold and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 def _part(entry: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from advisor.errors import InputError
+from advisor.names import without_credentials
 
 if TYPE_CHECKING:
     from advisor.pull_requests.values import Host, PullRequest
@@ -46,7 +47,7 @@ def command(
     content = read_text(text, "comment", most_bytes=_MOST_BYTES)
     host, pull_request = _host_of(host_name, os.environ)
     place = _completed(pull_request, api, project, number)
-    where = f"pull request {place.number} of {place.project} ({host.title}, {place.api})"
+    where = f"pull request {place.number} of {place.project} ({host.title}, {without_credentials(place.api)})"
     if dry_run:
         click.echo(f"dry run: {len(content.splitlines())} lines would go to {where}", err=True)
         return

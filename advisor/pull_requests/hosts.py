@@ -50,6 +50,14 @@ class GitHub:
             "X-GitHub-Api-Version": "2022-11-28",
         }
 
+    def user_page(self, place: PullRequest) -> str:
+        """A token with write access may change everybody's comments."""
+        return f"{place.api}/user"
+
+    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
+        """By the same user; a job's own token has none, and then by a program: no person's name has brackets."""
+        return comment.author == user["login"] if user else comment.author.endswith("[bot]")
+
     def first_page(self, place: PullRequest) -> str:
         """Comments of the issue."""
         return f"{self._comments(place)}?per_page={_PAGE}&page=1"
@@ -60,7 +68,7 @@ class GitHub:
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
         """Comments of a list."""
-        return (Comment(str(one["id"]), str(one.get("body") or "")) for one in document)
+        return (Comment(str(one["id"]), str(one.get("body") or ""), _login(one, "user", "login")) for one in document)
 
     def creation(self, place: PullRequest, text: str) -> Request:
         """A comment on the issue."""
@@ -95,6 +103,14 @@ class GitLab:
         """Private token: personal, project and group access tokens alike."""
         return {"PRIVATE-TOKEN": token, "Accept": "application/json"}
 
+    def user_page(self, place: PullRequest) -> str:
+        """A maintainer may change everybody's notes."""
+        return f"{place.api}/user"
+
+    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
+        """By the same user."""
+        return bool(user) and comment.author == user["username"]
+
     def first_page(self, place: PullRequest) -> str:
         """Notes, the oldest first."""
         return f"{self._notes(place)}?per_page={_PAGE}&page=1&sort=asc&order_by=created_at"
@@ -105,7 +121,10 @@ class GitLab:
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
         """Notes of people and programs; those of GitLab itself are none."""
-        return (Comment(str(one["id"]), str(one.get("body") or "")) for one in document if not one.get("system"))
+        notes = (note for note in document if not note.get("system"))
+        return (
+            Comment(str(note["id"]), str(note.get("body") or ""), _login(note, "author", "username")) for note in notes
+        )
 
     def creation(self, place: PullRequest, text: str) -> Request:
         """A note."""
@@ -148,6 +167,14 @@ class AzureRepos:
         else:
             scheme = f"Bearer {token}"
         return {"Authorization": scheme, "Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress"}
+
+    def user_page(self, place: PullRequest) -> str:  # noqa: ARG002 - as of every host
+        """None: it refuses changes to comments of others."""
+        return ""
+
+    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401, ARG002 - as of every host
+        """Told by the answer to the change."""
+        return True
 
     def first_page(self, place: PullRequest) -> str:
         """All threads."""
@@ -202,6 +229,14 @@ class Bitbucket:
         """Bearer token."""
         return {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
+    def user_page(self, place: PullRequest) -> str:  # noqa: ARG002 - as of every host
+        """None: it refuses changes to comments of others."""
+        return ""
+
+    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401, ARG002 - as of every host
+        """Told by the answer to the change."""
+        return True
+
     def first_page(self, place: PullRequest) -> str:
         """Comments, the oldest first."""
         return f"{self._comments(place)}?pagelen={_PAGE}"
@@ -235,6 +270,11 @@ HOSTS: Mapping[str, Host] = {
     "azure-repos": AzureRepos(),
     "bitbucket": Bitbucket(),
 }
+
+
+def _login(comment: Mapping[str, Any], user: str, name: str) -> str:
+    """Name of the user of a comment; "" where the user is gone."""
+    return str((comment.get(user) or {}).get(name) or "")
 
 
 def _repository(place: PullRequest) -> str:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from advisor.errors import InputError
+from advisor.names import without_credentials
 from advisor.pull_requests.exchange import Client, Refused
 from advisor.pull_requests.values import Comment, Request
 
@@ -40,7 +42,7 @@ def publish(client: Client, text: str, tag: str) -> Action:
     """
     tagged = _tagged(text, tag)
     _check_length(client, tagged.text)
-    for comment in [comment for comment in _comments(client) if _line_of(comment.text) == tagged.line]:
+    for comment in _own([comment for comment in _comments(client) if _line_of(comment.text) == tagged.line], client):
         if _normal(comment.text) == _normal(tagged.text):
             return Action.UNCHANGED
         if _is_changed(client, client.host.change(client.place, comment, tagged.text)):
@@ -78,11 +80,38 @@ def _comments(client: Client) -> Iterator[Comment]:
             yield from client.host.comments(document)
         except (AttributeError, KeyError, TypeError):
             raise Refused(
-                "the answer is no list of comments", status=200, where=client.place.api, hint="check --host and --api"
+                "the answer is no list of comments",
+                status=200,
+                where=without_credentials(client.place.api),
+                hint="check --host and --api",
             ) from None
         url = client.host.next_page(url, headers, document)
         if not url:
             return
+
+
+def _own(comments: list[Comment], client: Client) -> list[Comment]:
+    """Comments of the token's user: anybody can begin a comment with the line of a tag."""
+    page = client.host.user_page(client.place)
+    if not comments or not page:
+        return comments
+    user = _user(client, page)
+    try:
+        return [comment for comment in comments if client.host.is_own(comment, user)]
+    except (KeyError, TypeError):
+        raise Refused(
+            "the answer is no user", status=200, where=without_credentials(page), hint="check --host and --api"
+        ) from None
+
+
+def _user(client: Client, page: str) -> Any:  # noqa: ANN401 - any JSON value
+    """The token's user; None where the token may not read it."""
+    try:
+        return client.get(page)[1]
+    except Refused as refusal:
+        if refusal.status in _NOT_OURS:
+            return None
+        raise
 
 
 def _is_changed(client: Client, request: Request) -> bool:

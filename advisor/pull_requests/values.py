@@ -23,6 +23,8 @@ class Comment:
     path: str
     """What names it in the API, after that of the comments."""
     text: str
+    author: str = ""
+    """Name of the user who wrote it; "" where the host itself lets nobody else change it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,12 @@ class Host(Protocol):
 
     def headers(self, token: str, variable: str) -> Mapping[str, str]:
         """Headers that carry a token, which the environment variable of that name held."""
+
+    def user_page(self, place: PullRequest) -> str:
+        """URL of the token's own user; "" where the host lets nobody change the comments of others."""
+
+    def is_own(self, comment: Comment, user: Any) -> bool:  # noqa: ANN401 - any JSON value
+        """Whether a comment is by *user*, the JSON at :meth:`user_page`; None: the token may not read it."""
 
     def first_page(self, place: PullRequest) -> str:
         """URL of the first page of comments."""

@@ -27,6 +27,14 @@ def damaged_json(text: str, chance: random.Random) -> str:
     return damaged_text(text, chance) if chance.random() < 1 / 8 else text
 
 
+def damaged_lines(text: str, chance: random.Random) -> str:
+    """JSON lines with the values of one line changed, and that line's characters as in :func:`damaged_json`."""
+    lines = text.splitlines()
+    at = chance.randrange(len(lines))
+    lines[at] = damaged_json(lines[at], chance)
+    return "\n".join(lines) + "\n"
+
+
 def damaged_text(text: str, chance: random.Random) -> str:
     """*text* with up to three stretches replaced, doubled or cut."""
     for _ in range(chance.randint(1, 3)):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
+from advisor.audit.run import Inputs, audited
 from advisor.calibration.readers.files import read_measurements
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
@@ -29,13 +31,15 @@ from advisor.plan.estate.assemble import workload_row
 from advisor.plan.estate.document import estate_from_json, estate_to_json
 from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.report.bill import focus, json_report, table
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
 from advisor.report.plan_diff import plan_diff
 from advisor.report.plan_diff_words import diff_markdown
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
-from attack.mutations import damaged_cells, damaged_json, damaged_text, damaged_value
+from attack.mutations import damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value
+from audit.bills import Charge, hours, write_bill
 from catalog.refresh.clouds import azure_item, container_item, product, sku
 from codegen.plans import make_fleet_plan, make_group
 from codegen.pricing import test_every_kind
@@ -53,6 +57,8 @@ class Reader:
     damage: Callable[[object, Random], object]
     read: Callable[[object, Path], object]
     """Reads a document that was damaged, given a scratch directory, as a command does."""
+    cost: int = 1
+    """So many times fewer documents are tried: a reader that starts a database takes long for each."""
 
 
 def _file(directory: Path, name: str, text: str) -> Path:
@@ -92,6 +98,39 @@ def _terraform_plan(text: str, directory: Path) -> None:
 def _model(text: str, directory: Path) -> None:
     model = read_config_file(_file(directory, "config.json", text))
     fit_memory(model, FitRequest(79.2, 2, 2, context_tokens=1000))
+
+
+def _audit(bill: Path, *logs: Path) -> None:
+    """An audit in every form, whose parts add up."""
+    with audited(Inputs((str(bill),), requests=tuple(map(str, logs)))) as opened:
+        audit = opened.audit
+        assert sum(audit.kinds.values()) == audit.bill.cost
+        assert sum(audit.split.parts.values()) == audit.kinds["compute"]
+        table.audit_table(audit, 80, whole=True)
+        table.audit_markdown(audit)
+        json_report.audit_json(audit)
+        "".join(focus.focus_rows(audit, opened.ledger)).encode()
+
+
+@cache
+def _bill_text(form: str) -> str:
+    with TemporaryDirectory() as folder:
+        charges = [*hours(Charge(tags={"team": "a"}), 3), Charge(kind="tax"), Charge("tokens", resource="")]
+        return write_bill(Path(folder), form, charges).read_text(encoding="utf-8")
+
+
+def _bill(form: str, ending: str = "csv") -> Reader:
+    damage = damaged_lines if ending == "jsonl" else damaged_text
+    return Reader(
+        lambda: _bill_text(form), damage, lambda text, directory: _audit(_file(directory, f"bill.{ending}", text)), 10
+    )
+
+
+def _log(name: str, sound: str, damage: Callable[[object, Random], object]) -> Reader:
+    def read(text: object, directory: Path) -> None:
+        _audit(_file(directory, "bill.csv", _bill_text("focus")), _file(directory, name, str(text)))
+
+    return Reader(lambda: sound, damage, read, 10)
 
 
 def _rows(rows_of: Callable[[object], Iterable[object]]) -> Callable[[object, Path], None]:
@@ -184,7 +223,29 @@ def _measured(name: str) -> Reader:
     )
 
 
+REQUEST_LOG = "timestamp,endpoint,team,input_tokens,output_tokens,status,spend,prompt\n" + "".join(
+    f"2026-10-01T00:{minute:02}:00Z,chat,a,{minute * 10},{minute},200,0.01,hello {minute}\n" for minute in range(20)
+)
+OTEL = json.dumps(
+    {"resourceMetrics": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "chat"}}]},
+        "scopeMetrics": [{"metrics": [
+            {"name": "gen_ai.server.request.duration", "histogram": {"aggregationTemporality": 2, "dataPoints": [
+                {"startTimeUnixNano": "1790812800000000000", "timeUnixNano": "1790813000000000000", "count": "12", "sum": 3.5}]}},
+            {"name": "gen_ai.client.inference.usage.input_tokens", "sum": {"dataPoints": [
+                {"timeUnixNano": "1790813000000000000", "asInt": "1200"}]}},
+        ]}],
+    }]}
+)  # fmt: skip
 READERS = {
+    "bill focus": _bill("focus"),
+    "bill cur": _bill("cur"),
+    "bill azure": _bill("azure-actual"),
+    "bill gcp": _bill("gcp-csv"),
+    "bill gcp in lines": _bill("gcp-json", "jsonl"),
+    "request log": _log("log.csv", REQUEST_LOG, damaged_cells),
+    "request log in lines": _log("log.jsonl", '{"time": 1790813000, "model": "a", "input": "x"}\n' * 4, damaged_lines),
+    "otel": _log("metrics.jsonl", OTEL, damaged_json),
     "plan": Reader(_plan_text, damaged_json, _plan),
     "estate": Reader(_estate_text, damaged_json, _estate),
     "lock": Reader(_lock_document, damaged_value, _lock),

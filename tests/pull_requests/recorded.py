@@ -24,6 +24,10 @@ class Api:
     """Method → status, headers and body in place of an answer, used up from the front."""
     foreign: set[int] = field(default_factory=set)
     """Comments of other users, which may not be changed."""
+    authors: dict[int, dict[str, object]] = field(default_factory=dict)
+    """Users of comments that others wrote, and that the host lets the token change all the same."""
+    user: dict[str, object] | None = None
+    """Whom the token is of; None: a job's own token."""
 
     def refuse(self, method, status, body=b"{}", **headers):
         """Answer so once."""
@@ -62,10 +66,14 @@ class GitHubApi(Api):
     def answer(self, method, target, document):
         """As the host does."""
         path = urlsplit(target).path
+        if method == "GET" and path == "/user":
+            return (
+                (200, {}, self.user) if self.user else (403, {}, {"message": "Resource not accessible by integration"})
+            )
         if method == "GET" and path == "/repos/acme/chat/issues/7/comments":
             entries = [
                 {"url": f"https://api.github.com/repos/acme/chat/issues/comments/{number}", "id": number, "node_id": "IC_x",
-                 "user": BOT, "created_at": "2026-11-01T08:00:00Z", "author_association": "NONE", "body": text}
+                 "user": self.authors.get(number, self.user or BOT), "created_at": "2026-11-01T08:00:00Z", "author_association": "NONE", "body": text}
                 for number, text in self.texts.items()
             ]  # fmt: skip
             return 200, {}, page_of(target, entries)[0]
@@ -83,10 +91,18 @@ class GitLabApi(Api):
     def answer(self, method, target, document):
         """As the host does."""
         path = unquote(urlsplit(target).path)
+        if method == "GET" and path == "/user":
+            return 200, {}, {"id": 9, "username": "project_55_bot"}
         if method == "GET" and path == "/projects/55/merge_requests/7/notes":
             entries = [{"id": 1, "type": None, "body": "added 1 commit", "system": True, "noteable_iid": 7}]
             entries += [
-                {"id": number, "type": None, "body": text, "system": False, "author": {"username": "project_55_bot"}}
+                {
+                    "id": number,
+                    "type": None,
+                    "body": text,
+                    "system": False,
+                    "author": self.authors.get(number, {"username": "project_55_bot"}),
+                }
                 for number, text in self.texts.items()
             ]
             shown, more, page = page_of(target, entries)

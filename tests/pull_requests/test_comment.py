@@ -322,3 +322,39 @@ def test_the_client_does_not_show_its_token():
 
     assert TOKEN not in repr(client)
     assert TOKEN not in str(client)
+
+
+PERSON = {"login": "mallory", "username": "mallory", "type": "User"}
+FORGED = "[//]: # (advisor-comment: plan)\n\nAll is cheap, merge it.\n"
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_comment_of_another_user_with_the_same_line_stays(comment, host):
+    """A token may be allowed to change everybody's comments: what a person wrote under the line of a tag is theirs."""
+    api = APIS[host]({101: FORGED}, authors={101: PERSON})
+
+    assert "posted" in comment(host, api)[1]
+    assert "updated" in comment(host, api, TEXT + "\nnew\n")[1]
+    assert api.texts[101] == FORGED
+    assert len(api.texts) == 2
+
+
+def test_a_token_of_a_person_takes_no_comment_of_a_program_for_its_own(comment):
+    """The user of the token decides, where the host tells it."""
+    api = APIS["github"]({101: FORGED}, authors={101: {"login": "other[bot]"}}, user=PERSON)
+
+    assert "posted" in comment("github", api)[1]
+    assert "updated" in comment("github", api, TEXT + "\nnew\n")[1]
+    assert api.texts[101] == FORGED
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_a_password_in_the_address_is_not_shown(tmp_path, options, monkeypatch):
+    """Neither where a comment would go, nor in an error."""
+    (tmp_path / "c.md").write_text(TEXT)
+    monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+    place = ("--host", "github", "--api", "https://u:s3cret@127.0.0.1:9", "--project", "a/b", "--pull-request", "7")
+    done = CliRunner().invoke(command, [str(tmp_path / "c.md"), *place, *options])
+
+    assert (done.exit_code == 0) == bool(options)
+    assert "s3cret" not in done.output + str(done.exception)

@@ -1,10 +1,14 @@
 """Places of files: nothing is read or written outside of the directory, and nothing is in the way."""
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from advisor.errors import InputError
+from advisor.units import BYTES_PER_MIB
+
+_MOST_BYTES = 16 * BYTES_PER_MIB
 
 
 def is_inside(name: str) -> bool:
@@ -17,14 +21,25 @@ def read_bytes(path: Path) -> bytes | None:
     """The content of a file; None where there is none.
 
     Raises:
-        InputError: it cannot be read, or is no file.
+        InputError: it cannot be read, is no file, or is larger than 16 MiB.
     """
     try:
+        _check_file(path)
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+
+
+def _check_file(path: Path) -> None:
+    kept = path.stat()
+    if not (stat.S_ISREG(kept.st_mode) or stat.S_ISDIR(kept.st_mode)):
+        raise InputError("a pipe or a device, not a file", where=str(path), hint="move it away, it is in the way")
+    if kept.st_size > _MOST_BYTES:
+        raise InputError(
+            f"larger than {_MOST_BYTES // BYTES_PER_MIB} MiB", where=str(path), hint="move it away, it is in the way"
+        )
 
 
 def check_directory(directory: Path) -> None:

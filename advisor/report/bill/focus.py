@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -19,6 +20,7 @@ _PRICING = {"on_demand": "Standard", "spot": "Dynamic", "committed": "Committed"
 _CATEGORIES = {"compute": "Compute", "storage": "Storage", "network": "Networking"}
 _QUANTUM = Decimal("1e-15")
 _BATCH = 10_000
+_FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]"), re.compile(r"-?[0-9.]+")
 _QUERY = """
 SELECT format, billed, effective, start_time, end_time, charge, description, purchase, commitment, unused, quantity,
 unit, provider, region, resource, resource_name, category, service, meter, account, tag_sets.tags, kind, machine, cost
@@ -42,8 +44,14 @@ def focus_rows(audit: Audit, ledger: Ledger) -> Iterator[str]:
 
 def _lines(rows: list[tuple[Any, ...]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def _inert(cell: Any) -> Any:  # noqa: ANN401 - a cell of any kind
+    """A cell that no spreadsheet takes for a formula: an apostrophe before what begins like one and is no number."""
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def _split(charge: Mapping[str, Any], host: HostCost | None, audit: Audit) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
@@ -52,6 +53,6 @@ def _result(audit: Audit, finding: Finding, bill: Path) -> dict[str, Any]:
         "ruleIndex": next(at for at, rule in enumerate(RULES) if rule.id == finding.id),
         "level": "warning" if finding.basis == SAVING else "note",
         "message": {"text": f"{finding.title}: {amount} a month. {finding.evidence}. Run: {finding.command}"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": bill.as_posix()}}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(bill.as_posix())}}}],
         "properties": finding_entry(finding, is_in_usd=audit.is_in_usd),
     }
