@@ -61,7 +61,7 @@ def _here(function: Callable[[A], B], items: Sequence[A]) -> Iterable[B]:
 
 
 def _connect(spread: Spread, stack: ExitStack) -> None:
-    """MeasuredCoverage the cluster that a backend works on."""
+    """Connect to the cluster that a backend works on."""
     match spread.backend:
         case "dask":
             distributed = _library("distributed", "distributed")
