@@ -1,8 +1,11 @@
 """The ladder: the same question with more allowed on each rung, answered by the same planner."""
 
 import itertools
+import json
 import random
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
-from advisor.pipeline import plan_for
+from advisor.pipeline import plan_for, recommend
 from advisor.plan.rungs import Step, rungs_of, widest
 from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
@@ -337,6 +340,27 @@ def test_a_rung_costs_what_the_plan_of_the_same_question_costs(step):
     plan = plan_for(replace(work, **allowed), catalog_of(*sold))
 
     assert rung.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, rel=0.02)
+
+
+def test_a_rung_of_an_example_costs_what_its_plan_costs(tmp_path):
+    """Also where the cheapest fleet is near a dearer one than the search ends with."""
+    example = Path(__file__).parents[2] / "examples" / "chat"
+    shutil.copy(example / "demand.json", tmp_path)
+    text = (example / "workload.yaml").read_text()
+    for stated, narrow in (
+        ("[bf16, fp8, int8, int4]", "[bf16]"),
+        ("[aws, gcp, azure]", "[aws]"),
+        ("[us-east-1, eu-west-1, us-central1]", "[us-east-1]"),
+    ):
+        assert stated in text
+        text = text.replace(stated, narrow)
+    nvidia = [name for name, one in CATALOG.accelerators.items() if one.vendor.casefold() == "nvidia"]
+    (tmp_path / "workload.yaml").write_text(f"{text}accelerators: {json.dumps(nvidia)}\n")
+
+    (rung,) = [rung for rung in recommend(example / "workload.yaml").ladder if rung.rung == "spot"]
+    plan = recommend(tmp_path / "workload.yaml")
+
+    assert rung.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, rel=0.01)
 
 
 @pytest.mark.parametrize(("simplicity", "same"), [(1.0, True), (0.0, False)])

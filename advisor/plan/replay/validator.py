@@ -9,7 +9,7 @@ carries less by the closed form.
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -131,6 +131,7 @@ class ReplayValidator:
                 by 1 %, or the bound is no lower by that than it was for the part.
             refined: whether cheaper fleets are looked for near a known one too, where that is what is found.
         """
+        starts = [known]
         first = refined and self._effort.every_kind and self._effort.in_full
         if known is not None and first and self._is_allowed(known):
             known = self._below_closed_form().cheaper(known, mixed=False)
@@ -141,7 +142,7 @@ class ReplayValidator:
             return found
         if not refined and known is not None and found.solution.allocations is known.solution.allocations:
             return known
-        found = self._refined(found)
+        found = self._refined(found, [*starts, known])
         in_full = self._in_full(found)
         if self._trials.is_exact or in_full.confirmation.reached == found.confirmation.reached:
             return in_full
@@ -162,13 +163,19 @@ class ReplayValidator:
         whole = self._in_full(confirmed)
         return whole if whole.confirmation.reached else None
 
-    def _refined(self, confirmed: Confirmed) -> Confirmed:
-        """Fleet that the search found with a bound that holds, or the cheapest near it and below the closed form."""
+    def _refined(self, confirmed: Confirmed, starts: Sequence[Confirmed | None]) -> Confirmed:
+        """The search's fleet with a bound that holds, or the cheapest fleet below the closed form and near it.
+
+        Near other fleets too that the search started from: a dearer one may have cheaper neighbours.
+        """
         if self._effort.in_full:
             confirmed = self._held_to_the_closed_form(confirmed)
         if not confirmed.confirmation.reached:
             return confirmed
-        confirmed = self._nearby(confirmed)
+        others = {instances_of(fleet.solution): fleet for fleet in starts if fleet is not None and not fleet.is_limit}
+        others.pop(instances_of(confirmed.solution), None)
+        near = (self._nearby(bounded(fleet, confirmed)) for fleet in others.values() if self._is_allowed(fleet))
+        confirmed = min((self._nearby(confirmed), *near), key=usd_of)
         confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
         effort = self._effort
         below = self._below_closed_form().cheaper(confirmed, mixed=effort.in_full) if effort.every_kind else None

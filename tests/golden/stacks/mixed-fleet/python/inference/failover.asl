@@ -31,7 +31,7 @@
       "Resource": "arn:${partition}:states:::aws-sdk:elasticloadbalancingv2:describeListeners",
       "Arguments": { "ListenerArns": ["${listener_arn}"] },
       "Output": {
-        "wanted": "{% $states.input %}",
+        "wanted": "{% ($planned := $states.input; [$states.result.Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups.($present := $; $looked := $planned[TargetGroupArn = $present.TargetGroupArn]; {'TargetGroupArn': TargetGroupArn, 'Weight': $exists($looked) ? $looked.Weight : Weight})]) %}",
         "present": "{% $states.result.Listeners[0].DefaultActions[0].ForwardConfig.TargetGroups %}"
       },
       "Next": "Compare"

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Backend, Fleet, Group, Image, Profile, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=7307.29,
+    planned_usd_per_month=7447.45,
     ttft_target_seconds=1,
     regions={
         "eastus": Region(
