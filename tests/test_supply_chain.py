@@ -23,7 +23,7 @@ HELP_SECONDS = 0.15
 
 def report():
     """The program that puts SBOM and audit into words."""
-    specification = importlib.util.spec_from_file_location("supply_report", ROOT / "requirements" / "report.py")
+    specification = importlib.util.spec_from_file_location("supply_report", ROOT / ".ci" / "requirements" / "report.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
@@ -54,7 +54,7 @@ def extra_lines(table, extra):
 
 def locked(name):
     """Versions by package of a lock file, and the entries themselves."""
-    entries = re.split(r"\n(?=\S)", (ROOT / "requirements" / f"{name}.txt").read_text().strip())
+    entries = re.split(r"\n(?=\S)", (ROOT / ".ci" / "requirements" / f"{name}.txt").read_text().strip())
     versions = {}
     for entry in entries:
         package, version = re.match(r"([\w.\-\[\],]+)==([^\s;]+)", entry).groups()

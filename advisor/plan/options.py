@@ -389,11 +389,12 @@ def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, op
     load = _load_of_replica(formulation, main, shares[name_of(main)] or 1.0)
     (latency,) = latencies_at_load([candidate], [load], context.requirements, context.model)
     option = _option(formulation, main, context, latency, fleet.cost)
-    same = next((one.rank for one in options if _alike(one, option)), 0) if len(fleet.groups) == 1 else 0
+    same = next((other for other in options if _alike(other, option)), option) if len(fleet.groups) == 1 else option
     planned = confirmed.planned_rates()[name_of(main)]
     return replace(
         option,
-        rank=same,
+        rank=same.rank,
+        predicted=same.predicted,
         confirmed=fleet.confirmed,
         groups=len(fleet.groups),
         planned_requests_per_second_per_instance=planned,
