@@ -35,7 +35,7 @@ def _fields(value, place=()):
 FIELDS = {".".join(map(str, place)): (place, value) for place, value in _fields(DOCUMENT) if place[0] in READ}
 
 
-@pytest.mark.parametrize("field", of_today(list(FIELDS), shares=5))
+@pytest.mark.parametrize("field", of_today(list(FIELDS), shares=15))
 def test_an_edited_field_gives_code_or_an_error_in_words(field):
     """Nothing but the product's own errors escapes."""
     place, value = FIELDS[field]

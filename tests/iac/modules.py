@@ -13,11 +13,11 @@ from advisor.codegen import Language, generate
 from codegen.scenarios import SCENARIOS
 from iac import harness
 
-_SHARES = 12
+_SHARES = 24
 
 
 def of_today(names: Sequence[str], shares: int = _SHARES) -> list[str]:
-    """Those that this run tries: the first, and another twelfth (or less) every day; all with ADVISOR_EVERY_STACK=1."""
+    """Those that this run tries: the first, and another share of them every day; all with ADVISOR_EVERY_STACK=1."""
     if os.environ.get("ADVISOR_EVERY_STACK") == "1":
         return list(names)
     day = dt.datetime.now(dt.UTC).toordinal()

@@ -17,7 +17,7 @@ from iac import harness, kubernetes_tools
 from iac.modules import needs, of_today
 
 NAMES = [name for name, make in SCENARIOS.items() if (make().wanted.target or "").startswith(("eks", "gke", "aks"))]
-SCANNED = of_today(NAMES, shares=4)
+SCANNED = of_today(NAMES, shares=8)
 VERSIONS = ("1.33.1", "1.37.0")
 """The oldest one that a cloud still supports, and the newest."""
 
@@ -37,7 +37,7 @@ def root(tmp_path, request):
     return harness.write_module(files, tmp_path / request.param)
 
 
-@pytest.mark.parametrize("root", of_today(NAMES, shares=3), indirect=True)
+@pytest.mark.parametrize("root", of_today(NAMES, shares=6), indirect=True)
 def test_kustomizations_build_valid_objects(root, kubectl):
     """Each folder builds, each object of the API itself is valid without an unknown property, and no placeholder stays."""
     kustomizations = list(root.glob("kubernetes/*/kustomization.yaml"))
