@@ -42,14 +42,16 @@ def test_plan_of_a_static_root_costs_the_plans_compute(instance_type, simulated_
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_plan_and_code_cost_the_same(name, start, tmp_path):
-    """Terraform's plan and the code read without it give the same hourly cost, on each cloud."""
+    """Terraform's plan and the code read without it give the same hourly cost of accelerated machines, on each cloud."""
     scenario = SCENARIOS[name]()
     in_plan = priced(start(name, filled=True))
     harness.write_module(generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files, tmp_path / "code")
     (project,) = read_projects(tmp_path / "code", None, load_catalog())
     in_code = project.now
     assert in_code.costs
-    assert in_code.hourly == in_plan.hourly
+    accelerated = [cost.hourly for cost in in_plan.costs if "entrance" not in cost.resource.address]
+    assert None not in accelerated
+    assert in_code.hourly == sum(accelerated)
 
 
 @pytest.mark.slow

@@ -28,7 +28,6 @@ MORE = {
         **OF_AWS,
         "ami_ids": {"GROUP": "ami-0123"},
         "capacity_reservation_ids": {"GROUP": ["cr-0123", "cr-4567"]},
-        "capacity_block_ids": {"GROUP": "cr-0123"},
         "container_images": {"BACKEND": "registry.example.com/vllm:1"},
         "dns": {"zone_id": "Z1", "name": "chat.example.internal"},
         "hf_token_secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:hub-token-AbCdEf",

@@ -419,7 +419,7 @@ def test_routing_by_prompt_length_never_costs_more():
 @pytest.mark.slow
 def test_no_group_is_sent_more_prompts_than_it_is_planned_to_carry():
     """Short prompts kept to a small type are planned at their own rate; the recommendation says what the fleet says."""
-    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g6e.xlarge", on_demand=1.86))
+    catalog = catalog_of(offer("g6.xlarge", on_demand=0.8), offer("g7e.2xlarge", on_demand=6.9))
     asked = example("code", routing=Routing.BY_PROMPT_LENGTH, providers=("aws",), regions=())
 
     served = find_model(asked.model_reference)
