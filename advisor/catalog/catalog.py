@@ -127,10 +127,13 @@ class Catalog(PlanningTables):
         """Machines without an accelerator by (provider, name): no plan is made with them."""
         return read_cpu_instances(self.directory, self._sources)
 
-    def cpu_offers(self, provider: str) -> tuple[Offer, ...]:
-        """Machines of a provider without an accelerator in each region that sells them; none where it has no table."""
+    def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
+        """Machines of a provider without an accelerator, all or of one type, in each region that sells them.
+
+        None where the provider has no table.
+        """
         path = self.directory / "cpu_prices" / f"{provider}.csv"
-        return readers.read_price_table(path, provider, self._sources, {}) if path.is_file() else ()
+        return readers.read_price_table(path, provider, self._sources, {}, instance_type) if path.is_file() else ()
 
     def price(self, offer: Offer, purchase: Purchase) -> Price | None:
         """Price of an offer when paid for in this way; None when that is unknown."""

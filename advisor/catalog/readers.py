@@ -77,7 +77,7 @@ def read_offers(directory: Path, sources: Sources, without: Collection[str] = ()
 
 
 def read_price_table(
-    path: Path, provider: str, sources: Sources, managed: Mapping[Place, Managed]
+    path: Path, provider: str, sources: Sources, managed: Mapping[Place, Managed], instance_type: str = ""
 ) -> tuple[Offer, ...]:
     """Offers of one provider, in the order of the file.
 
@@ -86,9 +86,11 @@ def read_price_table(
         provider: whose it is.
         sources: titles of what it names.
         managed: what services that run endpoints ask for the same machines.
+        instance_type: the only one that is read; "": all.
     """
     own = {place: service for place, service in managed.items() if place[0] == provider}
-    return tuple(_offer(provider, row, sources, own) for row in read_records(path))
+    rows = (row for row in read_records(path) if instance_type in ("", row.text("instance_type")))
+    return tuple(_offer(provider, row, sources, own) for row in rows)
 
 
 def read_managed(path: Path, sources: Sources) -> dict[Place, Managed]:

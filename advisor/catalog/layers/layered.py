@@ -60,9 +60,9 @@ class LayeredCatalog(Catalog):
             return self.listed_offers
         return tuple(overlay.priced(offer, self.today) for offer in self.listed_offers)
 
-    def cpu_offers(self, provider: str) -> tuple[Offer, ...]:
+    def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
         """Machines without an accelerator at what this customer pays; no refresh reads them."""
-        return tuple(self.overlay.priced(offer, self.today) for offer in super().cpu_offers(provider))
+        return tuple(self.overlay.priced(offer, self.today) for offer in super().cpu_offers(provider, instance_type))
 
     @cached_property
     def _shipped(self) -> Catalog:

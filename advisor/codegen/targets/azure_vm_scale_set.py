@@ -115,11 +115,13 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, _with_entrances(stack), _known(stack))
+    entrances_usd = _entrances_usd_per_month(stack)
+    return render_terraform(_TERRAFORM, _TEMPLATES, _with_entrances(stack, entrances_usd), _known(stack, entrances_usd))
 
 
 def _python(stack: Stack) -> Files:
-    stack, known = _with_entrances(stack), _known(stack)
+    entrances_usd = _entrances_usd_per_month(stack)
+    stack, known = _with_entrances(stack, entrances_usd), _known(stack, entrances_usd)
     places = calls("Location", known["locations"])
     more = {
         "packages": _PYTHON_PACKAGES,
@@ -166,7 +168,7 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
     }
 
 
-def _known(stack: Stack) -> Mapping[str, Any]:
+def _known(stack: Stack, entrances_usd: float | None) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     regions = {
         region.name: {
@@ -177,7 +179,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         }
         for region in stack.regions
     }
-    cost = _entrance_cost(_regions(stack))
+    cost = _entrance_cost(stack, entrances_usd)
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
         "cautions": (*stack.summary.cautions, f"The total leaves out the entrances: {cost}."),
@@ -276,37 +278,28 @@ def _profile(
     }
 
 
-def _with_entrances(stack: Stack) -> Stack:
+def _with_entrances(stack: Stack, entrances_usd: float | None) -> Stack:
     """Stack whose budget holds the entrances too, where their price is known: they may pass its margin."""
-    per_month = _entrances_usd_per_month(_regions(stack))
-    if per_month is None:
+    if entrances_usd is None:
         return stack
     budget = stack.budget
-    spent = round(budget.usd_per_month + per_month, 2)
+    spent = round(budget.usd_per_month + entrances_usd, 2)
     return replace(stack, budget=replace(budget, usd_per_month=spent, of=f"{budget.of} and of the entrances"))
 
 
-def _regions(stack: Stack) -> Sequence[str]:
-    return [region.name for region in stack.regions]
-
-
-def _entrance_cost(regions: Sequence[str]) -> str:
+def _entrance_cost(stack: Stack, entrances_usd: float | None) -> str:
     """Cost of the hosts of all entrances, in words."""
-    hosts = f"{_ENTRANCE_HOSTS * len(regions)} × {_ENTRANCE_SIZE}"
-    per_month = _entrances_usd_per_month(regions)
-    return f"what {hosts} cost (not known)" if per_month is None else f"{usd(per_month)} a month ({hosts})"
+    hosts = f"{_ENTRANCE_HOSTS * len(stack.regions)} × {_ENTRANCE_SIZE}"
+    return f"what {hosts} cost (not known)" if entrances_usd is None else f"{usd(entrances_usd)} a month ({hosts})"
 
 
-def _entrances_usd_per_month(regions: Sequence[str]) -> float | None:
+def _entrances_usd_per_month(stack: Stack) -> float | None:
     """Price of the hosts of all entrances; None where that of a region is not known."""
-    offers = [
-        cpu_offer for cpu_offer in load_catalog().cpu_offers("azure") if cpu_offer.instance_type == _ENTRANCE_SIZE
-    ]
-    by_region = {offer.region: offer.on_demand for offer in offers}
-    prices = [by_region.get(region) for region in regions]
-    if any(price is None for price in prices):
+    by_region = {offer.region: offer.on_demand for offer in load_catalog().cpu_offers("azure", _ENTRANCE_SIZE)}
+    prices = [price for region in stack.regions if (price := by_region.get(region.name)) is not None]
+    if len(prices) < len(stack.regions):
         return None
-    return _ENTRANCE_HOSTS * HOURS_PER_MONTH * sum(price.usd_per_hour for price in prices if price is not None)
+    return _ENTRANCE_HOSTS * HOURS_PER_MONTH * sum(price.usd_per_hour for price in prices)
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
