@@ -6,6 +6,8 @@ A GiB is 2**30 bytes, a GB is 10**9 bytes; bandwidth and FLOP rates are decimal,
 import math
 
 BYTES_PER_GIB = 1024**3
+A_CENT = 0.01
+"""USD: less than this apart is the same amount on a bill."""
 BYTES_PER_MIB = 1024**2
 BYTES_PER_KIB = 1024
 BYTES_PER_GB = 1e9

@@ -19,11 +19,10 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.spot import hazard
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import weights_of
-from advisor.units import HOURS_PER_DAY, ratio_words
+from advisor.units import A_CENT, HOURS_PER_DAY, ratio_words
 from advisor.workload.scope import allows
 from advisor.workload.values import Workload
 
-A_CENT = 0.01
 _EVIDENCE = ("measured", "calibrated", "roofline")
 """The strongest first."""
 

@@ -31,11 +31,10 @@ from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted
-from advisor.units import MINUTES_PER_HOUR, ratio_words
+from advisor.units import A_CENT, MINUTES_PER_HOUR, ratio_words
 
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
-A_CENT = 0.01
 CODES = {Constraint.BUDGET: "budget"}
 """Codes of rejections that are not named as the constraint."""
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)

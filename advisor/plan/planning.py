@@ -25,9 +25,9 @@ from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, na
 from advisor.plan.today import judged_today, priced_today, today_of
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
+from advisor.units import A_CENT
 from advisor.workload.values import Routing, Workload
 
-A_CENT = 0.01
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
 
 

@@ -14,9 +14,8 @@ from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.scaling_words import scaling_lines
 from advisor.report.sections import Section
 from advisor.report.words import SOLD_UNPRICED, hardware_words, purchase_words, usd
-from advisor.units import milliseconds
+from advisor.units import A_CENT, milliseconds
 
-A_CENT = 0.01
 _NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
 _FRONT_COLUMNS = (
     Column(""),

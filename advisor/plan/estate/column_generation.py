@@ -22,10 +22,10 @@ from advisor.plan.estate.spread import Run
 from advisor.plan.problem.values import Problem
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
+from advisor.units import A_CENT
 
 ROUNDS = 25
 ANSWER_SECONDS = 10.0
-A_CENT = 0.01
 DETERRENT = 10.0
 """Exceeding a limit by a unit at so many times what all fleets cost is never worth it where other fleets will do."""
 

@@ -9,13 +9,14 @@ at the least is a bound for it whatever those outside do, so that an optimum of 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.plan.estate.column_generation import A_CENT, Division, divide_by_prices, taken
+from advisor.plan.estate.column_generation import Division, divide_by_prices, taken
 from advisor.plan.estate.contention import Contention, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, totals
 from advisor.plan.estate.spread import Run
 from advisor.plan.solve.optimise import exclude_dearer
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.units import A_CENT
 
 MOST_VARIABLES = 20_000
 """Size up to which the choices of a group are also solved as one program."""

@@ -10,9 +10,8 @@ from advisor.plan.estate.resources import ENOUGH
 from advisor.plan.estate.slots import Seating, Slot
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Group, Host, Slice, Tenant
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import A_CENT, HOURS_PER_MONTH
 
-A_CENT = 0.01
 DiskPrice = Callable[[str, float], float]
 """USD per month of the disk of a machine, by its stand and the GiB of all checkpoints on it."""
 

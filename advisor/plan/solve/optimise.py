@@ -30,6 +30,7 @@ from advisor.plan.problem.values import (
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.solve.variables import Elastic
+from advisor.units import A_CENT
 from advisor.workload.values import Limits
 
 NEGOTIABLE = (
@@ -52,7 +53,6 @@ CONFLICT_SECONDS = 5.0
 FEW_POOLS = 12
 """So few are searched at once."""
 PROMISING = 2
-A_CENT = 0.01
 TRACE_SHARE = 1e-9
 """A smaller share of the requests is a rounding of the solver."""
 NOTHING_CHEAPER = Solution(Outcome.INFEASIBLE, np.zeros(0), INFINITY, INFINITY, np.zeros(0))

@@ -18,7 +18,8 @@ from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool,
 from advisor.plan.solve.alone import alone
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import A_CENT, explain_conflict, fleet_if_any, improved, relative_change
+from advisor.plan.solve.optimise import explain_conflict, fleet_if_any, improved, relative_change
+from advisor.units import A_CENT
 
 ROUNDING = 1e-9
 EXPLAINED = 3
