@@ -11,7 +11,7 @@ from advisor.samples.exporters.meanings import GAUGES
 from advisor.samples.query.prometheus.api import PrometheusApi
 from advisor.samples.query.prometheus.discovery import anchors, discover
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
-from advisor.samples.query.prometheus.fleet import Fleet, Found
+from advisor.samples.query.prometheus.fleet import Fleet, Sighting
 from advisor.samples.query.prometheus.over_time import Stats, read_statistics
 from advisor.samples.query.prometheus.plausibility import believed
 from advisor.samples.query.prometheus.questions import Questions
@@ -77,7 +77,7 @@ class PrometheusBackend:
 
     def accelerators(self, window: Window) -> Sequence[Accelerator]:
         """Accelerators and engines that have samples in a window."""
-        return [one.accelerator for one in self._fleet(window).found]
+        return [sighting.accelerator for sighting in self._fleet(window).sightings]
 
     def metrics(self, window: Window) -> Sequence[str]:
         """Gauges that have samples under any name that exporters give them."""
@@ -90,18 +90,20 @@ class PrometheusBackend:
     def summary(self, accelerator: Accelerator, metric: str, window: Window) -> Summary | None:
         """One metric of one accelerator."""
         fleet = self._fleet(window)
-        founds = [one for one in fleet.found if one.accelerator == accelerator]
-        return self._metric(fleet, metric, founds).get(accelerator) if founds else None
+        sightings = [sighting for sighting in fleet.sightings if sighting.accelerator == accelerator]
+        return self._metric(fleet, metric, sightings).get(accelerator) if sightings else None
 
     def summaries(self, metrics: Sequence[str], window: Window) -> Iterator[Summary]:
         """All accelerators, so many hosts at a time."""
         fleet = self._fleet(window)
-        by_host = [list(founds) for _, founds in groupby(fleet.found, key=lambda one: one.accelerator.host)]
+        by_host = [
+            list(sightings) for _, sightings in groupby(fleet.sightings, key=lambda sighting: sighting.accelerator.host)
+        ]
         for first in range(0, len(by_host), HOSTS_AT_ONCE):
-            chunk = [one for host in by_host[first : first + HOSTS_AT_ONCE] for one in host]
+            chunk = [sighting for host in by_host[first : first + HOSTS_AT_ONCE] for sighting in host]
             answers = [self._metric(fleet, metric, chunk) for metric in metrics]
-            for one in chunk:
-                yield from (found[one.accelerator] for found in answers if one.accelerator in found)
+            for sighting in chunk:
+                yield from (found[sighting.accelerator] for found in answers if sighting.accelerator in found)
 
     def notes(self) -> Sequence[str]:
         """Names used, scales inferred, values distrusted, data left out."""
@@ -120,33 +122,41 @@ class PrometheusBackend:
         last_day = Window(max(ends[0], ends[1] - _DAY_US) - 1_000_000, ends[1])
         return Window(ends[0] - self.questions.rhythm_of(name, "", last_day).interval_us, ends[1])
 
-    def _metric(self, fleet: Fleet, metric: str, chunk: Sequence[Found]) -> dict[Accelerator, Summary]:
+    def _metric(self, fleet: Fleet, metric: str, chunk: Sequence[Sighting]) -> dict[Accelerator, Summary]:
         """Summaries of one metric, each from the first name that has samples of the accelerator."""
         answers: dict[Accelerator, Summary] = {}
         for name in self.questions.table.names.get(metric, ()):
-            waiting = [one for one in chunk if one.accelerator not in answers and one.hosts(name.exporter)]
+            waiting = [
+                sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(name.exporter)
+            ]
             if name.name not in fleet.names or not waiting:
                 continue
             stats = read_statistics(self.questions, fleet, name, waiting)
             stats = believed(self.questions, fleet, metric, name, waiting, stats)
-            for one in waiting:
-                if one.identity in stats:
+            for sighting in waiting:
+                if sighting.identity in stats:
                     self.questions.notes.say(f"{metric} is {name.name} of {name.exporter.name}")
-                    answers[one.accelerator] = self._summary(fleet, one, metric, name, stats[one.identity])
+                    answers[sighting.accelerator] = self._summary(
+                        fleet, sighting, metric, name, stats[sighting.identity]
+                    )
         if metric == "memory_total_bytes":
-            answers |= self._memory_in_parts(fleet, [one for one in chunk if one.accelerator not in answers])
+            answers |= self._memory_in_parts(
+                fleet, [sighting for sighting in chunk if sighting.accelerator not in answers]
+            )
         return answers
 
-    def _summary(self, fleet: Fleet, found: Found, metric: str, name: Name, stats: Stats) -> Summary:
+    def _summary(self, fleet: Fleet, sighting: Sighting, metric: str, name: Name, stats: Stats) -> Summary:
         coverage = min(1.0, stats.rows * self.questions.interval_us(fleet, name) / fleet.length_us)
-        return Summary(found.accelerator, metric, stats.p50, stats.p95, stats.max, stats.mean, coverage, stats.rows)
+        return Summary(sighting.accelerator, metric, stats.p50, stats.p95, stats.max, stats.mean, coverage, stats.rows)
 
-    def _memory_in_parts(self, fleet: Fleet, chunk: Sequence[Found]) -> dict[Accelerator, Summary]:
+    def _memory_in_parts(self, fleet: Fleet, chunk: Sequence[Sighting]) -> dict[Accelerator, Summary]:
         """Memory in all as the sum of its parts, which hardly changes: its mean stands for all of it."""
         answers: dict[Accelerator, Summary] = {}
         for free in self.questions.table.names["memory_free_bytes"]:
             names = [self._part(fleet, part, free) for part in _PARTS]
-            waiting = [one for one in chunk if one.accelerator not in answers and one.hosts(free.exporter)]
+            waiting = [
+                sighting for sighting in chunk if sighting.accelerator not in answers and sighting.hosts(free.exporter)
+            ]
             if waiting and names[0] and names[1]:
                 answers |= self._sums(fleet, [name for name in names if name], waiting)
         return answers
@@ -155,14 +165,14 @@ class PrometheusBackend:
         names = self.questions.table.names[metric]
         return next((name for name in names if name.exporter == free.exporter and name.name in fleet.names), None)
 
-    def _sums(self, fleet: Fleet, names: Sequence[Name], waiting: Sequence[Found]) -> dict[Accelerator, Summary]:
+    def _sums(self, fleet: Fleet, names: Sequence[Name], waiting: Sequence[Sighting]) -> dict[Accelerator, Summary]:
         spelled = ", ".join(dict.fromkeys(name.name for name in names))
         self.questions.notes.say(f"memory_total_bytes is the sum of {spelled}")
         parts = [read_statistics(self.questions, fleet, name, waiting) for name in names]
         answers = {}
-        for one in waiting:
-            if one.identity in parts[0] and one.identity in parts[1]:
-                total = sum(part[one.identity].mean for part in parts if one.identity in part)
-                stats = Stats(total, total, total, total, parts[0][one.identity].rows)
-                answers[one.accelerator] = self._summary(fleet, one, "memory_total_bytes", names[0], stats)
+        for sighting in waiting:
+            if sighting.identity in parts[0] and sighting.identity in parts[1]:
+                total = sum(part[sighting.identity].mean for part in parts if sighting.identity in part)
+                stats = Stats(total, total, total, total, parts[0][sighting.identity].rows)
+                answers[sighting.accelerator] = self._summary(fleet, sighting, "memory_total_bytes", names[0], stats)
         return answers

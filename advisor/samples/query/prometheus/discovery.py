@@ -24,8 +24,8 @@ def discover(questions: Questions, window: Window) -> Fleet:
     """
     empty = Fleet(window, questions.names(window), (), includes_start(questions.api, window.end_us))
     sources = [source for name in anchors(questions.table, empty.names) for source in _sources(questions, empty, name)]
-    founds = put_together(_newest_last(questions, empty, sources), _infos(questions, empty))
-    return replace(empty, found=tuple(founds))
+    sightings = put_together(_newest_last(questions, empty, sources), _infos(questions, empty))
+    return replace(empty, sightings=tuple(sightings))
 
 
 def anchors(table: NameTable, names: frozenset[str]) -> list[Name]:

@@ -36,7 +36,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Sighting:
     """An accelerator, and where its series are."""
 
     accelerator: Accelerator
@@ -60,7 +60,7 @@ class Fleet:
     window: Window
     names: frozenset[str]
     """Of all metrics that have samples in it."""
-    found: tuple[Found, ...]
+    sightings: tuple[Sighting, ...]
     closed: bool
     """Whether a range includes a sample at its very start."""
 
@@ -89,7 +89,7 @@ def identity_of(exporter: Exporter, labels: Mapping[str, str]) -> Identity:
     return ("engine" if exporter.serves else "place", source.host, uuid, index, mig, product)
 
 
-def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str]]) -> list[Found]:
+def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str]]) -> list[Sighting]:
     """Accelerators in order of host, index and MIG instance.
 
     Args:
@@ -99,10 +99,10 @@ def put_together(sources: Iterable[Source], infos: Mapping[str, Mapping[str, str
     by_identity: defaultdict[Identity, list[Source]] = defaultdict(list)
     for source in sources:
         by_identity[identity_of(source.exporter, source.labels)].append(source)
-    founds = [
-        Found(_accelerator(sources, infos), identity, tuple(sources)) for identity, sources in by_identity.items()
+    sightings = [
+        Sighting(_accelerator(sources, infos), identity, tuple(sources)) for identity, sources in by_identity.items()
     ]
-    return sorted(_numbered(founds), key=lambda one: one.accelerator.place)
+    return sorted(_numbered(sightings), key=lambda sighting: sighting.accelerator.place)
 
 
 def matcher(label: str, values: Iterable[str]) -> str:
@@ -129,20 +129,20 @@ def _accelerator(sources: Sequence[Source], infos: Mapping[str, Mapping[str, str
     )
 
 
-def _numbered(founds: Sequence[Found]) -> list[Found]:
+def _numbered(sightings: Sequence[Sighting]) -> list[Sighting]:
     """Accelerators; those whose labels give no number get one, in order of their UUIDs."""
     taken: defaultdict[str, set[int]] = defaultdict(set)
-    for one in founds:
-        taken[one.accelerator.host].add(one.accelerator.index)
+    for sighting in sightings:
+        taken[sighting.accelerator.host].add(sighting.accelerator.index)
     numbered = []
-    for one in sorted(founds, key=lambda each: each.accelerator.place):
-        accelerator = one.accelerator
+    for sighting in sorted(sightings, key=lambda each: each.accelerator.place):
+        accelerator = sighting.accelerator
         if accelerator.index == _UNKNOWN_INDEX:
             used = taken[accelerator.host]
             index = next(number for number in range(len(used) + 1) if number not in used)
             used.add(index)
             accelerator = replace(accelerator, index=index)
-        numbered.append(replace(one, accelerator=accelerator))
+        numbered.append(replace(sighting, accelerator=accelerator))
     return numbered
 
 

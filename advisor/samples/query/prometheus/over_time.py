@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from advisor.samples.exporters import Exporter, Name
 from advisor.samples.query.prometheus.api import Series
-from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, identity_of, matcher
+from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, identity_of, matcher
 from advisor.samples.query.prometheus.questions import Questions
 
 GREATEST = "max_over_time({})"
@@ -42,13 +42,13 @@ class Stats:
 ByIdentity = dict[Identity, Stats]
 
 
-def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found]) -> ByIdentity:
+def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> ByIdentity:
     """Statistics of one name, times its scale.
 
     Raises:
         InputError: the server cannot be asked, or even one host is above its limits.
     """
-    wanted = {one.identity for one in chunk}
+    wanted = {sighting.identity for sighting in chunk}
     counts = series_of(questions, fleet, name, chunk, _COUNT)
     several = {identity for identity, series in counts.items() if len(series) > 1} & wanted
     alone = {identity: series for identity, series in counts.items() if identity in wanted - several}
@@ -57,13 +57,13 @@ def read_statistics(questions: Questions, fleet: Fleet, name: Name, chunk: Seque
         values = {what: series_of(questions, fleet, name, chunk, function) for what, function in _OVER_TIME.items()}
         stats = _joined({**values, "rows": alone})
     if several:
-        stats |= _merged(questions, fleet, name, [one for one in chunk if one.identity in several])
+        stats |= _merged(questions, fleet, name, [sighting for sighting in chunk if sighting.identity in several])
     _raise_to_greatest(questions, fleet, name, chunk, stats)
     return {identity: one.scaled(name.scale) for identity, one in stats.items()}
 
 
 def series_of(
-    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], function: str | Callable[[str], str]
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting], function: str | Callable[[str], str]
 ) -> dict[Identity, list[Series]]:
     """Series of a function over the whole window, by accelerator; of other accelerators on these hosts too.
 
@@ -75,8 +75,8 @@ def series_of(
         function: text with a place for the rows of the window; or what makes a query of a selector.
     """
     hosts: defaultdict[str, set[str]] = defaultdict(set)
-    for one in chunk:
-        for label, value in one.hosts(name.exporter):
+    for sighting in chunk:
+        for label, value in sighting.hosts(name.exporter):
             hosts[label].add(value)
     answers: list[Series] = []
     for label, values in hosts.items():
@@ -106,7 +106,7 @@ def _joined(values: dict[str, dict[Identity, list[Series]]]) -> ByIdentity:
 
 
 def _raise_to_greatest(
-    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], stats: ByIdentity
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting], stats: ByIdentity
 ) -> None:  # fmt: skip
     """Row maxima count where rows have them."""
     if not name.greatest or name.greatest not in fleet.names or not stats:
@@ -117,37 +117,37 @@ def _raise_to_greatest(
             stats[identity].max = max(stats[identity].max, *(one.value for one in series))
 
 
-def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Found]) -> ByIdentity:
+def _merged(questions: Questions, fleet: Fleet, name: Name, several: Sequence[Sighting]) -> ByIdentity:
     """Statistics of accelerators that are several series each: host by host, but one by one where they moved."""
     what = f"times that an accelerator's {name.name} was several series (labels or host changed), merged row by row"
     questions.notes.count(what, len(several))
     stats: ByIdentity = {}
-    settled = [one for one in several if len(one.hosts(name.exporter)) == 1]
-    for by in sorted({_told_by(name.exporter, one) for one in settled}):
-        mine = [one for one in settled if _told_by(name.exporter, one) == by]
-        for label, value in sorted({host for one in mine for host in one.hosts(name.exporter)}):
+    settled = [sighting for sighting in several if len(sighting.hosts(name.exporter)) == 1]
+    for by in sorted({_told_by(name.exporter, sighting) for sighting in settled}):
+        mine = [sighting for sighting in settled if _told_by(name.exporter, sighting) == by]
+        for label, value in sorted({host for sighting in mine for host in sighting.hosts(name.exporter)}):
             narrowed = (matcher(label, [value]),) if label else ()
             stats |= _merged_rows(questions, fleet, name, narrowed, by)
-    for one in several:
-        if one not in settled:
-            stats[one.identity] = _moved(questions, fleet, name, one)
-    wanted = {one.identity for one in several}
+    for sighting in several:
+        if sighting not in settled:
+            stats[sighting.identity] = _moved(questions, fleet, name, sighting)
+    wanted = {sighting.identity for sighting in several}
     return {identity: one for identity, one in stats.items() if identity in wanted}
 
 
-def _told_by(exporter: Exporter, found: Found) -> tuple[str, ...]:
+def _told_by(exporter: Exporter, sighting: Sighting) -> tuple[str, ...]:
     """Labels that make the series of a host those of one accelerator: all that its identity is made of, and no more."""
-    if found.has_uuid:
+    if sighting.has_uuid:
         return (*exporter.uuid, *exporter.mig)
     product = exporter.product if exporter.serves else ()
     return tuple(dict.fromkeys((*exporter.host, *exporter.index, *exporter.uuid, *exporter.mig, *product)))
 
 
-def _moved(questions: Questions, fleet: Fleet, name: Name, one: Found) -> Stats:
+def _moved(questions: Questions, fleet: Fleet, name: Name, sighting: Sighting) -> Stats:
     """Statistics of an accelerator that was at several hosts, or on several ports of one."""
     exporter = name.exporter
-    sources = [source for source in one.sources if source.exporter == exporter]
-    groups = (exporter.uuid, exporter.mig) if one.has_uuid else (exporter.host, exporter.index, exporter.mig)
+    sources = [source for source in sighting.sources if source.exporter == exporter]
+    groups = (exporter.uuid, exporter.mig) if sighting.has_uuid else (exporter.host, exporter.index, exporter.mig)
     narrowed = []
     for labels in groups:
         values = {label: {source.labels.get(label, "") for source in sources} - {""} for label in labels}

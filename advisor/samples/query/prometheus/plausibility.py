@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
-from advisor.samples.query.prometheus.fleet import Fleet, Found, Identity, matcher
+from advisor.samples.query.prometheus.fleet import Fleet, Identity, Sighting, matcher
 from advisor.samples.query.prometheus.over_time import GREATEST, ByIdentity, series_of
 from advisor.samples.query.prometheus.questions import Questions
 
@@ -18,22 +18,24 @@ _NEVER_ZERO_WHEN_BUSY = ("sm_active_ratio", "sm_occupancy_ratio", "dram_active_r
 
 
 def believed(
-    questions: Questions, fleet: Fleet, metric: str, name: Name, chunk: Sequence[Found], stats: ByIdentity
+    questions: Questions, fleet: Fleet, metric: str, name: Name, chunk: Sequence[Sighting], stats: ByIdentity
 ) -> ByIdentity:
     """Statistics of a name that can be believed, in our unit; the rest is unknown, and said to be."""
     if name.has_two_scales:
         stats = _with_one_scale(questions, fleet, name, chunk, stats)
-    suspects = [one for one in chunk if one.identity in stats and stats[one.identity].max == 0]
+    suspects = [sighting for sighting in chunk if sighting.identity in stats and stats[sighting.identity].max == 0]
     stuck = _stuck(questions, fleet, metric, suspects) if name.profiles and suspects else set()
     if stuck:
         at_zero = f"accelerators had {name.name} at 0 throughout while they were busy: it is stuck, so taken as unknown"
         questions.notes.count(at_zero, len(stuck))
     if name.profiles and metric != "tensor_active_ratio":
-        _say_partly_stuck(questions, fleet, name, [one for one in chunk if one.identity in stats.keys() - stuck])
+        _say_partly_stuck(
+            questions, fleet, name, [sighting for sighting in chunk if sighting.identity in stats.keys() - stuck]
+        )
     return {identity: one for identity, one in stats.items() if identity not in stuck}
 
 
-def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[Found]) -> set[Identity]:
+def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[Sighting]) -> set[Identity]:
     """Accelerators at 0 that cannot be: another counter saw them work.
 
     Tensor cores may rest while an accelerator is busy: they are stuck only where every profiling counter is.
@@ -46,7 +48,7 @@ def _stuck(questions: Questions, fleet: Fleet, metric: str, suspects: Sequence[F
     return stuck
 
 
-def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found]) -> None:
+def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting]) -> None:
     """Say of how many accelerators a counter stood at 0 for a part of the time in which they were busy."""
     seeing = (one for one in questions.table.names["busy_ratio"] if _sees_it_work(one, name))
     busy = next((name for name in seeing if name.name in fleet.names), None)
@@ -63,7 +65,7 @@ def _say_partly_stuck(questions: Questions, fleet: Fleet, name: Name, chunk: Seq
 
     seen = series_of(questions, fleet, name, chunk, query)
     least = _LEAST_SHARE * fleet.length_us / step_us
-    wanted = {one.identity for one in chunk}
+    wanted = {sighting.identity for sighting in chunk}
     partly = [
         who for who, serieses in seen.items() if who in wanted and sum(series.value for series in serieses) > least
     ]
@@ -80,7 +82,7 @@ def _sees_it_work(busy: Name, name: Name) -> bool:
 
 
 def _above(
-    questions: Questions, fleet: Fleet, chunk: Sequence[Found], names: set[Name], least: float
+    questions: Questions, fleet: Fleet, chunk: Sequence[Sighting], names: set[Name], least: float
 ) -> set[Identity]:  # fmt: skip
     """Accelerators of which any of these names was ever above a value."""
     above: set[Identity] = set()
@@ -94,29 +96,31 @@ def _above(
 
 
 def _with_one_scale(
-    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Found], stats: ByIdentity
+    questions: Questions, fleet: Fleet, name: Name, chunk: Sequence[Sighting], stats: ByIdentity
 ) -> ByIdentity:  # fmt: skip
     """Ratios, whichever of 0..1 and 0..100 each host's exporter gives; hosts that leave it open are left out."""
     greatest: defaultdict[str, float] = defaultdict(float)
-    founds = [one for one in chunk if one.identity in stats]
-    for one in founds:
-        greatest[one.accelerator.host] = max(greatest[one.accelerator.host], stats[one.identity].max)
+    sightings = [sighting for sighting in chunk if sighting.identity in stats]
+    for sighting in sightings:
+        greatest[sighting.accelerator.host] = max(greatest[sighting.accelerator.host], stats[sighting.identity].max)
     scales = {
-        host: _scale(questions, fleet, name, [one for one in founds if one.accelerator.host == host], top)
+        host: _scale(
+            questions, fleet, name, [sighting for sighting in sightings if sighting.accelerator.host == host], top
+        )
         for host, top in greatest.items()
     }
     for host, scale in scales.items():
         if greatest[host] > 0:
             questions.notes.say(_scale_words(name, host, scale))
     return {
-        one.identity: stats[one.identity].scaled(scale)
-        for one in founds
-        if (scale := scales[one.accelerator.host]) is not None
+        sighting.identity: stats[sighting.identity].scaled(scale)
+        for sighting in sightings
+        if (scale := scales[sighting.accelerator.host]) is not None
     }
 
 
 def _scale(
-    questions: Questions, fleet: Fleet, name: Name, here: Sequence[Found], greatest: float
+    questions: Questions, fleet: Fleet, name: Name, here: Sequence[Sighting], greatest: float
 ) -> float | None:  # fmt: skip
     """Factor that makes a ratio of a host's values; None where they fit both scales."""
     if greatest > 1:
@@ -124,7 +128,7 @@ def _scale(
     if greatest < 1:
         return 1.0
     rows = f"[{fleet.range(fleet.length_us)}:{questions.interval_us(fleet, name) // 1000}ms]"
-    for label, value in sorted({host for one in here for host in one.hosts(name.exporter)}):
+    for label, value in sorted({host for sighting in here for host in sighting.hosts(name.exporter)}):
         selector = questions.select(name, matcher(label, [value]) if label else "")
         fractions = questions.api.instant(f"max(max_over_time(({selector} % 1){rows}))", fleet.window.end_us)
         if fractions and fractions[0].value > 0:

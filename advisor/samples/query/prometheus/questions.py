@@ -59,7 +59,7 @@ class Questions:
 
     def interval_us(self, fleet: Fleet, name: Name) -> int:
         """Length of a row: the scrape interval, and of the agent's own rows at least their fifteen seconds."""
-        hosts = sorted({host for one in fleet.found for host in one.hosts(name.exporter)})
+        hosts = sorted({host for sighting in fleet.sightings for host in sighting.hosts(name.exporter)})
         label = hosts[0][0] if hosts else ""
         some = [value for other, value in hosts if other == label][: min(_RHYTHM_HOSTS, self.hosts_at_once)]
         return self.rhythm_of(name, matcher(label, some) if label else "", fleet.window).interval_us
