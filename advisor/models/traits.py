@@ -36,8 +36,6 @@ class DecoderTraits:
     """Bias or correction values that the router keeps per expert."""
     expert_bias: bool = False
     sinks: bool = False
-    first_full: bool = False
-    """In the alternation of windows, the first layer of each group (not the last) attends to everything."""
 
 
 _LLAMA = DecoderTraits(output_bias=None)

@@ -31,7 +31,6 @@ from advisor.codegen.forms.shared import (
 from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, repository
 from advisor.codegen.model import ComputeGroup, Runtime, Stack
 
-CHART_VERSION = "0.1.12"
 _LONGEST = 47
 """Of release and model with a hyphen: ``-engine-service`` follows."""
 _PROJECT = "the router of production-stack"
