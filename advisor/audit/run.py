@@ -18,7 +18,7 @@ from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Endpoint
 from advisor.catalog import load_catalog
 
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
-"""What the bill is broken down by, and which part of it."""
+"""Breakdowns of the bill, and which part of it each is of."""
 _DIGITS = 60
 """Digits of every amount: more than the database's 38, so that parts of any bill are exact."""
 
@@ -99,8 +99,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
 
 def _kinds(ledger: Ledger) -> dict[str, Decimal]:
     """Cost of each kind; one without charges is nothing."""
-    found = ledger.sums("kind")
-    return {kind: found.get(kind, ZERO) for kind in KINDS}
+    sums = ledger.sums("kind")
+    return {kind: sums.get(kind, ZERO) for kind in KINDS}
 
 
 def _chargeback(ledger: Ledger, endpoints: Sequence[Endpoint], traffic: Traffic | None) -> Mapping[str, Amounts]:

@@ -24,7 +24,7 @@ _USUAL = (
 )
 _MOST_TABLES = 3
 _LEAST_SHARE = Decimal("0.01")
-"""Of the bill, that a tag has to cover to be shown without being asked for."""
+"""Share of the bill that a tag has to cover to be shown without being asked for."""
 
 
 def tag_tables(ledger: Ledger, keys: Sequence[str]) -> tuple[list[TagTable], list[str]]:

@@ -15,7 +15,7 @@ from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Win
 
 _US = 1_000_000
 _ACTIVITY = ("busy_ratio", "sm_active_ratio")
-"""What shows use: the first of them that an accelerator has."""
+"""Metrics that show use: the first of them that an accelerator has."""
 
 
 @dataclass(frozen=True, slots=True)

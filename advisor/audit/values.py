@@ -81,7 +81,7 @@ class Utilisation:
     """Begin and end of the sampled window, since 1970, UTC."""
     accelerators: int
     verdicts: tuple[str, ...]
-    """Of each accelerator: ``idle``, ``busy_not_saturated``, ``within_limits``, …"""
+    """Verdict on each accelerator: ``idle``, ``busy_not_saturated``, ``within_limits``, …"""
     kv_max: float | None
     """Most of the KV cache that was in use, as a share of it; None: no engine says."""
 
@@ -165,7 +165,7 @@ class Finding:
     id: str
     title: str
     per_month: Decimal
-    """What acting on it saves, or where ``basis`` is ``spend``, what it is about."""
+    """Saving of acting on it, or where ``basis`` is ``spend``, what it is about."""
     low: Decimal
     high: Decimal
     basis: str
@@ -175,7 +175,7 @@ class Finding:
     risk: str
     command: str
     resources: Sequence[tuple[str, Decimal]]
-    """What it was found at, with the cost over the period, the dearest first."""
+    """Resources it was found at, with the cost over the period, the dearest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _completed(pull_request: "PullRequest", api: str | None, project: str | None
         project=project or pull_request.project,
         number=str(number or pull_request.number),
     )
-    missing = next((one for one in ("api", "project", "number") if not getattr(place, one)), None)
+    missing = next((field for field in ("api", "project", "number") if not getattr(place, field)), None)
     if missing == "number":
         raise InputError(
             "this job runs for no pull request", hint="run it in a pipeline of pull requests, or give --pull-request"

@@ -30,7 +30,7 @@ class Source(StrEnum):
     HOST = "host"
     """The metrics agent on the hosts, summed up over the group."""
     LOAD_BALANCER = "load_balancer"
-    """What it sees of a backend."""
+    """View of a backend."""
     ENTRANCE = "entrance"
     """A region's load balancer, with the answers that it makes itself."""
     KERNEL_LOG = "kernel_log"

@@ -71,7 +71,7 @@ class Resolved:
     replicas: int
     """Replicas that share the load; accelerators beyond the last whole replica are idle."""
     kv_precision: str = ""
-    """Of the KV cache, as understood."""
+    """Precision of the KV cache, as understood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,10 @@ class GitHub:
 
     def comments(self, document: Any) -> Iterator[Comment]:  # noqa: ANN401 - any JSON value
         """Comments of a list."""
-        return (Comment(str(one["id"]), str(one.get("body") or ""), _login(one, "user", "login")) for one in document)
+        return (
+            Comment(str(comment["id"]), str(comment.get("body") or ""), _login(comment, "user", "login"))
+            for comment in document
+        )
 
     def creation(self, place: PullRequest, text: str) -> Request:
         """A comment on the issue."""

@@ -21,7 +21,7 @@ class Comment:
     """A comment as the host keeps it."""
 
     path: str
-    """What names it in the API, after that of the comments."""
+    """Address in the API, after that of the comments."""
     text: str
     author: str = ""
     """Name of the user who wrote it; "" where the host itself lets nobody else change it."""
@@ -45,7 +45,7 @@ class Host(Protocol):
     most_characters: ClassVar[int]
     """Longest comment that the host takes."""
     needs: ClassVar[str]
-    """What the token has to be allowed, for messages."""
+    """Permission that the token needs, for messages."""
 
     def in_environment(self, environment: Mapping[str, str]) -> PullRequest | None:
         """The pull request of the CI job; what it does not say is empty; None: no job of this host."""

@@ -32,7 +32,7 @@ class Choice(TypedDict, total=False):
     image: str
     """Container image in place of the engine's own."""
     form: str
-    """What runs on a cluster, such as kserve; default: as in the directory, else manifests."""
+    """Form of what runs on a cluster, such as kserve; default: as in the directory, else manifests."""
     part: str
     """Cloud, such as aws, of a plan that has several."""
     directory: str

@@ -128,7 +128,7 @@ def _facts(plan: Plan) -> PlanFacts:
 
 def _weakest(fleet: Fleet | None) -> str:
     classes = {group.evidence for group in fleet.groups} if fleet else set[str]()
-    return next((one for one in _WEAKEST_FIRST if one in classes), "")
+    return next((evidence for evidence in _WEAKEST_FIRST if evidence in classes), "")
 
 
 def _asked_differently(before: Plan, after: Plan) -> Iterator[AskedDifferently]:

@@ -129,7 +129,7 @@ def _texts(name: str, before: str, after: str) -> tuple[str, str, str, str]:
 
 
 def _amounts(name: str, before: float | None, after: float | None) -> tuple[str, str, str, str]:
-    told = [_NOTHING if one is None else f"{one:,.2f}" for one in (before, after)]
+    told = [_NOTHING if amount is None else f"{amount:,.2f}" for amount in (before, after)]
     if before is None or after is None:
         return name, told[0], told[1], ""
     more = after - before

@@ -33,7 +33,7 @@ class Meters:
     evidence: str
     """With the cost as ``{cost}`` and the counted resources as ``{count}``."""
     noun: str
-    """Of what is counted."""
+    """Unit of what is counted."""
 
 
 METERS = (

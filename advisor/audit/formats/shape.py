@@ -33,7 +33,7 @@ class Format:
     money: tuple[tuple[str, ...], ...]
     """Columns that have to hold numbers, each with its alternatives."""
     notes: Callable[[Columns], tuple[str, ...]] = lambda _: ()
-    """What the columns cannot tell."""
+    """Facts that the columns cannot tell."""
     settle: tuple[str, ...] = ()
     """Statements on the aggregated table ``raw`` that look at the bill as a whole."""
 

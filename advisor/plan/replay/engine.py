@@ -144,7 +144,7 @@ class _Replica:
         computed_s = times.prompts_s[prompts] - times.prompts_s[held]
         fresh_s = times.begin_s + times.cached_token_s * held + computed_s
         self.fresh_s: list[float] = fresh_s.tolist()
-        """What each prompt adds to a step that takes in no other."""
+        """Time that each prompt adds to a step that takes in no other."""
         self.to_come: list[int] = (answers - 1).tolist()
         """Tokens of each answer after the first."""
         self.budgets = times.budgets

@@ -56,7 +56,7 @@ class ProgramVariables:
     lost: dict[tuple[int, int | None, int], int] = field(default_factory=dict)
     """Instances that the loss of one zone takes, by (pool, tariff or all, hour class)."""
     units: dict[int, list[tuple[int, int, int, float]]] = field(default_factory=dict)
-    """What runs, by hour class; see :meth:`_instances_at`."""
+    """Instances that run, by hour class; see :meth:`_instances_at`."""
     room: dict[int, int] = field(default_factory=dict)
     """What all instances could take beside their load, by hour class."""
 

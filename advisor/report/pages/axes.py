@@ -21,7 +21,7 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Percent of the way from *low* to *high*, held to 0 to 100."""
-        low, high, here = (self._scaled(one) for one in (self.low, self.high, value))
+        low, high, here = (self._scaled(number) for number in (self.low, self.high, value))
         return min(max(100.0 * (here - low) / (high - low), 0.0), 100.0)
 
     def marks(self) -> Iterator[float]:
@@ -34,7 +34,7 @@ class Axis:
     def _even_marks(self) -> Iterator[float]:
         rough = (self.high - self.low) / _MARKS
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * one for one in _STEPS if power * one >= rough * 0.999)
+        step = next(power * step for step in _STEPS if power * step >= rough * 0.999)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return (step * number for number in range(first, last + 1))
 

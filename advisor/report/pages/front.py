@@ -18,7 +18,7 @@ FILTERS: Mapping[str, Callable[[Option], str]] = {
     "purchase": paid_words,
     "precision": lambda option: option.precision,
 }
-"""What the options can be narrowed down by."""
+"""Filters of the options."""
 _LATENCIES: Mapping[str, tuple[str, Callable[[Predicted], Interval]]] = {
     "ttft_p95_ms": ("TTFT p95", lambda predicted: predicted.ttft_p95_ms),
     "tpot_p95_ms": ("TPOT p95", lambda predicted: predicted.tpot_p95_ms),
