@@ -26,7 +26,8 @@ def simulated_clouds(tmp_path_factory) -> Iterator[Path]:
 def modules(tmp_path_factory) -> Path:
     """A folder with the Terraform roots of the scenarios whose turn it is."""
     root = tmp_path_factory.mktemp("modules")
-    for name in of_today([name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages]):
+    written = [name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages]
+    for name in of_today(written, shares=12):
         write_root(name, root / name)
     return root
 

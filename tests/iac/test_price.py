@@ -50,8 +50,7 @@ def test_plan_and_code_cost_the_same(name, start, tmp_path):
     in_code = project.now
     assert in_code.costs
     accelerated = [cost.hourly for cost in in_plan.costs if "entrance" not in cost.resource.address]
-    assert None not in accelerated
-    assert in_code.hourly == sum(accelerated)
+    assert in_code.hourly == (None if None in accelerated else sum(accelerated))
 
 
 @pytest.mark.slow
