@@ -13,10 +13,11 @@ from functools import cache
 from pathlib import Path
 
 from advisor.catalog import load_catalog
+from advisor.demand_sources import measure_demand, with_measured_cache
 from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.pipeline import Answer, Scope, answer, measure_demand, with_measured_cache
+from advisor.pipeline import BRIEF, Answer, answer
 from advisor.plan.document import plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
@@ -163,7 +164,7 @@ def _answer(task: Task) -> Answer:
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, model)
     question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
-    return answer(question, catalog, model, Scope.BRIEF, task.regions)
+    return answer(question, catalog, model, BRIEF, task.regions)
 
 
 def _contest(task: Task, found: Answer) -> Contention:

@@ -11,27 +11,18 @@ were compared, never silence. Reports and generated code read the plan and compu
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.demand.busy import Busy, demand_from_busy
-from advisor.demand.summary import read_summary
-from advisor.demand.values import Demand
-from advisor.errors import InputError
-from advisor.models import Model, find_model
-from advisor.models.catalog import model_names
+from advisor.demand_sources import CountProgress, measure_demand, with_measured_cache
+from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import (
-    Served,
-    busy_second_or_reason,
-    serve,
-)
+from advisor.performance.stage import Served, serve
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
@@ -43,37 +34,35 @@ from advisor.plan.solve.existing import running_of, standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
-from advisor.units import SECONDS_PER_MINUTE
-from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.document import read_workload
 from advisor.workload.negotiated import holdings_of, with_holdings
-from advisor.workload.values import (
-    CloudWatchDemand,
-    DeclaredDemand,
-    PrometheusDemand,
-    Recorded,
-    Routing,
-    SampleDemand,
-    TraceDemand,
-    Workload,
-)
+from advisor.workload.values import PrometheusDemand, Routing, Workload
 
 if TYPE_CHECKING:
-    from advisor.demand.services import Wanted
     from advisor.plan.explain.why import Judged
 
-CountProgress = Callable[[int], None]
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Effort that goes into a plan, and share of what was looked at that it holds."""
+
+    effort: Effort = field(default_factory=Effort)
+    replayed_options: int = 5
+    """So many of the cheapest options are replayed."""
+    every_variant: bool = False
+    """Every precision and parallelism, not only the best of each offer."""
+    has_ladder: bool = True
+    rejections_beside_options: bool = True
+    """Rejections are told where something is feasible, too."""
+    notes: tuple[str, ...] = ()
 
 
-class Scope(StrEnum):
-    """Share of what was looked at that a plan holds."""
-
-    ALL = "all"
-    """Every precision and parallelism."""
-    BEST = "best"
-    """The best of each offer, and why all others are none."""
-    BRIEF = "brief"
-    """A few options, and rejections only where there are none."""
+BEST = Extent()
+"""The best of each offer, and why all others are none."""
+ALL = Extent(every_variant=True)
+"""Every precision and parallelism."""
+BRIEF = Extent(BRIEF_EFFORT, 0, has_ladder=False, rejections_beside_options=False, notes=(BRIEF_NOTE,))
+"""A few options, and rejections only where there are none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,13 +121,23 @@ def recommend(
         compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))),
         listed_only=workload.listed_only or basis.listed_only,
     )
+    catalog = basis.catalog or load_catalog()
+    workload = prepared(workload, catalog, previous=previous)
+    return plan_for(workload, catalog, every_variant=every_variant, progress=progress, model=model)
+
+
+def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = None) -> Workload:
+    """The workload with what stands around it: the plan that runs, the account, and the day that terms are bought on.
+
+    Raises:
+        InputError: the user's overlay is wrong, or allows none of the workload's regions.
+    """
     if previous is not None:
         workload = replace(workload, running=tuple(running_of(previous).items()))
-    catalog = basis.catalog or load_catalog()
     workload = with_account(workload, catalog)
     if workload.as_of is None and (workload.commitments or Purchase.COMMITMENT in workload.purchase):
-        workload = replace(workload, as_of=dt.datetime.now(dt.UTC).date())
-    return plan_for(workload, catalog, every_variant=every_variant, progress=progress, model=model)
+        return replace(workload, as_of=dt.datetime.now(dt.UTC).date())
+    return workload
 
 
 def with_account(workload: Workload, catalog: Catalog) -> Workload:
@@ -173,14 +172,14 @@ def plan_question(
     question: PlanRequest, catalog: Catalog, *, every_variant: bool = False, model: PerformanceModel | None = None
 ) -> Plan:  # fmt: skip
     """Plan for a question whose model and demand are known; see :func:`recommend`."""
-    return answer(question, catalog, model or shipped_model(), Scope.ALL if every_variant else Scope.BEST).plan
+    return answer(question, catalog, model or shipped_model(), ALL if every_variant else BEST).plan
 
 
 def answer(
     question: PlanRequest,
     catalog: Catalog,
     model: PerformanceModel,
-    scope: Scope = Scope.BEST,
+    extent: Extent = BEST,
     regions: Collection[str] = (),
 ) -> Answer:
     """The plan, with what it was chosen from.
@@ -189,24 +188,24 @@ def answer(
         question: what is asked.
         catalog: the offers.
         model: what predicts.
-        scope: how much of what was looked at the plan holds.
+        extent: effort, and how much of what was looked at the plan holds.
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
-    brief = scope is Scope.BRIEF
-    context = PlanningContext(requirements, catalog, model, standing, BRIEF_EFFORT if brief else Effort())
-    asked = _asked(requirements, catalog, scope)
-    wide = _widest(requirements, asked.rungs, catalog) if asked.rungs else requirements
+    context = PlanningContext(requirements, catalog, model, standing, extent.effort)
+    rungs = rungs_of(requirements, catalog) if extent.has_ladder else ()
+    wide = _widest(requirements, rungs, catalog) if rungs else requirements
     own = in_reach(match(requirements, catalog), requirements.workload, catalog)
-    every = in_reach(match(wide, catalog), wide.workload, catalog) if asked.rungs else own
+    every = in_reach(match(wide, catalog), wide.workload, catalog) if rungs else own
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
+    asked = Asked(extent.replayed_options, every_variant=extent.every_variant, rungs=rungs)
     market, planned = plan_routed(context, wide, served, offers, asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
-    if brief and planned.options:
+    if planned.options and not extent.rejections_beside_options:
         rejections = []
-    notes = (*planned.choice.notes, *standing_notes, *((BRIEF_NOTE,) if brief else ()))
+    notes = (*planned.choice.notes, *standing_notes, *extent.notes)
     planned = replace(planned, choice=replace(planned.choice, notes=notes))
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
     problem = market.validator.with_known_headroom(market.formulation).problem
@@ -238,13 +237,6 @@ def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> Pla
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict(targets_ms))))
 
 
-def _asked(requirements: Requirements, catalog: Catalog, scope: Scope) -> Asked:
-    """Contents of a plan of this scope."""
-    if scope is Scope.BRIEF:
-        return Asked(replayed=0)
-    return Asked(every_variant=scope is Scope.ALL, rungs=rungs_of(requirements, catalog))
-
-
 def _widest(requirements: Requirements, rungs: Sequence[RungScope], catalog: Catalog) -> Requirements:
     """The requirements with all that any rung allows."""
     return replace(requirements, workload=widest(requirements.workload, rungs, catalog))
@@ -274,187 +266,3 @@ def _of(matches: Matches, rejections: Sequence[Rejection]) -> list[Rejection]:
         )
         in own
     ]
-
-
-def measure_demand(
-    workload: Workload,
-    model: Model,
-    catalog: Catalog,
-    performance: PerformanceModel,
-    progress: CountProgress | None = None,
-) -> Demand:
-    """Demand from whichever source the workload names."""
-    match workload.demand:
-        case DeclaredDemand() as stated:
-            return demand_as_declared(stated, workload)
-        case TraceDemand(path):
-            return _demand_of_trace(path, progress)
-        case SampleDemand() as sampled:
-            measured = _demand_of_samples(sampled, workload, model, catalog, performance)
-            return measured.with_notes(*_fleet_notes(sampled, workload))
-        case PrometheusDemand() as watched:
-            return _demand_of_server(watched, workload, model, catalog, performance)
-        case CloudWatchDemand() as watched:
-            return _demand_of_cloudwatch(watched, workload, model, catalog, performance)
-
-
-def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
-    """The workload with the prefix-cache hit ratio that was measured with its demand, where none is stated."""
-    if isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated:
-        return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
-    return workload
-
-
-def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
-    """Demand of a trace, or of its summary.
-
-    Raises:
-        InputError: it cannot be read, or no request of it generated a token.
-    """
-    if path.suffix == ".json":
-        demand = read_summary(path)
-    else:
-        from advisor.demand.trace import read_trace
-
-        demand = read_trace(path, progress)
-    if demand.output_tokens.max == 0:
-        raise InputError(
-            "no request generated a token, and plans are made for models that answer token by token",
-            where=str(path),
-            hint="check the column output_tokens",
-        )
-    return demand
-
-
-def _demand_of_samples(
-    sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
-) -> Demand:  # fmt: skip
-    from advisor.demand.recorded import Within, read_fleet
-    from advisor.demand.services import demand_of_views
-    from advisor.samples.busy import busy_profile
-    from advisor.samples.need.fleet import notes_on
-    from advisor.samples.store.reading import Store
-
-    store = Store(sampled.places)
-    recorded = sampled.recorded
-    within = Within(sampled.hosts, sampled.window_days, recorded.from_seconds, recorded.until_seconds)
-    fleet = read_fleet(store, within)
-    asked = _asked_of("samples", store.where, sampled, model)
-    counted = demand_of_views(fleet.views, asked, "counters of the serving engines")
-    notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
-    if counted is not None:
-        return counted.with_notes(*notes)
-    lengths = _stated_lengths(sampled, "samples", store.where)
-    busy = busy_profile(store, fleet.window, fleet.accelerators, sampled.hosts)
-    observed = Busy(busy.busy, busy.saturated, busy.present, SECONDS_PER_MINUTE, busy.start_seconds)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
-    demand = demand_from_busy(observed, serves, sampled.requests_per_day, lengths)
-    return demand.with_notes(*notes, *_idle_name(recorded))
-
-
-def _idle_name(recorded: Recorded) -> tuple[str, ...]:
-    """Note on a served name that selects nothing, because no serving engine was seen."""
-    told = "no serving engine was seen, so `model` under demand selects nothing: all that the accelerators did counts"
-    return () if recorded.served_as is None else (told,)
-
-
-def _fleet_notes(sampled: SampleDemand, workload: Workload) -> Sequence[str]:
-    """Notes on the hosts of the samples, where the workload says nothing or something else of them."""
-    from advisor.samples.store.hosts import running_fleet
-
-    fleet, current = running_fleet(sampled.places, sampled.hosts), workload.current
-    if not fleet.machines or fleet.unknown:
-        return ()
-    words = " and ".join(str(machines) for machines in fleet.machines)
-    if current is None:
-        return (f"the sampled hosts are {words}: with `current: samples` the plan is compared with them",)
-    stated = (current.provider, current.region, current.instance_type, current.count)
-    sampled_kinds = [
-        (machines.provider, machines.region, machines.instance_type, machines.count) for machines in fleet.machines
-    ]
-    return () if sampled_kinds == [stated] else (f"`current` is not what the sampled hosts are: {words}",)
-
-
-def _demand_of_server(
-    watched: PrometheusDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
-) -> Demand:  # fmt: skip
-    from advisor.demand.monitored import Monitored, busy_over_time, engine_demand
-    from advisor.samples.exporters import near_miss_words
-    from advisor.samples.query.prometheus import PrometheusEndpoint
-
-    sigv4 = None if watched.sigv4 is None else (watched.sigv4.region, watched.sigv4.profile)
-    access = PrometheusEndpoint.of(watched.url, token_file=watched.token_file, ca_file=watched.ca_file, sigv4=sigv4)
-    recorded = watched.recorded
-    server = Monitored.between(
-        access,
-        watched.window_days,
-        recorded.from_seconds,
-        recorded.until_seconds,
-        watched.selector,
-        watched.metrics_file,
-    )
-    counted = engine_demand(server, _asked_of("prometheus", watched.url, watched, model))
-    if counted is not None:
-        return counted
-    alike = near_miss_words(server.questions.table, server.names)
-    lengths = _stated_lengths(watched, "prometheus", watched.url, alike)
-    observed = busy_over_time(server)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
-    demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
-    demand = replace(demand, source=f"accelerators at {server.source}")
-    return demand.with_notes(*server.notes, *server.questions.api.warnings, *_idle_name(recorded))
-
-
-def _demand_of_cloudwatch(
-    watched: CloudWatchDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
-) -> Demand:  # fmt: skip
-    from advisor.demand.monitored.cloudwatch import CloudWatched, busy_in_cloudwatch, endpoint_demand
-    from advisor.samples.query.cloudwatch import CloudWatchApi
-
-    where, recorded = f"cloudwatch {watched.region}", watched.recorded
-    lengths = _stated_lengths(watched, "cloudwatch", where)
-    api = CloudWatchApi.of(watched.region, watched.profile, where)
-    whole = CloudWatched.between(api, watched.window_days, recorded.from_seconds, recorded.until_seconds)
-    asked = replace(whole, endpoint=watched.endpoint, component=recorded.served_as, hosts=watched.hosts)
-    counted = endpoint_demand(asked, lengths)
-    if counted is not None:
-        return counted
-    observed = busy_in_cloudwatch(asked)
-    serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
-    demand = demand_from_busy(observed, serves, watched.requests_per_day, lengths)
-    return replace(demand, source=f"accelerators in {where}").with_notes(*api.messages)
-
-
-def _asked_of(kind: str, where: str, source: SampleDemand | PrometheusDemand, model: Model) -> "Wanted":
-    """Whose demand is asked for, and what the workload states of it."""
-    from advisor.demand.services import Wanted
-
-    return Wanted(
-        model=model.name,
-        where=where,
-        field=f"demand.{kind}",
-        served_as=source.recorded.served_as,
-        known_models=model_names(),
-        context_tokens=model.max_context_tokens,
-        input_tokens=source.input_tokens,
-        output_tokens=source.output_tokens,
-        requests_per_day=source.requests_per_day,
-    )
-
-
-def _stated_lengths(
-    source: SampleDemand | PrometheusDemand | CloudWatchDemand, kind: str, where: str, alike: str = ""
-) -> tuple[float, float]:  # fmt: skip
-    """Token lengths of a request, where nothing counts them; names that look alike go into the hint.
-
-    Raises:
-        InputError: they are not stated.
-    """
-    if source.input_tokens is None or source.output_tokens is None:
-        add = f"add input_tokens and output_tokens under demand.{kind}, or watch an engine of docs/metrics.md too"
-        raise InputError(
-            "no serving engine counts requests and tokens there, and the workload states no token lengths",
-            where=where,
-            hint="; ".join(filter(None, (add, alike))),
-        )
-    return source.input_tokens, source.output_tokens

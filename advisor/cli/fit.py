@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.fit_cases import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
 from advisor.cli.output import deliver, options_given, output_option
 from advisor.errors import InputError
+from advisor.questions.fit import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
 from advisor.reading import read_text
 
 _REQUIRED = ("model", "accelerator")

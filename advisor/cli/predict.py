@@ -10,7 +10,11 @@ import click
 from advisor.catalog import load_catalog
 from advisor.cli.output import calibration_option, deliver, options_given, output_option
 from advisor.cli.predict_explain import explain_text, explain_values
-from advisor.cli.predict_rows import (
+from advisor.errors import InputError
+from advisor.performance.model import PerformanceModel, load_model
+from advisor.performance.questions import QUANTITIES, SCENARIOS
+from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
+from advisor.questions.predict import (
     INPUT_COLUMNS,
     NUMBER_COLUMNS,
     RESULT_COLUMNS,
@@ -21,10 +25,6 @@ from advisor.cli.predict_rows import (
     result_of,
     understood,
 )
-from advisor.errors import InputError
-from advisor.performance.model import PerformanceModel, load_model
-from advisor.performance.questions import QUANTITIES, SCENARIOS
-from advisor.performance.setup_cells import COUNT_COLUMNS, REQUIRED_COLUMNS
 from advisor.reading import read_text
 
 _WHOLE_FROM = 1000

@@ -17,9 +17,10 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.requests import read_requests
 from advisor.demand.values import DemandProfile
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.pipeline import plan_for, plan_question
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest

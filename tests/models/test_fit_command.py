@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.cli.fit import command
-from advisor.cli.fit_cases import RESULT_COLUMNS
 from advisor.errors import InputError
+from advisor.questions.fit import RESULT_COLUMNS
 
 CASES = """id,model,accelerator,accelerator_count,tensor_parallel,precision,kv_precision,engine,engine_version,context_tokens,concurrency,memory_utilization
 good,meta-llama/Llama-3.1-8B-Instruct,H100-80GB,1,1,bf16,auto,vLLM,0.19.0,8192,,0.95

@@ -6,10 +6,10 @@ import pytest
 
 from advisor.calibration.shipped import load_measurements
 from advisor.catalog import load_catalog
-from advisor.cli.fit_cases import fit_case
-from advisor.cli.predict_rows import resolved_from
 from advisor.errors import InputError
 from advisor.performance.engine_names import check_engine
+from advisor.questions.fit import fit_case
+from advisor.questions.predict import resolved_from
 
 ASKED = {"model": "meta-llama/Llama-3.1-8B-Instruct", "accelerator": "H100-SXM", "precision": "fp8"}
 OPTIONS = ["--model", ASKED["model"], "--accelerator", "H100-SXM", "--precision", "fp8"]

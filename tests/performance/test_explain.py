@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.cli.predict_rows import answer_rows, explain_row
 from advisor.performance.constants import TABLE
 from advisor.performance.model import shipped_model
 from advisor.performance.values import Scenario
+from advisor.questions.predict import answer_rows, explain_row
 
 QUESTION = {
     "model": "meta-llama/Meta-Llama-3.1-8B", "accelerator": "H100-SXM", "precision": "fp8",

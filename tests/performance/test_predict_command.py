@@ -7,8 +7,8 @@ import json
 import pytest
 
 from advisor.cli.predict import predict_table
-from advisor.cli.predict_rows import INPUT_COLUMNS, RESULT_COLUMNS
 from advisor.errors import InputError
+from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS
 
 QUESTION = (
     "--model", "meta-llama/Meta-Llama-3.1-8B", "--accelerator", "H100-SXM", "--accelerator-count", "1",

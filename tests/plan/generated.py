@@ -8,8 +8,8 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
-from advisor.pipeline import measure_demand
 from advisor.plan.request import PlanRequest
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Scaling, Slo, Survive, Workload
 from plan.fleet.test_choose import week_of_days

@@ -10,10 +10,10 @@ import pytest
 from advisor.candidates import match
 from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
-from advisor.pipeline import measure_demand
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.problem.formulas import mix_rate

@@ -7,8 +7,9 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
-from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.pipeline import plan_for, plan_question
 from advisor.plan.request import PlanRequest
 from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.workload.values import Limits, Survive

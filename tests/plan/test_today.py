@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from advisor.catalog.values import Purchase
+from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import Scope, answer, measure_demand, plan_for
+from advisor.pipeline import BRIEF, answer, plan_for
 from advisor.plan.request import PlanRequest
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment
 from builders import catalog_of, offer, workload
@@ -91,7 +92,7 @@ def brief(work, catalog):
     """The plan of a workload in short."""
     model = find_model(work.model_reference)
     question = PlanRequest(work, model, measure_demand(work, model, catalog, shipped_model()))
-    return answer(question, catalog, shipped_model(), Scope.BRIEF).plan
+    return answer(question, catalog, shipped_model(), BRIEF).plan
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.demand.values import DemandProfile
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
-from advisor.pipeline import measure_demand, plan_for, plan_question
+from advisor.pipeline import plan_for, plan_question
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.request import PlanRequest
 from advisor.plan.solve.existing import running_of

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import measure_demand
 from advisor.workload.document import read_workload
 from advisor.workload.values import Recorded
 from samples.engine_building import engine_rows

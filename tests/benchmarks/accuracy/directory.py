@@ -10,10 +10,10 @@ from errors import Errors, percent, table
 from measurements import Measurement, read_measurements
 
 from advisor.catalog import load_catalog
-from advisor.cli.predict_rows import answer_rows
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.questions import Answers
+from advisor.questions.predict import answer_rows
 
 HEADER = ("quantity", "evidence", "rows", "cells", "median, rows", "p90, rows", "median, cells", "p90, cells", "held")
 REASONS = 20

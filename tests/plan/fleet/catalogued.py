@@ -12,10 +12,11 @@ from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.demand.forecast import flat_forecast
 from advisor.demand.values import Forecast
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
-from advisor.pipeline import measure_demand, read_workload
+from advisor.pipeline import read_workload
 from advisor.plan.problem.hours import week_of
 from advisor.plan.solve.stage import ExistingFleet, Formulation, PlanningContext, formulate, supply_of
 from advisor.requirements import require

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from advisor.candidates import match
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
-from advisor.pipeline import measure_demand
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.geography import in_reach
 from advisor.plan.problem.hours import week_of

@@ -11,10 +11,11 @@ from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.cost.services import BYTES_PER_LOG_LINE, disk_usd_per_month
 from advisor.demand.values import DemandProfile, Dispersion
+from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import market_for, measure_demand, plan_for, plan_question, routed_as
+from advisor.pipeline import market_for, plan_for, plan_question, routed_as
 from advisor.plan.planning import ANYWHERE_NOTE, Asked, plan_fleet
 from advisor.plan.request import PlanRequest, read_question, requirements_of
 from advisor.plan.solve.existing import running_of, standing_of

@@ -1,0 +1,171 @@
+"""The program as a library: the answers of its commands, as values.
+
+Every function raises :class:`advisor.errors.InputError` for what the caller can mend, with the field and the remedy.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from advisor.catalog import Catalog, load_catalog
+from advisor.errors import InputError
+from advisor.models.memory import MemoryFit, MemoryRange, fit_memory, memory_range
+from advisor.names import suggestion
+from advisor.performance.questions import QUANTITIES
+from advisor.performance.values import Evidence, Interval, Scenario
+from advisor.pipeline import Basis, plan_for, prepared
+from advisor.pipeline import recommend as recommend_file
+from advisor.plan.document import plan_from_json
+from advisor.plan.values import Plan
+from advisor.questions.fit import fit_case
+from advisor.questions.predict import answer_rows, check_row
+from advisor.reading import read_text
+from advisor.workload.values import Workload
+
+if TYPE_CHECKING:
+    from advisor.codegen import Generated, Wanted
+
+
+class FitOptions(TypedDict, total=False):
+    """Options of :func:`fit`; what is left out takes the default that ``advisor fit --help`` names."""
+
+    accelerator_count: int
+    tensor_parallel: int
+    precision: str
+    kv_precision: str
+    engine: str
+    engine_version: str
+    context_tokens: int
+    concurrency: int
+    memory_utilization: float
+
+
+class PredictOptions(TypedDict, total=False):
+    """Options of :func:`predict`; what is left out takes the default that ``advisor predict --help`` names."""
+
+    accelerator_count: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    expert_parallel: int
+    data_parallel: int
+    precision: str
+    kv_precision: str
+    engine: str
+    engine_version: str
+    scenario: Scenario | str
+    input_tokens: float
+    output_tokens: float
+    concurrency: float
+    prefix_cache_hit_ratio: float
+    max_batched_tokens: int
+    draft_tokens: int
+    draft_acceptance: float
+    draft_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Memory of one replica of a model, and the range that its KV cache lies in."""
+
+    memory: MemoryFit
+    range: MemoryRange
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Speed of one deployment under one load; throughputs are for all of its accelerators."""
+
+    quantities: Mapping[str, Interval]
+    """``ttft_ms``, ``tpot_ms``, ``output_tokens_per_second``, … → value with its 80 % interval; absent where there is
+    none."""
+    evidence: Evidence
+    reason: str
+    """Why nothing is predicted; empty where something is."""
+
+
+def recommend(workload: Workload | Path | str, *, catalog: Catalog | None = None, previous: Plan | None = None) -> Plan:
+    """The cheapest fleet that serves a workload, with all that it was chosen from.
+
+    Args:
+        workload: the path of a workload file, or what :func:`advisor.read_workload` made of one.
+        catalog: what is sold, and at what price; None: the user's catalog with all its layers.
+        previous: the plan that runs now; leaving it has to be worth its cost.
+    """
+    if not isinstance(workload, Workload):
+        return recommend_file(Path(workload), basis=Basis(catalog=catalog), previous=previous)
+    offers = catalog or load_catalog()
+    return plan_for(prepared(workload, offers, previous=previous), offers)
+
+
+def fit(model: str | Path, accelerator: str, **options: Unpack[FitOptions]) -> Fit:
+    """Whether a model fits accelerators, and what it takes of their memory.
+
+    Args:
+        model: a catalogued name, or the path of a file that describes one.
+        accelerator: a catalogued accelerator, such as ``L40S``.
+        options: those of ``advisor fit``: ``tensor_parallel=2``, ``context_tokens=8192``, ``precision="fp8"``, …
+    """
+    case = fit_case(_cells(model, accelerator, options, FitOptions.__annotations__))
+    return Fit(fit_memory(case.model, case.request), memory_range(case.model, case.request))
+
+
+def predict(model: str | Path, accelerator: str, **options: Unpack[PredictOptions]) -> Prediction:
+    """Latencies and throughputs of a deployment.
+
+    Args:
+        model: a catalogued name, or the path of a file that describes one.
+        accelerator: a catalogued accelerator, such as ``H100-SXM``.
+        options: those of ``advisor predict``: ``input_tokens=512``, ``output_tokens=128``, ``concurrency=16``, …
+    """
+    catalog = load_catalog()
+    cells = _cells(model, accelerator, options, PredictOptions.__annotations__)
+    check_row(cells, catalog)
+    answers = answer_rows([cells], catalog)
+    quantities = {
+        name: Interval(*(float(part[name][0]) for part in (answers.value, answers.low, answers.high)))
+        for name in QUANTITIES
+        if not math.isnan(answers.value[name][0])
+    }
+    return Prediction(quantities, Evidence(answers.evidence[0]), answers.reason[0])
+
+
+def generate(
+    plan: Plan, language: str = "terraform", *, wanted: "Wanted | None" = None, catalog: Catalog | None = None
+) -> "Generated":
+    """Infrastructure code for a plan, for an empty directory; ``files`` maps relative paths to texts.
+
+    Args:
+        plan: what was planned.
+        language: ``terraform`` or ``python`` (Pulumi).
+        wanted: target, form and engine, where not those of the plan.
+        catalog: which regions have which types; None: the user's.
+
+    Raises:
+        InputError: the language is unknown, or nothing that is generated serves the plan.
+        advisor.codegen.NotDeployable: no generated code can start what is planned.
+    """
+    from advisor.codegen import Language  # noqa: PLC0415 - recommend, fit and predict do without it
+    from advisor.codegen import generate as generate_code  # noqa: PLC0415 - as above
+
+    if language not in [*Language]:
+        raise InputError(f"{language!r} is no language", where="language", hint=f"one of {', '.join(Language)}")
+    return generate_code(plan, Language(language), wanted, catalog or load_catalog())
+
+
+def read_plan(path: Path | str) -> Plan:
+    """The plan that ``advisor recommend --format json`` wrote to a file."""
+    return plan_from_json(read_text(Path(path), "plan"), where=str(path))
+
+
+def _cells(model: str | Path, accelerator: str, options: Mapping[str, object], names: Iterable[str]) -> dict[str, str]:
+    """A question as a row of a table has it.
+
+    Raises:
+        InputError: an option has none of the names.
+    """
+    unknown = next((name for name in options if name not in names), None)
+    if unknown is not None:
+        raise InputError(f"there is no option {unknown!r}", where=unknown, hint=suggestion(unknown, list(names)))
+    return {"model": str(model), "accelerator": accelerator} | {name: str(value) for name, value in options.items()}

@@ -1,0 +1,93 @@
+"""The program as a library: what its public names give is what the commands give."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import advisor
+from advisor.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+CHAT = ROOT / "examples/chat/workload.yaml"
+
+
+def test_every_public_name_is_there_and_nothing_is_loaded_before_it_is_used():
+    """Importing the package loads none of its modules; each public name then resolves."""
+    program = "import sys, advisor; print(sorted(name for name in sys.modules if name.startswith('advisor.')))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert loaded.stdout.strip() == "[]"
+    assert all(getattr(advisor, name) is not None for name in advisor.__all__)
+    assert set(advisor.__all__) <= set(dir(advisor))
+    with pytest.raises(AttributeError, match="no attribute 'recomend'"):
+        _ = advisor.recomend
+
+
+@pytest.fixture(scope="module")
+def plan():
+    """The plan of an example, made through the library."""
+    return advisor.recommend(CHAT)
+
+
+def test_a_workload_value_is_planned_as_its_file_is(plan):
+    """A path and the value read from it give one plan."""
+    catalog = advisor.load_catalog()
+    again = advisor.recommend(advisor.read_workload(CHAT), catalog=catalog)
+    assert again.recommended == plan.recommended
+    assert again.fleet == plan.fleet
+
+
+def test_a_plan_comes_back_from_its_file_and_becomes_code(plan, run_advisor, tmp_path):
+    """The library's plan is the command's, and its code is what the command writes."""
+    path = tmp_path / "plan.json"
+    assert run_advisor("recommend", CHAT, "--format", "json", "-o", path).returncode == 0
+    read = advisor.read_plan(path)
+    assert read.recommended.cost.total_usd_per_month == pytest.approx(
+        plan.recommended.cost.total_usd_per_month, abs=0.01
+    )
+    files = advisor.generate(read).files
+    assert run_advisor("generate", "terraform", path, "--out", tmp_path / "infra").returncode == 0
+    assert files
+    for name, text in files.items():
+        assert (tmp_path / "infra" / name).read_text() == text
+
+
+def test_fit_and_predict_answer_as_the_commands_do(run_advisor):
+    """Numbers of the library are those of the commands."""
+    fit = advisor.fit("Qwen/Qwen3-8B", "L40S", context_tokens=8192)
+    told = json.loads(
+        run_advisor(
+            "fit", "--model", "Qwen/Qwen3-8B", "--accelerator", "L40S", "--context", 8192, "--format", "json"
+        ).stdout
+    )
+    assert fit.memory.kv_cache_tokens == told["kv_cache_tokens"]
+    assert fit.range.max_concurrency_low == told["max_concurrency_low"]
+    load = {"input_tokens": 512, "output_tokens": 128, "concurrency": 16}
+    speed = advisor.predict("Qwen/Qwen3-8B", "L40S", **load)
+    options = [part for name, value in load.items() for part in (f"--{name.replace('_', '-')}", value)]
+    told = json.loads(
+        run_advisor("predict", "--model", "Qwen/Qwen3-8B", "--accelerator", "L40S", *options, "--format", "json").stdout
+    )
+    assert speed.quantities["tpot_ms"].value == pytest.approx(told["tpot_ms"], rel=1e-5)
+    assert speed.evidence == told["evidence"]
+    assert "samples_per_second" not in speed.quantities
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: advisor.fit("Qwen/Qwen3-8B", "L40S", tensor_paralel=2), "tensor_parallel"),
+        (lambda: advisor.fit("Qwen/Qwen3-8B", "L41S"), "L40S"),
+        (lambda: advisor.predict("no/model", "L40S"), "no/model"),
+        (lambda: advisor.recommend("missing.yaml"), "missing.yaml"),
+        (lambda: advisor.read_plan("missing.json"), "missing.json"),
+        (lambda: advisor.generate(None, "bicep"), "terraform"),
+    ],
+)
+def test_mistakes_are_named(call, words):
+    """An unknown option, name, file or language is an error that names it and the remedy."""
+    with pytest.raises(InputError) as error:
+        call()
+    assert words in str(error.value)
