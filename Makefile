@@ -55,6 +55,7 @@ check: $(READY) ## Lint, types, the import contract, and the size of each packag
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/house.py
+	$(BIN)/python .ci/unused.py
 
 bench: $(READY) ## Print the benchmarks.
 	@for program in tests/benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program; done

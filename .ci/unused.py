@@ -1,0 +1,47 @@
+"""Names of advisor/ that neither its code nor its templates use: ``python .ci/unused.py`` ends with 1 where there are any."""
+
+import re
+import sys
+from pathlib import Path
+
+from vulture import Vulture
+
+ROOT = Path(__file__).parent.parent
+SET_FOR_OTHERS = frozenset(
+    # HiGHS's model, NumPy's flag, the binding's structures and hatch's hook are written here and read by their libraries.
+    "col_cost_ col_lower_ col_upper_ index_ integrality_ num_col_ num_row_ row_lower_ row_upper_ start_ value_ writeable "
+    "initialize metricId numMetrics readinto sample1 sample2 ModulesOfTheAgent "
+    # Names that only type checkers and importers see.
+    "EntryPoint WriteableBuffer __dir__ __getattr__ frame from_plan "
+    # Fitted for the shipped tables and for the benchmarks of accuracy.
+    "acceptance_of_length evaluate_one_pass fit_memory_engines plan_fleet views_of_store".split()
+)
+LOADED_BY_NAME = re.compile(r"(Amd|Gaudi|Neuron|Tpu)Source")
+"""Sources of samples, which a table names."""
+
+
+def main() -> int:
+    """Print what is not used.
+
+    Returns:
+        1 where there is any, else 0.
+    """
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*.j2"))
+    in_templates = frozenset(re.findall(r"\w+", texts))
+    vulture = Vulture()
+    vulture.scavenge([ROOT / "advisor"])
+    # The fields of values are written out by name, in plans and reports.
+    unused = [
+        item
+        for item in vulture.get_unused_code(min_confidence=60)
+        if item.typ != "variable" and item.filename.parent.name != "cli" # commands, which click calls
+        and item.name not in in_templates | SET_FOR_OTHERS
+        and not LOADED_BY_NAME.fullmatch(item.name)
+    ]
+    for item in unused:
+        print(f"{item.filename}:{item.first_lineno}: {item.typ} {item.name} is not used")
+    return 1 if unused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
