@@ -1,4 +1,4 @@
-"""Names of advisor/ that neither its code nor its templates use: ``python .ci/unused.py`` ends with 1 where there are any."""
+"""Names of advisor/ that neither its code nor its templates use; ends with 1 where there are any."""
 
 import re
 import sys
@@ -7,15 +7,8 @@ from pathlib import Path
 from vulture import Vulture
 
 ROOT = Path(__file__).parent.parent
-SET_FOR_OTHERS = frozenset(
-    # HiGHS's model, NumPy's flag, the binding's structures and hatch's hook are written here and read by their libraries.
-    "col_cost_ col_lower_ col_upper_ index_ integrality_ num_col_ num_row_ row_lower_ row_upper_ start_ value_ writeable "
-    "initialize metricId numMetrics readinto sample1 sample2 ModulesOfTheAgent "
-    # Names that only type checkers and importers see.
-    "EntryPoint WriteableBuffer __dir__ __getattr__ frame from_plan "
-    # Fitted for the shipped tables and for the benchmarks of accuracy.
-    "acceptance_of_length evaluate_one_pass fit_memory_engines plan_fleet views_of_store".split()
-)
+USED_ELSEWHERE = frozenset((Path(__file__).with_name("used_elsewhere.txt")).read_text(encoding="utf-8").split())
+"""Names that other programs read or set: libraries, type checkers, benchmarks."""
 LOADED_BY_NAME = re.compile(r"(Amd|Gaudi|Neuron|Tpu)Source")
 """Sources of samples, which a table names."""
 
@@ -34,8 +27,9 @@ def main() -> int:
     unused = [
         item
         for item in vulture.get_unused_code(min_confidence=60)
-        if item.typ != "variable" and item.filename.parent.name != "cli" # commands, which click calls
-        and item.name not in in_templates | SET_FOR_OTHERS
+        if item.typ != "variable"
+        and item.filename.parent.name != "cli"  # commands, which click calls
+        and item.name not in in_templates | USED_ELSEWHERE
         and not LOADED_BY_NAME.fullmatch(item.name)
     ]
     for item in unused:

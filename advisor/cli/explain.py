@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from advisor.catalog import Catalog, load_catalog
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.catalog.price_trust import first_day
+from advisor.cli.output import calibration_option, deliver, output_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_layers
+from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
 from advisor.plan.document import plain, plan_from_json
@@ -22,12 +24,14 @@ from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
+from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.price_age import prices_used
 from advisor.report.sections import Section, sections_markdown, sections_text
 
 SCHEMA = "advisor.explanation/v1"
 _STATED = "stated"
+_FOCUS = "focus"
 _PREFIX = "slo."
 
 
@@ -64,8 +68,16 @@ class _Explanation:
     metavar="[TARGETS]",
     help="Cost against latency targets, such as slo.tpot_p95,slo.ttft_p95.  [default: those stated, else all]",
 )
+@click.option("--cost", is_flag=True, help="Every line of the total: quantity, unit, price and its source.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@format_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "markdown", "focus"]),
+    default="table",
+    show_default=True,
+    help="How to show the result; focus: the lines of --cost as FOCUS rows.",
+)
 @output_option
 @calibration_option
 def command(
@@ -74,6 +86,7 @@ def command(
     region: str | None,
     changes: str | None,
     fronts: str | None,
+    cost: bool,
     wide: bool,
     output_format: str,
     output: Path | None,
@@ -88,12 +101,32 @@ def command(
         raise click.UsageError("--region says where --why is to look; give --why INSTANCE_TYPE")
     asked = _Asked(changes, instance_type, region, fronts)
     read = plan_from_json(read_text(plan, "plan"), str(plan))
+    if cost or output_format == _FOCUS:
+        deliver(_cost(read, asked, output_format, report_width(output, wide=wide)), output)
+        return
     catalog, model = load_catalog(), load_model(calibration)
     warn_of_layers()
     tell_age(prices_used(read))
     _warn_of_other_facts(read, catalog, model)
     explanation = _explain(read, read_question(read.question, str(plan)), catalog, model, asked)
     deliver(_render(explanation, output_format, report_width(output, wide=wide)), output)
+
+
+def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> str:
+    """Lines of the plan's cost, which are read from it."""
+    if asked != _Asked(None, None, None, None):
+        raise click.UsageError("--cost and --format focus read the plan as it is; leave out the other questions")
+    fleet = plan.fleet
+    if fleet is None or not fleet.cost_lines:
+        raise InputError("the plan holds no lines of cost", hint="make the plan again with `advisor recommend`")
+    if output_format == _FOCUS:
+        stated = (plan.workload.get("as_of"), plan.provenance.catalog_as_of)
+        return focus_of(fleet, next(day for day in map(first_day, filter(None, stated)) if day))
+    if output_format == "json":
+        cost = {"total_usd_per_month": fleet.cost.total_usd_per_month, "lines": plain(fleet.cost_lines, "lines")}
+        return json.dumps({"schema": SCHEMA, "cost": cost}, indent=1, ensure_ascii=False) + "\n"
+    sections = [cost_section(fleet)]
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
 
 
 def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) -> None:

@@ -91,6 +91,20 @@ def test_a_workload_without_a_fleet_says_why(workload):
 
 
 @every_workload
+def test_the_lines_of_the_cost_add_up_to_its_total(workload):
+    """Each line is its quantity × its price, to the cent that roundings leave; those of the total sum up to it."""
+    fleet = planned(workload).fleet
+    own = [line for line in fleet.cost_lines if line.in_total]
+
+    assert round(math.fsum(line.usd_per_month for line in own), 2) == total(planned(workload))
+    for line in fleet.cost_lines:
+        assert line.usd_per_month == pytest.approx(line.quantity * line.usd_per_unit, rel=1e-6, abs=0.02)
+    assert math.fsum(line.usd_per_month for line in own if line.item == "disk") == pytest.approx(
+        fleet.cost.disks_usd_per_month, abs=0.005
+    )
+
+
+@every_workload
 def test_the_recommendation_is_the_fleet_in_short(workload):
     """One total, and the machines of one of its groups."""
     plan = planned(workload)

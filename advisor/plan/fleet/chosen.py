@@ -6,6 +6,7 @@ from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import StandingCharge
 from advisor.demand.values import Backtest
 from advisor.performance.values import Interval
+from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
 
@@ -276,6 +277,8 @@ class Fleet:
     """None: the recommended fleet is the cheapest."""
     doubtful_prices: tuple[DoubtfulPrice, ...] = ()
     quotas: tuple[QuotaNeed, ...] = ()
+    cost_lines: tuple[CostLine, ...] = ()
+    """Those in the total add up to it; empty for a plan that was made before there were any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from advisor.plan.fleet.chosen import (
     QuotaNeed,
     StaticPeak,
 )
+from advisor.plan.fleet.cost_lines import Answers, cost_lines
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
@@ -91,6 +92,13 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
         quotas=tuple(_quotas(groups, context.catalog)),
+        cost_lines=cost_lines(
+            problem,
+            solution.allocations,
+            solution.shares,
+            Answers(context.catalog, context.requirements.demand.output_tokens.mean),
+            standing,
+        ),
     )
 
 

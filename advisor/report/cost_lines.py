@@ -1,0 +1,113 @@
+"""Lines of a plan's cost, for people and as rows of FOCUS."""
+
+import csv
+import datetime as dt
+import io
+import math
+from collections.abc import Sequence
+
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.cost_lines import CostKind, CostLine
+from advisor.report.fitted_table import Column
+from advisor.report.sections import Section
+from advisor.report.words import usd
+from advisor.units import HOURS_PER_MONTH
+
+_ITEMS = {
+    "instance": "instances",
+    "lost_work": "work that interruptions lose",
+    "disk": "disks",
+    "start_download": "downloads of starts",
+    "answers": "answers to the users",
+    "switching": "types put into service, over the horizon",
+    "load_balancer": "load balancer",
+    "load_balancer_capacity": "its capacity units",
+    "load_balancer_data": "its data",
+    "load_balancer_proxy": "its proxies",
+    "log_ingest": "access logs",
+}
+_COLUMNS = (
+    Column("kind"),
+    Column("what"),
+    Column("of", importance=1),
+    Column("quantity"),
+    Column("unit", importance=2),
+    Column("USD/unit"),
+    Column("USD/month"),
+    Column("price", importance=3),
+)
+_FOCUS = (
+    "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "ConsumedQuantity",
+    "ConsumedUnit", "ContractedUnitPrice", "PricingCategory", "ProviderName", "RegionId", "ResourceName",
+    "ServiceCategory", "ServiceName", "x_Kind", "x_InTotal", "x_PriceSource", "x_PriceAsOf", "x_PriceQuality",
+)  # fmt: skip
+_CATEGORIES = {
+    CostKind.COMPUTE: "Compute",
+    CostKind.STORAGE: "Storage",
+    CostKind.NETWORK: "Networking",
+    CostKind.MANAGED: "Other",
+}
+_SERVICES = {
+    CostKind.COMPUTE: "Virtual machines",
+    CostKind.STORAGE: "Block storage",
+    CostKind.NETWORK: "Network",
+    CostKind.MANAGED: "Managed services",
+}
+_PRICING = {"spot": "Dynamic", "commitment": "Committed", "on_demand": "Standard", "owned": "Committed"}
+
+
+def cost_section(fleet: Fleet) -> Section:
+    """Every line of a fleet's cost, the sum by kind, and what stands beside the total."""
+    lines = fleet.cost_lines
+    beside = [line for line in lines if not line.in_total]
+    told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]
+    if beside:
+        told.append(f"beside the total, the same for every fleet in these regions: {usd(_sum(beside))}")
+    unpriced = [_ITEMS.get(line.item, line.item) for line in beside if line.usd_per_month is None]
+    if unpriced:
+        told.append(f"not priced: {', '.join(unpriced)}")
+    title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
+    return Section(title, (*told, f"in neither: {fleet.cost.leaves_out}"), _COLUMNS, tuple(map(_row, lines)))
+
+
+def focus_of(fleet: Fleet, start: dt.date) -> str:
+    """The lines as a CSV with the columns of FOCUS: what an average month of the plan costs, from a day on."""
+    end = start + dt.timedelta(hours=HOURS_PER_MONTH)
+    period = (f"{start}T00:00:00Z", f"{end}T00:00:00Z")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_FOCUS)
+    writer.writerows(_focus_row(line, period) for line in fleet.cost_lines if line.usd_per_month is not None)
+    return text.getvalue()
+
+
+def _of_kind(lines: Sequence[CostLine], kind: CostKind) -> list[CostLine]:
+    return [line for line in lines if line.in_total and line.kind == kind]
+
+
+def _sum(lines: Sequence[CostLine]) -> float:
+    return math.fsum(line.usd_per_month or 0.0 for line in lines)
+
+
+def _row(line: CostLine) -> tuple[str, ...]:
+    return (
+        str(line.kind),
+        _ITEMS.get(line.item, line.item) + ("" if line.in_total else " *"),
+        line.place,
+        f"{line.quantity:,.6g}" if line.quantity < 1e6 else f"{line.quantity:,.0f}",
+        line.unit,
+        "?" if line.usd_per_unit is None else f"{line.usd_per_unit:.6g}",
+        "?" if line.usd_per_month is None else f"{line.usd_per_month:,.2f}",
+        " ".join(filter(None, (line.price_quality, line.price_as_of))),
+    )
+
+
+def _focus_row(line: CostLine, period: tuple[str, str]) -> tuple[object, ...]:
+    provider, region, *rest = line.place.split("/")
+    purchase = rest[-1] if rest else ""
+    return (
+        line.usd_per_month, line.usd_per_month, "USD", *period, "Usage", _ITEMS.get(line.item, line.item), line.quantity,
+        line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), provider, region, line.place,
+        _CATEGORIES[CostKind(line.kind)], _SERVICES[CostKind(line.kind)], str(line.kind), str(line.in_total).lower(), line.price_source,
+        line.price_as_of, line.price_quality,
+    )  # fmt: skip
