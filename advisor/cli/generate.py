@@ -127,6 +127,45 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
     _generate(Language(language), asked)
 
 
+@command.command(name="monitoring")
+@click.argument("plan", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PLAN.json")
+@click.option(
+    "--into",
+    "--out",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Directory of the files, which holds no other generated code.",
+)
+@click.option(
+    "--match",
+    "matchers",
+    metavar="MATCHERS",
+    help="Label matchers of the workload's series, such as 'namespace=\"chat\"'.  [default: the model's name]",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing.")
+@click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others.")
+def monitoring(plan: Path, directory: Path, matchers: str | None, *, dry_run: bool, force: bool) -> None:
+    """Write Prometheus rules and a Grafana dashboard that hold PLAN.json against what is served and spent.
+
+    Cost per hour, per request and per token, error budgets of the latency targets, load against capacity, and what is
+    spare, from the engines' own metrics. The rules come with a test for promtool.
+    """
+    from advisor.codegen import Generated, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
+    from advisor.codegen.monitoring import MONITORING, monitoring_files  # noqa: PLC0415
+    from advisor.plan.document import plan_from_json  # noqa: PLC0415
+
+    text = read_text(plan, "plan")
+    read = plan_from_json(text, where=str(plan))
+    check_unedited(text, str(plan), force=force)
+    files = monitoring_files(read, matchers)
+    generated = Generated(files, ("",), (MONITORING,), read.provenance.input_digest, ())
+    report = write_files(generated, directory, WriteOptions(None, force=force, dry_run=dry_run))
+    click.echo(report.patch() if dry_run else "", nl=False)
+    _tell(report, is_dry=dry_run)
+
+
 def _generate(language: "Language", asked: dict[str, Any]) -> None:
     from advisor.codegen import ConflictPolicy, WriteOptions, write_files  # noqa: PLC0415 - help shows without it
 

@@ -37,9 +37,10 @@ _COLUMNS = (
     Column("price", importance=3),
 )
 _FOCUS = (
-    "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "ConsumedQuantity",
-    "ConsumedUnit", "ContractedUnitPrice", "PricingCategory", "ProviderName", "RegionId", "ResourceName",
-    "ServiceCategory", "ServiceName", "x_Kind", "x_InTotal", "x_PriceSource", "x_PriceAsOf", "x_PriceQuality",
+    "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
+    "ChargeDescription", "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "PricingCategory", "ProviderName",
+    "RegionId", "ResourceName", "ServiceCategory", "ServiceName", "x_Kind", "x_InTotal", "x_PriceSource",
+    "x_PriceAsOf", "x_PriceQuality",
 )  # fmt: skip
 _CATEGORIES = {
     CostKind.COMPUTE: "Compute",
@@ -105,9 +106,10 @@ def _row(line: CostLine) -> tuple[str, ...]:
 def _focus_row(line: CostLine, period: tuple[str, str]) -> tuple[object, ...]:
     provider, region, *rest = line.place.split("/")
     purchase = rest[-1] if rest else ""
+    kind = CostKind(line.kind)
     return (
-        line.usd_per_month, line.usd_per_month, "USD", *period, "Usage", _ITEMS.get(line.item, line.item), line.quantity,
-        line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), provider, region, line.place,
-        _CATEGORIES[CostKind(line.kind)], _SERVICES[CostKind(line.kind)], str(line.kind), str(line.in_total).lower(), line.price_source,
+        line.usd_per_month, line.usd_per_month, "USD", *period, "Usage", _ITEMS.get(line.item, line.item),
+        line.quantity, line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), provider, region, line.place,
+        _CATEGORIES[kind], _SERVICES[kind], str(kind), str(line.in_total).lower(), line.price_source,
         line.price_as_of, line.price_quality,
     )  # fmt: skip

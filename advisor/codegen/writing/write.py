@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from advisor import __version__
 from advisor.codegen.generate import Generated
+from advisor.codegen.monitoring import MONITORING
 from advisor.codegen.moved import with_moves
 from advisor.codegen.writing import places, rollouts
 from advisor.codegen.writing.decisions import Refusal, Versions, decide, decide_copied, decide_renamed
@@ -85,8 +86,24 @@ def _check_state(generated: Generated, directory: Path) -> None:
 def _decided(
     generated: Generated, directory: Path, record: Record, manner: WriteOptions
 ) -> tuple[Generated, WriteReport]:
+    _check_kind(generated, directory, record)
     code = _with_moves(generated, directory, record)
     return code, _report(code, directory, record, manner)
+
+
+def _check_kind(generated: Generated, directory: Path, record: Record) -> None:
+    """Refuse files that watch a plan in a directory of what deploys one, and the other way round.
+
+    Raises:
+        InputError: the directory holds the other kind.
+    """
+    held = record.about.get("targets", ())
+    if record.files and (MONITORING in held) is not (MONITORING in generated.targets):
+        raise InputError(
+            f"the directory holds generated code of another kind ({', '.join(held)}), which would be removed",
+            where=str(directory),
+            hint="give another directory",
+        )
 
 
 def _with_moves(generated: Generated, directory: Path, record: Record) -> Generated:

@@ -1,0 +1,202 @@
+"""Recording and alerting rules of a plan, as values.
+
+Error budgets burn ``b`` times too fast where more than ``b × 5 %`` of the requests are beyond a target at the 95th
+percentile, that is where their ``(1 - b × 5 %)`` quantile is beyond it; two windows each, so that an alert comes and
+goes soon (Google's SRE workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts").
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from advisor.codegen.engines.metrics import METRICS, Answers
+from advisor.codegen.model import Engine
+from advisor.codegen.monitoring.watched import Watched
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
+
+_BEYOND_P95_RATIO = 0.05
+_BURNS = (
+    (14.4, "1h", "5m", "page"),
+    (6.0, "6h", "30m", "page"),
+    (3.0, "1d", "2h", "ticket"),
+    (1.0, "3d", "6h", "ticket"),
+)
+"""Times too fast, long and short window, and who is told."""
+_TARGETS = {"ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds"}
+"""Target → histogram of the product."""
+_OVER_BUDGET_RATIO = 1.05
+_DEARER_RATIO = 1.5
+_OVERSIZED_RATIO = 0.5
+_KV_FULL_RATIO = 0.9
+_KV_HALF_RATIO = 0.5
+_FAILED_RATIO = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A series that Prometheus keeps."""
+
+    record: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert of Prometheus."""
+
+    name: str
+    expression: str
+    wait: str
+    severity: str
+    summary: str
+    description: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def recordings_of(plan: Watched) -> Iterator[Recording]:
+    """Series of what is served and spent, beside what was planned."""
+    yield Recording("advisor:replicas:count", f"count(count by (instance) ({plan.series('requests_running')}))")
+    yield Recording("advisor:requests_running:sum", f"sum({plan.series('requests_running')})")
+    if plan.publishes("requests_waiting"):
+        yield Recording("advisor:requests_waiting:sum", f"sum({plan.series('requests_waiting')})")
+    if plan.publishes("kv_cache_used_ratio"):
+        yield Recording("advisor:kv_cache_used:ratio", f"avg({plan.series('kv_cache_used_ratio')})")
+    yield Recording("advisor:requests_per_second:rate5m", _rate(plan, "requests_finished", "5m"))
+    yield Recording("advisor:requests_per_second:rate1h", _rate(plan, "requests_finished", "1h"))
+    yield Recording("advisor:output_tokens_per_second:rate1h", _rate(plan, "generated_tokens", "1h"))
+    yield Recording("advisor:usd_per_hour:actual", f"{plan.own('replicas:count')} * {plan.usd_per_replica_hour:.6g}")
+    yield Recording("advisor:usd_per_hour:planned", f"vector({plan.usd_per_hour:.6g})")
+    spent = f"avg_over_time({plan.own('usd_per_hour:actual')}[1h])"
+    for unit, series, size, planned in (
+        ("1000_requests", "requests", 1000, plan.usd_per_1000_requests),
+        ("million_output_tokens", "output_tokens", TOKENS_PER_MILLION, plan.usd_per_million_output_tokens),
+    ):
+        served = f"({plan.own(f'{series}_per_second:rate1h')} * {SECONDS_PER_HOUR / size:.6g} > 0)"
+        yield Recording(f"advisor:usd_per_{unit}:actual", f"{spent} / {served}")
+        yield Recording(f"advisor:usd_per_{unit}:planned", f"vector({planned:.6g})")
+    each = plan.requests_per_second_per_replica
+    yield Recording("advisor:requests_per_second:capacity", f"{plan.own('replicas:count')} * {each:.6g}")
+    for name, target in plan.targets_seconds.items():
+        if plan.publishes(_TARGETS[name]):
+            yield Recording(f"advisor:{name}_seconds:p95", _quantile(plan, name, 0.95, "5m"))
+            yield Recording(f"advisor:{name}_seconds:target", f"vector({target:.6g})")
+    failed = _failed(plan)
+    if failed:
+        yield Recording("advisor:failed:ratio_rate5m", failed)
+        failing = f"{plan.own('usd_per_hour:actual')} * {plan.own('failed:ratio_rate5m')}"
+        yield Recording("advisor:usd_per_hour:failed", failing)
+
+
+def alerts_of(plan: Watched) -> Iterator[Alert]:
+    """Alerts for people: targets missed, money beyond the plan, capacity too small or too large."""
+    for name, target in plan.targets_seconds.items():
+        if plan.publishes(_TARGETS[name]):
+            yield from _burns(plan, name, target)
+    yield from _of_money(plan)
+    yield from _of_capacity(plan)
+    gone = f"absent({plan.series('requests_running')})"
+    yield Alert(
+        "AdvisorNothingMeasured", gone, "10m", "page", "no engine of the workload is seen",
+        "Nothing runs, or nothing scrapes it; every other rule is silent meanwhile.",
+    )  # fmt: skip
+
+
+def _burns(plan: Watched, name: str, target: float) -> Iterator[Alert]:
+    """The alerts of one latency target."""
+    for times, long, short, severity in _BURNS:
+        quantile = round(1 - times * _BEYOND_P95_RATIO, 4)
+        over = [f"{_quantile(plan, name, quantile, window)} > {target:.6g}" for window in (long, short)]
+        yield Alert(
+            "AdvisorLatencyBudgetBurn", " and ".join(over), "2m", severity,
+            f"{name.upper()} is beyond its target {times:g} times as often as it may",
+            f"More than {times * _BEYOND_P95_RATIO:.0%} of the requests of the last {long} and of the last {short} "
+            f"took longer than {target:g} s; 5 % may.",
+            {"target": name, "window": long},
+        )  # fmt: skip
+
+
+def _of_money(plan: Watched) -> Iterator[Alert]:
+    spent = f"avg_over_time({plan.own('usd_per_hour:actual')}[7d])"
+    monthly = f"{spent} * {HOURS_PER_MONTH:g}"
+    budget = plan.budget_usd_per_month
+    yield Alert(
+        "AdvisorOverBudget", f"{monthly} > {budget * _OVER_BUDGET_RATIO:.6g}", "1h", "ticket",
+        "a month like the last seven days costs more than the budget",
+        f"Budget: {budget:,.2f} USD a month; now {{{{ $value | humanize }}}}. Plan again with `advisor recommend`.",
+    )  # fmt: skip
+    served = f"(avg_over_time({plan.own('requests_per_second:rate1h')}[7d]) * {SECONDS_PER_HOUR / 1000:g} > 0)"
+    dearer = f"{spent} / {served} > {plan.usd_per_1000_requests * _DEARER_RATIO:.6g}"
+    yield Alert(
+        "AdvisorRequestsDearerThanPlanned", dearer, "1d", "ticket",
+        "a request of the last seven days costs half as much again as planned, or more",
+        f"Planned: {plan.usd_per_1000_requests:.4g} USD for 1,000; now {{{{ $value | humanize }}}}. "
+        "The load is below the plan's, or more runs than was planned.",
+    )  # fmt: skip
+    if _failed(plan):
+        yield Alert(
+            "AdvisorPaidForFailures", f"{plan.own('failed:ratio_rate5m')} > {_FAILED_RATIO:g}", "15m", "page",
+            "more than 1 % of the requests end in an error of the server",
+            "{{ $value | humanizePercentage }} fail; advisor:usd_per_hour:failed is what they cost.",
+        )  # fmt: skip
+
+
+def _of_capacity(plan: Watched) -> Iterator[Alert]:
+    load, capacity = plan.own("requests_per_second:rate5m"), plan.own("requests_per_second:capacity")
+    yield Alert(
+        "AdvisorLoadBeyondPlan", f"{load} > {capacity}", "15m", "page",
+        "more requests arrive than the running replicas are planned to carry",
+        f"A replica is planned for {plan.requests_per_second_per_replica:.4g} requests/s, the fleet for "
+        f"{plan.peak_requests_per_second:.4g}.",
+    )  # fmt: skip
+    half = f"{_OVERSIZED_RATIO:g} * min_over_time({capacity}[7d])"
+    yield Alert(
+        "AdvisorOversized", f"max_over_time({load}[7d]) < {half}", "1d", "ticket",
+        "the busiest minutes of a week needed less than half of the smallest fleet of that week",
+        "Plan again with what was measured: `advisor recommend --prometheus`.",
+    )  # fmt: skip
+    if not plan.publishes("kv_cache_used_ratio") or not plan.publishes("requests_waiting"):
+        return
+    used = plan.own("kv_cache_used:ratio")
+    yield Alert(
+        "AdvisorKvCacheFull", f"{used} > {_KV_FULL_RATIO:g}", "15m", "page", "the KV cache is nearly full",
+        "Requests queue or are preempted soon: {{ $value | humanizePercentage }} is used.",
+    )  # fmt: skip
+    conditions = (
+        f"min_over_time({plan.own('requests_running:sum')}[6h]) > 0",
+        f"max_over_time({used}[6h]) < {_KV_HALF_RATIO:g}",
+        f"max_over_time({plan.own('requests_waiting:sum')}[6h]) == 0",
+        f"{plan.own('replicas:count')} > 1",
+    )
+    yield Alert(
+        "AdvisorBusyNotSaturated", " and ".join(conditions), "6h", "ticket",
+        "all replicas have work at all times, and none of them ever had much",
+        "Accelerators look busy; fewer replicas with larger batches would do: `advisor samples need` says how many.",
+    )  # fmt: skip
+
+
+def _rate(plan: Watched, counter: str, window: str) -> str:
+    return f"sum(rate({plan.series(counter)}[{window}]))"
+
+
+def _quantile(plan: Watched, name: str, quantile: float, window: str) -> str:
+    buckets = f"sum by (le) (rate({plan.series(_TARGETS[name], '_bucket')}[{window}]))"
+    return f"histogram_quantile({quantile:g}, {buckets})"
+
+
+def _failed(plan: Watched) -> str:
+    """Share of the answers that are errors of the server; "" where no engine counts them."""
+    counted = {metrics.answers for engine in Engine if (metrics := METRICS.get(engine)) and metrics.answers}
+    own = [answers for answers in counted if _is_of(plan, answers)]
+    if len(own) != 1 or len(plan.names["requests_running"]) != 1:
+        return ""
+    answers = own[0]
+    every = f'{answers.path_label}=~"/v1/.+"'
+    own_engines = f"and on (instance) {plan.series('requests_running')}"
+    failing = f'sum(rate({answers.counter}{{{every},{answers.status_label}=~"5.."}}[5m]) {own_engines})'
+    return f"({failing} or vector(0)) / (sum(rate({answers.counter}{{{every}}}[5m]) {own_engines}) > 0)"
+
+
+def _is_of(plan: Watched, answers: Answers) -> bool:
+    """Whether an engine of the fleet counts its answers so."""
+    return any(
+        metrics.answers == answers and metrics.running in plan.names["requests_running"] for metrics in METRICS.values()
+    )
