@@ -14,7 +14,7 @@ import click
 from advisor import __version__
 from advisor.cli.terminal import guard_terminals
 from advisor.errors import AdvisorError
-from advisor.names import without_credentials
+from advisor.names import nearest, without_credentials
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
@@ -35,6 +35,7 @@ COMMANDS = {
     "check": "Whether the prices that a plan was made from still hold.",
     "agent": "Collect accelerator samples on an inference host.",
     "samples": "Look at collected samples.",
+    "completion": "A script that completes commands in bash, zsh or fish.",
 }
 """Each command lives in ``advisor/cli/<name>.py`` (with underscores) as ``command``; help imports none of them."""
 
@@ -58,6 +59,16 @@ class LazyGroup(click.Group):
             return None
         command = importlib.import_module(f"advisor.cli.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first argument; where there is none, the nearest by name is told."""
+        name = args[0]
+        near = nearest(name, COMMANDS)
+        if name not in COMMANDS and not name.startswith("-") and near:
+            raise click.UsageError(f"No such command '{name}'. Did you mean '{near[0]}'?", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands from the table, without importing them."""

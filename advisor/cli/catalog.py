@@ -1,8 +1,5 @@
 """``advisor catalog``: look into the catalog of accelerators, instances and prices."""
 
-import csv
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +12,27 @@ from advisor.catalog.values import Accelerator, Offer, Price, Quality
 from advisor.cli.catalog_audit import command as audit_command
 from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
 from advisor.cli.catalog_lock import lock_command
+from advisor.cli.catalog_models import models_command
 from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
 from advisor.cli.catalog_refresh import diff
 from advisor.cli.catalog_show import command as show_command
+from advisor.cli.listing import (
+    Cell,
+    Entry,
+    deliver_entries,
+    list_format_option,
+    right_aligned,
+    serialise,
+    shown,
+    whole,
+)
 from advisor.cli.output import deliver, output_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
-
-Cell = str | int | float | None
-Entry = Mapping[str, Cell]
 
 _OFFER_KEYS = (
     "provider", "region", "instance_type", "accelerator", "accelerator_count", "accelerator_memory_gib",
@@ -38,16 +43,7 @@ _ZONE_KEYS = (
     "spot_zone_high_usd_per_hour",
 )  # fmt: skip
 _CPU_KEYS = ("vcpus", "memory_gib", "cpu_flags")
-_PRICE = "usd_per_hour"
 _EMPTY = {"json": "null", "csv": "empty"}
-_format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="How to show the result.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,7 @@ command.add_command(skypilot_command)
 command.add_command(audit_command)
 command.add_command(lock_command)
 command.add_command(show_command)
+command.add_command(models_command)
 
 
 @command.command("list")
@@ -89,7 +86,7 @@ command.add_command(show_command)
 @click.option(
     "--zones", "with_zones", is_flag=True, help="Say in how many zones each type is sold, and what spot costs by zone."
 )
-@_format_option
+@list_format_option
 @output_option
 def list_offers(
     providers: tuple[str, ...],
@@ -120,11 +117,11 @@ def list_offers(
     if unpriced:
         # The keys are a promise to other programs, so that null has to say it there.
         click.echo(f"note: {_unpriced_words(unpriced)}: both prices are {_EMPTY[output_format]}", err=True)
-    deliver(_serialise(entries, keys, output_format), output)
+    deliver(serialise(entries, keys, output_format), output)
 
 
 @command.command("accelerators")
-@_format_option
+@list_format_option
 @output_option
 def list_accelerators(output_format: str, output: Path | None) -> None:
     """List accelerators with memory, bandwidth and dense peaks."""
@@ -132,22 +129,22 @@ def list_accelerators(output_format: str, output: Path | None) -> None:
     if output_format == "table":
         deliver(_accelerator_table(entries), output)
     else:
-        deliver(_serialise(entries, tuple(entries[0]), output_format), output)
+        deliver(serialise(entries, tuple(entries[0]), output_format), output)
 
 
 @command.command("serverless")
-@_format_option
+@list_format_option
 @output_option
 def list_serverless(output_format: str, output: Path | None) -> None:
     """List services that run a container with an accelerator, with USD for an hour in which it runs."""
     entries = [_serverless_entry(serverless) for serverless in load_catalog().serverless]
-    _deliver(entries, output_format, output)
+    deliver_entries(entries, output_format, output)
 
 
 @command.command("services")
 @click.option("--provider", default="", help="aws, gcp or azure; all of them without it.")
 @click.option("--region", default="", help="Region as the provider spells it; all of them without it.")
-@_format_option
+@list_format_option
 @output_option
 def list_services(provider: str, region: str, output_format: str, output: Path | None) -> None:
     """List what is sold beside machines: disks, NAT gateways, load balancers, logs, object storage, cache nodes.
@@ -169,12 +166,12 @@ def list_services(provider: str, region: str, output_format: str, output: Path |
     ]
     if not found:
         raise InputError(f"nothing beside machines is priced in {region}", hint="ask without --region for all")
-    _deliver(found, output_format, output)
+    deliver_entries(found, output_format, output)
 
 
 @command.command("tokens")
 @click.argument("name", default="")
-@_format_option
+@list_format_option
 @output_option
 def list_tokens(name: str, output_format: str, output: Path | None) -> None:
     """List models that are sold by the token, in USD for a million of them; only those with NAME in theirs."""
@@ -187,19 +184,7 @@ def list_tokens(name: str, output_format: str, output: Path | None) -> None:
         raise InputError(
             f"no model that is sold by the token has '{name}' in its name", hint="ask without NAME for all"
         )
-    _deliver([_token_entry(token_price) for token_price in token_prices], output_format, output)
-
-
-def _deliver(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
-    """Entries with the same keys, in the format that is asked for."""
-    keys = tuple(entries[0])
-    if output_format == "table":
-        rows = [[_cell(entry, key) for key in keys] for entry in entries]
-        if _PRICE in keys:
-            rows = _right(rows, keys.index(_PRICE))
-        deliver(render_table(tuple(key.replace("_", " ") for key in keys), rows) + "\n", output)
-    else:
-        deliver(_serialise(entries, keys, output_format), output)
+    deliver_entries([_token_entry(token_price) for token_price in token_prices], output_format, output)
 
 
 def _serverless_entry(serverless: Serverless) -> Entry:
@@ -209,8 +194,8 @@ def _serverless_entry(serverless: Serverless) -> Entry:
         "accelerator": serverless.accelerator,
         "regions": ";".join(serverless.regions),
         "usd_per_hour": serverless.usd_per_hour,
-        "vcpus": _whole(serverless.vcpus),
-        "memory_gib": _whole(serverless.memory_gib),
+        "vcpus": whole(serverless.vcpus),
+        "memory_gib": whole(serverless.memory_gib),
         "quality": serverless.provenance.quality.value,
         "as_of": serverless.provenance.as_of,
     }
@@ -305,7 +290,7 @@ def _cpu_entry(catalog: Catalog, offer: Offer) -> Entry:
     """The entry of a machine without an accelerator: its sockets stand where others have accelerators."""
     machine = catalog.cpu_instances[offer.provider, offer.instance_type]
     processor = machine.processor
-    values: tuple[Cell, ...] = (machine.vcpus, _whole(machine.memory_gib), ";".join(processor.flags))
+    values: tuple[Cell, ...] = (machine.vcpus, whole(machine.memory_gib), ";".join(processor.flags))
     entry = _entry(offer, processor.accelerator or processor.name, machine.sockets, None)
     return {**entry, **dict(zip(_CPU_KEYS, values, strict=True))}
 
@@ -317,8 +302,8 @@ def _entry(offer: Offer, accelerator: str, count: float | None, memory_gib: floa
         offer.region,
         offer.instance_type,
         accelerator,
-        _whole(count),
-        _whole(memory_gib),
+        whole(count),
+        whole(memory_gib),
         offer.on_demand.usd_per_hour if offer.on_demand else None,
         offer.spot.usd_per_hour if offer.spot else None,
         price.provenance.source if price else None,
@@ -350,34 +335,19 @@ def _accelerator_entry(accelerator: Accelerator) -> Entry:
         "vendor": accelerator.vendor,
         "architecture": accelerator.architecture,
         "compute_capability": accelerator.compute_capability,
-        "memory_gib": _whole(accelerator.memory_gib),
-        "memory_bandwidth_gb_per_second": _whole(accelerator.memory_bandwidth_gb_per_second),
-        "fp16_tflops": _whole(accelerator.fp16_tflops),
-        "fp8_tflops": _whole(accelerator.fp8_tflops),
-        "int8_tops": _whole(accelerator.int8_tops),
-        "fp4_tflops": _whole(accelerator.fp4_tflops),
-        "link_gb_per_second": _whole(accelerator.link_gb_per_second),
-        "tdp_watts": _whole(accelerator.tdp_watts),
+        "memory_gib": whole(accelerator.memory_gib),
+        "memory_bandwidth_gb_per_second": whole(accelerator.memory_bandwidth_gb_per_second),
+        "fp16_tflops": whole(accelerator.fp16_tflops),
+        "fp8_tflops": whole(accelerator.fp8_tflops),
+        "int8_tops": whole(accelerator.int8_tops),
+        "fp4_tflops": whole(accelerator.fp4_tflops),
+        "link_gb_per_second": whole(accelerator.link_gb_per_second),
+        "tdp_watts": whole(accelerator.tdp_watts),
         "launch_year": accelerator.launch_year,
         "source": accelerator.provenance.source,
         "as_of": accelerator.provenance.as_of,
         "quality": accelerator.provenance.quality.value,
     }
-
-
-def _whole(value: float | None) -> Cell:
-    """8 rather than 8.0."""
-    return int(value) if value is not None and value.is_integer() else value
-
-
-def _serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str) -> str:
-    if output_format == "json":
-        return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, keys, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(entries)
-    return stream.getvalue()
 
 
 def _offer_tables(entries: Sequence[Entry], offers: Sequence[Offer], table: Callable[[Sequence[Entry]], str]) -> str:
@@ -397,8 +367,8 @@ def _zone_tables(entries: Sequence[Entry]) -> str:
     """One table for each provider, and a last line on how many offers have their zones listed."""
     by_provider: dict[str, list[list[str]]] = {}
     for entry in entries:
-        row = [_show(entry[key]) for key in ("region", "instance_type", "zones")]
-        row += ["yes" if entry["zones_verified"] else "no", _show(entry["zones_as_of"]), _spot_range(entry)]
+        row = [shown(entry[key]) for key in ("region", "instance_type", "zones")]
+        row += ["yes" if entry["zones_verified"] else "no", shown(entry["zones_as_of"]), _spot_range(entry)]
         by_provider.setdefault(str(entry["provider"]), []).append(row)
     headers = ("region", "instance type", "zones", "verified", "as of", "spot USD/h")
     tables = [f"{provider}\n{render_table(headers, rows)}\n" for provider, rows in by_provider.items()]
@@ -409,14 +379,14 @@ def _zone_tables(entries: Sequence[Entry]) -> str:
 
 def _offer_table(entries: Sequence[Entry]) -> str:
     columns = ("region", "instance_type", "accelerator_count", "accelerator")
-    rows = [[*(_show(entry[key]) for key in columns), *_price_cells(entry)] for entry in entries]
+    rows = [[*(shown(entry[key]) for key in columns), *_price_cells(entry)] for entry in entries]
     return _price_table(("region", "instance type", "count", "accelerator"), rows)
 
 
 def _cpu_table(entries: Sequence[Entry]) -> str:
     columns = ("region", "instance_type", "vcpus", "memory_gib")
     rows = [
-        [*(_show(entry[key]) for key in columns), _short_flags(str(entry["cpu_flags"])), *_price_cells(entry)]
+        [*(shown(entry[key]) for key in columns), _short_flags(str(entry["cpu_flags"])), *_price_cells(entry)]
         for entry in entries
     ]
     return _price_table(("region", "instance type", "vCPUs", "GiB", "flags"), rows)
@@ -433,18 +403,7 @@ def _price_cells(entry: Entry) -> tuple[str, str]:
 
 def _price_table(headers: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
     """The rows of one provider; prices stay aligned to the right where there are words among them."""
-    return render_table((*headers, "USD/h", "spot"), _right(rows, len(headers)))
-
-
-def _right(rows: Sequence[Sequence[str]], at: int) -> list[list[str]]:
-    """The rows with one column aligned to the right."""
-    width = max(len(row[at]) for row in rows)
-    return [[cell.rjust(width) if column == at else cell for column, cell in enumerate(row)] for row in rows]
-
-
-def _cell(entry: Entry, key: str) -> str:
-    """A cell of a table; a price that nobody states is told in words."""
-    return SOLD_UNPRICED if key == _PRICE and entry[key] is None else _show(entry[key])
+    return render_table((*headers, "USD/h", "spot"), right_aligned(rows, len(headers)))
 
 
 def _on_demand_words(entry: Entry) -> str:
@@ -485,13 +444,9 @@ def _accelerator_table(entries: Sequence[Entry]) -> str:
         "name": "name", "vendor": "vendor", "memory_gib": "GiB", "memory_bandwidth_gb_per_second": "GB/s",
         "fp16_tflops": "fp16", "fp8_tflops": "fp8", "int8_tops": "int8", "fp4_tflops": "fp4", "quality": "quality",
     }  # fmt: skip
-    rows = [[_show(entry[key]) for key in columns] for entry in entries]
+    rows = [[shown(entry[key]) for key in columns] for entry in entries]
     note = "peaks are dense, in TFLOPS (int8: TOPS); GiB as software sees them"
     return f"{render_table(tuple(columns.values()), rows)}\n\n{len(rows)} accelerators; {note}\n"
-
-
-def _show(value: Cell) -> str:
-    return "-" if value is None else str(value)
 
 
 def _show_price(value: Cell) -> str:

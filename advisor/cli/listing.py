@@ -1,0 +1,69 @@
+"""Lists of catalog entries: as a table, as JSON, as CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from advisor.cli.output import deliver
+from advisor.report.text_table import render_table
+from advisor.report.words import SOLD_UNPRICED
+
+Cell = str | int | float | None
+Entry = Mapping[str, Cell]
+PRICE = "usd_per_hour"
+list_format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to show the result.",
+)
+
+
+def deliver_entries(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
+    """Entries with the same keys, in the format that is asked for."""
+    keys = tuple(entries[0])
+    if output_format == "table":
+        rows = [[_cell(entry, key) for key in keys] for entry in entries]
+        if PRICE in keys:
+            rows = right_aligned(rows, keys.index(PRICE))
+        deliver(render_table(tuple(key.replace("_", " ") for key in keys), rows) + "\n", output)
+    else:
+        deliver(serialise(entries, keys, output_format), output)
+
+
+def whole(value: float | None) -> Cell:
+    """8 rather than 8.0."""
+    return int(value) if value is not None and value.is_integer() else value
+
+
+def serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str) -> str:
+    """Entries as JSON or CSV."""
+    if output_format == "json":
+        return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, keys, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(entries)
+    return stream.getvalue()
+
+
+def right_aligned(rows: Sequence[Sequence[str]], at: int) -> list[list[str]]:
+    """The rows with one column aligned to the right."""
+    width = max(len(row[at]) for row in rows)
+    return [[cell.rjust(width) if column == at else cell for column, cell in enumerate(row)] for row in rows]
+
+
+def _cell(entry: Entry, key: str) -> str:
+    """A cell of a table; a price that nobody states is told in words."""
+    return SOLD_UNPRICED if key == PRICE and entry[key] is None else shown(entry[key])
+
+
+def shown(value: Cell) -> str:
+    """A value in a table; a dash where there is none."""
+    return "-" if value is None else str(value)
