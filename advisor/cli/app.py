@@ -32,7 +32,7 @@ COMMANDS = {
     "demand": "Summarise a request trace into a small file to plan from.",
     "catalog": "Accelerators, instances and prices: look into them, refresh them, lock them.",
     "audit": "What a bill was spent on, what of it was needed, and what to do first.",
-    "check": "Whether the prices that a plan was made from still hold.",
+    "check": "Whether a committed plan, its code and its prices still hold.",
     "agent": "Collect accelerator samples on an inference host.",
     "samples": "Look at collected samples.",
     "completion": "A script that completes commands in bash, zsh or fish.",

@@ -1,43 +1,143 @@
-"""``advisor check``: whether the prices that a plan was made from still hold."""
+"""``advisor check``: whether a plan, or the prices that it was made from, still hold."""
 
 import datetime as dt
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.checks import Now, Policy, check_plan, read_policy
+from advisor.checks.output import check_json, check_junit, check_sarif, check_text
+from advisor.cli.output import calibration_option, deliver, output_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
+from advisor.performance.model import load_model
+from advisor.plan.document import plan_from_json
 from advisor.plan.locks import DEFAULT_NAME, read_lock
+from advisor.reading import json_of, read_text
 from advisor.report.drift import drift_json, drift_of, drift_words
+from advisor.workload.values import DemandSource, PrometheusDemand, TraceDemand
 
 
 class NoLongerHolds(AdvisorError):  # noqa: N818 - an outcome
     """The prices that a plan stands on have changed."""
 
 
+class DoesNotPass(AdvisorError):  # noqa: N818 - an outcome
+    """A plan has findings that its policy lets no plan pass with."""
+
+
 @click.command()
 @click.argument(
-    "lock_file", type=click.Path(dir_okay=False, path_type=Path), metavar=f"[{DEFAULT_NAME}]", default=DEFAULT_NAME
+    "file", type=click.Path(dir_okay=False, path_type=Path), metavar=f"[PLAN.json|{DEFAULT_NAME}]", default=DEFAULT_NAME
 )
+@click.option("--demand", type=click.Path(dir_okay=False, path_type=Path), help="Today's demand: a trace or a summary.")
+@click.option("--prometheus", metavar="URL", help="Today's demand: what this server saw in the last 14 days.")
+@click.option("--infra", type=click.Path(path_type=Path), metavar="DIR", help="Code that was made of the plan.")
+@click.option("--policy", type=click.Path(dir_okay=False, path_type=Path), help="Thresholds, levels, and what fails.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
-    default=0.05,
-    show_default=True,
-    help="A price may move by as much, as a share of it.",
+    help="A price may move by as much, as a share of it.  [default: 0.05]",
 )
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="An older price does not hold.")
-@table_or_json_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "sarif", "junit"]),
+    default="table",
+    show_default=True,
+    help="How to show the result; sarif and junit are for plans.",
+)
 @output_option
+@calibration_option
 def command(
+    file: Path,
+    demand: Path | None,
+    prometheus: str | None,
+    infra: Path | None,
+    policy: Path | None,
+    tolerance: float | None,
+    max_price_age: int | None,
+    output_format: str,
+    output: Path | None,
+    calibration: Path | None,
+) -> None:
+    """Check a committed plan against what is true now; exit code 1 when it no longer holds.
+
+    Of PLAN.json: prices, a cheaper fleet, targets and capacity under today's demand, the code that was made of it,
+    commitments that end, releases of engines, spot. Each finding has an id (docs/check.md) and the command that mends
+    it; --policy says what fails.
+
+    Of a lock that `advisor catalog lock` wrote: the prices alone. Refresh the catalog first to compare with today's.
+    """
+    if _is_plan(file):
+        if demand is not None and prometheus is not None:
+            raise click.UsageError("give --demand or --prometheus, not both")
+        told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
+        _check_plan(file, told, output_format, output)
+        return
+    if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format in ("sarif", "junit"):
+        raise click.UsageError(
+            f"{file} is no plan: --demand, --prometheus, --infra, --policy, sarif and junit are for plans"
+        )
+    _check_lock(file, 0.05 if tolerance is None else tolerance, max_price_age, output_format, output)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Options of a plan's check."""
+
+    demand: Path | None
+    prometheus: str | None
+    infra: Path | None
+    policy: Path | None
+    tolerance: float | None
+    max_price_age: int | None
+    calibration: Path | None
+
+
+def _is_plan(file: Path) -> bool:
+    """Whether the file says that it is a plan; one that cannot be read is an error of whoever reads it."""
+    try:
+        document = json_of(read_text(file, "plan"), str(file), "")
+    except AdvisorError:
+        return False
+    return isinstance(document, dict) and str(document.get("schema", "")).startswith("advisor.plan/")
+
+
+def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None) -> None:
+    """Print the findings of a plan, and fail by its policy."""
+    text = read_text(file, "plan")
+    policy = read_policy(told.policy) if told.policy else Policy()
+    if told.tolerance is not None:
+        policy = replace(policy, price_tolerance_ratio=told.tolerance)
+    if told.max_price_age is not None:
+        days = float(told.max_price_age)
+        policy = replace(policy, max_price_age_days=days, max_spot_price_age_days=days)
+    warn_of_layers()
+    today = dt.datetime.now(dt.UTC).date()
+    now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
+    checked = check_plan(plan_from_json(text, str(file)), text, str(file), now, policy)
+    writers = {"json": check_json, "sarif": check_sarif, "table": check_text}
+    shown = check_junit(checked, policy.fail_on) if output_format == "junit" else writers[output_format](checked)
+    deliver(shown, output)
+    if checked.failed:
+        worst = checked.findings[0]
+        raise DoesNotPass(f"{worst.id}: {worst.message}", where=str(file), hint=f"`{worst.command}`")
+
+
+def _demand(told: _Told) -> DemandSource | None:
+    if told.prometheus is not None:
+        return PrometheusDemand(told.prometheus)
+    return None if told.demand is None else TraceDemand(told.demand)
+
+
+def _check_lock(
     lock_file: Path, tolerance: float, max_price_age: int | None, output_format: str, output: Path | None
 ) -> None:
-    """Compare the prices that a plan was made from with those of today; exit code 1 when they no longer hold.
-
-    The file is what `advisor catalog lock` wrote; refresh the catalog first to compare with today's prices.
-    """
+    """Print what moved since a lock was written, and fail where its prices no longer hold."""
     catalog, lock = load_catalog(), read_lock(lock_file)
     warn_of_layers()
     today = dt.datetime.now(dt.UTC).date()

@@ -1,0 +1,10 @@
+"""A committed plan, and the code that was made of it, against what is true now.
+
+Read ``rules.py`` (what is looked for), ``run.py`` (in which order), then a module for each thing that is looked at.
+"""
+
+from advisor.checks.policy import Policy, read_policy
+from advisor.checks.run import Now, check_plan
+from advisor.checks.values import Checked, Finding, Level
+
+__all__ = ["Checked", "Finding", "Level", "Now", "Policy", "check_plan", "read_policy"]

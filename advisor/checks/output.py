@@ -1,0 +1,101 @@
+"""A check as text, JSON, SARIF 2.1.0 and JUnit."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+
+from advisor import __version__
+from advisor.checks.rules import RULES
+from advisor.checks.values import Checked, Finding, Level
+from advisor.names import printable
+
+SCHEMA = "advisor.check/v1"
+_SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "note"}
+_PAGE = "docs/check.md"
+
+
+def check_text(checked: Checked) -> str:
+    """The verdict, then each finding with what mends it."""
+    counts = [f"{number} {level}" for level in Level if (number := _count(checked, level))]
+    verdict = "does not pass" if checked.failed else "passes"
+    head = f"{checked.plan} {verdict}: {', '.join(counts) or 'nothing found'} ({len(checked.looked_at)} rules)"
+    lines = [line for finding in checked.findings for line in _lines(finding)]
+    return "\n".join([head, *lines, *(f"note: {note}" for note in checked.notes)]) + "\n"
+
+
+def check_json(checked: Checked) -> str:
+    """All of it, by ``advisor.check/v1``."""
+    return json.dumps({"schema": SCHEMA} | asdict(checked), indent=1, ensure_ascii=False) + "\n"
+
+
+def check_sarif(checked: Checked) -> str:
+    """One run with a result for each finding."""
+    rules = list(RULES.values())
+    results = [
+        {
+            "ruleId": finding.id,
+            "ruleIndex": next(at for at, rule in enumerate(rules) if rule.id == finding.id),
+            "level": _SARIF_LEVELS[finding.level],
+            "message": {"text": f"{_subject(finding)}{finding.message}. Run: {finding.command}"},
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}}}],
+        }
+        for finding in checked.findings
+    ]
+    described: list[dict[str, Any]] = [
+        {
+            "id": rule.id,
+            "shortDescription": {"text": rule.title},
+            "help": {"text": f"See {_PAGE}, {rule.id}."},
+            "defaultConfiguration": {"level": _SARIF_LEVELS[rule.level]},
+        }
+        for rule in rules
+    ]
+    driver = {"name": "advisor", "version": __version__, "rules": described}
+    document = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def check_junit(checked: Checked, failing: Level | None) -> str:
+    """One test case for each rule that was applied; findings as heavy as *failing* are failures."""
+    of_rule = {rule: [found for found in checked.findings if found.id == rule] for rule in checked.looked_at}
+    heavy = {rule: [found for found in findings if _fails(found, failing)] for rule, findings in of_rule.items()}
+    suite = ET.Element(
+        "testsuite", name="advisor check", tests=str(len(of_rule)), failures=str(sum(map(bool, heavy.values())))
+    )
+    for rule, findings in of_rule.items():
+        name = f"{rule} {RULES[rule].title}"
+        case = ET.SubElement(suite, "testcase", classname=printable(checked.plan), name=name)
+        words = printable("\n".join(line for finding in findings for line in _lines(finding)))
+        if heavy[rule]:
+            ET.SubElement(case, "failure", message=printable(heavy[rule][0].message)).text = words
+        elif findings:
+            ET.SubElement(case, "system-out").text = words
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _fails(finding: Finding, failing: Level | None) -> bool:
+    return failing is not None and finding.level.rank <= failing.rank
+
+
+def _count(checked: Checked, level: Level) -> int:
+    return sum(finding.level is level for finding in checked.findings)
+
+
+def _subject(finding: Finding) -> str:
+    return f"{finding.subject}: " if finding.subject else ""
+
+
+def _lines(finding: Finding) -> list[str]:
+    title = RULES[finding.id].title
+    return [
+        f"{finding.level} {finding.id}: {title}",
+        f"    {_subject(finding)}{finding.message}",
+        f"    {finding.command}",
+    ]

@@ -1,0 +1,94 @@
+"""A plan under today's demand and prices: whether it holds, and whether another is cheaper."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.checks.policy import Policy
+from advisor.demand.synthetic_trace import rehearse
+from advisor.demand.values import Demand
+from advisor.demand_sources import measure_demand, with_measured_cache
+from advisor.errors import InputError
+from advisor.pipeline import plan_question
+from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.replay.fleet import replay
+from advisor.plan.replay.from_plan import planned
+from advisor.plan.request import PlanRequest, read_question
+from advisor.plan.solve.existing import running_of
+from advisor.plan.values import Plan
+
+if TYPE_CHECKING:
+    from advisor.checks.run import Now
+
+RULES = ("CHK201", "CHK202", "CHK203", "CHK204")
+_REHEARSED_REQUESTS = 20_000
+_AGAIN = "advisor recommend WORKLOAD --previous PLAN.json --format json -o PLAN.json"
+
+
+def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -> Iterator[tuple[str, str, str, str]]:
+    """The fleet replayed on today's demand, its load against its capacity, and a plan made anew."""
+    fleet = plan.fleet
+    if fleet is None:
+        raise InputError("the plan has no fleet to check", where=where, hint="plan again with other limits")
+    question = _question_now(read_question(plan.question, where), now)
+    if now.demand is not None:
+        yield from _load(fleet, question.demand)
+        yield from _latency(plan, question.demand, now, notes)
+    again = plan_question(
+        replace(question, workload=replace(question.workload, running=tuple(running_of(plan).items()))),
+        now.catalog,
+        model=now.model,
+    )
+    yield from _cheaper(fleet, again, policy)
+
+
+def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
+    """The question of a plan with today's demand."""
+    if now.demand is None:
+        return question
+    workload = replace(question.workload, demand=now.demand, path=Path("workload.yaml"))
+    demand = measure_demand(workload, question.model, now.catalog, now.model)
+    return PlanRequest(with_measured_cache(workload, demand), question.model, demand)
+
+
+def _load(fleet: Fleet, demand: Demand) -> Iterator[tuple[str, str, str, str]]:
+    """The busiest minute of today against what the running instances are planned to carry."""
+    busiest = max(range(len(fleet.hour_classes)), key=lambda at: fleet.hour_classes[at].planned_requests_per_second)
+    carried = sum(
+        group.instances[busiest] * (group.planned_requests_per_second_per_instance or 0.0) for group in fleet.groups
+    )
+    ratio = fleet.holds_up_to.peak_ratio if fleet.holds_up_to else 1.0
+    planned_rate = fleet.hour_classes[busiest].planned_requests_per_second
+    most = max(carried, planned_rate * ratio)
+    peak = demand.requests_per_second.peak
+    if peak > most:
+        told = f"the busiest minute has {peak:.4g} requests/s, the fleet holds up to {most:.4g}"
+        yield "CHK203", "", told, _AGAIN
+
+
+def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterator[tuple[str, str, str, str]]:
+    """The fleet under requests that are made up after today's demand."""
+    set_up = planned(plan, now.catalog, now.model)
+    notes += set_up.notes
+    trace = rehearse(demand, _REHEARSED_REQUESTS, None, 1.0)
+    result = replay(set_up.groups, trace.requests, set_up.slo, routes=set_up.routes)
+    asked = plan.workload["slo"]["within_ratio"]
+    if result.within_slo_ratio < asked:
+        requests = f"{trace.requests.seconds.size:,} requests"
+        told = f"{result.within_slo_ratio:.2%} of {requests} keep the SLO, {asked:.0%} asked ({trace.words})"
+        yield "CHK202", "", told, _AGAIN
+
+
+def _cheaper(fleet: Fleet, again: Plan, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+    if again.fleet is None:
+        reason = again.conflict.constraints if again.conflict else ()
+        told = "nothing serves it within the limits" + (f": {', '.join(reason)} exclude each other" if reason else "")
+        yield "CHK204", "", told, "advisor recommend WORKLOAD"
+        return
+    then, now = fleet.cost.total_usd_per_month, again.fleet.cost.total_usd_per_month
+    if then and 1 - now / then > policy.cheaper_by_ratio:
+        groups = again.fleet.groups
+        words = " + ".join(f"{max(group.instances)} × {group.instance_type} {group.purchase}" for group in groups)
+        told = f"{words} costs {now:,.2f} USD a month, the plan {then:,.2f} ({1 - now / then:.0%} less)"
+        yield "CHK201", "", told, _AGAIN

@@ -1,0 +1,82 @@
+"""The checks of a plan, one after the other."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from advisor.catalog import Catalog
+from advisor.checks import code, prices, replanned, terms
+from advisor.checks.policy import Policy
+from advisor.checks.values import Checked, Finding, Level
+from advisor.performance.model import PerformanceModel
+from advisor.plan.document import why_not_as_made
+from advisor.plan.values import Plan
+from advisor.workload.values import DemandSource
+
+Found = tuple[str, str, str, str]
+"""Rule, subject, message, and the command that mends it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Now:
+    """What a plan is held against."""
+
+    catalog: Catalog
+    model: PerformanceModel
+    today: dt.date
+    demand: DemandSource | None = None
+    """Demand of today; None: that of the plan."""
+    infra: Path | None = None
+    """Directory of the code; None: it is not looked at."""
+
+
+def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> Checked:
+    """Everything that is no longer as a plan says.
+
+    Args:
+        plan: what was planned.
+        text: its document.
+        where: its file name.
+        now: what it is held against.
+        policy: thresholds, levels, and what fails.
+
+    Raises:
+        InputError: the plan holds no question or no fleet, or demand or code cannot be read.
+    """
+    notes: list[str] = []
+    looks: tuple[tuple[Sequence[str], Callable[[], Iterator[Found]]], ...] = (
+        (("CHK501",), lambda: _edited(text, where)),
+        (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
+        (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
+        (terms.RULES, lambda: terms.look(plan, now.catalog, now.today, policy)),
+        *(((code.RULES, lambda: code.look(plan, now.infra, now.catalog)),) if now.infra is not None else ()),
+    )
+    findings: list[Finding] = []
+    looked_at: list[str] = []
+    for rules, look in looks:
+        applied = [rule for rule in rules if policy.level_of(rule) is not Level.OFF]
+        looked_at += applied
+        if applied:
+            findings += [_finding(told, where, now, policy) for told in look() if told[0] in applied]
+    findings.sort(key=lambda finding: (finding.level.rank, finding.id))
+    failed = any(policy.fails(finding.level) for finding in findings)
+    return Checked(where, tuple(looked_at), tuple(findings), failed, tuple(dict.fromkeys(notes)))
+
+
+def _finding(told: Found, where: str, now: Now, policy: Policy) -> Finding:
+    rule, subject, message, command = told
+    file = str(now.infra) if rule in code.RULES and now.infra is not None else where
+    return Finding(rule, policy.level_of(rule), message, _filled(command, where, now), file, subject)
+
+
+def _filled(command: str, where: str, now: Now) -> str:
+    """The command with the names of the files that it is about."""
+    return command.replace("PLAN.json", quote(where)).replace("DIR", quote(str(now.infra)))
+
+
+def _edited(text: str, where: str) -> Iterator[Found]:
+    reason = why_not_as_made(text, where)
+    if reason:
+        yield "CHK501", "", reason, "advisor recommend WORKLOAD --format json -o PLAN.json"

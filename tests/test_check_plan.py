@@ -1,0 +1,141 @@
+"""``advisor check PLAN.json``: what is no longer as a plan says, and what its policy lets pass."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from advisor.checks.rules import RULES
+
+ROOT = Path(__file__).parents[1]
+DEMAND = ROOT / "examples/chat/demand.json"
+
+
+@pytest.fixture(scope="module")
+def plan(run_advisor, tmp_path_factory):
+    """The plan of an example."""
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    run_advisor("recommend", ROOT / "examples/chat/workload.yaml", "--format", "json", "-o", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def infra(plan, run_advisor, tmp_path_factory):
+    """Its code."""
+    directory = tmp_path_factory.mktemp("infra")
+    assert run_advisor("generate", "terraform", plan, "--into", directory).returncode == 0
+    return directory
+
+
+def checked(run_advisor, *arguments):
+    """Exit code, and the findings by rule."""
+    result = run_advisor("check", *arguments, "--format", "json")
+    document = json.loads(result.stdout)
+    return result.returncode, {finding["id"]: finding for finding in document["findings"]}
+
+
+def quiet(tmp_path, *, replanned=False, **keys):
+    """A policy without the age of prices, which grows from day to day, and without plans made anew unless asked for."""
+    path = tmp_path / "policy.yaml"
+    off = {"CHK103"} if replanned else {"CHK103", "CHK201", "CHK202", "CHK203", "CHK204"}
+    levels = dict.fromkeys(off, "off") | keys.pop("levels", {})
+    path.write_text(json.dumps({"levels": levels} | keys))
+    return path
+
+
+def test_a_plan_that_holds_passes(plan, infra, run_advisor, tmp_path):
+    """The same prices, the same demand and the code as generated: no finding of weight."""
+    code, findings = checked(
+        run_advisor, plan, "--infra", infra, "--demand", DEMAND, "--policy", quiet(tmp_path, replanned=True)
+    )
+    assert code == 0
+    assert all(finding["level"] == "note" for finding in findings.values()), findings
+
+
+def test_a_price_that_moved_and_a_plan_that_was_edited_are_told(plan, run_advisor, tmp_path):
+    """Both numbers stand in the message; the tolerance decides."""
+    document = json.loads(plan.read_text())
+    group = document["fleet"]["groups"][0]
+    group["instance_usd_per_hour"] *= 1.2
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps(document))
+    code, findings = checked(run_advisor, edited, "--policy", quiet(tmp_path))
+    assert code == 1
+    assert {"CHK101", "CHK501"} <= set(findings)
+    assert f"{group['instance_usd_per_hour']:.5g}" in findings["CHK101"]["message"]
+    code, findings = checked(run_advisor, edited, "--policy", quiet(tmp_path), "--tolerance", 0.3)
+    assert "CHK101" not in findings
+
+
+def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_path):
+    """An edit by hand of the number of instances is seen, with the command that mends it."""
+    copy = tmp_path / "infra"
+    copy.mkdir()
+    for path in infra.glob("*.tf"):
+        (copy / path.name).write_text(path.read_text())
+    fleet = next(path for path in copy.glob("*.tf") if "groups = {" in path.read_text())
+    lines = fleet.read_text().splitlines(keepends=True)
+    at = next(at for at, line in enumerate(lines) if line.split("=")[0].strip() == "instances")
+    number = int(lines[at].split("=")[1])
+    lines[at] = lines[at].replace(str(number), str(number + 5))
+    fleet.write_text("".join(lines))
+    code, findings = checked(run_advisor, plan, "--infra", copy, "--policy", quiet(tmp_path))
+    assert code == 1
+    assert f"{number + 5} in the code, {number} in the plan" in findings["CHK301"]["message"]
+    assert str(copy) in findings["CHK301"]["command"]
+
+
+def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):
+    """The prompts of another service: the replay says how many requests are late."""
+    code, findings = checked(
+        run_advisor, plan, "--demand", ROOT / "examples/code/demand.json", "--policy", quiet(tmp_path, replanned=True)
+    )
+    assert code == 1
+    assert "99% asked" in findings["CHK202"]["message"]
+
+
+def test_the_policy_says_what_fails(plan, run_advisor, tmp_path):
+    """Old prices are a warning; with ``fail_on: warning`` they fail, switched off they are not looked at."""
+    assert checked(run_advisor, plan, "--policy", quiet(tmp_path, levels={"CHK103": "warning"}))[0] == 0
+    strict = quiet(tmp_path, fail_on="warning", levels={"CHK103": "warning"}, max_spot_price_age="1d")
+    code, findings = checked(run_advisor, plan, "--policy", strict)
+    assert code == 1
+    assert "1 are accepted" in findings["CHK103"]["message"]
+    never = quiet(tmp_path, fail_on="never", levels={"CHK103": "error"})
+    assert checked(run_advisor, plan, "--policy", never)[0] == 0
+    for text, words in (("cheaper: 2", "cheaper_by"), ("levels: {CHK999: off}", "CHK"), ("fail_on: perhaps", "never")):
+        (tmp_path / "wrong.yaml").write_text(text)
+        refused = run_advisor("check", plan, "--policy", tmp_path / "wrong.yaml")
+        assert refused.returncode == 1
+        assert words in refused.stderr
+
+
+def test_sarif_and_junit_hold_the_same_findings(plan, run_advisor, tmp_path):
+    """Two formats of other programs, each parsed back."""
+    policy = quiet(tmp_path, levels={"CHK103": "error"}, max_spot_price_age="1d")
+    _, findings = checked(run_advisor, plan, "--policy", policy)
+    sarif = json.loads(run_advisor("check", plan, "--policy", policy, "--format", "sarif").stdout)
+    run = sarif["runs"][0]
+    assert {result["ruleId"] for result in run["results"]} == set(findings)
+    assert all(run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] == one["ruleId"] for one in run["results"])
+    suite = ET.fromstring(run_advisor("check", plan, "--policy", policy, "--format", "junit").stdout)
+    failed = {case.get("name").split()[0] for case in suite if case.find("failure") is not None}
+    assert failed == {name for name, finding in findings.items() if finding["level"] == "error"}
+    assert int(suite.get("failures")) == len(failed)
+
+
+def test_every_rule_has_a_section():
+    """docs/check.md explains each id."""
+    page = (ROOT / "docs/check.md").read_text()
+    for rule in RULES.values():
+        assert f"`{rule.id}`" in page
+        assert rule.title in page
+
+
+def test_options_of_plans_are_refused_for_a_lock(run_advisor, tmp_path):
+    """A file that is no plan takes none of them."""
+    (tmp_path / "lock.json").write_text("{}")
+    refused = run_advisor("check", tmp_path / "lock.json", "--infra", tmp_path)
+    assert refused.returncode == 2
+    assert "is no plan" in refused.stderr
