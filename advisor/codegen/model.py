@@ -422,6 +422,8 @@ class Stack:
     regions: tuple[Region, ...]
     scaling: Scaling
     load_balancer: LoadBalancer
+    answer_tokens: float
+    """Mean tokens of an answer."""
     alarms: tuple[Alarm, ...]
     """On hosts and what they cost."""
     slo_alarms: tuple[Alarm, ...]

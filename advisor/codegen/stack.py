@@ -159,6 +159,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
+        answer_tokens=float(plan.demand["output_tokens"]["mean"]),
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
