@@ -185,7 +185,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
     if not (rollout.retiring or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
-    is_last = former.stage is Stage.FINISH or (former.stage is Stage.SHIFT and not rollout.retiring)
+    is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not rollout.retiring)
     if starts_new and rollout.new and not (goes_on or former.force):
         raise InputError(
@@ -457,6 +457,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         return stack
     runs = joint(rollout)
     beyond = sum(group.usd_per_month for group in runs.groups) - sum(group.usd_per_month for group in stack.groups)
+    quotas = quotas_needed(stack.provider, runs.groups)
     checked = (*rollout.new, *stack.groups)[0]
     command = _CHECKS[stack.target].format(
         name=stack.name, region=checked.region, key=checked.key, backend=checked.backend
@@ -469,7 +470,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         alarms=runs.alarms,
         agent=runs.agent,
         budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2), of=_WHILE_BOTH_RUN),
-        summary=replace(stack.summary, quotas=quotas_needed(stack.provider, runs.groups)),
+        summary=replace(stack.summary, quotas=quotas),
         cut_over=CutOver(
             rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command, tuple(_removals(stack, rollout))
         ),

@@ -193,6 +193,10 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance
     return Entrance(services | shared, is_shared, {_ENTRANCE: sum(shares.values())} if are_alike else shares)
 
 
+_OF_PODS = ("gke", "aks")
+"""Targets whose nodes have one disk, for images and the weights of all pods; on EKS local disks hold them."""
+
+
 def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
@@ -224,6 +228,22 @@ def with_fixed_replicas(stack: Stack) -> Stack:
         budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
         summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)),
     )
+
+
+def with_node_disks(stack: Stack) -> Stack:
+    """The stack with a caution on nodes whose disks are larger than those that the plan prices."""
+    larger = {
+        (group.instance_type, priced, node_volume_gib(group))
+        for group in stack.groups
+        if (priced := group.priced_disk_gib) is not None and node_volume_gib(group) > priced
+    }
+    if stack.target not in _OF_PODS or not larger:
+        return stack
+    said = " and ".join(
+        f"{whole} GiB on {machine}, where it prices {priced}" for machine, priced, whole in sorted(larger)
+    )
+    caution = f"The plan prices the disk of a host; on a node each replica has weights of its own: {said}."
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
 
 
 def _silence(container: Container) -> str:

@@ -48,7 +48,7 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
             f"{stack.target} runs no Kubernetes", where=f"--form {stack.form}", hint="take --target eks, gke or aks"
         )
     if is_cluster:
-        stack = kubernetes.with_fixed_replicas(stack)
+        stack = kubernetes.with_node_disks(kubernetes.with_fixed_replicas(stack))
     return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
 
 

@@ -52,7 +52,9 @@ class Entrances:
     size: EntranceSize
     regions: int
     usd_per_month: float | None
-    """None where a price is not known."""
+    """Of hosts or containers; None where a price is not known."""
+    balancers: int = 0
+    """Load balancers beyond the one of each region, which the plan prices beside its total."""
 
     @property
     def in_words(self) -> str:
@@ -67,13 +69,24 @@ class Entrances:
 
     def within(self, stack: Stack) -> Stack:
         """Stack whose budget and cautions hold the entrances too: they may pass the margin of a small fleet."""
-        said = (*stack.summary.cautions, f"The total leaves out the entrances: {self.in_words}.")
+        said = (*stack.summary.cautions, f"The total leaves out the entrances: {self.in_words}{self._behind}.")
         stack = replace(stack, summary=replace(stack.summary, cautions=said))
         if self.usd_per_month is None:
             return stack
         budget = stack.budget
-        spent = round(budget.usd_per_month + self.usd_per_month, 2)
+        spent = round(budget.usd_per_month + self.usd_per_month + self._balancers_usd, 2)
         return replace(stack, budget=replace(budget, usd_per_month=spent, of=f"{budget.of} and of the entrances"))
+
+    @property
+    def _balancers_usd(self) -> float:
+        price = load_catalog().service_price("azure", "load_balancer", "")
+        return 0.0 if price is None else self.balancers * price.usd * HOURS_PER_MONTH
+
+    @property
+    def _behind(self) -> str:
+        """What stands between them and the hosts."""
+        behind = f"; and the load balancers of the backends: {usd(self._balancers_usd)} a month ({self.balancers})"
+        return behind if self.balancers else ""
 
 
 def machines(stack: Stack) -> Entrances:
@@ -83,8 +96,8 @@ def machines(stack: Stack) -> Entrances:
         sold = {offer.region: offer.on_demand for offer in catalog.cpu_offers("azure", size.name)}
         prices = [price.usd_per_hour for region in regions if (price := sold.get(region)) is not None]
         if len(prices) == len(regions):
-            return Entrances(size, len(regions), HOSTS * HOURS_PER_MONTH * sum(prices))
-    return Entrances(_carrying(stack, MACHINES[1:])[0], len(regions), None)
+            return Entrances(size, len(regions), HOSTS * HOURS_PER_MONTH * sum(prices), len(stack.backends))
+    return Entrances(_carrying(stack, MACHINES[1:])[0], len(regions), None, len(stack.backends))
 
 
 def containers(stack: Stack) -> Entrances:
