@@ -23,7 +23,7 @@ def stack_of(rate, *regions, tokens=200.0, resting=0.0):
         for weight, per_second in ((1, rate), (0, resting))
     ]
     return SimpleNamespace(
-        groups=groups, regions=[SimpleNamespace(name=name) for name in regions], answer_tokens=tokens
+        groups=groups, regions=[SimpleNamespace(name=name) for name in regions], backends=regions, answer_tokens=tokens
     )
 
 
