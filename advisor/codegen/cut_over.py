@@ -19,20 +19,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import (
-    Agent,
-    Backend,
-    ComputeGroup,
-    CutOver,
-    Form,
-    Language,
-    Region,
-    Scaling,
-    Stack,
-    Stage,
-)
+from advisor.codegen.model import Agent, Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import Traits, renamed
+from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 
 _CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker")

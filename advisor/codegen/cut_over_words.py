@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from advisor.codegen.model import ComputeGroup, CutOver, Stack, Stage
+from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Stage
 
 _TITLE = "\n## "
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"

@@ -22,7 +22,6 @@ from advisor.codegen.model import (
     Runtime,
     Scaling,
     Stack,
-    Wanted,
 )
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quotas import quotas_needed
@@ -31,6 +30,7 @@ from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
+from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError

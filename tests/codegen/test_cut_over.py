@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
 from advisor.codegen.cut_over import Former, Rollout, joint, left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.model import Form
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
+from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.plain_values import from_plain, to_plain

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from advisor.codegen import kubernetes
 from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_stack
 from advisor.codegen.kubernetes import ClusterManner
-from advisor.codegen.model import ComputeGroup, Form, Stack
+from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 
 __all__ = ["adapted", "kubernetes_files", "workload_name"]

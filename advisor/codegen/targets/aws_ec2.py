@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
@@ -17,6 +17,7 @@ from advisor.codegen.targets.host_backends import (
     serving_arguments,
 )
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {

@@ -22,12 +22,13 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Language
 from advisor.cost.services import HOST_GIB
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 

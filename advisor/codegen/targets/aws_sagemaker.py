@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Quota, Region, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Quota, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets import aws_sagemaker_images as images
@@ -16,6 +16,7 @@ from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
 from advisor.codegen.targets.host_backends import pins
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Engine, Language
 
 _TERRAFORM = "terraform/aws-sagemaker"
 _TEMPLATES = {

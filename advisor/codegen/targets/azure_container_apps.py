@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import windows
-from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -28,6 +28,7 @@ from advisor.codegen.targets.azure_names import (
 )
 from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Engine, Language
 
 _TERRAFORM = "terraform/azure-container-apps"
 _TEMPLATES = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
@@ -27,6 +27,7 @@ from advisor.codegen.targets.entrances import (
 )
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Engine, Language
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
