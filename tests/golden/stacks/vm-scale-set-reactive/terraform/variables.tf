@@ -124,17 +124,6 @@ variable "admin_ssh_public_key" {
   }
 }
 
-variable "entrance_size" {
-  description = "Size of the two hosts in front of the backends of each region."
-  type        = string
-  default     = "Standard_D2s_v5"
-
-  validation {
-    condition     = can(regex("^Standard_[A-Z]+[0-9]+[A-Za-z0-9_]*$", var.entrance_size))
-    error_message = "The size must look like Standard_D2s_v5."
-  }
-}
-
 variable "capacity_reservation_group_ids" {
   description = "Capacity reservation groups to draw on, by group; a group without an entry draws on none."
   type        = map(string)

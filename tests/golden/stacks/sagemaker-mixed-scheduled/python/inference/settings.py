@@ -46,7 +46,7 @@ class Settings:
     name: str = field(
         default="support-chat",
         metadata=about(
-            "Name of the deployment and of its endpoints; every resource carries it.",
+            "Name of the deployment; every resource carries it.",
             r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),

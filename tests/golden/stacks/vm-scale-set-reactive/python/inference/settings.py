@@ -186,14 +186,6 @@ class Settings:
             "the resource id of a zone: az network private-dns zone show --query id",
         ),
     )
-    entrance_size: str = field(
-        default="Standard_D2s_v5",
-        metadata=about(
-            "Size of the two hosts in front of the backends of each region.",
-            r"Standard_[A-Z]+[0-9]+[A-Za-z0-9_]*",
-            "a size such as Standard_D2s_v5",
-        ),
-    )
     capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict, metadata=about("Capacity reservation groups to draw on, by group.")
     )
