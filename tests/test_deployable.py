@@ -9,12 +9,12 @@ from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate
-from advisor.codegen.model import Engine
 from advisor.codegen.platforms import aws, azure, gcp
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
+from advisor.codegen.wanted import Engine
 from advisor.demand.declared import declared_demand
 from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, shortfall, start_seconds
 from advisor.errors import InputError, NotDeployable

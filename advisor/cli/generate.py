@@ -12,7 +12,7 @@ from advisor.reading import read_text
 
 if TYPE_CHECKING:
     from advisor.codegen import Form, Generated, Language, WriteReport
-    from advisor.codegen.cut_over import Former
+    from advisor.codegen.rollout import Former
 
 _UNUSUAL = {"terraform": ("a module", "--root"), "python": ("the whole source", "--component --force")}
 """Language → what a directory may hold that is not the default, and what ends that."""

@@ -9,7 +9,7 @@ stands between the two.
 """
 
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.model import Engine, Form, Language, Stage, Wanted
+from advisor.codegen.wanted import Engine, Form, Language, Stage, Wanted
 from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, read_former, write_files
 
 __all__ = [

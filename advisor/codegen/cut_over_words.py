@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from advisor.codegen.model import ComputeGroup, CutOver, Stack, Stage
+from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Stage
 
 _TITLE = "\n## "
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
@@ -18,12 +19,12 @@ _TOPICS = {
 _ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY}
 """Targets → where users read the endpoint that a region has; the others have an output."""
 _NEXT: Mapping[Stage, str] = {
-    Stage.PREPARE: "apply, see that the new ones serve, then generate again with --cut-over shift and apply",
+    Stage.PREPARE: "apply, see that {} serve, then generate again with --cut-over shift and apply",
     Stage.SHIFT: "apply; when all is well for as long as you want, generate again with --cut-over finish and apply",
 }
 _BACK: Mapping[Stage, str] = {
     Stage.PREPARE: "generate the former plan again with --cut-over finish and apply: no request goes to what is new",
-    Stage.SHIFT: "generate again with --cut-over prepare and apply: what retires still runs at its full size",
+    Stage.SHIFT: "generate again with --cut-over prepare and apply: what served before still runs at its full size",
 }
 
 
@@ -38,7 +39,8 @@ def notes_of(stack: Stack) -> Iterator[str]:
     beyond, total = usd(cut_over.usd_per_month), usd(stack.budget.usd_per_month)
     yield f"  cost: {beyond} a month of compute beyond the plan in this stage, {total} in all"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
-    yield f"  next: {_NEXT[cut_over.stage]}"
+    yield from (f"  quota: {words}" for words in _of_quotas(stack))
+    yield f"  next: {_next(cut_over)}"
     yield f"  way back: {_BACK[cut_over.stage]}"
 
 
@@ -48,6 +50,17 @@ def described(group: ComputeGroup, stack: Stack) -> str:
     paid = "spot " if group.is_spot else ""
     machines = f"{group.instances} × {paid}{group.instance_type} in {group.region}"
     return f"{machines} ({group.key}), {weight / 10:g} % of the requests"
+
+
+def _of_quotas(stack: Stack) -> Iterator[str]:
+    """What has to be allowed before the apply, since both run at once."""
+    for quota in stack.summary.quotas:
+        amount = f"{quota.unit}, replacements included: {quota.needed}" if quota.needed else f"{quota.unit} of both"
+        yield f"{quota.name} ({quota.code}), {amount}"
+
+
+def _next(cut_over: CutOver) -> str:
+    return _NEXT[cut_over.stage].format("the new ones" if cut_over.new else "those that stay")
 
 
 def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
@@ -91,7 +104,8 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "total": usd(stack.budget.usd_per_month),
             "clients": list(_of_clients(stack, cut_over)),
             "topic": _TOPICS[bool(cut_over.retiring)],
-            "next": _NEXT[cut_over.stage],
+            "quotas": list(_of_quotas(stack)),
+            "next": _next(cut_over),
             "back": _BACK[cut_over.stage],
         },
     )

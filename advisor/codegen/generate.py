@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
-from advisor.codegen.cut_over import Former, Rollout, check_program, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
-from advisor.codegen.model import Component, ComputeGroup, Form, Language, Stack, Wanted
+from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.pins import images_of, pinned, written
+from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
 from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
+from advisor.codegen.wanted import Form, Language, Wanted
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.values import Plan

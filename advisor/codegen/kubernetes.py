@@ -8,14 +8,13 @@ Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from advisor.codegen.engines.metrics import METRICS, EngineMetrics, published
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
-from advisor.codegen.model import Backend, ComputeGroup, Container, Runtime, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import rules_of
-from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
@@ -198,38 +197,6 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
     if any(group.is_serverless for group in stack.groups):
         return "serverless capacity has no nodes"
     return ""
-
-
-def with_fixed_replicas(stack: Stack) -> Stack:
-    """The stack with the replicas of the busiest hours at all hours where the engine does not tell its load.
-
-    Utilization of a GPU is no measure of it: one request keeps a GPU as busy as a full batch.
-    """
-    silent = {
-        backend.key: backend.container for backend in stack.backends if published(backend.container.engine) is None
-    }
-    if not silent or stack.scaling is not Scaling.REACTIVE:
-        return stack
-    groups = tuple(group.at_all_hours(group.instances) if group.backend in silent else group for group in stack.groups)
-    beyond = sum(now.usd_per_month - planned.usd_per_month for now, planned in zip(groups, stack.groups, strict=True))
-    engines = " and ".join(dict.fromkeys(_silence(container) for container in silent.values()))
-    caution = (
-        f"The plan scales by load, which replicas of {engines} do not tell: those of the busiest hours run at all "
-        f"hours, for {usd(beyond)} a month more."
-    )
-    return replace(
-        stack,
-        groups=groups,
-        scaling=Scaling.STATIC if len(silent) == len(stack.backends) else stack.scaling,
-        budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2)),
-        summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)),
-    )
-
-
-def _silence(container: Container) -> str:
-    """The engine, and what would switch its metrics on."""
-    metrics = METRICS.get(container.engine)
-    return f"{container.engine} (without {metrics.switched_on_by} in its options file)" if metrics else container.image
 
 
 def node_pool_name(stack: Stack, group: ComputeGroup) -> str:

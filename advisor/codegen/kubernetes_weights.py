@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from advisor.codegen.engines.metrics import STREAMING
-from advisor.codegen.model import Backend, Engine, Runtime, Stack
+from advisor.codegen.model import Backend, Runtime, Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Engine
 
 COPY_ACCOUNT = "copy-weights"
 """Service account of the job that fills the bucket."""

@@ -8,28 +8,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.wanted import Engine, Form, Stage
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 from advisor.units import HOURS_PER_MONTH
-
-
-class Language(StrEnum):
-    """Language of the code."""
-
-    TERRAFORM = "terraform"
-    PYTHON = "python"
-    """Pulumi in Python."""
-
-
-class Engine(StrEnum):
-    """Program that serves the model."""
-
-    VLLM = "vllm"
-    SGLANG = "sglang"
-    TENSORRT_LLM = "tensorrt-llm"
-    """Behind trtllm-serve or Triton."""
-    CUSTOM = "custom"
-    """An image of the user's own (such as NIM) with its entrypoint as it is."""
 
 
 class Runtime(StrEnum):
@@ -48,56 +30,6 @@ class Scaling(StrEnum):
     STATIC = "static"
     SCHEDULED = "scheduled"
     REACTIVE = "reactive"
-
-
-class Stage(StrEnum):
-    """How far a cut-over is, from groups that retire to what replaces them."""
-
-    PREPARE = "prepare"
-    """Both run, and the requests go where they went before."""
-    SHIFT = "shift"
-    """Both run, and the requests go where the plan sends them."""
-    FINISH = "finish"
-    """What retires is left out."""
-
-
-class Form(StrEnum):
-    """Form of the objects in the folder ``kubernetes/`` of a cluster's code."""
-
-    MANIFESTS = "manifests"
-    """Deployments and Services, as a kustomization."""
-    INFERENCE_POOL = "inference-pool"
-    """The manifests, with an InferencePool of the Gateway API for each backend."""
-    KSERVE = "kserve"
-    PRODUCTION_STACK = "production-stack"
-    LLM_D = "llm-d"
-    DYNAMO = "dynamo"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Wishes of the user beyond the plan; the defaults take what the plan recommends."""
-
-    target: str = ""
-    """Such as ec2, eks, vm-scale-set; "": the default of the provider."""
-    rank: int | None = None
-    """Single type of the plan, by its rank; None: the fleet."""
-    engine: Engine | None = None
-    """Another engine than the one that was planned."""
-    image: str = ""
-    """Container image in place of the default one."""
-    form: Form = Form.MANIFESTS
-    """For targets on clusters."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """Image with its tag → digest that the code takes it by."""
-    as_component: bool = False
-    """For larger programs: a Terraform module with an example of its call, in place of a root; a Pulumi program that
-    takes its resources from ``advisor.pulumi`` and holds the plan, in place of their whole source."""
-
-    @property
-    def is_as_planned(self) -> bool:
-        """Whether target, engine, image and form are those of the plan."""
-        return not (self.target or self.engine or self.image or self.form is not Form.MANIFESTS)
 
 
 Serves = Option | FleetGroup
@@ -422,6 +354,8 @@ class Stack:
     regions: tuple[Region, ...]
     scaling: Scaling
     load_balancer: LoadBalancer
+    answer_tokens: float
+    """Mean tokens of an answer."""
     alarms: tuple[Alarm, ...]
     """On hosts and what they cost."""
     slo_alarms: tuple[Alarm, ...]

@@ -1,9 +1,9 @@
 """``moved`` blocks: what runs keeps running when its address in the code changes.
 
-An address changes when a resource becomes one for each group, region or backend, and when a group gets another key,
-such as after a change of its instance type. Both are read off the code itself, as it was generated last and as it is
-now. A resource whose name holds its key would be replaced after a move, so it is moved only where its successor is made
-first.
+An address changes when a resource becomes one for each group, region or backend, when a group gets another key, such as
+after a change of its instance type, and when resources of several labels become one over a map. All of it is read off
+the code itself, as it was generated last and as it is now. A resource whose name holds its key would be replaced after
+a move, so it is moved only where its successor is made first.
 """
 
 import re
@@ -88,7 +88,8 @@ def _moved(files: Mapping[str, str], former: Mapping[str, str], pairs: Mapping[s
     if not files or not before or files == before:
         return former.get(FILE, "")
     now = _root(files)
-    found = list(_moves(_root(before), now, pairs))
+    last = _root(before)
+    found = [*_moves(last, now, pairs), *_joined(last, now)]
     alive = set(_addresses(now))
     targets = {move.new for move in found}
     written = [move for move in _written(former.get(FILE, "")) if move.old not in alive and move.new not in targets]
@@ -130,6 +131,39 @@ def _moves(former: _Root, now: _Root, pairs: Mapping[str, str] | None) -> Iterat
             yield from (
                 Move(_address(labels, one), _address(labels, other)) for one, other in other_keys[local].items()
             )
+
+
+def _joined(former: _Root, now: _Root) -> Iterator[Move]:
+    """Moves of labels that are gone into one that is new, of what has the same name at the provider.
+
+    Without them the new address would take over the name, and the removal of the old one would take it away.
+    """
+    gone = {labels: found for labels, found in former.resources.items() if labels not in now.resources}
+    new = {labels: found for labels, found in now.resources.items() if labels not in former.resources}
+    for old, (old_document, old_block) in gone.items():
+        names = dict(_names(former, old_document, old_block))
+        for labels, (document, block) in new.items():
+            prefix, _, rest = _naming(document, block).partition("${each.key}")
+            if labels[0] == old[0] and rest == '"':
+                yield from (
+                    Move(_address(old, key), _address(labels, other))
+                    for key, name in names.items()
+                    if "${" not in (other := name.removeprefix(prefix).removesuffix('"')) and name.startswith(prefix)
+                )
+
+
+def _names(root: _Root, document: Document, block: Block) -> Iterator[tuple[str, str]]:
+    """Key → name at the provider as the code writes it, of each instance that there may be."""
+    for_each = block.attributes.get("for_each")
+    same = _SAME_KEYS.match(document.source(for_each.value)) if for_each else None
+    found = root.keys_of(block)
+    keys = root.maps.get(same[2], {}) if same else found[1] if found else {}
+    return ((key, _naming(document, block).replace("${each.key}", key)) for key in keys)
+
+
+def _naming(document: Document, block: Block) -> str:
+    """The expression of its name; "" where it has none."""
+    return next((document.source(block.attributes[one].value) for one in _NAMING if one in block.attributes), "")
 
 
 def _other_keys(

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
-from advisor.codegen.cut_over import Deployed, Former, Rollout
 from advisor.codegen.generate import Generated, generate
-from advisor.codegen.model import ComputeGroup, Language
+from advisor.codegen.model import ComputeGroup
+from advisor.codegen.rollout import Deployed, Former, Rollout
+from advisor.codegen.wanted import Language
 from advisor.errors import AdvisorError
 from advisor.plan.values import Plan
 

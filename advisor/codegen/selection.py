@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.model import Serves, Wanted
+from advisor.codegen.model import Serves
 from advisor.codegen.timetable import HOURS_PER_WEEK
+from advisor.codegen.wanted import Wanted
 from advisor.errors import AdvisorError, InputError, NotDeployable
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.scaling_values import Policy

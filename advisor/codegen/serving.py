@@ -3,8 +3,9 @@
 from advisor.codegen.deployability import check_deployable
 from advisor.codegen.engines import ENGINES, Request, exact_version
 from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.model import Container, Engine, Platform, Serves, Wanted
+from advisor.codegen.model import Container, Platform, Serves
 from advisor.codegen.quoting import image_reference
+from advisor.codegen.wanted import Engine, Wanted
 from advisor.errors import InputError
 
 __all__ = ["check_wanted", "checkpoint_of", "container_of", "engine_of", "planned_engine"]

@@ -22,7 +22,6 @@ from advisor.codegen.model import (
     Runtime,
     Scaling,
     Stack,
-    Wanted,
 )
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quotas import quotas_needed
@@ -31,6 +30,7 @@ from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
+from advisor.codegen.wanted import Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
@@ -159,6 +159,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
+        answer_tokens=float(plan.demand["output_tokens"]["mean"]),
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
+from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH, bytes_to_gib
 
@@ -104,6 +105,15 @@ def download_usd(catalog: Catalog, provider: str, region: str, download_gb: floa
     """USD for what a start fetches from outside through the network's NAT gateway; None: its price is not known."""
     price = catalog.service_price(provider, "nat_data", region)
     return None if price is None else price.usd * download_gb
+
+
+def container_price(catalog: Catalog, provider: str, region: str, vcpus: float, memory_gib: float) -> Price | None:
+    """Price of a container on processors alone that is at work: vCPUs and GiB by the hour; None: one is not known."""
+    vcpu = catalog.service_price(provider, "container_vcpu", region)
+    memory = catalog.service_price(provider, "container_memory", region)
+    if vcpu is None or memory is None:
+        return None
+    return Price(vcpus * vcpu.usd + memory_gib * memory.usd, vcpu.provenance)
 
 
 def standing_charges(

@@ -9,8 +9,8 @@ from typing import Any, TypedDict, Unpack
 import pulumi
 
 from advisor.codegen import Engine, Form, Generated, Language, Wanted, generate, read_former
-from advisor.codegen.cut_over import Former
 from advisor.codegen.pins import kept_in
+from advisor.codegen.rollout import Former
 from advisor.codegen.writing.record import read_record
 from advisor.errors import AdvisorError
 from advisor.plan.document import plan_from_json, why_not_as_made

@@ -9,11 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.codegen import Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
-from advisor.codegen.cut_over import Former, Rollout, joint, left_out, rollout_of
+from advisor.codegen.cut_over import joint, left_out, rollout_of
 from advisor.codegen.hcl import literal, read_hcl
-from advisor.codegen.model import Form
+from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
+from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.plain_values import from_plain, to_plain
@@ -141,7 +142,7 @@ def test_where_nothing_retires_nothing_differs(tmp_path):
 
 @pytest.mark.parametrize("stage", [Stage.SHIFT, Stage.FINISH])
 def test_a_kind_that_is_added_behind_a_load_balancer_of_ec2_waits_for_its_requests(stage, tmp_path):
-    """The entrance does not ask whether it answers: first it gets none, then its share, as if made at once."""
+    """The entrance does not ask whether it answers: first it gets none, then its share while what served keeps its size, and is then as if made at once."""
     run(tmp_path, plan_of({"instances": (6, 6)}))
     grown = plan_of({}, A10G)
     with pytest.raises(InputError, match=r"3 × g5\.xlarge in us-east-1: nothing is there yet") as refused:
@@ -153,7 +154,12 @@ def test_a_kind_that_is_added_behind_a_load_balancer_of_ec2_waits_for_its_reques
         assert fleet(tmp_path)["groups"][NEAR]["instances"] == 6
         assert "what the plan adds gets no requests before it serves" in generated.notes[0]
         assert "Stage `prepare`: what the plan adds" in (tmp_path / "README.md").read_text()
-    generated, _ = run(tmp_path, grown, stage)
+    if stage is Stage.SHIFT:
+        generated, _ = run(tmp_path, grown, stage)
+        assert fleet(tmp_path)["groups"][NEAR]["instances"] == 6
+        assert 0 not in weights(tmp_path, "backends").values()
+        assert "what served before still runs at its full size" in generated.notes[-1]
+    generated, _ = run(tmp_path, grown, Stage.FINISH)
     assert generated.files == generate(grown).files
     assert generated.notes == ("cut-over finished: the next apply sends what is new its requests",)
 
@@ -165,6 +171,25 @@ def test_a_kind_that_is_added_may_be_left_out_again(tmp_path):
     run(tmp_path, plan_of({}, A10G))
     run(tmp_path, plan_of({}), Stage.FINISH)
     assert (tmp_path / "fleet.tf").read_bytes() == first
+
+
+def test_quotas_of_both_are_named_with_their_numbers(tmp_path):
+    """Old and new run at once: what an account has to allow is their sum, in the README and in what the run says."""
+    run(tmp_path, plan_of({}))
+    generated, _ = run(tmp_path, plan_of({}, A10G))
+    (quota,) = [note for note in generated.notes if note.startswith("  quota: ")]
+    assert re.search(r"vCPUs, replacements included: 32 in us-east-1 \(4 × 4 \+ 4 × 4\)$", quota)
+    section = (tmp_path / "README.md").read_text().partition("## Cut-over")[2].partition("\n## ")[0]
+    assert "32 in us-east-1" in section.replace("\\", "")
+
+
+def test_what_only_retires_waits_for_no_new_ones(tmp_path):
+    """The words name what is looked at: those that stay."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+    run(tmp_path, plan_of(google, {**google, "region": "us-east1"}), target="mig")
+    generated, _ = run(tmp_path, plan_of(google), target="mig")
+    assert any("see that those that stay serve" in note for note in generated.notes)
+    assert not any("new ones" in note for note in generated.notes)
 
 
 @pytest.mark.parametrize("added", [{"region": "eu-west-1"}, {"purchase": "spot"}])

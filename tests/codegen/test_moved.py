@@ -64,6 +64,37 @@ def moves(now, former):
 OLD = {"one": ("us-east-1", "g6.xlarge", False)}
 
 
+SEVERAL = """resource "aws_cloudwatch_metric_alarm" "waiting_requests" {
+  for_each = { for key, group in local.groups : key => group if group.gpu }
+
+  alarm_name = "${var.name}-${each.key}-waiting-requests"
+}
+
+resource "aws_cloudwatch_metric_alarm" "ttft" {
+  for_each = local.groups
+
+  alarm_name = "${var.name}-${each.key}-ttft"
+}
+"""
+ONE = """resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.watches
+
+  alarm_name = "${var.name}-${each.key}"
+}
+"""
+
+
+def test_alarms_that_became_one_resource_are_moved_where_they_keep_their_names():
+    """The name tells which is which; else the removal of the old address would take the new alarm away."""
+    data = fleet(OLD)
+    assert moves({"fleet.tf": data, "a.tf": ONE}, {"fleet.tf": data, "a.tf": SEVERAL}) == [
+        (f'aws_cloudwatch_metric_alarm.{old}["one"]', f'aws_cloudwatch_metric_alarm.this["one-{new}"]')
+        for old, new in (("waiting_requests", "waiting-requests"), ("ttft", "ttft"))
+    ]
+    renamed = ONE.replace("${each.key}", "alarm-${each.key}")
+    assert moves({"fleet.tf": data, "a.tf": renamed}, {"fleet.tf": data, "a.tf": SEVERAL}) == []
+
+
 def test_nothing_moves_on_a_first_or_a_second_run():
     """There is no file of moves then."""
     assert "moved.tf" not in with_moves(root(OLD), {}, ("",))

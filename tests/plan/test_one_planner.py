@@ -14,9 +14,9 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.codegen import generate
-from advisor.codegen.model import Wanted
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
+from advisor.codegen.wanted import Wanted
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.outcome import outcome_of

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from advisor.codegen.engines import custom, sglang, tensorrt_llm, vllm
 from advisor.codegen.engines.request import Request, exact_version
-from advisor.codegen.model import Container, Engine
+from advisor.codegen.model import Container
+from advisor.codegen.wanted import Engine
 
 __all__ = ["ENGINES", "Request", "exact_version"]
 

@@ -7,7 +7,8 @@ MODEL_ID and PORT, as Text Generation Inference takes them. What the plan decide
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
-from advisor.codegen.model import Container, Engine
+from advisor.codegen.model import Container
+from advisor.codegen.wanted import Engine
 
 _NIM = "nvcr.io/nim/"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.codegen.model import Engine
+from advisor.codegen.wanted import Engine
 from advisor.samples import exporters
 from advisor.tables import Record, read_records, read_rows
 

@@ -8,7 +8,8 @@ from advisor.codegen.engines.checkpoints import checkpoint_of, precision_argumen
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
-from advisor.codegen.model import Checkpoint, Container, Engine, Runtime, Serves
+from advisor.codegen.model import Checkpoint, Container, Runtime, Serves
+from advisor.codegen.wanted import Engine
 
 NAME = "SGLang"
 _REPOSITORY = "lmsysorg/sglang"

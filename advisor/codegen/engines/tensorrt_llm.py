@@ -8,7 +8,8 @@ from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.support import memory_gib, release_of, support_of
-from advisor.codegen.model import Container, Engine, Runtime, Serves
+from advisor.codegen.model import Container, Runtime, Serves
+from advisor.codegen.wanted import Engine
 
 NAME = "TensorRT-LLM"
 _REPOSITORY = "nvcr.io/nvidia/tensorrt-llm/release"

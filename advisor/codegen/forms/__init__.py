@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from advisor.codegen import kubernetes
 from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_stack
 from advisor.codegen.kubernetes import ClusterManner
-from advisor.codegen.model import ComputeGroup, Form, Stack
+from advisor.codegen.kubernetes_stack import with_fixed_replicas, with_node_disks
+from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 
 __all__ = ["adapted", "kubernetes_files", "workload_name"]
@@ -48,7 +50,7 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
             f"{stack.target} runs no Kubernetes", where=f"--form {stack.form}", hint="take --target eks, gke or aks"
         )
     if is_cluster:
-        stack = kubernetes.with_fixed_replicas(stack)
+        stack = with_node_disks(with_fixed_replicas(stack))
     return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
 
 

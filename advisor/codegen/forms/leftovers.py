@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from advisor.codegen.model import Form, Stack
+from advisor.codegen.model import Stack
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Form
 
 _SCALED_OBJECT = "keda.sh/v1alpha1/ScaledObject"
 _MANIFESTS: Mapping[str, tuple[str, ...]] = {

@@ -6,8 +6,9 @@ from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, served_in
-from advisor.codegen.model import Engine, Runtime, Stack
+from advisor.codegen.model import Runtime, Stack
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Engine
 
 Document = dict[str, Any]
 """An object or values of a chart, in the order in which it is printed."""

@@ -1,5 +1,6 @@
 """Charges of Microsoft: virtual machines, scale sets, AKS node pools, Container Apps with a GPU."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -77,13 +78,30 @@ def _container_app(resource: Resource, everything: Resources) -> tuple[Use, ...]
     kind = next(
         (str(profile.get("workload_profile_type")) for profile in profiles if profile.get("name") == wanted), ""
     )
-    accelerator = next((name for part, name in _PROFILES.items() if part in kind.split("-")), None)
-    if "GPU" not in kind.upper():
-        return ()
     number = first_known(resource.first("template", "min_replicas")) or None
-    place = _location(environment) if environment else None
+    place = _location(environment or resource)
+    if "GPU" not in kind.upper():
+        return _processors(resource, place, number)
+    return (container(place, kind, number),)
+
+
+def container(place: str | None, profile: str, least: float | None) -> Use:
+    """Containers of a workload profile with a GPU, of which so many always run."""
+    accelerator = next((name for part, name in _PROFILES.items() if part in profile.upper().split("-")), None)
+    remark = "" if least else "by use"
+    return Use("azure", place, accelerator, Purchase.ON_DEMAND, least or None, "Container Apps", remark)
+
+
+def _processors(resource: Resource, place: str | None, number: float | None) -> tuple[Use, ...]:
+    """A container without a GPU, at the price of one that is at work all the time."""
+    vcpus = first_known(resource.first("template", "container", "cpu"))
+    memory = re.fullmatch(r"([0-9.]+)Gi", str(resource.first("template", "container", "memory")))
+    if vcpus is None or memory is None:
+        return ()
+    size = vcpus, float(memory[1])
     remark = "" if number else "by use"
-    return (Use("azure", place, accelerator, Purchase.ON_DEMAND, number, "Container Apps", remark),)
+    use = Use("azure", place, "processors alone", Purchase.ON_DEMAND, number, "Container Apps", remark, size)
+    return (replace(use, is_accelerated=False),)
 
 
 def _use(_resource: Resource, kind: object, terms: Mapping[str, Any], number: float | None, place: str | None) -> Use:

@@ -10,6 +10,7 @@ from advisor.catalog.values import Price, Purchase
 from advisor.codegen.pricing import aws, azure, gcp
 from advisor.codegen.pricing.resources import Resource, Resources
 from advisor.codegen.pricing.uses import Rules, Use
+from advisor.cost.services import container_price
 from advisor.units import HOURS_PER_MONTH
 
 RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES}
@@ -137,13 +138,19 @@ def cost_of(resource: Resource, uses: Iterable[Use], catalog: Catalog) -> Cost:
 
 
 def _component(use: Use, catalog: Catalog) -> Component:
-    price = None if use.unpriced else _service_price(use, catalog) if use.service else _machine_price(use, catalog)
+    price = None if use.unpriced else _price(use, catalog)
     number = None if use.number is None else Decimal(str(use.number))
     name = _name(use, found=price is not None)
     if price is None:
         return Component(name, number, None)
     place = (use.provider, use.what or "", use.region or "")
     return Component(name, number, Decimal(str(price.usd_per_hour)), place, price.provenance.as_of)
+
+
+def _price(use: Use, catalog: Catalog) -> Price | None:
+    if use.service and use.size and not use.is_accelerated:
+        return container_price(catalog, use.provider, use.region or "", *use.size)
+    return _service_price(use, catalog) if use.service else _machine_price(use, catalog)
 
 
 def _machine_price(use: Use, catalog: Catalog) -> Price | None:

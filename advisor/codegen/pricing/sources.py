@@ -7,10 +7,11 @@ from typing import Any
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl, traversal
+from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.plan_schema import misshapen
-from advisor.codegen.pricing.resources import Resource, planned, prior
+from advisor.codegen.pricing.resources import Resource, Resources, planned, prior
 from advisor.codegen.pricing.uses import Use, first_known, purchase_of, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
@@ -18,7 +19,7 @@ from advisor.reading import json_of, read_text
 
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
-_GROUPS = "groups"
+_GROUPS, _REGIONS = "groups", "regions"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 """How types of resources begin → provider in the catalog."""
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
@@ -120,20 +121,57 @@ def _groups(document: Document) -> Mapping[str, Any] | None:
 def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
     """The machines of each group, under the resource that starts them, or else under the group."""
     resources = [block for document in documents for block in document.body.of("resource")]
-    starting = [block for block in resources if block.labels[0] in RULES and _is_of_groups(block)]
+    starting = [block for block in resources if block.labels[0] in RULES and _is_of(block, _GROUPS)]
     clouds = [_PROVIDERS[cloud] for block in resources if (cloud := block.labels[0].partition("_")[0]) in _PROVIDERS]
     for block in starting:
         kind, name = block.labels
         for key, group in groups.items():
             yield Resource(f'{kind}.{name}["{key}"]', kind, name, {}), (_use(clouds[0], kind, group),)
+    yield from _beside(documents, [block for block in resources if block not in starting])
     if not starting and clouds:
         for key, group in groups.items():
             yield Resource(f'local.groups["{key}"]', "local", _GROUPS, {}), (_use(clouds[0], "", group),)
 
 
-def _is_of_groups(block: Block) -> bool:
+def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
+    """Machines and containers of each region beside the groups: entrances."""
+    data = {
+        name: value
+        for document in documents
+        for block in document.body.of("locals")
+        for name, attribute in block.attributes.items()
+        if (value := literal(attribute.value.node)) is not NOT_LITERAL
+    }
+    for block in resources:
+        kind, name = block.labels
+        for region in data.get(_REGIONS, ()) if kind in RULES and _is_of(block, _REGIONS) else ():
+            resource = Resource(f'{kind}.{name}["{region}"]', kind, name, {**_values(block, data), "location": region})
+            yield resource, RULES[kind](resource, Resources())
+
+
+def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments that are literals or data of the plan, and blocks as lists."""
+    found = {name: _value(attribute.value.node, data) for name, attribute in block.attributes.items()}
+    blocks: dict[str, list[Mapping[str, Any]]] = {}
+    for inner in block.blocks:
+        blocks.setdefault(inner.kind, []).append(_values(inner, data))
+    return {**{name: value for name, value in found.items() if value is not NOT_LITERAL}, **blocks}
+
+
+def _value(node: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a tree of the parser, and a literal of the code
+    steps = traversal(node) or ()
+    if steps[:1] != ("local",):
+        return literal(node)
+    found: Any = data
+    for step in steps[1:]:
+        found = found.get(step, NOT_LITERAL) if isinstance(found, dict) else NOT_LITERAL
+    return found
+
+
+def _is_of(block: Block, name: str) -> bool:
+    """Whether there is one for each entry of a local value."""
     for_each = block.attributes.get("for_each")
-    return for_each is not None and traversal(for_each.value.node) == ("local", _GROUPS)
+    return for_each is not None and traversal(for_each.value.node) == ("local", name)
 
 
 def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
@@ -142,6 +180,8 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
     if kind == "google_cloud_run_v2_service":
         least, redundant = first_known(group.get("min_instances")), group.get("zonal_redundancy") is True
         return container(region, str(group.get("accelerator")), least, redundant=redundant)
+    if kind == "azurerm_container_app":
+        return azure.container(place, str(group.get("profile")), first_known(group.get("min_replicas")))
     types = _first(group, _TYPES)
     machine = text(types[0] if isinstance(types, list) and types else types)
     if machine is not None and machine.startswith(_MANAGED):

@@ -21,7 +21,7 @@ class Use:
     number: float | None
     """That run all the time."""
     service: str = ""
-    """A service without machines, as the catalog names it."""
+    """A service without machines, as the catalog names it; without an accelerator, of *size*."""
     remark: str = ""
     size: tuple[float, float] | None = None
     """Processors and GiB of a container; None: those that the catalog has the price of."""

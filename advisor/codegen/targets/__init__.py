@@ -1,7 +1,7 @@
 """The ways of running containers that code is written for: one module each."""
 
 from advisor.catalog import load_catalog
-from advisor.codegen.model import Engine, Stack
+from advisor.codegen.model import Stack
 from advisor.codegen.targets.aws_ec2 import EC2
 from advisor.codegen.targets.aws_eks import EKS, EKS_KARPENTER
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
@@ -12,6 +12,7 @@ from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Engine
 from advisor.errors import InputError
 
 __all__ = ["TARGETS", "Files", "Target", "target_of"]

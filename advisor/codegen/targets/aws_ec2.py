@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Region, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
@@ -17,6 +17,7 @@ from advisor.codegen.targets.host_backends import (
     serving_arguments,
 )
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
@@ -24,7 +25,7 @@ _TEMPLATES = {
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
     "iam.tf": "iam.tf.j2",
-    "kms.tf": "kms.tf.j2",
+    "kms.tf": "aws_kms.tf.j2",
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
@@ -34,7 +35,7 @@ _TEMPLATES = {
     "user_data.sh.tftpl": "aws_user_data.sh.j2",
     "variables.tf": "variables.tf.j2",
 }
-_BUDGET = {"budget.tf": "budget.tf.j2"}
+_BUDGET = {"budget.tf": "aws_budget.tf.j2"}
 _SCALING = {"scaling.tf": "scaling.tf.j2"}
 _FAILOVER = {"failover.asl.json.tftpl": "aws_failover.asl.json.j2", "failover.tf": "failover.tf.j2"}
 _PYTHON = "pulumi-python/aws-ec2"
@@ -43,7 +44,7 @@ _PYTHON_TEMPLATES = {
     "inference/compute.py": "compute.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "encryption.py.j2",
+    "inference/encryption.py": "aws_encryption.py.j2",
     "inference/fleet.py": "fleet.py.j2",
     "inference/identity.py": "identity.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",
@@ -218,6 +219,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_on_demand": not all(group.is_spot for group in stack.groups),
         "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
+        "key_is_for": "Logs and alerts",
+        "encrypts_logs": True,
+        "takes_service_cost": False,
         "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }

@@ -22,22 +22,23 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Language
 from advisor.cost.services import HOST_GIB
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-eks"
 _TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
+    "budget.tf": "aws_budget.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
     "iam.tf": "iam.tf.j2",
-    "kms.tf": "kms.tf.j2",
+    "kms.tf": "aws_kms.tf.j2",
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "outputs.tf": "outputs.tf.j2",
@@ -52,7 +53,7 @@ _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "encryption.py.j2",
+    "inference/encryption.py": "aws_encryption.py.j2",
     "inference/fleet.py": "fleet.py.j2",
     "inference/identity.py": "identity.py.j2",
     "inference/monitoring.py": "monitoring.py.j2",
@@ -150,6 +151,10 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
     describe = _karpenter_group if is_karpenter else _node_group
     in_blocks = [group.key for group in stack.groups if is_sold_in_blocks(group)]
     return {
+        "key_is_for": "Alerts",
+        "encrypts_logs": False,
+        "takes_service_cost": False,
+        "has_budget": True,
         "is_karpenter": is_karpenter,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Quota, Region, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Quota, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets import aws_sagemaker_images as images
@@ -16,15 +16,16 @@ from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
 from advisor.codegen.targets.host_backends import pins
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Engine, Language
 
 _TERRAFORM = "terraform/aws-sagemaker"
 _TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
+    "budget.tf": "aws_budget.tf.j2",
     "endpoint.tf": "endpoint.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
     "iam.tf": "iam.tf.j2",
-    "kms.tf": "kms.tf.j2",
+    "kms.tf": "aws_kms.tf.j2",
     "main.tf": "main.tf.j2",
     "monitoring.tf": "monitoring.tf.j2",
     "network.tf": "network.tf.j2",
@@ -39,7 +40,7 @@ _PYTHON_TEMPLATES = {
     "__main__.py": "main.py.j2",
     "inference/context.py": "context.py.j2",
     "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "encryption.py.j2",
+    "inference/encryption.py": "aws_encryption.py.j2",
     "inference/endpoint.py": "endpoint.py.j2",
     "inference/fleet.py": "fleet.py.j2",
     "inference/identity.py": "identity.py.j2",
@@ -160,6 +161,10 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
+        "key_is_for": "Volumes, logs and alerts",
+        "encrypts_logs": True,
+        "takes_service_cost": True,
+        "has_budget": True,
         "alarms": alarms,
         "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},
         "alarms_left_out": tuple(_alarms_left_out(stack)),

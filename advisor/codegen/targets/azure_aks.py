@@ -21,12 +21,13 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
-from advisor.codegen.model import ComputeGroup, Language, Runtime, Stack
+from advisor.codegen.model import ComputeGroup, Runtime, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
 
 _TERRAFORM = "terraform/azure-aks"
 _TEMPLATES = {

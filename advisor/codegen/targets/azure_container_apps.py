@@ -12,11 +12,12 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import windows
-from advisor.codegen.model import Backend, ComputeGroup, Container, Engine, Language, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm
+from advisor.codegen.targets.azure_entrances import HOSTS, Entrances, containers
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
@@ -27,6 +28,7 @@ from advisor.codegen.targets.azure_names import (
 )
 from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Engine, Language
 
 _TERRAFORM = "terraform/azure-container-apps"
 _TEMPLATES = {
@@ -133,11 +135,15 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    entrances = containers(stack)
+    stack = entrances.within(stack)
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, entrances))
 
 
 def _python(stack: Stack) -> Files:
-    known = _known(stack)
+    entrances = containers(stack)
+    stack = entrances.within(stack)
+    known = _known(stack, entrances)
     groups = {
         key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
     }
@@ -146,6 +152,7 @@ def _python(stack: Stack) -> Files:
         "memory_alarm_percent": known["memory_percent"],
         "replica_alarm_window": known["replica_window"],
         "server_errors": Call("ServerErrors", known["server_errors"]),
+        "entrance": Call("Entrance", {"cpu": known["entrance_size"].vcpus, "memory": known["entrance_memory"]}),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
@@ -161,7 +168,7 @@ def _python(stack: Stack) -> Files:
     return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
 
 
-def _known(stack: Stack) -> Mapping[str, Any]:
+def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     return {
         "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
@@ -172,6 +179,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
+        "entrance_size": entrances.size,
+        "entrance_memory": f"{entrances.size.memory_gib:g}Gi",
+        "entrance_hosts": HOSTS,
         "entrance_command": _ENTRANCE_COMMAND,
         "memory_percent": planned_alarm(stack, "host_memory").threshold,
         "replica_window": _window(planned_alarm(stack, "unhealthy_hosts")),
@@ -320,7 +330,6 @@ def _cautions(stack: Stack) -> Iterator[str]:
         "it, or make the environment with the az command line, by the names and settings of this code, and import it "
         "first."
     )
-    yield "The total leaves out the entrances: two replicas of half a vCPU and 1 GiB in each region."
     yield "Container Apps ends a request after 240 seconds: stream longer answers, or take premium ingress."
 
 

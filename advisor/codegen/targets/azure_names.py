@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from advisor.codegen.model import Engine, Stack
+from advisor.codegen.model import Stack
+from advisor.codegen.wanted import Engine
 
 EXAMPLE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _GROUP = f"{EXAMPLE_SUBSCRIPTION}/resourceGroups/inference"

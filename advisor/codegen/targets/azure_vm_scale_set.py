@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from advisor.catalog import load_catalog
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Language, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.summary import usd
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
+from advisor.codegen.targets.azure_entrances import HOSTS, Entrances, machines
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
@@ -29,7 +27,7 @@ from advisor.codegen.targets.entrances import (
 )
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
-from advisor.units import HOURS_PER_MONTH
+from advisor.codegen.wanted import Engine, Language
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {
@@ -83,7 +81,6 @@ _TLS_FILE = "/run/inference/tls.pem"
 _RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
 _ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
 """Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
-_ENTRANCE_SIZE, _ENTRANCE_HOSTS = "Standard_D2s_v5", 2
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -115,13 +112,15 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    entrances_usd = _entrances_usd_per_month(stack)
-    return render_terraform(_TERRAFORM, _TEMPLATES, _with_entrances(stack, entrances_usd), _known(stack, entrances_usd))
+    entrances = machines(stack)
+    stack = entrances.within(stack)
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, entrances))
 
 
 def _python(stack: Stack) -> Files:
-    entrances_usd = _entrances_usd_per_month(stack)
-    stack, known = _with_entrances(stack, entrances_usd), _known(stack, entrances_usd)
+    entrances = machines(stack)
+    stack = entrances.within(stack)
+    known = _known(stack, entrances)
     places = calls("Location", known["locations"])
     more = {
         "packages": _PYTHON_PACKAGES,
@@ -143,9 +142,11 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         }
         for key, group in known["groups"].items()
     }
+    size = known["entrance_size"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
         "ttft_target_seconds": known["ttft_seconds"],
+        "entrance": Call("Entrance", {"size": size.name, "connections": size.connections}),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
@@ -168,7 +169,7 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
     }
 
 
-def _known(stack: Stack, entrances_usd: float | None) -> Mapping[str, Any]:
+def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     regions = {
         region.name: {
@@ -179,15 +180,15 @@ def _known(stack: Stack, entrances_usd: float | None) -> Mapping[str, Any]:
         }
         for region in stack.regions
     }
-    cost = _entrance_cost(stack, entrances_usd)
     return {
         "serves_where": "on virtual machine scale sets behind internal load balancers; the engine itself speaks HTTPS",
-        "cautions": (*stack.summary.cautions, f"The total leaves out the entrances: {cost}."),
+        "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
-        "entrance_size": _ENTRANCE_SIZE,
+        "entrance_size": entrances.size,
+        "entrance_hosts": HOSTS,
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
@@ -276,30 +277,6 @@ def _profile(
         "hour": hour,
         "minute": minute,
     }
-
-
-def _with_entrances(stack: Stack, entrances_usd: float | None) -> Stack:
-    """Stack whose budget holds the entrances too, where their price is known: they may pass its margin."""
-    if entrances_usd is None:
-        return stack
-    budget = stack.budget
-    spent = round(budget.usd_per_month + entrances_usd, 2)
-    return replace(stack, budget=replace(budget, usd_per_month=spent, of=f"{budget.of} and of the entrances"))
-
-
-def _entrance_cost(stack: Stack, entrances_usd: float | None) -> str:
-    """Cost of the hosts of all entrances, in words."""
-    hosts = f"{_ENTRANCE_HOSTS * len(stack.regions)} × {_ENTRANCE_SIZE}"
-    return f"what {hosts} cost (not known)" if entrances_usd is None else f"{usd(entrances_usd)} a month ({hosts})"
-
-
-def _entrances_usd_per_month(stack: Stack) -> float | None:
-    """Price of the hosts of all entrances; None where that of a region is not known."""
-    by_region = {offer.region: offer.on_demand for offer in load_catalog().cpu_offers("azure", _ENTRANCE_SIZE)}
-    prices = [price for region in stack.regions if (price := by_region.get(region.name)) is not None]
-    if len(prices) < len(stack.regions):
-        return None
-    return _ENTRANCE_HOSTS * HOURS_PER_MONTH * sum(price.usd_per_hour for price in prices)
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import Backend, ComputeGroup, Container, Language, Quota, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Quota, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
@@ -20,6 +20,7 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
 from advisor.codegen.targets.gcp_values import pin_key, pins
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
 
 _TERRAFORM = "terraform/gcp-cloud-run"

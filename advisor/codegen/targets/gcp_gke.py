@@ -20,13 +20,14 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
-from advisor.codegen.model import Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Region, Runtime, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
 
 _TERRAFORM = "terraform/gcp-gke"
 _TEMPLATES = {

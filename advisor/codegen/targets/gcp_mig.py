@@ -7,7 +7,7 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, Language, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Backend, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
@@ -22,6 +22,7 @@ from advisor.codegen.targets.gcp_values import (
 )
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Language
 
 _TERRAFORM = "terraform/gcp-mig"
 _TEMPLATES = {

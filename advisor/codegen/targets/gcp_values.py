@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from advisor.codegen.model import Backend, ComputeGroup, Engine, Region, Scaling, ScheduledSize, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
+from advisor.codegen.wanted import Engine
 
 _SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600

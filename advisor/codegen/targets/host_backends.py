@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from advisor.codegen.model import Backend, Container, Engine, Stack
+from advisor.codegen.model import Backend, Container, Stack
+from advisor.codegen.wanted import Engine
 
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""

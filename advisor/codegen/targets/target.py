@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from advisor.codegen.model import Language, Stack
+from advisor.codegen.model import Stack
+from advisor.codegen.wanted import Language
 
 Files = Mapping[str, str]
 """Relative path → text."""

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from advisor.codegen.cut_over import Former, Rollout
-from advisor.codegen.model import Language, Stage
+from advisor.codegen.rollout import Former, Rollout
+from advisor.codegen.wanted import Language, Stage
 from advisor.codegen.writing.places import check_no_links, read_bytes
 from advisor.codegen.writing.record import FOLDER, MANIFEST, digest_of, read_record
 from advisor.errors import InputError

@@ -41,8 +41,8 @@ resource "azurerm_container_app" "entrance" {
     container {
       name    = "haproxy"
       image   = var.entrance_image
-      cpu     = 0.5
-      memory  = "1Gi"
+      cpu     = local.entrance.cpu
+      memory  = local.entrance.memory
       command = ["/bin/sh", "-c"]
       args    = ["printf '%s\\n' \"$CONFIGURATION\" >/tmp/haproxy.cfg && exec haproxy -W -db -f /tmp/haproxy.cfg"]
 
@@ -52,7 +52,7 @@ resource "azurerm_container_app" "entrance" {
           health_path = each.value.health_path
           servers = join("\n", [
             for name, app in { for key, group in local.groups : azurerm_container_app.this[key].ingress[0].fqdn => group if group.region == each.key } :
-            "  server ${name} ${name}:443 sni str(${name}) weight ${app.entrance_weight}${app.min_replicas > 0 ? " check check-sni ${name} init-state down" : ""}"
+            "  server ${name} ${name}:443 sni str(${name}) ${app.entrance_weight > 0 ? "weight ${app.entrance_weight}" : "backup"}${app.min_replicas > 0 ? " check check-sni ${name} init-state down" : ""}"
           ])
         })
       }

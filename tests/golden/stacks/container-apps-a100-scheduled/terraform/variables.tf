@@ -101,7 +101,7 @@ variable "entrance_image" {
 }
 
 locals {
-  # The most exact key of a pin wins: backend, engine, all. Those of engines and of all outlive a changed plan.
+  # What a pin may be keyed by: a backend, an engine, or all. The most exact key wins; the last two outlive a changed plan.
   pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
 }
 
@@ -127,7 +127,7 @@ variable "model_ids" {
   }
 
   validation {
-    condition     = alltrue([for key, backend in local.backends : backend.model != null || can(try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"]))])
+    condition     = alltrue([for key, backend in local.backends : backend.model != null || length(setintersection(keys(var.model_ids), [key, backend.engine, "*"])) > 0])
     error_message = "The plan does not know where the weights are; give model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
   }
 }
@@ -138,13 +138,13 @@ variable "model_revisions" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option, "takes one") != "" && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Give commits, tags or branches by one of these keys: ${join(", ", [for key in local.pin_keys : key if try(local.backends[key].revision_option, "takes one") != ""])}."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option != "", true) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Give commits, tags or branches by one of these keys, where the engine takes one: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "extra_serving_arguments" {
-  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins, and the last argument of a kind."
+  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins. Of two of a kind the last counts."
   type        = map(list(string))
   default     = {}
 

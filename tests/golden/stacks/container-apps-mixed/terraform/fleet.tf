@@ -3,8 +3,8 @@
 # What the plan decides. A changed plan of the same shape changes this file and README.md, and no other.
 
 locals {
-  # Total of the plan for a month of 730 hours, in USD.
-  planned_usd_per_month = 9222.5
+  # Total of the plan and of the entrances for a month of 730 hours, in USD.
+  planned_usd_per_month = 9261.92
 
   # Weight: per mille of all requests in the busiest hours; health path: of its engines; profiles: with one GPU each.
   regions = {
@@ -73,6 +73,9 @@ locals {
       health_path     = "/health"
     }
   }
+
+  # Each of the two replicas with HAProxy of a region: it carries the planned load of the busiest region twice.
+  entrance = { cpu = 0.25, memory = "0.5Gi" }
 
   # An app each; log alarms: what is counted in the logs of 15 minutes; schedule: times of the week (UTC) with more replicas than the fewest.
   groups = {

@@ -142,9 +142,6 @@ variable "reservations" {
 }
 
 locals {
-  # What a pin may be keyed by: a backend, an engine, or all of them. The most exact key wins.
-  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
-
   # The bucket of the weights and the prefix within it, where they come from one.
   weights_bucket = one(regexall("^gs://([^/]+)", var.model_source)[*][0])
   weights_prefix = one(regexall("^gs://[^/]+/(.+)$", var.model_source)[*][0])
@@ -161,67 +158,57 @@ variable "model_source" {
   }
 }
 
+locals {
+  # What a pin may be keyed by: a backend, an engine, or all. The most exact key wins; the last two outlive a changed plan.
+  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+}
+
 variable "container_images" {
-  description = "Serving images in place of the planned ones, by engine (such as vllm), by backend (see fleet.tf) or \"*\" for all, the most exact key first; pin them by digest once they have been tested."
+  description = "Serving image in place of the planned one, by backend, engine or \"*\" for all; pin it by digest (repository@sha256:...) once it has been tested."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.container_images) : contains(local.pin_keys, key)])
-    error_message = "Each key must be one of ${join(", ", local.pin_keys)}."
-  }
-
-  validation {
-    condition     = alltrue([for image in values(var.container_images) : can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", image))])
-    error_message = "An image must look like repository:tag or repository@sha256:digest."
+    condition     = alltrue([for key, image in var.container_images : contains(local.pin_keys, key) && can(regex("^[a-z0-9][A-Za-z0-9._/:@-]+$", image))])
+    error_message = "Give images such as repository:tag or repository@sha256:digest by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "model_ids" {
-  description = "Models on the hub in place of the planned ones, by engine, backend or \"*\"; backends whose model is null in fleet.tf need one."
+  description = "Model on the hub in place of the planned one, by backend, engine or \"*\" for all."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.model_ids) : contains(local.pin_keys, key)])
-    error_message = "Each key must be one of ${join(", ", local.pin_keys)}."
-  }
-
-  validation {
-    condition     = alltrue([for model in values(var.model_ids) : can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
-    error_message = "A model must be a hub name such as organisation/model."
+    condition     = alltrue([for key, model in var.model_ids : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$", model))])
+    error_message = "Give hub names such as organisation/model by one of these keys: ${join(", ", local.pin_keys)}."
   }
 
   validation {
     condition     = alltrue([for key, backend in local.backends : backend.model != null || length(setintersection(keys(var.model_ids), [key, backend.engine, "*"])) > 0])
-    error_message = "Give a model for ${join(", ", [for key, backend in local.backends : "${key} (${backend.checkpoint})" if backend.model == null])}."
+    error_message = "The plan does not know where the weights are; give model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
   }
 }
 
 variable "model_revisions" {
-  description = "Commits or tags of the models to pin, by engine, backend or \"*\"; without one the newest is taken."
+  description = "Commit or tag of the model to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Each revision must be a commit, a tag or a branch, each key one of ${join(", ", local.pin_keys)}."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option != "", true) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Give commits, tags or branches by one of these keys, where the engine takes one: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "extra_serving_arguments" {
-  description = "Arguments appended to those of the plan, by engine, backend or \"*\"; of the keys the most exact one counts, of the arguments the last one of a kind."
+  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins. Of two of a kind the last counts."
   type        = map(list(string))
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.extra_serving_arguments) : contains(local.pin_keys, key)])
-    error_message = "Each key must be one of ${join(", ", local.pin_keys)}."
-  }
-
-  validation {
-    condition     = alltrue([for argument in flatten(values(var.extra_serving_arguments)) : can(regex("^[^[:cntrl:]]+$", argument))])
-    error_message = "An argument must not be empty or hold control characters."
+    condition     = alltrue([for key, words in var.extra_serving_arguments : contains(local.pin_keys, key) && alltrue([for word in words : can(regex("^[^[:cntrl:]]+$", word))])])
+    error_message = "Give arguments that are not empty and hold no control characters by one of these keys: ${join(", ", local.pin_keys)}."
   }
 }
 

@@ -14,7 +14,6 @@ locals {
 
   # Pins: the most exact key wins, of the backend, of its engine, or of all. The last two outlive a changed plan.
   has_one_ami = length(distinct([for group in values(local.groups) : "${group.region} ${group.ami_parameter}"])) == 1
-  pin_keys    = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
   images      = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
   models      = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
   revisions = {

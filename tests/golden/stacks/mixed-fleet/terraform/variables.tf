@@ -129,6 +129,11 @@ variable "ami_ids" {
   }
 }
 
+locals {
+  # What a pin may be keyed by: a backend, an engine, or all. The most exact key wins; the last two outlive a changed plan.
+  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
+}
+
 variable "container_images" {
   description = "Serving image in place of the planned one, by backend, engine or \"*\" for all; pin it by digest (repository@sha256:...) once it has been tested."
   type        = map(string)
@@ -156,17 +161,6 @@ variable "model_ids" {
   }
 }
 
-variable "model_source" {
-  description = "Where the weights come from: hub, a prefix s3://bucket/prefix below which each model lies under its hub name, or a folder of the host or image that holds them so."
-  type        = string
-  default     = "hub"
-
-  validation {
-    condition     = can(regex("^(hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
-    error_message = "Give hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models."
-  }
-}
-
 variable "model_revisions" {
   description = "Commit or tag of the model to pin, by backend, engine or \"*\" for all whose engine takes one; without one the newest is taken."
   type        = map(string)
@@ -186,6 +180,17 @@ variable "extra_serving_arguments" {
   validation {
     condition     = alltrue([for key, words in var.extra_serving_arguments : contains(local.pin_keys, key) && alltrue([for word in words : can(regex("^[^[:cntrl:]]+$", word))])])
     error_message = "Give arguments that are not empty and hold no control characters by one of these keys: ${join(", ", local.pin_keys)}."
+  }
+}
+
+variable "model_source" {
+  description = "Where the weights come from: hub, a prefix s3://bucket/prefix below which each model lies under its hub name, or a folder of the host or image that holds them so."
+  type        = string
+  default     = "hub"
+
+  validation {
+    condition     = can(regex("^(hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+)$", var.model_source))
+    error_message = "Give hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models."
   }
 }
 

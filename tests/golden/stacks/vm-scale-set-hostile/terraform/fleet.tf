@@ -4,7 +4,7 @@
 
 locals {
   # Total of the plan and of the entrances for a month of 730 hours, in USD.
-  planned_usd_per_month = 908.12
+  planned_usd_per_month = 813.37
 
   # Weight: per mille of all requests in the busiest hours; health path: of its engines; instances: in the quietest.
   regions = {
@@ -54,6 +54,9 @@ locals {
       }
     }
   }
+
+  # Each of the two hosts with HAProxy of a region: it carries the planned load of the busiest region twice.
+  entrance = { size = "Standard_B2ats_v2", connections = 4000 }
 
   # Instances that start, scale and are bought together. Each profile holds from its time of the week on (UTC) until the
   # next one starts; the default one when none does.

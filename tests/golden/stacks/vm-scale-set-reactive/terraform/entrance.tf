@@ -67,7 +67,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
   computer_name_prefix            = "${var.name}-entrance"
   resource_group_name             = azurerm_resource_group.this[each.key].name
   location                        = each.key
-  sku                             = var.entrance_size
+  sku                             = local.entrance.size
   instances                       = 2
   zones                           = length(var.locations[each.key].zones) == 0 ? null : var.locations[each.key].zones
   platform_fault_domain_count     = 1
@@ -93,10 +93,11 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
       drain_seconds      = 120
     })
     configuration = templatefile("${path.module}/entrance.cfg.tftpl", {
+      connections = local.entrance.connections
       health_path = each.value.health_path
       servers = join("\n", [
         for key, backend in local.backends :
-        "  server ${key} ${azurerm_lb.this[key].private_ip_address}:${local.client_port} weight ${backend.entrance_weight}" if backend.region == each.key
+        "  server ${key} ${azurerm_lb.this[key].private_ip_address}:${local.client_port} ${backend.entrance_weight > 0 ? "weight ${backend.entrance_weight}" : "backup"}" if backend.region == each.key
       ])
     })
   }))
@@ -115,7 +116,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
 
   os_disk {
     caching                = "ReadOnly"
-    storage_account_type   = "Premium_LRS"
+    storage_account_type   = "StandardSSD_LRS"
     disk_encryption_set_id = var.locations[each.key].disk_encryption_set_id
   }
 

@@ -124,17 +124,6 @@ variable "admin_ssh_public_key" {
   }
 }
 
-variable "entrance_size" {
-  description = "Size of the two hosts in front of the backends of each region."
-  type        = string
-  default     = "Standard_D2s_v5"
-
-  validation {
-    condition     = can(regex("^Standard_[A-Z]+[0-9]+[A-Za-z0-9_]*$", var.entrance_size))
-    error_message = "The size must look like Standard_D2s_v5."
-  }
-}
-
 variable "capacity_reservation_group_ids" {
   description = "Capacity reservation groups to draw on, by group; a group without an entry draws on none."
   type        = map(string)
@@ -164,7 +153,7 @@ variable "machine_image_version" {
 }
 
 locals {
-  # The most exact key of a pin wins: backend, engine, all. Those of engines and of all outlive a changed plan.
+  # What a pin may be keyed by: a backend, an engine, or all. The most exact key wins; the last two outlive a changed plan.
   pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
 }
 
@@ -190,7 +179,7 @@ variable "model_ids" {
   }
 
   validation {
-    condition     = alltrue([for key, backend in local.backends : backend.model != null || can(try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"]))])
+    condition     = alltrue([for key, backend in local.backends : backend.model != null || length(setintersection(keys(var.model_ids), [key, backend.engine, "*"])) > 0])
     error_message = "The plan does not know where the weights are; give model_ids: ${join("; ", [for key, backend in local.backends : "${key} = ${backend.checkpoint}" if backend.model == null])}."
   }
 }
@@ -201,13 +190,13 @@ variable "model_revisions" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option, "takes one") != "" && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
-    error_message = "Give commits, tags or branches by one of these keys: ${join(", ", [for key in local.pin_keys : key if try(local.backends[key].revision_option, "takes one") != ""])}."
+    condition     = alltrue([for key, revision in var.model_revisions : contains(local.pin_keys, key) && try(local.backends[key].revision_option != "", true) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", revision))])
+    error_message = "Give commits, tags or branches by one of these keys, where the engine takes one: ${join(", ", local.pin_keys)}."
   }
 }
 
 variable "extra_serving_arguments" {
-  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins, and the last argument of a kind."
+  description = "Arguments appended to those of the plan, by backend, engine or \"*\" for all: the most exact key wins. Of two of a kind the last counts."
   type        = map(list(string))
   default     = {}
 

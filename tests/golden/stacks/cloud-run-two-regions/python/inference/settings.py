@@ -105,27 +105,26 @@ class Settings:
         default_factory=dict,
         metadata=about("Environment variables added to every container; never put a secret here."),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
-        default_factory=dict,
-        metadata=about(
-            "Serving image in place of the planned one, by engine (such as vllm), by backend or '*' for all, the most exact "
-            "key first; pin it by digest once tested.",
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
-    )
     model_ids: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Model on the hub in place of the planned one, by engine, backend or '*'.",
+            'Model on the hub in place of the planned one, by backend, engine or "*" for all.',
             HUB_NAME,
             "a hub name such as organisation/model",
+        ),
+    )
+    container_images: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict,
+        metadata=about(
+            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
+            r"[a-z0-9][A-Za-z0-9._/:@-]+",
+            "an image such as repository:tag or repository@sha256:digest",
         ),
     )
     model_revisions: Mapping[str, str] = field(
         default_factory=dict,
         metadata=about(
-            "Commit or tag of the model to pin, by engine, backend or '*'.",
+            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
             r"[A-Za-z0-9][A-Za-z0-9._/-]*",
             "a commit, a tag or a branch",
         ),
@@ -133,8 +132,8 @@ class Settings:
     extra_serving_arguments: Mapping[str, Sequence[str]] = field(
         default_factory=dict,
         metadata=about(
-            "Arguments appended to those of the plan, by engine, backend or '*'; of the keys the most exact one counts, of "
-            "the arguments the last one of a kind.",
+            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two of a '
+            "kind the last counts.",
             r"[^\x00-\x1f\x7f]+",
             "one argument without control characters",
         ),

@@ -48,8 +48,8 @@ def _container(
     return azure.containerapp.AppTemplateContainerArgs(
         name="haproxy",
         image=context.settings.entrance_image,
-        cpu=0.5,
-        memory="1Gi",
+        cpu=context.fleet.entrance.cpu,
+        memory=context.fleet.entrance.memory,
         commands=["/bin/sh", "-c"],
         args=[COMMAND],
         envs=[azure.containerapp.AppTemplateContainerEnvArgs(name="CONFIGURATION", value=configuration)],
@@ -73,7 +73,7 @@ def _configuration(context: Context, region: str, domain: str) -> str:
     groups = [fleet.groups[key] for key in fleet.groups_of(region)]
     names = [f"{group.app}.internal.{domain}" for group in groups]
     servers = [
-        f"  server {name} {name}:443 sni str({name}) weight {group.entrance_weight}"
+        f"  server {name} {name}:443 sni str({name}) {group.share}"
         + (f" check check-sni {name} init-state down" if group.min_replicas > 0 else "")
         for name, group in zip(names, groups, strict=True)
     ]

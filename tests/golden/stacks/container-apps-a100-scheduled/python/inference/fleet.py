@@ -2,15 +2,19 @@
 # Yours to edit: a later run shows what you changed and never overwrites it unseen.
 """The plan as data: a changed plan changes this file and README.md, and no other."""
 
-from inference.plan import Backend, Fleet, Group, LogAlarm, Region, ServerErrors
+from inference.plan import Backend, Entrance, Fleet, Group, LogAlarm, Region, ServerErrors
 
 FLEET = Fleet(
-    planned_usd_per_month=9222.5,
+    planned_usd_per_month=9301.34,
     memory_alarm_percent=95,
     replica_alarm_window="PT30M",
     server_errors=ServerErrors(
         description="More than 1 percent of the requests are answered with 5xx.",
         window="PT15M",
+    ),
+    entrance=Entrance(
+        cpu=0.25,
+        memory="0.5Gi",
     ),
     regions={
         "eastus": Region(

@@ -27,6 +27,14 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """Each of the two replicas with HAProxy of a region: it carries the planned load of the busiest region twice."""
+
+    cpu: float
+    memory: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backend:
     """Containers that serve alike."""
 
@@ -92,6 +100,11 @@ class Group:
     schedule: Mapping[str, Mapping[str, str]]
     """Times of the week (UTC) with more replicas than the fewest."""
 
+    @property
+    def share(self) -> str:
+        """Of the requests as HAProxy takes it: what has no weight answers when no other does."""
+        return f"weight {self.entrance_weight}" if self.entrance_weight else "backup"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
@@ -103,6 +116,7 @@ class Fleet:
     replica_alarm_window: str
     """Longer than a replica takes to start."""
     server_errors: ServerErrors
+    entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]

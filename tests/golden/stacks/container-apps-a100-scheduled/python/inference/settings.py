@@ -82,6 +82,31 @@ class Settings:
             "a hub name such as organisation/model",
         ),
     )
+    container_images: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict,
+        metadata=about(
+            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
+            r"[a-z0-9][A-Za-z0-9._/:@-]+",
+            "an image such as repository:tag or repository@sha256:digest",
+        ),
+    )
+    model_revisions: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=about(
+            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
+            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+            "a commit, a tag or a branch",
+        ),
+    )
+    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+        default_factory=dict,
+        metadata=about(
+            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two of a '
+            "kind the last counts.",
+            r"[^\x00-\x1f\x7f]+",
+            "one argument without control characters",
+        ),
+    )
     allowed_cidrs: Sequence[pulumi.Input[str]] | None = field(
         default=None,
         metadata=about(
@@ -102,28 +127,6 @@ class Settings:
             "Domain of the key vaults; another one in the clouds of governments and China.",
             r"[a-z0-9.-]+",
             "a domain such as vault.azure.net",
-        ),
-    )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
-        default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
-    )
-    model_revisions: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
-    )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
-        default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins.'
         ),
     )
     model_source: str = field(

@@ -17,13 +17,13 @@
             "Output": {
               "TargetGroupArn": "{% $states.input.TargetGroupArn %}",
               "Planned": "{% $states.input.Weight %}",
-              "Weight": "{% $count($states.result.TargetHealthDescriptions[TargetHealth.State = 'healthy']) > 0 ? $states.input.Weight : 0 %}"
+              "Answers": "{% $count($states.result.TargetHealthDescriptions[TargetHealth.State = 'healthy']) > 0 ? 1 : 0 %}"
             },
             "End": true
           }
         }
       },
-      "Output": "{% $sum($states.result.Weight) > 0 ? $states.result.{'TargetGroupArn': TargetGroupArn, 'Weight': Weight} : $states.result.{'TargetGroupArn': TargetGroupArn, 'Weight': Planned} %}",
+      "Output": "{% ($planned := $sum($states.result.(Planned * Answers)); $answer := $sum($states.result.Answers); $states.result.{'TargetGroupArn': TargetGroupArn, 'Weight': $planned > 0 ? Planned * Answers : $answer > 0 ? Answers : Planned}) %}",
       "Next": "LookAtListener"
     },
     "LookAtListener": {

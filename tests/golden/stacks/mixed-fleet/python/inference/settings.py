@@ -82,6 +82,31 @@ class Settings:
             "a hub name such as organisation/model",
         ),
     )
+    container_images: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict,
+        metadata=about(
+            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
+            r"[a-z0-9][A-Za-z0-9._/:@-]+",
+            "an image such as repository:tag or repository@sha256:digest",
+        ),
+    )
+    model_revisions: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=about(
+            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
+            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
+            "a commit, a tag or a branch",
+        ),
+    )
+    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
+        default_factory=dict,
+        metadata=about(
+            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins. Of two of a '
+            "kind the last counts.",
+            r"[^\x00-\x1f\x7f]+",
+            "one argument without control characters",
+        ),
+    )
     name: str = field(
         default="support-chat",
         metadata=about(
@@ -129,14 +154,6 @@ class Settings:
             "an id such as ami-0123456789abcdef0",
         ),
     )
-    container_images: Mapping[str, pulumi.Input[str]] = field(
-        default_factory=dict,
-        metadata=about(
-            'Serving image in place of the planned one, by backend, engine or "*" for all; pin it by digest.',
-            r"[a-z0-9][A-Za-z0-9._/:@-]+",
-            "an image such as repository:tag or repository@sha256:digest",
-        ),
-    )
     model_source: str = field(
         default="hub",
         metadata=about(
@@ -144,20 +161,6 @@ class Settings:
             "or a folder of the host or image that holds them so.",
             r"hub|s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*|(/[A-Za-z0-9._-]+)+",
             "hub, an S3 prefix such as s3://bucket/prefix, or an absolute path such as /models",
-        ),
-    )
-    model_revisions: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=about(
-            'Commit or tag of the model to pin, by backend, engine or "*" for all whose engine takes one.',
-            r"[A-Za-z0-9][A-Za-z0-9._/-]*",
-            "a commit, a tag or a branch",
-        ),
-    )
-    extra_serving_arguments: Mapping[str, Sequence[str]] = field(
-        default_factory=dict,
-        metadata=about(
-            'Arguments appended to those of the plan, by backend, engine or "*" for all: the most exact key wins.'
         ),
     )
     hf_token_secret_arn: pulumi.Input[str] | None = field(

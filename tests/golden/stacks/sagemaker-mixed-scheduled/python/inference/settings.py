@@ -46,7 +46,7 @@ class Settings:
     name: str = field(
         default="support-chat",
         metadata=about(
-            "Name of the deployment and of its endpoints; every resource carries it.",
+            "Name of the deployment; every resource carries it.",
             r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
             "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
         ),
@@ -102,19 +102,19 @@ class Settings:
         ),
     )
     log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
+    sagemaker_usd_per_month: float | None = field(
+        default=None,
+        metadata=about(
+            "What the planned instances cost at SageMaker's own prices, in USD; without it the plan's total is taken, "
+            "which is at the lower prices of EC2."
+        ),
+    )
     alert_emails: Sequence[str] = field(
         default=(),
         metadata=about(
             "Addresses told about alarms and the budget; each has to confirm its subscription in each region.",
             r"[^@ ]+@[^@ ]+",
             "an e-mail address",
-        ),
-    )
-    sagemaker_usd_per_month: float | None = field(
-        default=None,
-        metadata=about(
-            "What the planned instances cost at SageMaker's own prices, in USD; without it the plan's total is taken, "
-            "which is at the lower prices of EC2."
         ),
     )
     budget_margin_ratio: float = field(

@@ -64,7 +64,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
         computer_name_prefix=f"{settings.name}-entrance",
         resource_group_name=context.resource_groups[region],
         location=region,
-        sku=settings.entrance_size,
+        sku=context.fleet.entrance.size,
         instances=2,
         zones=list(location.zones) or None,
         platform_fault_domain_count=1,
@@ -85,7 +85,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
         ),
         os_disk=azure.compute.LinuxVirtualMachineScaleSetOsDiskArgs(
             caching="ReadOnly",
-            storage_account_type="Premium_LRS",
+            storage_account_type="StandardSSD_LRS",
             disk_encryption_set_id=location.disk_encryption_set_id,
         ),
         identity=azure.compute.LinuxVirtualMachineScaleSetIdentityArgs(type="UserAssigned", identity_ids=[identity.id]),
@@ -176,11 +176,12 @@ def _custom_data(
 
     def filled(values: dict[str, Any]) -> str:
         servers = [
-            f"  server {key} {values['addresses'][key]}:{CLIENT_PORT} weight {backend.entrance_weight}"
+            f"  server {key} {values['addresses'][key]}:{CLIENT_PORT} {backend.share}"
             for key, backend in backends.items()
         ]
         configuration = (HERE / "entrance.cfg").read_text(encoding="utf-8")
         configuration = configuration.replace("${servers}", "\n".join(servers)).replace("${health_path}", health_path)
+        configuration = configuration.replace("${connections}", str(context.fleet.entrance.connections))
         script = (HERE / "entrance.sh").read_text(encoding="utf-8")
         settings = _host_settings(replace(context, settings=values["settings"]), values["client_id"])
         script = script.replace("${settings}", json.dumps(settings))

@@ -2,11 +2,15 @@
 # Yours to edit: a later run shows what you changed and never overwrites it unseen.
 """The plan as data: a changed plan changes this file and README.md, and no other."""
 
-from inference.plan import Alarm, Backend, Fleet, Group, Image, Profile, Region
+from inference.plan import Alarm, Backend, Entrance, Fleet, Group, Image, Profile, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=7447.45,
+    planned_usd_per_month=7352.7,
     ttft_target_seconds=1,
+    entrance=Entrance(
+        size="Standard_B2ats_v2",
+        connections=4000,
+    ),
     regions={
         "eastus": Region(
             weight=1000,

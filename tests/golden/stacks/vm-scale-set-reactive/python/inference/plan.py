@@ -29,6 +29,14 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """Each of the two hosts with HAProxy of a region: it carries the planned load of the busiest region twice."""
+
+    size: str
+    connections: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backend:
     """Instances that serve alike, behind one load balancer."""
 
@@ -52,6 +60,11 @@ class Backend:
     health_path: str
     metrics: Mapping[str, str]
     """Path of the engine's metrics page, and the names of what the hosts report of it."""
+
+    @property
+    def share(self) -> str:
+        """Of the requests as HAProxy takes it: what has no weight answers when no other does."""
+        return f"weight {self.entrance_weight}" if self.entrance_weight else "backup"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +138,7 @@ class Fleet:
     """Total for a month of 730 hours."""
     ttft_target_seconds: float | None
     """Time to first token that the workload asks for at the 95th percentile."""
+    entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
     groups: Mapping[str, Group]

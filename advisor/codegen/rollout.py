@@ -1,0 +1,134 @@
+"""Rollouts: what a root deployed, what it is to deploy, and what goes on under which name."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from advisor.codegen.alarms import Alarm
+from advisor.codegen.model import Agent, Backend, ComputeGroup, Region, Scaling
+from advisor.codegen.renaming import Traits, renamed
+from advisor.codegen.wanted import Form, Language, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """Part of a stack that a later run has to know."""
+
+    name: str
+    workload: str
+    provider: str
+    target: str
+    scaling: Scaling
+    groups: tuple[ComputeGroup, ...]
+    backends: tuple[Backend, ...]
+    regions: tuple[Region, ...]
+    alarms: tuple[Alarm, ...]
+    agent: Agent | None
+    form: Form = Form.MANIFESTS
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys of groups and backends."""
+        return frozenset((*(group.key for group in self.groups), *(backend.key for backend in self.backends)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Content of a root: the plan, and the groups that a cut-over keeps beside it."""
+
+    planned: Deployed
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Old key → new key of groups and backends that go on under another one."""
+    before: Deployed | None = None
+    """State before the cut-over; None: nothing retires."""
+    stage: Stage | None = None
+
+    @property
+    def retiring(self) -> tuple[ComputeGroup, ...]:
+        """Groups of before that go on under no key."""
+        kept = {*(group.key for group in self.planned.groups), *self.renamed}
+        return () if self.before is None else tuple(group for group in self.before.groups if group.key not in kept)
+
+    @property
+    def new(self) -> tuple[ComputeGroup, ...]:
+        """Groups of the plan that were nothing before."""
+        if self.before is None:
+            return ()
+        known = {*(group.key for group in self.before.groups), *self.renamed.values()}
+        return tuple(group for group in self.planned.groups if group.key not in known)
+
+    @property
+    def successors(self) -> Mapping[str, str]:
+        """Key of a retiring group or backend → key of the one new group or backend that takes its place."""
+        if self.before is None:
+            return {}
+        retiring, new = replace(self.before, groups=self.retiring), replace(self.planned, groups=self.new)
+        here = renamed(traits_of(retiring), traits_of(new))
+        anywhere = renamed(_by_type(retiring, here), _by_type(new, here.values()))
+        groups = {**here, **anywhere}
+        return {**groups, **backend_pairs(retiring, new, groups)}
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """State of a directory as earlier runs left it, and how this run goes on."""
+
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    """By root; "": the directory itself."""
+    targets: Mapping[str, str] = field(default_factory=dict)
+    """Root → target, where it is known."""
+    roots: tuple[str, ...] = ()
+    """All of the last run, also those without a rollout."""
+    plan_digest: str = ""
+    """Of the plan that was generated last; "": not known."""
+    stage: Stage | None = None
+    """None: the stage that was reached, or the first one."""
+    force: bool = False
+    """Go on where that destroys what runs."""
+    language: Language | None = None
+    """Of the code there; None: none is, or it cannot be told."""
+    as_component: bool | None = None
+    """Whether that code is called from a larger program; None as above."""
+    state: str = ""
+    """Digest of the records of the directory; "": nobody read them."""
+
+    @property
+    def form(self) -> Form:
+        """Form of the objects on its clusters."""
+        return next((rollout.planned.form for rollout in self.rollouts.values()), Form.MANIFESTS)
+
+
+def backend_pairs(former: Deployed, now: Deployed, groups: Mapping[str, str]) -> Mapping[str, str]:
+    """Old key → new key of backends that the same groups answer for, and no other."""
+    answering = {group.key: group.backend for group in now.groups}
+    successors: dict[str, set[str]] = {}
+    predecessors: dict[str, set[str]] = {}
+    for group in former.groups:
+        backend = answering.get(groups.get(group.key, group.key))
+        if backend is not None:
+            successors.setdefault(group.backend, set()).add(backend)
+            predecessors.setdefault(backend, set()).add(group.backend)
+    kept = {backend.key for backend in former.backends} & {backend.key for backend in now.backends}
+    return {
+        old: new
+        for old, (new, *others) in ((old, sorted(after)) for old, after in successors.items())
+        if not others and len(predecessors[new]) == 1 and not {old, new} & kept
+    }
+
+
+def traits_of(deployed: Deployed) -> Mapping[str, Traits]:
+    """Traits by key; Google's groups keep the zones that they were made with."""
+    is_zonal = deployed.provider == "gcp"
+    return {
+        group.key: (
+            (group.region, group.zone_names if is_zonal and group.zones_verified else ()),
+            group.is_spot,
+            group.instance_type,
+        )
+        for group in deployed.groups
+    }
+
+
+def _by_type(deployed: Deployed, settled: Iterable[str]) -> Mapping[str, Traits]:
+    """Traits with the type first, of groups that are not settled."""
+    traits = {key: (kind, spot, place) for key, (place, spot, kind) in traits_of(deployed).items()}
+    return {key: traits[key] for key in traits.keys() - set(settled)}
