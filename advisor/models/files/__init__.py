@@ -83,18 +83,18 @@ def _model_of(file: Path, name: str) -> Model:
     if start.startswith(MAGIC) or file.suffix == ".gguf":
         return gguf_model(file, name)
     if start.startswith(_ZIP_FIRST):
-        return _forest_model(read_skops(file), "scikit-learn", name)
+        return _forest_model(read_skops(file), "scikit-learn", file, name)
     match file.suffix:
         case ".onnx":
             return onnx_model(file, name)
         case ".safetensors":
             return estimated_model(read_safetensors(file), {}, name, str(file))
         case ".ubj" | ".ubjson":
-            return _forest_model(xgboost_forest(_ubjson(file), str(file)), "xgboost", name)
+            return _forest_model(xgboost_forest(_ubjson(file), str(file)), "xgboost", file, name)
         case ".json":
             return _json_model(file, name)
         case _ if start.startswith(b"tree"):
-            return _forest_model(lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", name)
+            return _forest_model(lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name)
     raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
 
 
@@ -109,7 +109,8 @@ def _first_bytes(file: Path) -> bytes:
 def _refuse_code(file: Path, start: bytes) -> None:
     """Refuse what runs code when it is loaded, by its first bytes and by its ending."""
     is_archive = start.startswith(_ZIP_FIRST) and not is_skops(file)
-    if not (start.startswith(_PICKLE_FIRST) or is_archive or file.suffix in _PICKLE_ENDINGS):
+    looks_pickled = start.startswith(_PICKLE_FIRST) and file.suffix not in ENDINGS
+    if not (looks_pickled or is_archive or file.suffix in _PICKLE_ENDINGS):
         return
     raise InputError(
         "a pickle runs code when it is loaded, so it is never opened",
@@ -134,7 +135,7 @@ def _json_model(file: Path, name: str) -> Model:
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file), hint=_HINT)
     if "learner" in values:
-        return _forest_model(xgboost_forest(values, str(file)), "xgboost", name)
+        return _forest_model(xgboost_forest(values, str(file)), "xgboost", file, name)
     if file.name == INDEX:
         return pipeline_model(file.parent, name)
     if isinstance(values.get("_class_name"), str):
@@ -156,6 +157,8 @@ def _configured(file: Path, name: str) -> Model:
     return replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
 
 
-def _forest_model(forest: Forest, family: str, name: str) -> Model:
+def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:
+    """Trees, which take about as many bytes in memory as in their file."""
     work = Work(max(forest.parameters, 1), forest.operations)
-    return whole_model(Network(work, "tabular", forest.sample), family, name, Checkpoint("fp32"))
+    checkpoint = Checkpoint("fp32", file_bytes=file.stat().st_size)
+    return whole_model(Network(work, "tabular", forest.sample), family, name, checkpoint)

@@ -34,8 +34,8 @@ def onnx_model(path: Path, name: str) -> Model:
     if forests:
         forest = joined(ensemble_forest(node.attributes, f"{path}: {node.operation}") for node in forests)
         work = Work(forest.parameters, forest.operations)
-        return whole_model(Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32"))
-    weights = [tensor for tensor in file.tensors if is_weight(tensor)]
+        return whole_model(Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32", file_bytes=path.stat().st_size))
+    weights = file.weights
     checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
     model = _counted(file, max(parameters_of(weights), 1), name, checkpoint)
     return replace(model, source=f"ONNX operator set {file.opset}" + (f", written by {file.producer}" if file.producer else ""))
@@ -80,7 +80,7 @@ def _text_model(flop: list[float], parameters: int, name: str, checkpoint: Check
         model,
         family="onnx",
         task="encoder",
-        hidden=1,
+        hidden=1,  # the layer stands for all of them, whatever their width
         surroundings=Surroundings(embeddings=parameters - matrices),
         layers=((layer, 1),),
         sample="one text",
@@ -88,12 +88,12 @@ def _text_model(flop: list[float], parameters: int, name: str, checkpoint: Check
 
 
 def _task(file: OnnxFile) -> str:
-    """Kind of the model by what it takes: whole numbers are tokens, four dimensions an image, ten seconds of samples speech."""
+    """Kind of the model by what it takes: four dimensions are an image, what is looked up in a table is text."""
     shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
     if any(len(shape) >= 4 for shape in shapes):
         return "vision"
-    looks_up = any(node.operation in ("Gather", "EmbedLayerNormalization") and node.inputs[:1] and _is_table(file, node.inputs[0]) for node in file.graph.nodes)
-    return "encoder" if looks_up else "tabular" if max(map(len, shapes), default=0) <= 2 else "encoder"
+    looks_up = any(_is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1])
+    return "encoder" if looks_up or max(map(len, shapes), default=0) > 2 else "tabular"
 
 
 def _is_table(file: OnnxFile, name: str) -> bool:

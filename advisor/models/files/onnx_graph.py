@@ -4,7 +4,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (IR versio
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -83,18 +83,21 @@ class OnnxFile:
     producer: str
 
     @property
-    def tensors(self) -> list[Tensor]:
-        """Weights of the graph and of the branches and loops in it."""
+    def weights(self) -> list[Tensor]:
+        """Learned numbers of the graph and of the branches and loops in it."""
         return _all_weights(self.graph)
 
 
 def _all_weights(graph: Graph) -> list[Tensor]:
+    """Learned numbers; shapes, axes, single numbers, and by how much an image is resized do not count."""
+    resizing = {name for node in graph.nodes if node.operation in ("Resize", "Upsample") for name in node.inputs[1:]}
+    own = [tensor for name, tensor in graph.weights.items() if is_weight(tensor) and name not in resizing]
     inner = (value for node in graph.nodes for value in node.attributes.values() if isinstance(value, Graph))
-    return [*graph.weights.values(), *(tensor for part in inner for tensor in _all_weights(part))]
+    return [*own, *(tensor for part in inner for tensor in _all_weights(part))]
 
 
 def is_weight(tensor: Tensor) -> bool:
-    """Whether a tensor holds learned numbers; shapes, axes and single numbers do not count."""
+    """Whether the type and the shape of a tensor are those of learned numbers."""
     return tensor.storage not in _SHAPES and bool(tensor.shape)
 
 
@@ -164,7 +167,7 @@ class _Reader:
         """Keep a tensor under *name*, or under its own."""
         tensor, constant, factors = self._tensor(data)
         name = name or tensor.name
-        graph.weights[name] = tensor
+        graph.weights[name] = replace(tensor, name=name)
         if constant is not None:
             graph.constants[name] = constant
         if factors:

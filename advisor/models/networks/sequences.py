@@ -71,7 +71,7 @@ def wav2vec(fields: ConfigFields) -> Network:
     taps = fields.integer_or(128, "num_conv_pos_embeddings", least=1)
     groups = fields.integer_or(16, "num_conv_pos_embedding_groups", least=1)
     body += norm(inputs) + linear(inputs, width, positions) + norm(width)
-    masks = any(fields.values.get(name, 0.05) for name in ("mask_time_prob", "mask_feature_prob"))
+    masks = bool(fields.values.get("mask_time_prob", 0.05) or fields.values.get("mask_feature_prob"))
     body += Work(width * masks)
     body += convolution(ceil(width / groups), width, taps, positions) + Work(taps)
     body += transformer_layer(width, inner, positions).times(_count(fields, "num_hidden_layers"))
