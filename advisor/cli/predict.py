@@ -17,8 +17,8 @@ from advisor.cli.predict_rows import (
     answer_rows,
     check_row,
     explain_row,
-    result_cells,
     model_facts,
+    result_cells,
     result_of,
     understood,
 )

@@ -148,7 +148,10 @@ def model_facts(row: Mapping[str, str]) -> dict[str, float | str | None]:
     model = find_model(row["model"])
     tokens = _numbers(row)[NUMBER_COLUMNS.index("input_tokens")]
     flop, item = item_work(model, None if math.isnan(tokens) else int(tokens))
-    facts: dict[str, float | str | None] = {"parameters_total": model.parameters_total, "parameters_active": model.parameters_active}
+    facts: dict[str, float | str | None] = {
+        "parameters_total": model.parameters_total,
+        "parameters_active": model.parameters_active,
+    }
     return facts | {"checkpoint_bytes": stored_bytes(model), "flop_per_item": flop, "item": item}
 
 

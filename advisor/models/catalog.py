@@ -48,7 +48,7 @@ _VARIANT = re.compile(r"-(instruct|chat|it|base|hf|pt|thinking|\d{4})$")
 
 
 def find_model(name: str) -> Model:
-    """The model of a catalogued name (in any case, with or without its owner), or of a path: see :mod:`advisor.models.files`.
+    """The model of a catalogued name (in any case, with or without its owner), or of a file or folder.
 
     Raises:
         InputError: the name is not known, or the file cannot be read.
@@ -87,7 +87,9 @@ def _as_catalogued(model: Model) -> Model:
             flop = optional_float(row["flop_per_sample"])
             if flop is None:
                 return replace(model, family=row["family"])
-            return replace(model, family=row["family"], flop_per_sample=flop, sample="", source=row["source"], estimate_factor=1.0)
+            return replace(
+                model, family=row["family"], flop_per_sample=flop, sample="", source=row["source"], estimate_factor=1.0
+            )
     return model
 
 
@@ -199,7 +201,7 @@ def _unknown(name: str) -> InputError:
         near = [bare[match] for match in get_close_matches(name.lower().rpartition("/")[2], bare, n=3, cutoff=0.5)]
     return InputError(
         f"model {name!r} is not known",
-        hint=f"did you mean {', '.join(near)}? Any other model can be given as the path of its config.json or another file of it"
+        hint=f"did you mean {', '.join(near)}? Any other model can be given as the path of a file of it"
         if near
         else f"give the path of a file of it instead: {FORMATS}",
     )

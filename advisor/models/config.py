@@ -37,8 +37,9 @@ def read_config_values(file: Path) -> dict[str, Any]:
 
 def is_known_type(values: Mapping[str, Any]) -> bool:
     """Whether there is a builder for the architecture that a configuration names."""
-    kind = _text_fields(ConfigFields(values, "")).text("", "model_type")
-    return kind in TRAITS or kind in ENCODER_TYPES or values.get("model_type") in NETWORKS
+    outer = ConfigFields(values, "")
+    kind = _text_fields(outer).text("", "model_type")
+    return kind in TRAITS or kind in ENCODER_TYPES or outer.text("", "model_type") in NETWORKS
 
 
 def model_from_config(values: Mapping[str, Any], *, name: str, where: str, towers: int | None = None) -> Model:
@@ -52,7 +53,7 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     """
     outer = ConfigFields(values, where)
     checkpoint = read_checkpoint(outer)
-    if values.get("model_type") in NETWORKS:
+    if outer.text("", "model_type") in NETWORKS:
         return network_model(outer, name, checkpoint)
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
@@ -92,10 +93,14 @@ def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputErr
             "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
         )
     near = get_close_matches(model_type, [*TRAITS, *ENCODER_TYPES, *NETWORKS], n=3)
-    named = ", ".join(map(str, values.get("architectures") or [])) or "no class named"
+    named = ", ".join(map(str, ConfigFields(values, where).items("architectures"))) or "no class named"
     return InputError(
         f"field 'model_type' names an architecture that is not known: {model_type!r} ({named})",
         where=where,
-        hint="put the model's safetensors beside the configuration: it is then estimated from the shapes of its tensors; "
-        + (f"nearest known: {', '.join(near)}" if near else f"known: {', '.join(sorted([*TRAITS, *ENCODER_TYPES, *NETWORKS]))}"),
+        hint="put the model's safetensors beside the configuration, and it is estimated from their shapes; "
+        + (
+            f"nearest known: {', '.join(near)}"
+            if near
+            else f"known: {', '.join(sorted([*TRAITS, *ENCODER_TYPES, *NETWORKS]))}"
+        ),
     )

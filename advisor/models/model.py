@@ -28,7 +28,7 @@ class Checkpoint:
     kv_precision: str = "auto"
     """What the repository asks the engine to keep the KV cache in; ``auto``: as the computation."""
     file_bytes: int = 0
-    """Bytes of the tensors of a file whose blocks no precision describes to the byte (GGUF); 0: as the precision says."""
+    """Bytes of the tensors of a file, where they were counted; 0: as the precision says."""
 
 
 @dataclass(frozen=True, slots=True)

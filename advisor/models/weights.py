@@ -77,7 +77,11 @@ def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
     With pipeline parallelism the last stage is the fullest: it has the output head beside its share of the layers. A
     file in blocks of its own sizes (GGUF) takes as much more or less in every part as in the whole.
     """
-    return _described_rank_bytes(model, precision, split) * weight_bytes(model, precision) / _described_bytes(model, precision)
+    return (
+        _described_rank_bytes(model, precision, split)
+        * weight_bytes(model, precision)
+        / _described_bytes(model, precision)
+    )
 
 
 def _described_rank_bytes(model: Model, precision: str, split: Split) -> float:

@@ -133,7 +133,9 @@ def _network(config: dict[str, object]) -> Reader:
     """The configuration of a network that answers in one pass."""
 
     def read(document: object, directory: Path) -> None:
-        fit_memory(model_at(_file(directory, "config.json", json.dumps(document))), FitRequest(79.2, 1, 1, context_tokens=1000))
+        fit_memory(
+            model_at(_file(directory, "config.json", json.dumps(document))), FitRequest(79.2, 1, 1, context_tokens=1000)
+        )
 
     return Reader(lambda: config, damaged_value, read, 4)
 

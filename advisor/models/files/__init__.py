@@ -4,15 +4,12 @@ Only headers and structure are read, within bounds of size, depth and number. Wh
 (pickle, joblib, PyTorch's own format) is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from advisor.errors import InputError
-from advisor.models.checkpoints import read_checkpoint
 from advisor.models.config import is_known_type, model_from_config, read_config_values
-from advisor.models.config_fields import ConfigFields
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import MAGIC
 from advisor.models.files.gguf_model import gguf_model
@@ -78,24 +75,14 @@ def _in_folder(folder: Path) -> Path | None:
 
 
 def _model_of(file: Path, name: str) -> Model:
+    """The model of a file, by its first bytes and its ending."""
     start = _first_bytes(file)
     _refuse_code(file, start)
-    if start.startswith(MAGIC) or file.suffix == ".gguf":
-        return gguf_model(file, name)
-    if start.startswith(_ZIP_FIRST):
-        return _forest_model(read_skops(file), "scikit-learn", file, name)
-    match file.suffix:
-        case ".onnx":
-            return onnx_model(file, name)
-        case ".safetensors":
-            return estimated_model(read_safetensors(file), {}, name, str(file))
-        case ".ubj" | ".ubjson":
-            return _forest_model(xgboost_forest(_ubjson(file), str(file)), "xgboost", file, name)
-        case ".json":
-            return _json_model(file, name)
-        case _ if start.startswith(b"tree"):
-            return _forest_model(lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name)
-    raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
+    kind = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), file.suffix)
+    read = _READERS.get(file.suffix) or _READERS.get(kind)
+    if read is None:
+        raise InputError("the format of the model is not known", where=str(file), hint=_HINT)
+    return read(file, name)
 
 
 def _first_bytes(file: Path) -> bytes:
@@ -120,17 +107,30 @@ def _refuse_code(file: Path, start: bytes) -> None:
     )
 
 
-def _ubjson(file: Path) -> Mapping[str, Any]:
+def _bare_model(file: Path, name: str) -> Model:
+    return estimated_model(read_safetensors(file), {}, name, str(file))
+
+
+def _skops_model(file: Path, name: str) -> Model:
+    return _forest_model(read_skops(file), "scikit-learn", file, name)
+
+
+def _lightgbm_model(file: Path, name: str) -> Model:
+    return _forest_model(lightgbm_forest(read_text(file, "model", _HINT), str(file)), "lightgbm", file, name)
+
+
+def _xgboost_model(file: Path, name: str) -> Model:
+    """Trees in UBJSON."""
     try:
         values = read_ubjson(mapped(file, "model", _HINT))
     except CutOff as error:
         raise InputError(f"no sound UBJSON: {error}", where=str(file), hint=_HINT) from error
-    return values if isinstance(values, dict) else {}
+    return _forest_model(xgboost_forest(values if isinstance(values, dict) else {}, str(file)), "xgboost", file, name)
 
 
 def _json_model(file: Path, name: str) -> Model:
     if file.name.endswith(INDEX_ENDING):
-        return estimated_model(read_safetensors(file), {}, name, str(file))
+        return _bare_model(file, name)
     values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file), hint=_HINT)
@@ -144,16 +144,12 @@ def _json_model(file: Path, name: str) -> Model:
 
 
 def _configured(file: Path, name: str) -> Model:
-    """A model of a ``config.json``; the weights beside it say what they are stored in, and what no builder knows."""
+    """A model of a ``config.json``; weights beside it say what they are stored in, and what no builder knows."""
     values = read_config_values(file)
-    if not is_known_type(values):
-        tensors = stored_tensors(file.parent)
-        return estimated_model(tensors, values, name, str(file)) if tensors else model_from_config(values, name=name, where=str(file))
+    tensors = () if "quantization_config" in values else stored_tensors(file.parent)
+    if tensors and not is_known_type(values):
+        return estimated_model(tensors, values, name, str(file))
     model = model_from_config(values, name=name, where=str(file))
-    says = read_checkpoint(ConfigFields(values, str(file)))
-    if says != Checkpoint(says.precision) or "quantization_config" in values:
-        return model
-    tensors = stored_tensors(file.parent)
     return replace(model, checkpoint=Checkpoint(precision_of(tensors))) if tensors else model
 
 
@@ -162,3 +158,16 @@ def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:
     work = Work(max(forest.parameters, 1), forest.operations)
     checkpoint = Checkpoint("fp32", file_bytes=file.stat().st_size)
     return whole_model(Network(work, "tabular", forest.sample), family, name, checkpoint)
+
+
+_MAGIC = {MAGIC: ".gguf", _ZIP_FIRST: ".skops", b"tree": ".lightgbm"}
+_READERS: Mapping[str, Callable[[Path, str], Model]] = {
+    ".gguf": gguf_model,
+    ".onnx": onnx_model,
+    ".safetensors": _bare_model,
+    ".json": _json_model,
+    ".ubj": _xgboost_model,
+    ".skops": _skops_model,
+    ".lightgbm": _lightgbm_model,
+}
+"""Readers by the ending of a name, or by what a file that begins with :data:`_MAGIC` is."""

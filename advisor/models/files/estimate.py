@@ -19,7 +19,9 @@ ESTIMATE_FACTOR = 1.3
 """Parameters that a token meets, and cache, come out within 1.05 for the sixteen architectures of
 tests/models/files/shapes.json when their configuration is hidden; the rest is room for what no shape shows."""
 _LAYER = re.compile(r"^(.*?)[._](\d+)[._]")
-_EMBEDDING = re.compile(r"(embed_tokens|word_embeddings|token_embd|tok_embeddings|\bwte|embed_in|\bshared|embeddings?)\.weight$")
+_EMBEDDING = re.compile(
+    r"(embed_tokens|word_embeddings|token_embd|tok_embeddings|\bwte|embed_in|\bshared|embeddings?)\.weight$"
+)
 _HEAD = re.compile(r"(lm_head|embed_out|^output|cls\.predictions\.decoder)\.weight$")
 _POSITIONS = re.compile(r"pos\w*_?emb|position_embedding|wpe")
 _QUERIES = re.compile(r"(q_proj|query|attn_q|\bwq|q_lin)\.\w*weight$")
@@ -52,7 +54,9 @@ def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: 
     checkpoint = Checkpoint(precision_of(tensors), file_bytes=bytes_of(tensors))
     family = str(config.get("model_type") or "") or "of unknown architecture"
     model = read_declared(ConfigFields(fields, where), name, checkpoint)
-    model = replace(model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source="estimated from tensor shapes")
+    model = replace(
+        model, family=family, task=task, estimate_factor=ESTIMATE_FACTOR, source="estimated from tensor shapes"
+    )
     if task != "vision":
         return model
     positions = _longest(tensors, _POSITIONS, -2)
@@ -65,7 +69,7 @@ def estimated_model(tensors: Sequence[Tensor], config: Mapping[str, Any], name: 
 
 def _task(tensors: Sequence[Tensor], config: Mapping[str, Any]) -> str:
     """Kind of the model, from the class that the configuration names, else from its tensors."""
-    classes = " ".join(map(str, config.get("architectures") or []))
+    classes = " ".join(map(str, ConfigFields(config, "").items("architectures")))
     if any(word in classes for word in ("CausalLM", "LMHead", "ConditionalGeneration")):
         return "llm"
     if "Image" in classes or "Vision" in classes or "ObjectDetection" in classes:
@@ -79,7 +83,9 @@ def _task(tensors: Sequence[Tensor], config: Mapping[str, Any]) -> str:
 
 def _declared_fields(tensors: Sequence[Tensor], config: Mapping[str, Any], *, caches: bool) -> dict[str, Any]:
     """Fields of a declared model: copied where the configuration has them, else read off the shapes."""
-    embedding = max((t for t in tensors if _EMBEDDING.search(t.name) and len(t.shape) == 2), key=_elements, default=None)
+    embedding = max(
+        (t for t in tensors if _EMBEDDING.search(t.name) and len(t.shape) == 2), key=_elements, default=None
+    )
     vocab, hidden = embedding.shape if embedding else (0, _most_common_width(tensors))
     layers = _layers(tensors)
     fields: dict[str, Any] = {name: _copied(config, name) for name in _COPIED}

@@ -102,7 +102,9 @@ class _Reader:
             raise CutOff(f"version {version} is not known; known are 2 and 3")
         tensors, entries = cursor.number("<Q"), cursor.number("<Q")
         if tensors > _MOST_TENSORS or entries > _MOST_ENTRIES:
-            raise CutOff(f"{tensors:,} tensors and {entries:,} entries; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most")
+            raise CutOff(
+                f"{tensors:,} tensors and {entries:,} entries; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most"
+            )
         for _ in range(entries):
             self._entry()
         listed = [self._tensor() for _ in range(tensors)]

@@ -8,16 +8,26 @@ from advisor.errors import InputError
 from advisor.models.config import model_from_config
 from advisor.models.files.estimate import estimated_model
 from advisor.models.files.gguf import Gguf, read_gguf
-from advisor.models.files.tensors import Tensor, bytes_of, parameters_of, precision_of
+from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.model import Checkpoint, Model
 
 _MODEL_TYPES = {
-    "llama": "llama", "qwen2": "qwen2", "qwen2moe": "qwen2_moe", "qwen3": "qwen3", "qwen3moe": "qwen3_moe", "gemma": "gemma",
-    "gemma2": "gemma2", "gemma3": "gemma3", "phi3": "phi3", "gpt2": "gpt2", "gptneox": "gpt_neox", "falcon": "falcon",
-    "starcoder2": "starcoder2", "stablelm": "stablelm", "command-r": "cohere", "cohere2": "cohere2", "olmo2": "olmo2",
-    "internlm2": "internlm2", "granite": "granite", "gpt-oss": "gpt_oss", "mistral3": "mistral", "seed_oss": "seed_oss",
-    "smollm3": "smollm3", "bert": "bert", "nomic-bert": "nomic_bert",
-}  # fmt: skip
+    **{
+        name: name
+        for name in ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2", "falcon", "bert")
+    },
+    **{
+        name: name
+        for name in ("starcoder2", "stablelm", "cohere2", "olmo2", "internlm2", "granite", "seed_oss", "smollm3")
+    },
+    "qwen2moe": "qwen2_moe",
+    "qwen3moe": "qwen3_moe",
+    "gptneox": "gpt_neox",
+    "command-r": "cohere",
+    "gpt-oss": "gpt_oss",
+    "mistral3": "mistral",
+    "nomic-bert": "nomic_bert",
+}
 """Our builders by ``general.architecture``; others are estimated from their tensors."""
 _FIELDS = {
     "hidden_size": "embedding_length",
@@ -46,7 +56,9 @@ def gguf_model(path: Path, name: str) -> Model:
     file = read_gguf(path)
     total = parameters_of(file.tensors)
     if not total:
-        raise InputError("the file holds no weights", where=str(path), hint="give the file of the model, not of its tokeniser")
+        raise InputError(
+            "the file holds no weights", where=str(path), hint="give the file of the model, not of its tokeniser"
+        )
     config = _config(file)
     described = _described(config, name, str(path))
     fits = described is not None and abs(described.parameters_total - total) <= _TOLERANCE * total
@@ -65,8 +77,13 @@ def _config(file: Gguf) -> dict[str, Any]:
     names = {tensor.name for tensor in file.tensors}
     values["tie_word_embeddings"] = "output.weight" not in names
     values["attention_bias"] = "blk.0.attn_q.bias" in names
-    values["type_vocab_size"] = next((t.shape[0] for t in file.tensors if t.name == "token_types.weight" and t.shape), 0)
-    return values | {"model_type": _MODEL_TYPES.get(architecture, architecture), "architectures": _classes(architecture)}
+    values["type_vocab_size"] = next(
+        (t.shape[0] for t in file.tensors if t.name == "token_types.weight" and t.shape), 0
+    )
+    return values | {
+        "model_type": _MODEL_TYPES.get(architecture, architecture),
+        "architectures": _classes(architecture),
+    }
 
 
 def _classes(architecture: str) -> list[str]:
@@ -81,5 +98,3 @@ def _described(config: dict[str, Any], name: str, where: str) -> Model | None:
         return model_from_config(config, name=name, where=where)
     except InputError:
         return None
-
-

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from advisor.models.declared import read_declared
 from advisor.models.config_fields import ConfigFields
+from advisor.models.declared import read_declared
 from advisor.models.files.onnx_graph import OnnxFile, is_weight, read_onnx
 from advisor.models.files.onnx_work import count_flop, free_dimensions
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
@@ -30,15 +30,21 @@ def onnx_model(path: Path, name: str) -> Model:
         InputError: it is no ONNX, cut off, or names weights outside its folder.
     """
     file = read_onnx(path)
-    forests = [node for node in file.graph.nodes if node.operation in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")]
+    forests = [
+        node for node in file.graph.nodes if node.operation in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+    ]
     if forests:
         forest = joined(ensemble_forest(node.attributes, f"{path}: {node.operation}") for node in forests)
         work = Work(forest.parameters, forest.operations)
-        return whole_model(Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32", file_bytes=path.stat().st_size))
+        return whole_model(
+            Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32", file_bytes=path.stat().st_size)
+        )
     weights = file.weights
     checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
     model = _counted(file, max(parameters_of(weights), 1), name, checkpoint)
-    return replace(model, source=f"ONNX operator set {file.opset}" + (f", written by {file.producer}" if file.producer else ""))
+    return replace(
+        model, source=f"ONNX operator set {file.opset}" + (f", written by {file.producer}" if file.producer else "")
+    )
 
 
 def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint) -> Model:
@@ -48,7 +54,9 @@ def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint)
     if not lengths:
         counted = count_flop(file.graph, sizes)
         sample = f"one sample of {_shape_text(file, batches)}" if not counted.unknown else _unknown(counted.unknown)
-        return whole_model(Network(Work(parameters, 0 if counted.unknown else counted.flop), kind, sample), "onnx", name, checkpoint)
+        return whole_model(
+            Network(Work(parameters, 0 if counted.unknown else counted.flop), kind, sample), "onnx", name, checkpoint
+        )
     if len(lengths) == 1 and kind == "encoder":
         (length,) = lengths
         points = [count_flop(file.graph, sizes | {length: tokens}) for tokens in _LENGTHS]
@@ -92,7 +100,9 @@ def _task(file: OnnxFile) -> str:
     shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
     if any(len(shape) >= 4 for shape in shapes):
         return "vision"
-    looks_up = any(_is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1])
+    looks_up = any(
+        _is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1]
+    )
     return "encoder" if looks_up or max(map(len, shapes), default=0) > 2 else "tabular"
 
 

@@ -1,9 +1,9 @@
 """An ONNX file as a list of operations and the tensors that they share; weights stay in the file.
 
-Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (IR version 12, 2026-11).
+Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -22,12 +22,19 @@ Dimension = int | str
 _HINT = "export the model again with torch.onnx.export, or check it with onnx.checker"
 _MOST_DEPTH, _MOST_NODES, _MOST_RANK, _MOST_CONSTANT = 8, 1_000_000, 16, 1024
 _TYPES = {
-    1: ("FLOAT", 32), 2: ("UINT8", 8), 3: ("INT8", 8), 4: ("UINT16", 16), 5: ("INT16", 16), 6: ("INT32", 32), 7: ("INT64", 64),
-    8: ("STRING", 0), 9: ("BOOL", 8), 10: ("FLOAT16", 16), 11: ("DOUBLE", 64), 12: ("UINT32", 32), 13: ("UINT64", 64),
-    14: ("COMPLEX64", 64), 15: ("COMPLEX128", 128), 16: ("BFLOAT16", 16), 17: ("FLOAT8E4M3FN", 8), 18: ("FLOAT8E4M3FNUZ", 8),
-    19: ("FLOAT8E5M2", 8), 20: ("FLOAT8E5M2FNUZ", 8), 21: ("UINT4", 4), 22: ("INT4", 4), 23: ("FLOAT4E2M1", 4),
-    24: ("FLOAT8E8M0", 8), 25: ("UINT2", 2), 26: ("INT2", 2),
+    1: ("FLOAT", 32), 2: ("UINT8", 8), 3: ("INT8", 8), 4: ("UINT16", 16), 5: ("INT16", 16), 6: ("INT32", 32),
+    7: ("INT64", 64), 8: ("STRING", 0), 9: ("BOOL", 8), 10: ("FLOAT16", 16), 11: ("DOUBLE", 64), 12: ("UINT32", 32),
+    13: ("UINT64", 64), 14: ("COMPLEX64", 64), 15: ("COMPLEX128", 128), 16: ("BFLOAT16", 16), 17: ("FLOAT8E4M3FN", 8),
+    18: ("FLOAT8E4M3FNUZ", 8), 19: ("FLOAT8E5M2", 8), 20: ("FLOAT8E5M2FNUZ", 8), 21: ("UINT4", 4), 22: ("INT4", 4),
+    23: ("FLOAT4E2M1", 4), 24: ("FLOAT8E8M0", 8), 25: ("UINT2", 2), 26: ("INT2", 2),
 }  # fmt: skip
+_SIMPLE: Mapping[int, Callable[[int | memoryview], object]] = {
+    2: float_of,
+    3: lambda value: signed(value) if isinstance(value, int) else 0,
+    4: text,
+}
+"""Attributes of one value: a float, a whole number, a text."""
+_MOST_BYTES_EACH = 10
 _SHAPES = ("INT64", "INT32", "BOOL", "STRING", "UINT64", "UINT32")
 """Types that hold shapes and indices, no weights."""
 
@@ -190,67 +197,49 @@ class _Reader:
         return node
 
     def _attribute(self, node: Node, data: memoryview, graph: Graph, depth: int) -> None:
-        name = ""
-        values: list[int] = []
-        modes: list[str] = []
-        for number, value in fields_of(data):
-            match number, value:
-                case 1, memoryview():
-                    name = text(value, 200)
-                case 2, memoryview():
-                    node.attributes[name] = float_of(value)
-                case 3, int():
-                    node.attributes[name] = signed(value)
-                case 4, memoryview():
-                    node.attributes[name] = text(value)
-                case 5, memoryview() if node.operation == "Constant":
-                    self._keep(graph, node.outputs[0] if node.outputs else "", value)
-                case 5, memoryview():
-                    _, constant, _ = self._tensor(value)
-                    node.attributes[name] = int(constant.flat[0]) if constant is not None and constant.size else 0
-                case 6, memoryview():
-                    node.attributes[name] = self.graph(value, depth + 1)
-                case 8, _:
-                    values += integers(value)
-                case 9, memoryview() if name == "nodes_modes":
-                    modes.append(text(value, 20))
-        if values or modes:
-            node.attributes[name] = values or modes
+        entries = list(fields_of(data))
+        name = next((text(value, 200) for number, value in entries if number == 1), "")
+        listed = [value for number, value in entries if number == 8 for value in integers(value)]
+        modes = [text(value, 20) for number, value in entries if number == 9 and name == "nodes_modes"]
+        if listed or modes:
+            node.attributes[name] = listed or modes
+        for number, value in entries:
+            if number in _SIMPLE:
+                node.attributes[name] = _SIMPLE[number](value)
+            elif number == 5 and isinstance(value, memoryview):
+                self._attached(node, name, value, graph)
+            elif number == 6 and isinstance(value, memoryview):
+                node.attributes[name] = self.graph(value, depth + 1)
+
+    def _attached(self, node: Node, name: str, data: memoryview, graph: Graph) -> None:
+        """A tensor among the attributes: a weight where the node is one, else a number that it fills with."""
+        if node.operation == "Constant":
+            self._keep(graph, node.outputs[0] if node.outputs else "", data)
+            return
+        constant = self._tensor(data)[1]
+        node.attributes[name] = int(constant.flat[0]) if constant is not None and constant.size else 0
 
     def _tensor(self, data: memoryview) -> tuple[Tensor, Integers | None, list[float]]:
         """A tensor without its numbers, but for those of small shapes, indices and factors."""
-        name, kind, raw = "", 0, None
-        shape: list[int] = []
-        listed: list[int] = []
-        floats = memoryview(b"")
+        parts: dict[int, list[int | memoryview]] = {}
         for number, value in fields_of(data):
-            match number, value:
-                case 1, _:
-                    shape += integers(value)
-                case 2, int():
-                    kind = value
-                case 8, memoryview():
-                    name = text(value)
-                case 9, memoryview():
-                    raw = value
-                case (5 | 7), _ if isinstance(value, int) or len(value) <= 10 * _MOST_CONSTANT:
-                    listed += integers(value)
-                case 4, memoryview():
-                    floats = value
-                case 13, memoryview():
-                    self._check_external(name, value)
-        storage, bits = _TYPES.get(kind, ("", 0))
+            parts.setdefault(number, []).append(value)
+        name, kind = text(parts.get(8, [0])[-1]), parts.get(2, [0])[-1]
+        shape = [size for value in parts.get(1, []) for size in integers(value)]
+        for value in parts.get(13, []):
+            self._check_external(name, value)
+        storage, bits = _TYPES.get(kind, ("", 0)) if isinstance(kind, int) else ("", 0)
         sound = storage and len(shape) <= _MOST_RANK and min(shape, default=1) >= 0 and prod(shape) <= MOST_ELEMENTS
         if not sound:
             raise CutOff(f"tensor {name[:60]!r} of type {kind} and shape {shape[:_MOST_RANK]}")
-        tensor = Tensor(name, tuple(shape), storage, bits)
-        if raw is not None and bits and len(raw) != -(-tensor.elements * bits // 8):
+        tensor, raw = Tensor(name, tuple(shape), storage, bits), parts.get(9, [None])[-1]
+        if isinstance(raw, memoryview) and bits and len(raw) != -(-tensor.elements * bits // 8):
             raise CutOff(f"tensor {name[:60]!r} has {len(raw):,} bytes for {storage} of shape {shape}")
-        return tensor, _constant(tensor, raw, listed), _factors(tensor, floats if raw is None else raw)
+        return tensor, _constant(tensor, raw, parts), _factors(tensor, raw or parts.get(4, [b""])[-1])
 
-    def _check_external(self, name: str, data: memoryview) -> None:
+    def _check_external(self, name: str, data: int | memoryview) -> None:
         """Refuse weights that would be read from anywhere but beside the file."""
-        entry = dict(fields_of(data))
+        entry = _message(data)
         if text(entry.get(1, 0)) != "location":
             return
         location = text(entry.get(2, 0))
@@ -262,20 +251,25 @@ class _Reader:
             )
 
 
-def _constant(tensor: Tensor, raw: memoryview | None, listed: list[int]) -> Integers | None:
+def _constant(tensor: Tensor, raw: object, parts: Mapping[int, list[int | memoryview]]) -> Integers | None:
     """Values of a small tensor of whole numbers."""
     if tensor.storage not in ("INT64", "INT32") or tensor.elements > _MOST_CONSTANT:
         return None
-    if raw is not None:
+    if isinstance(raw, memoryview):
         kind = np.int64 if tensor.storage == "INT64" else np.int32
         return np.frombuffer(raw, dtype=kind).astype(np.int64).reshape(tensor.shape)
-    fits = len(listed) == tensor.elements
-    return np.array(listed, dtype=np.int64).reshape(tensor.shape) if fits else None
+    stored = [*parts.get(5, []), *parts.get(7, [])]
+    small = (value for value in stored if isinstance(value, int) or len(value) <= _MOST_BYTES_EACH * _MOST_CONSTANT)
+    listed = [number for value in small for number in integers(value)]
+    return np.array(listed, dtype=np.int64).reshape(tensor.shape) if len(listed) == tensor.elements else None
 
 
-def _factors(tensor: Tensor, raw: memoryview) -> list[float]:
-    is_small = tensor.storage == "FLOAT" and 0 < tensor.elements <= _MOST_RANK and len(raw) == 4 * tensor.elements
-    return np.frombuffer(raw, dtype=np.float32).tolist() if is_small else []
+def _factors(tensor: Tensor, stored: object) -> list[float]:
+    """Values of the smallest tensors of floats."""
+    is_small = tensor.storage == "FLOAT" and 0 < tensor.elements <= _MOST_RANK
+    if not is_small or not isinstance(stored, memoryview) or len(stored) != 4 * tensor.elements:
+        return []
+    return [float(value) for value in np.frombuffer(stored, dtype=np.float32)]
 
 
 def _value_info(data: memoryview) -> tuple[str, tuple[Dimension, ...]]:
@@ -299,4 +293,3 @@ def _dimensions(shape: int | memoryview | None) -> tuple[Dimension, ...]:
         stated = signed(size) if isinstance(size, int) else 0
         dimensions.append(stated if 0 < stated <= MOST_ELEMENTS else text(entry.get(2, 0), 80))
     return tuple(dimensions[:_MOST_RANK])
-

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
+from advisor.models.files.onnx_folds import UnknownShape
 from advisor.models.files.onnx_graph import Graph, Node
-from advisor.models.files.onnx_shapes import Shapes, Unknown, free_name
+from advisor.models.files.onnx_rules import FAILURES, infer
+from advisor.models.files.onnx_shapes import Shapes, free_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,17 @@ def count_flop(graph: Graph, sizes: Mapping[str, int]) -> Counted:
 def _count(graph: Graph, shapes: Shapes) -> Counted:
     total, unknown = 0.0, ""
     for node in graph.nodes:
-        shapes.pass_node(node)
+        infer(node, shapes)
         try:
             total += _flop(node, shapes)
-        except (ArithmeticError, LookupError, TypeError, ValueError):
+        except FAILURES:
             unknown = unknown or node.operation
     return Counted(total, unknown)
 
 
 def _flop(node: Node, shapes: Shapes) -> float:
     if node.operation in ("Loop", "Scan"):
-        raise Unknown(node.operation)
+        raise UnknownShape(node.operation)
     if node.operation == "If":
         return _dearer_branch(node, shapes)
     rule = _WORK.get(node.operation)
@@ -68,7 +70,7 @@ def _dearer_branch(node: Node, shapes: Shapes) -> float:
             inner.values = shapes.values | inner.values
             counted = _count(part, inner)
             if counted.unknown:
-                raise Unknown(counted.unknown)
+                raise UnknownShape(counted.unknown)
             branches.append(counted.flop)
     return max(branches, default=0.0)
 
@@ -118,8 +120,10 @@ def _einsum(node: Node, shapes: Shapes) -> float:
     """A product of two: as many multiplications as all of its letters span."""
     terms = node.word("equation").replace(" ", "").split("->")[0].split(",")
     if len(terms) != 2 or "." in node.word("equation"):
-        raise Unknown("Einsum")
-    sizes = {letter: size for at, term in enumerate(terms) for letter, size in zip(term, shapes.of(node, at), strict=True)}
+        raise UnknownShape("Einsum")
+    sizes = {
+        letter: size for at, term in enumerate(terms) for letter, size in zip(term, shapes.of(node, at), strict=True)
+    }
     return float(prod(sizes.values()))
 
 

@@ -133,7 +133,9 @@ def _estimated(kind: str, fields: ConfigFields, tensors: tuple[Tensor, ...]) -> 
     patch = fields.integer_or(2, "patch_size", least=1)
     positions = ((side or 128) // patch) ** 2 if is_denoiser else 512
     parameters = parameters_of(tensors)
-    return _Part(kind, Work(parameters, 2.0 * parameters * positions), side, tensors, ESTIMATE_FACTOR, is_denoiser=is_denoiser)
+    return _Part(
+        kind, Work(parameters, 2.0 * parameters * positions), side, tensors, ESTIMATE_FACTOR, is_denoiser=is_denoiser
+    )
 
 
 def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model:
@@ -143,12 +145,23 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
     main = denoisers[0]
     known = next((defaults for start, defaults in _DEFAULTS.items() if pipeline.startswith(start)), _UNDISTILLED)
     steps = known.steps if main.guided else _SCHNELL_STEPS
-    total = sum((part.work.run(steps * known.passes) if part is main else part.work.run(_passes(part, known)) for part in parts), Work())
+    total = sum(
+        (
+            part.work.run(steps * known.passes) if part is main else part.work.run(_passes(part, known))
+            for part in parts
+        ),
+        Work(),
+    )
     side = main.side * _LATENT_PIXELS
     guided = ", guided" if known.passes == 2 else ""
     sample = f"one image of {side} × {side}, {steps} steps{guided}"
     tensors = tuple(tensor for part in parts for tensor in part.tensors)
-    model = whole_model(Network(total, "diffusion", sample), pipeline.removesuffix("Pipeline").lower(), name, Checkpoint(_precision(tensors)))
+    model = whole_model(
+        Network(total, "diffusion", sample),
+        pipeline.removesuffix("Pipeline").lower(),
+        name,
+        Checkpoint(_precision(tensors)),
+    )
     return replace(model, estimate_factor=max(part.factor for part in parts))
 
 

@@ -87,7 +87,9 @@ def _tensor(name: str, entry: Any, data_bytes: int, path: Path) -> Tensor:  # no
     storage, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     bits = _BITS.get(storage) if isinstance(storage, str) else None
     if bits is None:
-        raise InputError(f"data type {str(storage)[:20]!r} is not known", where=where, hint=f"one of {', '.join(_BITS)}")
+        raise InputError(
+            f"data type {str(storage)[:20]!r} is not known", where=where, hint=f"one of {', '.join(_BITS)}"
+        )
     if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
         raise InputError("shape and data_offsets must be lists of whole numbers", where=where, hint=_HINT)
     tensor = Tensor(name, tuple(shape), str(storage), bits)

@@ -19,7 +19,16 @@ from advisor.units import BYTES_PER_MIB
 _SCHEMA = "schema.json"
 _MOST_FILES, _MOST_BYTES = 200_000, 512 * BYTES_PER_MIB
 _HINT = "save the model again with skops.io.dump(model, 'model.skops')"
-_COEFFICIENTS = ("coef_", "intercept_", "coefs_", "intercepts_", "dual_coef_", "support_vectors_", "components_", "cluster_centers_")
+_COEFFICIENTS = (
+    "coef_",
+    "intercept_",
+    "coefs_",
+    "intercepts_",
+    "dual_coef_",
+    "support_vectors_",
+    "components_",
+    "cluster_centers_",
+)
 _SIDES = (("left_child", "right_child", "weighted_n_node_samples"), ("left", "right", "count"))
 """Fields of a node in scikit-learn's trees, and in its histogram gradient boosting."""
 _MOST_NESTED = 100
@@ -58,7 +67,9 @@ class _Archive:
         entries = archive.infolist()
         total = sum(entry.file_size for entry in entries)
         if len(entries) > _MOST_FILES or total > _MOST_BYTES:
-            raise InputError(f"{len(entries):,} files of {total:,} bytes in all are more than is read", where=where, hint=_HINT)
+            raise InputError(
+                f"{len(entries):,} files of {total:,} bytes in all are more than is read", where=where, hint=_HINT
+            )
 
     def content(self, name: str) -> bytes:
         """An entry, no longer than it says."""
@@ -76,9 +87,8 @@ class _Archive:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, kind = read(stream)
             count = prod(shape)
-            if kind.hasobject or not kind.itemsize or count * kind.itemsize > _MOST_BYTES:
-                raise ValueError(str(kind))
-            return np.frombuffer(stream.read(), dtype=kind, count=count).reshape(shape)
+            plain = not kind.hasobject and kind.itemsize > 0 and count * kind.itemsize <= _MOST_BYTES
+            return np.frombuffer(stream.read() if plain else b"", dtype=kind, count=count).reshape(shape)
         except (ValueError, EOFError, OSError, SyntaxError, TypeError, OverflowError, RecursionError) as error:
             raise InputError("it is no array of numbers", where=f"{self.where}: {name[:60]}", hint=_HINT) from error
 
@@ -128,5 +138,3 @@ def _trees(nodes: npt.NDArray[Any], where: str) -> list[Tree]:
             rows = nodes[weight].astype(np.float64) if weight in names else None
             return [tree_of(*sides, rows, where)]
     return []
-
-

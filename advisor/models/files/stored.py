@@ -25,7 +25,9 @@ def weight_file(folder: Path) -> Path | None:
             return files[0]
         if files:
             names = ", ".join(path.name for path in files[:3])
-            raise InputError(f"{len(files)} files could hold the weights: {names}", where=str(folder), hint="give one of them")
+            raise InputError(
+                f"{len(files)} files could hold the weights: {names}", where=str(folder), hint="give one of them"
+            )
     return None
 
 

@@ -58,9 +58,13 @@ def bytes_of(tensors: Iterable[Tensor]) -> int:
 
 
 _PRECISIONS = {
-    "F32": "fp32", "FLOAT": "fp32", "F64": "fp32", "DOUBLE": "fp32", "F16": "fp16", "FLOAT16": "fp16", "BF16": "bf16",
-    "BFLOAT16": "bf16", "F8_E4M3": "fp8", "F8_E5M2": "fp8", "FLOAT8E4M3FN": "fp8", "FLOAT8E5M2": "fp8", "MXFP4": "mxfp4", "NVFP4": "nvfp4",
-}  # fmt: skip
+    **dict.fromkeys(("F32", "FLOAT", "F64", "DOUBLE"), "fp32"),
+    **dict.fromkeys(("F16", "FLOAT16"), "fp16"),
+    **dict.fromkeys(("BF16", "BFLOAT16"), "bf16"),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "FLOAT8E4M3FN", "FLOAT8E5M2"), "fp8"),
+    "MXFP4": "mxfp4",
+    "NVFP4": "nvfp4",
+}
 
 
 def precision_of(tensors: Sequence[Tensor]) -> str:

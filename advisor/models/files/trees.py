@@ -99,7 +99,9 @@ def _depths(left: Children, right: Children, inner: npt.NDArray[np.bool_]) -> Ch
 
 
 def _unsound(what: str, where: str) -> InputError:
-    return InputError(f"no sound tree: {what}", where=where, hint="save the model again with the library that trained it")
+    return InputError(
+        f"no sound tree: {what}", where=where, hint="save the model again with the library that trained it"
+    )
 
 
 def whole_numbers(values: object, where: str) -> Children:
@@ -165,7 +167,9 @@ def lightgbm_forest(text: str, where: str) -> Forest:
     """
     blocks = text.partition("end of trees")[0].split("\nTree=")[1:]
     if not blocks:
-        raise InputError("there is no tree in the file", where=where, hint="save it with Booster.save_model('model.txt')")
+        raise InputError(
+            "there is no tree in the file", where=where, hint="save it with Booster.save_model('model.txt')"
+        )
     return Forest(tuple(_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)))
 
 
@@ -200,7 +204,11 @@ def ensemble_forest(attributes: Mapping[str, object], where: str) -> Forest:
     names = ("nodes_treeids", "nodes_nodeids", "nodes_truenodeids", "nodes_falsenodeids")
     trees, numbers, left, right = (whole_numbers(attributes.get(name, []), where) for name in names)
     modes = attributes.get("nodes_modes")
-    is_leaf = np.array([mode == "LEAF" for mode in modes], dtype=np.bool_) if isinstance(modes, list) else np.zeros(0, np.bool_)
+    is_leaf = (
+        np.array([mode == "LEAF" for mode in modes], dtype=np.bool_)
+        if isinstance(modes, list)
+        else np.zeros(0, np.bool_)
+    )
     if not trees.size or len({len(column) for column in (trees, numbers, left, right, is_leaf)}) > 1:
         raise _unsound("its lists of nodes differ in length", where)
     order = np.lexsort((numbers, trees))

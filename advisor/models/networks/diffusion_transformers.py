@@ -39,7 +39,11 @@ def flux(fields: ConfigFields, side: int) -> Work:
 
 def sd3(fields: ConfigFields, side: int) -> Work:
     """SD3Transformer2DModel: blocks that keep image and prompt apart; the last drops the prompt."""
-    width, head, patch = _width(fields), fields.integer("attention_head_dim"), fields.integer_or(2, "patch_size", least=1)
+    width, head, patch = (
+        _width(fields),
+        fields.integer("attention_head_dim"),
+        fields.integer_or(2, "patch_size", least=1),
+    )
     image, text = (side // patch) ** 2, _SD3_TOKENS
     channels, count = fields.integer_or(16, "in_channels", least=1), _count(fields, "num_layers", 18)
     total = linear(channels * patch * patch, width, image)

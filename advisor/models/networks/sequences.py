@@ -101,7 +101,9 @@ def t5(fields: ConfigFields) -> Network:
     encoder = stack(tokens, None, count) + table(vocab, width)
     if alone:
         return Network(encoder, "encoder", f"one text of {tokens} tokens")
-    decoder = stack(OUTPUT_TOKENS, Attended(OUTPUT_TOKENS, INPUT_TOKENS, width), fields.integer_or(count, "num_decoder_layers"))
+    decoder = stack(
+        OUTPUT_TOKENS, Attended(OUTPUT_TOKENS, INPUT_TOKENS, width), fields.integer_or(count, "num_decoder_layers")
+    )
     head = linear(width, vocab, OUTPUT_TOKENS, bias=False)
     tied = Work(-head.parameters) if fields.flag("tie_word_embeddings", default=True) else Work()
     return Network(encoder + decoder + head + tied, "encoder-decoder", _answered())
@@ -111,7 +113,9 @@ def bart(fields: ConfigFields) -> Network:
     """BART, mBART, Marian, M2M-100, Pegasus: biases everywhere; positions are learned or computed."""
     width, vocab = fields.integer("d_model"), fields.integer("vocab_size")
     kind = fields.text("bart", "model_type")
-    encoder = transformer_layer(width, fields.integer("encoder_ffn_dim"), INPUT_TOKENS).times(_count(fields, "encoder_layers"))
+    encoder = transformer_layer(width, fields.integer("encoder_ffn_dim"), INPUT_TOKENS).times(
+        _count(fields, "encoder_layers")
+    )
     over = Attended(OUTPUT_TOKENS, INPUT_TOKENS, width)
     layer = transformer_layer(width, fields.integer("decoder_ffn_dim"), OUTPUT_TOKENS)
     layer += attention(width, OUTPUT_TOKENS, over=over) + norm(width)

@@ -43,7 +43,9 @@ def unet(fields: ConfigFields, side: int) -> Work:
             total += convolution(inputs, inputs, 9, stage.positions / 4)
             skips.append(inputs)
     last = stages[-1]
-    middle = last if last.depth else _Stage(last.width, 1, _depths(fields, len(widths))[-1], last.context, last.positions)
+    middle = (
+        last if last.depth else _Stage(last.width, 1, _depths(fields, len(widths))[-1], last.context, last.positions)
+    )
     total += _residual(inputs, inputs, time, last.positions).times(2) + _attending(middle)
     total += _upwards(stages, skips, time)
     return total + norm(widths[0]) + convolution(widths[0], fields.integer_or(4, "out_channels"), 9, side * side)

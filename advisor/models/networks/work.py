@@ -78,7 +78,12 @@ def attention(width: int, positions: float, *, bias: int = 4, over: Attended | N
     inner = inner or width
     biases = Work(min(bias, 1) * width + max(bias - 1, 0) * inner)
     queries = linear(width, inner, seen.queries, bias=False) + linear(inner, width, seen.queries, bias=False)
-    return queries + linear(seen.width, inner, seen.keys, bias=False).times(2) + biases + scores(inner, seen.queries, seen.keys)
+    return (
+        queries
+        + linear(seen.width, inner, seen.keys, bias=False).times(2)
+        + biases
+        + scores(inner, seen.queries, seen.keys)
+    )
 
 
 def feed_forward(width: int, inner: int, positions: float, *, matrices: int = 2, bias: bool = True) -> Work:

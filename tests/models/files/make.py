@@ -57,7 +57,13 @@ def ggufs() -> None:
         shapes = {"token_embd": (128, 64), "output_norm": (64,)}
         for layer in range(2):
             block = {"attn_q": (64, 64), "attn_k": (32, 64), "attn_v": (32, 64), "attn_output": (64, 64)}
-            block |= {"ffn_gate": (96, 64), "ffn_up": (96, 64), "ffn_down": (64, 96), "attn_norm": (64,), "ffn_norm": (64,)}
+            block |= {
+                "ffn_gate": (96, 64),
+                "ffn_up": (96, 64),
+                "ffn_down": (64, 96),
+                "attn_norm": (64,),
+                "ffn_norm": (64,),
+            }
             shapes |= {f"blk.{layer}.{name}": shape for name, shape in block.items()}
         size = count = 0
         for name, shape in shapes.items():
@@ -76,6 +82,7 @@ class Pictures(torch.nn.Module):
     """Convolutions in groups and transposed, resizing, pooling."""
 
     def __init__(self) -> None:
+        """Weights of their first values."""
         super().__init__()
         self.first = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1)
         self.grouped = torch.nn.Conv2d(8, 8, 3, padding=1, groups=4)
@@ -94,6 +101,7 @@ class Texts(torch.nn.Module):
     """A layer of attention over tokens."""
 
     def __init__(self) -> None:
+        """Weights of their first values."""
         super().__init__()
         self.words = torch.nn.Embedding(1000, 16)
         self.queries, self.keys, self.values = (torch.nn.Linear(16, 16) for _ in range(3))
@@ -148,7 +156,7 @@ def trees() -> None:
     }
     boosted = HistGradientBoostingClassifier(max_iter=3, max_depth=3).fit(rows, labels)
     skops.io.dump(boosted, MADE / "boosted.skops")
-    COUNTED["boosted"] = {"parameters": sum(len(tree.nodes) for stage in boosted._predictors for tree in stage)}  # noqa: SLF001
+    COUNTED["boosted"] = {"parameters": sum(len(tree.nodes) for stage in boosted._predictors for tree in stage)}
     skops.io.dump(LogisticRegression().fit(rows, labels), MADE / "line.skops")
     COUNTED["line"] = {"parameters": 7}
 

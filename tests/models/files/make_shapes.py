@@ -50,10 +50,18 @@ def main() -> None:
     for kind, values in CONFIGS.items():
         config = transformers.AutoConfig.for_model(kind, **values)
         with torch.device("meta"):
-            model = (transformers.AutoModel if kind in HEADLESS else transformers.AutoModelForCausalLM).from_config(config)
+            model = (transformers.AutoModel if kind in HEADLESS else transformers.AutoModelForCausalLM).from_config(
+                config
+            )
         fields = json.loads(config.to_json_string(use_diff=False)) | {"architectures": [type(model).__name__]}
-        kept = {name: value for name, value in fields.items() if isinstance(value, (int, bool, list)) or name in ("model_type", "head_dim")}
-        made.append({"config": {name: value for name, value in kept.items() if value != []}, "tensors": tensors_of(model)})
+        kept = {
+            name: value
+            for name, value in fields.items()
+            if isinstance(value, (int, bool, list)) or name in ("model_type", "head_dim")
+        }
+        made.append(
+            {"config": {name: value for name, value in kept.items() if value != []}, "tensors": tensors_of(model)}
+        )
     lines = ",\n".join(json.dumps(entry) for entry in made)
     (Path(__file__).parent / "shapes.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

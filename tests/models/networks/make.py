@@ -15,14 +15,55 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 Inputs = Callable[[], dict[str, torch.Tensor]]
-KEPT = (
-    "model_type architectures hidden_size intermediate_size num_hidden_layers num_attention_heads image_size patch_size "
-    "num_channels qkv_bias mlp_ratio use_swiglu_ffn num_register_tokens embed_dim depths num_heads window_size hidden_sizes "
-    "layer_type embedding_size projection_dim max_position_embeddings vocab_size d_model num_mel_bins max_source_positions "
-    "max_target_positions encoder_layers decoder_layers encoder_ffn_dim decoder_ffn_dim conv_dim conv_kernel conv_stride "
-    "conv_bias feat_extract_norm num_conv_pos_embeddings num_conv_pos_embedding_groups mask_time_prob d_ff d_kv num_layers "
-    "num_decoder_layers feed_forward_proj tie_word_embeddings relative_attention_num_buckets num_labels"
-).split()
+KEPT = [
+    "model_type",
+    "architectures",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "image_size",
+    "patch_size",
+    "num_channels",
+    "qkv_bias",
+    "mlp_ratio",
+    "use_swiglu_ffn",
+    "num_register_tokens",
+    "embed_dim",
+    "depths",
+    "num_heads",
+    "window_size",
+    "hidden_sizes",
+    "layer_type",
+    "embedding_size",
+    "projection_dim",
+    "max_position_embeddings",
+    "vocab_size",
+    "d_model",
+    "num_mel_bins",
+    "max_source_positions",
+    "max_target_positions",
+    "encoder_layers",
+    "decoder_layers",
+    "encoder_ffn_dim",
+    "decoder_ffn_dim",
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "conv_bias",
+    "feat_extract_norm",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "mask_time_prob",
+    "d_ff",
+    "d_kv",
+    "num_layers",
+    "num_decoder_layers",
+    "feed_forward_proj",
+    "tie_word_embeddings",
+    "relative_attention_num_buckets",
+    "num_labels",
+]
 
 
 def image(side: int) -> Inputs:
@@ -46,7 +87,13 @@ def speech() -> dict[str, torch.Tensor]:
     return {"input_values": torch.empty(1, 160_000)}
 
 
-LARGE = {"d_model": 1280, "encoder_layers": 32, "decoder_layers": 32, "encoder_attention_heads": 20, "decoder_attention_heads": 20}
+LARGE = {
+    "d_model": 1280,
+    "encoder_layers": 32,
+    "decoder_layers": 32,
+    "encoder_attention_heads": 20,
+    "decoder_attention_heads": 20,
+}
 NETWORKS: list[tuple[str, str, dict[str, Any], Inputs | None]] = [
     ("vit-b", "ViTForImageClassification", {"num_labels": 1000}, image(224)),
     ("vit-b-base", "ViTModel", {}, image(224)),
@@ -119,7 +166,7 @@ def networks() -> Iterator[dict[str, Any]]:
     for name, kind, values, inputs in NETWORKS:
         cls = getattr(transformers, kind)
         config = cls.config_class(**values)
-        config.architectures, config._attn_implementation = [kind], "eager"  # noqa: SLF001
+        config.architectures, config._attn_implementation = [kind], "eager"
         with torch.device("meta"):
             model = cls(config).eval()
             flop = counted(model, inputs()) if inputs else None

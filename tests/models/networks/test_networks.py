@@ -69,7 +69,9 @@ def test_work_of_a_pipeline_by_hand(tmp_path):
 
     assert model.sample == "one image of 1024 × 1024, 50 steps, guided"
     decoding = unet.autoencoder(ConfigFields(parts["vae"]["config"], ""), 1024).flop
-    assert model.flop_per_sample == pytest.approx(100 * parts["sdxl"]["flop"] + 2 * (text + parts["clipt"]["flop"]) + decoding, rel=1e-6)
+    assert model.flop_per_sample == pytest.approx(
+        100 * parts["sdxl"]["flop"] + 2 * (text + parts["clipt"]["flop"]) + decoding, rel=1e-6
+    )
 
 
 def test_a_part_by_itself(tmp_path):
@@ -87,7 +89,11 @@ def test_a_part_by_itself(tmp_path):
         ("unet/config.json", {}, "'block_out_channels' is missing"),
         ("text_encoder/config.json", {"model_type": "novel"}, "networks of class 'CLIPTextModel' are not known"),
         ("model_index.json", {"_class_name": "X", "../unet": ["a", "b"]}, "no part of the pipeline is a network"),
-        ("model_index.json", {"_class_name": "X", "vae": PIPELINE["model_index.json"]["vae"]}, "no part of the pipeline takes steps"),
+        (
+            "model_index.json",
+            {"_class_name": "X", "vae": PIPELINE["model_index.json"]["vae"]},
+            "no part of the pipeline takes steps",
+        ),
         ("model_index.json", {}, "'_class_name' is missing"),
     ],
 )
@@ -97,7 +103,8 @@ def test_pipelines_that_lack_a_part_are_refused(part, values, expected, tmp_path
 
     with pytest.raises(InputError, match=expected) as raised:
         find_model(str(folder))
-    assert raised.value.hint and str(folder) in raised.value.where
+    assert raised.value.hint
+    assert str(folder) in raised.value.where
 
 
 def test_a_network_needs_its_sizes(tmp_path: Path):
