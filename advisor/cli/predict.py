@@ -118,13 +118,9 @@ def _table(result: dict[str, float | str | None], defaults: dict[str, float | st
 
 
 def _fact(value: float | str | None) -> str:
-    match value:
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:.4g}"
-        case _:
-            return value or "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else value or "-"
 
 
 def _with_range(result: dict[str, float | str | None], quantity: str) -> str:

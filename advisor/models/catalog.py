@@ -54,7 +54,7 @@ def find_model(name: str) -> Model:
         InputError: the name is not known, or the file cannot be read.
     """
     path = Path(name)
-    if path.suffix == ".json" or holds_model(path):
+    if path.suffix == ".json" or (name.strip() and holds_model(path)):
         return _from_file(path.resolve())
     if path.suffix in ENDINGS and _lookup(name.strip().lower()) is None:
         return model_at(path)

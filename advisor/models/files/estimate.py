@@ -18,7 +18,7 @@ from advisor.models.model import Checkpoint, Model
 ESTIMATE_FACTOR = 1.3
 """Parameters that a token meets, and cache, come out within 1.05 for the sixteen architectures of
 tests/models/files/shapes.json when their configuration is hidden; the rest is room for what no shape shows."""
-_LAYER = re.compile(r"^(.*?)[._](\d+)[._]")
+_LAYER = re.compile(r"^(.*?)[._](\d{1,6})[._]")
 _EMBEDDING = re.compile(
     r"(embed_tokens|word_embeddings|token_embd|tok_embeddings|\bwte|embed_in|\bshared|embeddings?)\.weight$"
 )
@@ -28,7 +28,7 @@ _QUERIES = re.compile(r"(q_proj|query|attn_q|\bwq|q_lin)\.\w*weight$")
 _KEYS = re.compile(r"(k_proj|key|attn_k|\bwk|k_lin)\.\w*weight$")
 _VALUES = re.compile(r"(v_proj|value|attn_v|\bwv|v_lin)\.\w*weight$")
 _FUSED = re.compile(r"(qkv|qkv_proj|query_key_value|c_attn|attn_qkv|Wqkv)\.\w*weight$")
-_EXPERTS = re.compile(r"experts?[._](\d+)[._]|_exps\.|experts\.\w+$")
+_EXPERTS = re.compile(r"experts?[._](\d{1,6})[._]|_exps\.|experts\.\w+$")
 _COPIED = (
     "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "sliding_window", "num_experts_per_tok",
     "tie_word_embeddings",
@@ -130,7 +130,7 @@ def _layers(tensors: Sequence[Tensor]) -> int:
         match = _LAYER.match(tensor.name)
         if match:
             weights[match[1]] += tensor.parameters
-            length[match[1]] = max(length.get(match[1], 0), min(int(match[2][:6]) + 1, 10_000))
+            length[match[1]] = max(length.get(match[1], 0), min(int(match[2]) + 1, 10_000))
     return length[weights.most_common(1)[0][0]] if weights else 0
 
 

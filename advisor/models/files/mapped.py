@@ -24,7 +24,7 @@ def mapped(path: Path, what: str, hint: str) -> memoryview:
             raise InputError(f"the {what} is no regular file", where=str(path), hint=hint)
         if not path.stat().st_size:
             raise InputError(f"the {what} is empty", where=str(path), hint=hint)
-        return memoryview(np.memmap(path, dtype=np.uint8, mode="r"))
+        return memoryview(np.memmap(path, dtype=np.uint8, mode="r"))  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
 

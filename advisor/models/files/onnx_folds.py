@@ -20,11 +20,11 @@ def _axes(node: Node, given: Sequence[Integers]) -> list[int]:
 
 
 def _folded_slice(_node: Node, given: Sequence[Integers]) -> Integers:
-    starts, ends = given[1].ravel(), given[2].ravel()
-    axes = given[3].ravel() if len(given) > 3 else range(len(starts))
-    steps = given[4].ravel() if len(given) > 4 else [1] * len(starts)
+    starts = given[1].ravel()
+    axes = given[3].ravel() if len(given) > 3 else np.arange(len(starts))
+    steps = given[4].ravel() if len(given) > 4 else np.ones(len(starts), dtype=np.int64)
     cut = [slice(None)] * given[0].ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+    for start, end, axis, step in zip(starts, given[2].ravel(), axes, steps, strict=True):
         cut[int(axis)] = slice(int(start), int(end), int(step))
     return given[0][tuple(cut)]
 

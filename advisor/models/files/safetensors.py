@@ -5,7 +5,7 @@ over several.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from advisor.errors import InputError
 from advisor.models.files.tensors import MOST_ELEMENTS, Tensor
@@ -90,7 +90,7 @@ def _tensor(name: str, entry: Any, data_bytes: int, path: Path) -> Tensor:  # no
         raise InputError(
             f"data type {str(storage)[:20]!r} is not known", where=where, hint=f"one of {', '.join(_BITS)}"
         )
-    if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
+    if not is_sizes(shape) or not is_sizes(offsets) or len(offsets) != 2:
         raise InputError("shape and data_offsets must be lists of whole numbers", where=where, hint=_HINT)
     tensor = Tensor(name, tuple(shape), str(storage), bits)
     begin, end = offsets
@@ -103,5 +103,6 @@ def _tensor(name: str, entry: Any, data_bytes: int, path: Path) -> Tensor:  # no
     return tensor
 
 
-def _sizes(values: object) -> bool:
+def is_sizes(values: object) -> TypeGuard[list[int]]:
+    """Whether a JSON value is a list of whole numbers from 0 on."""
     return isinstance(values, list) and all(type(size) is int and size >= 0 for size in values)

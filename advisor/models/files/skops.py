@@ -132,9 +132,8 @@ def _trees(nodes: npt.NDArray[Any], where: str) -> list[Tree]:
     names = nodes.dtype.names or ()
     for left, right, weight in _SIDES:
         if left in names and right in names and nodes.ndim == 1:
-            sides = [nodes[side].astype(np.int64) for side in (left, right)]
-            if "is_leaf" in names:
-                sides = [np.where(nodes["is_leaf"], -1, side) for side in sides]
+            is_leaf = nodes["is_leaf"] if "is_leaf" in names else np.zeros(len(nodes), dtype=np.bool_)
+            children = [np.where(is_leaf, -1, nodes[side].astype(np.int64)) for side in (left, right)]
             rows = nodes[weight].astype(np.float64) if weight in names else None
-            return [tree_of(*sides, rows, where)]
+            return [tree_of(children[0], children[1], rows, where)]
     return []

@@ -184,8 +184,8 @@ def _lightgbm_tree(block: str, where: str) -> Tree:
     leaf = np.full(splits + 1, -1, dtype=np.int64)
     known = len(rows) == splits + 1
     weight = np.concatenate([np.zeros(splits), rows.astype(np.float64)]) if known else None
-    numbered = (np.where(side < 0, splits - 1 - side, side) for side in (left, right))
-    return tree_of(*(np.concatenate([side, leaf]) for side in numbered), weight, where)
+    left, right = (np.concatenate([np.where(side < 0, splits - 1 - side, side), leaf]) for side in (left, right))
+    return tree_of(left, right, weight, where)
 
 
 def _parsed(text: str, where: str) -> Children:
