@@ -3,7 +3,7 @@
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (2026-11).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -20,7 +20,9 @@ Integers = npt.NDArray[np.int64]
 Dimension = int | str
 """A size, or the name of one that is free; "" for one without a name."""
 _HINT = "export the model again with torch.onnx.export, or check it with onnx.checker"
-_MOST_DEPTH, _MOST_NODES, _MOST_RANK, _MOST_CONSTANT = 8, 1_000_000, 16, 1024
+_MOST_DEPTH, _MOST_RANK, _MOST_CONSTANT = 8, 16, 1024
+_MOST_MET, _COST_OF_TEXT = 20_000_000, 10
+"""Numbers of a file that are kept; a text or a message counts as ten of them."""
 _TYPES = {
     1: ("FLOAT", 32), 2: ("UINT8", 8), 3: ("INT8", 8), 4: ("UINT16", 16), 5: ("INT16", 16), 6: ("INT32", 32),
     7: ("INT64", 64), 8: ("STRING", 0), 9: ("BOOL", 8), 10: ("FLOAT16", 16), 11: ("DOUBLE", 64), 12: ("UINT32", 32),
@@ -129,7 +131,7 @@ class _Reader:
 
     def model(self, data: memoryview) -> OnnxFile:
         graph, opset, producer = None, 0, ""
-        for number, value in fields_of(data):
+        for number, value in self._fields(data):
             match number, value:
                 case 7, memoryview():
                     graph = self.graph(value, 0)
@@ -141,8 +143,16 @@ class _Reader:
             raise CutOff("there is no graph" if graph is None else "no operator set is imported")
         return OnnxFile(graph, opset, producer)
 
+    def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+        """Fields of a message, as long as the file has not too many of them in all."""
+        for number, value in fields_of(data):
+            self.met += 1 if isinstance(value, int) else _COST_OF_TEXT
+            if self.met > _MOST_MET:
+                raise CutOff("more nodes, names and numbers than any model has")
+            yield number, value
+
     def _opset(self, data: memoryview) -> int:
-        values = dict(fields_of(data))
+        values = dict(self._fields(data))
         version, domain = values.get(2, 0), text(values.get(1, 0))
         return version if isinstance(version, int) and domain in ("", "ai.onnx") else 1
 
@@ -150,15 +160,12 @@ class _Reader:
         if depth > _MOST_DEPTH:
             raise CutOff(f"graphs in graphs deeper than {_MOST_DEPTH}")
         graph = Graph()
-        for number, value in fields_of(data):
+        for number, value in self._fields(data):
             if isinstance(value, memoryview):
                 self._part(graph, number, value, depth)
         return graph
 
     def _part(self, graph: Graph, number: int, value: memoryview, depth: int) -> None:
-        self.met += 1
-        if self.met > _MOST_NODES:
-            raise CutOff(f"more than {_MOST_NODES:,} nodes and tensors")
         match number:
             case 1:
                 graph.nodes.append(self._node(value, graph, depth))
@@ -182,7 +189,7 @@ class _Reader:
 
     def _node(self, data: memoryview, graph: Graph, depth: int) -> Node:
         node = Node("")
-        for number, value in fields_of(data):
+        for number, value in self._fields(data):
             match number:
                 case 1:
                     node.inputs.append(text(value))
@@ -197,7 +204,7 @@ class _Reader:
         return node
 
     def _attribute(self, node: Node, data: memoryview, graph: Graph, depth: int) -> None:
-        entries = list(fields_of(data))
+        entries = list(self._fields(data))
         name = next((text(value, 200) for number, value in entries if number == 1), "")
         listed = [value for number, value in entries if number == 8 for value in integers(value)]
         modes = [text(value, 20) for number, value in entries if number == 9 and name == "nodes_modes"]
@@ -222,7 +229,7 @@ class _Reader:
     def _tensor(self, data: memoryview) -> tuple[Tensor, Integers | None, list[float]]:
         """A tensor without its numbers, but for those of small shapes, indices and factors."""
         parts: dict[int, list[int | memoryview]] = {}
-        for number, value in fields_of(data):
+        for number, value in self._fields(data):
             parts.setdefault(number, []).append(value)
         name, kind = text(parts.get(8, [0])[-1]), parts.get(2, [0])[-1]
         shape = [size for value in parts.get(1, []) for size in integers(value)]

@@ -34,12 +34,16 @@ _SIDES = (("left_child", "right_child", "weighted_n_node_samples"), ("left", "ri
 _MOST_NESTED = 100
 
 
+_FAILURES = (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, EOFError, ValueError, zlib.error)
+"""What the standard library says to a damaged or an encrypted ZIP."""
+
+
 def is_skops(path: Path) -> bool:
     """Whether a ZIP holds a model of skops."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _SCHEMA in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except _FAILURES:
         return False
 
 
@@ -52,9 +56,7 @@ def read_skops(path: Path) -> Forest:
     try:
         with zipfile.ZipFile(path) as archive:
             return _forest(_Archive(archive, str(path)), str(path))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zipfile.LargeZipFile) as error:
-        raise InputError(f"no sound skops file: {error}", where=str(path), hint=_HINT) from error
-    except zlib.error as error:
+    except _FAILURES as error:
         raise InputError(f"no sound skops file: {error}", where=str(path), hint=_HINT) from error
 
 

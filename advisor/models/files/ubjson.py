@@ -11,7 +11,7 @@ from advisor.models.files.mapped import Cursor, CutOff
 
 _NUMBERS = {"i": ">i1", "U": ">u1", "I": ">i2", "l": ">i4", "L": ">i8", "d": ">f4", "D": ">f8"}
 _WORDS = {"Z": None, "T": True, "F": False}
-_MOST_DEPTH, _MOST_KEY, _MOST_TEXT, _MOST_VALUES = 64, 4096, 2**24, 20_000_000
+_MOST_DEPTH, _MOST_KEY, _MOST_TEXT, _MOST_VALUES = 64, 4096, 2**24, 5_000_000
 
 
 def read_ubjson(data: memoryview) -> Any:  # noqa: ANN401 - any JSON value
