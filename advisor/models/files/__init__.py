@@ -95,7 +95,7 @@ def _first_bytes(file: Path) -> bytes:
 
 def _refuse_code(file: Path, start: bytes) -> None:
     """Refuse what runs code when it is loaded, by its first bytes and by its ending."""
-    is_archive = start.startswith(_ZIP_FIRST) and not is_skops(file)
+    is_archive = start.startswith(_ZIP_FIRST) and file.suffix != ".skops" and not is_skops(file)
     looks_pickled = start.startswith(_PICKLE_FIRST) and file.suffix not in ENDINGS
     if not (looks_pickled or is_archive or file.suffix in _PICKLE_ENDINGS):
         return
