@@ -60,6 +60,15 @@ def test_what_has_no_throughput_says_why():
     assert "input 'image' has the free dimension 'height'" in free["reason"]
 
 
+def test_an_estimated_cache_says_so():
+    """The range of a cache that shapes tell is wider, and its evidence names the estimate."""
+    counted, estimated = answer(fit, "llama.gguf"), answer(fit, "novel.gguf")
+    spread, wide = (fits["kv_cache_tokens_high"] / fits["kv_cache_tokens_low"] for fits in (counted, estimated))
+
+    assert wide == pytest.approx(spread * 1.3**2, rel=0.01)
+    assert estimated["evidence"] == f"{counted['evidence']}; cache estimated from tensor shapes"
+
+
 @pytest.mark.parametrize("name", ["llama.gguf", "pictures.onnx"])
 def test_estimated_models_have_wider_intervals(name):
     """The same numbers, with both ends as much further away as the estimate is uncertain."""
