@@ -60,7 +60,11 @@ def model_at(path: Path) -> Model:
 
 
 def _in_folder(folder: Path) -> Path | None:
-    """The file that says most of a folder's model."""
+    """The file that says most of a folder's model; parts of a split one count as one.
+
+    Raises:
+        InputError: several could be meant.
+    """
     for name in (INDEX, _CONFIG):
         if (folder / name).is_file():
             return folder / name
@@ -69,6 +73,12 @@ def _in_folder(folder: Path) -> Path | None:
         return weights
     for pattern in ("*.gguf", "*.onnx", "onnx/model.onnx", "model.ubj", "*.skops", "model.txt"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
+        whole = [path for path in files if "-of-" not in path.stem] + [
+            path for path in files if "00001-of-" in path.stem
+        ]
+        if len(whole) > 1:
+            names = ", ".join(path.name for path in whole[:3])
+            raise InputError(f"{len(whole)} files could be meant: {names}", where=str(folder), hint="give one of them")
         if files:
             return files[0]
     return None

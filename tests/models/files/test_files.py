@@ -283,6 +283,7 @@ def test_onnx_weights_outside_the_folder_are_refused(location, tmp_path):
         ({"shard.safetensors.index.json": None}, "2 of 2 shards are missing"),
         ({"m-00001-of-00002.gguf": "llama.gguf"}, "the part m-00002-of-00002.gguf is missing"),
         ({"a.safetensors": "one.safetensors", "b.safetensors": "one.safetensors"}, "2 files could hold the weights"),
+        ({"a.gguf": "llama.gguf", "b.gguf": "novel.gguf"}, "2 files could be meant: a.gguf, b.gguf"),
         ({}, "is not known"),
     ],
 )
