@@ -73,9 +73,7 @@ def _in_folder(folder: Path) -> Path | None:
         return weights
     for pattern in ("*.gguf", "*.onnx", "onnx/model.onnx", "model.ubj", "*.skops", "model.txt"):
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
-        whole = [path for path in files if "-of-" not in path.stem] + [
-            path for path in files if "00001-of-" in path.stem
-        ]
+        whole = [path for path in files if "-of-" not in path.stem or "00001-of-" in path.stem]
         if len(whole) > 1:
             names = ", ".join(path.name for path in whole[:3])
             raise InputError(f"{len(whole)} files could be meant: {names}", where=str(folder), hint="give one of them")
