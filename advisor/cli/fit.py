@@ -8,17 +8,19 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, options_given, output_option
+from advisor.cli.output import MODEL_HELP, deliver, options_given, output_option
 from advisor.errors import InputError
 from advisor.questions.fit import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
 from advisor.reading import read_text
 
 _REQUIRED = ("model", "accelerator")
 _EXTRA = "_extra"
+_LARGE = 1e6
+"""From here on a number is shown by its power of ten."""
 
 
 @click.command(name="fit")
-@click.option("--model", help="A catalogued name, or the path of a config.json.")
+@click.option("--model", help=MODEL_HELP)
 @click.option("--accelerator", help="A catalogued accelerator, such as L40S or H100-SXM.")
 @click.option("--accelerator-count", help="Accelerators of one replica.  [default: 1]")
 @click.option("--tensor-parallel", help="Ranks that share each layer.  [default: all accelerators]")
@@ -60,7 +62,7 @@ def _shown(value: object) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:,.2f}"
+            return f"{value:.3g}" if value >= _LARGE else f"{value:,.2f}"
         case _:
             return str(value) if value not in (None, "") else "-"
 

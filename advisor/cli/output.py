@@ -14,6 +14,7 @@ from advisor.errors import InputError
 PLAIN_WIDTH = 80
 """Characters of a line where no terminal says how wide it is."""
 _WIDEST, _NARROWEST = 120, 40
+MODEL_HELP = "A catalogued name, or the path of a model's config.json, weights, ONNX or tree file, or folder."
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

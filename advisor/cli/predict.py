@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import calibration_option, deliver, options_given, output_option
+from advisor.cli.output import MODEL_HELP, calibration_option, deliver, options_given, output_option
 from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
@@ -21,6 +21,7 @@ from advisor.questions.predict import (
     answer_rows,
     check_row,
     explain_row,
+    model_facts,
     result_cells,
     result_of,
     understood,
@@ -32,7 +33,7 @@ _WHOLE_FROM = 1000
 
 
 @click.command(name="predict")
-@click.option("--model", help="A catalogued name, or the path of a config.json.")
+@click.option("--model", help=MODEL_HELP)
 @click.option("--accelerator", help="A catalogued accelerator, such as L40S or H100-SXM.")
 @click.option("--accelerator-count", help="Accelerators, all replicas together.  [default: 1]")
 @click.option("--tensor-parallel", help="Ranks that share each layer.  [default: count / (pipeline × data)]")
@@ -92,7 +93,7 @@ def _single(given: dict[str, str], output_format: str, model: PerformanceModel, 
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
     check_row(given, catalog)
-    defaults = understood(given, catalog)
+    defaults = understood(given, catalog) | model_facts(given)
     result = result_of(answer_rows([given], catalog, model), 0)
     explanation = explain_row(given, catalog, model) if explain else None
     if output_format == "json":
@@ -107,13 +108,19 @@ def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
     return given | {name: int(number) if number.is_integer() else number for name, number in numbers.items()}
 
 
-def _table(result: dict[str, float | str | None], defaults: dict[str, str]) -> str:
+def _table(result: dict[str, float | str | None], defaults: dict[str, float | str | None]) -> str:
     """The numbers for people, each with its range, and what they are for."""
     width = max(map(len, QUANTITIES))
     lines = [f"{quantity:<{width}}  {_with_range(result, quantity)}" for quantity in QUANTITIES]
     lines += [f"{name:<{width}}  {result[name] or '-'}" for name in ("evidence", "reason")]
-    lines += [f"{name:<{width}}  {value}" for name, value in defaults.items()]
+    lines += [f"{name:<{width}}  {_fact(value)}" for name, value in defaults.items()]
     return "\n".join(lines) + "\n"
+
+
+def _fact(value: float | str | None) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else value or "-"
 
 
 def _with_range(result: dict[str, float | str | None], quantity: str) -> str:

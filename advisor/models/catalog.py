@@ -1,4 +1,4 @@
-"""Finding a model: by a catalogued name, by another name of it, or by the path of its ``config.json``.
+"""Finding a model: by a catalogued name, by another name of it, or by the path of a file or folder that holds it.
 
 A row of ``models.csv`` is a configuration written as a table row: the columns hold the fields that nearly every model
 has, ``config`` the others under their HuggingFace names. Both are read by the same code.
@@ -16,9 +16,10 @@ from typing import Any
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.models.checkpoints import checkpoint_of_name
-from advisor.models.config import model_from_config, read_config_file
+from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import DECLARED, read_declared
+from advisor.models.files import ENDINGS, FORMATS, holds_model, model_at
 from advisor.models.model import Checkpoint, Model, Scope
 from advisor.tables import Row, optional_float, read_rows
 
@@ -36,6 +37,8 @@ _FIELD_OF_COLUMN = {
     "expert_intermediate_size": "moe_intermediate_size",
     "max_context_tokens": "max_position_embeddings",
 }
+_SAME_SIZE = 1e-4
+"""Parameters of a network and of its catalogued namesake differ by less."""
 _REPACK = re.compile(
     r"[-_.]?(fp8([-_](dynamic|static|kv|per-tensor|block|w8a8))*|nvfp4|mxfp4|fp4|bf16|gguf|awq([-_]?(int4|4bit))?"
     r"|gptq([-_]?(int4|int8|4bit|8bit))?|quantized\.w\d+a\d+|w\d+a\d+|int[48]|autoround|unsloth|bnb|[48]bit"
@@ -45,14 +48,16 @@ _VARIANT = re.compile(r"-(instruct|chat|it|base|hf|pt|thinking|\d{4})$")
 
 
 def find_model(name: str) -> Model:
-    """The model of a catalogued name (in any case, with or without its owner), or of a configuration's path.
+    """The model of a catalogued name (in any case, with or without its owner), or of a file or folder.
 
     Raises:
-        InputError: the name is not known, or the configuration cannot be read.
+        InputError: the name is not known, or the file cannot be read.
     """
     path = Path(name)
-    if path.suffix == ".json" or _is_file(path) or _is_file(path / "config.json"):
+    if path.suffix == ".json" or (name.strip() and holds_model(path)):
         return _from_file(path.resolve())
+    if path.suffix in ENDINGS and _lookup(name.strip().lower()) is None:
+        return model_at(path)
     return _from_catalog(name)
 
 
@@ -62,14 +67,6 @@ def catalogued_name(name: str) -> str:
     return "" if row is None else row["name"]
 
 
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name may be too long for one."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def model_names() -> tuple[str, ...]:
     """Every catalogued name, other names of the same models not."""
     return tuple(row["name"] for row in _rows().values())
@@ -77,7 +74,23 @@ def model_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _from_file(path: Path) -> Model:
-    return read_config_file(path)
+    """The model of a file, under its catalogued family where it is one: measurements and FLOPs are then the same."""
+    model = model_at(path)
+    return model if model.hidden else _as_catalogued(model)
+
+
+def _as_catalogued(model: Model) -> Model:
+    """A network of which only totals count, with what is catalogued for one of its kind and size."""
+    for row in _rows().values():
+        published = int(row["published_parameters_total"] or 0)
+        if row["task"] == model.task and published and abs(published / model.parameters_total - 1) < _SAME_SIZE:
+            flop = optional_float(row["flop_per_sample"])
+            if flop is None:
+                return replace(model, family=row["family"])
+            return replace(
+                model, family=row["family"], flop_per_sample=flop, sample="", source=row["source"], estimate_factor=1.0
+            )
+    return model
 
 
 @lru_cache(maxsize=1024)
@@ -188,7 +201,7 @@ def _unknown(name: str) -> InputError:
         near = [bare[match] for match in get_close_matches(name.lower().rpartition("/")[2], bare, n=3, cutoff=0.5)]
     return InputError(
         f"model {name!r} is not known",
-        hint=f"did you mean {', '.join(near)}? Any other model can be given as the path of its config.json"
+        hint=f"did you mean {', '.join(near)}? Any other model can be given as the path of a file of it"
         if near
-        else "give the path of its config.json instead",
+        else f"give the path of a file of it instead: {FORMATS}",
     )

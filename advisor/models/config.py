@@ -15,6 +15,7 @@ from advisor.models.config_fields import ConfigFields
 from advisor.models.decoder import read_decoder
 from advisor.models.encoders import ENCODER_TYPES, read_encoder
 from advisor.models.model import Model
+from advisor.models.networks import NETWORKS, network_model
 from advisor.models.towers import tower_parameters
 from advisor.models.traits import SAME_AS, TRAITS
 from advisor.reading import read_json
@@ -22,18 +23,23 @@ from advisor.reading import read_json
 _TEXT_SECTIONS = ("text_config", "llm_config", "language_config", "thinker_config")
 
 
-def read_config_file(path: Path) -> Model:
-    """Read a ``config.json``, or the one in a directory.
+def read_config_values(file: Path) -> dict[str, Any]:
+    """Fields of a ``config.json``, with what NVIDIA's quantiser left beside it.
 
     Raises:
-        InputError: it cannot be read, is no JSON object, or describes an architecture that is not known.
+        InputError: it cannot be read, or is no JSON object.
     """
-    file = path / "config.json" if path.is_dir() else path
     values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file))
-    values = _with_quantiser_notes(values, file.with_name("hf_quant_config.json"))
-    return model_from_config(values, name=file.parent.name or str(file), where=str(file))
+    return _with_quantiser_notes(values, file.with_name("hf_quant_config.json"))
+
+
+def is_known_type(values: Mapping[str, Any]) -> bool:
+    """Whether there is a builder for the architecture that a configuration names."""
+    outer = ConfigFields(values, "")
+    kind = _text_fields(outer).text("", "model_type")
+    return kind in TRAITS or kind in ENCODER_TYPES or outer.text("", "model_type") in NETWORKS
 
 
 def model_from_config(values: Mapping[str, Any], *, name: str, where: str, towers: int | None = None) -> Model:
@@ -47,6 +53,8 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     """
     outer = ConfigFields(values, where)
     checkpoint = read_checkpoint(outer)
+    if outer.text("", "model_type") in NETWORKS:
+        return network_model(outer, name, checkpoint)
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:
@@ -84,10 +92,15 @@ def _unknown(model_type: str, values: Mapping[str, Any], where: str) -> InputErr
         return InputError(
             "field 'model_type' is missing", where=where, hint="use the config.json of the model's repository unchanged"
         )
-    near = get_close_matches(model_type, [*TRAITS, *ENCODER_TYPES], n=3)
-    named = ", ".join(map(str, values.get("architectures") or [])) or "no class named"
+    near = get_close_matches(model_type, [*TRAITS, *ENCODER_TYPES, *NETWORKS], n=3)
+    named = ", ".join(map(str, ConfigFields(values, where).items("architectures"))) or "no class named"
     return InputError(
         f"field 'model_type' names an architecture that is not known: {model_type!r} ({named})",
         where=where,
-        hint=f"nearest known: {', '.join(near)}" if near else f"known: {', '.join(sorted(TRAITS))}",
+        hint="put the model's safetensors beside the configuration, and it is estimated from their shapes; "
+        + (
+            f"nearest known: {', '.join(near)}"
+            if near
+            else f"known: {', '.join(sorted([*TRAITS, *ENCODER_TYPES, *NETWORKS]))}"
+        ),
     )

@@ -194,14 +194,22 @@ def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None 
     """Range of the KV cache's capacity in eight cases of ten.
 
     Weights and cache are exact to a percent; workspace and runtime are not, and are taken at the two ends of what
-    start-up logs that the constants were not fitted on have shown.
+    start-up logs that the constants were not fitted on have shown. A cache that was estimated from tensor shapes holds
+    as much more or less as the estimate is uncertain.
     """
     replica = _replica(model, request, engine or engine_memory(request.engine, request.engine_version))
     most, least = (
         replica.cache(replica.budget.with_overhead(share))
         for share in (replica.engine.overhead_low, replica.engine.overhead_high)
     )
-    return MemoryRange(least.tokens, most.tokens, least.concurrency, most.concurrency, replica.engine.evidence)
+    factor, evidence = model.estimate_factor, replica.engine.evidence
+    return MemoryRange(
+        kv_cache_tokens_low=int(least.tokens / factor),
+        kv_cache_tokens_high=int(most.tokens * factor),
+        max_concurrency_low=int(least.concurrency / factor),
+        max_concurrency_high=int(most.concurrency * factor),
+        evidence=evidence if factor == 1 else f"{evidence}; cache estimated from tensor shapes",
+    )
 
 
 def _replica(model: Model, request: FitRequest, engine: EngineMemory) -> _Replica:

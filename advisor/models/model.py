@@ -27,6 +27,8 @@ class Checkpoint:
     scope: Scope = Scope.ALL
     kv_precision: str = "auto"
     """What the repository asks the engine to keep the KV cache in; ``auto``: as the computation."""
+    file_bytes: int = 0
+    """Bytes of the tensors of a file, where they were counted; 0: as the precision says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Model:
     family: str
     """Family of the catalog; for a ``config.json`` its ``model_type``."""
     task: str
-    """llm, vlm, encoder, embedding, encoder-decoder, asr, vision or diffusion."""
+    """llm, vlm, encoder, embedding, encoder-decoder, asr, vision, diffusion or tabular."""
     hidden: int
     vocab: int
     n_heads: int
@@ -89,6 +91,10 @@ class Model:
     layer_repeats: int = 1
     """How often the layers run: ALBERT has one set of weights for all of them."""
     flop_per_sample: float | None = None
+    sample: str = ""
+    """One sample of a model that answers in one pass, or why its FLOPs are not known; "" where ``source`` says it."""
+    estimate_factor: float = 1.0
+    """Factor within which FLOPs and cache that were estimated from tensor shapes lie; 1: counted."""
     source: str = ""
 
     @cached_property

@@ -45,6 +45,12 @@ def scope_of(model: Model, precision: str) -> Scope:
 @lru_cache(maxsize=4096)
 def weight_bytes(model: Model, precision: str) -> float:
     """Bytes of all weights, as one accelerator that holds the whole model would load them, without padding."""
+    if model.checkpoint.file_bytes and precision == model.checkpoint.precision:
+        return float(model.checkpoint.file_bytes)
+    return _described_bytes(model, precision)
+
+
+def _described_bytes(model: Model, precision: str) -> float:
     bits = BITS_PER_WEIGHT[precision]
     if bits >= SIXTEEN_BIT:
         return model.parameters_total * bits / 8
@@ -68,8 +74,17 @@ def _quantised(layer: Layer, scope: Scope) -> int:
 def rank_weight_bytes(model: Model, precision: str, split: Split) -> float:
     """Bytes that the fullest accelerator of a replica holds.
 
-    With pipeline parallelism the last stage is the fullest: it has the output head beside its share of the layers.
+    With pipeline parallelism the last stage is the fullest: it has the output head beside its share of the layers. A
+    file in blocks of its own sizes (GGUF) takes as much more or less in every part as in the whole.
     """
+    return (
+        _described_rank_bytes(model, precision, split)
+        * weight_bytes(model, precision)
+        / _described_bytes(model, precision)
+    )
+
+
+def _described_rank_bytes(model: Model, precision: str, split: Split) -> float:
     ranks = split.tensor_parallel
     around = model.surroundings
     width = max(BITS_PER_WEIGHT[precision], SIXTEEN_BIT) / 8

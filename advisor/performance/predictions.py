@@ -50,7 +50,18 @@ def predict(
         rows = sieve.standing[questions.scenario[sieve.standing] == code]
         if rows.size:
             _answer(scenario, fleet, (questions.take(rows), rows), answers, model)
+    _widen(resolved, questions, answers)
     return answers
+
+
+def _widen(setups: Sequence[Resolved | None], questions: Questions, answers: Answers) -> None:
+    """Stretch the intervals of models that were estimated from tensor shapes."""
+    factors = np.array([1.0 if setup is None else setup.model.estimate_factor for setup in setups])[questions.setup]
+    if (factors == 1.0).all():
+        return
+    for quantity in answers.value:
+        answers.low[quantity] /= factors
+        answers.high[quantity] *= factors
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 
+import numpy as np
+
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import (
@@ -14,9 +16,11 @@ from advisor.models import (
     memory_range,
     parse_kv_precision,
     parse_precision,
+    weight_bytes,
 )
 from advisor.models.model import Model
 from advisor.performance.engine_names import check_engine
+from advisor.performance.one_pass.work import flop_of_sample, one_pass
 
 INPUT_COLUMNS = (
     "id",
@@ -49,6 +53,9 @@ RESULT_COLUMNS = (
     "max_concurrency_high",
     "evidence",
     "reason",
+    "checkpoint_bytes",
+    "flop_per_item",
+    "item",
 )
 _DECIMALS = 4
 _FALLBACK = "vLLM"
@@ -103,9 +110,31 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
 
 def answer(case: FitCase) -> dict[str, object]:
     """The result columns of a case."""
+    flop, item = item_work(case.model, case.request.context_tokens)
     fit = asdict(fit_memory(case.model, case.request)) | asdict(memory_range(case.model, case.request))
+    fit |= {"checkpoint_bytes": stored_bytes(case.model), "flop_per_item": flop, "item": item}
     values = {name: fit[name] for name in RESULT_COLUMNS}
     return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def stored_bytes(model: Model) -> int:
+    """Bytes of a model's weights as published."""
+    return round(weight_bytes(model, model.checkpoint.precision))
+
+
+def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
+    """FLOPs of one item, None where they are not known, and what an item is.
+
+    Args:
+        model: what takes the item.
+        tokens: length of a text, for models that answer one in one pass.
+    """
+    if model.hidden and one_pass(model):
+        flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])
+        return (flop, f"one text of {tokens:,} tokens") if isfinite(flop) else (None, "not known: no length is stated")
+    if model.is_generative:
+        return 2.0 * model.parameters_active, "one token, without its attention to others"
+    return model.flop_per_sample, model.sample or model.source.partition("FLOPs of ")[2] or "one sample"
 
 
 def answer_row(cells: Mapping[str, str]) -> dict[str, object]:

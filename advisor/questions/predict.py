@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.catalog import Catalog
+from advisor.cli.fit_cases import item_work, stored_bytes
 from advisor.errors import InputError
+from advisor.models import find_model
 from advisor.performance.engine_names import check_engine
 from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
@@ -139,6 +141,18 @@ def understood(row: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
     deployment = setup.deployment
     version = deployment.engine_version or "not stated"
     return {"engine": deployment.engine, "engine_version": version, "kv_precision": setup.kv_precision}
+
+
+def model_facts(row: Mapping[str, str]) -> dict[str, float | str | None]:
+    """Size and work of a row's model: parameters, bytes as stored, FLOPs of an item, None where they are not known."""
+    model = find_model(row["model"])
+    tokens = _numbers(row)[NUMBER_COLUMNS.index("input_tokens")]
+    flop, item = item_work(model, None if math.isnan(tokens) else int(tokens))
+    facts: dict[str, float | str | None] = {
+        "parameters_total": model.parameters_total,
+        "parameters_active": model.parameters_active,
+    }
+    return facts | {"checkpoint_bytes": stored_bytes(model), "flop_per_item": flop, "item": item}
 
 
 def result_cells(answers: Answers) -> list[list[str]]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
+from advisor.models.files import ENDINGS
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
@@ -271,7 +272,7 @@ class Workload:
 
     name: str
     model: str
-    """A catalogued name, or the path of a config.json."""
+    """A catalogued name, or the path of a file or folder that holds the model: see :mod:`advisor.models.files`."""
     precisions: tuple[str, ...]
     """In order of preference: the first of equally cheap ones is chosen."""
     slo: Slo
@@ -322,8 +323,9 @@ class Workload:
     @property
     def model_reference(self) -> str:
         """The model as :func:`advisor.models.find_model` takes it: a path is relative to the workload file."""
+        path = self.path.parent / Path(self.model).expanduser()
         is_path = self.model.startswith((".", "/", "~")) or self.model.endswith(".json")
-        return str(self.path.parent / Path(self.model).expanduser()) if is_path else self.model
+        return str(path) if is_path or (self.model.endswith(ENDINGS) and path.exists()) else self.model
 
     def where(self, field_name: str) -> str:
         """Place of a field for an error message: ``workload.yaml:9: demand.trace``."""

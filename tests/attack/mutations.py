@@ -45,6 +45,18 @@ def damaged_text(text: str, chance: random.Random) -> str:
     return text
 
 
+def damaged_bytes(content: bytes, chance: random.Random) -> bytes:
+    """*content* with up to three stretches replaced, repeated or cut; lengths and counts are hit as often as names."""
+    for _ in range(chance.randint(1, 3)):
+        start = chance.randint(0, min(len(content), chance.choice((16, 400, len(content)))))
+        end = min(len(content), start + chance.choice((0, 1, 1, 4, 8, 100)))
+        piece = chance.choice(
+            (b"", b"\xff", b"\x00" * 8, b"\xff" * 8, b"\x00\x00\x00\x7f", chance.randbytes(8), content[start:end] * 2)
+        )
+        content = content[:start] + piece + content[end:]
+    return content
+
+
 def damaged_cells(text: str, chance: random.Random) -> str:
     """A table of comma-separated values with a cell, a row or the header changed."""
     rows = [line.split(",") for line in text.splitlines() if line]

@@ -24,7 +24,7 @@ from advisor.codegen.pricing.sources import read_project
 from advisor.demand.summary import read_summary
 from advisor.demand.trace import read_trace
 from advisor.models import FitRequest, fit_memory
-from advisor.models.config import read_config_file
+from advisor.models.files import model_at
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import workload_row
@@ -38,11 +38,12 @@ from advisor.report.plan_diff import plan_diff
 from advisor.report.plan_diff_words import diff_markdown
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
-from attack.mutations import damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value
+from attack.mutations import damaged_bytes, damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value
 from audit.bills import Charge, hours, write_bill
 from catalog.refresh.clouds import azure_item, container_item, product, sku
 from codegen.plans import make_fleet_plan, make_group
 from codegen.pricing import test_every_kind
+from models.networks.published import NETWORKS, PIPELINE
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASUREMENTS = ROOT / "tests" / "calibration" / "readers" / "samples"
@@ -96,8 +97,47 @@ def _terraform_plan(text: str, directory: Path) -> None:
 
 
 def _model(text: str, directory: Path) -> None:
-    model = read_config_file(_file(directory, "config.json", text))
-    fit_memory(model, FitRequest(79.2, 2, 2, context_tokens=1000))
+    fit_memory(model_at(_file(directory, "config.json", text)), FitRequest(79.2, 2, 2, context_tokens=1000))
+
+
+MODEL_FILES = ROOT / "tests" / "models" / "files" / "made"
+MODEL_KINDS = (
+    "llama.gguf", "novel.gguf", "pictures.onnx", "texts.onnx", "forest.onnx", "one.safetensors", "xgboost.json", "xgboost.ubj",
+    "lightgbm.txt", "line.skops", "boosted.skops",
+)  # fmt: skip
+
+
+def _model_file(name: str, cost: int = 1) -> Reader:
+    """A file of weights, a graph or trees, damaged byte by byte."""
+
+    def read(content: object, directory: Path) -> None:
+        path = directory / name
+        path.write_bytes(bytes(content))
+        fit_memory(model_at(path), FitRequest(79.2, 1, 1, context_tokens=1000))
+
+    return Reader((MODEL_FILES / name).read_bytes, damaged_bytes, read, cost)
+
+
+def _pipeline(document: object, directory: Path) -> None:
+    """A diffusion pipeline whose index and parts are one document."""
+    parts = document if isinstance(document, dict) else {"model_index.json": document}
+    for name, values in parts.items():
+        path = directory / name.replace("\x1b", "").replace("\x07", "")
+        if path.resolve().is_relative_to(directory.resolve()) and path.name:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values), encoding="utf-8", errors="replace")
+    model_at(directory)
+
+
+def _network(config: dict[str, object]) -> Reader:
+    """The configuration of a network that answers in one pass."""
+
+    def read(document: object, directory: Path) -> None:
+        fit_memory(
+            model_at(_file(directory, "config.json", json.dumps(document))), FitRequest(79.2, 1, 1, context_tokens=1000)
+        )
+
+    return Reader(lambda: config, damaged_value, read, 4)
 
 
 def _audit(bill: Path, *logs: Path) -> None:
@@ -269,6 +309,9 @@ READERS = {
     ),
     "model": Reader(_config, damaged_json, _model),
     "model of experts": Reader(_config_of_experts, damaged_json, _model),
+    **{f"model {name}": _model_file(name, 2) for name in MODEL_KINDS},
+    **{f"model network {entry['name']}": _network(entry["config"]) for entry in NETWORKS[::3]},
+    "model pipeline": Reader(lambda: PIPELINE, damaged_value, _pipeline, 5),
     "fit cases": Reader(
         lambda: FIT_CASES, damaged_cells, lambda text, directory: fit_table(_file(directory, "cases.csv", text))
     ),

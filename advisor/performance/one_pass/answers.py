@@ -72,4 +72,7 @@ def _reason(setup: Resolved, *, has_flop: bool) -> str:
         return f"the input is longer than the {setup.model.max_context_tokens:,} tokens that the model takes"
     if setup.model.hidden and setup.model.task in KINDS:
         return f"input_tokens is needed: no usual length of {setup.model.name} is known"
-    return f"the FLOPs of one sample of {setup.model.name} are not known"
+    if setup.model.flop_per_sample is not None:
+        return f"no measurement of {setup.model.task} models is known, such as {setup.model.name}"
+    why = setup.model.sample.removeprefix("not known")
+    return f"the FLOPs of one sample of {setup.model.name} are not known{why}"

@@ -1,0 +1,61 @@
+"""Files of many GiB, of which only a header is looked at: mapped, never read as a whole."""
+
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from advisor.errors import InputError
+
+
+class CutOff(Exception):  # noqa: N818 - caught by each reader, which knows the place
+    """Content that ends before what it announces, or announces more than is allowed."""
+
+
+def mapped(path: Path, what: str, hint: str) -> memoryview:
+    """Bytes of a regular file; nothing is read before it is looked at.
+
+    Raises:
+        InputError: it cannot be opened, or is no file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"the {what} is no regular file", where=str(path), hint=hint)
+        if not path.stat().st_size:
+            raise InputError(f"the {what} is empty", where=str(path), hint=hint)
+        return memoryview(np.memmap(path, dtype=np.uint8, mode="r"))  # type: ignore[arg-type]
+    except OSError as error:
+        raise InputError(f"cannot read the {what}: {error.strerror or error}", where=str(path), hint=hint) from error
+
+
+class Cursor:
+    """A place in bytes, from which numbers and texts are taken one after the other."""
+
+    def __init__(self, data: memoryview, at: int = 0) -> None:
+        """Begin at byte *at*."""
+        self.data = data
+        self.at = at
+
+    def take(self, count: int) -> memoryview:
+        """The next *count* bytes, without a copy.
+
+        Raises:
+            CutOff: there are fewer.
+        """
+        if count < 0 or count > len(self.data) - self.at:
+            raise CutOff(f"{count:,} bytes are announced at byte {self.at:,}, {len(self.data) - self.at:,} are left")
+        piece = self.data[self.at : self.at + count]
+        self.at += count
+        return piece
+
+    def number(self, form: str) -> int:
+        """A whole number; *form* is a code of :mod:`struct` with its byte order."""
+        value = struct.unpack(form, self.take(struct.calcsize(form)))[0]
+        return int(value)
+
+    def text(self, count: int, most: int) -> str:
+        """A text of *count* bytes, *most* of them allowed."""
+        if count > most:
+            raise CutOff(f"a text of {count:,} bytes at byte {self.at:,}; {most:,} are the most")
+        return bytes(self.take(count)).decode("utf-8", "replace")

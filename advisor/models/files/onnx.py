@@ -1,0 +1,118 @@
+"""A model from an ONNX file: exact parameters and bytes, FLOPs from the shapes of its operations."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from advisor.models.config_fields import ConfigFields
+from advisor.models.declared import read_declared
+from advisor.models.files.onnx_graph import OnnxFile, is_weight, read_onnx
+from advisor.models.files.onnx_work import count_flop, free_dimensions
+from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
+from advisor.models.files.trees import ensemble_forest, joined
+from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
+from advisor.models.model import Checkpoint, Model, Surroundings
+from advisor.models.networks import whole_model
+from advisor.models.networks.values import Network
+from advisor.models.networks.work import Work
+
+_LENGTHS = (64, 128, 256)
+"""Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
+_LONGEST_TABLE = 8192
+
+
+def onnx_model(path: Path, name: str) -> Model:
+    """A model of an ONNX file.
+
+    A free first dimension is the batch, taken as 1. With one more free dimension, the length of a text, FLOPs are
+    ``a · S + b · S²``, which is what a transformer takes; with others they are not known.
+
+    Raises:
+        InputError: it is no ONNX, cut off, or names weights outside its folder.
+    """
+    file = read_onnx(path)
+    forests = [
+        node for node in file.graph.nodes if node.operation in ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+    ]
+    if forests:
+        forest = joined(ensemble_forest(node.attributes, f"{path}: {node.operation}") for node in forests)
+        work = Work(forest.parameters, forest.operations)
+        return whole_model(
+            Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32", file_bytes=path.stat().st_size)
+        )
+    weights = file.weights
+    checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
+    model = _counted(file, max(parameters_of(weights), 1), name, checkpoint)
+    return replace(
+        model, source=f"ONNX operator set {file.opset}" + (f", written by {file.producer}" if file.producer else "")
+    )
+
+
+def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint) -> Model:
+    batches, lengths = free_dimensions(file.graph)
+    sizes = dict.fromkeys(batches, 1)
+    kind = _task(file)
+    if not lengths:
+        counted = count_flop(file.graph, sizes)
+        sample = f"one sample of {_shape_text(file, batches)}" if not counted.unknown else _unknown(counted.unknown)
+        return whole_model(
+            Network(Work(parameters, 0 if counted.unknown else counted.flop), kind, sample), "onnx", name, checkpoint
+        )
+    if len(lengths) == 1 and kind == "encoder":
+        (length,) = lengths
+        points = [count_flop(file.graph, sizes | {length: tokens}) for tokens in _LENGTHS]
+        unknown = next((point.unknown for point in points if point.unknown), "")
+        if not unknown:
+            return _text_model([point.flop for point in points], parameters, name, checkpoint)
+        return whole_model(Network(Work(parameters), kind, _unknown(unknown)), "onnx", name, checkpoint)
+    (dimension, inputs), *_ = sorted(lengths.items())
+    sample = f"not known: input {inputs[0]!r} has the free dimension {dimension!r}; export the model with a fixed size"
+    return whole_model(Network(Work(parameters), kind, sample), "onnx", name, checkpoint)
+
+
+def _unknown(operation: str) -> str:
+    return f"not known: shapes around the operation {operation!r} cannot be told; run onnx.shape_inference on the file"
+
+
+def _text_model(flop: list[float], parameters: int, name: str, checkpoint: Checkpoint) -> Model:
+    """An encoder with one layer that takes what the graph takes at every length."""
+    first, second, third = _LENGTHS
+    quadratic = (
+        (flop[2] - flop[1]) / (third - second) - (flop[1] - flop[0]) / (second - first)
+    ) / (third - first)  # fmt: skip
+    linear = (flop[1] - flop[0]) / (second - first) - quadratic * (first + second)
+    matrices = min(max(round(linear / 2), 0), parameters)
+    mixer = Mixer(MixerKind.ATTENTION, matrices, 0, width=max(round(quadratic / 4), 0))
+    model = read_declared(ConfigFields({"parameters_total": parameters}, name), name, checkpoint)
+    layer = Layer(mixer, FeedForward(matrix_parameters=0, other_parameters=0), 0)
+    return replace(
+        model,
+        family="onnx",
+        task="encoder",
+        hidden=1,  # the layer stands for all of them, whatever their width
+        surroundings=Surroundings(embeddings=parameters - matrices),
+        layers=((layer, 1),),
+        sample="one text",
+    )
+
+
+def _task(file: OnnxFile) -> str:
+    """Kind of the model by what it takes: four dimensions are an image, what is looked up in a table is text."""
+    shapes = [shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights]
+    if any(len(shape) >= 4 for shape in shapes):
+        return "vision"
+    looks_up = any(
+        _is_table(file, name) for node in file.graph.nodes if node.operation == "Gather" for name in node.inputs[:1]
+    )
+    return "encoder" if looks_up or max(map(len, shapes), default=0) > 2 else "tabular"
+
+
+def _is_table(file: OnnxFile, name: str) -> bool:
+    tensor = file.graph.weights.get(name)
+    return tensor is not None and len(tensor.shape) == 2 and tensor.shape[0] >= 1000 and is_weight(tensor)
+
+
+def _shape_text(file: OnnxFile, batches: set[str]) -> str:
+    """Shape of the first input, the batch left out."""
+    shape = next((shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights), ())
+    kept = shape[1:] if shape and (shape[0] in batches or shape[0] == "" or shape[0] == 1) else shape
+    return " × ".join(str(size) for size in kept) or "one number"

@@ -1,0 +1,88 @@
+"""Shapes of everything that an ONNX graph computes, as far as they are known, and small constants along the way."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from advisor.models.files.onnx_folds import FOLDS, MOST_VALUES, UnknownShape
+from advisor.models.files.onnx_graph import Dimension, Graph, Integers, Node
+
+Shape = tuple[int, ...]
+_MOST_RANK, _MOST_SIZE = 16, 2**40
+
+
+class Shapes:
+    """Shapes and small constants by name, filled in the order of the graph."""
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
+        """Begin with weights, and with inputs whose free dimensions have the *sizes*."""
+        self.sizes = sizes
+        self.stated = graph.stated
+        self.known: dict[str, Shape] = {name: tensor.shape for name, tensor in graph.weights.items()}
+        self.values: dict[str, Integers] = dict(graph.constants)
+        self.factors = graph.factors
+        for name, dimensions in graph.inputs.items():
+            if name not in self.known:
+                self._state(name, dimensions)
+
+    def of(self, node: Node, at: int) -> Shape:
+        """Shape of an input.
+
+        Raises:
+            UnknownShape: it cannot be told.
+        """
+        shape = self.known.get(node.inputs[at]) if at < len(node.inputs) else None
+        if shape is None:
+            raise UnknownShape(node.inputs[at] if at < len(node.inputs) else node.operation)
+        return shape
+
+    def value(self, node: Node, at: int) -> list[int]:
+        """Numbers of a small input."""
+        return [int(number) for number in self.values[node.inputs[at]].ravel()]
+
+    def has(self, node: Node, at: int) -> bool:
+        """Whether an input is there."""
+        return at < len(node.inputs) and bool(node.inputs[at])
+
+    def put_out(self, node: Node, shapes: Sequence[Sequence[int]]) -> None:
+        """Keep what a node puts out: as its numbers, its rule or else the file says."""
+        for name, shape in zip(node.outputs, shapes, strict=False):
+            if len(shape) <= _MOST_RANK and all(0 <= size <= _MOST_SIZE for size in shape):
+                self.known[name] = tuple(int(size) for size in shape)
+        for name in node.outputs:
+            if name in self.values:
+                self.known[name] = self.values[name].shape
+            elif name not in self.known and name in self.stated:
+                self._state(name, self.stated[name])
+
+    def _state(self, name: str, dimensions: Sequence[Dimension]) -> None:
+        named = [
+            size if isinstance(size, int) else self.sizes.get(free_name(name, at, size))
+            for at, size in enumerate(dimensions)
+        ]
+        whole = [size for size in named if size is not None]
+        if len(whole) == len(named):
+            self.known[name] = tuple(whole)
+
+    def fold(self, node: Node) -> None:
+        """Compute small whole numbers, where all that goes into them is known."""
+        if node.operation == "Shape":
+            shape = self.of(node, 0)
+            start, end = node.integer("start", 0), node.integer("end", len(shape))
+            self.values[node.outputs[0]] = np.array(shape[start:end], dtype=np.int64)
+            return
+        fold = FOLDS.get(node.operation)
+        if fold is None:
+            return
+        given = [self.values[name] for name in node.inputs if name]
+        if sum(value.size for value in given) > MOST_VALUES:
+            return
+        with np.errstate(all="ignore"):
+            result = np.asarray(fold(node, given))
+        if result.size <= MOST_VALUES:
+            self.values[node.outputs[0]] = result.astype(np.int64)
+
+
+def free_name(value: str, axis: int, name: Dimension) -> str:
+    """Name of a free dimension, which may have none of its own."""
+    return str(name) or f"dimension {axis} of {value}"

@@ -1,0 +1,136 @@
+"""The UNet of Stable Diffusion, and the autoencoder that all latent diffusion shares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.models.config_fields import ConfigFields
+from advisor.models.networks.vision import sizes
+from advisor.models.networks.work import Attended, Work, attention, convolution, linear, norm
+
+_PROMPT_TOKENS = 77
+_MOST_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Blocks at one resolution."""
+
+    width: int
+    layers: int
+    depth: int
+    """Transformer layers behind each block; 0: none."""
+    context: int
+    """Width of the prompt's hidden states."""
+    positions: float
+
+
+def unet(fields: ConfigFields, side: int) -> Work:
+    """UNet2DConditionModel: one step for one latent image of *side* × *side*."""
+    widths = sizes(fields, "block_out_channels")
+    stages = _stages(fields, widths, side)
+    time = 4 * widths[0]
+    total = convolution(fields.integer_or(4, "in_channels", least=1), widths[0], 9, side * side)
+    total += linear(widths[0], time) + linear(time, time)
+    if fields.text("", "addition_embed_type") == "text_time":
+        total += linear(fields.integer("projection_class_embeddings_input_dim"), time) + linear(time, time)
+    inputs, skips = widths[0], [widths[0]]
+    for number, stage in enumerate(stages):
+        for _ in range(stage.layers):
+            total += _residual(inputs, stage.width, time, stage.positions) + _attending(stage)
+            inputs = stage.width
+            skips.append(inputs)
+        if number < len(stages) - 1:
+            total += convolution(inputs, inputs, 9, stage.positions / 4)
+            skips.append(inputs)
+    last = stages[-1]
+    middle = (
+        last if last.depth else _Stage(last.width, 1, _depths(fields, len(widths))[-1], last.context, last.positions)
+    )
+    total += _residual(inputs, inputs, time, last.positions).times(2) + _attending(middle)
+    total += _upwards(stages, skips, time)
+    return total + norm(widths[0]) + convolution(widths[0], fields.integer_or(4, "out_channels"), 9, side * side)
+
+
+def _stages(fields: ConfigFields, widths: Sequence[int], side: int) -> list[_Stage]:
+    kinds = [str(kind) for kind in fields.items("down_block_types")]
+    layers, depths = _each(fields, "layers_per_block", 2, len(widths)), _depths(fields, len(widths))
+    contexts = _each(fields, "cross_attention_dim", 1280, len(widths))
+    stages = []
+    for at, width in enumerate(widths):
+        attends = "CrossAttn" in kinds[at] if at < len(kinds) else at < len(widths) - 1
+        positions = (side / 2**at) ** 2
+        stages.append(_Stage(width, layers[at], depths[at] if attends else 0, contexts[at], positions))
+    return stages
+
+
+def _upwards(stages: Sequence[_Stage], skips: list[int], time: int) -> Work:
+    """The way back: one block more at each resolution, each beside what the way down left."""
+    total, inputs = Work(), stages[-1].width
+    for number, stage in enumerate(reversed(stages)):
+        for _ in range(stage.layers + 1):
+            total += _residual(inputs + skips.pop(), stage.width, time, stage.positions) + _attending(stage)
+            inputs = stage.width
+        if number < len(stages) - 1:
+            total += convolution(inputs, inputs, 9, stage.positions * 4)
+    return total
+
+
+def _residual(inputs: int, outputs: int, time: int, positions: float) -> Work:
+    """Two convolutions, the step's embedding between them (none in an autoencoder), and a shortcut."""
+    body = norm(inputs) + convolution(inputs, outputs, 9, positions) + norm(outputs)
+    body += convolution(outputs, outputs, 9, positions) + (linear(time, outputs) if time else Work())
+    return body + (linear(inputs, outputs, positions) if inputs != outputs else Work())
+
+
+def _attending(stage: _Stage) -> Work:
+    """A transformer over all positions, which also looks at the prompt."""
+    if not stage.depth:
+        return Work()
+    width, positions = stage.width, stage.positions
+    layer = attention(width, positions, bias=1) + norm(width).times(3)
+    layer += attention(width, positions, bias=1, over=Attended(positions, _PROMPT_TOKENS, stage.context))
+    layer += linear(width, 8 * width, positions) + linear(4 * width, width, positions)
+    return layer.times(stage.depth) + norm(width) + linear(width, width, positions).times(2)
+
+
+def _depths(fields: ConfigFields, count: int) -> list[int]:
+    return _each(fields, "transformer_layers_per_block", 1, count)
+
+
+def _each(fields: ConfigFields, name: str, default: int, count: int) -> list[int]:
+    """One number for each stage, however it is written."""
+    listed = sizes(fields, name) if fields.items(name) else [fields.integer_or(default, name, least=1)]
+    shown = (listed * count if len(listed) == 1 else listed + listed[-1:] * count)[:count]
+    return [min(number, _MOST_DEPTH) if name != "cross_attention_dim" else number for number in shown]
+
+
+def autoencoder(fields: ConfigFields, side: int) -> Work:
+    """AutoencoderKL: parameters of both halves, FLOPs of decoding one image of *side* × *side*."""
+    widths, layers = sizes(fields, "block_out_channels"), _each(fields, "layers_per_block", 1, 1)[0]
+    latent, colours = fields.integer_or(4, "latent_channels", least=1), fields.integer_or(3, "out_channels", least=1)
+    lowest = float((side >> (len(widths) - 1)) ** 2)
+    encoder = _half(widths, layers, lowest * 4 ** (len(widths) - 1), 0.25)
+    encoder += convolution(colours, widths[0], 9, 0) + convolution(widths[-1], 2 * latent, 9, 0) + norm(widths[-1])
+    decoder = _half(widths[::-1], layers + 1, lowest, 4.0)
+    decoder += convolution(latent, widths[-1], 9, lowest) + norm(widths[0])
+    decoder += convolution(widths[0], colours, 9, lowest * 4 ** (len(widths) - 1))
+    if fields.flag("use_quant_conv", default=True):
+        encoder += linear(2 * latent, 2 * latent)
+        decoder += linear(latent, latent, lowest)
+    return Work(encoder.parameters) + decoder
+
+
+def _half(widths: Sequence[int], layers: int, positions: float, growth: float) -> Work:
+    """Blocks from one end to the other, resampled between them, with attention at the lowest resolution."""
+    deepest = max(widths)
+    lowest = positions if growth > 1 else positions * growth ** (len(widths) - 1)
+    middle = _residual(deepest, deepest, 0, lowest).times(2) + attention(deepest, lowest) + norm(deepest)
+    total, inputs = middle, widths[0]
+    for number, width in enumerate(widths):
+        for _ in range(layers):
+            total += _residual(inputs, width, 0, positions)
+            inputs = width
+        if number < len(widths) - 1:
+            positions *= growth
+            total += convolution(width, width, 9, positions)
+    return total

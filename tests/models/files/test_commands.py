@@ -1,0 +1,85 @@
+"""``advisor fit`` and ``advisor predict`` on the files of models."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from advisor.catalog import load_catalog
+from advisor.cli.fit import command as fit
+from advisor.cli.predict import command as predict_command
+from advisor.performance.predictions import predict
+from advisor.performance.questions import SCENARIOS, Questions
+from advisor.performance.setups import Setup, resolve
+from advisor.performance.values import Scenario
+
+MADE = Path(__file__).parent / "made"
+COUNTED = json.loads((MADE / "counted.json").read_text(encoding="utf-8"))
+
+
+def answer(command, name, *arguments):
+    """The JSON that a command prints for a file on a T4."""
+    given = ["--model", str(MADE / name), "--accelerator", "T4", "--format", "json", *arguments]
+    result = CliRunner().invoke(command, given, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "item"),
+    [
+        ("llama.gguf", "one token, without its attention to others"),
+        ("pictures.onnx", "one sample of 3 × 32 × 32"),
+        ("texts.onnx", "one text of 24 tokens"),
+    ],
+)
+def test_both_commands_say_what_a_file_holds(name, item):
+    """Parameters, bytes, FLOPs of an item and memory are the same from either command, and exact."""
+    fits = answer(fit, name, "--context", "24")
+    predicted = answer(predict_command, name, "--input-tokens", "24", "--output-tokens", "8")
+    counted = COUNTED[name.partition(".")[0]]
+
+    assert fits["item"] == predicted["item"] == item
+    assert fits["parameters_total"] == predicted["parameters_total"] == counted["parameters"]
+    assert fits["checkpoint_bytes"] == predicted["checkpoint_bytes"] > 0
+    assert fits["checkpoint_bytes"] == counted.get("bytes", 4 * counted["parameters"])
+    assert fits["flop_per_item"] == predicted["flop_per_item"] == counted.get("flop", 2 * counted["parameters"])
+    assert fits["fits"]
+
+
+def test_what_has_no_throughput_says_why():
+    """Trees have no measurements, a free size has no FLOPs: size and work are said all the same."""
+    trees, free = answer(predict_command, "xgboost.ubj"), answer(predict_command, "any_size.onnx")
+
+    assert trees["reason"] == "no measurement of tabular models is known, such as xgboost"
+    assert trees["item"].startswith("one row: 5 trees")
+    assert free["flop_per_item"] is None
+    assert "input 'image' has the free dimension 'height'" in free["reason"]
+
+
+def test_an_estimated_cache_says_so():
+    """The range of a cache that shapes tell is wider, and its evidence names the estimate."""
+    counted, estimated = answer(fit, "llama.gguf"), answer(fit, "novel.gguf")
+    spread, wide = (fits["kv_cache_tokens_high"] / fits["kv_cache_tokens_low"] for fits in (counted, estimated))
+
+    assert wide == pytest.approx(spread * 1.3**2, rel=0.01)
+    assert estimated["evidence"] == f"{counted['evidence']}; cache estimated from tensor shapes"
+
+
+@pytest.mark.parametrize("name", ["llama.gguf", "pictures.onnx"])
+def test_estimated_models_have_wider_intervals(name):
+    """The same numbers, with both ends as much further away as the estimate is uncertain."""
+    counted = resolve(Setup(str(MADE / name), "T4", 1), load_catalog())
+    estimated = replace(counted, model=replace(counted.model, estimate_factor=1.3))
+    question = Questions(
+        np.arange(2), np.full(2, SCENARIOS.index(Scenario.FIXED_BATCH)), np.ones(2), np.full(2, 20.0), np.full(2, 8.0)
+    )
+    answers = predict([counted, estimated], question)
+    quantity = "tpot_ms" if name == "llama.gguf" else "samples_per_second"
+
+    assert answers.value[quantity][0] == answers.value[quantity][1] > 0
+    assert answers.low[quantity][0] / answers.low[quantity][1] == pytest.approx(1.3)
+    assert answers.high[quantity][1] / answers.high[quantity][0] == pytest.approx(1.3)

@@ -1,0 +1,318 @@
+"""Models from files that their own libraries wrote: to the parameter, to the byte, and refused where they run code."""
+
+import io
+import json
+import pickle
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.errors import InputError
+from advisor.models import find_model, kv_bytes_per_token, weight_bytes
+from advisor.models.config import model_from_config
+from advisor.models.files.estimate import ESTIMATE_FACTOR, estimated_model
+from advisor.models.files.gguf import _BLOCKS
+from advisor.models.files.tensors import Tensor
+from advisor.models.files.trees import tree_of
+from advisor.models.kv_cache import kv_elements_per_token
+from advisor.models.weights import Split, rank_weight_bytes
+from advisor.performance.one_pass.work import flop_of_sample
+from advisor.workload.document import read_workload
+
+HERE = Path(__file__).parent
+MADE = HERE / "made"
+COUNTED = json.loads((MADE / "counted.json").read_text(encoding="utf-8"))
+SHAPES = json.loads((HERE / "shapes.json").read_text(encoding="utf-8"))
+
+
+def made(name: str):
+    """The model of a file that was made."""
+    return find_model(str(MADE / name))
+
+
+@pytest.mark.parametrize("name", ["one.safetensors", "shard.safetensors.index.json"])
+def test_safetensors_are_counted_from_their_headers(name):
+    """One file and its shards have the parameters and the bytes that were saved."""
+    model = made(name)
+
+    assert (model.parameters_total, weight_bytes(model, "bf16")) == tuple(COUNTED["safetensors"].values())
+
+
+@pytest.mark.parametrize(("name", "precision"), [("llama", "int8"), ("novel", "int4")])
+def test_gguf_is_counted_from_its_blocks(name, precision):
+    """A file of blocks has the parameters and the bytes that were written, whether its architecture is known or not."""
+    model = made(f"{name}.gguf")
+
+    assert (model.parameters_total, weight_bytes(model, precision)) == tuple(COUNTED[name].values())
+    assert rank_weight_bytes(model, precision, Split(2)) < COUNTED[name]["bytes"]
+    assert (model.n_layers, model.n_heads, model.hidden, model.vocab, model.max_context_tokens) == (2, 4, 64, 128, 512)
+    assert kv_bytes_per_token(model, "bf16") == 2 * 2 * 32 * 2
+    assert model.estimate_factor == (1 if name == "llama" else ESTIMATE_FACTOR)
+
+
+def test_blocks_of_gguf_take_whole_bytes():
+    """Each block type has a size of its own, from 1 to 8 bytes for eight weights."""
+    assert all(1 <= 8 * size / count <= 64 for _, count, size in _BLOCKS.values())
+    assert len({name for name, _, _ in _BLOCKS.values()}) == len(_BLOCKS)
+
+
+@pytest.mark.parametrize("entry", SHAPES, ids=[entry["config"]["model_type"] for entry in SHAPES])
+def test_unknown_architectures_are_estimated_from_shapes(entry):
+    """With its architecture hidden, a model has the parameters, active ones and cache of its configuration within 5 %."""
+    tensors = [
+        Tensor(name.replace("#", str(layer)), tuple(shape), "BF16", 16)
+        for name, shape, count in entry["tensors"]
+        for layer in range(count)
+    ]
+    exact = model_from_config(entry["config"], name="exact", where="")
+    estimate = estimated_model(tensors, entry["config"] | {"model_type": "novel"}, "estimate", "")
+
+    assert estimate.parameters_total == exact.parameters_total
+    assert estimate.parameters_active == pytest.approx(exact.parameters_active, rel=0.05)
+    assert kv_elements_per_token(estimate) == pytest.approx(kv_elements_per_token(exact), rel=0.05)
+    assert exact.task == estimate.task
+    if exact.flop_per_sample:
+        assert estimate.flop_per_sample == pytest.approx(exact.flop_per_sample, rel=0.05)
+
+
+def test_an_unknown_architecture_with_weights_beside_it(tmp_path):
+    """A configuration that no builder reads is completed by the shapes of the weights beside it."""
+    (tmp_path / "config.json").write_text('{"model_type": "novel", "num_attention_heads": 2}', encoding="utf-8")
+    with pytest.raises(InputError, match="not known") as raised:
+        find_model(str(tmp_path))
+    assert "safetensors" in raised.value.hint
+    shutil.copy(MADE / "one.safetensors", tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "novel", "num_attention_heads": 4}', encoding="utf-8")
+
+    model = find_model(str(tmp_path))
+
+    assert (model.family, model.n_heads, model.n_layers, model.estimate_factor) == ("novel", 4, 2, ESTIMATE_FACTOR)
+
+
+def test_weights_say_what_they_are_stored_in(tmp_path):
+    """Where the configuration and the weights differ, the weights are right."""
+    config = {"model_type": "bert", "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 99, "max_position_embeddings": 64, "torch_dtype": "float32"}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    alone = model_from_config(config, name="", where="")
+    shutil.copy(MADE / "one.safetensors", tmp_path / "model.safetensors")
+
+    assert (alone.checkpoint.precision, find_model(str(tmp_path)).checkpoint.precision) == ("fp32", "bf16")
+
+
+def test_onnx_images_are_counted_operation_by_operation():
+    """Parameters are those of the network, FLOPs those that torch counts in it."""
+    model = made("pictures.onnx")
+
+    assert (model.parameters_total, model.flop_per_sample) == tuple(COUNTED["pictures"].values())
+    assert (model.task, model.sample) == ("vision", "one sample of 3 × 32 × 32")
+
+
+def test_onnx_texts_are_counted_at_every_length():
+    """A graph of a free length takes what torch counts at 24 tokens, and at 100 what follows by hand."""
+    model = made("texts.onnx")
+    by_hand = 3 * 2 * 16 * 16 * 100 + 2 * 2 * 16 * 100**2
+
+    assert model.parameters_total == COUNTED["texts"]["parameters"]
+    assert flop_of_sample(model, np.array([24.0, 100.0])).tolist() == pytest.approx(
+        [COUNTED["texts"]["flop"], by_hand], rel=1e-9
+    )
+
+
+def test_onnx_of_a_free_size_says_what_is_missing():
+    """Without the size of an image its FLOPs are not known, and the reason names the input and the remedy."""
+    model = made("any_size.onnx")
+
+    assert model.flop_per_sample is None
+    assert (
+        model.sample == "not known: input 'image' has the free dimension 'height'; export the model with a fixed size"
+    )
+
+
+@pytest.mark.parametrize("name", ["xgboost.json", "xgboost.ubj"])
+def test_xgboost_trees(name):
+    """Thresholds and leaves are as many as XGBoost lists, in either format."""
+    model = made(name)
+
+    assert model.parameters_total == COUNTED["xgboost"]["parameters"]
+    assert weight_bytes(model, "fp32") == (MADE / name).stat().st_size
+    assert model.sample.startswith("one row: 5 trees of depth 3 at most")
+
+
+def test_lightgbm_trees():
+    """Thresholds and leaves are as many as LightGBM lists, and as deep."""
+    model = made("lightgbm.txt")
+
+    assert model.parameters_total == COUNTED["lightgbm"]["parameters"]
+    assert model.sample.startswith("one row: 4 trees of depth 4 at most")
+
+
+def test_scikit_learn_models():
+    """Trees, boosted trees and a line are what scikit-learn holds; a row passes the comparisons that it passes there."""
+    forest, counted = made("forest.skops"), COUNTED["forest"]
+
+    assert forest.parameters_total == counted["splits"] + 2 * counted["leaves"]
+    assert forest.flop_per_sample == pytest.approx(counted["comparisons"] + 2 * 3, rel=0.03)
+    assert made("boosted.skops").parameters_total == COUNTED["boosted"]["parameters"]
+    assert (made("line.skops").parameters_total, made("line.skops").flop_per_sample) == (7, 14)
+
+
+def test_trees_in_onnx():
+    """The same forest in ONNX has the same trees, with one value a leaf."""
+    model, counted = made("forest.onnx"), COUNTED["forest"]
+
+    assert model.parameters_total == counted["splits"] + counted["leaves"]
+    assert model.sample.startswith(f"one row: 3 trees of depth {counted['depth']} at most")
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 6), st.integers(0, 2**32).map(Random))
+def test_a_full_tree_is_as_deep_as_it_is(depth, chance):
+    """A tree of d full levels has 2^d leaves, each d comparisons away, however its nodes are numbered."""
+    inner = 2**depth - 1
+    numbers = list(range(1, 2 * inner + 1))
+    chance.shuffle(numbers)
+    number = [0, *numbers]
+    left, right = np.full(2 * inner + 1, -1), np.full(2 * inner + 1, -1)
+    for node in range(inner):
+        left[number[node]], right[number[node]] = number[2 * node + 1], number[2 * node + 2]
+    tree = tree_of(left, right, None, "")
+
+    assert (tree.splits, tree.leaves, tree.depth, tree.mean_depth) == (inner, inner + 1, depth, depth)
+
+
+@pytest.mark.parametrize("children", [([0], [0]), ([1, -1, -1], [1, -1, -1]), ([1, -1], [-1, -1]), ([5, -1], [1, -1])])
+def test_trees_that_are_none_are_refused(children):
+    """A cycle, a shared child, a node with one child and a child that is nowhere end nothing."""
+    with pytest.raises(InputError, match="no sound tree"):
+        tree_of(np.array(children[0]), np.array(children[1]), None, "x")
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "pytorch_model.bin", "best.pt", "model"])
+def test_pickles_are_refused_and_never_loaded(name, tmp_path):
+    """What would run code when it is loaded is not opened, whatever it is called."""
+    trap = tmp_path / "trap"
+    content = pickle.dumps(_Trap(str(trap)))
+    if name == "best.pt":
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as written:
+            written.writestr("best/data.pkl", content)
+        content = archive.getvalue()
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(InputError, match="a pickle runs code when it is loaded") as raised:
+        find_model(str(tmp_path / name))
+    assert "safetensors" in raised.value.hint
+    assert not trap.exists()
+
+
+class _Trap:
+    """A value that leaves a file where it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def _header(entries: dict, data: int = 0) -> bytes:
+    text = json.dumps(entries).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(data)
+
+
+ENTRY = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("x.safetensors", struct.pack("<Q", 2**60) + b"{}", "the header says that it has"),
+        ("x.safetensors", _header({"a": ENTRY}, 8), "does not fit bytes 0 to 16 of 8"),
+        ("x.safetensors", _header({"a": ENTRY | {"shape": [2**40, 2**40]}}, 16), "does not fit"),
+        ("x.safetensors", _header({"a": ENTRY | {"dtype": "X"}}, 16), "data type 'X' is not known"),
+        ("x.safetensors", _header({"a": ENTRY | {"shape": [-1]}}, 16), "whole numbers"),
+        ("x.gguf", b"GGUF" + struct.pack("<IQQ", 3, 2**50, 1), "tensors and 1 entries"),
+        ("x.gguf", b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**62), "a text of 4,611,686,018,427,387,904 bytes"),
+        ("x.gguf", b"GGUF" + struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"a", 9, 8, 2**61), "list 'a' of"),
+        ("x.gguf", b"GGUF" + struct.pack("<I", 9) + bytes(16), "version 9 is not known"),
+        ("x.onnx", b"\x08\x07", "there is no graph"),
+        ("x.onnx", b"\x3a\xff\xff\xff\xff\x7f", "a field of"),
+        ("x.onnx", b"\xff" * 20, "more than ten bytes"),
+        ("x.ubj", b"{i\x01a[$Z#L" + struct.pack(">q", 2**62), "a list of values of type 'Z'"),
+        ("x.ubj", b"{i\x01a[$d#L" + struct.pack(">q", 2**62), "are announced"),
+        ("x.ubj", b"{i\x01a" + b"[" * 500, "nests too deeply"),
+        ("x.txt", b"tree\nversion=v4\n", "there is no tree"),
+        ("x.json", b'{"learner": {}}', "there are no trees"),
+        ("x.onnx", b"", "is empty"),
+        ("x.txt", b"hello", "the format of the model is not known"),
+    ],
+)
+def test_hostile_headers_are_refused_in_words(name, content, expected, tmp_path):
+    """A header that announces more than there is takes no memory and no time; the place and the remedy are named."""
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    with pytest.raises(InputError, match=expected) as raised:
+        find_model(str(path))
+    assert str(path) in raised.value.where
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("location", ["../../etc/passwd", "/etc/passwd"])
+def test_onnx_weights_outside_the_folder_are_refused(location, tmp_path):
+    """External data lies beside the file."""
+    entry = b"\x0a\x08location\x12" + bytes([len(location)]) + location.encode()
+    tensor = b"\x08\x02\x10\x01\x42\x01w" + b"\x6a" + bytes([len(entry)]) + entry + b"\x70\x01"
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    (tmp_path / "x.onnx").write_bytes(b"\x3a" + bytes([len(graph)]) + graph + b"\x42\x02\x10\x15")
+
+    with pytest.raises(InputError, match="outside the folder of the model"):
+        find_model(str(tmp_path / "x.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"shard.safetensors.index.json": None}, "2 of 2 shards are missing"),
+        ({"m-00001-of-00002.gguf": "llama.gguf"}, "the part m-00002-of-00002.gguf is missing"),
+        ({"a.safetensors": "one.safetensors", "b.safetensors": "one.safetensors"}, "2 files could hold the weights"),
+        ({"a.gguf": "llama.gguf", "b.gguf": "novel.gguf"}, "2 files could be meant: a.gguf, b.gguf"),
+        ({}, "is not known"),
+    ],
+)
+def test_incomplete_folders_are_refused(files, expected, tmp_path):
+    """What is missing or meant twice is named."""
+    for name, source in files.items():
+        shutil.copy(MADE / (source or name), tmp_path / name)
+    path = tmp_path / next(iter(files)) if len(files) == 1 else tmp_path
+
+    with pytest.raises(InputError, match=expected):
+        find_model(str(path))
+
+
+def test_a_repack_that_is_no_file_is_found_by_its_name():
+    """A name that ends like a file is a file only where there is one."""
+    assert find_model("Qwen3-8B.gguf").family == find_model("Qwen/Qwen3-8B").family
+    with pytest.raises(InputError, match="cannot read the model: No such file"):
+        find_model("nowhere/model.onnx")
+
+
+def test_a_workload_names_a_file_beside_it(tmp_path):
+    """``model: weights.gguf`` is the file in the folder of the workload."""
+    shutil.copy(MADE / "llama.gguf", tmp_path / "weights.gguf")
+    example = (HERE.parents[2] / "examples/chat/workload.yaml").read_text(encoding="utf-8")
+    lines = ["model: weights.gguf" if line.startswith("model:") else line for line in example.splitlines()]
+    for name in ("demand.json", "trace.csv"):
+        if (HERE.parents[2] / "examples/chat" / name).is_file():
+            shutil.copy(HERE.parents[2] / "examples/chat" / name, tmp_path / name)
+    (tmp_path / "workload.yaml").write_text("\n".join(lines), encoding="utf-8")
+    workload = read_workload(tmp_path / "workload.yaml")
+
+    assert find_model(workload.model_reference).parameters_total == COUNTED["llama"]["parameters"]
