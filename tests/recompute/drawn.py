@@ -3,6 +3,7 @@
 import datetime as dt
 import random
 from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 
 from advisor.catalog import load_catalog
@@ -49,6 +50,8 @@ LIMITS = {
     "commit_beyond_forecast": (True,),
 }  # fmt: skip
 OFTEN = {"min_replicas": 0.3, "zones": 0.25, "commit_without_history": 0.4, "simplicity": 0.5}
+LONGEST, LARGEST = 8192, 130e9
+"""Tokens of a request, and parameters."""
 USERS = ((("US-east", 0.7), ("DE", 0.3)), (("US-west", 1.0),), (("FR", 0.5), ("US-east", 0.5)))
 
 
@@ -65,12 +68,15 @@ def drawn(number):
         precisions=draw.choice((("bf16",), ("bf16", "fp8"), ("fp8", "bf16"), ("bf16", "fp8", "int4"), ("fp8",))),
         slo=draw.choice((Slo(2000, 60), Slo(1000, 50), Slo(3000, None), Slo(None, 80), Slo(1500, 80, 60_000))),
         demand=DeclaredDemand(
-            round(peak / draw.choice((1.0, 1.5, 3.0)), 3), peak, draw.choice((100, 800, 2000)), draw.choice((20, 200, 400))
+            round(peak / draw.choice((1.0, 1.5, 3.0)), 3),
+            peak,
+            draw.choice((100, 800, 2000)),
+            draw.choice((20, 200, 400)),
         ),
         providers=tuple(sorted({offer.provider for offer in offers})),
         regions=tuple(dict.fromkeys(offer.region for offer in offers)),
         purchase=draw.choice(PURCHASES),
-        context_tokens=draw.choice((4096, 8192)),
+        context_tokens=draw.choice((4096, LONGEST)),
         current=_current(draw, offers),
         limits=_limits(draw, offers),
         path=Path("workload.yaml"),
@@ -88,11 +94,29 @@ def drawn(number):
     if days is not None:
         dispersion = draw.choice((Dispersion(), Dispersion(3.0, 10.0), Dispersion(6.0, 30.0)))
         demand = replace(demand, profile=week_of_days(peak, days, dispersion))
-    return PlanRequest(workload, served, demand), load_catalog().with_offers(offers)
+    return PlanRequest(workload, served, demand), _whole_catalog().with_offers(offers)
 
 
+@cache
+def _whole_catalog():
+    """The shipped catalog with every table read, which those of a few offers then share."""
+    catalog = load_catalog()
+    for kind in type(catalog).__mro__:
+        for name in [name for name, value in vars(kind).items() if isinstance(value, cached_property)]:
+            getattr(catalog, name)
+    return catalog
+
+
+@cache
 def _models():
-    return [row["name"] for row in facts.rows("models") if row["task"] in ("llm", "vlm")]
+    """Models that write text, of requests as long as are drawn and of a size that machines hold."""
+    return [
+        row["name"]
+        for row in facts.rows("models")
+        if row["task"] in ("llm", "vlm")
+        and int(row["max_context_tokens"] or 0) >= LONGEST
+        and find_model(row["name"]).parameters_total < LARGEST
+    ]
 
 
 def _offers(draw):
@@ -104,7 +128,9 @@ def _offers(draw):
     clouds = [place for place in by_region if place[0] in ("aws", "gcp", "azure")]
     places = clouds if draw.random() < 0.9 else list(by_region)
     chosen = draw.sample(places, min(draw.choice((1, 1, 1, 2, 3)), len(places)))
-    found = [offer for at in chosen for offer in draw.sample(by_region[at], min(draw.randint(2, 5), len(by_region[at])))]
+    found = [
+        offer for at in chosen for offer in draw.sample(by_region[at], min(draw.randint(2, 5), len(by_region[at])))
+    ]
     return tuple(found)
 
 
