@@ -22,7 +22,7 @@ from recompute.differences import differences, fit_differences  # noqa: E402
 from recompute.drawn import drawn, drawn_fit  # noqa: E402
 
 USUAL = 40
-TOLD_AT = 250
+TOLD_AT = 100
 A_WHOLE_PLAN_EVERY = 20
 
 
@@ -33,7 +33,7 @@ def main() -> int:
         1 where a number differs, else 0.
     """
     wanted, number = (*map(int, sys.argv[1:]), *(USUAL, 1)[len(sys.argv) - 1 :])
-    plans = equal = compared = without = refused = 0
+    plans = equal = fleets = compared = without = refused = 0
     started = time.process_time()
     while plans < wanted:
         try:
@@ -50,13 +50,17 @@ def main() -> int:
         for difference in (*found, *also):
             print(f"question {number}: {difference}", flush=True)
         plans, without = plans + (plan.fleet is not None), without + (plan.fleet is None)
+        fleets += len(plan.options) + (plan.fleet is not None)
         equal += plan.fleet is not None and not found
         number += 1
         if plan.fleet is not None and plans % TOLD_AT == 0:
-            print(f"{equal:,} of {plans:,} plans equal, {compared:,} numbers, up to question {number - 1}", flush=True)
+            print(
+                f"{equal:,} of {plans:,} plans equal, {fleets:,} fleets, {compared:,} numbers, to question {number - 1}",
+                flush=True,
+            )
     seconds = (time.process_time() - started) / max(plans, 1)
     print(
-        f"{equal:,} of {plans:,} plans equal in {compared:,} numbers; beside them {without:,} questions without a fleet "
+        f"{equal:,} of {plans:,} plans equal, of {fleets:,} fleets and {compared:,} numbers; beside them {without:,} questions without a fleet "
         f"and {refused:,} refused; up to question {number - 1}; {seconds:.2f} s of a processor for a plan"
     )
     return int(equal < plans)

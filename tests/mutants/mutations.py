@@ -5,6 +5,7 @@ import copy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -39,8 +40,7 @@ class Mutant:
 
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
     """Every mutant of a module that is loaded."""
-    with open(module.__file__, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     sites = list(_sites(tree.body, "", constant=False))
     for index, (place, constant, node) in enumerate(sites):
         for number, (change, _) in enumerate(_changes(node)):
@@ -132,14 +132,12 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:
             yield "minus left out", lambda: setattr(node, "op", ast.UAdd())
         case ast.IfExp() | ast.If():
             yield "if not", lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
-        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
-            yield f"{name} → {_CALLS[name]}", lambda: setattr(node.func, "id", _CALLS[name])
-        case ast.Call(func=ast.Attribute(attr=name)) if name in _CALLS:
-            yield f"{name} → {_CALLS[name]}", lambda: setattr(node.func, "attr", _CALLS[name])
-        case ast.Constant(value=bool() as value):
-            yield f"{value} → {not value}", lambda: setattr(node, "value", not value)
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in _CALLS:
+            field = "id" if isinstance(node.func, ast.Name) else "attr"
+            yield f"{name} → {_CALLS[name]}", lambda: setattr(node.func, field, _CALLS[name])
         case ast.Constant(value=int() | float() as value):
-            yield f"{value} → {value + 1}", lambda: setattr(node, "value", value + 1)
+            other = not value if isinstance(value, bool) else value + 1
+            yield f"{value} → {other}", lambda: setattr(node, "value", other)
 
 
 def _swapped(node: ast.AST, field: str, operator: ast.AST) -> tuple[str, Any]:

@@ -1,6 +1,7 @@
 """Capacity of a plan by hand: what instances are planned to carry against the load, with and without what may fail."""
 
 from fractions import Fraction
+from math import ceil
 
 from recompute.facts import quota_units, zone_count
 
@@ -96,14 +97,11 @@ def counted_faults(groups, week, limits, *, to_zero):
             yield f"class {at}: fewer replicas than {limits['min_replicas']}"
         if sum(group["instances"][at] for group in groups) < limits["zones"]:
             yield f"class {at}: fewer instances than {limits['zones']} zones"
-    replicas = sum(group["instances"][busiest] * group["replicas_per_instance"] for group in groups)
     caps = {
-        "max_replicas": replicas,
         "max_instance_types": len({(group["provider"], group["instance_type"]) for group in groups}),
         "max_regions": len({(group["provider"], group["region"]) for group in groups}),
     }
     for name, used in caps.items():
-        # One replica of a large machine is more than a cap may allow: then one machine is the least there is.
         if limits[name] is not None and used > limits[name]:
             yield f"{used} is more than limits.{name} {limits[name]}"
     if not limits["mix_providers"] and len({group["provider"] for group in groups}) > 1:
@@ -124,3 +122,29 @@ def quota_faults(groups, week, limits):
                     used += group["instances"][at] * (counted[1] or 0)
             if used > quota["limit"]:
                 yield f"{used} of quota {quota['code']}, and {quota['limit']} are allowed"
+
+
+def used(groups, week):
+    """(limit, detail) → use of it as plans print it, of those that the fleet alone decides."""
+    hours = range(len(week.planned))
+    replicas = [sum(group["instances"][at] * group["replicas_per_instance"] for group in groups) for at in hours]
+    found = {
+        ("min_replicas", ""): min(replicas),
+        ("zones", ""): min(sum(group["instances"][at] for group in groups) for at in hours),
+        ("max_instance_types", ""): len({(group["provider"], group["instance_type"]) for group in groups}),
+    }
+    left = failures(groups, week)
+    for limit, detail, kind in (
+        ("survive", "without one machine", "one instance"),
+        ("survive", "without one zone", "one zone"),
+        ("spot_reroute", "", "spot of"),
+    ):
+        ratios = [ratio for name, ratio in left.items() if name.startswith(kind)]
+        found |= {(limit, detail): min(ratios)} if ratios else {}
+    loads = [(whole(groups, at, without="spot"), planned) for at, planned in enumerate(week.planned) if planned]
+    if loads:
+        found["on_demand_base", ""] = min(steady / planned for steady, planned in loads)
+    if len({pool(group) for group in groups}) == 1:
+        share = week.planned[-1] / groups[0]["planned_rate"] * groups[0]["replicas_per_instance"]
+        found["max_replicas", ""] = ceil(share - EPSILON)
+    return found

@@ -76,8 +76,7 @@ def differences(document, *, exact=True):
 
 
 def fit_differences(model, request, fit):
-    """(differences, how many numbers were compared) of the memory of a replica, of model, request and answer as plain
-    values."""
+    """(differences, how many numbers were compared) of the memory of a replica, as plain values of all three."""
     seen = Comparison(exact=True)
     layout = {
         **request,
@@ -232,8 +231,8 @@ def _memory(seen, name, document, group):
     loading = memory.loading_bytes(model, group["precision"], layout, quantised_here=made) + own["runtime_of_rank"]
     if group["weights"]:
         seen.size(f"{name}: loading", group["loading_gib"], loading)
-    seen.equal(f"{name}: one request fits", own["needed"] <= own["usable"] + 1, True)
-    seen.equal(f"{name}: requests at a time", group["max_concurrency"] <= max(own["kv_cache_tokens"], 1), True)
+    seen.equal(f"{name}: one request fits", own["needed"] <= own["usable"] + 1, own=True)
+    seen.equal(f"{name}: requests at a time", group["max_concurrency"] <= max(own["kv_cache_tokens"], 1), own=True)
 
 
 def _stored_in(model, precision, scheme, repository):
@@ -273,9 +272,14 @@ def _capacity(seen, document, week, groups):
         shares = sum(Fraction(str(group["request_shares"][at])) for group in groups)
         if any(group["instances"][at] for group in groups):
             seen.ratio(f"shares of class {at}", shares, 1)
+    uses = capacity.used(groups, week)
+    for constraint in fleet["constraints"] if alike else ():
+        key = constraint["name"], constraint["detail"]
+        if key in uses:
+            seen.ratio(f"use of {' '.join(key)}", constraint["used"], uses[key])
     budget = workload["limits"]["max_usd_per_month"]
     if budget is not None:
-        seen.equal("within the budget", fleet["cost"]["total_usd_per_month"] <= budget + 0.01, True)
+        seen.equal("within the budget", fleet["cost"]["total_usd_per_month"] <= budget + 0.01, own=True)
 
 
 def _beside(seen, document, week, groups, total):
@@ -334,7 +338,8 @@ def _against_today(seen, document):
     if own is not None:
         seen.ratio("today: USD per hour", current["usd_per_hour"], own * current["instances"])
         least = own * current["instances"] * 730
-        seen.between("today: USD a month", current["total_usd_per_month"], least, least * 2 + 10**5)
+        owned = document["question"]["workload"]["commitments"]
+        seen.between("today: USD a month", current["total_usd_per_month"], 0 if owned else least, least * 2 + 10**5)
     today = Fraction(str(current["total_usd_per_month"]))
     if fleet is not None:
         saved = today - Fraction(str(fleet["cost"]["total_usd_per_month"]))

@@ -169,7 +169,7 @@ def replica(model, layout):
     usable = Fraction(str(layout["memory_utilization"])) * memory_gib * GIB
     width = kv_width(model, precision, layout["kv_precision"])
     left = usable - weights - workspace - runtime
-    tokens, held, block_bytes, of_request = cache(model, row, width, ranks, stages, left, context, step)
+    tokens, held, block_bytes, of_request = cache(model, row, width, (ranks, stages), left, (context, step))
     needed = weights + workspace + runtime + of_request * block_bytes
     all_ranks = ranks * stages
     return {
@@ -239,9 +239,9 @@ def kinds(model):
     return [dict(zip(names, key, strict=True)) | {"layers": layers} for key, layers in found.items()]
 
 
-def cache(model, row, width, ranks, stages, left, context, step):
+def cache(model, row, width, parallel, left, request):
     """(tokens, whole requests, bytes of a block, blocks of a request) of one rank's cache in *left* bytes."""
-    every = kinds(model)
+    every, (ranks, stages), (context, step) = kinds(model), parallel, request
     if not every:
         return 0, 0, 0, 0
     for kind in every:

@@ -169,8 +169,10 @@ def group_usd(layout, week):
 
 
 def interruption_usd_per_hour(layout):
-    """(least, most): capacity bought elsewhere while a new instance starts and its download; and at most half of the
-    work of an answer that takes as long as the targets allow, on every request that is running."""
+    """(least, most): capacity bought elsewhere while a new instance starts, with its download; and lost work at most.
+
+    That is half of an answer that takes as long as the targets allow, on every request that is running.
+    """
     hazard = Fraction(-log(1 - min(float(interrupted_ratio(*place(layout))), 0.95)) / HOURS_A_MONTH)
     row = offer_row(*place(layout))
     replacement = (row and number(row["on_demand_usd_per_hour"])) or layout["usd_per_hour"]

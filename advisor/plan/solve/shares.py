@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.formulas import busy_instances, mix_rate, ratio_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.even import even_shares
 
@@ -42,7 +42,7 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     for key, share in of_pool.items():
         found[target_of[key]] = found[target_of[key]] + share
     whole = np.sum(list(found.values()), axis=0)
-    return {target: _ratio(share, whole) for target, share in found.items()}
+    return {target: ratio_of(share, whole) for target, share in found.items()}
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
@@ -61,8 +61,8 @@ def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Fl
     whole, capacity = (np.sum(list(one.values()), axis=0) for one in (weighted, usual))
     found: dict[str, Floats] = {}
     for key, target in target_of.items():
-        share = np.where(whole > 0, _ratio(weighted[target], whole), _ratio(usual[target], capacity))
-        own = _ratio(counts[key], up[target])[:, None, None] * share
+        share = np.where(whole > 0, ratio_of(weighted[target], whole), ratio_of(usual[target], capacity))
+        own = ratio_of(counts[key], up[target])[:, None, None] * share
         found[key] = np.einsum("hpb,p->hb", own, problem.place_shares)
     return found
 
@@ -87,25 +87,17 @@ def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, flo
 
 def _planned_rate(problem: Problem, pool: Pool, share: Floats, instances: float) -> float:
     """The same of a pool whose target receives a share of each place's bucket with so many instances."""
-    requests = share * problem.place_shares[:, None] * problem.parts
-    mixed = np.where(pool.mix_rates > 0, share.min(axis=1), 0.0)
-    busy = _ratio(mixed * problem.place_shares, pool.mix_rates).sum()
-    if pool.rates.size:
-        busy += _ratio(requests * _ratio(share - mixed[:, None], share), pool.rates).sum()
+    requests = float((share * problem.place_shares[:, None] * problem.parts).sum())
+    busy = busy_instances(problem, pool, share)
     if not busy > 0:
         return mix_rate(problem, pool)
-    received = problem.hours[-1].planned_rate * requests.sum() / instances
-    return float(max(requests.sum() / busy, received))
+    received = problem.hours[-1].planned_rate * requests / instances
+    return float(max(requests / busy, received))
 
 
 def group_part(solution: FleetSolution, allocation: Allocation) -> Floats:
     """Share of its pool's instances that a group has, in each hour class."""
-    return _ratio(np.array(allocation.instances, dtype=np.float64), _instances(solution)[allocation.pool.key])
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    found: Floats = np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0)
-    return found
+    return ratio_of(np.array(allocation.instances, dtype=np.float64), _instances(solution)[allocation.pool.key])
 
 
 def _pools(solution: FleetSolution) -> list[Pool]:
