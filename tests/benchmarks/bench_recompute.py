@@ -2,8 +2,8 @@
 
 ``python tests/benchmarks/bench_recompute.py [plans [first number]]`` prints how many are equal to the cent and to the
 byte, and every number that is not; it ends with 1 where there is one. A plan takes a second or less: every twentieth is
-whole, the others are brief. As many replicas of random layouts are recomputed beside them. Numbers of questions are
-kept by ``tests/recompute/drawn.py``: the same number is the same question.
+whole, the others are brief. As many replicas of random layouts are recomputed beside them. ``tests/recompute/drawn.py``
+has a question for each number.
 """
 
 import sys

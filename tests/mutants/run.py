@@ -22,8 +22,9 @@ from _pytest.runner import runtestprotocol
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
-from advisor.catalog import load_catalog  # noqa: E402
-from mutants.mutations import Mutant, apply, function_at, mutants_of  # noqa: E402 - the line above finds it
+from advisor.performance.model import shipped_model  # noqa: E402 - the line above finds what follows
+from mutants.mutations import Mutant, apply, function_at, mutants_of  # noqa: E402
+from recompute.drawn import drawn  # noqa: E402
 
 RESULTS = TESTS.parent / "build" / "mutants.jsonl"
 REACHED = RESULTS.with_name("mutants-reached.jsonl")
@@ -59,7 +60,8 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Ask each test what it reaches, then try each mutant."""
         RESULTS.parent.mkdir(exist_ok=True)
-        load_catalog().offers  # noqa: B018 - read once, and not in every copy
+        drawn(1)  # reads the catalog once, and not in every copy
+        shipped_model()
         known = {entry["test"]: entry for entry in _entries(REACHED)}
         for number, item in enumerate(session.items):
             entry = known.get(item.nodeid) or self._reach_of(item)

@@ -1,4 +1,7 @@
-"""Questions that nobody chose, each from its number: models, demand, places, purchases, limits and a few real offers."""
+"""Questions that nobody chose, each from its number: models, demand, places, purchases, limits and a few real offers.
+
+The same number is the same question as long as the catalog has the same offers and models.
+"""
 
 import datetime as dt
 import random
@@ -113,9 +116,9 @@ def _models():
     return [
         row["name"]
         for row in facts.rows("models")
-        if row["task"] in ("llm", "vlm")
+        if row["task"] in {"llm", "vlm"}
         and int(row["max_context_tokens"] or 0) >= LONGEST
-        and find_model(row["name"]).parameters_total < LARGEST
+        and 0 < int(row["published_parameters_total"] or 0) < LARGEST
     ]
 
 
