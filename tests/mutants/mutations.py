@@ -40,14 +40,14 @@ class Mutant:
 
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
     """Every mutant of a module that is loaded."""
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    sites = list(_sites(tree.body, "", constant=False))
-    for index, (place, constant, node) in enumerate(sites):
-        for number, (change, _) in enumerate(_changes(node)):
-            mutated = copy.deepcopy(tree)
-            twin = list(_sites(mutated.body, "", constant=False))[index][2]
-            list(_changes(twin))[number][1]()
-            yield Mutant(module.__name__, place, node.lineno, change, ast.fix_missing_locations(mutated), constant)
+    for statement in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
+        for index, (place, constant, node) in enumerate(_sites([statement], "", constant=False)):
+            for number, (change, _) in enumerate(_changes(node)):
+                mutated = copy.deepcopy(statement)
+                twin = list(_sites([mutated], "", constant=False))[index][2]
+                list(_changes(twin))[number][1]()
+                tree = ast.fix_missing_locations(ast.Module([mutated], type_ignores=[]))
+                yield Mutant(module.__name__, place, node.lineno, change, tree, constant)
 
 
 def apply(mutant: Mutant) -> None:

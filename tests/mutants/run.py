@@ -5,6 +5,8 @@ reach its line, the fastest first, until one fails. What nothing kills is printe
 ``build/mutants.jsonl``, and a mutant that stands there is not tried again while its module and the tests are the same.
 """
 
+import gc
+import hashlib
 import importlib
 import json
 import os
@@ -41,9 +43,9 @@ SUITE = (
     "plan/solve/test_alone.py", "plan/test_cold_start.py", "plan/test_spot.py", "plan/test_scaling.py", "test_slices.py",
 )  # fmt: skip
 """Tests of these modules: whole plans stand in tests/recompute alone."""
-LONGEST_S = 2.0
+LONGEST_S = 1.5
 """Tests that take longer are left out, and so many seconds more than tests usually take make a mutant one that hangs."""
-MOST_S = 10.0
+MOST_S = 4.0
 """Of all tests of one mutant."""
 
 
@@ -62,7 +64,7 @@ class Runner:
         RESULTS.parent.mkdir(exist_ok=True)
         drawn(1)  # reads the catalog once, and not in every copy
         shipped_model()
-        known = {entry["test"]: entry for entry in _entries(REACHED)}
+        known = {entry["test"]: entry for entry in _entries(REACHED) if _same(entry["sources"])}
         for number, item in enumerate(session.items):
             entry = known.get(item.nodeid) or self._reach_of(item)
             if entry["seconds"] is not None:
@@ -70,6 +72,7 @@ class Runner:
                 for file, lines in entry["lines"].items():
                     for line in lines:
                         self.reached.setdefault((file, line), []).append(number)
+        gc.freeze()
         print(f"{len(self.seconds):,} of {len(session.items):,} tests pass within {LONGEST_S:g} s", flush=True)
         for module in self.modules:
             self._try_all(session, module)
@@ -79,6 +82,7 @@ class Runner:
         """Lines that a test reaches, and its processor time; None: it fails, or takes too long to be run."""
         outcome = in_a_copy(lambda: self._traced(item), LONGEST_S)
         entry = {"test": item.nodeid, **(outcome or {"seconds": None, "lines": {}})}
+        entry["sources"] = {file: _digest(file) for file in entry["lines"]}
         _append(REACHED, entry)
         return entry
 
@@ -102,12 +106,13 @@ class Runner:
 
     def _try_all(self, session: pytest.Session, module: Any) -> None:
         counts = {"killed": 0, "survived": 0, "not reached": 0}
-        known = {entry["mutant"]: entry["result"] for entry in _entries(RESULTS)}
+        source = {module.__file__: _digest(module.__file__)}
+        known = {entry["mutant"]: entry["result"] for entry in _entries(RESULTS) if entry["sources"] == source}
         for mutant in mutants_of(module):
             result = known.get(mutant.key)
             if result != "killed":
                 result = self._try(session, mutant)
-                _append(RESULTS, {"mutant": mutant.key, "result": result})
+                _append(RESULTS, {"mutant": mutant.key, "result": result, "sources": source})
             counts[result] += 1
             if result != "killed":
                 print(f"  {result}: {mutant.key}", flush=True)
@@ -154,6 +159,15 @@ def _lines_that_name(name: str, path: Path) -> Iterator[int]:
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
+
+
+def _digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+
+
+def _same(sources: dict[str, str]) -> bool:
+    """Whether modules are as they were."""
+    return all(_digest(file) == digest for file, digest in sources.items())
 
 
 def _append(path: Path, entry: dict[str, Any]) -> None:

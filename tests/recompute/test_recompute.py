@@ -25,6 +25,7 @@ QUESTIONS = {
     "half of it on spot": 55,
     "a quota": 60,
     "fewer replicas than a machine has": 1021,
+    "two regions, by the hour": 1028,
 }
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),
@@ -71,7 +72,7 @@ def test_a_number_that_is_changed_is_found(kind):
     place = plan
     for step in way:
         place = place[step]
-    place[last] = place[last] * factor
+    place[last] = place[last] * factor or 5.0
 
     found, _ = differences(plan)
 

@@ -46,7 +46,15 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
-    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool.
+    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool."""
+    return {
+        key: np.einsum("hpb,p->hb", share, problem.place_shares)
+        for key, share in routed_shares(problem, solution).items()
+    }
+
+
+def routed_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """Share of each place's bucket that each pool receives: (classes, places, buckets or 1).
 
     What the :func:`weights` of the targets come to with the instances that are up in each hour class; by capacity where
     none of those has a weight.
@@ -59,12 +67,11 @@ def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Fl
     weighted = {target: (up[target] > 0)[:, None, None] * share for target, share in of_target.items()}
     usual = {target: (up[target] * rates[target])[:, None, None] for target in of_target}
     whole, capacity = (np.sum(list(one.values()), axis=0) for one in (weighted, usual))
-    found: dict[str, Floats] = {}
+    routed: dict[str, Floats] = {}
     for key, target in target_of.items():
         share = np.where(whole > 0, ratio_of(weighted[target], whole), ratio_of(usual[target], capacity))
-        own = ratio_of(counts[key], up[target])[:, None, None] * share
-        found[key] = np.einsum("hpb,p->hb", own, problem.place_shares)
-    return found
+        routed[key] = ratio_of(counts[key], up[target])[:, None, None] * share
+    return routed
 
 
 def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, float]:
@@ -115,5 +122,9 @@ def _instances(solution: FleetSolution) -> dict[str, Floats]:
 
 def _alike(problem: Problem, solution: FleetSolution) -> bool:
     """Whether it makes no difference to the router which request a pool receives, nor to the cost."""
-    transfer = {pool.usd_per_request for pool in _pools(solution)}
-    return (problem.all_alike and len(transfer) == 1) or problem.hours[-1].planned_rate == 0
+    return (problem.all_alike and costs_the_same(solution)) or problem.hours[-1].planned_rate == 0
+
+
+def costs_the_same(solution: FleetSolution) -> bool:
+    """Whether an answer costs the same, whichever pool of a fleet gives it."""
+    return len({allocation.pool.usd_per_request for allocation in solution.allocations}) == 1
