@@ -75,6 +75,14 @@ def test_context_beyond_the_model():
     assert "4,096" in fit.reason
 
 
+def test_a_context_that_nothing_states_is_2048_tokens():
+    """Neither request nor model says how long a request is."""
+    model = replace(find_model("meta-llama/Llama-3.1-8B"), max_context_tokens=None)
+    unstated, stated = (fit_memory(model, replace(H100, context_tokens=tokens)) for tokens in (None, 2048))
+
+    assert unstated.max_concurrency == stated.max_concurrency == stated.kv_cache_tokens // 2048
+
+
 def test_default_context_is_the_longest():
     """Without a context the longest that the model takes is meant."""
     model = find_model("Qwen/Qwen3-8B")

@@ -1,4 +1,4 @@
-"""A second, plain implementation recomputes plans and memory from the shipped tables alone."""
+"""A second, plain implementation recomputes plans from the shipped tables alone."""
 
 import ast
 import copy
@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from advisor.models.memory import fit_memory
 from advisor.performance.model import shipped_model
 from advisor.pipeline import Scope, answer
 from advisor.plan.plain_values import to_plain
-from recompute.differences import differences, fit_differences
-from recompute.drawn import drawn, drawn_fit
+from recompute.differences import differences
+from recompute.drawn import drawn
 
 QUESTIONS = {
     "on demand, by the hour": 24,
@@ -77,15 +76,6 @@ def test_a_number_that_is_changed_is_found(kind):
     found, _ = differences(plan)
 
     assert any(told in difference for difference in found)
-
-
-def test_memory_of_any_replica_is_equal_to_the_byte():
-    """Models, accelerators, precisions, parallelism, engines and their versions are drawn."""
-    for number in range(150):
-        model, request = drawn_fit(number)
-        found, _ = fit_differences(*map(to_plain, (model, request, fit_memory(model, request))))
-
-        assert found == []
 
 
 def test_the_second_implementation_shares_no_line_with_the_product():
