@@ -83,6 +83,14 @@ def test_a_context_that_nothing_states_is_2048_tokens():
     assert unstated.max_concurrency == stated.max_concurrency == stated.kv_cache_tokens // 2048
 
 
+def test_an_encoder_caches_nothing():
+    """It fits without a cache, and holds no request in one."""
+    fit = fit_memory(find_model("google-bert/bert-base-uncased"), replace(H100, context_tokens=512))
+
+    assert fit.fits
+    assert (fit.kv_cache_tokens, fit.max_concurrency, fit.kv_bytes_per_token) == (0, 0, 0)
+
+
 def test_default_context_is_the_longest():
     """Without a context the longest that the model takes is meant."""
     model = find_model("Qwen/Qwen3-8B")
