@@ -17,7 +17,7 @@ _OPERATORS: dict[type, type] = {
 }  # fmt: skip
 _CALLS = {"min": "max", "max": "min", "ceil": "floor", "floor": "ceil", "any": "all", "all": "any"}
 _LEFT_ALONE = (ast.Raise, ast.JoinedStr, ast.Assert, ast.arguments)
-"""Messages, defaults and annotations: no code that computes."""
+"""Messages, defaults and annotations: no code that computes; nor is ``strict`` of a ``zip``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _sites(body: list[ast.stmt], prefix: str, *, constant: bool) -> Iterator[tup
 
 
 def _inside(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, _LEFT_ALONE):
+    if isinstance(node, _LEFT_ALONE) or (isinstance(node, ast.keyword) and node.arg == "strict"):
         return
     yield node
     for child in ast.iter_child_nodes(node):
