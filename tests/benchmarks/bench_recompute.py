@@ -21,7 +21,7 @@ from advisor.plan.plain_values import to_plain  # noqa: E402
 from recompute.differences import differences, fit_differences  # noqa: E402
 from recompute.drawn import drawn, drawn_fit  # noqa: E402
 
-USUAL = 40
+USUAL = 20
 TOLD_AT = 100
 A_WHOLE_PLAN_EVERY = 20
 
