@@ -16,7 +16,7 @@ LOCK = $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal --python-versi
 HASHED = -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast fuzz browser-test check bench bench-today golden lock sbom audit tools services clean
+.PHONY: help environment demo test test-fast fuzz mutants browser-test check bench bench-today golden lock sbom audit tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -44,6 +44,9 @@ test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 
 fuzz: $(READY) ## Give every reader 1,000 damaged documents, others than last time.
 	ADVISOR_ATTACK_TRIES=1000 ADVISOR_ATTACK_SEED=$$(date +%s) $(PYTEST) tests/attack
+
+mutants: $(READY) ## Change each line that computes money, memory and capacity, and list the changes that no test finds.
+	CI=true OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py $(MODULES)
 
 browser-test: ## Open pages of plans in Chromium (a Debian package, as root): filters, accessibility, widths.
 	bash tests/browser/install.sh

@@ -46,6 +46,16 @@ def test_disks_by_hand():
     assert disk_usd_per_month(CATALOG, "gcp", "us-central1", 160) == pytest.approx(16.0)
 
 
+@pytest.mark.parametrize(
+    ("gib", "usd"),
+    [(32, 5.28), (33, 10.21), (64, 10.21), (128, 19.71), (256, 38.02), (512, 73.22), (1024, 135.17), (2048, 259.05),
+     (4096, 495.57), (8192, 946.08), (8193, None)],
+)  # fmt: skip
+def test_premium_disks_are_charged_in_their_sizes(gib, usd):
+    """A disk that is just filled costs its own price, a GiB more the next size, and beyond the largest nothing known."""
+    assert disk_usd_per_month(CATALOG, "azure", "eastus", gib) == usd
+
+
 def test_an_unknown_disk_costs_nothing_known():
     """A provider without prices of disks, and a disk larger than any, are unknown and not free."""
     assert disk_usd_per_month(CATALOG, "lambda", "global", 160) is None
@@ -107,6 +117,25 @@ def test_google_charges_three_proxies_at_least():
         return found[1].quantity / HOURS_PER_MONTH
 
     assert [proxies(1, 10e-6), proxies(600, 10e-6), proxies(100, 1e-3)] == [3, 4, 6]
+
+
+@pytest.mark.parametrize(("requests_per_second", "proxies"), [(450, 3), (451, 4), (600, 4), (601, 5)])
+def test_a_proxy_passes_on_150_requests_a_second(requests_per_second, proxies):
+    """Connections decide where answers are small, in whole proxies."""
+    charges = standing_charges(CATALOG, "gcp", "us-central1", requests_per_second, 1e-9)
+
+    assert next(one.quantity for one in charges if one.item == "load_balancer_proxy") == proxies * HOURS_PER_MONTH
+
+
+@pytest.mark.parametrize(
+    ("provider", "region", "bytes_per_request"), [("aws", "us-east-1", 200), ("gcp", "us-central1", 1200)]
+)
+def test_each_request_is_logged(provider, region, bytes_per_request):
+    """A line of the server, and at Google an entry of the load balancer."""
+    charges = standing_charges(CATALOG, provider, region, 2.0, 1e-6)
+    gb_per_month = 2.0 * bytes_per_request * 730 * 3600 / 1e9
+
+    assert next(one.quantity for one in charges if one.item == "log_ingest") == pytest.approx(gb_per_month, rel=1e-12)
 
 
 def test_who_is_reached_through_a_service_pays_for_logs_alone():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, egress_gb
+from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, egress_gb, request_gb
 
 
 def test_a_streamed_token_has_about_as_many_bytes_as_counted_here():
@@ -32,3 +32,8 @@ def test_transfer_by_hand():
 def test_whole_answers_are_smaller_than_streamed_ones():
     """Without streaming the same tokens are plain text in one document."""
     assert egress_gb(200, streamed=False) == pytest.approx((700 + 800) * 1e-9)
+
+
+def test_a_prompt_by_hand():
+    """1,000 tokens of four bytes and 700 bytes of headers and JSON."""
+    assert request_gb(1000) == pytest.approx(4700e-9)

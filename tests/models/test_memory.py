@@ -1,5 +1,6 @@
 """Whether a model fits: against start-up logs, and what must hold for every model."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from advisor.errors import InputError
 from advisor.models import FitRequest, find_model, fit_memory, memory_range
 from advisor.models.engine_memory import engine_memory, parse_version
+from advisor.models.memory import kv_cache_bytes
 
 NAMES = (
     "meta-llama/Llama-3.1-8B",
@@ -67,12 +69,45 @@ def test_reason_has_the_numbers():
     assert fit.reason == "weights 131.4 + KV 2.5 + workspace 2.0 + runtime 0.3 = 136.2 GiB needed, 75.2 GiB usable"
 
 
+def test_a_reason_sums_the_accelerators():
+    """Two accelerators of 5 GiB: each part and the total are of both, as the answer has them."""
+    model = find_model("meta-llama/Llama-3.1-8B")
+    fit = fit_memory(model, replace(H100, accelerator_memory_gib=5, accelerator_count=2, tensor_parallel=2))
+    parts = re.findall(r"[\d.]+", fit.reason)
+
+    assert [float(part) for part in parts] == pytest.approx(
+        [fit.weights_gib, fit.needed_gib - fit.weights_gib - fit.workspace_gib - fit.runtime_gib, fit.workspace_gib,
+         fit.runtime_gib, fit.needed_gib, fit.usable_gib], abs=0.06,
+    )  # fmt: skip
+
+
+def test_the_cache_of_a_sequence_by_hand():
+    """Llama 3.1 8B keeps 2 × 8 heads × 128 elements of 2 bytes in each of 32 layers for each of 1,000 tokens."""
+    assert kv_cache_bytes(find_model("meta-llama/Llama-3.1-8B"), "auto", 1000) == 2 * 8 * 128 * 2 * 32 * 1000
+
+
 def test_context_beyond_the_model():
     """A context longer than the model takes never fits, whatever the memory."""
     fit = fit_memory(find_model("meta-llama/Llama-2-7b-hf"), H100)
 
     assert not fit.fits
     assert "4,096" in fit.reason
+
+
+def test_a_context_that_nothing_states_is_2048_tokens():
+    """Neither request nor model says how long a request is."""
+    model = replace(find_model("meta-llama/Llama-3.1-8B"), max_context_tokens=None)
+    unstated, stated = (fit_memory(model, replace(H100, context_tokens=tokens)) for tokens in (None, 2048))
+
+    assert unstated.max_concurrency == stated.max_concurrency == stated.kv_cache_tokens // 2048
+
+
+def test_an_encoder_caches_nothing():
+    """It fits without a cache, and holds no request in one."""
+    fit = fit_memory(find_model("google-bert/bert-base-uncased"), replace(H100, context_tokens=512))
+
+    assert fit.fits
+    assert (fit.kv_cache_tokens, fit.max_concurrency, fit.kv_bytes_per_token) == (0, 0, 0)
 
 
 def test_default_context_is_the_longest():

@@ -42,7 +42,14 @@ def test_an_unpublished_risk_is_the_highest_published_one():
 
     assert unknown.per_hour == hazard(SpotRisk(0.20, 1.0, LISTED)).per_hour
     assert "not published" in unknown.source
+    assert hazard(SpotRisk(0.20, 1.0, LISTED)).source == "a price list of 2026-01-01: over 20% of instances in a month"
     assert hazard(SpotRisk(0.0, 0.05, LISTED)).source == "a price list of 2026-01-01: 0% to 5% of instances in a month"
+
+
+def test_the_middle_of_a_bucket_is_taken():
+    """Of 10 to 15 % the hazard is that of 12.5 %, of over 20 % that of 60 %."""
+    assert hazard(SpotRisk(0.10, 0.15, LISTED)).per_hour.value == hazard_per_hour(0.125)
+    assert hazard(None).per_hour.value == hazard_per_hour(0.6)
 
 
 @given(RATIOS, RATIOS)
@@ -59,6 +66,7 @@ def test_an_interruption_by_hand():
     """40 requests half done at 5/s are 4 s of a 0.36 USD/h instance; 400 s of 0.90 USD/h replace it: 0.1004 USD."""
     assert usd_per_interruption(EXPOSURE) == pytest.approx(4 * 0.36 / 3600 + 400 * 0.90 / 3600)
     assert interruption_usd_per_hour(0.001, EXPOSURE) == pytest.approx(0.0001004)
+    assert usd_per_interruption(replace(EXPOSURE, start_usd=1.5)) == pytest.approx(1.5 + usd_per_interruption(EXPOSURE))
 
 
 @pytest.mark.parametrize("field", ["running_requests", "usd_per_hour", "replacement_usd_per_hour", "cold_start_s"])

@@ -1,5 +1,6 @@
 """Use of each stated limit by a fleet, and what failures leave of it."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from advisor.plan.fleet.chosen import ConstraintUse
 from advisor.plan.problem.formulas import (
     Ordered,
     Part,
+    busy_instances,
     hours_per_month,
     left_without,
     mix_rate,
@@ -64,7 +66,7 @@ def _sustained(problem: Problem, solution: FleetSolution, at: int, *, without: P
 
 def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     """Each stated limit with its number and what the fleet takes."""
-    limits, busiest = problem.limits, len(problem.hours) - 1
+    limits = problem.limits
     instances = [
         sum(allocation.instances[at] for allocation in solution.allocations) for at in range(len(problem.hours))
     ]
@@ -77,14 +79,23 @@ def uses(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:
     if limits.zones > 1:
         yield _floor(Constraint.ZONES, limits.zones, min(instances), "instances")
     if limits.max_replicas is not None:
-        yield _ceiling(
-            Constraint.MAX_REPLICAS, limits.max_replicas, min(replicas[busiest], limits.max_replicas), "replicas"
-        )
+        yield _ceiling(Constraint.MAX_REPLICAS, limits.max_replicas, _replicas_for_load(problem, solution), "replicas")
     yield from _chosen_caps(problem, solution)
     yield from _reserves(problem, solution)
     yield from _physical(problem, solution)
     yield from _quotas(problem, solution)
     yield from _owned(problem, solution)
+
+
+def _replicas_for_load(problem: Problem, solution: FleetSolution) -> int:
+    """Replicas that the load of the busiest hours needs, without spare ones and the rest of machines."""
+    pools = {allocation.pool.key: allocation.pool for allocation in solution.allocations}
+    busy = sum(
+        pool.replicas * busy_instances(problem, pool, solution.shares[key][-1])
+        for key, pool in pools.items()
+        if key in solution.shares
+    )
+    return math.ceil(problem.hours[-1].planned_rate * busy - NEARLY)
 
 
 def caps(problem: Problem, solution: FleetSolution) -> Iterator[ConstraintUse]:

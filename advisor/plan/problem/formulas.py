@@ -149,6 +149,25 @@ def mix_rate(problem: Problem, pool: Pool) -> float:
     return _rate_over_places(problem.place_shares.tobytes(), pool.mix_rates.tobytes())
 
 
+def busy_instances(problem: Problem, pool: Pool, share: Floats) -> float:
+    """Instances that a share of each place's bucket keeps busy, for each request per second of all: (places, buckets).
+
+    At the rate of the mix as far as prompts of all lengths are received alike, at that of each length beyond.
+    """
+    requests = share * problem.place_shares[:, None] * problem.parts
+    mixed = np.where(pool.mix_rates > 0, share.min(axis=1), 0.0)
+    busy = ratio_of(mixed * problem.place_shares, pool.mix_rates).sum()
+    if pool.rates.size:
+        busy += ratio_of(requests * ratio_of(share - mixed[:, None], share), pool.rates).sum()
+    return float(busy)
+
+
+def ratio_of(part: Floats, whole: Floats) -> Floats:
+    """``part ÷ whole``, and 0 where the whole is 0."""
+    ratios: Floats = np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0)
+    return ratios
+
+
 @lru_cache(maxsize=100_000)
 def _rate_over_places(place_shares: bytes, mix_rates: bytes) -> float:
     """The same from the shares and rates of places as bytes, which tell pools apart in less time than the sum takes."""

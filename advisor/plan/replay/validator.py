@@ -45,7 +45,7 @@ from advisor.plan.replay.nearby import (
 )
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import as_optimum, optimise
+from advisor.plan.solve.optimise import as_optimum, as_routed, optimise
 from advisor.plan.solve.scopes import cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
 from advisor.plan.solve.simple import complexity, loss_rank, simplest
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -582,6 +582,7 @@ class ReplayValidator:
     def _confirmed(
         self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
     ) -> Confirmed:
+        solution = as_routed(formulation.problem, solution)
         factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
         trial = self._trials.of(formulation, solution, parts=factor < 1)
         fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))

@@ -28,6 +28,7 @@ from advisor.plan.problem.values import (
     Relaxation,
 )
 from advisor.plan.solve.program import FleetProgram
+from advisor.plan.solve.shares import costs_the_same, routed_shares
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.solve.variables import Elastic
 from advisor.units import A_CENT
@@ -201,6 +202,20 @@ def read_fleet(problem: Problem, program: FleetProgram, solution: Solution) -> F
         bound_usd_per_month=objective if solution.outcome is Outcome.OPTIMAL else solution.bound,
         proven=solution.outcome is Outcome.OPTIMAL,
     )
+
+
+def as_routed(problem: Problem, fleet: FleetSolution) -> FleetSolution:
+    """A fleet at the cost of the answers that its router has from each pool.
+
+    A program sends requests elsewhere in every hour class; a router has the same weights in all of them.
+    """
+    if costs_the_same(fleet):
+        return fleet
+    shares = routed_shares(problem, fleet)
+    usd = objective_usd_per_month(problem, fleet.allocations, shares)
+    proven = fleet.proven and usd <= fleet.objective_usd_per_month + A_CENT
+    bound = usd if proven else min(fleet.bound_usd_per_month, usd)
+    return replace(fleet, shares=shares, objective_usd_per_month=usd, bound_usd_per_month=bound, proven=proven)
 
 
 def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Iterator[Allocation]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from advisor.plan.problem.formulas import mix_rate
+from advisor.plan.problem.formulas import busy_instances, mix_rate, ratio_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem
 from advisor.plan.solve.even import even_shares
 
@@ -42,11 +42,19 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
     for key, share in of_pool.items():
         found[target_of[key]] = found[target_of[key]] + share
     whole = np.sum(list(found.values()), axis=0)
-    return {target: _ratio(share, whole) for target, share in found.items()}
+    return {target: ratio_of(share, whole) for target, share in found.items()}
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
-    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool.
+    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool."""
+    return {
+        key: np.einsum("hpb,p->hb", share, problem.place_shares)
+        for key, share in routed_shares(problem, solution).items()
+    }
+
+
+def routed_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
+    """Share of each place's bucket that each pool receives: (classes, places, buckets or 1).
 
     What the :func:`weights` of the targets come to with the instances that are up in each hour class; by capacity where
     none of those has a weight.
@@ -59,12 +67,11 @@ def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Fl
     weighted = {target: (up[target] > 0)[:, None, None] * share for target, share in of_target.items()}
     usual = {target: (up[target] * rates[target])[:, None, None] for target in of_target}
     whole, capacity = (np.sum(list(one.values()), axis=0) for one in (weighted, usual))
-    found: dict[str, Floats] = {}
+    routed: dict[str, Floats] = {}
     for key, target in target_of.items():
-        share = np.where(whole > 0, _ratio(weighted[target], whole), _ratio(usual[target], capacity))
-        own = _ratio(counts[key], up[target])[:, None, None] * share
-        found[key] = np.einsum("hpb,p->hb", own, problem.place_shares)
-    return found
+        share = np.where(whole > 0, ratio_of(weighted[target], whole), ratio_of(usual[target], capacity))
+        routed[key] = ratio_of(counts[key], up[target])[:, None, None] * share
+    return routed
 
 
 def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, float]:
@@ -87,25 +94,17 @@ def planned_rates(problem: Problem, solution: FleetSolution) -> Mapping[str, flo
 
 def _planned_rate(problem: Problem, pool: Pool, share: Floats, instances: float) -> float:
     """The same of a pool whose target receives a share of each place's bucket with so many instances."""
-    requests = share * problem.place_shares[:, None] * problem.parts
-    mixed = np.where(pool.mix_rates > 0, share.min(axis=1), 0.0)
-    busy = _ratio(mixed * problem.place_shares, pool.mix_rates).sum()
-    if pool.rates.size:
-        busy += _ratio(requests * _ratio(share - mixed[:, None], share), pool.rates).sum()
+    requests = float((share * problem.place_shares[:, None] * problem.parts).sum())
+    busy = busy_instances(problem, pool, share)
     if not busy > 0:
         return mix_rate(problem, pool)
-    received = problem.hours[-1].planned_rate * requests.sum() / instances
-    return float(max(requests.sum() / busy, received))
+    received = problem.hours[-1].planned_rate * requests / instances
+    return float(max(requests / busy, received))
 
 
 def group_part(solution: FleetSolution, allocation: Allocation) -> Floats:
     """Share of its pool's instances that a group has, in each hour class."""
-    return _ratio(np.array(allocation.instances, dtype=np.float64), _instances(solution)[allocation.pool.key])
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    found: Floats = np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0)
-    return found
+    return ratio_of(np.array(allocation.instances, dtype=np.float64), _instances(solution)[allocation.pool.key])
 
 
 def _pools(solution: FleetSolution) -> list[Pool]:
@@ -123,5 +122,9 @@ def _instances(solution: FleetSolution) -> dict[str, Floats]:
 
 def _alike(problem: Problem, solution: FleetSolution) -> bool:
     """Whether it makes no difference to the router which request a pool receives, nor to the cost."""
-    transfer = {pool.usd_per_request for pool in _pools(solution)}
-    return (problem.all_alike and len(transfer) == 1) or problem.hours[-1].planned_rate == 0
+    return (problem.all_alike and costs_the_same(solution)) or problem.hours[-1].planned_rate == 0
+
+
+def costs_the_same(solution: FleetSolution) -> bool:
+    """Whether an answer costs the same, whichever pool of a fleet gives it."""
+    return len({allocation.pool.usd_per_request for allocation in solution.allocations}) == 1

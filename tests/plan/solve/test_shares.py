@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import optimise, transfer_usd_per_month
+from advisor.plan.solve.optimise import as_routed, optimise, transfer_usd_per_month
 from advisor.plan.solve.shares import planned_rates, request_shares, targets, weights
 from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
 
@@ -61,6 +61,24 @@ def test_the_busiest_hours_are_split_by_capacity_where_requests_are_alike(proble
     busy = [one for target, one in utilisations(problem, fleet).items()]
 
     assert max(busy) - min(one for one in busy if one > 0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_answers_cost_what_the_weights_send_to_each_region():
+    """A fleet whose program sent all quiet hours to the cheap region pays for the dear one's part of them."""
+    cheap, dear = pool_of("a/r/x", 2.0, stand="a/r/x"), pool_of("a/s/x", 2.0, stand="a/s/x", usd_per_request=1e-5)
+    problem = problem_of(cheap, dear, planned=(2.0, 4.0))
+    sent = {"a/r/x": np.array([1.0, 0.5]), "a/s/x": np.array([0.0, 0.5])}
+    fleet = fleet_of((cheap, (1, 1)), (dear, (1, 1)), shares={key: share[:, None, None] for key, share in sent.items()})
+    hours = 365
+    seconds = 3600 * hours
+
+    routed = as_routed(problem, fleet)
+
+    assert transfer_usd_per_month(problem, fleet.allocations, fleet.shares) == round(1e-5 * 0.5 * 2.8 * seconds, 2)
+    assert [routed.shares["a/s/x"][at].item() for at in (0, 1)] == pytest.approx([0.5, 0.5])
+    assert transfer_usd_per_month(problem, fleet.allocations, routed.shares) == round(1e-5 * 0.5 * 4.2 * seconds, 2)
+    assert not routed.proven
+    assert as_routed(problem, fleet_of((cheap, (1, 1)))).proven
 
 
 def test_pools_that_serve_alike_are_one_target_whatever_is_paid():

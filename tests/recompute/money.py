@@ -1,0 +1,286 @@
+"""Cost of a plan by hand: every instance is followed through the hours of a week.
+
+Formulas are those of docs/planning.md; no line of the product is used.
+"""
+
+from fractions import Fraction
+from math import ceil, exp, inf, log
+
+from recompute.facts import (
+    by_columns,
+    egress_usd_per_gb,
+    interrupted_ratio,
+    machine,
+    number,
+    offer_row,
+    refused,
+    service_usd,
+    start_fact,
+    term_years,
+)
+
+HOURS_A_MONTH = 730
+HOURS_A_WEEK = 168
+SECONDS = 3600
+CLOUDS = ("aws", "gcp", "azure")
+NEVER_STARTED = ("commitment", "owned", "serverless")
+IMAGES = {"amd": "rocm", "aws": "neuron", "intel": "gaudi", "google": "tpu"}
+COMPILERS = {"aws": "compile_neuron", "google": "compile_tpu", "intel": "warm_up_gaudi"}
+AZURE_DISKS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+A_MONTH = Fraction(HOURS_A_MONTH, HOURS_A_WEEK)
+
+
+def vendor(layout):
+    """Maker of the accelerator."""
+    return by_columns("accelerators", "name")[layout["accelerator"],]["vendor"]
+
+
+def network_gb(layout):
+    """GB a second that a machine receives; endless where it is not known."""
+    host = machine(layout["provider"], layout["instance_type"])
+    gbit = host and number(host["network_gbit_per_second"])
+    return gbit / 8 if gbit else inf
+
+
+def stages(layout):
+    """(value, high) in seconds of launch, image, weights and engine."""
+    host, maker, stored = machine(layout["provider"], layout["instance_type"]), vendor(layout), layout["checkpoint_gib"]
+    many = host and (number(host["accelerator_count"]) or 0) >= 8
+    linked = host and host["interconnect"] not in ("", "none", "pcie", "ici")
+    kind = "launch_tpu" if maker == "google" else "launch_gpu_large" if many and linked else "launch_gpu"
+    launch = start_fact(kind)
+    size, pull = start_fact(f"image_vllm_{IMAGES.get(maker, 'cuda')}"), start_fact("pull")
+    disk = Fraction(1, 2)
+    slowest = min(network_gb(layout), disk)
+    image = (size[0] / min(pull[0], slowest), size[2] / min(pull[1], slowest))
+    hub, local = start_fact("weights_hub"), start_fact("weights_local")
+    slowest_gib = slowest * Fraction(10**9, 2**30)
+    weights = tuple(
+        stored / min(hub[at], slowest_gib) + stored / (local[at] * layout["tensor_parallel"]) for at in (0, 1)
+    )
+    process, base, slope = (
+        start_fact("process_start"),
+        start_fact("engine_init_base"),
+        start_fact("engine_init_per_weights"),
+    )
+    init = base[0] + slope[0] * layout["weights_gib"]
+    compiled = start_fact(COMPILERS[maker]) if maker in COMPILERS else (0, 0, 0)
+    engine = (process[0] + init + compiled[0], process[2] + init + 13 + compiled[2])
+    return [(launch[0], launch[2]), image, weights, engine]
+
+
+def cold_start_s(layout):
+    """(value, high) of the seconds from an order to the first answer."""
+    return tuple(sum(stage[at] for stage in stages(layout)) for at in (0, 1))
+
+
+def stored_step_gib(layout):
+    """Weights on disk in steps of 20 GiB."""
+    return ceil(layout["checkpoint_gib"] / 20) * 20
+
+
+def download_gb(layout):
+    """Image and weights that a start fetches."""
+    image = start_fact(f"image_vllm_{IMAGES.get(vendor(layout), 'cuda')}")[0]
+    return image + stored_step_gib(layout) * Fraction(2**30, 10**9)
+
+
+def start_usd(layout):
+    """Price of what one start fetches through a gateway."""
+    price = service_usd(layout["provider"], "nat_data", layout["region"])
+    return 0 if price is None or layout["purchase"] == "serverless" else price * download_gb(layout)
+
+
+def disk_gib(layout):
+    """Disk that an instance boots from: 100 GiB of system, 40 of image, and weights with a fifth, unless they lie local."""
+    host, paid = machine(layout["provider"], layout["instance_type"]), layout["purchase"]
+    local_gb = host and number(host["local_nvme_gb"])
+    if paid == "serverless" or (paid == "managed" and local_gb):
+        return 0
+    whole = ceil(140 + stored_step_gib(layout) * Fraction(12, 10))
+    fits = paid != "managed" and (whole - 140) * 2**30 <= (local_gb or 0) * 10**9
+    return 140 if fits else whole
+
+
+def disk_usd_per_hour(layout):
+    """Price of that disk, as the generated code orders it; 0 where it is not known."""
+    gib, provider, region = disk_gib(layout), layout["provider"], layout["region"]
+    if not gib:
+        return Fraction(0)
+    if provider == "azure":
+        size = next((size for size in AZURE_DISKS if size >= gib), None)
+        usd = size and service_usd(provider, f"disk_{size}_gib", region)
+    else:
+        usd = service_usd(provider, "disk_storage", region)
+        usd = usd and usd * gib
+        if usd and provider == "aws":
+            speed = service_usd(provider, "disk_throughput", region)
+            usd = speed and usd + speed * (500 - 125)
+    return (usd or Fraction(0)) / HOURS_A_MONTH
+
+
+def answer_gb(tokens):
+    """GB of a streamed answer."""
+    return (700 + tokens * 250) / Fraction(10**9)
+
+
+def prompt_gb(tokens):
+    """GB of a prompt."""
+    return (700 + tokens * 4) / Fraction(10**9)
+
+
+class Week:
+    """Instances and hours of a week, one hour after the other."""
+
+    def __init__(self, fleet):
+        """Read the classes of a plan's fleet."""
+        self.schedule = fleet["schedule"]
+        self.classes = fleet["hour_classes"]
+        self.mean = [Fraction(str(hour["mean_requests_per_second"])) for hour in self.classes]
+        self.planned = [Fraction(str(hour["planned_requests_per_second"])) for hour in self.classes]
+
+    def running_hours(self, counts):
+        """Instance-hours of an average month."""
+        return sum(counts[at] for at in self.schedule) * A_MONTH
+
+    def starts(self, counts):
+        """Instances that are started in an average month: each rise from one hour to the next, Sunday's to Monday's too."""
+        by_hour = [counts[at] for at in self.schedule]
+        return sum(max(now - before, 0) for before, now in zip(by_hour[-1:] + by_hour, by_hour, strict=False)) * A_MONTH
+
+    def requests(self, shares):
+        """Requests of an average month, of which a group has a share in each class."""
+        return sum(self.mean[at] * Fraction(str(shares[at])) for at in self.schedule) * SECONDS * A_MONTH
+
+
+def group_usd(layout, week):
+    """USD a month of a group: compute, disks, starts, and the two ends of what interruptions may cost."""
+    counts, paid = layout["instances"], layout["purchase"]
+    starts = 0 if paid in NEVER_STARTED else week.starts(counts)
+    ahead = 0 if paid in NEVER_STARTED else starts * cold_start_s(layout)[1] / SECONDS
+    hours = week.running_hours(counts) + ahead
+    low, high = interruption_usd_per_hour(layout) if paid == "spot" else (0, 0)
+    return {
+        "compute": layout["usd_per_hour"] * hours,
+        "disks": disk_usd_per_hour(layout) * hours,
+        "starts": start_usd(layout) * starts,
+        "interruptions": (low * hours, high * hours),
+    }
+
+
+def interruption_usd_per_hour(layout):
+    """(least, most): capacity bought elsewhere while a new instance starts, with its download; and lost work at most.
+
+    That is half of an answer that takes as long as the targets allow, on every request that is running.
+    """
+    hazard = Fraction(-log(1 - min(float(interrupted_ratio(*place(layout))), 0.95)) / HOURS_A_MONTH)
+    row = offer_row(*place(layout))
+    replacement = (row and number(row["on_demand_usd_per_hour"])) or layout["usd_per_hour"]
+    missing = cold_start_s(layout)[0] * replacement / SECONDS + start_usd(layout)
+    lost = layout["longest_answer_s"] / 2 * layout["usd_per_hour"] / SECONDS
+    return hazard * missing, hazard * (missing + lost)
+
+
+def place(layout):
+    """Provider, region and type."""
+    return layout["provider"], layout["region"], layout["instance_type"]
+
+
+def transfer_usd(groups, week, output_tokens):
+    """USD a month of all answers on their way to users."""
+    return sum(
+        egress_usd_per_gb(group["provider"], group["region"])
+        * answer_gb(output_tokens)
+        * week.requests(group["request_shares"])
+        for group in groups
+    )
+
+
+def switching_usd(groups, question):
+    """USD a month of instances of a kind that does not run today, spread over the horizon."""
+    workload = question["workload"]
+    today = workload["current"]
+    stands = {tuple(stand.split("/", 2)) for stand in dict_of(workload["running"])}
+    if not stands and today:
+        stands = {place(today)}
+    if not stands:
+        return Fraction(0)
+    months = max(Fraction(str(workload["horizon_days"])) / Fraction(HOURS_A_MONTH, 24), 1)
+    stated = workload["limits"]["switching_usd_per_instance"]
+    total = Fraction(0)
+    for group in groups:
+        if place(group) not in stands:
+            once = Fraction(str(stated)) if stated is not None else 2 * dearest(group, workload)
+            total += group["instances"][-1] * once / months
+    return total
+
+
+def dict_of(running):
+    """Stands that run, from a list of pairs or a table."""
+    return [entry[0][0] for entry in running] if isinstance(running, list) else list(running)
+
+
+def dearest(group, workload):
+    """The dearest of the ways of paying for a group's instances that are allowed."""
+    row, found = offer_row(*place(group)), [group["usd_per_hour"]]
+    for paid in ("on_demand", "spot"):
+        usd = row and number(row[f"{paid}_usd_per_hour"])
+        allowed = paid in workload["purchase"] and not refused(group["provider"], group["instance_type"], paid)
+        found += [usd] if allowed and usd else []
+    return max(found)
+
+
+def obligation(groups):
+    """USD that new commitments oblige to until they end, and the longest term in years."""
+    committed = [group for group in groups if group["purchase"] == "commitment"]
+    usd = sum(
+        max(group["instances"]) * group["usd_per_hour"] * term_years(group["commitment"]) * HOURS_A_MONTH * 12
+        for group in committed
+    )
+    return usd, max((term_years(group["commitment"]) for group in committed), default=None)
+
+
+def regret_usd(groups, week):
+    """USD a month of committed capacity that would idle if the planned rates fell by half."""
+    committed = [group for group in groups if group["purchase"] == "commitment"]
+    rate = sum(max(group["instances"]) * group["planned_rate"] for group in committed)
+    usd = sum(max(group["instances"]) * group["usd_per_hour"] for group in committed)
+    idle = sum(max(1 - week.planned[at] / 2 / rate, 0) for at in week.schedule) * A_MONTH if rate else 0
+    return usd * idle
+
+
+def standing(groups, week, input_tokens, output_tokens):
+    """(provider, region, item) → quantity and USD a month of load balancers and logs."""
+    found = {}
+    per_request = prompt_gb(input_tokens) + answer_gb(output_tokens)
+    places = dict.fromkeys((group["provider"], group["region"]) for group in groups if group["provider"] in CLOUDS)
+    for provider, region in places:
+        own = [group for group in groups if (group["provider"], group["region"]) == (provider, region)]
+        hosts = [group for group in own if group["purchase"] not in ("managed", "serverless")]
+        month = sum(week.requests(group["request_shares"]) for group in own)
+        balanced = sum(week.requests(group["request_shares"]) for group in hosts)
+        seconds = HOURS_A_MONTH * SECONDS
+        quantities = {}
+        if balanced or (not month and hosts):
+            quantities["load_balancer"] = HOURS_A_MONTH
+            gb = balanced * per_request
+            if provider == "aws":
+                units = max(balanced / seconds / 25, gb / HOURS_A_MONTH)
+                quantities["load_balancer_capacity"] = units * HOURS_A_MONTH
+            if provider == "gcp":
+                proxies = max(balanced / seconds / 150, gb / seconds / Fraction("0.018"))
+                quantities["load_balancer_proxy"] = max(ceil(proxies), 3) * HOURS_A_MONTH
+            if provider != "aws":
+                quantities["load_balancer_data"] = gb
+        logged = month * 200 + (balanced * 1000 if provider == "gcp" else 0)
+        quantities["log_ingest"] = logged / 10**9
+        for item, quantity in quantities.items():
+            usd = service_usd(provider, item, region)
+            found[provider, region, item] = quantity, usd and usd * quantity
+    return found
+
+
+def growth(workload, share):
+    """Rate after a share of the horizon ÷ the rate today, for stated growth."""
+    per_year = workload["growth_per_year"] or 0
+    return exp(log(1 + per_year) / 365 * workload["horizon_days"] * share)
