@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.catalog import Catalog
-from advisor.cli.fit_cases import item_work, stored_bytes
+from advisor.questions.fit import item_work, stored_bytes
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.engine_names import check_engine
