@@ -24,7 +24,7 @@ from advisor.report.sections import sections_markdown, sections_text
 from advisor.workload.document import read_workload
 
 
-class _Above(click.ParamType):
+class _Above(click.ParamType[float]):
     """Number above 0, and below a limit where there is one."""
 
     name = "number"

@@ -1,6 +1,6 @@
 """Levers as changes of a question: what each allows or alters beyond the question without any lever."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -54,20 +54,20 @@ class Changes:
     quality_floor: float | None
     catalog: Catalog
 
-    def question(self, levers: Sequence[str]) -> PlanRequest:
+    def question(self, levers: Collection[str]) -> PlanRequest:
         """The question with some levers pulled, the same in whatever order they are named."""
         question = self.without
         for change in self.of(levers):
             question = change.to(question)
         return self._within_floor(question, levers)
 
-    def of(self, levers: Sequence[str]) -> list[Change]:
+    def of(self, levers: Collection[str]) -> list[Change]:
         """Changes of some levers, in the order in which they are made."""
         return [
             change for lever, change in self.by_lever.items() if lever in levers and isinstance(change, Change)
         ]  # fmt: skip
 
-    def _within_floor(self, question: PlanRequest, levers: Sequence[str]) -> PlanRequest:
+    def _within_floor(self, question: PlanRequest, levers: Collection[str]) -> PlanRequest:
         """The question without precisions that keep too little of what another lever leaves."""
         if self.quality_floor is None:
             return question

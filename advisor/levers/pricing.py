@@ -1,7 +1,8 @@
 """Price of every lever: the difference of two plans, with and without it, and one plan with all of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from advisor.catalog import Catalog
 from advisor.errors import InputError, NothingFeasible
@@ -24,7 +25,7 @@ from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest
 from advisor.plan.rungs import RungScope, Step
-from advisor.plan.today import priced_today, today_of
+from advisor.plan.today import judged_today, priced_today, today_of
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
@@ -35,7 +36,9 @@ Planner = Callable[[PlanRequest], Market]
 
 _WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit")
 """Levers that are pulled one after another where no fleet without any keeps the SLO."""
-_PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "published weights")
+LEAST_RATIO = 0.001
+"""Share of the cost without any lever that a lever has to save beside the others to be worth any work."""
+_PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
 _SCOPE = RungScope(Step.AS_STATED, None)
 
 
@@ -94,6 +97,7 @@ class _Pricing:
                 names = tuple(self._entries)
                 hint = suggestion(lever, names) or f"known: {', '.join(names)}"
                 raise InputError(f"unknown lever '{lever}'", where="--effort", hint=hint)
+        self._plans: dict[frozenset[str], _Planned | str] = {}
         self._needed, self._without = self._base()
 
     def report(self) -> LeverReport:
@@ -108,13 +112,13 @@ class _Pricing:
         return LeverReport(
             workload=context.requirements.workload.name,
             model=context.requirements.model.name,
-            current=self._today(),
+            current=self._today,
             without=self._rung(self._without, ()),
             without_latency=_latency(self._without),
             needed=self._needed,
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
-            work=self._work(tuple(combination.worth), together.saving_usd_per_month),
+            work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
             unpriced=tuple(self._unpriced(reasons)),
             services=self._services(combination.plan),
         )
@@ -132,7 +136,7 @@ class _Pricing:
             late = {lever: why for lever in used if (why := self._why_not_worth(lever, worth[lever]))}
             if not late:
                 return _Combination(plan, pulled, worth, dropped)
-            least = min(late, key=lambda lever: worth[lever] or 0.0)
+            least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
 
     def _worth(self, lever: str, pulled: Sequence[str], plan: _Planned) -> float | None:
@@ -146,9 +150,13 @@ class _Pricing:
             return ""
         if worth < A_CENT:
             return "saves nothing beside the others"
+        if worth < LEAST_RATIO * self._without.usd_per_month:
+            return f"saves ${worth:,.2f} beside the others, less than {LEAST_RATIO:.1%} of the cost without any lever"
         limit, payback = self._settings.max_payback_months, self._work((lever,), worth).payback_months
         is_late = limit is not None and payback is not None and payback > limit
-        return f"paid back after {payback:,.1f} months, {limit:g} at most are allowed" if is_late else ""
+        return (
+            f"beside the others paid back after {payback:,.1f} months, {limit:g} at most are allowed" if is_late else ""
+        )
 
     def _in_combination(self, lever: PricedLever, combination: "_Combination") -> PricedLever:
         """A lever with what it is to the combination."""
@@ -185,8 +193,14 @@ class _Pricing:
         """Levers that change something and are not needed by every plan."""
         return [lever for lever in self._open_at_all() if lever not in self._needed]
 
-    def _plan(self, levers: Sequence[str]) -> _Planned | str:
-        """The recommended fleet with some levers pulled, or why there is none."""
+    def _plan(self, levers: Collection[str]) -> _Planned | str:
+        """The recommended fleet with some levers pulled, or why there is none; each set of levers is planned once."""
+        key = frozenset(levers)
+        if key not in self._plans:
+            self._plans[key] = self._solved(key)
+        return self._plans[key]
+
+    def _solved(self, levers: Collection[str]) -> _Planned | str:
         try:
             market = self._planner(self._changes.question(levers))
             fleet = routed_fleet(market)
@@ -232,13 +246,18 @@ class _Pricing:
         usd = None if rate is None else hours * rate
         return Work(hours, usd, None if usd is None or saving < A_CENT else usd / saving)
 
+    def _saved_of_the_bill(self, together: PricedPlan) -> float:
+        """Saving of a plan on what is paid: today's cost, where that is less than the plan without any lever."""
+        paid = self._without.usd_per_month if self._today is None else self._today.total_usd_per_month
+        return together.saving_usd_per_month - max(self._without.usd_per_month - paid, 0.0)
+
     def _rung(self, plan: _Planned, levers: Sequence[str]) -> Rung:
         """The fleet with what it takes beyond today, or beyond the question without any lever."""
         base = self._changes.without.workload
         context = plan.market.context
         context = replace(context, requirements=replace(context.requirements, workload=base))
         beyond = any(change.beyond_stated for change in self._changes.of(levers))
-        return rung_of(replace(_SCOPE, beyond_stated=beyond), plan.confirmed, context, self._today_cost)
+        return rung_of(replace(_SCOPE, beyond_stated=beyond), plan.confirmed, context, self._today)
 
     def _quality(self, rung: Rung, plan: _Planned, levers: Sequence[str]) -> QualityKept | None:
         """Share that the least good weights of a fleet keep; None where one is not known."""
@@ -270,17 +289,15 @@ class _Pricing:
                 return bool(confirmed.formulation.bucket_edges)
         return True
 
-    @property
-    def _today_cost(self) -> CurrentCost | None:
-        return priced_today(self._without.market.context.requirements, self._catalog)
-
+    @cached_property
     def _today(self) -> CurrentCost | None:
-        """Today's deployment at all that a plan would count for it."""
-        market, priced = self._without.market, self._today_cost
-        current = market.workload.current
+        """Today's deployment at all that a plan would count for it, judged by the same replay."""
+        market = self._without.market
+        priced, current = priced_today(market.context.requirements, self._catalog), market.workload.current
         if priced is None or current is None:
             return None
-        return today_of(priced, current, market.context, market.supply, market.week).priced
+        today = today_of(priced, current, market.context, market.supply, market.week)
+        return judged_today(today, market.context, market.validator)
 
     def _unpriced(self, reasons: dict[str, str]) -> Iterator[UnpricedLever]:
         """Levers without a price, each with why."""

@@ -35,6 +35,7 @@ class QualityKept:
     """Of the benchmark that loses most."""
     high_ratio: float
     source: str
+    """Origin of the scores; "" for published weights."""
 
     def times(self, other: "QualityKept") -> "QualityKept":
         """Both losses, one after the other."""
@@ -42,7 +43,7 @@ class QualityKept:
             self.mean_ratio * other.mean_ratio,
             self.low_ratio * other.low_ratio,
             self.high_ratio * other.high_ratio,
-            "; ".join(dict.fromkeys((self.source, other.source))),
+            "; ".join(dict.fromkeys(filter(None, (self.source, other.source)))),
         )
 
 

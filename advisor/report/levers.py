@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from advisor.catalog.levers import LeverFact
 from advisor.levers.values import LeverReport, PricedLever, QualityKept, UnpricedLever, Work
+from advisor.plan.values import CurrentCost
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import short_words, usd
-from advisor.units import A_CENT, milliseconds
+from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH, milliseconds, ratio_words
 
 _LEVERS = (
     Column("lever"),
@@ -48,15 +49,16 @@ def lever_sections(report: LeverReport, *, verbose: bool = False) -> list[Sectio
 
 
 def _verdict(report: LeverReport) -> str:
+    """Levers of the combination, its cost, and that against what is paid."""
     used = [_name(lever.lever) for lever in report.levers if lever.used]
-    together, before = report.together, _usd(report.without.total_usd_per_month)
+    without, total = report.without.total_usd_per_month or 0.0, report.together.plan.total_usd_per_month or 0.0
     if not used:
-        return f"No lever saves anything: {before} a month stays"
-    share = together.saving_usd_per_month / (report.without.total_usd_per_month or 1.0)
-    return (
-        f"Pull {' + '.join(used)}: {_usd(together.plan.total_usd_per_month)} a month in place of {before}, "
-        f"{share:.0%} less; {_work_words(report.work)}"
-    )
+        return f"No lever saves anything: {usd(without)} a month stays"
+    paid, whose = without, "without any"
+    if report.current is not None:
+        paid, whose = report.current.total_usd_per_month, "today"
+    change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
+    return f"Pull {' + '.join(used)}: {usd(total)} a month, {change}; {_work_words(report.work)}"
 
 
 def _told(report: LeverReport) -> Iterator[str]:
@@ -64,12 +66,11 @@ def _told(report: LeverReport) -> Iterator[str]:
     for lever in report.levers:
         if lever.priced.saving_usd_per_month < -A_CENT:
             yield f"Costs more: {_name(lever.lever)} alone adds {usd(-lever.priced.saving_usd_per_month)} a month."
-    current = report.current
-    if current is not None:
-        fleet = f"{current.instances} × {current.instance_type}"
-        yield f"Today: {fleet} at {usd(current.total_usd_per_month)} a month{_against_today(report)}."
+    if report.current is not None:
+        yield _today_words(report.current)
     needed = f", with {' + '.join(map(_name, report.needed))}: none does without" if report.needed else ""
-    yield f"Without any lever: {short_words(report.without.groups, with_precision=True)}{needed}."
+    fleet, total = short_words(report.without.groups, with_precision=True), report.without.total_usd_per_month
+    yield f"Without any lever: {fleet} at {_usd(total)} a month{needed}."
     if any(lever.used for lever in report.levers):
         yield from _combined(report)
     if report.services:
@@ -91,13 +92,14 @@ def _combined(report: LeverReport) -> Iterator[str]:
         yield f"Not in the workload file yet: {'; '.join(beyond)}."
 
 
-def _against_today(report: LeverReport) -> str:
-    """Share of today's cost that the combination saves, where the plan without any lever costs something else."""
-    current, total = report.current, report.together.plan.total_usd_per_month
-    if current is None or total is None:
-        return ""
-    saving = 1 - total / current.total_usd_per_month
-    return f"; the levers cost {abs(saving):.0%} {'less' if saving >= 0 else 'more'} than that"
+def _today_words(current: CurrentCost) -> str:
+    """Cost of today's deployment, and whether it keeps the SLO."""
+    told = f"Today: {current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month"
+    kept, needed = current.within_slo_ratio, current.instances_needed
+    if kept is None:
+        return f"{told}, {current.not_judged}."
+    takes = f"; {needed} are needed" if needed is not None and needed > current.instances else ""
+    return f"{told}, {ratio_words(kept)} of the requests within the SLO{takes}."
 
 
 def _service_words(report: LeverReport) -> str:
@@ -199,7 +201,10 @@ def _work_words(work: Work) -> str:
 def _payback_words(work: Work) -> str:
     if work.one_off_usd is None:
         return "-"
-    return "never" if work.payback_months is None else f"{work.payback_months:,.1f} months"
+    if work.payback_months is None:
+        return "never"
+    days = work.payback_months * HOURS_PER_MONTH / HOURS_PER_DAY
+    return f"{work.payback_months:,.1f} months" if work.payback_months >= 1 else f"{max(days, 1):.0f} days"
 
 
 def _usd(amount: float | None) -> str:
