@@ -46,6 +46,16 @@ class LeverEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheNode:
+    """Node of a managed in-memory store."""
+
+    provider: str
+    node: str
+    memory_gib: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
 class ScoresKept:
     """Share of a model's benchmark scores that a smaller one reaches, within one source and setting each."""
 
@@ -86,6 +96,15 @@ def _fact(row: Record, sources: Sources) -> LeverFact:
 
 _Test = tuple[str, str, str, str]
 """Tuning, benchmark, setting and source: what scores compare within."""
+
+
+def read_cache_nodes(directory: Path, sources: Sources) -> tuple[CacheNode, ...]:
+    """Nodes of in-memory stores, the smallest first."""
+    nodes = (
+        CacheNode(row.text("provider"), row.text("node"), row.number("memory_gib"), sources.of(row))
+        for row in read_records(directory / "cache_nodes.csv")
+    )
+    return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
 
 
 class ModelScores:

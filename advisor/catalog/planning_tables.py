@@ -9,7 +9,7 @@ from advisor.catalog import planning_readers, readers
 from advisor.catalog.commitments import commitment_prices
 from advisor.catalog.families import family_of
 from advisor.catalog.geography import Geography
-from advisor.catalog.levers import LeverEntry, ModelScores, read_levers
+from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
 from advisor.catalog.planning import (
     AccountLimit,
     Commitment,
@@ -250,6 +250,11 @@ class PlanningTables:
     def levers(self) -> tuple[LeverEntry, ...]:
         """What could change: effort, risk and lock-in of each lever, and what others say of it."""
         return read_levers(self.directory, self._sources)
+
+    @cached_property
+    def cache_nodes(self) -> tuple[CacheNode, ...]:
+        """Nodes of in-memory stores, the smallest first."""
+        return read_cache_nodes(self.directory, self._sources)
 
     @cached_property
     def model_scores(self) -> ModelScores:

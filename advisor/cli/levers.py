@@ -13,6 +13,7 @@ from advisor.cli.output import calibration_option, deliver, format_option, outpu
 from advisor.cli.price_age import warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.levers.pricing import price_levers
+from advisor.levers.response_cache import read_measured_cache
 from advisor.levers.values import SCHEMA, LeverReport, LeverSettings
 from advisor.performance.model import load_model
 from advisor.pipeline import market_for, question_for, with_account
@@ -89,6 +90,12 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
     metavar="MONTHS",
     help="With --hourly-rate: leave out levers that are paid back later.",
 )
+@click.option(
+    "--cache",
+    "cache_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Replay of your own log by `advisor demand cache --format json`: prices a response cache.",
+)
 @click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="With what others measured or say of each lever.")
@@ -101,6 +108,7 @@ def command(
     prompt_shorter: float | None,
     hourly_rate: float | None,
     max_payback: float | None,
+    cache_file: Path | None,
     effort: dict[str, float],
     wide: bool,
     verbose: bool,
@@ -125,7 +133,8 @@ def command(
     def posed(asked: PlanRequest) -> Market:
         return market_for(asked, catalog, model).market
 
-    settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, effort)
+    cache = None if cache_file is None else read_measured_cache(cache_file)
+    settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, effort)
     report = price_levers(question, catalog, posed, settings)
     deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
 

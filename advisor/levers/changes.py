@@ -6,9 +6,10 @@ from functools import partial
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import ScoresKept
+from advisor.levers.response_cache import MeasuredCache, priced_node
 from advisor.levers.values import LeverSettings, QualityKept
 from advisor.models import find_model
-from advisor.plan.explain.perturb import with_token_lengths
+from advisor.plan.explain.perturb import scaled, with_token_lengths
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union
 from advisor.plan.weights import weights_of
@@ -42,6 +43,8 @@ class Change:
     basis: str = ""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
+    usd_per_month: float = 0.0
+    """Cost of what it adds beside the fleet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +110,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
             "routing": _routing(stated),
             "prefix_cache": _prefix_cache(stated),
             "prompt": _prompt(settings.prompt_shorter),
+            "response_cache": _response_cache(settings.cache, catalog, without),
             "model": _smaller_model(question, catalog, settings.quality_floor),
         },
         quality_floor=settings.quality_floor,
@@ -195,6 +199,24 @@ def _prompt(shorter: float | None) -> Change | str:
         lambda question: replace(question, demand=with_token_lengths(question.demand, input_factor=1 - shorter)),
         beyond_stated=True,
         basis="share stated by --prompt-shorter",
+    )
+
+
+def _response_cache(cache: MeasuredCache | None, catalog: Catalog, without: Workload) -> Change | str:
+    """Fewer requests to the fleet, and a node that answers the others."""
+    if cache is None:
+        return "no hit ratio is measured: replay a log with `advisor demand cache`, and give it with --cache"
+    if not cache.hit_ratio:
+        return f"none of {cache.requests:,} requests of the log repeats another"
+    node = priced_node(cache, catalog, without.providers[0], without.regions[0])
+    if isinstance(node, str):
+        return node
+    return Change(
+        f"{cache.hit_ratio:.1%} of the requests answered by {node.node} in {node.region} (${node.usd_per_month:,.2f})",
+        lambda question: replace(question, demand=scaled(question.demand, 1 - cache.hit_ratio)),
+        beyond_stated=True,
+        basis=f"replay of {cache.requests:,} requests of the own log",
+        usd_per_month=node.usd_per_month,
     )
 
 

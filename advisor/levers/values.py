@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from advisor.catalog.levers import LeverFact
+from advisor.levers.response_cache import MeasuredCache
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, Rung
 
@@ -22,6 +23,8 @@ class LeverSettings:
     """Cost of an hour of work; None: effort is told in hours alone."""
     max_payback_months: float | None = None
     """Levers that pay back later are left out."""
+    cache: MeasuredCache | None = None
+    """Replay of the user's own log."""
     effort_hours: Mapping[str, float] = field(default_factory=dict)
     """Hours of work by lever, in place of the catalog's estimates."""
 

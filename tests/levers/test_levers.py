@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import json
 import random
 from dataclasses import replace
 from functools import cache
@@ -12,10 +13,14 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError, NothingFeasible
 from advisor.levers.changes import Change, changes_of
 from advisor.levers.pricing import price_levers
+from advisor.levers.response_cache import MeasuredCache, priced_node, read_measured_cache
 from advisor.levers.values import LeverSettings
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
+from advisor.report.levers import lever_sections
+from advisor.report.sections import sections_text
+from advisor.tables import read_rows
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -244,3 +249,102 @@ def test_changes_are_told_in_words():
     assert not told["spot"].beyond_stated
     assert told["cloud"].beyond_stated
     assert told["scale_to_zero"].beyond_stated
+
+
+def test_a_response_cache_is_its_node_and_a_smaller_fleet():
+    """A cache costs its node; the fleet is the recommendation for the requests that it does not answer."""
+    cache = MeasuredCache(0.5, 0.2, 1000)
+    told = report_of(LeverSettings(cache=cache))
+    lever = next(lever for lever in told.levers if lever.lever == "response_cache")
+    asked_rest = changes_of(asked(**FEW), CATALOG, LeverSettings(cache=cache)).question(["response_cache"])
+    node = priced_node(cache, CATALOG, "aws", "us-east-1")
+
+    fleet = plan_question(asked_rest, CATALOG).fleet.cost.total_usd_per_month
+    assert node.node == "cache.t4g.micro"
+    assert lever.priced.plan.total_usd_per_month == pytest.approx(fleet + node.usd_per_month, abs=0.011)
+    assert asked_rest.demand.requests_per_second.mean == pytest.approx(0.25)
+
+
+def test_a_lever_that_costs_more_is_said_first_and_left_out():
+    """A cache that hits next to nothing costs its node: the report begins with it, and the combination is without it."""
+    told = report_of(LeverSettings(cache=MeasuredCache(0.0001, 0.2, 1000)))
+    lever = next(lever for lever in told.levers if lever.lever == "response_cache")
+
+    assert lever.priced.saving_usd_per_month < 0
+    assert lever.dropped == "costs more than it saves"
+    assert lever_sections(told)[0].lines[0].startswith("Costs more: response cache alone adds $")
+
+
+def test_a_cache_that_is_too_large_or_hits_nothing_is_shown_without_a_price():
+    """Without a node that holds it, or a request that repeats, a response cache is no lever."""
+    large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 500.0, 1000)))
+    useless = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.0, 0.1, 1000)))
+
+    assert large.by_lever["response_cache"] == "no node of aws with 667 GiB is in the catalog"
+    assert useless.by_lever["response_cache"] == "none of 1,000 requests of the log repeats another"
+
+
+def test_the_smallest_size_that_hits_nearly_all_is_taken(tmp_path):
+    """Of a replay the first size with 95 % of the hits of an unlimited cache counts; without answer sizes it is refused."""
+    points = [{"entries": n, "memory_gib": n / 8, "hit_ratio": ratio} for n, ratio in ((1, 0.3), (2, 0.39), (4, 0.4))]
+    path = tmp_path / "cache.json"
+    path.write_text(json.dumps({"schema": "advisor.cache/v1", "requests": 9, "exact": {"points": points}}))
+
+    assert read_measured_cache(path) == MeasuredCache(0.39, 0.25, 9)
+
+    path.write_text(path.read_text().replace("0.25", "null"))
+    with pytest.raises(InputError, match="how large its answer is"):
+        read_measured_cache(path)
+    path.write_text("{}")
+    with pytest.raises(InputError, match="no replay of caches"):
+        read_measured_cache(path)
+
+
+def test_the_report_says_the_verdict_first():
+    """The first line names the levers of the combination, their cost and the work; no line is wider than 80."""
+    text = sections_text(lever_sections(report(), verbose=True), 80)
+    used = " + ".join(lever.lever.replace("_", " ") for lever in report().levers if lever.used)
+
+    assert " ".join(text.split("\n  - ")[0].split()).startswith(f"Pull {used}: $")
+    assert "vendor claim" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_fact_is_of_a_lever():
+    """No figure of others stands in the table without a lever that it is shown with."""
+    levers = {entry.lever: entry for entry in CATALOG.levers}
+    rows = read_rows(CATALOG.directory / "lever_facts.csv")
+
+    assert all(row["lever"] in levers for row in rows)
+    assert set(levers) == PRICED | {entry.lever for entry in CATALOG.levers if entry.why_unpriced} | {
+        "routing",
+        "response_cache",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--hourly-rate", "0"], "0 is not above 0: work is not free"),
+        (["--max-payback", "6"], "--max-payback needs --hourly-rate"),
+        (["--quality-floor", "1.5"], "above 0 and at most 1"),
+        (["--effort", "spot"], "no LEVER=HOURS"),
+    ],
+)
+def test_wrong_figures_are_refused_before_anything_is_planned(run_advisor, options, told):
+    """An option out of range is wrong usage, and says what to give."""
+    done = run_advisor("levers", "examples/chat/workload.yaml", *options)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.mark.slow
+def test_the_command_prints_and_writes_the_same(run_advisor):
+    """Table and JSON are of one report, and the same input gives the same bytes."""
+    command = ("levers", "examples/chat/workload.yaml", "--hourly-rate", "100")
+    documents = [run_advisor(*command, "--format", "json").stdout for _ in range(2)]
+    total = json.loads(documents[0])["together"]["plan"]["total_usd_per_month"]
+
+    assert documents[0] == documents[1]
+    assert f"${total:,.2f} a month" in " ".join(run_advisor(*command).stdout.split())
