@@ -83,7 +83,7 @@ class Changes:
 
 
 def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings) -> Changes:
-    """What every lever changes of a question.
+    """Changes that levers make of a question.
 
     The question without any lever is that of the narrowest scope (:func:`advisor.plan.rungs.steps_alone`), with the
     same instances at all hours, no prefix cache, and no budget.

@@ -103,7 +103,7 @@ class _Pricing:
         self._needed, self._without = self._base()
 
     def report(self) -> LeverReport:
-        """All that is asked of the plans."""
+        """Every lever, alone and together."""
         alone = {lever: self._plan((*self._needed, lever)) for lever in self._open()}
         reasons = {lever: plan for lever, plan in alone.items() if isinstance(plan, str)}
         priced = {lever: self._alone(lever, plan) for lever, plan in alone.items() if isinstance(plan, _Planned)}

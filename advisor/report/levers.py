@@ -78,7 +78,7 @@ def _told(report: LeverReport) -> Iterator[str]:
 
 
 def _combined(report: LeverReport) -> Iterator[str]:
-    """What the combination runs, keeps, takes and risks."""
+    """Fleet of the combination, its quality and latency, what it takes and risks."""
     plan = report.together.plan
     yield f"With them: {short_words(plan.groups, with_precision=True)}, {plan.evidence}."
     yield f"Quality: {_quality_words(report.together.quality)}."

@@ -45,7 +45,7 @@ class CacheCurve:
 
 @dataclass(frozen=True, slots=True)
 class CacheReplay:
-    """What caches would have answered of a log."""
+    """Answers that caches would have given to the requests of a log."""
 
     requests: int
     seconds: float | None
