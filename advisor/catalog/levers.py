@@ -25,7 +25,7 @@ class LeverFact:
     unit: str
     condition: str
     evidence: str
-    """measured, authors, independent, listed, vendor, simulated, vendor claim, secondary or illustrative."""
+    """measured, authors, independent, listed, vendor, simulated, vendor_claim, secondary or illustrative."""
     provenance: Provenance
 
 

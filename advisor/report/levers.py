@@ -151,7 +151,7 @@ def _change_words(lever: PricedLever) -> Iterator[str]:
 
 
 def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
-    counts = Counter(fact.evidence for fact in lever.facts)
+    counts = Counter(_name(fact.evidence) for fact in lever.facts)
     return _name(lever.lever), "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()), lever.why
 
 
@@ -164,7 +164,7 @@ def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:
 def _fact_row(lever: str, fact: LeverFact) -> tuple[str, ...]:
     told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
     origin = f"{fact.provenance.source}, {fact.provenance.as_of}"
-    return _name(lever), f"{fact.value} {fact.unit}".strip(), fact.evidence, told, origin
+    return _name(lever), f"{fact.value} {fact.unit}".strip(), _name(fact.evidence), told, origin
 
 
 def _quality_words(quality: QualityKept | None) -> str:
@@ -211,6 +211,6 @@ def _usd(amount: float | None) -> str:
     return "-" if amount is None else usd(amount)
 
 
-def _name(lever: str) -> str:
+def _name(key: str) -> str:
     """``prefix cache``."""
-    return lever.replace("_", " ")
+    return key.replace("_", " ")

@@ -192,7 +192,7 @@ def test_figures_of_others_never_enter_a_price(tmp_path):
     told = price_levers(asked(**FEW), bare, posed, LeverSettings())
 
     semantic = next(lever for lever in few().unpriced if lever.lever == "semantic_cache")
-    assert "vendor claim" in {fact.evidence for fact in semantic.facts}
+    assert "vendor_claim" in {fact.evidence for fact in semantic.facts}
     assert [lever.priced for lever in told.levers] == [lever.priced for lever in few().levers]
     assert {lever.lever for lever in told.unpriced} == {lever.lever for lever in few().unpriced}
 
