@@ -127,7 +127,7 @@ class _Pricing:
 
     def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":
         """The plan with every lever that is worth its effort beside the others."""
-        dropped = {lever: entry.dropped for lever, entry in priced.items() if entry.dropped}
+        dropped: dict[str, str] = {}
         while True:
             pulled = (*self._needed, *(lever for lever in priced if lever not in dropped))
             plan = self._plan(pulled)
@@ -151,7 +151,7 @@ class _Pricing:
         if worth is None:
             return ""
         if worth < A_CENT:
-            return "saves nothing beside the others"
+            return "costs more than it saves" if worth < -A_CENT else "saves nothing beside the others"
         if worth < LEAST_RATIO * self._without.usd_per_month:
             return f"saves ${worth:,.2f} beside the others, less than {LEAST_RATIO:.1%} of the cost without any lever"
         limit, payback = self._settings.max_payback_months, self._work((lever,), worth).payback_months
@@ -221,7 +221,6 @@ class _Pricing:
         """A lever by itself."""
         entry, (change,) = self._entries[lever], self._changes.of((lever,))
         priced = self._compared(plan, (*self._needed, lever))
-        costs_more = not change.widens and priced.saving_usd_per_month < -A_CENT
         return PricedLever(
             lever=lever,
             title=entry.title,
@@ -233,7 +232,6 @@ class _Pricing:
             lock_in=entry.lock_in,
             facts=entry.facts,
             work=self._work((lever,), priced.saving_usd_per_month),
-            dropped="costs more than it saves" if costs_more else "",
         )
 
     def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:

@@ -64,8 +64,10 @@ def _verdict(report: LeverReport) -> str:
 def _told(report: LeverReport) -> Iterator[str]:
     """Sentences under the verdict, what costs more first."""
     for lever in report.levers:
-        if lever.priced.saving_usd_per_month < -A_CENT:
-            yield f"Costs more: {_name(lever.lever)} alone adds {usd(-lever.priced.saving_usd_per_month)} a month."
+        saving = lever.priced.saving_usd_per_month
+        if saving < -A_CENT:
+            beside = f", and saves {_worth(lever)} with the others" if lever.used else ""
+            yield f"Costs more: {_name(lever.lever)} alone adds {usd(-saving)} a month{beside}."
     if report.current is not None:
         yield _today_words(report.current)
     needed = f", with {' + '.join(map(_name, report.needed))}: none does without" if report.needed else ""

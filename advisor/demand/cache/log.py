@@ -33,9 +33,9 @@ class RequestLog:
     """Empty where a request has no time."""
     blocks: "array[int]" = field(default_factory=lambda: array("Q"))
     """Hashes of the blocks of all prompts, each with all before it, the last block of a prompt first."""
-    blocks_of: "array[int]" = field(default_factory=lambda: array("L"))
+    blocks_of: "array[int]" = field(default_factory=lambda: array("I"))
     """Blocks of each prompt."""
-    tokens: "array[float]" = field(default_factory=lambda: array("d"))
+    tokens: "array[float]" = field(default_factory=lambda: array("f"))
     """Tokens of each prompt with blocks; of text: its characters ÷ 4."""
     answer_bytes: float = 0.0
     answers_sized: int = 0

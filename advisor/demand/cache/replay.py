@@ -111,7 +111,7 @@ def _exact(log: RequestLog, ttl_s: float | None) -> CacheCurve:
 
 def _prefix(log: RequestLog, block_tokens: int) -> CacheCurve | None:
     """Hits of blocks: each counts its tokens. Blocks of a prompt are used last to first, so that the last go first."""
-    tokens = np.frombuffer(log.tokens, np.float64)
+    tokens = np.frombuffer(log.tokens, np.float32).astype(np.float64)
     if not log.blocks or not tokens.sum():
         return None
     distances = stack_distances(np.frombuffer(log.blocks, np.uint64))
