@@ -11,7 +11,7 @@ from advisor.levers.values import LeverSettings, QualityKept
 from advisor.models import find_model
 from advisor.plan.explain.perturb import scaled, with_token_lengths
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.rungs import Step, is_within, steps_alone, union
+from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
 from advisor.workload.values import Routing, Scaling, Workload
 
@@ -90,7 +90,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     """
     requirements = requirements_of(question, catalog)
     narrow, steps = steps_alone(requirements, catalog)
-    stated = replace(requirements.workload, near_current=False)
+    stated = replace(with_regions(requirements.workload, catalog), near_current=False)
     without = replace(
         narrow,
         scaling=Scaling(scheduled=False),

@@ -96,7 +96,7 @@ def steps_alone(requirements: Requirements, catalog: Catalog) -> tuple[Workload,
 
 def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Workload:
     """Union of a workload and all of its rungs, with what runs today."""
-    wide = _with_regions(stated, catalog)
+    wide = with_regions(stated, catalog)
     for rung in rungs:
         if rung.workload is not None:
             wide = union(wide, rung.workload)
@@ -157,7 +157,7 @@ class _Scopes:
         """Write the workload's regions out."""
         workload = requirements.workload
         self._catalog, self._requirements, self._given = catalog, requirements, workload
-        self._stated = replace(_with_regions(workload, catalog), near_current=False)
+        self._stated = replace(with_regions(workload, catalog), near_current=False)
         self._why_no_commitment = why_no_commitment(requirements)
         self._known = catalog.known_precisions(requirements.model.name)
         self._places = _places(workload, catalog)
@@ -351,7 +351,7 @@ class _Scopes:
         return "on any continent" if here == every else f"in {', '.join(sorted(here))}"
 
 
-def _with_regions(workload: Workload, catalog: Catalog) -> Workload:
+def with_regions(workload: Workload, catalog: Catalog) -> Workload:
     """The workload with its regions written out; without where the catalog knows none."""
     return replace(workload, regions=tuple(dict.fromkeys(region for _, region in _places(workload, catalog))))
 
