@@ -161,11 +161,18 @@ def plan_for(
 ) -> Plan:
     """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
     performance = model or shipped_model()
+    question = question_for(workload, catalog, performance, progress)
+    return plan_question(question, catalog, every_variant=every_variant, model=performance)
+
+
+def question_for(
+    workload: Workload, catalog: Catalog, performance: PerformanceModel, progress: CountProgress | None = None
+) -> PlanRequest:  # fmt: skip
+    """The question of a workload: its model, and its demand as measured or stated."""
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, performance, progress)
-    question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
-    return plan_question(question, catalog, every_variant=every_variant, model=performance)
+    return PlanRequest(with_measured_cache(workload, demand), served_model, demand)
 
 
 def plan_question(

@@ -9,6 +9,7 @@ from advisor.catalog import planning_readers, readers
 from advisor.catalog.commitments import commitment_prices
 from advisor.catalog.families import family_of
 from advisor.catalog.geography import Geography
+from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
 from advisor.catalog.planning import (
     AccountLimit,
     Commitment,
@@ -244,6 +245,21 @@ class PlanningTables:
     def quality_loss(self, model: str, precision: str, scheme: str = "") -> QualityLoss | None:
         """Loss of a model's scores in a precision, or that of the nearest size of its family; None if unknown."""
         return self._precisions.quality_loss(model, precision, scheme)
+
+    @cached_property
+    def levers(self) -> tuple[LeverEntry, ...]:
+        """What could change: effort, risk and lock-in of each lever, and what others say of it."""
+        return read_levers(self.directory, self._sources)
+
+    @cached_property
+    def cache_nodes(self) -> tuple[CacheNode, ...]:
+        """Nodes of in-memory stores, the smallest first."""
+        return read_cache_nodes(self.directory, self._sources)
+
+    @cached_property
+    def model_scores(self) -> ModelScores:
+        """Benchmark scores of models."""
+        return ModelScores(self.directory, self._sources)
 
     @cached_property
     def _precisions(self) -> Precisions:

@@ -18,6 +18,7 @@ from advisor.names import nearest, without_credentials
 
 COMMANDS = {
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
+    "levers": "What else would cost less: every lever priced by the planner, alone and together.",
     "replay": "What a trace would have cost on a plan, and how many requests would have met the targets.",
     "generate": "Infrastructure code for a plan.",
     "price": "What the accelerated resources of a Terraform plan cost, in the shape of Infracost.",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from advisor.cli.demand_cache import cache_command
 from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, output_option
 from advisor.cli.progress import Progress
@@ -22,7 +23,10 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 @click.group(name="demand")
 def command() -> None:
-    """Summarise a request trace into a small file to plan from, and forecast the weeks to come."""
+    """Summarise a request trace into a small file to plan from, forecast weeks to come, and replay caches."""
+
+
+command.add_command(cache_command)
 
 
 @command.command()

@@ -100,7 +100,7 @@ class Ladder:
         workload = scope.workload
         if workload is None:
             return scope.why_none
-        if stated is not None and _allows(workload, stated.found):
+        if stated is not None and is_allowed(workload, stated.found):
             return stated
         if below is not None and before is not None and before.workload == workload:
             return below
@@ -113,7 +113,7 @@ class Ladder:
         allowed = [(scope, scope.workload) for scope in scopes if scope.workload is not None]
         answer: _Answer = ""
         for scope, workload in reversed(allowed):
-            if not (isinstance(answer, _Reached) and _allows(workload, answer.found)):
+            if not (isinstance(answer, _Reached) and is_allowed(workload, answer.found)):
                 answer = _cheaper(self._solved(workload, stated, lossier_only=scope.lossier_only), stated)
             answers[scope.step] = answer
         below = stated
@@ -155,27 +155,39 @@ class Ladder:
     def _described(self, scope: RungScope, answer: _Answer, current: CurrentCost | None) -> Rung:
         if not isinstance(answer, _Reached):
             return replace(_none(scope), why_none=answer)
-        confirmed, usd = answer.found, answer.usd_per_month
-        words = _Words(confirmed, self._setting)
-        evidence = {
-            confirmed.formulation.pool_set.sources[allocation.pool.key].served.evidence.value
-            for allocation in _used(confirmed)
-        }
-        return Rung(
-            rung=scope.step.value,
-            total_usd_per_month=usd,
-            saving_ratio=None if current is None else 1 - usd / current.total_usd_per_month,
-            groups=tuple(_groups(confirmed, self._setting)),
-            risks=tuple(words.risks()),
-            requires=tuple(words.requires()),
-            evidence=max(evidence, key=_EVIDENCE.index),
-            within_slo_ratio=confirmed.confirmation.within_slo_ratio,
-            beyond_stated=scope.beyond_stated,
-            where=scope.where,
-        )
+        return rung_of(scope, answer.found, self._setting, current)
 
 
-def _allows(workload: Workload, fleet: Confirmed) -> bool:
+def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, current: CurrentCost | None) -> Rung:
+    """A confirmed fleet as a rung.
+
+    Args:
+        scope: what it was chosen within.
+        confirmed: the fleet.
+        context: the question beside which it risks and requires something.
+        current: what runs today, for the share that is saved.
+    """
+    usd = confirmed.usd_per_month
+    words = _Words(confirmed, context)
+    evidence = {
+        confirmed.formulation.pool_set.sources[allocation.pool.key].served.evidence.value
+        for allocation in _used(confirmed)
+    }
+    return Rung(
+        rung=scope.step.value,
+        total_usd_per_month=usd,
+        saving_ratio=None if current is None else 1 - usd / current.total_usd_per_month,
+        groups=tuple(_groups(confirmed, context)),
+        risks=tuple(words.risks()),
+        requires=tuple(words.requires()),
+        evidence=max(evidence, key=_EVIDENCE.index),
+        within_slo_ratio=confirmed.confirmation.within_slo_ratio,
+        beyond_stated=scope.beyond_stated,
+        where=scope.where,
+    )
+
+
+def is_allowed(workload: Workload, fleet: Confirmed) -> bool:
     """Whether a fleet of the stated workload is one of a workload that allows less."""
     for allocation in _used(fleet):
         source = fleet.formulation.pool_set.sources[allocation.pool.key]

@@ -117,6 +117,11 @@ def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
     return _chosen(market, Asked()).found
 
 
+def routed_fleet(market: Market) -> Confirmed | Infeasible | None:
+    """The same where requests may be told apart by their length: of the fleets with and without that, the better."""
+    return _routed(market, Asked())[1].found
+
+
 def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
     """Fleet that a plan is likely to recommend, in a fraction of the time: for comparisons, never to be run.
 
@@ -234,15 +239,21 @@ def plan_routed(
         InputError: as :func:`market_of` and :func:`plan_fleet`.
     """
     market = market_of(context, wide, served, offers)
+    answered, chosen = _routed(market, asked)
+    planned = _compared(answered, asked, chosen)
+    if answered is not market:
+        planned = replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
+    return answered, planned
+
+
+def _routed(market: Market, asked: Asked) -> tuple[Market, _Chosen]:
+    """The fleet to recommend; where length decides the way, it is compared with one of the same question without."""
     chosen = _chosen(market, asked)
     if not market.formulation.bucket_edges:
-        return market, _compared(market, asked, chosen)
+        return market, chosen
     plain = _anywhere(market)
     other = _chosen(plain, asked)
-    if _order(other) >= _order(chosen):
-        return market, _compared(market, asked, chosen)
-    planned = _compared(plain, asked, other)
-    return plain, replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
+    return (market, chosen) if _order(other) >= _order(chosen) else (plain, other)
 
 
 def _anywhere(market: Market) -> Market:

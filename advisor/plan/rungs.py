@@ -85,12 +85,21 @@ def rungs_of(requirements: Requirements, catalog: Catalog) -> tuple[RungScope, .
     return _Scopes(requirements, catalog).rungs()
 
 
+def steps_alone(requirements: Requirements, catalog: Catalog) -> tuple[Workload, Mapping[Step, Workload | str]]:
+    """The narrowest scope, and beyond it what each step allows by itself; why not, where it makes no sense.
+
+    The narrowest is today's region and accelerator in any size, or what is stated on demand and in the first precision
+    where nothing is said to run.
+    """
+    return _Scopes(requirements, catalog).alone()
+
+
 def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Workload:
     """Union of a workload and all of its rungs, with what runs today."""
-    wide = _with_regions(stated, catalog)
+    wide = with_regions(stated, catalog)
     for rung in rungs:
         if rung.workload is not None:
-            wide = _union(wide, rung.workload)
+            wide = union(wide, rung.workload)
     current = stated.current
     if current is not None:
         wide = replace(
@@ -148,7 +157,7 @@ class _Scopes:
         """Write the workload's regions out."""
         workload = requirements.workload
         self._catalog, self._requirements, self._given = catalog, requirements, workload
-        self._stated = replace(_with_regions(workload, catalog), near_current=False)
+        self._stated = replace(with_regions(workload, catalog), near_current=False)
         self._why_no_commitment = why_no_commitment(requirements)
         self._known = catalog.known_precisions(requirements.model.name)
         self._places = _places(workload, catalog)
@@ -166,15 +175,35 @@ class _Scopes:
                 rung_scopes.append(RungScope(step, None, stays[step], beyond))
                 continue
             asked = self._resized(base) if step is Step.RESIZE else base
-            beyond = beyond or not _is_within(asked, self._stated)
-            workload = _union(self._stated, asked) if beyond else asked
+            beyond = beyond or not is_within(asked, self._stated)
+            workload = union(self._stated, asked) if beyond else asked
             lossier = beyond and self._is_lossier_only(workload)
             rung_scopes.append(RungScope(step, workload, "", beyond, lossier, self._where(workload)))
         return tuple(rung_scopes)
 
+    def alone(self) -> tuple[Workload, Mapping[Step, Workload | str]]:
+        """The narrowest scope, and each step from it alone."""
+        why_not_same_cloud = self._why_not_today(Step.SAME_CLOUD)
+        base = self._base(why_not_same_cloud)
+        narrow = base if self._why_not_today(Step.RESIZE) else self._resized(base)
+        stays = {Step.SAME_CLOUD: why_not_same_cloud, Step.COMMIT: self._why_no_commitment}
+        steps: dict[Step, Workload | str] = {}
+        for step in (Step.SAME_CLOUD, Step.COMMIT, Step.SPOT, Step.PRECISION, Step.ANY_ACCELERATOR):
+            steps[step] = stays.get(step) or self._allowing(step, narrow)
+        if not why_not_same_cloud:
+            steps[Step.SAME_CLOUD] = replace(narrow, regions=base.regions)
+        steps[Step.ANY_CLOUD] = self._other_clouds(narrow)
+        return narrow, steps
+
+    def _other_clouds(self, narrow: Workload) -> Workload:
+        """A scope with the allowed regions of other clouds beside its own."""
+        wide = self._anywhere(narrow)
+        others = _places(replace(wide, providers=tuple(set(wide.providers) - set(narrow.providers))), self._catalog)
+        return replace(wide, regions=_joined(narrow.regions, tuple(sorted({region for _, region in others}))))
+
     def _is_lossier_only(self, workload: Workload) -> bool:
         """Whether a workload allows beyond what is stated nothing but precisions that are no match for the stated."""
-        if not _is_within(replace(workload, precisions=self._stated.precisions), self._stated):
+        if not is_within(replace(workload, precisions=self._stated.precisions), self._stated):
             return False
         lossy = replace(self._requirements, workload=workload).lossy_precisions
         as_wide = WIDE_PRECISIONS if set(WIDE_PRECISIONS) & set(self._stated.precisions) else ()
@@ -322,7 +351,7 @@ class _Scopes:
         return "on any continent" if here == every else f"in {', '.join(sorted(here))}"
 
 
-def _with_regions(workload: Workload, catalog: Catalog) -> Workload:
+def with_regions(workload: Workload, catalog: Catalog) -> Workload:
     """The workload with its regions written out; without where the catalog knows none."""
     return replace(workload, regions=tuple(dict.fromkeys(region for _, region in _places(workload, catalog))))
 
@@ -337,7 +366,7 @@ def _all_places(providers: Sequence[str], catalog: Catalog) -> list[Place]:
     return [(provider, region) for provider in providers for region in catalog.regions_of(provider)]
 
 
-def _is_within(narrow: Workload, wide: Workload) -> bool:
+def is_within(narrow: Workload, wide: Workload) -> bool:
     """Whether a workload allows no more than another."""
     return all(_fits(key, getattr(narrow, key), getattr(wide, key)) for key in _WIDENED)
 
@@ -347,7 +376,7 @@ def _fits(key: str, narrow: tuple[str, ...], wide: tuple[str, ...]) -> bool:
     return (is_any and not wide) or (set(narrow) <= set(wide) and not (is_any and not narrow))
 
 
-def _union(stated: Workload, rung: Workload) -> Workload:
+def union(stated: Workload, rung: Workload) -> Workload:
     """Union of what two workloads allow."""
     return replace(
         stated,

@@ -1,0 +1,142 @@
+"""Levers as the catalog knows them: what each takes and risks, what others measured of it, and scores of models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from advisor.catalog.precisions import weights_key
+from advisor.catalog.readers import Sources
+from advisor.catalog.values import Provenance
+from advisor.tables import Record, read_records
+
+FEWEST_BENCHMARKS = 3
+"""Benchmarks that two models have to share before one is said to keep a share of the other's scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeverFact:
+    """Figure of somebody else; none enters a price, whatever its evidence."""
+
+    metric: str
+    setting: str
+    value: str
+    """Number or range as the source has it."""
+    unit: str
+    condition: str
+    evidence: str
+    """measured, authors, independent, listed, vendor, simulated, vendor_claim, secondary or illustrative."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class LeverEntry:
+    """Lever as the table has it."""
+
+    lever: str
+    title: str
+    effort_hours: float
+    """Work of an engineer, once: an estimate."""
+    lock_in: str
+    risk: str
+    why_unpriced: str
+    """Why the planner prices it for no workload; "" where it does."""
+    provenance: Provenance
+    facts: tuple[LeverFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheNode:
+    """Node of a managed in-memory store."""
+
+    provider: str
+    node: str
+    memory_gib: float
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresKept:
+    """Share of a model's benchmark scores that a smaller one reaches, within one source and setting each."""
+
+    model: str
+    """The smaller one, as models.csv names it."""
+    mean_ratio: float
+    low_ratio: float
+    high_ratio: float
+    benchmarks: int
+    sources: tuple[str, ...]
+
+
+def read_levers(directory: Path, sources: Sources) -> tuple[LeverEntry, ...]:
+    """Every lever with its facts, by name."""
+    facts: dict[str, list[LeverFact]] = {}
+    for row in read_records(directory / "lever_facts.csv"):
+        facts.setdefault(row.text("lever"), []).append(_fact(row, sources))
+    return tuple(
+        LeverEntry(
+            lever=row.text("lever"),
+            title=row.text("title"),
+            effort_hours=row.number("effort_hours"),
+            lock_in=row.text("lock_in"),
+            risk=row.text("risk"),
+            why_unpriced=row.optional_text("why_unpriced"),
+            provenance=sources.of(row),
+            facts=tuple(facts.get(row.text("lever"), ())),
+        )
+        for row in read_records(directory / "levers.csv")
+    )
+
+
+def _fact(row: Record, sources: Sources) -> LeverFact:
+    texts = {name: row.text(name) for name in ("metric", "setting", "value", "evidence")}
+    optional = {name: row.optional_text(name) for name in ("unit", "condition")}
+    return LeverFact(**texts, **optional, provenance=sources.of(row))
+
+
+_Test = tuple[str, str, str, str]
+"""Tuning, benchmark, setting and source: what scores compare within."""
+
+
+def read_cache_nodes(directory: Path, sources: Sources) -> tuple[CacheNode, ...]:
+    """Nodes of in-memory stores, the smallest first."""
+    nodes = (
+        CacheNode(row.text("provider"), row.text("node"), row.number("memory_gib"), sources.of(row))
+        for row in read_records(directory / "cache_nodes.csv")
+    )
+    return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
+
+
+class ModelScores:
+    """Benchmark scores of models; those of two models compare within one tuning, source and setting only."""
+
+    def __init__(self, directory: Path, sources: Sources) -> None:
+        """Read the table."""
+        self._scores: dict[str, dict[_Test, float]] = {}
+        for row in read_records(directory / "model_scores.csv"):
+            test = (row.text("kind"), row.text("benchmark"), row.optional_text("setting"), sources.of(row).source)
+            self._scores.setdefault(row.text("model"), {})[test] = row.number("score")
+
+    def kept_by_others(self, model: str) -> tuple[ScoresKept, ...]:
+        """Models of the same owner with the share of the scores that each reaches, in the order of their names.
+
+        Args:
+            model: name on the hub.
+        """
+        own = next((scores for name, scores in self._scores.items() if weights_key(name) == weights_key(model)), {})
+        owner = model.partition("/")[0].casefold()
+        others = (name for name in sorted(self._scores) if name.partition("/")[0].casefold() == owner)
+        compared = (_kept(name, own, self._scores[name]) for name in others if weights_key(name) != weights_key(model))
+        return tuple(kept for kept in compared if kept is not None)
+
+
+def _kept(name: str, own: Mapping[_Test, float], other: Mapping[_Test, float]) -> (
+    ScoresKept | None
+):  # fmt: skip
+    """Scores of a model ÷ those of the own one; None where they share too few benchmarks."""
+    ratios = {test: other[test] / score for test, score in own.items() if test in other and score > 0}
+    if len({benchmark for _, benchmark, _, _ in ratios}) < FEWEST_BENCHMARKS:
+        return None
+    shares = ratios.values()
+    sources = tuple(sorted({source for *_, source in ratios}))
+    return ScoresKept(name, fmean(shares), min(shares), max(shares), len(ratios), sources)

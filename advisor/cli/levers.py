@@ -1,0 +1,146 @@
+"""``advisor levers``: what else would cost less, every lever priced by the planner, alone and together."""
+
+import datetime as dt
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from advisor.catalog import load_catalog
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.cli.price_age import warn_of_layers
+from advisor.cli.progress import Progress
+from advisor.levers.pricing import price_levers
+from advisor.levers.response_cache import read_measured_cache
+from advisor.levers.values import SCHEMA, LeverReport, LeverSettings
+from advisor.performance.model import load_model
+from advisor.pipeline import market_for, question_for, with_account
+from advisor.plan.document import plain
+from advisor.plan.planning import Market
+from advisor.plan.request import PlanRequest
+from advisor.report.levers import lever_sections
+from advisor.report.sections import sections_markdown, sections_text
+from advisor.workload.document import read_workload
+
+
+class _Above(click.ParamType[float]):
+    """Number above 0, and below a limit where there is one."""
+
+    name = "number"
+
+    def __init__(self, hint: str, most: float = math.inf) -> None:
+        """Take what to do instead."""
+        self._hint, self._most = hint, most
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number.
+
+        Raises:
+            click.BadParameter: it is none, or out of range.
+        """
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"'{value}' is no number", param, ctx)
+        if not 0 < number <= self._most or not math.isfinite(number):
+            most = "" if self._most == math.inf else f" and at most {self._most:g}"
+            self.fail(f"{value} is not above 0{most}: {self._hint}", param, ctx)
+        return number
+
+
+def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """Hours by lever."""
+    hours = {}
+    for value in values:
+        lever, _, text = value.partition("=")
+        try:
+            hours[lever] = float(text)
+        except ValueError:
+            raise click.BadParameter(f"'{value}' is no LEVER=HOURS, such as spot=8") from None
+        if not 0 <= hours[lever] < math.inf:
+            raise click.BadParameter(f"'{value}': hours are 0 or more")
+    return hours
+
+
+@click.command(name="levers")
+@click.argument("workload", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--quality-floor",
+    type=_Above("give the share of the benchmark scores to keep, such as 0.95", 1),
+    metavar="SHARE",
+    help="Least share of the benchmark scores, on average, that other precisions and models have to keep.",
+)
+@click.option(
+    "--prompt-shorter",
+    type=_Above("give the share that goes, such as 0.2", 0.99),
+    metavar="SHARE",
+    help="Share by which prompts could be shorter.",
+)
+@click.option(
+    "--hourly-rate",
+    type=_Above("work is not free; leave it out to see hours alone"),
+    metavar="USD",
+    help="Cost of an hour of work: prices the effort, and says when it is paid back.",
+)
+@click.option(
+    "--max-payback",
+    type=_Above("give months, such as 6"),
+    metavar="MONTHS",
+    help="With --hourly-rate: leave out levers that are paid back later.",
+)
+@click.option(
+    "--cache",
+    "cache_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Replay of your own log by `advisor demand cache --format json`: prices a response cache.",
+)
+@click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
+@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@click.option("--verbose", is_flag=True, help="With what others measured or say of each lever.")
+@format_option
+@output_option
+@calibration_option
+def command(
+    workload: Path,
+    quality_floor: float | None,
+    prompt_shorter: float | None,
+    hourly_rate: float | None,
+    max_payback: float | None,
+    cache_file: Path | None,
+    effort: dict[str, float],
+    wide: bool,
+    verbose: bool,
+    output_format: str,
+    output: Path | None,
+    calibration: Path | None,
+) -> None:
+    """Say what else would save for WORKLOAD (a YAML file), what each lever takes, and what all save together.
+
+    A lever's saving is the difference of two plans as `advisor recommend` makes them. Claims of vendors and figures of
+    second hand are shown with --verbose and never enter a price. Exit code 4 when nothing is feasible.
+    """
+    if max_payback is not None and hourly_rate is None:
+        raise click.UsageError("--max-payback needs --hourly-rate: without it no effort has a cost")
+    catalog, model = load_catalog(), load_model(calibration)
+    stated = with_account(read_workload(workload), catalog)
+    stated = replace(stated, as_of=stated.as_of or dt.datetime.now(dt.UTC).date())
+    with Progress("requests read") as progress:
+        question = question_for(stated, catalog, model, progress)
+    warn_of_layers()
+
+    def posed(asked: PlanRequest) -> Market:
+        return market_for(asked, catalog, model).market
+
+    cache = None if cache_file is None else read_measured_cache(cache_file)
+    settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, effort)
+    report = price_levers(question, catalog, posed, settings)
+    deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
+
+
+def _render(report: LeverReport, output_format: str, width: int | None, *, verbose: bool) -> str:
+    if output_format == "json":
+        return json.dumps({"schema": SCHEMA} | plain(report, "levers"), indent=1, ensure_ascii=False) + "\n"
+    sections = lever_sections(report, verbose=verbose)
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)

@@ -1,0 +1,273 @@
+"""Levers as changes of a question: what each allows or alters beyond the question without any lever."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from advisor.catalog import Catalog
+from advisor.catalog.levers import ScoresKept
+from advisor.levers.response_cache import MeasuredCache, priced_node
+from advisor.levers.values import LeverSettings, QualityKept
+from advisor.models import find_model
+from advisor.plan.explain.perturb import scaled, with_token_lengths
+from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
+from advisor.plan.weights import weights_of
+from advisor.workload.values import Routing, Scaling, Workload
+
+_STEPS = {
+    "region": Step.SAME_CLOUD,
+    "accelerator": Step.ANY_ACCELERATOR,
+    "cloud": Step.ANY_CLOUD,
+    "commit": Step.COMMIT,
+    "spot": Step.SPOT,
+    "precision": Step.PRECISION,
+}
+"""Levers that widen what is allowed, with the rung of the ladder that does so."""
+_WIDENED = ("providers", "regions", "accelerators", "instance_types", "purchase", "precisions")
+_MOST_NAMED = 4
+_ENGINE = "vLLM"
+"""Engine whose checkpoints a precision's quality is asked of before anything is planned."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """Change of a question by one lever."""
+
+    told: str
+    """Difference in words."""
+    to: Callable[[PlanRequest], PlanRequest]
+    widens: bool = False
+    """Whether it allows more and alters nothing."""
+    beyond_stated: bool = False
+    basis: str = ""
+    quality: QualityKept | None = None
+    """Share of the scores that it leaves, whatever the plan."""
+    usd_per_month: float = 0.0
+    """Cost of what it adds beside the fleet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """Question without any lever, and what each lever makes of it."""
+
+    without: PlanRequest
+    by_lever: Mapping[str, Change | str]
+    """In the order in which they are made; the reason where a lever has nothing to change."""
+    quality_floor: float | None
+    catalog: Catalog
+
+    def question(self, levers: Collection[str]) -> PlanRequest:
+        """The question with some levers pulled, the same in whatever order they are named."""
+        question = self.without
+        for change in self.of(levers):
+            question = change.to(question)
+        return self._within_floor(question, levers)
+
+    def of(self, levers: Collection[str]) -> list[Change]:
+        """Changes of some levers, in the order in which they are made."""
+        return [
+            change for lever, change in self.by_lever.items() if lever in levers and isinstance(change, Change)
+        ]  # fmt: skip
+
+    def _within_floor(self, question: PlanRequest, levers: Collection[str]) -> PlanRequest:
+        """The question without precisions that keep too little of what another lever leaves."""
+        if self.quality_floor is None:
+            return question
+        left = 1.0
+        for change in self.of(levers):
+            left *= 1.0 if change.quality is None else change.quality.mean_ratio
+        first, *others = question.workload.precisions
+        kept = [name for name in others if left * _precision_ratio(self.catalog, question, name) >= self.quality_floor]
+        return replace(question, workload=replace(question.workload, precisions=(first, *kept)))
+
+
+def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings) -> Changes:
+    """Changes that levers make of a question.
+
+    The question without any lever is that of the narrowest scope (:func:`advisor.plan.rungs.steps_alone`), with the
+    same instances at all hours, no prefix cache, and no budget.
+    """
+    requirements = requirements_of(question, catalog)
+    narrow, steps = steps_alone(requirements, catalog)
+    stated = replace(with_regions(requirements.workload, catalog), near_current=False)
+    without = replace(
+        narrow,
+        scaling=Scaling(scheduled=False),
+        routing=Routing.WEIGHTED,
+        prefix_cache_hit_ratio=0.0,
+        limits=replace(narrow.limits, max_usd_per_month=None),
+    )
+    widening = {
+        lever: _precisions(steps[step], stated, question, catalog, settings) if lever == "precision" else steps[step]
+        for lever, step in _STEPS.items()
+    }
+    return Changes(
+        without=replace(question, workload=without),
+        by_lever={
+            **{lever: _widening(wide, without, stated) for lever, wide in widening.items()},
+            **_scaling(stated),
+            "routing": _routing(stated),
+            "prefix_cache": _prefix_cache(stated),
+            "prompt": _prompt(settings.prompt_shorter),
+            "response_cache": _response_cache(settings.cache, catalog, without),
+            "model": _smaller_model(question, catalog, settings.quality_floor),
+        },
+        quality_floor=settings.quality_floor,
+        catalog=catalog,
+    )
+
+
+def _with_workload(question: PlanRequest, **fields: object) -> PlanRequest:
+    return replace(question, workload=replace(question.workload, **fields))  # type: ignore[arg-type]
+
+
+def _widening(wide: Workload | str, without: Workload, stated: Workload) -> Change | str:
+    """Change to a scope that allows more."""
+    if isinstance(wide, str):
+        return wide
+    told = [
+        f"{key}: {_names(getattr(without, key))} → {_names(getattr(wide, key))}"
+        for key in _WIDENED
+        if set(getattr(wide, key)) != set(getattr(without, key))
+    ]
+    if not told:
+        return "nothing that the workload and its exclusions allow is beyond it"
+    return Change(
+        "; ".join(told),
+        lambda question: replace(question, workload=union(question.workload, wide)),
+        widens=True,
+        beyond_stated=not is_within(wide, stated),
+    )
+
+
+def _names(values: Sequence[str]) -> str:
+    """The names of a key: all of a few, the number of many."""
+    if not values:
+        return "any"
+    return ", ".join(map(str, values)) if len(values) <= _MOST_NAMED else f"{len(values)} of them"
+
+
+def _scaling(stated: Workload) -> Mapping[str, Change]:
+    def set_to(question: PlanRequest, **fields: bool) -> PlanRequest:
+        scaling = question.workload.scaling
+        return _with_workload(
+            question,
+            scaling=Scaling(
+                fields.get("scheduled", scaling.scheduled), fields.get("scale_to_zero", scaling.scale_to_zero)
+            ),
+        )
+
+    return {
+        "schedule": Change(
+            "instances: the same at all hours → by the hour of the week",
+            partial(set_to, scheduled=True),
+            beyond_stated=not stated.scaling.scheduled,
+        ),
+        "scale_to_zero": Change(
+            "scaling.scale_to_zero: false → true",
+            partial(set_to, scale_to_zero=True),
+            beyond_stated=not stated.scaling.scale_to_zero,
+        ),
+    }
+
+
+def _routing(stated: Workload) -> Change | str:
+    if stated.routing is not Routing.BY_PROMPT_LENGTH:
+        return "it takes a router that counts tokens: state routing: by_prompt_length where there is one"
+    return Change(
+        "routing: weighted → by_prompt_length", partial(_with_workload, routing=Routing.BY_PROMPT_LENGTH)
+    )  # fmt: skip
+
+
+def _prefix_cache(stated: Workload) -> Change | str:
+    ratio = stated.prefix_cache_hit_ratio
+    if not ratio:
+        return "no hit ratio is known: state demand.prefix_cache_hit_ratio as measured"
+    return Change(
+        f"tokens of prompts found in the replicas' caches: none → {ratio:.0%}",
+        partial(_with_workload, prefix_cache_hit_ratio=ratio),
+        basis="hit ratio of the workload, measured or stated there",
+    )
+
+
+def _prompt(shorter: float | None) -> Change | str:
+    if shorter is None:
+        return "say by what share prompts can be shorter: --prompt-shorter 0.2"
+    return Change(
+        f"prompts {shorter:.0%} shorter",
+        lambda question: replace(question, demand=with_token_lengths(question.demand, input_factor=1 - shorter)),
+        beyond_stated=True,
+        basis="share stated by --prompt-shorter",
+    )
+
+
+def _response_cache(cache: MeasuredCache | None, catalog: Catalog, without: Workload) -> Change | str:
+    """Fewer requests to the fleet, and a node that answers the others."""
+    if cache is None:
+        return "no hit ratio is measured: replay a log with `advisor demand cache`, and give it with --cache"
+    if not cache.hit_ratio:
+        return f"none of {cache.requests:,} requests of the log repeats another"
+    node = priced_node(cache, catalog, without.providers[0], without.regions[0])
+    if isinstance(node, str):
+        return node
+    return Change(
+        f"{cache.hit_ratio:.1%} of the requests answered by {node.node} in {node.region} (${node.usd_per_month:,.2f})",
+        lambda question: replace(question, demand=scaled(question.demand, 1 - cache.hit_ratio)),
+        beyond_stated=True,
+        basis=f"replay of {cache.requests:,} requests of the own log",
+        usd_per_month=node.usd_per_month,
+    )
+
+
+def _precisions(
+    wide: Workload | str, stated: Workload, question: PlanRequest, catalog: Catalog, settings: LeverSettings
+) -> Workload | str:
+    """Scope with the stated precisions; with a quality floor all that keep it."""
+    if isinstance(wide, str):
+        return wide
+    first, *others = wide.precisions
+    if settings.quality_floor is None:
+        if len(stated.precisions) == 1:
+            return f"the workload names {first} alone: say what quality is enough with --quality-floor, or name others"
+        return replace(wide, precisions=stated.precisions)
+    floor = settings.quality_floor
+    kept = [name for name in others if _precision_ratio(catalog, question, name) >= floor]
+    return replace(wide, precisions=(first, *kept)) if kept else f"no other precision is known to keep {floor:.0%}"
+
+
+def _precision_ratio(catalog: Catalog, question: PlanRequest, precision: str) -> float:
+    """Share of the scores that weights in a precision keep on average; 0 where unknown, which no floor accepts."""
+    return weights_of(catalog, question.model.name, precision, _ENGINE).quality_ratio or 0.0
+
+
+def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None) -> Change | str:
+    """Change to the smallest model of the same owner whose scores keep the floor."""
+    size = question.model.parameters_total
+    every = [
+        (find_model(kept.model).parameters_total, kept)
+        for kept in catalog.model_scores.kept_by_others(question.model.name)
+    ]
+    smaller = [kept for parameters, kept in sorted(every, key=lambda pair: pair[0]) if parameters < size]
+    if not smaller:
+        return "no smaller model of the same owner has scores that compare with its own"
+    best = max(smaller, key=lambda kept: kept.mean_ratio)
+    if floor is None:
+        return f"say what quality is enough with --quality-floor: {_kept_words(best)}"
+    enough = next((kept for kept in smaller if kept.mean_ratio >= floor), None)
+    if enough is None:
+        return f"no smaller model keeps {floor:.0%} of its scores: {_kept_words(best)}"
+    return Change(
+        f"model: {question.model.name} → {enough.model}",
+        lambda asked: replace(_with_workload(asked, model=enough.model), model=find_model(enough.model)),
+        beyond_stated=True,
+        basis=f"scores of {', '.join(enough.sources)}",
+        quality=QualityKept(enough.mean_ratio, enough.low_ratio, enough.high_ratio, "; ".join(enough.sources)),
+    )
+
+
+def _kept_words(kept: ScoresKept) -> str:
+    return (
+        f"{kept.model} keeps {kept.mean_ratio:.0%} ({kept.low_ratio:.0%} to {kept.high_ratio:.0%}, "
+        f"{kept.benchmarks} benchmarks)"
+    )

@@ -1,0 +1,356 @@
+"""Price of every lever: the difference of two plans, with and without it, and one plan with all of them."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from advisor.catalog import Catalog
+from advisor.errors import InputError, NothingFeasible
+from advisor.levers.changes import Change, Changes, changes_of
+from advisor.levers.values import (
+    Latency,
+    LeverReport,
+    LeverSettings,
+    PricedLever,
+    PricedPlan,
+    QualityKept,
+    UnpricedLever,
+    Work,
+)
+from advisor.models.catalog import catalogued_name
+from advisor.names import suggestion
+from advisor.plan.ladder import is_allowed, rung_of
+from advisor.plan.planning import Market, routed_fleet
+from advisor.plan.problem.values import Infeasible, PurchaseOption
+from advisor.plan.replay.confirmed import Confirmed
+from advisor.plan.request import PlanRequest
+from advisor.plan.rungs import RungScope, Step
+from advisor.plan.today import judged_today, priced_today, today_of
+from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis
+from advisor.plan.values import CurrentCost, Rung, RungGroup
+from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
+from advisor.units import A_CENT, ratio_words
+
+Planner = Callable[[PlanRequest], Market]
+"""Poses a question: :func:`advisor.pipeline.market_for` with its catalog and performance model."""
+
+_WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit")
+"""Levers that are pulled one after another where no fleet without any keeps the SLO."""
+LEAST_RATIO = 0.001
+"""Share of the cost without any lever that a lever has to save beside the others to be worth any work."""
+_PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
+_SCOPE = RungScope(Step.AS_STATED, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planned:
+    """Fleet of a question, confirmed by its replay."""
+
+    market: Market
+    confirmed: Confirmed
+    beside_usd_per_month: float
+    """Cost of what the levers add beside the fleet."""
+
+    @property
+    def usd_per_month(self) -> float:
+        return self.confirmed.usd_per_month + self.beside_usd_per_month
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Combination:
+    """Levers pulled together."""
+
+    plan: _Planned
+    pulled: tuple[str, ...]
+    worth: Mapping[str, float | None]
+    """Cost without a lever that is used minus cost with it, USD a month; None where no fleet does without."""
+    dropped: Mapping[str, str]
+    """Reasons by lever."""
+
+
+def price_levers(
+    question: PlanRequest, catalog: Catalog, planner: Planner, settings: LeverSettings | None = None
+) -> LeverReport:
+    """Every lever of a question, alone and together.
+
+    Args:
+        question: workload, model and measured demand.
+        catalog: offers, and what is known of levers.
+        planner: poses a question for the same catalog.
+        settings: figures of the user's own.
+
+    Raises:
+        InputError: a lever that is not known has an effort, or the question cannot be posed.
+        NothingFeasible: no fleet keeps the SLO, whatever is allowed.
+    """
+    settings = settings or LeverSettings()
+    return _Pricing(changes_of(question, catalog, settings), catalog, planner, settings).report()
+
+
+class _Pricing:
+    """Plans of one question under its levers."""
+
+    def __init__(self, changes: Changes, catalog: Catalog, planner: Planner, settings: LeverSettings) -> None:
+        """Plan without any lever, or with as few as a fleet takes."""
+        self._changes, self._catalog, self._planner, self._settings = changes, catalog, planner, settings
+        self._entries = {entry.lever: entry for entry in catalog.levers}
+        for lever in settings.effort_hours:
+            if lever not in self._entries:
+                names = tuple(self._entries)
+                hint = suggestion(lever, names) or f"known: {', '.join(names)}"
+                raise InputError(f"unknown lever '{lever}'", where="--effort", hint=hint)
+        self._plans: dict[frozenset[str], _Planned | str] = {}
+        self._needed, self._without = self._base()
+
+    def report(self) -> LeverReport:
+        """Every lever, alone and together."""
+        alone = {lever: self._plan((*self._needed, lever)) for lever in self._open()}
+        reasons = {lever: plan for lever, plan in alone.items() if isinstance(plan, str)}
+        priced = {lever: self._alone(lever, plan) for lever, plan in alone.items() if isinstance(plan, _Planned)}
+        combination = self._combination(priced)
+        levers = [self._in_combination(lever, combination) for lever in priced.values()]
+        context = self._without.market.context
+        together = self._compared(combination.plan, combination.pulled)
+        return LeverReport(
+            workload=context.requirements.workload.name,
+            model=context.requirements.model.name,
+            current=self._today,
+            without=self._rung(self._without, ()),
+            without_latency=_latency(self._without),
+            needed=self._needed,
+            levers=tuple(sorted(levers, key=_by_worth)),
+            together=together,
+            work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
+            unpriced=tuple(self._unpriced(reasons)),
+            services=self._services(combination.plan),
+        )
+
+    def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":
+        """The plan with every lever that is worth its effort beside the others."""
+        dropped: dict[str, str] = {}
+        while True:
+            pulled = (*self._needed, *(lever for lever in priced if lever not in dropped))
+            plan = self._plan(pulled)
+            if isinstance(plan, str):
+                raise NothingFeasible(f"no fleet with every lever: {plan}", where=self._changes.without.workload.name)
+            used = [lever for lever in pulled if lever in priced and self._uses(lever, pulled, plan.confirmed)]
+            worth = {lever: self._worth(lever, pulled, plan) for lever in used}
+            late = {lever: why for lever in used if (why := self._why_not_worth(lever, worth[lever]))}
+            if not late:
+                return _Combination(plan, pulled, worth, dropped)
+            least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
+            dropped[least] = late[least]
+
+    def _worth(self, lever: str, pulled: Sequence[str], plan: _Planned) -> float | None:
+        """Cost of a combination without a lever minus its cost with it; None where no fleet does without."""
+        other = self._plan([name for name in pulled if name != lever])
+        return _saved(other, plan) if isinstance(other, _Planned) else None
+
+    def _why_not_worth(self, lever: str, worth: float | None) -> str:
+        """Why a lever is left out of a combination that uses it; "" where it is worth its effort."""
+        if worth is None:
+            return ""
+        if worth < A_CENT:
+            return "costs more than it saves" if worth < -A_CENT else "saves nothing beside the others"
+        if worth < LEAST_RATIO * self._without.usd_per_month:
+            return f"saves ${worth:,.2f} beside the others, less than {LEAST_RATIO:.1%} of the cost without any lever"
+        limit, payback = self._settings.max_payback_months, self._work((lever,), worth).payback_months
+        is_late = limit is not None and payback is not None and payback > limit
+        return (
+            f"beside the others paid back after {payback:,.1f} months, {limit:g} at most are allowed" if is_late else ""
+        )
+
+    def _in_combination(self, lever: PricedLever, combination: "_Combination") -> PricedLever:
+        """A lever with what it is to the combination."""
+        worth = combination.worth.get(lever.lever)
+        saving = lever.priced.saving_usd_per_month if worth is None else worth
+        return replace(
+            lever,
+            used=lever.lever in combination.worth,
+            worth_usd_per_month=worth,
+            dropped=combination.dropped.get(lever.lever, ""),
+            work=self._work((lever.lever,), saving),
+        )
+
+    def _base(self) -> tuple[tuple[str, ...], _Planned]:
+        """The plan without any lever, or with the fewest of those that allow more."""
+        reason = ""
+        for count in range(len(_WIDENED_FIRST) + 1):
+            needed = tuple(lever for lever in _WIDENED_FIRST[:count] if lever in self._open_at_all())
+            plan = self._plan(needed)
+            if isinstance(plan, _Planned):
+                return needed, plan
+            reason = reason or plan
+        workload = self._changes.without.workload
+        raise NothingFeasible(
+            f"no fleet keeps the SLO, whatever is allowed: {reason}",
+            where=str(workload.path),
+            hint="`advisor recommend` of the workload says what to relax",
+        )
+
+    def _open_at_all(self) -> list[str]:
+        return [lever for lever, change in self._changes.by_lever.items() if isinstance(change, Change)]
+
+    def _open(self) -> list[str]:
+        """Levers that change something and are not needed by every plan."""
+        return [lever for lever in self._open_at_all() if lever not in self._needed]
+
+    def _plan(self, levers: Collection[str]) -> _Planned | str:
+        """The recommended fleet with some levers pulled, or why there is none; each set of levers is planned once."""
+        key = frozenset(levers)
+        if key not in self._plans:
+            self._plans[key] = self._solved(key)
+        return self._plans[key]
+
+    def _solved(self, levers: Collection[str]) -> _Planned | str:
+        try:
+            market = self._planner(self._changes.question(levers))
+            fleet = routed_fleet(market)
+        except InputError as error:
+            return error.message
+        if isinstance(fleet, Infeasible):
+            limits = " and ".join(constraint.value for constraint in fleet.conflict)
+            return f"no fleet keeps to {limits or 'the demand'}"
+        if fleet is None:
+            return "nothing that is allowed keeps the SLO"
+        if not fleet.confirmation.reached:
+            return f"the best fleet keeps {ratio_words(fleet.confirmation.within_slo_ratio)} of the requests within SLO"
+        return _Planned(market, fleet, sum(change.usd_per_month for change in self._changes.of(levers)))
+
+    def _alone(self, lever: str, plan: _Planned) -> PricedLever:
+        """A lever by itself."""
+        entry, (change,) = self._entries[lever], self._changes.of((lever,))
+        priced = self._compared(plan, (*self._needed, lever))
+        return PricedLever(
+            lever=lever,
+            title=entry.title,
+            change=change.told,
+            basis=change.basis,
+            beyond_stated=change.beyond_stated,
+            priced=priced,
+            risk=entry.risk,
+            lock_in=entry.lock_in,
+            facts=entry.facts,
+            work=self._work((lever,), priced.saving_usd_per_month),
+        )
+
+    def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:
+        """A plan against the one without any lever."""
+        rung = self._rung(plan, levers)
+        return PricedPlan(rung, _saved(self._without, plan), _latency(plan), self._quality(rung, plan, levers))
+
+    def _work(self, levers: Sequence[str], saving: float) -> Work:
+        """Work of some levers: Σ hours, once × USD an hour; payback = work ÷ saving a month."""
+        own, rate = self._settings.effort_hours, self._settings.hourly_rate_usd
+        hours = sum(own.get(lever, self._entries[lever].effort_hours) for lever in levers)
+        usd = None if rate is None else hours * rate
+        return Work(hours, usd, None if usd is None or saving < A_CENT else usd / saving)
+
+    def _saved_of_the_bill(self, together: PricedPlan) -> float:
+        """Saving of a plan on what is paid: today's cost, where that is less than the plan without any lever."""
+        paid = self._without.usd_per_month if self._today is None else self._today.total_usd_per_month
+        return together.saving_usd_per_month - max(self._without.usd_per_month - paid, 0.0)
+
+    def _rung(self, plan: _Planned, levers: Sequence[str]) -> Rung:
+        """The fleet with what it takes beyond today, or beyond the question without any lever."""
+        base = self._changes.without.workload
+        context = plan.market.context
+        context = replace(context, requirements=replace(context.requirements, workload=base))
+        beyond = any(change.beyond_stated for change in self._changes.of(levers))
+        rung = rung_of(replace(_SCOPE, beyond_stated=beyond), plan.confirmed, context, self._today)
+        return _with_beside(rung, plan, self._today)
+
+    def _quality(self, rung: Rung, plan: _Planned, levers: Sequence[str]) -> QualityKept | None:
+        """Share that the least good weights of a fleet keep; None where one is not known."""
+        model = plan.market.context.requirements.model.name
+        kept = [_kept_by(group, model, self._catalog) for group in rung.groups]
+        known = [quality for quality in kept if quality is not None]
+        if len(known) < len(kept) or not known:
+            return None
+        quality = min(known, key=lambda quality: quality.mean_ratio)
+        for change in self._changes.of(levers):
+            quality = quality if change.quality is None else quality.times(change.quality)
+        return quality
+
+    def _uses(self, lever: str, pulled: Sequence[str], confirmed: Confirmed) -> bool:
+        """Whether a fleet needs a lever that was pulled for it."""
+        change = self._changes.by_lever[lever]
+        if isinstance(change, Change) and change.widens:
+            others = self._changes.question([other for other in pulled if other != lever])
+            return not is_allowed(others.workload, confirmed)
+        allocations = confirmed.solution.allocations
+        match lever:
+            case "schedule":
+                return any(len(set(allocation.instances)) > 1 for allocation in allocations)
+            case "scale_to_zero":
+                hours = zip(*(allocation.instances for allocation in allocations), strict=True)
+                is_service = any(allocation.tariff.paid is PurchaseOption.SERVERLESS for allocation in allocations)
+                return is_service or any(not any(hour) for hour in hours)
+            case "routing":
+                return bool(confirmed.formulation.bucket_edges)
+        return True
+
+    @cached_property
+    def _today(self) -> CurrentCost | None:
+        """Today's deployment at all that a plan would count for it, judged by the same replay."""
+        market = self._without.market
+        priced, current = priced_today(market.context.requirements, self._catalog), market.workload.current
+        if priced is None or current is None:
+            return None
+        today = today_of(priced, current, market.context, market.supply, market.week)
+        return judged_today(today, market.context, market.validator)
+
+    def _unpriced(self, reasons: dict[str, str]) -> Iterator[UnpricedLever]:
+        """Levers without a price, each with why."""
+        for entry in self._entries.values():
+            change = self._changes.by_lever.get(entry.lever, entry.why_unpriced)
+            why = reasons.get(entry.lever) or (change if isinstance(change, str) else "")
+            if why:
+                yield UnpricedLever(entry.lever, entry.title, why, entry.facts)
+
+    def _services(self, together: _Planned) -> tuple[TokenApi, ...]:
+        """Services that sell the tokens of the unchanged demand, against the plan with every lever."""
+        requirements = self._without.market.context.requirements
+        demand, workload = requirements.demand, self._changes.without.workload
+        asked = TokenDemand(
+            requests_per_second=demand.requests_per_second.mean,
+            input_tokens=demand.input_tokens.mean,
+            output_tokens=demand.output_tokens.mean,
+            cached_ratio=0.0,
+            context_tokens=requirements.context_tokens,
+        )
+        name = catalogued_name(workload.model)
+        return token_apis(self._catalog, name, asked, workload.compare, together.usd_per_month)
+
+
+def _with_beside(rung: Rung, plan: _Planned, today: CurrentCost | None) -> Rung:
+    """A rung whose cost holds what stands beside its fleet."""
+    usd = plan.usd_per_month
+    saving = None if today is None else 1 - usd / today.total_usd_per_month
+    return replace(rung, total_usd_per_month=usd, saving_ratio=saving)
+
+
+def _saved(dearer: _Planned, plan: _Planned) -> float:
+    """USD a month that a plan costs less than another, of the costs as they are printed."""
+    return round(round(dearer.usd_per_month, 2) - round(plan.usd_per_month, 2), 2)
+
+
+def _by_worth(lever: PricedLever) -> tuple[bool, float, float]:
+    """Used ones first, by worth; then by what they save alone."""
+    return not lever.used, -(lever.worth_usd_per_month or 0.0), -lever.priced.saving_usd_per_month
+
+
+def _latency(plan: _Planned) -> Latency:
+    confirmation = plan.confirmed.confirmation
+    return Latency(confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
+
+
+def _kept_by(group: RungGroup, model: str, catalog: Catalog) -> QualityKept | None:
+    weights: Weights = weights_of(catalog, model, group.precision, group.engine)
+    if weights.is_published:
+        return _PUBLISHED
+    if weights.loss is None or weights.quality_ratio is None:
+        return None
+    return QualityKept(
+        weights.quality_ratio, weights.loss.low_ratio, weights.loss.high_ratio, weights.loss.provenance.source
+    )

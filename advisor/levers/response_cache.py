@@ -1,0 +1,80 @@
+"""Response cache in front of a fleet: sized by a replay of the user's own log, priced as one node."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advisor.catalog import Catalog
+from advisor.cost import hourly_to_monthly
+from advisor.demand.cache.replay import SCHEMA
+from advisor.errors import InputError
+from advisor.reading import read_json
+
+NEARLY_ALL = 0.95
+"""Share of the hits of an unlimited cache from which a size is large enough."""
+USABLE_RATIO = 0.75
+"""Share of a node's memory that may hold answers: ElastiCache reserves a quarter for itself unless told otherwise."""
+_ENGINE = "_valkey"
+_HINT = "make it with `advisor demand cache requests.jsonl --format json -o cache.json`"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCache:
+    """Size of an exact cache, and what it would have answered of the user's own log."""
+
+    hit_ratio: float
+    memory_gib: float
+    requests: int
+    """Requests of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedNode:
+    """Smallest node that holds a cache, with its price."""
+
+    node: str
+    region: str
+    usd_per_month: float
+
+
+def read_measured_cache(path: Path) -> MeasuredCache:
+    """The smallest size that hits nearly as much as an unlimited cache, of a document of `advisor demand cache`.
+
+    Raises:
+        InputError: it is no such document, or no answer of the log had a size.
+    """
+    document = read_json(path, "replay of caches", _HINT)
+    try:
+        return _measured(document, str(path))
+    except (KeyError, TypeError, IndexError, StopIteration) as error:
+        raise InputError("it is no replay of caches", where=str(path), hint=_HINT) from error
+
+
+def _measured(document: Mapping[str, Any], where: str) -> MeasuredCache:
+    if document["schema"] != SCHEMA:
+        raise InputError(f"the schema is {document['schema']!r}, and this version reads {SCHEMA}", where=where)
+    points = document["exact"]["points"]
+    enough = NEARLY_ALL * points[-1]["hit_ratio"]
+    point = next(point for point in points if point["hit_ratio"] >= enough)
+    if point["memory_gib"] is None:
+        raise InputError(
+            "no request of the log says how large its answer is",
+            where=where,
+            hint="add response or output_tokens to the lines, and replay it again",
+        )
+    return MeasuredCache(float(point["hit_ratio"]), float(point["memory_gib"]), int(document["requests"]))
+
+
+def priced_node(cache: MeasuredCache, catalog: Catalog, provider: str, region: str) -> PricedNode | str:
+    """The cheapest node of a provider that holds a cache; why there is none."""
+    needed = cache.memory_gib / USABLE_RATIO
+    nodes = [node for node in catalog.cache_nodes if node.provider == provider and node.memory_gib >= needed]
+    if not nodes:
+        return f"no node of {provider} with {needed:,.3g} GiB is in the catalog"
+    prices = [(catalog.service_price(provider, node.node + _ENGINE, region), node.node) for node in nodes]
+    priced = [(hourly_to_monthly(price.usd, 1), node) for price, node in prices if price is not None]
+    if not priced:
+        return f"no price of a node of {provider} is known in {region}"
+    usd_per_month, node = min(priced)
+    return PricedNode(node, region, usd_per_month)

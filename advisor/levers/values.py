@@ -1,0 +1,141 @@
+"""Values of the levers: what the user allows, what is priced, what is only shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from advisor.catalog.levers import LeverFact
+from advisor.levers.response_cache import MeasuredCache
+from advisor.plan.token_apis import TokenApi
+from advisor.plan.values import CurrentCost, Rung
+
+SCHEMA = "advisor.levers/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class LeverSettings:
+    """Figures of the user's own."""
+
+    quality_floor: float | None = None
+    """Least share of the benchmark scores that weights have to keep, on average; None: nothing below the stated."""
+    prompt_shorter: float | None = None
+    """Share by which every prompt becomes shorter."""
+    hourly_rate_usd: float | None = None
+    """Cost of an hour of work; None: effort is told in hours alone."""
+    max_payback_months: float | None = None
+    """Levers that pay back later are left out."""
+    cache: MeasuredCache | None = None
+    """Replay of the user's own log."""
+    effort_hours: Mapping[str, float] = field(default_factory=dict)
+    """Hours of work by lever, in place of the catalog's estimates."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityKept:
+    """Share of the benchmark scores of the published weights of today's model that are kept."""
+
+    mean_ratio: float
+    low_ratio: float
+    """Of the benchmark that loses most."""
+    high_ratio: float
+    source: str
+    """Origin of the scores; "" for published weights."""
+
+    def times(self, other: "QualityKept") -> "QualityKept":
+        """Both losses, one after the other."""
+        return QualityKept(
+            self.mean_ratio * other.mean_ratio,
+            self.low_ratio * other.low_ratio,
+            self.high_ratio * other.high_ratio,
+            "; ".join(dict.fromkeys(filter(None, (self.source, other.source)))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """95th percentiles in the replay of a fleet, in milliseconds; None: there is none."""
+
+    ttft_p95_ms: float | None
+    tpot_p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Effort of a change, once, and when it is paid back."""
+
+    effort_hours: float
+    one_off_usd: float | None
+    """None: no hourly rate is given."""
+    payback_months: float | None
+    """None: no hourly rate is given, or nothing is saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedPlan:
+    """Plan under a set of levers, against the plan without any."""
+
+    plan: Rung
+    saving_usd_per_month: float
+    """Cost of the plan without any lever minus this one's; negative where it costs more."""
+    latency: Latency
+    quality: QualityKept | None
+    """None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLever:
+    """Lever pulled alone."""
+
+    lever: str
+    title: str
+    change: str
+    """Difference to the question without any lever, in words."""
+    basis: str
+    """Where its own figure is from; "" where the planner needs none."""
+    beyond_stated: bool
+    """Whether the workload file does not allow it yet."""
+    priced: PricedPlan
+    risk: str
+    lock_in: str
+    facts: tuple[LeverFact, ...]
+    work: Work
+    """Paid back by what it is worth in the combination; where that does not use it, by what it saves alone."""
+    used: bool = False
+    """Whether the fleet of the combination makes use of it."""
+    worth_usd_per_month: float | None = None
+    """Cost of the combination without it minus that of the combination; None: not used, or no fleet without it."""
+    dropped: str = ""
+    """Why it is no part of the combination; "" where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedLever:
+    """Lever that is shown without a price."""
+
+    lever: str
+    title: str
+    why: str
+    facts: tuple[LeverFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeverReport:
+    """Every lever of a workload, alone and together."""
+
+    workload: str
+    model: str
+    current: CurrentCost | None
+    """Deployment of today; None where nothing is said to run."""
+    without: Rung
+    """Plan without any lever."""
+    without_latency: Latency
+    needed: tuple[str, ...]
+    """Levers without which no fleet keeps the SLO: the plan without any has them."""
+    levers: tuple[PricedLever, ...]
+    """Those that the combination uses first, the one that is worth most before the others."""
+    together: PricedPlan
+    """Plan with every lever that is not dropped."""
+    work: Work
+    """Of the levers that it uses."""
+    unpriced: tuple[UnpricedLever, ...]
+    services: tuple[TokenApi, ...]
+    """Services that sell the same tokens, in place of any fleet; none has a latency target."""

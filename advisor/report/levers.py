@@ -1,0 +1,218 @@
+"""Levers in words and tables: the verdict first, then each lever alone and in the combination."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from advisor.catalog.levers import LeverFact
+from advisor.levers.values import LeverReport, PricedLever, QualityKept, UnpricedLever, Work
+from advisor.plan.values import CurrentCost
+from advisor.report.fitted_table import Column
+from advisor.report.sections import Section
+from advisor.report.words import short_words, usd
+from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH, milliseconds, ratio_words
+
+_LEVERS = (
+    Column("lever"),
+    Column("saves alone"),
+    Column("worth with the others"),
+    Column("hours once", importance=1),
+    Column("paid back", importance=2),
+    Column("evidence", importance=3),
+    Column("what changes, and what it risks", prose=34),
+)
+_SHOWN = (Column("lever"), Column("evidence", importance=1), Column("why it has no price", prose=40))
+_FACTS = (
+    Column("lever"),
+    Column("value"),
+    Column("evidence"),
+    Column("what was measured or is said", prose=30),
+    Column("source", importance=1, prose=20),
+)
+
+
+def lever_sections(report: LeverReport, *, verbose: bool = False) -> list[Section]:
+    """The report; verbose: with every figure of others."""
+    shown = [
+        Section(_verdict(report), tuple(_told(report))),
+        Section(
+            "levers, USD a month: each is the difference of two plans",
+            tuple(_table_lines(report)),
+            _LEVERS,
+            tuple(_row(lever) for lever in report.levers),
+        ),
+        Section("levers without a price", (), _SHOWN, tuple(_unpriced_row(lever) for lever in report.unpriced)),
+    ]
+    if verbose:
+        lines = ("figures of others; none enters a price",)
+        shown.append(Section("what others measured or say", lines, _FACTS, tuple(_fact_rows(report))))
+    return shown
+
+
+def _verdict(report: LeverReport) -> str:
+    """Levers of the combination, its cost, and that against what is paid."""
+    used = [_name(lever.lever) for lever in report.levers if lever.used]
+    without, total = report.without.total_usd_per_month or 0.0, report.together.plan.total_usd_per_month or 0.0
+    if not used:
+        return f"No lever saves anything: {usd(without)} a month stays"
+    paid, whose = without, "without any"
+    if report.current is not None:
+        paid, whose = report.current.total_usd_per_month, "today"
+    change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
+    return f"Pull {' + '.join(used)}: {usd(total)} a month, {change}; {_work_words(report.work)}"
+
+
+def _told(report: LeverReport) -> Iterator[str]:
+    """Sentences under the verdict, what costs more first."""
+    for lever in report.levers:
+        saving = lever.priced.saving_usd_per_month
+        if saving < -A_CENT:
+            beside = f", and saves {_worth(lever)} with the others" if lever.used else ""
+            yield f"Costs more: {_name(lever.lever)} alone adds {usd(-saving)} a month{beside}."
+    if report.current is not None:
+        yield _today_words(report.current)
+    needed = f", with {' + '.join(map(_name, report.needed))}: none does without" if report.needed else ""
+    fleet, total = short_words(report.without.groups, with_precision=True), report.without.total_usd_per_month
+    yield f"Without any lever: {fleet} at {_usd(total)} a month{needed}."
+    if any(lever.used for lever in report.levers):
+        yield from _combined(report)
+    if report.services:
+        yield _service_words(report)
+
+
+def _combined(report: LeverReport) -> Iterator[str]:
+    """Fleet of the combination, its quality and latency, what it takes and risks."""
+    plan = report.together.plan
+    yield f"With them: {short_words(plan.groups, with_precision=True)}, {plan.evidence}."
+    yield f"Quality: {_quality_words(report.together.quality)}."
+    yield f"Latency: {_latency_words(report)}."
+    if plan.requires:
+        yield f"Takes: {'; '.join(text.split(';')[0] for text in plan.requires)}."
+    if plan.risks:
+        yield f"Risks: {'; '.join(plan.risks)}."
+    beyond = [lever.change for lever in report.levers if lever.used and lever.beyond_stated]
+    if beyond:
+        yield f"Not in the workload file yet: {'; '.join(beyond)}."
+
+
+def _today_words(current: CurrentCost) -> str:
+    """Cost of today's deployment, and whether it keeps the SLO."""
+    told = f"Today: {current.instances} × {current.instance_type} at {usd(current.total_usd_per_month)} a month"
+    kept, needed = current.within_slo_ratio, current.instances_needed
+    if kept is None:
+        return f"{told}, {current.not_judged}."
+    takes = f"; {needed} are needed" if needed is not None and needed > current.instances else ""
+    return f"{told}, {ratio_words(kept)} of the requests within the SLO{takes}."
+
+
+def _service_words(report: LeverReport) -> str:
+    cheapest = report.services[0]
+    rate = cheapest.break_even_requests_per_second
+    told = "" if rate is None else f"; as much as the fleet with every lever at {rate:.3g} requests/s on average"
+    return (
+        f"By the token, in place of any fleet: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} "
+        f"({cheapest.price_as_of}), without a latency target{told}."
+    )
+
+
+def _table_lines(report: LeverReport) -> Iterator[str]:
+    yield "alone: against the plan without any lever; with the others: what the combination would cost more without it"
+    if any(lever.used and lever.worth_usd_per_month is None for lever in report.levers):
+        yield "needed: no fleet of the combination does without"
+    yield "hours are estimates: --effort LEVER=HOURS sets your own"
+    if report.work.one_off_usd is None:
+        yield "--hourly-rate prices the hours"
+
+
+def _row(lever: PricedLever) -> tuple[str, ...]:
+    return (
+        _name(lever.lever),
+        f"{lever.priced.saving_usd_per_month:,.2f}",
+        _worth(lever),
+        f"{lever.work.effort_hours:,.0f}",
+        _payback_words(lever.work),
+        lever.priced.plan.evidence,
+        "\n".join(_change_words(lever)),
+    )
+
+
+def _worth(lever: PricedLever) -> str:
+    if lever.dropped:
+        return "left out"
+    if not lever.used:
+        return "not used"
+    return "needed" if lever.worth_usd_per_month is None else f"{lever.worth_usd_per_month:,.2f}"
+
+
+def _change_words(lever: PricedLever) -> Iterator[str]:
+    yield lever.change
+    if lever.dropped:
+        yield f"left out: {lever.dropped}"
+    yield f"risks: {lever.risk}" + ("" if lever.lock_in == "none" else f"; ties to {lever.lock_in}")
+    if lever.basis:
+        yield f"rests on: {lever.basis}"
+
+
+def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
+    counts = Counter(_name(fact.evidence) for fact in lever.facts)
+    return _name(lever.lever), "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()), lever.why
+
+
+def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:
+    levers: Sequence[PricedLever | UnpricedLever] = (*report.levers, *report.unpriced)
+    for lever in levers:
+        yield from (_fact_row(lever.lever, fact) for fact in lever.facts)
+
+
+def _fact_row(lever: str, fact: LeverFact) -> tuple[str, ...]:
+    told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
+    origin = f"{fact.provenance.source}, {fact.provenance.as_of}"
+    return _name(lever), f"{fact.value} {fact.unit}".strip(), _name(fact.evidence), told, origin
+
+
+def _quality_words(quality: QualityKept | None) -> str:
+    if quality is None:
+        return "not known for the weights of this fleet"
+    if quality.mean_ratio == quality.low_ratio == 1:
+        return "that of the published weights"
+    interval = f"{quality.low_ratio:.1%} to {quality.high_ratio:.1%} by benchmark"
+    return f"keeps {quality.mean_ratio:.1%} of the benchmark scores ({interval}), {quality.source}"
+
+
+def _latency_words(report: LeverReport) -> str:
+    before, after = report.without_latency, report.together.latency
+    pairs = (
+        ("TTFT p95", before.ttft_p95_ms, after.ttft_p95_ms),
+        ("TPOT p95", before.tpot_p95_ms, after.tpot_p95_ms),
+    )
+    told = [f"{name} {_ms(old)} → {_ms(new)}" for name, old, new in pairs]
+    return f"{', '.join(told)} in the replays"
+
+
+def _ms(value: float | None) -> str:
+    return "unknown" if value is None else milliseconds(value)
+
+
+def _work_words(work: Work) -> str:
+    hours = f"{work.effort_hours:,.0f} hours of work once"
+    if work.one_off_usd is None:
+        return hours
+    paid = "" if work.payback_months is None else f", paid back in {_payback_words(work)}"
+    return f"{hours} ({usd(work.one_off_usd)}){paid}"
+
+
+def _payback_words(work: Work) -> str:
+    if work.one_off_usd is None:
+        return "-"
+    if work.payback_months is None:
+        return "never"
+    days = work.payback_months * HOURS_PER_MONTH / HOURS_PER_DAY
+    return f"{work.payback_months:,.1f} months" if work.payback_months >= 1 else f"{max(days, 1):.0f} days"
+
+
+def _usd(amount: float | None) -> str:
+    return "-" if amount is None else usd(amount)
+
+
+def _name(key: str) -> str:
+    """``prefix cache``."""
+    return key.replace("_", " ")

@@ -1,0 +1,181 @@
+"""Replay of caches: equal to simulations that keep every entry, and silent about prompts."""
+
+import json
+import random
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.demand.cache.log import read_log
+from advisor.demand.cache.replay import replay_caches
+from advisor.demand.cache.semantic import nearest_stored, semantic_point
+from advisor.demand.cache.stack import hits_of_lru, stack_distances
+from advisor.errors import InputError
+
+SECRET = "the patient's name is Ada"
+
+
+def written(tmp_path, *rows):
+    """A log of these requests."""
+    path = tmp_path / "requests.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def chats(seed, requests=300, block=4):
+    """Conversations whose prompts begin with the turns before, as hashes of blocks."""
+    chance = random.Random(seed)
+    turns: list[list[int]] = [[0] for _ in range(12)]
+    for number in range(requests):
+        turn = chance.choice(turns)
+        if chance.random() < 0.7:
+            turn.append(1000 + number)
+        if len(turn) > 9:
+            turn[:] = [0]
+        yield {"timestamp": number, "hash_ids": list(turn), "input_length": len(turn) * block - chance.randrange(block)}
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.integers(1, 14))
+def test_stack_distances_hit_as_a_cache_that_keeps_entries(keys, entries):
+    """An access hits a least-recently-used cache of any size exactly where its stack distance is below that size."""
+    distances = stack_distances(np.array(keys, np.uint64))
+
+    assert (distances < entries).tolist() == hits_of_lru(keys, range(len(keys)), entries, np.inf).tolist()
+
+
+def reference_prefix_ratio(rows, entries, block):
+    """Share of input tokens that a cache of so many blocks hits, block by block, the last of a prompt used first."""
+    cache, hit, tokens = OrderedDict(), 0, 0
+    for row in rows:
+        found = 0
+        for key in reversed(row["hash_ids"]):
+            found += key in cache
+            cache[key] = True
+            cache.move_to_end(key)
+            if len(cache) > entries:
+                cache.popitem(last=False)
+        hit += min(found * block, row["input_length"])
+        tokens += row["input_length"]
+    return hit / tokens
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prefix_and_exact_hits_equal_a_reference_simulation(tmp_path, seed):
+    """On generated conversations every point of both curves is that of a simulation request by request."""
+    rows = list(chats(seed))
+    replay = replay_caches(read_log(written(tmp_path, *rows), 4), 4)
+    keys = [json.dumps([row["hash_ids"], row["input_length"]]) for row in rows]
+
+    for point in replay.exact.points:
+        hits = hits_of_lru(keys, range(len(keys)), point.entries, np.inf)
+        assert point.hit_ratio == pytest.approx(hits.mean())
+    for point in replay.prefix.points:
+        assert point.hit_ratio == pytest.approx(reference_prefix_ratio(rows, point.entries, 4))
+
+
+def test_equal_prompts_hit_unless_model_or_scope_differ(tmp_path):
+    """A request hits an equal one, and never one to another model or of another scope."""
+    rows = [{"prompt": "a"}, {"prompt": "a"}, {"prompt": "a", "model": "x"}, {"prompt": "a", "scope": "tenant"}]
+
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
+
+    assert replay.exact.unlimited_hit_ratio == 0.25
+    assert replay.exact.distinct == 3
+
+
+def test_a_larger_cache_than_the_working_set_hits_no_more(tmp_path):
+    """Hit ratios rise with size up to the working set, which is the last point."""
+    points = replay_caches(read_log(written(tmp_path, *chats(5)), 4), 4).exact.points
+    ratios = [point.hit_ratio for point in points]
+
+    assert ratios == sorted(ratios)
+    assert points[-1].entries == replay_caches(read_log(written(tmp_path, *chats(5)), 4), 4).exact.distinct
+
+
+def test_answers_expire(tmp_path):
+    """With a time to live an answer counts from when it was written, however often it was asked for."""
+    rows = [{"prompt": "a", "timestamp": stamp} for stamp in (0, 8, 16, 24)]
+
+    assert replay_caches(read_log(written(tmp_path, *rows), 16), 16, ttl_s=10).exact.unlimited_hit_ratio == 0.5
+    assert replay_caches(read_log(written(tmp_path, *rows), 16), 16).exact.unlimited_hit_ratio == 0.75
+
+
+def test_memory_is_that_of_the_answers(tmp_path):
+    """An entry takes its answer and 100 bytes; without any answer's size memory is unknown, not zero."""
+    sized = replay_caches(read_log(written(tmp_path, {"prompt": "a", "response": "x" * 924}), 16), 16)
+    unsized = replay_caches(read_log(written(tmp_path, {"prompt": "a"}), 16), 16)
+
+    assert sized.exact.points[-1].memory_gib == pytest.approx(1024 / 2**30)
+    assert unsized.exact.points[-1].memory_gib is None
+
+
+def test_semantic_hits_equal_a_search_of_every_stored_entry():
+    """Each request takes the most similar entry stored before it, across the blocks in which they are compared."""
+    vectors = np.random.default_rng(1).normal(size=(1300, 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    stored: list[int] = []
+    expected = []
+    for at, vector in enumerate(vectors):
+        similar = vectors[stored] @ vector
+        is_hit = bool(stored) and similar.max() >= 0.95
+        expected.append(stored[int(similar.argmax())] if is_hit else -1)
+        if not is_hit:
+            stored.append(at)
+
+    assert nearest_stored(vectors, 0.95).tolist() == expected
+
+
+def test_false_hits_are_those_with_another_answer():
+    """A hit is false where the stored answer is not the request's own; without answers that is unknown."""
+    vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+
+    told = semantic_point(vectors, np.array([1, 1, 2], np.uint64), 0.9)
+
+    assert (told.hit_ratio, told.false_hit_ratio) == (pytest.approx(2 / 3), 0.5)
+    assert semantic_point(vectors, None, 0.9).false_hit_ratio is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "SECRET"}', "no identifier"),
+        ('{"prompt": "SECRET', "no JSON"),
+        ('["SECRET"]', "no object"),
+        ('{"prompt": "SECRET", "embedding": [0, 0]}', "embedding"),
+    ],
+    ids=["no identifier", "cut off", "no object", "no direction"],
+)
+def test_a_line_that_is_no_request_is_named_and_not_quoted(tmp_path, line, message):
+    """The error says which line and what is missing, and holds no word of a prompt."""
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"prompt": "fine"}\n' + line.replace("SECRET", SECRET) + "\n")
+
+    with pytest.raises(InputError, match=message) as refused:
+        read_log(path, 16)
+
+    assert f"{path}:2" in str(refused.value)
+    assert "Ada" not in str(refused.value)
+
+
+def test_the_command_tells_no_prompt(run_advisor, tmp_path):
+    """Neither the table nor the JSON holds anything of a prompt, nor a hash of it."""
+    path = written(tmp_path, *({"prompt": SECRET, "output_tokens": 5} for _ in range(4)))
+
+    table, document = run_advisor("demand", "cache", path), run_advisor("demand", "cache", path, "--format", "json")
+
+    assert "4 requests: 75.0% are answered by an exact cache" in table.stdout
+    assert "Ada" not in table.stdout + table.stderr + document.stdout
+    assert json.loads(document.stdout)["exact"]["points"][0] == {
+        "entries": 1, "memory_gib": pytest.approx(120 / 2**30), "hit_ratio": 0.75,
+    }  # fmt: skip
+
+
+def test_a_time_to_live_takes_times(run_advisor, tmp_path):
+    """Without a timestamp on each line --ttl is refused, with what to do."""
+    done = run_advisor("demand", "cache", written(tmp_path, {"prompt": "a"}), "--ttl", "1h")
+
+    assert done.returncode == 1
+    assert "leave --ttl out" in done.stderr

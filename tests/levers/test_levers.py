@@ -1,0 +1,350 @@
+"""Levers: each is priced as the difference of two recommendations, alone and in one combination."""
+
+import datetime as dt
+import itertools
+import json
+import random
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from advisor.catalog.values import Purchase
+from advisor.errors import InputError, NothingFeasible
+from advisor.levers.changes import Change, changes_of
+from advisor.levers.pricing import price_levers
+from advisor.levers.response_cache import MeasuredCache, priced_node, read_measured_cache
+from advisor.levers.values import LeverSettings
+from advisor.performance.model import shipped_model
+from advisor.pipeline import market_for, plan_question, question_for
+from advisor.plan.request import question_document, requirements_of
+from advisor.report.levers import lever_sections
+from advisor.report.sections import sections_text
+from advisor.tables import read_rows
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo
+from builders import catalog_of, offer, workload
+
+OFFERS = (
+    offer("g5.12xlarge", on_demand=5.7, spot=2.5),
+    offer("g5.xlarge", on_demand=1.0, spot=0.5),
+    offer("g5.12xlarge", region="us-east-2", on_demand=5.2, spot=2.4),
+    offer("g6e.xlarge", on_demand=1.9, spot=0.8),
+    offer("g2-standard-4", "us-central1", 0.7, 0.2, "gcp"),
+)
+CATALOG = catalog_of(*OFFERS)
+TODAY = Deployment("aws", "us-east-1", "g5.12xlarge", 1, Purchase.ON_DEMAND)
+WIDENING = {"region", "accelerator", "cloud", "commit", "spot", "precision"}
+PRICED = WIDENING | {"schedule", "scale_to_zero", "prefix_cache", "prompt", "model"}
+FEW = {
+    "purchase": (Purchase.ON_DEMAND, Purchase.SPOT),
+    "prefix_cache_hit_ratio": 0.0,
+    "exclude": Exclude(providers=("gcp", "azure")),
+    "precisions": ("bf16",),
+}
+SETTINGS = LeverSettings(quality_floor=0.8, prompt_shorter=0.2, hourly_rate_usd=100.0)
+
+
+def asked(**changes):
+    """A question in which every lever has something to change."""
+    stated = {
+        "model": "Qwen/Qwen2.5-7B-Instruct",
+        "current": TODAY,
+        "precisions": ("bf16", "fp8", "int8"),
+        "purchase": tuple(Purchase)[:3],
+        "slo": Slo(ttft_p95_ms=1500, tpot_p95_ms=80),
+        "limits": Limits(commit_without_history=True),
+        "demand": DeclaredDemand(0.5, 0.8, 800, 100),
+        "prefix_cache_hit_ratio": 0.3,
+        "as_of": dt.date(2026, 11, 1),
+    }
+    return question_for(workload(**(stated | changes)), CATALOG, shipped_model())
+
+
+def posed(question):
+    """The planner of the tests' catalog."""
+    return market_for(question, CATALOG, shipped_model()).market
+
+
+def report_of(settings=SETTINGS, **changes):
+    """The levers of a question with a few of them: accelerator, region, spot, schedule."""
+    return price_levers(asked(**(FEW | changes)), CATALOG, posed, settings)
+
+
+@cache
+def few():
+    """The same without any setting."""
+    return report_of(LeverSettings())
+
+
+@cache
+def report():
+    """The report that most tests look at."""
+    return price_levers(asked(), CATALOG, posed, SETTINGS)
+
+
+@cache
+def changes():
+    """What its levers change."""
+    return changes_of(asked(), CATALOG, SETTINGS)
+
+
+@cache
+def recommended(levers):
+    """USD a month of what `advisor recommend` recommends with some levers pulled."""
+    return plan_question(changes().question(levers), CATALOG).fleet.cost.total_usd_per_month
+
+
+def of(lever):
+    """One lever of the report."""
+    return next(priced for priced in report().levers if priced.lever == lever)
+
+
+def test_every_lever_of_the_planner_is_priced():
+    """In this world no lever that the planner can answer is left without a price."""
+    assert {lever.lever for lever in report().levers} == PRICED
+
+
+@pytest.mark.parametrize("lever", sorted(PRICED))
+def test_a_saving_is_the_difference_of_two_recommendations(lever):
+    """A lever saves what the recommendation without it costs more than the one with it."""
+    priced = of(lever).priced
+
+    assert report().without.total_usd_per_month == pytest.approx(recommended(()), abs=0.005)
+    assert priced.plan.total_usd_per_month == pytest.approx(recommended((lever,)), abs=0.005)
+    assert priced.saving_usd_per_month == pytest.approx(recommended(()) - recommended((lever,)), abs=0.011)
+
+
+def test_the_combination_is_the_recommendation_with_all_of_it():
+    """All levers that are not left out are priced by one plan, and claim no more than the plan without any costs."""
+    pulled = tuple(lever.lever for lever in report().levers if not lever.dropped)
+    total = report().together.plan.total_usd_per_month
+
+    assert total == pytest.approx(recommended(tuple(sorted(pulled))), abs=0.005)
+    assert 0 <= report().together.saving_usd_per_month <= report().without.total_usd_per_month
+    assert report().together.saving_usd_per_month == pytest.approx(recommended(()) - total, abs=0.011)
+
+
+def test_what_a_lever_is_worth_beside_the_others_is_a_difference_of_two_recommendations():
+    """A lever that the combination uses is worth what the same without it costs more, and none is worth nothing."""
+    pulled = tuple(sorted(lever.lever for lever in report().levers if not lever.dropped))
+    used = [lever for lever in report().levers if lever.used]
+
+    assert used
+    for lever in used:
+        others = tuple(name for name in pulled if name != lever.lever)
+        assert lever.worth_usd_per_month == pytest.approx(recommended(others) - recommended(pulled), abs=0.011)
+        assert lever.worth_usd_per_month > 0
+
+
+def test_the_order_of_levers_never_matters():
+    """The question with some levers pulled is the same in whatever order they are named."""
+    documents = {
+        str(question_document(requirements_of(changes().question(order), CATALOG)))
+        for seed in range(4)
+        for order in [random.Random(seed).sample(sorted(PRICED), len(PRICED))]
+    }
+
+    assert len(documents) == 1
+    for pair in itertools.combinations(sorted(WIDENING), 2):
+        assert changes().question(pair).workload == changes().question(pair[::-1]).workload
+
+
+def test_precisions_keep_the_floor_beside_a_smaller_model():
+    """Where a smaller model leaves little quality, only precisions that keep the rest are allowed beside it."""
+    model = next(change for lever, change in changes().by_lever.items() if lever == "model")
+    left = model.quality.mean_ratio
+    floor = LeverSettings(quality_floor=left - 0.0005)
+    strict = changes_of(asked(), CATALOG, floor)
+
+    assert "fp8" in strict.question(("precision",)).workload.precisions
+    assert strict.question(("precision", "model")).workload.precisions == ("bf16", "int8", "fp16")
+
+
+def test_quality_of_the_combination_keeps_the_floor():
+    """The fleet with every lever keeps the share of the scores that was asked for."""
+    assert report().together.quality.mean_ratio >= SETTINGS.quality_floor
+    assert report().together.quality.low_ratio <= report().together.quality.mean_ratio
+
+
+def test_a_floor_that_no_model_meets_is_said_with_the_nearest():
+    """The lever is shown without a price, and names the model that comes nearest and what it keeps."""
+    why = changes_of(asked(), CATALOG, LeverSettings(quality_floor=0.9)).by_lever["model"]
+
+    assert why.startswith("no smaller model keeps 90% of its scores: Qwen/Qwen2.5-3B-Instruct keeps 84% (69% to 95%")
+
+
+def test_without_a_floor_no_quality_is_given_up_beyond_the_workload():
+    """No model and no precision that the workload does not name is tried unless the user says what is enough."""
+    bare = changes_of(asked(precisions=("bf16",)), CATALOG, LeverSettings())
+
+    assert "--quality-floor" in bare.by_lever["model"]
+    assert "--quality-floor" in bare.by_lever["precision"]
+
+
+def test_figures_of_others_never_enter_a_price(tmp_path):
+    """Without a single claim or measurement of others every price is the same, and those levers are still shown."""
+    for path in CATALOG.directory.glob("*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    facts = tmp_path / "lever_facts.csv"
+    facts.write_text(facts.read_text().splitlines()[0] + "\n")
+    bare = catalog_of(*OFFERS)
+    bare.__dict__["levers"] = type(CATALOG)(tmp_path).levers
+    told = price_levers(asked(**FEW), bare, posed, LeverSettings())
+
+    semantic = next(lever for lever in few().unpriced if lever.lever == "semantic_cache")
+    assert "vendor_claim" in {fact.evidence for fact in semantic.facts}
+    assert [lever.priced for lever in told.levers] == [lever.priced for lever in few().levers]
+    assert {lever.lever for lever in told.unpriced} == {lever.lever for lever in few().unpriced}
+
+
+def test_levers_that_pay_back_too_late_are_left_out():
+    """A combination holds nothing that is paid back after the limit, and is dearer for it; the reason is told."""
+    strict = report_of(LeverSettings(hourly_rate_usd=100.0, max_payback_months=1.0, effort_hours={"spot": 10_000.0}))
+    spot = next(lever for lever in strict.levers if lever.lever == "spot")
+
+    assert any(lever.used for lever in few().levers if lever.lever == "spot")
+    assert "1 at most" in spot.dropped
+    assert not spot.used
+    assert all(lever.work.payback_months <= 1 for lever in strict.levers if lever.used)
+    assert strict.together.plan.total_usd_per_month > few().together.plan.total_usd_per_month
+
+
+def test_work_is_hours_times_rate():
+    """One-off cost is hours × rate, and is paid back after cost ÷ what the lever is worth a month."""
+    spot = of("spot")
+
+    assert spot.work.one_off_usd == spot.work.effort_hours * 100
+    assert spot.work.payback_months == pytest.approx(spot.work.one_off_usd / spot.worth_usd_per_month)
+
+
+def test_levers_without_which_nothing_serves_are_part_of_the_base():
+    """Where today's accelerator cannot serve at all, the plan without any lever has the levers that it takes."""
+    told = report_of(LeverSettings(), model="Qwen/Qwen2.5-72B-Instruct", precisions=("bf16", "int4"),
+                     slo=Slo(ttft_p95_ms=10_000, tpot_p95_ms=300), current=replace(TODAY, instance_type="g5.xlarge"))  # fmt: skip
+
+    assert "precision" in told.needed
+    assert not {lever.lever for lever in told.levers} & set(told.needed)
+
+
+def test_nothing_feasible_says_so():
+    """Where no lever makes a fleet possible the reason is told, as of the plan without any."""
+    with pytest.raises(NothingFeasible, match="no fleet keeps the SLO, whatever is allowed"):
+        report_of(slo=Slo(ttft_p95_ms=1))
+
+
+def test_a_misspelt_lever_is_named():
+    """An effort for a lever that does not exist is refused with the nearest name."""
+    with pytest.raises(InputError, match="unknown lever 'spott'") as refused:
+        report_of(LeverSettings(effort_hours={"spott": 3.0}))
+
+    assert "spot" in refused.value.hint
+
+
+def test_changes_are_told_in_words():
+    """Each lever says what it changes, and whether the workload file allows it yet."""
+    told = {lever: change for lever, change in changes().by_lever.items() if isinstance(change, Change)}
+
+    assert told["spot"].told == "purchase: on_demand → on_demand, spot"
+    assert told["region"].told == "regions: us-east-1 → 7 of them"
+    assert not told["spot"].beyond_stated
+    assert told["cloud"].beyond_stated
+    assert told["scale_to_zero"].beyond_stated
+
+
+def test_a_response_cache_is_its_node_and_a_smaller_fleet():
+    """A cache costs its node; the fleet is the recommendation for the requests that it does not answer."""
+    cache = MeasuredCache(0.5, 0.2, 1000)
+    told = report_of(LeverSettings(cache=cache))
+    lever = next(lever for lever in told.levers if lever.lever == "response_cache")
+    asked_rest = changes_of(asked(**FEW), CATALOG, LeverSettings(cache=cache)).question(["response_cache"])
+    node = priced_node(cache, CATALOG, "aws", "us-east-1")
+
+    fleet = plan_question(asked_rest, CATALOG).fleet.cost.total_usd_per_month
+    assert node.node == "cache.t4g.micro"
+    assert lever.priced.plan.total_usd_per_month == pytest.approx(fleet + node.usd_per_month, abs=0.011)
+    assert asked_rest.demand.requests_per_second.mean == pytest.approx(0.25)
+
+
+def test_a_lever_that_costs_more_is_said_first_and_left_out():
+    """A cache that hits next to nothing costs its node: the report begins with it, and the combination is without it."""
+    told = report_of(LeverSettings(cache=MeasuredCache(0.0001, 0.2, 1000)))
+    lever = next(lever for lever in told.levers if lever.lever == "response_cache")
+
+    assert lever.priced.saving_usd_per_month < 0
+    assert lever.dropped == "costs more than it saves"
+    assert lever_sections(told)[0].lines[0].startswith("Costs more: response cache alone adds $")
+
+
+def test_a_cache_that_is_too_large_or_hits_nothing_is_shown_without_a_price():
+    """Without a node that holds it, or a request that repeats, a response cache is no lever."""
+    large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 500.0, 1000)))
+    useless = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.0, 0.1, 1000)))
+
+    assert large.by_lever["response_cache"] == "no node of aws with 667 GiB is in the catalog"
+    assert useless.by_lever["response_cache"] == "none of 1,000 requests of the log repeats another"
+
+
+def test_the_smallest_size_that_hits_nearly_all_is_taken(tmp_path):
+    """Of a replay the first size with 95 % of the hits of an unlimited cache counts; without answer sizes it is refused."""
+    points = [{"entries": n, "memory_gib": n / 8, "hit_ratio": ratio} for n, ratio in ((1, 0.3), (2, 0.39), (4, 0.4))]
+    path = tmp_path / "cache.json"
+    path.write_text(json.dumps({"schema": "advisor.cache/v1", "requests": 9, "exact": {"points": points}}))
+
+    assert read_measured_cache(path) == MeasuredCache(0.39, 0.25, 9)
+
+    path.write_text(path.read_text().replace("0.25", "null"))
+    with pytest.raises(InputError, match="how large its answer is"):
+        read_measured_cache(path)
+    path.write_text("{}")
+    with pytest.raises(InputError, match="no replay of caches"):
+        read_measured_cache(path)
+
+
+def test_the_report_says_the_verdict_first():
+    """The first line names the levers of the combination, their cost and the work; no line is wider than 80."""
+    text = sections_text(lever_sections(report(), verbose=True), 80)
+    used = " + ".join(lever.lever.replace("_", " ") for lever in report().levers if lever.used)
+
+    assert " ".join(text.split("\n  - ")[0].split()).startswith(f"Pull {used}: $")
+    assert "vendor claim" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_fact_is_of_a_lever():
+    """No figure of others stands in the table without a lever that it is shown with."""
+    levers = {entry.lever: entry for entry in CATALOG.levers}
+    rows = read_rows(CATALOG.directory / "lever_facts.csv")
+
+    assert all(row["lever"] in levers for row in rows)
+    assert set(levers) == PRICED | {entry.lever for entry in CATALOG.levers if entry.why_unpriced} | {
+        "routing",
+        "response_cache",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--hourly-rate", "0"], "0 is not above 0: work is not free"),
+        (["--max-payback", "6"], "--max-payback needs --hourly-rate"),
+        (["--quality-floor", "1.5"], "above 0 and at most 1"),
+        (["--effort", "spot"], "no LEVER=HOURS"),
+    ],
+)
+def test_wrong_figures_are_refused_before_anything_is_planned(run_advisor, options, told):
+    """An option out of range is wrong usage, and says what to give."""
+    done = run_advisor("levers", "examples/chat/workload.yaml", *options)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.mark.slow
+def test_the_command_prints_and_writes_the_same(run_advisor):
+    """Table and JSON are of one report, and the same input gives the same bytes."""
+    command = ("levers", "examples/chat/workload.yaml", "--hourly-rate", "100")
+    documents = [run_advisor(*command, "--format", "json").stdout for _ in range(2)]
+    total = json.loads(documents[0])["together"]["plan"]["total_usd_per_month"]
+
+    assert documents[0] == documents[1]
+    assert f"${total:,.2f} a month" in " ".join(run_advisor(*command).stdout.split())
