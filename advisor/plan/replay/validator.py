@@ -92,7 +92,8 @@ class ReplayValidator:
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
         self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
-        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible] = {}
+        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible | None] = {}
+        """None: no fleet is cheaper than the given one."""
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
         self._holding: dict[tuple[object, ...], Confirmed] = {}
         """Every fleet of any question that a replay confirms."""
@@ -585,12 +586,18 @@ class ReplayValidator:
     def _solve(
         self, formulation: Formulation, confirmed: Confirmed | None = None, *, roughly: bool = False
     ) -> FleetSolution | Infeasible:  # fmt: skip
-        """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
+        """The cheapest fleet; what was solved before, for this question or another, is not solved again.
+
+        That of the given one where none is cheaper: another of the same cost may have been given before.
+        """
         key = (roughly, usd_of(confirmed), *content(formulation.problem))
         if key not in self._solved:
             limit = None if confirmed is None else as_optimum(confirmed.solution)
-            self._solved[key] = cheapest(formulation.problem, limit, roughly=roughly)
-        return self._solved[key]
+            self._solved[key] = _unless_given(cheapest(formulation.problem, limit, roughly=roughly), limit)
+        solution = self._solved[key]
+        if solution is None and confirmed is not None:
+            return confirmed.solution
+        return solution or Infeasible((), ())
 
     def _confirmed(
         self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
@@ -664,6 +671,14 @@ class ReplayValidator:
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
         return kind_of(self._sources[key].served.candidate)
+
+
+def _unless_given(
+    solution: FleetSolution | Infeasible, given: FleetSolution | None
+) -> FleetSolution | Infeasible | None:  # fmt: skip
+    """A solution; None where it is the given one."""
+    same = given is not None and isinstance(solution, FleetSolution) and solution.allocations is given.allocations
+    return None if same else solution
 
 
 def _is_simplest(confirmed: Confirmed) -> bool:
