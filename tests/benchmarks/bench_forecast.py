@@ -84,8 +84,8 @@ def held_out(minutes: Floats, days: range, ahead: int) -> HeldOut:
 def print_noise(forecasts: list[HeldOut]) -> None:
     """How many series an interval that is right on average would hold to 75-85 % of these few hours.
 
-    Hours of a day are within or not together: with the correlation ρ of two hours of one day (between hours within,
-    less the mean of their series), *n* days of 24 hours are worth n · 24 / (1 + 23 ρ) independent ones (Kish 1965).
+    Hours of a day are within or not together: with the correlation rho of two hours of one day (between hours within,
+    less the mean of their series), *n* days of 24 hours are worth n · 24 / (1 + 23 rho) independent ones (Kish 1965).
     """
     days = [held_out.within().reshape(-1, 24).astype(float) for held_out in forecasts]
     shares = np.array([rows.mean() for rows in days])
@@ -97,7 +97,7 @@ def print_noise(forecasts: list[HeldOut]) -> None:
     generator = np.random.default_rng(0)
     for title, worth in (
         ("independent hours", hours),
-        (f"hours that go together (ρ {rho:.2f})", hours / (1 + 23 * rho)),
+        (f"hours that go together (rho {rho:.2f})", hours / (1 + 23 * rho)),
     ):
         drawn = generator.binomial(round(worth), HIGH - LOW, (10_000, len(days))) / round(worth)
         inside = ((drawn >= 0.75) & (drawn <= 0.85)).sum(axis=1)
