@@ -36,6 +36,7 @@ from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
 from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
+from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
@@ -52,8 +53,6 @@ _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
     "account that starts alike would have the same name: set name for one of them."
 )
-_HEADROOM = 0.25
-"""Instances above the plan, as a share of it, that a rolling replacement may start."""
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DEAREST_ALTERNATIVE = 1.5
 """Times the price of the planned type: beyond it, waiting for the planned one is cheaper than another."""
@@ -270,8 +269,7 @@ def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> fl
 
 def most_instances(member: Member) -> int:
     """The busiest hours' number and the room that a rolling replacement takes."""
-    instances = max(member.hours)
-    return instances + max(1, math.ceil(instances * _HEADROOM))
+    return while_replaced(max(member.hours))
 
 
 def _round_up(value: float, step: int) -> int:

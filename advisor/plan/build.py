@@ -143,8 +143,8 @@ def _quantiles(tokens: TokenQuantiles) -> dict[str, float]:
 
 
 def _savings(current: CurrentCost | None, fleet: Fleet | None) -> Savings | None:
-    """Total against total."""
-    if current is None or fleet is None:
+    """Total against total; None where nothing runs, or all that runs is paid for already."""
+    if current is None or fleet is None or current.total_usd_per_month <= 0:
         return None
     saved = current.total_usd_per_month - fleet.cost.total_usd_per_month
     return Savings(usd_per_month=saved, ratio=saved / current.total_usd_per_month)

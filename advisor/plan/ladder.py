@@ -176,7 +176,7 @@ def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, cu
     return Rung(
         rung=scope.step.value,
         total_usd_per_month=usd,
-        saving_ratio=None if current is None else 1 - usd / current.total_usd_per_month,
+        saving_ratio=_saving(usd, current),
         groups=tuple(_groups(confirmed, context)),
         risks=tuple(words.risks()),
         requires=tuple(words.requires()),
@@ -185,6 +185,13 @@ def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, cu
         beyond_stated=scope.beyond_stated,
         where=scope.where,
     )
+
+
+def _saving(usd_per_month: float, current: CurrentCost | None) -> float | None:
+    """Share of today's cost that is saved; None where nothing runs, or all that runs is paid for already."""
+    if current is None or current.total_usd_per_month <= 0:
+        return None
+    return 1 - usd_per_month / current.total_usd_per_month
 
 
 def is_allowed(workload: Workload, fleet: Confirmed) -> bool:

@@ -46,6 +46,10 @@ _BOUGHT = {
     PurchaseOption.MANAGED: "as endpoints",
     PurchaseOption.SERVERLESS: "as a service",
 }
+_LIMITS = {
+    Constraint.COMMITMENT_LOW_BAND: "the low edge of the forecast, without limits.commit_beyond_forecast,",
+}
+"""Limits that their key does not say."""
 _NAMED = (PurchaseOption.COMMITMENT, PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
 """Ways of paying with a name of their own: of the commitment, or of the service."""
 
@@ -226,7 +230,8 @@ def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Mis
     unit = "" if missed.unit.startswith("share") else f" {missed.unit}"
     digits = ",.2f" if missed.unit.startswith("USD") else ",.6g"
     needed, available = (f"{number:{digits}}{unit}" for number in (missed.needed, missed.available))
-    alone_so, limit = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}", SET_BY[missed.constraint]
+    alone_so = f"alone {_BOUGHT.get(tariff.paid, tariff.paid.value)}"
+    limit = _LIMITS.get(missed.constraint, SET_BY[missed.constraint])
     reason = f"{alone_so} it takes {needed}, and {limit} allows {available}"
     if missed.constraint in _FLOORS:
         reason = f"{alone_so} it gives {available}, and {limit} asks for {needed}"

@@ -324,7 +324,7 @@ def _against_today(
 ) -> tuple[CurrentCost | None, tuple[Rung, ...], Rung | None]:
     """Today's deployment, judged, and the ladder from there with the recommendation as a rung."""
     context, stated = market.context, market.workload.current
-    current = priced_today(context.requirements, context.catalog)
+    current = priced_today(context.requirements, context.catalog, context.standing.owned)
     if current is not None and stated is not None:
         today = today_of(current, stated, context, market.supply, market.week)
         current = judged_today(today, context, market.validator) if asked.rungs else today.priced

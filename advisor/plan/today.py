@@ -1,6 +1,6 @@
 """Today's deployment, priced and judged as a fleet would be: by the same formulation, the same replay."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from advisor.candidates import Candidate, Rejection, judge, judge_hardware
@@ -23,8 +23,13 @@ from advisor.requirements import Requirements
 from advisor.workload.values import Deployment, Exclude
 
 
-def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | None:
-    """Compute of what runs today at catalog prices; None where nothing is said to run.
+def priced_today(requirements: Requirements, catalog: Catalog, owned: Mapping[str, int]) -> CurrentCost | None:
+    """Compute of what runs today at catalog prices, without what is paid for already; None where nothing runs.
+
+    Args:
+        requirements: with the workload's ``current``.
+        catalog: where the price is from.
+        owned: instances that are paid for, by provider/region/type.
 
     Raises:
         InputError: its price is not known.
@@ -41,14 +46,16 @@ def priced_today(requirements: Requirements, catalog: Catalog) -> CurrentCost | 
             where=requirements.workload.where("current"),
             hint="correct the region or the purchase option, or take `current` out",
         )
+    stand = f"{current.provider}/{current.region}/{current.instance_type}"
+    paid = max(current.count - owned.get(stand, 0), 0)
     return CurrentCost(
         provider=current.provider,
         region=current.region,
         instance_type=current.instance_type,
         purchase=current.purchase.value,
         instances=current.count,
-        usd_per_hour=price.usd_per_hour * current.count,
-        total_usd_per_month=hourly_to_monthly(price.usd_per_hour, current.count),
+        usd_per_hour=price.usd_per_hour * paid,
+        total_usd_per_month=hourly_to_monthly(price.usd_per_hour, paid),
     )
 
 

@@ -136,11 +136,12 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
     if static is None:
         return
     same = abs(static.saved_ratio) < _SAME
-    verb = f"saves {static.saved_ratio:.0%}" if static.saved_ratio > 0 else f"adds {-static.saved_ratio:.0%}"
+    verb = f"{abs(static.saved_ratio):.0%} {'less' if static.saved_ratio > 0 else 'more'}"
     paid = "as endpoints" if all(group.purchase == PurchaseOption.MANAGED for group in fleet.groups) else "on demand"
     yield (
-        f"static peak: {static.instances} × {static.instance_type} in {static.region}, {paid} around the clock, "
-        f"would be {usd(static.compute_usd_per_month)} of compute; the fleet {'costs the same' if same else verb}"
+        f"static peak: within the same limits {static.instances} × {static.instance_type} in {static.region} alone, "
+        f"{paid} around the clock (not replayed), would be {usd(static.compute_usd_per_month)} of compute; the "
+        f"fleet's is {'the same' if same else verb}"
     )
 
 

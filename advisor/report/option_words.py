@@ -8,6 +8,11 @@ from advisor.units import milliseconds, ratio_words
 
 SHOWN_OPTIONS = 5
 """Rows of the table where nobody says how many."""
+_ABOUT = "~"
+_NOT_REPLAYED = (
+    "~: by the closed form, not replayed; a replay may ask for more instances or fewer: `advisor explain --why TYPE` "
+    "makes it"
+)
 OPTION_COLUMNS = (
     Column("#"),
     Column("provider", importance=5),
@@ -34,19 +39,21 @@ def option_section(plan: Plan, shown: int) -> Section:
     every, rows = len(plan.options), tuple(option_cells(option) for option in plan.options[:shown])
     of = f"the cheapest {len(rows)} of {every:,} (all: --format json)" if len(rows) < every else f"all {every:,}"
     made = "each made by the same planner as the fleet: same limits, rates, replay and parts of the cost"
-    return Section(f"options, fleets of one type and way of paying: {of}", (made,), OPTION_COLUMNS, rows)
+    lines = (made, *([_NOT_REPLAYED] if any(option.confirmed is None for option in plan.options[:shown]) else []))
+    return Section(f"options, fleets of one type and way of paying: {of}", lines, OPTION_COLUMNS, rows)
 
 
 def option_cells(option: Option) -> tuple[str, ...]:
     """The cells of an option under :data:`OPTION_COLUMNS`."""
     predicted, planned = option.predicted, option.planned_requests_per_second_per_instance
+    about = _ABOUT if option.confirmed is None else ""
     return (
         str(option.rank), option.provider, option.region, option.instance_type,
         hardware_words(option), paid_words(option), option.precision,
-        str(option.tensor_parallel), str(option.instances), str(option.replicas),
+        str(option.tensor_parallel), f"{about}{option.instances}", f"{about}{option.replicas}",
         milliseconds(predicted.ttft_p95_ms.value), milliseconds(predicted.tpot_p95_ms.value),
         "-" if planned is None else f"{planned:.3g}",
         "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
-        f"{option.cost.total_usd_per_month:,.2f}", f"{option.cost.usd_per_million_output_tokens:,.2f}",
+        f"{about}{option.cost.total_usd_per_month:,.2f}", f"{about}{option.cost.usd_per_million_output_tokens:,.2f}",
         option.not_recommended,
     )  # fmt: skip

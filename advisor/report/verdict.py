@@ -31,6 +31,8 @@ _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
 _MOST_ERROR = 0.5
 """Error of the hourly rates in the forecast's back-test, from which on it is a risk."""
+_BEYOND_CLOSED_FORM = 1.5
+"""Replicas planned at so many times the rate that the closed form leaves after bursts rest on the replay alone."""
 _SAME = 0.005
 """Savings below this are none."""
 _WHY_SPARE = {
@@ -86,7 +88,7 @@ def _saved(plan: Plan) -> str:
 def risk_words(plan: Plan) -> str:
     """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
 
-    Demand, replay, history, forecast, prediction, price, commitment, failure, spot.
+    Demand, replay, replicas beyond the closed form, history, forecast, prediction, price, commitment, failure, spot.
     """
     fleet = plan.fleet
     if fleet is None:
@@ -94,6 +96,7 @@ def risk_words(plan: Plan) -> str:
     applies = {
         "demand": plan.demand.get("interval") is not None,
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
+        **dict.fromkeys(_headroom_risks(fleet), True),
         **dict.fromkeys(_history_risks(plan, fleet), True),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),
@@ -102,6 +105,13 @@ def risk_words(plan: Plan) -> str:
         "spot": any(group.purchase == "spot" for group in fleet.groups),
     }
     return ", ".join(words for words, holds in applies.items() if holds) or "none"
+
+
+def _headroom_risks(fleet: Fleet) -> Iterator[str]:
+    """How far beyond the closed form replicas are planned, where only the replay says that they carry it."""
+    confirmed = fleet.confirmed
+    if confirmed is not None and confirmed.headroom_factor <= 1 / _BEYOND_CLOSED_FORM:
+        yield f"replicas at {1 / confirmed.headroom_factor:.2g} × the closed form"
 
 
 def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
@@ -341,10 +351,21 @@ def _break_even_words(fleet: Fleet, requests_per_second: float) -> str:
 
 def _first_words(fleet: Fleet) -> Iterator[str]:
     """Quotas to raise before anything starts, where the account is not known to have enough."""
-    short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < need.needed]
+    short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < _most(need)]
     if short:
-        told = [f"{_quota(need)} in {need.region} to {need.needed:,g} {need.unit}" for need in short]
-        yield f"First: raise the quota {' and '.join(told)}, and more while instances are replaced."
+        told = [f"{_quota(need)} in {need.region} to {_most(need):,g} {need.unit}{_run(need)}" for need in short]
+        yield f"First: raise the quota {' and '.join(told)}."
+
+
+def _most(need: QuotaNeed) -> float:
+    return max(need.needed, need.needed_while_replaced or 0.0)
+
+
+def _run(need: QuotaNeed) -> str:
+    """How much of it runs, and what the rest is for."""
+    if _most(need) > need.needed:
+        return f" ({need.needed:,g} run, the others while instances are replaced)"
+    return ", and more while instances are replaced"
 
 
 def _quota(need: QuotaNeed) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.demand.clock import MONDAY_SECONDS
 from advisor.demand.forecast import forecast
@@ -24,6 +25,7 @@ from advisor.demand.values import DemandProfile, Floats
 SERVEGEN = Path(__file__).parents[3] / "shared/data/traces/servegen/language"
 WINDOW_MINUTES = 10
 DAY_MINUTES = 1440
+Bools = npt.NDArray[np.bool_]
 FORECASTS = {"day after 7 to 13": (7, 1), "day after 10 to 13": (10, 1), "4 days after 10…": (10, 4)}
 """First day to forecast from, and how many days ahead."""
 SPIKY = ("m-large/chunk-20", 0.3)
@@ -40,15 +42,19 @@ class HeldOut:
     naive: Floats
     minutes: Floats
 
+    def within(self) -> Bools:
+        """Whether each hour's mean rate came within its interval."""
+        came = self.minutes.mean(axis=1)
+        return (came >= self.low * (1 - 1e-5)) & (came <= self.high * (1 + 1e-5))
+
     def row(self) -> str:
         """Shares within, errors and losses."""
         came, busiest = self.minutes.mean(axis=1), self.minutes.max(axis=1)
         edges = ((self.low, LOW), (self.mean, 0.5), (self.high, HIGH))
         loss = sum(pinball(came, edge, level).sum() for edge, level in edges) / 3 / came.sum()
-        within = (came >= self.low * (1 - 1e-5)) & (came <= self.high * (1 + 1e-5))
         wape, naive = (np.abs(came - rates).sum() / came.sum() for rates in (self.mean, self.naive))
         return (
-            f"{within.mean():8.0%} {wape:7.1%} {naive:7.1%} {loss:8.1%} "
+            f"{self.within().mean():8.0%} {wape:7.1%} {naive:7.1%} {loss:8.1%} "
             f"{(self.minutes <= self.peak[:, None] * (1 + 1e-5)).mean():8.1%} {(busiest <= self.peak).mean():7.0%} "
             f"{self.peak.mean():8.3g} {self.peak.min():8.3g} {self.peak.max():8.3g} {busiest.max():8.3g}"
         )
@@ -75,6 +81,33 @@ def held_out(minutes: Floats, days: range, ahead: int) -> HeldOut:
     return HeldOut(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
 
+def print_noise(forecasts: list[HeldOut]) -> None:
+    """How many series an interval that is right on average would hold to 75-85 % of these few hours.
+
+    Hours of a day are within or not together: with the correlation rho of two hours of one day (between hours within,
+    less the mean of their series), *n* days of 24 hours are worth n · 24 / (1 + 23 rho) independent ones (Kish 1965).
+    """
+    days = [held_out.within().reshape(-1, 24).astype(float) for held_out in forecasts]
+    shares = np.array([rows.mean() for rows in days])
+    spread = [rows - share for rows, share in zip(days, shares, strict=True)]
+    variance = np.mean([(rows**2).mean() for rows in spread])
+    together = np.mean([((rows.sum(axis=1) ** 2 - (rows**2).sum(axis=1)) / (24 * 23)).mean() for rows in spread])
+    rho = max(float(together / variance), 0.0)
+    hours = days[0].size
+    generator = np.random.default_rng(0)
+    for title, worth in (
+        ("independent hours", hours),
+        (f"hours that go together (rho {rho:.2f})", hours / (1 + 23 * rho)),
+    ):
+        drawn = generator.binomial(round(worth), HIGH - LOW, (10_000, len(days))) / round(worth)
+        inside = ((drawn >= 0.75) & (drawn <= 0.85)).sum(axis=1)
+        low, middle, high = np.quantile(inside, [0.05, 0.5, 0.95])
+        print(
+            f"{hours} {title} are worth {worth:.0f}: a right interval has {middle:.0f} of {len(days)} series in 75-85% "
+            f"({low:.0f} to {high:.0f}), these have {((shares >= 0.75) & (shares <= 0.85)).sum()}; mean {shares.mean():.1%}"
+        )
+
+
 def made_up(days: int = 35) -> DemandProfile:
     """Office hours, quieter weekends, slow growth, surges of three hours, Poisson arrivals."""
     generator = np.random.default_rng(1)
@@ -97,9 +130,12 @@ def print_clients(directory: Path) -> None:
     heads = "within    wape   naive  pinball  minutes   hours  planned      min      max     came"
     for title, (first, ahead) in FORECASTS.items():
         print(f"\n{title:18} {heads}")
+        forecasts = []
         for name, minutes in series.items():
-            days = range(first, len(minutes) // DAY_MINUTES)
-            print(f"{name:18} {held_out(minutes, days, ahead).row()}")
+            forecasts.append(held_out(minutes, range(first, len(minutes) // DAY_MINUTES), ahead))
+            print(f"{name:18} {forecasts[-1].row()}")
+        if ahead == 1:
+            print_noise(forecasts)
     name, scale = SPIKY
     if name in paths:
         minutes = client(paths[name], scale)

@@ -363,6 +363,24 @@ def test_a_rung_of_an_example_costs_what_its_plan_costs(tmp_path):
     assert rung.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, rel=0.01)
 
 
+def test_a_rung_looks_for_mixes_that_carry_more_than_the_closed_form_says():
+    """Small machines beside large ones of a chip hold at less than large ones alone, on a rung as in its plan."""
+    sold = (
+        offer("g7e.12xlarge", on_demand=8.286, spot=1.871), offer("g7e.2xlarge", on_demand=3.363, spot=1.016),
+        offer("g6e.12xlarge", on_demand=10.493),
+    )  # fmt: skip
+    work = asked(
+        model="Qwen/Qwen3-32B", slo=Slo(2000.0, 80.0), demand=DeclaredDemand(7.9, 23.7, 100, 400),
+        current=replace(TODAY, instance_type="g6e.12xlarge", count=3), limits=Limits(min_replicas=2),
+    )  # fmt: skip
+    (rung,) = [rung for rung in plan_for(work, catalog_of(*sold)).ladder if rung.rung == "spot"]
+    plan = plan_for(replace(work, purchase=(Purchase.ON_DEMAND, Purchase.SPOT)), catalog_of(*sold))
+
+    assert len(rung.groups) == 2
+    assert rung.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, rel=0.02)
+    assert rung.total_usd_per_month == round(rung.total_usd_per_month, 2)
+
+
 @pytest.mark.parametrize(("simplicity", "same"), [(1.0, True), (0.0, False)])
 def test_a_precision_that_saves_little_is_no_step(simplicity, same):
     """A rung takes weights that lose more quality only where they save more than simplicity is worth."""

@@ -88,6 +88,22 @@ def test_what_is_owned_is_not_paid_for_again_and_the_rest_is():
     assert current.within_slo_ratio == every.within_slo_ratio
 
 
+def test_what_is_owned_is_not_paid_for_again_where_nobody_knows_how_it_serves():
+    """A machine that cannot hold the model as asked is charged for what is not owned of it, and saves nothing at none."""
+    day = dt.date(2026, 11, 24)
+    totals = []
+    for count in (1, 3):
+        owned = (OwnedCommitment("aws", "us-east-1", "g4dn.xlarge", count, dt.date(2027, 10, 31)),)
+        work = workload(
+            current=replace(TODAY, instance_type="g4dn.xlarge", count=3), precisions=("bf16",), commitments=owned, as_of=day
+        )  # fmt: skip
+        plan = plan_for(work, catalog_of(*OFFERS))
+        assert plan.current.within_slo_ratio is None
+        totals.append((plan.current.total_usd_per_month, plan.savings is None))
+
+    assert totals == [(pytest.approx(2 * 0.5 * 730, abs=0.02), False), (0.0, True)]
+
+
 def brief(work, catalog):
     """The plan of a workload in short."""
     model = find_model(work.model_reference)

@@ -97,6 +97,12 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
     assert proof_words(unproven) == "no cheaper fleet carries the planned rates"
 
 
+def with_headroom(factor):
+    """A fleet whose replay holds with replicas that are taken to sustain so many times less than the closed form says."""
+    fleet = make_fleet(make_group())
+    return replace(fleet, confirmed=replace(fleet.confirmed, headroom_factor=factor))
+
+
 @pytest.mark.parametrize(
     ("fleet", "risk"),
     [
@@ -107,10 +113,24 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
         (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0),)), "failure"),
         (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction, spot"),
         (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay, prediction"),
+        (with_headroom(0.4), "replicas at 2.5 × the closed form"),
+        (with_headroom(0.9), "none"),
         (make_fleet(make_group(), forecast=forecast_off_by(0.65)), "forecast off by 65%"),
         (make_fleet(make_group(), forecast=forecast_off_by(0.49)), "none"),
     ],
-    ids=["none", "spot", "price", "commitment", "failure", "prediction", "replay", "forecast", "good forecast"],
+    ids=[
+        "none",
+        "spot",
+        "price",
+        "commitment",
+        "failure",
+        "prediction",
+        "replay",
+        "beyond the closed form",
+        "near the closed form",
+        "forecast",
+        "good forecast",
+    ],
 )
 def test_every_risk_that_applies_is_named(fleet, risk):
     """A replay that falls short comes before predictions, those before prices, commitments, failures and spot."""
@@ -280,17 +300,23 @@ def test_a_price_in_doubt_that_does_not_decide_is_told_too():
     )
 
 
+_RAISE = (
+    "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 800 vCPUs (624 run, the others while instances are "
+    "replaced)."
+)
+
+
 @pytest.mark.parametrize(
     ("limit", "told"),
     [
-        (None, "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 624 vCPUs, and more while instances are replaced."),
-        (623.0, "First: raise the quota G and VT (L-DB2E81BA) in us-east-1 to 624 vCPUs, and more while instances are replaced."),
-        (624.0, None),
+        (None, _RAISE),
+        (799.0, _RAISE),
+        (800.0, None),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_ends_with_the_quotas_to_raise(limit, told):
     """What has to be done first, unless the account is known to have enough."""
-    need = QuotaNeed("aws", "us-east-1", "L-DB2E81BA", "G and VT", "vCPUs", 624.0, limit)
+    need = QuotaNeed("aws", "us-east-1", "L-DB2E81BA", "G and VT", "vCPUs", 624.0, limit, 800.0)
 
     assert lines_of(make_plan(make_fleet(make_group(), quotas=(need,)))).get("First") == told
 

@@ -115,7 +115,7 @@ class ConstraintUse:
 
 @dataclass(frozen=True, slots=True)
 class StaticPeak:
-    """The type that serves most, bought on demand in the number of the busiest minute, around the clock."""
+    """The type that serves most, alone on demand around the clock, as many as the limits ask for; not replayed."""
 
     instance_type: str
     region: str
@@ -213,6 +213,8 @@ class QuotaNeed:
     needed: float
     account_limit: float | None
     """As the last refresh found it; None: never asked."""
+    needed_while_replaced: float | None = None
+    """With the instances that a rolling replacement starts; None: a plan of a version that did not say it."""
 
 
 @dataclass(frozen=True, slots=True)

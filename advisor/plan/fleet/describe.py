@@ -26,14 +26,16 @@ from advisor.plan.fleet.chosen import (
     StaticPeak,
 )
 from advisor.plan.fleet.cost_lines import Answers, cost_lines
+from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib
-from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption
+from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
 from advisor.plan.scaling import scaling_of
+from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.optimise import (
     allocation_usd_per_month,
     disks_usd_per_month,
@@ -82,7 +84,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         gap_ratio=solution.gap_ratio,
         bound_usd_per_month=solution.bound_usd_per_month,
         pools_considered=len(formulation.pool_set.pools),
-        static_peak=_static_peak(confirmed, context, expected),
+        static_peak=_static_peak(confirmed, context),
         confirmed=confirmed.confirmation,
         forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
         scaling=scaling_of(context, formulation, solution, expected),
@@ -117,8 +119,13 @@ def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNee
         key = (group.provider, group.region, quota.code)
         account_limit, unit = catalog.account_limits.get(key), "vCPUs" if quota.unit == "vcpu" else "accelerators"
         limit = None if account_limit is None else account_limit.limit
-        before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit)
-        needs[key] = replace(before, needed=before.needed + max(group.instances) * units)
+        before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
+        most = max(group.instances)
+        needs[key] = replace(
+            before,
+            needed=before.needed + most * units,
+            needed_while_replaced=(before.needed_while_replaced or 0.0) + while_replaced(most) * units,
+        )
     yield from needs.values()
 
 
@@ -303,22 +310,22 @@ def failures_of(problem: Problem, solution: FleetSolution) -> Iterator[Failure]:
             yield Failure(words.format(name), max(ratio, 0.0), hour_class)
 
 
-def _static_peak(confirmed: Confirmed, context: PlanningContext, expected: Forecast) -> StaticPeak | None:
-    """Cost of the same type without schedule, commitments and spot; None without a price on demand."""
+def _static_peak(confirmed: Confirmed, context: PlanningContext) -> StaticPeak | None:
+    """Compute of the main type alone on demand at all hours, within the same limits; None where that is no fleet."""
     solution, problem = confirmed.solution, confirmed.formulation.problem
     main = max(
         solution.allocations, key=lambda allocation: sum(allocation.instances) * mix_rate(problem, allocation.pool)
     )
     source = confirmed.formulation.pool_set.sources[main.pool.key]
     managed = all(allocation.tariff.paid is PurchaseOption.MANAGED for allocation in solution.allocations)
-    price = context.catalog.price(source.offer, Purchase.MANAGED if managed else Purchase.ON_DEMAND)
-    rate = mix_rate(problem, main.pool)
-    if price is None or rate <= 0:
+    paid = PurchaseOption.MANAGED if managed else PurchaseOption.ON_DEMAND
+    price = context.catalog.price(source.offer, Purchase(paid.value))
+    if price is None or mix_rate(problem, main.pool) <= 0:
         return None
-    limits = context.requirements.workload.limits
-    needed = max(
-        math.ceil(float(expected.peak.max()) / rate), limits.zones, math.ceil(limits.min_replicas / main.pool.replicas)
-    )
-    usd = hourly_to_monthly(price.usd_per_hour, needed)
+    same = alone(problem, main.pool, Tariff(paid, price.usd_per_hour))
+    if isinstance(same, Missed):
+        return None
+    instances = max(same.allocations[0].instances)
+    usd = hourly_to_monthly(price.usd_per_hour, instances)
     compute = math.fsum(allocation_usd_per_month(problem, allocation) for allocation in solution.allocations)
-    return StaticPeak(source.offer.instance_type, source.offer.region, needed, usd, 1 - compute / usd)
+    return StaticPeak(source.offer.instance_type, source.offer.region, instances, usd, 1 - compute / usd)

@@ -1,7 +1,16 @@
 """Scaling of a fleet, as values: what a plan holds under ``fleet.scaling``, under the same names."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+REPLACED_AT_A_TIME = 0.25
+"""Share of a group's instances that a rolling replacement may start beside them."""
+
+
+def while_replaced(instances: int) -> int:
+    """Instances of a group, and those that a rolling replacement starts before it stops others: a quarter, or one."""
+    return instances + max(1, math.ceil(instances * REPLACED_AT_A_TIME))
 
 
 class Policy(StrEnum):

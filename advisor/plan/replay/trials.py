@@ -384,7 +384,8 @@ def _thinned(requests: Requests, share: float) -> Requests:
     """A share of requests, evenly spread over them."""
     if share >= 1:
         return requests
-    return _part(requests, np.unique(np.arange(0, requests.seconds.size, 1 / share).astype(np.intp)))
+    kept = np.arange(0, requests.seconds.size, 1 / share).astype(np.intp)
+    return _part(requests, kept[np.diff(kept, prepend=-1) > 0])
 
 
 def _without_lost(group: ReplayGroup) -> ReplayGroup:

@@ -47,7 +47,7 @@ from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, as_routed, optimise
 from advisor.plan.solve.scopes import cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
-from advisor.plan.solve.simple import complexity, loss_rank, simplest
+from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, in_precisions
 from advisor.plan.solve.stage import narrowed as narrowed_supply
@@ -92,7 +92,8 @@ class ReplayValidator:
         self._failing: dict[Kind, FleetSolution] = {}
         """Fleets of one kind at the lower ends of their brackets."""
         self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
-        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible] = {}
+        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible | None] = {}
+        """None: no fleet is cheaper than the given one."""
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
         self._holding: dict[tuple[object, ...], Confirmed] = {}
         """Every fleet of any question that a replay confirms."""
@@ -177,8 +178,7 @@ class ReplayValidator:
         near = (self._nearby(bounded(fleet, confirmed)) for fleet in others.values() if self._is_allowed(fleet))
         confirmed = min((self._nearby(confirmed), *near), key=usd_of)
         confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
-        effort = self._effort
-        below = self._below_closed_form().cheaper(confirmed, mixed=effort.in_full) if effort.every_kind else None
+        below = self._below_closed_form().cheaper(confirmed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         return self._in_preferred_precision(confirmed)
 
@@ -255,12 +255,18 @@ class ReplayValidator:
         return self._posed.problem
 
     def simplest_within(self, confirmed: Confirmed, limit: float) -> Confirmed:
-        """The fleet of fewest backends, then types, within a cost."""
+        """The fleet of fewest backends, then types, within a cost.
+
+        Kinds of a fleet that carries more than the closed form says are taken to carry as much in a simpler one.
+        """
         headroom = {kind: bracket.held for kind, bracket in self._brackets.items()}
+        headroom |= self.carried_beyond(confirmed)
         formulation = self._with_headroom(self._posed, headroom)
         solution = simplest(formulation.problem, confirmed.solution, most_usd=limit)
         if solution.allocations != confirmed.solution.allocations:
-            self._confirmed(formulation, solution, headroom)
+            fleet = self._confirmed(formulation, solution, headroom)
+            if not fleet.confirmation.reached:
+                self._raised_of_types(solution, headroom, limit)
         simpler = [
             fleet
             for fleet in self._holding.values()
@@ -273,6 +279,14 @@ class ReplayValidator:
             if best.confirmation.reached:
                 return _preferred(best, confirmed)
         return confirmed
+
+    def _raised_of_types(self, failed: FleetSolution, headroom: Mapping[Kind, float], limit: float) -> None:
+        """Look for fleets that hold of the backends and types of one that fails, with more headroom, below a cost."""
+        kept = {(backend_of(group.pool), group.pool.instance_type) for group in failed.allocations}
+        same = self._posed.of(pool for pool in self.problem.pools if (backend_of(pool), pool.instance_type) in kept)
+        kinds = {self.kind_of(pool.key) for pool in same.problem.pools}
+        least = {kind: headroom.get(kind, 1.0) for kind in kinds}
+        self._bisected(same, {kind: factor for kind, factor in least.items() if math.isfinite(factor)}, None, limit)
 
     def _keeps_to_limits(self, confirmed: Confirmed) -> bool:
         """Whether a confirmed fleet of any question is one of this question too: in its pools, and under its limits."""
@@ -572,12 +586,18 @@ class ReplayValidator:
     def _solve(
         self, formulation: Formulation, confirmed: Confirmed | None = None, *, roughly: bool = False
     ) -> FleetSolution | Infeasible:  # fmt: skip
-        """The cheapest fleet; what was solved before, for this question or another, is not solved again."""
+        """The cheapest fleet; what was solved before, for this question or another, is not solved again.
+
+        That of the given one where none is cheaper: another of the same cost may have been given before.
+        """
         key = (roughly, usd_of(confirmed), *content(formulation.problem))
         if key not in self._solved:
             limit = None if confirmed is None else as_optimum(confirmed.solution)
-            self._solved[key] = cheapest(formulation.problem, limit, roughly=roughly)
-        return self._solved[key]
+            self._solved[key] = _unless_given(cheapest(formulation.problem, limit, roughly=roughly), limit)
+        solution = self._solved[key]
+        if solution is None and confirmed is not None:
+            return confirmed.solution
+        return solution or Infeasible((), ())
 
     def _confirmed(
         self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
@@ -652,6 +672,14 @@ class ReplayValidator:
     def kind_of(self, key: str) -> Kind:
         """Kind of the replicas of a pool, by its key."""
         return kind_of(self._sources[key].served.candidate)
+
+
+def _unless_given(
+    solution: FleetSolution | Infeasible, given: FleetSolution | None
+) -> FleetSolution | Infeasible | None:  # fmt: skip
+    """A solution; None where it is the given one."""
+    same = given is not None and isinstance(solution, FleetSolution) and solution.allocations is given.allocations
+    return None if same else solution
 
 
 def _is_simplest(confirmed: Confirmed) -> bool:

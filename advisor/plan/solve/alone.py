@@ -5,6 +5,7 @@ starts cost more than running through quieter hours, those have as many as busie
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,8 +62,8 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
     else:
         instances = (max(fewest),) * len(fewest)
         if tariff.paid is PurchaseOption.COMMITMENT and not _used_long_enough(problem, pool, tariff, instances[-1]):
-            low = min(hour.low_rate for hour in problem.hours) / mix_rate(problem, pool)
-            return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), low, "instances")
+            allowed = _most_committed(problem, pool, tariff, instances[-1])
+            return Missed(Constraint.COMMITMENT_LOW_BAND, float(instances[-1]), float(allowed), "instances")
     allocations = (Allocation(pool, tariff, instances),)
     shares = whole_shares(problem, pool)
     usd = objective_usd_per_month(problem, allocations, shares)
@@ -154,6 +155,12 @@ def _used_long_enough(problem: Problem, pool: Pool, tariff: Tariff, committed: i
     low = [load_of(problem, pool, hour.low_rate) + ALMOST_ONE for hour in problem.hours]
     used = sum(min(beyond, most) * hours_per_month(hour) for most, hour in zip(low, problem.hours, strict=True))
     return beyond <= low[-1] and used >= tariff.break_even_ratio * beyond * HOURS_PER_MONTH - ROUNDING
+
+
+def _most_committed(problem: Problem, pool: Pool, tariff: Tariff, refused: int) -> int:
+    """Most instances below a refused number that are used long enough to be committed, by bisection."""
+    counts = range(refused)
+    return max(bisect_left(counts, x=True, key=lambda n: not _used_long_enough(problem, pool, tariff, n)) - 1, 0)
 
 
 def _beyond(problem: Problem, solution: FleetSolution) -> Missed | None:

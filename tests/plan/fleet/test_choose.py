@@ -198,6 +198,17 @@ def test_instances_follow_the_hours_of_the_week():
     assert scheduled.cost.total_usd_per_month < 0.8 * static.cost.total_usd_per_month
     assert len(static.hour_classes) == 1
     assert scheduled.static_peak.saved_ratio > 0.3
+    assert scheduled.static_peak.instances == max(scheduled.groups[0].instances)
+
+
+def test_the_static_peak_keeps_to_the_limits_of_the_fleet():
+    """What would run around the clock has the spare of the fleet too: nothing is saved where nothing differs."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    asked = workload(purchase=ON_DEMAND, demand=DeclaredDemand(5, 8, 800, 200), limits=Limits(min_replicas=2, zones=3))
+    fleet = plan_of(asked, catalog, None).fleet
+
+    assert fleet.static_peak.instances == fleet.groups[0].instances[-1]
+    assert fleet.static_peak.saved_ratio == pytest.approx(0.0)
 
 
 def test_base_load_is_committed_and_the_shoulder_is_not():

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import FleetSolution, PurchaseOption
+from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.alone import ROUNDING, Missed, alone
 from advisor.plan.solve.optimise import optimise
-from plan.fleet.problems import LIMITS, everything, problems
+from plan.fleet.problems import LIMITS, everything, pool_of, problem_of, problems
 
 CENTS = 0.06
 """Every part is rounded to the cent, and the search stops half a cent before the end."""
@@ -37,6 +37,16 @@ def check(problem):
             if isinstance(found, FleetSolution) and isinstance(expected, FleetSolution):
                 assert abs(found.objective_usd_per_month - expected.objective_usd_per_month) <= CENTS
                 assert not isinstance(found, Missed)
+
+
+def test_a_commitment_that_is_used_too_little_is_refused_with_whole_instances():
+    """What the low edge of the forecast keeps busy for long enough is a number of instances that could be committed."""
+    tariff = Tariff(PurchaseOption.COMMITMENT, 1.0, break_even_ratio=0.85)
+    pool = pool_of(rate=1.0, tariffs=(tariff,))
+    for planned, allowed in (((1.0, 4.0), 2.0), ((0.1, 4.0), 1.0), ((8.0, 16.0), 8.0)):
+        missed = alone(problem_of(pool, planned=planned), pool, tariff)
+        assert isinstance(missed, Missed)
+        assert (missed.needed, missed.available) == (max(planned), allowed), planned
 
 
 @many
