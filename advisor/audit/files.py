@@ -36,6 +36,8 @@ _FILE_LINE = re.compile(r"^\s*file ?= ?(.+)$", re.MULTILINE)
 _FILE_WORDS = re.compile(r"in file \"([^\"]+)\"")
 _NO_FOLDERS = "hive_partitioning = false"
 """A folder called ``EffectiveCost=0`` is no column: it would take the place of the file's own."""
+_IN_ONE_PIECE = f"parallel = false, buffer_size = {2 * _LONGEST_LINE}"
+"""A reader of several pieces at a time drops a line longer than its buffer, and takes quoted line breaks for ends."""
 NULLS = ("", "NULL", "null")
 """Cells of a CSV that hold nothing."""
 
@@ -194,7 +196,7 @@ def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Colu
         return f"read_json({listed}, format = 'newline_delimited', {size}, {shape}, {_NO_FOLDERS})"
     return (
         f"read_csv({listed}, auto_detect = false, header = true, delim = {text(delimiter)}, quote = '\"', "
-        f"escape = '\"', nullstr = {texts(NULLS)}, max_line_size = {_LONGEST_LINE}, "
+        f"escape = '\"', nullstr = {texts(NULLS)}, max_line_size = {_LONGEST_LINE}, {_IN_ONE_PIECE}, "
         f"columns = {{{types}}}, {_NO_FOLDERS})"
     )
 

@@ -82,6 +82,33 @@ def test_a_line_without_end_is_not_read_whole(tmp_path):
         cost_of(bill, requests=(str(tmp_path / "m.json.gz"),))
 
 
+@pytest.mark.parametrize("place", ["bill", "log"])
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["unterminated", "terminated"])
+def test_a_line_longer_than_any_buffer_is_refused(tmp_path, place, end):
+    """No line of a bill or a log is dropped: one of 300 MB at the end is an error."""
+    bill, log = write_bill(tmp_path, "focus", hours(Charge(), 1)), tmp_path / "log.csv"
+    log.write_text("timestamp,endpoint,input_tokens\n2026-10-01T00:00:00Z,chat,10\n")
+    with (bill if place == "bill" else log).open("ab") as stream:
+        stream.seek(300 * 1024 * 1024, os.SEEK_END)
+        stream.write(b"," + end)
+
+    with pytest.raises(InputError, match="cannot read"):
+        cost_of(bill, requests=(str(log),))
+
+
+def test_line_breaks_in_cells_end_no_row(tmp_path):
+    """Cells that look like rows of their own, in a file of several buffers."""
+    cell = "2026-10-01T00:00:00Z,other,999\n" * 2000
+    with (tmp_path / "log.csv").open("w", newline="") as stream:
+        stream.write("timestamp,endpoint,input_tokens,prompt\n")
+        for _ in range(600):
+            stream.write(f'2026-10-01T00:00:00Z,chat,10,"{cell}"\n')
+    bill = write_bill(tmp_path, "focus", hours(Charge(), 1))
+
+    with audited(Inputs((str(bill),), requests=(str(tmp_path / "log.csv"),))) as opened:
+        assert [(usage.name, usage.requests) for usage in opened.audit.traffic.endpoints] == [("chat", 600)]
+
+
 _CUT = gzip.compress(b'{"resourceMetrics":[]}' * 100, mtime=0)[:-9]
 
 
