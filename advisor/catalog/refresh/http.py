@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
-_LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
 _MOST_BYTES = 64 * BYTES_PER_MIB
 """Largest answer of a service: pages of price lists have some MiB."""
-_PIECE_BYTES = 64 * 1024
 _BOUNDED_TRIES = 3
 _SHOWN = 200
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
@@ -76,10 +74,13 @@ class Client:
         """Status and the first bytes of the body, as it was sent or unpacked."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
+        from advisor.http_pools import first_bytes  # noqa: PLC0415 - as above
+
         for tries_left in reversed(range(_BOUNDED_TRIES)):
             try:
                 answer = self._pool.request("GET", address, headers=headers, preload_content=False)
-                return answer.status, _first_bytes(answer, most_bytes, unpacked=unpacked)
+                longest = 10 * self.timeout_seconds
+                return answer.status, first_bytes(answer, most_bytes, unpacked=unpacked, seconds=longest)
             except urllib3.exceptions.HTTPError as error:
                 if not (isinstance(error, urllib3.exceptions.ProtocolError) and tries_left):
                     said = f"{urlsplit(address).netloc}: {short_words(error)}"
@@ -95,36 +96,21 @@ class Client:
     def _pool(self) -> "urllib3.PoolManager":
         import urllib3  # noqa: PLC0415 - as above
 
-        retries = urllib3.Retry(
+        from advisor.http_pools import LONGEST_WAIT_SECONDS, BoundedRetry, bounded  # noqa: PLC0415 - as above
+
+        retries = BoundedRetry(
             total=self.tries,
             connect=min(3, self.tries),
+            read=min(2, self.tries),
             status_forcelist=_PASSING,
             backoff_factor=self.backoff_seconds,
             backoff_jitter=self.backoff_seconds,
-            backoff_max=_LONGEST_WAIT_SECONDS,
+            backoff_max=LONGEST_WAIT_SECONDS,
             raise_on_status=False,
             respect_retry_after_header=True,
         )
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
-        return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
-
-
-def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int, *, unpacked: bool) -> bytes:
-    """The first bytes of an answer, as they were sent or unpacked; never more at a time than are wanted.
-
-    Raises:
-        urllib3.exceptions.ProtocolError: it breaks off.
-    """
-    content = bytearray()
-    try:
-        while len(content) < most_bytes:
-            chunk = answer.read(min(_PIECE_BYTES, most_bytes - len(content)), decode_content=unpacked)
-            if not chunk:
-                break
-            content += chunk
-    finally:
-        answer.close()
-    return bytes(content)
+        return bounded(urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16), self.timeout_seconds)
 
 
 def _check(host: str, status: int, content: bytes, remedy: str) -> None:
