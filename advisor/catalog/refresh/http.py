@@ -23,6 +23,7 @@ _MOST_BYTES = 64 * BYTES_PER_MIB
 """Largest answer of a service: pages of price lists have some MiB."""
 _BOUNDED_TRIES = 3
 _SHOWN = 200
+_MOST_SAID_BYTES = 64 * 1024
 _CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
 
 
@@ -115,12 +116,13 @@ class Client:
 
 def _check(host: str, status: int, content: bytes, remedy: str) -> None:
     """Raise where an answer is no success."""
-    said = f"{host} answered {status}: {_message(content)}"
+    if status == 200:
+        return
+    said = f"{host} answered {status}: {_message(content[:_MOST_SAID_BYTES])}"
     if status in _DENIED:
         raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
-    if status != 200:
-        later = status in _PASSING or not remedy
-        raise Unreachable(said, "run the command again later" if later else remedy)
+    later = status in _PASSING or not remedy
+    raise Unreachable(said, "run the command again later" if later else remedy)
 
 
 def pages(
