@@ -1,4 +1,4 @@
-"""Lines of CSV that are longer than the database's buffer: it drops them without a word, so they are looked for first."""
+"""Lines of CSV longer than the database's buffer, which drops them without a word: they are looked for first."""
 
 import gzip
 import re
@@ -23,8 +23,8 @@ def opened(path: Path) -> BinaryIO | gzip.GzipFile:
 def refuse_endless_lines(path: Path, what: str) -> None:
     """Refuse a file with a line of twice 32 MiB or more.
 
-    Such a line covers a multiple of 32 MiB and as much after it. So of a plain file only the places after these multiples
-    are read, up to the first line end; a packed one is read whole.
+    Such a line covers a multiple of 32 MiB and as much after it. So of a plain file only the places after these
+    multiples are read, up to the first line end; a packed one is read whole.
 
     Args:
         path: file, plain or packed.

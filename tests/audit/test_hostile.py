@@ -88,7 +88,7 @@ def test_a_line_longer_than_any_buffer_is_refused(tmp_path, place, end):
     """No line of a bill or a log is dropped: one of 300 MB at the end is an error."""
     bill, log = write_bill(tmp_path, "focus", hours(Charge(), 1)), tmp_path / "log.csv"
     log.write_text("timestamp,endpoint,input_tokens\n2026-10-01T00:00:00Z,chat,10\n")
-    with (bill if place == "bill" else log).open("ab") as stream:
+    with (bill if place == "bill" else log).open("r+b") as stream:
         stream.seek(300 * 1024 * 1024, os.SEEK_END)
         stream.write(b"," + end)
 
