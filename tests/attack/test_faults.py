@@ -30,6 +30,8 @@ COMMANDS = {
                 "--input-tokens", "10", "--output-tokens", "10", "-o", "out.txt"),
     "recommend": ("recommend", "workload.yaml", "-o", "out.json", "--format", "json"),
 }  # fmt: skip
+PLACES = int(os.environ.get("ADVISOR_ATTACK_PLACES", "3"))
+"""Changes of files at which a command is killed; ``make fuzz`` tries every one."""
 EXPECTED = {"ENOSPC": {0, 1}, "EROFS": {0, 1}, "EMFILE": {0, 1}, "kill": {-signal.SIGKILL}}
 """Exit status by fault; 0 where the program can do without what failed."""
 TERRAFORM = """resource "aws_launch_template" "gpu" {
@@ -127,12 +129,9 @@ def test_a_fault_at_any_change_leaves_old_or_new(run, prepared, command):
     before, after = files(prepared), files(whole)
     assert before != after
     places = range(1, clean["changes"] + 1)
-    step = max(1, len(places) // 8)
-    tasks = [
-        (run.copy(), arguments, fault, at)
-        for fault in EXPECTED
-        for at in places[:: step if fault == "kill" else 4 * step]
-    ]
+    kills = places[:: max(1, len(places) // PLACES)]
+    others = places[len(places) // 2 :][: max(1, PLACES // 3)]
+    tasks = [(run.copy(), arguments, fault, at) for fault in EXPECTED for at in (kills if fault == "kill" else others)]
 
     for (folder, _, fault, at), result in zip(tasks, run.tasks(tasks, clean["modules"]), strict=True):
         words = Path(f"{folder}.err").read_text()
