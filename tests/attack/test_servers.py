@@ -3,7 +3,9 @@
 import contextlib
 import gzip
 import json
+import re
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -12,18 +14,21 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+import urllib3
 
 from advisor.catalog.refresh import aws_public
 from advisor.catalog.refresh.http import Client
 from advisor.catalog.refresh.values import Unreachable
 from advisor.codegen.registries import Registries
 from advisor.errors import AdvisorError
+from advisor.http_pools import LONGEST_WAIT_SECONDS, BoundedRetry, bounded
 from advisor.pull_requests.exchange import Client as CommentClient
 from advisor.pull_requests.hosts import HOSTS
 from advisor.pull_requests.values import PullRequest
 from advisor.samples.bounded_http import Connection, ExchangeError, Limits, parse_address
 from advisor.samples.query.prometheus.api import PrometheusApi
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
+from services import certificates
 
 SECRET = "canary-4f1c"
 LONGEST_SECONDS = 20
@@ -111,9 +116,9 @@ LIES = (*QUICK_LIES, dripping_head, dripping_body)
 class Listener:
     """A server that plays one lie to everybody who connects, and keeps what it was sent."""
 
-    def __init__(self, lie):
-        """Listen."""
-        self.lie, self.received = lie, []
+    def __init__(self, lie, tls=None):
+        """Listen, with TLS where its context is given."""
+        self.lie, self.received, self.tls = lie, [], tls
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -125,9 +130,11 @@ class Listener:
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection):
-        with connection, contextlib.suppress(OSError):
-            self.received.append(connection.recv(65536).decode(errors="replace"))
-            self.lie(connection)
+        with contextlib.suppress(OSError):
+            answering = self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
+            with answering:
+                self.received.append(answering.recv(65536).decode(errors="replace"))
+                self.lie(answering)
 
 
 @pytest.fixture
@@ -135,8 +142,8 @@ def listening():
     """Start a listener for a lie."""
     started = []
 
-    def start(lie):
-        started.append(Listener(lie))
+    def start(lie, tls=None):
+        started.append(Listener(lie, tls))
         return started[-1]
 
     yield start
@@ -233,10 +240,6 @@ def test_credentials_stay_with_who_they_are_for(listening, client):
 
 def test_no_server_makes_anybody_wait_for_a_year(listening):
     """Two minutes are the most that a client waits because it was asked to."""
-    import urllib3  # noqa: PLC0415
-
-    from advisor.http_pools import LONGEST_WAIT_SECONDS, BoundedRetry  # noqa: PLC0415 - beside what it is compared with
-
     answer = urllib3.PoolManager().request("GET", listening(long_wait).url, retries=False)
 
     assert BoundedRetry(3).get_retry_after(answer) == LONGEST_WAIT_SECONDS == 120
@@ -246,3 +249,20 @@ def test_a_price_file_of_one_line_is_given_up(listening):
     """Public price files have hundreds of megabytes, but no line of a megabyte."""
     with pytest.raises(Unreachable, match="a line has no end"):
         list(aws_public._rows_at(f"{listening(endless).url}/index.csv", "us-east-1", frozenset()))
+
+
+@pytest.mark.skipif(certificates.PROGRAM is None, reason=certificates.ABSENT)
+def test_deadlines_hold_with_tls_too(listening, tmp_path):
+    """A whole answer arrives, a head that drips is cut."""
+    authority = certificates.Authority(tmp_path, "authority")
+    pair = authority.issue("server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    for lie, words in ((wrong_types, "200"), (dripping_head, "Read timed out|no whole answer")):
+        server = listening(lie, context)
+        pool = bounded(urllib3.PoolManager(ca_certs=str(authority.own.certificate), retries=False, timeout=5), 0.5)
+        try:
+            said = str(pool.request("GET", server.url.replace("http:", "https:")).status)
+        except urllib3.exceptions.HTTPError as error:
+            said = str(error)
+        assert re.search(words, said)

@@ -153,7 +153,7 @@ def soak_catalog() -> None:
             more = resident_mib(os.getpid()) - before - held
             print(
                 f"catalog: {count:,} offers, {took:.2f} s of the processor ({took / count / first:.2f} of linear), "
-                f"{held:,.0f} MiB of offers and {more:,.0f} MiB more; {plan.cost.total_usd_per_month:,.2f} USD a month",
+                f"{held:,.0f} MiB of offers and {more:,.0f} MiB more; {plan.recommended.instance_type if plan.recommended else 'nothing'}",
                 flush=True,
             )
 

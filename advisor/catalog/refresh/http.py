@@ -24,7 +24,7 @@ _MOST_BYTES = 64 * BYTES_PER_MIB
 _BOUNDED_TRIES = 3
 _SHOWN = 200
 _MOST_SAID_BYTES = 64 * 1024
-_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
+_CONNECTION = re.compile(r"^\w+\(.*?\): ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Client:
             Unreachable: no answer or no JSON object, after every retry.
         """
         address = f"{url}?{urlencode(parameters)}" if parameters else url
-        host = urlsplit(url).netloc
+        host = _host(url)
         status, content = self._answer(address, self._headers, _MOST_BYTES + 1, unpacked=True)
         _check(host, status, content, remedy)
         if len(content) > _MOST_BYTES:
@@ -66,7 +66,7 @@ class Client:
             Denied, Unreachable: as of :meth:`get`.
         """
         status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1, unpacked=False)
-        _check(urlsplit(url).netloc, status, content, "check the address")
+        _check(_host(url), status, content, "check the address")
         return content
 
     def _answer(
@@ -84,7 +84,7 @@ class Client:
                 return answer.status, first_bytes(answer, most_bytes, unpacked=unpacked, seconds=longest)
             except urllib3.exceptions.HTTPError as error:
                 if not (isinstance(error, urllib3.exceptions.ProtocolError) and tries_left):
-                    said = f"{urlsplit(address).netloc}: {short_words(error)}"
+                    said = f"{_host(address)}: {short_words(error)}"
                     raise Unreachable(said, "check the network and run the command again") from error
         raise AssertionError  # the last try returns or raises
 
@@ -114,6 +114,11 @@ class Client:
         return bounded(urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16), self.timeout_seconds)
 
 
+def _host(url: str) -> str:
+    """Host and port of an address, without user and password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def _check(host: str, status: int, content: bytes, remedy: str) -> None:
     """Raise where an answer is no success."""
     if status == 200:
@@ -141,10 +146,10 @@ def pages(
         if not link:
             return
         if link in seen or urlsplit(link).netloc != urlsplit(url).netloc:
-            raise Unreachable(f"{urlsplit(url).netloc}: the link to the next page leads astray", "run it again later")
+            raise Unreachable(f"{_host(url)}: the link to the next page leads astray", "run it again later")
         seen.add(link)
         page = client.get(link, remedy=remedy)
-    raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no price list")
+    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is no price list")
 
 
 def token_pages(
@@ -162,7 +167,7 @@ def token_pages(
         token = page.get("nextPageToken") or ""
         if not token:
             return
-    raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no list of what is sold")
+    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is no list of what is sold")
 
 
 def _message(body: bytes) -> str:
