@@ -111,9 +111,13 @@ def run(prepared, tmp_path):
 
 
 def files(folder):
-    """Content of each file that is no temporary one."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    """Content of each file that is no temporary one, nor a record of what is being written."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {
+        str(path): (folder / path).read_bytes()
+        for path in paths
+        if not any(part.startswith(".") for part in path.parts)
+    }
 
 
 @pytest.mark.parametrize(
