@@ -31,7 +31,7 @@ class BoundedRetry(urllib3.Retry):
 class _Connection(HTTPConnection):
     head_seconds = HEAD_SECONDS
 
-    def getresponse(self) -> HTTPResponse:
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
         """Status and headers, in time."""
         if self.sock is None:
             return super().getresponse()

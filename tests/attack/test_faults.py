@@ -24,8 +24,6 @@ COMMANDS = {
     "diff": ("diff", "plan.json", "plan.json", "-o", "out.txt"),
     "demand": ("demand", "summarise", "trace.csv", "-o", "out.json"),
     "audit": ("audit", "bill", "--format", "json", "-o", "out.json"),
-    "lock": ("catalog", "lock", "plan.json", "-o", "out.json"),
-    "apply-to": ("apply-to", "terraform", "--plan", "plan.json"),
     "predict": ("predict", "--model", "meta-llama/Llama-3.1-8B-Instruct", "--accelerator", "L4", "--concurrency", "1",
                 "--input-tokens", "10", "--output-tokens", "10", "-o", "out.txt"),
     "recommend": ("recommend", "workload.yaml", "-o", "out.json", "--format", "json"),
@@ -34,19 +32,6 @@ PLACES = int(os.environ.get("ADVISOR_ATTACK_PLACES", "3"))
 """Changes of files at which a command is killed; ``make fuzz`` tries every one."""
 EXPECTED = {"ENOSPC": {0, 1}, "EROFS": {0, 1}, "EMFILE": {0, 1}, "kill": {-signal.SIGKILL}}
 """Exit status by fault; 0 where the program can do without what failed."""
-TERRAFORM = """resource "aws_launch_template" "gpu" {
-  instance_type = "p5.48xlarge"
-}
-
-resource "aws_autoscaling_group" "gpu" {
-  min_size         = 9
-  max_size         = 9
-  desired_capacity = 9
-  launch_template {
-    id = aws_launch_template.gpu.id
-  }
-}
-"""
 WORKLOAD = """name: w
 model: meta-llama/Llama-3.1-8B-Instruct
 slo: {ttft_p95: 2s}
@@ -64,8 +49,6 @@ def prepared(tmp_path_factory):
     (folder / "plan.json").write_text(READERS["plan"].sound())
     (folder / "trace.csv").write_text(TRACE)
     (folder / "workload.yaml").write_text(WORKLOAD)
-    (folder / "terraform").mkdir()
-    (folder / "terraform" / "main.tf").write_text(TERRAFORM)
     (folder / "bill").mkdir()
     write_bill(folder / "bill", "focus", hours(Charge(), 2))
     for name in ("out.html", "out.txt", "out.json"):
@@ -188,7 +171,8 @@ def test_stdout_that_is_full_closed_or_gone(prepared):
     os.close(read_end)
     with os.fdopen(write_end, "w") as gone:
         done = advisor("report", prepared / "plan.json", capture_output=False, stdout=gone, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode in (0, 1)
+    assert done.stderr == ""
     done = advisor("fit", "--help", capture_output=False, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1))
     assert done.returncode in (0, 1)
     assert "bug" not in done.stderr
@@ -199,7 +183,7 @@ def test_without_a_home_or_with_an_unwritable_one(prepared, tmp_path):
     for home in ({}, {"HOME": "/nonexistent"}, {"HOME": ""}, {"HOME": "/dev/null"}):
         environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **home}
         done = subprocess.run(
-            [sys.executable, "-m", "advisor", "catalog", "lock", prepared / "plan.json", "-o", tmp_path / "lock.json"],
+            [sys.executable, "-m", "advisor", "report", prepared / "plan.json", "-o", tmp_path / "page.html"],
             env=environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
