@@ -85,7 +85,7 @@ def united(seen: Sequence[Observation]) -> Utilisation:
         return uses[0]
 
     def mean(name: str) -> float:
-        return sum(weight * getattr(use, name) for weight, use in zip(weights, uses, strict=True)) / total
+        return sum(weight * float(getattr(use, name)) for weight, use in zip(weights, uses, strict=True)) / total
 
     caches = [use.kv_max for use in uses if use.kv_max is not None]
     return replace(

@@ -51,6 +51,10 @@ class Database:
         except duckdb.Error as error:
             hint = "see that the export is whole"
             raise InputError(f"cannot read: {reason_of(error)}", where=place_of(error), hint=hint) from error
+        except RuntimeError as error:
+            if "interrupted" not in str(error):
+                raise
+            raise KeyboardInterrupt from error  # a signal ended the query, and the database hides which
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of an answer that is small.
