@@ -16,7 +16,7 @@ LOCK = $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal --python-versi
 HASHED = -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast fuzz mutants browser-test check bench bench-today golden lock sbom audit tools services clean
+.PHONY: help environment demo test test-fast fuzz mutants soak ranges browser-test check bench bench-today golden lock sbom audit tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -42,8 +42,14 @@ test: $(READY) ## Run every test that this machine has the tools for.
 test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 	$(PYTEST) -m 'not slow'
 
-fuzz: $(READY) ## Give every reader 1,000 damaged documents, others than last time.
-	ADVISOR_ATTACK_TRIES=1000 ADVISOR_ATTACK_SEED=$$(date +%s) $(PYTEST) tests/attack
+fuzz: $(READY) ## Give every reader 1,000 damaged documents, others than last time; kill at every change of a file.
+	ADVISOR_ATTACK_TRIES=1000 ADVISOR_ATTACK_PLACES=1000 ADVISOR_ATTACK_SEED=$$(date +%s) $(PYTEST) tests/attack
+
+soak: $(READY) ## Load the listener, the planner and the catalog for SECONDS (1,800) and print memory, descriptors and time.
+	$(BIN)/python tests/benchmarks/soak.py $(or $(SECONDS),1800)
+
+ranges: $(SUPPLY)/.ready ## Use the program with the lowest and with the newest versions that pyproject.toml allows.
+	bash .ci/ranges.sh $(SUPPLY)/bin/uv build/ranges
 
 mutants: $(READY) ## Change each line that computes money, memory and capacity, and list the changes that no test finds.
 	CI=true OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py $(MODULES)

@@ -8,10 +8,11 @@ _IGNORED = str.maketrans("", "", "-_ \t")
 _SHORT_LIST = 20
 _SHOWN = 6
 _UNPRINTABLE = re.compile(
-    r"\x1b(?!\[[01]m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+    r"\x1b(?!\[[01]m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2061-\u206f\ufeff]"
 )
 """Characters that steer a terminal, but for bold on and off, or show text in another order than it has."""
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
+_CREDENTIALS = re.compile(r"(:/{1,2})[^/\s'\"]*@")
+"""Of addresses, also where a path took one of their slashes away."""
 _TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:/()-]{0,99}")
 
 
@@ -22,7 +23,7 @@ def printable(text: str) -> str:
 
 def without_credentials(text: str) -> str:
     """Text with the user names and passwords of its addresses taken out."""
-    return _CREDENTIALS.sub("", text)
+    return _CREDENTIALS.sub(r"\1", text)
 
 
 def is_type_name(name: str) -> bool:

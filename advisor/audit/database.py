@@ -1,8 +1,6 @@
 """A database on disk for the time of one audit, within bounds of memory."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -15,6 +13,7 @@ import duckdb
 
 from advisor.audit.files import place_of, reason_of
 from advisor.errors import InputError
+from advisor.scratch import scratch_folder
 
 MEMORY_MIB = 640
 """Most that the database holds in memory; the rest of an audit stays below 300 MiB."""
@@ -52,6 +51,10 @@ class Database:
         except duckdb.Error as error:
             hint = "see that the export is whole"
             raise InputError(f"cannot read: {reason_of(error)}", where=place_of(error), hint=hint) from error
+        except RuntimeError as error:
+            if "interrupted" not in str(error):
+                raise
+            raise KeyboardInterrupt from error  # a signal ended the query, and the database hides which
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of an answer that is small.
@@ -94,12 +97,8 @@ def opened(progress: Progress | None = None, folder: Path | None = None) -> Iter
         progress: told how far reading is.
         folder: where its files lie; None: the system's folder for temporary files.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="advisor-audit-", dir=folder))
-    try:
-        with _connected(scratch) as connection:
-            yield Database(connection, scratch, progress)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with scratch_folder(folder) as scratch, _connected(scratch) as connection:
+        yield Database(connection, scratch, progress)
 
 
 def _connected(scratch: Path) -> duckdb.DuckDBPyConnection:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from advisor.audit.long_lines import opened, refuse_endless_lines
 from advisor.audit.sql import Columns, text, texts
 from advisor.errors import InputError
 
@@ -128,6 +129,7 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
         raise InputError(f"the {what} is of no kind that can be read", where=str(path), hint=f"give {_KINDS}")
     try:
         if kind == _CSV:
+            refuse_endless_lines(path, what)
             delimiter, names = _csv_header(path, what)
             return (kind, delimiter, *(part for column in names for part in (column, "VARCHAR")))
         found = connection.execute(f"DESCRIBE SELECT * FROM {_reader(kind, [_safe(path, scratch)])}").fetchall()
@@ -142,7 +144,7 @@ def _signature(connection: duckdb.DuckDBPyConnection, path: Path, scratch: Path,
 def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
     """Delimiter and names of the columns."""
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             head = stream.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the {what} is a damaged gzip file", where=str(path)) from error
@@ -158,10 +160,6 @@ def _csv_header(path: Path, what: str) -> tuple[str, list[str]]:
         words = " ".join(broken.split())
         raise InputError(f"the name of the column {words!r} has a line break", where=str(path), hint="take it out")
     return delimiter, _distinct(names)
-
-
-def _opened(path: Path) -> io.BufferedIOBase | gzip.GzipFile:
-    return gzip.open(path) if path.name.casefold().endswith(".gz") else path.open("rb")
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The bill in one shape: read once, aggregated over time on disk, each charge with its kind, cost and tags.
 
-The table ``charges`` has one row for each resource, meter, way of paying and set of tags; everything that is said
-about a bill is a sum over it, so that the parts add up to the whole.
+The table ``charges`` has one row for each resource, meter, way of paying and set of tags; every amount that is said of
+a bill is a sum over it, so that the parts add up to the whole. The view ``lines`` reads the files again, for the hours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,6 +118,8 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
         source, notes = repeated_lines(database, union, alike)
         sources.append(source)
     amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
+    union = " UNION ALL ".join(f"SELECT * EXCLUDE ({LINE_ID}) FROM {source}" for source in sources)
+    database.run(f"CREATE TEMP VIEW lines AS {union}")
     database.run(
         f"CREATE TABLE raw AS SELECT format, {', '.join(TEXTS)}, {amounts}, "
         f"{_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
@@ -128,8 +130,7 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
         "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL) AS no_cost, "
         "count(*) FILTER (WHERE billed <> trunc(billed)) AS fractions, "
         "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective)) AS rounded "
-        f"FROM ({' UNION ALL '.join(f'SELECT * EXCLUDE ({LINE_ID}) FROM {source}' for source in sources)}) "
-        f"GROUP BY format, {', '.join(TEXTS)}",
+        f"FROM lines GROUP BY format, {', '.join(TEXTS)}",
         "percent of the bill read",
     )
     _refuse_bad(database, read)

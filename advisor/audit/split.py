@@ -6,29 +6,30 @@ For a billed machine with telemetry, over the share of its billed time and of it
     headroom = cost × (p95 use - mean use)     kept for the busiest twentieth of the time
     idle     = cost × (1 - p95 use)            not used even then
 
-The rest of it, and everything without telemetry, is unattributed. Nothing is guessed.
+Times that were billed with gaps between them are split one by one; samples of a gap count nowhere. The
+rest of it, and everything without telemetry, is unattributed. Nothing is guessed.
 """
 
 import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 import pyarrow as pa
 
+from advisor.audit.billed_hours import IS_PAID_USE, Observation, billed_windows, observations, united
 from advisor.audit.ledger import Ledger
+from advisor.audit.money import counted
 from advisor.audit.telemetry import Telemetry
-from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost, Utilisation
+from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost
 from advisor.errors import InputError
 from advisor.reading import read_text
 
 _QUANTUM = Decimal("1e-15")
 _NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "kubernetes_io_hostname", "node", "hostname", "host")
 _LAST = r"[^/:]+$"
-_IS_PAID_USE = "kind = 'compute' AND unused IS NULL AND charge IN ('usage', 'purchase') AND resource IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,6 @@ class _Billed:
     region: str
     machine: str
     cost: Decimal
-    seconds: tuple[float, float]
 
 
 def split_compute(
@@ -64,12 +64,17 @@ def split_compute(
     total = ledger.cost_of("kind = 'compute'")
     unused = ledger.cost_of("kind = 'compute' AND unused IS NOT NULL")
     billed, notes = _joined(ledger, telemetry, names)
-    uses = {use.host: use for use in telemetry.hosts} if telemetry else {}
+    if telemetry is None:
+        observed: dict[str, list[Observation]] = {}
+    elif extrapolates:
+        observed = {use.host: [Observation(use, 1.0)] for use in telemetry.hosts}
+    else:
+        observed, more_notes = _observed(ledger, telemetry, billed)
+        notes += more_notes
     hosts = [
-        _host_cost(
-            machine, uses[machine.host], accelerator_counts.get((machine.provider, machine.machine)), extrapolates
-        )
+        _host_cost(machine, observed[machine.host], accelerator_counts.get((machine.provider, machine.machine)))
         for machine in billed
+        if observed[machine.host]
     ]
     parts = {part: sum((host.parts[part] for host in hosts), ZERO) for part in ("needed", "headroom", "idle")}
     parts["unused_commitment"] = unused
@@ -87,21 +92,35 @@ def _joined(ledger: Ledger, telemetry: Telemetry | None, names: Mapping[str, str
     tags = ", ".join(f"'{tag}'" for tag in _NAME_TAGS)
     found = ledger.database.rows(
         "WITH keyed AS ("
-        f"SELECT resource, lower(regexp_extract(resource, '{_LAST}')) AS key FROM charges WHERE {_IS_PAID_USE} UNION "
-        f"SELECT resource, lower(resource) FROM charges WHERE {_IS_PAID_USE} UNION "
-        f"SELECT resource, lower(resource_name) FROM charges WHERE {_IS_PAID_USE} UNION "
+        f"SELECT resource, lower(regexp_extract(resource, '{_LAST}')) AS key FROM charges WHERE {IS_PAID_USE} UNION "
+        f"SELECT resource, lower(resource) FROM charges WHERE {IS_PAID_USE} UNION "
+        f"SELECT resource, lower(resource_name) FROM charges WHERE {IS_PAID_USE} UNION "
         "SELECT resource, lower(value) FROM charges JOIN tags USING (tags_id) "
-        f"WHERE lower(key) IN ({tags}) AND {_IS_PAID_USE}), "
+        f"WHERE lower(key) IN ({tags}) AND {IS_PAID_USE}), "
         "pairs AS (SELECT DISTINCT host, resource FROM keyed JOIN host_keys USING (key)) "
         "SELECT host, resource, any_value(provider), any_value(region), coalesce(max(machine), '(unknown)'), "
-        f"sum(cost), min(start_time), max(end_time) FROM pairs JOIN charges USING (resource) WHERE {_IS_PAID_USE} "
+        f"sum(cost) FROM pairs JOIN charges USING (resource) WHERE {IS_PAID_USE} "
         "GROUP BY host, resource ORDER BY sum(cost) DESC, resource"
     )
     machines = [
-        _Billed(host, resource, provider, region or UNKNOWN, machine, cost, (_epoch(start), _epoch(end)))
-        for host, resource, provider, region, machine, cost, start, end in found
+        _Billed(host, resource, provider, region or UNKNOWN, machine, cost)
+        for host, resource, provider, region, machine, cost in found
     ]
     return _unambiguous(machines, telemetry)
+
+
+def _observed(
+    ledger: Ledger, telemetry: Telemetry, billed: Sequence[_Billed]
+) -> tuple[dict[str, list[Observation]], list[str]]:
+    """Observations of the billed hours of each host, and notes on what was not asked for or not seen."""
+    if not billed:
+        return {}, []
+    windows = billed_windows(ledger.database, [machine.resource for machine in billed])
+    observed, cut = observations(telemetry, {machine.host: windows.get(machine.resource, []) for machine in billed})
+    notes = [f"{counted(cut, 'host')} billed in too many pieces: some of their time is unattributed"] if cut else []
+    if unseen := sorted(host for host, seen in observed.items() if not seen):
+        notes.append(f"no sample of {_some(unseen)} is of an hour in which it was billed: unattributed")
+    return observed, notes
 
 
 def _keys(host: str, names: Mapping[str, str]) -> set[str]:
@@ -133,34 +152,22 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _host_cost(machine: _Billed, use: Utilisation, expected: int | None, extrapolates: bool) -> HostCost:  # noqa: FBT001
+def _host_cost(machine: _Billed, seen: Sequence[Observation], expected: int | None) -> HostCost:
     """Parts of a machine's cost by its use; what was not observed is in none of them."""
-    observed = _observed_time(machine, use, extrapolates) * min(use.accelerators / (expected or use.accelerators), 1.0)
-    peak = max(use.p95, use.mean)
-    shares = {"needed": use.mean, "headroom": peak - use.mean, "idle": 1 - peak}
-    parts = {part: _portion(machine.cost, observed * share) for part, share in shares.items()}
+    parts = {"needed": ZERO, "headroom": ZERO, "idle": ZERO}
+    for observation in seen:
+        use = observation.use
+        observed = observation.billed_ratio * min(use.accelerators / (expected or use.accelerators), 1.0)
+        peak = max(use.p95, use.mean)
+        for part, share in {"needed": use.mean, "headroom": peak - use.mean, "idle": 1 - peak}.items():
+            parts[part] += _portion(machine.cost, observed * share)
     parts["unattributed"] = machine.cost - sum(parts.values(), ZERO)
+    use = united(seen)
     return HostCost(machine.resource, machine.machine, machine.provider, machine.region, machine.cost, parts, use)
-
-
-def _observed_time(machine: _Billed, use: Utilisation, extrapolates: bool) -> float:  # noqa: FBT001
-    """Share of the billed time of a machine that was observed."""
-    if extrapolates:
-        return 1.0
-    start, end = machine.seconds
-    shared = min(end, use.seconds[1]) - max(start, use.seconds[0])
-    if end <= start or shared <= 0:
-        return 0.0
-    observed = use.observed_ratio * (use.seconds[1] - use.seconds[0])
-    return min(observed, shared) / (end - start)
 
 
 def _portion(cost: Decimal, share: float) -> Decimal:
     return (cost * Decimal(share)).quantize(_QUANTUM, ROUND_HALF_EVEN)
-
-
-def _epoch(moment: datetime) -> float:
-    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def read_host_names(path: Path | None) -> dict[str, str]:

@@ -23,7 +23,18 @@ class Telemetry:
     """Measured use of hosts."""
 
     hosts: Sequence[Utilisation]
+    """Use over the whole window."""
     notes: Sequence[str]
+    window: Window | None = None
+    """Common time of samples and bill; None: there is none."""
+    backend: QueryBackend | None = None
+
+    def over(self, window: Window) -> Mapping[str, Utilisation]:
+        """Use of each host within a part of the window, by name."""
+        if self.backend is None:
+            return {}
+        hosts = self.hosts if window == self.window else _hosts(self.backend, window)
+        return {use.host: use for use in hosts}
 
 
 def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> Telemetry:
@@ -49,7 +60,8 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
         )
         return Telemetry((), (note,))
     hosts = tuple(_hosts(backend, window))
-    return Telemetry(hosts, (*backend.notes(), *(() if hosts else ("no accelerator says how busy it was",))))
+    notes = (*backend.notes(), *(() if hosts else ("no accelerator says how busy it was",)))
+    return Telemetry(hosts, notes, window, backend)
 
 
 def _common(whole: Window, bill: Bill) -> Window | None:

@@ -95,12 +95,13 @@ def main() -> NoReturn:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        object.__setattr__(error, "message", without_credentials(error.message))
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except AdvisorError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(without_credentials(f"error: {error}"), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

@@ -15,6 +15,7 @@ from advisor.catalog.layers.importing import import_listing
 from advisor.catalog.layers.places import GPUHUNT, SKYPILOT, imported_dir
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.loading import user_catalog
+from advisor.cli.catalog_refresh import without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import AdvisorError
 from advisor.report.import_words import imports_json, imports_words
@@ -62,7 +63,7 @@ def gpuhunt_command(
 
 
 @click.command("import-skypilot")
-@click.argument("locations", metavar="[PATH|URL…]", nargs=-1)
+@click.argument("locations", metavar="[PATH|URL…]", nargs=-1, callback=without_password)
 @_as_of_option
 @_dry_run_option
 @_forget_option

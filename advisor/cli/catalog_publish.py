@@ -14,7 +14,7 @@ from advisor.catalog.layers.publishing import publish, tables_to_publish
 from advisor.catalog.layers.snapshot import forget, providers
 from advisor.catalog.layers.updating import Updated, update
 from advisor.catalog.loading import user_catalog
-from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option
+from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.report.update_words import update_json, update_words
@@ -53,7 +53,7 @@ def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None)
 
 
 @click.command("update")
-@click.argument("location", metavar="[URL|FILE]", required=False)
+@click.argument("location", metavar="[URL|FILE]", required=False, callback=without_password)
 @click.option("--provider", "names", multiple=True, help="Take only this provider. (repeatable)")
 @click.option(
     "--allowed-signers",

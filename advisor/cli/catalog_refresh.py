@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -48,15 +48,19 @@ max_move_option = click.option(
 )
 
 
+Given = TypeVar("Given", str | None, tuple[str, ...])
+
+
 class NotPublished(AdvisorError):  # noqa: N818 - an outcome
     """A refresh that was not taken; the old prices hold."""
 
 
-def _without_password(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    """Refuse an address with a password: it names the service in messages and in what is kept."""
-    if url is not None and without_credentials(url) != url:
+def without_password(_context: click.Context, _option: click.Parameter, given: Given) -> Given:
+    """Refuse addresses with a password: they name services in messages and in what is kept."""
+    urls = (given,) if isinstance(given, str) else given or ()
+    if any(without_credentials(url) != url for url in urls):
         raise click.BadParameter("give it without a user name and password; a proxy in front of it can add them")
-    return url
+    return given
 
 
 @click.command("refresh")
@@ -64,7 +68,7 @@ def _without_password(_context: click.Context, _option: click.Parameter, url: st
 @click.option("--region", "regions", multiple=True, help="Only this region; default: all that are known. (repeatable)")
 @click.option("--public", is_flag=True, help="aws: read the public price files; needs no account, tells no spot price.")
 @click.option("--profile", help="aws: named profile of the credentials.")
-@click.option("--endpoint-url", callback=_without_password, help="Ask this address instead of the provider's.")
+@click.option("--endpoint-url", callback=without_password, help="Ask this address instead of the provider's.")
 @click.option(
     "--gcp-api-key-file",
     type=click.Path(path_type=Path),

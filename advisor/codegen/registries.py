@@ -206,11 +206,14 @@ class Registries:
     def _pools(self) -> "Mapping[str, urllib3.PoolManager]":
         import urllib3  # noqa: PLC0415 - as above
 
+        from advisor.http_pools import bounded  # noqa: PLC0415 - as above
+
         timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, self.timeout_seconds), read=self.timeout_seconds)
         retries = urllib3.Retry(0, respect_retry_after_header=False)  # retries and redirects are this class's own
         proxies = {proxy for proxy in self._proxies.values() if proxy.startswith(("http://", "https://"))}
         through = {proxy: urllib3.ProxyManager(proxy, retries=retries, timeout=timeout) for proxy in proxies}
-        return {"": urllib3.PoolManager(retries=retries, timeout=timeout), **through}
+        managers = {"": urllib3.PoolManager(retries=retries, timeout=timeout), **through}
+        return {proxy: bounded(manager, self.timeout_seconds) for proxy, manager in managers.items()}
 
 
 def _headers_for(there: str, here: str, headers: Mapping[str, str]) -> Mapping[str, str]:

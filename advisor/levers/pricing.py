@@ -294,11 +294,12 @@ class _Pricing:
     def _today(self) -> CurrentCost | None:
         """Today's deployment at all that a plan would count for it, judged by the same replay."""
         market = self._without.market
-        priced, current = priced_today(market.context.requirements, self._catalog), market.workload.current
+        context, current = market.context, market.workload.current
+        priced = priced_today(context.requirements, self._catalog, context.standing.owned)
         if priced is None or current is None:
             return None
-        today = today_of(priced, current, market.context, market.supply, market.week)
-        return judged_today(today, market.context, market.validator)
+        today = today_of(priced, current, context, market.supply, market.week)
+        return judged_today(today, context, market.validator)
 
     def _unpriced(self, reasons: dict[str, str]) -> Iterator[UnpricedLever]:
         """Levers without a price, each with why."""

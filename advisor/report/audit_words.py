@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
 from advisor.catalog.layers.audit import AGES_DAYS, CLOUDS, CatalogAudit, Contradiction, Disagreement, ProviderAudit
-from advisor.report.text_table import render_markdown_table, render_table
+from advisor.report.text_table import markdown_list, render_markdown_table, render_table
 from advisor.report.words import purchase_words
 
 _MOST_LISTED = 20
@@ -49,7 +49,7 @@ def audit_markdown(audit: CatalogAudit) -> str:
     )
     words = [f"On {audit.today} (`advisor catalog audit --on {audit.today}`; ages count to that day):"]
     words += (render_markdown_table(*table) for table in tables)
-    words += ("\n".join(f"- {line}" for line in _holes(audit.providers, named=False)),)
+    words += (markdown_list(tuple(_holes(audit.providers, named=False))),)
     return "\n\n".join(words) + "\n"
 
 

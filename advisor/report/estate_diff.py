@@ -71,8 +71,7 @@ def estate_diff_table(diff: EstateDiff, width: int | None) -> str:
 
 def estate_diff_markdown(diff: EstateDiff) -> str:
     """Markdown for a comment on a pull request: at most 60 lines, in which nobody is mentioned."""
-    text = f"### {escape_markdown(headline(diff))}\n\n{sections_markdown(_sections(diff), level=4)}"
-    return text.replace("@", "&#64;")
+    return f"### {escape_markdown(headline(diff))}\n\n{sections_markdown(_sections(diff), level=4)}"
 
 
 def estate_diff_json(diff: EstateDiff) -> str:

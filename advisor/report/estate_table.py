@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
 from advisor.report.fitted_table import Column, fit_table, wrap
-from advisor.report.text_table import escape_markdown, render_markdown_table
+from advisor.report.text_table import markdown_list, render_markdown_table
 from advisor.report.words import usd
 from advisor.units import ratio_words
 
@@ -34,8 +34,7 @@ def estate_table(estate: Estate, width: int | None = None) -> str:
 
 def estate_markdown(estate: Estate) -> str:
     """The same as Markdown."""
-    sums = "\n".join(f"- {escape_markdown(line)}" for line in totals(estate))
-    return "\n\n".join([*_blocks(estate, render_markdown_table), sums]) + "\n"
+    return "\n\n".join([*_blocks(estate, render_markdown_table), markdown_list(totals(estate))]) + "\n"
 
 
 def totals(estate: Estate) -> list[str]:

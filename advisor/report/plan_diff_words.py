@@ -6,8 +6,8 @@ from typing import Any
 
 from advisor.report.fitted_table import Column
 from advisor.report.plan_diff import AskedDifferently, PlanDiff, PlanFacts, diff_document
-from advisor.report.sections import Section, bullets, markdown_list, sections_markdown, sections_text
-from advisor.report.text_table import escape_markdown
+from advisor.report.sections import Section, bullets, sections_markdown, sections_text
+from advisor.report.text_table import escape_markdown, markdown_list
 from advisor.report.words import usd
 from advisor.units import milliseconds, ratio_words, times_words
 
@@ -45,8 +45,7 @@ def diff_markdown(diff: PlanDiff, code: Sequence[str]) -> str:
     """Comment on a pull request: at most 60 lines, in which nobody is mentioned."""
     blocks = [f"### {escape_markdown(headline(diff))}", markdown_list(list(_warnings(diff)))]
     blocks.append(sections_markdown(_sections(diff, code), level=4))
-    text = "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
-    return text.replace("@", "&#64;")
+    return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 
 def diff_json(diff: PlanDiff, code: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advisor.report.fitted_table import Column, fit_table, fold_table, wrap
-from advisor.report.text_table import escape_markdown, render_markdown_table
+from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table
 
 _BULLET, _HANGING = "  - ", "    "
 _EMPTY = ("", "-")
@@ -72,8 +72,3 @@ def _markdown_blocks(section: Section, level: int) -> Iterator[str]:
         columns, rows = section.table
         cells = [["; ".join(cell.split("\n")) for cell in row] for row in rows]
         yield render_markdown_table([column.header for column in columns], cells)
-
-
-def markdown_list(lines: Sequence[str]) -> str:
-    """Sentences as a list."""
-    return "\n".join(f"- {escape_markdown(line)}" for line in lines)

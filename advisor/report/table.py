@@ -11,8 +11,8 @@ from advisor.report.limits_words import relaxation_words
 from advisor.report.option_words import SHOWN_OPTIONS, option_section
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines, size_lines
-from advisor.report.sections import Section, bullets, markdown_list, sections_markdown, sections_text
-from advisor.report.text_table import escape_markdown
+from advisor.report.sections import Section, bullets, sections_markdown, sections_text
+from advisor.report.text_table import escape_markdown, markdown_line, markdown_list
 from advisor.report.token_words import token_section
 from advisor.report.verdict import headline, verdict_lines
 from advisor.report.words import rejection_counts, savings_words
@@ -42,9 +42,9 @@ def plan_table(plan: Plan, shown: int = SHOWN_OPTIONS, *, width: int | None = WI
 def plan_markdown(plan: Plan, shown: int = SHOWN_OPTIONS, *, verbose: bool = False) -> str:
     """The same as Markdown, for a pull request or a wiki page; lines are not wrapped."""
     blocks = [f"## {escape_markdown(plan.workload['name'])}", f"**{escape_markdown(headline(plan))}**"]
-    blocks += [markdown_list(list(verdict_lines(plan, shown))), escape_markdown(question_words(plan))]
+    blocks += [markdown_list(list(verdict_lines(plan, shown))), markdown_line(question_words(plan))]
     blocks.append(sections_markdown(_sections(plan, shown, verbose=verbose), level=3))
-    blocks += [] if verbose else [escape_markdown(_more_words(plan))]
+    blocks += [] if verbose else [markdown_line(_more_words(plan))]
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 

@@ -82,6 +82,44 @@ def test_a_line_without_end_is_not_read_whole(tmp_path):
         cost_of(bill, requests=(str(tmp_path / "m.json.gz"),))
 
 
+@pytest.mark.parametrize("place", ["bill", "log"])
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["unterminated", "terminated"])
+def test_a_line_longer_than_any_buffer_is_refused(tmp_path, place, end):
+    """No line of a bill or a log is dropped: one of 300 MB at the end is an error."""
+    bill, log = write_bill(tmp_path, "focus", hours(Charge(), 1)), tmp_path / "log.csv"
+    log.write_text("timestamp,endpoint,input_tokens\n2026-10-01T00:00:00Z,chat,10\n")
+    with (bill if place == "bill" else log).open("r+b") as stream:
+        stream.seek(300 * 1024 * 1024, os.SEEK_END)
+        stream.write(b"," + end)
+
+    with pytest.raises(InputError, match="has a line of more than 32 MiB"):
+        cost_of(bill, requests=(str(log),))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("mebibytes", [1, 15])
+def test_long_lines_that_can_be_read_are(tmp_path, ending, mebibytes):
+    """A prompt of megabytes at the end of a log, without a line end."""
+    log = tmp_path / f"log{ending}"
+    content = f"timestamp,endpoint,input_tokens,prompt\n2026-10-01T00:00:00Z,chat,10,{'x' * mebibytes * 2**20}".encode()
+    log.write_bytes(gzip.compress(content, 1) if ending.endswith("gz") else content)
+    bill = write_bill(tmp_path, "focus", hours(Charge(), 1))
+
+    with audited(Inputs((str(bill),), requests=(str(log),))) as opened:
+        assert opened.audit.traffic.endpoints[0].requests == 1
+
+
+def test_a_packed_line_longer_than_any_buffer_is_refused(tmp_path):
+    """Of 80 MB in a small archive."""
+    with gzip.open(tmp_path / "log.csv.gz", "wb", 1) as stream:
+        stream.write(b"timestamp,endpoint,input_tokens\n")
+        for _ in range(80):
+            stream.write(bytes(2**20))
+
+    with pytest.raises(InputError, match="has a line of more than 32 MiB"):
+        cost_of(write_bill(tmp_path, "focus", hours(Charge(), 1)), requests=(str(tmp_path / "log.csv.gz"),))
+
+
 _CUT = gzip.compress(b'{"resourceMetrics":[]}' * 100, mtime=0)[:-9]
 
 

@@ -1,6 +1,7 @@
 """Compute by what it was for: bills beside samples of the same hours."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -40,6 +41,20 @@ def test_hours_that_were_not_sampled_are_unattributed(tmp_path, audit):
     assert float(strict["needed"]) == pytest.approx(10, abs=0.05)
     assert float(wide["needed"]) == pytest.approx(20, abs=0.05)
     assert wide["unattributed"] == 0
+
+
+@pytest.mark.parametrize("billed_hours", [(0, 2), (0, 3), (1,), (2, 3), (3,), (0, 1, 2)])
+def test_samples_of_hours_that_were_not_billed_count_nowhere(tmp_path, audit, billed_hours):
+    """Three hours are sampled, each of another use; of any choice of four hours that are billed only those are split."""
+    samples = sampled(tmp_path, lambda number: (0.25, 0.75, 0.0)[(number - 1) // ROWS_PER_HOUR], rows=3 * ROWS_PER_HOUR)
+    charges = [replace(ACCELERATED, at=DAY + timedelta(hours=hour)) for hour in billed_hours]
+
+    parts = audit(billed(tmp_path, charges), telemetry=(samples,)).split.parts
+
+    of_hours = [(0.25, 0.75, 0.0, None)[hour] for hour in billed_hours]
+    assert float(parts["needed"]) == pytest.approx(10 * sum(filter(None, of_hours)), abs=0.05)
+    assert float(parts["unattributed"]) == pytest.approx(10 * of_hours.count(None), abs=0.05)
+    assert sum(parts.values()) == 10 * len(charges)
 
 
 def test_accelerators_that_were_not_seen_are_unattributed(tmp_path, audit):

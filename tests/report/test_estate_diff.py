@@ -88,7 +88,7 @@ def test_a_comment_about_many_workloads_is_short():
 
     assert len(text.splitlines()) <= 60
     assert "and 160 more" in text
-    assert "@" not in text
+    assert re.search(r"@\w", text) is None
     assert len(json.loads(estate_diff_json(diff))["workloads"]) == 200
 
 

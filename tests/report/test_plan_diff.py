@@ -1,6 +1,7 @@
 """Two plans side by side: every number is one of the plans', a comment stays short, and nothing in it is markup of others."""
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -155,7 +156,7 @@ def test_a_comment_is_short_and_holds_no_markup_of_others(name, model, groups, l
     text = diff_markdown(plan_diff(old, new), code)
 
     assert len(text.splitlines()) <= 60
-    assert "@" not in text
+    assert re.search(r"@\w", text) is None
     assert "<" not in text.replace("\\<", "")
     assert "](" not in text.replace("\\]", "")
     widths = {line.replace("\\|", "").count("|") for line in text.split("\n") if line.startswith("| ")}

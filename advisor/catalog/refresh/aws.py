@@ -313,7 +313,7 @@ def _again_when_cut(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
 def product_rows(product: Mapping[str, Any], region: str, known: Collection[str]) -> Iterator[Row]:
     """Prices of one product of the price list; nothing when it is no accelerated machine of the region."""
     attributes = product["product"]["attributes"]
-    name = attributes.get("instanceType", "")
+    name = str(attributes.get("instanceType", ""))
     accelerated = name in known or attributes.get("instanceFamily") in ACCELERATED_FAMILIES
     if not accelerated or attributes.get("regionCode") != region:
         return
@@ -335,12 +335,23 @@ def hosting_rows(product: Mapping[str, Any], region: str, known: Collection[str]
         yield from _by_the_hour(product, region, name, Purchase.MANAGED)
 
 
+def _date_of(term: Mapping[str, Any]) -> str:
+    """Day from which a term holds.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(term["effectiveDate"], str):
+        raise TypeError("effectiveDate is no text")
+    return term["effectiveDate"][:10]
+
+
 def _by_the_hour(product: Mapping[str, Any], region: str, name: str, purchase: Purchase) -> Iterator[Row]:
     for term in product["terms"].get("OnDemand", {}).values():
         for dimension in term["priceDimensions"].values():
             if dimension["unit"] == "Hrs":
                 price = float(dimension["pricePerUnit"]["USD"])
-                yield PriceRow(region, name, purchase.value, price, term["effectiveDate"][:10])
+                yield PriceRow(region, name, purchase.value, price, _date_of(term))
 
 
 def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:
@@ -354,7 +365,7 @@ def _reserved(term: Mapping[str, Any], region: str, name: str) -> Iterator[Row]:
         price = float(dimension["pricePerUnit"]["USD"])
         hourly += price / hours_of(dimension["unit"], years)
     payment = PAYMENTS[bought["PurchaseOption"]]
-    yield CommittedRow(region, name, RESERVED[kind], years, payment, hourly, term["effectiveDate"][:10])
+    yield CommittedRow(region, name, RESERVED[kind], years, payment, hourly, _date_of(term))
 
 
 def hours_of(unit: str, years: int) -> float:

@@ -6,14 +6,20 @@ November 2026. They hold on-demand and reserved prices; spot, hardware and capac
 
 import codecs
 import csv
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from advisor.catalog.refresh.aws import ACCELERATED_FAMILIES, PAYMENTS, RESERVED, hours_of
 from advisor.catalog.refresh.http import short_words
 from advisor.catalog.refresh.values import CommittedRow, Denied, PriceRow, Row, Sold, Task, Unreachable
+from advisor.units import BYTES_PER_GIB
+
+if TYPE_CHECKING:
+    import urllib3
 
 URL = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current"
 _HEADER = "SKU"
@@ -32,6 +38,9 @@ _NEEDED = (
 _TIMEOUT_SECONDS = 60.0
 _TRIES = 3
 _CHUNK_BYTES = 1 << 18
+_MOST_BYTES = 16 * BYTES_PER_GIB
+_LONGEST_SECONDS = 3600
+_LONGEST_LINE = 1 << 20
 
 
 def tasks(regions: Sequence[str], known: Collection[str], url: str = URL) -> Iterator[Task]:
@@ -58,8 +67,10 @@ def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]
     import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
     host = urlsplit(address).netloc
-    retries = urllib3.Retry(5, connect=2, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
-    pool = urllib3.PoolManager(retries=retries)
+    from advisor.http_pools import BoundedRetry, bounded  # noqa: PLC0415 - as above
+
+    retries = BoundedRetry(5, connect=2, read=2, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
+    pool = bounded(urllib3.PoolManager(retries=retries))
     try:
         answer = pool.request("GET", address, preload_content=False, timeout=_TIMEOUT_SECONDS)
     except urllib3.exceptions.HTTPError as error:
@@ -69,7 +80,7 @@ def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]
     if answer.status != 200:
         raise Unreachable(f"{host} answered {answer.status}", "run the command again")
     try:
-        return tuple(rows_of(_split(codecs.iterdecode(answer.stream(_CHUNK_BYTES), "utf-8")), region, known))
+        return tuple(rows_of(_split(codecs.iterdecode(_pieces(answer), "utf-8")), region, known))
     except (urllib3.exceptions.HTTPError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise _Cut(f"{host}: the file breaks off, or is none: {short_words(error)}", "run the command again") from error
     finally:
@@ -77,11 +88,27 @@ def _rows_at(address: str, region: str, known: Collection[str]) -> Sequence[Row]
         pool.clear()
 
 
+def _pieces(answer: "urllib3.BaseHTTPResponse") -> Iterator[bytes]:
+    """Pieces of a file as they arrive.
+
+    Raises:
+        ValueError: it is larger, or takes longer, than any price file.
+    """
+    until, size = time.monotonic() + _LONGEST_SECONDS, 0
+    while piece := answer.read1(_CHUNK_BYTES, decode_content=True):
+        size += len(piece)
+        if size > _MOST_BYTES or time.monotonic() > until:
+            raise ValueError(f"no end within {_MOST_BYTES / BYTES_PER_GIB:g} GiB and {_LONGEST_SECONDS} s")
+        yield piece
+
+
 def _split(chunks: Iterable[str]) -> Iterator[str]:
     """Lines with their ends, whatever the chunks are."""
     rest = ""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split("\n")
+        if len(rest) > _LONGEST_LINE:
+            raise ValueError("a line has no end")
         yield from (f"{line}\n" for line in whole)
     if rest:
         yield rest

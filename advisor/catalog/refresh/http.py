@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 _PASSING = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
-_LONGEST_WAIT_SECONDS = 120.0
 _MOST_PAGES = 20_000
 _MOST_BYTES = 64 * BYTES_PER_MIB
 """Largest answer of a service: pages of price lists have some MiB."""
-_PIECE_BYTES = 64 * 1024
 _BOUNDED_TRIES = 3
 _SHOWN = 200
-_CONNECTION = re.compile(r"^HTTPS?Connection(Pool)?\(.*?\): ")
+_MOST_SAID_BYTES = 64 * 1024
+_CONNECTION = re.compile(r"^\w+\(.*?\): ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +46,7 @@ class Client:
             Unreachable: no answer or no JSON object, after every retry.
         """
         address = f"{url}?{urlencode(parameters)}" if parameters else url
-        host = urlsplit(url).netloc
+        host = _host(url)
         status, content = self._answer(address, self._headers, _MOST_BYTES + 1, unpacked=True)
         _check(host, status, content, remedy)
         if len(content) > _MOST_BYTES:
@@ -67,7 +66,7 @@ class Client:
             Denied, Unreachable: as of :meth:`get`.
         """
         status, content = self._answer(url, {"Accept-Encoding": "identity"}, most_bytes + 1, unpacked=False)
-        _check(urlsplit(url).netloc, status, content, "check the address")
+        _check(_host(url), status, content, "check the address")
         return content
 
     def _answer(
@@ -76,13 +75,16 @@ class Client:
         """Status and the first bytes of the body, as it was sent or unpacked."""
         import urllib3  # noqa: PLC0415 - commands that ask nobody stay quick
 
+        from advisor.http_pools import first_bytes  # noqa: PLC0415 - as above
+
         for tries_left in reversed(range(_BOUNDED_TRIES)):
             try:
                 answer = self._pool.request("GET", address, headers=headers, preload_content=False)
-                return answer.status, _first_bytes(answer, most_bytes, unpacked=unpacked)
+                longest = 10 * self.timeout_seconds
+                return answer.status, first_bytes(answer, most_bytes, unpacked=unpacked, seconds=longest)
             except urllib3.exceptions.HTTPError as error:
                 if not (isinstance(error, urllib3.exceptions.ProtocolError) and tries_left):
-                    said = f"{urlsplit(address).netloc}: {short_words(error)}"
+                    said = f"{_host(address)}: {short_words(error)}"
                     raise Unreachable(said, "check the network and run the command again") from error
         raise AssertionError  # the last try returns or raises
 
@@ -95,46 +97,37 @@ class Client:
     def _pool(self) -> "urllib3.PoolManager":
         import urllib3  # noqa: PLC0415 - as above
 
-        retries = urllib3.Retry(
+        from advisor.http_pools import LONGEST_WAIT_SECONDS, BoundedRetry, bounded  # noqa: PLC0415 - as above
+
+        retries = BoundedRetry(
             total=self.tries,
             connect=min(3, self.tries),
+            read=min(2, self.tries),
             status_forcelist=_PASSING,
             backoff_factor=self.backoff_seconds,
             backoff_jitter=self.backoff_seconds,
-            backoff_max=_LONGEST_WAIT_SECONDS,
+            backoff_max=LONGEST_WAIT_SECONDS,
             raise_on_status=False,
             respect_retry_after_header=True,
         )
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout_seconds), read=self.timeout_seconds)
-        return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16)
+        return bounded(urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=16), self.timeout_seconds)
 
 
-def _first_bytes(answer: "urllib3.BaseHTTPResponse", most_bytes: int, *, unpacked: bool) -> bytes:
-    """The first bytes of an answer, as they were sent or unpacked; never more at a time than are wanted.
-
-    Raises:
-        urllib3.exceptions.ProtocolError: it breaks off.
-    """
-    content = bytearray()
-    try:
-        while len(content) < most_bytes:
-            chunk = answer.read(min(_PIECE_BYTES, most_bytes - len(content)), decode_content=unpacked)
-            if not chunk:
-                break
-            content += chunk
-    finally:
-        answer.close()
-    return bytes(content)
+def _host(url: str) -> str:
+    """Host and port of an address, without user and password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _check(host: str, status: int, content: bytes, remedy: str) -> None:
     """Raise where an answer is no success."""
-    said = f"{host} answered {status}: {_message(content)}"
+    if status == 200:
+        return
+    said = f"{host} answered {status}: {_message(content[:_MOST_SAID_BYTES])}"
     if status in _DENIED:
         raise Denied(said, remedy or "check whether a proxy or a firewall answers in place of the service")
-    if status != 200:
-        later = status in _PASSING or not remedy
-        raise Unreachable(said, "run the command again later" if later else remedy)
+    later = status in _PASSING or not remedy
+    raise Unreachable(said, "run the command again later" if later else remedy)
 
 
 def pages(
@@ -153,10 +146,10 @@ def pages(
         if not link:
             return
         if link in seen or urlsplit(link).netloc != urlsplit(url).netloc:
-            raise Unreachable(f"{urlsplit(url).netloc}: the link to the next page leads astray", "run it again later")
+            raise Unreachable(f"{_host(url)}: the link to the next page leads astray", "run it again later")
         seen.add(link)
         page = client.get(link, remedy=remedy)
-    raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no price list")
+    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is no price list")
 
 
 def token_pages(
@@ -174,7 +167,7 @@ def token_pages(
         token = page.get("nextPageToken") or ""
         if not token:
             return
-    raise Unreachable(f"{urlsplit(url).netloc}: more than {_MOST_PAGES:,} pages", "this is no list of what is sold")
+    raise Unreachable(f"{_host(url)}: more than {_MOST_PAGES:,} pages", "this is no list of what is sold")
 
 
 def _message(body: bytes) -> str:

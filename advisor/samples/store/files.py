@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from advisor.errors import InputError
@@ -20,6 +19,7 @@ from advisor.samples.agent.upload_policy import SCHEMES as BUCKET_SCHEMES
 from advisor.samples.agent.upload_policy import parse_bucket_url
 from advisor.samples.places import SPOOL
 from advisor.samples.store.bucket import Bucket
+from advisor.scratch import scratch_folder
 
 SCHEMES = tuple(f"{scheme}://" for scheme in BUCKET_SCHEMES)
 _COPIES = 8
@@ -64,8 +64,8 @@ def at_hand(files: Sequence[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
     if not distant:
         yield paths
         return
-    with TemporaryDirectory(prefix="advisor-samples-") as name, ThreadPoolExecutor(_COPIES) as workers:
-        targets = [Path(name) / f"{number}-{file.name}" for number, file in enumerate(distant)]
+    with scratch_folder() as folder, ThreadPoolExecutor(_COPIES) as workers:
+        targets = [folder / f"{number}-{file.name}" for number, file in enumerate(distant)]
         copied = workers.map(_copy, distant, targets)
         yield {**paths, **{file: path for file, path in zip(distant, copied, strict=True) if path is not None}}
 

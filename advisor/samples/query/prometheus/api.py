@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from advisor.deadlines import cut_after
 from advisor.errors import InputError
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.sigv4 import refusal_of
@@ -119,7 +120,7 @@ class PrometheusApi:
                 if self.access.signer is not None:
                     headers |= self.access.signer.headers(method, url + path, body, content)
                 connection.request(method, urlsplit(url).path + path, body, headers)
-                with connection.getresponse() as response:
+                with self._answer(connection) as response:
                     wait = response.getheader("Retry-After", "")
                     return response.status, float(wait) if wait.isdecimal() else None, self._read(response)
         except TimeoutError as error:
@@ -131,6 +132,11 @@ class PrometheusApi:
         except (OSError, http.client.HTTPException) as error:
             hint = "check address and port, and that it can be reached from here; for https, name its --ca-file"
             raise InputError(f"cannot be reached: {error}", where=url, hint=hint) from error
+
+    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        """Status and headers, all of them in time."""
+        with cut_after(connection.sock, self.access.timeout_seconds):
+            return connection.getresponse()
 
     def _connection(self) -> http.client.HTTPConnection:
         parts, timeout = urlsplit(self.access.url), self.access.timeout_seconds

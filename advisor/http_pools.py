@@ -1,0 +1,89 @@
+"""Pools of connections for services that are asked through ``urllib3``, bounded whatever a server does.
+
+The head of an answer has a deadline, not just each of its bytes; a server may ask to wait two minutes at most; a body
+is read to a size and a time.
+"""
+
+import time
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
+
+from advisor.deadlines import cut_after
+
+LONGEST_WAIT_SECONDS = 120.0
+HEAD_SECONDS = 60.0
+BODY_SECONDS = 600.0
+_PIECE_BYTES = 64 * 1024
+
+
+class BoundedRetry(urllib3.Retry):
+    """Retries that wait no longer than :data:`LONGEST_WAIT_SECONDS`, whatever a server asks for."""
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        """Seconds that the server asks to wait; None: it does not."""
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, LONGEST_WAIT_SECONDS)
+
+
+class _Connection(HTTPConnection):
+    head_seconds = HEAD_SECONDS
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
+        """Status and headers, in time."""
+        if self.sock is None:
+            return super().getresponse()
+        with cut_after(self.sock, self.head_seconds):
+            return super().getresponse()
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+def bounded(manager: urllib3.PoolManager, head_seconds: float = HEAD_SECONDS) -> urllib3.PoolManager:
+    """A pool manager whose connections give up on a head that does not arrive within *head_seconds*."""
+
+    class Plain(_Connection):
+        pass
+
+    class Secure(_SecureConnection):
+        pass
+
+    Plain.head_seconds = Secure.head_seconds = head_seconds
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return manager
+
+
+def first_bytes(
+    answer: urllib3.BaseHTTPResponse, most_bytes: int, *, unpacked: bool, seconds: float = BODY_SECONDS
+) -> bytes:
+    """The first bytes of a body, as they were sent or unpacked; never more at a time than are wanted.
+
+    Raises:
+        urllib3.exceptions.ProtocolError: it breaks off.
+        urllib3.exceptions.ReadTimeoutError: it does not end in time.
+    """
+    until = time.monotonic() + seconds
+    content = bytearray()
+    try:
+        while len(content) < most_bytes:
+            piece = answer.read1(min(_PIECE_BYTES, most_bytes - len(content)), decode_content=unpacked)
+            if not piece:
+                break
+            content += piece
+            if time.monotonic() > until:
+                pool: Any = None
+                raise urllib3.exceptions.ReadTimeoutError(pool, "", f"no end of the answer within {seconds:g} s")
+    finally:
+        answer.close()
+    return bytes(content)
