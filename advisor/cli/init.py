@@ -30,9 +30,12 @@ from advisor.report.fitted_table import Column, fold_table, wrap
 
 _SCHEMA = "advisor.init/v1"
 _COLUMNS = (
-    Column("service"), Column("model"), Column("engine"), Column("machines", importance=1), Column("requests/s"),
-    Column("replicas", importance=3), Column("accelerators", importance=2), Column("file"),
-)  # fmt: skip
+    Column("service"),
+    Column("model", importance=1),
+    Column("engine, replicas × accelerators", importance=2, prose=12),
+    Column("machines", prose=24),
+    Column("requests/s"),
+)
 
 
 @click.command()
@@ -119,7 +122,7 @@ def command(
         return
     width = report_width(None, wide=False)
     click.echo("\n\n".join(fold_table(_COLUMNS, [_cells(row) for row in rows], width)))
-    for line in (*_incomplete_lines(rows), _next_line(rows, out)):
+    for line in (*_file_lines(rows), _next_line(rows, out)):
         click.echo("\n".join(wrap(line, width, rest="    ")))
 
 
@@ -155,13 +158,15 @@ def _write(service: Service, stem: str, run: _Run) -> _Row:
         demand, reason = trial.demand, trial.reason
     unfinished = run.out / INCOMPLETE / f"{stem}.yaml"
     if reason:
-        return _Row(proposal, write_workload(unfinished, _with_reason(text, reason)), None, reason)
+        told = "" if proposal.missing else reason
+        return _Row(proposal, write_workload(unfinished, _with_reason(text, told)), None, reason)
     remove_unedited(unfinished)
     return _Row(proposal, write_workload(run.out / f"{stem}.yaml", text), demand, "")
 
 
 def _with_reason(text: str, reason: str) -> str:
-    return f"# Not planned yet: {' '.join(reason.split())}\n# Move the file one folder up once that is mended.\n{text}"
+    told = f"# MISSING: {' '.join(reason.split())}\n" if reason else ""
+    return f"{told}# Not planned yet: add what is missing, and move the file one folder up.\n{text}"
 
 
 def _ask(proposal: Proposal) -> Answers:
@@ -211,17 +216,14 @@ def _window_words(days: float) -> str:
 
 def _cells(row: _Row) -> list[str]:
     service = row.proposal.service
-    observed = service.observed
-    file = f"{row.result.path.parent.name}/{row.result.path.name}"
+    engine = service.launch.engine or (service.observed.engine if service.observed else "") or "?"
+    replicas = "?" if service.replicas is None else str(service.replicas)
     return [
-        service.name,
-        row.proposal.model or "?",
-        service.launch.engine or (observed.engine if observed else "") or "?",
+        row.result.path.stem,
+        row.proposal.model.rpartition("/")[2] or "?",
+        f"{engine}, {replicas} × {'?' if service.accelerators is None else service.accelerators}",
         _machine_words(row.proposal),
         f"{row.demand.requests_per_second.mean:.3g}" if row.demand else "?",
-        "?" if service.replicas is None else str(service.replicas),
-        "?" if service.accelerators is None else str(service.accelerators),
-        file if row.result.written is Written.NEW else f"{file} ({row.result.written})",
     ]
 
 
@@ -234,10 +236,13 @@ def _machine_words(proposal: Proposal) -> str:
     return f"{count} × {machine.instance_type} {machine.region} {paid}"
 
 
-def _incomplete_lines(rows: Sequence[_Row]) -> Iterator[str]:
+def _file_lines(rows: Sequence[_Row]) -> Iterator[str]:
+    """Files that are incomplete or were left as they are, and why."""
     for row in rows:
         if row.reason:
             yield f"{row.result.path}: not planned yet: {row.reason}"
+        if row.result.written is Written.KEPT:
+            yield f"{row.result.path}: edited by hand, so it is left as it is; remove it to have it written anew"
 
 
 def _next_line(rows: Sequence[_Row], out: Path) -> str:

@@ -25,7 +25,7 @@ class Written(StrEnum):
     NEW = "written"
     UPDATED = "updated"
     SAME = "unchanged"
-    KEPT = "kept, edited by hand"
+    KEPT = "kept"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Access to a cluster as kubectl has it: kubeconfig files, their contexts, and who the user is.
 
 Understood are certificates, bearer tokens, credential plugins (``exec``), which are run as kubectl runs them, and the
-service account of a pod. Sources: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ and client-authentication.v1.
+service account of a pod. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ and client-authentication.v1.
 """
 
 import base64

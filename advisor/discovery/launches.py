@@ -16,11 +16,11 @@ from advisor.discovery.values import Launch
 _ENGINES: Sequence[tuple[str, re.Pattern[str]]] = tuple(
     (engine, re.compile(pattern))
     for engine, pattern in (
-        ("SGLang", r"(^|[/.-])sglang"),
+        ("SGLang", r"(^|[\s/.:-])sglang"),
         ("TEI", r"text-embeddings-(router|inference)"),
         ("TGI", r"text-generation-(launcher|inference)|huggingface-pytorch-tgi"),
         ("TensorRT-LLM", r"trtllm-serve|tensorrt-?llm"),
-        ("vLLM", r"(^|[/.:-])vllm|huggingfaceserver|/llm-d|djl-inference"),
+        ("vLLM", r"(^|[\s/.:-])vllm|huggingfaceserver|/llm-d|djl-inference"),
         ("NVIDIA NIM", r"^nvcr\.io/nim/"),
         ("llama.cpp", r"llama-server|llama\.cpp"),
         ("Triton", r"tritonserver"),
@@ -113,7 +113,7 @@ def _expanded(word: str, variables: Mapping[str, str]) -> str:
 def _flags(words: Sequence[str]) -> dict[str, str]:
     """Values by flag, underscores in flags as hyphens."""
     flags = {}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise((*words, "")):
         if not word.startswith("-"):
             continue
         flag, has_value, value = word.partition("=")

@@ -10,9 +10,12 @@ from advisor.names import printable
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import PRECISIONS
 
-_PLAIN = re.compile(r"[A-Za-z][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+[dh]")
+_LITERAL = re.compile(r"[ -&(-~]+")
+"""Printable ASCII without an apostrophe."""
 _WORDS = ("y", "n", "yes", "no", "true", "false", "on", "off", "null")
 _DEFAULT_PRECISION = "bf16"
+_WITHIN_RATIO = 0.95
 
 
 def workload_text(proposal: Proposal, window: str) -> str:
@@ -39,7 +42,7 @@ def _head(proposal: Proposal) -> Iterator[str]:
     if proposal.precision in PRECISIONS and proposal.precision != _DEFAULT_PRECISION:
         yield f"precisions: [{proposal.precision}]  # as today; others keep less or more of the model's quality"
     elif not proposal.precision:
-        yield _comment("precisions: [bf16, fp8]  of the weights today: not known, bf16 is taken")
+        yield _comment("In which precision the weights are served today is not known: bf16 is taken.")
     if proposal.context_tokens:
         yield f"context_tokens: {proposal.context_tokens}  # the longest request that its engine takes today"
 
@@ -63,9 +66,8 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
         yield f"slo: {stated}"
         return
     if slo.is_unknown:
-        yield _comment(
-            "slo: {ttft_p95: 1s, tpot_p95: 50ms}  unknown: no latency was measured; without targets none is kept"
-        )
+        yield _comment("No latency was measured, and without targets none is kept:")
+        yield _comment("slo: {ttft_p95: 1s, tpot_p95: 50ms}")
         return
     targets = {"ttft_p95": slo.ttft_p95_ms, "tpot_p95": slo.tpot_p95_ms, "e2e_p95": slo.e2e_p95_ms}
     pairs = ", ".join(f"{key}: {_duration(value)}" for key, value in targets.items() if value is not None)
@@ -76,8 +78,8 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
         if value is not None and target is not None
     )  # fmt: skip
     yield _comment(f"Proposed: what users got in the {window} before this was written ({today}), rounded up.")
-    yield _comment("Agreed targets go here; looser ones cost less.")
-    yield f"slo: {{{pairs}}}"
+    yield _comment("Agreed targets go here; looser ones cost less. A 95th percentile is what 95% of the requests keep.")
+    yield f"slo: {{{pairs}, within_ratio: {_WITHIN_RATIO}}}"
 
 
 def _demand(proposal: Proposal) -> Iterator[str]:
@@ -113,7 +115,7 @@ def _current(proposal: Proposal) -> Iterator[str]:
     if "current" in proposal.answers.fields:
         yield f"current: {proposal.answers.fields['current']}"
     elif proposal.current is None:
-        yield _comment("current: {provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 1}  unknown")
+        yield _comment("current: {provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 1}")
     else:
         machine, count = proposal.current
         yield f"current: {current_words(machine, count)}"
@@ -121,6 +123,9 @@ def _current(proposal: Proposal) -> Iterator[str]:
             yield "purchase: [on_demand, spot]"
         elif machine.purchase == "managed":
             yield "purchase: [on_demand, managed]"
+    if (proposal.service.replicas or 0) >= 2:
+        yield _comment(f"{proposal.service.replicas} replicas run today; where the load needs fewer and one may fail:")
+        yield _comment("limits: {min_replicas: 2}")
 
 
 def current_words(machine: Machine, count: int) -> str:
@@ -143,9 +148,10 @@ def _value(value: str | float | tuple[str, ...]) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Text as a YAML scalar: plain where nothing in it has a meaning, else quoted as JSON, which YAML reads."""
-    is_plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if is_plain else json.dumps(text, ensure_ascii=True)
+    """Text as a YAML scalar: plain where nothing in it has a meaning, else quoted; odd characters as JSON has them."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    return f"'{text}'" if _LITERAL.fullmatch(text) else json.dumps(text, ensure_ascii=True)
 
 
 def _comment(text: str, start: str = "") -> str:
