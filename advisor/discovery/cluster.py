@@ -115,7 +115,8 @@ def _owner(
 ) -> _Owner:  # fmt: skip
     metadata = mapping(item, "metadata")
     namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
-    return _Owner(resource, namespace, name, labels or {_LABEL_OF[resource]: name}, replicas, specs)
+    own = {_LABEL_OF[resource]: name} if resource in _LABEL_OF else labels
+    return _Owner(resource, namespace, name, own, replicas, specs)
 
 
 def _of_leader_set(item: Item) -> _Owner:

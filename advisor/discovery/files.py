@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 
 from advisor.atomic_files import make_directory, write_text
@@ -87,7 +88,7 @@ def file_names(names: Iterable[tuple[str, str]]) -> list[str]:
     given = []
     for name, qualifier in names:
         stem = _slug(name)
-        candidates = (stem, f"{_slug(qualifier)}-{stem}", *(f"{stem}-{number}" for number in range(2, 10_000)))
+        candidates = chain((stem, f"{_slug(qualifier)}-{stem}"), (f"{stem}-{number}" for number in count(2)))
         chosen = next(candidate for candidate in candidates if candidate not in taken)
         taken.add(chosen)
         given.append(chosen)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from advisor.demand.monitored import Monitored
 from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.services.names import served_key
-from advisor.discovery.values import Latency, Launch, Observed, Service
+from advisor.discovery.values import Latency, Launch, Observed, Series, Service
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.units import MS_PER_SECOND
@@ -36,6 +36,11 @@ class Seen:
     def model(self) -> str:
         """As the engine names it; "" where it does not."""
         return self.label(self.engine.models)[1]
+
+    @property
+    def series(self) -> Series:
+        """Its labels, by which it is known again."""
+        return frozenset(self.labels.items())
 
     @property
     def host(self) -> str:
@@ -157,9 +162,9 @@ def unmatched_services(watched: Watched, taken: Sequence[Observed]) -> Iterator[
     for seen in watched.seen:
         key = (seen.engine.exporter.name, served_key(seen.model), seen.label(_NAMESPACE)[1], seen.label(_CLUSTER)[1])
         groups.setdefault(key, []).append(seen)
-    selectors = {str(observed.fields.get("selector", "")) for observed in taken}
+    owned = frozenset[Series]().union(*(observed.series for observed in taken))
     for (engine, _, namespace, _), group in groups.items():
-        own = [seen for seen in group if not _is_taken(seen, selectors)]
+        own = [seen for seen in group if seen.series not in owned]
         if not own:
             continue
         model = own[0].model
@@ -179,23 +184,6 @@ def _by_instance(own: Sequence[Seen]) -> list[str]:
     return [f"instance=~{quoted('|'.join(sorted({re.escape(seen.labels.get('instance', '')) for seen in own})))}"]
 
 
-def _is_taken(seen: Seen, selectors: set[str]) -> bool:
-    """Whether a selector of some service covers it."""
-    return any(_meets(seen, selector) for selector in selectors)
-
-
-_MATCHER = re.compile(r'(\w+)(=~|=)"((?:[^"\\]|\\.)*)"')
-
-
-def _meets(seen: Seen, selector: str) -> bool:
-    """Whether labels meet matchers as :func:`quoted` writes them."""
-    for label, operator, text in _MATCHER.findall(selector):
-        wanted, value = re.sub(r"\\(.)", r"\1", text), seen.labels.get(label, "")
-        if not (re.fullmatch(wanted, value) if operator == "=~" else wanted == value):
-            return False
-    return True
-
-
 def _observed(own: Sequence[Seen], matchers: Sequence[str], watched: Watched, served_name: str) -> Observed:
     """Source of demand; the model is selected by name where its engines serve several."""
     names = sorted({seen.model for seen in own} - {""})
@@ -209,7 +197,8 @@ def _observed(own: Sequence[Seen], matchers: Sequence[str], watched: Watched, se
         f"{length}_bucket" in watched.server.names for length in engine.answer_lengths
     )
     latency = _latency(engine, [*matchers, *_model_matcher(own, name)], watched.server)
-    return Observed("prometheus", fields, counted, latency, name, engine.exporter.name)
+    series = frozenset(seen.series for seen in own)
+    return Observed("prometheus", fields, counted, latency, name, engine.exporter.name, series)
 
 
 def _model_matcher(own: Sequence[Seen], name: str) -> list[str]:

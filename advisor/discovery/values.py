@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+Series = frozenset[tuple[str, str]]
+"""Labels with their values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -76,6 +79,8 @@ class Observed:
     model: str = ""
     """As the engine names it."""
     engine: str = ""
+    series: frozenset[Series] = frozenset()
+    """Series of a server that are the service's own."""
 
 
 @dataclass(frozen=True, slots=True)

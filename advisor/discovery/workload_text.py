@@ -1,6 +1,5 @@
 """A proposal as the text of a workload file, with a comment beside everything that is a guess or unknown."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -148,13 +147,16 @@ def _value(value: str | float | tuple[str, ...]) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Text as a YAML scalar: plain where nothing in it has a meaning, else quoted; odd characters as JSON has them."""
+    """Text as a YAML scalar: plain where nothing in it has a meaning, else quoted, odd characters as their numbers."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    return f"'{text}'" if _LITERAL.fullmatch(text) else json.dumps(text, ensure_ascii=True)
+    if _LITERAL.fullmatch(text):
+        return f"'{text}'"
+    escaped = (each if each.isascii() and each.isalnum() else f"\\U{ord(each):08x}" for each in text)
+    return f'"{"".join(escaped)}"'
 
 
 def _comment(text: str, start: str = "") -> str:
     """One line of comment, whatever is in the text."""
-    line = " ".join(printable(text).split())
+    line = "".join(each if each.isprintable() else "?" for each in " ".join(printable(text).split()))
     return f"{start}{line}" if start.lstrip().startswith("#") else f"# {start}{line}"

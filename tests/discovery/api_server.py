@@ -50,7 +50,7 @@ def api_server(cluster: Cluster, tls: ssl.SSLContext | None = None) -> Iterator[
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     cluster.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield cluster
