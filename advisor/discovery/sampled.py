@@ -2,17 +2,25 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from advisor.demand.recorded import Within, read_fleet
+from advisor.demand.sampled import grown_histograms
 from advisor.demand.services import EngineView
-from advisor.demand.services.lengths import added
+from advisor.demand.services.lengths import LengthCounts, added
 from advisor.demand.services.names import served_key
 from advisor.discovery.launches import launches_of_lines
-from advisor.discovery.values import Inventory, Launch, Machine, Observed, Service
+from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service
 from advisor.samples.agent.host_facts import ENGINES, INSTANCE_TYPE, PROVIDER, PURCHASE, REGION
 from advisor.samples.store.hosts import Host, hosts_of
 from advisor.samples.store.reading import Store
+from advisor.units import MS_PER_SECOND
+
+_LATENCY = {"ttft_p95_ms": "ttft_seconds", "tpot_p95_ms": "tpot_seconds", "e2e_p95_ms": "e2e_seconds"}
+_SHARE = 0.95
 
 
 def services_of_samples(places: Sequence[str], out: Path, window_days: float | None) -> Inventory:
@@ -27,19 +35,49 @@ def services_of_samples(places: Sequence[str], out: Path, window_days: float | N
         InputError: there are no samples.
     """
     store = Store(places)
-    views = read_fleet(store, Within(days=window_days)).views
+    within = Within(days=window_days)
+    views = read_fleet(store, within).views
+    latencies = _latencies(store, within)
     hosts = {host.name: host for host in hosts_of(places)}
     written = tuple(place if "://" in place else os.path.relpath(place, out) for place in places)
     by_model: dict[str, list[EngineView]] = {}
     for view in views:
         by_model.setdefault(served_key(view.model or ""), []).append(view)
-    services = tuple(_service(own, hosts, written, ", ".join(places)) for own in by_model.values())
+    services = tuple(
+        replace(service, observed=replace(service.observed, latency=latencies.get(key, Latency())))
+        for key, own in by_model.items()
+        if (service := _service(own, hosts, written, ", ".join(places))).observed is not None
+    )
     notes = [f"samples left out: {note}" for note in store.notes()]
     if not services:
         notes.append(
             f"{', '.join(places)}: no serving engine was sampled (agent run --engine URL), so no model is known"
         )
     return Inventory(services, tuple(notes))
+
+
+def _latencies(store: Store, within: Within) -> dict[str, Latency]:
+    """95th percentiles by model, over all of its engines."""
+    parts: dict[str, dict[str, list[LengthCounts]]] = {}
+    for answer in store.answers(within.window(store), lambda hosts: grown_histograms(hosts, tuple(_LATENCY.values()))):
+        for key, histograms in answer.items():
+            of_model = parts.setdefault(served_key(key.model or ""), {})
+            for name, counts in histograms.items():
+                of_model.setdefault(name, []).append(counts)
+    return {
+        model: Latency(**{target: _p95_ms(of_model.get(name, ())) for target, name in _LATENCY.items()})
+        for model, of_model in parts.items()
+    }
+
+
+def _p95_ms(parts: Sequence[LengthCounts]) -> float | None:
+    """95th percentile, linear within its bucket as Prometheus takes it; beyond the last bound it is that bound."""
+    whole = added(parts)
+    if whole is None or whole.bounds.size < 2:
+        return None
+    finite = np.concatenate(([0.0], whole.bounds[:-1]))
+    seconds = np.interp(_SHARE * whole.requests, np.concatenate(([0.0], whole.counts[:-1])), finite)
+    return float(seconds) * MS_PER_SECOND or None
 
 
 def _service(own: Sequence[EngineView], hosts: dict[str, Host], places: tuple[str, ...], where: str) -> Service:

@@ -53,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What users get today: 95th percentiles over the window, in ms; None where no histogram counts them."""
+    """Latency that users get today: 95th percentiles over the window, in ms; None where no histogram counts them."""
 
     ttft_p95_ms: float | None = None
     tpot_p95_ms: float | None = None
