@@ -48,6 +48,9 @@ def services_of_account(account: Account, catalog: Catalog, seen: Collection[str
         InputError: boto3 is missing, or the credentials are not accepted.
     """
     session = aws_session(account.region, account.profile, account.where)
+    if not session.region_name:
+        hint = "name one: --aws us-east-1, or set AWS_DEFAULT_REGION"
+        raise InputError("AWS's settings name no region", where=account.where, hint=hint)
     inventory = Inventory()
     for read in (_endpoints, _instances):
         try:

@@ -35,7 +35,7 @@ _ACCELERATORS = re.compile(
 )
 _PLURAL_SUFFIX = {
     _DEPLOYMENTS: r"-[a-z0-9]{1,10}-[a-z0-9]{5}", _STATEFUL_SETS: r"-[0-9]+", _LEADER_SETS: r"-[0-9]+(-[0-9]+)?",
-    _INFERENCE_SERVICES: r"-predictor-.+", _RAY_SERVICES: r"-.+",
+    _INFERENCE_SERVICES: r"-predictor-.+", _RAY_SERVICES: r"-(raycluster-)?[a-z0-9]{5}-(.+-)?(head|worker)(-.+)?",
 }  # fmt: skip
 """End of the names of a deployment's pods, past ones too."""
 _MOUNT = "/mnt/models"

@@ -157,11 +157,15 @@ def _by_labels(own: Sequence[Seen]) -> list[str]:
 
 
 def unmatched_services(watched: Watched, taken: Sequence[Observed]) -> Iterator[Service]:
-    """Services that the server saw and nobody else did, one for each engine, model, namespace and cluster."""
+    """Services that the server saw and nobody else did, one for each engine, model, namespace and cluster.
+
+    Where it saw no engine at all, its accelerators are one service.
+    """
     groups: dict[tuple[str, ...], list[Seen]] = {}
     for seen in watched.seen:
         key = (seen.engine.exporter.name, served_key(seen.model), seen.label(_NAMESPACE)[1], seen.label(_CLUSTER)[1])
         groups.setdefault(key, []).append(seen)
+    yield from _of_accelerators(watched)
     owned = frozenset[Series]().union(*(observed.series for observed in taken))
     for (engine, _, namespace, _), group in groups.items():
         own = [seen for seen in group if seen.series not in owned]
@@ -173,6 +177,17 @@ def unmatched_services(watched: Watched, taken: Sequence[Observed]) -> Iterator[
         name = model.rpartition("/")[2] or own[0].labels.get("job") or engine
         where = f"{engine} in namespace {namespace}" if namespace else engine
         yield Service(name, f"{where}, seen by {watched.fields['url']}", Launch(""), observed=observed)
+
+
+def _of_accelerators(watched: Watched) -> Iterator[Service]:
+    """Service of accelerators whose engines nobody scrapes, where the server saw how busy they were."""
+    server = watched.server
+    busy = None if watched.seen else server.first(server.questions.table.names["busy_ratio"])
+    if busy is not None:
+        selector = server.questions.selector
+        fields = {**watched.fields, **({"selector": selector} if selector else {})}
+        origin = f"accelerators that {busy.exporter.name} shows at {watched.fields['url']}"
+        yield Service("accelerators", origin, Launch(""), observed=Observed("prometheus", fields, counts_tokens=False))
 
 
 def _by_job(own: Sequence[Seen]) -> list[str]:

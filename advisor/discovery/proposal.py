@@ -113,8 +113,9 @@ def _missing(service: Service, name: str, model: Model | None, answers: Answers)
                 DEMAND, "nothing that was asked saw its requests: give --prometheus or --samples, or declare them"
             )
     elif not service.observed.counts_tokens and not lengths_known:
-        engine = service.observed.engine or "the source"
-        yield Missing(LENGTHS, f"{engine} counts no tokens: state input_tokens and output_tokens of a request")
+        who = f"{service.observed.engine} counts" if service.observed.engine else "nothing counts"
+        tokens = "no tokens" if service.observed.engine else "tokens"
+        yield Missing(LENGTHS, f"{who} {tokens}: state input_tokens and output_tokens of a request")
 
 
 def _current(service: Service, catalog: Catalog) -> tuple[tuple[Machine, int] | None, list[str]]:

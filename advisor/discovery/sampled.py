@@ -1,7 +1,7 @@
 """Serving engines and hosts that agents sampled."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,9 +50,8 @@ def services_of_samples(places: Sequence[str], out: Path, window_days: float | N
     )
     notes = [f"samples left out: {note}" for note in store.notes()]
     if not services:
-        notes.append(
-            f"{', '.join(places)}: no serving engine was sampled (agent run --engine URL), so no model is known"
-        )
+        notes.append(f"{', '.join(places)}: no serving engine was sampled (`advisor agent run --engine URL`)")
+        services = (_of_accelerators(hosts, written, ", ".join(places)),)
     return Inventory(services, tuple(notes))
 
 
@@ -92,11 +91,24 @@ def _service(own: Sequence[EngineView], hosts: dict[str, Host], places: tuple[st
     counts = counts or any(view.grown.answer_tokens for view in own)
     return Service(
         name=model.rpartition("/")[2] or own[0].engine,
-        origin=f"{own[0].engine} on {len(names)} hosts sampled in {where}",
+        origin=f"{own[0].engine} on {len(names)} host{'' if len(names) == 1 else 's'} sampled in {where}",
         launch=launch,
         replicas=len({(view.host, view.address, view.rank) for view in own}),
         machines=tuple(_machine(name, hosts[name]) for name in names if name in hosts),
         observed=Observed("samples", fields, counts, model=model, engine=own[0].engine),
+    )
+
+
+def _of_accelerators(hosts: Mapping[str, Host], places: tuple[str, ...], where: str) -> Service:
+    """Hosts of which only accelerators were sampled; the model is that of a command line that their agents saw."""
+    lines = [line for host in hosts.values() for line in host.facts.get(ENGINES, "").split("; ") if line]
+    launch = next((launch for launch in launches_of_lines(lines) if launch.model), Launch(""))
+    return Service(
+        name=launch.model.rpartition("/")[2] or "sampled",
+        origin=f"accelerators of {len(hosts)} host{'' if len(hosts) == 1 else 's'} sampled in {where}",
+        launch=launch,
+        machines=tuple(_machine(name, host) for name, host in hosts.items()),
+        observed=Observed("samples", {"path": places if len(places) > 1 else places[0]}, counts_tokens=False),
     )
 
 

@@ -77,7 +77,7 @@ class Truth:
                 for group in range(self.replicas) for host in range(self.hosts)
             ],
             "InferenceService": [f"{self.name}-predictor-6c5d-{number:05d}" for number in range(self.replicas)],
-            "RayService": [f"{self.name}-raycluster-x2k9-gpu-worker-{number:05d}" for number in range(self.replicas)],
+            "RayService": [f"{self.name}-raycluster-x2k9z-gpu-worker-{number:05d}" for number in range(self.replicas)],
         }[self.kind]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from advisor.discovery.values import Launch, Service
 from advisor.samples.query.prometheus import PrometheusEndpoint
 from discovery.simulated import SERVICES, series
 from samples.query.conftest import victoria_metrics_url
+from samples.query.fleets import dcgm_labels
 from samples.query.remote_writing import write
 
 __all__ = ["victoria_metrics_url"]
@@ -73,6 +74,17 @@ def test_addresses_and_models_tell_where_pods_are_not_named(victoria_metrics_url
     assert by_address.fields["selector"] == r'suite="bare", instance=~"qwen\\-coder\\-0:8000|qwen\\-coder\\-1:8000"'
     assert by_model.fields["selector"] == 'suite="bare", model_name="chat"'
     assert list(unmatched_services(watched, [by_address, by_model])) == []
+
+
+def test_accelerators_without_engines_are_one_service(victoria_metrics_url, times_ms):
+    """Where no engine is scraped, how busy accelerators were is a source of demand that leaves model and lengths open."""
+    busy = [({"__name__": "DCGM_FI_DEV_GPU_UTIL", **dcgm_labels("bare", 0, 0)}, [(int(at), 50.0) for at in times_ms])]
+    watched = watch(victoria_metrics_url, "dcgm", busy)
+
+    (service,) = unmatched_services(watched, [])
+
+    assert (service.model, service.observed.counts_tokens) == ("", False)
+    assert service.observed.fields["selector"] == 'suite="dcgm"'
 
 
 def test_a_server_alone_shows_services_by_model_and_namespace(victoria_metrics_url, times_ms):

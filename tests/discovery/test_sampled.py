@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from advisor.catalog import load_catalog
+from advisor.discovery.proposal import proposal_of
 from advisor.discovery.sampled import services_of_samples
 from demand.simulated_fleet import LLAMA, QWEN, Load, Process, processes, record
 
@@ -54,6 +56,15 @@ def test_each_model_is_a_service_with_its_machines(samples, tmp_path):
     assert chat.observed.latency.tpot_p95_ms is None
     assert not any(machine.is_known for machine in code.machines)
     assert code.launch.engine == "vLLM"
+
+
+def test_accelerators_alone_leave_model_and_lengths_open(tmp_path):
+    """Of hosts without a sampled engine one service is made, whose model and token lengths are missing."""
+    inventory = services_of_samples(["examples/gpu-samples/samples"], tmp_path, None)
+
+    (service,) = inventory.services
+    assert "no serving engine was sampled" in inventory.notes[0]
+    assert {missing.key for missing in proposal_of(service, load_catalog()).missing} == {"model", "lengths"}
 
 
 def test_a_file_of_samples_is_planned_as_it_is(samples, tmp_path, run_advisor):
