@@ -24,7 +24,7 @@ from advisor.discovery.files import INCOMPLETE, Result, Written, file_names, rem
 from advisor.discovery.find import Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
 from advisor.discovery.trial import tried
-from advisor.discovery.values import Answers, Service
+from advisor.discovery.values import Answers, Service, window_text
 from advisor.discovery.workload_text import workload_text
 from advisor.report.fitted_table import Column, fold_table, wrap
 
@@ -100,7 +100,7 @@ def command(
         namespace=namespace,
         servers=tuple(Server(url, days, selector, token_file, ca_file) for url in urls),
         samples=samples,
-        accounts=tuple(Account(region or None, profile) for region in regions),
+        accounts=tuple(Account(region or None, profile, window_text(days)) for region in regions),
         window_days=days,
     )
     catalog = load_catalog()

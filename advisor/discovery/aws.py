@@ -27,6 +27,8 @@ class Account:
     region: str | None = None
     """None: as AWS's own settings say."""
     profile: str | None = None
+    window: str = "14d"
+    """How far back demand counts, as workload files write it."""
 
     @property
     def where(self) -> str:
@@ -136,7 +138,11 @@ def _variants(endpoint: str, asker: _Asker) -> Iterator[Service]:
             Machine(f"{endpoint}/{name}/{number}", "aws", asker.region, instance_type, "managed")
             for number in range(min(count, 10_000))
         )
-        fields: dict[str, str | float | tuple[str, ...]] = {"region": asker.region, "endpoint": endpoint}
+        fields: dict[str, str | float | tuple[str, ...]] = {
+            "region": asker.region,
+            "endpoint": endpoint,
+            "window": asker.account.window,
+        }
         fields |= {"profile": asker.account.profile} if asker.account.profile else {}
         yield Service(
             name=endpoint if len(variants) == 1 else f"{endpoint}-{name}",

@@ -12,7 +12,7 @@ from advisor.discovery.cluster import services_of_cluster
 from advisor.discovery.kubeconfig import Access, cluster_access
 from advisor.discovery.kubernetes_api import KubernetesApi
 from advisor.discovery.monitored import Watched, survey, unmatched_services, with_observed
-from advisor.discovery.values import Inventory, Service
+from advisor.discovery.values import Inventory, Service, window_text
 from advisor.errors import InputError
 from advisor.samples.query.prometheus import PrometheusEndpoint
 
@@ -88,13 +88,7 @@ def _fields(server: Server) -> dict[str, str]:
     """Fields under ``demand.prometheus`` that reach a server."""
     files = {"token_file": server.token_file, "ca_file": server.ca_file}
     named = {key: str(path.resolve()) for key, path in files.items() if path is not None}
-    return {"url": server.url, "window": _span(server.window_days), **named}
-
-
-def _span(days: float) -> str:
-    """A window as workload files write it."""
-    hours = max(round(days * 24), 1)
-    return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
+    return {"url": server.url, "window": window_text(server.window_days), **named}
 
 
 def _warnings(watched: Sequence[Watched]) -> tuple[str, ...]:

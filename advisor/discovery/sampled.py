@@ -13,7 +13,7 @@ from advisor.demand.services import EngineView
 from advisor.demand.services.lengths import LengthCounts, added
 from advisor.demand.services.names import served_key
 from advisor.discovery.launches import launches_of_lines
-from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service
+from advisor.discovery.values import Inventory, Latency, Launch, Machine, Observed, Service, window_text
 from advisor.samples.agent.host_facts import ENGINES, INSTANCE_TYPE, PROVIDER, PURCHASE, REGION
 from advisor.samples.store.hosts import Host, hosts_of
 from advisor.samples.store.reading import Store
@@ -21,6 +21,8 @@ from advisor.units import MS_PER_SECOND
 
 _LATENCY = {"ttft_p95_ms": "ttft_seconds", "tpot_p95_ms": "tpot_seconds", "e2e_p95_ms": "e2e_seconds"}
 _SHARE = 0.95
+Fields = dict[str, str | float | tuple[str, ...]]
+"""Keys and values of a source of demand."""
 
 
 def services_of_samples(places: Sequence[str], out: Path, window_days: float | None) -> Inventory:
@@ -39,19 +41,21 @@ def services_of_samples(places: Sequence[str], out: Path, window_days: float | N
     views = read_fleet(store, within).views
     latencies = _latencies(store, within)
     hosts = {host.name: host for host in hosts_of(places)}
-    written = tuple(place if "://" in place else os.path.relpath(place, out) for place in places)
+    paths = tuple(place if "://" in place else os.path.relpath(place, out) for place in places)
+    source: Fields = {"path": paths if len(paths) > 1 else paths[0]}
+    source |= {"window": window_text(window_days)} if window_days is not None else {}
     by_model: dict[str, list[EngineView]] = {}
     for view in views:
         by_model.setdefault(served_key(view.model or ""), []).append(view)
     services = tuple(
         replace(service, observed=replace(service.observed, latency=latencies.get(key, Latency())))
         for key, own in by_model.items()
-        if (service := _service(own, hosts, written, ", ".join(places))).observed is not None
+        if (service := _service(own, hosts, source, ", ".join(places))).observed is not None
     )
     notes = [f"samples left out: {note}" for note in store.notes()]
     if not services:
         notes.append(f"{', '.join(places)}: no serving engine was sampled (`advisor agent run --engine URL`)")
-        services = (_of_accelerators(hosts, written, ", ".join(places)),)
+        services = (_of_accelerators(hosts, source, ", ".join(places)),)
     return Inventory(services, tuple(notes))
 
 
@@ -79,13 +83,12 @@ def _p95_ms(parts: Sequence[LengthCounts]) -> float | None:
     return float(seconds) * MS_PER_SECOND or None
 
 
-def _service(own: Sequence[EngineView], hosts: dict[str, Host], places: tuple[str, ...], where: str) -> Service:
+def _service(own: Sequence[EngineView], hosts: dict[str, Host], source: Fields, where: str) -> Service:
     names = sorted({view.host for view in own if view.host})
     model = own[0].model or ""
     lines = [line for name in names if name in hosts for line in hosts[name].facts.get(ENGINES, "").split("; ")]
     launch = next(iter(_launches(lines, model)), Launch(own[0].engine))
-    fields: dict[str, str | float | tuple[str, ...]] = {"path": places if len(places) > 1 else places[0]}
-    fields |= {"hosts": tuple(names)} if len(names) < len(hosts) else {}
+    fields = {**source, **({"hosts": tuple(names)} if len(names) < len(hosts) else {})}
     fields |= {"model": model} if model else {}
     counts = added([view.answers for view in own if view.answers is not None]) is not None
     counts = counts or any(view.grown.answer_tokens for view in own)
@@ -99,7 +102,7 @@ def _service(own: Sequence[EngineView], hosts: dict[str, Host], places: tuple[st
     )
 
 
-def _of_accelerators(hosts: Mapping[str, Host], places: tuple[str, ...], where: str) -> Service:
+def _of_accelerators(hosts: Mapping[str, Host], source: Fields, where: str) -> Service:
     """Hosts of which only accelerators were sampled; the model is that of a command line that their agents saw."""
     lines = [line for host in hosts.values() for line in host.facts.get(ENGINES, "").split("; ") if line]
     launch = next((launch for launch in launches_of_lines(lines) if launch.model), Launch(""))
@@ -108,7 +111,7 @@ def _of_accelerators(hosts: Mapping[str, Host], places: tuple[str, ...], where: 
         origin=f"accelerators of {len(hosts)} host{'' if len(hosts) == 1 else 's'} sampled in {where}",
         launch=launch,
         machines=tuple(_machine(name, host) for name, host in hosts.items()),
-        observed=Observed("samples", {"path": places if len(places) > 1 else places[0]}, counts_tokens=False),
+        observed=Observed("samples", source, counts_tokens=False),
     )
 
 

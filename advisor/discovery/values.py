@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from advisor.units import HOURS_PER_DAY
+
 Series = frozenset[tuple[str, str]]
 """Labels with their values."""
 
@@ -134,3 +136,9 @@ class Answers:
     output_tokens: float | None = None
     fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Text of further keys of the workload file, such as ``slo``."""
+
+
+def window_text(days: float) -> str:
+    """A window as workload files write it."""
+    hours = max(round(days * HOURS_PER_DAY), 1)
+    return f"{hours // HOURS_PER_DAY}d" if hours % HOURS_PER_DAY == 0 else f"{hours}h"

@@ -88,7 +88,7 @@ def test_an_endpoint_is_a_service(account, monkeypatch):
     assert (len(service.machines), service.replicas) == (2, 2)
     assert (service.observed.source, dict(service.observed.fields)) == (
         "cloudwatch",
-        {"region": REGION, "endpoint": "chat"},
+        {"region": REGION, "endpoint": "chat", "window": "14d"},
     )
     assert not service.observed.counts_tokens
 
