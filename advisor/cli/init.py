@@ -20,7 +20,7 @@ from advisor.cli.durations import duration_between
 from advisor.cli.output import report_width, table_or_json_option
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
-from advisor.discovery.files import INCOMPLETE, Result, Written, file_names, remove_unedited, write_workload
+from advisor.discovery.files import INCOMPLETE, Result, Written, file_names, is_edited, remove_unedited, write_workload
 from advisor.discovery.find import Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
 from advisor.discovery.trial import tried
@@ -156,6 +156,8 @@ def _write(service: Service, stem: str, run: _Run) -> _Row:
     if not reason:
         trial = tried(text, run.out, run.catalog)
         demand, reason = trial.demand, trial.reason
+    if reason and is_edited(path := run.out / f"{stem}.yaml"):
+        return _Row(proposal, Result(path, Written.KEPT), None, "")
     unfinished = run.out / INCOMPLETE / f"{stem}.yaml"
     if reason:
         told = "" if proposal.missing else reason

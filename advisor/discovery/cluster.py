@@ -81,14 +81,18 @@ def services_of_cluster(api: KubernetesApi) -> Inventory:
         InputError: the cluster cannot be reached, or the user may list none of its deployments.
     """
     owners = list(_owners(api))
-    pods = [pod for pod in map(_pod, api.list(_PODS) or ()) if pod is not None]
+    pods: dict[str, list[_Pod]] = {}
+    for pod in map(_pod, api.list(_PODS) or ()):
+        if pod is not None:
+            pods.setdefault(pod.namespace, []).append(pod)
     machines = {machine.name: machine for machine in map(machine_of, api.list(_NODES) or ())}
     if {_DEPLOYMENTS, _STATEFUL_SETS} <= set(api.refused) and not owners:
         raise InputError("no deployment may be listed", where=api.where, hint="; ".join(api.permission_notes()))
     services, notes = [], list(api.permission_notes())
     for owner in owners:
-        own = [pod for pod in pods if pod.namespace == owner.namespace and owner.labels.items() <= pod.labels.items()]
-        made = list(_services(owner, own if owner.labels else [], machines, api))
+        beside = pods.get(owner.namespace, ()) if owner.labels else ()
+        own = [pod for pod in beside if owner.labels.items() <= pod.labels.items()]
+        made = list(_services(owner, own, machines, api))
         services += [service for service in made if service.launch.engine]
         notes += [_unrecognised(service) for service in made if not service.launch.engine and service.accelerators]
     return Inventory(tuple(_sharing(services)), tuple(notes))

@@ -63,6 +63,11 @@ def remove_unedited(path: Path) -> None:
         path.unlink()
 
 
+def is_edited(path: Path) -> bool:
+    """Whether there is a file that a person wrote or edited."""
+    return path.is_file() and not is_unedited(read_text(path, "workload"))
+
+
 def is_unedited(text: str) -> bool:
     """Whether a file is as it was written."""
     first, _, rest = text.partition("\n")

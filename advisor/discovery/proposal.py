@@ -99,11 +99,11 @@ def rounded_up(milliseconds: float | None) -> float | None:
 def _missing(service: Service, name: str, model: Model | None, answers: Answers) -> Iterator[Missing]:
     if not name:
         yield Missing(MODEL, "nothing names the model: write `model: OWNER/NAME`, or the path of its config.json")
-    elif model is None:
+    elif model is None and not answers.model:
         near = suggestion(name, model_names())
         told = f"write one that it knows ({near or 'none is alike'}), or the path of its config.json"
         yield Missing(MODEL, f"the catalog knows no model '{name}': {told}")
-    elif model.task not in GENERATING_TASKS:
+    elif model is not None and model.task not in GENERATING_TASKS:
         yield Missing(MODEL, f"{model.name} does not answer token by token (task: {model.task}): no plan is made of it")
         return
     lengths_known = answers.input_tokens is not None and answers.output_tokens is not None

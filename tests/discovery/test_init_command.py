@@ -160,3 +160,24 @@ def test_a_person_is_asked_for_what_nothing_shows(tmp_path):
     assert "requests_per_second: 4, input_tokens: 700, output_tokens: 180" in text
     assert "slo: {ttft_p95: 1s, tpot_p95: 50ms}" in text
     assert "count: 3, purchase: on_demand}" in text
+
+
+def test_a_finished_file_is_not_asked_for_again(run_advisor, tmp_path):
+    """What a person finished and moved up is left alone, though nothing shows what was missing."""
+    lists = {**objects(EKS), "statefulsets": [], "leaderworkersets": []}
+    lists["deployments"] = [item for item in lists["deployments"] if item["metadata"]["name"] == "llama-chat"]
+    out = tmp_path / "out"
+    with api_server(Cluster(lists)) as cluster:
+        config = kubeconfig(tmp_path / "config", {EKS: cluster})
+        arguments = ("init", "--kubernetes", "--kubeconfig", config, "--out", out, "--yes")
+        run_advisor(*arguments)
+        unfinished = out / "incomplete/llama-chat.yaml"
+        declared = "demand: {declared: {requests_per_second: 4, input_tokens: 700, output_tokens: 180}}\n"
+        (out / "llama-chat.yaml").write_text(unfinished.read_text() + declared)
+        unfinished.unlink()
+        again = run_advisor(*arguments)
+
+    assert again.returncode == 0, again.stderr
+    assert not unfinished.exists()
+    assert "edited by hand" in " ".join(again.stdout.split())
+    assert "next: advisor recommend" in again.stdout
