@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from advisor.catalog import load_catalog
+from advisor.cli.init import command
 from advisor.discovery.proposal import proposal_of
 from advisor.discovery.sampled import services_of_samples
 from demand.simulated_fleet import LLAMA, QWEN, Load, Process, processes, record
 
-SECONDS = 1800
+SECONDS = 900
 FACTS = {"provider": "aws", "region": "us-east-1", "instance_type": "g6e.xlarge", "purchase": "spot"}
 BOUNDS = (0.1, 0.2, 0.5, 1.0)
 
@@ -67,11 +69,13 @@ def test_accelerators_alone_leave_model_and_lengths_open(tmp_path):
     assert {missing.key for missing in proposal_of(service, load_catalog()).missing} == {"model", "lengths"}
 
 
-def test_a_file_of_samples_is_planned_as_it_is(samples, tmp_path, run_advisor):
+def test_a_file_of_samples_is_planned_as_it_is(samples, tmp_path):
     """`init --samples` writes a file whose demand is the sampled one, from wherever the folder lies."""
-    done = run_advisor("init", "--samples", samples, "--out", tmp_path / "a" / "b", "--yes", "--window", "1d")
+    done = CliRunner().invoke(
+        command, ["--samples", str(samples), "--out", str(tmp_path / "a" / "b"), "--yes", "--window", "1d"]
+    )
 
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     text = (tmp_path / "a/b/llama-3-1-8b-instruct.yaml").read_text()
     assert "precisions: [fp8]" in text
     assert "slo: {ttft_p95: 400ms, within_ratio: 0.95}" in text
