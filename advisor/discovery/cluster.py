@@ -93,7 +93,7 @@ def services_of_cluster(api: KubernetesApi) -> Inventory:
         beside = pods.get(owner.namespace, ()) if owner.labels else ()
         own = [pod for pod in beside if owner.labels.items() <= pod.labels.items()]
         made = list(_services(owner, own, machines, api))
-        services += [service for service in made if service.launch.engine]
+        services += [each for each in made if each.launch.engine and (each.accelerators or each.launch.model)]
         notes += [_unrecognised(service) for service in made if not service.launch.engine and service.accelerators]
     return Inventory(tuple(_sharing(services)), tuple(notes))
 
@@ -172,15 +172,14 @@ def _services(
     launches = owner.launches or (_launch(specs, owner),)
     hosts = _hosts(specs, pods, machines)
     serving = [pod for pod in pods if _count(pod.spec)] or list(pods)
-    per_replica = sum(map(_count, specs)) or None
-    replicas = owner.replicas
-    if owner.launches:
-        per_replica = owner.launches[0].tensor_parallel * owner.launches[0].pipeline_parallel
-        replicas = sum(_count(pod.spec) for pod in pods) // per_replica or None
-    elif replicas is None:
-        replicas = len(pods) or None
     notes = () if len(launches) == 1 else (f"one of {len(launches)} models of the same accelerators",)
     for launch in launches:
+        per_replica = sum(map(_count, specs)) or None
+        replicas = owner.replicas if owner.replicas is not None else len(pods) or None
+        if owner.launches:
+            per_replica = launch.tensor_parallel * launch.pipeline_parallel
+            every = sum(_count(pod.spec) for pod in pods)
+            replicas = every // per_replica or None if len(launches) == 1 else None
         yield Service(
             name=owner.name if len(launches) == 1 else f"{owner.name}-{launch.served_name or launch.model}",
             origin=f"{owner.resource.kind} {owner.namespace}/{owner.name} of {api.access.context}",

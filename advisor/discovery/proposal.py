@@ -11,10 +11,11 @@ from advisor.discovery.values import Answers, Latency, Machine, Service
 from advisor.models import Model, find_model
 from advisor.models.catalog import catalogued_name, model_names
 from advisor.names import suggestion
-from advisor.requirements import GENERATING_TASKS
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 """Targets are these times a power of ten."""
+_BY_TOKEN = ("llm", "vlm")
+"""Tasks whose requests are counted in tokens, as metrics count them."""
 MODEL, DEMAND, LENGTHS = "model", "demand", "lengths"
 
 
@@ -103,8 +104,10 @@ def _missing(service: Service, name: str, model: Model | None, answers: Answers)
         near = suggestion(name, model_names())
         told = f"write one that it knows ({near or 'none is alike'}), or the path of its config.json"
         yield Missing(MODEL, f"the catalog knows no model '{name}': {told}")
-    elif model is not None and model.task not in GENERATING_TASKS:
-        yield Missing(MODEL, f"{model.name} does not answer token by token (task: {model.task}): no plan is made of it")
+    elif model is not None and model.task not in _BY_TOKEN:
+        yield Missing(
+            MODEL, f"{model.name} does not answer token by token (task: {model.task}): its metrics make no plan"
+        )
         return
     lengths_known = answers.input_tokens is not None and answers.output_tokens is not None
     if service.observed is None:

@@ -120,6 +120,33 @@ def test_accelerators_of_an_unknown_program_are_named():
     assert "llama-chat" not in {service.name for service in inventory.services}
 
 
+def test_a_router_is_no_service():
+    """A deployment of an engine's image without accelerators and without a model stands before engines, and is left out."""
+    lists = objects(EKS)
+    router = {"image": "vllm/vllm-router:1", "args": ["--service-discovery", "k8s"]}
+    lists["deployments"][1]["spec"]["template"]["spec"] = {"containers": [router]}
+
+    inventory = found(lists)
+
+    assert "llama-chat" not in {service.name for service in inventory.services}
+    assert inventory.notes == ()
+
+
+def test_models_of_one_ray_service_are_services():
+    """Each of several models has its own accelerators; how many replicas each has is not known."""
+    lists = objects(GKE)
+    serve = lists["rayservices"][0]["spec"]["serveConfigV2"]
+    more = "    - model_loading_config: {model_id: big}\n      engine_kwargs: {tensor_parallel_size: 4}\n"
+    lists["rayservices"][0]["spec"]["serveConfigV2"] = serve + more
+
+    services = [service for service in found(lists).services if service.origin.startswith("RayService")]
+
+    assert [(each.name, each.accelerators, each.replicas) for each in services] == [
+        ("qwen-rag-qwen-rag", 2, None), ("qwen-rag-big", 4, None),
+    ]  # fmt: skip
+    assert services[0].notes == ("one of 2 models of the same accelerators", services[0].notes[-1])
+
+
 @pytest.mark.parametrize("rubbish", [None, 7, "x", [], {}, [None], {"a": 1}])
 def test_odd_objects_are_no_traceback(rubbish):
     """Objects whose parts are of another kind than they should be are read as far as they go."""
