@@ -11,7 +11,7 @@ from typing import Any
 
 from advisor.discovery.kubernetes_api import Item, KubernetesApi, Resource, items, mapping
 from advisor.discovery.launches import launch_of, stored_model
-from advisor.discovery.machines import machine_by_labels, machine_of
+from advisor.discovery.machines import machine_by_labels, machine_of, place_of
 from advisor.discovery.ray_serve import ray_launches
 from advisor.discovery.values import Inventory, Launch, Machine, Service
 from advisor.errors import InputError
@@ -170,7 +170,8 @@ def _services(
     if owner.resource is _INFERENCE_SERVICES and pods:
         specs = (pods[0].spec,)
     launches = owner.launches or (_launch(specs, owner),)
-    hosts = _hosts(specs, pods, machines)
+    place = place_of(api.access.context, api.access.server)
+    hosts = _hosts(specs, pods, machines, place)
     serving = [pod for pod in pods if _count(pod.spec)] or list(pods)
     notes = () if len(launches) == 1 else (f"one of {len(launches)} models of the same accelerators",)
     for launch in launches:
@@ -194,12 +195,17 @@ def _services(
         )
 
 
-def _hosts(specs: Sequence[Item], pods: Sequence[_Pod], machines: Mapping[str, Machine]) -> list[Machine]:
-    """Nodes of the pods that hold accelerators, each once; an unlisted one by what they ask of it."""
+def _hosts(
+    specs: Sequence[Item], pods: Sequence[_Pod], machines: Mapping[str, Machine], place: tuple[str, str]
+) -> list[Machine]:  # fmt: skip
+    """Nodes of the pods that hold accelerators, each once; an unlisted one by what they ask of it and the cluster's place."""
     serving = [pod for pod in pods if _count(pod.spec)] or pods
     asked = {str(k): str(v) for spec in specs for k, v in mapping(spec, "nodeSelector").items()}
     names = sorted({pod.node for pod in serving})
-    return [machines.get(name) or machine_by_labels(name, "", asked) for name in names]
+    unlisted = machine_by_labels("", place[0], asked)
+    paid = unlisted.purchase if unlisted.purchase == "spot" else ""
+    unlisted = replace(unlisted, region=unlisted.region or place[1], purchase=paid)
+    return [machines.get(name) or replace(unlisted, name=name) for name in names]
 
 
 def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:

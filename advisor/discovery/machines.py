@@ -5,7 +5,7 @@ Labels: https://kubernetes.io/docs/reference/labels-annotations-taints/ (instanc
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from advisor.discovery.kubernetes_api import Item, mapping
 from advisor.discovery.values import Machine
@@ -34,6 +34,22 @@ _PURCHASES: Mapping[tuple[str, str], str] = {
     ("kubernetes.azure.com/scalesetpriority", "regular"): "on_demand",
 }
 _INSTANCE = re.compile(r"/(i-[0-9a-f]{8,17})$")
+
+
+_PLACES: Sequence[tuple[str, re.Pattern[str]]] = (
+    ("aws", re.compile(r"\.([a-z]+(?:-[a-z]+)+-[0-9]+)\.eks\.amazonaws\.com")),
+    ("azure", re.compile(r"\.hcp\.([a-z0-9]+)\.azmk8s\.io")),
+    ("gcp", re.compile(r"^gke_[^_]+_([a-z]+-[a-z]+[0-9]+)(?:-[a-z])?_")),
+)
+"""Address of an API server, or name of a context, by which a cloud's own tools say where a cluster is."""
+
+
+def place_of(context: str, server: str) -> tuple[str, str]:
+    """Provider and region of a managed cluster; ("", "") where neither its context nor its address says it."""
+    for provider, pattern in _PLACES:
+        if match := pattern.search(context) or pattern.search(server):
+            return provider, match[1]
+    return "", ""
 
 
 def machine_of(node: Item) -> Machine:

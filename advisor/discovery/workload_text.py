@@ -115,6 +115,7 @@ def _current(proposal: Proposal) -> Iterator[str]:
         yield f"current: {proposal.answers.fields['current']}"
     elif proposal.current is None:
         yield _comment("current: {provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 1}")
+        yield from _place(proposal)
     else:
         machine, count = proposal.current
         yield f"current: {current_words(machine, count)}"
@@ -125,6 +126,16 @@ def _current(proposal: Proposal) -> Iterator[str]:
     if (proposal.service.replicas or 0) >= 2:
         yield _comment(f"{proposal.service.replicas} replicas run today; where the load needs fewer and one may fail:")
         yield _comment("limits: {min_replicas: 2}")
+
+
+def _place(proposal: Proposal) -> Iterator[str]:
+    """Provider and region, where these are all that is known of the machines."""
+    places = {(machine.provider, machine.region) for machine in proposal.service.machines}
+    if len(places) == 1 and all(next(iter(places))):
+        ((provider, region),) = places
+        yield _comment("Where it runs; with other names, plans are made there too.")
+        yield f"providers: [{_scalar(provider)}]"
+        yield f"regions: [{_scalar(region)}]"
 
 
 def current_words(machine: Machine, count: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from advisor.discovery.cluster import services_of_cluster
 from advisor.discovery.kubeconfig import Access
 from advisor.discovery.kubernetes_api import KubernetesApi
-from advisor.discovery.machines import machine_by_labels
+from advisor.discovery.machines import machine_by_labels, place_of
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server
 from discovery.simulated import EKS, GKE, SERVICES, Machine, objects
@@ -62,6 +62,21 @@ def test_what_pods_ask_of_their_node_stands_in_for_its_labels():
 
     chat = next(service for service in inventory.services if service.name == "llama-chat")
     assert {machine.instance_type for machine in chat.machines} == {"g6e.xlarge"}
+
+
+@pytest.mark.parametrize(
+    ("context", "server", "place"),
+    [
+        ("arn:aws:eks:x", "https://0A1B.gr7.us-east-1.eks.amazonaws.com", ("aws", "us-east-1")),
+        ("prod", "https://prod-dns-1a2b.hcp.westeurope.azmk8s.io:443", ("azure", "westeurope")),
+        ("gke_project_us-central1-a_prod", "https://34.1.2.3", ("gcp", "us-central1")),
+        ("gke_project_europe-west4_prod", "https://34.1.2.3", ("gcp", "europe-west4")),
+        ("prod", "https://10.0.0.1:6443", ("", "")),
+    ],
+)  # fmt: skip
+def test_a_managed_cluster_says_where_it_is(context, server, place):
+    """Address or context of EKS, AKS and GKE hold the region, which nodes that may not be listed would say."""
+    assert place_of(context, server) == place
 
 
 def test_without_any_deployment_it_is_an_error():

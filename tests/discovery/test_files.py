@@ -119,6 +119,18 @@ def test_a_served_name_means_a_known_model(name, model):
         assert found.name.rpartition("/")[2].lower() in {model.rpartition("/")[2].lower(), "meta-llama-3.1-8b"}
 
 
+def test_a_place_alone_bounds_the_plan(tmp_path):
+    """Where only provider and region of the machines are known, the plan stays there."""
+    machines = tuple(Machine(f"node-{number}", "aws", "us-east-1") for number in range(2))
+    observed = Observed("prometheus", {"url": "http://prometheus:9090"})
+    service = Service("a", "b", Launch("vLLM", MODEL), machines=machines, observed=observed)
+    (tmp_path / "a.yaml").write_text(workload_text(proposal_of(service, CATALOG), "14 days"))
+
+    workload = read_workload(tmp_path / "a.yaml")
+
+    assert (workload.current, workload.providers, workload.regions) == (None, ("aws",), ("us-east-1",))
+
+
 def test_the_machines_that_most_replicas_run_on_are_current():
     """Of two kinds the larger one is `current`, and the other a remark; an unsold kind is none."""
     few = Machine("c", "aws", "us-east-1", "g5.xlarge", "")
