@@ -198,7 +198,7 @@ def _services(
 def _hosts(
     specs: Sequence[Item], pods: Sequence[_Pod], machines: Mapping[str, Machine], place: tuple[str, str]
 ) -> list[Machine]:  # fmt: skip
-    """Nodes of the pods that hold accelerators, each once; an unlisted one by what is asked of it, and the cluster's place."""
+    """Nodes of the pods that hold accelerators, each once; an unlisted one by what is known of its kind."""
     serving = [pod for pod in pods if _count(pod.spec)] or pods
     asked = {str(k): str(v) for spec in specs for k, v in mapping(spec, "nodeSelector").items()}
     names = sorted({pod.node for pod in serving})
