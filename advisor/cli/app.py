@@ -17,6 +17,7 @@ from advisor.errors import AdvisorError
 from advisor.names import nearest, without_credentials
 
 COMMANDS = {
+    "init": "Find the models that are served today, and write a workload file for each.",
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
     "levers": "What else would cost less: every lever priced by the planner, alone and together.",
     "replay": "What a trace would have cost on a plan, and how many requests would have met the targets.",

@@ -66,6 +66,24 @@ def views_of_engines(engines: Sequence[EngineRows], hosts: HostReader) -> list[E
     return [_view(one, histograms) for one in counted]
 
 
+def grown_histograms(hosts: HostReader, names: Sequence[str]) -> dict[EngineKey, Mapping[str, LengthCounts]]:
+    """Growth of histograms over all processes of each engine of some hosts, by name, without those that nobody read.
+
+    Args:
+        hosts: where the rows are.
+        names: of metrics that are histograms.
+    """
+    columns = (*DEMAND_COLUMNS, *(f"{name}_sum" for name in names if f"{name}_sum" not in DEMAND_COLUMNS))
+    engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, columns), columns)
+    counted = [rows for engine in engines if (rows := _counted(engine)) is not None]
+    ends = [(each.rows.key, int(each.rows.end_us[row])) for each in counted for row in each.ends(names)]
+    histograms = _Histograms.read(hosts, ends, names)
+    return {
+        each.rows.key: {name: counts for name in names if (counts := _lengths(each, name, histograms)) is not None}
+        for each in counted
+    }
+
+
 def _views_of_hosts(hosts: HostReader) -> list[EngineView]:
     return views_of_engines(engine_rows(hosts.rows_by_day(Scope.ENGINE, DEMAND_COLUMNS), DEMAND_COLUMNS), hosts)
 
@@ -84,9 +102,9 @@ class _Counted:
         is_read = ~np.isnan(self.rows.columns[column])
         return [known for life in self.lives if (known := life.with_values(is_read)).rows.size]
 
-    def ends(self) -> set[int]:
+    def ends(self, names: Sequence[str] = _LENGTHS) -> set[int]:
         """Rows whose histograms say what the processes counted."""
-        lifes = [life for name in _LENGTHS for life in self.with_values(f"{name}_sum")]
+        lifes = [life for name in names for life in self.with_values(f"{name}_sum")]
         return {row for row, _ in ends_of(lifes)}
 
 
@@ -155,9 +173,11 @@ class _Histograms:
     rows: Mapping[tuple[EngineKey, int], Mapping[str, LengthCounts]]
 
     @classmethod
-    def read(cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]]) -> "_Histograms":
+    def read(
+        cls, hosts: HostReader, wanted: Sequence[tuple[EngineKey, int]], names: Sequence[str] = _LENGTHS
+    ) -> "_Histograms":  # fmt: skip
         """Histograms in the rows of engines that end at some times, from the files of those dates alone."""
-        columns = [f"{name}_{part}" for name in _LENGTHS for part in ("bounds", "counts", "sum")]
+        columns = [f"{name}_{part}" for name in names for part in ("bounds", "counts", "sum")]
         ends = pa.array(sorted({end_us for _, end_us in wanted}), pa.int64())
         found: dict[tuple[EngineKey, int], Mapping[str, LengthCounts]] = {}
         for table in hosts.rows_by_day(Scope.ENGINE, columns, {day_of(end_us) for _, end_us in wanted}):
@@ -165,7 +185,7 @@ class _Histograms:
             some = some.set_column(0, "timestamp", some["timestamp"].cast(pa.int64()))
             for row in some.to_pylist():
                 key = EngineKey(*(row[name] for name in EngineKey._fields))
-                found[key, row["timestamp"]] = dict(_read_row(row))
+                found[key, row["timestamp"]] = dict(_read_row(row, names))
         return cls(found)
 
     def at(self, key: EngineKey, end_us: int, name: str) -> LengthCounts | None:
@@ -173,8 +193,8 @@ class _Histograms:
         return self.rows.get((key, end_us), {}).get(name)
 
 
-def _read_row(row: Mapping[str, object]) -> Iterator[tuple[str, LengthCounts]]:
-    for name in _LENGTHS:
+def _read_row(row: Mapping[str, object], names: Sequence[str]) -> Iterator[tuple[str, LengthCounts]]:
+    for name in names:
         bounds, counts, total = (row[f"{name}_{part}"] for part in ("bounds", "counts", "sum"))
         if bounds and counts and isinstance(total, float):
             yield name, LengthCounts(np.array(bounds), np.array(counts), total)

@@ -116,11 +116,17 @@ def parse_address(url: str, default_path: str) -> Address:
 class Connection:
     """One server; not for use by two threads at once."""
 
-    def __init__(self, address: Address, limits: Limits) -> None:
-        """Prepare; the first question connects."""
+    def __init__(self, address: Address, limits: Limits, tls: "ssl.SSLContext | None" = None) -> None:
+        """Prepare; the first question connects.
+
+        Args:
+            address: the server.
+            limits: bounds of each exchange.
+            tls: trusted authorities and a certificate of one's own; None: the authorities of the system.
+        """
         self._address = address
         self._limits = limits
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
         self._stream: _Stream | None = None
 
     def exchange(self, method: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:

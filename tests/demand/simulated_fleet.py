@@ -4,6 +4,7 @@ Requests arrive at random or in bursts, with log-normal lengths; some are aborte
 text that vLLM shows, so that the agent's own reader and a real server read the same.
 """
 
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ from advisor.samples.places import day_folder, day_of
 from advisor.samples.rows import Row, Stats, Target
 from advisor.samples.sources.engines.exposition import read_labels
 from advisor.samples.sources.engines.pages import PageReader
-from advisor.samples.store.columns import INTERVAL_KEY, SCHEMA_KEY, SCHEMA_V2
+from advisor.samples.store.columns import HOST_KEY, INTERVAL_KEY, SCHEMA_KEY, SCHEMA_V2
 from advisor.samples.store.row_files import encode_parquet
 from advisor.samples.store.row_tables import tables_of
 from samples.query.fleets import END_US
@@ -152,7 +153,9 @@ class Truth:
                    np.concatenate([one.prompts for one in engines]), np.concatenate([one.answers for one in engines]))  # fmt: skip
 
 
-def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engines-a", kind="vllm", start=START):
+def record(
+    directory, host, engine_at, endpoint, seconds, *, skew=0, name="engines-a", kind="vllm", start=START, facts=None
+):
     """Rows of an agent that reads one endpoint, whichever engine answers there at each time.
 
     Args:
@@ -165,6 +168,7 @@ def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engin
         name: of the file.
         kind: of the engine.
         start: when it begins, since 1970.
+        facts: what the host says of itself.
     """
     reader = reader_of(kind)
     days = {}
@@ -176,6 +180,7 @@ def record(directory, host, engine_at, endpoint, seconds, *, skew=0, name="engin
             row = Row(target, (second + skew) // ROW * ROW * 1_000_000, stats, values.buckets)
             days.setdefault(day_of(row.end_us), []).append(row)
     metadata = {SCHEMA_KEY: SCHEMA_V2.encode(), INTERVAL_KEY: b"15.0"}
+    metadata |= {HOST_KEY: json.dumps(facts).encode()} if facts else {}
     texts = ["host", "engine", "endpoint", "model", "gap_reason", "read_errors"]
     for day, rows in days.items():
         folder = day_folder(directory, day, host)

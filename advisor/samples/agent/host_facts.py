@@ -34,7 +34,9 @@ _LIMITS = Limits(connect_seconds=0.5, total_seconds=1.0, body_bytes=256 * 1024)
 _VALUE = re.compile(r"(?!.*://[^/]*@)[\w./:@+ -]{1,256}")
 """Plain text, and no address with a password in it."""
 _AWS_PURCHASES = {"on-demand": ON_DEMAND, "spot": SPOT}
-_ENGINE = re.compile(r"\b(vllm|sglang|text-generation-launcher|tritonserver|trtllm-serve|llama-server)\b")
+_ENGINE = re.compile(
+    r"\b(vllm|sglang|text-generation-launcher|text-embeddings-router|tritonserver|trtllm-serve|llama-server)\b"
+)
 _FLAGS = {
     "--model", "--model-path", "--model-id", "--served-model-name", "--tensor-parallel-size", "-tp", "--tp",
     "--tp-size", "--tp_size", "--pipeline-parallel-size", "-pp", "--pp-size", "--data-parallel-size", "-dp",

@@ -1,0 +1,282 @@
+"""``advisor init``: workload files of what runs today, found instead of asked for.
+
+The JSON is ``{"schema": "advisor.init/v1", "services": [...], "notes": [...]}``; the keys of a service are those of
+:func:`_document`.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.atomic_files import make_directory
+from advisor.catalog import Catalog, load_catalog
+from advisor.cli.durations import duration_between
+from advisor.cli.output import report_width, table_or_json_option
+from advisor.demand.values import Demand
+from advisor.discovery.aws import Account
+from advisor.discovery.files import INCOMPLETE, Result, Written, file_names, is_edited, remove_unedited, write_workload
+from advisor.discovery.find import Places, Server, find_services, nothing_found
+from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
+from advisor.discovery.trial import tried
+from advisor.discovery.values import Answers, Service, window_text
+from advisor.discovery.workload_text import workload_text
+from advisor.report.fitted_table import Column, fold_table, wrap
+
+_SCHEMA = "advisor.init/v1"
+_COLUMNS = (
+    Column("service"),
+    Column("model", importance=1),
+    Column("engine, replicas × accelerators", importance=2, prose=12),
+    Column("machines", prose=24),
+    Column("requests/s"),
+)
+
+
+@click.command()
+@click.option(
+    "--kubernetes", "contexts", multiple=True, is_flag=False, flag_value="", metavar="[CONTEXT]",
+    help="Read the deployments of a cluster by the kubeconfig; the current context without a name. Repeatable.",
+)  # fmt: skip
+@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path), help="In place of KUBECONFIG.")
+@click.option("--namespace", default="", help="With --kubernetes: only this namespace.")
+@click.option(
+    "--prometheus", "urls", multiple=True, metavar="URL", help="Server that scrapes serving engines. Repeatable."
+)
+@click.option("--selector", default="", help='With --prometheus: label matchers, such as cluster="prod".')
+@click.option(
+    "--window", type=duration_between(timedelta(hours=1), timedelta(days=3 * 365)), default="14d", show_default=True,
+    help="How far back demand and latency count.",
+)  # fmt: skip
+@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --prometheus: bearer token.")
+@click.option("--ca-file", type=click.Path(dir_okay=False, path_type=Path), help="With --prometheus: PEM file.")
+@click.option("--samples", multiple=True, metavar="DIR", help="Samples of `advisor agent run`. Repeatable.")
+@click.option(
+    "--aws", "regions", multiple=True, is_flag=False, flag_value="", metavar="[REGION]",
+    help="List EC2 instances and SageMaker endpoints (boto3); the default region without a name. Repeatable.",
+)  # fmt: skip
+@click.option("--profile", help="With --aws: profile of AWS's configuration.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("workloads"), show_default=True,
+    help="Folder for the workload files.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Ask nothing: what is unknown stands as a comment in the files.")
+@table_or_json_option
+def command(
+    contexts: tuple[str, ...],
+    kubeconfig: Path | None,
+    namespace: str,
+    urls: tuple[str, ...],
+    selector: str,
+    window: timedelta,
+    token_file: Path | None,
+    ca_file: Path | None,
+    samples: tuple[str, ...],
+    regions: tuple[str, ...],
+    profile: str | None,
+    out: Path,
+    yes: bool,
+    output_format: str,
+) -> None:
+    """Find the models that are served today, and write a workload file for each.
+
+    Asks only for what cannot be found out; everything is read, nothing is changed. Then: advisor recommend workloads/
+
+    A file that was edited is never overwritten. What cannot be planned yet goes to the folder `incomplete` below, with
+    what is missing.
+    """
+    if not (contexts or urls or samples or regions):
+        raise click.UsageError("name a place to look: --kubernetes, --prometheus URL, --samples DIR or --aws")
+    days = window / timedelta(days=1)
+    places = Places(
+        out=out,
+        contexts=contexts,
+        kubeconfig=kubeconfig,
+        namespace=namespace,
+        servers=tuple(Server(url, days, selector, token_file, ca_file) for url in urls),
+        samples=samples,
+        accounts=tuple(Account(region or None, profile, window_text(days)) for region in regions),
+        window_days=days,
+    )
+    catalog = load_catalog()
+    inventory = find_services(places, catalog)
+    for note in inventory.notes:
+        click.echo(f"note: {note}", err=True)
+    if not inventory.services:
+        raise nothing_found(places)
+    make_directory(out)
+    asks = not yes and sys.stdin.isatty()
+    stems = file_names((service.name, service.namespace or service.origin) for service in inventory.services)
+    rows = [
+        _write(service, stem, _Run(out, catalog, _window_words(days), asks))
+        for service, stem in zip(inventory.services, stems, strict=True)
+    ]
+    if output_format == "json":
+        document = {"schema": _SCHEMA, "services": [_document(row) for row in rows], "notes": list(inventory.notes)}
+        click.echo(json.dumps(document, indent=2))
+        return
+    width = report_width(None, wide=False)
+    click.echo("\n\n".join(fold_table(_COLUMNS, [_cells(row) for row in rows], width)))
+    for line in (*_file_lines(rows), _next_line(rows, out)):
+        click.echo("\n".join(wrap(line, width, rest="    ")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Terms under which files are written."""
+
+    out: Path
+    catalog: Catalog
+    window: str
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A service, its file, and what the file gives."""
+
+    proposal: Proposal
+    result: Result
+    demand: Demand | None
+    reason: str
+    """Why no plan can be made of the file; "" where one can."""
+
+
+def _write(service: Service, stem: str, run: _Run) -> _Row:
+    proposal = proposal_of(service, run.catalog)
+    if run.asks and (answers := _ask(proposal)) != Answers():
+        proposal = proposal_of(service, run.catalog, answers)
+    text = workload_text(proposal, run.window)
+    demand, reason = None, "; ".join(missing.why for missing in proposal.missing)
+    if not reason:
+        trial = tried(text, run.out, run.catalog)
+        demand, reason = trial.demand, trial.reason
+    if reason and is_edited(path := run.out / f"{stem}.yaml"):
+        return _Row(proposal, Result(path, Written.KEPT), None, "")
+    unfinished = run.out / INCOMPLETE / f"{stem}.yaml"
+    if reason:
+        told = "" if proposal.missing else reason
+        return _Row(proposal, write_workload(unfinished, _with_reason(text, told)), None, reason)
+    remove_unedited(unfinished)
+    return _Row(proposal, write_workload(run.out / f"{stem}.yaml", text), demand, "")
+
+
+def _with_reason(text: str, reason: str) -> str:
+    told = f"# MISSING: {' '.join(reason.split())}\n" if reason else ""
+    return f"{told}# Not planned yet: add what is missing, and move the file one folder up.\n{text}"
+
+
+def _ask(proposal: Proposal) -> Answers:
+    """Answers of a person to what nothing shows; an empty one leaves it open."""
+    keys = {missing.key for missing in proposal.missing}
+    service, answers = proposal.service, Answers()
+    needs_targets, needs_current = proposal.slo.is_unknown, proposal.current is None
+    if not keys and not needs_targets and not needs_current:
+        return answers
+    click.echo(f"\n{service.name} ({service.origin})", err=True)
+    if MODEL in keys:
+        answers = replace(answers, model=_text("model, as OWNER/NAME"))
+    if DEMAND in keys:
+        answers = replace(answers, requests_per_second=_number("requests per second, on average"))
+    if LENGTHS in keys or answers.requests_per_second is not None:
+        lengths = _number("prompt tokens of a request"), _number("tokens of an answer")
+        answers = replace(answers, input_tokens=lengths[0], output_tokens=lengths[1])
+    fields = {}
+    if needs_targets and (slo := _text("targets, such as ttft_p95: 1s, tpot_p95: 50ms")):
+        fields["slo"] = f"{{{slo.strip('{} ')}}}"
+    question = "today's machines, such as provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 2"
+    if needs_current and (current := _text(question)):
+        fields["current"] = f"{{{current.strip('{} ')}}}"
+    return replace(answers, fields=fields) if fields else answers
+
+
+def _text(question: str) -> str:
+    answer: str = click.prompt(f"  {question} (Enter: unknown)", default="", show_default=False, err=True)
+    return " ".join(answer.split())
+
+
+def _number(question: str) -> float | None:
+    while answer := _text(question):
+        try:
+            number = float(answer)
+        except ValueError:
+            number = 0.0
+        if 0 < number < 1e9:
+            return number
+        click.echo("  a number above 0", err=True)
+    return None
+
+
+def _window_words(days: float) -> str:
+    return f"{days:g} days" if days >= 2 else f"{days * 24:g} h"
+
+
+def _cells(row: _Row) -> list[str]:
+    service = row.proposal.service
+    engine = service.launch.engine or (service.observed.engine if service.observed else "") or "?"
+    replicas = "?" if service.replicas is None else str(service.replicas)
+    return [
+        row.result.path.stem,
+        row.proposal.model.rpartition("/")[2] or "?",
+        f"{engine}, {replicas} × {'?' if service.accelerators is None else service.accelerators}",
+        _machine_words(row.proposal),
+        f"{row.demand.requests_per_second.mean:.3g}" if row.demand else "?",
+    ]
+
+
+def _machine_words(proposal: Proposal) -> str:
+    """Machines such as ``2 × g6e.xlarge us-east-1 spot``."""
+    if proposal.current is None:
+        return "?"
+    machine, count = proposal.current
+    paid = {"on_demand": "on demand", "": "on demand?"}.get(machine.purchase, machine.purchase)
+    return f"{count} × {machine.instance_type} {machine.region} {paid}"
+
+
+def _file_lines(rows: Sequence[_Row]) -> Iterator[str]:
+    """Files that are incomplete or were left as they are, and why."""
+    for row in rows:
+        if row.reason:
+            yield f"{row.result.path}: not planned yet: {row.reason}"
+        if row.result.written is Written.KEPT:
+            yield f"{row.result.path}: edited by hand, so it is left as it is; remove it to have it written anew"
+
+
+def _next_line(rows: Sequence[_Row], out: Path) -> str:
+    if all(row.reason for row in rows):
+        return "no file can be planned yet: add what is missing"
+    return f"next: advisor recommend {out}/"
+
+
+def _document(row: _Row) -> Mapping[str, Any]:
+    proposal, service = row.proposal, row.proposal.service
+    machine, count = proposal.current or (None, None)
+    return {
+        "name": service.name,
+        "origin": service.origin,
+        "model": proposal.model or None,
+        "engine": service.launch.engine or (service.observed.engine if service.observed else "") or None,
+        "replicas": service.replicas,
+        "accelerators_per_replica": service.accelerators,
+        "provider": machine and machine.provider,
+        "region": machine and machine.region,
+        "instance_type": machine and machine.instance_type,
+        "purchase": (machine.purchase or None) if machine else None,
+        "instances": count,
+        "demand_source": service.observed.source if service.observed else None,
+        "requests_per_second": row.demand.requests_per_second.mean if row.demand else None,
+        "input_tokens": row.demand.input_tokens.mean if row.demand else None,
+        "output_tokens": row.demand.output_tokens.mean if row.demand else None,
+        "ttft_p95_ms": proposal.slo.ttft_p95_ms,
+        "tpot_p95_ms": proposal.slo.tpot_p95_ms,
+        "e2e_p95_ms": proposal.slo.e2e_p95_ms,
+        "remarks": list(proposal.remarks),
+        "file": str(row.result.path),
+        "written": str(row.result.written),
+        "missing": row.reason or None,
+    }

@@ -1,0 +1,272 @@
+"""Serving deployments of a cluster, each with its engine, accelerators and nodes.
+
+Looked at are Deployments, StatefulSets, LeaderWorkerSets, KServe's InferenceServices and Ray's RayServices. What one of
+them makes of another (the Deployment of an InferenceService) counts once, as the outermost that can be listed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from advisor.discovery.kubernetes_api import Item, KubernetesApi, Resource, items, mapping
+from advisor.discovery.launches import launch_of, stored_model
+from advisor.discovery.machines import machine_by_labels, machine_of, place_of
+from advisor.discovery.ray_serve import ray_launches
+from advisor.discovery.values import Inventory, Launch, Machine, Service
+from advisor.errors import InputError
+
+_PODS, _NODES = Resource("Pod", "pods"), Resource("Node", "nodes", has_namespace=False)
+_DEPLOYMENTS = Resource("Deployment", "deployments", "apps")
+_STATEFUL_SETS = Resource("StatefulSet", "statefulsets", "apps")
+_LEADER_SETS = Resource("LeaderWorkerSet", "leaderworkersets", "leaderworkerset.x-k8s.io")
+_INFERENCE_SERVICES = Resource("InferenceService", "inferenceservices", "serving.kserve.io", "v1beta1")
+_RAY_SERVICES = Resource("RayService", "rayservices", "ray.io")
+_OUTER = (_LEADER_SETS, _INFERENCE_SERVICES, _RAY_SERVICES)
+_LABEL_OF: Mapping[Resource, str] = {
+    _LEADER_SETS: "leaderworkerset.sigs.k8s.io/name",
+    _INFERENCE_SERVICES: "serving.kserve.io/inferenceservice",
+    _RAY_SERVICES: "ray.io/originated-from-cr-name",
+}
+"""Label of the pods of each, with its name."""
+_ACCELERATORS = re.compile(
+    r"(nvidia\.com/(gpu|mig-.+)|amd\.com/gpu|aws\.amazon\.com/(neuron|neuroncore|neurondevice)|google\.com/tpu"
+    r"|habana\.ai/gaudi|gpu\.intel\.com/.+)(\.shared)?"
+)
+_PLURAL_SUFFIX = {
+    _DEPLOYMENTS: r"-[a-z0-9]{1,10}-[a-z0-9]{5}", _STATEFUL_SETS: r"-[0-9]+", _LEADER_SETS: r"-[0-9]+(-[0-9]+)?",
+    _INFERENCE_SERVICES: r"-predictor-.+", _RAY_SERVICES: r"-(raycluster-)?[a-z0-9]{5}-(.+-)?(head|worker)(-.+)?",
+}  # fmt: skip
+"""End of the names of a deployment's pods, past ones too."""
+_MOUNT = "/mnt/models"
+_ENGINE_OF_FORMAT = {"huggingface": "vLLM", "vllm": "vLLM", "triton": "Triton", "tensorrt": "Triton"}
+"""Engine of KServe's own runtime for a model format."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """One deployment."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    """Labels that its pods have."""
+    replicas: int | None
+    pod_specs: tuple[Item, ...]
+    """Pods of one replica."""
+    storage: str = ""
+    """Address of the weights that are mounted."""
+    engine: str = ""
+    """Where no container says it."""
+    launches: tuple[Launch, ...] = ()
+    """Launches that stand in the object itself; none: the containers say them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """Parts of a running pod that matter."""
+
+    namespace: str
+    labels: Mapping[str, str]
+    node: str
+    address: str
+    spec: Item
+
+
+def services_of_cluster(api: KubernetesApi) -> Inventory:
+    """Every serving deployment that the user may see.
+
+    Raises:
+        InputError: the cluster cannot be reached, or the user may list none of its deployments.
+    """
+    owners = list(_owners(api))
+    pods: dict[str, list[_Pod]] = {}
+    for pod in map(_pod, api.list(_PODS) or ()):
+        if pod is not None:
+            pods.setdefault(pod.namespace, []).append(pod)
+    machines = {machine.name: machine for machine in map(machine_of, api.list(_NODES) or ())}
+    if {_DEPLOYMENTS, _STATEFUL_SETS} <= set(api.refused) and not owners:
+        raise InputError("no deployment may be listed", where=api.where, hint="; ".join(api.permission_notes()))
+    services, notes = [], list(api.permission_notes())
+    for owner in owners:
+        beside = pods.get(owner.namespace, ()) if owner.labels else ()
+        own = [pod for pod in beside if owner.labels.items() <= pod.labels.items()]
+        made = list(_services(owner, own, machines, api))
+        services += [each for each in made if each.launch.engine and (each.accelerators or each.launch.model)]
+        notes += [_unrecognised(service) for service in made if not service.launch.engine and service.accelerators]
+    return Inventory(tuple(_sharing(services)), tuple(notes))
+
+
+def _owners(api: KubernetesApi) -> Iterator[_Owner]:
+    """Deployments of every kind; those that belong to another one that can be listed are left to it."""
+    listed = {resource: api.list(resource) for resource in _OUTER}
+    outer_labels = {_LABEL_OF[resource] for resource, objects in listed.items() if objects is not None}
+    makers = {_LEADER_SETS: _of_leader_set, _INFERENCE_SERVICES: _of_inference_service, _RAY_SERVICES: _of_ray}
+    for resource, objects in listed.items():
+        yield from (makers[resource](item) for item in objects or ())
+    for resource in (_DEPLOYMENTS, _STATEFUL_SETS):
+        for item in api.list(resource) or ():
+            labels = _labels(mapping(item, "spec", "template"))
+            if not outer_labels & labels.keys():
+                selector = {str(k): str(v) for k, v in mapping(item, "spec", "selector", "matchLabels").items()}
+                specs = (mapping(item, "spec", "template", "spec"),)
+                yield _owner(item, resource, selector, _whole(mapping(item, "spec").get("replicas"), 1), specs)
+
+
+def _owner(
+    item: Item, resource: Resource, labels: Mapping[str, str], replicas: int | None, specs: tuple[Item, ...]
+) -> _Owner:  # fmt: skip
+    metadata = mapping(item, "metadata")
+    namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+    own = {_LABEL_OF[resource]: name} if resource in _LABEL_OF else labels
+    return _Owner(resource, namespace, name, own, replicas, specs)
+
+
+def _of_leader_set(item: Item) -> _Owner:
+    template = mapping(item, "spec", "leaderWorkerTemplate")
+    worker = mapping(template, "workerTemplate", "spec")
+    leader = mapping(template, "leaderTemplate", "spec") or worker
+    hosts = _whole(template.get("size"), 1) or 1
+    specs = (leader, *(worker,) * (hosts - 1))
+    return _owner(item, _LEADER_SETS, {}, _whole(mapping(item, "spec").get("replicas"), 1), specs)
+
+
+def _of_inference_service(item: Item) -> _Owner:
+    """An InferenceService; its pods, where there are any, say what its runtime adds to its arguments."""
+    predictor = mapping(item, "spec", "predictor")
+    model = mapping(predictor, "model")
+    spec = {"containers": [*items(predictor, "containers"), *([model] if model else [])]}
+    owner = _owner(item, _INFERENCE_SERVICES, {}, None, (spec,))
+    engine = _ENGINE_OF_FORMAT.get(str(mapping(model, "modelFormat").get("name") or "").lower(), "")
+    return replace(owner, storage=str(model.get("storageUri") or ""), engine=engine)
+
+
+def _of_ray(item: Item) -> _Owner:
+    groups = items(item, "spec", "rayClusterConfig", "workerGroupSpecs")
+    specs = [
+        mapping(group, "template", "spec")
+        for group in groups
+        for _ in range(min(_whole(mapping(group).get("replicas"), 1) or 0, 1_000))
+    ]
+    owner = _owner(item, _RAY_SERVICES, {}, None, tuple(specs))
+    return replace(owner, launches=tuple(ray_launches(str(mapping(item, "spec").get("serveConfigV2") or ""))))
+
+
+def _pod(item: Item) -> _Pod | None:
+    """A pod that runs on a node; None for any other."""
+    spec, status, metadata = mapping(item, "spec"), mapping(item, "status"), mapping(item, "metadata")
+    if status.get("phase") != "Running" or not spec.get("nodeName"):
+        return None
+    namespace, node = str(metadata.get("namespace") or ""), str(spec["nodeName"])
+    return _Pod(namespace, _labels(item), node, str(status.get("podIP") or ""), spec)
+
+
+def _services(
+    owner: _Owner, pods: Sequence[_Pod], machines: Mapping[str, Machine], api: KubernetesApi
+) -> Iterator[Service]:  # fmt: skip
+    """Services of a deployment: one, or one for each model that it names itself."""
+    specs = owner.pod_specs
+    if owner.resource is _INFERENCE_SERVICES and pods:
+        specs = (pods[0].spec,)
+    launches = owner.launches or (_launch(specs, owner),)
+    place = place_of(api.access.context, api.access.server)
+    hosts = _hosts(specs, pods, machines, place)
+    serving = [pod for pod in pods if _count(pod.spec)] or list(pods)
+    notes = () if len(launches) == 1 else (f"one of {len(launches)} models of the same accelerators",)
+    for launch in launches:
+        per_replica = sum(map(_count, specs)) or None
+        replicas = owner.replicas if owner.replicas is not None else len(pods) or None
+        if owner.launches:
+            per_replica = launch.tensor_parallel * launch.pipeline_parallel
+            every = sum(_count(pod.spec) for pod in pods)
+            replicas = every // per_replica or None if len(launches) == 1 else None
+        yield Service(
+            name=owner.name if len(launches) == 1 else f"{owner.name}-{launch.served_name or launch.model}",
+            origin=f"{owner.resource.kind} {owner.namespace}/{owner.name} of {api.access.context}",
+            launch=launch,
+            replicas=replicas,
+            accelerators=per_replica,
+            machines=tuple(hosts),
+            namespace=owner.namespace,
+            pods=re.escape(owner.name).replace(r"\-", "-") + _PLURAL_SUFFIX[owner.resource],
+            addresses=frozenset(pod.address for pod in serving if pod.address),
+            notes=notes,
+        )
+
+
+def _hosts(
+    specs: Sequence[Item], pods: Sequence[_Pod], machines: Mapping[str, Machine], place: tuple[str, str]
+) -> list[Machine]:  # fmt: skip
+    """Nodes of the pods that hold accelerators, each once; an unlisted one by what is known of its kind."""
+    serving = [pod for pod in pods if _count(pod.spec)] or pods
+    asked = {str(k): str(v) for spec in specs for k, v in mapping(spec, "nodeSelector").items()}
+    names = sorted({pod.node for pod in serving})
+    unlisted = machine_by_labels("", place[0], asked)
+    paid = unlisted.purchase if unlisted.purchase == "spot" else ""
+    unlisted = replace(unlisted, region=unlisted.region or place[1], purchase=paid)
+    return [machines.get(name) or replace(unlisted, name=name) for name in names]
+
+
+def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:
+    """The first container of a replica whose program is a serving engine; one without a name where none is."""
+    containers = [container for spec in specs for container in items(spec, "containers") if isinstance(container, dict)]
+    launches = [_launch_of(container) for container in containers]
+    launch = next((each for each in launches if each.engine), launches[0] if owner.engine and launches else Launch(""))
+    launch, storage = replace(launch, engine=launch.engine or owner.engine), owner.storage
+    if storage and (not launch.model or launch.model.startswith(_MOUNT)):
+        launch = replace(launch, model=stored_model(storage))
+    return launch
+
+
+def _launch_of(container: Item) -> Launch:
+    words = [str(word) for key in ("command", "args") for word in items(container, key)]
+    variables = {
+        str(pair["name"]): str(pair["value"])
+        for pair in items(container, "env")
+        if isinstance(pair, dict) and "name" in pair and pair.get("value") is not None
+    }
+    return launch_of(words, str(container.get("image") or ""), variables)
+
+
+def _count(spec: Item) -> int:
+    """Accelerators that a pod asks for."""
+    resources = [mapping(container, "resources") for container in items(spec, "containers")]
+    asked = [mapping(each, "limits") or mapping(each, "requests") for each in resources]
+    return sum(
+        _whole(amount, 0) or 0
+        for amounts in asked
+        for name, amount in amounts.items()
+        if _ACCELERATORS.fullmatch(str(name))
+    )
+
+
+def _labels(item: Item) -> dict[str, str]:
+    return {str(key): str(value) for key, value in mapping(item, "metadata", "labels").items()}
+
+
+def _whole(value: Any, default: int | None) -> int | None:  # noqa: ANN401 - any JSON value
+    if isinstance(value, bool) or value is None:
+        return default
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) < 10 else default
+
+
+def _unrecognised(service: Service) -> str:
+    return (
+        f"{service.origin} asks for {service.accelerators} accelerators and runs no serving engine that is known here"
+    )
+
+
+def _sharing(services: Iterable[Service]) -> Iterator[Service]:
+    """Services with a note where others run on the same hosts."""
+    every = list(services)
+    for service in every:
+        mine = {machine.name for machine in service.machines}
+        others = [
+            other.name
+            for other in every
+            if other is not service and mine & {machine.name for machine in other.machines}
+        ]
+        note = f"its machines also run {', '.join(others)}: `current` counts them whole" if others else ""
+        yield replace(service, notes=(*service.notes, note)) if note else service

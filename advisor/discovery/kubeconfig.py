@@ -1,0 +1,260 @@
+"""Access to a cluster as kubectl has it: kubeconfig files, their contexts, and who the user is.
+
+Understood are certificates, bearer tokens, credential plugins (``exec``), which are run as kubectl runs them, and the
+service account of a pod. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ and client-authentication.v1.
+"""
+
+import base64
+import binascii
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from advisor.errors import InputError
+from advisor.reading import read_text
+from advisor.units import BYTES_PER_MIB
+
+_VARIABLE = "KUBECONFIG"
+_MOST_BYTES = 4 * BYTES_PER_MIB
+_PLUGIN_SECONDS = 60.0
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_PROXY = "run `kubectl proxy` and name a context whose server is http://127.0.0.1:8001"
+_UNSUPPORTED = {
+    "auth-provider": "kubectl dropped it too: let a credential plugin (`exec`) give the token",
+    "username": "API servers take no passwords any more: use a token or a certificate",
+    "proxy-url": _PROXY,
+    "tls-server-name": _PROXY,
+}
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A cluster's API server, and what it is told of who asks."""
+
+    context: str
+    server: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """None: plain HTTP, or the authorities that the system trusts."""
+    namespace: str = ""
+    """Of the context; "": it names none."""
+    is_verified: bool = True
+    """Whether the server's certificate is checked."""
+
+
+def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
+    """Access by a context.
+
+    Args:
+        context: its name; "": the current one, or inside a pod without a kubeconfig its service account.
+        kubeconfig: file; None: those that ``KUBECONFIG`` lists, or ``~/.kube/config``.
+
+    Raises:
+        InputError: no such file or context, or a way of signing in that is not known here.
+    """
+    paths = [kubeconfig] if kubeconfig else _paths()
+    if not context and not paths and (_ACCOUNT / "token").is_file():
+        return _of_pod()
+    if not paths:
+        raise InputError(
+            "there is no kubeconfig", where="~/.kube/config", hint=f"set {_VARIABLE}, or give --kubeconfig FILE"
+        )
+    return _of_files(context, paths)
+
+
+def _paths() -> list[Path]:
+    named = [Path(path).expanduser() for path in os.environ.get(_VARIABLE, "").split(os.pathsep) if path]
+    return [path for path in named or [Path("~/.kube/config").expanduser()] if path.exists()]
+
+
+def _of_pod() -> Access:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    token = read_text(_ACCOUNT / "token", "token of the service account").strip()
+    tls = _context(ca_file=_ACCOUNT / "ca.crt")
+    shown = f"[{host}]" if ":" in host else host
+    return Access("in-cluster", f"https://{shown}:{port}", {"Authorization": f"Bearer {token}"}, tls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A named part of a kubeconfig, and the file that paths in it are relative to."""
+
+    value: Part
+    path: Path
+
+    def text(self, key: str) -> str:
+        value = self.value.get(key)
+        return value.strip() if isinstance(value, str) else ""
+
+    def file(self, key: str) -> Path | None:
+        named = self.text(key)
+        return self.path.parent / Path(named).expanduser() if named else None
+
+    def data(self, key: str) -> bytes | None:
+        """Content of ``KEY-data`` in base64, else of the file that ``KEY`` names; None where neither is there."""
+        encoded, path = self.text(f"{key}-data"), self.file(key)
+        if encoded:
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except binascii.Error as error:
+                raise InputError(f"{key}-data is no base64", where=str(self.path), hint="copy it again") from error
+        return read_text(path, key).encode() if path else None
+
+
+def _of_files(context: str, paths: Sequence[Path]) -> Access:
+    documents = [(path, _document(path)) for path in paths]
+    name = context or next((str(each["current-context"]) for _, each in documents if each.get("current-context")), "")
+    where = ", ".join(map(str, paths))
+    if not name:
+        raise InputError(
+            "no current context", where=where, hint=f"name one: --kubernetes {_choices(documents, 'contexts')}"
+        )
+    chosen = _entry(documents, "contexts", "context", name)
+    cluster = _entry(documents, "clusters", "cluster", chosen.text("cluster"))
+    user = _entry(documents, "users", "user", chosen.text("user")) if chosen.text("user") else _Entry({}, paths[0])
+    for entry in (cluster, user):
+        if refused := next((key for key in _UNSUPPORTED if entry.value.get(key)), None):
+            raise InputError(f"{refused} is not supported", where=f"{entry.path}: {name}", hint=_UNSUPPORTED[refused])
+    return _access(name, chosen.text("namespace"), cluster, user)
+
+
+def _document(path: Path) -> Part:
+    text = read_text(path, "kubeconfig", most_bytes=_MOST_BYTES)
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        problem = str(getattr(error, "problem", "") or "it cannot be parsed")
+        raise InputError(f"no YAML: {problem}", where=str(path), hint="`kubectl config view` shows it") from error
+    if not isinstance(document, dict):
+        raise InputError("no kubeconfig", where=str(path), hint="give the file that kubectl uses")
+    return document
+
+
+def _named(document: Part, kind: str) -> Iterator[Part]:
+    entries = document.get(kind)
+    yield from (entry for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict))
+
+
+def _choices(documents: Sequence[tuple[Path, Part]], kind: str) -> str:
+    return ", ".join(str(entry.get("name")) for _, document in documents for entry in _named(document, kind))
+
+
+def _entry(documents: Sequence[tuple[Path, Part]], kind: str, key: str, name: str) -> _Entry:
+    """The first entry of that name, as kubectl merges files."""
+    for path, document in documents:
+        for entry in _named(document, kind):
+            if entry.get("name") == name and isinstance(entry.get(key), dict):
+                return _Entry(entry[key], path)
+    where = ", ".join(str(path) for path, _ in documents)
+    raise InputError(f"no {key} '{name}'", where=where, hint=f"there are: {_choices(documents, kind) or 'none'}")
+
+
+def _access(name: str, namespace: str, cluster: _Entry, user: _Entry) -> Access:
+    server = cluster.text("server")
+    is_verified = cluster.value.get("insecure-skip-tls-verify") is not True
+    certificate, key = user.data("client-certificate"), user.data("client-key")
+    token_file = user.file("tokenFile")
+    token = read_text(token_file, "token").strip() if token_file else user.text("token")
+    if not token and certificate is None and isinstance(user.value.get("exec"), dict):
+        status = _run_plugin(_Entry(user.value["exec"], user.path), cluster, name)
+        token = str(status.get("token") or "")
+        certificate, key = (
+            str(status[part]).encode() if status.get(part) else None
+            for part in ("clientCertificateData", "clientKeyData")
+        )
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if not (token.isascii() and token.isprintable()):
+        raise InputError("the token is no line of text", where=f"{user.path}: {name}", hint="sign in again")
+    if acting := user.text("as"):
+        headers["Impersonate-User"] = acting
+    tls = None
+    if server.startswith("https://"):
+        tls = _context(cluster.data("certificate-authority"), is_verified=is_verified, own=(certificate, key))
+    return Access(name, server, headers, tls, namespace, is_verified)
+
+
+def _context(
+    authority: bytes | None = None,
+    *,
+    ca_file: Path | None = None,
+    is_verified: bool = True,
+    own: tuple[bytes | None, bytes | None] = (None, None),
+) -> ssl.SSLContext:
+    """TLS with the cluster's authority and the user's certificate, whose key is on disk for this moment only."""
+    context = ssl.create_default_context()
+    try:
+        if authority is not None or ca_file is not None:
+            context = ssl.create_default_context(cafile=ca_file, cadata=authority.decode() if authority else None)
+        if own[0] is not None and own[1] is not None:
+            with _as_file(own[0] + b"\n" + own[1]) as path:
+                context.load_cert_chain(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise InputError(
+            f"a certificate of the kubeconfig cannot be used: {reason}", where="kubeconfig", hint="sign in again"
+        ) from error
+    if not is_verified:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[Path]:
+    """A file that only this user can read, until the block ends."""
+    with tempfile.NamedTemporaryFile() as stream:
+        stream.write(content)
+        stream.flush()
+        yield Path(stream.name)
+
+
+def _run_plugin(plugin: _Entry, cluster: _Entry, name: str) -> Part:
+    """Credentials that a plugin prints (an ``ExecCredential``); its own words and prompts go to the terminal."""
+    command = plugin.text("command")
+    arguments = [str(argument) for argument in plugin.value.get("args") or ()]
+    program = str(plugin.path.parent / command) if os.sep in command and not Path(command).is_absolute() else command
+    where = f"{plugin.path}: {name}: exec"
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it, and kubectl runs it too
+            [program, *arguments],
+            env={**os.environ, **_plugin_variables(plugin, cluster)},
+            stdout=subprocess.PIPE,
+            timeout=_PLUGIN_SECONDS,
+            check=True,
+        )
+        status = json.loads(done.stdout)["status"]
+    except FileNotFoundError as error:
+        hint = plugin.text("installHint") or "install it, as for kubectl"
+        raise InputError(f"the credential plugin {command} is not there", where=where, hint=hint) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else "no answer in time"
+        hint = "sign in again; `kubectl get nodes` shows whether it works there"
+        raise InputError(f"the credential plugin {command} failed: {reason}", where=where, hint=hint) from None
+    except (ValueError, KeyError, TypeError):
+        status = None
+    if not isinstance(status, dict):
+        raise InputError(f"{command} printed no credentials", where=where, hint="sign in again")
+    return status
+
+
+def _plugin_variables(plugin: _Entry, cluster: _Entry) -> dict[str, str]:
+    """Environment of a plugin: what its entry sets, and the question."""
+    spec: dict[str, Any] = {"interactive": sys.stdin.isatty()}
+    if plugin.value.get("provideClusterInfo") is True:
+        kept = ("server", "certificate-authority-data", "insecure-skip-tls-verify")
+        spec["cluster"] = {key: cluster.value[key] for key in kept if key in cluster.value}
+    asked = {"apiVersion": plugin.text("apiVersion"), "kind": "ExecCredential", "spec": spec}
+    pairs = [pair for pair in plugin.value.get("env") or () if isinstance(pair, dict)]
+    return {str(pair.get("name")): str(pair.get("value")) for pair in pairs} | {
+        "KUBERNETES_EXEC_INFO": json.dumps(asked)
+    }

@@ -1,0 +1,248 @@
+"""Serving engines that a Prometheus-compatible server saw: whose series are whose, and what latency users get."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from advisor.demand.monitored import Monitored
+from advisor.demand.monitored.engines import Engine, engines_of
+from advisor.demand.services.names import served_key
+from advisor.discovery.values import Latency, Launch, Observed, Series, Service
+from advisor.samples.exporters import Name
+from advisor.samples.query.prometheus.api import quoted
+from advisor.units import MS_PER_SECOND
+
+_NAMESPACE = ("namespace", "exported_namespace", "kubernetes_namespace")
+_POD = ("pod", "exported_pod", "kubernetes_pod_name", "pod_name")
+_CLUSTER = ("cluster", "cluster_name")
+_KEPT = (*_NAMESPACE, *_POD, *_CLUSTER, "job", "instance")
+_LATENCY = {"ttft_p95_ms": "ttft_seconds", "tpot_p95_ms": "tpot_seconds", "e2e_p95_ms": "e2e_seconds"}
+_PORT = re.compile(r":\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Labels under which an engine has counted requests in the window."""
+
+    engine: Engine
+    labels: Mapping[str, str]
+
+    def label(self, names: Sequence[str]) -> tuple[str, str]:
+        """The first of some labels that it has, with its value; ("", "") where it has none."""
+        return next(((name, self.labels[name]) for name in names if self.labels.get(name)), ("", ""))
+
+    @property
+    def model(self) -> str:
+        """As the engine names it; "" where it does not."""
+        return self.label(self.engine.models)[1]
+
+    @property
+    def series(self) -> Series:
+        """Its labels, by which it is known again."""
+        return frozenset(self.labels.items())
+
+    @property
+    def host(self) -> str:
+        """Address that was scraped, without the port."""
+        return _PORT.sub("", self.labels.get("instance", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A server, the fields of a workload file that name it, and the engines that it saw."""
+
+    server: Monitored
+    fields: Mapping[str, str]
+    seen: tuple[Seen, ...]
+
+
+def survey(server: Monitored, fields: Mapping[str, str]) -> Watched:
+    """All engines that counted requests, or tokens of answers, in the window.
+
+    Args:
+        server: where to ask, and over which time.
+        fields: keys and values of ``demand.prometheus`` that reach it.
+
+    Raises:
+        InputError: it cannot be asked.
+    """
+    engines = engines_of(server.questions.table)
+    seen = [each for engine in engines if not engine.exporter.is_gateway for each in _seen(server, engine)]
+    if not seen:
+        seen = [each for engine in engines if engine.exporter.is_gateway for each in _seen(server, engine)]
+    return Watched(server, fields, tuple(seen))
+
+
+def _seen(server: Monitored, engine: Engine) -> Iterator[Seen]:
+    counter = server.first(engine.requests) or server.first(engine.answer_tokens)
+    if counter is None:
+        return
+    by = ", ".join(dict.fromkeys((*_KEPT, *engine.models)))
+    answer = server.at_moment(
+        f"count by ({by}) (last_over_time({server.questions.select(counter)}{server.whole}))", server.window.end_us
+    )
+    yield from (Seen(engine, dict(labels)) for labels in answer)
+
+
+def observed_of(service: Service, watched: Watched) -> Observed | None:
+    """Where the demand of a service is recorded there; None where none of the series is its own.
+
+    Its own are those of its pods, by their names in its namespace; else those that were scraped at its pods' addresses;
+    else, where nothing names pods, those of the model that it serves.
+    """
+    for select in (_of_pods, _at_addresses, _of_model):
+        if chosen := select(service, watched.seen):
+            own, matchers = chosen
+            return _observed(own, matchers, watched, service.launch.served_name)
+    return None
+
+
+Choice = tuple[list[Seen], list[str]]
+"""Series, and the matchers that select them."""
+
+
+def _of_pods(service: Service, every: Sequence[Seen]) -> Choice | None:
+    if not service.pods:
+        return None
+    pattern = re.compile(service.pods)
+    own = [
+        seen
+        for seen in every
+        if pattern.fullmatch(seen.label(_POD)[1]) and seen.label(_NAMESPACE)[1] in {"", service.namespace}
+    ]
+    if not own:
+        return None
+    pod, namespace = own[0].label(_POD)[0], own[0].label(_NAMESPACE)[0]
+    matchers = [f"{namespace}={quoted(service.namespace)}"] if namespace else []
+    return own, [*matchers, f"{pod}=~{quoted(service.pods)}", *_in_cluster(own)]
+
+
+def _at_addresses(service: Service, every: Sequence[Seen]) -> Choice | None:
+    own = [seen for seen in every if seen.host and seen.host in service.addresses]
+    if not own:
+        return None
+    return own, [*_by_instance(own), *_in_cluster(own)]
+
+
+def _of_model(service: Service, every: Sequence[Seen]) -> Choice | None:
+    launch = service.launch
+    names = {launch.served_name} if launch.served_name else {launch.model}
+    keys = {served_key(name) for name in names if name}
+    own = [
+        seen
+        for seen in every
+        if served_key(seen.model) in keys and not seen.label(_POD)[1] and _is_alike(seen.engine.exporter.name, launch)
+    ]
+    return (own, _by_labels(own)) if own else None
+
+
+def _is_alike(exporter: str, launch: Launch) -> bool:
+    return not launch.engine or launch.engine in exporter or exporter in launch.engine
+
+
+def _in_cluster(own: Sequence[Seen]) -> list[str]:
+    """Matcher of the cluster, where the series name one and the same."""
+    clusters = {seen.label(_CLUSTER) for seen in own}
+    return [f"{label}={quoted(value)}" for label, value in clusters if label] if len(clusters) == 1 else []
+
+
+def _by_labels(own: Sequence[Seen]) -> list[str]:
+    """Matchers of what all of some series share: namespace, model, cluster."""
+    matchers = []
+    for names in (_NAMESPACE, own[0].engine.models):
+        values = {seen.label(names) for seen in own}
+        matchers += [f"{label}={quoted(value)}" for label, value in values if label] if len(values) == 1 else []
+    return [*matchers, *_in_cluster(own)]
+
+
+def unmatched_services(watched: Watched, taken: Sequence[Observed]) -> Iterator[Service]:
+    """Services that the server saw and nobody else did, one for each engine, model, namespace and cluster.
+
+    Where it saw no engine at all, its accelerators are one service.
+    """
+    groups: dict[tuple[str, ...], list[Seen]] = {}
+    for seen in watched.seen:
+        key = (seen.engine.exporter.name, served_key(seen.model), seen.label(_NAMESPACE)[1], seen.label(_CLUSTER)[1])
+        groups.setdefault(key, []).append(seen)
+    yield from _of_accelerators(watched)
+    owned = frozenset[Series]().union(*(observed.series for observed in taken))
+    for (engine, _, namespace, _), group in groups.items():
+        own = [seen for seen in group if seen.series not in owned]
+        if not own:
+            continue
+        model = own[0].model
+        matchers = _by_labels(own) or _by_job(own) if own == group else _by_instance(own)
+        observed = _observed(own, matchers, watched, "")
+        name = model.rpartition("/")[2] or own[0].labels.get("job") or engine
+        where = f"{engine} in namespace {namespace}" if namespace else engine
+        yield Service(name, f"{where}, seen by {watched.fields['url']}", Launch(""), observed=observed)
+
+
+def _of_accelerators(watched: Watched) -> Iterator[Service]:
+    """Service of accelerators whose engines nobody scrapes, where the server saw how busy they were."""
+    server = watched.server
+    busy = None if watched.seen else server.first(server.questions.table.names["busy_ratio"])
+    if busy is not None:
+        selector = server.questions.selector
+        fields = {**watched.fields, **({"selector": selector} if selector else {})}
+        origin = f"accelerators that {busy.exporter.name} shows at {watched.fields['url']}"
+        yield Service("accelerators", origin, Launch(""), observed=Observed("prometheus", fields, counts_tokens=False))
+
+
+def _by_job(own: Sequence[Seen]) -> list[str]:
+    jobs = {seen.labels.get("job", "") for seen in own} - {""}
+    return [f"job=~{quoted('|'.join(sorted(map(re.escape, jobs))))}"] if jobs else []
+
+
+def _by_instance(own: Sequence[Seen]) -> list[str]:
+    return [f"instance=~{quoted('|'.join(sorted({re.escape(seen.labels.get('instance', '')) for seen in own})))}"]
+
+
+def _observed(own: Sequence[Seen], matchers: Sequence[str], watched: Watched, served_name: str) -> Observed:
+    """Source of demand; the model is selected by name where its engines serve several."""
+    names = sorted({seen.model for seen in own} - {""})
+    name = served_name if served_name in names else (names[0] if names else "")
+    engine = own[0].engine
+    every = [part for part in (watched.server.questions.selector, *matchers) if part]
+    fields = {**watched.fields, **({"selector": ", ".join(every)} if every else {})}
+    if name:
+        fields["model"] = name
+    counted = watched.server.first(engine.answer_tokens) is not None or any(
+        f"{length}_bucket" in watched.server.names for length in engine.answer_lengths
+    )
+    latency = _latency(engine, [*matchers, *_model_matcher(own, name)], watched.server)
+    series = frozenset(seen.series for seen in own)
+    return Observed("prometheus", fields, counted, latency, name, engine.exporter.name, series)
+
+
+def _model_matcher(own: Sequence[Seen], name: str) -> list[str]:
+    label = next((seen.label(seen.engine.models)[0] for seen in own if seen.model == name and name), "")
+    return [f"{label}={quoted(name)}"] if label else []
+
+
+def _latency(engine: Engine, matchers: Sequence[str], server: Monitored) -> Latency:
+    """95th percentiles of the engine's histograms over the window."""
+    targets = {}
+    for target, metric in _LATENCY.items():
+        names = [name for name in server.questions.table.names[metric] if name.exporter == engine.exporter]
+        values = (_p95_ms(name, matchers, server) for name in names if f"{name}_bucket" in server.names)
+        targets[target] = next((value for value in values if value is not None), None)
+    return Latency(**targets)
+
+
+def _p95_ms(name: Name, matchers: Sequence[str], server: Monitored) -> float | None:
+    selected = server.questions.select(name.part("bucket"), *matchers)
+    query = f"histogram_quantile(0.95, sum by (le) (increase({selected}{server.whole})))"
+    for value in server.at_moment(query, server.window.end_us).values():
+        if math.isfinite(value) and value > 0:
+            return value * name.scale * MS_PER_SECOND
+    return None
+
+
+def with_observed(service: Service, watched: Sequence[Watched]) -> Service:
+    """A service with its demand from the first server that saw it."""
+    for each in watched:
+        if service.observed is None and (observed := observed_of(service, each)) is not None:
+            return replace(service, observed=observed)
+    return service

@@ -1,0 +1,155 @@
+"""A service as a workload: model by a name that is known here, precision, targets, and what is missing."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from advisor.catalog import Catalog
+from advisor.demand.services.names import matching
+from advisor.discovery.values import Answers, Latency, Machine, Service
+from advisor.models import Model, find_model
+from advisor.models.catalog import catalogued_name, model_names
+from advisor.names import suggestion
+
+_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+"""Targets are these times a power of ten."""
+_BY_TOKEN = ("llm", "vlm")
+"""Tasks whose requests are counted in tokens, as metrics count them."""
+MODEL, DEMAND, LENGTHS = "model", "demand", "lengths"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something without which no plan can be made."""
+
+    key: str
+    """``model``, ``demand`` or ``lengths``."""
+    why: str
+    """What could not be found out, and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Contents of a workload file."""
+
+    service: Service
+    model: str
+    """Name for the file; "" where nothing names it."""
+    precision: str
+    """Served today; "" where it is not known."""
+    context_tokens: int | None
+    slo: Latency
+    """Targets, in ms."""
+    current: tuple[Machine, int] | None
+    """The kind of machine that most replicas run on, and how many of them."""
+    missing: tuple[Missing, ...]
+    remarks: tuple[str, ...]
+    """What could not be known, or is a guess, in sentences."""
+    answers: Answers
+
+
+def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()) -> Proposal:  # noqa: B008 - frozen
+    """All that a workload file of a service can say.
+
+    Args:
+        service: as it was found.
+        catalog: knows machines and regions.
+        answers: what a person said of it.
+    """
+    name = answers.model or service.model
+    model = known_model(name)
+    current, remarks = _current(service, catalog)
+    context = service.launch.context_tokens
+    if context and model and model.max_context_tokens and context > model.max_context_tokens:
+        context = None
+    latency = service.observed.latency if service.observed else Latency()
+    targets = replace(latency, e2e_p95_ms=None if latency.ttft_p95_ms else latency.e2e_p95_ms)
+    return Proposal(
+        service=service,
+        model=model.name if model else name,
+        precision=service.launch.precision or (model.checkpoint.precision if model else ""),
+        context_tokens=context,
+        slo=Latency(*(rounded_up(value) for value in (targets.ttft_p95_ms, targets.tpot_p95_ms, targets.e2e_p95_ms))),
+        current=current,
+        missing=tuple(_missing(service, name, model, answers)),
+        remarks=(*service.notes, *remarks),
+        answers=answers,
+    )
+
+
+def known_model(name: str) -> Model | None:
+    """The model that a served name, a repository or a path of weights means; None where none is known by it."""
+    if not name:
+        return None
+    bare = PurePosixPath(name).name
+    for candidate in (name, bare, *matching(name, model_names())[:1]):
+        if catalogued_name(candidate):
+            return find_model(candidate)
+    return None
+
+
+def rounded_up(milliseconds: float | None) -> float | None:
+    """The next of 1, 1.5, 2, 3, 4, 5, 6, 8 × a power of ten that is not below; None of None."""
+    if milliseconds is None:
+        return None
+    power = 10.0 ** math.floor(math.log10(milliseconds))
+    return next(step * power for step in _STEPS if step * power >= milliseconds * (1 - 1e-9))
+
+
+def _missing(service: Service, name: str, model: Model | None, answers: Answers) -> Iterator[Missing]:
+    if not name:
+        yield Missing(MODEL, "nothing names the model: write `model: OWNER/NAME`, or the path of its config.json")
+    elif model is None and not answers.model:
+        near = suggestion(name, model_names())
+        told = f"write one that it knows ({near or 'none is alike'}), or the path of its config.json"
+        yield Missing(MODEL, f"the catalog knows no model '{name}': {told}")
+    elif model is not None and model.task not in _BY_TOKEN:
+        yield Missing(
+            MODEL, f"{model.name} does not answer token by token (task: {model.task}): its metrics make no plan"
+        )
+        return
+    lengths_known = answers.input_tokens is not None and answers.output_tokens is not None
+    if service.observed is None:
+        if answers.requests_per_second is None or not lengths_known:
+            yield Missing(
+                DEMAND, "nothing that was asked saw its requests: give --prometheus or --samples, or declare them"
+            )
+    elif not service.observed.counts_tokens and not lengths_known:
+        who = f"{service.observed.engine} counts" if service.observed.engine else "nothing counts"
+        tokens = "no tokens" if service.observed.engine else "tokens"
+        yield Missing(LENGTHS, f"{who} {tokens}: state input_tokens and output_tokens of a request")
+
+
+def _current(service: Service, catalog: Catalog) -> tuple[tuple[Machine, int] | None, list[str]]:
+    """The kind of which there are most machines, and what else there is or is not known."""
+    known = [machine for machine in service.machines if machine.is_known]
+    planned = [machine for machine in known if _is_sold(machine, catalog)]
+    remarks = list(_machine_remarks(service, known, planned))
+    if not planned:
+        return None, remarks
+    kinds = [machine.kind for machine in planned]
+    most = max(dict.fromkeys(kinds), key=kinds.count)
+    others = sorted({machine.instance_type for machine in planned if machine.kind != most})
+    if others:
+        remarks.append(f"some replicas run on {', '.join(others)} too, which `current` leaves out")
+    machine = next(machine for machine in planned if machine.kind == most)
+    if not machine.purchase:
+        remarks.append("nothing says how the machines are paid for: on demand is taken")
+    return (machine, kinds.count(most)), remarks
+
+
+def _is_sold(machine: Machine, catalog: Catalog) -> bool:
+    return (machine.provider, machine.instance_type) in catalog.instance_types and machine.region in catalog.regions_of(
+        machine.provider
+    )
+
+
+def _machine_remarks(service: Service, known: Sequence[Machine], planned: Sequence[Machine]) -> Iterator[str]:
+    if not service.machines:
+        yield "its machines are not known, so the plan has nothing to compare with: add `current`"
+    elif not known:
+        yield f"what kind of machine {service.machines[0].name} is, is not known: add `current`"
+    elif not planned:
+        kind = " ".join(known[0].kind[:3])
+        yield f"the catalog does not know {kind}: `current` is left out"

@@ -1,0 +1,144 @@
+"""A service as it runs today, with what nobody said left unknown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from advisor.units import HOURS_PER_DAY
+
+Series = frozenset[tuple[str, str]]
+"""Labels with their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a serving engine was started."""
+
+    engine: str
+    """Such as vLLM; "" where the program is not recognised."""
+    model: str = ""
+    """As its command line names it: a repository or a path."""
+    served_name: str = ""
+    """Name under which it answers; "": the model's own."""
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    context_tokens: int | None = None
+    """Longest request that it takes."""
+    precision: str = ""
+    """Of the weights, in the words of a workload file; "" where no flag says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One host."""
+
+    name: str
+    provider: str = ""
+    region: str = ""
+    instance_type: str = ""
+    purchase: str = ""
+    """``on_demand``, ``spot`` or ``managed``; "" where nothing says it."""
+    product: str = ""
+    """Accelerator, as the node names it."""
+    instance_id: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str, str, str]:
+        """Provider, region, instance type and purchase, by which machines are counted."""
+        return self.provider, self.region, self.instance_type, self.purchase
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ``current`` of a workload file can be made of it."""
+        return bool(self.provider and self.region and self.instance_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Latency that users get today: 95th percentiles over the window, in ms; None where no histogram counts them."""
+
+    ttft_p95_ms: float | None = None
+    tpot_p95_ms: float | None = None
+    e2e_p95_ms: float | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing was measured."""
+        return self.ttft_p95_ms is None and self.tpot_p95_ms is None and self.e2e_p95_ms is None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Where the demand of a service is recorded."""
+
+    source: str
+    """Key under ``demand`` of a workload file: ``prometheus``, ``samples`` or ``cloudwatch``."""
+    fields: Mapping[str, str | float | tuple[str, ...]]
+    """Keys and values of that source."""
+    counts_tokens: bool = True
+    """Whether lengths of requests are recorded too."""
+    latency: Latency = Latency()
+    model: str = ""
+    """As the engine names it."""
+    engine: str = ""
+    series: frozenset[Series] = frozenset()
+    """Series of a server that are the service's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One model served by one deployment."""
+
+    name: str
+    origin: str
+    """Where it was found, in words: ``Deployment chat/llama of prod``."""
+    launch: Launch
+    replicas: int | None = None
+    accelerators: int | None = None
+    """Of one replica, over all of its hosts."""
+    machines: tuple[Machine, ...] = ()
+    """Hosts of its replicas, each once."""
+    namespace: str = ""
+    pods: str = ""
+    """Pattern of the names of its pods, past ones too."""
+    addresses: frozenset[str] = frozenset()
+    """Of its pods now."""
+    observed: Observed | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Model as the command line names it, else as the engine's metrics do."""
+        return self.launch.model or (self.observed.model if self.observed else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All that was found in one place or several."""
+
+    services: tuple[Service, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be read, and what to do about it."""
+
+    def __add__(self, other: "Inventory") -> "Inventory":
+        """Both, in order."""
+        return Inventory(self.services + other.services, self.notes + other.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a person said of a service that nothing shows."""
+
+    model: str = ""
+    requests_per_second: float | None = None
+    """Where nothing saw its requests."""
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Text of further keys of the workload file, such as ``slo``."""
+
+
+def window_text(days: float) -> str:
+    """A window as workload files write it."""
+    hours = max(round(days * HOURS_PER_DAY), 1)
+    return f"{hours // HOURS_PER_DAY}d" if hours % HOURS_PER_DAY == 0 else f"{hours}h"
