@@ -153,13 +153,6 @@ class PlanningTables:
                     dearest[owner] = replace(price, provenance=derived)
         return dearest
 
-    def transfer_usd_per_gb(self, provider: str, from_region: str, to_region: str) -> DataPrice | None:
-        """Price of data from a region to another one of its provider; None where unknown, and within a region."""
-        if from_region == to_region:
-            return None
-        keys = ((provider, from_region, to_region), (provider, from_region, "other_regions"))
-        return next((self._egress[key] for key in keys if key in self._egress), None)
-
     def service_price(self, provider: str, item: str, region: str) -> ServicePrice | None:
         """Price of something beside the machines in a region; None where it is known nowhere.
 
@@ -248,7 +241,7 @@ class PlanningTables:
 
     @cached_property
     def levers(self) -> tuple[LeverEntry, ...]:
-        """What could change: effort, risk and lock-in of each lever, and what others say of it."""
+        """Levers by name: effort, risk and lock-in of each, and what others say of it."""
         return read_levers(self.directory, self._sources)
 
     @cached_property

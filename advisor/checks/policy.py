@@ -1,4 +1,4 @@
-"""What a check lets pass: a YAML file of thresholds and levels, each with a default."""
+"""Policy of a check: a YAML file of thresholds and levels, each with a default."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -21,7 +21,7 @@ Found = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Now:
-    """What a plan is held against."""
+    """Facts that a plan is held against."""
 
     catalog: Catalog
     model: PerformanceModel

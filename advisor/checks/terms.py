@@ -14,7 +14,7 @@ RULES = ("CHK401", "CHK402", "CHK403")
 
 
 def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
-    """What time does to a plan."""
+    """Findings that come with time alone."""
     fleet = plan.fleet
     if fleet is None:
         return

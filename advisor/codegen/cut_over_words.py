@@ -53,7 +53,7 @@ def described(group: ComputeGroup, stack: Stack) -> str:
 
 
 def _of_quotas(stack: Stack) -> Iterator[str]:
-    """What has to be allowed before the apply, since both run at once."""
+    """Quotas that have to be allowed before the apply, since both run at once."""
     for quota in stack.summary.quotas:
         amount = f"{quota.unit}, replacements included: {quota.needed}" if quota.needed else f"{quota.unit} of both"
         yield f"{quota.name} ({quota.code}), {amount}"

@@ -34,12 +34,12 @@ class Seen:
 
     @property
     def model(self) -> str:
-        """As the engine names it; "" where it does not."""
+        """Name of the model as the engine tells it; "" where it does not."""
         return self.label(self.engine.models)[1]
 
     @property
     def series(self) -> Series:
-        """Its labels, by which it is known again."""
+        """Labels, by which it is known again."""
         return frozenset(self.labels.items())
 
     @property

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from advisor.catalog import Catalog
 from advisor.demand.values import Demand
+from advisor.demand_sources import measure_demand, with_measured_cache
 from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.pipeline import measure_demand, with_measured_cache
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.requirements import check_names
 from advisor.workload.document import read_workload

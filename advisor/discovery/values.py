@@ -127,7 +127,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a person said of a service that nothing shows."""
+    """Answers of a person about a service that nothing shows."""
 
     model: str = ""
     requests_per_second: float | None = None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.catalog import Catalog
-from advisor.questions.fit import item_work, stored_bytes
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.engine_names import check_engine
@@ -26,6 +25,7 @@ from advisor.performance.setup_cells import (
 )
 from advisor.performance.setups import Abstention, Resolved, resolve
 from advisor.performance.values import Scenario
+from advisor.questions.fit import item_work, stored_bytes
 
 NUMBER_COLUMNS = ("concurrency", "input_tokens", "output_tokens", "prefix_cache_hit_ratio")
 INPUT_COLUMNS = (

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from advisor.codegen.engines.metrics import METRICS, Answers
-from advisor.codegen.wanted import Engine
 from advisor.codegen.monitoring.watched import Watched
+from advisor.codegen.wanted import Engine
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
 _BEYOND_P95_RATIO = 0.05

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.codegen.wanted import Engine
 from advisor.codegen.serving import planned_engine
+from advisor.codegen.wanted import Engine
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Plan

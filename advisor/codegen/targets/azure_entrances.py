@@ -23,7 +23,7 @@ _ROOM = 2
 
 @dataclass(frozen=True, slots=True)
 class EntranceSize:
-    """What one of the two has."""
+    """Resources of one of the two."""
 
     name: str
     """Size of a virtual machine; "" for a container."""
@@ -84,7 +84,7 @@ class Entrances:
 
     @property
     def _behind(self) -> str:
-        """What stands between them and the hosts."""
+        """Load balancers between them and the hosts."""
         behind = f"; and the load balancers of the backends: {usd(self._balancers_usd)} a month ({self.balancers})"
         return behind if self.balancers else ""
 
