@@ -12,9 +12,9 @@ from pathlib import Path
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.values import Dispersion
+from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.models.memory import FitRequest
-from advisor.pipeline import measure_demand
 from advisor.plan.request import PlanRequest
 from advisor.workload.values import (
     DeclaredDemand,
