@@ -27,17 +27,14 @@ from advisor.errors import InputError
 from advisor.models import Model, find_model
 from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import (
-    Served,
-    busy_second_or_reason,
-    serve,
-)
+from advisor.performance.served import Served
+from advisor.performance.stage import busy_second_or_reason, serve
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
-from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
@@ -192,6 +189,7 @@ def answer(
         scope: how much of what was looked at the plan holds.
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
+    catalog = catalog_for(question, catalog)
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
     brief = scope is Scope.BRIEF
@@ -217,6 +215,7 @@ def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel)
     """A question written down without answering it: what explanations ask again under other targets."""
     from advisor.plan.explain.why import Judged
 
+    catalog = catalog_for(question, catalog)
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
     context = PlanningContext(requirements, catalog, model, standing)
@@ -286,7 +285,7 @@ def measure_demand(
     """Demand from whichever source the workload names."""
     match workload.demand:
         case DeclaredDemand() as stated:
-            return demand_as_declared(stated, workload)
+            return demand_as_declared(stated, workload, model)
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:

@@ -18,7 +18,7 @@ from advisor.cost.transfer import egress_gb
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
 from advisor.errors import InputError
-from advisor.performance.stage import Served
+from advisor.performance.served import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.geography import Geography
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
