@@ -289,9 +289,8 @@ def _judge_one(
         memory=memory,
         partition=seat.partition,
         max_sequences=memory.max_concurrency if is_contiguous else None,
-        batcher=next((server for server in _servers(seat.accelerator, requirements, catalog, engine.precision)
-                      if server.engine == engine.engine), None),
-    )  # fmt: skip
+        batcher=catalog.one_pass_engine(engine.engine, seat.accelerator.vendor),
+    )
 
 
 def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
@@ -353,16 +352,18 @@ def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:
 
 
 def _servers(
-    accelerator: Accelerator, requirements: Requirements, catalog: Catalog, precision: str
-) -> Iterator[OnePassEngine]:  # fmt: skip
-    """Servers of the requests' unit on an accelerator, the preferred one first."""
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> Iterator[OnePassEngine]:
+    """Servers of the requests' unit on a machine's accelerators, the preferred one first."""
     unit = requirements.demand.unit
     for server in catalog.one_pass_engines if unit.is_one_pass else ():
         least = server.least_compute_capability
+        has_image = instance_type.cpu_architecture in server.cpu_architectures
         is_new_enough = least is None or (accelerator.compute_capability or 0.0) >= least
-        if server.vendor == accelerator.vendor and unit in server.units and is_new_enough:
-            if precision in server.precisions:
-                yield server
+        runs = server.vendor == accelerator.vendor and has_image and is_new_enough
+        serves = unit in server.units and requirements.model.family in (server.families or (requirements.model.family,))
+        if runs and serves and precision in server.precisions:
+            yield server
 
 
 def _one_pass_engine(
@@ -372,7 +373,7 @@ def _one_pass_engine(
 
     A part without 16-bit floating-point units computes 16-bit weights in 32 bit.
     """
-    serving = list(_servers(accelerator, requirements, catalog, precision))
+    serving = list(_servers(instance_type, accelerator, precision, requirements, catalog))
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     if not serving:
         unit = requirements.demand.unit

@@ -94,7 +94,7 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
 
 def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
     """Requests longer than the context that is planned for, where there are any."""
-    if context_tokens >= demand.longest_request_tokens:
+    if demand.unit.is_one_pass or context_tokens >= demand.longest_request_tokens:
         return ()
     longer = demand.tokens.input_tokens + demand.tokens.output_tokens > context_tokens
     share = float(demand.tokens.probability[longer].sum())

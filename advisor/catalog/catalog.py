@@ -286,6 +286,11 @@ class Catalog(PlanningTables):
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
         return self._partitions.get(accelerator, ())
 
+    def one_pass_engine(self, engine: str, vendor: str) -> OnePassEngine | None:
+        """A server of models that answer in one pass on a vendor's accelerators; None of an engine that generates."""
+        servers = self.one_pass_engines
+        return next((server for server in servers if (server.engine, server.vendor) == (engine, vendor)), None)
+
     @cached_property
     def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
         """Servers of models that answer in one pass, the preferred ones first."""

@@ -20,6 +20,10 @@ class OnePassEngine:
     """Of the accelerators; ``cpu`` for processors of any maker."""
     units: tuple[str, ...]
     """Units of the requests that it serves."""
+    families: tuple[str, ...]
+    """Of models that it is known to serve; empty: all of its units."""
+    cpu_architectures: tuple[str, ...]
+    """Of the hosts that its image is built for."""
     least_compute_capability: float | None
     precisions: tuple[str, ...]
     """Of the weights: it casts 16- and 32-bit ones into each other."""
@@ -43,6 +47,8 @@ def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePass
             engine=row.text("engine"),
             vendor=row.text("vendor"),
             units=tuple(row.text("units").split(SEPARATOR)),
+            families=tuple(filter(None, row.optional_text("families").split(SEPARATOR))),
+            cpu_architectures=tuple(row.text("cpu_architectures").split(SEPARATOR)),
             least_compute_capability=row.optional_number("least_compute_capability"),
             precisions=tuple(row.text("precisions").split(SEPARATOR)),
             image=row.optional_text("image"),

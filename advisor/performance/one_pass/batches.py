@@ -13,7 +13,7 @@ _ANY = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class BatchTimes:
-    """Times of one replica's batches, and what they hold; for what a simulation asks of any replica see ``StepTimes``."""
+    """Times of one replica's batches; what a simulation asks of any replica is named as in ``StepTimes``."""
 
     model: Model
     unit: Unit

@@ -35,7 +35,7 @@ def usual_samples() -> Mapping[str, UsualSample]:
 def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
     """FLOPs of items of some sizes; NaN where they are not known.
 
-    A text's follow from its tokens, see :func:`~advisor.performance.one_pass.work.flop_of_sample`. An image is scaled to
+    A text's follow from its tokens (:func:`advisor.performance.one_pass.work.flop_of_sample`). An image is scaled to
     the model's own input. A recording is transcribed in windows of its usual length, the last one padded; a picture
     takes more in proportion to pixels × steps.
 

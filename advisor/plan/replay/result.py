@@ -40,7 +40,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
     kept = within(outcome, requests, slo)
     answered = outcome.group >= 0
     steps = np.maximum(requests.output_tokens, 1) - 1
-    several = answered & (steps > 0)
+    several = answered & (steps > 0) & (outcome.decode_s > 0)
     by_group = tuple(_group(index, group, served, kept) for index, group in enumerate(groups))
     cost = sum(group_result.cost_usd for group_result in by_group)
     return ReplayResult(

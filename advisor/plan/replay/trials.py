@@ -262,7 +262,7 @@ class Trials:
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         judged = ~outcome.cut & answered if early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
-        several = answered & (steps > 0)
+        several = answered & (steps > 0) & (outcome.decode_s > 0)
         return _Seen(
             share=early.share if early else _share(kept, judged),
             busiest_share=early.busiest_share if early else _share(kept[:count], judged[:count]),
