@@ -15,7 +15,7 @@ from advisor.models.model import Model
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
-from advisor.workload.kinds import check_targets
+from advisor.workload.kinds import check_targets, unit_of
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, PrometheusDemand, SampleDemand, Workload
 
@@ -63,6 +63,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     """
     check_names(workload, catalog)
     workload = in_scope(workload, catalog)
+    _check_unit(workload, model, demand)
     check_targets(workload, model, demand.unit)
     _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
@@ -152,6 +153,17 @@ def _check_current(workload: Workload, current: Deployment, catalog: Catalog) ->
     check_known(
         workload, "current.instance_type", f"accelerated type of {current.provider}", current.instance_type, types
     )  # fmt: skip
+
+
+def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
+    """Refuse requests that were counted in the unit of another kind of model."""
+    unit = unit_of(model, workload)
+    if demand.unit is not unit:
+        raise InputError(
+            f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out",
+            where=workload.where("demand"),
+            hint="state its requests under demand.declared: docs/kinds.md has one for each kind",
+        )
 
 
 def _check_rate(workload: Workload, demand: Demand) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from advisor.candidates import Candidate, Shortfall
 from advisor.demand.values import TokenHistogram, Unit
+from advisor.errors import InputError
 from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
@@ -137,11 +138,20 @@ def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
     return Shortfall("slo_latency", "ms", target, floor, reason)
 
 
-def why_unknown(requirements: Requirements) -> str:
-    """Why nothing is predicted of a model on any hardware; "" where it is."""
-    demand, model = requirements.demand, requirements.model
-    flop = flop_of_items(model, demand.unit, demand.tokens.input_tokens)
-    return "" if np.isfinite(flop).all() else f"the FLOPs of one of the {demand.unit} of {model.name} are not known"
+def check_known(requirements: Requirements) -> None:
+    """Refuse requests whose work is not known.
+
+    Raises:
+        InputError: neither FLOPs nor the usual sample of the model are in the catalog.
+    """
+    demand, model, workload = requirements.demand, requirements.model, requirements.workload
+    if not np.isfinite(flop_of_items(model, demand.unit, demand.tokens.input_tokens)).all():
+        raise InputError(
+            f"the FLOPs of one of the {demand.unit} that {model.name} is sent are not known",
+            where=workload.where("model"),
+            hint="name a model of models.csv with flop_per_sample; of speech and diffusion its family has to be in "
+            "usual_samples.csv too",
+        )
 
 
 def _limits(tokens: TokenHistogram, slo: Slo) -> Floats:

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, Shortfall, reject_candidate
+from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
 from advisor.performance.bursts import Bursts
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
     Replica,
+    check_known,
     latencies_of,
     mean_requests,
     rates_of,
     replica_of,
     too_slow,
-    why_unknown,
 )
 from advisor.performance.physics import Floats
 from advisor.performance.served import LoadLatency, Served
@@ -39,11 +39,14 @@ class OnePassStage:
     deployed: Deployed
 
     def serve(self, candidates: Sequence[Candidate]) -> tuple[list[Served], list[Rejection]]:
-        """Candidates with a known peak that keep the SLO with the rate each sustains, and rejections of the others."""
-        unknown = why_unknown(self.requirements)
-        if unknown or not candidates:
-            shortfall = Shortfall("prediction_abstained", "FLOP", "a known number", None, unknown)
-            return [], [reject_candidate(candidate, shortfall) for candidate in candidates]
+        """Candidates with a known peak that keep the SLO with the rate each sustains, and rejections of the others.
+
+        Raises:
+            InputError: the work of the model's requests is not known.
+        """
+        check_known(self.requirements)
+        if not candidates:
+            return [], []
         replicas, index = self._grouped(candidates)
         demand, slo = self.requirements.demand, self.requirements.workload.slo
         rates = rates_of(replicas, self.requirements, demand.tokens, slo)

@@ -19,7 +19,7 @@ _TARGETS = {
     "slo_ttft": "slo.ttft_p95",
     "slo_tpot": "slo.tpot_p95",
     "slo_e2e": "slo.e2e_p95",
-    "slo_latency": "slo.latency_p95",
+    "slo_latency": "slo.latency",
 }
 _REGIONS_NAMED = 3
 
