@@ -159,8 +159,9 @@ def plan_for(
 ) -> Plan:
     """Plan for a workload with the offers of a catalog; see :func:`recommend`."""
     performance = model or shipped_model()
-    check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
+    catalog = catalog_for(workload, served_model, catalog)
+    check_names(workload, catalog)
     demand = measure_demand(workload, served_model, catalog, performance, progress)
     question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
     return plan_question(question, catalog, every_variant=every_variant, model=performance)
@@ -189,7 +190,7 @@ def answer(
         scope: how much of what was looked at the plan holds.
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
-    catalog = catalog_for(question, catalog)
+    catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
     brief = scope is Scope.BRIEF
@@ -215,7 +216,7 @@ def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel)
     """A question written down without answering it: what explanations ask again under other targets."""
     from advisor.plan.explain.why import Judged
 
-    catalog = catalog_for(question, catalog)
+    catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
     context = PlanningContext(requirements, catalog, model, standing)

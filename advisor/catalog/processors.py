@@ -5,8 +5,9 @@ units (AMX, AVX-512, SVE), and whose memory is that of the machine. Of machines 
 cores the cheapest of each region is enough: they are equally fast.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from advisor.catalog.catalog import Catalog
@@ -61,24 +62,29 @@ def read_processor_peaks(directory: Path) -> tuple[ProcessorPeak, ...]:
     )
 
 
-def with_processors(catalog: Catalog, providers: Collection[str], least_memory_gib: float) -> Catalog:
+@lru_cache(maxsize=4)
+def with_processors(
+    catalog: Catalog, providers: tuple[str, ...], least_memory_gib: float, named: frozenset[str] = frozenset()
+) -> Catalog:
     """The catalog with the machines without an accelerator of some providers, their cores in place of one.
 
     Args:
         catalog: without them.
         providers: whose machines are added.
         least_memory_gib: of a machine; those with less hold no copy of the model.
+        named: machines that are kept whatever their memory, size and price.
     """
+    if not catalog.cpu_instances.keys().isdisjoint(catalog.instance_types):
+        return catalog
     peaks = read_processor_peaks(catalog.directory)
     machines = {
         key: machine
         for key, machine in catalog.cpu_instances.items()
         if machine.provider in providers
-        and machine.memory_gib >= least_memory_gib
-        and _LEAST_VCPUS <= machine.vcpus <= _MOST_VCPUS
+        and (machine.name in named or _is_worth_it(machine, least_memory_gib))
         and slowest_of(machine, peaks) is not None
     }
-    offers = [offer for provider in sorted(providers) for offer in _cheapest(catalog.cpu_offers(provider), machines)]
+    offers = [offer for provider in providers for offer in _cheapest(_offers(catalog, provider), machines, named)]
     sold = {(offer.provider, offer.instance_type) for offer in offers}
     kept = {key: machine for key, machine in machines.items() if key in sold}
     accelerators: dict[str, Accelerator] = {}
@@ -107,12 +113,27 @@ def cores_of(machine: CpuInstance) -> int:
     return machine.cores if machine.cores is not None else max(machine.vcpus // threads, 1)
 
 
-def _cheapest(offers: Iterable[Offer], machines: Mapping[tuple[str, str], CpuInstance]) -> Iterator[Offer]:
-    """The cheapest offer of each kind of machine and region for each way of paying."""
+@lru_cache(maxsize=8)
+def _offers(catalog: Catalog, provider: str) -> tuple[Offer, ...]:
+    """Machines without an accelerator that a provider sells, read once."""
+    return catalog.cpu_offers(provider)
+
+
+def _is_worth_it(machine: CpuInstance, least_memory_gib: float) -> bool:
+    return machine.memory_gib >= least_memory_gib and _LEAST_VCPUS <= machine.vcpus <= _MOST_VCPUS
+
+
+def _cheapest(
+    offers: Iterable[Offer], machines: Mapping[tuple[str, str], CpuInstance], named: frozenset[str]
+) -> Iterator[Offer]:
+    """The cheapest offer of each kind of machine and region for each way of paying, and those of named machines."""
     best: dict[tuple[str, _Kind, Purchase], tuple[float, Offer]] = {}
     for offer in offers:
         machine = machines.get((offer.provider, offer.instance_type))
         if machine is None or offer.withdrawn:
+            continue
+        if machine.name in named:
+            yield offer
             continue
         kind = (machine.provider, machine.processor.name, cores_of(machine))
         for purchase, price in ((Purchase.ON_DEMAND, offer.on_demand), (Purchase.SPOT, offer.spot)):

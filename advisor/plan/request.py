@@ -8,13 +8,14 @@ from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.processors import with_processors
-from advisor.demand.values import Demand
+from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models import weight_bytes
 from advisor.models.model import Model
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB
+from advisor.workload.kinds import UNITS
 from advisor.workload.values import (
     CloudWatchDemand,
     DeclaredDemand,
@@ -39,12 +40,14 @@ class PlanRequest:
     demand: Demand
 
 
-def catalog_for(question: PlanRequest, catalog: Catalog) -> Catalog:
+def catalog_for(workload: Workload, model: Model, catalog: Catalog) -> Catalog:
     """The catalog that a question is answered from: with processors where its model could run on them."""
-    if not question.demand.unit.is_one_pass:
+    if not UNITS.get(model.task, Unit.TOKENS).is_one_pass:
         return catalog
-    weights_gib = weight_bytes(question.model, question.model.checkpoint.precision) / BYTES_PER_GIB
-    return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB)
+    weights_gib = weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
+    current = (workload.current.instance_type,) if workload.current is not None else ()
+    named = frozenset((*workload.instance_types, *current))
+    return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB, named)
 
 
 def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:

@@ -8,13 +8,15 @@ beside the fixed f. At rate R, with u = R E[c] < 1 and q = exp(-R S) the share o
 - Batches vary with those before them, ``Var S = I R S E[c²] / (1 - u²)`` at an index of dispersion I. A request meets
   a batch in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which takes
   f, its own c and u of the batch that it met. The sum is taken as lognormal, quadrature goes over where it is met.
-- A batch has to fit: mean items and 1.645 standard deviations stay within the largest, or what waits would grow.
+- A batch of no more than B items: the formulas hold as they are while what waits fits one (mean and 1.645 standard
+  deviations). Always, n items of m seconds take no longer than ``f + n (m + f / B)``: with that much for each they are
+  an upper bound, and u < 1 is what full batches carry. The better of the two counts.
 
-Tests compare it with a simulation: the 95th percentile is 0.9 to 1.3 times that of the simulation, longest where f is
-small beside c.
+Tests compare it with a simulation: the 95th percentile is 0.9 to 1.3 times that of the simulation where batches hold what
+waits, longest where f is small beside c; where they do not it is longer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +32,10 @@ LEAST_RATE = 1e-9
 """Requests per second below which nothing is served."""
 ENDLESS_S = 1e9
 """Limit of requests without a target, in seconds."""
+MOST_BUSY = 0.95
+"""Share of what full batches carry up to which a rate is looked for: beyond, waiting grows without bound."""
 _FULL = 0.9999
-"""Largest share of the time for the requests' own work."""
+"""Largest share of the time for the requests' own work that a state is worked out at."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 _PLACES, _PARTS = (_NODES + 1) / 2, _WEIGHTS / 2
 """Where in a batch it is met, and the weight of each."""
@@ -53,32 +57,32 @@ class Batching:
     """Items of a batch at most, (n,)."""
     wait_s: Floats
     """Time that an item waits for others, (n,)."""
+    is_bound: bool = True
+    """Whether each item bears its part of the fixed seconds of full batches: the upper bound."""
 
     @property
     def request_s(self) -> Floats:
-        """Seconds that a request adds to its batch, (n, p); more batches where it does not fit one."""
-        more = np.ceil(self.items / self.largest[:, None]) - 1
-        return self.items * self.item_s + more * self.fixed_s[:, None]
+        """Seconds that a request adds to the work that waits, (n, p)."""
+        part = self.fixed_s / self.largest if self.is_bound else np.zeros_like(self.fixed_s)
+        return self.items * (self.item_s + part[:, None])
+
+    @property
+    def both(self) -> "tuple[Batching, Batching]":
+        """The upper bound, and the formulas of batches that hold what waits."""
+        return replace(self, is_bound=True), replace(self, is_bound=False)
 
     @property
     def alone_s(self) -> Floats:
-        """Seconds of a request that finds the server idle, (n, p)."""
-        return self.wait_s[:, None] + self.fixed_s[:, None] + self.request_s
+        """Seconds of a request that finds the server idle, (n, p); several batches where it does not fit one."""
+        batches = np.ceil(self.items / self.largest[:, None])
+        return self.wait_s[:, None] + batches * self.fixed_s[:, None] + self.items * self.item_s
 
     @property
     def most_per_second(self) -> Floats:
-        """Requests per second of batches as large as may be, (n,)."""
-        mean = self.request_s @ self.probability
-        batch = np.maximum(self.largest / (self.items @ self.probability), 1.0)
-        most: Floats = batch / (self.fixed_s + batch * mean)
+        """Requests per second of full batches, (n,)."""
+        full = self.items * (self.item_s + (self.fixed_s / self.largest)[:, None])
+        most: Floats = 1 / (full @ self.probability)
         return most
-
-    def take(self, index: npt.NDArray[np.intp]) -> "Batching":
-        """The servers at the given positions."""
-        return Batching(
-            self.fixed_s[index], self.item_s[index], self.items, self.probability, self.largest[index],
-            self.wait_s[index],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,13 +151,20 @@ def rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: B
         most_late: share of the requests that may take longer.
         bursts: how unevenly requests arrive.
     """
+    bound, exact = (_rate_within(of, limit_s, most_late, bursts) for of in batching.both)
+    return np.maximum(bound, exact)
+
+
+def _rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: Bursts) -> Floats:
+    """The same by one of the two ways."""
 
     def holds(rate: Floats) -> npt.NDArray[np.bool_]:
         state = busy_at(batching, rate, bursts)
-        return (late_share(batching, state, limit_s) <= most_late) & _fits(batching, state)
+        within: npt.NDArray[np.bool_] = late_share(batching, state, limit_s) <= most_late
+        return within & _is_valid(batching, state)
 
     low = np.full_like(batching.fixed_s, LEAST_RATE)
-    high = np.maximum(batching.most_per_second, low)
+    high = np.maximum(MOST_BUSY * batching.most_per_second, low)
     feasible = holds(low)
     low, high = np.log(low), np.log(high)
     for _ in range(BISECTIONS):
@@ -165,6 +176,12 @@ def rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: B
 
 def latency_at(batching: Batching, rate: Floats, late: float, bursts: Bursts = RANDOM) -> Floats:
     """Seconds that all but a share of the requests stay within at a rate, (n,); infinite where it is not sustained."""
+    bound, exact = (_latency_at(of, rate, late, bursts) for of in batching.both)
+    return np.minimum(bound, exact)
+
+
+def _latency_at(batching: Batching, rate: Floats, late: float, bursts: Bursts) -> Floats:
+    """The same by one of the two ways; infinite where it does not hold."""
     state = busy_at(batching, rate, bursts)
     low, high = np.log(np.full_like(rate, LEAST_RATE)), np.log(np.full_like(rate, ENDLESS_S))
     for _ in range(BISECTIONS):
@@ -172,7 +189,7 @@ def latency_at(batching: Batching, rate: Floats, late: float, bursts: Bursts = R
         limit = np.broadcast_to(np.exp(middle)[:, None], batching.item_s.shape)
         good = late_share(batching, state, limit) <= late
         low, high = np.where(good, low, middle), np.where(good, middle, high)
-    sustained = rate <= batching.most_per_second
+    sustained = (rate <= batching.most_per_second) & _is_valid(batching, state)
     return np.where(sustained, np.exp(high), np.inf)
 
 
@@ -189,12 +206,12 @@ def largest_batch(fixed_s: Floats, item_s: Floats, limit_s: Floats, most: Floats
     return np.clip(np.floor(np.minimum(left, most)), 1.0, np.maximum(most, 1.0))
 
 
-def _fits(batching: Batching, state: Busy) -> npt.NDArray[np.bool_]:
-    """Whether batches stay within the largest, but for one in twenty."""
+def _is_valid(batching: Batching, state: Busy) -> npt.NDArray[np.bool_]:
+    """Whether what waits fits one batch, but for one time in twenty; the upper bound holds whatever waits."""
+    if batching.is_bound:
+        return np.ones(state.rate.shape, dtype=np.bool_)
     count = state.rate * state.batch_s
     mean, square = batching.items @ batching.probability, batching.items**2 @ batching.probability
-    varying = state.dispersion * count * square / (1 - state.own**2)
-    within: npt.NDArray[np.bool_] = count * mean + Z95 * np.sqrt(varying) <= np.maximum(
-        batching.largest, batching.items.max()
-    )
-    return within
+    spread = np.sqrt(state.dispersion * count * square / (1 - state.own**2))
+    fits: npt.NDArray[np.bool_] = count * mean + Z95 * spread <= batching.largest
+    return fits

@@ -48,7 +48,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
         InputError: there is no such option, or the catalog no longer has it.
     """
     question = read_question(plan.question, where)
-    catalog = catalog_for(question, catalog)
+    catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
