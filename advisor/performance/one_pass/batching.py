@@ -12,8 +12,8 @@ beside the fixed f. At rate R, with u = R E[c] < 1 and q = exp(-R S) the share o
   deviations). Always, n items of m seconds take no longer than ``f + n (m + f / B)``: with that much for each they are
   an upper bound, and u < 1 is what full batches carry. The better of the two counts.
 
-Tests compare it with a simulation: the 95th percentile is 0.9 to 1.3 times that of the simulation where batches hold what
-waits, longest where f is small beside c; where they do not it is longer.
+Tests compare it with a simulation: where batches hold what waits the 95th percentile is 0.9 to 1.3 times that one,
+longest where f is small beside c; where they do not it is longer.
 """
 
 from dataclasses import dataclass, replace
