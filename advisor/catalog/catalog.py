@@ -125,7 +125,7 @@ class Catalog(PlanningTables):
 
     @cached_property
     def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:
-        """Machines without an accelerator by (provider, name): no plan is made with them."""
+        """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
         return read_cpu_instances(self.directory, self._sources)
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:

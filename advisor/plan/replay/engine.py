@@ -125,7 +125,7 @@ class Timelines:
             yield timeline
         self._keep(key, tuple(timelines))
 
-    def _keep(self, key: tuple[StepTimes, bytes], timelines: tuple[Timeline, ...]) -> None:
+    def _keep(self, key: tuple[Times, bytes], timelines: tuple[Timeline, ...]) -> None:
         self._requests += sum(timeline.last_s.size for timeline in timelines)
         if self._requests > MOST_KEPT:
             self._kept.clear()
