@@ -12,12 +12,12 @@ from functools import lru_cache
 from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.partitions import Partition, share_of, slice_of
-from advisor.catalog.values import Accelerator, EngineSupport, Evidence, InstanceType, Offer, Support
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
-from advisor.workload.values import WIDE_PRECISIONS, Workload
+from advisor.workload.values import Workload
 
 __all__ = [
     "ANY",
@@ -351,48 +351,24 @@ def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:
     return Shortfall("engine_excluded", "engines", needed, available, reason)
 
 
-def _servers(
-    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
-) -> Iterator[OnePassEngine]:
-    """Servers of the requests' unit on a machine's accelerators, the preferred one first."""
-    unit = requirements.demand.unit
-    for server in catalog.one_pass_engines if unit.is_one_pass else ():
-        least = server.least_compute_capability
-        has_image = instance_type.cpu_architecture in server.cpu_architectures
-        is_new_enough = least is None or (accelerator.compute_capability or 0.0) >= least
-        runs = server.vendor == accelerator.vendor and has_image and is_new_enough
-        serves = unit in server.units and requirements.model.family in (server.families or (requirements.model.family,))
-        if runs and serves and precision in server.precisions:
-            yield server
-
-
 def _one_pass_engine(
     instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
 ) -> EngineSupport | Rejection:
-    """The first allowed server of a model that answers in one pass, or why there is none.
-
-    A part without 16-bit floating-point units computes 16-bit weights in 32 bit.
-    """
-    serving = list(_servers(instance_type, accelerator, precision, requirements, catalog))
+    """The first allowed server of a model that answers in one pass, or why there is none."""
+    unit, family = requirements.demand.unit, requirements.model.family
+    serving = [
+        server
+        for server in catalog.one_pass_engines
+        if server.serves(unit, family, precision) and server.runs_on(instance_type, accelerator)
+    ]
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     if not serving:
-        unit = requirements.demand.unit
         reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
         return reject(instance_type, Shortfall("precision_unsupported", "support", precision, None, reason), precision)
     if not allowed:
         names = tuple(server.engine for server in serving)
         return reject(instance_type, _engine_excluded(requirements.workload, names), precision)
-    is_wide_only = accelerator.fp16_tflops is None and precision in WIDE_PRECISIONS
-    return EngineSupport(
-        engine=allowed[0].engine,
-        hardware=accelerator.name,
-        precision=precision,
-        support=Support.SUPPORTED,
-        compute_precision="fp32" if is_wide_only else precision,
-        detail="",
-        provenance=allowed[0].provenance,
-        evidence=Evidence.DOCUMENTED,
-    )
+    return allowed[0].support(accelerator, precision)
 
 
 def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision: str) -> Shortfall:

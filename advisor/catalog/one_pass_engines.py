@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.readers import Sources
-from advisor.catalog.values import Provenance
+from advisor.catalog.values import Accelerator, EngineSupport, Evidence, InstanceType, Provenance, Quality, Support
 from advisor.tables import read_records
 
 SEPARATOR = ";"
@@ -38,6 +38,32 @@ class OnePassEngine:
     queue_metric: str
     """Metric of the items that wait."""
     provenance: Provenance
+
+    def serves(self, unit: str, family: str, precision: str) -> bool:
+        """Whether it serves models of a family and unit with weights in a precision."""
+        return unit in self.units and precision in self.precisions and family in (self.families or (family,))
+
+    def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
+        """Whether it has an image for a machine and its accelerators."""
+        least = self.least_compute_capability
+        is_new_enough = least is None or (accelerator.compute_capability or 0.0) >= least
+        has_image = machine.cpu_architecture in self.cpu_architectures
+        return self.vendor == accelerator.vendor and has_image and is_new_enough
+
+    def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
+        """How it serves a precision that it serves: parts without 16-bit units compute 16-bit weights in 32 bit."""
+        computed = "fp32" if accelerator.fp16_tflops is None else precision
+        is_read = self.provenance.quality in (Quality.LISTED, Quality.DERIVED)
+        return EngineSupport(
+            engine=self.engine,
+            hardware=accelerator.name,
+            precision=precision,
+            support=Support.SUPPORTED,
+            compute_precision=computed,
+            detail="",
+            provenance=self.provenance,
+            evidence=Evidence.DOCUMENTED if is_read else Evidence.UNTESTED,
+        )
 
 
 def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePassEngine]:

@@ -158,6 +158,7 @@ def _limits(tokens: TokenHistogram, slo: Slo) -> Floats:
     """Largest latency of requests of each size in seconds, (p,): the target, or the factor times the recording."""
     latency_s = ENDLESS_S if slo.latency_ms is None else slo.latency_ms / MS_PER_SECOND
     limits: Floats = np.full(tokens.input_tokens.shape, latency_s)
-    if slo.real_time_factor is None:
-        return limits
-    return np.minimum(limits, slo.real_time_factor * tokens.input_tokens * tokens.output_tokens / MS_PER_SECOND)
+    if slo.real_time_factor is not None:
+        recorded_s = tokens.input_tokens * tokens.output_tokens / MS_PER_SECOND
+        limits = np.minimum(limits, slo.real_time_factor * recorded_s)
+    return limits

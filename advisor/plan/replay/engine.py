@@ -9,7 +9,6 @@ so that they are taken at once. Completions wait in a heap, by the number of the
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from math import ceil, inf, sqrt
 
@@ -22,9 +21,6 @@ from advisor.plan.replay.batch_engine import alone_ends, batch_ends
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
-
-MOST_KEPT = 2_000_000
-"""Requests of replicas whose timelines are kept at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,39 +94,6 @@ def serve_idle(
     step_s = times.base_s[1] + times.per_token_s[1] * (prompts + 1 + (steps - 1) / 2)
     whole = Timeline(first, first + steps * step_s, np.full(first.size, times.lag_s[0]), 0)
     yield from [whole] * (len(parts) + 1)
-
-
-class Timelines:
-    """Serves requests on replicas, and keeps what became of them for replicas that serve the same ones."""
-
-    def __init__(self) -> None:
-        """Nothing is kept."""
-        self._kept: dict[tuple[Times, bytes], tuple[Timeline, ...]] = {}
-        self._requests = 0
-
-    def __call__(
-        self, times: Times, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
-    ) -> Iterator[Timeline]:  # fmt: skip
-        """See :func:`serve_in_parts`; parts are the same whenever there are any."""
-        digest = blake2b(digest_size=16)
-        for of_requests in (arrivals_s, prompts, answers):
-            digest.update(of_requests.tobytes())
-        key = times, digest.digest()
-        if len(self._kept.get(key, ())) > len(parts):
-            yield from self._kept[key][-len(parts) - 1 :]
-            return
-        timelines = []
-        for timeline in serve_in_parts(times, arrivals_s, prompts, answers, parts):
-            timelines.append(timeline)
-            yield timeline
-        self._keep(key, tuple(timelines))
-
-    def _keep(self, key: tuple[Times, bytes], timelines: tuple[Timeline, ...]) -> None:
-        self._requests += sum(timeline.last_s.size for timeline in timelines)
-        if self._requests > MOST_KEPT:
-            self._kept.clear()
-            self._requests = 0
-        self._kept[key] = timelines
 
 
 def _held(times: StepTimes, prompts: Integers) -> npt.NDArray[np.int64]:

@@ -15,10 +15,11 @@ from advisor.plan.fleet.chosen import HoldsUpTo
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
-from advisor.plan.replay.engine import Timelines, Times, serve_idle
+from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
+from advisor.plan.replay.timelines import Timelines
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
 from advisor.plan.solve.stage import Formulation, PlanningContext
