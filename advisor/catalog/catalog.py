@@ -288,8 +288,11 @@ class Catalog(PlanningTables):
 
     def one_pass_engine(self, engine: str, vendor: str) -> OnePassEngine | None:
         """A server of models that answer in one pass on a vendor's accelerators; None of an engine that generates."""
-        servers = self.one_pass_engines
-        return next((server for server in servers if (server.engine, server.vendor) == (engine, vendor)), None)
+        return self._servers.get((engine, vendor))
+
+    @cached_property
+    def _servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
+        return {(server.engine, server.vendor): server for server in self.one_pass_engines}
 
     @cached_property
     def one_pass_engines(self) -> tuple[OnePassEngine, ...]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from advisor.demand.values import OMITTED_AT_DEFAULT
+
 _SHOWN = 60
 _SCALARS: Mapping[type, type | types.UnionType] = {float: float | int}
 """Type of a field → what else stands for it in JSON."""
@@ -45,7 +47,7 @@ def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # 
 
 def _omitted(field: "dataclasses.Field[Any]", value: Any) -> bool:  # noqa: ANN401 - any dataclass
     """Whether a field is left out: it says so of itself, and has its default."""
-    return "omitted_at_default" in field.metadata and getattr(value, field.name) == field.default
+    return bool(field.metadata) and field.metadata == OMITTED_AT_DEFAULT and getattr(value, field.name) == field.default
 
 
 def _scalar(value: Any, name: str, rounding: Rounding) -> Any:  # noqa: ANN401 - any value
