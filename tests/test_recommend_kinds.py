@@ -1,6 +1,5 @@
 """Plans of models that answer in one pass, from their demand to a fleet that its replay confirms."""
 
-import json
 import math
 
 import numpy as np
@@ -41,8 +40,8 @@ UNITS = {"speech": Unit.AUDIO, "vision": Unit.IMAGES, "small vision": Unit.IMAGE
 
 
 def write(tmp_path, kind, extra=""):
-    """A workload file of a kind, on a few machines of one region."""
-    model, declared, slo = KINDS[kind]
+    """A workload file of (model, demand, SLO), on a few machines of one region."""
+    model, declared, slo = kind
     path = tmp_path / "workload.yaml"
     path.write_text(
         f"name: a\nmodel: {model}\nslo: {{{slo}}}\ndemand:\n  declared: {{requests_per_second: {declared}}}\n"
@@ -58,7 +57,7 @@ def plans(tmp_path_factory):
 
     def plan(kind):
         if kind not in known:
-            known[kind] = recommend(write(tmp_path_factory.mktemp("kinds"), kind))
+            known[kind] = recommend(write(tmp_path_factory.mktemp("kinds"), KINDS[kind]))
         return known[kind]
 
     return plan
@@ -140,26 +139,22 @@ def test_no_code_is_written_for_a_server_that_no_container_is_known_of(plans, la
         generate(plans("embedding"), language)
 
 
-def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path, run_advisor):
+def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):
     """No machine transcribes in a thousandth of the recording: the latency of the fastest is told."""
-    KINDS["impatient"] = ("openai/whisper-large-v3", "2, audio_seconds: 45", "real_time_factor: 0.0001")
-    done = run_advisor("recommend", write(tmp_path, "impatient"), "--format", "json")
-    rejected = json.loads(done.stdout)["rejected"]
-    assert done.returncode == 4
-    assert any(rejection["code"] == "slo_latency" for rejection in rejected)
-    assert "slo.real_time_factor" in done.stderr
+    plan = recommend(write(tmp_path, ("openai/whisper-large-v3", "2, audio_seconds: 45", "real_time_factor: 0.0001")))
+    assert plan.fleet is None
+    assert {rejection.code for rejection in plan.nearest_misses} == {"slo_latency"}
+    assert "has latency" in plan_table(plan)
 
 
 def test_speech_whose_work_is_unknown_is_refused(tmp_path):
     """A model without a usual sample is no plan of zero FLOPs."""
-    KINDS["unknown"] = ("rnnt-librispeech", "2, audio_seconds: 45", "latency_p95: 1s")
     with pytest.raises(InputError, match="FLOPs of one of the audio"):
-        recommend(write(tmp_path, "unknown"))
+        recommend(write(tmp_path, ("rnnt-librispeech", "2, audio_seconds: 45", "latency_p95: 1s")))
 
 
-def test_engines_can_be_named_and_left_out(tmp_path):
-    """`engines` chooses among servers of the kind, and `exclude.engines` leaves one out."""
-    named = recommend(write(tmp_path, "embedding", "engines: [vLLM (pooling)]\n"))
-    without = recommend(write(tmp_path, "embedding", "exclude: {engines: [Optimum Neuron]}\n"))
-    assert {group.engine for group in named.fleet.groups} == {"vLLM (pooling)"}
-    assert all(group.engine != "Optimum Neuron" for group in without.fleet.groups)
+def test_engines_can_be_named(tmp_path):
+    """`engines` chooses among servers of the kind; the others' machines are rejected for it."""
+    plan = recommend(write(tmp_path, KINDS["decoder embedding"], "engines: [vLLM (pooling)]\n"))
+    assert {group.engine for group in plan.fleet.groups} == {"vLLM (pooling)"}
+    assert "engine_excluded" in {rejection.code for rejection in plan.rejected}
