@@ -5,7 +5,8 @@ beside the fixed f. At rate R, with u = R E[c] < 1 and q = exp(-R S) the share o
 
 - A batch takes ``S = (f + q E[c]) / (1 - u)`` on average: its requests are those that came during the last one, or the
   one that ended the idle time. A request finds the server at work with probability ``R S / (R S + q)``.
-- Batches vary with those before them, ``Var S = I R S E[c²] / (1 - u²)`` at an index of dispersion I. A request meets
+- Batches vary with those before them, ``Var S = (1 - q) I R S E[c²] / (1 - u²)`` at an index of dispersion I; one that
+  ends the idle time is of one request. A request meets
   a batch in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which takes
   f, its own c and u of the batch that it met. The sum is taken as lognormal, quadrature goes over where it is met.
 - A batch of no more than B items: the formulas hold as they are while what waits fits one (mean and 1.645 standard
@@ -128,7 +129,8 @@ def late_share(batching: Batching, state: Busy, limit_s: Floats) -> Floats:
         limit_s: of each point, (n, p).
     """
     alone = batching.alone_s
-    variance = state.dispersion * state.rate * state.batch_s * state.square_s2 / (1 - state.own**2)
+    filled = 1 - np.exp(-state.rate * state.batch_s)
+    variance = filled * state.dispersion * state.rate * state.batch_s * state.square_s2 / (1 - state.own**2)
     met = state.batch_s + variance / state.batch_s
     met_variance = variance + (variance / state.batch_s) ** 2
     part = (1 - _PLACES)[None, :] + state.own[:, None]
