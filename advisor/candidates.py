@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from advisor.catalog import Catalog
+from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
+from advisor.workload.values import Workload
 
 __all__ = [
     "ANY",
@@ -58,6 +60,8 @@ class Candidate:
     """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
     max_sequences: int | None = None
     """Requests that an engine without paging has room for, each of the longest length; None: as the cache holds."""
+    batcher: OnePassEngine | None = None
+    """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
 
     @property
     def setup(self) -> Setup:
@@ -173,7 +177,7 @@ def judge_hardware(
         if isinstance(engine, Rejection):
             yield engine
             continue
-        for tensor_parallel in parallel_choices(instance_type.accelerator_count or 0.0):
+        for tensor_parallel in _parallel_choices(instance_type, requirements):
             outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
             yield outcome
             if tensor_parallel == 1 and isinstance(outcome, Candidate):
@@ -193,6 +197,11 @@ def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
     whole = max(int(accelerator_count), 1)
     powers = [1 << power for power in range(whole.bit_length()) if 1 << power <= whole]
     return tuple(dict.fromkeys([*powers, whole]))
+
+
+def _parallel_choices(instance_type: InstanceType, requirements: Requirements) -> tuple[int, ...]:
+    """Tensor parallelism worth trying; models that answer in one pass have a copy on each accelerator."""
+    return (1,) if requirements.demand.unit.is_one_pass else parallel_choices(instance_type.accelerator_count or 0.0)
 
 
 def divides_heads(model: Model, tensor_parallel: int) -> bool:
@@ -240,7 +249,7 @@ def _judge_one(
     requirements: Requirements,
     catalog: Catalog,
 ) -> Candidate | Rejection:
-    if not divides_heads(requirements.model, tensor_parallel):
+    if tensor_parallel > 1 and not divides_heads(requirements.model, tensor_parallel):
         heads = requirements.model.n_heads
         reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
         unsplit = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
@@ -280,6 +289,7 @@ def _judge_one(
         memory=memory,
         partition=seat.partition,
         max_sequences=memory.max_concurrency if is_contiguous else None,
+        batcher=catalog.one_pass_engine(engine.engine, seat.accelerator.vendor),
     )
 
 
@@ -317,22 +327,48 @@ def _engine(
 ) -> EngineSupport | Rejection:
     """The first allowed engine that serves the precision and the model on the accelerator, or why none does."""
     model, workload = requirements.model, requirements.workload
+    if requirements.demand.unit.is_one_pass:
+        return _one_pass_engine(instance_type, accelerator, precision, requirements, catalog)
     rows = catalog.engine_support(accelerator.name, precision)
     serving = serving_engines(rows)
     if not serving:
         return reject(instance_type, _unserved(rows, accelerator, precision), precision)
     allowed = [row for row in serving if allows_engine(workload, row.engine)]
     if not allowed:
-        needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
-        available = ", ".join(engine_names(serving))
-        reason = f"it is served by {available}, which the workload leaves out"
-        return reject(instance_type, Shortfall("engine_excluded", "engines", needed, available, reason), precision)
+        return reject(instance_type, _engine_excluded(workload, engine_names(serving)), precision)
     for row in allowed:
         status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
         if status in (None, "supported", "validated"):
             return row
     reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:
+    needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
+    available = ", ".join(engines)
+    reason = f"it is served by {available}, which the workload leaves out"
+    return Shortfall("engine_excluded", "engines", needed, available, reason)
+
+
+def _one_pass_engine(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> EngineSupport | Rejection:
+    """The first allowed server of a model that answers in one pass, or why there is none."""
+    unit, family = requirements.demand.unit, requirements.model.family
+    serving = [
+        server
+        for server in catalog.one_pass_engines
+        if server.serves(unit, family, precision) and server.runs_on(instance_type, accelerator)
+    ]
+    allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
+    if not serving:
+        reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
+        return reject(instance_type, Shortfall("precision_unsupported", "support", precision, None, reason), precision)
+    if not allowed:
+        names = tuple(server.engine for server in serving)
+        return reject(instance_type, _engine_excluded(requirements.workload, names), precision)
+    return allowed[0].support(accelerator, precision)
 
 
 def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision: str) -> Shortfall:

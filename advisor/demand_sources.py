@@ -43,7 +43,7 @@ def measure_demand(
     """Demand from whichever source the workload names."""
     match workload.demand:
         case DeclaredDemand() as stated:
-            return demand_as_declared(stated, workload)
+            return demand_as_declared(stated, workload, model)
         case TraceDemand(path):
             return _demand_of_trace(path, progress)
         case SampleDemand() as sampled:

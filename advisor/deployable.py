@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from advisor.catalog import Catalog
 from advisor.catalog.deployment import GENERATED
+from advisor.catalog.processors import CPU
 from advisor.catalog.values import InstanceType
 
 CHECKPOINT_MARGIN = 1.2
@@ -136,6 +137,8 @@ def _accelerator_memory(setup: Setup) -> Shortfall | None:
 
 def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:
     support = catalog.deployment.support(setup.provider, setup.instance_type)
+    if support is None and catalog.accelerator(setup.accelerator).vendor == CPU:
+        return None
     if support is None:
         return Shortfall(NOT_GENERATED, TARGETS, 1, 0, "no machine image is known for this family")
     if support.status == GENERATED:

@@ -22,13 +22,14 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.demand_sources import CountProgress, measure_demand, with_measured_cache
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
-from advisor.performance.stage import Served, serve
+from advisor.performance.served import Served
+from advisor.performance.stage import serve
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
-from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
@@ -169,8 +170,9 @@ def question_for(
     workload: Workload, catalog: Catalog, performance: PerformanceModel, progress: CountProgress | None = None
 ) -> PlanRequest:  # fmt: skip
     """The question of a workload: its model, and its demand as measured or stated."""
-    check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
+    catalog = catalog_for(workload, served_model, catalog)
+    check_names(workload, catalog)
     demand = measure_demand(workload, served_model, catalog, performance, progress)
     return PlanRequest(with_measured_cache(workload, demand), served_model, demand)
 
@@ -198,6 +200,7 @@ def answer(
         extent: effort, and how much of what was looked at the plan holds.
         regions: provider/region where the cheapest fleet is known to be; anywhere without.
     """
+    catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
     context = PlanningContext(requirements, catalog, model, standing, extent.effort)
@@ -223,6 +226,7 @@ def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel)
     """A question written down without answering it: what explanations ask again under other targets."""
     from advisor.plan.explain.why import Judged
 
+    catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
     context = PlanningContext(requirements, catalog, model, standing)

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.catalog import Catalog
-from advisor.demand.values import Demand
+from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
+from advisor.workload.kinds import check_targets, unit_of
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, PrometheusDemand, SampleDemand, Workload
 
-GENERATING_TASKS = ("llm", "vlm")
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
 CONTEXT_STEP_TOKENS = 256
@@ -63,7 +63,8 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     """
     check_names(workload, catalog)
     workload = in_scope(workload, catalog)
-    _check_generates(workload, model)
+    _check_unit(workload, model, demand)
+    check_targets(workload, model, demand.unit)
     _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     regions = tuple(
@@ -94,7 +95,7 @@ def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:
 
 def _left_out_note(context_tokens: int, demand: Demand) -> tuple[str, ...]:
     """Requests longer than the context that is planned for, where there are any."""
-    if context_tokens >= demand.longest_request_tokens:
+    if demand.unit.is_one_pass or context_tokens >= demand.longest_request_tokens:
         return ()
     longer = demand.tokens.input_tokens + demand.tokens.output_tokens > context_tokens
     share = float(demand.tokens.probability[longer].sum())
@@ -154,13 +155,14 @@ def _check_current(workload: Workload, current: Deployment, catalog: Catalog) ->
     )  # fmt: skip
 
 
-def _check_generates(workload: Workload, model: Model) -> None:
-    """Refuse what has no first token to wait for: its targets would mean nothing."""
-    if model.task not in GENERATING_TASKS:
+def _check_unit(workload: Workload, model: Model, demand: Demand) -> None:
+    """Refuse requests that were counted in the unit of another kind of model."""
+    unit = unit_of(model, workload)
+    if demand.unit is not unit:
         raise InputError(
-            f"{model.name} does not answer token by token (task: {model.task}), so TTFT and TPOT say nothing of it",
-            where=workload.where("model"),
-            hint="plan a language model; `advisor predict` gives the samples per second of this one",
+            f"{model.name} answers in one pass (task: {model.task}), and {demand.source} counts tokens in and out",
+            where=workload.where("demand"),
+            hint="state its requests under demand.declared: docs/kinds.md has one for each kind",
         )
 
 
@@ -194,10 +196,26 @@ def _grown(rate: float, workload: Workload) -> float:
     return rate * math.exp(min(exponent, _LARGEST_EXPONENT))
 
 
+def _longest_text(workload: Workload, model: Model, demand: Demand) -> int:
+    """Tokens of the longest text that a model reads in one pass; 1 of models that read none."""
+    limit, longest = model.max_context_tokens, demand.input_tokens.max
+    if demand.unit is not Unit.TEXTS:
+        return 1
+    if limit is not None and longest > limit:
+        raise InputError(
+            f"a text of {longest:,.0f} tokens is longer than the {limit:,} that {model.name} reads",
+            where=workload.where("demand"),
+            hint=f"split it into parts of {limit:,} tokens at most, or choose a model with a longer context",
+        )
+    return math.ceil(longest)
+
+
 def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
     """The stated context, else the longest request seen (or a margin over the declared one), in whole steps."""
     limit = model.max_context_tokens
     longest = demand.longest_request_tokens
+    if demand.unit.is_one_pass:
+        return _longest_text(workload, model, demand)
     if workload.context_tokens is not None:
         if limit is not None and workload.context_tokens > limit:
             raise InputError(

@@ -30,7 +30,7 @@ def write(tmp_path, text=CHAT, **replacements) -> Path:
     return path
 
 
-@pytest.mark.parametrize("example", ["chat", "code", "gpu-samples"])
+@pytest.mark.parametrize("example", ["chat", "code", "embedding", "gpu-samples"])
 def test_the_examples_give_what_they_show(example, run_advisor, golden):
     """Each example's expected output is what the program prints."""
     done = run_advisor("recommend", EXAMPLES / example / "workload.yaml")
@@ -98,7 +98,8 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
     [
         ({"model": "meta-llama/Llama-3.1-8B-Instrukt"}, "Llama-3.1-8B-Instruct"),
         ({"model": "./nowhere/config.json"}, "nowhere"),
-        ({"model": "google-bert/bert-base-uncased"}, "does not answer token by token"),
+        ({"model": "google-bert/bert-base-uncased"}, "generates no tokens: its answer comes whole"),
+        ({"model": "t5-3b"}, "of a kind that no plan is made for"),
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),
         ({"context_tokens": "10000000"}, "more than the 131,072"),

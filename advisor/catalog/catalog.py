@@ -13,6 +13,7 @@ from packaging.version import Version
 from advisor.catalog import readers
 from advisor.catalog.cpu import CpuInstance, read_cpu_instances
 from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
+from advisor.catalog.one_pass_engines import OnePassEngine, read_one_pass_engines
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
@@ -124,7 +125,7 @@ class Catalog(PlanningTables):
 
     @cached_property
     def cpu_instances(self) -> Mapping[tuple[str, str], CpuInstance]:
-        """Machines without an accelerator by (provider, name): no plan is made with them."""
+        """Machines without an accelerator by (provider, name): plans of models that answer in one pass may use them."""
         return read_cpu_instances(self.directory, self._sources)
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
@@ -165,6 +166,23 @@ class Catalog(PlanningTables):
         other = copy.copy(self)
         other.__dict__["offers"] = tuple(offers)
         other.__dict__.pop("_price_dates", None)
+        return other
+
+    def with_machines(
+        self,
+        accelerators: Mapping[str, Accelerator],
+        instance_types: Mapping[tuple[str, str], InstanceType],
+        offers: Iterable[Offer],
+    ) -> "Catalog":
+        """The same facts with more machines, their accelerators and their offers."""
+        other = self.with_offers((*self.offers, *offers))
+        names = {normalised(name): name for name in accelerators}
+        other.__dict__.update(
+            accelerators={**self.accelerators, **accelerators},
+            _accelerator_names={**self._accelerator_names, **names},
+            instance_types={**self.instance_types, **instance_types},
+        )
+        other.__dict__.pop("_offer_by_place", None)
         return other
 
     def as_locked(
@@ -249,7 +267,8 @@ class Catalog(PlanningTables):
     @property
     def engines(self) -> tuple[str, ...]:
         """Serving engines that the catalog knows, sorted."""
-        return tuple(sorted({row.engine for rows in self._engine_support.values() for row in rows}))
+        generating = {row.engine for rows in self._engine_support.values() for row in rows}
+        return tuple(sorted(generating | {server.engine for server in self.one_pass_engines}))
 
     def _support_by_engine(self, accelerator: str, precision: str) -> dict[str, tuple[EngineSupport, ...]]:
         """Rows of each engine, the preferred engine first; those of the accelerator, else of its architecture."""
@@ -266,6 +285,19 @@ class Catalog(PlanningTables):
     def partitions(self, accelerator: str) -> tuple[Partition, ...]:
         """Profiles that an accelerator can be cut into, the least memory first; none where it cannot."""
         return self._partitions.get(accelerator, ())
+
+    def one_pass_engine(self, engine: str, vendor: str) -> OnePassEngine | None:
+        """A server of models that answer in one pass on a vendor's accelerators; None of an engine that generates."""
+        return self._servers.get((engine, vendor))
+
+    @cached_property
+    def _servers(self) -> Mapping[tuple[str, str], OnePassEngine]:
+        return {(server.engine, server.vendor): server for server in self.one_pass_engines}
+
+    @cached_property
+    def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
+        """Servers of models that answer in one pass, the preferred ones first."""
+        return tuple(read_one_pass_engines(self.directory, self._sources))
 
     @cached_property
     def deployment(self) -> DeploymentFacts:

@@ -17,7 +17,7 @@ from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import market_for, plan_question, routed_as, under_targets
 from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
-from advisor.plan.explain.pareto import TARGETS, Front, pareto_front
+from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Front, pareto_front
 from advisor.plan.explain.perturb import scaled
 from advisor.plan.explain.whatif import WhatIf, compare, what_if
 from advisor.plan.explain.why import Judged, Why, why
@@ -170,7 +170,7 @@ def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
         return ()
     if text == _STATED:
         stated = tuple(name for name in TARGETS if getattr(question.workload.slo, f"{name}_ms") is not None)
-        return stated or TARGETS
+        return stated or (OF_WHOLE_ANSWERS if question.demand.unit.is_one_pass else OF_TOKENS)
     names = tuple(name.strip().removeprefix(_PREFIX) for name in text.split(","))
     unknown = next((name for name in names if name not in TARGETS), None)
     if unknown is not None:

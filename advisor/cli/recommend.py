@@ -31,6 +31,7 @@ _RELAX = {
     "slo_ttft": "relax slo.ttft_p95",
     "slo_tpot": "relax slo.tpot_p95",
     "slo_e2e": "relax slo.e2e_p95",
+    "slo_latency": "relax slo.latency_p95, slo.real_time_factor or their like",
     "max_replicas": "raise limits.max_replicas",
     "zones": "lower limits.zones, or allow regions and types that are sold in more zones",
     "budget": "raise limits.max_usd_per_month",

@@ -1,6 +1,9 @@
 """Cost of the answers on their way to the users: data that leaves a region is paid for by the GB."""
 
-from advisor.units import BYTES_PER_GB
+from advisor.demand.values import Demand, Unit
+from advisor.models.model import Model
+from advisor.units import BYTES_PER_GB, MS_PER_SECOND
+from advisor.workload.kinds import is_reranker
 
 BYTES_PER_TEXT_TOKEN = 4
 """UTF-8 bytes of an average English token (OpenAI's rule of thumb: a token is four characters)."""
@@ -9,6 +12,21 @@ BYTES_PER_STREAMED_TOKEN = 250
 anew each time. As vLLM writes it, with a line of HTTP chunking around it; a test counts the bytes."""
 BYTES_PER_ANSWER = 700
 """Headers and the rest of the JSON around an answer, once a request."""
+
+BYTES_PER_NUMBER = 12
+"""A component of an embedding in JSON: eight digits, sign, point and comma."""
+BYTES_PER_SCORE = 60
+"""Index and score of a ranked document in JSON."""
+BYTES_PER_LABELS = 300
+"""A handful of labels with their scores."""
+BYTES_PER_SPOKEN_SECOND = 15
+"""Two and a half words a second."""
+BYTES_PER_AUDIO_SECOND = 32_000
+"""16 kHz, 16 bit, one channel: what speech models take."""
+BYTES_PER_IMAGE = 150_000
+"""A photograph as JPEG; an estimate."""
+BYTES_PER_PICTURE = 1_500_000
+"""A megapixel as PNG; an estimate."""
 
 
 def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
@@ -20,6 +38,38 @@ def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
     return (BYTES_PER_ANSWER + output_tokens * per_token) / BYTES_PER_GB
 
 
-def request_gb(input_tokens: float) -> float:
-    """GB of one prompt on the wire: ``(headers and JSON + tokens × bytes per token) ÷ 10⁹``."""
-    return (BYTES_PER_ANSWER + input_tokens * BYTES_PER_TEXT_TOKEN) / BYTES_PER_GB
+def answer_gb(demand: Demand, model: Model) -> float:
+    """GB that leave the region for one answer of a demand.
+
+    :func:`egress_gb` of its tokens; of answers that come whole ``(answer + items × bytes of an item) ÷ 10⁹``.
+    """
+    items = demand.output_tokens.mean
+    if not demand.unit.is_one_pass:
+        return egress_gb(items)
+    return (BYTES_PER_ANSWER + items * _bytes_of_item(demand, model)) / BYTES_PER_GB
+
+
+def request_gb(demand: Demand) -> float:
+    """GB of one request on the wire: ``(headers and JSON + items × bytes of an item) ÷ 10⁹``."""
+    size, items = demand.input_tokens.mean, demand.output_tokens.mean if demand.unit.is_one_pass else 1.0
+    sent = {
+        Unit.TOKENS: size * BYTES_PER_TEXT_TOKEN,
+        Unit.TEXTS: size * BYTES_PER_TEXT_TOKEN,
+        Unit.AUDIO: size / MS_PER_SECOND * BYTES_PER_AUDIO_SECOND,
+        Unit.IMAGES: BYTES_PER_IMAGE,
+        Unit.PICTURES: 0.0,
+    }
+    return (BYTES_PER_ANSWER + items * sent[demand.unit]) / BYTES_PER_GB
+
+
+def _bytes_of_item(demand: Demand, model: Model) -> float:
+    """Bytes of what an answer holds of one item: a vector, a score, a transcript, labels, a picture."""
+    match demand.unit:
+        case Unit.TEXTS:
+            return BYTES_PER_SCORE if is_reranker(model) else model.hidden * BYTES_PER_NUMBER
+        case Unit.AUDIO:
+            return demand.input_tokens.mean / MS_PER_SECOND * BYTES_PER_SPOKEN_SECOND
+        case Unit.PICTURES:
+            return BYTES_PER_PICTURE
+        case _:
+            return BYTES_PER_LABELS

@@ -2,11 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+
+OMITTED_AT_DEFAULT: Mapping[str, Any] = MappingProxyType({"omitted_at_default": True})
+"""Metadata of a field that documents leave out where it has its default."""
+
+
+class Unit(StrEnum):
+    """Unit in which the size of a request is counted: what kind of model answers it."""
+
+    TOKENS = "tokens"
+    """Prompt and answer, generated token by token."""
+    TEXTS = "texts"
+    """Texts of so many tokens each, embedded or scored in one pass."""
+    AUDIO = "audio"
+    """Recordings of so many milliseconds, transcribed."""
+    IMAGES = "images"
+    """Images, classified or embedded."""
+    PICTURES = "pictures"
+    """Pictures that are made in so many pixels × denoising steps."""
+
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether an answer comes whole: there is no first token to wait for."""
+        return self is not Unit.TOKENS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +160,9 @@ class Demand:
     """None for declared demand."""
     interval: DemandInterval | None = None
     """What it may be instead, where it was not counted: told from accelerators alone; None: counted or declared."""
+    unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
+    """Of the sizes. In any but tokens ``input_tokens`` is the size of an item, such as a document to rank, and
+    ``output_tokens`` the number of items of a request."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""

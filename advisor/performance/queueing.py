@@ -195,7 +195,7 @@ def _slower_than(service: Service, state: State, token_s: Floats) -> Floats:
     """Probability, for each point, that a request takes longer per token than ``token_s`` (n, points)."""
     mean, spread = _token_times(service, state)
     sigma = np.maximum(spread, 1e-9)
-    share = _upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
+    share = upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
     budgeted = service.packed.replicas.step_tokens_per_sequence > 0
     return np.where(token_s >= _slowest_token(service, state)[:, None], 0.0, share) if budgeted.any() else share
 
@@ -208,7 +208,7 @@ def _slowest_token(service: Service, state: State) -> Floats:
     return np.where(replicas.step_tokens_per_sequence > 0, slowest, np.inf)
 
 
-def _upper_tail(z: Floats) -> Floats:
+def upper_tail(z: Floats) -> Floats:
     """P(Z > z) of a standard normal, to 1.4e-4 (Bowling et al. 2009: logistic of 1.5976 z + 0.07056 z³)."""
     bounded = np.clip(z, -8.0, 8.0)
     return 1 / (1 + np.exp(bounded * (1.5976 + 0.07056 * bounded * bounded)))

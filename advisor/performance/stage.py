@@ -1,7 +1,7 @@
 """The stage between candidates and cost: which candidates keep the SLO, at what rate, how fast at the planned load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,12 +18,16 @@ from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
 from advisor.performance.evidence import CLASSES, Codes, PredictionEvidence
 from advisor.performance.model import PerformanceModel
+from advisor.performance.one_pass.batches import BatchTimes
+from advisor.performance.one_pass.stage import OnePassStage
 from advisor.performance.physics import Floats
 from advisor.performance.points import length_points
 from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
+from advisor.performance.served import LoadLatency, Served
 from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, most_at_once, rates_at_slo
-from advisor.performance.values import Deployment, Evidence, Interval, Scenario
+from advisor.performance.steps import StepTimes, step_times
+from advisor.performance.values import Deployment, Interval, Scenario
 from advisor.requirements import Requirements, require
 from advisor.units import MS_PER_SECOND, gib_to_bytes, milliseconds
 from advisor.workload.values import Slo, Workload
@@ -38,29 +42,6 @@ _LEAST_RATE = 1e-9
 """Requests per second below which nothing is served."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A candidate that keeps the SLO, with the largest rate that one replica sustains."""
-
-    candidate: Candidate
-    requests_per_second_per_replica: Interval
-    max_concurrency: int
-    """Requests that one replica runs at a time: as the engine allows, the KV cache holds at their mean length, and the
-    target for the time per token leaves."""
-    evidence: Evidence
-    mean_concurrency: float = 0.0
-    """Requests that it runs on average at that rate."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLatency:
-    """Latency at the planned load."""
-
-    ttft_p95_ms: Interval
-    tpot_p95_ms: Interval
-    e2e_p95_ms: Interval
-
-
 def serve(
     candidates: Sequence[Candidate], requirements: Requirements, model: PerformanceModel
 ) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
@@ -73,6 +54,9 @@ def serve(
             rejected.append(_abstained(candidate))
         else:
             known.append(candidate)
+    if requirements.demand.unit.is_one_pass:
+        served, too_slow = one_pass_stage(requirements).serve(known)
+        return served, [*rejected, *too_slow]
     if not known:
         return served, rejected
     slo = requirements.workload.slo
@@ -119,6 +103,8 @@ def rates_within(
     """
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))
+    if requirements.demand.unit.is_one_pass:
+        return _settled(one_pass_stage(requirements).rates_within(candidates, cases, bursts))
     groups = _Groups.of(candidates, requirements.model, model)
     alike: dict[int, list[int]] = {}
     for at, (tokens, _) in enumerate(cases):
@@ -170,6 +156,8 @@ def latencies_at_load(
     """Latency of each candidate when one replica receives that many requests per second."""
     if not candidates:
         return []
+    if requirements.demand.unit.is_one_pass:
+        return one_pass_stage(requirements).latencies(candidates, rates)
     keys = [(_key(candidate), rate) for candidate, rate in zip(candidates, rates, strict=True)]
     position = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     first = {position[key]: (candidate, key[1]) for candidate, key in zip(candidates, keys, strict=True)}
@@ -192,6 +180,29 @@ def _intervals(groups: "_Groups", quantity: Quantity, values: Floats, evidence: 
     """A value of each group with its range."""
     low, high = groups.grounds.spread(_LIKE, quantity, evidence)
     return [Interval(*map(float, numbers)) for numbers in zip(values, values * low, values * high, strict=True)]
+
+
+def one_pass_stage(requirements: Requirements) -> OnePassStage:
+    """The stage for requests that are answered in one pass."""
+    return OnePassStage(requirements, deployment_of)
+
+
+def times_of(
+    candidate: Candidate, requirements: Requirements, model: PerformanceModel, layout: tuple[int, int]
+) -> StepTimes | BatchTimes:  # fmt: skip
+    """Times of one replica's steps or batches, as a replay takes them.
+
+    Args:
+        candidate: the replica.
+        requirements: model and lengths.
+        model: physics and learned factors.
+        layout: requests that it runs at a time, and tokens of the longest one.
+    """
+    if requirements.demand.unit.is_one_pass:
+        return one_pass_stage(requirements).times(candidate)
+    max_sequences, context_tokens = layout
+    deployment = replace(deployment_of(candidate, requirements.model), max_sequences=max_sequences)
+    return step_times(deployment, model, requirements.demand.tokens, context_tokens)
 
 
 def _evidence(groups: "_Groups", tokens: TokenHistogram, running: Floats) -> Codes:

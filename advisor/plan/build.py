@@ -135,6 +135,7 @@ def demand_document(demand: Demand) -> dict[str, Any]:
         "requests": demand.requests,
         "window_seconds": demand.window_seconds,
         "interval": None if demand.interval is None else asdict(demand.interval),
+        **({"unit": demand.unit.value} if demand.unit.is_one_pass else {}),
     }
 
 

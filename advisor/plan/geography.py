@@ -101,7 +101,9 @@ def slo_after_network(slo: Slo, network_ms: float) -> Slo:
     def left(target_ms: float | None) -> float | None:
         return None if target_ms is None else target_ms - network_ms
 
-    return replace(slo, ttft_p95_ms=left(slo.ttft_p95_ms), e2e_p95_ms=left(slo.e2e_p95_ms))
+    return replace(
+        slo, ttft_p95_ms=left(slo.ttft_p95_ms), e2e_p95_ms=left(slo.e2e_p95_ms), latency_ms=left(slo.latency_ms)
+    )
 
 
 def network_shortfall(place: str, region: str, slo: Slo, network_ms: float) -> Shortfall | None:
@@ -109,7 +111,7 @@ def network_shortfall(place: str, region: str, slo: Slo, network_ms: float) -> S
     if math.isinf(network_ms):
         reason = f"the network between {place} and {region} is not known, and users were named"
         return Shortfall("network", "ms", "a known round trip", None, reason)
-    targets = [target for target in (slo.ttft_p95_ms, slo.e2e_p95_ms) if target is not None]
+    targets = [target for target in (slo.ttft_p95_ms, slo.e2e_p95_ms, slo.latency_ms) if target is not None]
     if not targets or min(targets) > network_ms:
         return None
     reason = f"the network between {place} and {region} alone takes {network_ms:g} ms of {min(targets):g} ms"

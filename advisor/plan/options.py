@@ -9,7 +9,8 @@ import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
 from advisor.demand.values import Forecast
-from advisor.performance.stage import LoadLatency, latencies_at_load
+from advisor.performance.served import LoadLatency
+from advisor.performance.stage import latencies_at_load
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.describe import cost_of, layout_of
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from advisor.demand.values import OMITTED_AT_DEFAULT
+
 _SHOWN = 60
 _SCALARS: Mapping[type, type | types.UnionType] = {float: float | int}
 """Type of a field → what else stands for it in JSON."""
@@ -32,7 +34,7 @@ def exact(value: float, name: str) -> float:  # noqa: ARG001 - a rounding that n
 def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # noqa: ANN401 - any value
     """A value as JSON types; *name* is what a float in it stands for."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [field.name for field in dataclasses.fields(value) if field.compare]
+        kept = [field.name for field in dataclasses.fields(value) if field.compare and not _omitted(field, value)]
         return {one: to_plain(getattr(value, one), one, rounding) for one in kept}
     if isinstance(value, Mapping):
         return {str(key): to_plain(entry, str(key), rounding) for key, entry in value.items()}
@@ -41,6 +43,11 @@ def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # 
     if isinstance(value, np.ndarray):
         return " ".join(map(_number_text, value.tolist()))
     return _scalar(value, name, rounding)
+
+
+def _omitted(field: "dataclasses.Field[Any]", value: Any) -> bool:  # noqa: ANN401 - any dataclass
+    """Whether a field is left out: it says so of itself, and has its default."""
+    return bool(field.metadata) and field.metadata == OMITTED_AT_DEFAULT and getattr(value, field.name) == field.default
 
 
 def _scalar(value: Any, name: str, rounding: Rounding) -> Any:  # noqa: ANN401 - any value

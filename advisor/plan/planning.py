@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
 from advisor.demand.values import Forecast
-from advisor.performance.stage import Served
+from advisor.performance.served import Served
 from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
 from advisor.plan.fleet.chosen import Fleet

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog import Catalog
-from advisor.demand.values import Demand
+from advisor.catalog.processors import with_processors
+from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
+from advisor.models import weight_bytes
 from advisor.models.model import Model
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
+from advisor.units import BYTES_PER_GIB
+from advisor.workload.kinds import UNITS
 from advisor.workload.values import (
     CloudWatchDemand,
     DeclaredDemand,
@@ -21,6 +25,11 @@ from advisor.workload.values import (
     Workload,
 )
 
+_WITH_PROCESSORS = ("aws", "azure", "gcp")
+"""Providers whose machines without an accelerator are known."""
+_BESIDE_WEIGHTS_GIB = 2.0
+"""Memory of the system and the server on a machine without an accelerator."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanRequest:
@@ -29,6 +38,16 @@ class PlanRequest:
     workload: Workload
     model: Model
     demand: Demand
+
+
+def catalog_for(workload: Workload, model: Model, catalog: Catalog) -> Catalog:
+    """The catalog that a question is answered from: with processors where its model could run on them."""
+    if not UNITS.get(model.task, Unit.TOKENS).is_one_pass:
+        return catalog
+    weights_gib = weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
+    current = (workload.current.instance_type,) if workload.current is not None else ()
+    named = frozenset((*workload.instance_types, *current))
+    return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB, named)
 
 
 def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:

@@ -16,7 +16,7 @@ from advisor.report.sections import Section
 from advisor.report.words import SOLD_UNPRICED, hardware_words, purchase_words, usd
 from advisor.units import A_CENT, milliseconds
 
-_NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95"}
+_NAMES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "e2e_p95": "end-to-end p95", "latency": "latency"}
 _FRONT_COLUMNS = (
     Column(""),
     Column("target"),

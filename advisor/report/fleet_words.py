@@ -10,8 +10,9 @@ from advisor.plan.solve.existing import by_stand, running_of
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
+from advisor.report.unit_words import items_word, latency_words
 from advisor.report.words import count_words, hardware_words, paid_words, usd
-from advisor.units import HOURS_PER_DAY, milliseconds, ratio_words, times_words
+from advisor.units import HOURS_PER_DAY, ratio_words, times_words
 
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",
@@ -80,7 +81,7 @@ def cost_words(fleet: Fleet) -> str:
     told = " + ".join(f"{usd(amount or 0.0)} {what}" for amount, what in parts if amount or what == "compute")
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
-        f"(${_rounded(cost.usd_per_million_output_tokens)} per 1M output tokens, "
+        f"(${_rounded(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
         f"${_rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {cost.leaves_out}"
     )
 
@@ -153,8 +154,8 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     short = confirmation.within_slo_ratio < within_ratio
     verdict = "WARNING, the replay falls short" if short else "replay"
     margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
-    latencies = (("TTFT", confirmation.ttft_p95_ms), ("TPOT", confirmation.tpot_p95_ms))
-    p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
+    latencies = latency_words(fleet.unit, confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
+    p95s = "".join(f", {words}" for words in latencies)
     return (
         f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {confirmation.requests:,} requests within the SLO "
         f"({ratio_words(within_ratio)} asked{margin}){p95s}; "

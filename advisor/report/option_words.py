@@ -1,11 +1,16 @@
 """Options of a plan as a table."""
 
+from dataclasses import replace
+
+from advisor.demand.values import Unit
 from advisor.plan.values import Option, Plan
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
+from advisor.report.unit_words import first_name, items_word, unit_of
 from advisor.report.words import hardware_words, paid_words
 from advisor.units import milliseconds, ratio_words
 
+_TPOT = "TPOT p95"
 SHOWN_OPTIONS = 5
 """Rows of the table where nobody says how many."""
 _ABOUT = "~"
@@ -25,7 +30,7 @@ OPTION_COLUMNS = (
     Column("count"),
     Column("replicas", importance=9),
     Column("TTFT p95", importance=6),
-    Column("TPOT p95", importance=6),
+    Column(_TPOT, importance=6),
     Column("planned req/s", importance=7),
     Column("within SLO", importance=3),
     Column("USD/month"),
@@ -34,24 +39,38 @@ OPTION_COLUMNS = (
 )
 
 
+def option_columns(unit: Unit) -> tuple[Column, ...]:
+    """Columns of the table of options: without a time per token, and per million items, where answers come whole."""
+    if not unit.is_one_pass:
+        return OPTION_COLUMNS
+    named = {"TTFT p95": first_name(unit), "USD/1M out": f"USD/1M {items_word(unit)}"}
+    return tuple(
+        replace(column, header=named.get(column.header, column.header))
+        for column in OPTION_COLUMNS
+        if column.header != _TPOT
+    )
+
+
 def option_section(plan: Plan, shown: int) -> Section:
     """The cheapest options, and how they were made."""
-    every, rows = len(plan.options), tuple(option_cells(option) for option in plan.options[:shown])
+    unit = unit_of(plan.demand)
+    every, rows = len(plan.options), tuple(option_cells(option, unit) for option in plan.options[:shown])
     of = f"the cheapest {len(rows)} of {every:,} (all: --format json)" if len(rows) < every else f"all {every:,}"
     made = "each made by the same planner as the fleet: same limits, rates, replay and parts of the cost"
     lines = (made, *([_NOT_REPLAYED] if any(option.confirmed is None for option in plan.options[:shown]) else []))
-    return Section(f"options, fleets of one type and way of paying: {of}", lines, OPTION_COLUMNS, rows)
+    return Section(f"options, fleets of one type and way of paying: {of}", lines, option_columns(unit), rows)
 
 
-def option_cells(option: Option) -> tuple[str, ...]:
-    """The cells of an option under :data:`OPTION_COLUMNS`."""
+def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
+    """The cells of an option under :func:`option_columns`."""
     predicted, planned = option.predicted, option.planned_requests_per_second_per_instance
     about = _ABOUT if option.confirmed is None else ""
     return (
         str(option.rank), option.provider, option.region, option.instance_type,
         hardware_words(option), paid_words(option), option.precision,
         str(option.tensor_parallel), f"{about}{option.instances}", f"{about}{option.replicas}",
-        milliseconds(predicted.ttft_p95_ms.value), milliseconds(predicted.tpot_p95_ms.value),
+        milliseconds(predicted.ttft_p95_ms.value),
+        *(() if unit.is_one_pass else (milliseconds(predicted.tpot_p95_ms.value),)),
         "-" if planned is None else f"{planned:.3g}",
         "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
         f"{about}{option.cost.total_usd_per_month:,.2f}", f"{about}{option.cost.usd_per_million_output_tokens:,.2f}",

@@ -5,12 +5,15 @@ from collections.abc import Iterator, Sequence
 from advisor.plan.values import Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.price_age import oldest_price
+from advisor.report.unit_words import size_words, unit_of
 from advisor.report.words import slo_words, usd
 
 
 def question_words(plan: Plan) -> str:
     """Question of the plan, in a line."""
-    return f"{plan.workload['name']}: {plan.workload['model']}, {_rate_words(plan)}; {slo_words(plan.workload['slo'])}"
+    size = f", {size_words(plan.demand)}" if unit_of(plan.demand).is_one_pass else ""
+    asked = f"{plan.workload['model']}, {_rate_words(plan)}{size}"
+    return f"{plan.workload['name']}: {asked}; {slo_words(plan.workload['slo'])}"
 
 
 def _rate_words(plan: Plan) -> str:
@@ -23,14 +26,9 @@ def _rate_words(plan: Plan) -> str:
 
 def question_lines(plan: Plan) -> list[str]:
     """Workload, demand, SLO, and the catalog and predictions that the answer rests on."""
-    tokens_in, tokens_out = plan.demand["input_tokens"], plan.demand["output_tokens"]
     return [
         f"model: {plan.workload['model']}",
-        (
-            f"demand: {_rate_words(plan)}; "
-            f"{tokens_in['mean']:,.0f} tokens in (p95 {tokens_in['p95']:,.0f}), "
-            f"{tokens_out['mean']:,.0f} out (p95 {tokens_out['p95']:,.0f}); {plan.demand['source']}"
-        ),
+        f"demand: {_rate_words(plan)}; {size_words(plan.demand)}; {plan.demand['source']}",
         *([forecast_words(plan.fleet)] if plan.fleet else []),
         f"SLO: {slo_words(plan.workload['slo'])}",
         f"catalog of {plan.provenance.catalog_as_of}{_oldest(plan)}, predictions {plan.provenance.calibration_version}",

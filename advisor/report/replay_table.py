@@ -10,11 +10,13 @@ _GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
 
 def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
     """A line on the whole, latencies beside their targets, and the groups."""
-    latencies = (
+    latencies: tuple[tuple[str, float | None, float | None], ...] = (
         ("time to first token", result.ttft_p95_ms, slo.ttft_p95_ms),
         ("time per output token", result.tpot_p95_ms, slo.tpot_p95_ms),
         ("end to end", result.e2e_p95_ms, slo.e2e_p95_ms),
     )
+    if slo.is_of_whole_answers:
+        latencies = (("latency", result.e2e_p95_ms, slo.latency_ms),)
     groups = [
         (
             group_result.name,

@@ -14,6 +14,7 @@ from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words
 from advisor.report.token_words import is_beyond, never_words
+from advisor.report.unit_words import latency_words
 from advisor.report.words import (
     count_words,
     floor_words,
@@ -22,7 +23,7 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import SECONDS_PER_DAY, milliseconds, ratio_words, span_words
+from advisor.units import SECONDS_PER_DAY, ratio_words, span_words
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
@@ -164,8 +165,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     kept = ratio_words(replay.within_slo_ratio)
     if _falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
-    latencies = (("TTFT", replay.ttft_p95_ms), ("TPOT", replay.tpot_p95_ms))
-    p95s = "".join(f", {name} p95 {milliseconds(value)}" for name, value in latencies if value is not None)
+    p95s = "".join(f", {words}" for words in latency_words(fleet.unit, replay.ttft_p95_ms, replay.tpot_p95_ms))
     margin = "" if replay.reached else ", with less margin than is wanted"
     return (
         f"Replay: {kept} of {replay.requests:,} requests within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."

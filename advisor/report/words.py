@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
 from advisor.units import milliseconds
+from advisor.workload.values import Slo
 
 if TYPE_CHECKING:  # what says something of a catalog needs no planner
     from advisor.plan.fleet.chosen import FleetGroup
@@ -51,6 +52,7 @@ CODE_WORDS = {
     "replay": "refused by its replay",
     "residency": "outside the allowed countries",
     "slo_e2e": "end-to-end latency over target",
+    "slo_latency": "latency over target",
     "slo_tpot": "TPOT over target",
     "slo_ttft": "TTFT over target",
     "spot_reroute": "spot not replaceable alone",
@@ -59,7 +61,7 @@ CODE_WORDS = {
     "zones": "sold in too few zones",
 }
 
-_FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95"}
+_FLOORS = {"slo_ttft": "TTFT p95", "slo_tpot": "TPOT p95", "slo_e2e": "end-to-end p95", "slo_latency": "latency"}
 _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 """What is judged of those that can hold the model, in that order."""
 
@@ -126,6 +128,11 @@ def slo_words(slo: Mapping[str, Any]) -> str:
         "e2e_p95_ms": "end-to-end p95",
     }
     targets = [f"{words} ≤ {milliseconds(slo[key])}" for key, words in names.items() if slo[key] is not None]
+    percentile = f"p{slo.get('latency_percentile', Slo().latency_percentile) * 100:.0f}"
+    if slo.get("latency_ms") is not None:
+        targets.append(f"latency {percentile} ≤ {milliseconds(slo['latency_ms'])}")
+    if slo.get("real_time_factor") is not None:
+        targets.append(f"real-time factor {percentile} ≤ {slo['real_time_factor']:g}")
     return ", ".join(targets) or "none stated"
 
 

@@ -1,13 +1,17 @@
 """Declared demand → requests per second, of users who wait for each answer too."""
 
+from dataclasses import replace
+
 from advisor.demand.declared import declared_demand
-from advisor.demand.values import Demand
+from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
+from advisor.models.model import Model
 from advisor.units import MS_PER_SECOND
+from advisor.workload.kinds import declared_size
 from advisor.workload.values import DeclaredDemand, Slo, Workload
 
 
-def demand_as_declared(declared: DeclaredDemand, workload: Workload) -> Demand:
+def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:
     """The demand that a workload states in numbers.
 
     Concurrent users send one request each, wait for its answer, think, and send the next one. By Little's law their
@@ -15,11 +19,13 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload) -> Demand:
     to hold: a fleet that sustains this rate within them settles at answers no slower than they allow.
 
     Raises:
-        InputError: no target states the response time, or the stated peak is below the mean rate.
+        InputError: no target states the response time, the stated peak is below the mean rate, or the size of a
+            request is not in the model's unit.
     """
+    unit, (size, items) = declared_size(declared, model, workload)
     mean, note = declared.requests_per_second, ""
     if mean is None:
-        mean, note = _closed_loop_rate(declared, workload)
+        mean, note = _closed_loop_rate(declared, workload, unit, items)
     peak = mean if declared.peak_requests_per_second is None else declared.peak_requests_per_second
     if peak < mean:
         raise InputError(
@@ -27,30 +33,35 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload) -> Demand:
             where=workload.where("demand.declared"),
             hint=f"give peak_requests_per_second: {mean:.4g} or more, or take it out",
         )
-    demand = declared_demand(mean, peak, declared.input_tokens, declared.output_tokens)
+    demand = replace(declared_demand(mean, peak, size, items), unit=unit)
     return demand.with_notes(note) if note else demand
 
 
 def response_seconds(slo: Slo, output_tokens: float) -> float | None:
     """Longest response that the targets allow, in seconds; None where they do not limit it.
 
-    ``min(E2E, TTFT + TPOT × (output tokens - 1))`` of what is stated; TTFT and TPOT limit it only together.
+    ``min(E2E, TTFT + TPOT × (output tokens - 1))`` of what is stated; TTFT and TPOT limit it only together. Of models
+    that answer in one pass, their latency.
     """
-    bounds_ms = [] if slo.e2e_p95_ms is None else [slo.e2e_p95_ms]
+    bounds_ms = [target for target in (slo.e2e_p95_ms, slo.latency_ms) if target is not None]
     if slo.ttft_p95_ms is not None and slo.tpot_p95_ms is not None:
         bounds_ms.append(slo.ttft_p95_ms + slo.tpot_p95_ms * max(output_tokens - 1, 0.0))
     return min(bounds_ms) / MS_PER_SECOND if bounds_ms else None
 
 
-def _closed_loop_rate(declared: DeclaredDemand, workload: Workload) -> tuple[float, str]:
+def _closed_loop_rate(
+    declared: DeclaredDemand, workload: Workload, unit: Unit, output_tokens: float
+) -> tuple[float, str]:
     """Requests per second of the users, and how they follow in words."""
     users, think = declared.concurrent_users or 0.0, declared.think_time_seconds or 0.0
-    response = response_seconds(workload.slo, declared.output_tokens)
+    response = response_seconds(workload.slo, output_tokens)
     if response is None:
         raise InputError(
             "concurrent_users gives no rate without a response time, and no target states one",
             where=workload.where("demand.declared"),
-            hint="add slo.e2e_p95, or slo.ttft_p95 and slo.tpot_p95; or state requests_per_second",
+            hint="add slo.latency_p95; or state requests_per_second"
+            if unit.is_one_pass
+            else "add slo.e2e_p95, or slo.ttft_p95 and slo.tpot_p95; or state requests_per_second",
         )
     rate = users / (response + think)
     note = (

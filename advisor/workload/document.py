@@ -22,6 +22,7 @@ from advisor.workload.values import (
     DeclaredDemand,
     DemandSource,
     Deployment,
+    OnePassSize,
     PrometheusDemand,
     Routing,
     SampleDemand,
@@ -37,14 +38,23 @@ _KEYS = (
     "instance_types", "engines", "exclude", "listed_only",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
+_LATENCIES: Mapping[str, float] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
+"""Share of the requests that each target for whole answers is stated for."""
+_REAL_TIME = "real_time_factor"
+_SAMPLE_RATE = "samples_per_second"
 _WITHIN = "within_ratio"
+_EVERY_SLO_KEY = (*_SLO_KEYS, *_LATENCIES, _REAL_TIME, _SAMPLE_RATE, _WITHIN)
 _DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus", "cloudwatch")
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
 _RATE = "requests_per_second"
 _USERS = "concurrent_users"
-_DECLARED_OPTIONAL = (_RATE, "peak_requests_per_second", _USERS, "think_time")
-_DECLARED_KEYS = (*_DECLARED_OPTIONAL, "input_tokens", "output_tokens")
+_IMAGES = "images"
+_IMAGE_KEYS = ("count", "width", "height")
+_SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps")
+"""Of requests to models that answer in one pass."""
+_TOKEN_KEYS = ("input_tokens", "output_tokens")
+_DECLARED_KEYS = (_RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
@@ -54,12 +64,14 @@ _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
 _MAX_NAME_LENGTH = 100
 _MOST_TOKENS = 1e9
+_MOST_ITEMS = 10_000
+_MOST_PIXELS = 16_384
 DEFAULT_HORIZON_DAYS = 30.0
 _ELSEWHERE: Mapping[str, str] = {
     key: level
     for keys, level in (
         (_KEYS, "at the top level"),
-        ((*_SLO_KEYS, _WITHIN), "under slo"),
+        (_EVERY_SLO_KEY, "under slo"),
         (_BESIDE_SOURCE, "under demand"),
         (_DECLARED_KEYS, "under demand.declared"),
         (SCALING_KEYS, "under scaling"),
@@ -132,14 +144,33 @@ def _providers(fields: Mapping[str, Field], current: Deployment | None) -> tuple
 def _slo(field: Field | None) -> Slo:
     if field is None:
         return Slo()
-    fields = field.mapping((*_SLO_KEYS, _WITHIN), _ELSEWHERE)
+    fields = field.mapping(_EVERY_SLO_KEY, _ELSEWHERE)
+    if _SAMPLE_RATE in fields:
+        fields[_SAMPLE_RATE].fail(
+            "the rate to serve is the demand, not a target", f"state it as {_RATE} under demand.declared"
+        )
     targets = {key: fields[key].duration_ms() if key in fields else None for key in _SLO_KEYS}
+    latency_ms, percentile = _latency(field, fields)
+    usual = percentile if percentile < Slo().latency_percentile else Slo().within_ratio
     return Slo(
         ttft_p95_ms=targets["ttft_p95"],
         tpot_p95_ms=targets["tpot_p95"],
         e2e_p95_ms=targets["e2e_p95"],
-        within_ratio=fields[_WITHIN].number(0, exclusive=True, maximum=1) if _WITHIN in fields else Slo().within_ratio,
+        within_ratio=fields[_WITHIN].number(0, exclusive=True, maximum=1) if _WITHIN in fields else usual,
+        latency_ms=latency_ms,
+        latency_percentile=percentile,
+        real_time_factor=fields[_REAL_TIME].number(0, exclusive=True) if _REAL_TIME in fields else None,
     )
+
+
+def _latency(field: Field, fields: Mapping[str, Field]) -> tuple[float | None, float]:
+    """Target for whole answers in ms, and the share of the requests that it is stated for."""
+    stated = [key for key in _LATENCIES if key in fields]
+    if len(stated) > 1:
+        field.fail(f"{' and '.join(stated)} cannot both be confirmed by one replay", f"keep {stated[-1]}")
+    if not stated:
+        return None, Slo().latency_percentile
+    return fields[stated[0]].duration_ms(), _LATENCIES[stated[0]]
 
 
 def _demand(field: Field) -> DemandSource:
@@ -205,20 +236,47 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
 
 
 def _declared(field: Field) -> DeclaredDemand:
-    fields = field.all_of(_DECLARED_KEYS, optional=_DECLARED_OPTIONAL)
+    fields = field.mapping(_DECLARED_KEYS)
+    missing = [key for key in _TOKEN_KEYS if key not in fields]
+    if missing and not any(key in fields for key in (*_SIZE_KEYS, "input_tokens", _RATE, _USERS)):
+        field.fail(f"missing: {', '.join(missing)}", f"add {missing[0]} under {field.name}")
     if (_RATE in fields) == (_USERS in fields):
         field.fail(f"demand.declared needs either {_RATE} or {_USERS}", "keep one of them")
     if "think_time" in fields and _USERS not in fields:
         fields["think_time"].fail(f"it goes with {_USERS}", f"take it out, or state {_USERS} in place of {_RATE}")
     rate = fields[_RATE].number(0, exclusive=True) if _RATE in fields else None
     peak_field = fields.get("peak_requests_per_second")
+    lengths = {key: fields[key].number(1, maximum=_MOST_TOKENS) if key in fields else None for key in _TOKEN_KEYS}
     return DeclaredDemand(
         requests_per_second=rate,
         peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
-        input_tokens=fields["input_tokens"].number(1, maximum=_MOST_TOKENS),
-        output_tokens=fields["output_tokens"].number(1, maximum=_MOST_TOKENS),
+        input_tokens=lengths["input_tokens"],
+        output_tokens=lengths["output_tokens"],
         concurrent_users=fields[_USERS].number(0, exclusive=True) if _USERS in fields else None,
         think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
+        size=_one_pass_size(fields),
+    )
+
+
+def _one_pass_size(fields: Mapping[str, Field]) -> OnePassSize:
+    """Size of a request in the unit of a model that answers in one pass, as far as it is stated."""
+    images = fields[_IMAGES].mapping(_IMAGE_KEYS) if _IMAGES in fields else {}
+
+    def number(key: str) -> float | None:
+        return fields[key].number(0, exclusive=True, maximum=_MOST_TOKENS) if key in fields else None
+
+    def count(fields: Mapping[str, Field], key: str, most: int) -> int | None:
+        return fields[key].count(1, most) if key in fields else None
+
+    return OnePassSize(
+        documents=count(fields, "documents", _MOST_ITEMS),
+        tokens_per_document=number("tokens_per_document"),
+        query_tokens=number("query_tokens"),
+        audio_seconds=number("audio_seconds"),
+        images=count(images, "count", _MOST_ITEMS),
+        width=count(images, "width", _MOST_PIXELS),
+        height=count(images, "height", _MOST_PIXELS),
+        steps=count(fields, "steps", _MOST_ITEMS),
     )
 
 

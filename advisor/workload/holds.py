@@ -143,7 +143,8 @@ def _check_served(scope: Workload, workload: Workload, catalog: Catalog) -> None
     used = _offers_by_name("accelerators", _offers_in_scope(scope, catalog), catalog)
     rows = [row for name in used for precision in scope.precisions for row in catalog.engine_support(name, precision)]
     serving = serving_engines(rows)
-    if not serving or any(allows_engine(scope, row.engine) for row in serving):
+    is_one_pass = any(server.engine in scope.engines for server in catalog.one_pass_engines)
+    if not serving or is_one_pass or any(allows_engine(scope, row.engine) for row in serving):
         return
     key = "engines" if scope.engines else "exclude.engines"
     precisions = " or ".join(scope.precisions)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
+from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.models.files import ENDINGS
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
@@ -26,6 +27,22 @@ class Slo:
     """From the request to its last token."""
     within_ratio: float = 0.99
     """Share of all requests that a replay of the plan has to find within every target."""
+    latency_ms: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Time to the whole answer of a model that answers in one pass, at :attr:`latency_percentile`."""
+    latency_percentile: float = field(default=0.95, metadata=OMITTED_AT_DEFAULT)
+    """Share of the requests that the latency and the real-time factor are stated for."""
+    real_time_factor: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Time to a transcript ÷ length of its recording; below 1 it is faster than speech."""
+
+    @property
+    def is_of_tokens(self) -> bool:
+        """Whether a target is stated that only answers token by token have."""
+        return not self.ttft_p95_ms is self.tpot_p95_ms is self.e2e_p95_ms is None
+
+    @property
+    def is_of_whole_answers(self) -> bool:
+        """Whether a target is stated that only answers in one pass have."""
+        return self.latency_ms is not None or self.real_time_factor is not None
 
 
 class Survive(StrEnum):
@@ -151,6 +168,25 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
+class OnePassSize:
+    """Size of a request to a model that answers in one pass; None is not stated."""
+
+    documents: int | None = None
+    """To rank against one query."""
+    tokens_per_document: float | None = None
+    query_tokens: float | None = None
+    """Of a query, which is read again with every document."""
+    audio_seconds: float | None = None
+    images: int | None = None
+    """Of a request."""
+    width: int | None = None
+    height: int | None = None
+    """Pixels of an image."""
+    steps: int | None = None
+    """Denoising steps of a picture."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredDemand:
     """Demand given as numbers."""
 
@@ -158,12 +194,14 @@ class DeclaredDemand:
     """Mean rate; None where ``concurrent_users`` is stated and the rate follows from it."""
     peak_requests_per_second: float | None
     """Rate of the busiest minute; None: the mean rate."""
-    input_tokens: float
-    output_tokens: float
+    input_tokens: float | None
+    output_tokens: float | None
+    """Generated; None where the model answers in one pass."""
     concurrent_users: float | None = None
     """Users with one request each, in place of a rate."""
     think_time_seconds: float | None = None
     """Time from an answer to the user's next request; None: 0."""
+    size: OnePassSize = field(default=OnePassSize(), metadata=OMITTED_AT_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
-from advisor.performance.stage import Served, latencies_at_load, serve
+from advisor.performance.served import Served
+from advisor.performance.stage import latencies_at_load, serve
 from advisor.plan.sharing import pack_shared
 from advisor.plan.tenants import Host, Need, Slice, Tenant
 from advisor.requirements import require

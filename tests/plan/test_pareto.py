@@ -8,7 +8,7 @@ from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
-from advisor.plan.explain.pareto import TARGETS, pareto_front
+from advisor.plan.explain.pareto import OF_TOKENS, pareto_front
 from advisor.plan.request import PlanRequest
 from advisor.workload.values import Slo
 from builders import catalog_of, offer, workload
@@ -43,7 +43,7 @@ def total(question: PlanRequest, target: str, target_ms: float) -> float:
     return plan.fleet.cost.total_usd_per_month if plan.fleet else float("inf")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", OF_TOKENS)
 def test_every_point_is_what_a_plan_costs(target):
     """A plan with a point's latency as its target costs what the point says, to the cent."""
     question = asked()
@@ -67,7 +67,7 @@ def test_the_stated_target_is_the_plan(target):
     assert stated.instance_type in {group.instance_type for group in plan.fleet.groups}
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", OF_TOKENS)
 def test_no_point_is_dominated(target):
     """Each point is tighter and dearer than the one before, beside the stated one, which may be as cheap as a tighter."""
     front = front_of(asked(), target)
@@ -79,7 +79,7 @@ def test_no_point_is_dominated(target):
     assert latencies[-1] >= front.fastest.latency_ms
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", OF_TOKENS)
 def test_below_the_physical_minimum_nothing_serves(target):
     """The minimum named is the shortest latency of all candidates: less cannot be had at any price."""
     question = replace(asked(), workload=workload(slo=Slo()))

@@ -109,7 +109,7 @@ def test_another_provider_frees_a_plan_of_its_continent():
     ("text", "message", "hint"),
     [
         ("slo.tpot=30ms", "unknown key 'slo.tpot'", "slo.tpot_p95"),
-        ("foo=1", "unknown key 'foo'", "known: slo.ttft_p95, slo.tpot_p95, slo.e2e_p95, demand"),
+        ("foo=1", "unknown key 'foo'", "known: slo.ttft_p95, slo.tpot_p95, slo.e2e_p95, slo.latency, demand"),
         ("limits.zone=3", "unknown key 'limits.zone'", "limits.zones"),
         ("slo.tpot_p95=30", "'30' is no duration", "50ms"),
         ("slo.tpot_p95", "no key=value", "slo.tpot_p95=30ms"),

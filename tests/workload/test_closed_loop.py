@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
+from advisor.models import find_model
 from advisor.workload.closed_loop import demand_as_declared, response_seconds
 from advisor.workload.values import DeclaredDemand, Slo
 from builders import workload
@@ -16,7 +17,8 @@ SLO = Slo(ttft_p95_ms=1000, tpot_p95_ms=50)
 
 def demand_of(declared: DeclaredDemand, slo: Slo = SLO):
     """The demand that is stated so."""
-    return demand_as_declared(declared, workload(demand=declared, slo=slo))
+    stated = workload(demand=declared, slo=slo)
+    return demand_as_declared(declared, stated, find_model(stated.model))
 
 
 def users(count: float, think: float | None = None, peak: float | None = None) -> DeclaredDemand:

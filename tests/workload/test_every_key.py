@@ -34,6 +34,25 @@ DECLARED = {
     "accelerators": ["L4", "L40S"],
     "as_of": dt.date(2026, 11, 24),
 }
+TEXTS = {
+    "model": "BAAI/bge-m3",
+    "slo": {"latency_p95": "100ms"},
+    "demand": {"declared": {"requests_per_second": 300, "input_tokens": 512}},
+}
+RANKED = {"declared": {"requests_per_second": 20, "documents": 20, "tokens_per_document": 400, "query_tokens": 20}}
+RANKING = {"model": "BAAI/bge-reranker-v2-m3", "slo": {"latency_p95": "1s"}, "demand": RANKED}
+SPEECH = {
+    "model": "openai/whisper-large-v3",
+    "slo": {"real_time_factor": 0.5},
+    "demand": {"declared": {"requests_per_second": 9, "audio_seconds": 25}},
+}
+SEEING = {
+    "model": "google/vit-base-patch16-224",
+    "slo": {},
+    "demand": {"declared": {"requests_per_second": 900, "images": {"count": 1}}},
+}
+PAINTED = {"declared": {"requests_per_second": 1, "steps": 20, "images": {"width": 1024, "height": 1024}}}
+PAINTING = {"model": "stabilityai/stable-diffusion-xl-base-1.0", "slo": {}, "demand": PAINTED}
 USERS = {"declared": {"concurrent_users": 60, "input_tokens": 800, "output_tokens": 200}}
 SUMMARY = {"summary": str(EXAMPLES / "chat" / "demand.json")}
 PLACE = str(EXAMPLES / "gpu-samples" / "samples")
@@ -66,6 +85,11 @@ CASES = {
     "slo.tpot_p95": ({}, {"slo.tpot_p95": "18ms"}),
     "slo.e2e_p95": ({}, {"slo.e2e_p95": "4s"}),
     "slo.within_ratio": ({}, {"slo.within_ratio": 0.5}),
+    "slo.latency_p50": (TEXTS | {"slo": {"latency_p50": "100ms"}}, {"slo.latency_p50": "8ms"}),
+    "slo.latency_p95": (TEXTS, {"slo.latency_p95": "20ms"}),
+    "slo.latency_p99": (TEXTS | {"slo": {"latency_p99": "100ms"}}, {"slo.latency_p99": "20ms"}),
+    "slo.real_time_factor": (SPEECH, {"slo.real_time_factor": 0.03}),
+    "slo.samples_per_second": (TEXTS, {"slo.samples_per_second": 30}),
     "exclude.providers": ({"providers": ["aws", "gcp"], "regions": None}, {"exclude.providers": ["aws"]}),
     "exclude.regions": ({"regions": ["us-east-1", "us-west-2"]}, {"exclude.regions": ["us-east-1"]}),
     "exclude.accelerators": ({}, {"exclude.accelerators": ["L4"]}),
@@ -84,6 +108,12 @@ CASES = {
     "declared.think_time": ({"demand": USERS}, {"demand.declared.think_time": "40s"}),
     "declared.input_tokens": ({}, {"demand.declared.input_tokens": 4000}),
     "declared.output_tokens": ({}, {"demand.declared.output_tokens": 900}),
+    "declared.documents": (RANKING, {"demand.declared.documents": 90}),
+    "declared.tokens_per_document": (RANKING, {"demand.declared.tokens_per_document": 1600}),
+    "declared.query_tokens": (RANKING, {"demand.declared.query_tokens": 900}),
+    "declared.audio_seconds": (SPEECH, {"demand.declared.audio_seconds": 100}),
+    "declared.images": (SEEING, {"demand.declared.images": {"count": 9}}),
+    "declared.steps": (PAINTING, {"demand.declared.steps": 80}),
     "samples.path": ({"demand": SAMPLES}, {"demand.samples.path": [f"{PLACE}/date=2026-10-14"]}),
     "samples.hosts": ({"demand": SAMPLES}, {"demand.samples.hosts": ["nobody-*"]}),
     "samples.model": ({"demand": SAMPLES}, {"demand.samples.model": "served-name"}),
@@ -210,7 +240,7 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
     """A new key needs a case, or the place of its test."""
     sections = {
         "": document._KEYS,
-        "slo.": (*document._SLO_KEYS, document._WITHIN),
+        "slo.": document._EVERY_SLO_KEY,
         "demand.": (*document._DEMAND_SOURCES, *document._BESIDE_SOURCE),
         "declared.": document._DECLARED_KEYS,
         "samples.": document._SAMPLE_KEYS,

@@ -8,7 +8,8 @@ from advisor.catalog import Catalog
 from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.performance.model import PerformanceModel
 from advisor.performance.points import length_points
-from advisor.performance.stage import Served, latencies_at_load
+from advisor.performance.served import Served
+from advisor.performance.stage import latencies_at_load
 from advisor.plan.estate.terms import Sharing
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
 from advisor.plan.problem.pools import quota_key, stand_of

@@ -15,7 +15,12 @@ NOT_ASKED = "not_asked"
 """The code of an instance type that the workload leaves out, or whose provider it leaves out."""
 _FITTING = ("memory", "parallelism", "precision_unsupported", "precision_untested", "model_unsupported")
 _LIMITS = {"max_replicas": "limits.max_replicas", "budget": "limits.max_usd_per_month"}
-_TARGETS = {"slo_ttft": "slo.ttft_p95", "slo_tpot": "slo.tpot_p95", "slo_e2e": "slo.e2e_p95"}
+_TARGETS = {
+    "slo_ttft": "slo.ttft_p95",
+    "slo_tpot": "slo.tpot_p95",
+    "slo_e2e": "slo.e2e_p95",
+    "slo_latency": "slo.latency",
+}
 _REGIONS_NAMED = 3
 
 

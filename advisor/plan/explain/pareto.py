@@ -9,7 +9,9 @@ from advisor.plan.planning import Market, recommended_fleet
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
 
-TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
+OF_TOKENS, OF_WHOLE_ANSWERS = ("ttft_p95", "tpot_p95", "e2e_p95"), ("latency",)
+TARGETS = (*OF_TOKENS, *OF_WHOLE_ANSWERS)
+"""Names of latencies in an SLO, without their unit."""
 STEPS = 6
 """Parts, equal in the logarithm, of the way from the loosest target down to the fastest candidate."""
 LOOSEST = 16.0

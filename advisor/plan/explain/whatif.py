@@ -113,7 +113,7 @@ def _known() -> dict[str, _Setting]:
     return (
         {
             f"slo.{name}": _Setting(partial(_change_slo, f"{name}_ms"), partial(_show_slo, f"{name}_ms"))
-            for name in ("ttft_p95", "tpot_p95", "e2e_p95")
+            for name in ("ttft_p95", "tpot_p95", "e2e_p95", "latency")
         }
         | {
             "demand": _Setting(

@@ -34,7 +34,7 @@ PRICE_UNKNOWN = "price_unknown"
 _SUPPOSED_USD = "1"
 """Per hour, of what is sold at an unknown price."""
 _PRICE_PLACES = 4
-_TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms")
+_TARGETS = ("ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms", "latency_ms")
 _STEPS = (1.5, 4.0, 16.0)
 _DOWN = tuple(1 / step for step in _STEPS)
 

@@ -1,10 +1,10 @@
 """The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import StandingCharge
-from advisor.demand.values import Backtest
+from advisor.demand.values import OMITTED_AT_DEFAULT, Backtest, Unit
 from advisor.performance.values import Interval
 from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
@@ -281,6 +281,8 @@ class Fleet:
     quotas: tuple[QuotaNeed, ...] = ()
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it; empty for a plan that was made before there were any."""
+    unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
+    """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
 
 
 @dataclass(frozen=True, slots=True)

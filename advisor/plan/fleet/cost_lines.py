@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from advisor.catalog import Catalog
 from advisor.cost.services import StandingCharge
-from advisor.cost.transfer import egress_gb
 from advisor.plan.problem.formulas import billed_hours_per_month, requests_per_month, starts_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.optimise import (
@@ -55,7 +54,8 @@ class Answers:
     """Mean answer, and prices of what leaves a region with it."""
 
     catalog: Catalog
-    output_tokens: float
+    gb: float
+    """Of one."""
 
 
 _STANDING_KINDS = {"log_ingest": CostKind.MANAGED}
@@ -127,7 +127,7 @@ def _sent(problem: Problem, pool: Pool, shares: Mapping[str, Floats], answers: A
     )
     provider, region = pool.region.split("/")
     price = answers.catalog.egress_usd_per_gb(provider, region)
-    gb = requests * egress_gb(answers.output_tokens)
+    gb = requests * answers.gb
     source = price.provenance
     usd = requests * pool.usd_per_request
     yield CostLine(

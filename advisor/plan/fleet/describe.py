@@ -11,7 +11,7 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.services import StandingCharge, standing_charges
-from advisor.cost.transfer import egress_gb, request_gb
+from advisor.cost.transfer import answer_gb, request_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.plan.fleet.chosen import (
@@ -98,9 +98,10 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
             problem,
             solution.allocations,
             solution.shares,
-            Answers(context.catalog, context.requirements.demand.output_tokens.mean),
+            Answers(context.catalog, answer_gb(context.requirements.demand, context.requirements.model)),
             standing,
         ),
+        unit=context.requirements.demand.unit,
     )
 
 
@@ -221,8 +222,8 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
 
 def _standing(confirmed: Confirmed, groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[StandingCharge]:
     """Standing charges of each region of the fleet for its mean load, in the order of the groups."""
-    hours, tokens = confirmed.formulation.problem.hours, context.requirements.demand
-    gb_per_request = request_gb(tokens.input_tokens.mean) + egress_gb(tokens.output_tokens.mean)
+    hours, requirements = confirmed.formulation.problem.hours, context.requirements
+    gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
     rates: dict[tuple[str, str], float] = {}
     balanced: dict[tuple[str, str], float] = {}
     for group in groups:

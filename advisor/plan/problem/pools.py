@@ -14,11 +14,11 @@ from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, host_disk_gib, root_volume_gib
-from advisor.cost.transfer import egress_gb
+from advisor.cost.transfer import answer_gb
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
 from advisor.errors import InputError
-from advisor.performance.stage import Served
+from advisor.performance.served import Served
 from advisor.plan.cold_start import ColdStart, download_gb
 from advisor.plan.geography import Geography
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
@@ -253,8 +253,8 @@ class _OfferFacts:
         key = (offer.provider, offer.region)
         if key not in self._egress:
             price = self._supply.catalog.egress_usd_per_gb(*key)
-            tokens = self._supply.requirements.demand.output_tokens.mean
-            self._egress[key] = egress_gb(tokens) * price.usd_per_gb
+            requirements = self._supply.requirements
+            self._egress[key] = answer_gb(requirements.demand, requirements.model) * price.usd_per_gb
         return self._egress[key]
 
 

@@ -12,7 +12,8 @@ from advisor.catalog.values import Offer, Price, Purchase
 from advisor.demand.clock import mean_by_hour_of_week
 from advisor.demand.values import DemandProfile, Floats
 from advisor.performance.model import PerformanceModel
-from advisor.performance.stage import Served, serve
+from advisor.performance.served import Served
+from advisor.performance.stage import serve
 from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.problem.hours import Week

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.cost.services import counted_gib
-from advisor.performance.stage import Served
+from advisor.performance.served import Served
 from advisor.plan.problem.values import Floats
 from advisor.workload.values import Limits
 

@@ -9,20 +9,18 @@ so that they are taken at once. Completions wait in a heap, by the number of the
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from math import ceil, inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
 
+from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.steps import StepTimes
+from advisor.plan.replay.batch_engine import alone_ends, batch_ends
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
-
-MOST_KEPT = 2_000_000
-"""Requests of replicas whose timelines are kept at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +38,13 @@ class Timeline:
     preemptions: int
 
 
-ServeInParts = Callable[[StepTimes, Floats, Integers, Integers, Sequence[int]], Iterator[Timeline]]
+Times = StepTimes | BatchTimes
+"""Times of a replica that generates token by token, or answers in batches."""
+ServeInParts = Callable[[Times, Floats, Integers, Integers, Sequence[int]], Iterator[Timeline]]
 """What became of requests, as :func:`serve_in_parts` has it."""
 
 
-def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers) -> Timeline:
+def serve(times: Times, arrivals_s: Floats, prompts: Integers, answers: Integers) -> Timeline:
     """Serve requests on one replica.
 
     Args:
@@ -58,9 +58,12 @@ def serve(times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Inte
 
 
 def serve_in_parts(
-    times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+    times: Times, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
 ) -> Iterator[Timeline]:
     """Timelines of the requests once so many of them were begun, and at the end; see :func:`serve`."""
+    if isinstance(times, BatchTimes):
+        yield from _whole(batch_ends(times, arrivals_s, prompts, answers), parts)
+        return
     replica = _Replica(times, arrivals_s, prompts, answers)
     for begun in parts:
         replica.run(begun)
@@ -69,10 +72,19 @@ def serve_in_parts(
     yield replica.timeline(replica.count)
 
 
+def _whole(ends_s: Floats, parts: Sequence[int]) -> Iterator[Timeline]:
+    """Timelines of answers that come whole: their first token is their last."""
+    for begun in (*parts, ends_s.size):
+        yield Timeline(ends_s[:begun], ends_s[:begun], np.zeros(begun), 0)
+
+
 def serve_idle(
-    times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
+    times: Times, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
 ) -> Iterator[Timeline]:  # fmt: skip
     """Timelines of the requests, each as if on a replica that serves no other; see :func:`serve_in_parts`."""
+    if isinstance(times, BatchTimes):
+        yield from _whole(alone_ends(times, arrivals_s, prompts, answers), parts)
+        return
     held, budget = _held(times, prompts), times.budgets[0]
     before = (prompts - held - 1) // budget
     prompt_s, alone_s = times.prompts_s, np.array(times.alone_s)
@@ -82,39 +94,6 @@ def serve_idle(
     step_s = times.base_s[1] + times.per_token_s[1] * (prompts + 1 + (steps - 1) / 2)
     whole = Timeline(first, first + steps * step_s, np.full(first.size, times.lag_s[0]), 0)
     yield from [whole] * (len(parts) + 1)
-
-
-class Timelines:
-    """Serves requests on replicas, and keeps what became of them for replicas that serve the same ones."""
-
-    def __init__(self) -> None:
-        """Nothing is kept."""
-        self._kept: dict[tuple[StepTimes, bytes], tuple[Timeline, ...]] = {}
-        self._requests = 0
-
-    def __call__(
-        self, times: StepTimes, arrivals_s: Floats, prompts: Integers, answers: Integers, parts: Sequence[int]
-    ) -> Iterator[Timeline]:  # fmt: skip
-        """See :func:`serve_in_parts`; parts are the same whenever there are any."""
-        digest = blake2b(digest_size=16)
-        for of_requests in (arrivals_s, prompts, answers):
-            digest.update(of_requests.tobytes())
-        key = times, digest.digest()
-        if len(self._kept.get(key, ())) > len(parts):
-            yield from self._kept[key][-len(parts) - 1 :]
-            return
-        timelines = []
-        for timeline in serve_in_parts(times, arrivals_s, prompts, answers, parts):
-            timelines.append(timeline)
-            yield timeline
-        self._keep(key, tuple(timelines))
-
-    def _keep(self, key: tuple[StepTimes, bytes], timelines: tuple[Timeline, ...]) -> None:
-        self._requests += sum(timeline.last_s.size for timeline in timelines)
-        if self._requests > MOST_KEPT:
-            self._kept.clear()
-            self._requests = 0
-        self._kept[key] = timelines
 
 
 def _held(times: StepTimes, prompts: Integers) -> npt.NDArray[np.int64]:

@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
-from advisor.performance.stage import deployment_of
-from advisor.performance.steps import step_times
-from advisor.performance.values import Deployment
+from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
-from advisor.plan.request import read_question, requirements_of
+from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.requirements import Requirements
 from advisor.workload.values import Slo
@@ -49,6 +48,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
         InputError: there is no such option, or the catalog no longer has it.
     """
     question = read_question(plan.question, where)
+    catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
@@ -71,9 +71,7 @@ def _fleet_group(
     cold = group.cold_start_seconds
     return ReplayGroup(
         name=group.name,
-        steps=step_times(
-            _deployment(group, candidate, requirements), model, requirements.demand.tokens, group.context_tokens
-        ),
+        steps=_times(group, candidate, requirements, model),
         instances_by_hour=tuple(group.instances[at] for at in fleet.schedule),
         usd_per_hour=group.instance_usd_per_hour,
         replicas_per_instance=group.replicas_per_instance,
@@ -130,17 +128,18 @@ def _candidate(option: Option | FleetGroup, requirements: Requirements, catalog:
     raise InputError(f"the catalog no longer has {named}", where=where, hint=_AGAIN)
 
 
-def _deployment(layout: Option | FleetGroup, candidate: Candidate, requirements: Requirements) -> Deployment:
-    """The replica with as many requests at a time as the plan lets it run."""
-    return replace(deployment_of(candidate, requirements.model), max_sequences=layout.max_concurrency)
+def _times(
+    layout: Option | FleetGroup, candidate: Candidate, requirements: Requirements, model: PerformanceModel
+) -> Times:
+    """Times of the replica with as many requests at a time as the plan lets it run."""
+    return times_of(candidate, requirements, model, (layout.max_concurrency, layout.context_tokens))
 
 
 def _group(option: Option, candidate: Candidate, requirements: Requirements, model: PerformanceModel) -> ReplayGroup:
     """Group of equal size in every hour; whole instances are filled with replicas, as far as the plan allows."""
-    deployment = _deployment(option, candidate, requirements)
     return ReplayGroup(
         name=f"{option.instance_type} {option.purchase}",
-        steps=step_times(deployment, model, requirements.demand.tokens, option.context_tokens),
+        steps=_times(option, candidate, requirements, model),
         instances_by_hour=(option.instances,),
         usd_per_hour=option.cost.instance_usd_per_hour,
         replicas_per_instance=max(option.replicas // option.instances, 1),

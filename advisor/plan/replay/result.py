@@ -40,7 +40,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
     kept = within(outcome, requests, slo)
     answered = outcome.group >= 0
     steps = np.maximum(requests.output_tokens, 1) - 1
-    several = answered & (steps > 0)
+    several = answered & (steps > 0) & (outcome.decode_s > 0)
     by_group = tuple(_group(index, group, served, kept) for index, group in enumerate(groups))
     cost = sum(group_result.cost_usd for group_result in by_group)
     return ReplayResult(
@@ -61,13 +61,18 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
 
 
 def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
-    """Whether each request kept every target that is given; one-token answers have no time per token to miss."""
+    """Whether each request kept every target that is given; one-token answers have no time per token to miss.
+
+    Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
+    """
     steps = np.maximum(requests.output_tokens, 1) - 1
     kept = outcome.group >= 0
     limits = (
         (slo.ttft_p95_ms, outcome.ttft_s),
         (slo.tpot_p95_ms, outcome.decode_s / np.maximum(steps, 1)),
         (slo.e2e_p95_ms, outcome.ttft_s + outcome.decode_s),
+        (slo.latency_ms, outcome.ttft_s),
+        (slo.real_time_factor, outcome.ttft_s / np.maximum(requests.input_tokens * requests.output_tokens, 1)),
     )
     for limit_ms, seconds in limits:
         if limit_ms is not None:

@@ -10,16 +10,16 @@ import numpy.typing as npt
 from advisor.candidates import Candidate
 from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, stressed
-from advisor.performance.stage import deployment_of
-from advisor.performance.steps import StepTimes, step_times
+from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import HoldsUpTo
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
-from advisor.plan.replay.engine import Timelines, serve_idle
+from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
+from advisor.plan.replay.timelines import Timelines
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -89,7 +89,7 @@ class Trials:
         self._rehearsals: dict[float | None, SyntheticTrace] = {}
         """By their scale."""
         self.rehearsal = self._rehearsed(None)
-        self._steps: dict[Key, StepTimes] = {}
+        self._steps: dict[Key, Times] = {}
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
         self._timelines = Timelines()
@@ -263,7 +263,7 @@ class Trials:
         kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
         judged = ~outcome.cut & answered if early else ~outcome.cut
         steps = np.maximum(requests.output_tokens, 1) - 1
-        several = answered & (steps > 0)
+        several = answered & (steps > 0) & (outcome.decode_s > 0)
         return _Seen(
             share=early.share if early else _share(kept, judged),
             busiest_share=early.busiest_share if early else _share(kept[:count], judged[:count]),
@@ -323,15 +323,11 @@ class Trials:
             network_ms=network if any(network) else (),
         )
 
-    def _steps_of(self, source: PoolSource) -> StepTimes:
+    def _steps_of(self, source: PoolSource) -> Times:
         key = deployment_key(source.served.candidate)
         if key not in self._steps:
-            deployment = replace(
-                deployment_of(source.served.candidate, self._requirements.model),
-                max_sequences=source.served.max_concurrency,
-            )
-            tokens = self._requirements.demand.tokens
-            self._steps[key] = step_times(deployment, self._model, tokens, self._requirements.context_tokens)
+            layout = source.served.max_concurrency, self._requirements.context_tokens
+            self._steps[key] = times_of(source.served.candidate, self._requirements, self._model, layout)
         return self._steps[key]
 
     def _from_places(self, requests: Requests) -> Requests:

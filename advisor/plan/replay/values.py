@@ -8,8 +8,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from advisor.performance.steps import StepTimes
-from advisor.plan.replay.engine import ServeInParts, serve_in_parts
+from advisor.plan.replay.engine import ServeInParts, Times, serve_in_parts
 from advisor.workload.values import Slo
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +28,7 @@ class ReplayGroup:
     """Equal replicas on instances that come and go with the hour of the week."""
 
     name: str
-    steps: StepTimes
+    steps: Times
     instances_by_hour: tuple[int, ...]
     """168 numbers from Monday 00:00 UTC, or one for every hour."""
     usd_per_hour: float

@@ -11,7 +11,8 @@ from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import Demand, TokenHistogram
 from advisor.performance.bursts import Bursts
 from advisor.performance.model import PerformanceModel
-from advisor.performance.stage import Served, rates_within
+from advisor.performance.served import Served
+from advisor.performance.stage import rates_within
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.buckets import prompt_buckets

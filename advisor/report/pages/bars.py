@@ -8,6 +8,7 @@ from advisor.plan.values import Interval, Plan, Rung
 from advisor.report.fleet_tables import letters
 from advisor.report.ladder_words import rung_words
 from advisor.report.pages.axes import from_zero, percent
+from advisor.report.unit_words import first_name, unit_of
 from advisor.report.words import paid_words, usd
 from advisor.units import milliseconds, ratio_words
 
@@ -120,10 +121,15 @@ def kept_bars(plan: Plan, replay: Confirmation) -> Iterator[Bar]:
 def latency_gauges(plan: Plan, replay: Confirmation) -> Iterator[Gauge]:
     """Each latency of the replay against its target, with the interval that was predicted."""
     predicted = plan.recommended.predicted if plan.recommended and plan.recommended.groups == 1 else None
-    slo = plan.workload["slo"]
+    slo, unit = plan.workload["slo"], unit_of(plan.demand)
+    whole = predicted.e2e_p95_ms if predicted else None
     latencies = (
-        ("TTFT p95", replay.ttft_p95_ms, slo["ttft_p95_ms"], predicted.ttft_p95_ms if predicted else None),
-        ("TPOT p95", replay.tpot_p95_ms, slo["tpot_p95_ms"], predicted.tpot_p95_ms if predicted else None),
+        ((first_name(unit), replay.ttft_p95_ms, slo.get("latency_ms"), whole),)
+        if unit.is_one_pass
+        else (
+            ("TTFT p95", replay.ttft_p95_ms, slo["ttft_p95_ms"], predicted.ttft_p95_ms if predicted else None),
+            ("TPOT p95", replay.tpot_p95_ms, slo["tpot_p95_ms"], predicted.tpot_p95_ms if predicted else None),
+        )
     )
     for name, value, target, interval in latencies:
         if value is not None:

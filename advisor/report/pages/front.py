@@ -7,6 +7,7 @@ from itertools import pairwise
 from advisor.plan.values import Interval, Option, Plan, Predicted
 from advisor.report.option_words import option_cells
 from advisor.report.pages.axes import Axis, log_around, percent
+from advisor.report.unit_words import first_name, unit_of
 from advisor.report.words import hardware_words, paid_words, usd
 from advisor.units import milliseconds
 
@@ -70,11 +71,21 @@ def shown_options(plan: Plan) -> tuple[Option, ...]:
     """The cheapest options, the cheapest of each region and way of paying, and what no other one beats, by cost."""
     costs = [option.cost.total_usd_per_month for option in plan.options]
     shown = set(range(min(MOST_OPTIONS, len(costs))))
-    for _, latency in _LATENCIES.values():
+    for _, latency, _ in _latencies(plan):
         shown.update(_front([latency(option.predicted).value for option in plan.options], costs))
     places = [(option.provider, option.region, option.purchase) for option in plan.options]
     shown.update(dict(zip(reversed(places), range(len(places) - 1, -1, -1), strict=True)).values())
     return tuple(plan.options[at] for at in sorted(shown))
+
+
+def _latencies(plan: Plan) -> Iterator[tuple[str, Callable[[Predicted], Interval], float | None]]:
+    """Latencies of the plan's kind of answers: name, prediction and target."""
+    unit, slo = unit_of(plan.demand), plan.workload["slo"]
+    if unit.is_one_pass:
+        yield first_name(unit), lambda predicted: predicted.e2e_p95_ms, slo.get("latency_ms")
+        return
+    for name, (title, latency) in _LATENCIES.items():
+        yield title, latency, slo[name]
 
 
 def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
@@ -84,7 +95,7 @@ def option_rows(plan: Plan, options: Sequence[Option]) -> tuple[Shown, ...]:
         Shown(
             rank=option.rank,
             keys={name: key(option) for name, key in FILTERS.items()},
-            cells=option_cells(option),
+            cells=option_cells(option, unit_of(plan.demand)),
             is_recommended=option.rank == chosen,
         )
         for option in options
@@ -100,8 +111,8 @@ def choices(shown: Sequence[Shown]) -> dict[str, list[str]]:
 def front_charts(plan: Plan, options: Sequence[Option], rows: Sequence[Shown]) -> Iterator[FrontChart]:
     """A chart for each latency."""
     if options:
-        for name, (title, latency) in _LATENCIES.items():
-            yield _chart(options, rows, title, latency, plan.workload["slo"][name])
+        for title, latency, target_ms in _latencies(plan):
+            yield _chart(options, rows, title, latency, target_ms)
 
 
 def _chart(

@@ -10,7 +10,7 @@ from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
 from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
-from advisor.report.option_words import OPTION_COLUMNS
+from advisor.report.option_words import option_columns
 from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
 from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
 from advisor.report.pages.rendering import provenance_rows, render_page
@@ -19,6 +19,7 @@ from advisor.report.plan_words import evidence_lines, question_lines, question_w
 from advisor.report.scaling_words import scaling_lines, size_lines
 from advisor.report.sections import Section
 from advisor.report.token_words import token_section
+from advisor.report.unit_words import unit_of
 from advisor.report.verdict import headline, risk_words, verdict_lines
 from advisor.report.words import CODE_WORDS, paid_words, rejection_counts, short_words, usd
 from advisor.units import ratio_words
@@ -70,7 +71,7 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "fronts": list(front_charts(plan, options, rows)),
         "options": rows,
         "options_total": len(plan.options),
-        "option_heads": [column.header for column in OPTION_COLUMNS],
+        "option_heads": [column.header for column in option_columns(unit_of(plan.demand))],
         "choices": choices(rows),
         "replay": fleet.confirmed if fleet else None,
         "kept": list(kept_bars(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.replay.engine import Timelines, serve, serve_idle, serve_in_parts
+from advisor.plan.replay.engine import serve, serve_idle, serve_in_parts
+from advisor.plan.replay.timelines import Timelines
 from plan.replay.reference import make_steps, serve_plainly
 
 REPLICAS = {

@@ -1,0 +1,88 @@
+"""Servers of models that answer in one pass: where they run, what they serve and how they batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.catalog.readers import Sources
+from advisor.catalog.values import Accelerator, EngineSupport, Evidence, InstanceType, Provenance, Quality, Support
+from advisor.tables import read_records
+
+SEPARATOR = ";"
+
+
+@dataclass(frozen=True, slots=True)
+class OnePassEngine:
+    """A server with dynamic batching on the accelerators of one vendor. None is no limit, "" is not known."""
+
+    engine: str
+    vendor: str
+    """Of the accelerators; ``cpu`` for processors of any maker."""
+    units: tuple[str, ...]
+    """Units of the requests that it serves."""
+    families: tuple[str, ...]
+    """Of models that it is known to serve; empty: all of its units."""
+    cpu_architectures: tuple[str, ...]
+    """Of the hosts that its image is built for."""
+    least_compute_capability: float | None
+    precisions: tuple[str, ...]
+    """Of the weights: it casts 16- and 32-bit ones into each other."""
+    image: str
+    """Without a tag."""
+    max_batch_items: int | None
+    max_batch_tokens: int | None
+    max_wait_ms: float
+    """Time that an item waits for others before a batch is begun."""
+    health_path: str
+    metrics_path: str
+    queue_metric: str
+    """Metric of the items that wait."""
+    provenance: Provenance
+
+    def serves(self, unit: str, family: str, precision: str) -> bool:
+        """Whether it serves models of a family and unit with weights in a precision."""
+        return unit in self.units and precision in self.precisions and family in (self.families or (family,))
+
+    def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
+        """Whether it has an image for a machine and its accelerators."""
+        least = self.least_compute_capability
+        is_new_enough = least is None or (accelerator.compute_capability or 0.0) >= least
+        has_image = machine.cpu_architecture in self.cpu_architectures
+        return self.vendor == accelerator.vendor and has_image and is_new_enough
+
+    def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
+        """How it serves a precision that it serves: parts without 16-bit units compute 16-bit weights in 32 bit."""
+        computed = "fp32" if accelerator.fp16_tflops is None else precision
+        is_read = self.provenance.quality in (Quality.LISTED, Quality.DERIVED)
+        return EngineSupport(
+            engine=self.engine,
+            hardware=accelerator.name,
+            precision=precision,
+            support=Support.SUPPORTED,
+            compute_precision=computed,
+            detail="",
+            provenance=self.provenance,
+            evidence=Evidence.DOCUMENTED if is_read else Evidence.UNTESTED,
+        )
+
+
+def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePassEngine]:
+    """Servers in the order of the table: that of preference."""
+    for row in read_records(directory / "engines.csv"):
+        yield OnePassEngine(
+            engine=row.text("engine"),
+            vendor=row.text("vendor"),
+            units=tuple(row.text("units").split(SEPARATOR)),
+            families=tuple(filter(None, row.optional_text("families").split(SEPARATOR))),
+            cpu_architectures=tuple(row.text("cpu_architectures").split(SEPARATOR)),
+            least_compute_capability=row.optional_number("least_compute_capability"),
+            precisions=tuple(row.text("precisions").split(SEPARATOR)),
+            image=row.optional_text("image"),
+            max_batch_items=row.optional_integer("max_batch_items"),
+            max_batch_tokens=row.optional_integer("max_batch_tokens"),
+            max_wait_ms=row.number("max_wait_ms"),
+            health_path=row.optional_text("health_path"),
+            metrics_path=row.optional_text("metrics_path"),
+            queue_metric=row.optional_text("queue_metric"),
+            provenance=sources.of(row),
+        )

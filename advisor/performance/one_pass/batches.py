@@ -1,0 +1,29 @@
+"""Times of single batches of a replica, as a simulation takes them: the same as those of the closed form."""
+
+from dataclasses import dataclass
+
+from advisor.demand.values import Unit
+from advisor.models import Model
+from advisor.performance.one_pass.samples import flop_of_items
+from advisor.performance.one_pass.serving import Replica
+from advisor.performance.physics import Floats
+
+_ANY = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class BatchTimes:
+    """Times of one replica's batches; what a simulation asks of any replica is named as in ``StepTimes``."""
+
+    model: Model
+    unit: Unit
+    replica: Replica
+    ttft_factor: float = 1.0
+    """Nothing was learned beyond the batch."""
+    context_tokens: int = _ANY
+    """Requests of any size are served: their items are spread over batches."""
+    kv_tokens: int = _ANY
+
+    def item_seconds(self, sizes: Floats) -> Floats:
+        """Seconds that items of some sizes add to their batch."""
+        return flop_of_items(self.model, self.unit, sizes) * self.replica.seconds_per_flop

@@ -1,0 +1,164 @@
+"""Candidates for a model that answers in one pass: what rate each sustains within the SLO, how fast it is then.
+
+The same questions as :mod:`advisor.performance.stage` answers of token models, with a server that batches
+(:mod:`advisor.performance.one_pass.batching`) in place of one that generates.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.candidates import Candidate, Shortfall
+from advisor.demand.values import TokenHistogram, Unit
+from advisor.errors import InputError
+from advisor.performance.bursts import RANDOM, Bursts
+from advisor.performance.one_pass.batching import (
+    ENDLESS_S,
+    LEAST_RATE,
+    Batching,
+    busy_at,
+    largest_batch,
+    latency_at,
+    rate_within,
+)
+from advisor.performance.one_pass.effects import shipped_effects
+from advisor.performance.one_pass.samples import flop_of_items
+from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
+from advisor.performance.physics import Floats
+from advisor.performance.setups import Resolved
+from advisor.performance.values import Deployment, Evidence, Scenario
+from advisor.requirements import Requirements
+from advisor.units import MS_PER_SECOND, milliseconds
+from advisor.workload.values import Slo
+
+P95_LATE = 0.05
+_MOST_ITEMS = 4096
+"""Items of a batch where the server limits neither them nor their tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A server on one accelerator: a batch takes ``fixed_s + FLOPs of its items × seconds_per_flop``."""
+
+    fixed_s: float
+    seconds_per_flop: float
+    largest_items: int
+    """Of a batch at most: what the server takes, and the latency leaves."""
+    largest_tokens: float
+    """Of a batch at most, of texts; infinite where nothing limits them."""
+    wait_s: float
+    """Time that an item waits for others before a batch is begun."""
+    evidence: Evidence
+    spread: tuple[float, float]
+    """Factors from a rate to the ends of its 80 % interval."""
+
+
+def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requirements) -> Replica:
+    """The server of a candidate with a known peak, with the largest batch that the workload's SLO leaves.
+
+    Args:
+        candidate: where it runs, with its batcher.
+        deployment: the same, reduced to what decides its speed.
+        requirements: model, sizes and SLO.
+    """
+    resolved = Resolved(requirements.model, deployment, 1)
+    effects, labels = shipped_effects(), labels_of(resolved, Scenario.SATURATED)
+    arithmetic, rest = effects.factors(labels)
+    machine = machine_of(resolved)
+    fixed_s, per_flop = machine.fixed_s * rest, max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second
+    demand, server = requirements.demand, candidate.batcher
+    sizes, items = demand.tokens.input_tokens, demand.tokens.output_tokens
+    tokens = math.inf if server is None or demand.unit is not Unit.TEXTS else server.max_batch_tokens or math.inf
+    most = min(_MOST_ITEMS if server is None else server.max_batch_items or _MOST_ITEMS, tokens / float(sizes.max()))
+    item_s = flop_of_items(requirements.model, demand.unit, sizes) * per_flop
+    limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
+    left = largest_batch(*(np.array([number]) for number in (fixed_s, float(item_s.max()), limit, most)))
+    return Replica(
+        fixed_s=fixed_s,
+        seconds_per_flop=per_flop,
+        largest_items=int(max(left[0], min(most, float(items.max())), 1)),
+        largest_tokens=tokens,
+        wait_s=0.0 if server is None else server.max_wait_ms / MS_PER_SECOND,
+        evidence=effects.evidence(labels),
+        spread=effects.spread(labels),
+    )
+
+
+def rates_of(
+    replicas: Sequence[Replica], requirements: Requirements, tokens: TokenHistogram, slo: Slo, bursts: Bursts = RANDOM
+) -> Floats:
+    """Requests per second that each replica sustains within targets, (n,); 0 where a lone request is too slow."""
+    batching = batching_of(replicas, requirements, tokens)
+    limits = np.broadcast_to(_limits(tokens, slo), batching.item_s.shape)
+    return rate_within(batching, limits, 1 - slo.latency_percentile, bursts)
+
+
+def latencies_of(replicas: Sequence[Replica], rates: Floats, requirements: Requirements) -> Floats:
+    """95th percentile of the latency of each replica at a rate of requests per second, in ms, (n,)."""
+    batching = batching_of(replicas, requirements, requirements.demand.tokens)
+    return latency_at(batching, np.maximum(rates, LEAST_RATE), P95_LATE) * MS_PER_SECOND
+
+
+def mean_requests(replicas: Sequence[Replica], rates: Floats, requirements: Requirements) -> Floats:
+    """Requests that each replica has at a time on average, waiting or worked on: Little's law on the median, (n,)."""
+    batching = batching_of(replicas, requirements, requirements.demand.tokens)
+    state = busy_at(batching, np.maximum(rates, LEAST_RATE))
+    found: Floats = rates * state.batch_s * (1 + state.busy / 2)
+    return found
+
+
+def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens: TokenHistogram) -> Batching:
+    """Requests of some sizes on replicas, as the closed form takes them."""
+
+    def column(values: Sequence[float]) -> Floats:
+        return np.array(values, dtype=np.float64)
+
+    flop = flop_of_items(requirements.model, requirements.demand.unit, tokens.input_tokens)
+    per_flop = column([replica.seconds_per_flop for replica in replicas])
+    return Batching(
+        fixed_s=column([replica.fixed_s for replica in replicas]),
+        item_s=per_flop[:, None] * flop[None, :],
+        items=tokens.output_tokens,
+        probability=tokens.probability,
+        largest=column([float(replica.largest_items) for replica in replicas]),
+        wait_s=column([replica.wait_s for replica in replicas]),
+    )
+
+
+def too_slow(replica: Replica, requirements: Requirements) -> Shortfall:
+    """Why a replica sustains no rate: the latency of a request that finds it idle is above the target."""
+    demand, slo = requirements.demand, requirements.workload.slo
+    alone_ms = batching_of([replica], requirements, demand.tokens).alone_s[0] * MS_PER_SECOND
+    limits_ms = _limits(demand.tokens, slo) * MS_PER_SECOND
+    worst = int(np.argmax(alone_ms / limits_ms))
+    floor, target = float(alone_ms[worst]), float(limits_ms[worst])
+    reason = f"latency is {milliseconds(floor)} with no other load, {milliseconds(target)} wanted"
+    return Shortfall("slo_latency", "ms", target, floor, reason)
+
+
+def check_known(requirements: Requirements) -> None:
+    """Refuse requests whose work is not known.
+
+    Raises:
+        InputError: neither FLOPs nor the usual sample of the model are in the catalog.
+    """
+    demand, model, workload = requirements.demand, requirements.model, requirements.workload
+    if not np.isfinite(flop_of_items(model, demand.unit, demand.tokens.input_tokens)).all():
+        raise InputError(
+            f"the FLOPs of one of the {demand.unit} that {model.name} is sent are not known",
+            where=workload.where("model"),
+            hint="name a model of models.csv with flop_per_sample; of speech and diffusion its family has to be in "
+            "usual_samples.csv too",
+        )
+
+
+def _limits(tokens: TokenHistogram, slo: Slo) -> Floats:
+    """Largest latency of requests of each size in seconds, (p,): the target, or the factor times the recording."""
+    latency_s = ENDLESS_S if slo.latency_ms is None else slo.latency_ms / MS_PER_SECOND
+    limits: Floats = np.full(tokens.input_tokens.shape, latency_s)
+    if slo.real_time_factor is not None:
+        recorded_s = tokens.input_tokens * tokens.output_tokens / MS_PER_SECOND
+        limits = np.minimum(limits, slo.real_time_factor * recorded_s)
+    return limits

@@ -1,0 +1,97 @@
+"""The performance stage for models that answer in one pass; candidates that predict alike are predicted once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.candidates import Candidate, Rejection, reject_candidate
+from advisor.demand.values import TokenHistogram
+from advisor.models import Model
+from advisor.performance.bursts import Bursts
+from advisor.performance.one_pass.batches import BatchTimes
+from advisor.performance.one_pass.serving import (
+    Replica,
+    check_known,
+    latencies_of,
+    mean_requests,
+    rates_of,
+    replica_of,
+    too_slow,
+)
+from advisor.performance.physics import Floats
+from advisor.performance.served import LoadLatency, Served
+from advisor.performance.values import Deployment, Interval
+from advisor.requirements import Requirements
+from advisor.workload.values import Slo
+
+Deployed = Callable[[Candidate, Model], Deployment]
+"""One replica of a candidate, reduced to what decides its speed."""
+_NOTHING = Interval(0.0, 0.0, 0.0)
+"""Time per token of an answer that has none after the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnePassStage:
+    """Answers of the performance stage about one question."""
+
+    requirements: Requirements
+    deployed: Deployed
+
+    def serve(self, candidates: Sequence[Candidate]) -> tuple[list[Served], list[Rejection]]:
+        """Candidates with a known peak that keep the SLO with the rate each sustains, and rejections of the others.
+
+        Raises:
+            InputError: the work of the model's requests is not known.
+        """
+        check_known(self.requirements)
+        if not candidates:
+            return [], []
+        replicas, index = self._grouped(candidates)
+        demand, slo = self.requirements.demand, self.requirements.workload.slo
+        rates = rates_of(replicas, self.requirements, demand.tokens, slo)
+        running = mean_requests(replicas, rates, self.requirements)
+        served: list[Served] = []
+        rejected: list[Rejection] = []
+        for candidate, at in zip(candidates, index, strict=True):
+            replica, rate = replicas[at], float(rates[at])
+            if rate <= 0:
+                rejected.append(reject_candidate(candidate, too_slow(replica, self.requirements)))
+                continue
+            low, high = replica.spread
+            interval = Interval(rate, rate * low, rate * high)
+            served.append(Served(candidate, interval, replica.largest_items, replica.evidence, float(running[at])))
+        return served, rejected
+
+    def rates_within(
+        self, candidates: Sequence[Candidate], cases: Sequence[tuple[TokenHistogram, Slo]], bursts: Bursts
+    ) -> Floats:
+        """Requests per second that one replica of each candidate sustains in each case: (cases, candidates)."""
+        replicas, index = self._grouped(candidates)
+        rates = [rates_of(replicas, self.requirements, tokens, slo, bursts) for tokens, slo in cases]
+        return np.array(rates)[:, index]
+
+    def latencies(self, candidates: Sequence[Candidate], rates: Sequence[float]) -> list[LoadLatency]:
+        """Latency of each candidate when one replica receives that many requests per second."""
+        replicas, index = self._grouped(candidates)
+        each = [replicas[at] for at in index]
+        found = latencies_of(each, np.array(rates, dtype=np.float64), self.requirements).tolist()
+        whole = [
+            Interval(ms, ms / replica.spread[1], ms / replica.spread[0])
+            for ms, replica in zip(found, each, strict=True)
+        ]  # fmt: skip
+        return [LoadLatency(latency, _NOTHING, latency) for latency in whole]
+
+    def times(self, candidate: Candidate) -> BatchTimes:
+        """Times of one replica's batches."""
+        return BatchTimes(self.requirements.model, self.requirements.demand.unit, self._replica(candidate))
+
+    def _replica(self, candidate: Candidate) -> Replica:
+        return replica_of(candidate, self.deployed(candidate, self.requirements.model), self.requirements)
+
+    def _grouped(self, candidates: Sequence[Candidate]) -> tuple[list[Replica], list[int]]:
+        """The different replicas, and which of them each candidate has."""
+        keys = [(candidate.accelerator.name, candidate.precision, candidate.engine) for candidate in candidates]
+        position = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+        first = dict(zip(reversed(keys), reversed(candidates), strict=True))
+        return [self._replica(first[key]) for key in position], [position[key] for key in keys]

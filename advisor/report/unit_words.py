@@ -1,0 +1,59 @@
+"""Names of latencies and sizes by the unit of a plan's requests."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from advisor.demand.values import Unit
+from advisor.units import MS_PER_SECOND, milliseconds
+
+_ITEMS: Mapping[Unit, str] = {
+    Unit.TOKENS: "output tokens",
+    Unit.TEXTS: "texts",
+    Unit.AUDIO: "recordings",
+    Unit.IMAGES: "images",
+    Unit.PICTURES: "pictures",
+}
+_MEGA = 1e6
+
+
+def unit_of(demand: Mapping[str, Any]) -> Unit:
+    """Unit of a plan's demand."""
+    return Unit(demand.get("unit", Unit.TOKENS))
+
+
+def items_word(unit: Unit) -> str:
+    """What an answer is counted in: ``output tokens``, ``texts``."""
+    return _ITEMS[unit]
+
+
+def latency_words(unit: Unit, ttft_ms: float | None, tpot_ms: float | None) -> Iterator[str]:
+    """``TTFT p95 275 ms``, ``TPOT p95 38.8 ms``; ``latency p95 120 ms`` of whole answers."""
+    named = ((first_name(unit), ttft_ms), ("TPOT p95", None if unit.is_one_pass else tpot_ms))
+    return (f"{name} {milliseconds(value)}" for name, value in named if value is not None)
+
+
+def first_name(unit: Unit) -> str:
+    """Name of the time to the first token, which of an answer in one pass is all of it."""
+    return "latency p95" if unit.is_one_pass else "TTFT p95"
+
+
+def size_words(demand: Mapping[str, Any]) -> str:
+    """Size of a request: ``800 tokens in (p95 800), 200 out (p95 200)``, ``23 texts of 512 tokens``."""
+    size, items = demand["input_tokens"], demand["output_tokens"]
+    unit, count = unit_of(demand), f"{items['mean']:,.4g}"
+    match unit:
+        case Unit.TOKENS:
+            sent, answered = (f"{one['mean']:,.0f}" for one in (size, items))
+            return f"{sent} tokens in (p95 {size['p95']:,.0f}), {answered} out (p95 {items['p95']:,.0f})"
+        case Unit.TEXTS:
+            return f"{count} {_noun('text', count)} of {size['mean']:,.0f} tokens a request"
+        case Unit.AUDIO:
+            return f"{count} {_noun('recording', count)} of {size['mean'] / MS_PER_SECOND:,.3g} s a request"
+        case Unit.IMAGES:
+            return f"{count} {_noun('image', count)} a request"
+        case Unit.PICTURES:
+            return f"{count} {_noun('picture', count)} of {size['mean'] / _MEGA:,.4g} M pixels × steps a request"
+
+
+def _noun(singular: str, count: str) -> str:
+    return singular if count == "1" else f"{singular}s"

@@ -1,0 +1,196 @@
+"""Kinds of models by the unit of their requests, and the size of a request in that unit as a workload states it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+
+from advisor.demand.values import Unit
+from advisor.errors import InputError
+from advisor.models.model import Model
+from advisor.units import MS_PER_SECOND
+from advisor.workload.values import DeclaredDemand, OnePassSize, Workload
+
+UNITS: Mapping[str, Unit] = {
+    "llm": Unit.TOKENS,
+    "vlm": Unit.TOKENS,
+    "encoder": Unit.TEXTS,
+    "embedding": Unit.TEXTS,
+    "asr": Unit.AUDIO,
+    "vision": Unit.IMAGES,
+    "diffusion": Unit.PICTURES,
+}
+"""By task of the model; others are not planned."""
+_OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
+    Unit.TOKENS: ("input_tokens", "output_tokens"),
+    Unit.TEXTS: ("input_tokens",),
+    Unit.AUDIO: ("audio_seconds",),
+    Unit.IMAGES: ("images",),
+    Unit.PICTURES: ("steps", "images"),
+}
+"""Keys of demand.declared that give the size of a request."""
+_OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
+_IMAGE_FIELDS = ("images", "width", "height")
+LARGEST_SIZE = 2**31 - 1
+"""Of an item, in its unit: sizes are kept as 32-bit integers."""
+
+Size = tuple[float, float]
+"""Size of an item, and items of a request."""
+
+
+def unit_of(model: Model, workload: Workload) -> Unit:
+    """Unit of the requests to a model.
+
+    Raises:
+        InputError: models of its task are not planned.
+    """
+    unit = UNITS.get(model.task)
+    if unit is None:
+        raise InputError(
+            f"{model.name} is of a kind that no plan is made for (task: {model.task})",
+            where=workload.where("model"),
+            hint=f"models of these kinds are planned: {', '.join(UNITS)}; `advisor predict` knows others too",
+        )
+    return unit
+
+
+def is_reranker(model: Model) -> bool:
+    """Whether a model scores documents against a query, as its name says: its architecture is that of an embedder."""
+    return UNITS.get(model.task) is Unit.TEXTS and "rerank" in model.name.lower()
+
+
+def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) -> tuple[Unit, Size]:
+    """Unit and size of the requests that a workload declares.
+
+    Raises:
+        InputError: the size is not stated in the model's unit, or in another one.
+    """
+    unit = unit_of(model, workload)
+    _check_keys(declared, model, unit, workload)
+    size, items = _SIZES[unit](declared, model, workload)
+    if size > LARGEST_SIZE:
+        raise _fault(workload, f"{size:,.0f} {_MEASURES[unit]} of one item are too many", "split it into several")
+    return unit, (size, items)
+
+
+def check_targets(workload: Workload, model: Model, unit: Unit) -> None:
+    """Refuse targets of another kind of model.
+
+    Raises:
+        InputError: TTFT or TPOT of answers that come whole, whole answers' targets of tokens, or a real-time factor of
+            anything but speech.
+    """
+    slo = workload.slo
+    if unit.is_one_pass and slo.is_of_tokens:
+        raise InputError(
+            f"{model.name} does not answer token by token (task: {model.task}), so TTFT and TPOT say nothing of it",
+            where=workload.where("slo"),
+            hint=f"state {'real_time_factor or ' * (unit is Unit.AUDIO)}latency_p50, latency_p95 or latency_p99",
+        )
+    if not unit.is_one_pass and slo.is_of_whole_answers:
+        raise InputError(
+            f"{model.name} answers token by token: a latency without the length of the answer says nothing of it",
+            where=workload.where("slo"),
+            hint="state ttft_p95 and tpot_p95, or e2e_p95",
+        )
+    if slo.real_time_factor is not None and unit is not Unit.AUDIO:
+        raise InputError(
+            f"a real_time_factor is of speech, and {model.name} is not (task: {model.task})",
+            where=workload.where("slo.real_time_factor"),
+            hint="state latency_p95",
+        )
+
+
+def _check_keys(declared: DeclaredDemand, model: Model, unit: Unit, workload: Workload) -> None:
+    """Refuse sizes in the unit of another kind of model."""
+    allowed = {*_OF_UNIT[unit], *(_OF_RERANKERS if is_reranker(model) else ())}
+    foreign = [key for key in _stated(declared) if key not in allowed]
+    if not foreign:
+        return
+    if unit is Unit.TOKENS:
+        reason = f"{foreign[0]} is of models that answer in one pass, and {model.name} answers token by token"
+        raise _fault(workload, reason, f"take {foreign[0]} out, and state input_tokens and output_tokens")
+    reason = f"{foreign[0]} is no size of a request to {model.name} (task: {model.task})"
+    if foreign[0] == "output_tokens":
+        reason = f"{model.name} generates no tokens: its answer comes whole (task: {model.task})"
+    needed = "documents and tokens_per_document" if is_reranker(model) else " and ".join(_OF_UNIT[unit])
+    raise _fault(workload, reason, f"take {foreign[0]} out; its requests are sized by {needed}")
+
+
+def _stated(declared: DeclaredDemand) -> Iterator[str]:
+    """Keys under demand.declared that state a size."""
+    for key in ("input_tokens", "output_tokens"):
+        if getattr(declared, key) is not None:
+            yield key
+    stated = [field.name for field in fields(OnePassSize) if getattr(declared.size, field.name) is not None]
+    yield from dict.fromkeys("images" if name in _IMAGE_FIELDS else name for name in stated)
+
+
+def _tokens(declared: DeclaredDemand, _model: Model, workload: Workload) -> Size:
+    """Prompt and answer of a language model."""
+    missing = [key for key in _OF_UNIT[Unit.TOKENS] if getattr(declared, key) is None]
+    if declared.input_tokens is None or declared.output_tokens is None:
+        raise _fault(workload, f"missing: {', '.join(missing)}", f"add {missing[0]} under demand.declared")
+    return declared.input_tokens, declared.output_tokens
+
+
+def _texts(declared: DeclaredDemand, model: Model, workload: Workload) -> Size:
+    """Tokens of a text; of a query with a document, once for each document."""
+    size = declared.size
+    if not is_reranker(model):
+        if declared.input_tokens is None:
+            raise _fault(workload, "missing: input_tokens", "add the tokens of one text, such as input_tokens: 512")
+        return declared.input_tokens, 1.0
+    if size.documents is None:
+        raise _fault(
+            workload,
+            f"{model.name} ranks documents, and how many of them a request brings is not stated",
+            "add documents and tokens_per_document, such as documents: 23 and tokens_per_document: 512",
+        )
+    if declared.input_tokens is not None and size.tokens_per_document is not None:
+        raise _fault(workload, "input_tokens and tokens_per_document are two sizes of one thing", "keep the latter")
+    tokens = size.tokens_per_document or declared.input_tokens
+    if tokens is None:
+        raise _fault(workload, "missing: tokens_per_document", "add the tokens of one document")
+    return tokens + (size.query_tokens or 0.0), float(size.documents)
+
+
+def _audio(declared: DeclaredDemand, _model: Model, workload: Workload) -> Size:
+    """Milliseconds of a recording."""
+    if declared.size.audio_seconds is None:
+        hint = "add the mean length of a recording, such as audio_seconds: 30"
+        raise _fault(workload, "how long the recordings are is not stated", hint)
+    return max(declared.size.audio_seconds * MS_PER_SECOND, 1.0), 1.0
+
+
+def _images(declared: DeclaredDemand, _model: Model, _workload: Workload) -> Size:
+    """Images of a request, which are scaled to the model's own input."""
+    return 1.0, float(declared.size.images or 1)
+
+
+def _pictures(declared: DeclaredDemand, _model: Model, workload: Workload) -> Size:
+    """Pixels × denoising steps of a picture."""
+    size = declared.size
+    if size.steps is None or size.width is None or size.height is None:
+        what = "steps" if size.steps is None else "images: {width, height}"
+        hint = "such as steps: 20 and images: {width: 1024, height: 1024}"
+        raise _fault(workload, f"the work of a picture is not stated: {what} is missing", f"state both, {hint}")
+    return float(size.width * size.height * size.steps), float(size.images or 1)
+
+
+_SIZES: Mapping[Unit, Callable[[DeclaredDemand, Model, Workload], Size]] = {
+    Unit.TOKENS: _tokens,
+    Unit.TEXTS: _texts,
+    Unit.AUDIO: _audio,
+    Unit.IMAGES: _images,
+    Unit.PICTURES: _pictures,
+}
+_MEASURES: Mapping[Unit, str] = {
+    Unit.TOKENS: "tokens",
+    Unit.TEXTS: "tokens",
+    Unit.AUDIO: "ms",
+    Unit.IMAGES: "images",
+    Unit.PICTURES: "pixels × steps",
+}
+
+
+def _fault(workload: Workload, message: str, hint: str) -> InputError:
+    return InputError(message, where=workload.where("demand.declared"), hint=hint)

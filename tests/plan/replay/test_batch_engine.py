@@ -1,0 +1,70 @@
+"""Replay of a server that batches: against the plainest simulation, and its rule in single cases."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.performance.one_pass.serving import Replica
+from advisor.performance.values import Evidence
+from advisor.plan.replay.batch_engine import alone_ends, batch_ends
+from performance.batch_simulator import simulate
+
+
+def times(fixed_s=0.005, item_s=0.010, items=32, tokens=np.inf, wait_s=0.0):
+    """Times of a replica whose items all take as long, whatever their size."""
+    replica = Replica(fixed_s, item_s, items, tokens, wait_s, Evidence.ROOFLINE, (1.0, 1.0))
+    return SimpleNamespace(replica=replica, item_seconds=lambda sizes: np.full(sizes.shape, item_s))
+
+
+def ends(of, arrivals, sizes, items):
+    """Ends of requests in seconds."""
+    return batch_ends(of, np.array(arrivals, dtype=float), np.array(sizes), np.array(items)).tolist()
+
+
+@settings(max_examples=60)
+@given(
+    gaps=st.lists(st.floats(0, 0.05), min_size=1, max_size=80),
+    largest=st.integers(1, 20),
+    wait=st.sampled_from([0.0, 0.004, 0.03]),
+)
+def test_requests_of_one_item_are_served_as_by_the_plainest_simulation(gaps, largest, wait):
+    """Whatever arrives when, every request ends in the batch that the rule puts it in."""
+    arrivals = np.cumsum(gaps)
+    ones = np.ones(arrivals.size, dtype=np.int32)
+    found = batch_ends(times(items=largest, wait_s=wait), arrivals, ones, ones)
+    assert found == pytest.approx(arrivals + simulate(arrivals, np.full(arrivals.size, 0.010), 0.005, largest, wait))
+
+
+def test_a_request_waits_for_its_last_item():
+    """Forty items in batches of 32: 325 ms, then 8 items with the next request's first 24 in another 325 ms."""
+    assert ends(times(), [0, 0], [512, 512], [40, 24]) == pytest.approx([0.650, 0.650])
+
+
+def test_tokens_limit_a_batch():
+    """Two texts of 512 tokens fill 1,024; the third begins the next batch."""
+    assert ends(times(tokens=1024.0), [0, 0, 0], [512] * 3, [1] * 3) == pytest.approx([0.025, 0.025, 0.040])
+
+
+def test_an_item_beyond_the_limit_is_a_batch_of_its_own():
+    """A text longer than a batch's tokens is served all the same, alone."""
+    assert ends(times(tokens=1024.0), [0, 0], [4096, 512], [1, 1]) == pytest.approx([0.015, 0.030])
+
+
+def test_the_first_item_waits_no_longer_than_the_server_does():
+    """With 20 ms to wait, the request at 15 ms comes along and the one at 25 ms does not."""
+    found = ends(times(wait_s=0.020), [0, 0.015, 0.025], [1] * 3, [1] * 3)
+    assert found == pytest.approx([0.045, 0.045, 0.060])
+
+
+def test_a_full_batch_waits_for_nobody():
+    """Two items fill a batch of two: it begins with the second, not 20 ms after the first."""
+    assert ends(times(items=2, wait_s=0.020), [0, 0.001], [1, 1], [1, 1]) == pytest.approx([0.026, 0.026])
+
+
+def test_alone_nobody_shares_a_batch():
+    """A request by itself takes its batches and its items."""
+    alone = alone_ends(times(), np.array([0.0, 1.0]), np.array([512, 512]), np.array([40, 1]))
+    assert alone == pytest.approx([0.410, 1.015])

@@ -1,0 +1,160 @@
+"""Plans of models that answer in one pass, from their demand to a fleet that its replay confirms."""
+
+import math
+
+import numpy as np
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.catalog.processors import CPU
+from advisor.codegen import generate
+from advisor.demand.arrivals import Requests
+from advisor.demand.values import Unit
+from advisor.errors import InputError, NotDeployable
+from advisor.performance.model import shipped_model
+from advisor.performance.one_pass.effects import shipped_effects
+from advisor.performance.one_pass.work import flop_of_sample
+from advisor.pipeline import recommend
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.replay.fleet import replay
+from advisor.plan.replay.from_plan import planned
+from advisor.plan.request import read_question
+from advisor.report.table import plan_table
+
+MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
+RERANKER = ("BAAI/bge-reranker-v2-m3", "37.5, documents: 23, tokens_per_document: 512", "latency_p95: 1s")
+KINDS = {
+    "embedding": ("BAAI/bge-m3", "50, input_tokens: 512", "latency_p95: 200ms"),
+    "decoder embedding": ("Qwen/Qwen3-Embedding-8B", "4, input_tokens: 400", "latency_p95: 2s"),
+    "reranker": RERANKER,
+    "speech": ("openai/whisper-large-v3", "2, audio_seconds: 45", "real_time_factor: 0.2"),
+    "vision": ("google/vit-base-patch16-224", "500", "latency_p99: 50ms"),
+    "small vision": ("resnet50", "20", "latency_p95: 100ms"),
+    "diffusion": (
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        "0.2, steps: 20, images: {width: 1024, height: 1024}",
+        "latency_p50: 15s",
+    ),
+}
+UNITS = {"speech": Unit.AUDIO, "vision": Unit.IMAGES, "small vision": Unit.IMAGES, "diffusion": Unit.PICTURES}
+
+
+def write(tmp_path, kind, extra=""):
+    """A workload file of (model, demand, SLO), on a few machines of one region."""
+    model, declared, slo = kind
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: {model}\nslo: {{{slo}}}\ndemand:\n  declared: {{requests_per_second: {declared}}}\n"
+        f"providers: [aws]\nregions: [us-east-1]\ninstance_types: {MACHINES}\nas_of: 2026-11-28\n{extra}"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """Plans by kind, each made once."""
+    known = {}
+
+    def plan(kind):
+        if kind not in known:
+            known[kind] = recommend(write(tmp_path_factory.mktemp("kinds"), KINDS[kind]))
+        return known[kind]
+
+    return plan
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_planned_and_confirmed(plans, kind):
+    """A fleet within the SLO by its replay, in the unit of the model, with its cost and a ladder."""
+    plan = plans(kind)
+    assert plan.fleet.unit is UNITS.get(kind, Unit.TEXTS)
+    assert plan.fleet.confirmed.reached
+    assert plan.fleet.confirmed.tpot_p95_ms is None
+    assert plan.fleet.cost.total_usd_per_month > 0
+    assert plan.ladder
+    assert plan_from_json(plan_to_json(plan)).fleet == plan_from_json(plan_to_json(plan)).fleet
+    words = plan_table(plan, verbose=True)
+    assert "latency p95" in words
+    assert "TTFT" not in words
+    assert "output tokens" not in words
+
+
+def test_small_models_run_on_processors_and_large_ones_do_not(plans):
+    """ResNet-50 at 20 images a second is cheapest without an accelerator, a reranker of 863 documents a second is not."""
+    catalog = load_catalog()
+    small, large = (plans(kind).fleet.groups[0] for kind in ("small vision", "reranker"))
+    assert "cores of" in small.accelerator
+    assert small.evidence == "roofline"
+    assert catalog.known_accelerator(small.accelerator) is None
+    assert catalog.accelerator(large.accelerator).vendor != CPU
+
+
+def test_capacity_of_a_reranker_by_hand(plans):
+    """What the instances sustain is no more than the FLOPs of 23 × 512 tokens leave of the peak that is learned."""
+    plan = plans("reranker")
+    option = next(option for option in plan.options if option.accelerator == "L40S")
+    model = read_question(plan.question).model
+    flop = 23 * float(flop_of_sample(model, np.array([512.0]))[0])
+    arithmetic = math.exp(
+        sum(
+            shipped_effects().arithmetic.get(key, 0.0)
+            for key in (
+                "kind=encoder", "kind=encoder|width=16", "generation=Ada", "accelerator=L40S", "model=encoder 24x1024",
+                "kind=encoder|generation=Ada", "kind=encoder|scenario=saturated", "model=encoder 24x1024|width=16",
+                "generation=Ada|width=16", "model=encoder 24x1024|generation=Ada",
+            )
+        )
+    )  # fmt: skip
+    most = load_catalog().accelerator("L40S").fp16_tflops * 1e12 / (2 * arithmetic) / flop
+    rate = option.predicted.requests_per_second_per_replica
+    assert 0.5 * most < rate.value < most
+    assert option.instances >= 37.5 / most
+
+
+def test_the_public_reranking_question_is_answered_with_its_cost(plans):
+    """37.5 calls/s of 23 documents of 512 tokens: some T4 and some larger cards carry it, and each has its cost."""
+    options = {option.accelerator: option for option in plans("reranker").options}
+    assert 6 <= options["T4"].instances <= 20
+    assert 2 <= options["L40S"].instances <= 4
+    assert all(option.cost.total_usd_per_month > 0 for option in options.values())
+
+
+def test_a_plan_is_replayed_on_a_trace(plans):
+    """`advisor replay` serves a trace with the batches of the plan: slow where ten times its rate arrives."""
+    plan = plans("embedding")
+    of = planned(plan, load_catalog(), shipped_model())
+    ones = np.ones(3000, dtype=np.int32)
+    results = [
+        replay(of.groups, Requests(np.cumsum(np.full(3000, gap)), 512 * ones, ones), of.slo, routes=of.routes)
+        for gap in (1 / 50, 1 / 5000)
+    ]
+    assert results[0].within_slo_ratio > 0.99
+    assert results[1].within_slo_ratio < 0.5
+
+
+@pytest.mark.parametrize("language", ["terraform", "python"])
+def test_no_code_is_written_for_a_server_that_no_container_is_known_of(plans, language):
+    """The refusal names the engine and what the code would lack."""
+    with pytest.raises(NotDeployable, match=r"no code is generated for .*its batch size and its autoscaling signal"):
+        generate(plans("embedding"), language)
+
+
+def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):
+    """No machine transcribes in a thousandth of the recording: the latency of the fastest is told."""
+    plan = recommend(write(tmp_path, ("openai/whisper-large-v3", "2, audio_seconds: 45", "real_time_factor: 0.0001")))
+    assert plan.fleet is None
+    assert {rejection.code for rejection in plan.nearest_misses} == {"slo_latency"}
+    assert "has latency" in plan_table(plan)
+
+
+def test_speech_whose_work_is_unknown_is_refused(tmp_path):
+    """A model without a usual sample is no plan of zero FLOPs."""
+    with pytest.raises(InputError, match="FLOPs of one of the audio"):
+        recommend(write(tmp_path, ("rnnt-librispeech", "2, audio_seconds: 45", "latency_p95: 1s")))
+
+
+def test_engines_can_be_named(tmp_path):
+    """`engines` chooses among servers of the kind; the others' machines are rejected for it."""
+    plan = recommend(write(tmp_path, KINDS["decoder embedding"], "engines: [vLLM (pooling)]\n"))
+    assert {group.engine for group in plan.fleet.groups} == {"vLLM (pooling)"}
+    assert "engine_excluded" in {rejection.code for rejection in plan.rejected}

@@ -1,0 +1,117 @@
+"""Demand in the unit of the model, and every way to state it in another one."""
+
+import pytest
+
+from advisor.demand.values import Unit
+from advisor.errors import InputError
+from advisor.models import find_model
+from advisor.workload.document import read_workload
+from advisor.workload.kinds import check_targets, declared_size, is_reranker
+
+EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
+SPEECH, VISION, CHAT = "openai/whisper-large-v3", "resnet50", "meta-llama/Llama-3.1-8B-Instruct"
+DIFFUSION = "stabilityai/stable-diffusion-xl-base-1.0"
+
+
+def read(tmp_path, model, declared, slo="{}"):
+    """A workload of a model with such a demand."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: {model}\nslo: {slo}\ndemand:\n  declared: {{requests_per_second: 5, {declared}}}\n"
+    )
+    return read_workload(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "declared", "expected"),
+    [
+        (CHAT, "input_tokens: 800, output_tokens: 200", (Unit.TOKENS, (800, 200))),
+        (EMBEDDER, "input_tokens: 512", (Unit.TEXTS, (512, 1))),
+        (RERANKER, "documents: 23, tokens_per_document: 512", (Unit.TEXTS, (512, 23))),
+        (RERANKER, "documents: 23, tokens_per_document: 512, query_tokens: 16", (Unit.TEXTS, (528, 23))),
+        (SPEECH, "audio_seconds: 7.5", (Unit.AUDIO, (7500, 1))),
+        (VISION, "", (Unit.IMAGES, (1, 1))),
+        (VISION, "images: {count: 4, width: 640, height: 480}", (Unit.IMAGES, (1, 4))),
+        (DIFFUSION, "steps: 20, images: {width: 1024, height: 512}", (Unit.PICTURES, (20 * 1024 * 512, 1))),
+    ],
+)
+def test_size_in_the_unit_of_the_model(tmp_path, model, declared, expected):
+    """Tokens, documents, seconds, images and pixels × steps become the size of an item and a number of items."""
+    workload = read(tmp_path, model, declared)
+    assert declared_size(workload.demand, find_model(model), workload) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "declared", "message", "hint"),
+    [
+        (RERANKER, "input_tokens: 512", "how many of them a request brings is not stated", "documents: 23"),
+        (RERANKER, "documents: 23", "missing: tokens_per_document", "tokens of one document"),
+        (
+            RERANKER,
+            "documents: 2, tokens_per_document: 9, input_tokens: 9",
+            "two sizes of one thing",
+            "keep the latter",
+        ),
+        (EMBEDDER, "input_tokens: 9, output_tokens: 1", "its answer comes whole", "take output_tokens out"),
+        (EMBEDDER, "documents: 3", "documents is no size of a request", "sized by input_tokens"),
+        (EMBEDDER, "", "missing: input_tokens", "input_tokens: 512"),
+        (SPEECH, "", "how long the recordings are is not stated", "audio_seconds: 30"),
+        (SPEECH, "input_tokens: 5", "input_tokens is no size", "sized by audio_seconds"),
+        (VISION, "steps: 5", "steps is no size", "sized by images"),
+        (DIFFUSION, "steps: 20", "images: {width, height} is missing", "steps: 20 and images"),
+        (DIFFUSION, "images: {width: 9, height: 9}", "steps is missing", "state both"),
+        (DIFFUSION, "steps: 9999, images: {width: 9999, height: 9999}", "too many", "split it"),
+        (CHAT, "documents: 3, input_tokens: 5", "answers token by token", "take documents out"),
+        (CHAT, "input_tokens: 5", "missing: output_tokens", "add output_tokens"),
+        ("t5-3b", "input_tokens: 5", "no plan is made for", "models of these kinds are planned"),
+    ],
+)
+def test_a_size_of_another_kind_is_named_with_its_remedy(tmp_path, model, declared, message, hint):
+    """What is missing or foreign is said in the words of the file, with what to write."""
+    workload = read(tmp_path, model, declared)
+    with pytest.raises(InputError) as refused:
+        declared_size(workload.demand, find_model(model), workload)
+    assert message in refused.value.message
+    assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "unit", "slo", "message"),
+    [
+        (EMBEDDER, Unit.TEXTS, "{ttft_p95: 1s}", "does not answer token by token"),
+        (CHAT, Unit.TOKENS, "{latency_p95: 1s}", "says nothing of it"),
+        (EMBEDDER, Unit.TEXTS, "{real_time_factor: 0.1}", "a real_time_factor is of speech"),
+    ],
+)
+def test_a_target_of_another_kind_is_refused(tmp_path, model, unit, slo, message):
+    """TTFT of whole answers, a latency of token models and a real-time factor of texts mean nothing."""
+    workload = read(tmp_path, model, "input_tokens: 5", slo)
+    with pytest.raises(InputError, match=message):
+        check_targets(workload, find_model(model), unit)
+
+
+@pytest.mark.parametrize(
+    ("slo", "expected"),
+    [
+        ("{latency_p50: 100ms}", (100, 0.5, 0.5)),
+        ("{latency_p95: 100ms}", (100, 0.95, 0.99)),
+        ("{latency_p99: 100ms, within_ratio: 0.9}", (100, 0.99, 0.9)),
+    ],
+)
+def test_a_percentile_of_the_latency_is_kept_with_its_share(tmp_path, slo, expected):
+    """A median is asked of half of the requests, higher percentiles of 99 % as all other targets."""
+    stated = read(tmp_path, EMBEDDER, "input_tokens: 5", slo).slo
+    assert (stated.latency_ms, stated.latency_percentile, stated.within_ratio) == expected
+
+
+@pytest.mark.parametrize("slo", ["{samples_per_second: 5}", "{latency_p50: 1s, latency_p95: 2s}"])
+def test_targets_that_no_replay_confirms_are_refused(tmp_path, slo):
+    """A rate is the demand, and one replay has one percentile."""
+    with pytest.raises(InputError):
+        read(tmp_path, EMBEDDER, "input_tokens: 5", slo)
+
+
+def test_a_reranker_is_told_by_its_name():
+    """Rerankers have the architecture of embedders."""
+    assert is_reranker(find_model(RERANKER))
+    assert not is_reranker(find_model(EMBEDDER))
