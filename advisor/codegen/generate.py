@@ -20,7 +20,7 @@ from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.codegen.wanted import Form, Language, Wanted
 from advisor.errors import InputError, NotDeployable
-from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
 
 _BOTH_DO_NOT_FIT = (
@@ -89,20 +89,26 @@ def generate(
     _check_token_by_token(plan)
     check_program(language, former, as_component=wanted.as_component)
     # A plan in memory and a plan from a file give the same bytes.
-    plan = plan_from_json(plan_to_json(plan))
+    plan = as_written(plan)
 
-    def stacks_for(choice: Choice) -> tuple[tuple[Stack, ...], tuple[str, ...]]:
+    attempts: list[tuple[tuple[Stack, ...], tuple[str, ...], Mapping[str, Mapping[str, str]]]] = []
+
+    def attempt(choice: Choice) -> None:
         stacks = _stacks(plan, choice, wanted)
-        return stacks, () if catalog is None else check_available(stacks, catalog)
+        unknown = () if catalog is None else check_available(stacks, catalog)
+        attempts.append((stacks, unknown, _rendered(stacks, language)))
 
-    choice = choose(plan, wanted, reason_against(lambda choice: _rendered(stacks_for(choice)[0], language)))
-    planned, unknown = stacks_for(choice)
+    choice = choose(plan, wanted, reason_against(attempt))
+    planned, unknown, rendered = attempts[-1]
     roots = _roots(planned)
     rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
     images = images_of(_unpinned(plan, choice, wanted))
-    files = {**_joined(_rendered(stacks, language)), **written(images, wanted.digests)}
+    files = {
+        **_joined(rendered if stacks == planned else _rendered(stacks, language)),
+        **written(images, wanted.digests),
+    }
     check_files(files)
     return Generated(
         files=files,

@@ -48,6 +48,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return document | {"question": plan.question}
 
 
+def as_written(plan: Plan) -> Plan:
+    """The plan as it reads back from its file: with floats cut to what is meaningful."""
+    return typing.cast("Plan", from_plain(Plan, _as_read(plan_document(plan))))
+
+
 def plan_from_json(text: str, where: str = "plan") -> Plan:
     """Read a plan back.
 
