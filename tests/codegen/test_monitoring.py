@@ -138,6 +138,23 @@ def test_two_workloads_on_one_prometheus_stay_apart(read, tmp_path):
 
 
 @needs_promtool
+def test_names_outside_ascii_and_matchers_of_ones_own_are_read(read, tmp_path):
+    """An emoji in a name, and matchers by pattern, for which no test is written; what is no matcher is refused."""
+    named = replace(
+        read, workload={**read.workload, "name": "chat \N{GRINNING FACE}", "model": "org/\N{GRINNING FACE}"}
+    )
+    directory = written(monitoring_files(named), tmp_path / "named")
+    promtool(directory, "check", "rules", "advisor-rules.yaml")
+    promtool(directory, "test", "rules", "advisor-rules.test.yaml")
+    files = monitoring_files(read, 'namespace=~"chat.*",pod!="x"')
+    assert "advisor-rules.test.yaml" not in files
+    promtool(written(files, tmp_path / "matched"), "check", "rules", "advisor-rules.yaml")
+    for wrong in ("x", 'a="b"} or vector(1) or x{c="d"', 'a="b" c="d"', "a='b'"):
+        with pytest.raises(InputError, match="matchers"):
+            monitoring_files(read, wrong)
+
+
+@needs_promtool
 def test_every_query_of_the_dashboard_is_one(read, tmp_path):
     """Each panel asks for series that the rules record."""
     files = monitoring_files(read)

@@ -35,9 +35,10 @@ def monitoring_files(plan: Plan, matchers: str | None = None) -> Mapping[str, st
         InputError: the plan has no fleet, or an engine publishes no metrics that are known.
     """
     figures = watched(plan, matchers)
+    test = {RULES_TEST: _yaml(_rules_test(figures))} if figures.names_one_series else {}
     return {
         RULES: _HEAD + _yaml(_rules(figures)),
-        RULES_TEST: _yaml(_rules_test(figures)),
+        **test,
         DASHBOARD: json.dumps(dashboard_of(figures), indent=1, ensure_ascii=False) + "\n",
     }
 
@@ -133,7 +134,8 @@ def _series(figures: Watched, requests_per_second: float) -> list[Mapping[str, s
 def _expects(record: str, figures: Watched, value: float) -> Mapping[str, Any]:
     """The value of a recorded series, to the digits that its rule holds."""
     rounded = f"round({record}, 0.01)"
-    samples = [{"labels": f"{{workload={json.dumps(figures.workload)}}}", "value": round(value, 2)}]
+    labels = f"{{workload={json.dumps(figures.workload, ensure_ascii=False)}}}"
+    samples = [{"labels": labels, "value": round(value, 2)}]
     return {"expr": rounded, "eval_time": f"{_MINUTES}m", "exp_samples": samples}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MS_PER_SECOND
 _EXPORTERS = {Engine.VLLM: "vllm", Engine.SGLANG: "sglang", Engine.TENSORRT_LLM: "trtllm"}
 _MODEL_LABEL = frozenset({Engine.VLLM, Engine.SGLANG})
 """Engines whose series carry ``model_name``."""
+
+_MATCHER = r'[A-Za-z_][A-Za-z0-9_]*(?:=~|!~|!=|=)"(?:[^"\\\n]|\\["\\nt.])*"'
+_MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,14 @@ class Watched:
         either = f'__name__=~"{"|".join(names)}"'
         return f"{{{','.join(filter(None, (either, self.matchers)))}}}"
 
+    @property
+    def names_one_series(self) -> bool:
+        """Whether the matchers are labels with their values, so that series that they select can be written down."""
+        return not re.search(r'[!=]~"|!="', self.matchers)
+
     def own(self, record: str) -> str:
         """Selector of a series that a rule of this workload records."""
-        return f"advisor:{record}{{workload={json.dumps(self.workload)}}}"
+        return f"advisor:{record}{{workload={json.dumps(self.workload, ensure_ascii=False)}}}"
 
     def publishes(self, metric: str) -> bool:
         """Whether any engine of the fleet publishes the metric."""
@@ -89,7 +98,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
     )
     return Watched(
         workload=plan.workload["name"],
-        matchers=_matchers(plan, engines) if matchers is None else matchers,
+        matchers=_matchers(plan, engines) if matchers is None else _checked(matchers),
         names=_names(engines),
         usd_per_hour=usd_per_hour,
         usd_per_replica_hour=usd_per_hour * HOURS_PER_WEEK / replica_hours,
@@ -116,9 +125,23 @@ def _replica_hours_per_week(fleet: Fleet) -> float:
     )
 
 
+def _checked(matchers: str) -> str:
+    """Matchers as they are given.
+
+    Raises:
+        InputError: Prometheus would not take them for matchers.
+    """
+    if matchers and not _MATCHERS.fullmatch(matchers):
+        raise InputError(
+            f"{matchers!r} are no label matchers", where="--match", hint='such as namespace="chat",pod=~"chat-.+"'
+        )
+    return matchers
+
+
 def _matchers(plan: Plan, engines: Sequence[Engine]) -> str:
     """The model's name, as generated code has engines tell it."""
-    return f"model_name={json.dumps(plan.workload['model'])}" if set(engines) <= _MODEL_LABEL else ""
+    model = json.dumps(plan.workload["model"], ensure_ascii=False)
+    return f"model_name={model}" if set(engines) <= _MODEL_LABEL else ""
 
 
 def _names(engines: Sequence[Engine]) -> Mapping[str, tuple[str, ...]]:
