@@ -12,8 +12,10 @@ from advisor.plan.values import Plan
 
 RULES = ("CHK301", "CHK302")
 _WRITE = "advisor generate terraform PLAN.json --into DIR"
-Machines = Counter[tuple[str, str, str]]
-"""(provider, region, instance type) → instances in the busiest hours."""
+_OVERWRITE = f"{_WRITE} --force"
+"""Edits are kept without."""
+Machines = Counter[tuple[str, str, str, str]]
+"""(provider, region, instance type, spot or "") → instances in the busiest hours."""
 
 
 def look(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
@@ -28,9 +30,10 @@ def look(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str
     for machine in sorted({*wanted, *deployed}):
         if wanted[machine] != deployed[machine] and not (retiring and machine not in wanted):
             told = f"{deployed[machine]} in the code, {wanted[machine]} in the plan"
-            yield "CHK301", " ".join(machine), f"{machine[2]} in {machine[1]}: {told}", _WRITE
+            words = " on ".join(filter(None, machine[2:]))
+            yield "CHK301", machine[2], f"{words} in {machine[1]}: {told}", _OVERWRITE
     for address in unknown:
-        yield "CHK301", address, f"how many machines {address} starts cannot be read from the code", _WRITE
+        yield "CHK301", address, f"how many machines {address} starts cannot be read from the code", _OVERWRITE
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
 
@@ -38,12 +41,13 @@ def look(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str
 def _planned(plan: Plan) -> Machines:
     machines: Machines = Counter()
     for group in plan.fleet.groups if plan.fleet else ():
-        machines[group.provider, group.region, group.instance_type] += max(group.instances)
+        spot = "spot" if group.purchase == "spot" else ""
+        machines[group.provider, group.region, group.instance_type, spot] += max(group.instances)
     return machines
 
 
 def _deployed(infra: Path, catalog: Catalog) -> tuple[Machines, list[str]]:
-    """Machines of every root, and addresses of which their number is not known."""
+    """Machines with accelerators of every root, and addresses of which their number is not known."""
     machines: Machines = Counter()
     unknown: list[str] = []
     for project in read_projects(infra, None, catalog):
@@ -52,6 +56,7 @@ def _deployed(infra: Path, catalog: Catalog) -> tuple[Machines, list[str]]:
                 provider, machine, region = component.place
                 if component.number is None or not machine:
                     unknown.append(cost.resource.address)
-                else:
-                    machines[provider, region, machine] += int(component.number)
+                elif (provider, machine) in catalog.instance_types:
+                    spot = "spot" if component.is_spot else ""
+                    machines[provider, region, machine, spot] += int(component.number)
     return machines, unknown

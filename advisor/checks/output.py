@@ -18,7 +18,7 @@ _PAGE = "docs/check.md"
 
 def check_text(checked: Checked) -> str:
     """The verdict, then each finding with what mends it."""
-    counts = [f"{number} {level}" for level in Level if (number := _count(checked, level))]
+    counts = [f"{number} {level}{'s' * (number > 1)}" for level in Level if (number := _count(checked, level))]
     verdict = "does not pass" if checked.failed else "passes"
     head = f"{checked.plan} {verdict}: {', '.join(counts) or 'nothing found'} ({len(checked.looked_at)} rules)"
     lines = [line for finding in checked.findings for line in _lines(finding)]

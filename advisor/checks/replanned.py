@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.catalog import Catalog
 from advisor.checks.policy import Policy
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from advisor.checks.run import Now
 
 RULES = ("CHK201", "CHK202", "CHK203", "CHK204")
+OF_DEMAND = ("CHK202", "CHK203")
+"""Rules that are not looked at without today's demand."""
 _REHEARSED_REQUESTS = 20_000
+_WITH_DEMAND = "advisor recommend WORKLOAD --previous PLAN.json, with today's demand in the workload"
 _AGAIN = "advisor recommend WORKLOAD --previous PLAN.json --format json -o PLAN.json"
 
 
@@ -40,13 +44,19 @@ def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -
         now.catalog,
         model=now.model,
     )
-    yield from _cheaper(fleet, again, policy)
+    yield from _cheaper(_usd_today(fleet, now.catalog), again, policy)
 
 
 def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
     """The question of a plan with today's demand."""
     if now.demand is None:
         return question
+    if question.demand.unit.is_one_pass:
+        raise InputError(
+            "demand of a model that answers in one pass is declared: traces and metrics count tokens",
+            where="--demand",
+            hint="check without it, or change demand.declared in the workload and plan again",
+        )
     workload = replace(question.workload, demand=now.demand, path=Path("workload.yaml"))
     demand = measure_demand(workload, question.model, now.catalog, now.model)
     return PlanRequest(with_measured_cache(workload, demand), question.model, demand)
@@ -55,16 +65,13 @@ def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
 def _load(fleet: Fleet, demand: Demand) -> Iterator[tuple[str, str, str, str]]:
     """The busiest minute of today against what the running instances are planned to carry."""
     busiest = max(range(len(fleet.hour_classes)), key=lambda at: fleet.hour_classes[at].planned_requests_per_second)
-    carried = sum(
-        group.instances[busiest] * (group.planned_requests_per_second_per_instance or 0.0) for group in fleet.groups
-    )
     ratio = fleet.holds_up_to.peak_ratio if fleet.holds_up_to else 1.0
     planned_rate = fleet.hour_classes[busiest].planned_requests_per_second
-    most = max(carried, planned_rate * ratio)
+    most = planned_rate * max(ratio, 1.0)
     peak = demand.requests_per_second.peak
     if peak > most:
         told = f"the busiest minute has {peak:.4g} requests/s, the fleet holds up to {most:.4g}"
-        yield "CHK203", "", told, _AGAIN
+        yield "CHK203", "", told, _WITH_DEMAND
 
 
 def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -77,18 +84,37 @@ def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterat
     if result.within_slo_ratio < asked:
         requests = f"{trace.requests.seconds.size:,} requests"
         told = f"{result.within_slo_ratio:.2%} of {requests} keep the SLO, {asked:.0%} asked ({trace.words})"
-        yield "CHK202", "", told, _AGAIN
+        if result.refused:
+            longest = plan.workload["context_tokens"]
+            told += f"; {result.refused:,} are refused, longer than {longest:,} tokens (context_tokens)"
+        yield "CHK202", "", told, _WITH_DEMAND
 
 
-def _cheaper(fleet: Fleet, again: Plan, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+def _usd_today(fleet: Fleet, catalog: Catalog) -> float:
+    """USD a month of the fleet where what it pays on demand and on spot costs what it costs today."""
+    offers = {(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
+    usd = fleet.cost.total_usd_per_month
+    for group in fleet.groups:
+        offer = offers.get((group.provider, group.region, group.instance_type))
+        price = None if offer is None else {"spot": offer.spot, "on_demand": offer.on_demand}.get(group.purchase)
+        if price is not None and group.instance_usd_per_hour:
+            usd += group.compute_usd_per_month * (price.usd_per_hour / group.instance_usd_per_hour - 1)
+    return usd
+
+
+def _cheaper(then: float, again: Plan, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+    """A plan made anew against what the fleet costs at today's prices."""
     if again.fleet is None:
         reason = again.conflict.constraints if again.conflict else ()
         told = "nothing serves it within the limits" + (f": {', '.join(reason)} exclude each other" if reason else "")
         yield "CHK204", "", told, "advisor recommend WORKLOAD"
         return
-    then, now = fleet.cost.total_usd_per_month, again.fleet.cost.total_usd_per_month
+    now = again.fleet.cost.total_usd_per_month
     if then and 1 - now / then > policy.cheaper_by_ratio:
-        groups = again.fleet.groups
-        words = " + ".join(f"{max(group.instances)} × {group.instance_type} {group.purchase}" for group in groups)
-        told = f"{words} costs {now:,.2f} USD a month, the plan {then:,.2f} ({1 - now / then:.0%} less)"
+        words = " + ".join(
+            f"{max(group.instances)} × {group.instance_type} {group.purchase.replace('_', ' ')}"
+            for group in again.fleet.groups
+        )
+        paid = f"the plan {then:,.2f} at today's prices"
+        told = f"{words} costs {now:,.2f} USD a month, {paid} ({1 - now / then:.0%} less)"
         yield "CHK201", "", told, _AGAIN

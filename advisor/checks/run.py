@@ -56,13 +56,18 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
     findings: list[Finding] = []
     looked_at: list[str] = []
     for rules, look in looks:
-        applied = [rule for rule in rules if policy.level_of(rule) is not Level.OFF]
+        applied = [rule for rule in rules if policy.level_of(rule) is not Level.OFF and not _lacks(rule, now)]
         looked_at += applied
         if applied:
             findings += [_finding(told, where, now, policy) for told in look() if told[0] in applied]
     findings.sort(key=lambda finding: (finding.level.rank, finding.id))
     failed = any(policy.fails(finding.level) for finding in findings)
     return Checked(where, tuple(looked_at), tuple(findings), failed, tuple(dict.fromkeys(notes)))
+
+
+def _lacks(rule: str, now: Now) -> bool:
+    """Whether a rule is about today's demand, which is not given."""
+    return now.demand is None and rule in replanned.OF_DEMAND
 
 
 def _finding(told: Found, where: str, now: Now, policy: Policy) -> Finding:

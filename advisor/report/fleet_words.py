@@ -100,7 +100,7 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     ]
     unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
     total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
-    yield f"not in the total, same for every fleet: {', '.join(told)} = {total}"
+    yield f"not in the total, the same for every fleet in these regions: {', '.join(told)} = {total}"
 
 
 def _known_usd(amount: float | None) -> str:

@@ -54,7 +54,9 @@ class Alert:
 
 def recordings_of(plan: Watched) -> Iterator[Recording]:
     """Series of what is served and spent, beside what was planned."""
-    yield Recording("advisor:replicas:count", f"count(count by (instance) ({plan.series('requests_running')}))")
+    yield Recording(
+        "advisor:replicas:count", f"count(count by (instance, engine, dp_rank) ({plan.series('requests_running')}))"
+    )
     yield Recording("advisor:requests_running:sum", f"sum({plan.series('requests_running')})")
     if plan.publishes("requests_waiting"):
         yield Recording("advisor:requests_waiting:sum", f"sum({plan.series('requests_waiting')})")
@@ -120,8 +122,9 @@ def _of_money(plan: Watched) -> Iterator[Alert]:
     budget = plan.budget_usd_per_month
     yield Alert(
         "AdvisorOverBudget", f"{monthly} > {budget * _OVER_BUDGET_RATIO:.6g}", "1h", "ticket",
-        "a month like the last seven days costs more than the budget",
-        f"Budget: {budget:,.2f} USD a month; now {{{{ $value | humanize }}}}. Plan again with `advisor recommend`.",
+        "a month like the last seven days costs more than it may",
+        f"{plan.budget_words}: {budget:,.2f} USD a month; now {{{{ $value | humanize }}}}. Plan again with "
+        "`advisor recommend`.",
     )  # fmt: skip
     served = f"(avg_over_time({plan.own('requests_per_second:rate1h')}[7d]) * {SECONDS_PER_HOUR / 1000:g} > 0)"
     dearer = f"{spent} / {served} > {plan.usd_per_1000_requests * _DEARER_RATIO:.6g}"
@@ -147,10 +150,10 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
         f"A replica is planned for {plan.requests_per_second_per_replica:.4g} requests/s, the fleet for "
         f"{plan.peak_requests_per_second:.4g}.",
     )  # fmt: skip
-    half = f"{_OVERSIZED_RATIO:g} * min_over_time({capacity}[7d])"
+    half = f"{_OVERSIZED_RATIO * plan.used_ratio:.6g} * min_over_time({capacity}[7d])"
     yield Alert(
         "AdvisorOversized", f"max_over_time({load}[7d]) < {half}", "1d", "ticket",
-        "the busiest minutes of a week needed less than half of the smallest fleet of that week",
+        "the busiest minutes of a week had less than half of the load that the plan has for such a fleet",
         "Plan again with what was measured: `advisor recommend --prometheus`.",
     )  # fmt: skip
     if not plan.publishes("kv_cache_used_ratio") or not plan.publishes("requests_waiting"):

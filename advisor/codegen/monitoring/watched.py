@@ -40,6 +40,7 @@ class Watched:
     usd_per_million_output_tokens: float
     budget_usd_per_month: float
     """Stated limit, else the plan's total."""
+    budget_words: str
     replicas: int
     """In the busiest hours."""
     requests_per_second_per_replica: float
@@ -56,6 +57,11 @@ class Watched:
             return f"{names[0]}{{{self.matchers}}}" if self.matchers else names[0]
         either = f'__name__=~"{"|".join(names)}"'
         return f"{{{','.join(filter(None, (either, self.matchers)))}}}"
+
+    @property
+    def used_ratio(self) -> float:
+        """Share of the running replicas' planned rate that the busiest hours need; the rest is spare."""
+        return min(self.peak_requests_per_second / (self.replicas * self.requests_per_second_per_replica), 1.0)
 
     @property
     def names_one_series(self) -> bool:
@@ -105,6 +111,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
         usd_per_1000_requests=fleet.cost.usd_per_1000_requests,
         usd_per_million_output_tokens=fleet.cost.usd_per_million_output_tokens,
         budget_usd_per_month=plan.workload["limits"]["max_usd_per_month"] or fleet.cost.total_usd_per_month,
+        budget_words="Budget" if plan.workload["limits"]["max_usd_per_month"] else "Planned",
         replicas=replicas,
         requests_per_second_per_replica=carried / replicas,
         peak_requests_per_second=fleet.hour_classes[busiest].planned_requests_per_second,

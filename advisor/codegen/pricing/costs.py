@@ -52,6 +52,7 @@ class Component:
     """Provider, instance type or accelerator, and region."""
     as_of: str | None = None
     """Date of the price; None where there is no price."""
+    is_spot: bool = False
 
     @property
     def hourly(self) -> Decimal | None:
@@ -144,7 +145,8 @@ def _component(use: Use, catalog: Catalog) -> Component:
     if price is None:
         return Component(name, number, None)
     place = (use.provider, use.what or "", use.region or "")
-    return Component(name, number, Decimal(str(price.usd_per_hour)), place, price.provenance.as_of)
+    is_spot = use.purchase is Purchase.SPOT
+    return Component(name, number, Decimal(str(price.usd_per_hour)), place, price.provenance.as_of, is_spot)
 
 
 def _price(use: Use, catalog: Catalog) -> Price | None:
