@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
-from advisor.models.files.trees import Forest, Tree, tree_of
-from advisor.reading import json_of
+from advisor.models.files.headers import header_of
+from advisor.models.files.trees import Forest, Tree, real_numbers, tree_of, whole_numbers
 from advisor.units import BYTES_PER_MIB
 
 _SCHEMA = "schema.json"
@@ -96,14 +96,13 @@ class _Archive:
 
 
 def _forest(archive: _Archive, where: str) -> Forest:
-    schema = json_of(archive.content(_SCHEMA).decode("utf-8", "replace"), f"{where}: {_SCHEMA}", _HINT)
-    arrays = {name: archive.array(name) for _, name in _files(schema, "") if name.endswith(".npy")}
+    schema = header_of(archive.content(_SCHEMA).decode("utf-8", "replace"), f"{where}: {_SCHEMA}", _HINT)
     trees: list[Tree] = []
     coefficients, per_leaf = 0, 1
-    for field, name in _files(schema, ""):
-        array = arrays.get(name)
-        if array is None:
+    for field, name in dict.fromkeys(_files(schema, "")):  # an array that stands there twice is one of the model
+        if not name.endswith(".npy") or field not in (*_COEFFICIENTS, "nodes", "values"):
             continue
+        array = archive.array(name)
         if field in _COEFFICIENTS:
             coefficients += array.size
         elif field == "nodes":
@@ -135,7 +134,7 @@ def _trees(nodes: npt.NDArray[Any], where: str) -> list[Tree]:
     for left, right, weight in _SIDES:
         if left in names and right in names and nodes.ndim == 1:
             is_leaf = nodes["is_leaf"] if "is_leaf" in names else np.zeros(len(nodes), dtype=np.bool_)
-            children = [np.where(is_leaf, -1, nodes[side].astype(np.int64)) for side in (left, right)]
-            rows = nodes[weight].astype(np.float64) if weight in names else None
+            children = [np.where(is_leaf, -1, whole_numbers(nodes[side], where)) for side in (left, right)]
+            rows = real_numbers(nodes[weight]) if weight in names else None
             return [tree_of(children[0], children[1], rows, where)]
     return []

@@ -7,6 +7,11 @@ from math import prod
 
 MOST_ELEMENTS = 2**53
 """Largest tensor: a float still counts it exactly."""
+MOST_TENSORS = 300_000
+"""Of all files of a model; mixtures of 384 experts in 60 layers have 207,000 with their scales."""
+MOST_DIMENSIONS = 8
+MOST_NAME = 1024
+"""Longest name of a tensor; GGUF itself allows 64 bytes, PyTorch's modules stay below 200."""
 _BUFFERS = (".running_mean", ".running_var", ".position_ids", ".num_batches_tracked", ".attn.bias", ".inv_freq")
 """Ends of names that hold state of the computation, not what was learned."""
 _SCALES = (".scales", ".qzeros", ".g_idx", "weight_scale", "weight_scale_inv", "weight_scale_2", "_scales", ".absmax")

@@ -4,7 +4,7 @@ A row passes one comparison at each level of each tree. How many that are on ave
 each leaf counts; where a file does not say, every leaf is taken as equally likely.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from advisor.errors import InputError
 
 Numbers = npt.NDArray[np.float64]
 Children = npt.NDArray[np.int64]
+_HINT = "save the model with Booster.save_model('model.ubj') or 'model.json'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,11 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
     leaves = ~inner & (depth >= 0)
     splits = inner & (depth >= 0)
     shares = weight[leaves] if weight is not None and len(weight) == count else np.ones(int(leaves.sum()))
-    total = float(shares.sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(shares.sum())
     if not np.isfinite(total) or total <= 0 or bool((shares < 0).any()):
         shares, total = np.ones(len(shares)), float(len(shares))
-    mean = float((depth[leaves] * shares).sum() / total)
+    mean = float((depth[leaves] * (shares / total)).sum())
     return Tree(int(splits.sum()), int(leaves.sum()), int(depth.max()), mean)
 
 
@@ -110,8 +112,8 @@ def whole_numbers(values: object, where: str) -> Children:
     Raises:
         InputError: they are none.
     """
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+    array = _array(values)
+    if array is None or not np.isfinite(array).all():
         raise _unsound("a list of numbers is expected", where)
     if array.size and np.abs(array).max() > 2**31:
         raise _unsound("a number of a node is larger than any tree", where)
@@ -120,8 +122,18 @@ def whole_numbers(values: object, where: str) -> Children:
 
 def real_numbers(values: object) -> Numbers | None:
     """Numbers of a list or an array; None where they are none."""
-    array = np.asarray(values)
-    return array.astype(np.float64) if array.ndim == 1 and array.dtype.kind in "iuf" else None
+    array = _array(values)
+    return None if array is None else array.astype(np.float64)
+
+
+def _array(values: object) -> npt.NDArray[Any] | None:
+    """Real numbers of a list or an array; None where it is nested, ragged, or holds anything else."""
+    if not isinstance(values, np.ndarray):
+        if not isinstance(values, list) or any(type(value) not in (int, float) for value in values):
+            return None
+        values = np.asarray(values)
+    array: npt.NDArray[Any] = values
+    return array if array.ndim == 1 and array.dtype.kind in "iuf" else None
 
 
 def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
@@ -133,15 +145,17 @@ def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
     booster = _inner(values, "learner", "gradient_booster")
     booster = _inner(booster, "gbtree") or booster  # DART keeps its trees one level deeper
     model = _inner(booster, "model")
-    weights = model.get("weights")
-    if isinstance(weights, Sequence | np.ndarray) and len(weights):
-        return Forest((), coefficients=len(weights))
+    weights = real_numbers(model.get("weights", []))
+    if weights is None:
+        raise InputError("the weights of the linear model are no list of numbers", where=where, hint=_HINT)
+    if weights.size:
+        return Forest((), coefficients=weights.size)
     listed = model.get("trees")
     if not isinstance(listed, list) or not listed:
         raise InputError(
             "there are no trees in learner.gradient_booster.model",
             where=where,
-            hint="save the model with Booster.save_model('model.ubj') or 'model.json'",
+            hint=_HINT,
         )
     return Forest(tuple(_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)))
 
