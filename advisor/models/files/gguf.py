@@ -10,11 +10,11 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.files.mapped import Cursor, CutOff, mapped
-from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, MOST_TENSORS, Tensor
+from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, Tensor
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_MOST_ENTRIES, _MOST_WALKED, _MOST_DIMENSIONS, _MOST_PARTS = 65_536, 3_000_000, 4, 1000
+_MOST_ENTRIES, _MOST_TENSORS, _MOST_WALKED, _MOST_DIMENSIONS, _MOST_PARTS = 65_536, 100_000, 3_000_000, 4, 1000
 """Values of lists that are walked in all: the largest vocabularies have 262,000 tokens, and 515,000 merges."""
 _MOST_KEY, _MOST_KEPT = 65_535, 4096
 _PART = re.compile(r"(.*)-(\d{1,5})-of-(\d{1,5})", re.ASCII | re.DOTALL)
@@ -65,9 +65,9 @@ def read_gguf(path: Path) -> Gguf:
     tensors = list(header.tensors)
     for part in others:
         tensors += _read(part).tensors
-        if len(tensors) > MOST_TENSORS:
+        if len(tensors) > _MOST_TENSORS:
             raise InputError(
-                f"{len(tensors):,} tensors; {MOST_TENSORS:,} are the most that a model may have",
+                f"{len(tensors):,} tensors; {_MOST_TENSORS:,} are the most that a model may have",
                 where=str(part),
                 hint=_HINT,
             )
@@ -112,9 +112,9 @@ class _Reader:
         if version not in _VERSIONS:
             raise CutOff(f"version {version} is not known; known are 2 and 3")
         tensors, entries = cursor.number("<Q"), cursor.number("<Q")
-        if tensors > MOST_TENSORS or entries > _MOST_ENTRIES:
+        if tensors > _MOST_TENSORS or entries > _MOST_ENTRIES:
             raise CutOff(
-                f"{tensors:,} tensors and {entries:,} entries; {MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most"
+                f"{tensors:,} tensors and {entries:,} entries; {_MOST_TENSORS:,} and {_MOST_ENTRIES:,} are most"
             )
         for _ in range(entries):
             self._entry()

@@ -6,7 +6,7 @@ from advisor.errors import InputError
 from advisor.reading import json_of
 
 MOST_VALUES = 3_000_000
-"""Largest header: ten values for each of 300,000 tensors, or the objects of some 10,000 trees of scikit-learn."""
+"""Largest header: twelve values for each of 250,000 tensors, or the objects of some 10,000 trees of scikit-learn."""
 
 
 def header_of(text: str, where: str, hint: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -85,7 +85,10 @@ def _header_text(path: Path) -> tuple[str, int]:
             length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
             if not 2 <= length <= min(_MOST_HEADER_BYTES, size - _LENGTH_BYTES):
                 raise InputError(
-                    f"the header says that it has {length:,} bytes; the file has {size:,}", where=str(path), hint=_HINT
+                    f"the header says that it has {length:,} bytes; the file has {size:,}, "
+                    f"and {_MOST_HEADER_BYTES:,} are the most",
+                    where=str(path),
+                    hint=_HINT,
                 )
             return stream.read(length).decode("utf-8"), size - _LENGTH_BYTES - length
     except OSError as error:
@@ -98,7 +101,11 @@ def _tensor(name: str, entry: Any, data_bytes: int, path: Path) -> Tensor:  # no
     """One entry of the header, whose bytes follow from its shape."""
     where = f"{path}: {name[:80]!r}"
     if len(name) > MOST_NAME:
-        raise InputError(f"a name of {len(name):,} characters; {MOST_NAME:,} are the most", where=where, hint=_HINT)
+        raise InputError(
+            f"a name of {len(name):,} characters; {MOST_NAME:,} are the most",
+            where=where,
+            hint="save the model again under shorter names",
+        )
     fields = entry if isinstance(entry, dict) else {}
     storage, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     bits = _BITS.get(storage) if isinstance(storage, str) else None
