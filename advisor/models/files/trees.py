@@ -15,6 +15,8 @@ from advisor.errors import InputError
 
 Numbers = npt.NDArray[np.float64]
 Children = npt.NDArray[np.int64]
+_MOST_DEPTH, _MOST_LEVELS, _LEVELS_OF_A_TREE = 10_000, 2_000_000, 10
+"""Levels of a tree and of all trees: 100,000 of depth 10, each of which takes as long to begin as ten levels."""
 _HINT = "save the model with Booster.save_model('model.ubj') or 'model.json'"
 
 
@@ -77,7 +79,7 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
     children = np.concatenate([left[inner], right[inner]])
     if children.size and (children.max() >= count or np.unique(children).size != children.size or not children.min()):
         raise _unsound("a node is no child, or that of two", where)
-    depth = _depths(left, right, inner)
+    depth = _depths(left, right, inner, where)
     leaves = ~inner & (depth >= 0)
     splits = inner & (depth >= 0)
     shares = weight[leaves] if weight is not None and len(weight) == count else np.ones(int(leaves.sum()))
@@ -89,11 +91,33 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
     return Tree(int(splits.sum()), int(leaves.sum()), int(depth.max()), mean)
 
 
-def _depths(left: Children, right: Children, inner: npt.NDArray[np.bool_]) -> Children:
+def bounded(trees: Iterable[Tree], where: str) -> tuple[Tree, ...]:
+    """All trees of a model, each built only while those before it are within bounds.
+
+    Raises:
+        InputError: together they have more levels than are walked.
+    """
+    built: list[Tree] = []
+    levels = 0
+    for tree in trees:
+        levels += tree.depth + _LEVELS_OF_A_TREE
+        if levels > _MOST_LEVELS:
+            raise InputError(
+                f"more than {len(built):,} trees, of {_MOST_LEVELS:,} levels in all, are more than is read",
+                where=where,
+                hint="train fewer or shallower trees, or give a model for each class",
+            )
+        built.append(tree)
+    return tuple(built)
+
+
+def _depths(left: Children, right: Children, inner: npt.NDArray[np.bool_], where: str) -> Children:
     """Level of each node that the root leads to, level by level; -1 for the others."""
     depth = np.full(len(left), -1, dtype=np.int64)
     level, at = np.zeros(1, dtype=np.int64), 0
     while level.size:
+        if at > _MOST_DEPTH:
+            raise _unsound(f"it is deeper than {_MOST_DEPTH:,} levels", where)
         depth[level] = at
         parents = level[inner[level]]
         level, at = np.concatenate([left[parents], right[parents]]), at + 1
@@ -157,7 +181,7 @@ def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
             where=where,
             hint=_HINT,
         )
-    return Forest(tuple(_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)))
+    return Forest(bounded((_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)), where))
 
 
 def _xgboost_tree(tree: object, where: str) -> Tree:
@@ -184,7 +208,7 @@ def lightgbm_forest(text: str, where: str) -> Forest:
         raise InputError(
             "there is no tree in the file", where=where, hint="save it with Booster.save_model('model.txt')"
         )
-    return Forest(tuple(_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)))
+    return Forest(bounded((_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)), where))
 
 
 def _lightgbm_tree(block: str, where: str) -> Tree:
@@ -229,7 +253,8 @@ def ensemble_forest(attributes: Mapping[str, object], where: str) -> Forest:
     edges = np.flatnonzero(np.diff(trees[order])) + 1
     left, right = np.where(is_leaf, -1, left), np.where(is_leaf, -1, right)
     parts = np.split(order, edges)
-    return Forest(tuple(tree_of(left[part], right[part], None, f"{where}: tree {at}") for at, part in enumerate(parts)))
+    grown = (tree_of(left[part], right[part], None, f"{where}: tree {at}") for at, part in enumerate(parts))
+    return Forest(bounded(grown, where))
 
 
 def joined(forests: Iterable[Forest]) -> Forest:

@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import zipfile
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.models.files.headers import MOST_VALUES
 from advisor.models.files.tensors import MOST_TENSORS
-from advisor.models.files.trees import tree_of
+from advisor.models.files.trees import Tree, bounded, tree_of
 
 MADE = Path(__file__).parent / "made"
 FLOAT = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+CHAIN = {
+    "left_children": [at + 1 if at % 2 == 0 and at < 20_010 else -1 for at in range(20_011)],
+    "right_children": [at + 2 if at % 2 == 0 and at < 20_010 else -1 for at in range(20_011)],
+}
 ROOT = {"left_children": [-1], "right_children": [-1]}
 
 
@@ -91,9 +96,10 @@ def read(folder: Path, name: str, content: bytes):
         ("x.skops", skops("[" + "[]," * (MOST_VALUES // 2) + "[]]"), "JSON values; 3,000,000 are the most"),
         ("x.skops", skops('{"nodes": {"file": "a.npy"}}', a=nodes("c16")), "a list of numbers is expected"),
         ("x.json", xgboost(trees=[ROOT | {"left_children": [[1], 2]}]), "tree 0: no sound tree: a list of numbers"),
+        ("x.json", xgboost(trees=[CHAIN]), "tree 0: no sound tree: it is deeper than 10,000 levels"),
         ("x.json", xgboost(weights="abc"), "the weights of the linear model are no list of numbers"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_runaways_are_refused_in_words(name, content, expected, tmp_path):
     """Names, ranks, counts and values have a bound that the message states, with a remedy."""
@@ -152,6 +158,12 @@ def test_weights_of_nodes_that_are_none_are_passed_over(hessian, tmp_path):
     model = read(tmp_path, "x.json", xgboost(trees=[tree]))
 
     assert (model.parameters_total, model.flop_per_sample) == (3, 2)
+
+
+def test_trees_without_end_are_not_built():
+    """The levels of all trees have a bound, and trees behind it are never looked at."""
+    with pytest.raises(InputError, match="more than 200,000 trees, of 2,000,000 levels in all"):
+        bounded(repeat(Tree(0, 1, 0, 0.0)), "model.txt")
 
 
 def test_the_heaviest_leaves_keep_the_mean_depth_finite():
