@@ -23,7 +23,7 @@ _EMBEDDING = re.compile(
     r"(embed_tokens|word_embeddings|token_embd|tok_embeddings|\bwte|embed_in|\bshared|embeddings?)\.weight$"
 )
 _HEAD = re.compile(r"(lm_head|embed_out|^output|cls\.predictions\.decoder)\.weight$")
-_POSITIONS = re.compile(r"pos\w*_?emb|position_embedding|wpe")
+_POSITIONS = re.compile(r"pos\w{0,40}emb|wpe")
 _QUERIES = re.compile(r"(q_proj|query|attn_q|\bwq|q_lin)\.\w*weight$")
 _KEYS = re.compile(r"(k_proj|key|attn_k|\bwk|k_lin)\.\w*weight$")
 _VALUES = re.compile(r"(v_proj|value|attn_v|\bwv|v_lin)\.\w*weight$")
@@ -112,7 +112,7 @@ def _copied(config: Mapping[str, Any], name: str) -> object:
 
 def _experts(tensors: Sequence[Tensor], fields: Mapping[str, Any]) -> dict[str, int]:
     """Routed experts, where their number per token is known."""
-    routed = [tensor for tensor in tensors if _EXPERTS.search(tensor.name) and len(tensor.shape) >= 2]
+    routed = [t for t in tensors if _EXPERTS.search(t.name) and len(t.shape) >= 2 and t.elements]
     if not routed or not fields["num_experts_per_tok"]:
         return {}
     largest = max(routed, key=_elements)

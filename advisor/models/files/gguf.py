@@ -3,18 +3,21 @@
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11), versions 2 and 3.
 """
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.models.files.mapped import Cursor, CutOff, mapped
-from advisor.models.files.tensors import MOST_ELEMENTS, Tensor
+from advisor.models.files.tensors import MOST_ELEMENTS, MOST_NAME, Tensor
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_MOST_ENTRIES, _MOST_TENSORS, _MOST_WALKED, _MOST_DIMENSIONS = 65_536, 1_000_000, 8_000_000, 4
-_MOST_NAME, _MOST_TEXT, _MOST_KEPT = 65_535, 2**24, 4096
+_MOST_ENTRIES, _MOST_TENSORS, _MOST_WALKED, _MOST_DIMENSIONS, _MOST_PARTS = 65_536, 100_000, 3_000_000, 4, 1000
+"""Values of lists that are walked in all: the largest vocabularies have 262,000 tokens, and 515,000 merges."""
+_MOST_KEY, _MOST_KEPT = 65_535, 4096
+_PART = re.compile(r"(.*)-(\d{1,5})-of-(\d{1,5})", re.ASCII | re.DOTALL)
 _HINT = "download the file again, or convert the model anew with llama.cpp"
 _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
@@ -38,7 +41,7 @@ class Gguf:
     """Header of a GGUF file."""
 
     metadata: dict[str, Value]
-    """Numbers, texts and short lists of numbers by name."""
+    """Numbers, and short texts and lists of numbers, by name."""
     lengths: dict[str, int]
     """Lengths of lists, such as the vocabulary's."""
     tensors: tuple[Tensor, ...]
@@ -59,21 +62,29 @@ def read_gguf(path: Path) -> Gguf:
     """
     first, *others = _parts(path)
     header = _read(first)
-    tensors = sum((_read(part).tensors for part in others), header.tensors)
-    return Gguf(header.metadata, header.lengths, tensors)
+    tensors = list(header.tensors)
+    for part in others:
+        tensors += _read(part).tensors
+        if len(tensors) > _MOST_TENSORS:
+            raise InputError(
+                f"{len(tensors):,} tensors; {_MOST_TENSORS:,} are the most that a model may have",
+                where=str(part),
+                hint=_HINT,
+            )
+    return Gguf(header.metadata, header.lengths, tuple(tensors))
 
 
 def _parts(path: Path) -> list[Path]:
     """``x-00001-of-00003.gguf`` and its siblings, or the file alone."""
-    stem, separator, total = path.stem.rpartition("-of-")
-    base, _, number = stem.rpartition("-")
-    if not (separator and total.isdigit() and number.isdigit() and int(total) <= 1000):
+    match = _PART.fullmatch(path.stem)
+    if match is None or not 1 <= int(match[3]) <= _MOST_PARTS:
         return [path]
+    base, number, total = match.groups()
     parts = [path.with_name(f"{base}-{part:0{len(number)}d}-of-{total}.gguf") for part in range(1, int(total) + 1)]
     absent = next((part for part in parts if not part.is_file()), None)
     if absent is not None:
         raise InputError(f"the part {absent.name} is missing", where=str(path), hint="keep all parts in one folder")
-    return parts or [path]
+    return parts
 
 
 def _read(path: Path) -> Gguf:
@@ -112,31 +123,38 @@ class _Reader:
         return Gguf(self.metadata, self.lengths, tuple(tensor for tensor, _ in listed))
 
     def _entry(self) -> None:
-        name = self._text(_MOST_NAME)
+        name = self._text(_MOST_KEY)
         kind = self.cursor.number("<I")
         if kind == _ARRAY:
             self._list(name)
+        elif kind == _STRING:
+            text = self.cursor.take(self.cursor.number("<Q"))
+            if len(text) <= _MOST_KEPT:
+                self.metadata[name] = bytes(text).decode("utf-8", "replace")
         else:
-            self.metadata[name] = self._value(kind)
+            self.metadata[name] = self._number(kind)
 
     def _list(self, name: str) -> None:
         """A list: its length is kept, and short ones of numbers whole."""
         kind, count = self.cursor.number("<I"), self.cursor.number("<Q")
         self.lengths[name] = count
-        if kind in _NUMBERS:
-            data = self.cursor.take(count * struct.calcsize(_NUMBERS[kind]))
-            if count <= _MOST_KEPT:
-                self.metadata[name] = [value for (value,) in struct.iter_unpack(_NUMBERS[kind], data)]
+        if kind in _NUMBERS and count > _MOST_KEPT:
+            self.cursor.take(count * struct.calcsize(_NUMBERS[kind]))
             return
         self.walked += count
-        if kind != _STRING or self.walked > _MOST_WALKED:
-            raise CutOff(f"list {name[:60]!r} of {count:,} values of type {kind}")
+        if kind not in (_STRING, *_NUMBERS) or self.walked > _MOST_WALKED:
+            raise CutOff(
+                f"list {name[:60]!r} of {count:,} values of type {kind}; numbers and texts are read, "
+                f"{_MOST_WALKED:,} of them in all lists"
+            )
+        if kind in _NUMBERS:
+            data = self.cursor.take(count * struct.calcsize(_NUMBERS[kind]))
+            self.metadata[name] = [value for (value,) in struct.iter_unpack(_NUMBERS[kind], data)]
+            return
         for _ in range(count):
             self.cursor.take(self.cursor.number("<Q"))
 
-    def _value(self, kind: int) -> Value:
-        if kind == _STRING:
-            return self._text(_MOST_TEXT)
+    def _number(self, kind: int) -> int | float:
         form = _NUMBERS.get(kind)
         if form is None:
             raise CutOff(f"a value of type {kind} before byte {self.cursor.at:,}")
@@ -148,7 +166,7 @@ class _Reader:
 
     def _tensor(self) -> tuple[Tensor, int]:
         """A tensor, and the byte of the data that it ends before."""
-        name = self._text(_MOST_NAME)
+        name = self._text(MOST_NAME)
         count = self.cursor.number("<I")
         if count > _MOST_DIMENSIONS:
             raise CutOff(f"tensor {name[:60]!r} has {count:,} dimensions; 4 are the most")

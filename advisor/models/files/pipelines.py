@@ -1,5 +1,6 @@
 """Diffusion pipelines: a folder with a ``model_index.json`` and one folder for each network."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ DENOISERS: Mapping[str, Denoiser] = {
 _AUTOENCODER = "AutoencoderKL"
 _HINT = "give the folder of the pipeline as it was published, with the config.json of each part"
 _LATENT_PIXELS = 8
+_FOLDER = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
 _PASSED_OVER = ("scheduler", "tokenizer", "feature_extractor", "safety_checker", "image_encoder", "processor")
 _PRECISION = "fp16"
 """Precision of pipelines whose weights are not there to look at."""
@@ -65,7 +67,10 @@ def pipeline_model(folder: Path, name: str) -> Model:
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
         raise InputError("field '_class_name' is missing", where=str(where), hint=_HINT)
     parts = {part: str(entry[1]) for part, entry in index.items() if _is_network(part, entry)}
-    if not parts or any(Path(part).name != part for part in parts):
+    wrong = next((part for part in parts if not _FOLDER.fullmatch(part)), None)
+    if wrong is not None:
+        raise InputError(f"the part {wrong[:60]!r} is no name of a folder beside it", where=str(where), hint=_HINT)
+    if not parts:
         raise InputError("no part of the pipeline is a network", where=str(where), hint=_HINT)
     read = [_read_part(folder / part, kind) for part, kind in parts.items()]
     return _together(read, index["_class_name"], name, str(where))

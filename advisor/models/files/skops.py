@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.errors import InputError
-from advisor.models.files.trees import Forest, Tree, tree_of
-from advisor.reading import json_of
+from advisor.models.files.headers import header_of
+from advisor.models.files.trees import Forest, Tree, bounded, real_numbers, tree_of, whole_numbers
 from advisor.units import BYTES_PER_MIB
 
 _SCHEMA = "schema.json"
-_MOST_FILES, _MOST_BYTES = 200_000, 512 * BYTES_PER_MIB
+_MOST_FILES, _MOST_BYTES = 100_000, 512 * BYTES_PER_MIB
 _HINT = "save the model again with skops.io.dump(model, 'model.skops')"
 _COEFFICIENTS = (
     "coef_",
@@ -96,23 +96,23 @@ class _Archive:
 
 
 def _forest(archive: _Archive, where: str) -> Forest:
-    schema = json_of(archive.content(_SCHEMA).decode("utf-8", "replace"), f"{where}: {_SCHEMA}", _HINT)
-    arrays = {name: archive.array(name) for _, name in _files(schema, "") if name.endswith(".npy")}
-    trees: list[Tree] = []
+    schema = header_of(archive.content(_SCHEMA).decode("utf-8", "replace"), f"{where}: {_SCHEMA}", _HINT)
+    nodes: list[tuple[npt.NDArray[Any], str]] = []
     coefficients, per_leaf = 0, 1
-    for field, name in _files(schema, ""):
-        array = arrays.get(name)
-        if array is None:
+    for field, name in dict.fromkeys(_files(schema, "")):  # an array that stands there twice is one of the model
+        if not name.endswith(".npy") or field not in (*_COEFFICIENTS, "nodes", "values"):
             continue
+        array = archive.array(name)
         if field in _COEFFICIENTS:
             coefficients += array.size
         elif field == "nodes":
-            trees += _trees(array, f"{where}: {name[:40]}")
+            nodes.append((array, f"{where}: {name[:40]}"))
         elif field == "values" and array.ndim == 3:
             per_leaf = max(per_leaf, array.shape[2])
+    trees = bounded((tree for array, place in nodes for tree in _trees(array, place)), where)
     if not trees and not coefficients:
         raise InputError("there are neither trees nor coefficients in the model", where=where, hint="give it as ONNX")
-    return Forest(tuple(trees), coefficients, per_leaf)
+    return Forest(trees, coefficients, per_leaf)
 
 
 def _files(node: object, field: str, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -135,7 +135,7 @@ def _trees(nodes: npt.NDArray[Any], where: str) -> list[Tree]:
     for left, right, weight in _SIDES:
         if left in names and right in names and nodes.ndim == 1:
             is_leaf = nodes["is_leaf"] if "is_leaf" in names else np.zeros(len(nodes), dtype=np.bool_)
-            children = [np.where(is_leaf, -1, nodes[side].astype(np.int64)) for side in (left, right)]
-            rows = nodes[weight].astype(np.float64) if weight in names else None
+            children = [np.where(is_leaf, -1, whole_numbers(nodes[side], where)) for side in (left, right)]
+            rows = real_numbers(nodes[weight]) if weight in names else None
             return [tree_of(children[0], children[1], rows, where)]
     return []

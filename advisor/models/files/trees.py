@@ -4,7 +4,7 @@ A row passes one comparison at each level of each tree. How many that are on ave
 each leaf counts; where a file does not say, every leaf is taken as equally likely.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from advisor.errors import InputError
 
 Numbers = npt.NDArray[np.float64]
 Children = npt.NDArray[np.int64]
+_MOST_DEPTH, _MOST_LEVELS, _LEVELS_OF_A_TREE = 10_000, 2_000_000, 10
+"""Levels of a tree and of all trees: 100,000 of depth 10, each of which takes as long to begin as ten levels."""
+_HINT = "save the model with Booster.save_model('model.ubj') or 'model.json'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +79,45 @@ def tree_of(left: Children, right: Children, weight: Numbers | None, where: str)
     children = np.concatenate([left[inner], right[inner]])
     if children.size and (children.max() >= count or np.unique(children).size != children.size or not children.min()):
         raise _unsound("a node is no child, or that of two", where)
-    depth = _depths(left, right, inner)
+    depth = _depths(left, right, inner, where)
     leaves = ~inner & (depth >= 0)
     splits = inner & (depth >= 0)
     shares = weight[leaves] if weight is not None and len(weight) == count else np.ones(int(leaves.sum()))
-    total = float(shares.sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(shares.sum())
     if not np.isfinite(total) or total <= 0 or bool((shares < 0).any()):
         shares, total = np.ones(len(shares)), float(len(shares))
-    mean = float((depth[leaves] * shares).sum() / total)
+    mean = float((depth[leaves] * (shares / total)).sum())
     return Tree(int(splits.sum()), int(leaves.sum()), int(depth.max()), mean)
 
 
-def _depths(left: Children, right: Children, inner: npt.NDArray[np.bool_]) -> Children:
+def bounded(trees: Iterable[Tree], where: str) -> tuple[Tree, ...]:
+    """All trees of a model, each built only while those before it are within bounds.
+
+    Raises:
+        InputError: together they have more levels than are walked.
+    """
+    built: list[Tree] = []
+    levels = 0
+    for tree in trees:
+        levels += tree.depth + _LEVELS_OF_A_TREE
+        if levels > _MOST_LEVELS:
+            raise InputError(
+                f"more than {len(built):,} trees, of {_MOST_LEVELS:,} levels in all, are more than is read",
+                where=where,
+                hint="train fewer or shallower trees, or give a model for each class",
+            )
+        built.append(tree)
+    return tuple(built)
+
+
+def _depths(left: Children, right: Children, inner: npt.NDArray[np.bool_], where: str) -> Children:
     """Level of each node that the root leads to, level by level; -1 for the others."""
     depth = np.full(len(left), -1, dtype=np.int64)
     level, at = np.zeros(1, dtype=np.int64), 0
     while level.size:
+        if at > _MOST_DEPTH:
+            raise _unsound(f"it is deeper than {_MOST_DEPTH:,} levels", where)
         depth[level] = at
         parents = level[inner[level]]
         level, at = np.concatenate([left[parents], right[parents]]), at + 1
@@ -110,8 +136,8 @@ def whole_numbers(values: object, where: str) -> Children:
     Raises:
         InputError: they are none.
     """
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+    array = _array(values)
+    if array is None or not np.isfinite(array).all():
         raise _unsound("a list of numbers is expected", where)
     if array.size and np.abs(array).max() > 2**31:
         raise _unsound("a number of a node is larger than any tree", where)
@@ -120,8 +146,18 @@ def whole_numbers(values: object, where: str) -> Children:
 
 def real_numbers(values: object) -> Numbers | None:
     """Numbers of a list or an array; None where they are none."""
-    array = np.asarray(values)
-    return array.astype(np.float64) if array.ndim == 1 and array.dtype.kind in "iuf" else None
+    array = _array(values)
+    return None if array is None else array.astype(np.float64)
+
+
+def _array(values: object) -> npt.NDArray[Any] | None:
+    """Real numbers of a list or an array; None where it is nested, ragged, or holds anything else."""
+    if not isinstance(values, np.ndarray):
+        if not isinstance(values, list) or any(type(value) not in (int, float) for value in values):
+            return None
+        values = np.asarray(values)
+    array: npt.NDArray[Any] = values
+    return array if array.ndim == 1 and array.dtype.kind in "iuf" else None
 
 
 def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
@@ -133,17 +169,19 @@ def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
     booster = _inner(values, "learner", "gradient_booster")
     booster = _inner(booster, "gbtree") or booster  # DART keeps its trees one level deeper
     model = _inner(booster, "model")
-    weights = model.get("weights")
-    if isinstance(weights, Sequence | np.ndarray) and len(weights):
-        return Forest((), coefficients=len(weights))
+    weights = real_numbers(model.get("weights", []))
+    if weights is None:
+        raise InputError("the weights of the linear model are no list of numbers", where=where, hint=_HINT)
+    if weights.size:
+        return Forest((), coefficients=weights.size)
     listed = model.get("trees")
     if not isinstance(listed, list) or not listed:
         raise InputError(
             "there are no trees in learner.gradient_booster.model",
             where=where,
-            hint="save the model with Booster.save_model('model.ubj') or 'model.json'",
+            hint=_HINT,
         )
-    return Forest(tuple(_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)))
+    return Forest(bounded((_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)), where))
 
 
 def _xgboost_tree(tree: object, where: str) -> Tree:
@@ -170,7 +208,7 @@ def lightgbm_forest(text: str, where: str) -> Forest:
         raise InputError(
             "there is no tree in the file", where=where, hint="save it with Booster.save_model('model.txt')"
         )
-    return Forest(tuple(_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)))
+    return Forest(bounded((_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)), where))
 
 
 def _lightgbm_tree(block: str, where: str) -> Tree:
@@ -215,7 +253,8 @@ def ensemble_forest(attributes: Mapping[str, object], where: str) -> Forest:
     edges = np.flatnonzero(np.diff(trees[order])) + 1
     left, right = np.where(is_leaf, -1, left), np.where(is_leaf, -1, right)
     parts = np.split(order, edges)
-    return Forest(tuple(tree_of(left[part], right[part], None, f"{where}: tree {at}") for at, part in enumerate(parts)))
+    grown = (tree_of(left[part], right[part], None, f"{where}: tree {at}") for at, part in enumerate(parts))
+    return Forest(bounded(grown, where))
 
 
 def joined(forests: Iterable[Forest]) -> Forest:
