@@ -1,5 +1,6 @@
 """What a cluster's API server shows of serving deployments."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,19 @@ def test_without_permission_to_list_nodes_the_rest_is_read():
     assert "may not `list nodes`" in note
     assert "kubectl create clusterrole advisor-init --verb=list --resource=nodes" in note
     assert "--serviceaccount=ops:reader" in note
+
+
+@pytest.mark.parametrize("user", ["$(rm -rf ~)", "a; rm b", "system:serviceaccount:x:$(id)", "a\nb", "`id`"])
+def test_no_user_of_a_server_runs_in_the_shell(user):
+    """The command for an administrator gives a user's name to kubectl as one word, whatever the server says it is."""
+    (note,) = found(objects(EKS), denied=frozenset({"nodes"}), user=user).notes
+    words = shlex.split(note.partition("To grant it: ")[2])
+    account = user.removeprefix("system:serviceaccount:")
+    named = f"--user={user}" if account == user else f"--serviceaccount={account}"
+
+    assert words[-1] == (named if user.isprintable() else "--user=NAME")
+    assert note.endswith(shlex.quote(words[-1]))
+    assert "\n" not in note
 
 
 def test_what_pods_ask_of_their_node_stands_in_for_its_labels():
