@@ -216,3 +216,37 @@ def test_a_machine_of_two_kinds_counts_each():
 
     assert sorted(machine.instance_type for machine in chat.machines) == ["g5.xlarge", "g6e.xlarge", "g6e.xlarge"]
     assert replace(chat, machines=()).machines == ()
+
+
+def test_a_group_of_many_hosts_is_counted_and_not_laid_out():
+    """The accelerators of a LeaderWorkerSet are those of all its hosts, however many it says it has."""
+    lists = objects(EKS)
+    template = lists["leaderworkersets"][0]["spec"]["leaderWorkerTemplate"]
+    before = next(each for each in found(lists).services if each.origin.startswith("LeaderWorkerSet"))
+    hosts, template["size"] = template["size"], 400_000_000
+
+    after = next(each for each in found(lists).services if each.origin.startswith("LeaderWorkerSet"))
+
+    assert after.accelerators == before.accelerators // hosts * 400_000_000
+
+
+def test_a_large_cluster_names_a_few_of_the_services_on_a_machine():
+    """Of 600 deployments whose pods are on one node each is found, with a note that names ten others."""
+    lists = objects(EKS)
+    deployment, pod = lists["deployments"][1], lists["pods"][0]
+    node = {**pod["spec"], "nodeName": "node-1"}
+    lists["deployments"], lists["pods"] = [], []
+    for number in range(600):
+        labels = {"app": f"a{number}"}
+        spec = {**deployment["spec"], "selector": {"matchLabels": labels}}
+        spec["template"] = {**spec["template"], "metadata": {"labels": labels}}
+        metadata = {"name": f"a{number}", "namespace": "chat"}
+        lists["deployments"].append({**deployment, "metadata": metadata, "spec": spec})
+        lists["pods"].append({**pod, "metadata": {**metadata, "labels": labels}, "spec": node})
+
+    services = [each for each in found(lists, page=250).services if each.origin.startswith("Deployment")]
+
+    assert len(services) == 600
+    assert {len(each.machines) for each in services} == {1}
+    assert services[-1].notes[-1].count(", ") == 9
+    assert "and more" in services[-1].notes[-1]

@@ -107,3 +107,11 @@ def test_models_of_ray_are_texts_and_bounded():
 
     assert launch.model == ""
     assert len(many) == 100
+
+
+def test_references_without_an_end_stay_as_they_are():
+    """An argument of 60,000 beginnings of a reference, and one that multiplies a long variable, name no model."""
+    long = {"A": "x" * 100_000}
+
+    assert launch_of(["vllm", "serve", "${a:-" * 60_000]).model == ""
+    assert launch_of(["vllm", "serve", "$A" * 1_000], "", long).model == ""
