@@ -100,12 +100,12 @@ def services_of_cluster(api: KubernetesApi) -> Inventory:
     """
     owners = list(_owners(api))
     pods = _RunningPods(pod for pod in map(_pod, api.list(_PODS) or ()) if pod is not None)
-    machines = {machine.name: machine for machine in map(machine_of, api.list(_NODES) or ())}
+    nodes = _Nodes(map(machine_of, api.list(_NODES) or ()))
     if {_DEPLOYMENTS, _STATEFUL_SETS} <= set(api.refused) and not owners:
         raise InputError("no deployment may be listed", where=api.where, hint="; ".join(api.permission_notes()))
     services, notes = [], list(api.permission_notes())
     for owner in owners:
-        made = list(_services(owner, pods.of(owner), machines, api))
+        made = list(_services(owner, pods.of(owner), nodes, api))
         services += [each for each in made if each.launch.engine and (each.accelerators or each.launch.model)]
         notes += [_unrecognised(service) for service in made if not service.launch.engine and service.accelerators]
     return Inventory(tuple(_sharing(services)), tuple(notes))
@@ -131,6 +131,22 @@ class _RunningPods:
             rarest = min(having, key=len, default=[])
             self._seen[key] = _running([pod for pod in rarest if labels <= pod.labels.items()])
         return self._seen[key]
+
+
+class _Nodes:
+    """Machines of nodes; deployments on the same nodes share their list."""
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        """Index those that are listed."""
+        self._listed = {machine.name: machine for machine in machines}
+        self._named: dict[tuple[tuple[str, ...], Machine], tuple[Machine, ...]] = {}
+
+    def named(self, names: tuple[str, ...], unlisted: Machine) -> tuple[Machine, ...]:
+        """Machines of some nodes; *unlisted* stands in for one that is not listed."""
+        key = names, unlisted
+        if key not in self._named:
+            self._named[key] = tuple(self._listed.get(name) or replace(unlisted, name=name) for name in names)
+        return self._named[key]
 
 
 def _running(pods: Sequence[_Pod]) -> _Running:
@@ -205,7 +221,7 @@ def _pod(item: Item) -> _Pod | None:
 
 
 def _services(
-    owner: _Owner, pods: _Running, machines: Mapping[str, Machine], api: KubernetesApi
+    owner: _Owner, pods: _Running, nodes: _Nodes, api: KubernetesApi
 ) -> Iterator[Service]:  # fmt: skip
     """Services of a deployment: one, or one for each model that it names itself."""
     counted = [(spec, count) for spec, count in owner.pod_specs if count]
@@ -214,7 +230,7 @@ def _services(
     specs = [spec for spec, _ in counted]
     launches = owner.launches or (_launch(specs, owner),)
     place = place_of(api.access.context, api.access.server)
-    hosts = _hosts(specs, pods.nodes, machines, place)
+    hosts = nodes.named(pods.nodes, _unlisted(specs, place))
     notes = () if len(launches) == 1 else (f"one of {len(launches)} models of the same accelerators",)
     for launch in launches:
         per_replica = sum(_count(spec) * count for spec, count in counted) or None
@@ -228,7 +244,7 @@ def _services(
             launch=launch,
             replicas=replicas,
             accelerators=per_replica,
-            machines=tuple(hosts),
+            machines=hosts,
             namespace=owner.namespace,
             pods=re.escape(owner.name).replace(r"\-", "-") + _PLURAL_SUFFIX[owner.resource],
             addresses=pods.addresses,
@@ -236,15 +252,12 @@ def _services(
         )
 
 
-def _hosts(
-    specs: Sequence[Item], names: Sequence[str], machines: Mapping[str, Machine], place: tuple[str, str]
-) -> list[Machine]:  # fmt: skip
-    """Machines of the named nodes; an unlisted one by what is known of its kind."""
+def _unlisted(specs: Sequence[Item], place: tuple[str, str]) -> Machine:
+    """Machine of a node that no list shows, by what its pods ask of it."""
     asked = {str(k): str(v) for spec in specs for k, v in mapping(spec, "nodeSelector").items()}
-    unlisted = machine_by_labels("", place[0], asked)
-    paid = unlisted.purchase if unlisted.purchase == "spot" else ""
-    unlisted = replace(unlisted, region=unlisted.region or place[1], purchase=paid)
-    return [machines.get(name) or replace(unlisted, name=name) for name in names]
+    machine = machine_by_labels("", place[0], asked)
+    paid = machine.purchase if machine.purchase == "spot" else ""
+    return replace(machine, region=machine.region or place[1], purchase=paid)
 
 
 def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:

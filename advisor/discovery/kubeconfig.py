@@ -290,7 +290,6 @@ def _is_text(value: object) -> bool:
 
 
 def _is_variable(pair: object) -> bool:
-    if not isinstance(pair, dict):
+    if not isinstance(pair, dict) or not _is_text(pair.get("name")) or not _is_text(pair.get("value")):
         return False
-    name = pair.get("name")
-    return _is_text(name) and _is_text(pair.get("value")) and bool(name) and "=" not in name
+    return pair["name"] != "" and "=" not in pair["name"]
