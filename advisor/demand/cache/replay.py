@@ -80,7 +80,9 @@ def replay_caches(
     times_s = np.frombuffer(log.times_s, np.float64)
     seconds = float(np.ptp(times_s)) if times_s.size else None
     if early := int(np.count_nonzero(np.diff(times_s) < 0)):
-        notes.append(f"{early:,} requests are earlier than the one before them; they are replayed in the log's order")
+        notes.append(
+            f"{early:,} times a request is earlier than the one before it: they are replayed as the log has them"
+        )
     return CacheReplay(
         requests=log.requests,
         seconds=seconds,

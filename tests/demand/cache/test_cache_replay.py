@@ -200,7 +200,7 @@ def test_times_out_of_order_give_a_span_and_a_note(tmp_path):
     replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
 
     assert replay.seconds == 99
-    assert replay.notes[0].startswith("1 requests are earlier")
+    assert replay.notes[0].startswith("1 times a request is earlier")
 
 
 def test_a_prompt_of_null_is_no_prompt(tmp_path):
