@@ -26,6 +26,7 @@ from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposa
 from advisor.discovery.trial import tried
 from advisor.discovery.values import Answers, Service, window_text
 from advisor.discovery.workload_text import workload_text
+from advisor.names import printable
 from advisor.report.fitted_table import Column, fold_table, wrap
 
 _SCHEMA = "advisor.init/v1"
@@ -106,7 +107,7 @@ def command(
     catalog = load_catalog()
     inventory = find_services(places, catalog)
     for note in inventory.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {printable(note)}", err=True)
     if not inventory.services:
         raise nothing_found(places)
     make_directory(out)
@@ -123,7 +124,7 @@ def command(
     width = report_width(None, wide=False)
     click.echo("\n\n".join(fold_table(_COLUMNS, [_cells(row) for row in rows], width)))
     for line in (*_file_lines(rows), _next_line(rows, out)):
-        click.echo("\n".join(wrap(line, width, rest="    ")))
+        click.echo("\n".join(wrap(printable(line), width, rest="    ")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +221,14 @@ def _cells(row: _Row) -> list[str]:
     service = row.proposal.service
     engine = service.launch.engine or (service.observed.engine if service.observed else "") or "?"
     replicas = "?" if service.replicas is None else str(service.replicas)
-    return [
+    cells = [
         row.result.path.stem,
         row.proposal.model.rpartition("/")[2] or "?",
         f"{engine}, {replicas} × {'?' if service.accelerators is None else service.accelerators}",
         _machine_words(row.proposal),
         f"{row.demand.requests_per_second.mean:.3g}" if row.demand else "?",
     ]
+    return [" ".join(printable(cell).split()) for cell in cells]
 
 
 def _machine_words(proposal: Proposal) -> str:

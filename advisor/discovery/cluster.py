@@ -7,6 +7,7 @@ them makes of another (the Deployment of an InferenceService) counts once, as th
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from advisor.discovery.kubernetes_api import Item, KubernetesApi, Resource, items, mapping
@@ -38,6 +39,7 @@ _PLURAL_SUFFIX = {
     _INFERENCE_SERVICES: r"-predictor-.+", _RAY_SERVICES: r"-(raycluster-)?[a-z0-9]{5}-(.+-)?(head|worker)(-.+)?",
 }  # fmt: skip
 """End of the names of a deployment's pods, past ones too."""
+_MOST_NAMED = 10
 _MOUNT = "/mnt/models"
 _ENGINE_OF_FORMAT = {"huggingface": "vLLM", "vllm": "vLLM", "triton": "Triton", "tensorrt": "Triton"}
 """Engine of KServe's own runtime for a model format."""
@@ -53,8 +55,8 @@ class _Owner:
     labels: Mapping[str, str]
     """Labels that its pods have."""
     replicas: int | None
-    pod_specs: tuple[Item, ...]
-    """Pods of one replica."""
+    pod_specs: tuple[tuple[Item, int], ...]
+    """Pods of one replica, each kind once with their number."""
     storage: str = ""
     """Address of the weights that are mounted."""
     engine: str = ""
@@ -72,6 +74,22 @@ class _Pod:
     node: str
     address: str
     spec: Item
+    accelerators: int
+    """How many it asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Pods of a deployment."""
+
+    count: int = 0
+    first: Item | None = None
+    """Specification of one of them."""
+    accelerators: int = 0
+    nodes: tuple[str, ...] = ()
+    """Nodes of those that hold accelerators, else of all; each once."""
+    addresses: frozenset[str] = frozenset()
+    """Addresses of the same pods."""
 
 
 def services_of_cluster(api: KubernetesApi) -> Inventory:
@@ -81,21 +99,65 @@ def services_of_cluster(api: KubernetesApi) -> Inventory:
         InputError: the cluster cannot be reached, or the user may list none of its deployments.
     """
     owners = list(_owners(api))
-    pods: dict[str, list[_Pod]] = {}
-    for pod in map(_pod, api.list(_PODS) or ()):
-        if pod is not None:
-            pods.setdefault(pod.namespace, []).append(pod)
-    machines = {machine.name: machine for machine in map(machine_of, api.list(_NODES) or ())}
+    pods = _RunningPods(pod for pod in map(_pod, api.list(_PODS) or ()) if pod is not None)
+    nodes = _Nodes(map(machine_of, api.list(_NODES) or ()))
     if {_DEPLOYMENTS, _STATEFUL_SETS} <= set(api.refused) and not owners:
         raise InputError("no deployment may be listed", where=api.where, hint="; ".join(api.permission_notes()))
     services, notes = [], list(api.permission_notes())
     for owner in owners:
-        beside = pods.get(owner.namespace, ()) if owner.labels else ()
-        own = [pod for pod in beside if owner.labels.items() <= pod.labels.items()]
-        made = list(_services(owner, own, machines, api))
+        made = list(_services(owner, pods.of(owner), nodes, api))
         services += [each for each in made if each.launch.engine and (each.accelerators or each.launch.model)]
         notes += [_unrecognised(service) for service in made if not service.launch.engine and service.accelerators]
     return Inventory(tuple(_sharing(services)), tuple(notes))
+
+
+class _RunningPods:
+    """Pods by label, so that a deployment is compared only with those that have its rarest one."""
+
+    def __init__(self, pods: Iterable[_Pod]) -> None:
+        """Index them."""
+        self._by_label: dict[tuple[str, str, str], list[_Pod]] = {}
+        self._seen: dict[tuple[str, frozenset[tuple[str, str]]], _Running] = {}
+        for pod in pods:
+            for key, value in pod.labels.items():
+                self._by_label.setdefault((pod.namespace, key, value), []).append(pod)
+
+    def of(self, owner: _Owner) -> _Running:
+        """Pods with all labels of a deployment; none where it names no label."""
+        labels = frozenset(owner.labels.items())
+        key = owner.namespace, labels
+        if key not in self._seen:
+            having = [self._by_label.get((owner.namespace, *label), []) for label in labels]
+            rarest = min(having, key=len, default=[])
+            self._seen[key] = _running([pod for pod in rarest if labels <= pod.labels.items()])
+        return self._seen[key]
+
+
+class _Nodes:
+    """Machines of nodes; deployments on the same nodes share their list."""
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        """Index those that are listed."""
+        self._listed = {machine.name: machine for machine in machines}
+        self._named: dict[tuple[tuple[str, ...], Machine], tuple[Machine, ...]] = {}
+
+    def named(self, names: tuple[str, ...], unlisted: Machine) -> tuple[Machine, ...]:
+        """Machines of some nodes; *unlisted* stands in for one that is not listed."""
+        key = names, unlisted
+        if key not in self._named:
+            self._named[key] = tuple(self._listed.get(name) or replace(unlisted, name=name) for name in names)
+        return self._named[key]
+
+
+def _running(pods: Sequence[_Pod]) -> _Running:
+    serving = [pod for pod in pods if pod.accelerators] or pods
+    return _Running(
+        count=len(pods),
+        first=pods[0].spec if pods else None,
+        accelerators=sum(pod.accelerators for pod in pods),
+        nodes=tuple(sorted({pod.node for pod in serving})),
+        addresses=frozenset(pod.address for pod in serving if pod.address),
+    )
 
 
 def _owners(api: KubernetesApi) -> Iterator[_Owner]:
@@ -110,12 +172,12 @@ def _owners(api: KubernetesApi) -> Iterator[_Owner]:
             labels = _labels(mapping(item, "spec", "template"))
             if not outer_labels & labels.keys():
                 selector = {str(k): str(v) for k, v in mapping(item, "spec", "selector", "matchLabels").items()}
-                specs = (mapping(item, "spec", "template", "spec"),)
+                specs = ((mapping(item, "spec", "template", "spec"), 1),)
                 yield _owner(item, resource, selector, _whole(mapping(item, "spec").get("replicas"), 1), specs)
 
 
 def _owner(
-    item: Item, resource: Resource, labels: Mapping[str, str], replicas: int | None, specs: tuple[Item, ...]
+    item: Item, resource: Resource, labels: Mapping[str, str], replicas: int | None, specs: tuple[tuple[Item, int], ...]
 ) -> _Owner:  # fmt: skip
     metadata = mapping(item, "metadata")
     namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
@@ -128,7 +190,7 @@ def _of_leader_set(item: Item) -> _Owner:
     worker = mapping(template, "workerTemplate", "spec")
     leader = mapping(template, "leaderTemplate", "spec") or worker
     hosts = _whole(template.get("size"), 1) or 1
-    specs = (leader, *(worker,) * (hosts - 1))
+    specs = ((leader, 1), (worker, hosts - 1))
     return _owner(item, _LEADER_SETS, {}, _whole(mapping(item, "spec").get("replicas"), 1), specs)
 
 
@@ -137,18 +199,14 @@ def _of_inference_service(item: Item) -> _Owner:
     predictor = mapping(item, "spec", "predictor")
     model = mapping(predictor, "model")
     spec = {"containers": [*items(predictor, "containers"), *([model] if model else [])]}
-    owner = _owner(item, _INFERENCE_SERVICES, {}, None, (spec,))
+    owner = _owner(item, _INFERENCE_SERVICES, {}, None, ((spec, 1),))
     engine = _ENGINE_OF_FORMAT.get(str(mapping(model, "modelFormat").get("name") or "").lower(), "")
     return replace(owner, storage=str(model.get("storageUri") or ""), engine=engine)
 
 
 def _of_ray(item: Item) -> _Owner:
     groups = items(item, "spec", "rayClusterConfig", "workerGroupSpecs")
-    specs = [
-        mapping(group, "template", "spec")
-        for group in groups
-        for _ in range(min(_whole(mapping(group).get("replicas"), 1) or 0, 1_000))
-    ]
+    specs = [(mapping(group, "template", "spec"), _whole(mapping(group).get("replicas"), 1) or 0) for group in groups]
     owner = _owner(item, _RAY_SERVICES, {}, None, tuple(specs))
     return replace(owner, launches=tuple(ray_launches(str(mapping(item, "spec").get("serveConfigV2") or ""))))
 
@@ -159,53 +217,47 @@ def _pod(item: Item) -> _Pod | None:
     if status.get("phase") != "Running" or not spec.get("nodeName"):
         return None
     namespace, node = str(metadata.get("namespace") or ""), str(spec["nodeName"])
-    return _Pod(namespace, _labels(item), node, str(status.get("podIP") or ""), spec)
+    return _Pod(namespace, _labels(item), node, str(status.get("podIP") or ""), spec, _count(spec))
 
 
 def _services(
-    owner: _Owner, pods: Sequence[_Pod], machines: Mapping[str, Machine], api: KubernetesApi
+    owner: _Owner, pods: _Running, nodes: _Nodes, api: KubernetesApi
 ) -> Iterator[Service]:  # fmt: skip
     """Services of a deployment: one, or one for each model that it names itself."""
-    specs = owner.pod_specs
-    if owner.resource is _INFERENCE_SERVICES and pods:
-        specs = (pods[0].spec,)
+    counted = [(spec, count) for spec, count in owner.pod_specs if count]
+    if owner.resource is _INFERENCE_SERVICES and pods.first is not None:
+        counted = [(pods.first, 1)]
+    specs = [spec for spec, _ in counted]
     launches = owner.launches or (_launch(specs, owner),)
     place = place_of(api.access.context, api.access.server)
-    hosts = _hosts(specs, pods, machines, place)
-    serving = [pod for pod in pods if _count(pod.spec)] or list(pods)
+    hosts = nodes.named(pods.nodes, _unlisted(specs, place))
     notes = () if len(launches) == 1 else (f"one of {len(launches)} models of the same accelerators",)
     for launch in launches:
-        per_replica = sum(map(_count, specs)) or None
-        replicas = owner.replicas if owner.replicas is not None else len(pods) or None
+        per_replica = sum(_count(spec) * count for spec, count in counted) or None
+        replicas = owner.replicas if owner.replicas is not None else pods.count or None
         if owner.launches:
             per_replica = launch.tensor_parallel * launch.pipeline_parallel
-            every = sum(_count(pod.spec) for pod in pods)
-            replicas = every // per_replica or None if len(launches) == 1 else None
+            replicas = pods.accelerators // per_replica or None if len(launches) == 1 else None
         yield Service(
             name=owner.name if len(launches) == 1 else f"{owner.name}-{launch.served_name or launch.model}",
             origin=f"{owner.resource.kind} {owner.namespace}/{owner.name} of {api.access.context}",
             launch=launch,
             replicas=replicas,
             accelerators=per_replica,
-            machines=tuple(hosts),
+            machines=hosts,
             namespace=owner.namespace,
             pods=re.escape(owner.name).replace(r"\-", "-") + _PLURAL_SUFFIX[owner.resource],
-            addresses=frozenset(pod.address for pod in serving if pod.address),
+            addresses=pods.addresses,
             notes=notes,
         )
 
 
-def _hosts(
-    specs: Sequence[Item], pods: Sequence[_Pod], machines: Mapping[str, Machine], place: tuple[str, str]
-) -> list[Machine]:  # fmt: skip
-    """Nodes of the pods that hold accelerators, each once; an unlisted one by what is known of its kind."""
-    serving = [pod for pod in pods if _count(pod.spec)] or pods
+def _unlisted(specs: Sequence[Item], place: tuple[str, str]) -> Machine:
+    """Machine of a node that no list shows, by what its pods ask of it."""
     asked = {str(k): str(v) for spec in specs for k, v in mapping(spec, "nodeSelector").items()}
-    names = sorted({pod.node for pod in serving})
-    unlisted = machine_by_labels("", place[0], asked)
-    paid = unlisted.purchase if unlisted.purchase == "spot" else ""
-    unlisted = replace(unlisted, region=unlisted.region or place[1], purchase=paid)
-    return [machines.get(name) or replace(unlisted, name=name) for name in names]
+    machine = machine_by_labels("", place[0], asked)
+    paid = machine.purchase if machine.purchase == "spot" else ""
+    return replace(machine, region=machine.region or place[1], purchase=paid)
 
 
 def _launch(specs: Sequence[Item], owner: _Owner) -> Launch:
@@ -258,15 +310,25 @@ def _unrecognised(service: Service) -> str:
     )
 
 
-def _sharing(services: Iterable[Service]) -> Iterator[Service]:
+def _sharing(services: Sequence[Service]) -> Iterator[Service]:
     """Services with a note where others run on the same hosts."""
-    every = list(services)
-    for service in every:
-        mine = {machine.name for machine in service.machines}
-        others = [
-            other.name
-            for other in every
-            if other is not service and mine & {machine.name for machine in other.machines}
-        ]
-        note = f"its machines also run {', '.join(others)}: `current` counts them whole" if others else ""
+    on_host: dict[str, list[int]] = {}
+    for number, service in enumerate(services):
+        for host in {machine.name for machine in service.machines}:
+            on_host.setdefault(host, []).append(number)
+    for number, service in enumerate(services):
+        others = sorted(_beside(number, service, on_host))
+        names = [services[other].name for other in others[:_MOST_NAMED]]
+        shown = ", ".join(names) + (" and more" if len(others) > _MOST_NAMED else "")
+        note = f"its machines also run {shown}: `current` counts them whole" if others else ""
         yield replace(service, notes=(*service.notes, note)) if note else service
+
+
+def _beside(number: int, service: Service, on_host: Mapping[str, Sequence[int]]) -> set[int]:
+    """Numbers of other services on the hosts of one, until there are more than a note names."""
+    others: set[int] = set()
+    for machine in service.machines:
+        others.update(islice((other for other in on_host[machine.name] if other != number), _MOST_NAMED + 1))
+        if len(others) > _MOST_NAMED:
+            break
+    return others

@@ -14,6 +14,7 @@ from advisor.discovery.kubernetes_api import KubernetesApi
 from advisor.discovery.monitored import Watched, survey, unmatched_services, with_observed
 from advisor.discovery.values import Inventory, Service, window_text
 from advisor.errors import InputError
+from advisor.samples.bounded_http import parse_address
 from advisor.samples.query.prometheus import PrometheusEndpoint
 
 
@@ -93,7 +94,7 @@ def _fields(server: Server) -> dict[str, str]:
 
 def _warnings(watched: Sequence[Watched]) -> tuple[str, ...]:
     return tuple(
-        f"{each.fields['url']}: no serving engine counted requests there in {each.server.length}"
+        f"{each.shown}: no serving engine counted requests there in {each.server.length}"
         for each in watched
         if not each.seen
     )
@@ -127,7 +128,7 @@ def _is_same(service: Service, sampled: Service) -> bool:
 def nothing_found(places: Places) -> InputError:
     """Error where no place shows a service."""
     asked = [*(f"kubernetes {name or '(current context)'}" for name in places.contexts)]
-    asked += [server.url for server in places.servers] + list(places.samples)
+    asked += [parse_address(server.url, "").shown for server in places.servers] + list(places.samples)
     asked += [account.where for account in places.accounts]
     return InputError(
         "no service that serves a model was found",

@@ -5,9 +5,9 @@ service account of a pod. https://kubernetes.io/docs/reference/config-api/kubeco
 """
 
 import base64
-import binascii
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from advisor.discovery.yaml_values import UnreadableYamlError, yaml_value
 from advisor.errors import InputError
-from advisor.reading import read_text
+from advisor.reading import json_of, read_text
 from advisor.units import BYTES_PER_MIB
 
 _VARIABLE = "KUBECONFIG"
 _MOST_BYTES = 4 * BYTES_PER_MIB
+_MOST_CHOICES = 20
 _PLUGIN_SECONDS = 60.0
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _PROXY = "run `kubectl proxy` and name a context whose server is http://127.0.0.1:8001"
@@ -35,6 +35,8 @@ _UNSUPPORTED = {
     "proxy-url": _PROXY,
     "tls-server-name": _PROXY,
 }
+_UNPASSABLE = re.compile(r"[\0\ud800-\udfff]")
+"""Characters that no argument of a program can hold."""
 Part = Mapping[str, Any]
 
 
@@ -74,8 +76,13 @@ def cluster_access(context: str = "", kubeconfig: Path | None = None) -> Access:
 
 
 def _paths() -> list[Path]:
-    named = [Path(path).expanduser() for path in os.environ.get(_VARIABLE, "").split(os.pathsep) if path]
-    return [path for path in named or [Path("~/.kube/config").expanduser()] if path.exists()]
+    named = [_home(path) for path in os.environ.get(_VARIABLE, "").split(os.pathsep) if path]
+    return [path for path in named or [_home("~/.kube/config")] if path.exists()]
+
+
+def _home(path: str) -> Path:
+    """Path with ``~`` as the folder of its user; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for an unknown user
 
 
 def _of_pod() -> Access:
@@ -99,7 +106,9 @@ class _Entry:
 
     def file(self, key: str) -> Path | None:
         named = self.text(key)
-        return self.path.parent / Path(named).expanduser() if named else None
+        if not named.isprintable():
+            raise InputError(f"{key} is no path of a file", where=str(self.path), hint="write it as one line of text")
+        return self.path.parent / _home(named) if named else None
 
     def data(self, key: str) -> bytes | None:
         """Content of ``KEY-data`` in base64, else of the file that ``KEY`` names; None where neither is there."""
@@ -107,14 +116,14 @@ class _Entry:
         if encoded:
             try:
                 return base64.b64decode(encoded, validate=True)
-            except binascii.Error as error:
-                raise InputError(f"{key}-data is no base64", where=str(self.path), hint="copy it again") from error
+            except ValueError:
+                raise InputError(f"{key}-data is no base64", where=str(self.path), hint="copy it again") from None
         return read_text(path, key).encode() if path else None
 
 
 def _of_files(context: str, paths: Sequence[Path]) -> Access:
     documents = [(path, _document(path)) for path in paths]
-    name = context or next((str(each["current-context"]) for _, each in documents if each.get("current-context")), "")
+    name = context or next(filter(None, (_Entry(each, path).text("current-context") for path, each in documents)), "")
     where = ", ".join(map(str, paths))
     if not name:
         raise InputError(
@@ -132,10 +141,9 @@ def _of_files(context: str, paths: Sequence[Path]) -> Access:
 def _document(path: Path) -> Part:
     text = read_text(path, "kubeconfig", most_bytes=_MOST_BYTES)
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problem = str(getattr(error, "problem", "") or "it cannot be parsed")
-        raise InputError(f"no YAML: {problem}", where=str(path), hint="`kubectl config view` shows it") from error
+        document = yaml_value(text)
+    except UnreadableYamlError as error:
+        raise InputError(f"no YAML: {error}", where=str(path), hint="`kubectl config view` shows it") from None
     if not isinstance(document, dict):
         raise InputError("no kubeconfig", where=str(path), hint="give the file that kubectl uses")
     return document
@@ -147,7 +155,9 @@ def _named(document: Part, kind: str) -> Iterator[Part]:
 
 
 def _choices(documents: Sequence[tuple[Path, Part]], kind: str) -> str:
-    return ", ".join(str(entry.get("name")) for _, document in documents for entry in _named(document, kind))
+    names = [entry.get("name") for _, document in documents for entry in _named(document, kind)]
+    texts = [name for name in names if isinstance(name, str)]
+    return ", ".join([*texts[:_MOST_CHOICES], *(["…"] if len(texts) > _MOST_CHOICES else [])])
 
 
 def _entry(documents: Sequence[tuple[Path, Part]], kind: str, key: str, name: str) -> _Entry:
@@ -168,15 +178,16 @@ def _access(name: str, namespace: str, cluster: _Entry, user: _Entry) -> Access:
     token = read_text(token_file, "token").strip() if token_file else user.text("token")
     if not token and certificate is None and isinstance(user.value.get("exec"), dict):
         status = _run_plugin(_Entry(user.value["exec"], user.path), cluster, name)
-        token = str(status.get("token") or "")
-        certificate, key = (
-            str(status[part]).encode() if status.get(part) else None
-            for part in ("clientCertificateData", "clientKeyData")
-        )
+        told = _Entry(status, user.path)
+        token = told.text("token")
+        certificate, key = (told.text(part).encode() or None for part in ("clientCertificateData", "clientKeyData"))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if not (token.isascii() and token.isprintable()):
         raise InputError("the token is no line of text", where=f"{user.path}: {name}", hint="sign in again")
-    if acting := user.text("as"):
+    acting = user.text("as")
+    if not acting.isprintable():
+        raise InputError("`as` is no line of text", where=f"{user.path}: {name}", hint="write the name of a user")
+    if acting:
         headers["Impersonate-User"] = acting
     tls = None
     if server.startswith("https://"):
@@ -221,18 +232,18 @@ def _as_file(content: bytes) -> Iterator[Path]:
 def _run_plugin(plugin: _Entry, cluster: _Entry, name: str) -> Part:
     """Credentials that a plugin prints (an ``ExecCredential``); its own words and prompts go to the terminal."""
     command = plugin.text("command")
-    arguments = [str(argument) for argument in plugin.value.get("args") or ()]
-    program = str(plugin.path.parent / command) if os.sep in command and not Path(command).is_absolute() else command
     where = f"{plugin.path}: {name}: exec"
+    arguments, variables = _plugin_arguments(plugin, where), _plugin_variables(plugin, cluster, where)
+    program = str(plugin.path.parent / command) if os.sep in command and not Path(command).is_absolute() else command
     try:
         done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it, and kubectl runs it too
             [program, *arguments],
-            env={**os.environ, **_plugin_variables(plugin, cluster)},
+            env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             timeout=_PLUGIN_SECONDS,
             check=True,
         )
-        status = json.loads(done.stdout)["status"]
+        status = json_of(done.stdout.decode(), where)["status"]
     except FileNotFoundError as error:
         hint = plugin.text("installHint") or "install it, as for kubectl"
         raise InputError(f"the credential plugin {command} is not there", where=where, hint=hint) from error
@@ -240,21 +251,45 @@ def _run_plugin(plugin: _Entry, cluster: _Entry, name: str) -> Part:
         reason = f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else "no answer in time"
         hint = "sign in again; `kubectl get nodes` shows whether it works there"
         raise InputError(f"the credential plugin {command} failed: {reason}", where=where, hint=hint) from None
-    except (ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError):
         status = None
     if not isinstance(status, dict):
         raise InputError(f"{command} printed no credentials", where=where, hint="sign in again")
     return status
 
 
-def _plugin_variables(plugin: _Entry, cluster: _Entry) -> dict[str, str]:
+def _plugin_arguments(plugin: _Entry, where: str) -> list[str]:
+    arguments = plugin.value.get("args") or []
+    if not isinstance(arguments, list) or not all(map(_is_text, arguments)):
+        raise InputError("args is no list of texts", where=where, hint='write it as args: ["get-token"]')
+    return arguments
+
+
+def _plugin_variables(plugin: _Entry, cluster: _Entry, where: str) -> dict[str, str]:
     """Environment of a plugin: what its entry sets, and the question."""
     spec: dict[str, Any] = {"interactive": sys.stdin.isatty()}
     if plugin.value.get("provideClusterInfo") is True:
-        kept = ("server", "certificate-authority-data", "insecure-skip-tls-verify")
-        spec["cluster"] = {key: cluster.value[key] for key in kept if key in cluster.value}
+        kept = ("server", "certificate-authority-data")
+        spec["cluster"] = {key: cluster.text(key) for key in kept if key in cluster.value}
+        if cluster.value.get("insecure-skip-tls-verify") is True:
+            spec["cluster"]["insecure-skip-tls-verify"] = True
     asked = {"apiVersion": plugin.text("apiVersion"), "kind": "ExecCredential", "spec": spec}
-    pairs = [pair for pair in plugin.value.get("env") or () if isinstance(pair, dict)]
-    return {str(pair.get("name")): str(pair.get("value")) for pair in pairs} | {
-        "KUBERNETES_EXEC_INFO": json.dumps(asked)
-    }
+    pairs = plugin.value.get("env") or []
+    if not isinstance(pairs, list) or not all(map(_is_variable, pairs)):
+        raise InputError(
+            "env is no list of names with texts",
+            where=where,
+            hint='write it as env: [{name: AWS_PROFILE, value: "prod"}]',
+        )
+    return {pair["name"]: pair["value"] for pair in pairs} | {"KUBERNETES_EXEC_INFO": json.dumps(asked)}
+
+
+def _is_text(value: object) -> bool:
+    """Whether a program can be given it."""
+    return isinstance(value, str) and _UNPASSABLE.search(value) is None
+
+
+def _is_variable(pair: object) -> bool:
+    if not isinstance(pair, dict) or not _is_text(pair.get("name")) or not _is_text(pair.get("value")):
+        return False
+    return pair["name"] != "" and "=" not in pair["name"]

@@ -1,6 +1,7 @@
 """Lists of a cluster's API server, read page by page; nothing is ever changed there."""
 
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from advisor.discovery.kubeconfig import Access
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.reading import json_of
-from advisor.samples.bounded_http import Answer, Connection, ExchangeError, Limits, parse_address
+from advisor.samples.bounded_http import Address, Answer, Connection, ExchangeError, Limits, parse_address
 from advisor.units import BYTES_PER_MIB
 
 Item = Mapping[str, Any]
@@ -22,7 +23,7 @@ _ATTEMPTS = 3
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SHOWN = 300
-_USER = re.compile(r'User "([^"]+)"')
+_USER = re.compile(r'User "([^"]{1,253})"')
 _ACCOUNT = "system:serviceaccount:"
 
 
@@ -106,8 +107,7 @@ class KubernetesApi:
         return answer
 
     def _exchange(self, path: str) -> Answer:
-        parts = urlsplit(self.access.server)
-        address = parse_address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}", "/")
+        address = self._address(path)
         if address.scheme != "https" and address.host not in _LOOPBACK and self.access.headers:
             raise InputError(
                 f"{address.shown} would send the token in clear text", where=self.where, hint="use an https:// server"
@@ -118,9 +118,19 @@ class KubernetesApi:
             return connection.exchange("GET", headers)
         except ExchangeError as error:
             hint = "`kubectl get nodes` shows whether it can be reached; proxies (HTTPS_PROXY) are not used here"
-            raise InputError(f"{self.access.server}: {error}", where=self.where, hint=hint) from None
+            raise InputError(f"{address.shown}: {error}", where=self.where, hint=hint) from None
         finally:
             connection.close()
+
+    def _address(self, path: str) -> Address:
+        """Address of a path of the server."""
+        try:
+            parts = urlsplit(self.access.server)
+        except ValueError:
+            raise InputError(
+                "the server of the cluster is no address", where=self.where, hint="write it as https://HOST:PORT"
+            ) from None
+        return parse_address(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}", "/")
 
     def _failed(self, status: int, said: str) -> InputError:
         words = f": {printable(said)[:_SHOWN]}" if said else ""
@@ -139,7 +149,8 @@ class KubernetesApi:
         if not self.refused:
             return
         names = [resource.name for resource in self.refused]
-        user = next((match[1] for said in self.refused.values() if (match := _USER.search(said))), "")
+        users = (match[1] for said in self.refused.values() if (match := _USER.search(said)))
+        user = next(filter(str.isprintable, users), "")
         who = f"user {user} may not" if user else "the user may not"
         verbs = ", ".join(f"`list {name}`" for name in names)
         yield f"{self.where}: {who} {verbs}; what follows from it stays unknown. To grant it: {_grant(names, user)}"
@@ -159,11 +170,11 @@ def items(item: object, *keys: str) -> list[Any]:
 
 
 def _grant(names: list[str], user: str) -> str:
-    """Commands of an administrator: a role that may list these, and its binding to the user."""
+    """Commands of an administrator: a role that may list these, and its binding to the user, quoted for a shell."""
     role = f"kubectl create clusterrole advisor-init --verb=list --resource={','.join(names)}"
     account = user.removeprefix(_ACCOUNT)
     subject = f"--user={user or 'NAME'}" if account == user else f"--serviceaccount={account}"
-    return f"{role} && kubectl create clusterrolebinding advisor-init --clusterrole=advisor-init {subject}"
+    return f"{role} && kubectl create clusterrolebinding advisor-init --clusterrole=advisor-init {shlex.quote(subject)}"
 
 
 def _document(answer: Answer, where: str) -> Item:

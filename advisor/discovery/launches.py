@@ -49,7 +49,10 @@ _PRECISIONS: Mapping[str, str] = {
     "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "half": "fp16", "fp16": "fp16", "float32": "fp32",
     "float": "fp32",
 }  # fmt: skip
-_REFERENCE = re.compile(r"\$\((\w+)\)|\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+_REFERENCE = re.compile(r"\$\((\w+)\)|\$\{(\w+)(?::-([^}]{0,500}))?\}|\$(\w+)")
+_MOST_WORDS = 2_000
+_LONGEST_WORD = 4_000
+"""Characters of a word that is expanded, and of a variable that it takes."""
 _SHELLS = ("sh", "bash", "/bin/sh", "/bin/bash", "/usr/bin/bash", "ash")
 _CACHE_FOLDER = re.compile(r"models--([^/]+?)--([^/]+)")
 _COUNTS: Mapping[str, int] = {"k": 1_000, "K": 1_024, "m": 1_000_000, "M": 1_048_576}
@@ -64,7 +67,7 @@ def launch_of(words: Sequence[str], image: str = "", variables: Mapping[str, str
         image: of its container.
         variables: its environment; values that are secrets are not needed.
     """
-    words = [_expanded(word, variables) for word in _unwrapped(words)]
+    words = [_expanded(word, variables) for word in _unwrapped(words)[:_MOST_WORDS]]
     engine = _engine(words, image)
     flags = {_VARIABLES[name]: value for name, value in variables.items() if name in _VARIABLES and value}
     flags |= _flags(words)
@@ -107,7 +110,14 @@ def _unwrapped(words: Sequence[str]) -> list[str]:
 
 def _expanded(word: str, variables: Mapping[str, str]) -> str:
     """A word with what it takes from the environment; what is not known stays a reference."""
-    return _REFERENCE.sub(lambda match: variables.get(match[1] or match[2] or match[4]) or match[3] or match[0], word)
+    if "$" not in word or len(word) > _LONGEST_WORD:
+        return word
+    return _REFERENCE.sub(lambda match: _known(match, variables) or match[3] or match[0], word)
+
+
+def _known(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    value = variables.get(match[1] or match[2] or match[4], "")
+    return value if len(value) <= _LONGEST_WORD else ""
 
 
 def _flags(words: Sequence[str]) -> dict[str, str]:
@@ -137,7 +147,9 @@ def stored_model(address: str) -> str:
 
 
 def _repository(model: str) -> str:
-    """Repository of a Hugging Face cache folder or ``hf://`` address; any other name as it is."""
+    """Repository of a Hugging Face cache folder or ``hf://`` address; any other name as it is, unless it is long."""
+    if len(model) > _LONGEST_WORD:
+        return ""
     if folder := _CACHE_FOLDER.search(model):
         return f"{folder[1]}/{folder[2]}"
     if model.startswith("hf://"):

@@ -9,6 +9,7 @@ from advisor.demand.monitored import Monitored
 from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.services.names import served_key
 from advisor.discovery.values import Latency, Launch, Observed, Series, Service
+from advisor.samples.bounded_http import parse_address
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
 from advisor.units import MS_PER_SECOND
@@ -55,6 +56,11 @@ class Watched:
     server: Monitored
     fields: Mapping[str, str]
     seen: tuple[Seen, ...]
+
+    @property
+    def shown(self) -> str:
+        """Address of the server without credentials and query."""
+        return parse_address(self.fields["url"], "").shown
 
 
 def survey(server: Monitored, fields: Mapping[str, str]) -> Watched:
@@ -176,7 +182,7 @@ def unmatched_services(watched: Watched, taken: Sequence[Observed]) -> Iterator[
         observed = _observed(own, matchers, watched, "")
         name = model.rpartition("/")[2] or own[0].labels.get("job") or engine
         where = f"{engine} in namespace {namespace}" if namespace else engine
-        yield Service(name, f"{where}, seen by {watched.fields['url']}", Launch(""), observed=observed)
+        yield Service(name, f"{where}, seen by {watched.shown}", Launch(""), observed=observed)
 
 
 def _of_accelerators(watched: Watched) -> Iterator[Service]:
@@ -186,7 +192,7 @@ def _of_accelerators(watched: Watched) -> Iterator[Service]:
     if busy is not None:
         selector = server.questions.selector
         fields = {**watched.fields, **({"selector": selector} if selector else {})}
-        origin = f"accelerators that {busy.exporter.name} shows at {watched.fields['url']}"
+        origin = f"accelerators that {busy.exporter.name} shows at {watched.shown}"
         yield Service("accelerators", origin, Launch(""), observed=Observed("prometheus", fields, counts_tokens=False))
 
 

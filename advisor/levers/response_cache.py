@@ -16,6 +16,8 @@ NEARLY_ALL = 0.95
 USABLE_RATIO = 0.75
 """Share of a node's memory that may hold answers: ElastiCache reserves a quarter for itself unless told otherwise."""
 _ENGINE = "_valkey"
+_MOST_GIB = 1e9
+_MOST_REQUESTS = 1e15
 _HINT = "make it with `advisor demand cache requests.jsonl --format json -o cache.json`"
 
 
@@ -47,23 +49,33 @@ def read_measured_cache(path: Path) -> MeasuredCache:
     document = read_json(path, "replay of caches", _HINT)
     try:
         return _measured(document, str(path))
-    except (KeyError, TypeError, IndexError, StopIteration) as error:
+    except (KeyError, TypeError, IndexError) as error:
         raise InputError("it is no replay of caches", where=str(path), hint=_HINT) from error
 
 
 def _measured(document: Mapping[str, Any], where: str) -> MeasuredCache:
     if document["schema"] != SCHEMA:
-        raise InputError(f"the schema is {document['schema']!r}, and this version reads {SCHEMA}", where=where)
+        raise InputError(
+            f"the schema is {str(document['schema'])[:40]!r}, and this version reads {SCHEMA}", where=where, hint=_HINT
+        )
     points = document["exact"]["points"]
-    enough = NEARLY_ALL * points[-1]["hit_ratio"]
-    point = next(point for point in points if point["hit_ratio"] >= enough)
-    if point["memory_gib"] is None:
+    ratios = [_number(point, "hit_ratio", 1.0, f"{where}: exact") for point in points]
+    index = next(index for index, ratio in enumerate(ratios) if ratio >= NEARLY_ALL * ratios[-1])
+    if points[index]["memory_gib"] is None:
         raise InputError(
             "no request of the log says how large its answer is",
             where=where,
             hint="add response or output_tokens to the lines, and replay it again",
         )
-    return MeasuredCache(float(point["hit_ratio"]), float(point["memory_gib"]), int(document["requests"]))
+    memory_gib = _number(points[index], "memory_gib", _MOST_GIB, f"{where}: exact")
+    return MeasuredCache(ratios[index], memory_gib, int(_number(document, "requests", _MOST_REQUESTS, where)))
+
+
+def _number(fields: Mapping[str, Any], name: str, most: float, where: str) -> float:
+    value = fields[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise InputError(f"{name} is no number from 0 to {most:,.0f}", where=where, hint=_HINT)
+    return float(value)
 
 
 def priced_node(cache: MeasuredCache, catalog: Catalog, provider: str, region: str) -> PricedNode | str:

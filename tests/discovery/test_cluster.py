@@ -1,5 +1,6 @@
 """What a cluster's API server shows of serving deployments."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,19 @@ def test_without_permission_to_list_nodes_the_rest_is_read():
     assert "may not `list nodes`" in note
     assert "kubectl create clusterrole advisor-init --verb=list --resource=nodes" in note
     assert "--serviceaccount=ops:reader" in note
+
+
+@pytest.mark.parametrize("user", ["$(rm -rf ~)", "a; rm b", "system:serviceaccount:x:$(id)", "a\nb", "`id`"])
+def test_no_user_of_a_server_runs_in_the_shell(user):
+    """The command for an administrator gives a user's name to kubectl as one word, whatever the server says it is."""
+    (note,) = found(objects(EKS), denied=frozenset({"nodes"}), user=user).notes
+    words = shlex.split(note.partition("To grant it: ")[2])
+    account = user.removeprefix("system:serviceaccount:")
+    named = f"--user={user}" if account == user else f"--serviceaccount={account}"
+
+    assert words[-1] == (named if user.isprintable() else "--user=NAME")
+    assert note.endswith(shlex.quote(words[-1]))
+    assert "\n" not in note
 
 
 def test_what_pods_ask_of_their_node_stands_in_for_its_labels():
@@ -202,3 +216,37 @@ def test_a_machine_of_two_kinds_counts_each():
 
     assert sorted(machine.instance_type for machine in chat.machines) == ["g5.xlarge", "g6e.xlarge", "g6e.xlarge"]
     assert replace(chat, machines=()).machines == ()
+
+
+def test_a_group_of_many_hosts_is_counted_and_not_laid_out():
+    """The accelerators of a LeaderWorkerSet are those of all its hosts, however many it says it has."""
+    lists = objects(EKS)
+    template = lists["leaderworkersets"][0]["spec"]["leaderWorkerTemplate"]
+    before = next(each for each in found(lists).services if each.origin.startswith("LeaderWorkerSet"))
+    hosts, template["size"] = template["size"], 400_000_000
+
+    after = next(each for each in found(lists).services if each.origin.startswith("LeaderWorkerSet"))
+
+    assert after.accelerators == before.accelerators // hosts * 400_000_000
+
+
+def test_a_large_cluster_names_a_few_of_the_services_on_a_machine():
+    """Of 600 deployments whose pods are on one node each is found, with a note that names ten others."""
+    lists = objects(EKS)
+    deployment, pod = lists["deployments"][1], lists["pods"][0]
+    node = {**pod["spec"], "nodeName": "node-1"}
+    lists["deployments"], lists["pods"] = [], []
+    for number in range(600):
+        labels = {"app": f"a{number}"}
+        spec = {**deployment["spec"], "selector": {"matchLabels": labels}}
+        spec["template"] = {**spec["template"], "metadata": {"labels": labels}}
+        metadata = {"name": f"a{number}", "namespace": "chat"}
+        lists["deployments"].append({**deployment, "metadata": metadata, "spec": spec})
+        lists["pods"].append({**pod, "metadata": {**metadata, "labels": labels}, "spec": node})
+
+    services = [each for each in found(lists, page=250).services if each.origin.startswith("Deployment")]
+
+    assert len(services) == 600
+    assert {len(each.machines) for each in services} == {1}
+    assert services[-1].notes[-1].count(", ") == 9
+    assert "and more" in services[-1].notes[-1]

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from advisor.cli.init import command
+from advisor.discovery.find import Places, Server, nothing_found
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server, kubeconfig
 from discovery.estate import estate
@@ -188,3 +189,20 @@ def test_a_finished_file_is_not_asked_for_again(tmp_path):
     assert not unfinished.exists()
     assert "edited by hand" in " ".join(again.stdout.split())
     assert "next: advisor recommend" in again.stdout
+
+
+def test_names_of_others_do_not_steer_the_table_or_show_a_query(tmp_path):
+    """A model whose name turns text around is shown with "?", and a server's address without what may be a token."""
+    lists = objects(EKS)
+    template = lists["deployments"][1]["spec"]["template"]["spec"]
+    template["containers"][0] |= {"args": ["--model", "a/b\u202ec\nd"]}
+    with api_server(Cluster(lists)) as cluster:
+        path = kubeconfig(tmp_path / "config", {"a": cluster})
+        done = init("--kubernetes", "--kubeconfig", path, "--out", tmp_path / "out", "--yes")
+
+    assert done.exit_code == 0, done.output
+    assert "b?c d" in done.stdout
+    assert "\u202e" not in done.output
+
+    places = Places(tmp_path, servers=(Server("http://127.0.0.1:9/?token=s3cret", 1.0),))
+    assert "s3cret" not in str(nothing_found(places))

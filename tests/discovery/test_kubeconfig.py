@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import stat
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +17,16 @@ from services.certificates import ABSENT, PROGRAM, Authority
 
 PODS = Resource("Pod", "pods")
 POD = {"metadata": {"name": "a", "namespace": "b"}}
+
+
+LEVELS = "abcdefghz"
+MULTIPLYING = "a: &a [x]\n" + "".join(
+    f"{key}: &{key} [{', '.join([f'*{before}'] * 20)}]\n" for before, key in pairwise(LEVELS)
+)
+"""Lists of lists, of 20⁸ elements in all."""
+MERGING = "a: &a {x: 1}\n" + "".join(
+    f"{key}: &{key} {{<<: [{', '.join([f'*{before}'] * 20)}]}}\n" for before, key in pairwise(LEVELS)
+)
 
 
 def pods_of(context, path):
@@ -103,6 +114,18 @@ def test_files_are_merged_as_kubectl_does(tmp_path, monkeypatch):
         ({"client-certificate-data": "!"}, "no base64"),
         ({"client-certificate-data": "YQ==", "client-key-data": "YQ=="}, "cannot be used"),
         ({"tokenFile": "nowhere"}, "cannot read the token"),
+        ({"tokenFile": "a\0b"}, "tokenFile is no path"),
+        ({"tokenFile": "~nosuchuser/x"}, "cannot read the token"),
+        ({"client-certificate-data": "é"}, "no base64"),
+        ({"as": "me\r\nX-Other: 1", "token": "a"}, "`as` is no line of text"),
+        ({"exec": {"command": "true", "args": 5}}, "args is no list of texts"),
+        ({"exec": {"command": "true", "args": ["a\0"]}}, "args is no list of texts"),
+        ({"exec": {"command": "echo", "env": 5}}, "env is no list of names"),
+        ({"exec": {"command": "echo", "env": [{"name": "a=b", "value": "c"}]}}, "env is no list of names"),
+        (
+            {"exec": {"command": "sh", "args": ["-c", "head -c 100000 /dev/zero | tr '\\0' '['"]}},
+            "printed no credentials",
+        ),
     ],
 )
 def test_what_cannot_sign_in_says_why(tmp_path, user, words):
@@ -117,7 +140,23 @@ def test_what_cannot_sign_in_says_why(tmp_path, user, words):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a: [", "- 1", "contexts: 7\ncurrent-context: x", "{contexts: [{name: x}], current-context: x}"]
+    "text",
+    [
+        "",
+        "a: [",
+        "- 1",
+        "contexts: 7\ncurrent-context: x",
+        "{contexts: [{name: x}], current-context: x}",
+        "a: !!bool x",
+        'a: !!int ""',
+        "a: !!timestamp x",
+        f"a: 0x{'f' * 5000}",
+        f"a: {'1:' * 50_000}1",
+        f"a: {'[' * 1500}",
+        f"{MULTIPLYING}current-context: *z",
+        f"{MULTIPLYING}contexts: [{{name: *z}}]",
+        f"{MERGING}current-context: x",
+    ],
 )
 def test_a_damaged_kubeconfig_is_one_error(tmp_path, text):
     """No traceback, whatever is in it."""
@@ -133,3 +172,12 @@ def test_a_token_is_not_sent_in_clear_text(tmp_path):
 
     with pytest.raises(InputError, match="clear text"):
         pods_of("", path)
+
+
+def test_a_server_without_an_address_is_an_error_without_its_query(tmp_path):
+    """An address that cannot be parsed says where it stands, and one that cannot be reached hides what may be a secret."""
+    for url, words in (("http://[::1", "is no address"), ("http://127.0.0.1:1/?token=s3cret", "127.0.0.1:1")):
+        with pytest.raises(InputError, match=words) as error:
+            pods_of("", kubeconfig(tmp_path / "config", {"a": Cluster({}, url=url)}))
+
+        assert "s3cret" not in str(error.value)

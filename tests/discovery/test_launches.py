@@ -1,5 +1,7 @@
 """Command lines of serving engines, as people write them."""
 
+from itertools import pairwise
+
 import pytest
 
 from advisor.discovery.launches import launch_of, launches_of_lines, stored_model
@@ -87,3 +89,29 @@ def test_ray_serve_names_every_model():
     assert (third.model, third.tensor_parallel) == ("Qwen/Qwen2.5-7B-Instruct", 2)
     assert list(ray_launches("a: [")) == []
     assert list(ray_launches("- 1")) == []
+
+
+@pytest.mark.parametrize("value", ["!!bool x", '!!int ""', "!!timestamp x", f"0x{'f' * 5000}", "[" * 1500])
+def test_a_configuration_of_ray_that_cannot_be_read_names_no_model(value):
+    """Tags that do not fit, numbers without end and deep nesting are no traceback."""
+    assert list(ray_launches(f"applications: [{{args: {{model: {value}}}}}]")) == []
+
+
+def test_models_of_ray_are_texts_and_bounded():
+    """A model that is no text is unknown, and a list of aliases to one application ends at 100 models."""
+    nested = "".join(f"{key}: &{key} [{f'*{before}, ' * 20}]\n" for before, key in pairwise("abcdefgh"))
+    config = "args: {llm_configs: [{model_loading_config: {model_id: *h}}]}"
+
+    (launch,) = ray_launches(f"a: &a [x]\n{nested}applications: [{{{config}}}]")
+    many = list(ray_launches(f"a: &a {{args: {{model: b}}}}\napplications: [{'*a, ' * 3000}]"))
+
+    assert launch.model == ""
+    assert len(many) == 100
+
+
+def test_references_without_an_end_stay_as_they_are():
+    """An argument of 60,000 beginnings of a reference, and one that multiplies a long variable, name no model."""
+    long = {"A": "x" * 100_000}
+
+    assert launch_of(["vllm", "serve", "${a:-" * 60_000]).model == ""
+    assert launch_of(["vllm", "serve", "$A" * 1_000], "", long).model == ""

@@ -300,6 +300,28 @@ def test_the_smallest_size_that_hits_nearly_all_is_taken(tmp_path):
         read_measured_cache(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hit_ratio", "5"), ("hit_ratio", "-0.1"), ("memory_gib", "-3"), ("memory_gib", '"abc"'), ("memory_gib", "1e400"),
+        ("requests", "1e400"), ("requests", '"9"'),
+    ],
+)  # fmt: skip
+def test_a_replay_with_impossible_numbers_is_refused(tmp_path, name, value):
+    """Each number out of its bounds is named, with how to make the file anew."""
+    fields = {"hit_ratio": "0.5", "memory_gib": "1", "requests": "9"} | {name: value}
+    path = tmp_path / "cache.json"
+    path.write_text(
+        f'{{"schema": "advisor.cache/v1", "requests": {fields["requests"]}, "exact": {{"points": '
+        f'[{{"memory_gib": {fields["memory_gib"]}, "hit_ratio": {fields["hit_ratio"]}}}]}}}}'
+    )
+
+    with pytest.raises(InputError, match=f"{name} is no number from 0") as refused:
+        read_measured_cache(path)
+
+    assert "advisor demand cache" in refused.value.hint
+
+
 def test_the_report_says_the_verdict_first():
     """The first line names the levers of the combination, their cost and the work; no line is wider than 80."""
     text = sections_text(lever_sections(report(), verbose=True), 80)

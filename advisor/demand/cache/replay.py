@@ -49,7 +49,7 @@ class CacheReplay:
 
     requests: int
     seconds: float | None
-    """From the first request to the last; None: not every request has a time."""
+    """From the earliest request to the latest; None: not every request has a time."""
     ttl_s: float | None
     """For which an answer counts; None: for ever."""
     exact: CacheCurve
@@ -73,11 +73,16 @@ def replay_caches(
         thresholds: cosine similarities of semantic caches.
     """
     notes = []
-    if log.embedded and len(log.embedded) > MOST_REQUESTS and thresholds:
-        notes.append(f"semantic: the first {MOST_REQUESTS:,} of {len(log.embedded):,} requests with an embedding")
+    if log.embedded > MOST_REQUESTS and thresholds:
+        notes.append(f"semantic: the first {MOST_REQUESTS:,} of {log.embedded:,} requests with an embedding")
     if thresholds and log.embedded and not log.answers:
         notes.append("semantic: false hits are unknown, as not every request has a response or an answer_id")
-    seconds = log.times_s[-1] - log.times_s[0] if log.times_s else None
+    times_s = np.frombuffer(log.times_s, np.float64)
+    seconds = float(np.ptp(times_s)) if times_s.size else None
+    if early := int(np.count_nonzero(np.diff(times_s) < 0)):
+        notes.append(
+            f"{early:,} times a request is earlier than the one before it: they are replayed as the log has them"
+        )
     return CacheReplay(
         requests=log.requests,
         seconds=seconds,
@@ -138,6 +143,6 @@ def _hits_below(distances: npt.NDArray[np.int32], sizes: Sequence[int]) -> list[
 def _semantic(log: RequestLog, thresholds: Sequence[float]) -> tuple[SemanticPoint, ...]:
     if not log.embeddings:
         return ()
-    vectors = np.stack(log.embeddings[:MOST_REQUESTS])
-    answers = np.frombuffer(log.answers, np.uint64)[:MOST_REQUESTS] if log.answers else None
+    vectors = np.stack(log.embeddings)
+    answers = np.frombuffer(log.answers, np.uint64) if log.answers else None
     return tuple(semantic_point(vectors, answers, threshold) for threshold in sorted(thresholds))

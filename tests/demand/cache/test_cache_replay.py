@@ -3,6 +3,7 @@
 import json
 import random
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,9 +146,24 @@ def test_false_hits_are_those_with_another_answer():
         ('{"prompt": "SECRET', "no JSON"),
         ('["SECRET"]', "no object"),
         ('{"prompt": "SECRET", "embedding": [0, 0]}', "embedding"),
+        ('{"prompt": "SECRET", "embedding": ["SECRET"]}', "embedding: no list of numbers"),
+        ('{"prompt": "SECRET", "embedding": [1e999]}', "embedding"),
+        ('{"hash_ids": ["SECRET"]}', "hash_ids: no list of whole numbers"),
+        ('{"hash_ids": [1], "input_tokens": "SECRET"}', "input_tokens: no number from 0"),
+        ('{"hash_ids": [1], "input_tokens": -5}', "input_tokens: no number from 0"),
+        ('{"prompt": "SECRET", "output_tokens": -1e9}', "output_tokens: no number from 0"),
+        ('{"prompt": "SECRET", "output_tokens": 1e400}', "output_tokens: no number from 0"),
+        ('{"prompt": "SECRET", "output_tokens": NaN}', "NaN and Infinity"),
+        ('{"prompt": "SECRET", "timestamp": "SECRET"}', "timestamp: no date"),
+        ('{"prompt": "SECRET", "timestamp": ["SECRET"]}', "timestamp: no finite number"),
+        ('{"prompt": "SECRET", "scope": ["SECRET"]}', "scope: no text and no number"),
+        ('{"prompt": null, "key": null}', "no identifier"),
+        ('{"prompt": "SECRET", "timestamp": ' + "9" * 5000 + "}", "a number of more than 40 digits"),
+        ("[" * 100_000, "nests too deeply"),
     ],
-    ids=["no identifier", "cut off", "no object", "no direction"],
+    ids=lambda text: text[-30:],
 )
+@pytest.mark.filterwarnings("error")
 def test_a_line_that_is_no_request_is_named_and_not_quoted(tmp_path, line, message):
     """The error says which line and what is missing, and holds no word of a prompt."""
     path = tmp_path / "requests.jsonl"
@@ -158,6 +174,51 @@ def test_a_line_that_is_no_request_is_named_and_not_quoted(tmp_path, line, messa
 
     assert f"{path}:2" in str(refused.value)
     assert "Ada" not in str(refused.value)
+
+
+def test_a_line_without_an_end_is_refused():
+    """A device that never ends a line is an error with its line, after 16 MiB."""
+    with pytest.raises(InputError, match="longer than 16 MiB") as refused:
+        read_log(Path("/dev/zero"), 16)
+
+    assert refused.value.where == "/dev/zero:1"
+
+
+def test_empty_lines_count_for_the_number_of_a_line(tmp_path):
+    """The number in an error is that of the file's line."""
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"prompt": "a"}\n\n\n[]\n')
+
+    with pytest.raises(InputError, match=f"{path}:4"):
+        read_log(path, 16)
+
+
+def test_times_out_of_order_give_a_span_and_a_note(tmp_path):
+    """Seconds reach from the earliest request to the latest, and how many are out of order is told."""
+    rows = [{"prompt": "a", "timestamp": stamp} for stamp in (100, 1, 50)]
+
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
+
+    assert replay.seconds == 99
+    assert replay.notes[0].startswith("1 times a request is earlier")
+
+
+def test_a_prompt_of_null_is_no_prompt(tmp_path):
+    """Where the prompt is null the messages tell requests apart."""
+    rows = [{"prompt": None, "messages": [text]} for text in "ab"]
+
+    assert replay_caches(read_log(written(tmp_path, *rows), 16), 16).exact.distinct == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_only_compared_embeddings_are_kept(tmp_path):
+    """Of 20,100 embeddings, one of them beyond a 32-bit number, the first 20,000 are kept and all are counted."""
+    rows = ({"prompt": "a", "embedding": [1e39 if number == 1 else 1.0]} for number in range(20_100))
+
+    log = read_log(written(tmp_path, *rows), 16)
+
+    assert (len(log.embeddings), log.embedded) == (20_000, 20_100)
+    assert log.embeddings[1].tolist() == [1.0]
 
 
 def test_the_command_tells_no_prompt(run_advisor, tmp_path):
