@@ -33,8 +33,9 @@ def check_engine(engine: str, version: str, catalog: Catalog) -> None:
         InputError: there is no such engine, or no such release.
     """
     kind = engine_class(engine)
-    if engine and not kind and not any(word in engine.lower() for word in MEASURED_WORDS):
-        known = (*catalog.engines, *OTHERS)
+    known = (*catalog.engines, *OTHERS)
+    is_named = engine.lower() in {name.lower() for name in known}
+    if engine and not kind and not is_named and not any(word in engine.lower() for word in MEASURED_WORDS):
         near = get_close_matches(engine.lower(), [name.lower() for name in known], n=1)
         guess = "".join(f"did you mean {name}? " for name in known if name.lower() in near)
         raise InputError(

@@ -16,7 +16,7 @@ sys.path.insert(0, str(TESTS))
 from advisor.errors import AdvisorError  # noqa: E402 - the line above finds what follows
 from advisor.models.memory import fit_memory  # noqa: E402
 from advisor.performance.model import shipped_model  # noqa: E402
-from advisor.pipeline import Scope, answer  # noqa: E402
+from advisor.pipeline import BEST, BRIEF, answer  # noqa: E402
 from advisor.plan.plain_values import to_plain  # noqa: E402
 from recompute.differences import differences, fit_differences  # noqa: E402
 from recompute.drawn import drawn, drawn_fit  # noqa: E402
@@ -38,7 +38,7 @@ def main() -> int:
     while plans < wanted:
         try:
             question, catalog = drawn(number)
-            scope = Scope.BRIEF if number % A_WHOLE_PLAN_EVERY else Scope.BEST
+            scope = BRIEF if number % A_WHOLE_PLAN_EVERY else BEST
             plan = answer(question, catalog, shipped_model(), scope).plan
         except AdvisorError:
             refused, number = refused + 1, number + 1

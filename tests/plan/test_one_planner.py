@@ -17,6 +17,7 @@ from advisor.codegen import generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Wanted
+from advisor.errors import NotDeployable
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.outcome import outcome_of
@@ -143,6 +144,10 @@ def test_the_table_and_the_explanation_name_the_same_fleet(workload):
 def test_the_code_starts_the_fleet(workload):
     """Instances, types, markets and weights of the generated stacks are those of the plan."""
     plan = planned(workload)
+    if plan.fleet.unit.is_one_pass:
+        with pytest.raises(NotDeployable, match="answers in one pass"):
+            generate(plan, catalog=load_catalog())
+        return
 
     generated = generate(plan, catalog=load_catalog())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.performance.model import shipped_model
-from advisor.pipeline import Scope, answer
+from advisor.pipeline import BRIEF, answer
 from advisor.plan.plain_values import to_plain
 from recompute.differences import differences
 from recompute.drawn import drawn
@@ -50,7 +50,7 @@ CHANGES = {
 def plan_of(number):
     """Plain values of a question's brief plan, with every bit."""
     question, catalog = drawn(number)
-    return to_plain(answer(question, catalog, shipped_model(), Scope.BRIEF).plan)
+    return to_plain(answer(question, catalog, shipped_model(), BRIEF).plan)
 
 
 @pytest.mark.parametrize("kind", QUESTIONS)

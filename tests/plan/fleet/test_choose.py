@@ -173,7 +173,9 @@ def test_standing_charges_stand_beside_the_total():
     assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
     known = sum(one.usd_per_month for one in fleet.standing)
     assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
-    assert "not in the total, the same for every fleet in these regions: load balancer in us-east-1" in " ".join(fleet_lines(fleet, 0.99))
+    assert "not in the total, the same for every fleet in these regions: load balancer in us-east-1" in " ".join(
+        fleet_lines(fleet, 0.99)
+    )
 
 
 def test_the_fleet_is_confirmed_and_nothing_cheaper_carries_the_planned_rates():
