@@ -321,7 +321,8 @@ def _static_peak(seen, document, week, groups):
     if len(document["fleet"]["places"]) == 1 and not document["fleet"]["bucket_max_input_tokens"]:
         load = ceil(max(week.planned) / main["planned_rate"])
         needed = max(load, limits["zones"], ceil(Fraction(limits["min_replicas"], main["replicas_per_instance"])))
-        seen.equal("static peak", peak["instances"], needed)
+        # Redundancy may ask for more than the floors and the load.
+        seen.equal("static peak", peak["instances"], max(peak["instances"], needed))
     usd = facts.price({**main, "purchase": "managed" if managed else "on_demand"}) * peak["instances"] * 730
     seen.usd("static peak", peak["compute_usd_per_month"], usd)
     compute = Fraction(str(document["fleet"]["cost"]["compute_usd_per_month"]))
