@@ -87,6 +87,16 @@ def faults(groups, week, limits, *, to_zero, alike):
     yield from counted_faults(groups, week, limits, to_zero=to_zero)
 
 
+def least_alone(group, week, limits):
+    """Fewest instances of one group, on demand at all hours, that carry the load within the floors and without what fails."""
+    count = max(1, ceil(max(week.planned) * (1 - EPSILON) / group["planned_rate"]))
+    while True:
+        same = {**group, "instances": [count] * len(week.planned), "purchase": "on_demand"}
+        if next(faults([same], week, {**limits, "quotas": []}, to_zero=False, alike=True), None) is None:
+            return count
+        count += 1
+
+
 def counted_faults(groups, week, limits, *, to_zero):
     """Floors and caps on how many there are."""
     busiest = len(week.planned) - 1

@@ -6,7 +6,6 @@ are held to the cent and memory to the byte; of a JSON file, whose numbers are r
 
 import datetime as dt
 from fractions import Fraction
-from math import ceil
 
 from recompute import capacity, facts, memory, money
 
@@ -319,10 +318,8 @@ def _static_peak(seen, document, week, groups):
         return
     main = max(same, key=lambda group: sum(group["instances"]) * group["planned_rate"])
     if len(document["fleet"]["places"]) == 1 and not document["fleet"]["bucket_max_input_tokens"]:
-        load = ceil(max(week.planned) / main["planned_rate"])
-        needed = max(load, limits["zones"], ceil(Fraction(limits["min_replicas"], main["replicas_per_instance"])))
-        # Redundancy may ask for more than the floors and the load.
-        seen.equal("static peak", peak["instances"], max(peak["instances"], needed))
+        needed = capacity.least_alone(main, week, limits)
+        seen.equal("static peak", peak["instances"], needed)
     usd = facts.price({**main, "purchase": "managed" if managed else "on_demand"}) * peak["instances"] * 730
     seen.usd("static peak", peak["compute_usd_per_month"], usd)
     compute = Fraction(str(document["fleet"]["cost"]["compute_usd_per_month"]))
