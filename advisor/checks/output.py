@@ -63,8 +63,8 @@ def check_sarif(checked: Checked) -> str:
 
 def check_junit(checked: Checked, failing: Level | None) -> str:
     """One test case for each rule that was applied; findings as heavy as *failing* are failures."""
-    of_rule = {rule: [found for found in checked.findings if found.id == rule] for rule in checked.looked_at}
-    heavy = {rule: [found for found in findings if _fails(found, failing)] for rule, findings in of_rule.items()}
+    of_rule = {rule: [finding for finding in checked.findings if finding.id == rule] for rule in checked.looked_at}
+    heavy = {rule: [finding for finding in findings if _fails(finding, failing)] for rule, findings in of_rule.items()}
     suite = ET.Element(
         "testsuite", name="advisor check", tests=str(len(of_rule)), failures=str(sum(map(bool, heavy.values())))
     )

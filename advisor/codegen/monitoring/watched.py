@@ -30,7 +30,7 @@ class Watched:
 
     workload: str
     matchers: str
-    """Of series, such as ``model_name="…"``; empty: all that these engines publish."""
+    """Matchers of the series, such as ``model_name="…"``; empty: all that these engines publish."""
     names: Mapping[str, tuple[str, ...]]
     """Metric of the product → names on the engines' pages."""
     usd_per_hour: float

@@ -59,7 +59,7 @@ class Answers:
 
 
 _STANDING_KINDS = {"log_ingest": CostKind.MANAGED}
-"""Of a standing charge; all others are of the network."""
+"""Kinds of standing charges; all others are of the network."""
 
 
 def cost_lines(
