@@ -3,13 +3,12 @@
 import json
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from advisor import __version__
 from advisor.checks.rules import RULES
 from advisor.checks.values import Checked, Finding, Level
 from advisor.names import printable
+from advisor.report.sarif import sarif_place, sarif_text
 
 SCHEMA = "advisor.check/v1"
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "note"}
@@ -39,7 +38,7 @@ def check_sarif(checked: Checked) -> str:
             "ruleIndex": next(at for at, rule in enumerate(rules) if rule.id == finding.id),
             "level": _SARIF_LEVELS[finding.level],
             "message": {"text": f"{_subject(finding)}{finding.message}. Run: {finding.command}"},
-            "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}}}],
+            "locations": sarif_place(finding.file),
         }
         for finding in checked.findings
     ]
@@ -52,13 +51,7 @@ def check_sarif(checked: Checked) -> str:
         }
         for rule in rules
     ]
-    driver = {"name": "advisor", "version": __version__, "rules": described}
-    document = {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return sarif_text(described, results)
 
 
 def check_junit(checked: Checked, failing: Level | None) -> str:

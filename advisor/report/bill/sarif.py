@@ -1,17 +1,13 @@
 """Findings of an audit as SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html."""
 
-import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from advisor import __version__
 from advisor.audit.findings.rules import RULES, SAVING, Rule
 from advisor.audit.money import money
 from advisor.audit.values import Audit, Finding
 from advisor.report.bill.json_report import finding_entry
-
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+from advisor.report.sarif import sarif_place, sarif_text
 
 
 def audit_sarif(audit: Audit, bill: Path) -> str:
@@ -21,19 +17,7 @@ def audit_sarif(audit: Audit, bill: Path) -> str:
         audit: whose findings.
         bill: the first file of the bill: where the results are.
     """
-    document = {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {"name": "advisor", "version": __version__, "rules": [_rule(rule) for rule in RULES]}
-                },
-                "results": [_result(audit, finding, bill) for finding in audit.findings],
-            }
-        ],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return sarif_text([_rule(rule) for rule in RULES], [_result(audit, finding, bill) for finding in audit.findings])
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -53,6 +37,6 @@ def _result(audit: Audit, finding: Finding, bill: Path) -> dict[str, Any]:
         "ruleIndex": next(at for at, rule in enumerate(RULES) if rule.id == finding.id),
         "level": "warning" if finding.basis == SAVING else "note",
         "message": {"text": f"{finding.title}: {amount} a month. {finding.evidence}. Run: {finding.command}"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(bill.as_posix())}}}],
+        "locations": sarif_place(bill.as_posix()),
         "properties": finding_entry(finding, is_in_usd=audit.is_in_usd),
     }
