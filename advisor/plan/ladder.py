@@ -231,7 +231,9 @@ def _no_cheaper(reached: _Reached, stated: _Reached) -> _Answer:
         for group in _groups(reached.found, reached.context)
     )
     theirs, ours = map(preference, (stated.found.solution, reached.found.solution))
-    why = "a simpler fleet is (limits.simplicity)" if theirs < ours else "found among fewer choices alone"
+    most_usd = reached.usd_per_month * (1 + reached.context.requirements.workload.limits.simplicity)
+    is_simpler = theirs < ours and stated.usd_per_month <= most_usd + A_CENT
+    why = "a simpler fleet is (limits.simplicity)" if is_simpler else "found among fewer choices alone"
     return f"{fleet} would save ${less:,.2f} a month on what is recommended: {why}"
 
 
