@@ -27,9 +27,9 @@ _ITEMS = {
     "log_ingest": "access logs",
 }
 _COLUMNS = (
-    Column("kind"),
+    Column("kind", importance=1),
     Column("what"),
-    Column("of", importance=1),
+    Column("of"),
     Column("quantity"),
     Column("unit", importance=2),
     Column("USD/unit"),
@@ -94,13 +94,19 @@ def _row(line: CostLine) -> tuple[str, ...]:
     return (
         str(line.kind),
         _ITEMS.get(line.item, line.item) + ("" if line.in_total else " *"),
-        line.place,
+        _short(line.place),
         f"{line.quantity:,.6g}" if line.quantity < 1e6 else f"{line.quantity:,.0f}",
         line.unit,
         "?" if line.usd_per_unit is None else f"{line.usd_per_unit:.6g}",
         "?" if line.usd_per_month is None else f"{line.usd_per_month:,.2f}",
         " ".join(filter(None, (line.price_quality, line.price_as_of))),
     )
+
+
+def _short(place: str) -> str:
+    """``g6e.xlarge spot`` of a group, the region of what is paid there."""
+    _, region, *rest = place.split("/")
+    return " ".join(dict.fromkeys((rest[0], rest[-1]))).replace("_", " ") if rest else region
 
 
 def _focus_row(line: CostLine, period: tuple[str, str]) -> tuple[object, ...]:
