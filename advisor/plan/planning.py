@@ -17,7 +17,7 @@ from advisor.plan.ladder import Ladder
 from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
-from advisor.plan.problem.values import Infeasible, PurchaseOption
+from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import RungScope
@@ -29,6 +29,10 @@ from advisor.units import A_CENT
 from advisor.workload.values import Routing, Workload
 
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
+
+
+NEAR_RATIO = 1.15
+"""A mix of accelerators costs about so much less than the cheapest single type of them, seldom more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +190,35 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
     if unknown or validator.is_exact or validator.carried_beyond(found):
         ranking = ranked(found)
-    best = validator.simplest(_cheaper(found, ranking), most_usd=most_usd)
+    cheapest = _of_other_accelerators(market, _cheaper(found, ranking), ranking)
+    best = validator.simplest(cheapest, most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
+
+
+def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking) -> Confirmed:
+    """A fleet, or a cheaper one of other accelerators alone: a search ends near the fleets that it began with.
+
+    It is looked for where a single type of them is near enough for a mix to cost less.
+    """
+    sources = market.formulation.pool_set.sources
+
+    def chip(pool: Pool) -> str:
+        return sources[pool.key].served.candidate.accelerator.name
+
+    used = {chip(allocation.pool) for allocation in found.solution.allocations}
+    near_usd = found.usd_per_month * NEAR_RATIO
+    near = any(single.usd_per_month <= near_usd for single in ranking.singles if chip(single.pool) not in used)
+    if not near or not found.confirmation.reached:
+        return found
+    others = market.formulation.of(pool for pool in market.formulation.problem.pools if chip(pool) not in used)
+    if not others.problem.pools:
+        return found
+    validator = market.validator.within(others, market.context)
+    single = rank(others, validator, market.context, None, 1).cheapest_confirmed
+    other = validator.confirmed(single, refined=True)
+    if isinstance(other, Infeasible) or not other.confirmation.reached:
+        return found
+    return other if other.usd_per_month < found.usd_per_month - A_CENT else found
 
 
 def plan_fleet(market: Market, asked: Asked) -> Planned:

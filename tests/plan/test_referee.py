@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
+from advisor.pipeline import recommend
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_fleet
 from advisor.plan.problem.formulas import mix_rate
@@ -184,3 +186,30 @@ def test_no_fleet_that_keeps_to_everything_is_cheaper_by_more_than_2_percent(cas
 def test_nor_is_one_of_a_question_that_nobody_chose(seed):
     """Types, prices, demand and limits are drawn."""
     assert_nothing_cheaper(market_for(*random_case(seed)))
+
+
+def test_a_cheaper_fleet_of_other_accelerators_is_found(tmp_path):
+    """Where a search ends with one accelerator, mixes of the others are looked at: no rung that allows less is cheaper."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(f"""
+name: support-chat
+model: meta-llama/Llama-3.1-8B-Instruct
+precisions: [bf16]
+slo: {{ttft_p95: 1s, tpot_p95: 50ms}}
+demand: {{summary: {Path("examples/chat/demand.json").resolve()}}}
+providers: [aws]
+regions: [us-east-1]
+purchase: [on_demand, spot]
+current: {{provider: aws, region: us-east-1, instance_type: p4d.24xlarge, count: 2, purchase: on_demand}}
+limits: {{min_replicas: 2, zones: 2}}
+scaling: {{scheduled: false}}
+""")
+    plan = recommend(path)
+
+    most_usd = plan.fleet.cost.total_usd_per_month / 1.05  # limits.simplicity
+    assert not any("would save" in rung.why_none for rung in plan.ladder)
+    assert all(
+        rung.total_usd_per_month >= most_usd
+        for rung in plan.ladder
+        if rung.total_usd_per_month and not rung.beyond_stated
+    )
