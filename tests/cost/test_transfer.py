@@ -5,6 +5,7 @@ import json
 import pytest
 
 from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, egress_gb, request_gb
+from advisor.demand.declared import declared_demand
 
 
 def test_a_streamed_token_has_about_as_many_bytes_as_counted_here():
@@ -36,4 +37,4 @@ def test_whole_answers_are_smaller_than_streamed_ones():
 
 def test_a_prompt_by_hand():
     """1,000 tokens of four bytes and 700 bytes of headers and JSON."""
-    assert request_gb(1000) == pytest.approx(4700e-9)
+    assert request_gb(declared_demand(1, 1, 1000, 200)) == pytest.approx(4700e-9)

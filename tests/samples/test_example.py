@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,7 +31,18 @@ def test_the_script_records_the_same_day_again(tmp_path):
         {path.name.partition("-")[0]: pq.ParquetFile(path).read() for path in folder.rglob("*.parquet")}
         for folder in (EXAMPLE, tmp_path)
     )
-    assert shipped == recorded
+    for kind, table in shipped.items():
+        assert table.schema == recorded[kind].schema
+        for name, values in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_floating(values.type):  # processors add numbers in different orders
+                np.testing.assert_allclose(*map(_numbers, (values, recorded[kind][name])), rtol=1e-12)
+            else:
+                assert values.equals(recorded[kind][name])
+
+
+def _numbers(values: pa.ChunkedArray) -> np.ndarray:
+    """A column as numbers, without a value where it has none."""
+    return np.array(values.to_pylist(), dtype=float)
 
 
 def test_the_example_is_small_and_shows_a_peak():

@@ -34,7 +34,8 @@ def files_of_the_agent() -> list[Path]:
         path = _file_of(name)
         if path is not None and path not in modules:
             modules.add(path)
-            waiting += [name.rpartition(".")[0], *_imports(path.read_text(encoding="utf-8"))]
+            if path != PACKAGE / "__init__.py":  # it offers the library, which the agent does not use
+                waiting += [name.rpartition(".")[0], *_imports(path.read_text(encoding="utf-8"))]
     tables = [table for path in modules if path.parent != PACKAGE for table in path.parent.glob("*.csv")]
     return sorted({*modules, *tables})
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from advisor import pipeline
+from advisor import demand_sources
 from advisor.errors import InputError
 from advisor.samples.agent.host_facts import keep_facts
 from advisor.samples.agent.status_files import status_path
@@ -143,7 +143,7 @@ def test_a_plan_says_what_the_hosts_are_unless_current_does(tmp_path):
     ):
         path.write_text(WORKLOAD.replace("current: samples\n", line) % "a")
         workload = read_workload(path)
-        notes = pipeline._fleet_notes(workload.demand, workload)
+        notes = demand_sources._fleet_notes(workload.demand, workload)
         assert [words in note for note in notes] == ([True] if words else [])
 
 
