@@ -16,7 +16,7 @@ LOCK = $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal --python-versi
 HASHED = -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-fast fuzz mutants soak ranges browser-test check bench bench-today golden lock sbom audit tools services clean
+.PHONY: help environment demo test test-every test-fast fuzz mutants soak ranges browser-test check bench bench-today golden lock sbom audit tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,9 @@ demo: $(READY) ## Run the main job on examples/chat and show the result.
 
 test: $(READY) ## Run every test that this machine has the tools for.
 	$(PYTEST) --durations 15
+
+test-every: $(READY) ## Run every case of every test, those of other days too: hours.
+	ADVISOR_EVERY_CASE=1 ADVISOR_EVERY_STACK=1 ADVISOR_EVERY_WORKLOAD=1 ADVISOR_EVERY_KEY=1 $(PYTEST) --durations 15
 
 test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 	$(PYTEST) -m 'not slow'
@@ -69,8 +72,8 @@ check: $(READY) ## Lint, types, the import contract, and the size of each packag
 bench: $(READY) ## Print the benchmarks.
 	@for program in tests/benchmarks/bench_*.py; do echo "== $$program"; $(BIN)/python $$program; done
 
-bench-today: $(READY) ## Print a third of the benchmarks, others every day.
-	@ls tests/benchmarks/bench_*.py | awk -v day="$$(( $$(date +%s) / 86400 ))" '(NR + day) % 3 == 0' \
+bench-today: $(READY) ## Print a sixth of the benchmarks, others every day.
+	@ls tests/benchmarks/bench_*.py | awk -v day="$$(( $$(date +%s) / 86400 ))" '(NR + day) % 6 == 0' \
 	| while read -r program; do echo "== $$program"; $(BIN)/python $$program; done
 
 golden: $(READY) ## Write the golden files anew; read the difference before you commit it.

@@ -1,11 +1,14 @@
 """What every test may ask for."""
 
+import datetime as dt
 import difflib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,23 @@ collect_ignore = ["golden"]
 # What the person who runs the tests has refreshed or negotiated must not enter their results.
 _NOBODY = tempfile.TemporaryDirectory(prefix="advisor-tests-")
 os.environ["XDG_CACHE_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{_NOBODY.name}/cache", f"{_NOBODY.name}/config"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of tests that are marked ``sampled(n)`` every n-th case, others every day; all with ADVISOR_EVERY_CASE=1 or by name."""
+    if os.environ.get("ADVISOR_EVERY_CASE") == "1" or config.option.keyword or any("::" in name for name in config.args):
+        return
+    day, places, others = dt.datetime.now(dt.UTC).toordinal(), Counter(), []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if (marker := item.get_closest_marker("sampled")) is None:
+            continue
+        place, places[test] = places[test] + zlib.crc32(test.encode()), places[test] + 1
+        if (place + day) % marker.args[0]:
+            others.append(item)
+    config.hook.pytest_deselected(items=others)
+    left = set(others)
+    items[:] = [item for item in items if item not in left]
 
 
 def pytest_addoption(parser):

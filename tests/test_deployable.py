@@ -101,6 +101,7 @@ def purchases_of(machine):
     return ("on_demand", "spot", *managed)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("model", [SMALL, LARGE], ids=["8B", "70B"])
 @pytest.mark.parametrize("accelerator", ACCELERATORS)
 def test_code_is_refused_where_the_plan_rejects_and_nowhere_else(accelerator, model):

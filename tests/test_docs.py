@@ -34,6 +34,7 @@ def test_every_page_that_is_linked_exists():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_is_shown(command, run_advisor):
     """Each command explains itself and stands in the README."""

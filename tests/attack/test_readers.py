@@ -25,6 +25,7 @@ def test_a_sound_document_is_read(name, tmp_path):
     reader.read(reader.sound(), tmp_path)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_documents_are_read_or_refused_in_words(name, tmp_path):
     """No other error escapes, and nothing takes long."""

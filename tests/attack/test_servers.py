@@ -208,6 +208,7 @@ def said_by(ask, url):
     return "an answer"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("client", "lie"), CASES)
 def test_every_lie_ends_in_words(listening, client, lie):
     """Within seconds, below 200 MB, without the token; an answer of another shape may be one that is checked later."""

@@ -60,6 +60,7 @@ def assert_reconciles(audit):
         assert sum(table.values.values()) + table.untagged == cost, table.key
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(charges=st.lists(CHARGES, min_size=1, max_size=12))

@@ -549,6 +549,7 @@ KINDS = {"g6": {}, "g5": A10G, "g6e": L40S}
 NEAR_G6, NEAR_G5, NEAR_G6E = (("us-east-1", kind) for kind in ("g6", "g5", "g6e"))
 
 
+@pytest.mark.sampled(2)
 @given(st.lists(st.tuples(PARTS, st.sampled_from([None, *Stage])), min_size=2, max_size=4))
 @example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6], None)])
 @example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6E], Stage.SHIFT), ([NEAR_G6], None)])
@@ -584,6 +585,7 @@ def _before(planned):
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.SHIFT])
 @pytest.mark.parametrize("name", of_today(list(SCENARIOS), shares=20))
 def test_every_target_takes_groups_without_requests(name, stage):

@@ -94,6 +94,7 @@ def replicas(files):
     }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", FORMS)
 def test_every_number_is_that_of_the_manifests(name):
     """Replicas, resources, nodes, images and start probes do not depend on the form."""

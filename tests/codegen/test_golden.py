@@ -68,6 +68,7 @@ def test_form_equals_the_golden_one(name, golden, request):
     assert sorted(own) == sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", of_today(list(SCENARIOS), shares=4))
 def test_plan_from_a_file_gives_the_same_bytes_as_the_plan_in_memory(name):
     """The code is sound; writing the plan out and reading it back changes no byte of it, nor does a second run."""

@@ -93,6 +93,7 @@ def test_every_variable_is_typed_described_and_used(name):
         assert f"var.{variable.name}" in used
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_secret_is_in_the_code(name):
     """The hub token is read at boot by ARN; nothing that looks like a credential is written down."""

@@ -337,6 +337,7 @@ def test_load_scales_between_the_plan_s_numbers():
     assert kustomization["replacements"][0]["source"]["fieldPath"] == "data.PROMETHEUS"
 
 
+@pytest.mark.sampled(3)
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=HOURS_PER_WEEK, max_size=HOURS_PER_WEEK), st.integers(0, 59))
 def test_windows_say_what_the_schedule_says(hours, minutes_ahead):

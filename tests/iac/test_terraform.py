@@ -16,6 +16,7 @@ TODAY = of_today(NAMES)
 NETWORK = SCENARIOS[QUICK]().variables["networks"]["us-east-1"]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_root_is_formatted_and_valid(name, start):
     """Each root is as `terraform fmt` lays it out, and valid without a warning."""
@@ -33,6 +34,7 @@ def test_root_passes_its_own_tests(name, start):
     assert re.search(r"[1-9]\d* passed, 0 failed", tested.out)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -104,6 +104,7 @@ def test_every_lever_of_the_planner_is_priced():
     assert {lever.lever for lever in report().levers} == PRICED
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("lever", sorted(PRICED))
 def test_a_saving_is_the_difference_of_two_recommendations(lever):
     """A lever saves what the recommendation without it costs more than the one with it."""
@@ -361,6 +362,7 @@ def test_wrong_figures_are_refused_before_anything_is_planned(run_advisor, optio
     assert told in done.stderr
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 def test_the_command_prints_and_writes_the_same(run_advisor):
     """Table and JSON are of one report, and the same input gives the same bytes."""

@@ -43,6 +43,7 @@ def test_one_question_as_a_table(run_advisor):
     assert " to " in line
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
@@ -182,6 +183,7 @@ def test_a_scenario_is_named_as_in_tables(run_advisor, scenario):
     assert json.loads(done.stdout)["output_tokens_per_second"] > 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("processor", ["Xeon-8488C", "EPYC-9R14", "Graviton4"])
 def test_a_processor_is_a_fallback_for_small_models(run_advisor, processor):
     """A small model on a processor has an answer that rests on bounds alone, far slower than on an accelerator."""

@@ -247,6 +247,7 @@ def simulated(deployment, tokens, rate):
     return np.array([found.ttft_p95_ms + fixed_ms, found.tpot_p95_ms, found.e2e_p95_ms + fixed_ms])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("load", [0.3, 0.6], ids=["30 % of the largest rate", "60 %"])
 @pytest.mark.parametrize("tokens", [CHAT, CODE, FLAT], ids=["chat", "code", "flat"])
 def test_closed_forms_agree_with_a_simulation_of_continuous_batching(tokens, load):
@@ -261,6 +262,7 @@ def test_closed_forms_agree_with_a_simulation_of_continuous_batching(tokens, loa
     assert latency(make_deployment(), rate, tokens) == pytest.approx(expected, rel=0.30)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("tokens", [CHAT, CODE, FLAT], ids=["chat", "code", "flat"])
 @pytest.mark.parametrize(
     ("changes", "hit_ratio"),
@@ -274,6 +276,7 @@ def test_speculation_and_cached_prompts_agree_with_the_simulation(tokens, change
     assert latency(deployment, rate, tokens) == pytest.approx(simulated(deployment, tokens, rate), rel=0.30)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("budget", [512, 2048])
 @pytest.mark.parametrize("tokens", [CHAT, CODE, FLAT], ids=["chat", "code", "flat"])
 def test_a_stated_token_budget_agrees_with_the_simulation(tokens, budget):
@@ -295,6 +298,7 @@ def test_small_chunks_keep_short_answers_steady_and_make_first_tokens_wait():
         assert found[0][0] > found[1][0]
 
 
+@pytest.mark.sampled(2)
 @given(deployment=deployments, tokens=histograms, slo=slos, hits=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)))
 @settings(max_examples=30, deadline=None)
 def test_more_cached_prompts_never_lower_the_capacity(deployment, tokens, slo, hits):
@@ -305,6 +309,7 @@ def test_more_cached_prompts_never_lower_the_capacity(deployment, tokens, slo, h
     assert latency(deployment, rate, many)[0] <= latency(deployment, rate, few)[0] * (1 + TOLERANCE)
 
 
+@pytest.mark.sampled(2)
 @given(deployment=deployments, tokens=histograms, rates=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 @settings(max_examples=30, deadline=None)
 def test_a_better_draft_never_makes_tokens_slower(deployment, tokens, rates):

@@ -174,6 +174,7 @@ def test_the_report_says_how_far_the_regions_go(plan):
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "exclude",
     [
@@ -275,6 +276,7 @@ def test_the_first_rung_with_the_recommended_fleet_is_marked():
     assert marked.total_usd_per_month == pytest.approx(plan.fleet.cost.total_usd_per_month, abs=0.02)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -450,6 +452,7 @@ def test_without_anything_running_a_rung_takes_what_is_not_stated():
     assert "an account on gcp" in beyond["any_cloud"].requires
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -176,12 +176,14 @@ def assert_nothing_cheaper(market):
     assert cheaper_that_holds(market, below) is None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", CASES)
 def test_no_fleet_that_keeps_to_everything_is_cheaper_by_more_than_2_percent(case):
     """Limits, prices and the replay decide."""
     assert_nothing_cheaper(market_for(*CASES[case]))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(RANDOM_QUESTIONS))
 def test_nor_is_one_of_a_question_that_nobody_chose(seed):
     """Types, prices, demand and limits are drawn."""

@@ -154,6 +154,7 @@ LOOSER = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LOOSER)
 @pytest.mark.parametrize("stated", ["alone", "together"])
 @few

@@ -118,6 +118,7 @@ def test_a_lost_accelerator_is_missed_while_the_others_go_on(fake_host):
         assert not any("missed" in line for line in played.of(other))
 
 
+@pytest.mark.sampled(3)
 def test_an_hour_of_rows(fake_host, tmp_path):
     """In an hour eight accelerators have 240 rows of fifteen readings each; one lost for ten minutes has gaps instead."""
     played = fake_host.play(f"gpus,8\nfault,2,*,{GPU_LOST},600,1200", "--seconds", 3600, "--records", tmp_path / "kept")
@@ -139,6 +140,7 @@ def test_an_accelerator_lost_at_start_joins_when_it_answers(fake_host):
     assert [line["uuid"] for line in played.of(1)] == [None] * 4 + ["GPU-fa4e0000-0000-4000-8000-000000000001"] * 6
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("function", "unknown"),
     [
@@ -269,6 +271,7 @@ OF_INSTANCES = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("replaced", ["after errors", "at every tick"])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_error_of_every_function(fake_host, function, replaced):

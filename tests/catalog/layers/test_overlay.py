@@ -228,6 +228,7 @@ def test_a_limit_in_an_unknown_region_is_refused(catalog, tmp_path):
     assert "did you mean" in caught.value.hint
 
 
+@pytest.mark.sampled(3)
 def test_a_limit_that_nothing_is_counted_against_is_noted(catalog):
     """A whole account may be listed; a code that counts no accelerator is named, with the nearest that does."""
     limits = Limits(

@@ -314,6 +314,7 @@ def test_a_manifest_that_cannot_be_is_refused(change, words, hint, site, reader)
     refused(site, words, reader, hint=hint)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("published", "words", "hint"),
     [

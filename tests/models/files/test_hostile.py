@@ -110,6 +110,7 @@ def test_runaways_are_refused_in_words(name, content, expected, tmp_path):
     assert raised.value.hint
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 def test_shards_together_have_no_more_tensors_than_a_file(tmp_path):
     """The bound holds for the model."""

@@ -112,6 +112,7 @@ CASES = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
 def test_no_fleet_that_its_replay_confirms_is_cheaper_by_more_than_2_percent(case):
     """Every fleet of few instances is priced and replayed: none that holds costs less than 98 % of the answer."""

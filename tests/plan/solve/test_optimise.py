@@ -46,6 +46,7 @@ def check_against_all(problem):
     assert best is None or found.objective_usd_per_month <= best + CENTS
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", LIMITS)
 @few
 @given(data=st.data())
@@ -95,6 +96,7 @@ def _active(tariff, active):
     return replace(tariff, active_ratios=(0.0, active)) if tariff.paid is PurchaseOption.SERVERLESS else tariff
 
 
+@pytest.mark.sampled(3)
 @few
 @given(problems(held=True), st.booleans())
 def test_is_the_cheapest_of_all_fleets_beyond_the_low_edge(problem, low_band):
@@ -261,6 +263,7 @@ def told(found):
     return repr((fleet, found.objective_usd_per_month, {key: one.tolist() for key, one in found.shares.items()}))
 
 
+@pytest.mark.sampled(3)
 def test_same_problem_same_fleet():
     """The same problem gives the same fleet to the last bit, in this process and in another one."""
     here = told(optimise(many()))

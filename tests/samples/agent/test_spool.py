@@ -169,6 +169,7 @@ def test_a_line_that_grows_without_end_is_nothing():
     assert read(b"A" * (MOST_BYTES + 10)) == ([], MOST_BYTES + 10)
 
 
+@pytest.mark.sampled(2)
 def test_any_one_damaged_byte_of_a_segment_costs_two_rows_at_most(tmp_path):
     """With any single byte flipped the row of its line is lost, and where it was the end of a line the next one."""
     spool(tmp_path, [row(number, busy_ratio=number / 100) for number in range(1, 30)])
@@ -319,6 +320,7 @@ def test_a_disk_that_becomes_read_only_is_said_and_survived(tiny_disk):
     assert sorted(found) == [*acknowledged, us(4)]
 
 
+@pytest.mark.sampled(2)
 def test_kill_9_at_random_moments_loses_nothing_that_was_acknowledged(tmp_path):
     """A writer that is killed again and again: every row it acknowledged is read once more, and no other row is."""
     acknowledged: set[str] = set()

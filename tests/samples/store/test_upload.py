@@ -253,6 +253,7 @@ def test_hosts_upload_side_by_side(tmp_path, bucket, server):
     assert len(local(tmp_path)) == 6
 
 
+@pytest.mark.sampled(3)
 def test_killed_at_any_moment_it_loses_nothing(tmp_path, bucket, server):
     """After kill -9 the next run goes on; what is removed here is whole in the bucket."""
     spool(tmp_path, [row(number, day=day) for day in range(DAYS) for number in range(1, 4)])
@@ -282,6 +283,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path, bucket, server):
     assert len(ends) == 3 * DAYS
 
 
+@pytest.mark.sampled(3)
 def test_the_printed_policy_is_what_it_takes(tmp_path, monkeypatch, capsys):
     """A user with the printed policy uploads; with a statement less the error says what to print, and nothing is removed."""
     with s3_server(**os.environ, INITIAL_NO_AUTH_ACTION_COUNT="8") as url:
