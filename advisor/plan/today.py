@@ -47,7 +47,8 @@ def priced_today(requirements: Requirements, catalog: Catalog, owned: Mapping[st
             hint="correct the region or the purchase option, or take `current` out",
         )
     stand = f"{current.provider}/{current.region}/{current.instance_type}"
-    paid = max(current.count - owned.get(stand, 0), 0)
+    covered = 0 if current.purchase is Purchase.SPOT else owned.get(stand, 0)  # a commitment pays for no spot machine
+    paid = max(current.count - covered, 0)
     return CurrentCost(
         provider=current.provider,
         region=current.region,
@@ -100,7 +101,9 @@ def _allocations(problem: Problem, pool: Pool, current: Deployment) -> Iterator[
     """Today's instances at all hours: as many as are owned, the others as they are paid for."""
     left = current.count
     for tariff in pool.tariffs:
-        count = min(left, problem.owned.get(pool.stand, 0)) if tariff.paid is PurchaseOption.OWNED else left
+        is_owned = tariff.paid is PurchaseOption.OWNED
+        covered = 0 if current.purchase is Purchase.SPOT else problem.owned.get(pool.stand, 0)
+        count = min(left, covered) if is_owned else left
         left -= count
         if count:
             yield Allocation(pool, tariff, (count,) * len(problem.hours))

@@ -88,6 +88,17 @@ def test_what_is_owned_is_not_paid_for_again_and_the_rest_is():
     assert current.within_slo_ratio == every.within_slo_ratio
 
 
+def test_what_is_owned_pays_for_no_spot_machine():
+    """Of five spot instances all are paid for, whatever is owned on demand."""
+    owned = (OwnedCommitment("aws", "us-east-1", "g6e.xlarge", 2, dt.date(2027, 10, 31)),)
+    spot = replace(TODAY, purchase=Purchase.SPOT)
+
+    current, alone = judged(5, today=spot, commitments=owned, as_of=dt.date(2026, 11, 24)), judged(5, today=spot)
+
+    assert current.usd_per_hour == alone.usd_per_hour > 0
+    assert current.total_usd_per_month == alone.total_usd_per_month
+
+
 def test_what_is_owned_is_not_paid_for_again_where_nobody_knows_how_it_serves():
     """A machine that cannot hold the model as asked is charged for what is not owned of it, and saves nothing at none."""
     day = dt.date(2026, 11, 24)

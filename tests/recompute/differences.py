@@ -327,6 +327,20 @@ def _static_peak(seen, document, week, groups):
     seen.ratio("saved of the static peak", peak["saved_ratio"], 1 - compute / printed)
 
 
+def _owned_today(document):
+    """Instances of today's type and region that a commitment pays for, which it does for no spot machine."""
+    current, workload = document["current"], document["question"]["workload"]
+    day = workload["as_of"] or document["provenance"]["catalog_as_of"]
+    place = [current[key] for key in ("provider", "region", "instance_type")]
+    return sum(
+        owned["count"]
+        for owned in workload["commitments"]
+        if current["purchase"] != "spot"
+        and owned["expires"] >= day
+        and [owned[key] for key in ("provider", "region", "instance_type")] == place
+    )
+
+
 def _against_today(seen, document):
     """Today's cost, savings and the ladder."""
     current, fleet, savings = document["current"], document["fleet"], document["savings"]
@@ -334,10 +348,10 @@ def _against_today(seen, document):
         return
     own = facts.price(current)
     if own is not None:
-        seen.ratio("today: USD per hour", current["usd_per_hour"], own * current["instances"])
-        least = own * current["instances"] * 730
-        owned = document["question"]["workload"]["commitments"]
-        seen.between("today: USD a month", current["total_usd_per_month"], 0 if owned else least, least * 2 + 10**5)
+        paid = max(current["instances"] - _owned_today(document), 0)
+        seen.ratio("today: USD per hour", current["usd_per_hour"], own * paid)
+        least = own * paid * 730
+        seen.between("today: USD a month", current["total_usd_per_month"], least, least * 2 + 10**5)
     today = Fraction(str(current["total_usd_per_month"]))
     if fleet is not None:
         saved = today - Fraction(str(fleet["cost"]["total_usd_per_month"]))
