@@ -2,15 +2,23 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pytest
 
 from advisor.codegen import Generated, Language, Stage, Wanted, generate, read_former, write_files
-from advisor.codegen.cut_over import joint
+from advisor.codegen import model
+from advisor.codegen.cut_over import joint, rollout_of, staged
+from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.model import ComputeGroup
+from advisor.codegen.rollout import Former, Rollout
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.targets import target_of
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Plan
@@ -66,6 +74,8 @@ class Place:
     variables: Callable[..., Mapping[str, Any]]
     """What a user fills in, by regions."""
     target: str = ""
+    without_gpu: Mapping[str, Any] | None = None
+    """Machines without an NVIDIA GPU that serve the model too."""
 
 
 def _google(**changes: Any) -> FleetGroup:
@@ -79,11 +89,26 @@ PACKAGE = {
 A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}
 RTX = {"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
 T4 = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"}
+NEURON = {
+    "instance_type": "inf2.8xlarge",
+    "accelerator": "Inferentia2",
+    "engine": "vLLM-NxDI",
+    "engine_version": "0.16",
+    "max_concurrency": 8,
+    "context_tokens": 4096,
+}
+TPU = {"region": "us-east5", "instance_type": "ct6e-standard-1t", "accelerator": "TPU-v6e"}
+AMD = {
+    "instance_type": "Standard_ND96isr_MI300X_v5",
+    "accelerator": "MI300X",
+    "accelerator_count": 8.0,
+    "replicas_per_instance": 8,
+}
 AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
-    "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE)),
-    "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE)),
-    "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables),
+    "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE), without_gpu=NEURON),
+    "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE), without_gpu=TPU),
+    "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables, without_gpu=AMD),
     "eks": Place(make_group, A10G, "eu-west-1", eks.variables, target="eks"),
     "sagemaker": Place(make_group, A10G, "eu-west-1", sagemaker.variables, target="sagemaker"),
     "gke": Place(_google, RTX, "europe-west4", gke.variables, target="gke"),
@@ -97,6 +122,9 @@ STEADY = {"instances": (3, 3)}
 TWO_KINDS = "two kinds"
 ANOTHER_REGION = "another region"
 ANOTHER_TYPE = "another type"
+SPOT_BESIDE = "spot beside"
+WITHOUT_GPU = "machines without a GPU beside"
+NO_GPU = "no GPU"
 SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "static": (STEADY, Policy.STATIC),
     "scheduled": ({}, Policy.SCHEDULED),
@@ -107,8 +135,18 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     ANOTHER_TYPE: (STEADY, Policy.STATIC),
     ANOTHER_REGION: (STEADY, Policy.STATIC),
     TWO_KINDS: (STEADY, Policy.STATIC),
+    SPOT_BESIDE: (STEADY, Policy.STATIC),
+    WITHOUT_GPU: (STEADY, Policy.STATIC),
+    NO_GPU: (STEADY, Policy.STATIC),
 }
 IMPOSSIBLE = {
+    **{
+        (target, shape): "has no such machine here"
+        for target, place in PLACES.items()
+        if place.without_gpu is None
+        for shape in (WITHOUT_GPU, NO_GPU)
+    },
+    **{(target, SPOT_BESIDE): "has no spot" for target in ("sagemaker", "cloud-run", "container-apps")},
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
@@ -120,8 +158,8 @@ IMPOSSIBLE = {
 
 def neighbours() -> Iterator[tuple[str, str, str]]:
     """Target, shape before and shape after, each pair in both directions."""
-    pairs = [("static", shape) for shape in SHAPES if shape != "static"]
-    pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION)]
+    pairs = [("static", shape) for shape in SHAPES if shape not in ("static", NO_GPU)]
+    pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION), (WITHOUT_GPU, NO_GPU)]
     for target, (before, after) in itertools.product(PLACES, pairs):
         if not IMPOSSIBLE.keys() & {(target, before), (target, after)}:
             yield target, before, after
@@ -151,6 +189,69 @@ def _url(endpoint: Any) -> Any:
     return endpoint.get("url") if isinstance(endpoint, dict) else endpoint
 
 
+SCRIPTS = {
+    "aws-ec2": ("user_data.sh.tftpl", "user_data = ", "aws_launch_template", "user_data"),
+    "gcp-mig": ("startup.sh.tftpl", "startup-script = ", "google_compute_region_instance_template", "metadata"),
+    "azure-vm-scale-set": (
+        "user_data.sh.tftpl",
+        "custom_data = ",
+        "azurerm_linux_virtual_machine_scale_set",
+        "custom_data",
+    ),
+}
+"""Target → file of the script that its hosts start with, where it is filled in, and the argument that takes it."""
+
+
+def kept_alike(before: Rollout, after: Rollout) -> list[ComputeGroup]:
+    """Groups of both plans whose hosts run the same container, under the same policy."""
+    former, planned = before.planned, after.planned
+    containers = {backend.key: backend.container for backend in former.backends}
+    kept = {group.key for group in former.groups} if former.scaling is planned.scaling else set()
+    answering = {backend.key: backend.container for backend in planned.backends}
+    return [
+        group
+        for group in planned.groups
+        if group.key in kept and containers.get(group.backend) == answering[group.backend]
+    ]
+
+
+def files_of(stack: model.Stack, rollout: Rollout) -> Mapping[str, str]:
+    """Terraform files of a stage."""
+    both = staged(stack, rollout)
+    return target_of(both).renderers[Language.TERRAFORM](both)
+
+
+def ingredients(target: str, files: Mapping[str, str], group: ComputeGroup) -> Mapping[str, Any]:
+    """Everything that the script of a group's hosts is made of."""
+    script, argument, *_ = SCRIPTS[target]
+    filled = re.search(rf"{re.escape(argument)}.*?\n +}}\)", files["compute.tf"], re.DOTALL)
+    document = read_hcl(files["fleet.tf"], "fleet.tf")
+    maps = {name: entry for block in document.body.of("locals") for name, entry in block.attributes.items()}
+    facts = literal(maps["groups"].value.node)[group.key]
+    backend = literal(maps["backends"].value.node)[group.backend]
+    apart = ("weight", "min_instances", "entrance_weight")
+    return {
+        "script": files[script],
+        "filled": filled and filled[0],
+        "group": {name: facts.get(name) for name in re.findall(r"each\.value\.(\w+)", filled[0] if filled else "")},
+        "backend": {name: fact for name, fact in backend.items() if name not in apart},
+        "locals": [re.findall(r"^locals {.*?^}", files[path], re.DOTALL | re.M) for path in ("compute.tf", "main.tf")],
+    }
+
+
+def rescripted(target: str, planned: Mapping[str, Any], kept: list[ComputeGroup]) -> list[str]:
+    """Keys of groups whose hosts an apply would replace for another script."""
+    *_, resource_type, argument = SCRIPTS.get(target, ("", ""))
+    keys = {group.key for group in kept}
+    return [
+        change["index"]
+        for change in planned["resource_changes"]
+        if change["type"] == resource_type
+        and change.get("index") in keys
+        and (change["change"]["before"] or {}).get(argument) != (change["change"]["after"] or {}).get(argument)
+    ]
+
+
 def protected(planned: Mapping[str, Any]) -> list[str]:
     """Addresses of what is to go and that the provider refuses to delete."""
     changes = planned["resource_changes"]
@@ -165,6 +266,9 @@ def plan_of(place: Place, shape: str) -> Plan:
         ANOTHER_TYPE: [place.another_type],
         ANOTHER_REGION: [{"region": place.another_region}],
         TWO_KINDS: [{}, place.another_type],
+        SPOT_BESIDE: [{}, {"purchase": "spot"}],
+        WITHOUT_GPU: [{}, place.without_gpu or {}],
+        NO_GPU: [place.without_gpu or {}],
     }.get(shape, [{}])
     share = 1 / len(more)
     groups = [place.group(**{"request_shares": (share, share), **changes, **facts}) for facts in more]
@@ -203,18 +307,44 @@ def stack_of(tmp_path, simulated_clouds) -> Callable[[str], Stack]:
     return lambda target: Stack(PLACES[target], tmp_path, simulated_clouds)
 
 
+@pytest.mark.parametrize("target", list(SCRIPTS))
+def test_the_script_of_hosts_is_made_of_their_own_group(target):
+    """Whatever comes or goes beside them, in every stage: another script would replace hosts that serve."""
+    place, plain = PLACES[target], {}
+    pairs = [pair[1:] for pair in neighbours() if pair[0] == target and NO_GPU not in pair]
+    if target != "aws-ec2":
+        pairs = [pair for pair in pairs if {*pair} & {SPOT_BESIDE, WITHOUT_GPU}]
+    for shape in sorted({shape for pair in pairs for shape in pair}):
+        plan = plan_of(place, shape)
+        (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted(target=place.target))
+        plain[shape] = replace(stack, target=target_of(stack).name)
+    for before, after in pairs:
+        rollout = first = rollout_of(plain[before], "", Former())
+        expected = files_of(plain[before], first)
+        for stage in (None, Stage.SHIFT, Stage.FINISH):
+            rollout = rollout_of(plain[after], "", Former({"": rollout}, stage=stage))
+            files = files_of(plain[after], rollout)
+            for group in kept_alike(first, rollout):
+                assert ingredients(target, files, group) == ingredients(target, expected, group), (before, after, stage)
+            if not rollout.stage:
+                break
+
+
 @pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     """Policies, counts, engines, types, kinds, regions and ways of paying change while the service goes on."""
     target, before, after = pair.split(" | ")
     stack = stack_of(target)
-    stack.generate(before)
+    former = stack.generate(before)
     stack.apply()
-    rollout = stack.generate(after).rollouts[""]
+    generated = stack.generate(after)
+    rollout = generated.rollouts[""]
+    kept = kept_alike(former.rollouts[""], rollout)
     staying = {region.name for region in rollout.planned.regions} if target in ONE_ADDRESS else set()
     planned = stack.apply()
     assert destroyed_first(planned) == []
     assert moved_endpoints(planned, staying) == set()
+    assert rescripted(target, planned, kept) == []
     if rollout.retiring:
         stack.generate(after, Stage.SHIFT)
         planned = stack.apply()
@@ -226,11 +356,12 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
         names |= {part for region in going for part in (region, f"entrance-{region}")}
         planned = stack.terraform.plan()
         assert moved_endpoints(planned, staying) == set()
-        kept = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
+        early = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
         removed = {
             change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]
         }
-        assert kept == []
+        assert early == []
+        assert rescripted(target, planned, kept) == []
         assert removed & names
         assert protected(planned) == []
     elif rollout.stage:

@@ -5,10 +5,11 @@ request on a new connection, and 47 µs for each chunk of a streamed answer, one
 carry all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from advisor.catalog import load_catalog
+from advisor.catalog import Catalog, load_catalog
 from advisor.codegen.model import Stack
 from advisor.codegen.summary import usd
 from advisor.cost.services import container_price
@@ -93,11 +94,18 @@ def machines(stack: Stack) -> Entrances:
     """Hosts: the smallest size that carries the busiest region and is sold in each."""
     catalog, regions = load_catalog(), [region.name for region in stack.regions]
     for size in _carrying(stack, MACHINES):
-        sold = {offer.region: offer.on_demand for offer in catalog.cpu_offers("azure", size.name)}
-        prices = [price.usd_per_hour for region in regions if (price := sold.get(region)) is not None]
+        sold = _hourly(catalog, size.name)
+        prices = [sold[region] for region in regions if region in sold]
         if len(prices) == len(regions):
             return Entrances(size, len(regions), HOSTS * HOURS_PER_MONTH * sum(prices), len(stack.backends))
     return Entrances(_carrying(stack, MACHINES[1:])[0], len(regions), None, len(stack.backends))
+
+
+@lru_cache(maxsize=2 * len(MACHINES))
+def _hourly(catalog: Catalog, size: str) -> Mapping[str, float]:
+    """USD an hour on demand in each region that sells the size."""
+    offers = catalog.cpu_offers("azure", size)
+    return {offer.region: offer.on_demand.usd_per_hour for offer in offers if offer.on_demand is not None}
 
 
 def containers(stack: Stack) -> Entrances:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
@@ -185,6 +185,7 @@ def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "agent_interval": AGENT_INTERVAL,
         "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_size": entrances.size,
@@ -229,6 +230,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "repair_grace": f"PT{grace}M",
         "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
+        **({} if group.has_gpu else {"amd": True}),
         **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
