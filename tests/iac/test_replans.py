@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from advisor.codegen import Generated, Language, Stage, Wanted, generate, read_former, write_files
-from advisor.codegen import model
+from advisor.codegen import Generated, Language, Stage, Wanted, generate, model, read_former, write_files
 from advisor.codegen.cut_over import joint, rollout_of, staged
 from advisor.codegen.hcl import literal, read_hcl
 from advisor.codegen.model import ComputeGroup
@@ -218,7 +217,8 @@ def kept_alike(before: Rollout, after: Rollout) -> list[ComputeGroup]:
 def files_of(stack: model.Stack, rollout: Rollout) -> Mapping[str, str]:
     """Terraform files of a stage."""
     both = staged(stack, rollout)
-    return target_of(both).renderers[Language.TERRAFORM](both)
+    target = target_of(both)
+    return target.renderers[Language.TERRAFORM](target.completed(both))
 
 
 def ingredients(target: str, files: Mapping[str, str], group: ComputeGroup) -> Mapping[str, Any]:
@@ -235,7 +235,9 @@ def ingredients(target: str, files: Mapping[str, str], group: ComputeGroup) -> M
         "filled": filled and filled[0],
         "group": {name: facts.get(name) for name in re.findall(r"each\.value\.(\w+)", filled[0] if filled else "")},
         "backend": {name: fact for name, fact in backend.items() if name not in apart},
-        "locals": [re.findall(r"^locals {.*?^}", files[path], re.DOTALL | re.M) for path in ("compute.tf", "main.tf")],
+        "locals": [
+            re.findall(r"^locals {.*?^}", files[path], re.DOTALL | re.MULTILINE) for path in ("compute.tf", "main.tf")
+        ],
     }
 
 

@@ -118,13 +118,12 @@ def containers(stack: Stack) -> Entrances:
 
 
 def _carrying(stack: Stack, sizes: Sequence[EntranceSize]) -> Sequence[EntranceSize]:
-    """Sizes that carry the busiest region, smallest first; the largest one where none does."""
-    needed = _ROOM * max(_vcpus(stack, region.name) for region in stack.regions)
+    """Sizes that carry the busiest region, smallest first; the largest one where none does.
+
+    Processors that its requests keep busy: requests a second in the busiest minute of the demand × time of each. In a
+    cut-over the demand is the larger one of both plans, in every stage.
+    """
+    rates = [region.peak_requests_per_second for region in stack.regions]
+    rate = max((rate for rate in rates if rate is not None), default=0.0)
+    needed = _ROOM * rate * (_REQUEST_SECONDS + stack.answer_tokens * _TOKEN_SECONDS)
     return [size for size in sizes if size.vcpus >= needed] or sizes[-1:]
-
-
-def _vcpus(stack: Stack, region: str) -> float:
-    """Processors that the requests of a region keep busy, when all instances that get some are: rate × time of each."""
-    answering = [group for group in stack.groups if group.region == region and group.weight]
-    rate = sum(group.instances * group.requests_per_second_per_instance for group in answering)
-    return rate * (_REQUEST_SECONDS + stack.answer_tokens * _TOKEN_SECONDS)
