@@ -19,7 +19,7 @@ HOSTS = 2
 """Of an entrance."""
 _REQUEST_SECONDS, _TOKEN_SECONDS = 0.0031, 0.000047
 _ROOM = 2
-"""Times the load of the busiest hours that one of the two carries."""
+"""Times the busiest minute that one of the two carries."""
 
 
 @dataclass(frozen=True, slots=True)

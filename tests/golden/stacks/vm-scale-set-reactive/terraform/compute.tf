@@ -110,7 +110,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     program  = file("${path.module}/host.py")
     settings = jsonencode(local.host_settings[each.key])
 
-    agent_package = var.agent_package == null ? "" : var.agent_package
+    agent_package = try(each.value.amd, false) || var.agent_package == null ? "" : var.agent_package
   }))
 
   admin_ssh_key {

@@ -147,12 +147,12 @@ def _custom_data(
     """The boot script with the program of the host and its settings in it, in base64."""
     script = (HERE / "user_data.sh").read_text(encoding="utf-8")
     program = (HERE / "host.py").read_text(encoding="utf-8")
-    script = script.replace("${agent_package}", context.settings.agent_package or "")
 
     def filled(found: list[Any]) -> str:
         client_id, known_settings = found
         settings = json.dumps(_host_settings(replace(context, settings=known_settings), group, client_id))
-        whole = script.replace("${settings}", settings).replace("${program}", program)
+        package = "" if group.amd else known_settings.agent_package or ""
+        whole = script.replace("${settings}", settings).replace("${agent_package}", package).replace("${program}", program)
         return base64.b64encode(whole.encode()).decode()
 
     return pulumi.Output.all(identity.client_id, known(context.settings)).apply(filled)
