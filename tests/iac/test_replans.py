@@ -115,6 +115,7 @@ PLACES = {
     "aks": Place(AZURE_GROUP, T4, "swedencentral", azure_aks.variables, target="aks"),
     "container-apps": Place(AZURE_GROUP, T4, "swedencentral", azure_container_apps.filled, target="container-apps"),
 }
+ENTRANCE = 'azurerm_linux_virtual_machine_scale_set.entrance["eastus"]'
 ONE_ADDRESS = ("gcp-mig", "azure-vm-scale-set", "container-apps")
 """Targets whose regions each have an address that outlives whatever stands behind it."""
 STEADY = {"instances": (3, 3)}
@@ -254,6 +255,33 @@ def rescripted(target: str, planned: Mapping[str, Any], kept: list[ComputeGroup]
     ]
 
 
+def reserved(variables, key, capacity_reservation="a", disk_encryption_set="a", zones=("1", "2", "3")):
+    """Variables with a reservation for a group and a disk encryption set in zones of its region."""
+    provider = "/subscriptions/0/resourceGroups/shared/providers/Microsoft.Compute"
+    ((region, location),) = variables["locations"].items()
+    encrypted = f"{provider}/diskEncryptionSets/{disk_encryption_set}"
+    return variables | {
+        "locations": {region: location | {"zones": list(zones), "disk_encryption_set_id": encrypted}},
+        "capacity_reservation_group_ids": {key: f"{provider}/capacityReservationGroups/{capacity_reservation}"},
+    }
+
+
+def colliding(planned: Mapping[str, Any]) -> list[str]:
+    """Addresses of what would be made before its namesake goes, in the same place."""
+    places = ("name", "resource_group_name", "location", "loadbalancer_id", "region", "target_resource_id")
+    return [
+        change["address"]
+        for change in planned["resource_changes"]
+        if change["change"]["actions"] == ["create", "delete"]
+        and change["change"]["before"].get("name")
+        and all(
+            change["change"]["before"].get(place) == change["change"]["after"].get(place)
+            and not change["change"]["after_unknown"].get(place)
+            for place in places
+        )
+    ]
+
+
 def protected(planned: Mapping[str, Any]) -> list[str]:
     """Addresses of what is to go and that the provider refuses to delete."""
     changes = planned["resource_changes"]
@@ -332,6 +360,27 @@ def test_the_script_of_hosts_is_made_of_their_own_group(target):
                 break
 
 
+def finish(stack: Stack, after: str, rollout: Rollout, kept: list[ComputeGroup], staying: set[str]) -> None:
+    """Shift and finish the cut-over of what retires: it alone goes, in the last stage."""
+    target = next(name for name, place in PLACES.items() if place is stack.place)
+    stack.generate(after, Stage.SHIFT)
+    planned = stack.apply()
+    assert destroyed_first(planned) == []
+    assert moved_endpoints(planned, staying) == set()
+    stack.generate(after, Stage.FINISH)
+    going = {group.region for group in rollout.retiring} - {region.name for region in rollout.planned.regions}
+    names = {part for group in rollout.retiring for part in (group.key, group.backend)}
+    names |= {part for region in going for part in (region, f"entrance-{region}")}
+    planned = stack.terraform.plan()
+    assert moved_endpoints(planned, staying) == set()
+    early = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
+    removed = {change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]}
+    assert early == []
+    assert rescripted(target, planned, kept) == []
+    assert removed & names
+    assert protected(planned) == []
+
+
 @pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     """Policies, counts, engines, types, kinds, regions and ways of paying change while the service goes on."""
@@ -347,29 +396,38 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     assert destroyed_first(planned) == []
     assert moved_endpoints(planned, staying) == set()
     assert rescripted(target, planned, kept) == []
+    assert colliding(planned) == []
     if rollout.retiring:
-        stack.generate(after, Stage.SHIFT)
-        planned = stack.apply()
-        assert destroyed_first(planned) == []
-        assert moved_endpoints(planned, staying) == set()
-        stack.generate(after, Stage.FINISH)
-        going = {group.region for group in rollout.retiring} - {region.name for region in rollout.planned.regions}
-        names = {part for group in rollout.retiring for part in (group.key, group.backend)}
-        names |= {part for region in going for part in (region, f"entrance-{region}")}
-        planned = stack.terraform.plan()
-        assert moved_endpoints(planned, staying) == set()
-        early = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
-        removed = {
-            change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]
-        }
-        assert early == []
-        assert rescripted(target, planned, kept) == []
-        assert removed & names
-        assert protected(planned) == []
+        finish(stack, after, rollout, kept, staying)
     elif rollout.stage:
         for stage in (Stage.SHIFT, Stage.FINISH):
             stack.generate(after, stage)
             assert destroyed_first(stack.apply()) == []
+
+
+@pytest.mark.slow
+def test_what_azure_makes_anew_has_another_name(stack_of):
+    """A scale set with another reservation, disk encryption set or one zone less; a load balancer stays whatever zones there are."""
+    stack = stack_of("azure-vm-scale-set")
+    (group,) = stack.generate("static").rollouts[""].planned.groups
+    path = stack.terraform.directory / "terraform.tfvars.json"
+    given, hosts = json.loads(path.read_text()), f'azurerm_linux_virtual_machine_scale_set.this["{group.key}"]'
+    path.write_text(json.dumps(reserved(given, group.key)))
+    stack.apply()
+    cases = (
+        ({"capacity_reservation": "b"}, {hosts}),
+        ({"zones": ["1", "2"]}, {hosts, ENTRANCE}),
+        ({"zones": [], "disk_encryption_set": "b"}, {hosts, ENTRANCE}),
+    )
+    for changed, replaced in cases:
+        path.write_text(json.dumps(reserved(given, group.key, **changed)))
+        planned = stack.terraform.plan()
+        going = {change["address"] for change in planned["resource_changes"] if "delete" in change["change"]["actions"]}
+        assert {
+            address for address in going if "virtual_machine_scale_set." in address or "_lb." in address
+        } == replaced
+        assert destroyed_first(planned) == []
+        assert colliding(planned) == []
 
 
 @pytest.mark.parametrize("target", of_today(list(PLACES)))
