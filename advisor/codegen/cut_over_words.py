@@ -69,7 +69,7 @@ def described(group: ComputeGroup, stack: Stack) -> str:
 
 
 def _of_members(cut_over: CutOver) -> tuple[str, ...]:
-    """What no stage changes, where instances share a backend."""
+    """Words on requests that no stage moves, where instances share a backend."""
     return (_MEMBERS,) if cut_over.members else ()
 
 
