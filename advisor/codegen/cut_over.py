@@ -14,15 +14,17 @@ beside the code as a :class:`~advisor.codegen.rollout.Rollout` for each root; th
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.cut_over_commands import checks, removals
 from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import renamed
 from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, traits_of
+from advisor.codegen.stack import per_mille
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 
@@ -34,41 +36,13 @@ _NEVER_SHRINKING = ("vm-scale-set", "aks")
 _UNASKED = ("ec2",)
 """Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
 instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
+_OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks")
+"""Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""
 _UNSCALED = ("sagemaker",)
 """Targets on which a group without requests does not scale."""
 _TITLES = {Language.TERRAFORM: "a Terraform root", Language.PYTHON: "a Pulumi program"}
 _WHILE_BOTH_RUN = "the plan and of what runs beside it until the cut-over is finished"
 _WAY_ON = "generate into another directory, move the requests there, destroy from here; or go on with --force"
-_HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
-_PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
-_GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
-_CHECKS: Mapping[str, str] = {
-    "ec2": "aws autoscaling describe-auto-scaling-groups --region {region} --filters Name=tag:Group,Values={key} "
-    + _HOSTS,
-    "sagemaker": "aws sagemaker describe-endpoint --region {region} --endpoint-name {name} "
-    "--query 'ProductionVariants[].[VariantName,CurrentInstanceCount,DesiredInstanceCount]'",
-    "eks": _PODS,
-    "eks-karpenter": _PODS,
-    "gke": _PODS,
-    "aks": _PODS,
-    "mig": _GOOGLE_HOSTS,
-    "tpu-vm": _GOOGLE_HOSTS,
-    "vm-scale-set": "az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' "
-    "--ids $(az vmss list --query \"[?tags.Group=='{key}'].id\" --output tsv)",
-    "cloud-run": "gcloud run services list --region {region}",
-    "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
-}
-"""Target → command that shows whether the instances of a group serve."""
-_OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
-_REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
-    Form.MANIFESTS: ("backend", (_OBJECTS,)),
-    Form.INFERENCE_POOL: ("backend", (_OBJECTS, "kubectl --namespace {name} delete inferencepools {backend}")),
-    Form.LLM_D: ("backend", (_OBJECTS, "helm uninstall {backend} --namespace {name}")),
-    Form.KSERVE: ("key", ("kubectl --namespace {name} delete llminferenceservices {group}",)),
-    Form.PRODUCTION_STACK: ("region", ("helm uninstall {name} --namespace {name}",)),
-    Form.DYNAMO: ("region", ("kubectl --namespace {name} delete --filename kubernetes/{region}/dynamo.yaml",)),
-}
-"""Form → what of a group goes with its last one, and the commands that take it away; the rest goes with an update."""
 _Part = TypeVar("_Part", Backend, Region)
 
 
@@ -89,7 +63,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     if not (rollout.retiring or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
-    starts_new = former.stage is Stage.SHIFT or (is_last and not rollout.retiring)
+    starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))
     if starts_new and rollout.new and not (goes_on or former.force):
         raise InputError(
             f"{words(rollout.new)}: nothing is there yet that could take the requests",
@@ -97,7 +71,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
             hint="run without --cut-over and apply first; --force sends them there in the apply that makes it",
         )
     if is_last:
-        if rollout.retiring and not (former.force or _may_finish(rollout)):
+        if rollout.retiring and not (former.force or _may_finish(rollout, goes_on=goes_on)):
             raise InputError(
                 f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
                 where="--cut-over finish",
@@ -174,11 +148,38 @@ def _adds_unasked(rollout: Rollout) -> bool:
     return any(backend.key not in known and answering[backend.region] > 1 for backend in planned.backends)
 
 
-def _may_finish(rollout: Rollout) -> bool:
+def _may_finish(rollout: Rollout, *, goes_on: bool) -> bool:
     """Whether requests go where the plan sends them, or did before (a former plan is generated again)."""
     retiring = {group.key for group in rollout.retiring}
     weights = [group.weight for group in joint(rollout).groups if group.key in retiring]
-    return rollout.stage is Stage.SHIFT or not (rollout.new or any(weights))
+    if rollout.stage is Stage.SHIFT or not (rollout.new or any(weights)):
+        return True
+    return not _moves(rollout) and (goes_on or not _grows(rollout))
+
+
+def _grows(rollout: Rollout) -> bool:
+    """Whether a group of the plan has fewer instances yet than it will have alone."""
+    before = () if rollout.before is None else rollout.before.groups
+    former = {rollout.renamed.get(group.key, group.key): group.instances for group in before}
+    return any(group.instances > former.get(group.key, 0) for group in rollout.planned.groups)
+
+
+def _moves(rollout: Rollout) -> bool:
+    """Whether a shift moves requests: not where all that comes or goes shares a backend with what goes on."""
+    prepared, shifted = (joint(replace(rollout, stage=stage)).groups for stage in (Stage.PREPARE, Stage.SHIFT))
+    return [group.weight for group in prepared] != [group.weight for group in shifted]
+
+
+def _members(runs: Deployed, rollout: Rollout) -> frozenset[str]:
+    """Keys of groups that come or go and answer for one backend with others, which gives each instance its share."""
+    counts = Counter(group.backend for group in runs.groups)
+    moving = (*rollout.retiring, *rollout.new) if _is_spread_over_backends(runs) else ()
+    return frozenset(group.key for group in moving if counts[group.backend] > 1)
+
+
+def _is_spread_over_backends(deployed: Deployed) -> bool:
+    """Whether the entrance knows backends alone, whose members get requests as soon as they answer."""
+    return deployed.target in _OVER_BACKENDS and deployed.form is not Form.KSERVE
 
 
 def _begun(last: Rollout, planned: Deployed) -> Rollout:
@@ -231,7 +232,10 @@ def joint(rollout: Rollout) -> Deployed:
         _wide_enough(group, former[group.key]) if group.key in former else _held_still(group, planned.scaling)
         for group in planned.groups
     )
-    groups = _at_rest(_weighted((*serving, *retiring), rollout, former), planned.target)
+    weighted = _weighted((*serving, *retiring), rollout, former)
+    if _is_spread_over_backends(planned):
+        weighted = _by_members(weighted, {group.backend for group in (*rollout.retiring, *rollout.new)})
+    groups = _at_rest(weighted, planned.target)
     backends = {backend.key: backend for backend in (*before.backends, *planned.backends)}
     regions = {region.name: region for region in before.regions}
     merged = {region.name: _wider(region, regions.get(region.name)) for region in planned.regions}
@@ -256,6 +260,18 @@ def _weighted(
             key=lambda compute_group: compute_group.key,
         )
     )
+
+
+def _by_members(groups: tuple[ComputeGroup, ...], moving: Collection[str]) -> tuple[ComputeGroup, ...]:
+    """Groups with the weight of their backend by instances, where members of the backend come or go."""
+    members = {
+        backend: {group.key: group.instances for group in groups if group.backend == backend} for backend in moving
+    }
+    weights = {backend: sum(group.weight for group in groups if group.backend == backend) for backend in moving}
+    shares: dict[str, int] = {}
+    for backend, instances in members.items():
+        shares |= per_mille(instances, weights[backend])
+    return tuple(replace(group, weight=shares.get(group.key, group.weight)) for group in groups)
 
 
 def _at_rest(groups: tuple[ComputeGroup, ...], target: str) -> tuple[ComputeGroup, ...]:
@@ -300,7 +316,13 @@ def _size(group: ComputeGroup) -> tuple[object, ...]:
 def _wider(region: Region, former: Region | None) -> Region:
     if former is None:
         return region
-    return replace(region, subnets=max(region.subnets, former.subnets), zones=max(region.zones, former.zones))
+    peaks = [peak for peak in (region.peak_requests_per_second, former.peak_requests_per_second) if peak is not None]
+    return replace(
+        region,
+        subnets=max(region.subnets, former.subnets),
+        zones=max(region.zones, former.zones),
+        peak_requests_per_second=max(peaks, default=None),
+    )
 
 
 def _alarms(planned: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
@@ -324,10 +346,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
     runs = joint(rollout)
     beyond = sum(group.usd_per_month for group in runs.groups) - sum(group.usd_per_month for group in stack.groups)
     quotas = quotas_needed(stack.provider, runs.groups)
-    checked = (*rollout.new, *stack.groups)[0]
-    command = _CHECKS[stack.target].format(
-        name=stack.name, region=checked.region, key=checked.key, backend=checked.backend
-    )
+    checked = rollout.new or stack.groups[:1]
     return replace(
         stack,
         groups=runs.groups,
@@ -338,23 +357,16 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         budget=replace(stack.budget, usd_per_month=round(stack.budget.usd_per_month + beyond, 2), of=_WHILE_BOTH_RUN),
         summary=replace(stack.summary, quotas=quotas),
         cut_over=CutOver(
-            rollout.stage, rollout.retiring, rollout.new, round(beyond, 2), command, tuple(_removals(stack, rollout))
+            rollout.stage,
+            Stage.SHIFT if rollout.stage is Stage.PREPARE and _moves(rollout) else Stage.FINISH,
+            rollout.retiring,
+            rollout.new,
+            _members(runs, rollout),
+            round(beyond, 2),
+            checks(stack, checked),
+            tuple(removals(stack, rollout)),
         ),
     )
-
-
-def _removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
-    """Commands for what goes with its last group; nothing removes objects of clusters by itself."""
-    if _CHECKS[stack.target] != _PODS:
-        return
-    unit, commands = _REMOVALS[stack.form]
-    kept = {getattr(group, unit) for group in stack.groups}
-    going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
-    for _, group in sorted(going.items()):
-        facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
-        yield from (command.format(**facts) for command in commands)
-        if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
-            yield "kubectl --namespace {name} delete scaledobjects {group}".format(**facts)
 
 
 def left_out(last: Rollout | None, rollout: Rollout) -> tuple[ComputeGroup, ...]:

@@ -18,14 +18,25 @@ _TOPICS = {
 """By whether something retires."""
 _ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY}
 """Targets → where users read the endpoint that a region has; the others have an output."""
-_NEXT: Mapping[Stage, str] = {
-    Stage.PREPARE: "apply, see that {} serve, then generate again with --cut-over shift and apply",
-    Stage.SHIFT: "apply; when all is well for as long as you want, generate again with --cut-over finish and apply",
+_NEXT: Mapping[tuple[Stage, Stage], str] = {
+    (Stage.PREPARE, Stage.SHIFT): "apply, see that {} serve, then generate again with --cut-over shift and apply",
+    (Stage.PREPARE, Stage.FINISH): "apply, see that {} serve, then generate again with --cut-over finish and apply; "
+    "there are no requests to shift",
+    (Stage.SHIFT, Stage.FINISH): "apply; when all is well for as long as you want, generate again with --cut-over "
+    "finish and apply",
 }
+"""By the stage and the next one."""
+_AT_FULL_SIZE = "what served before still runs at its full size"
 _BACK: Mapping[Stage, str] = {
-    Stage.PREPARE: "generate the former plan again with --cut-over finish and apply: no request goes to what is new",
-    Stage.SHIFT: "generate again with --cut-over prepare and apply: what served before still runs at its full size",
+    Stage.PREPARE: "generate the former plan again with --cut-over finish and apply: {}",
+    Stage.SHIFT: f"generate again with --cut-over prepare and apply: {_AT_FULL_SIZE}",
 }
+_UNUSED = "no request goes to what is new"
+_LEAVES = f"what is new leaves its backend and answers what it has begun, and {_AT_FULL_SIZE}"
+_MEMBERS = (
+    "instances of one backend share its requests evenly from when they answer until they leave, whatever the stage; "
+    "those that leave with --cut-over finish get no new ones and answer what they have begun"
+)
 
 
 def notes_of(stack: Stack) -> Iterator[str]:
@@ -40,8 +51,9 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield f"  cost: {beyond} a month of compute beyond the plan in this stage, {total} in all"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield from (f"  quota: {words}" for words in _of_quotas(stack))
+    yield from (f"  requests: {words}" for words in _of_members(cut_over))
     yield f"  next: {_next(cut_over)}"
-    yield f"  way back: {_BACK[cut_over.stage]}"
+    yield f"  way back: {_back(cut_over)}"
 
 
 def described(group: ComputeGroup, stack: Stack) -> str:
@@ -49,7 +61,16 @@ def described(group: ComputeGroup, stack: Stack) -> str:
     weight = next(compute_group.weight for compute_group in stack.groups if compute_group.key == group.key)
     paid = "spot " if group.is_spot else ""
     machines = f"{group.instances} × {paid}{group.instance_type} in {group.region}"
-    return f"{machines} ({group.key}), {weight / 10:g} % of the requests"
+    share = f"{weight / 10:g} % of the requests"
+    if stack.cut_over is None or group.key not in stack.cut_over.members:
+        return f"{machines} ({group.key}), {share}"
+    others = [other.key for other in stack.groups if other.backend == group.backend and other.key != group.key]
+    return f"{machines} ({group.key}), {share} when all answer: one backend with {' and '.join(others)}"
+
+
+def _of_members(cut_over: CutOver) -> tuple[str, ...]:
+    """Words on requests that no stage moves, where instances share a backend."""
+    return (_MEMBERS,) if cut_over.members else ()
 
 
 def _of_quotas(stack: Stack) -> Iterator[str]:
@@ -60,7 +81,13 @@ def _of_quotas(stack: Stack) -> Iterator[str]:
 
 
 def _next(cut_over: CutOver) -> str:
-    return _NEXT[cut_over.stage].format("the new ones" if cut_over.new else "those that stay")
+    words = _NEXT[cut_over.stage, cut_over.following]
+    return words.format("the new ones" if cut_over.new else "those that stay")
+
+
+def _back(cut_over: CutOver) -> str:
+    is_used = any(group.key in cut_over.members for group in cut_over.new)
+    return _BACK[cut_over.stage].format(_LEAVES if is_used else _UNUSED if cut_over.new else _AT_FULL_SIZE)
 
 
 def _of_clients(stack: Stack, cut_over: CutOver) -> Iterator[str]:
@@ -105,7 +132,8 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "clients": list(_of_clients(stack, cut_over)),
             "topic": _TOPICS[bool(cut_over.retiring)],
             "quotas": list(_of_quotas(stack)),
+            "members": _of_members(cut_over),
             "next": _next(cut_over),
-            "back": _BACK[cut_over.stage],
+            "back": _back(cut_over),
         },
     )

@@ -127,7 +127,8 @@ def generate(
         successors={root: rollout.successors for root, rollout in rollouts.items()},
         left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
         former_state=former.state,
-        notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, gone),
+        notes=tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
+        or _nothing_retires(former, gone),
     )
 
 
@@ -239,7 +240,7 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
                 f"{target.title} is not written in {language.value}",
                 hint=f"it is in {', '.join(renderer.value for renderer in target.renderers)}",
             )
-        rendered[name] = render(stack)
+        rendered[name] = render(target.completed(stack))
     return rendered
 
 

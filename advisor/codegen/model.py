@@ -248,6 +248,8 @@ class Region:
     """Fewest subnets or zones."""
     zones: int = 1
     """Most zones that one of its groups is spread over, and no fewer than the workload asks for."""
+    peak_requests_per_second: float | None = None
+    """Of all its groups in the busiest minute of the demand; None: a record of an older version does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +263,17 @@ class LoadBalancer:
     drain_seconds: int = 120
 
 
+AGENT_INTERVAL = "1s"
+"""Time between two samples of the agent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """The sampler that keeps measuring what was predicted."""
 
     example_package: str
     """Where its wheel might be; only the user knows where it is."""
-    interval: str = "1s"
+    interval: str = AGENT_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,12 +324,16 @@ class CutOver:
     """Groups that run beside what replaces them, or that wait for their requests beside what serves."""
 
     stage: Stage
+    following: Stage
+    """The next one."""
     retiring: tuple[ComputeGroup, ...]
     new: tuple[ComputeGroup, ...]
+    members: frozenset[str]
+    """Keys of those that share a backend with others: they get requests as long as they answer, in every stage."""
     usd_per_month: float
     """Compute beyond the plan, while both run."""
-    check: str
-    """Command that shows whether the instances of a group that goes on serve: a new one, where there is one."""
+    checks: tuple[str, ...]
+    """Commands that show whether the instances of the new groups serve; where there is none, of one that goes on."""
     removals: tuple[str, ...] = ()
     """Commands that remove from clusters what is left out at the end, before the nodes go."""
 

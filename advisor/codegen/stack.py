@@ -155,7 +155,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda group: group.key)),
         backends=backends,
-        regions=_regions(plan, groups),
+        regions=_regions(plan, groups, shares),
         scaling=scaling,
         load_balancer=LoadBalancer(),
         answer_tokens=float(plan.demand["output_tokens"]["mean"]),
@@ -355,16 +355,17 @@ def _backends(
     return tuple(backends[key] for key in sorted(backends))
 
 
-def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
-    weights: dict[str, int] = {}
-    zones: dict[str, int] = {}
-    asked = int(plan.workload["limits"]["zones"])
-    for group in groups:
-        weights[group.region] = weights.get(group.region, 0) + group.weight
-        zones[group.region] = max(group.zones, zones.get(group.region, asked))
-    return tuple(
-        Region(name, weight, max(_FEWEST_SUBNETS, zones[name]), zones[name]) for name, weight in sorted(weights.items())
-    )
+def _regions(plan: Plan, groups: Sequence[ComputeGroup], shares: Mapping[str, float]) -> tuple[Region, ...]:
+    """Regions of the groups; *shares* are those of all requests, by the keys of groups."""
+    asked, peak = int(plan.workload["limits"]["zones"]), float(plan.demand["requests_per_second"]["peak"])
+    regions = []
+    for name in sorted({group.region for group in groups}):
+        members = [group for group in groups if group.region == name]
+        zones = max(asked, *(group.zones for group in members))
+        requests_per_second = peak * sum(shares[group.key] for group in members)
+        weight = sum(group.weight for group in members)
+        regions.append(Region(name, weight, max(_FEWEST_SUBNETS, zones), zones, round(requests_per_second, 6)))
+    return tuple(regions)
 
 
 def _zones(plan: Plan, member: Member) -> int:
@@ -378,15 +379,15 @@ def _zones(plan: Plan, member: Member) -> int:
     return member.zones if counts_on else min(asked, member.zones)
 
 
-def per_mille(shares: Mapping[str, float]) -> Mapping[str, int]:
-    """Shares as whole per mille that add up to 1000, each at least 1 (largest remainders)."""
-    total = sum(shares.values())
-    exact = {key: _MILLE * share / total if total > 0 else _MILLE / len(shares) for key, share in shares.items()}
-    whole = {key: max(1, math.floor(value)) for key, value in exact.items()}
+def per_mille(shares: Mapping[str, float], of: int = _MILLE) -> Mapping[str, int]:
+    """Shares as whole per mille that add up to *of*, each at least 1 where that reaches (largest remainders)."""
+    total, least = sum(shares.values()), 1 if of >= len(shares) else 0
+    exact = {key: of * share / total if total > 0 else of / len(shares) for key, share in shares.items()}
+    whole = {key: max(least, math.floor(value)) for key, value in exact.items()}
     by_remainder = sorted(exact, key=lambda key: (whole[key] - exact[key], key))
-    step = 1 if sum(whole.values()) < _MILLE else -1
+    step = 1 if sum(whole.values()) < of else -1
     order = by_remainder if step > 0 else [key for key in reversed(by_remainder) if whole[key] > 1]
-    for key in (order * _MILLE)[: abs(_MILLE - sum(whole.values()))]:
+    for key in (order * _MILLE)[: abs(of - sum(whole.values()))]:
         whole[key] += step
     return whole
 

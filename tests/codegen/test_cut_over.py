@@ -192,6 +192,56 @@ def test_what_only_retires_waits_for_no_new_ones(tmp_path):
     assert not any("new ones" in note for note in generated.notes)
 
 
+AZURE = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4", "accelerator": A100}
+GOOGLE = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+
+
+@pytest.mark.parametrize(("target", "here"), [("vm-scale-set", AZURE), ("gke", GOOGLE)])
+def test_members_of_one_backend_are_not_shifted(target, here, tmp_path):
+    """Another way of paying: both get requests as long as they answer, which is said, and the next stage is the last; the way back works."""
+    spot = {**here, "purchase": "spot"}
+    run(tmp_path, plan_of(here), target=target)
+    with pytest.raises(InputError, match="nothing is there yet"):
+        run(tmp_path, plan_of(spot), Stage.FINISH, target=target)
+    generated, _ = run(tmp_path, plan_of(spot), target=target)
+    assert [group.weight for group in joint(generated.rollouts[""]).groups] == [500, 500]
+    notes = "\n".join(generated.notes)
+    assert notes.count("50 % of the requests when all answer: one backend with") == 2
+    assert "share its requests evenly from when they answer" in notes
+    assert "see that the new ones serve, then generate again with --cut-over finish" in notes
+    section = (tmp_path / "README.md").read_text().partition("## Cut-over")[2].partition("\n## ")[0]
+    assert "Requests: instances of one backend share its requests evenly" in section
+    assert "what is new leaves its backend" in section
+    former, _ = run(tmp_path, plan_of(here), Stage.FINISH, target=target)
+    assert [group.is_spot for group in joint(former.rollouts[""]).groups] == [False]
+    run(tmp_path, plan_of(spot), target=target)
+    run(tmp_path, plan_of(spot), Stage.FINISH, target=target)
+    assert weights(tmp_path) == {here["region"]: 1000}
+
+
+def test_members_leave_once_those_that_stay_are_large_enough(tmp_path):
+    """A group that has to grow first does so in a stage of its own; what is large enough already is let alone at once."""
+    spot = {"purchase": "spot"}
+    run(tmp_path, plan_of({}, spot))
+    with pytest.raises(InputError, match="requests still go there"):
+        run(tmp_path, plan_of({"instances": (6, 6)}), Stage.FINISH)
+    generated, _ = run(tmp_path, plan_of({"instances": (6, 6)}))
+    assert any("67 % of the requests" in note or "33.3 % of the requests" in note for note in generated.notes)
+    run(tmp_path, plan_of({"instances": (6, 6)}), Stage.FINISH)
+    assert {key: group["instances"] for key, group in fleet(tmp_path)["groups"].items()} == {NEAR: 6}
+
+
+def test_groups_with_shares_of_their_own_are_shifted_though_they_serve_alike(tmp_path):
+    """On managed instance groups each group has a share: the new one gets none before the shift, the former one none after."""
+    run(tmp_path, plan_of(GOOGLE), target="mig")
+    seen = []
+    for stage in (None, Stage.SHIFT):
+        run(tmp_path, plan_of({**GOOGLE, "purchase": "spot"}), stage, target="mig")
+        groups = fleet(tmp_path)["groups"].values()
+        seen.append({group["provisioning_model"]: group["capacity"] for group in groups})
+    assert seen == [{"STANDARD": 1, "SPOT": 0}, {"STANDARD": 0, "SPOT": 1}]
+
+
 @pytest.mark.parametrize("added", [{"region": "eu-west-1"}, {"purchase": "spot"}])
 def test_what_has_an_entrance_or_a_backend_already_does_not_wait(added, tmp_path):
     """A region of its own has its own load balancer; a group of the same backend shares its target group."""
@@ -538,12 +588,14 @@ def test_roots_that_are_left_stay_known(tmp_path):
 
 
 PARTS = st.lists(
-    st.sampled_from([(region, kind) for region in ("us-east-1", "eu-west-1") for kind in ("g6", "g5", "g6e")]),
+    st.sampled_from(
+        [(region, kind) for region in ("us-east-1", "eu-west-1") for kind in ("g6", "g6 spot", "g5", "g6e")]
+    ),
     min_size=1,
     max_size=2,
     unique=True,
 )
-KINDS = {"g6": {}, "g5": A10G, "g6e": L40S}
+KINDS = {"g6": {}, "g6 spot": {"purchase": "spot"}, "g5": A10G, "g6e": L40S}
 
 
 NEAR_G6, NEAR_G5, NEAR_G6E = (("us-east-1", kind) for kind in ("g6", "g5", "g6e"))
@@ -554,7 +606,7 @@ NEAR_G6, NEAR_G5, NEAR_G6E = (("us-east-1", kind) for kind in ("g6", "g5", "g6e"
 @example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6], None)])
 @example([([NEAR_G6, NEAR_G5], None), ([NEAR_G6E], None), ([NEAR_G6E], Stage.SHIFT), ([NEAR_G6], None)])
 def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
-    """Weights add up in every stage; a group goes only where it gets no request, or goes on under another key."""
+    """Weights add up in every stage; a group goes only where it gets no request, others of its backend stay, or it goes on under another key."""
     last = None
     for parts, stage in steps:
         plan = plan_of(*({"region": region, **KINDS[kind]} for region, kind in parts))
@@ -568,7 +620,8 @@ def test_no_sequence_of_plans_loses_a_request_or_a_group(steps):
         for parts_with_weights in (runs.groups, runs.backends, runs.regions):
             assert sum(part.weight for part in parts_with_weights) == 1000
         assert {group.backend for group in runs.groups} == {backend.key for backend in runs.backends}
-        assert all(group.weight == 0 for group in left_out(last, rollout))
+        staying = {group.backend for group in runs.groups}
+        assert all(group.weight == 0 or group.backend in staying for group in left_out(last, rollout))
         assert from_plain(Rollout, to_plain(rollout)) == rollout
         last = rollout
 

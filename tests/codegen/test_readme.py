@@ -1,15 +1,25 @@
 """What a person reads before applying: the plan's own figures."""
 
 import math
+import re
 
 import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.codegen import generate
-from advisor.codegen.generate import Language
+from advisor.codegen.generate import Language, Wanted
+from advisor.codegen.rights import services_of
 from advisor.pipeline import plan_for
+from advisor.plan.fleet.scaling_values import Policy
 from builders import catalog_of, offer, workload
-from codegen.plans import make_option, make_plan
+from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+
+EVERYWHERE = ("budgets", "cloudwatch", "ec2", "iam", "kms", "sns")
+SERVICES = {
+    "ec2": (*EVERYWHERE, "autoscaling", "elasticloadbalancing", "logs", "route53"),
+    "eks": (*EVERYWHERE, "eks"),
+    "sagemaker": (*EVERYWHERE, "logs", "sagemaker"),
+}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +29,30 @@ def test_readme_says_what_the_plan_says(part):
     """Price, prediction with its interval, evidence and the quota to ask for stand in the README."""
     files = generate(make_plan(make_option(evidence="calibrated"))).files
     assert part in files["README.md"].replace("\\", "")
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("target", ["ec2", "eks", "sagemaker"])
+def test_readme_names_the_services_of_everything_that_is_made(target, language):
+    """Whoever applies needs rights on each resource, the roles to pass, and what launch templates are checked for."""
+    files = generate(make_plan(make_option()), language, Wanted(rank=1, target=target)).files
+    made = set(re.findall(r'^resource "(aws_\w+)"', "\n".join(files.values()), re.MULTILINE))
+    rights = files["README.md"].partition("- Rights of whoever applies")[2].partition("\n- ")[0]
+    assert "`iam:PassRole`" in rights
+    assert ("`ec2:RunInstances`" in rights) == (target != "sagemaker")
+    assert set(SERVICES[target]) <= set(re.findall(r"`([a-z0-9-]+)`", rights))
+    assert all(services_of([f'resource "{kind}" "this" {{']) for kind in made)
+
+
+@pytest.mark.parametrize("policy", [Policy.STATIC, Policy.REACTIVE])
+def test_readme_names_who_assigns_roles_on_azure(policy):
+    """On what is given; for the right to publish metrics also on the subscription."""
+    here = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"}
+    plan = make_fleet_plan(make_group(**here, accelerator="A100-80GB-PCIe"), policy=policy)
+    rights = " ".join(generate(plan).files["README.md"].partition("- Rights of whoever applies")[2].split())
+    for part in ("Contributor on the subscription", "Private DNS Zone Contributor", "secrets of the certificate"):
+        assert part in rights
+    assert ("publish metrics of scale sets" in rights) == (policy is Policy.REACTIVE)
 
 
 @pytest.mark.parametrize("language", Language)

@@ -28,10 +28,17 @@ def forcing_replacement(resource_type: str, prior: dict[str, Any], planned: dict
         return
     if resource_type.startswith("aws_") and planned.get("region") != prior.get("region"):
         yield "region"
+    if resource_type == "azurerm_linux_virtual_machine_scale_set" and _zones(prior) - _zones(planned):
+        yield "zones"
     for argument in _force_new().get(resource_type, ()):
         steps = argument.split(".")
         if _values(prior, steps) != _values(planned, steps):
             yield steps[0]
+
+
+def _zones(scale_set: dict[str, Any]) -> set[str]:
+    """Zones of a scale set: one that is taken away replaces it (azurerm, linux_virtual_machine_scale_set_resource.go)."""
+    return set(scale_set.get("zones") or ())
 
 
 @cache

@@ -2,15 +2,22 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pytest
 
-from advisor.codegen import Generated, Language, Stage, Wanted, generate, read_former, write_files
-from advisor.codegen.cut_over import joint
+from advisor.codegen import Generated, Language, Stage, Wanted, generate, model, read_former, write_files
+from advisor.codegen.cut_over import joint, rollout_of, staged
+from advisor.codegen.hcl import literal, read_hcl
+from advisor.codegen.model import ComputeGroup
+from advisor.codegen.rollout import Former, Rollout
+from advisor.codegen.selection import of_fleet
+from advisor.codegen.stack import stacks_of
+from advisor.codegen.targets import target_of
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Plan
@@ -66,6 +73,8 @@ class Place:
     variables: Callable[..., Mapping[str, Any]]
     """What a user fills in, by regions."""
     target: str = ""
+    without_gpu: Mapping[str, Any] | None = None
+    """Machines without an NVIDIA GPU that serve the model too."""
 
 
 def _google(**changes: Any) -> FleetGroup:
@@ -79,11 +88,26 @@ PACKAGE = {
 A10G = {"instance_type": "g5.xlarge", "accelerator": "A10G"}
 RTX = {"instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"}
 T4 = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16", "kv_precision": "fp16"}
+NEURON = {
+    "instance_type": "inf2.8xlarge",
+    "accelerator": "Inferentia2",
+    "engine": "vLLM-NxDI",
+    "engine_version": "0.16",
+    "max_concurrency": 8,
+    "context_tokens": 4096,
+}
+TPU = {"region": "us-east5", "instance_type": "ct6e-standard-1t", "accelerator": "TPU-v6e"}
+AMD = {
+    "instance_type": "Standard_ND96isr_MI300X_v5",
+    "accelerator": "MI300X",
+    "accelerator_count": 8.0,
+    "replicas_per_instance": 8,
+}
 AZURE_GROUP = azure_vm_scale_set.azure_group
 PLACES = {
-    "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE)),
-    "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE)),
-    "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables),
+    "aws-ec2": Place(make_group, A10G, "eu-west-1", partial(ec2.variables, **PACKAGE), without_gpu=NEURON),
+    "gcp-mig": Place(_google, RTX, "europe-west4", partial(gcp_mig.variables, **PACKAGE), without_gpu=TPU),
+    "azure-vm-scale-set": Place(AZURE_GROUP, T4, "swedencentral", azure_vm_scale_set.variables, without_gpu=AMD),
     "eks": Place(make_group, A10G, "eu-west-1", eks.variables, target="eks"),
     "sagemaker": Place(make_group, A10G, "eu-west-1", sagemaker.variables, target="sagemaker"),
     "gke": Place(_google, RTX, "europe-west4", gke.variables, target="gke"),
@@ -91,12 +115,16 @@ PLACES = {
     "aks": Place(AZURE_GROUP, T4, "swedencentral", azure_aks.variables, target="aks"),
     "container-apps": Place(AZURE_GROUP, T4, "swedencentral", azure_container_apps.filled, target="container-apps"),
 }
+ENTRANCE = 'azurerm_linux_virtual_machine_scale_set.entrance["eastus"]'
 ONE_ADDRESS = ("gcp-mig", "azure-vm-scale-set", "container-apps")
 """Targets whose regions each have an address that outlives whatever stands behind it."""
 STEADY = {"instances": (3, 3)}
 TWO_KINDS = "two kinds"
 ANOTHER_REGION = "another region"
 ANOTHER_TYPE = "another type"
+SPOT_BESIDE = "spot beside"
+WITHOUT_GPU = "machines without a GPU beside"
+NO_GPU = "no GPU"
 SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "static": (STEADY, Policy.STATIC),
     "scheduled": ({}, Policy.SCHEDULED),
@@ -107,8 +135,18 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     ANOTHER_TYPE: (STEADY, Policy.STATIC),
     ANOTHER_REGION: (STEADY, Policy.STATIC),
     TWO_KINDS: (STEADY, Policy.STATIC),
+    SPOT_BESIDE: (STEADY, Policy.STATIC),
+    WITHOUT_GPU: (STEADY, Policy.STATIC),
+    NO_GPU: (STEADY, Policy.STATIC),
 }
 IMPOSSIBLE = {
+    **{
+        (target, shape): "has no such machine here"
+        for target, place in PLACES.items()
+        if place.without_gpu is None
+        for shape in (WITHOUT_GPU, NO_GPU)
+    },
+    **{(target, SPOT_BESIDE): "has no spot" for target in ("sagemaker", "cloud-run", "container-apps")},
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
@@ -120,8 +158,8 @@ IMPOSSIBLE = {
 
 def neighbours() -> Iterator[tuple[str, str, str]]:
     """Target, shape before and shape after, each pair in both directions."""
-    pairs = [("static", shape) for shape in SHAPES if shape != "static"]
-    pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION)]
+    pairs = [("static", shape) for shape in SHAPES if shape not in ("static", NO_GPU)]
+    pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION), (WITHOUT_GPU, NO_GPU)]
     for target, (before, after) in itertools.product(PLACES, pairs):
         if not IMPOSSIBLE.keys() & {(target, before), (target, after)}:
             yield target, before, after
@@ -151,6 +189,99 @@ def _url(endpoint: Any) -> Any:
     return endpoint.get("url") if isinstance(endpoint, dict) else endpoint
 
 
+SCRIPTS = {
+    "aws-ec2": ("user_data.sh.tftpl", "user_data = ", "aws_launch_template", "user_data"),
+    "gcp-mig": ("startup.sh.tftpl", "startup-script = ", "google_compute_region_instance_template", "metadata"),
+    "azure-vm-scale-set": (
+        "user_data.sh.tftpl",
+        "custom_data = ",
+        "azurerm_linux_virtual_machine_scale_set",
+        "custom_data",
+    ),
+}
+"""Target → file of the script that its hosts start with, where it is filled in, and the argument that takes it."""
+
+
+def kept_alike(before: Rollout, after: Rollout) -> list[ComputeGroup]:
+    """Groups of both plans whose hosts run the same container, under the same policy."""
+    former, planned = before.planned, after.planned
+    containers = {backend.key: backend.container for backend in former.backends}
+    kept = {group.key for group in former.groups} if former.scaling is planned.scaling else set()
+    answering = {backend.key: backend.container for backend in planned.backends}
+    return [
+        group
+        for group in planned.groups
+        if group.key in kept and containers.get(group.backend) == answering[group.backend]
+    ]
+
+
+def files_of(stack: model.Stack, rollout: Rollout) -> Mapping[str, str]:
+    """Terraform files of a stage."""
+    both = staged(stack, rollout)
+    target = target_of(both)
+    return target.renderers[Language.TERRAFORM](target.completed(both))
+
+
+def ingredients(target: str, files: Mapping[str, str], group: ComputeGroup) -> Mapping[str, Any]:
+    """Everything that the script of a group's hosts is made of."""
+    script, argument, *_ = SCRIPTS[target]
+    filled = re.search(rf"{re.escape(argument)}.*?\n +}}\)", files["compute.tf"], re.DOTALL)
+    document = read_hcl(files["fleet.tf"], "fleet.tf")
+    maps = {name: entry for block in document.body.of("locals") for name, entry in block.attributes.items()}
+    facts = literal(maps["groups"].value.node)[group.key]
+    backend = literal(maps["backends"].value.node)[group.backend]
+    apart = ("weight", "min_instances", "entrance_weight")
+    return {
+        "script": files[script],
+        "filled": filled and filled[0],
+        "group": {name: facts.get(name) for name in re.findall(r"each\.value\.(\w+)", filled[0] if filled else "")},
+        "backend": {name: fact for name, fact in backend.items() if name not in apart},
+        "locals": [
+            re.findall(r"^locals {.*?^}", files[path], re.DOTALL | re.MULTILINE) for path in ("compute.tf", "main.tf")
+        ],
+    }
+
+
+def rescripted(target: str, planned: Mapping[str, Any], kept: list[ComputeGroup]) -> list[str]:
+    """Keys of groups whose hosts an apply would replace for another script."""
+    *_, resource_type, argument = SCRIPTS.get(target, ("", ""))
+    keys = {group.key for group in kept}
+    return [
+        change["index"]
+        for change in planned["resource_changes"]
+        if change["type"] == resource_type
+        and change.get("index") in keys
+        and (change["change"]["before"] or {}).get(argument) != (change["change"]["after"] or {}).get(argument)
+    ]
+
+
+def reserved(variables, key, capacity_reservation="a", disk_encryption_set="a", zones=("1", "2", "3")):
+    """Variables with a reservation for a group and a disk encryption set in zones of its region."""
+    provider = "/subscriptions/0/resourceGroups/shared/providers/Microsoft.Compute"
+    ((region, location),) = variables["locations"].items()
+    encrypted = f"{provider}/diskEncryptionSets/{disk_encryption_set}"
+    return variables | {
+        "locations": {region: location | {"zones": list(zones), "disk_encryption_set_id": encrypted}},
+        "capacity_reservation_group_ids": {key: f"{provider}/capacityReservationGroups/{capacity_reservation}"},
+    }
+
+
+def colliding(planned: Mapping[str, Any]) -> list[str]:
+    """Addresses of what would be made before its namesake goes, in the same place."""
+    places = ("name", "resource_group_name", "location", "loadbalancer_id", "region", "target_resource_id")
+    return [
+        change["address"]
+        for change in planned["resource_changes"]
+        if change["change"]["actions"] == ["create", "delete"]
+        and change["change"]["before"].get("name")
+        and all(
+            change["change"]["before"].get(place) == change["change"]["after"].get(place)
+            and not change["change"]["after_unknown"].get(place)
+            for place in places
+        )
+    ]
+
+
 def protected(planned: Mapping[str, Any]) -> list[str]:
     """Addresses of what is to go and that the provider refuses to delete."""
     changes = planned["resource_changes"]
@@ -165,6 +296,9 @@ def plan_of(place: Place, shape: str) -> Plan:
         ANOTHER_TYPE: [place.another_type],
         ANOTHER_REGION: [{"region": place.another_region}],
         TWO_KINDS: [{}, place.another_type],
+        SPOT_BESIDE: [{}, {"purchase": "spot"}],
+        WITHOUT_GPU: [{}, place.without_gpu or {}],
+        NO_GPU: [place.without_gpu or {}],
     }.get(shape, [{}])
     share = 1 / len(more)
     groups = [place.group(**{"request_shares": (share, share), **changes, **facts}) for facts in more]
@@ -203,40 +337,97 @@ def stack_of(tmp_path, simulated_clouds) -> Callable[[str], Stack]:
     return lambda target: Stack(PLACES[target], tmp_path, simulated_clouds)
 
 
+@pytest.mark.parametrize("target", list(SCRIPTS))
+def test_the_script_of_hosts_is_made_of_their_own_group(target):
+    """Whatever comes or goes beside them, in every stage: another script would replace hosts that serve."""
+    place, plain = PLACES[target], {}
+    pairs = [pair[1:] for pair in neighbours() if pair[0] == target and NO_GPU not in pair]
+    if target != "aws-ec2":
+        pairs = [pair for pair in pairs if {*pair} & {SPOT_BESIDE, WITHOUT_GPU}]
+    for shape in sorted({shape for pair in pairs for shape in pair}):
+        plan = plan_of(place, shape)
+        (stack,) = stacks_of(plan, of_fleet(plan.fleet), Wanted(target=place.target))
+        plain[shape] = replace(stack, target=target_of(stack).name)
+    for before, after in pairs:
+        rollout = first = rollout_of(plain[before], "", Former())
+        expected = files_of(plain[before], first)
+        for stage in (None, Stage.SHIFT, Stage.FINISH):
+            rollout = rollout_of(plain[after], "", Former({"": rollout}, stage=stage))
+            files = files_of(plain[after], rollout)
+            for group in kept_alike(first, rollout):
+                assert ingredients(target, files, group) == ingredients(target, expected, group), (before, after, stage)
+            if not rollout.stage:
+                break
+
+
+def finish(stack: Stack, after: str, rollout: Rollout, kept: list[ComputeGroup], staying: set[str]) -> None:
+    """Shift and finish the cut-over of what retires: it alone goes, in the last stage."""
+    target = next(name for name, place in PLACES.items() if place is stack.place)
+    stack.generate(after, Stage.SHIFT)
+    planned = stack.apply()
+    assert destroyed_first(planned) == []
+    assert moved_endpoints(planned, staying) == set()
+    stack.generate(after, Stage.FINISH)
+    going = {group.region for group in rollout.retiring} - {region.name for region in rollout.planned.regions}
+    names = {part for group in rollout.retiring for part in (group.key, group.backend)}
+    names |= {part for region in going for part in (region, f"entrance-{region}")}
+    planned = stack.terraform.plan()
+    assert moved_endpoints(planned, staying) == set()
+    early = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
+    removed = {change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]}
+    assert early == []
+    assert rescripted(target, planned, kept) == []
+    assert removed & names
+    assert protected(planned) == []
+
+
 @pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     """Policies, counts, engines, types, kinds, regions and ways of paying change while the service goes on."""
     target, before, after = pair.split(" | ")
     stack = stack_of(target)
-    stack.generate(before)
+    former = stack.generate(before)
     stack.apply()
-    rollout = stack.generate(after).rollouts[""]
+    generated = stack.generate(after)
+    rollout = generated.rollouts[""]
+    kept = kept_alike(former.rollouts[""], rollout)
     staying = {region.name for region in rollout.planned.regions} if target in ONE_ADDRESS else set()
     planned = stack.apply()
     assert destroyed_first(planned) == []
     assert moved_endpoints(planned, staying) == set()
+    assert rescripted(target, planned, kept) == []
+    assert colliding(planned) == []
     if rollout.retiring:
-        stack.generate(after, Stage.SHIFT)
-        planned = stack.apply()
-        assert destroyed_first(planned) == []
-        assert moved_endpoints(planned, staying) == set()
-        stack.generate(after, Stage.FINISH)
-        going = {group.region for group in rollout.retiring} - {region.name for region in rollout.planned.regions}
-        names = {part for group in rollout.retiring for part in (group.key, group.backend)}
-        names |= {part for region in going for part in (region, f"entrance-{region}")}
-        planned = stack.terraform.plan()
-        assert moved_endpoints(planned, staying) == set()
-        kept = [address for address in destroyed_first(planned) if not any(f'["{name}"]' in address for name in names)]
-        removed = {
-            change.get("index") for change in planned["resource_changes"] if "delete" in change["change"]["actions"]
-        }
-        assert kept == []
-        assert removed & names
-        assert protected(planned) == []
+        finish(stack, after, rollout, kept, staying)
     elif rollout.stage:
         for stage in (Stage.SHIFT, Stage.FINISH):
             stack.generate(after, stage)
             assert destroyed_first(stack.apply()) == []
+
+
+@pytest.mark.slow
+def test_what_azure_makes_anew_has_another_name(stack_of):
+    """A scale set with another reservation, disk encryption set or one zone less; a load balancer stays whatever zones there are."""
+    stack = stack_of("azure-vm-scale-set")
+    (group,) = stack.generate("static").rollouts[""].planned.groups
+    path = stack.terraform.directory / "terraform.tfvars.json"
+    given, hosts = json.loads(path.read_text()), f'azurerm_linux_virtual_machine_scale_set.this["{group.key}"]'
+    path.write_text(json.dumps(reserved(given, group.key)))
+    stack.apply()
+    cases = (
+        ({"capacity_reservation": "b"}, {hosts}),
+        ({"zones": ["1", "2"]}, {hosts, ENTRANCE}),
+        ({"zones": [], "disk_encryption_set": "b"}, {hosts, ENTRANCE}),
+    )
+    for changed, replaced in cases:
+        path.write_text(json.dumps(reserved(given, group.key, **changed)))
+        planned = stack.terraform.plan()
+        going = {change["address"] for change in planned["resource_changes"] if "delete" in change["change"]["actions"]}
+        assert {
+            address for address in going if "virtual_machine_scale_set." in address or "_lb." in address
+        } == replaced
+        assert destroyed_first(planned) == []
+        assert colliding(planned) == []
 
 
 @pytest.mark.parametrize("target", of_today(list(PLACES)))

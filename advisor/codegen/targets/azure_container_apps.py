@@ -17,7 +17,7 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm
-from advisor.codegen.targets.azure_entrances import HOSTS, Entrances, containers
+from advisor.codegen.targets.azure_entrances import HOSTS, containers
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
@@ -135,15 +135,11 @@ def _refusal(group: ComputeGroup) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    entrances = containers(stack)
-    stack = entrances.within(stack)
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, entrances))
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
-    entrances = containers(stack)
-    stack = entrances.within(stack)
-    known = _known(stack, entrances)
+    known = _known(stack)
     groups = {
         key: {**group, "log_alarms": calls("LogAlarm", group["log_alarms"])} for key, group in known["groups"].items()
     }
@@ -168,8 +164,9 @@ def _python(stack: Stack) -> Files:
     return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
 
 
-def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
+def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
+    size = containers(stack).size
     return {
         "serves_where": "on Container Apps with serverless GPUs, reached from inside the network",
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
@@ -179,8 +176,8 @@ def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
         "port": _PORT,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_image": _ENTRANCE_IMAGE,
-        "entrance_size": entrances.size,
-        "entrance_memory": f"{entrances.size.memory_gib:g}Gi",
+        "entrance_size": size,
+        "entrance_memory": f"{size.memory_gib:g}Gi",
         "entrance_hosts": HOSTS,
         "entrance_command": _ENTRANCE_COMMAND,
         "memory_percent": planned_alarm(stack, "host_memory").threshold,
@@ -339,4 +336,5 @@ CONTAINER_APPS = Target(
     title="Azure Container Apps",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
+    completed=lambda stack: containers(stack).within(stack),
 )

@@ -5,10 +5,11 @@ request on a new connection, and 47 µs for each chunk of a streamed answer, one
 carry all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from advisor.catalog import load_catalog
+from advisor.catalog import Catalog, load_catalog
 from advisor.codegen.model import Stack
 from advisor.codegen.summary import usd
 from advisor.cost.services import container_price
@@ -18,7 +19,7 @@ HOSTS = 2
 """Of an entrance."""
 _REQUEST_SECONDS, _TOKEN_SECONDS = 0.0031, 0.000047
 _ROOM = 2
-"""Times the load of the busiest hours that one of the two carries."""
+"""Times the busiest minute that one of the two carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,18 @@ def machines(stack: Stack) -> Entrances:
     """Hosts: the smallest size that carries the busiest region and is sold in each."""
     catalog, regions = load_catalog(), [region.name for region in stack.regions]
     for size in _carrying(stack, MACHINES):
-        sold = {offer.region: offer.on_demand for offer in catalog.cpu_offers("azure", size.name)}
-        prices = [price.usd_per_hour for region in regions if (price := sold.get(region)) is not None]
+        sold = _hourly(catalog, size.name)
+        prices = [sold[region] for region in regions if region in sold]
         if len(prices) == len(regions):
             return Entrances(size, len(regions), HOSTS * HOURS_PER_MONTH * sum(prices), len(stack.backends))
     return Entrances(_carrying(stack, MACHINES[1:])[0], len(regions), None, len(stack.backends))
+
+
+@lru_cache(maxsize=2 * len(MACHINES))
+def _hourly(catalog: Catalog, size: str) -> Mapping[str, float]:
+    """USD an hour on demand in each region that sells the size."""
+    offers = catalog.cpu_offers("azure", size)
+    return {offer.region: offer.on_demand.usd_per_hour for offer in offers if offer.on_demand is not None}
 
 
 def containers(stack: Stack) -> Entrances:
@@ -110,13 +118,12 @@ def containers(stack: Stack) -> Entrances:
 
 
 def _carrying(stack: Stack, sizes: Sequence[EntranceSize]) -> Sequence[EntranceSize]:
-    """Sizes that carry the busiest region, smallest first; the largest one where none does."""
-    needed = _ROOM * max(_vcpus(stack, region.name) for region in stack.regions)
+    """Sizes that carry the busiest region, smallest first; the largest one where none does.
+
+    Processors that its requests keep busy: requests a second in the busiest minute of the demand × time of each. In a
+    cut-over the demand is the larger one of both plans, in every stage.
+    """
+    rates = [region.peak_requests_per_second for region in stack.regions]
+    rate = max((rate for rate in rates if rate is not None), default=0.0)
+    needed = _ROOM * rate * (_REQUEST_SECONDS + stack.answer_tokens * _TOKEN_SECONDS)
     return [size for size in sizes if size.vcpus >= needed] or sizes[-1:]
-
-
-def _vcpus(stack: Stack, region: str) -> float:
-    """Processors that the requests of a region keep busy, when all instances that get some are: rate × time of each."""
-    answering = [group for group in stack.groups if group.region == region and group.weight]
-    rate = sum(group.instances * group.requests_per_second_per_instance for group in answering)
-    return rate * (_REQUEST_SECONDS + stack.answer_tokens * _TOKEN_SECONDS)

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_entrances import HOSTS, Entrances, machines
+from advisor.codegen.targets.azure_entrances import HOSTS, machines
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
@@ -112,15 +112,11 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    entrances = machines(stack)
-    stack = entrances.within(stack)
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, entrances))
+    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
-    entrances = machines(stack)
-    stack = entrances.within(stack)
-    known = _known(stack, entrances)
+    known = _known(stack)
     places = calls("Location", known["locations"])
     more = {
         "packages": _PYTHON_PACKAGES,
@@ -169,7 +165,7 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
     }
 
 
-def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
+def _known(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
     regions = {
         region.name: {
@@ -185,9 +181,10 @@ def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
+        "agent_interval": AGENT_INTERVAL,
         "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
-        "entrance_size": entrances.size,
+        "entrance_size": machines(stack).size,
         "entrance_hosts": HOSTS,
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
@@ -229,6 +226,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "repair_grace": f"PT{grace}M",
         "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
+        **({} if group.has_gpu else {"amd": True}),
         **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
@@ -311,4 +309,5 @@ VM_SCALE_SET = Target(
     title="Azure virtual machine scale sets",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     obstacle=_obstacle,
+    completed=lambda stack: machines(stack).within(stack),
 )

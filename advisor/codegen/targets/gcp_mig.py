@@ -7,7 +7,7 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import AGENT_INTERVAL, Backend, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
@@ -165,7 +165,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
 def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     """Parts of the templates that a stack of this shape needs."""
     return {
-        "has_tpu": any(group.platform.runtime is Runtime.TPU for group in stack.groups),
+        "agent_interval": AGENT_INTERVAL,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,
@@ -219,6 +219,7 @@ def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[
         **(attached or flexible),
         "provisioning_model": google_group.provisioning_model,
         "image": google_group.image,
+        **({"tpu": True} if group.platform.runtime is Runtime.TPU else {}),
         "disk_type": google_group.disk_type,
         "disk_gib": google_group.boot_disk_gib,
         "disk_gib_with_weights": group.root_volume_gib,

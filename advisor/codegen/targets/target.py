@@ -29,5 +29,7 @@ class Target:
     """How the code of each language is written."""
     obstacle: Callable[[Stack], str] = nothing_against
     """Why a stack cannot run there; empty when it can."""
+    completed: Callable[[Stack], Stack] = lambda stack: stack
+    """Stack, in the stage of its cut-over, with what the target adds to cost and cautions of the plan."""
     is_cluster: bool = False
     """Containers run on Kubernetes, in whichever form is asked for."""

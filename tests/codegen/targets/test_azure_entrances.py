@@ -1,30 +1,28 @@
 """Entrances on Azure: large enough for the plan, and no larger."""
 
+import dataclasses
+import re
 from types import SimpleNamespace
 
 import pytest
 
 from advisor.catalog import load_catalog
-from advisor.codegen import Language, Wanted, generate
+from advisor.codegen import Language, Stage, Wanted, generate
 from advisor.codegen.pricing import read_projects
+from advisor.codegen.rollout import Former
 from advisor.codegen.targets.azure_entrances import containers, machines
-from codegen.plans import make_plan
+from advisor.plan.fleet.scaling_values import Policy
+from codegen.plans import make_fleet_plan, make_group, make_plan
 from codegen.scenarios import SCENARIOS
 from codegen.scenarios.azure_vm_scale_set import azure_option
 
 TOKEN_SECONDS, REQUEST_SECONDS = 0.000047, 0.0031
 
 
-def stack_of(rate, *regions, tokens=200.0, resting=0.0):
-    """What is asked of a stack: a group in each region at *rate* requests a second, and one that gets none."""
-    groups = [
-        SimpleNamespace(region=region, weight=weight, instances=1, requests_per_second_per_instance=per_second)
-        for region in regions
-        for weight, per_second in ((1, rate), (0, resting))
-    ]
-    return SimpleNamespace(
-        groups=groups, regions=[SimpleNamespace(name=name) for name in regions], backends=regions, answer_tokens=tokens
-    )
+def stack_of(rate, *regions, tokens=200.0):
+    """What is asked of a stack: *rate* requests a second in the busiest minute of each region."""
+    places = [SimpleNamespace(name=name, peak_requests_per_second=rate) for name in regions]
+    return SimpleNamespace(regions=places, backends=regions, answer_tokens=tokens)
 
 
 def test_a_small_fleet_has_burstable_hosts():
@@ -43,9 +41,36 @@ def test_one_of_two_carries_twice_the_load(sizes, rate):
     assert sizes(stack_of(rate / 8, "eastus")).size.vcpus <= sizes(stack_of(rate, "eastus")).size.vcpus
 
 
-def test_what_waits_or_retires_in_a_cut_over_adds_nothing():
-    """It gets no requests: hosts are not changed for some hours and back."""
-    assert machines(stack_of(5, "eastus", resting=500)) == machines(stack_of(5, "eastus"))
+def at_peak(plan, requests_per_second):
+    """The plan at another demand in its busiest minute."""
+    rates = {**plan.demand["requests_per_second"], "peak": requests_per_second}
+    return dataclasses.replace(plan, demand={**plan.demand, "requests_per_second": rates})
+
+
+def entrance_of(files):
+    """Sizes of hosts of the entrance, and totals in the README's section on the cut-over."""
+    section = files["README.md"].partition("## Cut-over")[2].replace("\\", "")
+    return re.findall(r'size += "(Standard_B\w+|Standard_D\w+)"', files["fleet.tf"]), re.findall(
+        r"\$([\d,.]+) in all", section
+    )
+
+
+def test_the_entrance_is_for_the_demand_and_one_size_through_a_cut_over():
+    """Twenty machines for the sake of memory call for no larger one; both stages take the larger of both demands."""
+    machines_of = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4"}
+    here = {**machines_of, "accelerator": "A100-80GB-PCIe", "instances": (20, 20)}
+    quiet, busy = (
+        at_peak(make_fleet_plan(make_group(**(here | {"region": region})), policy=Policy.STATIC), peak)
+        for region, peak in (("eastus", 4.0), ("swedencentral", 60.0))
+    )
+    sizes, rollouts = [], {}
+    for plan, stage in ((quiet, None), (busy, None), (busy, Stage.SHIFT), (busy, Stage.FINISH), (quiet, None)):
+        generated = generate(plan, former=Former(rollouts, roots=("",), stage=stage))
+        rollouts = generated.rollouts
+        size, totals = entrance_of(generated.files)
+        sizes += size
+        assert [total for note in generated.notes for total in re.findall(r"\$([\d,.]+) in all", note)] == totals
+    assert sizes == ["Standard_B2ats_v2", *["Standard_D2s_v5"] * 4]
 
 
 def test_a_region_that_does_not_sell_the_small_size_has_the_next():
@@ -71,10 +96,8 @@ def test_price_of_a_directory_is_that_beside_the_total(name, tmp_path):
 def test_more_load_changes_the_data_alone():
     """The size is data of the plan: no other file follows it."""
     small, large = (
-        generate(
-            make_plan(azure_option(planned_requests_per_second_per_instance=rate)), Language.TERRAFORM, Wanted(rank=1)
-        ).files
-        for rate in (2.0, 60.0)
+        generate(at_peak(make_plan(azure_option()), rate), Language.TERRAFORM, Wanted(rank=1)).files
+        for rate in (2.0, 150.0)
     )
     assert {path for path in small if small[path] != large[path]} == {"fleet.tf", "README.md"}
     assert 'size = "Standard_D4s_v5"' in large["fleet.tf"]

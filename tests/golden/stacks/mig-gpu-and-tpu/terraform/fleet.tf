@@ -108,6 +108,7 @@ locals {
       other_machine_types   = []
       provisioning_model    = "STANDARD"
       image                 = "projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e"
+      tpu                   = true
       disk_type             = "hyperdisk-balanced"
       disk_gib              = 164
       disk_gib_with_weights = 164

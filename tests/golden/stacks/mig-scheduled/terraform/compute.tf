@@ -20,8 +20,9 @@ resource "google_compute_region_instance_template" "this" {
       ops_agent       = jsonencode(local.ops_agents[each.key])
       registry        = split("/", local.images[each.value.backend])[0]
       registry_secret = var.registry_secret == null ? "" : var.registry_secret
+      tpu             = try(each.value.tpu, false)
       words           = join("\n  ", local.shell_words[each.value.backend])
-      agent_package   = var.agent_package == null ? "" : "'${var.agent_package}'"
+      agent_package   = try(each.value.tpu, false) || var.agent_package == null ? "" : "'${var.agent_package}'"
     })
   }
 

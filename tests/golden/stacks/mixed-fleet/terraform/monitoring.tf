@@ -5,7 +5,7 @@ locals {
 
   # Reported once a minute by each host; the alarms read the sums over the group.
   cloudwatch_agents = {
-    for key, group in local.groups : key => {
+    for key, group in local.groups : key => merge({
       agent = {
         metrics_collection_interval = 60
       }
@@ -24,18 +24,21 @@ locals {
           } : plugin => settings if contains(["mem", "disk"], plugin) || group.gpu && (plugin != "procstat" || var.agent_package != null)
         }
       }
-      logs = {
-        logs_collected = {
-          files = {
-            collect_list = [{
-              file_path       = "/var/log/kern.log"
-              log_group_name  = local.log_group
-              log_stream_name = "{instance_id}/kernel"
-            }]
+      }, {
+      for section, settings in {
+        logs = {
+          logs_collected = {
+            files = {
+              collect_list = [{
+                file_path       = "/var/log/kern.log"
+                log_group_name  = local.log_group
+                log_stream_name = "{instance_id}/kernel"
+              }]
+            }
           }
         }
-      }
-    }
+      } : section => settings if group.gpu
+    })
   }
 
   gpu_regions = toset([for group in values(local.groups) : group.region if group.gpu])

@@ -77,6 +77,7 @@ locals {
         offer     = "ubuntu-hpc"
         sku       = "2404-rocm"
       }
+      amd = true
       profiles = [
         {
           name    = "default"

@@ -82,10 +82,29 @@ locals {
   }
 }
 
+locals {
+  # Azure gives a scale set no other reservation or disk encryption set and takes no zone from it: a successor is made then,
+  # before the former goes, and the two cannot have one name.
+  fixed = {
+    for key, group in merge(local.groups, { for region in keys(local.regions) : "entrance-${region}" => { region = region } }) :
+    key => compact([
+      lookup(var.capacity_reservation_group_ids, key, null),
+      var.locations[group.region].disk_encryption_set_id,
+      length(var.locations[group.region].zones) == 0 ? "" : join(",", setsubtract(["1", "2", "3"], var.locations[group.region].zones)),
+    ])
+  }
+  scale_set_names = {
+    for key, values in local.fixed : key => length(values) == 0 ? "${var.name}-${key}" : join("-", [
+      substr("${var.name}-${key}", 0, 59),
+      substr(sha256(join(" ", concat([key], values))), 0, 4),
+    ])
+  }
+}
+
 resource "azurerm_linux_virtual_machine_scale_set" "this" {
   for_each = local.groups
 
-  name                            = "${var.name}-${each.key}"
+  name                            = local.scale_set_names[each.key]
   computer_name_prefix            = var.name
   resource_group_name             = azurerm_resource_group.this[each.value.region].name
   location                        = each.value.region
@@ -110,7 +129,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
     program  = file("${path.module}/host.py")
     settings = jsonencode(local.host_settings[each.key])
 
-    agent_package = var.agent_package == null ? "" : var.agent_package
+    agent_package = try(each.value.amd, false) || var.agent_package == null ? "" : var.agent_package
   }))
 
   admin_ssh_key {

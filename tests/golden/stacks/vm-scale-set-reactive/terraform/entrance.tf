@@ -63,7 +63,7 @@ resource "azurerm_network_security_rule" "entrance" {
 resource "azurerm_linux_virtual_machine_scale_set" "entrance" {
   for_each = local.regions
 
-  name                            = "${var.name}-entrance-${each.key}"
+  name                            = local.scale_set_names["entrance-${each.key}"]
   computer_name_prefix            = "${var.name}-entrance"
   resource_group_name             = azurerm_resource_group.this[each.key].name
   location                        = each.key

@@ -142,8 +142,10 @@ resource "azurerm_lb" "this" {
     zones     = length(var.locations[each.value.region].zones) == 0 ? null : ["1", "2", "3"]
   }
 
+  # A region that gets zones later keeps its address: Azure would make another load balancer.
   lifecycle {
     create_before_destroy = true
+    ignore_changes        = [frontend_ip_configuration[0].zones]
   }
 }
 

@@ -227,7 +227,8 @@ def _filled(context: Context, key: str) -> str:
         "registry": text(context.image(group.backend)).partition("/")[0],
         "registry_secret": text(settings.registry_secret),
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend)),
-        "agent_package": _quoted(settings.agent_package) if settings.agent_package else "",
+        "tpu": "true" if group.tpu else "false",
+        "agent_package": _quoted(settings.agent_package) if settings.agent_package and not group.tpu else "",
     }
     return re.sub(r"\$(?:\$(?={)|{([a-z_]+)})", lambda hole: holes[hole[1]] if hole[1] else "$", STARTUP)
 

@@ -81,6 +81,7 @@ class Group:
     provisioning_model: str
     """STANDARD, SPOT or RESERVATION_BOUND."""
     image: str
+    tpu: bool = False
     disk_type: str
     disk_gib: int
     """Of the boot disk: without the weights where the machine's own disks hold them."""

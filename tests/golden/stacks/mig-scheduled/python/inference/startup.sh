@@ -15,8 +15,13 @@ install_packages() { # name, address of the key, repository, packages...
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 
 if ! command -v docker >/dev/null; then
-  echo 'docker is missing: choose a machine image that has it' >&2
-  exit 1
+  if [[ '${tpu}' != true ]]; then
+    echo 'docker is missing: choose a machine image that has it' >&2
+    exit 1
+  fi
+  # Google's images for TPUs come without it.
+  install_packages docker https://download.docker.com/linux/ubuntu/gpg \
+    "https://download.docker.com/linux/ubuntu $codename stable" docker-ce docker-ce-cli containerd.io
 fi
 
 # What is downloaded lies on the machine's own disks where it has any: one file system over all of them.

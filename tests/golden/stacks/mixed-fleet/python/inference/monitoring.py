@@ -43,7 +43,7 @@ def cloudwatch_agent(context: Context, group: Group) -> Mapping[str, Any]:
             "aggregation_dimensions": [["AutoScalingGroupName"]],
             "metrics_collected": metrics,
         },
-        "logs": {"logs_collected": {"files": {"collect_list": [kernel]}}},
+        **({"logs": {"logs_collected": {"files": {"collect_list": [kernel]}}}} if group.gpu else {}),
     }
 
 

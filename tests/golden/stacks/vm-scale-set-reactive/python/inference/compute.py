@@ -2,6 +2,7 @@
 """The hosts: a scale set for each group, and the setting that decides how many run."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,12 +31,31 @@ def scale_sets(context: Context, entrance: Entrances, identities: Identities) ->
     return {key: _scale_set(context, key, entrance, identities) for key in context.fleet.groups}
 
 
+def scale_set_name(context: Context, key: str, region: str) -> pulumi.Input[str]:
+    """Another name where Azure makes another scale set: its successor is there before it goes.
+
+    Azure gives a scale set no other reservation or disk encryption set and takes no zone from it.
+    """
+    settings, location = context.settings, context.settings.locations[region]
+    zones = sorted({"1", "2", "3"} - {*location.zones}) if location.zones else []
+    reservation = settings.capacity_reservation_group_ids.get(key)
+    given = [value for value in (reservation, location.disk_encryption_set_id, ",".join(zones)) if value]
+    name = f"{settings.name}-{key}"
+    if not given:
+        return name
+
+    def marked(words: list[str]) -> str:
+        return f"{name[:59]}-{hashlib.sha256(' '.join([key, *words]).encode()).hexdigest()[:4]}"
+
+    return pulumi.Output.all(*given).apply(marked)
+
+
 def _scale_set(context: Context, key: str, entrance: Entrances, identities: Identities) -> ScaleSet:
     settings, group = context.settings, context.fleet.groups[key]
     location, identity = settings.locations[group.region], identities.by_region[group.region]
     return ScaleSet(
         context.named("hosts", key),
-        name=f"{settings.name}-{key}",
+        name=scale_set_name(context, key, group.region),
         computer_name_prefix=settings.name,
         resource_group_name=context.resource_groups[group.region],
         location=group.region,
@@ -147,12 +167,12 @@ def _custom_data(
     """The boot script with the program of the host and its settings in it, in base64."""
     script = (HERE / "user_data.sh").read_text(encoding="utf-8")
     program = (HERE / "host.py").read_text(encoding="utf-8")
-    script = script.replace("${agent_package}", context.settings.agent_package or "")
 
     def filled(found: list[Any]) -> str:
         client_id, known_settings = found
         settings = json.dumps(_host_settings(replace(context, settings=known_settings), group, client_id))
-        whole = script.replace("${settings}", settings).replace("${program}", program)
+        package = "" if group.amd else known_settings.agent_package or ""
+        whole = script.replace("${settings}", settings).replace("${agent_package}", package).replace("${program}", program)
         return base64.b64encode(whole.encode()).decode()
 
     return pulumi.Output.all(identity.client_id, known(context.settings)).apply(filled)

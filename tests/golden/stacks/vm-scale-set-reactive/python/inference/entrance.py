@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import pulumi_azure as azure
 
-from inference.compute import DRAIN_SECONDS, ScaleSet, secret_url
+from inference.compute import DRAIN_SECONDS, ScaleSet, scale_set_name, secret_url
 from inference.configuration import known, text
 from inference.context import Context
 from inference.network import CLIENT_PORT, HOST_PORT, Entrances, entrance_of
@@ -60,7 +60,7 @@ def _proxies(context: Context, region: str, entrance: Entrances) -> ScaleSet:
     ways = [_rule(context, region, rule, members, entrance) for rule in RULES]
     return ScaleSet(
         context.named("entrance", region),
-        name=name,
+        name=scale_set_name(context, f"entrance-{region}", region),
         computer_name_prefix=f"{settings.name}-entrance",
         resource_group_name=context.resource_groups[region],
         location=region,

@@ -162,7 +162,8 @@ def _load_balancer(context: Context, key: str, place: Place) -> azure.lb.LoadBal
             )
         ],
         tags=context.tags,
-        opts=context.options(),
+        # A region that gets zones later keeps its address: Azure would make another load balancer.
+        opts=context.options(ignore_changes=["frontendIpConfigurations[0].zones"]),
     )
 
 

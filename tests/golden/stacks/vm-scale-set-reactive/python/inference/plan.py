@@ -109,6 +109,8 @@ class Group:
     scale_out_above: float = 0
     """Finished requests per second of an instance; 0: the fleet does not scale by load."""
     scale_in_below: float = 0
+    amd: bool = False
+    """No host of the group has an NVIDIA GPU, which the agent samples."""
 
     @property
     def is_spot(self) -> bool:
