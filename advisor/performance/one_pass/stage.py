@@ -8,7 +8,7 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
-from advisor.performance.bursts import Bursts
+from advisor.performance.bursts import Bursts, bursts_of
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
     Replica,
@@ -49,7 +49,7 @@ class OnePassStage:
             return [], []
         replicas, index = self._grouped(candidates)
         demand, slo = self.requirements.demand, self.requirements.workload.slo
-        rates = rates_of(replicas, self.requirements, demand.tokens, slo)
+        rates = rates_of(replicas, self.requirements, demand.tokens, slo, bursts_of(demand))
         running = mean_requests(replicas, rates, self.requirements)
         served: list[Served] = []
         rejected: list[Rejection] = []
