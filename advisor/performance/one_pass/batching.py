@@ -6,10 +6,11 @@ them, k = R / r: arrivals with an index of dispersion I reach it with J = I / k 
 1 / J (Erlang's k where they are random). Two answers are worked out, and the better of them counts:
 
 - One by one. A server that takes the oldest request alone is a queue without batches, in which a request waits for the
-  largest sum of service times less gaps that ends with it (Lindley 1952). Service and gap together vary as gaps of
-  shape ``κ = 1 / (J + r² Var s)`` beside equal services of the mean s would. Then ``P(W > x) ≈ α exp(-θ x)`` with
-  ``θ s = κ ln(1 + θ s / (κ r s))`` (the bound of Kingman 1964) and ``α = 1 - exp(-Σ P(n services > n gaps) / n)``
-  (Spitzer 1956). Who waits W has r W requests more beside it in its batch.
+  largest of all sums of service times less gaps that end with it (Lindley 1952). Service and gap together vary as gaps
+  of shape ``κ = 1 / (J + r² Var s)`` beside equal services of the mean s would. ``P(W > x)`` is at least
+  ``v(x) = 1 - exp(-Σ P(n services - n gaps > x) / n)``, which is all of it at x = 0 (Spitzer 1956), and falls as
+  ``exp(-θ x)`` with ``θ s = κ ln(1 + θ s / (κ r s))`` (Kingman 1964): the larger of v(x) and v(0) exp(-θ x) is taken.
+  Who waits W has r W requests more beside it in its batch.
 - In batches, while what waits fits one (mean and 1.645 standard deviations). With u = r E[c] and q the share of batches
   behind which nobody waits (a gap longer than S), a batch takes ``S = f + E[c] r E[max(S, gap)]`` on average, for those
   that came during the last one or the one that ended the idle time, and ``1 - q / (r E[max(S, gap)])`` of the requests
@@ -44,8 +45,8 @@ _FULL = 0.9999
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 _PLACES, _PARTS = (_NODES + 1) / 2, _WEIGHTS / 2
 """Where in a batch it is met, and the weight of each."""
-_SUMS = np.arange(1.0, 17.0)[:, None]
-"""Lengths of the sums of services and gaps that are looked at, (sums, 1): longer ones matter where nearly all wait."""
+_SUMS = 10
+"""Services and gaps that are summed at most: longer sums matter where nearly all wait."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,14 +163,21 @@ def _late_one_by_one(batching: Batching, rate: Floats, limit_s: Floats, bursts: 
     for _ in range(NEWTON_STEPS):
         excess = shape * np.log1p(decay / (shape * load)) - decay
         decay = np.maximum(decay - excess / (1 / (load + decay / shape) - 1), 0.0)
-    even = np.maximum(shape, 1.0)
-    ahead = ((1 - _longer(_SUMS * even, load)) / _SUMS).sum(axis=0)
-    waiting = 1 - np.minimum(shape, 1.0) * np.exp(-ahead)
     beside = 1 + rate * (batching.request_s @ batching.probability)
     room = limit_s - batching.alone_s
-    late = waiting[:, None] * np.exp(-(decay / mean / beside)[:, None] * np.maximum(room, 0.0))
+    waited = np.maximum(room, 0.0) / (mean * beside)[:, None]
+    tail = _waiting(shape, load, np.zeros_like(waited)) * np.exp(-decay[:, None] * waited)
+    late = np.maximum(tail, _waiting(shape, load, waited))
     share: Floats = np.where(room < 0, 1.0, late) @ batching.probability
     return np.where(rate * mean < MOST_BUSY, share, 1.0)
+
+
+def _waiting(shape: Floats, load: Floats, waited: Floats) -> Floats:
+    """Share of the requests for which one sum of services less gaps is longer than so many services, (n, p)."""
+    even, share = np.maximum(shape, 1.0)[:, None], np.zeros_like(waited)
+    for count in range(1, _SUMS + 1):
+        share += (1 - _longer(count * even, load[:, None] * np.maximum(1 - waited / count, 0.0))) / count
+    return 1 - np.minimum(shape, 1.0)[:, None] * np.exp(-share)
 
 
 def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts) -> Floats:
