@@ -309,8 +309,9 @@ class _Replays:
             and confirmed.confirmation.reached
             and len(confirmed.solution.allocations) == 1
         ):
-            self._headroom[self._confirmer.kind_of(pool.key)] = confirmed.confirmation.headroom_factor
             planned = confirmed.solution.allocations[0].pool
+            kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
+            self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
             return Single(planned, single.tariff, confirmed.solution, confirmed)
         kept = worst_share(confirmed) if isinstance(confirmed, Confirmed) else 0.0
         self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
@@ -328,6 +329,19 @@ class _Replays:
             self._rejections.append(_rejection(self._posed, pool, single.tariff, fleet))
             return None
         return Single(planned, single.tariff, fleet)
+
+
+def _headroom_shown(formulation: Formulation, pool: Pool, confirmed: Confirmed) -> float:
+    """Headroom with which a confirmed fleet of one pool shows that its kind holds.
+
+    Where it is below 1, that of the load which an instance carried: whole instances may carry less than is planned.
+    """
+    factor = confirmed.confirmation.headroom_factor
+    if factor >= 1:
+        return factor
+    counts = confirmed.solution.allocations[0].instances
+    loads = [hour.planned_rate / max(count, 1) for hour, count in zip(formulation.problem.hours, counts, strict=True)]
+    return min(max(mix_rate(formulation.problem, pool) / max(loads), factor), 1.0) if max(loads) > 0 else 1.0
 
 
 def _replay_refusal(formulation: Formulation, pool: Pool, slo: Slo, kept: float) -> Rejection:
