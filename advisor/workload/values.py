@@ -13,6 +13,7 @@ PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
 WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
 """Of 16 bit or more: engines cast one into another while they load, at no loss of quality."""
+DEFAULT_PRECISIONS = ("bf16",)
 
 
 _MADE_UP_MARGIN = 0.75
