@@ -149,7 +149,9 @@ def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts
         limit_s: of each point, (n, p).
         bursts: how unevenly requests arrive.
     """
-    return np.minimum(_late_one_by_one(batching, rate, limit_s, bursts), _late_in_batches(batching, rate, limit_s, bursts))
+    return np.minimum(
+        _late_one_by_one(batching, rate, limit_s, bursts), _late_in_batches(batching, rate, limit_s, bursts)
+    )
 
 
 def _late_one_by_one(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts) -> Floats:
