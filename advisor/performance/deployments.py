@@ -178,7 +178,7 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
 
 
 def widening(deployment: Deployment) -> float:
-    """Time of matrix products ÷ that of weights stored as they are multiplied: those in fewer bits are widened first."""
+    """Time of matrix products over that of weights stored as they are multiplied: narrower ones are widened first."""
     stored = body_bytes_per_param(deployment.shape, deployment.weight_bytes)
     is_widened = deployment.compute_precision in ("bf16", "fp16") and stored < WIDENED_BELOW_BYTES
     return WIDENING if is_widened else 1.0

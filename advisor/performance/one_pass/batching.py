@@ -2,8 +2,8 @@
 
 A free server takes all that wait, up to its largest batch: ``s(n) = f + Σ c`` seconds for n requests of c seconds each
 beside the fixed f. Requests go round the replicas in turn, so that one with the rate r of all R receives every k-th of
-them, k = R / r: arrivals with an index of dispersion I reach it with J = I / k and gaps of a gamma distribution of shape
-1 / J (Erlang's k where they are random). Two answers are worked out, and the better of them counts:
+them, k = R / r: arrivals with an index of dispersion I reach it with J = I / k, and gaps of a gamma distribution of
+shape 1 / J (Erlang's k where they are random). Two answers are worked out, and the better of them counts:
 
 - One by one. A server that takes the oldest request alone is a queue without batches, in which a request waits for the
   largest of all sums of service times less gaps that end with it (Lindley 1952). Service and gap together vary as gaps
@@ -15,11 +15,10 @@ them, k = R / r: arrivals with an index of dispersion I reach it with J = I / k 
   behind which nobody waits (a gap longer than S), a batch takes ``S = f + E[c] r E[max(S, gap)]`` on average, for those
   that came during the last one or the one that ended the idle time, and ``1 - q / (r E[max(S, gap)])`` of the requests
   find the server at work. Batches vary with those before them, ``Var S = (1 - q) J r S E[c²] / (1 - u²)``. A request
-  meets one in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which takes
-  f, its own c and u of the batch that it met. The sum is taken as lognormal, quadrature goes over where it is met.
+  meets one in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which
+  takes f, its own c and u of the batch that it met. The sum is taken as lognormal, quadrature goes over where it is met.
 
-Tests compare it with a simulation; `tests/benchmarks/bench_kinds.py` compares the replicas that it asks for with those
-that a replay does.
+Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the replicas that it asks for with a replay's.
 """
 
 from dataclasses import dataclass
