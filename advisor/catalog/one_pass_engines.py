@@ -53,7 +53,7 @@ class OnePassEngine:
         return self.vendor == accelerator.vendor and has_image and is_new_enough
 
     def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
-        """How it serves a precision that it serves: narrower weights are widened to 16 bit, or 32 bit without such units."""
+        """How it serves a precision that it serves: weights are widened to 16 bit, or 32 bit without such units."""
         computed = precision if precision in _COMPUTED else "fp16"
         computed = "fp32" if accelerator.fp16_tflops is None else computed
         is_read = self.provenance.quality in (Quality.LISTED, Quality.DERIVED)

@@ -16,7 +16,7 @@ shape 1 / J (Erlang's k where they are random). Two answers are worked out, and 
   that came during the last one or the one that ended the idle time, and ``1 - q / (r E[max(S, gap)])`` of the requests
   find the server at work. Batches vary with those before them, ``Var S = (1 - q) J r S E[c²] / (1 - u²)``. A request
   meets one in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which
-  takes f, its own c and u of the batch that it met. The sum is taken as lognormal, quadrature goes over where it is met.
+  takes f, its own c and u of the batch that it met. The sum is taken as lognormal; quadrature is over where it is met.
 
 Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the replicas that it asks for with a replay's.
 """
@@ -44,7 +44,9 @@ _FULL = 0.9999
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 _PLACES, _PARTS = (_NODES + 1) / 2, _WEIGHTS / 2
 """Where in a batch it is met, and the weight of each."""
-_SUMS = 10
+_SHORT = 1e-300
+"""Gap whose logarithm still is a number."""
+_SUMS = 6
 """Services and gaps that are summed at most: longer sums matter where nearly all wait."""
 
 
@@ -133,10 +135,14 @@ def _requests(shape: Floats, arrivals: Floats, none: Floats) -> Floats:
 def _longer(shape: Floats, times_mean: Floats) -> Floats:
     """Probability that gaps of a gamma distribution are longer than so many times their mean.
 
-    The cube root of one is nearly normal (Wilson and Hilferty 1931).
+    The cube root of one is nearly normal (Wilson and Hilferty 1931); no more than ``x^k / Γ(k + 1)`` are shorter than x
+    times the scale, which is exact for short ones (Γ by Stirling's series).
     """
     ninth = 1 / (9 * shape)
-    return upper_tail((np.cbrt(times_mean) - (1 - ninth)) / np.sqrt(ninth))
+    usual = upper_tail((np.cbrt(times_mean) - (1 - ninth)) / np.sqrt(ninth))
+    power = shape * (np.log(np.maximum(times_mean, _SHORT)) + 1)
+    shorter = power - np.log(2 * np.pi * shape) / 2 - 1 / (12 * shape)
+    return np.maximum(usual, 1 - np.exp(np.minimum(shorter, 0.0)))
 
 
 def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts = RANDOM) -> Floats:
