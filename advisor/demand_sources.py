@@ -16,6 +16,7 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import demand_as_declared
+from advisor.workload.kinds import trace_columns, unit_of
 from advisor.workload.values import (
     CloudWatchDemand,
     DeclaredDemand,
@@ -45,7 +46,7 @@ def measure_demand(
         case DeclaredDemand() as stated:
             return demand_as_declared(stated, workload, model)
         case TraceDemand(path):
-            return _demand_of_trace(path, progress)
+            return _demand_of_trace(path, workload, model, progress)
         case SampleDemand() as sampled:
             measured = _demand_of_samples(sampled, workload, model, catalog, performance)
             return measured.with_notes(*_fleet_notes(sampled, workload))
@@ -62,8 +63,8 @@ def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
     return workload
 
 
-def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
-    """Demand of a trace, or of its summary.
+def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:
+    """Demand of a trace in the unit of the model, or of its summary, which is of tokens.
 
     Raises:
         InputError: it cannot be read, or no request of it generated a token.
@@ -73,7 +74,8 @@ def _demand_of_trace(path: Path, progress: CountProgress | None) -> Demand:
     else:
         from advisor.demand.trace import read_trace
 
-        demand = read_trace(path, progress)
+        unit = unit_of(model, workload)
+        demand = replace(read_trace(path, progress, trace_columns(model, unit)), unit=unit)
     if demand.output_tokens.max == 0:
         raise InputError(
             "no request generated a token, and plans are made for models that answer token by token",

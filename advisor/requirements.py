@@ -6,7 +6,7 @@ line and the nearest known names.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.demand.values import Demand, Unit
@@ -17,7 +17,14 @@ from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
 from advisor.workload.kinds import check_targets, unit_of
 from advisor.workload.scope import in_scope, scope_notes
-from advisor.workload.values import WIDE_PRECISIONS, Deployment, PrometheusDemand, SampleDemand, Workload
+from advisor.workload.values import (
+    DEFAULT_PRECISIONS,
+    WIDE_PRECISIONS,
+    Deployment,
+    PrometheusDemand,
+    SampleDemand,
+    Workload,
+)
 
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""
@@ -62,7 +69,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         InputError: a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
-    workload = in_scope(workload, catalog)
+    workload = _in_own_precision(in_scope(workload, catalog), model)
     _check_unit(workload, model, demand)
     check_targets(workload, model, demand.unit)
     _check_rate(workload, demand)
@@ -82,6 +89,15 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         *_idle_limits(workload, catalog),
     )
     return Requirements(workload, model, demand, context_tokens, notes)
+
+
+def _in_own_precision(workload: Workload, model: Model) -> Workload:
+    """The workload with the precision of a file whose weights are quantised, where the workload names none."""
+    own = model.checkpoint
+    is_open = "precisions" not in workload.lines and workload.precisions == DEFAULT_PRECISIONS
+    if not is_open or not own.file_bytes or own.precision in WIDE_PRECISIONS:
+        return workload
+    return replace(workload, precisions=(own.precision,))
 
 
 def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:

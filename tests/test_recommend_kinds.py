@@ -1,6 +1,8 @@
 """Plans of models that answer in one pass, from their demand to a fleet that its replay confirms."""
 
 import math
+import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,17 +11,21 @@ from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU
 from advisor.codegen import generate
 from advisor.demand.arrivals import Requests
+from advisor.demand.requests import read_requests
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
+from advisor.models import weight_bytes
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.fleet.chosen import Balancing
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import read_question
 from advisor.report.table import plan_table
+from advisor.workload.values import Slo
 
 MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
 RERANKER = ("BAAI/bge-reranker-v2-m3", "37.5, documents: 23, tokens_per_document: 512", "latency_p95: 1s")
@@ -117,6 +123,105 @@ def test_the_public_reranking_question_is_answered_with_its_cost(plans):
     assert 6 <= options["T4"].instances <= 20
     assert 2 <= options["L40S"].instances <= 4
     assert all(option.cost.total_usd_per_month > 0 for option in options.values())
+
+
+def test_options_that_were_not_replayed_ask_for_as_many_instances_as_hold(plans):
+    """Processors that are too dear to be looked at closely hold as they are, not with two thirds of the instances."""
+    plan, generator = plans("vision"), np.random.default_rng(5)
+    seconds, ones = np.cumsum(generator.exponential(1 / 500, 8000)), np.ones(8000, dtype=np.int32)
+    several = [option for option in plan.options if option.confirmed is None and option.instances >= 6]
+    assert several
+    for option in several:
+        group = planned(plan, load_catalog(), shipped_model(), rank=option.rank).groups[0]
+        fewer = replace(group, instances_by_hour=(option.instances * 2 // 3,))
+        of = plan.workload["slo"]
+        kept, short = (
+            replay([each], Requests(seconds, ones, ones), Slo(latency_ms=of["latency_ms"])).within_slo_ratio
+            for each in (group, fewer)
+        )
+        assert kept > 0.985, option.instance_type
+        assert short < 0.985, option.instance_type
+
+
+def test_no_option_is_planned_beyond_what_its_chips_can_do(plans):
+    """At the planned rate full batches of a replica leave some of the time."""
+    plan = plans("reranker")
+    of = {option.rank: planned(plan, load_catalog(), shipped_model(), rank=option.rank) for option in plan.options}
+    for option in plan.options:
+        times = of[option.rank].groups[0].steps
+        item_s = float(times.item_seconds(np.array([512.0]))[0]) + times.replica.fixed_s / times.replica.largest_items
+        assert option.planned_requests_per_second_per_instance * 23 * item_s <= option.replicas_per_instance * 1.0001
+
+
+def test_a_plan_says_which_load_balancing_it_rests_on(plans):
+    """Replicas that receive requests in turn are what is planned, replayed and told."""
+    plan = plans("reranker")
+    assert plan.fleet.load_balancing is Balancing.IN_TURN
+    assert "load balancing: one entrance sends requests to the replicas in turn" in plan_table(plan, verbose=True)
+
+
+def test_a_trace_in_the_unit_of_the_model_is_its_demand(tmp_path, plans):
+    """Documents and their tokens are read row by row; a trace of tokens in and out is refused with what it lacks."""
+    rows = "\n".join(f"{at / 20:.2f},{10 + at % 5},{300 + at % 7}" for at in range(4000))
+    (tmp_path / "documents.csv").write_text(f"timestamp,documents,tokens_per_document\n{rows}\n")
+    (tmp_path / "tokens.csv").write_text("timestamp,input_tokens,output_tokens\n0,300,40\n1,300,40\n")
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "name: a\nmodel: BAAI/bge-reranker-v2-m3\nslo: {latency_p95: 1s}\ndemand: {trace: documents.csv}\n"
+        "providers: [aws]\nregions: [us-east-1]\ninstance_types: [g6e.xlarge, g6.xlarge]\nas_of: 2026-11-28\n"
+    )
+    plan = recommend(path)
+    assert (plan.demand["unit"], plan.demand["requests"]) == ("texts", 4000)
+    assert plan.demand["output_tokens"]["mean"] == pytest.approx(12)
+    assert plan.fleet.confirmed.reached
+    columns = planned(plans("reranker"), load_catalog(), shipped_model()).columns
+    assert set(read_requests(tmp_path / "documents.csv", columns).output_tokens) == {10, 11, 12, 13, 14}
+    with pytest.raises(InputError, match="the column 'tokens_per_document' is missing"):
+        read_requests(tmp_path / "tokens.csv", columns)
+
+
+def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
+    """Its bytes decide memory and the time to read the weights; a precision that is named is taken instead."""
+    size = write_bert_gguf(tmp_path / "embedder.gguf")
+    kind = ("embedder.gguf", "20, input_tokens: 128", "latency_p95: 400ms")
+    plans = []
+    for extra in ("", "precisions: [fp16]\n"):
+        path = write(tmp_path, kind, extra)
+        path.write_text(path.read_text().replace(MACHINES, "[g4dn.xlarge]"))
+        plans.append(recommend(path))
+    own, wide = (planned(plan, load_catalog(), shipped_model()).groups[0].steps.replica for plan in plans)
+    assert [(plan.recommended.precision, plan.recommended.engine) for plan in plans] == [
+        ("int4", "llama.cpp server"),
+        ("fp16", "Text Embeddings Inference"),
+    ]
+    assert weight_bytes(read_question(plans[0].question).model, "int4") == size
+    assert own.fixed_s < wide.fixed_s
+
+
+def write_bert_gguf(path) -> int:
+    """A GGUF file of an encoder in Q4_K with empty data; bytes of its tensors."""
+    numbers = {"embedding_length": 768, "feed_forward_length": 3072, "block_count": 12, "vocab_size": 30_720}
+    numbers |= {"attention.head_count": 12, "context_length": 512}
+    shapes = {"token_embd": (30_720, 768), "position_embd": (512, 768), "token_types": (2, 768)}
+    for layer in range(12):
+        shapes |= {f"blk.{layer}.attn_{name}": (768, 768) for name in ("q", "k", "v", "output")}
+        shapes |= {f"blk.{layer}.ffn_up": (3072, 768), f"blk.{layer}.ffn_down": (768, 3072)}
+
+    def text(words):
+        return struct.pack("<Q", len(words)) + words.encode()
+
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(numbers) + 1)
+    header += text("general.architecture") + struct.pack("<I", 8) + text("bert")
+    for name, number in numbers.items():
+        header += text(f"bert.{name}") + struct.pack("<II", 4, number)
+    size = 0
+    for name, (rows, columns) in shapes.items():
+        header += text(f"{name}.weight") + struct.pack("<IQQIQ", 2, columns, rows, 12, size)
+        size += rows * columns // 256 * 144
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(-(-len(header) // 32) * 32 + size)
+    return size
 
 
 def test_a_plan_is_replayed_on_a_trace(plans):

@@ -9,6 +9,8 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.tables import read_records
 
 SEPARATOR = ";"
+_COMPUTED = ("fp32", "bf16", "fp16")
+"""Precisions of weights that are multiplied as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ class OnePassEngine:
         return self.vendor == accelerator.vendor and has_image and is_new_enough
 
     def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
-        """How it serves a precision that it serves: parts without 16-bit units compute 16-bit weights in 32 bit."""
-        computed = "fp32" if accelerator.fp16_tflops is None else precision
+        """How it serves a precision that it serves: weights are widened to 16 bit, or 32 bit without such units."""
+        computed = precision if precision in _COMPUTED else "fp16"
+        computed = "fp32" if accelerator.fp16_tflops is None else computed
         is_read = self.provenance.quality in (Quality.LISTED, Quality.DERIVED)
         return EngineSupport(
             engine=self.engine,

@@ -23,7 +23,8 @@ def command(
     """What TRACE.csv would have cost on PLAN.json, and how many of its requests would have met the targets.
 
     Every request is sent through a simulation of continuous batching on the planned replicas: admission, chunked
-    prefill, a paged cache, preemption. Requests longer than what the plan serves are refused, and count as late.
+    prefill, a paged cache, preemption. Requests longer than what the plan serves are refused, and count as late. Models
+    that answer in one pass are served in batches; the trace then has the columns of their kind (docs/kinds.md).
     """
     from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without them
     from advisor.demand.requests import read_requests  # noqa: PLC0415
@@ -35,7 +36,7 @@ def command(
 
     document = plan_from_json(read_text(plan, "plan"), where=str(plan))
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))
-    requests = read_requests(trace)
+    requests = read_requests(trace, fleet.columns)
     for note in (*fleet.notes, *requests.notes):
         click.echo(f"note: {note}", err=True)
     with Progress("requests replayed") as progress:

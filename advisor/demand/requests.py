@@ -8,19 +8,25 @@ import numpy as np
 from advisor.demand.arrivals import Requests
 from advisor.demand.clock import UNDATED, is_dated, on_the_calendar
 from advisor.demand.trace import read_blocks
+from advisor.demand.trace_columns import OF_TOKENS, SizeColumns
 
 
-def read_requests(path: Path) -> Requests:
+def read_requests(path: Path, columns: SizeColumns = OF_TOKENS) -> Requests:
     """Read a trace whole: headers, times and checks are those of :func:`advisor.demand.trace.tally_trace`.
+
+    Args:
+        path: of the trace.
+        columns: what tells the size of a request.
 
     Raises:
         InputError: see there.
     """
     blocks = [
-        (seconds, inputs.astype(np.int32), outputs.astype(np.int32)) for seconds, inputs, outputs in read_blocks(path)
+        (seconds, sizes.astype(np.int32), items.astype(np.int32))
+        for seconds, sizes, items in read_blocks(path, columns)
     ]
-    seconds, inputs, outputs = zip(*blocks, strict=True)
-    return _in_order(Requests(np.concatenate(seconds), np.concatenate(inputs), np.concatenate(outputs)))
+    seconds, sizes, items = zip(*blocks, strict=True)
+    return _in_order(Requests(np.concatenate(seconds), np.concatenate(sizes), np.concatenate(items)))
 
 
 def _in_order(requests: Requests) -> Requests:

@@ -1,9 +1,9 @@
-"""A request trace (CSV: arrival time, input tokens, output tokens) → demand, read as a stream."""
+"""A request trace (CSV: arrival time, size and items of each request) → demand, read as a stream."""
 
 import csv
 import datetime as dt
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,9 @@ import pyarrow.csv as pa_csv
 
 from advisor.demand.clock import ticks_per_second
 from advisor.demand.tally import MAX_TOKENS, Integers, RequestTally
+from advisor.demand.trace_columns import OF_TOKENS, TIME, Column, SizeColumns
 from advisor.demand.values import Demand
 from advisor.errors import InputError
-
-COLUMNS = {
-    "timestamp": ("timestamp", "time", "arrival_time", "arrived_at", "arrival_timestamp"),
-    "input_tokens": ("input_tokens", "contexttokens", "context_tokens", "prompt_tokens", "num_prefill_tokens"),
-    "output_tokens": (
-        "output_tokens", "generatedtokens", "generated_tokens", "completion_tokens", "num_decode_tokens",
-    ),
-}  # fmt: skip
-"""Accepted headers of each column, lower case."""
 
 Block = tuple[npt.NDArray[np.float64], Integers, Integers]
 
@@ -34,25 +26,30 @@ _LONGEST_HEADER = 1 << 20
 _NULLS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "inf", "-inf"]
 
 
-def read_trace(path: Path, progress: Callable[[int], None] | None = None) -> Demand:
+def read_trace(
+    path: Path, progress: Callable[[int], None] | None = None, columns: SizeColumns = OF_TOKENS
+) -> Demand:  # fmt: skip
     """Demand of a trace; see :func:`tally_trace`."""
-    return tally_trace(path, progress).demand(f"trace {path.name}")
+    return tally_trace(path, progress, columns).demand(f"trace {path.name}")
 
 
-def tally_trace(path: Path, progress: Callable[[int], None] | None = None) -> RequestTally:
+def tally_trace(
+    path: Path, progress: Callable[[int], None] | None = None, columns: SizeColumns = OF_TOKENS
+) -> RequestTally:  # fmt: skip
     """Count the requests of a trace.
 
     Args:
         path: CSV with a header; times are ISO 8601, seconds, or milli-, micro- or nanoseconds since 1970.
         progress: called with the number of requests read so far, after every block.
+        columns: what tells the size of a request.
 
     Raises:
-        InputError: file missing or empty, a column missing, or a cell that is no time or no token count, with its
+        InputError: file missing or empty, a column missing, or a cell that is no time or no such count, with its
             line number.
     """
     tally = RequestTally(time_unit=_time_unit(path)[1])
     try:
-        for block in read_blocks(path):
+        for block in read_blocks(path, columns):
             tally.add(*block)
             if progress:
                 progress(tally.requests)
@@ -62,29 +59,31 @@ def tally_trace(path: Path, progress: Callable[[int], None] | None = None) -> Re
     return tally
 
 
-def read_blocks(path: Path) -> Iterator[Block]:
-    """Arrival seconds, input and output tokens of a trace, some thousand requests at a time; checked.
+def read_blocks(path: Path, columns: SizeColumns = OF_TOKENS) -> Iterator[Block]:
+    """Arrival seconds, sizes and items (tokens in and out) of a trace, some thousand requests at a time; checked.
 
     Raises:
         InputError: see :func:`tally_trace`.
     """
-    names = _column_names(path)
+    known = _column_names(path, (TIME, *columns))
+    names = list(known.values())
     ticks, _ = _time_unit(path)
     rows = 0
     try:
         with pa_csv.open_csv(path, **_options(path, names)) as reader:
             for batch in reader:
-                _check_cells(batch, path, names, rows)
+                _check_cells(batch, path, known, rows)
                 rows += batch.num_rows
-                yield _seconds(batch.column(0), ticks), _integers(batch.column(1)), _integers(batch.column(2))
+                sizes, items = (_integers(batch, column, known) for column in columns)
+                yield _seconds(batch.column(0), ticks), sizes, items
     except pa.ArrowInvalid as error:
         raise _first_bad_line(path, names) or InputError(f"not a readable CSV: {error}", where=str(path)) from error
     if not rows:
         raise InputError("the trace has a header and no rows", where=str(path), hint="give at least one request")
 
 
-def _column_names(path: Path) -> list[str]:
-    """Header names of time, input and output tokens in this file."""
+def _column_names(path: Path, columns: Sequence[Column]) -> dict[Column, str]:
+    """Header names in this file of the columns that it has."""
     if path.exists() and not path.is_file():
         raise InputError("a trace is read more than once: this is no file", where=str(path), hint="give a CSV file")
     try:
@@ -95,29 +94,34 @@ def _column_names(path: Path) -> list[str]:
         raise InputError(f"cannot read the trace: {reason}", where=str(path), hint="give a CSV file") from error
     if not header:
         raise InputError(
-            "the trace is empty", where=str(path), hint="it needs a header with timestamp, input_tokens, output_tokens"
+            "the trace is empty",
+            where=str(path),
+            hint=f"it needs a header with {', '.join(column.name for column in columns if column.headers)}",
         )
     keys = [name.strip().lower() for name in header]
     known = dict(zip(keys, header, strict=True))
-    names = [_find_column(wanted, aliases, known, path) for wanted, aliases in COLUMNS.items()]
-    if any(keys.count(name.strip().lower()) > 1 for name in names):
+    names = {column: name for column in columns if (name := _find_column(column, known, path))}
+    if any(keys.count(name.strip().lower()) > 1 for name in names.values()):
         raise InputError("two columns have one name", where=f"{path}:1", hint="rename or remove one of them")
     return names
 
 
-def _find_column(wanted: str, aliases: tuple[str, ...], known: dict[str, str], path: Path) -> str:
-    for alias in aliases:
-        if alias in known:
-            return known[alias]
+def _find_column(column: Column, known: dict[str, str], path: Path) -> str:
+    """Header of a column; "" where it is missing and need not be there."""
+    for header in column.headers:
+        if header in known:
+            return known[header]
+    if column.usual is not None:
+        return ""
     raise InputError(
-        f"the column '{wanted}' is missing",
+        f"the column '{column.name}' is missing",
         where=f"{path}:1",
-        hint=f"name it one of {', '.join(aliases)}; the header has {', '.join(known.values())}",
+        hint=f"name it one of {', '.join(column.headers)}; the header has {', '.join(known.values())}",
     )
 
 
 def _options(path: Path, names: list[str]) -> dict[str, Any]:
-    types = {names[0]: _time_type(path, names[0]), names[1]: pa.float64(), names[2]: pa.float64()}
+    types = {names[0]: _time_type(path, names[0])} | dict.fromkeys(names[1:], pa.float64())
     return {
         "read_options": pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
         "convert_options": pa_csv.ConvertOptions(
@@ -137,7 +141,7 @@ def _time_type(path: Path, name: str) -> Any:  # noqa: ANN401 - pyarrow carries 
 
 def _time_unit(path: Path) -> tuple[float, str]:
     """Ticks a second of the times of a trace, and their name, judged by the first; "" where times are ISO 8601."""
-    cell = _first_cell(path, _column_names(path)[0])
+    cell = _first_cell(path, _column_names(path, [TIME])[TIME])
     return ticks_per_second(float(cell)) if _is_number(cell) else (1.0, "")
 
 
@@ -149,17 +153,18 @@ def _first_cell(path: Path, name: str) -> str:
             raise InputError(f"not a readable CSV: {error}", where=str(path)) from error
 
 
-def _check_cells(batch: Any, path: Path, names: list[str], rows_before: int) -> None:  # noqa: ANN401 - as above
+def _check_cells(batch: Any, path: Path, names: dict[Column, str], rows_before: int) -> None:  # noqa: ANN401 - as above
     """Refuse missing, negative, fractional and absurd values, naming the line of the first."""
-    for index, name in enumerate(names):
+    for index, (kind, name) in enumerate(names.items()):
         column = batch.column(index)
         bad = pc.is_null(column, nan_is_null=True)
         what = "the value is missing"
         if index and not pc.any(bad).as_py():
-            bad = pc.or_(
-                pc.or_(pc.less(column, 0), pc.greater(column, MAX_TOKENS)), pc.not_equal(pc.floor(column), column)
-            )
-            what = f"a token count is a whole number from 0 to {MAX_TOKENS:,}"
+            column = pc.multiply(column, kind.per_cell)
+            counts = pc.round(column) if kind.per_cell != 1 else column
+            outside = pc.or_(pc.less(counts, kind.least), pc.greater(counts, MAX_TOKENS))
+            bad = pc.or_(outside, pc.not_equal(pc.floor(counts), counts))
+            what = f"{kind.counted} is a whole number from {kind.least} to {MAX_TOKENS:,}"
         if pc.any(bad).as_py():
             row = pc.index(bad, True).as_py()
             shown = f", found {column[row].as_py():g}" if column[row].is_valid and index else ""
@@ -175,8 +180,12 @@ def _seconds(column: Any, ticks: float) -> np.ndarray[Any, np.dtype[np.float64]]
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64) / ticks
 
 
-def _integers(column: Any) -> np.ndarray[Any, np.dtype[np.int64]]:  # noqa: ANN401 - as above
-    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
+def _integers(batch: Any, column: Column, names: dict[Column, str]) -> Integers:  # noqa: ANN401 - as above
+    """Cells of a column in the unit of the demand; its usual number where the trace has none."""
+    if column not in names:
+        return np.full(batch.num_rows, column.usual, dtype=np.int64)
+    cells = np.asarray(batch.column(list(names).index(column)).to_numpy(zero_copy_only=False))
+    return np.rint(cells * column.per_cell).astype(np.int64)
 
 
 def _first_bad_line(path: Path, names: list[str]) -> InputError | None:

@@ -164,7 +164,7 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
         body_bytes_per_param(deployment.shape, deployment.weight_bytes),
         deployment.kv_bytes_per_element,
         accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB,
-        flops / (WIDENING if _widened(deployment) else 1.0),
+        flops / widening(deployment),
         attention_flops,
         link_bytes_per_second(accelerator, deployment.interconnect, shards),
         stages,
@@ -177,10 +177,11 @@ def _row(deployment: Deployment) -> tuple[float, ...]:
     )
 
 
-def _widened(deployment: Deployment) -> bool:
-    """Whether weights are stored in fewer bits than they are multiplied in."""
+def widening(deployment: Deployment) -> float:
+    """Time of matrix products over that of weights stored as they are multiplied: narrower ones are widened first."""
     stored = body_bytes_per_param(deployment.shape, deployment.weight_bytes)
-    return deployment.compute_precision in ("bf16", "fp16") and stored < WIDENED_BELOW_BYTES
+    is_widened = deployment.compute_precision in ("bf16", "fp16") and stored < WIDENED_BELOW_BYTES
+    return WIDENING if is_widened else 1.0
 
 
 def _serving_numbers(deployment: Deployment) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Candidates that keep the SLO, and how fast they are, whatever kind of model they serve."""
 
+import math
 from dataclasses import dataclass
 
 from advisor.candidates import Candidate
@@ -18,6 +19,8 @@ class Served:
     evidence: Evidence
     mean_concurrency: float = 0.0
     """Requests that it runs on average at that rate."""
+    most_requests_per_second: float = math.inf
+    """Requests per second of one replica that no latency is asked of; infinite where that is not worked out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,13 @@ from advisor.plan.problem.values import (
 )
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
-from advisor.plan.replay.trials import MADE_UP_MARGIN, name_of
+from advisor.plan.replay.trials import name_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted
 from advisor.units import A_CENT, MINUTES_PER_HOUR, ratio_words
+from advisor.workload.values import Slo
 
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
@@ -125,7 +126,7 @@ class Ranking:
         singles = sorted(
             (own, *(single for single in self.singles if single not in same)), key=lambda single: single.usd_per_month
         )
-        refused = _replay_refusal(confirmed.formulation, first.pool, 0.0, 0.0)
+        refused = _replay_refusal(confirmed.formulation, first.pool, Slo(), 0.0)
         rejections = (rejection for rejection in self.rejections if not _is_of(rejection, refused))
         return Ranking(tuple(singles), tuple(rejections))
 
@@ -308,12 +309,12 @@ class _Replays:
             and confirmed.confirmation.reached
             and len(confirmed.solution.allocations) == 1
         ):
-            self._headroom[self._confirmer.kind_of(pool.key)] = confirmed.confirmation.headroom_factor
             planned = confirmed.solution.allocations[0].pool
+            kind, shown = self._confirmer.kind_of(pool.key), _headroom_shown(self._posed, pool, confirmed)
+            self._headroom[kind] = max(self._headroom.get(kind, shown), shown)
             return Single(planned, single.tariff, confirmed.solution, confirmed)
         kept = worst_share(confirmed) if isinstance(confirmed, Confirmed) else 0.0
-        within_ratio = self._setting.requirements.workload.slo.within_ratio
-        self._rejections.append(_replay_refusal(self._posed, pool, within_ratio, kept))
+        self._rejections.append(_replay_refusal(self._posed, pool, self._setting.requirements.workload.slo, kept))
         return None
 
     def _with_headroom(self, single: Single) -> Single | None:
@@ -330,12 +331,25 @@ class _Replays:
         return Single(planned, single.tariff, fleet)
 
 
-def _replay_refusal(formulation: Formulation, pool: Pool, within_ratio: float, kept: float) -> Rejection:
+def _headroom_shown(formulation: Formulation, pool: Pool, confirmed: Confirmed) -> float:
+    """Headroom with which a confirmed fleet of one pool shows that its kind holds.
+
+    Where it is below 1, that of the load which an instance carried: whole instances may carry less than is planned.
+    """
+    factor = confirmed.confirmation.headroom_factor
+    if factor >= 1:
+        return factor
+    counts = confirmed.solution.allocations[0].instances
+    loads = [hour.planned_rate / max(count, 1) for hour, count in zip(formulation.problem.hours, counts, strict=True)]
+    return min(max(mix_rate(formulation.problem, pool) / max(loads), factor), 1.0) if max(loads) > 0 else 1.0
+
+
+def _replay_refusal(formulation: Formulation, pool: Pool, slo: Slo, kept: float) -> Rejection:
     """Why a pool is no option: no allowed number of its instances keeps enough of the requests within the SLO."""
-    needed = 1 - (1 - within_ratio) * MADE_UP_MARGIN
+    needed = slo.rehearsed_ratio
     reason = (
         f"a replay of no allowed number of instances finds more than {ratio_words(kept)} of the requests within the "
-        f"SLO, and {ratio_words(needed)} are wanted of it, {ratio_words(within_ratio)} and a margin"
+        f"SLO, and {ratio_words(needed)} are wanted of it, {ratio_words(slo.within_ratio)} and a margin"
     )
     source = formulation.pool_set.sources[pool.key]
     shortfall = Shortfall("replay", "share of requests", needed, kept, reason)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import Balancing, Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.existing import by_stand, running_of
 from advisor.plan.values import Plan
@@ -61,6 +61,7 @@ def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
         _search_words(fleet),
         *_static_words(fleet),
         confirmation_words(fleet, within_ratio),
+        *_balancing_words(fleet),
         *(f"replay: {words}" for words in holds_words(fleet)),
         *_capacity_words(fleet),
     ]
@@ -144,6 +145,13 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
         f"{paid} around the clock (not replayed), would be {usd(static.compute_usd_per_month)} of compute; the "
         f"fleet's is {'the same' if same else verb}"
     )
+
+
+def _balancing_words(fleet: Fleet) -> Iterator[str]:
+    """Load balancing that the plan rests on, where there are several replicas."""
+    replicas = sum(max(group.instances, default=0) * group.replicas_per_instance for group in fleet.groups)
+    if fleet.load_balancing is Balancing.IN_TURN and replicas > 1:
+        yield "load balancing: one entrance sends requests to the replicas in turn, or to the least loaded of all"
 
 
 def confirmation_words(fleet: Fleet, within_ratio: float) -> str:

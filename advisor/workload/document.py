@@ -17,6 +17,7 @@ from advisor.workload.planning_fields import (
 from advisor.workload.prometheus_fields import completed, read_prometheus
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.workload.values import (
+    DEFAULT_PRECISIONS,
     PRECISIONS,
     CloudWatchDemand,
     DeclaredDemand,
@@ -104,7 +105,7 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
     return Workload(
         name=fields["name"].text(),
         model=fields["model"].text(),
-        precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else ("bf16",),
+        precisions=fields["precisions"].choices(PRECISIONS) if "precisions" in fields else DEFAULT_PRECISIONS,
         slo=_slo(fields.get("slo")),
         demand=demand,
         providers=_providers(fields, current),

@@ -3,6 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 
+from advisor.demand.trace_columns import (
+    DOCUMENT,
+    DOCUMENTS,
+    IMAGES,
+    OF_TOKENS,
+    ONE,
+    RECORDING,
+    TEXT,
+    SizeColumns,
+)
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
@@ -31,6 +41,13 @@ _OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
 _IMAGE_FIELDS = ("images", "width", "height")
 LARGEST_SIZE = 2**31 - 1
 """Of an item, in its unit: sizes are kept as 32-bit integers."""
+
+_TRACED: Mapping[Unit, SizeColumns] = {
+    Unit.TOKENS: OF_TOKENS,
+    Unit.TEXTS: (TEXT, ONE),
+    Unit.AUDIO: (RECORDING, ONE),
+    Unit.IMAGES: (ONE, IMAGES),
+}
 
 Size = tuple[float, float]
 """Size of an item, and items of a request."""
@@ -69,6 +86,20 @@ def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) ->
     if size > LARGEST_SIZE:
         raise _fault(workload, f"{size:,.0f} {_MEASURES[unit]} of one item are too many", "split it into several")
     return unit, (size, items)
+
+
+def trace_columns(model: Model, unit: Unit) -> SizeColumns:
+    """Columns of a request trace that tell the size of a request to a model.
+
+    Raises:
+        InputError: requests for pictures are not read from traces.
+    """
+    if unit is Unit.PICTURES:
+        raise InputError(
+            f"the work of pictures is not read from traces, and {model.name} makes pictures",
+            hint="state requests_per_second, steps and images under demand.declared",
+        )
+    return (DOCUMENT, DOCUMENTS) if is_reranker(model) else _TRACED[unit]
 
 
 def check_targets(workload: Workload, model: Model, unit: Unit) -> None:

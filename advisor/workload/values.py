@@ -13,6 +13,11 @@ PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""
 WIDE_PRECISIONS = ("fp32", "bf16", "fp16")
 """Of 16 bit or more: engines cast one into another while they load, at no loss of quality."""
+DEFAULT_PRECISIONS = ("bf16",)
+
+
+_MADE_UP_MARGIN = 0.75
+"""Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,11 @@ class Slo:
     """Share of the requests that the latency and the real-time factor are stated for."""
     real_time_factor: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Time to a transcript ÷ length of its recording; below 1 it is faster than speech."""
+
+    @property
+    def rehearsed_ratio(self) -> float:
+        """Share of made-up requests that have to be within every target: :attr:`within_ratio` and a margin."""
+        return 1 - (1 - self.within_ratio) * _MADE_UP_MARGIN
 
     @property
     def is_of_tokens(self) -> bool:

@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
-from advisor.plan.options import Ranking, Single, _with_sources
+from advisor.plan.options import Ranking, Single, _headroom_shown, _with_sources
+from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
 from builders import catalog_of, offer, workload
@@ -32,6 +35,33 @@ def test_instances_follow_the_busiest_minute():
             assert one.instances == math.ceil(plan.fleet.hour_classes[-1].planned_requests_per_second / planned)
             sustained = one.predicted.requests_per_second_per_replica.value * one.replicas_per_instance
             assert planned <= sustained / min(one.confirmed.headroom_factor, 1) * 1.0001
+
+
+def test_a_replay_shows_the_load_that_it_carried():
+    """Six instances that hold at 30 requests/s carry 5 each: no more is shown of their kind than 4 ÷ 5, and no less."""
+    formulation, _ = posed_of(workload(), catalog_of(offer("g6e.xlarge")))
+    pool = formulation.problem.pools[0]
+    planned = sum(hour.planned_rate for hour in formulation.problem.hours)
+    pool = replace(pool, mix_rates=np.array([4.0]) * planned / 30)
+    fleet = FleetSolution((Allocation(pool, pool.tariffs[0], (6,)),), {}, 1.0, 1.0, proven=False)
+
+    def shown(factor):
+        confirmation = SimpleNamespace(headroom_factor=factor)
+        return _headroom_shown(formulation, pool, SimpleNamespace(solution=fleet, confirmation=confirmation))
+
+    assert shown(0.2) == pytest.approx(0.8)
+    assert shown(0.9) == 0.9
+    assert shown(1.3) == 1.3
+
+
+def test_no_headroom_takes_a_pool_beyond_its_chips():
+    """A pool of 4 requests/s whose chips do 5 is taken to sustain 5, not 32; with more headroom it sustains less."""
+    formulation, _ = posed_of(workload(), catalog_of(offer("g6e.xlarge")))
+    pool = formulation.problem.pools[0]
+    pool = replace(pool, mix_rates=np.array([4.0]), most_rate=5.0)
+
+    assert pool.slower(0.125).mix_rates == [5.0]
+    assert pool.slower(2.0).mix_rates == [2.0]
 
 
 def test_zones_and_replicas_are_kept():

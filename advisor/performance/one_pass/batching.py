@@ -1,23 +1,27 @@
 """Queueing of requests that a server answers in batches: what rate keeps a share of them within a limit?
 
 A free server takes all that wait, up to its largest batch: ``s(n) = f + Σ c`` seconds for n requests of c seconds each
-beside the fixed f. At rate R, with u = R E[c] < 1 and q = exp(-R S) the share of batches behind which nobody waits:
+beside the fixed f. Requests go round the replicas in turn, so that one with the rate r of all R receives every k-th of
+them, k = R / r: arrivals with an index of dispersion I reach it with J = I / k, and gaps of a gamma distribution of
+shape 1 / J (Erlang's k where they are random). Two answers are worked out, and the better of them counts:
 
-- A batch takes ``S = (f + q E[c]) / (1 - u)`` on average: its requests are those that came during the last one, or the
-  one that ended the idle time. A request finds the server at work with probability ``R S / (R S + q)``.
-- Batches vary with those before them, ``Var S = (1 - q) I R S E[c²] / (1 - u²)`` at an index of dispersion I; one that
-  ends the idle time is of one request. A request meets
-  a batch in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which takes
-  f, its own c and u of the batch that it met. The sum is taken as lognormal, quadrature goes over where it is met.
-- A batch of no more than B items: the formulas hold as they are while what waits fits one (mean and 1.645 standard
-  deviations). Always, n items of m seconds take no longer than ``f + n (m + f / B)``: with that much for each they are
-  an upper bound, and u < 1 is what full batches carry. The better of the two counts.
+- One by one. A server that takes the oldest request alone is a queue without batches, in which a request waits for the
+  largest of all sums of service times less gaps that end with it (Lindley 1952). Service and gap together vary as gaps
+  of shape ``κ = 1 / (J + r² Var s)`` beside equal services of the mean s would. ``P(W > x)`` is at least
+  ``v(x) = 1 - exp(-Σ P(n services - n gaps > x) / n)``, which is all of it at x = 0 (Spitzer 1956), and falls as
+  ``exp(-θ x)`` with ``θ s = κ ln(1 + θ s / (κ r s))`` (Kingman 1964): the larger of v(x) and v(0) exp(-θ x) is taken.
+  Who waits W has r W requests more beside it in its batch.
+- In batches, while what waits fits one (mean and 1.645 standard deviations). With u = r E[c] and q the share of batches
+  behind which nobody waits (a gap longer than S), a batch takes ``S = f + E[c] r E[max(S, gap)]`` on average, for those
+  that came during the last one or the one that ended the idle time, and ``1 - q / (r E[max(S, gap)])`` of the requests
+  find the server at work. Batches vary with those before them, ``Var S = (1 - q) J r S E[c²] / (1 - u²)``. A request
+  meets one in proportion to its length (mean ``S + Var S / S``), anywhere in it, and then waits for its own, which
+  takes f, its own c and u of the batch that it met. The sum is taken as lognormal; quadrature is over where it is met.
 
-Tests compare it with a simulation: where batches hold what waits the 95th percentile is 0.9 to 1.3 times that one,
-longest where f is small beside c; where they do not it is longer.
+Tests compare it with a simulation, ``tests/benchmarks/bench_kinds.py`` the replicas that it asks for with a replay's.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,20 +30,24 @@ from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import Z95, upper_tail
 
-BISECTIONS = 40
-"""Halvings of a bracket: to 1e-8 of a rate, whose logarithm is halved in it."""
-NEWTON_STEPS = 12
+BISECTIONS = 30
+"""Halvings of a bracket: to 1e-7 of a rate, whose logarithm is halved in it."""
+NEWTON_STEPS = 8
 LEAST_RATE = 1e-9
 """Requests per second below which nothing is served."""
 ENDLESS_S = 1e9
 """Limit of requests without a target, in seconds."""
-MOST_BUSY = 0.95
+MOST_BUSY = 0.98
 """Share of what full batches carry up to which a rate is looked for: beyond, waiting grows without bound."""
 _FULL = 0.9999
 """Largest share of the time for the requests' own work that a state is worked out at."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 _PLACES, _PARTS = (_NODES + 1) / 2, _WEIGHTS / 2
 """Where in a batch it is met, and the weight of each."""
+_SHORT = 1e-300
+"""Gap whose logarithm still is a number."""
+_SUMS = 6
+"""Services and gaps that are summed at most: longer sums matter where nearly all wait."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,25 +66,21 @@ class Batching:
     """Items of a batch at most, (n,)."""
     wait_s: Floats
     """Time that an item waits for others, (n,)."""
-    is_bound: bool = True
-    """Whether each item bears its part of the fixed seconds of full batches: the upper bound."""
 
     @property
     def request_s(self) -> Floats:
         """Seconds that a request adds to the work that waits, (n, p)."""
-        part = self.fixed_s / self.largest if self.is_bound else np.zeros_like(self.fixed_s)
-        return self.items * (self.item_s + part[:, None])
+        return self.items * self.item_s
 
     @property
-    def both(self) -> "tuple[Batching, Batching]":
-        """The upper bound, and the formulas of batches that hold what waits."""
-        return replace(self, is_bound=True), replace(self, is_bound=False)
+    def served_s(self) -> Floats:
+        """Seconds of a request's own batches, (n, p): several where it does not fit one."""
+        return np.ceil(self.items / self.largest[:, None]) * self.fixed_s[:, None] + self.request_s
 
     @property
     def alone_s(self) -> Floats:
-        """Seconds of a request that finds the server idle, (n, p); several batches where it does not fit one."""
-        batches = np.ceil(self.items / self.largest[:, None])
-        return self.wait_s[:, None] + batches * self.fixed_s[:, None] + self.items * self.item_s
+        """Seconds of a request that finds the server idle, (n, p)."""
+        return self.wait_s[:, None] + self.served_s
 
     @property
     def most_per_second(self) -> Floats:
@@ -88,7 +92,7 @@ class Batching:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
-    """Servers at work, (n,)."""
+    """Servers at work in batches that hold all that waits, (n,)."""
 
     batch_s: Floats
     """Mean seconds of a batch."""
@@ -96,9 +100,8 @@ class Busy:
     """Share of the requests that find the server at work."""
     own: Floats
     """Share of the time for the requests' own work."""
-    square_s2: Floats
-    """Mean square of what a request adds."""
-    rate: Floats
+    filled: Floats
+    """Share of the batches behind which somebody waits."""
     dispersion: FloatLike
     """Index of dispersion of the arrivals."""
 
@@ -106,42 +109,101 @@ class Busy:
 def busy_at(batching: Batching, rate: Floats, bursts: Bursts = RANDOM) -> Busy:
     """Batches at a rate of requests per second that the servers sustain, (n,).
 
-    ``S (1 - u) = f + E[c] exp(-R S)`` by Newton's method from below, which rises to the only root: the difference of
-    both sides is increasing and concave.
+    ``S - E[c] r E[max(S, gap)] = f`` by Newton's method from below, which rises to the only root: the left side is
+    increasing and concave. For gamma gaps, ``r E[max(S, gap)] = r S P(gap < S) + P(gap' > S)`` with gap' of a shape one
+    larger and as many a second.
     """
-    request = batching.request_s
-    mean, square = request @ batching.probability, request**2 @ batching.probability
+    dispersion = np.asarray(bursts.in_turn_at(rate))
+    shape = np.maximum(1 / dispersion, 1.0)
+    mean = batching.request_s @ batching.probability
     own = np.minimum(rate * mean, _FULL)
-    batch = batching.fixed_s / (1 - own)
+    batch = batching.fixed_s
     for _ in range(NEWTON_STEPS):
-        none = np.exp(-rate * batch)
-        batch = batch - (batch * (1 - own) - batching.fixed_s - mean * none) / (1 - own + mean * rate * none)
-    none = np.exp(-rate * batch)
-    return Busy(batch, rate * batch / (rate * batch + none), own, square, rate, bursts.seen_at(rate))
+        none = _longer(shape, rate * batch)
+        excess = batch - batching.fixed_s - mean * _requests(shape, rate * batch, none)
+        batch = np.maximum(batch - excess / np.maximum(1 - own * (1 - none), 1 - _FULL), batching.fixed_s)
+    none = _longer(shape, rate * batch)
+    busy = 1 - none / np.maximum(_requests(shape, rate * batch, none), none)
+    return Busy(batch, busy, own, 1 - none, dispersion)
 
 
-def late_share(batching: Batching, state: Busy, limit_s: Floats) -> Floats:
-    """Share of the requests answered after a limit in seconds, (n,).
+def _requests(shape: Floats, arrivals: Floats, none: Floats) -> Floats:
+    """Mean requests of a batch during which so many arrive, and none at all in a share of them."""
+    return arrivals * (1 - none) + _longer(shape + 1, arrivals * shape / (shape + 1))
+
+
+def _longer(shape: Floats, times_mean: Floats) -> Floats:
+    """Probability that gaps of a gamma distribution are longer than so many times their mean.
+
+    The cube root of one is nearly normal (Wilson and Hilferty 1931); no more than ``x^k / Γ(k + 1)`` are shorter than x
+    times the scale, which is exact for short ones (Γ by Stirling's series).
+    """
+    ninth = 1 / (9 * shape)
+    usual = upper_tail((np.cbrt(times_mean) - (1 - ninth)) / np.sqrt(ninth))
+    power = shape * (np.log(np.maximum(times_mean, _SHORT)) + 1)
+    shorter = power - np.log(2 * np.pi * shape) / 2 - 1 / (12 * shape)
+    return np.maximum(usual, 1 - np.exp(np.minimum(shorter, 0.0)))
+
+
+def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts = RANDOM) -> Floats:
+    """Share of the requests answered after a limit at a rate of requests per second, (n,); 1 where it is not known.
 
     Args:
         batching: the servers.
-        state: at work.
+        rate: (n,).
         limit_s: of each point, (n, p).
+        bursts: how unevenly requests arrive.
     """
-    alone = batching.alone_s
-    filled = 1 - np.exp(-state.rate * state.batch_s)
-    variance = filled * state.dispersion * state.rate * state.batch_s * state.square_s2 / (1 - state.own**2)
+    return np.minimum(
+        _late_one_by_one(batching, rate, limit_s, bursts), _late_in_batches(batching, rate, limit_s, bursts)
+    )
+
+
+def _late_one_by_one(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts) -> Floats:
+    """The same of a server that takes one request at a time; 1 where it is overloaded."""
+    served = batching.served_s
+    mean = served @ batching.probability
+    variance = np.maximum(served**2 @ batching.probability - mean**2, 0.0)
+    shape = 1 / (np.asarray(bursts.in_turn_at(rate)) + rate**2 * variance)
+    load = np.minimum(rate * mean, MOST_BUSY)
+    decay = 2 * shape * (1 / load - 1)
+    for _ in range(NEWTON_STEPS):
+        excess = shape * np.log1p(decay / (shape * load)) - decay
+        decay = np.maximum(decay - excess / (1 / (load + decay / shape) - 1), 0.0)
+    beside = 1 + rate * (batching.request_s @ batching.probability)
+    room = limit_s - batching.alone_s
+    waited = np.maximum(room, 0.0) / (mean * beside)[:, None]
+    tail = _waiting(shape, load, np.zeros_like(waited)) * np.exp(-decay[:, None] * waited)
+    late = np.maximum(tail, _waiting(shape, load, waited))
+    share: Floats = np.where(room < 0, 1.0, late) @ batching.probability
+    return np.where(rate * mean < MOST_BUSY, share, 1.0)
+
+
+def _waiting(shape: Floats, load: Floats, waited: Floats) -> Floats:
+    """Share of the requests for which one sum of services less gaps is longer than so many services, (n, p)."""
+    even, share = np.maximum(shape, 1.0)[:, None], np.zeros_like(waited)
+    for count in range(1, _SUMS + 1):
+        share += (1 - _longer(count * even, load[:, None] * np.maximum(1 - waited / count, 0.0))) / count
+    return 1 - np.minimum(shape, 1.0)[:, None] * np.exp(-share)
+
+
+def _late_in_batches(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts) -> Floats:
+    """The same of batches that hold all that waits; 1 where they do not."""
+    state = busy_at(batching, rate, bursts)
+    square = batching.request_s**2 @ batching.probability
+    variance = state.filled * state.dispersion * rate * state.batch_s * square / (1 - state.own**2)
     met = state.batch_s + variance / state.batch_s
     met_variance = variance + (variance / state.batch_s) ** 2
     part = (1 - _PLACES)[None, :] + state.own[:, None]
     mean = part * met[:, None]
-    noise = state.dispersion * state.rate * state.square_s2 * met
+    noise = state.dispersion * rate * square * met
     spread = np.log1p((part**2 * met_variance[:, None] + noise[:, None]) / mean**2)
-    room = np.maximum(limit_s - (alone - batching.wait_s[:, None]), 1e-12)[:, :, None]
+    left = limit_s - batching.served_s
+    room = np.maximum(left, 1e-12)[:, :, None]
     z = (np.log(room) - np.log(mean)[:, None, :] + spread[:, None, :] / 2) / np.sqrt(spread)[:, None, :]
-    late = (upper_tail(z) @ _PARTS) * state.busy[:, None] + (1 - state.busy)[:, None] * (alone > limit_s)
-    share: Floats = np.where(alone - batching.wait_s[:, None] > limit_s, 1.0, late) @ batching.probability
-    return share
+    late = (upper_tail(z) @ _PARTS) * state.busy[:, None] + (1 - state.busy)[:, None] * (batching.alone_s > limit_s)
+    share: Floats = np.where(left < 0, 1.0, late) @ batching.probability
+    return np.where(_is_valid(batching, rate, state), share, 1.0)
 
 
 def rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: Bursts = RANDOM) -> Floats:
@@ -153,45 +215,26 @@ def rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: B
         most_late: share of the requests that may take longer.
         bursts: how unevenly requests arrive.
     """
-    bound, exact = (_rate_within(of, limit_s, most_late, bursts) for of in batching.both)
-    return np.maximum(bound, exact)
-
-
-def _rate_within(batching: Batching, limit_s: Floats, most_late: float, bursts: Bursts) -> Floats:
-    """The same by one of the two ways."""
-
-    def holds(rate: Floats) -> npt.NDArray[np.bool_]:
-        state = busy_at(batching, rate, bursts)
-        within: npt.NDArray[np.bool_] = late_share(batching, state, limit_s) <= most_late
-        return within & _is_valid(batching, state)
-
     low = np.full_like(batching.fixed_s, LEAST_RATE)
     high = np.maximum(MOST_BUSY * batching.most_per_second, low)
-    feasible = holds(low)
+    feasible = late_share(batching, low, limit_s, bursts) <= most_late
     low, high = np.log(low), np.log(high)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        good = holds(np.exp(middle))
-        low, high = np.where(good, middle, low), np.where(good, high, middle)
+        within = late_share(batching, np.exp(middle), limit_s, bursts) <= most_late
+        low, high = np.where(within, middle, low), np.where(within, high, middle)
     return np.where(feasible, np.exp(low), 0.0)
 
 
 def latency_at(batching: Batching, rate: Floats, late: float, bursts: Bursts = RANDOM) -> Floats:
-    """Seconds that all but a share of the requests stay within at a rate, (n,); infinite where it is not sustained."""
-    bound, exact = (_latency_at(of, rate, late, bursts) for of in batching.both)
-    return np.minimum(bound, exact)
-
-
-def _latency_at(batching: Batching, rate: Floats, late: float, bursts: Bursts) -> Floats:
-    """The same by one of the two ways; infinite where it does not hold."""
-    state = busy_at(batching, rate, bursts)
+    """Seconds that all but a share of the requests stay within at a rate, (n,); endless where it is not sustained."""
     low, high = np.log(np.full_like(rate, LEAST_RATE)), np.log(np.full_like(rate, ENDLESS_S))
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         limit = np.broadcast_to(np.exp(middle)[:, None], batching.item_s.shape)
-        good = late_share(batching, state, limit) <= late
-        low, high = np.where(good, low, middle), np.where(good, middle, high)
-    sustained = (rate <= batching.most_per_second) & _is_valid(batching, state)
+        within = late_share(batching, rate, limit, bursts) <= late
+        low, high = np.where(within, low, middle), np.where(within, middle, high)
+    sustained = late_share(batching, rate, np.full_like(batching.item_s, ENDLESS_S), bursts) <= late
     return np.where(sustained, np.exp(high), np.inf)
 
 
@@ -208,11 +251,9 @@ def largest_batch(fixed_s: Floats, item_s: Floats, limit_s: Floats, most: Floats
     return np.clip(np.floor(np.minimum(left, most)), 1.0, np.maximum(most, 1.0))
 
 
-def _is_valid(batching: Batching, state: Busy) -> npt.NDArray[np.bool_]:
-    """Whether what waits fits one batch, but for one time in twenty; the upper bound holds whatever waits."""
-    if batching.is_bound:
-        return np.ones(state.rate.shape, dtype=np.bool_)
-    count = state.rate * state.batch_s
+def _is_valid(batching: Batching, rate: Floats, state: Busy) -> npt.NDArray[np.bool_]:
+    """Whether what waits fits one batch, but for one time in twenty."""
+    count = rate * state.batch_s
     mean, square = batching.items @ batching.probability, batching.items**2 @ batching.probability
     spread = np.sqrt(state.dispersion * count * square / (1 - state.own**2))
     fits: npt.NDArray[np.bool_] = count * mean + Z95 * spread <= batching.largest

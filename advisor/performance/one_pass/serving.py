@@ -13,7 +13,7 @@ import numpy as np
 from advisor.candidates import Candidate, Shortfall
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
-from advisor.performance.bursts import RANDOM, Bursts
+from advisor.performance.bursts import Bursts, bursts_of
 from advisor.performance.one_pass.batching import (
     ENDLESS_S,
     LEAST_RATE,
@@ -87,24 +87,28 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
 
 
 def rates_of(
-    replicas: Sequence[Replica], requirements: Requirements, tokens: TokenHistogram, slo: Slo, bursts: Bursts = RANDOM
+    replicas: Sequence[Replica], requirements: Requirements, tokens: TokenHistogram, slo: Slo, bursts: Bursts
 ) -> Floats:
-    """Requests per second that each replica sustains within targets, (n,); 0 where a lone request is too slow."""
+    """Requests per second that each replica sustains within targets, (n,); 0 where a lone request is too slow.
+
+    As many requests are within them as a replay asks for, which deals them to the replicas in turn as well.
+    """
     batching = batching_of(replicas, requirements, tokens)
     limits = np.broadcast_to(_limits(tokens, slo), batching.item_s.shape)
-    return rate_within(batching, limits, 1 - slo.latency_percentile, bursts)
+    return rate_within(batching, limits, 1 - slo.rehearsed_ratio, bursts)
 
 
 def latencies_of(replicas: Sequence[Replica], rates: Floats, requirements: Requirements) -> Floats:
     """95th percentile of the latency of each replica at a rate of requests per second, in ms, (n,)."""
     batching = batching_of(replicas, requirements, requirements.demand.tokens)
-    return latency_at(batching, np.maximum(rates, LEAST_RATE), P95_LATE) * MS_PER_SECOND
+    bursts = bursts_of(requirements.demand)
+    return latency_at(batching, np.maximum(rates, LEAST_RATE), P95_LATE, bursts) * MS_PER_SECOND
 
 
 def mean_requests(replicas: Sequence[Replica], rates: Floats, requirements: Requirements) -> Floats:
     """Requests that each replica has at a time on average, waiting or worked on: Little's law on the median, (n,)."""
     batching = batching_of(replicas, requirements, requirements.demand.tokens)
-    state = busy_at(batching, np.maximum(rates, LEAST_RATE))
+    state = busy_at(batching, np.maximum(rates, LEAST_RATE), bursts_of(requirements.demand))
     found: Floats = rates * state.batch_s * (1 + state.busy / 2)
     return found
 

@@ -8,10 +8,11 @@ import numpy as np
 from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
-from advisor.performance.bursts import Bursts
+from advisor.performance.bursts import Bursts, bursts_of
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
     Replica,
+    batching_of,
     check_known,
     latencies_of,
     mean_requests,
@@ -49,7 +50,8 @@ class OnePassStage:
             return [], []
         replicas, index = self._grouped(candidates)
         demand, slo = self.requirements.demand, self.requirements.workload.slo
-        rates = rates_of(replicas, self.requirements, demand.tokens, slo)
+        rates = rates_of(replicas, self.requirements, demand.tokens, slo, bursts_of(demand))
+        most = batching_of(replicas, self.requirements, demand.tokens).most_per_second
         running = mean_requests(replicas, rates, self.requirements)
         served: list[Served] = []
         rejected: list[Rejection] = []
@@ -60,7 +62,11 @@ class OnePassStage:
                 continue
             low, high = replica.spread
             interval = Interval(rate, rate * low, rate * high)
-            served.append(Served(candidate, interval, replica.largest_items, replica.evidence, float(running[at])))
+            served.append(
+                Served(
+                    candidate, interval, replica.largest_items, replica.evidence, float(running[at]), float(most[at])
+                )
+            )
         return served, rejected
 
     def rates_within(

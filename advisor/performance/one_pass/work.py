@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.models import Model
-from advisor.performance.deployments import peak_flops
+from advisor.performance.deployments import peak_flops, widening
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Scenario
@@ -112,7 +112,7 @@ def machine_of(setup: Resolved) -> Machine:
     deployment, accelerator = setup.deployment, setup.deployment.accelerator
     bandwidth = accelerator.memory_bandwidth_gb_per_second * BYTES_PER_GB
     return Machine(
-        flop_per_second=peak_flops(accelerator, arithmetic_of(setup)) or np.nan,
+        flop_per_second=(peak_flops(accelerator, arithmetic_of(setup)) or np.nan) / widening(deployment),
         fixed_s=LAUNCH_S + WEIGHT_READ * deployment.weight_bytes / bandwidth,
     )
 

@@ -1,6 +1,7 @@
 """The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.services import StandingCharge
@@ -9,6 +10,13 @@ from advisor.performance.values import Interval
 from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
+
+
+class Balancing(StrEnum):
+    """Rule by which a load balancer chooses among replicas."""
+
+    IN_TURN = "in_turn"
+    """One after the other, by one balancer for all requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +291,8 @@ class Fleet:
     """Those in the total add up to it; empty for a plan that was made before there were any."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
+    load_balancing: Balancing | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Rule by which the replicas of a target have to receive requests for the plan to hold; None: any that is even."""
 
 
 @dataclass(frozen=True, slots=True)

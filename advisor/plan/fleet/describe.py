@@ -15,6 +15,7 @@ from advisor.cost.transfer import answer_gb, request_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.plan.fleet.chosen import (
+    Balancing,
     Cheapest,
     Failure,
     Fleet,
@@ -102,6 +103,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
             standing,
         ),
         unit=context.requirements.demand.unit,
+        load_balancing=Balancing.IN_TURN if context.requirements.demand.unit.is_one_pass else None,
     )
 
 

@@ -312,6 +312,7 @@ def _pool(
         supply=_supply_name(candidate, offer),
         backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
         loss_rank=supply.requirements.loss_rank(candidate.precision),
+        most_rate=supply.served[at].most_requests_per_second * candidate.replicas_per_instance,
     )
 
 

@@ -1,5 +1,6 @@
 """Inputs and results of the fleet optimiser; every constraint has one name here, in the docs and in explanations."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -175,9 +176,13 @@ class Pool:
     """Where its precision stands among those that keep less of the model's quality than the published one, in the order
     of the workload; 0: not among them."""
 
+    most_rate: float = math.inf
+    """Requests per second of one instance beyond which it is never taken to sustain more: what its chips can do."""
+
     def slower(self, headroom: float) -> "Pool":
-        """The pool taken to sustain so many times less."""
-        return replace(self, mix_rates=self.mix_rates / headroom, rates=self.rates / headroom)
+        """The pool taken to sustain so many times less; where that is more, no more than its chips can do."""
+        mix_rates, rates = (np.minimum(rates / headroom, self.most_rate) for rates in (self.mix_rates, self.rates))
+        return replace(self, mix_rates=mix_rates, rates=rates)
 
     @property
     def serves_all_places(self) -> bool:

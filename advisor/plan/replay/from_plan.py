@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
+from advisor.demand.trace_columns import SizeColumns
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
@@ -15,6 +16,7 @@ from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.plan.values import Option, Plan, PlanProvenance
 from advisor.requirements import Requirements
+from advisor.workload.kinds import trace_columns
 from advisor.workload.values import Slo
 
 _PAID_BY_USE = ("on_demand", "spot", "managed")
@@ -32,6 +34,8 @@ class Planned:
     """Where the plan was made from something else than it is replayed with."""
     routes: tuple[Route, ...]
     """Where prompts of each length go: the weights of the plan."""
+    columns: SizeColumns
+    """Of a trace that is replayed, in the unit of the model."""
 
 
 def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | None = None, where: str = "") -> Planned:
@@ -52,16 +56,17 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     requirements = requirements_of(question, catalog)
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
+    columns = trace_columns(question.model, requirements.demand.unit)
     if rank is None and plan.fleet is not None:
         groups = [_fleet_group(plan.fleet, group, requirements, catalog, model) for group in plan.fleet.groups]
         title = ", ".join(
             f"{max(group.instances)} × {group.instance_type} {group.purchase}" for group in plan.fleet.groups
         )
-        return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)))
+        return Planned(title, tuple(groups), slo, notes, tuple(_routes(plan.fleet)), columns)
     option = _option(plan, rank, where)
     candidate = _candidate(option, requirements, catalog, where)
     title = f"{option.instances} × {option.instance_type} {option.purchase} in {option.region} ({option.precision})"
-    return Planned(title, (_group(option, candidate, requirements, model),), slo, notes, ())
+    return Planned(title, (_group(option, candidate, requirements, model),), slo, notes, (), columns)
 
 
 def _fleet_group(

@@ -27,8 +27,6 @@ from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
 
-MADE_UP_MARGIN = 0.75
-"""Share of the allowed late requests that made-up ones may use: two standard errors of 99 % are left for others."""
 LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
@@ -82,7 +80,7 @@ class Trials:
         self._model = context.model
         self._slo = context.requirements.workload.slo
         self._calendar = Calendar(formulation.week.schedule, tuple(hour.mean_rate for hour in formulation.week.classes))
-        self.wanted = 1 - (1 - self._slo.within_ratio) * MADE_UP_MARGIN
+        self.wanted = self._slo.rehearsed_ratio
         """Share of the requests that have to be within every target."""
         self._shares = np.array(formulation.geography.shares)
         self._most_served = context.effort.rehearsed_requests

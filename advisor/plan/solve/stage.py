@@ -8,8 +8,8 @@ import numpy as np
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.synthetic_trace import MOST_REQUESTS
-from advisor.demand.values import Demand, TokenHistogram
-from advisor.performance.bursts import Bursts
+from advisor.demand.values import TokenHistogram
+from advisor.performance.bursts import bursts_of
 from advisor.performance.model import PerformanceModel
 from advisor.performance.served import Served
 from advisor.performance.stage import rates_within
@@ -24,9 +24,6 @@ from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
-
-LARGEST_DISPERSION = 10.0
-"""Up to this index of dispersion the closed form was compared with the replay."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,15 +212,8 @@ def _rates(
     histograms = [demand.tokens, *buckets]
     cases = [(tokens, slo_after_network(slo, ms)) for ms in where.levels_ms for tokens in histograms]
     candidates = [one.candidate for one in served]
-    found = rates_within(candidates, requirements, model, cases, _bursts(demand))
+    found = rates_within(candidates, requirements, model, cases, bursts_of(demand))
     return found.reshape(len(where.levels_ms), len(histograms), len(served))
-
-
-def _bursts(demand: Demand) -> Bursts:
-    """Burstiness at the scale of seconds, as far as the closed form is good for it; the replay finds the rest."""
-    measured = demand.profile.dispersion.one_second if demand.profile else None
-    dispersion = min(max(measured or 1.0, 1.0), LARGEST_DISPERSION)
-    return Bursts(dispersion, demand.requests_per_second.peak)
 
 
 def _rate_table(rates: Floats, where: Geography) -> RateTable:
