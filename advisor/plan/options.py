@@ -14,6 +14,7 @@ from advisor.performance.stage import latencies_at_load
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.describe import cost_of, layout_of
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
+from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import (
     SET_BY,
     Allocation,
@@ -197,7 +198,7 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
 
 
 def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
-    """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours and answers."""
+    """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours, answers, region."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     answers = sum(map(requests_per_month, problem.hours))
     found: list[tuple[float, Pool, Tariff]] = []
@@ -208,7 +209,8 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
             if tariff.paid is not PurchaseOption.OWNED:
                 active = np.array(tariff.active_ratios or 1.0)
                 usd = tariff.all_usd_per_hour * (always if tariff.paid.always else float(counts @ (hours * active)))
-                found.append((usd + pool.usd_per_request * answers, pool, tariff))
+                usd += pool.usd_per_request * answers + alone_usd_per_month(problem, pool, tariff)
+                found.append((usd, pool, tariff))
     return sorted(found, key=lambda one: one[0])
 
 

@@ -128,3 +128,8 @@ def _alike(problem: Problem, solution: FleetSolution) -> bool:
 def costs_the_same(solution: FleetSolution) -> bool:
     """Whether an answer costs the same, whichever pool of a fleet gives it."""
     return len({allocation.pool.usd_per_request for allocation in solution.allocations}) == 1
+
+
+def is_one_place(solution: FleetSolution) -> bool:
+    """Whether all requests are answered in one region, and all by hosts or all by services."""
+    return len({(allocation.pool.region, allocation.tariff.on_hosts) for allocation in solution.allocations}) == 1
