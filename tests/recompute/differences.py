@@ -183,7 +183,7 @@ def _fleet(seen, where, document, week, groups, cost):
     requests = week.requests([1] * len(week.mean))
     if requests:
         seen.ratio(f"{where}: USD per 1,000 requests", cost["usd_per_1000_requests"], total / requests * 1000)
-        tokens = requests * output
+        tokens = requests * tokens[1]
         seen.ratio(f"{where}: USD per million", cost["usd_per_million_output_tokens"], total / tokens * 10**6)
     _obligation(seen, where, document, week, groups, cost)
     return total

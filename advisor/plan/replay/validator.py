@@ -97,6 +97,8 @@ class ReplayValidator:
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
         self._holding: dict[tuple[object, ...], Confirmed] = {}
         """Every fleet of any question that a replay confirms."""
+        self._fewest_of: dict[frozenset[Kind], Bracket] = {}
+        """Headroom below 1 with which fleets of some kinds were last seen to fail and to hold."""
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
 
@@ -479,12 +481,13 @@ class ReplayValidator:
         """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
         kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
         few = replace(formulation, problem=without_dominated_anywhere(formulation.problem))
-        return with_fewer(
+        fleet, self._fewest_of[frozenset(kinds)] = with_fewer(
             best,
             lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom)),
             self._in_full,
-            best.confirmation.headroom_factor,
+            self._fewest_of.get(frozenset(kinds)),
         )
+        return fleet
 
     def _below_closed_form(self) -> BelowClosedForm:
         """The search among fleets that carry less than the planned rates."""
