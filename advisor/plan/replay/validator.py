@@ -659,10 +659,10 @@ class ReplayValidator:
                 continue
             again = self._confirmed(roomier, solution, headroom)
             if again.confirmation.reached:
-                proof, usd = confirmed.solution, solution.objective_usd_per_month
+                proof, usd = confirmed.solution, again.usd_per_month
                 proven = proof.proven and proof.bound_usd_per_month <= usd + HALF_A_CENT
                 bound = min(proof.bound_usd_per_month, usd)
-                return replace(again, solution=replace(solution, proven=proven, bound_usd_per_month=bound))
+                return replace(again, solution=replace(again.solution, proven=proven, bound_usd_per_month=bound))
         return confirmed
 
     def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:

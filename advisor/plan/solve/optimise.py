@@ -29,7 +29,7 @@ from advisor.plan.problem.values import (
     Relaxation,
 )
 from advisor.plan.solve.program import FleetProgram
-from advisor.plan.solve.shares import costs_the_same, is_one_place, routed_shares
+from advisor.plan.solve.shares import depends_on_routing, routed_shares
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.solve.variables import Elastic
 from advisor.units import A_CENT
@@ -210,7 +210,7 @@ def as_routed(problem: Problem, fleet: FleetSolution) -> FleetSolution:
 
     A program sends requests elsewhere in every hour class; a router has the same weights in all of them.
     """
-    if costs_the_same(fleet) and (not problem.charges or is_one_place(fleet)):
+    if not depends_on_routing(problem, fleet):
         return fleet
     shares = routed_shares(problem, fleet)
     usd = objective_usd_per_month(problem, fleet.allocations, shares)
