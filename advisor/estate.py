@@ -28,6 +28,7 @@ from advisor.plan.estate.slots import Seating, SlotSearch, seating
 from advisor.plan.estate.spread import Run, Spread
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
+from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.request import PlanRequest
 from advisor.requirements import check_names
 from advisor.workload.document import read_workload
@@ -151,9 +152,14 @@ def plan_one(task: Task) -> Part:
         contention=_contest(task, found) if uses and not task.regions else None,
         hourly=hourly_uses(fleet, found.requirements) if fleet else (),
         seating=_seating(task, found) if row.status == PLANNED else None,
-        usd_without_transfer=fleet.cost.total_usd_per_month - fleet.cost.transfer_usd_per_month if fleet else 0.0,
+        usd_of_machines=_usd_of_machines(fleet.cost) if fleet else 0.0,
         provenance=plan.provenance,
     )
+
+
+def _usd_of_machines(cost: FleetCost) -> float:
+    """USD a month that a fleet costs without what is paid for on any machine."""
+    return cost.total_usd_per_month - cost.transfer_usd_per_month - (cost.standing_usd_per_month or 0.0)
 
 
 def _answer(task: Task) -> Answer:

@@ -107,14 +107,18 @@ def test_a_plan_of_other_facts_is_said_to_be_one(plan, run_advisor, tmp_path):
     assert "another catalog" in done.stderr
 
 
-def test_the_commands_of_the_page_run(folder, run_advisor):
-    """Each command that docs/explain.md shows is one that the program answers."""
+def test_the_page_shows_what_the_program_prints(folder, run_advisor):
+    """Of each command that docs/explain.md shows it has the lines of the answer in their order, but for those left out."""
     page = (ROOT / "docs" / "explain.md").read_text()
-    commands = [shlex.split(line) for line in re.findall(r"^\$ advisor (explain .*)$", page, re.MULTILINE)]
+    blocks = re.findall(r"^```\n\$ advisor (explain .*)\n((?:.*\n)*?)```$", page, re.MULTILINE)
 
-    assert len(commands) >= 4
-    for command in commands:
-        assert run_advisor(*command, cwd=folder).returncode == 0, command
+    assert len(blocks) >= 4
+    for command, shown in blocks:
+        done = run_advisor(*shlex.split(command), cwd=folder)
+        told = iter(done.stdout.splitlines())
+        assert done.returncode == 0, command
+        for line in shown.splitlines():
+            assert line == "…" or line in told, f"{command}: {line}"
 
 
 @pytest.mark.parametrize(

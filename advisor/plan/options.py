@@ -14,6 +14,7 @@ from advisor.performance.stage import latencies_at_load
 from advisor.plan.fleet.chosen import Fleet, FleetCost
 from advisor.plan.fleet.describe import cost_of, layout_of
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
+from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import (
     SET_BY,
     Allocation,
@@ -37,6 +38,8 @@ from advisor.workload.values import Slo
 
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
+REPLAY, CLOSED_FORM = "replay", "closed_form"
+"""What an option may rest on."""
 CODES = {Constraint.BUDGET: "budget"}
 """Codes of rejections that are not named as the constraint."""
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
@@ -198,7 +201,7 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
 
 
 def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
-    """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours and answers."""
+    """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours, answers, region."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     answers = sum(map(requests_per_month, problem.hours))
     found: list[tuple[float, Pool, Tariff]] = []
@@ -209,7 +212,8 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
             if tariff.paid is not PurchaseOption.OWNED:
                 active = np.array(tariff.active_ratios or 1.0)
                 usd = tariff.all_usd_per_hour * (always if tariff.paid.always else float(counts @ (hours * active)))
-                found.append((usd + pool.usd_per_request * answers, pool, tariff))
+                usd += pool.usd_per_request * answers + alone_usd_per_month(problem, pool, tariff)
+                found.append((usd, pool, tariff))
     return sorted(found, key=lambda one: one[0])
 
 
@@ -377,7 +381,10 @@ def options_of(
         cost = cost_of(formulation, single.solution, context, expected)
         option = _option(formulation, single.solution.allocations[0], context, latency, cost)
         why_not = _why_not(single, option.precision, fleet)
-        options.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
+        judged_by = REPLAY if confirmation else CLOSED_FORM
+        options.append(
+            replace(option, rank=number, confirmed=confirmation, judged_by=judged_by, not_recommended=why_not)
+        )
     return tuple(options)
 
 
@@ -415,6 +422,7 @@ def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, op
         rank=same.rank,
         predicted=same.predicted,
         confirmed=fleet.confirmed,
+        judged_by=REPLAY,
         groups=len(fleet.groups),
         planned_requests_per_second_per_instance=planned,
     )

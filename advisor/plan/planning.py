@@ -14,7 +14,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.options import Ranking, options_of, rank, rank_rejections, recommended
+from advisor.plan.options import Ranking, Single, options_of, rank, rank_rejections, recommended
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
@@ -33,6 +33,8 @@ ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every l
 
 NEAR_RATIO = 1.15
 """A mix of accelerators costs about so much less than the cheapest single type of them, seldom more."""
+WASTED = 2
+"""Instances that a mix may save on a single type of many: one that is not full, and one that is spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,8 @@ def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking, e
         return sources[pool.key].served.candidate.accelerator.name
 
     used = {chip(allocation.pool) for allocation in found.solution.allocations}
-    near_usd = found.usd_per_month * NEAR_RATIO
-    near = any(single.usd_per_month <= near_usd for single in ranking.singles if chip(single.pool) not in used)
-    if not near or not found.confirmation.reached:
+    others_singles = (single for single in ranking.singles if chip(single.pool) not in used)
+    if not found.confirmation.reached or not any(_is_near(single, found) for single in others_singles):
         return found
     others = market.formulation.of(pool for pool in market.formulation.problem.pools if chip(pool) not in used)
     if not others.problem.pools:
@@ -219,6 +220,16 @@ def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking, e
     if isinstance(other, Infeasible) or not other.confirmation.reached:
         return found
     return other if other.usd_per_month < found.usd_per_month - A_CENT else found
+
+
+def _is_near(single: Single, found: Confirmed) -> bool:
+    """Whether a mix with a single type may cost less than a fleet, if it carries as much beyond the closed form.
+
+    With few instances it costs little less because none of its parts is idle; with many there is little that is.
+    """
+    saved_ratio = min(1 - 1 / NEAR_RATIO, WASTED / max(single.instances))
+    carried = found.confirmation.headroom_factor if single.confirmed is None else 1.0
+    return single.usd_per_month * (1 - saved_ratio) * min(carried, 1.0) <= found.usd_per_month
 
 
 def plan_fleet(market: Market, asked: Asked) -> Planned:

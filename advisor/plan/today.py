@@ -92,7 +92,8 @@ def today_of(priced: CurrentCost, current: Deployment, context: PlanningContext,
     pool = max(formulation.problem.pools, key=lambda pool: mix_rate(formulation.problem, pool))
     allocations = tuple(_allocations(formulation.problem, pool, current))
     shares = whole_shares(formulation.problem, pool)
-    usd = objective_usd_per_month(formulation.problem, allocations, shares)
+    # It runs already, whatever a previous plan ran: nothing of it has to be put into service.
+    usd = objective_usd_per_month(replace(formulation.problem, running={}), allocations, shares)
     running = FleetSolution(allocations, shares, usd, usd, proven=False)
     return Today(replace(priced, total_usd_per_month=usd), formulation, running, "")
 

@@ -58,17 +58,17 @@ _PRICING = {"spot": "Dynamic", "commitment": "Committed", "on_demand": "Standard
 
 
 def cost_section(fleet: Fleet) -> Section:
-    """Every line of a fleet's cost, the sum by kind, and what stands beside the total."""
+    """Every line of a fleet's cost, the sum by kind, and what no total holds."""
     lines = fleet.cost_lines
     beside = [line for line in lines if not line.in_total]
     told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]
     if beside:
-        told.append(f"beside the total, the same for every fleet in these regions: {usd(_sum(beside))}")
-    unpriced = [_ITEMS.get(line.item, line.item) for line in beside if line.usd_per_month is None]
+        told.append(f"beside the total (*): {usd(_sum(beside))}")
+    unpriced = [_ITEMS.get(line.item, line.item) for line in lines if line.usd_per_month is None]
     if unpriced:
         told.append(f"not priced: {', '.join(unpriced)}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
-    return Section(title, (*told, f"in neither: {fleet.cost.leaves_out}"), _COLUMNS, tuple(map(_row, lines)))
+    return Section(title, (*told, f"without {fleet.cost.leaves_out}"), _COLUMNS, tuple(map(_row, lines)))
 
 
 def focus_of(fleet: Fleet, start: dt.date) -> str:

@@ -78,6 +78,7 @@ def cost_words(fleet: Fleet) -> str:
         (cost.interruptions_usd_per_month, "expected interruptions"),
         (cost.transfer_usd_per_month, "data transfer"),
         (cost.switching_usd_per_month, "switching"),
+        (cost.standing_usd_per_month, "load balancers and logs"),
     )
     told = " + ".join(f"{usd(amount or 0.0)} {what}" for amount, what in parts if amount or what == "compute")
     return (
@@ -93,7 +94,7 @@ def _rounded(value: float) -> str:
 
 
 def standing_lines(fleet: Fleet) -> Iterator[str]:
-    """Standing charges of each region, which are not in the total."""
+    """Standing charges of each region, which are in the total."""
     if not fleet.standing:
         return
     told = [
@@ -101,7 +102,7 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     ]
     unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
     total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
-    yield f"not in the total, the same for every fleet in these regions: {', '.join(told)} = {total}"
+    yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
 
 
 def _known_usd(amount: float | None) -> str:

@@ -1,9 +1,10 @@
 """Options of a plan as a table."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from advisor.demand.values import Unit
-from advisor.plan.values import Option, Plan
+from advisor.plan.values import Interval, Option, Plan
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.unit_words import first_name, items_word, unit_of
@@ -13,10 +14,9 @@ from advisor.units import milliseconds, ratio_words
 _TPOT = "TPOT p95"
 SHOWN_OPTIONS = 5
 """Rows of the table where nobody says how many."""
-_ABOUT = "~"
 _NOT_REPLAYED = (
-    "~: by the closed form, not replayed; a replay may ask for more instances or fewer: `advisor explain --why TYPE` "
-    "makes it"
+    "~: by the closed form, not replayed (latency too); a replay may ask for more instances or fewer: `advisor explain "
+    "--why TYPE` makes it"
 )
 OPTION_COLUMNS = (
     Column("#"),
@@ -57,22 +57,38 @@ def option_section(plan: Plan, shown: int) -> Section:
     every, rows = len(plan.options), tuple(option_cells(option, unit) for option in plan.options[:shown])
     of = f"the cheapest {len(rows)} of {every:,} (all: --format json)" if len(rows) < every else f"all {every:,}"
     made = "each made by the same planner as the fleet: same limits, rates, replay and parts of the cost"
-    lines = (made, *([_NOT_REPLAYED] if any(option.confirmed is None for option in plan.options[:shown]) else []))
+    lines = (made, *option_legend(plan.options[:shown]))
     return Section(f"options, fleets of one type and way of paying: {of}", lines, option_columns(unit), rows)
+
+
+def option_legend(options: Sequence[Option]) -> Iterator[str]:
+    """What the mark at options says that no replay has judged; nothing where all were replayed."""
+    if any(option.confirmed is None for option in options):
+        yield _NOT_REPLAYED
+
+
+def about(option: Option) -> str:
+    """Mark before the numbers of an option that no replay has judged; "" for others."""
+    return "~" if option.confirmed is None else ""
+
+
+def _latency(predicted: Interval, replayed_ms: float | None) -> str:
+    """As its replay has it; else as predicted, marked."""
+    return f"~{milliseconds(predicted.value)}" if replayed_ms is None else milliseconds(replayed_ms)
 
 
 def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
     """The cells of an option under :func:`option_columns`."""
     predicted, planned = option.predicted, option.planned_requests_per_second_per_instance
-    about = _ABOUT if option.confirmed is None else ""
+    mark, replay = about(option), option.confirmed
     return (
         str(option.rank), option.provider, option.region, option.instance_type,
         hardware_words(option), paid_words(option), option.precision,
-        str(option.tensor_parallel), f"{about}{option.instances}", f"{about}{option.replicas}",
-        milliseconds(predicted.ttft_p95_ms.value),
-        *(() if unit.is_one_pass else (milliseconds(predicted.tpot_p95_ms.value),)),
-        "-" if planned is None else f"{planned:.3g}",
+        str(option.tensor_parallel), f"{mark}{option.instances}", f"{mark}{option.replicas}",
+        _latency(predicted.ttft_p95_ms, replay.ttft_p95_ms if replay else None),
+        *(() if unit.is_one_pass else (_latency(predicted.tpot_p95_ms, replay.tpot_p95_ms if replay else None),)),
+        "-" if planned is None else f"{mark}{planned:.3g}",
         "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
-        f"{about}{option.cost.total_usd_per_month:,.2f}", f"{about}{option.cost.usd_per_million_output_tokens:,.2f}",
+        f"{mark}{option.cost.total_usd_per_month:,.2f}", f"{mark}{option.cost.usd_per_million_output_tokens:,.2f}",
         option.not_recommended,
     )  # fmt: skip

@@ -15,7 +15,7 @@ _TARGETS = ("ttft_p95_ms", "tpot_p95_ms")
 _DEMAND = ("requests_per_second", "input_tokens", "output_tokens")
 _UNASKED = ("as_of",)
 """Fields of a workload that say when it was asked, not what."""
-_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching")
+_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching", "standing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.plan.values import Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
+from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
 from advisor.report.unit_words import size_words, unit_of
 from advisor.report.words import slo_words, usd
@@ -54,8 +55,9 @@ def _steady_words(options: Sequence[Option]) -> Iterator[str]:
     steady = next((option for option in options if option.purchase == "on_demand"), None)
     if steady is not None:
         count = f"{steady.instances} × {steady.instance_type} in {steady.region}"
-        total = usd(steady.cost.total_usd_per_month)
-        yield f"without spot, the cheapest option is #{steady.rank}, {count} on demand at {total} a month"
+        total = f"{about(steady)}{usd(steady.cost.total_usd_per_month)}"
+        unjudged = ", not replayed" if about(steady) else ""
+        yield f"without spot, the cheapest option is #{steady.rank}, {count} on demand at {total} a month{unjudged}"
 
 
 def close_call_words(plan: Plan, shown: int) -> Iterator[str]:

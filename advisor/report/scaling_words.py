@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.values import Option
+from advisor.report.option_words import about
 from advisor.report.words import paid_words, usd
 
 
@@ -56,4 +57,5 @@ def _option_words(option: Option | None) -> str:
     if option is None:
         return "no option"
     count = f"{option.instances} × {option.instance_type} {paid_words(option)} in {option.region}"
-    return f"#{option.rank}, {count} at {usd(option.cost.total_usd_per_month)} a month"
+    unjudged = ", not replayed" if about(option) else ""
+    return f"#{option.rank}, {count} at {about(option)}{usd(option.cost.total_usd_per_month)} a month{unjudged}"

@@ -10,7 +10,7 @@ from advisor.codegen import Language, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import Target, target_of
-from advisor.cost.services import StandingCharge
+from advisor.cost.standing import StandingCharge
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ScalingPlan

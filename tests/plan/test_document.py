@@ -99,9 +99,7 @@ def test_the_names_other_programs_read_are_there(text):
     assert set(plan["provenance"]) == {
         "advisor_version", "catalog_hash", "catalog_as_of", "calibration_version", "input_digest",
     }  # fmt: skip
-    standing = plan["fleet"]["cost"]["standing_usd_per_month"]
-    same = plan["options"][0] | {"cost": plan["options"][0]["cost"] | {"standing_usd_per_month": standing}}
-    assert plan["recommended"] == same
+    assert plan["recommended"] == plan["options"][0]
     assert plan["recommended"]["cost"]["total_usd_per_month"] == plan["fleet"]["cost"]["total_usd_per_month"]
     assert set(plan["ladder"][0]) >= {
         "rung", "total_usd_per_month", "saving_ratio", "groups", "risks", "requires", "evidence", "why_none",

@@ -67,6 +67,17 @@ def test_a_type_that_cannot_serve_is_not_judged():
     assert "g4dn.xlarge" in current.not_judged
 
 
+def test_a_previous_plan_leaves_its_cost_as_it_is():
+    """What runs today is not switched to, whatever a previous plan ran; a fleet of other machines is, in a line of its own."""
+    work = workload(current=TODAY, demand=DeclaredDemand(5, 8, 800, 200), purchase=(Purchase.ON_DEMAND,))
+    before = ((("aws/us-east-1/g4dn.xlarge", "on_demand"), 2),)
+    without, beside = (plan_for(replace(work, running=running), catalog_of(OFFERS[0])) for running in ((), before))
+
+    assert beside.current.total_usd_per_month == without.current.total_usd_per_month
+    assert without.fleet.cost.switching_usd_per_month == 0 < beside.fleet.cost.switching_usd_per_month
+    assert any(line.item == "switching" for line in beside.fleet.cost_lines)
+
+
 def test_its_total_is_that_of_the_same_fleet():
     """Today's instances cost what a recommended fleet of as many costs, all parts included."""
     work = workload(current=TODAY, demand=DeclaredDemand(5, 8, 800, 200), purchase=(Purchase.ON_DEMAND,))

@@ -171,17 +171,19 @@ def _fleet(seen, where, document, week, groups, cost):
             seen.between(f"{name}: interruptions", cost["interruptions_usd_per_month"], low, high)
             parts["interruptions"] = Fraction(str(cost["interruptions_usd_per_month"]))
     question = document["question"]
-    output = Fraction(str(question["demand"]["output_tokens"]["mean"]))
-    parts["transfer"] = money.transfer_usd(groups, week, output)
+    tokens = [Fraction(str(question["demand"][name]["mean"])) for name in ("input_tokens", "output_tokens")]
+    parts["transfer"] = money.transfer_usd(groups, week, tokens[1])
     parts["switching"] = money.switching_usd(groups, question)
     for part, amount in parts.items():
         seen.usd(f"{where}: {part}", cost[f"{part}_usd_per_month"], amount, roundings=len(groups))
-    total = sum(Fraction(str(cost[f"{part}_usd_per_month"])) for part in parts)
+    charged = [usd or 0 for _, usd in money.standing(groups, week, *tokens).values()]
+    seen.usd(f"{where}: standing", cost["standing_usd_per_month"], sum(charged), roundings=len(charged))
+    total = sum(Fraction(str(cost[f"{part}_usd_per_month"])) for part in (*parts, "standing"))
     seen.usd(f"{where}: total", cost["total_usd_per_month"], total, roundings=0)
     requests = week.requests([1] * len(week.mean))
     if requests:
         seen.ratio(f"{where}: USD per 1,000 requests", cost["usd_per_1000_requests"], total / requests * 1000)
-        tokens = requests * output
+        tokens = requests * tokens[1]
         seen.ratio(f"{where}: USD per million", cost["usd_per_million_output_tokens"], total / tokens * 10**6)
     _obligation(seen, where, document, week, groups, cost)
     return total
@@ -291,7 +293,6 @@ def _beside(seen, document, week, groups, total):
     for key in printed.keys() & own.keys():
         seen.ratio(f"{key}: quantity", printed[key]["quantity"], own[key][0])
         seen.usd(f"{key}", printed[key]["usd_per_month"], own[key][1])
-    seen.usd("standing", fleet["cost"]["standing_usd_per_month"], sum(usd or 0 for _, usd in own.values()), len(own))
     if total is not None:
         seen.usd("scheduled", fleet["scaling"]["scheduled_usd_per_month"], total, roundings=0)
     _static_peak(seen, document, week, groups)

@@ -261,7 +261,7 @@ def standing(groups, week, input_tokens, output_tokens):
         balanced = sum(week.requests(group["request_shares"]) for group in hosts)
         seconds = HOURS_A_MONTH * SECONDS
         quantities = {}
-        if balanced or (not month and hosts):
+        if hosts:
             quantities["load_balancer"] = HOURS_A_MONTH
             gb = balanced * per_request
             if provider == "aws":

@@ -113,7 +113,7 @@ def assemble(parts: Sequence[Part], shares: Shares, terms: Terms, catalog: Catal
 
 def _machines(parts: Sequence[Part], terms: Terms, catalog: Catalog) -> tuple[SharedMachine, ...]:
     slot_tenants = [
-        SlotTenant(part.row.file, part.usd_without_transfer, part.seating) for part in parts if part.seating is not None
+        SlotTenant(part.row.file, part.usd_of_machines, part.seating) for part in parts if part.seating is not None
     ]
     taken = totals({part.row.file: part.uses for part in parts})
     room = {quota_key(quota): quota.limit - taken.get(_on_demand(quota_key(quota)), 0.0) for quota in terms.quotas}

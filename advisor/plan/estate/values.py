@@ -67,8 +67,8 @@ class Part:
     hourly: tuple[HourlyUse, ...]
     """What may be committed to."""
     seating: Seating | None
-    usd_without_transfer: float
-    """What its fleet costs a month but for data transfer, which stays when it leaves that for a shared machine."""
+    usd_of_machines: float
+    """What its fleet costs a month but for data transfer, load balancers and logs, which a shared machine needs too."""
     provenance: PlanProvenance | None
 
 

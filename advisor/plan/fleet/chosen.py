@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from advisor.cost import FLEET_LEAVES_OUT
-from advisor.cost.services import StandingCharge
+from advisor.cost.standing import StandingCharge
 from advisor.demand.values import OMITTED_AT_DEFAULT, Backtest, Unit
 from advisor.performance.values import Interval
 from advisor.plan.fleet.cost_lines import CostLine
@@ -89,7 +89,7 @@ class FleetCost:
     starts_usd_per_month: float | None = None
     """Images and weights that instances started for busier hours download."""
     standing_usd_per_month: float | None = None
-    """Known standing charges, not in the total: every fleet in these regions pays them."""
+    """Load balancers and logs of the fleet's regions, as far as their prices are known."""
     obligation_usd: float = 0.0
     """What new commitments oblige to pay until they end, whatever the demand."""
     obligation_until: str | None = None
@@ -99,7 +99,7 @@ class FleetCost:
 
     @property
     def leaves_out(self) -> str:
-        """Costs that neither the total nor the standing charges hold, in words."""
+        """Costs that the total does not hold, in words."""
         return (
             FLEET_LEAVES_OUT
             if self.disks_usd_per_month is not None

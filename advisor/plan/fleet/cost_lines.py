@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from advisor.catalog import Catalog
-from advisor.cost.services import StandingCharge
+from advisor.cost.standing import StandingCharge
 from advisor.plan.problem.formulas import billed_hours_per_month, requests_per_month, starts_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.optimise import (
@@ -46,7 +46,7 @@ class CostLine:
     price_as_of: str = ""
     price_quality: str = ""
     in_total: bool = True
-    """False: every fleet in the region pays it, so that it stands beside the total."""
+    """False: the plan is of a version whose total left out what regions charge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ def cost_lines(
     answers: Answers,
     standing: Sequence[StandingCharge] = (),
 ) -> tuple[CostLine, ...]:
-    """All lines of a fleet, those of the total first.
+    """All lines of a fleet.
 
     Args:
         problem: what was solved.
         allocations: what runs.
         shares: request shares of each pool: (hours, places, buckets).
         answers: what leaves a region with an answer.
-        standing: charges of each region beside the total.
+        standing: charges of each region.
     """
     own = [line for allocation in allocations for line in _lines_of(problem, allocation)]
     sent = [line for pool in _pools(allocations) for line in _sent(problem, pool, shares, answers)]
@@ -85,7 +85,7 @@ def cost_lines(
         *own,
         *_adding_up(sent, transfer_usd_per_month(problem, allocations, shares)),
         *_adding_up(changed, switching_usd_per_month(problem, tuple(allocations))),
-        *map(_beside, standing),
+        *map(_charged, standing),
     )
 
 
@@ -154,7 +154,7 @@ def _adding_up(lines: Sequence[CostLine], usd_per_month: float) -> Iterator[Cost
         yield replace(line, usd_per_month=usd)
 
 
-def _beside(charge: StandingCharge) -> CostLine:
+def _charged(charge: StandingCharge) -> CostLine:
     """A standing charge as a line."""
     return CostLine(
         _STANDING_KINDS.get(charge.item, CostKind.NETWORK),
@@ -167,5 +167,4 @@ def _beside(charge: StandingCharge) -> CostLine:
         charge.price_source,
         charge.price_as_of,
         charge.price_quality,
-        in_total=False,
     )

@@ -10,8 +10,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
-from advisor.cost.services import StandingCharge, standing_charges
-from advisor.cost.transfer import answer_gb, request_gb
+from advisor.cost.transfer import answer_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.plan.fleet.chosen import (
@@ -32,6 +31,7 @@ from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
 from advisor.plan.problem.pools import boot_disk_gib
+from advisor.plan.problem.standing import standing_charges, standing_usd_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
@@ -50,7 +50,7 @@ from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.weights import weights_of
-from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
+from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
 _REQUESTS_PER_THOUSAND = 1000
 HOURS_PER_YEAR = HOURS_PER_MONTH * 12
@@ -68,7 +68,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
     groups = tuple(
         _group(confirmed, allocation, shares[allocation.pool.key], context) for allocation in solution.allocations
     )
-    standing = tuple(_standing(confirmed, groups, context))
+    standing = tuple(standing_charges(problem, solution.allocations, solution.shares))
     return Fleet(
         groups=groups,
         hour_classes=tuple(
@@ -79,7 +79,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         places=formulation.geography.places,
         place_shares=formulation.geography.shares,
         bucket_max_input_tokens=formulation.bucket_edges,
-        cost=_with_standing(cost_of(formulation, solution, context, expected), standing),
+        cost=cost_of(formulation, solution, context, expected),
         constraints=tuple(uses(problem, solution)),
         proven=solution.proven and context.requirements.demand.interval is None,
         gap_ratio=solution.gap_ratio,
@@ -222,26 +222,6 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
     )
 
 
-def _standing(confirmed: Confirmed, groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[StandingCharge]:
-    """Standing charges of each region of the fleet for its mean load, in the order of the groups."""
-    hours, requirements = confirmed.formulation.problem.hours, context.requirements
-    gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
-    rates: dict[tuple[str, str], float] = {}
-    balanced: dict[tuple[str, str], float] = {}
-    for group in groups:
-        own = [
-            share * hour.mean_rate * hour.hours_per_week
-            for share, hour in zip(group.request_shares, hours, strict=True)
-        ]
-        key, rate = (group.provider, group.region), math.fsum(own) / HOURS_PER_WEEK
-        rates[key] = rates.get(key, 0.0) + rate
-        on_hosts = group.purchase not in (PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
-        balanced[key] = balanced.get(key, 0.0) + (rate if on_hosts else 0.0)
-    for (provider, region), rate in rates.items():
-        ratio = balanced[provider, region] / rate if rate else 1.0
-        yield from standing_charges(context.catalog, provider, region, rate, gb_per_request, balanced_ratio=ratio)
-
-
 def cost_of(
     formulation: Formulation, solution: FleetSolution, context: PlanningContext, expected: Forecast
 ) -> FleetCost:
@@ -264,15 +244,11 @@ def cost_of(
         usd_per_1000_requests=total / requests * _REQUESTS_PER_THOUSAND,
         disks_usd_per_month=summed(disks_usd_per_month),
         starts_usd_per_month=summed(starts_usd_per_month),
+        standing_usd_per_month=standing_usd_per_month(problem, allocations, solution.shares),
         obligation_usd=obligation,
         obligation_until=until,
         regret_usd_per_month=_regret(problem, allocations) if obligation else None,
     )
-
-
-def _with_standing(cost: FleetCost, standing: Sequence[StandingCharge]) -> FleetCost:
-    known = math.fsum(charge.usd_per_month or 0.0 for charge in standing)
-    return replace(cost, standing_usd_per_month=round(known, 2))
 
 
 def obligation_of(allocations: Sequence[Allocation], context: PlanningContext) -> tuple[float, str | None]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from advisor.cost.standing import RegionCharges
 from advisor.workload.values import Limits, Scaling
 
 Floats = npt.NDArray[np.float64]
@@ -132,6 +133,11 @@ class Tariff:
     """Commitments: how long they oblige."""
 
     @property
+    def on_hosts(self) -> bool:
+        """Whether a load balancer passes requests on to it: endpoints and containers are reached through their service."""
+        return self.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
+
+    @property
     def all_usd_per_hour(self) -> float:
         """Price, disk and expected interruptions of an instance that runs."""
         return self.usd_per_hour + self.disk_usd_per_hour + self.interruption_usd_per_hour
@@ -226,6 +232,8 @@ class Problem:
     mix_providers: bool = True
     low_band: bool = True
     """Whether commitments are held to the low edge of the forecast."""
+    charges: Mapping[str, RegionCharges] = field(default_factory=dict)
+    """What each region charges beside machines and answers, as far as it is known."""
     starts_per_week: tuple[float, ...] = field(init=False)
     """Hours of each class that follow one of a lower class, less those of a higher one that follow it."""
 

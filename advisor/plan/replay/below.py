@@ -10,7 +10,7 @@ from typing import TypeGuard
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
 from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem, PurchaseOption, constraints_of
 from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
-from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
+from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MANY, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
 from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.scopes import cheapest_single, is_any_single_below, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -33,7 +33,9 @@ LEAST_OF_A_MIX = 0.75
 """A mix that carries less of what the best fleet does is not looked for."""
 
 LEAST_OF_A_KIND = 0.5
-"""A kind is not mixed with others where its replicas would have to carry more than twice what the closed form says."""
+"""A kind is not mixed with others where its replicas would have to carry more than twice what the closed form says.
+
+Nor are many instances of it tried by themselves."""
 
 Headroom = Mapping[Kind, float]
 
@@ -81,7 +83,7 @@ class BelowClosedForm:
         """A cheaper fleet of one kind, or the given one; what was refused before is not tried again."""
         limit, of_kind = self._limit(best), replace(self.formulation.problem, pools=pools)
         key = (constraints_of(of_kind), *((pool.key, pool.tariffs) for pool in pools))
-        if limit <= self.refused.get(key, 0.0):
+        if limit <= self.refused.get(key, 0.0) or _costs_more_at_half(of_kind, limit):
             return best
         closest = 0.0
         for ways in (self._tried, self._not_on_spot):
@@ -232,6 +234,14 @@ class BelowClosedForm:
         for pool in sorted(problem.pools, key=lambda pool: (usd[pool.key], pool.key)):
             pools.setdefault(self.kind_of(pool.key), {}).setdefault(pool.instance_type, pool)
         return [tuple(by_type.values()) for by_type in pools.values()]
+
+
+def _costs_more_at_half(of_kind: Problem, limit_usd: float) -> bool:
+    """Whether many instances of a kind cost more than a limit even if each carries twice what the closed form says."""
+    fleet = cheapest_single(with_headroom(of_kind, LEAST_OF_A_KIND))
+    if fleet is None or max(fleet.allocations[0].instances) < MANY:
+        return False
+    return fleet.objective_usd_per_month >= limit_usd
 
 
 def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:

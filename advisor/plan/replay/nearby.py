@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
 from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
-from advisor.plan.replay.headroom import LEAST_HEADROOM, TOLERANCE, Bracket, narrowed, worthwhile
+from advisor.plan.replay.headroom import LEAST_HEADROOM, MANY, NEXT_LESS, TOLERANCE, Bracket, narrowed
 from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, parts_of, topped_up
 from advisor.plan.solve.solver import HALF_A_CENT
 
@@ -47,28 +47,38 @@ def with_fewer(
     best: Confirmed,
     replay_at: Callable[[float], Confirmed | Infeasible],
     in_full: Callable[[Confirmed], Confirmed],
-    held: float,
-) -> Confirmed:
+    hint: Bracket | None = None,
+) -> tuple[Confirmed, Bracket | None]:
     """The cheapest fleet of the same kinds whose whole replay holds, however little the closed form has it carry.
 
     Args:
         best: a confirmed fleet.
         replay_at: the cheapest fleet of its kinds with a headroom below 1, replayed.
         in_full: the same fleet with its whole replay.
-        held: headroom of the fleet.
+        hint: a bracket that is likely to be the one.
+
+    Returns:
+        The fleet, and its bracket where one was looked for.
     """
-    tried = {held: best}
+    held = best.confirmation.headroom_factor
+    tried, bracket = {held: best}, Bracket(LEAST_HEADROOM, held)
 
     def holds(headroom: float) -> bool | None:
         fleet = replay_at(headroom)
         tried[headroom] = best if isinstance(fleet, Infeasible) else fleet
         return isinstance(fleet, Confirmed) and fleet.confirmation.reached
 
-    if not holds(LEAST_HEADROOM) and worthwhile(best.usd_per_month, tried[LEAST_HEADROOM]):
-        narrowed(Bracket(LEAST_HEADROOM, held), holds, tried, best.usd_per_month, exact=False)
+    ends = () if hint is None else (hint.failed, hint.held)
+    if hint is None and sum(max(group.instances) for group in best.solution.allocations) >= MANY:
+        ends = (held * NEXT_LESS,)
+    for end in ends:
+        if bracket.failed < end < bracket.held:
+            bracket = Bracket(bracket.failed, end) if holds(end) else Bracket(end, bracket.held)
+    if bracket.failed in tried or not holds(LEAST_HEADROOM):
+        bracket = narrowed(bracket, holds, tried, best.usd_per_month, exact=False)
     for fleet in sorted(tried.values(), key=lambda fleet: fleet.usd_per_month):
         if fleet.usd_per_month >= best.usd_per_month - HALF_A_CENT:
-            return best
+            return best, bracket
         if fleet.confirmation.reached and (whole := in_full(fleet)).confirmation.reached:
-            return bounded(whole, best)
-    return best
+            return bounded(whole, best), bracket
+    return best, bracket

@@ -97,6 +97,8 @@ class ReplayValidator:
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
         self._holding: dict[tuple[object, ...], Confirmed] = {}
         """Every fleet of any question that a replay confirms."""
+        self._fewest_of: dict[frozenset[Kind], Bracket] = {}
+        """Headroom below 1 with which fleets of some kinds were last seen to fail and to hold."""
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
 
@@ -479,12 +481,13 @@ class ReplayValidator:
         """The fleet of a question whose kinds all need as little headroom as a replay confirms, from one that holds."""
         kinds = {self.kind_of(pool.key) for pool in formulation.problem.pools}
         few = replace(formulation, problem=without_dominated_anywhere(formulation.problem))
-        return with_fewer(
+        fleet, self._fewest_of[frozenset(kinds)] = with_fewer(
             best,
             lambda headroom: self._optimum(few, dict.fromkeys(kinds, headroom)),
             self._in_full,
-            best.confirmation.headroom_factor,
+            self._fewest_of.get(frozenset(kinds)),
         )
+        return fleet
 
     def _below_closed_form(self) -> BelowClosedForm:
         """The search among fleets that carry less than the planned rates."""
@@ -656,10 +659,10 @@ class ReplayValidator:
                 continue
             again = self._confirmed(roomier, solution, headroom)
             if again.confirmation.reached:
-                proof, usd = confirmed.solution, solution.objective_usd_per_month
+                proof, usd = confirmed.solution, again.usd_per_month
                 proven = proof.proven and proof.bound_usd_per_month <= usd + HALF_A_CENT
                 bound = min(proof.bound_usd_per_month, usd)
-                return replace(again, solution=replace(solution, proven=proven, bound_usd_per_month=bound))
+                return replace(again, solution=replace(again.solution, proven=proven, bound_usd_per_month=bound))
         return confirmed
 
     def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:

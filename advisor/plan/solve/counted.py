@@ -19,6 +19,7 @@ from advisor.plan.problem.formulas import (
     part_name,
     share_without,
 )
+from advisor.plan.problem.standing import mean_rate, usd_per_request
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE
@@ -53,10 +54,29 @@ def is_countable(problem: Problem) -> bool:
         and not problem.quota_limits
         and all(cap is None for cap in caps)
         and all(tariff.paid in _BY_THE_HOUR for pool in pools for tariff in pool.tariffs)
-        and len({pool.usd_per_request for pool in pools}) == 1
+        and len({usd_per_request(problem, pool, tariff) for pool in pools for tariff in pool.tariffs}) == 1
         and len({pool.region for pool in pools}) <= (problem.max_regions or math.inf)
+        and not _takes_steps(problem)
         and _cells(problem) <= MOST_CELLS
     )
+
+
+def _takes_steps(problem: Problem) -> bool:
+    """Whether what a region charges depends on its part of the requests by more than a price for each."""
+    regions = {pool.region for pool in problem.pools} & problem.charges.keys()
+    return len(regions) > 1 and any(
+        problem.charges[region].fixed_usd_per_month(mean_rate(problem)) != problem.charges[region].fixed_usd_per_month(0.0)
+        for region in regions
+    )
+
+
+def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
+    """USD a month of the load balancers of each fleet: counts never fall, so the busiest hours have them all."""
+    usd: Floats = np.zeros(())
+    for region in {way.pool.region for way in ways if way.tariff.on_hosts} & problem.charges.keys():
+        running = sum(way.counts for way in ways if way.tariff.on_hosts and way.pool.region == region)
+        usd = usd + np.where(running > 0, problem.charges[region].fixed_usd_per_month(0.0), 0.0)
+    return usd
 
 
 def _cells(problem: Problem) -> int:
@@ -94,6 +114,8 @@ def _totals(problem: Problem, ways: Sequence[_Way]) -> Iterator[Floats]:
         quieter = _least_up_to(quieter) if at else quieter
         needed = -math.inf if hour.planned_rate <= 0 and problem.scaling.scale_to_zero else hour.planned_rate - FEASIBLE
         usd = sum((_usd_per_month(problem, way, at) * way.counts for way in ways), start=quieter)
+        if at == len(problem.hours) - 1:
+            usd = usd + _standing_usd(problem, ways)
         quieter = np.where(carried >= needed, usd, math.inf)
         yield quieter
 

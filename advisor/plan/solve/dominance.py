@@ -9,6 +9,8 @@ Without one of z zones k instances leave ``k - ⌈k/z⌉``, and m times as many 
 same region and no fewer zones. Spot is replaced by what is not on spot, by spot of the same supply in no fewer zones,
 or by twice as many instances of another supply in two zones or more, of which a shortage leaves half.
 
+Hosts in another region, or in place of a service, are no replacement where a region charges for its load balancer.
+
 There are two exceptions. Where failures count, a pool is left out for the sake of spot of other supplies, or of other
 regions, only if pools in two of them could stand in for it: the cheapest fleet of at most two pools, each in a place of
 its own, is never lost. And a commitment that is cheaper and carries more may not be in use for long enough at
@@ -23,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, quota_units, share_without, starts_per_month
+from advisor.plan.problem.standing import usd_per_request
 from advisor.plan.problem.values import Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.workload.values import Limits
 
@@ -56,6 +59,8 @@ class _Items:
     costs: Floats
     """What else an instance takes, (items, kinds of cost)."""
     per_request: Floats
+    on_hosts: Flags
+    """Whether it takes the load balancer of its region."""
     break_even: Floats
     replicas: Floats
     types: Codes
@@ -126,7 +131,8 @@ def _items(problem: Problem) -> _Items:
         rates=np.array([[*pool.mix_rates, *pool.rates.ravel(), mix_rate(problem, pool)] for *_, pool, _ in rows]),
         usd=np.array([tariff.all_usd_per_hour for *_, tariff in rows]),
         costs=np.array([_costs(pool, tariff, quotas, run_hours, problem.limits) for *_, pool, tariff in rows]),
-        per_request=np.array([pool.usd_per_request for *_, pool, _ in rows]),
+        per_request=np.array([usd_per_request(problem, pool, tariff) for *_, pool, tariff in rows]),
+        on_hosts=np.array([tariff.on_hosts for *_, tariff in rows], dtype=np.bool_),
         break_even=np.array([tariff.break_even_ratio for *_, tariff in rows]),
         replicas=np.array([float(pool.replicas) for *_, pool, _ in rows]),
         types=_codes(pool.instance_type for *_, pool, _ in rows),
@@ -267,6 +273,8 @@ def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Probl
     same_special = items.special[item] == others.special[other]
     could &= np.where(items.special[item] == 0, ~owned, same_special & (~owned | (count == 1)))
     could &= _keeps_limits(items, others, pairs, problem)
+    if problem.charges:
+        could &= ~others.on_hosts[other] | (items.on_hosts[item] & (items.regions[item] == others.regions[other]))
     equal = (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING)
     equal &= (others.rates[other] <= items.rates[item] * (1 + ROUNDING)).all(axis=1)
     could &= ~(equal & (others.order[other] >= items.order[item]))

@@ -17,6 +17,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     start_usd_per_month,
 )
+from advisor.plan.problem.standing import standing_usd_per_month
 from advisor.plan.problem.values import (
     Allocation,
     Constraint,
@@ -28,7 +29,7 @@ from advisor.plan.problem.values import (
     Relaxation,
 )
 from advisor.plan.solve.program import FleetProgram
-from advisor.plan.solve.shares import costs_the_same, routed_shares
+from advisor.plan.solve.shares import depends_on_routing, routed_shares
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
 from advisor.plan.solve.variables import Elastic
 from advisor.units import A_CENT
@@ -205,11 +206,11 @@ def read_fleet(problem: Problem, program: FleetProgram, solution: Solution) -> F
 
 
 def as_routed(problem: Problem, fleet: FleetSolution) -> FleetSolution:
-    """A fleet at the cost of the answers that its router has from each pool.
+    """A fleet at the cost of the answers that its router has from each pool, and of what regions charge for those.
 
     A program sends requests elsewhere in every hour class; a router has the same weights in all of them.
     """
-    if costs_the_same(fleet):
+    if not depends_on_routing(problem, fleet):
         return fleet
     shares = routed_shares(problem, fleet)
     usd = objective_usd_per_month(problem, fleet.allocations, shares)
@@ -301,7 +302,11 @@ def objective_usd_per_month(
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
     parts = [part(problem, allocation) for allocation in allocations for part in PARTS]
-    rest = (transfer_usd_per_month(problem, allocations, shares), switching_usd_per_month(problem, allocations))
+    rest = (
+        transfer_usd_per_month(problem, allocations, shares),
+        switching_usd_per_month(problem, allocations),
+        standing_usd_per_month(problem, allocations, shares),
+    )
     return round(math.fsum((*parts, *rest)), 2)
 
 

@@ -14,6 +14,7 @@ from advisor.plan.problem.formulas import (
     requests_per_month,
     share_without,
 )
+from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import alone
 from advisor.plan.solve.counted import counted, is_countable
@@ -159,6 +160,7 @@ def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) * hours).sum(axis=1)
+    usd += [min(alone_usd_per_month(problem, pool, tariff) for tariff in pool.tariffs) for pool in able]
     return able, usd
 
 
@@ -185,7 +187,7 @@ def lower_bound(problem: Problem) -> float:
 
     In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
     several that are so together, as many as failures ask for and at least one in each zone; and all answers over the
-    cheapest way to the users. Capacity that is owned costs its disks.
+    cheapest way to the users, with what the cheapest region charges. Capacity that is owned costs its disks.
     """
     pools = problem.pools
     mixed, apart = np.array([pool.mix_rates for pool in pools]), np.array([pool.rates for pool in pools])
@@ -202,7 +204,11 @@ def lower_bound(problem: Problem) -> float:
         hours_per_month(hour) * _usd_per_hour(float(rates[at]), float(least[at]), usd, fastest)
         for at, hour in enumerate(problem.hours)
     )
-    return compute + min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
+    answers = min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
+    return compute + answers + min(
+        alone_usd_per_month(problem, pool, tariff)
+        for pool, tariff in {(pool.region, tariff.on_hosts): (pool, tariff) for pool in pools for tariff in pool.tariffs}.values()
+    )
 
 
 def _work(problem: Problem) -> Floats:

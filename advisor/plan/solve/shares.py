@@ -46,11 +46,12 @@ def weights(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
 
 
 def request_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
-    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool."""
-    return {
-        key: np.einsum("hpb,p->hb", share, problem.place_shares)
-        for key, share in routed_shares(problem, solution).items()
-    }
+    """Share of each bucket's requests (of all without buckets), over all places: (classes, buckets or 1), by pool.
+
+    Those that its cost was counted with, where that depends on them.
+    """
+    shares = solution.shares if depends_on_routing(problem, solution) else routed_shares(problem, solution)
+    return {key: np.einsum("hpb,p->hb", share, problem.place_shares) for key, share in shares.items()}
 
 
 def routed_shares(problem: Problem, solution: FleetSolution) -> Mapping[str, Floats]:
@@ -128,3 +129,9 @@ def _alike(problem: Problem, solution: FleetSolution) -> bool:
 def costs_the_same(solution: FleetSolution) -> bool:
     """Whether an answer costs the same, whichever pool of a fleet gives it."""
     return len({allocation.pool.usd_per_request for allocation in solution.allocations}) == 1
+
+
+def depends_on_routing(problem: Problem, solution: FleetSolution) -> bool:
+    """Whether a fleet costs more or less by what its pools receive: for answers, or for what regions charge."""
+    places = {(allocation.pool.region, allocation.tariff.on_hosts) for allocation in solution.allocations}
+    return not costs_the_same(solution) or (bool(problem.charges) and len(places) > 1)

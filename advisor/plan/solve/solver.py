@@ -84,10 +84,10 @@ class Program:
     columns: list[int] = field(default_factory=list)
     coefficients: list[float] = field(default_factory=list)
 
-    def variable(self, *, upper: float = INFINITY, integer: bool = False) -> int:
-        """A new variable from 0 to ``upper``; returns its index."""
+    def variable(self, *, lower: float = 0.0, upper: float = INFINITY, integer: bool = False) -> int:
+        """A new variable from ``lower`` to ``upper``; returns its index."""
         self.costs.append(0.0)
-        self.lowers.append(0.0)
+        self.lowers.append(lower)
         self.uppers.append(upper)
         self.integers.append(integer)
         return len(self.costs) - 1

@@ -7,6 +7,8 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
+from advisor.cost.standing import RegionCharges, region_charges
+from advisor.cost.transfer import answer_gb, request_gb
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
 from advisor.performance.bursts import bursts_of
@@ -166,9 +168,18 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
         max_regions=most_regions,
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
+        charges=_charges(pool_set.pools, requirements, supply.catalog),
     )
     edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
     return Formulation(problem, pool_set, week, where, edges, supply)
+
+
+def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog) -> Mapping[str, RegionCharges]:
+    """What the regions of pools charge for requests of the demand's size."""
+    gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
+    regions = dict.fromkeys(pool.region for pool in pools)
+    charges = {region: region_charges(catalog, *region.split("/"), gb_per_request) for region in regions}
+    return {region: of_region for region, of_region in charges.items() if of_region is not None}
 
 
 def in_precisions(formulation: Formulation, solution: FleetSolution, precisions: Sequence[str]) -> Formulation | None:

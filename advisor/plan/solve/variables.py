@@ -1,12 +1,16 @@
 """The variables of a fleet's program with what they cost, and what its rows are made of."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
+from advisor.cost.standing import ChargeRule
+from advisor.plan.problem.formulas import hours_per_month, instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.problem.standing import mean_rate, usd_per_request
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
+from advisor.units import HOURS_PER_MONTH
 
 SLACK_USD = 1000.0
 """Cost of each unit beyond a limit, so that half a cent is little of any unit."""
@@ -66,6 +70,7 @@ class ProgramVariables:
         self._instances()
         self._switching()
         self._shares()
+        self._standing()
 
     def _instances(self) -> None:
         for g, pool in enumerate(self.problem.pools):
@@ -112,10 +117,67 @@ class ProgramVariables:
 
     def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
         variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
-        cost = pool.usd_per_request * share * requests_per_month(self.problem.hours[h])
+        usd = max((usd_per_request(self.problem, pool, tariff) for tariff in pool.tariffs), default=0.0)
+        cost = usd * share * requests_per_month(self.problem.hours[h])
         if cost:
             self.program.add_cost(variable, cost)
         return variable
+
+    def _standing(self) -> None:
+        """Load balancers: in the only region there is one in any case, else in each one whose hosts serve."""
+        problem, rate = self.problem, mean_rate(self.problem)
+        on_hosts: dict[str, list[int]] = {}
+        for g, pool in enumerate(problem.pools):
+            if pool.region in problem.charges and any(tariff.on_hosts for tariff in pool.tariffs):
+                on_hosts.setdefault(pool.region, []).append(g)
+        every = all(tariff.on_hosts for pool in problem.pools for tariff in pool.tariffs)
+        is_only = every and len({pool.region for pool in problem.pools}) == 1
+        for region, members in on_hosts.items():
+            charges = problem.charges[region]
+            used = self.program.variable(lower=float(is_only), upper=1.0, integer=not is_only)
+            self.program.add_cost(used, charges.fixed_usd_per_month(rate if is_only else 0.0))
+            if not is_only:
+                self._used_in_region(used, members)
+                self._steps(used, members, charges.rules)
+
+    def _used_in_region(self, used: int, members: list[int]) -> None:
+        """1 where any host of these pools runs; no less than their share of the requests, which is tighter."""
+        last, problem = len(self.problem.hours) - 1, self.problem
+        hosts = {(g, t) for g in members for t, tariff in enumerate(problem.pools[g].tariffs) if tariff.on_hosts}
+        for g, t in sorted(hosts):
+            most = float(most_instances(problem, problem.pools[g]))
+            self.program.row("region in use", [*self.instances(g, t, last), (used, -most)], upper=0.0)
+        alone = [g for g in members if all(tariff.on_hosts for tariff in problem.pools[g].tariffs)]
+        for p in range(len(problem.place_shares)):
+            mixed: Terms = [(self.mix[g, last, p], 1.0) for g in alone]
+            buckets = range(len(problem.bucket_shares))
+            for terms in [[(self.bucket[g, last, p, b], 1.0) for g in alone] for b in buckets] or [[]]:
+                self.program.row("region in use", [*mixed, *terms, (used, -1.0)], upper=0.0)
+
+    def _steps(self, used: int, members: list[int], rules: tuple[ChargeRule, ...]) -> None:
+        """Steps of a load balancer beyond its least, where the requests of all may take more."""
+        for rule in rules:
+            if not rule.step or rule.quantity(0.0, mean_rate(self.problem)) <= rule.least:
+                continue
+            steps = self.program.variable(integer=True)
+            self.program.add_cost(steps, rule.usd * rule.step)
+            least = rule.least / rule.step
+            self.program.add_cost(used, -rule.usd * rule.least)
+            self.program.row("steps", [(steps, 1.0), (used, -least)], lower=0.0)
+            requests = [(variable, -rate * rule.each_balanced / rule.step) for variable, rate in self._served(members)]
+            self.program.row("steps", [(steps, 1.0), *requests], lower=0.0)
+
+    def _served(self, members: list[int]) -> Terms:
+        """Mean requests per second that pools serve of each of their shares."""
+        terms: Terms = []
+        for h, hour in enumerate(self.problem.hours):
+            rate = hour.mean_rate * hours_per_month(hour) / HOURS_PER_MONTH
+            for g, (p, share) in itertools.product(members, enumerate(self.problem.place_shares)):
+                terms.append((self.mix[g, h, p], rate * share))
+                terms += [
+                    (self.bucket[g, h, p, b], rate * share * part) for b, part in enumerate(self.problem.bucket_shares)
+                ]
+        return terms
 
     def _served_hours(self) -> list[int]:
         """Hour classes in which something has to run: all of them, or those with requests where zero is allowed."""

@@ -18,6 +18,7 @@ _PARTS = {
     "interruptions": "expected interruptions",
     "transfer": "data transfer",
     "switching": "switching",
+    "standing": "load balancers and logs",
 }
 _TODAY = "as_is"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from advisor.plan.values import Interval, Option, Plan, Predicted
-from advisor.report.option_words import option_cells
+from advisor.report.option_words import about, option_cells
 from advisor.report.pages.axes import Axis, log_around, percent
 from advisor.report.unit_words import first_name, unit_of
 from advisor.report.words import hardware_words, paid_words, usd
@@ -165,7 +165,7 @@ def _point(shown: Shown, option: Option, interval: Interval, place: _Place, *, i
             f"#{option.rank} {option.instances} × {option.instance_type} {paid_words(option)} {option.precision}, "
             f"{option.provider} {option.region} ({hardware_words(option)}): {usd(option.cost.total_usd_per_month)} a "
             f"month, {place.title} {milliseconds(interval.value)} ({milliseconds(interval.low)} to "
-            f"{milliseconds(interval.high)}, {option.evidence})"
+            f"{milliseconds(interval.high)}, {option.evidence}{', not replayed' if about(option) else ''})"
         ),
         is_front=is_front,
     )

@@ -10,7 +10,7 @@ from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
 from advisor.report.ladder_words import ladder_section
 from advisor.report.limits_words import relaxation_words
-from advisor.report.option_words import option_columns
+from advisor.report.option_words import about, option_columns, option_legend
 from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
 from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
 from advisor.report.pages.rendering import provenance_rows, render_page
@@ -71,6 +71,7 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "fronts": list(front_charts(plan, options, rows)),
         "options": rows,
         "options_total": len(plan.options),
+        "options_legend": list(option_legend(options)),
         "option_heads": [column.header for column in option_columns(unit_of(plan.demand))],
         "choices": choices(rows),
         "replay": fleet.confirmed if fleet else None,
@@ -78,7 +79,7 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "gauges": list(latency_gauges(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
         "fleet": [group_section(fleet), *detail_sections(fleet)] if fleet else [],
         "limits": _limits(fleet) if fleet else None,
-        "regions": Section("regions", headers=_REGIONS, rows=tuple(_region_rows(plan))),
+        "regions": Section("regions", tuple(option_legend(plan.options)), _REGIONS, rows=tuple(_region_rows(plan))),
         "rejected": Section("why not", headers=_WHY_NOT, rows=tuple(map(_rejection_cells, _listed(plan)))),
         "rejected_counts": rejection_counts(plan.rejected),
         "rejected_total": len(plan.rejected),
@@ -170,7 +171,7 @@ def _region_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
     chosen = {(group.provider, group.region) for group in plan.fleet.groups} if plan.fleet else set()
     for place, option in cheapest.items():
         fleet = f"{option.instances} × {option.instance_type} {paid_words(option)} {option.precision}"
-        total = f"{option.cost.total_usd_per_month:,.2f}"
+        total = f"{about(option)}{option.cost.total_usd_per_month:,.2f}"
         mark = "recommended" if place in chosen else ""
         yield (*place, str(counts[place]), fleet, total, str(rejected[place]), mark)
     for place in sorted(rejected.keys() - cheapest.keys()):

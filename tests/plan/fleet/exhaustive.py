@@ -49,7 +49,7 @@ def cost_of(problem: Problem, counts: Counts) -> float | None:
     transfer = _transfer(problem, counts)
     if transfer is None:
         return None
-    cost = compute_of(problem, counts) + transfer
+    cost = compute_of(problem, counts) + transfer + balancers_of(problem, counts)
     budget = problem.limits.max_usd_per_month
     return None if budget is not None and cost > budget + SLIGHTLY else cost
 
@@ -73,6 +73,34 @@ def compute_of(problem: Problem, counts: Counts) -> float:
         if problem.running and not problem.running.get(pool.stand):
             cost += instances[-1] * pool.switching_usd
     return cost
+
+
+def balancers_of(problem: Problem, counts: Counts) -> float:
+    """Load balancers of the regions in which a fleet has hosts."""
+    regions = {
+        problem.pools[g].region
+        for (g, t), instances in counts.items()
+        if any(instances) and _has_balancer(problem.pools[g].tariffs[t])
+    }
+    return sum(rule.usd * rule.least for region in regions for rule in _rules(problem, region))
+
+
+def _rules(problem: Problem, region: str):
+    return problem.charges[region].rules if region in problem.charges else ()
+
+
+def _has_balancer(tariff: Tariff) -> bool:
+    return tariff.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
+
+
+def _usd_of_request(problem: Problem, counts: Counts, g: int, h: int) -> float:
+    """Answer, logs and load balancer of a request of a pool, by the instances that are hosts."""
+    running = {t: counts[g, t][h] for t in range(len(problem.pools[g].tariffs))}
+    hosts = sum(count for t, count in running.items() if _has_balancer(problem.pools[g].tariffs[t]))
+    part = hosts / (sum(running.values()) or 1)
+    rules = _rules(problem, problem.pools[g].region)
+    charged = sum(rule.usd * (rule.each + part * rule.each_balanced) for rule in rules)
+    return problem.pools[g].usd_per_request + charged / (HOURS_PER_MONTH * SECONDS_PER_HOUR)
 
 
 def _starts(problem: Problem, instances: tuple[int, ...]) -> float:
@@ -291,7 +319,8 @@ class _Shares:
                         continue
                     variable = self.program.variable(upper=1.0)
                     part = 1.0 if b < 0 else self.problem.bucket_shares[b]
-                    self.program.add_cost(variable, pool.usd_per_request * requests * share * part)
+                    usd = _usd_of_request(self.problem, self.counts, g, h)
+                    self.program.add_cost(variable, usd * requests * share * part)
                     self.variables[g, h, p, b] = variable
 
     def _rate(self, g: int, p: int, b: int) -> float:

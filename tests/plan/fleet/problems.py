@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
+from advisor.catalog.planning import ServicePrice
+from advisor.catalog.values import Provenance, Quality
+from advisor.cost.standing import ChargeRule, RegionCharges
 from advisor.plan.problem.values import HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Limits, Survive
@@ -153,6 +156,27 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
         running=draw(_some_of((*stands, "here/r0/gone"))) if held else {},
         owned=draw(_some_of(stands)),
         quota_limits={},
+        charges={region: draw(_charges(region)) for region in REGIONS if draw(st.booleans())},
+    )
+
+
+@st.composite
+def _charges(draw, region: str) -> RegionCharges:
+    """A load balancer that costs something at least, and logs of each request and of each that it passes on."""
+    rules = (
+        (draw(st.sampled_from((0.0, 20.0, 400.0))), {"least": 730.0}),
+        (draw(st.sampled_from((0.0, 1.0, 50.0))), {"each": 1.0}),
+        (draw(st.sampled_from((0.0, 5.0, 200.0))), {"each_balanced": 1.0}),
+    )
+    return charges_of(region, *((usd / units.get("least", 1.0), units) for usd, units in rules))
+
+
+def charges_of(region: str, *rules) -> RegionCharges:
+    """Charges of a region, by (USD per unit, units)."""
+    known = Provenance("made up", "2026-11-01", Quality.LISTED)
+    return RegionCharges(
+        *region.split("/"),
+        tuple(ChargeRule(f"item {at}", ServicePrice(usd, "unit", known), **units) for at, (usd, units) in enumerate(rules)),
     )
 
 

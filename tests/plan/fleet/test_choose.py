@@ -9,7 +9,9 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
-from advisor.cost.services import BYTES_PER_LOG_LINE, disk_usd_per_month
+from advisor.cost import hourly_to_monthly
+from advisor.cost.services import disk_usd_per_month
+from advisor.cost.standing import BYTES_PER_LOG_LINE
 from advisor.demand.values import DemandProfile, Dispersion
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
@@ -54,13 +56,14 @@ def plan_of(asked, catalog, profile=None):
 
 
 def test_the_total_is_the_sum_of_its_parts():
-    """Compute, disks, downloads, interruptions, transfer and switching add up to the total, to the cent."""
+    """Compute, disks, downloads, interruptions, transfer, switching and regions add up to the total, to the cent."""
     asked = workload(limits=Limits(fault_tolerant_ratio=1.0))
     cost = plan_for(asked, catalog_of(offer("g6e.xlarge", on_demand=1.86, spot=0.3))).fleet.cost
 
     parts = (
         cost.compute_usd_per_month, cost.interruptions_usd_per_month, cost.transfer_usd_per_month,
         cost.switching_usd_per_month, cost.disks_usd_per_month, cost.starts_usd_per_month,
+        cost.standing_usd_per_month,
     )  # fmt: skip
     assert cost.total_usd_per_month == pytest.approx(sum(parts), abs=0.005)
     assert cost.interruptions_usd_per_month > 0
@@ -166,16 +169,35 @@ def question_of(asked):
     return PlanRequest(asked, model, measure_demand(asked, model, None, None))
 
 
-def test_standing_charges_stand_beside_the_total():
-    """The load balancer and the logs of the region are priced, and are no part of what is minimised."""
+def test_standing_charges_are_in_the_total():
+    """The load balancer and the logs of the region are priced, and a part of what is minimised."""
     fleet = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
 
     assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
     known = sum(one.usd_per_month for one in fleet.standing)
     assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
-    assert "not in the total, the same for every fleet in these regions: load balancer in us-east-1" in " ".join(
-        fleet_lines(fleet, 0.99)
-    )
+    assert fleet.cost.total_usd_per_month > fleet.cost.compute_usd_per_month + known
+    told = " ".join(fleet_lines(fleet, 0.99))
+    assert "in the total, whatever machines run: load balancer in us-east-1" in told
+
+
+def test_a_cheaper_machine_does_not_pay_for_a_dearer_entrance():
+    """Where a cloud's load balancer costs more than its cheaper machine saves, the other cloud's fleet is the plan."""
+    offers = offer("g6.xlarge", on_demand=0.80), offer("g2-standard-8", "us-central1", provider="gcp")
+    asked = workload(
+        providers=("aws", "gcp"), regions=("us-east-1", "us-central1"), purchase=ON_DEMAND,
+        demand=DeclaredDemand(0.5, 0.5, 300, 50),
+    )  # fmt: skip
+
+    def planned(google_usd):
+        sold = (offers[0], replace(offers[1], on_demand=replace(offers[1].on_demand, usd_per_hour=google_usd)))
+        return plan_for(asked, catalog_of(*sold)).fleet
+
+    much_cheaper, a_little_cheaper = planned(0.70), planned(0.74)
+
+    assert much_cheaper.groups[0].provider == "gcp"
+    assert a_little_cheaper.groups[0].provider == "aws"
+    assert a_little_cheaper.cost.compute_usd_per_month > hourly_to_monthly(0.74, 1)
 
 
 def test_the_fleet_is_confirmed_and_nothing_cheaper_carries_the_planned_rates():
@@ -338,6 +360,7 @@ def test_a_fleet_of_two_regions_pays_a_load_balancer_in_each_and_logs_once():
     parts = (
         cost.compute_usd_per_month, cost.disks_usd_per_month, cost.starts_usd_per_month,
         cost.interruptions_usd_per_month, cost.transfer_usd_per_month, cost.switching_usd_per_month,
+        cost.standing_usd_per_month,
     )  # fmt: skip
     rate = asked.demand.requests_per_second
     assert {one.region for one in fleet.standing} == {"us-east-1", "eu-central-1"}

@@ -29,9 +29,13 @@ def test_equals_the_program(family, data):
     )
     problem = data.draw(hourly)
     pools = tuple(replace(pool, usd_per_request=1e-6) for pool in problem.pools)
+    charges = {region: replace(charged, rules=charged.rules[:1]) for region, charged in problem.charges.items()}
     idle = data.draw(st.booleans())
     hours = (replace(problem.hours[0], planned_rate=0.0, mean_rate=0.0, low_rate=0.0), *problem.hours[1:])
-    problem = replace(problem, pools=pools, hours=hours if idle else problem.hours, scaling=Scaling(scale_to_zero=idle))
+    scaling = Scaling(scale_to_zero=idle)
+    problem = replace(
+        problem, pools=pools, hours=hours if idle else problem.hours, scaling=scaling, charges=charges
+    )
     assert is_countable(problem)
     fleet, expected = counted(problem), fleet_if_any(problem)
     assert (fleet is None) == (expected is None)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from advisor.plan.problem.standing import standing_usd_per_month
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import (
     NEGOTIABLE,
@@ -115,6 +116,7 @@ def test_total_is_the_sum_of_its_printed_parts(problem):
         *(part(problem, one) for part in PARTS for one in found.allocations),
         transfer_usd_per_month(problem, found.allocations, found.shares),
         switching_usd_per_month(problem, found.allocations),
+        standing_usd_per_month(problem, found.allocations, found.shares),
     ]
     assert found.objective_usd_per_month == round(math.fsum(parts), 2)
     assert found.bound_usd_per_month <= found.objective_usd_per_month

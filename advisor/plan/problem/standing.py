@@ -1,0 +1,94 @@
+"""Standing charges of a fleet: what each of its regions takes for its load balancer and logs, whatever machines run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from advisor.cost.standing import StandingCharge
+from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, Tariff
+from advisor.units import HOURS_PER_WEEK
+
+
+class RegionRates(NamedTuple):
+    """Mean requests per second of a region."""
+
+    served: float
+    balanced: float | None
+    """Those that its load balancer passes on to hosts; None: no hosts, so no load balancer."""
+
+
+def region_rates(
+    problem: Problem, allocations: Sequence[Allocation], shares: Mapping[str, Floats]
+) -> Mapping[str, RegionRates]:
+    """Rates of each region of a fleet that charges anything, in the order of the allocations.
+
+    Args:
+        problem: hours, places and what regions charge.
+        allocations: what runs.
+        shares: request shares of each pool: (classes, places, buckets or 1).
+    """
+    places = {allocation.pool.region: allocation.tariff.on_hosts for allocation in allocations}
+    if len(places) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
+        return {region: RegionRates(mean_rate(problem), mean_rate(problem)) for region in places}
+    rates: dict[str, RegionRates] = {}
+    for allocation in allocations:
+        served, balanced = rates.get(allocation.pool.region, RegionRates(0.0, None))
+        rate = _rate(problem, allocation, allocations, shares)
+        if allocation.tariff.on_hosts:
+            balanced = (balanced or 0.0) + rate
+        rates[allocation.pool.region] = RegionRates(served + rate, balanced)
+    return rates
+
+
+def standing_charges(
+    problem: Problem, allocations: Sequence[Allocation], shares: Mapping[str, Floats]
+) -> Iterator[StandingCharge]:
+    """Charges of each region of a fleet; see :func:`region_rates`."""
+    for region, rates in region_rates(problem, allocations, shares).items():
+        if region in problem.charges:
+            yield from problem.charges[region].charges(*rates)
+
+
+def standing_usd_per_month(
+    problem: Problem, allocations: Sequence[Allocation], shares: Mapping[str, Floats]
+) -> float:  # fmt: skip
+    """Their sum, as far as prices are known, to the cent."""
+    if not problem.charges:
+        return 0.0
+    rates = region_rates(problem, allocations, shares)
+    return round(sum(problem.charges[at].usd_per_month(*of) for at, of in rates.items() if at in problem.charges), 2)
+
+
+def alone_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff) -> float:
+    """Standing charges of a fleet of one pool paid for in one way, to fractions of a cent."""
+    charges, rate = problem.charges.get(pool.region), mean_rate(problem)
+    if charges is None:
+        return 0.0
+    balanced = rate if tariff.on_hosts else None
+    return sum(rule.quantity(rate, balanced) * rule.usd for rule in charges.rules)
+
+
+def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
+    """What a request costs that instances under a tariff answer: data transfer, and what its region charges for it."""
+    charges = problem.charges.get(pool.region)
+    return pool.usd_per_request + (charges.usd_per_request(balanced=tariff.on_hosts) if charges else 0.0)
+
+
+def mean_rate(problem: Problem) -> float:
+    """Requests per second of an average hour of the week."""
+    return sum(hour.mean_rate * hour.hours_per_week for hour in problem.hours) / HOURS_PER_WEEK
+
+
+def _rate(
+    problem: Problem, allocation: Allocation, allocations: Sequence[Allocation], shares: Mapping[str, Floats]
+) -> float:
+    """Mean requests per second that an allocation serves of its pool's, by its part of the instances."""
+    share = shares.get(allocation.pool.key)
+    if share is None:
+        return 0.0
+    own = np.array(allocation.instances, dtype=np.float64)
+    every = sum(np.array(other.instances) for other in allocations if other.pool.key == allocation.pool.key)
+    part = np.divide(own, every, out=np.zeros(own.size), where=every > 0)
+    hourly = np.array([hour.mean_rate * hour.hours_per_week for hour in problem.hours]) * part
+    return float(hourly @ (share @ problem.parts @ problem.place_shares)) / HOURS_PER_WEEK
