@@ -86,7 +86,6 @@ def generate(
     """
     wanted, former = wanted or Wanted(), former or Former()
     check_wanted(wanted)
-    _check_token_by_token(plan)
     check_program(language, former, as_component=wanted.as_component)
     # A plan in memory and a plan from a file give the same bytes.
     plan = as_written(plan)
@@ -128,23 +127,6 @@ def generate(
         left_out=frozenset(key for group in gone for key in (group.key, group.backend)),
         former_state=former.state,
         notes=tuple(note for stack in stacks for note in notes_of(stack)) or _nothing_retires(former, gone),
-    )
-
-
-def _check_token_by_token(plan: Plan) -> None:
-    """Refuse plans of models that answer in one pass, whose servers no container is written for.
-
-    Raises:
-        NotDeployable: with what the code would lack.
-    """
-    if plan.fleet is None or not plan.fleet.unit.is_one_pass:
-        return
-    engines = " and ".join(dict.fromkeys(group.engine for group in plan.fleet.groups))
-    raise NotDeployable(
-        f"no code is generated for {engines}, which answers in one pass: the command that starts its container, its "
-        "batch size and its autoscaling signal are not written",
-        hint="deploy it by hand on the machines of the plan; engines.csv of the catalog names image, health path and "
-        "metrics, and max_concurrency of the plan is the batch size",
     )
 
 

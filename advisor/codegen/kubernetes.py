@@ -78,7 +78,7 @@ class Device:
     """How a pod gets accelerators of a kind."""
 
     resource: str
-    """As the device plugin names it; nodes are tainted with the same key."""
+    """As the device plugin names it; nodes are tainted with the same key. "": none is needed."""
     needs_root: str = ""
     """Why the container has to run as root; "": it does not."""
 
@@ -89,6 +89,7 @@ DEVICES: Mapping[Runtime, Device] = {
     Runtime.NEURON: Device("aws.amazon.com/neuron"),
     Runtime.GAUDI: Device("habana.ai/gaudi", "the devices belong to root"),
     Runtime.TPU: Device("google.com/tpu", "the devices belong to root"),
+    Runtime.CPU: Device(""),
 }
 
 
@@ -348,12 +349,15 @@ def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
 
 def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tuple[Trigger, ...]:
     pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
-    sustained = group.requests_per_second_per_instance / group.replicas_per_instance
-    return (
+    container = stack.backend_of(group).container
+    sustained = group.requests_per_second_per_instance / group.replicas_per_instance * container.finished_per_request
+    triggers = (
         Trigger(f"sum(rate({metrics.finished}{pods}[2m]))", f"{sustained:.4g}"),
-        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET}"),
-        Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"),
+        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET * container.counted_per_request:g}"),
     )
+    if not metrics.kv_cache_used:
+        return triggers
+    return (*triggers, Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"))
 
 
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:

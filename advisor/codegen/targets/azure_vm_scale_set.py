@@ -78,9 +78,6 @@ _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/
 """What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
-_RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
-_ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
-"""Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -193,7 +190,7 @@ def _known(stack: Stack, entrances: Entrances) -> Mapping[str, Any]:
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
         "ttft_seconds": next(
-            (slo_alarm.ttft_seconds for slo_alarm in stack.slo_alarms if slo_alarm.ttft_seconds), None
+            (slo_alarm.target_seconds for slo_alarm in stack.slo_alarms if slo_alarm.target_seconds), None
         ),
         "probe_seconds": _PROBE_SECONDS,
         "probe_threshold": _PROBE_THRESHOLD,
@@ -289,20 +286,21 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
 def _metrics(engine: Engine) -> Mapping[str, str]:
     """The metrics page of an engine, and what is read of it; engines without HTTPS do not come here."""
     names = METRICS[engine]
+    answers = names.answers.counter if names.answers is not None else ""
     return {
         "path": names.path,
         "finished": names.finished,
-        "running": _RUNNING[engine],
+        "running": names.running,
         "waiting": names.waiting,
-        "ttft": names.ttft,
-        "answers": _ANSWERED[engine],
+        "ttft": names.latency,
+        "answers": answers,
     }
 
 
 def _waiting_limit(stack: Stack, group: ComputeGroup) -> float | None:
     """Requests in the queue of an instance beyond which the alarm rings; None without a target."""
     alarm = next((slo_alarm for slo_alarm in stack.slo_alarms if slo_alarm.per_request_rate), None)
-    return None if alarm is None else alarm.threshold_at(group.requests_per_second_per_instance)
+    return None if alarm is None else alarm.threshold_at(stack.queued_per_second(group))
 
 
 VM_SCALE_SET = Target(
