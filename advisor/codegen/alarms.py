@@ -191,7 +191,8 @@ def _waiting_requests(promise: Promise) -> Alarm:
     """Little's law: a queue of rate × time takes that time to empty."""
     return Alarm(
         name="waiting_requests",
-        description=f"Queue longer than {promise.seconds:g} s at the planned rate: {promise.words} will pass its target.",
+        description=f"Queue longer than {promise.seconds:g} s at the planned rate: {promise.words} will pass its "
+        "target.",
         source=Source.ENGINE,
         metric=REQUESTS_WAITING,
         statistic="Average",

@@ -19,7 +19,7 @@ from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.codegen.wanted import Form, Language, Wanted
-from advisor.errors import InputError, NotDeployable
+from advisor.errors import InputError
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
 

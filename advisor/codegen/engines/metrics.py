@@ -11,7 +11,6 @@ from advisor.codegen.wanted import Engine
 from advisor.samples import exporters
 from advisor.tables import Record, read_records, read_rows
 
-
 _WHOLE_ANSWER = "e2e_seconds"
 
 

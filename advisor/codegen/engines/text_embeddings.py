@@ -15,7 +15,15 @@ from advisor.codegen.model import Container, Runtime
 from advisor.codegen.wanted import Engine
 
 NAME = "Text Embeddings Inference"
-_TAGS: Mapping[float, str] = {7.5: "turing-", 8.0: "", 8.6: "86-", 8.9: "89-", 9.0: "hopper-", 10.0: "100-", 12.0: "120-"}
+_TAGS: Mapping[float, str] = {
+    7.5: "turing-",
+    8.0: "",
+    8.6: "86-",
+    8.9: "89-",
+    9.0: "hopper-",
+    10.0: "100-",
+    12.0: "120-",
+}
 """Starts of the tags, by compute capability."""
 _CPU_TAGS = {"x86_64": "cpu-", "arm64": "cpu-arm64-"}
 _CLIENT_ITEMS, _REQUESTS = 32, 512

@@ -313,7 +313,12 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     targets = [alarm.target_seconds for alarm in stack.slo_alarms if alarm.target_seconds is not None]
     if metrics is None or not targets:
         return None
-    return {"path": metrics.path, "ttft": metrics.latency, "waiting": metrics.waiting, "ttft_target_seconds": targets[0]}
+    return {
+        "path": metrics.path,
+        "ttft": metrics.latency,
+        "waiting": metrics.waiting,
+        "ttft_target_seconds": targets[0],
+    }
 
 
 def _docker_arguments(stack: Stack, container: Container) -> list[str]:

@@ -102,7 +102,8 @@ def _obstacle(stack: Stack) -> str:
     if any(len(group.schedule) >= _MOST_PROFILES for group in stack.groups):
         return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
     if stack.scaling is Scaling.REACTIVE and any(
-        backend.container.engine not in _ANSWERED for backend in stack.backends
+        (metrics := METRICS.get(backend.container.engine)) is None or metrics.answers is None
+        for backend in stack.backends
     ):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
     return obstacle_to_entrances(stack)

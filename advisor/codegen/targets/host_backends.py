@@ -51,11 +51,16 @@ def container_variables(container: Container) -> Mapping[str, str]:
 
 def pins(stack: Stack) -> Mapping[str, object]:
     """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
-    units = {unit for backend in stack.backends for unit in served_units(backend.container.engine)} or {Unit.TOKENS}
     return {
-        "engines": [engine.value for engine in Engine if engine is Engine.CUSTOM or units.intersection(served_units(engine))],
+        "engines": pin_keys(stack),
         "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
     }
+
+
+def pin_keys(stack: Stack) -> list[str]:
+    """Engines that may be keys of pins: all that answer what those of the stack do."""
+    units = {unit for backend in stack.backends for unit in served_units(backend.container.engine)} or {Unit.TOKENS}
+    return [engine.value for engine in Engine if engine is Engine.CUSTOM or units.intersection(served_units(engine))]
 
 
 def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:
