@@ -125,6 +125,8 @@ class Container:
     """Variable that takes the folder of downloads; "": the engine finds it below the home folder."""
     cache_folder: str = ""
     """That folder, below the cache of the container."""
+    hub_image: str = ""
+    """Image that holds the client of the hub, for copies of the weights; "": that of the engine."""
     counted_per_request: float = 1.0
     """What the engine's queue counts of one request of the workload: its texts, or windows of audio."""
     finished_per_request: float = 1.0
@@ -389,6 +391,16 @@ class Stack:
     def has_gpu(self) -> bool:
         """Any group publishes NVIDIA metrics."""
         return any(group.has_gpu for group in self.groups)
+
+    @property
+    def has_accelerators(self) -> bool:
+        """Any group has more than processors."""
+        return any(group.platform.runtime is not Runtime.CPU for group in self.groups)
+
+    @property
+    def has_processors(self) -> bool:
+        """Any group has processors alone."""
+        return any(group.platform.runtime is Runtime.CPU for group in self.groups)
 
     @property
     def has_spot(self) -> bool:

@@ -26,6 +26,8 @@ _TAGS: Mapping[float, str] = {
 }
 """Starts of the tags, by compute capability."""
 _CPU_TAGS = {"x86_64": "cpu-", "arm64": "cpu-arm64-"}
+_HUB_IMAGE = "vllm/vllm-openai-cpu:v0.30.0-x86_64"
+"""The server's own image has no Python."""
 _CLIENT_ITEMS, _REQUESTS = 32, 512
 """Defaults of the most texts in a request, and of those in the server."""
 _QUEUED_BATCHES = 64
@@ -58,6 +60,7 @@ def container(request: Request) -> Container:
         tls_options=None,
         device_arguments=device_arguments(serves, request.platform),
         health_path=server.health_path,
+        hub_image=_HUB_IMAGE,
         cache_environment="HUGGINGFACE_HUB_CACHE",
         cache_folder="huggingface/hub",
         counted_per_request=request.demand.items,

@@ -24,6 +24,8 @@ _TAGS = {"x86_64": "-x86_64", "arm64": "-arm64"}
 """Ends of the tags of the image for processors."""
 _FIRST_WITH_BF16 = 8.0
 _DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
+_CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
+"""GiB of memory for the cache of models with a decoder; encoders take none of it."""
 _WINDOW_MS = 30_000
 """Audio of one pass; a longer recording is several requests to the engine."""
 
@@ -59,6 +61,7 @@ class VllmOnePass:
             arguments=(*served_name(request), *self.options, *self._arguments(request, server), *sharing),
             sharing_arguments=sharing,
             device_arguments=device_arguments(serves, request.platform),
+            environment={_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else {},
             health_path=server.health_path,
             shares_port=serves.replicas_per_instance > 1,
             counted_per_request=counted,

@@ -227,14 +227,14 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "repair_grace": f"PT{grace}M",
         "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
-        **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
+        **(_thresholds(stack, group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
 
 
-def _thresholds(group: ComputeGroup) -> Mapping[str, float]:
-    """Finished requests per second of an instance above and below which their number changes."""
-    rate = group.requests_per_second_per_instance
+def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float]:
+    """What the engine of an instance finishes per second, above and below which the number of instances changes."""
+    rate = group.requests_per_second_per_instance * stack.backend_of(group).container.finished_per_request
     return {"scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"), "scale_in_below": float(f"{rate * _IN_SHARE:.3g}")}
 
 
