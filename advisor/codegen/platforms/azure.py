@@ -39,6 +39,8 @@ _IMAGES = {
     Runtime.ROCM: "microsoft-dsvm:ubuntu-hpc:2404-rocm:latest",
 }
 """Ubuntu-HPC: drivers, Docker and the container toolkit are in it."""
+_PROCESSORS = re.compile(r"Standard_(?P<series>[DE])\d+(?P<letters>[a-z]*)_(?P<version>v\d)", re.ASCII)
+"""Sizes without an accelerator; a p among the letters is an Arm processor."""
 _SIZE = re.compile(r"Standard_N[A-Z]+\d+\w*", re.ASCII)
 
 
@@ -49,6 +51,9 @@ def platform_of(serves: Serves) -> Platform:
         InputError: the size is malformed.
         NotDeployable: no machine image is known that drives its accelerators.
     """
+    processors = _PROCESSORS.fullmatch(serves.instance_type)
+    if processors is not None:
+        return _without_accelerators(serves, processors)
     if _SIZE.fullmatch(serves.instance_type) is None:
         raise InputError(
             f"{serves.instance_type!r} is no accelerated Azure size",
@@ -60,4 +65,16 @@ def platform_of(serves: Serves) -> Platform:
         cpu_architecture="x86_64",
         machine_image=_IMAGES[family.runtime],
         quota=_SPOT if serves.purchase == "spot" else Quota(family.quota, f"{family.quota} vCPUs"),
+    )
+
+
+def _without_accelerators(serves: Serves, named: re.Match[str]) -> Platform:
+    """Nodes of clusters, which bring their own image."""
+    family_of(serves.provider, serves.instance_type)
+    family = f"standard{named['series']}{named['letters'].upper()}{named['version']}Family"
+    return Platform(
+        runtime=Runtime.CPU,
+        cpu_architecture="arm64" if "p" in named["letters"] else "x86_64",
+        machine_image="",
+        quota=_SPOT if serves.purchase == "spot" else Quota(family, f"{family} vCPUs"),
     )

@@ -96,6 +96,8 @@ _SECONDS_PER_MINUTE = 60
 def _obstacle(stack: Stack) -> str:
     if any(group.is_serverless for group in stack.groups):
         return "instances are not paid for by the request"
+    if stack.has_processors:
+        return "machines without an accelerator are generated as nodes of AKS"
     plain = [backend.container.engine.value for backend in stack.backends if backend.container.tls_options is None]
     if plain:
         return f"its load balancer passes connections on, and {plain[0]} has no HTTPS of its own"
