@@ -18,6 +18,8 @@ _RESERVED_MEMORY_SHARE = 0.7
 _SLO_PERIODS = 3
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
+_USUAL_PERCENTILE = 0.95
+"""Of a target of latency, where a plan names none."""
 _FAILED_PERCENT = 1
 _MS_PER_SECOND = 1000
 REQUESTS_WAITING = "requests_waiting"
@@ -154,9 +156,9 @@ def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | N
     target_ms = factor * demand["input_tokens"]["mean"] if factor is not None else latency_ms
     if target_ms is None:
         return None
-    beyond_percent = round(100 * (1 - slo["within_ratio"]), 3)
-    title = f"latency p{100 - beyond_percent:g}"
-    return Promise("latency", title, round(target_ms / _MS_PER_SECOND, 6), beyond_percent)
+    percentile = round(100 * slo.get("latency_percentile", _USUAL_PERCENTILE), 3)
+    title = f"latency p{percentile:g}"
+    return Promise("latency", title, round(target_ms / _MS_PER_SECOND, 6), round(100 - percentile, 3))
 
 
 def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
