@@ -168,6 +168,6 @@ def test_speech_whose_work_is_unknown_is_refused(tmp_path):
 
 def test_engines_can_be_named(tmp_path):
     """`engines` chooses among servers of the kind; the others' machines are rejected for it."""
-    plan = recommend(write(tmp_path, KINDS["decoder embedding"], "engines: [vLLM (pooling)]\n"))
-    assert {group.engine for group in plan.fleet.groups} == {"vLLM (pooling)"}
+    plan = recommend(write(tmp_path, KINDS["embedding"], "engines: [Text Embeddings Inference]\n"))
+    assert {group.engine for group in plan.fleet.groups} == {"Text Embeddings Inference"}
     assert "engine_excluded" in {rejection.code for rejection in plan.rejected}

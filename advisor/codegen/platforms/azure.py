@@ -31,6 +31,7 @@ FAMILIES = {
     "NDSH100v5": Family("standardNDSH100v5Family"),
     "NDISRH200V5": Family("standardNDISRH200V5Family"),
     "NDISv5MI300X": Family("standardNDISv5MI300XFamily", Runtime.ROCM),
+    "cpu": Family("standard{}Family", Runtime.CPU),
 }
 """By the family of machine_support.csv."""
 _SPOT = Quota("lowPriorityCores", "Total Regional Spot vCPUs")
@@ -70,11 +71,11 @@ def platform_of(serves: Serves) -> Platform:
 
 def _without_accelerators(serves: Serves, named: re.Match[str]) -> Platform:
     """Nodes of clusters, which bring their own image."""
-    family_of(serves.provider, serves.instance_type)
-    family = f"standard{named['series']}{named['letters'].upper()}{named['version']}Family"
+    family = FAMILIES[family_of(serves.provider, serves.instance_type)]
+    quota = family.quota.format(f"{named['series']}{named['letters'].upper()}{named['version']}")
     return Platform(
-        runtime=Runtime.CPU,
+        runtime=family.runtime,
         cpu_architecture="arm64" if "p" in named["letters"] else "x86_64",
         machine_image="",
-        quota=_SPOT if serves.purchase == "spot" else Quota(family, f"{family} vCPUs"),
+        quota=_SPOT if serves.purchase == "spot" else Quota(quota, f"{quota} vCPUs"),
     )
