@@ -13,6 +13,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.partitions import Partition, share_of, slice_of
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
+from advisor.demand.values import Unit
 from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
@@ -361,14 +362,39 @@ def _one_pass_engine(
         for server in catalog.one_pass_engines
         if server.serves(unit, family, precision) and server.runs_on(instance_type, accelerator)
     ]
-    allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     if not serving:
         reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
         return reject(instance_type, Shortfall("precision_unsupported", "support", precision, None, reason), precision)
+    # What generated code starts comes first; the rest is planned where no code is generated anyway.
+    allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
+    startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
+    startable.sort(key=lambda server: _is_crowded(server, instance_type, catalog))
     if not allowed:
         names = tuple(server.engine for server in serving)
         return reject(instance_type, _engine_excluded(requirements.workload, names), precision)
-    return allowed[0].support(accelerator, precision)
+    if not startable:
+        return reject(instance_type, _without_container(allowed, accelerator, unit, catalog), precision)
+    return startable[0].support(accelerator, precision)
+
+
+def _is_generated(instance_type: InstanceType, unit: Unit, catalog: Catalog) -> bool:
+    """Whether code is generated for servers of a unit on some machines of a provider."""
+    return instance_type.provider in catalog.deployment.providers and unit in catalog.generated_units
+
+
+def _is_crowded(server: OnePassEngine, instance_type: InstanceType, catalog: Catalog) -> bool:
+    """Whether a machine has more accelerators than the server has replicas on one."""
+    most = catalog.deployment.number(server.engine, "replicas_per_machine")
+    return most is not None and (instance_type.accelerator_count or 0.0) > most
+
+
+def _without_container(
+    servers: Sequence[OnePassEngine], accelerator: Accelerator, unit: Unit, catalog: Catalog
+) -> Shortfall:  # fmt: skip
+    names = " and ".join(server.engine for server in servers)
+    written = {server.engine for server in catalog.one_pass_engines if server.release and unit in server.units}
+    reason = f"{accelerator.name}: no code is generated for {names}, which would serve {unit} there"
+    return Shortfall("not_generated", "engine", " or ".join(sorted(written)), names, reason)
 
 
 def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision: str) -> Shortfall:

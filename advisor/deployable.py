@@ -137,8 +137,6 @@ def _accelerator_memory(setup: Setup) -> Shortfall | None:
 
 def _ungenerated(setup: Setup, catalog: Catalog) -> Shortfall | None:
     support = catalog.deployment.support(setup.provider, setup.instance_type)
-    if support is None and catalog.accelerator(setup.accelerator).vendor == CPU:
-        return None
     if support is None:
         return Shortfall(NOT_GENERATED, TARGETS, 1, 0, "no machine image is known for this family")
     if support.status == GENERATED:
@@ -172,12 +170,17 @@ def _other_precision(setup: Setup, catalog: Catalog) -> Shortfall | None:
 
 
 def _without_image(setup: Setup, catalog: Catalog) -> Shortfall | None:
-    """Published images for arm64 are built for newer GPUs than those for x86_64."""
+    """Published images for arm64 are built for newer GPUs and processors than those for x86_64."""
     machine = catalog.instance_types.get((setup.provider, setup.instance_type))
     if machine is None or machine.cpu_architecture != _ARM:
         return None
+    accelerator = catalog.accelerator(setup.accelerator)
+    needed = catalog.deployment.words(setup.engine, "arm64_arithmetic")
+    if needed and accelerator.vendor == CPU and accelerator.fp16_tflops is None:
+        reason = f"the arm64 image of {setup.engine} holds {needed[0]} instructions, which {setup.accelerator} has not"
+        return Shortfall("no_image", "arithmetic", needed[0], "fp32", reason)
     least = catalog.deployment.number(setup.engine, "arm64_compute_capability")
-    capability = catalog.accelerator(setup.accelerator).compute_capability
+    capability = accelerator.compute_capability
     if least is None or capability is None or capability >= least:
         return None
     reason = (

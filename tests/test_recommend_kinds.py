@@ -9,7 +9,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU
-from advisor.codegen import generate
+from advisor.codegen import Language, Wanted, generate
 from advisor.demand.arrivals import Requests
 from advisor.demand.requests import read_requests
 from advisor.demand.values import Unit
@@ -237,11 +237,24 @@ def test_a_plan_is_replayed_on_a_trace(plans):
     assert results[1].within_slo_ratio < 0.5
 
 
-@pytest.mark.parametrize("language", ["terraform", "python"])
-def test_no_code_is_written_for_a_server_that_no_container_is_known_of(plans, language):
-    """The refusal names the engine and what the code would lack."""
-    with pytest.raises(NotDeployable, match=r"no code is generated for .*its batch size and its autoscaling signal"):
-        generate(plans("embedding"), language)
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if UNITS.get(kind) is not Unit.IMAGES])
+def test_code_is_generated_for_what_is_planned(plans, kind, language):
+    """The recommended fleet of each kind with a server becomes code, and so does every option of a single type."""
+    plan = plans(kind)
+    assert plan.fleet.groups[0].engine in {
+        server.engine for server in load_catalog().one_pass_engines if server.release
+    }
+    assert generate(plan, language).files
+    engines = {option.engine: option.rank for option in plan.options}
+    assert all(generate(plan, language, Wanted(rank=rank)).files for rank in engines.values())
+
+
+def test_no_code_is_written_for_a_server_that_no_container_is_known_of(plans):
+    """No server of images has one yet: the refusal names the planned one, and the way out."""
+    with pytest.raises(NotDeployable, match="no container is generated for the engine") as refused:
+        generate(plans("vision"), Language.TERRAFORM)
+    assert "--engine custom --image" in refused.value.hint
 
 
 def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):
@@ -260,6 +273,6 @@ def test_speech_whose_work_is_unknown_is_refused(tmp_path):
 
 def test_engines_can_be_named(tmp_path):
     """`engines` chooses among servers of the kind; the others' machines are rejected for it."""
-    plan = recommend(write(tmp_path, KINDS["decoder embedding"], "engines: [vLLM (pooling)]\n"))
-    assert {group.engine for group in plan.fleet.groups} == {"vLLM (pooling)"}
+    plan = recommend(write(tmp_path, KINDS["embedding"], "engines: [Text Embeddings Inference]\n"))
+    assert {group.engine for group in plan.fleet.groups} == {"Text Embeddings Inference"}
     assert "engine_excluded" in {rejection.code for rejection in plan.rejected}

@@ -300,6 +300,11 @@ class Catalog(PlanningTables):
         return tuple(read_one_pass_engines(self.directory, self._sources))
 
     @cached_property
+    def generated_units(self) -> frozenset[str]:
+        """Units of models that answer in one pass of which code is generated for some server."""
+        return frozenset(unit for server in self.one_pass_engines if server.release for unit in server.units)
+
+    @cached_property
     def deployment(self) -> DeploymentFacts:
         """Facts that decide for what code can be generated."""
         return read_deployment_facts(self.directory, self._sources)

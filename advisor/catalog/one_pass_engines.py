@@ -27,10 +27,14 @@ class OnePassEngine:
     cpu_architectures: tuple[str, ...]
     """Of the hosts that its image is built for."""
     least_compute_capability: float | None
+    compute_capabilities: tuple[float, ...]
+    """Those that images are built for; empty: all from the least one on."""
     precisions: tuple[str, ...]
     """Of the weights: it casts 16- and 32-bit ones into each other."""
     image: str
     """Without a tag."""
+    release: str
+    """Of the image that generated code starts; "": no code is written for it."""
     max_batch_items: int | None
     max_batch_tokens: int | None
     max_wait_ms: float
@@ -47,10 +51,11 @@ class OnePassEngine:
 
     def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
         """Whether it has an image for a machine and its accelerators."""
-        least = self.least_compute_capability
-        is_new_enough = least is None or (accelerator.compute_capability or 0.0) >= least
+        least, capability = self.least_compute_capability, accelerator.compute_capability or 0.0
+        is_new_enough = least is None or capability >= least
+        is_built_for = not self.compute_capabilities or capability in self.compute_capabilities
         has_image = machine.cpu_architecture in self.cpu_architectures
-        return self.vendor == accelerator.vendor and has_image and is_new_enough
+        return self.vendor == accelerator.vendor and has_image and is_new_enough and is_built_for
 
     def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
         """How it serves a precision that it serves: weights are widened to 16 bit, or 32 bit without such units."""
@@ -79,8 +84,12 @@ def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePass
             families=tuple(filter(None, row.optional_text("families").split(SEPARATOR))),
             cpu_architectures=tuple(row.text("cpu_architectures").split(SEPARATOR)),
             least_compute_capability=row.optional_number("least_compute_capability"),
+            compute_capabilities=tuple(
+                float(number) for number in row.optional_text("compute_capabilities").split(SEPARATOR) if number
+            ),
             precisions=tuple(row.text("precisions").split(SEPARATOR)),
             image=row.optional_text("image"),
+            release=row.optional_text("release"),
             max_batch_items=row.optional_integer("max_batch_items"),
             max_batch_tokens=row.optional_integer("max_batch_tokens"),
             max_wait_ms=row.number("max_wait_ms"),

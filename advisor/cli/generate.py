@@ -40,7 +40,18 @@ _OPTIONS = (
     ),
     click.option(
         "--engine",
-        type=click.Choice(["vllm", "sglang", "tensorrt-llm", "custom"]),
+        type=click.Choice(
+            [
+                "vllm",
+                "sglang",
+                "tensorrt-llm",
+                "vllm-pooling",
+                "vllm-transcription",
+                "vllm-omni",
+                "text-embeddings-inference",
+                "custom",
+            ]
+        ),
         help="Serve with this engine instead of the planned one.",
     ),
     click.option("--image", default="", metavar="IMAGE", help="Container image in place of the engine's own."),

@@ -1,8 +1,10 @@
 """Which alarms a deployment needs, and at which numbers they ring."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 _PERIOD_SECONDS = 300
 _IDLE_PERIODS = 12
@@ -16,12 +18,12 @@ _RESERVED_MEMORY_SHARE = 0.7
 _SLO_PERIODS = 3
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
+_USUAL_PERCENTILE = 0.95
+"""Of a target of latency, where a plan names none."""
 _FAILED_PERCENT = 1
 _MS_PER_SECOND = 1000
-TTFT_OVER_TARGET = "ttft_over_target"
-TTFT_REQUESTS = "ttft_requests"
 REQUESTS_WAITING = "requests_waiting"
-"""Metrics that a host makes of its engine's: requests beyond the target and in all since the last report, and queue."""
+"""Metric that a host makes of its engine's, beside those of :class:`Promise`: the queue."""
 
 
 class Source(StrEnum):
@@ -75,8 +77,11 @@ class Alarm:
     period_seconds: int = _PERIOD_SECONDS
     per_request_rate: bool = False
     """The threshold counts for each request per second that an instance is planned for."""
-    ttft_seconds: float | None = None
-    """Time to first token that *metric* counts the requests beyond."""
+    target_seconds: float | None = None
+    """Time that *metric* counts the requests beyond: to the first token, of answers in one pass to the whole one."""
+
+    subject: str = ""
+    """What clients were promised, of an alarm on a queue: TTFT, latency."""
 
     @property
     def title(self) -> str:
@@ -89,7 +94,7 @@ class Alarm:
         return self.source is Source.ENGINE
 
     def threshold_at(self, requests_per_second: float) -> float:
-        """The threshold for an instance that is planned for so many requests per second; a queue of 1 never rings."""
+        """The threshold for an instance that is planned for so many per second of what queues; of 1 it never rings."""
         return max(1.0, round(self.threshold * requests_per_second, 1)) if self.per_request_rate else self.threshold
 
     @property
@@ -123,45 +128,79 @@ def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -
     return (_idle_gpu(), _gpu_memory(memory_utilization), _gpu_errors(), *common, _silent_agent(starting))
 
 
-def slo_alarms(ttft_p95_ms: float | None) -> tuple[Alarm, ...]:
-    """The alarms ``ttft``, ``waiting_requests`` and ``server_errors`` on what clients were promised.
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Time that clients were promised, and the share of the requests that may take longer."""
+
+    name: str
+    """Of the alarm: ``ttft``, or ``latency`` of whole answers."""
+    title: str
+    """As people call it: TTFT p95."""
+    seconds: float
+    beyond_percent: float
+
+    @property
+    def words(self) -> str:
+        """The time without its percentile: TTFT, latency."""
+        return self.title.split(" ")[0]
+
+
+def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | None:
+    """What a workload promises its clients, by its targets: TTFT, or the time to a whole answer in one pass.
+
+    A real-time factor counts at the mean length of a recording. None: there is no such target.
+    """
+    if slo.get("ttft_p95_ms") is not None:
+        return Promise("ttft", "TTFT p95", slo["ttft_p95_ms"] / _MS_PER_SECOND, _BEYOND_P95_PERCENT)
+    factor, latency_ms = slo.get("real_time_factor"), slo.get("latency_ms")
+    target_ms = factor * demand["input_tokens"]["mean"] if factor is not None else latency_ms
+    if target_ms is None:
+        return None
+    percentile = round(100 * slo.get("latency_percentile", _USUAL_PERCENTILE), 3)
+    title = f"latency p{percentile:g}"
+    return Promise("latency", title, round(target_ms / _MS_PER_SECOND, 6), round(100 - percentile, 3))
+
+
+def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
+    """The alarms ``ttft`` or ``latency``, ``waiting_requests`` and ``server_errors`` on what clients were promised.
 
     Args:
-        ttft_p95_ms: the workload's target of the time to first token; without one nobody can say what is too long,
-            and the first two are left out.
+        promise: without one nobody can say what is too long, and the first two are left out.
     """
-    if ttft_p95_ms is None:
+    if promise is None:
         return (_server_errors(),)
-    return (_ttft(ttft_p95_ms / _MS_PER_SECOND), _waiting_requests(ttft_p95_ms / _MS_PER_SECOND), _server_errors())
+    return (_slow(promise), _waiting_requests(promise), _server_errors())
 
 
-def _ttft(target_seconds: float) -> Alarm:
+def _slow(promise: Promise) -> Alarm:
     return Alarm(
-        name="ttft",
-        description=f"TTFT p95 over the target: more than {_BEYOND_P95_PERCENT} percent of the requests take longer "
-        f"than {target_seconds:g} s.",
+        name=promise.name,
+        description=f"{promise.title} over the target: more than {promise.beyond_percent:g} percent of the requests "
+        f"take longer than {promise.seconds:g} s.",
         source=Source.ENGINE,
-        metric=TTFT_OVER_TARGET,
-        ratio_of=TTFT_REQUESTS,
+        metric=f"{promise.name}_over_target",
+        ratio_of=f"{promise.name}_requests",
         statistic="Sum",
         below=False,
-        threshold=_BEYOND_P95_PERCENT,
+        threshold=promise.beyond_percent,
         periods=_SLO_PERIODS,
         missing=Missing.IS_FINE,
-        ttft_seconds=target_seconds,
+        target_seconds=promise.seconds,
     )
 
 
-def _waiting_requests(target_seconds: float) -> Alarm:
+def _waiting_requests(promise: Promise) -> Alarm:
     """Little's law: a queue of rate × time takes that time to empty."""
     return Alarm(
         name="waiting_requests",
-        description=f"Queue longer than {target_seconds:g} s at the planned rate: TTFT will pass its target.",
+        description=f"Queue longer than {promise.seconds:g} s at the planned rate: {promise.words} will pass its "
+        "target.",
         source=Source.ENGINE,
         metric=REQUESTS_WAITING,
         statistic="Average",
         below=False,
-        threshold=target_seconds,
+        threshold=promise.seconds,
+        subject=promise.words,
         per_request_rate=True,
         periods=_SLO_PERIODS,
         missing=Missing.IS_FINE,

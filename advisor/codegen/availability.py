@@ -33,9 +33,10 @@ def _place(stack: Stack, group: ComputeGroup) -> _Place:
 
 def _warning(place: _Place, catalog: Catalog) -> str:
     """Warning of what is unknown about a place; "" when it is on sale there."""
-    of_type = {
-        offer.region for offer in catalog.offers_in([place.provider]) if offer.instance_type == place.instance_type
-    }
+    offers = catalog.offers_in([place.provider])
+    if (place.provider, place.instance_type) in catalog.cpu_instances:
+        offers = catalog.cpu_offers(place.provider, place.instance_type)
+    of_type = {offer.region for offer in offers if offer.instance_type == place.instance_type}
     if place.region in of_type:
         return ""
     if not of_type:

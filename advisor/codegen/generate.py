@@ -19,7 +19,7 @@ from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.codegen.wanted import Form, Language, Wanted
-from advisor.errors import InputError, NotDeployable
+from advisor.errors import InputError
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
 
@@ -86,7 +86,6 @@ def generate(
     """
     wanted, former = wanted or Wanted(), former or Former()
     check_wanted(wanted)
-    _check_token_by_token(plan)
     check_program(language, former, as_component=wanted.as_component)
     # A plan in memory and a plan from a file give the same bytes.
     plan = as_written(plan)
@@ -129,23 +128,6 @@ def generate(
         former_state=former.state,
         notes=tuple(note for stack in stacks for note in notes_of(target_of(stack).completed(stack)))
         or _nothing_retires(former, gone),
-    )
-
-
-def _check_token_by_token(plan: Plan) -> None:
-    """Refuse plans of models that answer in one pass, whose servers no container is written for.
-
-    Raises:
-        NotDeployable: with what the code would lack.
-    """
-    if plan.fleet is None or not plan.fleet.unit.is_one_pass:
-        return
-    engines = " and ".join(dict.fromkeys(group.engine for group in plan.fleet.groups))
-    raise NotDeployable(
-        f"no code is generated for {engines}, which answers in one pass: the command that starts its container, its "
-        "batch size and its autoscaling signal are not written",
-        hint="deploy it by hand on the machines of the plan; engines.csv of the catalog names image, health path and "
-        "metrics, and max_concurrency of the plan is the batch size",
     )
 
 

@@ -7,6 +7,7 @@ the device plugins' resource names; vLLM's image, whose unprivileged user is 200
 Gateways (networking.gke.io/v1), and KServe's issue 5311 on routes that GKE refuses. Read in November 2026.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,6 +16,7 @@ from advisor.codegen.engines.metrics import METRICS, EngineMetrics, published
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
 from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import rules_of
+from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.templates import fill
 from advisor.codegen.timetable import HOURS_PER_WEEK
 
@@ -35,6 +37,9 @@ _UNPRIVILEGED_USER = 2000
 _SHARED_MEMORY_GIB = 2
 """For each accelerator: NCCL asks for 1."""
 _CORES = 1
+_CORES_SHARE = 0.75
+"""The rest is for the system and what runs on every node."""
+_PROCESSORS_TAINT = "inference/processors"
 _MEMORY_GIB = 4
 """Requested for each accelerator: a quarter of what the smallest accelerated instances have."""
 _COMPILED_GIB = 8
@@ -78,9 +83,14 @@ class Device:
     """How a pod gets accelerators of a kind."""
 
     resource: str
-    """As the device plugin names it; nodes are tainted with the same key."""
+    """As the device plugin names it, and nodes are tainted; "": processors, which need no plugin."""
     needs_root: str = ""
     """Why the container has to run as root; "": it does not."""
+
+    @property
+    def taint(self) -> str:
+        """Key of the taint on nodes that have it, so that nothing else runs there."""
+        return self.resource or _PROCESSORS_TAINT
 
 
 DEVICES: Mapping[Runtime, Device] = {
@@ -89,6 +99,7 @@ DEVICES: Mapping[Runtime, Device] = {
     Runtime.NEURON: Device("aws.amazon.com/neuron"),
     Runtime.GAUDI: Device("habana.ai/gaudi", "the devices belong to root"),
     Runtime.TPU: Device("google.com/tpu", "the devices belong to root"),
+    Runtime.CPU: Device(""),
 }
 
 
@@ -319,15 +330,21 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         replicas=group.instances * group.replicas_per_instance,
         scale=_scale(stack, group),
         node_labels={NODE_LABEL: node_pool_name(stack, group)} | dict(manner.node_labels.get(group.key, {})),
-        tolerated=(device.resource, *spot),
-        cores=_CORES * accelerators,
-        memory_gib=_MEMORY_GIB * accelerators,
+        tolerated=(device.taint, *spot),
+        cores=_CORES * accelerators if device.resource else most_of_the_cores(stack.provider, group),
+        memory_gib=_MEMORY_GIB * accelerators + (0 if device.resource else group.checkpoint_gib),
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
         cache_gib=group.checkpoint_gib + _COMPILED_GIB,
         disk_gib=_disk_gib(group),
         start_probes=-(-group.start_seconds // _PROBE_SECONDS),
         progress_seconds=group.start_seconds + _SCHEDULING_SECONDS,
     )
+
+
+def most_of_the_cores(provider: str, group: ComputeGroup) -> int:
+    """Virtual processors that a replica without an accelerator asks for: so many that no second one fits on a node."""
+    vcpus = vcpus_of(provider, group)
+    return _CORES if vcpus is None else max(_CORES, math.floor(vcpus * _CORES_SHARE))
 
 
 def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
@@ -348,12 +365,15 @@ def _scale(stack: Stack, group: ComputeGroup) -> Scale | None:
 
 def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tuple[Trigger, ...]:
     pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
-    sustained = group.requests_per_second_per_instance / group.replicas_per_instance
-    return (
+    container = stack.backend_of(group).container
+    sustained = group.requests_per_second_per_instance / group.replicas_per_instance * container.finished_per_request
+    triggers = (
         Trigger(f"sum(rate({metrics.finished}{pods}[2m]))", f"{sustained:.4g}"),
-        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET}"),
-        Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"),
+        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET * container.counted_per_request:g}"),
     )
+    if not metrics.kv_cache_used:
+        return triggers
+    return (*triggers, Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"))
 
 
 def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:

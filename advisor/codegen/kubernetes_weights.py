@@ -145,6 +145,12 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
         if container.engine is not Engine.CUSTOM:
             name = slug(f"copy {what}", _LONGEST_NAME, "copy")
             needed = "" if checkpoint.model_id else checkpoint.needed
-            copy = Copy(name, checkpoint.model_id or _UNNAMED, needed, container.image, group.checkpoint_gib)
+            copy = Copy(
+                name,
+                checkpoint.model_id or _UNNAMED,
+                needed,
+                container.hub_image or container.image,
+                group.checkpoint_gib,
+            )
             copies.setdefault(what, copy)
     return tuple(copies[what] for what in sorted(copies))

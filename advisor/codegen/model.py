@@ -22,6 +22,8 @@ class Runtime(StrEnum):
     NEURON = "neuron"
     GAUDI = "gaudi"
     TPU = "tpu"
+    CPU = "cpu"
+    """Processors, and no accelerator beside them."""
 
 
 class Scaling(StrEnum):
@@ -119,6 +121,16 @@ class Container:
     """Variable that takes the folder of what the engine compiles before it serves; "": it has none."""
     compiled_folder: str = ""
     """That folder, below the cache of the container: another for other weights, images and arguments."""
+    cache_environment: str = ""
+    """Variable that takes the folder of downloads; "": the engine finds it below the home folder."""
+    cache_folder: str = ""
+    """That folder, below the cache of the container."""
+    hub_image: str = ""
+    """Image that holds the client of the hub, for copies of the weights; "": that of the engine."""
+    counted_per_request: float = 1.0
+    """What the engine's queue counts of one request of the workload: its texts, or windows of audio."""
+    finished_per_request: float = 1.0
+    """The same of the engine's counter of finished requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +381,8 @@ class Stack:
     alarms: tuple[Alarm, ...]
     """On hosts and what they cost."""
     slo_alarms: tuple[Alarm, ...]
-    """``ttft`` and ``waiting_requests``, where the workload has a target for TTFT, and ``server_errors``."""
+    """``ttft`` or ``latency`` and ``waiting_requests``, where the workload has a target for them, and
+    ``server_errors``."""
     slo_left_out: tuple[str, ...]
     """Which of them are missing for what, and why."""
     agent: Agent | None
@@ -390,6 +403,16 @@ class Stack:
         return any(group.has_gpu for group in self.groups)
 
     @property
+    def has_accelerators(self) -> bool:
+        """Any group has more than processors."""
+        return any(group.platform.runtime is not Runtime.CPU for group in self.groups)
+
+    @property
+    def has_processors(self) -> bool:
+        """Any group has processors alone."""
+        return any(group.platform.runtime is Runtime.CPU for group in self.groups)
+
+    @property
     def has_spot(self) -> bool:
         """Any group is bought as spot."""
         return any(group.is_spot for group in self.groups)
@@ -398,6 +421,15 @@ class Stack:
     def start_seconds(self) -> int:
         """The longest start of any group."""
         return max(group.start_seconds for group in self.groups)
+
+    @property
+    def latency_words(self) -> str:
+        """What clients were promised, as people call it."""
+        return "latency" if any(alarm.name == "latency" for alarm in self.slo_alarms) else "TTFT"
+
+    def queued_per_second(self, group: ComputeGroup) -> float:
+        """What queues in the engine of an instance of *group* each second, at its planned rate: requests, or texts."""
+        return group.requests_per_second_per_instance * self.backend_of(group).container.counted_per_request
 
     def share_of(self, part: Backend | ComputeGroup) -> int:
         """Weight among its like in the region; 1 where the region has none: whoever still calls it is answered."""

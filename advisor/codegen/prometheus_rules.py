@@ -64,9 +64,10 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
         return _errors(metrics.answers, of_pods, by, alarm.threshold) if metrics.answers else ""
     if alarm.name == "waiting_requests":
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
-        return f"{waiting} > {alarm.threshold_at(_replica_rate(groups)):g}"
-    buckets = f"sum by ({by}, le) (rate({metrics.ttft}_bucket{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
-    return f"histogram_quantile(0.95, {buckets}) > {alarm.ttft_seconds:g}"
+        counted = backend.container.counted_per_request
+        return f"{waiting} > {alarm.threshold_at(_replica_rate(groups) * counted):g}"
+    buckets = f"sum by ({by}, le) (rate({metrics.latency}_bucket{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
+    return f"histogram_quantile({1 - alarm.threshold / 100:g}, {buckets}) > {alarm.target_seconds:g}"
 
 
 def _errors(answers: Answers, series: str, by: str, percent: float) -> str:

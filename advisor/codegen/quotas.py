@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from advisor.catalog import load_catalog
-from advisor.codegen.model import ComputeGroup, Quota
+from advisor.codegen.model import ComputeGroup, Quota, Runtime
 
 _VCPUS = "vCPUs"
 
@@ -23,10 +23,17 @@ def quotas_needed(provider: str, groups: Iterable[ComputeGroup]) -> tuple[Quota,
 
 def _units(provider: str, group: ComputeGroup) -> float | None:
     """Quota units that one instance takes; None where its shape is not known."""
-    machine = load_catalog().instance_types.get((provider, group.instance_type))
-    if group.platform.quota.unit != _VCPUS:
-        return group.accelerator_count
-    return None if machine is None else machine.vcpus
+    return vcpus_of(provider, group) if group.platform.quota.unit == _VCPUS else group.accelerator_count
+
+
+def vcpus_of(provider: str, group: ComputeGroup) -> float | None:
+    """Virtual processors of an instance; None where they are not known."""
+    catalog, key = load_catalog(), (provider, group.instance_type)
+    if group.platform.runtime is Runtime.CPU:
+        machine = catalog.cpu_instances.get(key)
+        return None if machine is None else machine.vcpus
+    accelerated = catalog.instance_types.get(key)
+    return None if accelerated is None else accelerated.vcpus
 
 
 def _words(region: str, terms: list[tuple[int, float | None]]) -> str:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.codegen.alarms import alarms_of, slo_alarms
+from advisor.codegen.alarms import Promise, alarms_of, promise_of, slo_alarms
 from advisor.codegen.deployability import checkpoint_gib
+from advisor.codegen.engines import demanded
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.model import (
     Agent,
@@ -21,6 +22,7 @@ from advisor.codegen.model import (
     Region,
     Runtime,
     Scaling,
+    Serves,
     Stack,
 )
 from advisor.codegen.platforms import platform_of
@@ -127,7 +129,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     model = str(plan.workload["model"])
     platforms = [platform_of(member.serves) for member in choice.members]
     containers = [
-        container_of(member.serves, model, platform, wanted)
+        container_of(member.serves, model, platform, wanted, demanded(plan.demand))
         for member, platform in zip(choice.members, platforms, strict=True)
     ]
     names = [_backend_name(member, wanted) for member in choice.members]
@@ -145,7 +147,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     slowest_start = max(group.start_seconds for group in groups)
     summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, groups))
     backends = _backends(groups, containers, platforms)
-    ttft_p95_ms = plan.workload["slo"].get("ttft_p95_ms")
+    promise = promise_of(plan.workload["slo"], plan.demand)
     of_images = [container.image_caution for container in containers]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
@@ -162,8 +164,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
-        slo_alarms=slo_alarms(ttft_p95_ms),
-        slo_left_out=tuple(_slo_left_out(ttft_p95_ms, backends)),
+        slo_alarms=slo_alarms(promise),
+        slo_left_out=tuple(_slo_left_out(promise, backends)),
         agent=_agent(version) if has_gpu else None,
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
@@ -172,9 +174,9 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     )
 
 
-def _slo_left_out(ttft_p95_ms: float | None, backends: Sequence[Backend]) -> Iterator[str]:
-    """Why some alarms on the time to first token and on waiting requests are missing."""
-    if ttft_p95_ms is None:
+def _slo_left_out(promise: Promise | None, backends: Sequence[Backend]) -> Iterator[str]:
+    """Why some alarms on what clients were promised and on waiting requests are missing."""
+    if promise is None:
         yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
         return
     for engine in dict.fromkeys(backend.container.engine for backend in backends):
@@ -182,7 +184,7 @@ def _slo_left_out(ttft_p95_ms: float | None, backends: Sequence[Backend]) -> Ite
             continue
         switch = METRICS[engine].switched_on_by if engine in METRICS else ""
         why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
-        yield f"no alarms on TTFT and waiting requests of {engine.value}, which {why}"
+        yield f"no alarms on {promise.words} and waiting requests of {engine.value}, which {why}"
 
 
 def _agent(version: str) -> Agent:
@@ -255,9 +257,18 @@ def _group(plan: Plan, member: Member, platform: Platform, keys: tuple[str, str]
         replicas_per_instance=serves.replicas_per_instance,
         accelerators_per_replica=serves.tensor_parallel * serves.pipeline_parallel,
         checkpoint_gib=math.ceil(on_disk_gib * CHECKPOINT_MARGIN),
-        concurrent_requests_per_instance=serves.max_concurrency * serves.replicas_per_instance,
+        concurrent_requests_per_instance=_concurrent_requests(plan, serves),
         priced_disk_gib=serves.disk_gib,
     )
+
+
+def _concurrent_requests(plan: Plan, serves: Serves) -> int:
+    """Requests that an instance has at a time; in one pass those of a batch, and of the next that waits for it."""
+    asked = demanded(plan.demand)
+    each = serves.max_concurrency
+    if asked.unit.is_one_pass:
+        each = max(1, math.floor(2 * serves.max_concurrency / asked.items))
+    return each * serves.replicas_per_instance
 
 
 def _start_seconds(member: Member, platform: Platform, on_disk_gib: float) -> float:

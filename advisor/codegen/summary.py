@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from advisor.codegen.alarms import promise_of
 from advisor.codegen.model import Quota, Row, Summary
 from advisor.codegen.selection import Choice, Member
+from advisor.demand.values import Unit
 from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.unit_words import items_word, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH, ratio_words
 
@@ -17,15 +20,15 @@ _WHOLE_ABOVE = 100
 
 def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
     """The rows for what was chosen."""
-    option, fleet = choice.option, plan.fleet
+    option, fleet, unit = choice.option, plan.fleet, unit_of(plan.demand)
     of_fleet = fleet if option is None else None
     return Summary(
         workload=str(plan.workload["name"]),
         model=str(plan.workload["model"]),
-        headlines=tuple(_headline(member) for member in choice.members),
+        headlines=tuple(_headline(member, unit) for member in choice.members),
         demand=tuple(_demand(plan.demand)),
-        prediction=tuple(_prediction(plan.workload["slo"], option) if option else _confirmation(of_fleet)),
-        cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet)),
+        prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, unit)),
+        cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
         quotas=tuple(quotas),
         commitments=tuple(_commitments(choice.members)),
@@ -39,7 +42,7 @@ def usd(amount: float) -> str:
     return f"{sign}${abs(amount):,.2f}"
 
 
-def _headline(member: Member) -> str:
+def _headline(member: Member, unit: Unit) -> str:
     one = member.serves
     split = f"tensor parallel {one.tensor_parallel}"
     if one.pipeline_parallel > 1:
@@ -50,7 +53,7 @@ def _headline(member: Member) -> str:
     cache = "unquantised" if one.kv_precision == "auto" else one.kv_precision
     few, many = min(member.hours), max(member.hours)
     count = f"{few} to {many}" if few != many else f"{many}"
-    weights = f"{one.precision} weights, {cache} KV cache"
+    weights = f"{one.precision} weights" + ("" if unit.is_one_pass else f", {cache} KV cache")
     return f"{count} × {machine} in {one.region}{_zones(member)}: {each} an instance, {split}, {weights}"
 
 
@@ -69,16 +72,24 @@ def _demand(demand: Mapping[str, Any]) -> Iterator[Row]:
     yield Row("Requests per second, mean", f"{_figure(rate['mean'])}")
     yield Row("Requests per second, 95th percentile minute", f"{_figure(rate['p95'])}")
     yield Row("Requests per second, busiest minute", f"{_figure(rate['peak'])}")
-    yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
-    yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
+    if unit_of(demand).is_one_pass:
+        yield Row("A request, mean", size_words(demand).removesuffix(" a request"))
+    else:
+        yield Row("Prompt tokens, median / 95th percentile", f"{sent['p50']:,.0f} / {sent['p95']:,.0f}")
+        yield Row("Answer tokens, median / 95th percentile", f"{answered['p50']:,.0f} / {answered['p95']:,.0f}")
     yield Row("Source", str(demand.get("source") or _UNKNOWN))
 
 
-def _prediction(slo: Mapping[str, Any], option: Option) -> Iterator[Row]:
-    predicted = option.predicted
-    yield Row("Time to first token, p95", _latency(predicted.ttft_p95_ms, slo.get("ttft_p95_ms")))
-    yield Row("Time per output token after the first, p95", _latency(predicted.tpot_p95_ms, slo.get("tpot_p95_ms")))
-    yield Row("Whole answer, p95", _latency(predicted.e2e_p95_ms, slo.get("e2e_p95_ms")))
+def _prediction(plan: Plan, option: Option) -> Iterator[Row]:
+    predicted, slo = option.predicted, plan.workload["slo"]
+    if unit_of(plan.demand).is_one_pass:
+        promise = promise_of(slo, plan.demand)
+        target = f"target {promise.title} {promise.seconds:g} s" if promise else "no target"
+        yield Row("Whole answer, p95", f"{_interval(predicted.e2e_p95_ms, ' ms')}, {target}")
+    else:
+        yield Row("Time to first token, p95", _latency(predicted.ttft_p95_ms, slo.get("ttft_p95_ms")))
+        yield Row("Time per output token after the first, p95", _latency(predicted.tpot_p95_ms, slo.get("tpot_p95_ms")))
+        yield Row("Whole answer, p95", _latency(predicted.e2e_p95_ms, slo.get("e2e_p95_ms")))
     rate = predicted.requests_per_second_per_replica
     yield Row("Requests per second of one replica", _rate(option, rate))
     yield Row("Evidence", option.evidence)
@@ -91,7 +102,7 @@ def _rate(serves: Option | FleetGroup, predicted: Interval) -> str:
     return told if planned is None else f"{_figure(planned / serves.replicas_per_instance)} planned; {told}"
 
 
-def _confirmation(fleet: Fleet | None) -> Iterator[Row]:
+def _confirmation(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
     if fleet is None:
         return
     for group in fleet.groups:
@@ -101,8 +112,10 @@ def _confirmation(fleet: Fleet | None) -> Iterator[Row]:
     if replay is not None:
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
-        yield Row("Time to first token, p95, replayed", _milliseconds(replay.ttft_p95_ms))
-        yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))
+        first = "Whole answer" if unit.is_one_pass else "Time to first token"
+        yield Row(f"{first}, p95, replayed", _milliseconds(replay.ttft_p95_ms))
+        if not unit.is_one_pass:
+            yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))
 
 
 def _milliseconds(value: float | None) -> str:
@@ -128,27 +141,27 @@ def _option_cost(plan: Plan, option: Option) -> Iterator[Row]:
     what = f"{option.instance_type}, {option.purchase.replace('_', ' ')}, {option.region}"
     price = f"${cost.instance_usd_per_hour:,.4f} an hour each"
     yield Row(what, f"{price}; {_price(cost.price_source, cost.price_as_of, cost.price_quality)}")
-    yield from _parts(cost)
+    yield from _parts(cost, unit_of(plan.demand))
     if plan.current is not None:
         now = plan.current
         yield Row("Today", f"{now.instances} × {now.instance_type}: {usd(now.total_usd_per_month)} a month")
         yield Row("Saved against today", f"{usd(now.total_usd_per_month - cost.total_usd_per_month)} a month")
 
 
-def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
+def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
     if fleet is None:
         return
     for group in fleet.groups:
         what = f"{group.instance_type}, {group.purchase.replace('_', ' ')}, {group.region}"
         price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
-    yield from _parts(fleet.cost)
-    for charge in fleet.standing:
-        amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
-        yield Row(f"In the total: {charge.title}", amount)
+    yield from _parts(fleet.cost, unit)
+    for standing_charge in fleet.standing:
+        amount = _UNKNOWN if standing_charge.usd_per_month is None else f"{usd(standing_charge.usd_per_month)} a month"
+        yield Row(f"In the total: {standing_charge.title}", amount)
 
 
-def _parts(cost: FleetCost) -> Iterator[Row]:
+def _parts(cost: FleetCost, unit: Unit) -> Iterator[Row]:
     """The total and what it is made of."""
     yield Row("Compute", f"{usd(cost.compute_usd_per_month)} a month of {HOURS_PER_MONTH} hours")
     if cost.disks_usd_per_month is not None and cost.starts_usd_per_month is not None:
@@ -160,7 +173,7 @@ def _parts(cost: FleetCost) -> Iterator[Row]:
     yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
     if cost.obligation_until is not None:
         yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
-    yield Row("Per million output tokens", usd(cost.usd_per_million_output_tokens))
+    yield Row(f"Per million {items_word(unit)}", usd(cost.usd_per_million_output_tokens))
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
 
 

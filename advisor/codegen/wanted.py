@@ -20,6 +20,12 @@ class Engine(StrEnum):
     SGLANG = "sglang"
     TENSORRT_LLM = "tensorrt-llm"
     """Behind trtllm-serve or Triton."""
+    VLLM_POOLING = "vllm-pooling"
+    """Embeddings and rerankers."""
+    VLLM_TRANSCRIPTION = "vllm-transcription"
+    VLLM_OMNI = "vllm-omni"
+    """Pictures by diffusion."""
+    TEXT_EMBEDDINGS_INFERENCE = "text-embeddings-inference"
     CUSTOM = "custom"
     """An image of the user's own (such as NIM) with its entrypoint as it is."""
 

@@ -7,10 +7,10 @@ from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Balancing, Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.existing import by_stand, running_of
+from advisor.plan.unit_words import items_word, latency_words
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
-from advisor.report.unit_words import items_word, latency_words
 from advisor.report.words import count_words, hardware_words, paid_words, usd
 from advisor.units import HOURS_PER_DAY, ratio_words, times_words
 

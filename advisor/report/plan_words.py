@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from advisor.plan.unit_words import size_words, unit_of
 from advisor.plan.values import Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
-from advisor.report.unit_words import size_words, unit_of
 from advisor.report.words import slo_words, usd
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from advisor.demand.values import DemandInterval
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
+from advisor.plan.unit_words import latency_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
@@ -14,7 +15,6 @@ from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words
 from advisor.report.token_words import is_beyond, never_words
-from advisor.report.unit_words import latency_words
 from advisor.report.words import (
     count_words,
     floor_words,

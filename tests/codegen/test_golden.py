@@ -27,9 +27,10 @@ WHOLE = (
     "vm-scale-set-reactive",
     "container-apps-a100-scheduled",
     "aks-scheduled",
+    "eks-reranker",
 )
-"""A stack for each target (two for EKS, whose nodes start in two ways), kept whole in both languages; of the others,
-the data alone. Programs and roots of all are evaluated and compared in ``tests/iac``."""
+"""A stack for each target (two for EKS, whose nodes start in two ways, and one of whole answers), kept whole in both
+languages; of the others, the data alone. Programs and roots of all are evaluated and compared in ``tests/iac``."""
 DATA = re.compile(r"fleet\.tf|.+/fleet\.tf|.*kubernetes/.+\.ya?ml")
 """Files that hold what a plan decides."""
 CASES = [

@@ -1,7 +1,7 @@
 """The programs that serve models: a value of ``Engine``, a row of ``engines.csv`` and a module here.
 
 A module has ``container``, with the arguments that the plan decides, and ``catalog_name``, the engine as
-engine_support.csv names it ("" for an image of the user's own).
+engine_support.csv names it, or engines.csv of the catalog ("" for an image of the user's own).
 
 Prefix caching is left to the engines: all of them have it on by default where the model allows it.
 """
@@ -9,12 +9,12 @@ Prefix caching is left to the engines: all of them have it on by default where t
 from collections.abc import Mapping
 from typing import Protocol
 
-from advisor.codegen.engines import custom, sglang, tensorrt_llm, vllm
-from advisor.codegen.engines.request import Request, exact_version
+from advisor.codegen.engines import custom, sglang, tensorrt_llm, text_embeddings, vllm, vllm_one_pass
+from advisor.codegen.engines.request import Demanded, Request, demanded, exact_version
 from advisor.codegen.model import Container
 from advisor.codegen.wanted import Engine
 
-__all__ = ["ENGINES", "Request", "exact_version"]
+__all__ = ["ENGINES", "Demanded", "Request", "demanded", "exact_version"]
 
 
 class _Serving(Protocol):
@@ -28,5 +28,9 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.VLLM: vllm,
     Engine.SGLANG: sglang,
     Engine.TENSORRT_LLM: tensorrt_llm,
+    Engine.VLLM_POOLING: vllm_one_pass.POOLING,
+    Engine.VLLM_TRANSCRIPTION: vllm_one_pass.TRANSCRIPTION,
+    Engine.VLLM_OMNI: vllm_one_pass.OMNI,
+    Engine.TEXT_EMBEDDINGS_INFERENCE: text_embeddings,
     Engine.CUSTOM: custom,
 }

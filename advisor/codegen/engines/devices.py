@@ -1,4 +1,7 @@
-"""Devices of the host that a container sees: options of ``docker run``."""
+"""Devices of the host that a container sees: options of ``docker run``.
+
+On processors vLLM binds threads and memory to cores, for which its guide gives SYS_NICE.
+"""
 
 from collections.abc import Mapping
 
@@ -9,6 +12,7 @@ _DEVICES: Mapping[Runtime, tuple[str, ...]] = {
     Runtime.ROCM: ("--device=/dev/kfd", "--device=/dev/dri", "--group-add=video"),
     Runtime.GAUDI: ("--runtime=habana", "--env=HABANA_VISIBLE_DEVICES=all", "--cap-add=sys_nice"),
     Runtime.TPU: ("--privileged",),
+    Runtime.CPU: ("--cap-add=SYS_NICE",),
 }
 
 

@@ -11,6 +11,8 @@ from advisor.codegen.wanted import Engine
 from advisor.samples import exporters
 from advisor.tables import Record, read_records, read_rows
 
+_WHOLE_ANSWER = "e2e_seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -29,33 +31,39 @@ class EngineMetrics:
     waiting: str
     running: str
     kv_cache_used: str
-    """Share, from 0 to 1."""
+    """Share, from 0 to 1; "" where it says nothing of the load."""
     finished: str
     """A counter."""
-    ttft: str
-    """A histogram in seconds, without ``_bucket``."""
+    latency: str
+    """Histogram in seconds, without ``_bucket``: times to the first token, of answers in one pass to the whole one."""
     switched_on_by: str
     """Options in a file that the generated command does not give, without which there are none; "": always there."""
     answers: Answers | None
     picker: str
-    """As endpoint pickers of the Gateway API call the engine."""
+    """As endpoint pickers of the Gateway API call the engine; "": they do not know it."""
 
 
 def _metrics(row: Record) -> EngineMetrics:
-    names = _names(row.text("exporter"))
+    names = _names(row.optional_text("exporter")) | _own_names(row)
+    is_one_pass = row.text("latency") == _WHOLE_ANSWER
     counter = row.optional_text("answers")
     answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None
     return EngineMetrics(
         path=row.text("metrics_path"),
         waiting=names["requests_waiting"],
-        running=names["requests_running"],
-        kv_cache_used=names["kv_cache_used_ratio"],
+        running=names.get("requests_running", ""),
+        kv_cache_used="" if is_one_pass else names["kv_cache_used_ratio"],
         finished=names["requests_finished"],
-        ttft=names["ttft_seconds"],
+        latency=names[row.text("latency")],
         switched_on_by=row.optional_text("switched_on_by"),
         answers=answers,
-        picker=row.text("picker"),
+        picker=row.optional_text("picker"),
     )
+
+
+def _own_names(row: Record) -> Mapping[str, str]:
+    """Metric of the product → name, of an engine that no exporter of the table stands for."""
+    return dict(pair.split("=") for pair in row.optional_text("own_names").split(";") if pair)
 
 
 def _names(exporter: str) -> Mapping[str, str]:

@@ -1,13 +1,38 @@
 """Request to an engine: what it is asked to serve, and what is refused in its name."""
 
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.model import Platform, Serves
+from advisor.demand.values import Unit
 from advisor.errors import InputError
 
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
+
+
+@dataclass(frozen=True, slots=True)
+class Demanded:
+    """What a request of the workload consists of."""
+
+    unit: Unit = Unit.TOKENS
+    items: float = 1.0
+    """Texts, recordings or pictures of a request, mean."""
+    most_items: int = 1
+    item_size: float = 0.0
+    """Mean size of one item: tokens, milliseconds of audio, pixels × steps."""
+
+
+def demanded(demand: Mapping[str, Any]) -> Demanded:
+    """Requests of a plan's demand; one item each of a model that answers token by token."""
+    unit = Unit(demand.get("unit", Unit.TOKENS))
+    if not unit.is_one_pass:
+        return Demanded()
+    items, size = demand["output_tokens"], demand["input_tokens"]
+    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +46,7 @@ class Request:
     """Image that the user wants; "": that of the engine."""
     version: str
     """Of the engine as planned, such as 0.30.0; "" where the plan names none that is exact."""
+    demand: Demanded = field(default_factory=Demanded)
 
 
 def served_name(request: Request) -> tuple[str, ...]:

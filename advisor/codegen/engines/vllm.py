@@ -46,6 +46,8 @@ def container(request: Request) -> Container:
         InputError: vLLM does not serve this precision or layout on this accelerator.
     """
     serves, platform = request.serves, request.platform
+    if platform.runtime is Runtime.CPU:
+        raise refusal(serves, "language models are not served on processors")
     if platform.runtime is Runtime.NEURON and serves.pipeline_parallel > 1:
         raise refusal(serves, "pipeline parallelism is not available on Neuron")
     half = computes_in_half(support_of(catalog_name(request), request))

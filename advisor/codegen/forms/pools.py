@@ -24,7 +24,8 @@ _RESTRICTED, _BASELINE = (f'pod-security.kubernetes.io/enforce: "{name}"' for na
 
 def obstacle(stack: Stack) -> str:
     """Why no picker can read the load of the pods; empty when one can."""
-    unknown = [backend.container.image for backend in stack.backends if published(backend.container.engine) is None]
+    metrics = {backend.container.image: published(backend.container.engine) for backend in stack.backends}
+    unknown = [image for image, known in metrics.items() if known is None or not known.picker]
     return f"an endpoint picker cannot read the load of {unknown[0]}" if unknown else ""
 
 

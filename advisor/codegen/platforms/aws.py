@@ -29,6 +29,8 @@ _P_SPOT = Quota("L-7212CCBC", "All P4, P3 and P2 Spot Instance Requests")
 _P5_SPOT = Quota("L-C4BD4855", "All P5 Spot Instance Requests")
 _INF = Quota("L-1945791B", "Running On-Demand Inf instances")
 _INF_SPOT = Quota("L-B5D1601B", "All Inf Spot Instance Requests")
+_STANDARD = Quota("L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances")
+_STANDARD_SPOT = Quota("L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests")
 _TRN = Quota("L-2C3B7624", "Running On-Demand Trn instances")
 _TRN_SPOT = Quota("L-6B0D517C", "All Trn Spot Instance Requests")
 
@@ -37,11 +39,15 @@ FAMILIES = {
     "p5": Family(Runtime.CUDA, 1, _P, _P5_SPOT),
     "p": Family(Runtime.CUDA, 1, _P, _P_SPOT),
     "inf2": Family(Runtime.NEURON, 2, _INF, _INF_SPOT),
+    "standard": Family(Runtime.CPU, 1, _STANDARD, _STANDARD_SPOT),
     "trn1": Family(Runtime.NEURON, 2, _TRN, _TRN_SPOT),
     "trn2": Family(Runtime.NEURON, 4, _TRN, _TRN_SPOT),
 }
 """By the family of machine_support.csv."""
 
+_UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
+"""Canonical's parameter for machines without an accelerator, whose hosts install Docker and the AWS CLI themselves."""
+_UBUNTU_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 _INSTANCE_TYPE = re.compile(r"(?P<family>[a-z][a-z0-9-]*)\.[a-z0-9-]+")
 _ARM_FAMILY = re.compile(r"[a-z]+\d+[a-z]*g[a-z]*|.*-gb\d+")
 """AWS puts a g after the generation for Graviton (g5g), and names Grace machines after the superchip (p6e-gb200)."""
@@ -72,5 +78,7 @@ def platform_of(serves: Serves) -> Platform:
 def _ami_parameter(runtime: Runtime, architecture: str) -> str:
     if runtime is Runtime.NEURON:
         return "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
+    if runtime is Runtime.CPU:
+        return _UBUNTU.format(_UBUNTU_ARCHITECTURES[architecture])
     image = "base-oss-nvidia-driver-gpu-ubuntu-24.04"
     return f"/aws/service/deeplearning/ami/{architecture}/{image}/latest/ami-id"

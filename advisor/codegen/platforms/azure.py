@@ -31,6 +31,7 @@ FAMILIES = {
     "NDSH100v5": Family("standardNDSH100v5Family"),
     "NDISRH200V5": Family("standardNDISRH200V5Family"),
     "NDISv5MI300X": Family("standardNDISv5MI300XFamily", Runtime.ROCM),
+    "cpu": Family("standard{}Family", Runtime.CPU),
 }
 """By the family of machine_support.csv."""
 _SPOT = Quota("lowPriorityCores", "Total Regional Spot vCPUs")
@@ -39,6 +40,8 @@ _IMAGES = {
     Runtime.ROCM: "microsoft-dsvm:ubuntu-hpc:2404-rocm:latest",
 }
 """Ubuntu-HPC: drivers, Docker and the container toolkit are in it."""
+_PROCESSORS = re.compile(r"Standard_(?P<series>[DE])\d+(?P<letters>[a-z]*)_(?P<version>v\d)", re.ASCII)
+"""Sizes without an accelerator; a p among the letters is an Arm processor."""
 _SIZE = re.compile(r"Standard_N[A-Z]+\d+\w*", re.ASCII)
 
 
@@ -49,6 +52,9 @@ def platform_of(serves: Serves) -> Platform:
         InputError: the size is malformed.
         NotDeployable: no machine image is known that drives its accelerators.
     """
+    processors = _PROCESSORS.fullmatch(serves.instance_type)
+    if processors is not None:
+        return _without_accelerators(serves, processors)
     if _SIZE.fullmatch(serves.instance_type) is None:
         raise InputError(
             f"{serves.instance_type!r} is no accelerated Azure size",
@@ -60,4 +66,16 @@ def platform_of(serves: Serves) -> Platform:
         cpu_architecture="x86_64",
         machine_image=_IMAGES[family.runtime],
         quota=_SPOT if serves.purchase == "spot" else Quota(family.quota, f"{family.quota} vCPUs"),
+    )
+
+
+def _without_accelerators(serves: Serves, named: re.Match[str]) -> Platform:
+    """Nodes of clusters, which bring their own image."""
+    family = FAMILIES[family_of(serves.provider, serves.instance_type)]
+    quota = family.quota.format(f"{named['series']}{named['letters'].upper()}{named['version']}")
+    return Platform(
+        runtime=family.runtime,
+        cpu_architecture="arm64" if "p" in named["letters"] else "x86_64",
+        machine_image="",
+        quota=_SPOT if serves.purchase == "spot" else Quota(quota, f"{quota} vCPUs"),
     )

@@ -25,7 +25,7 @@ class Family:
     """Machine types that boot, start and are limited alike."""
 
     accelerator_type: str
-    """As Compute Engine and GKE name the accelerator."""
+    """As Compute Engine and GKE name the accelerator; "" of machines without one."""
     quota: str
     """Metric of the quota in Cloud Quotas, in capitals."""
     disk_type: str = _PERSISTENT
@@ -50,9 +50,14 @@ FAMILIES = {
     "ct5lp-hightpu": Family("tpu-v5-lite-podslice", "TPU_LITE_PODSLICE_V5", runtime=Runtime.TPU),
     "ct5p-hightpu": Family("tpu-v5p-slice", "TPU_V5P", runtime=Runtime.TPU),
     "ct6e-standard": Family("tpu-v6e-slice", "TPUS_PER_TPU_FAMILY", _HYPERDISK, Runtime.TPU, "PREEMPTIBLE_TPU_V6E"),
+    "cpu": Family("", "CPUS", runtime=Runtime.CPU),
+    "cpu-hyperdisk": Family("", "CPUS", _HYPERDISK, Runtime.CPU),
     "n1-standard+T4": Family("nvidia-tesla-t4", "NVIDIA_T4_GPUS"),
 }
 """By the family of machine_support.csv."""
+_WITH_QUOTA = ("c3", "n2")
+"""Series of processors that have a quota of their own name."""
+_ARM_SERIES = ("c4a", "n4a")
 _MACHINE_TYPE = re.compile(
     r"(?P<family>[a-z][a-z0-9]*(?:-[a-z]+)?)-(?P<size>\d+[a-z]?(?:-[a-z]+)*)(?:\+(?P<count>\d+)x(?P<gpu>[A-Z][A-Za-z0-9]*))?"
 )
@@ -94,11 +99,28 @@ def platform_of(serves: Serves) -> Platform:
         return gcp_cloud_run.platform_of(serves)
     machine = machine_of(serves.instance_type)
     is_tpu = machine.family.runtime is Runtime.TPU
+    if machine.family.runtime is Runtime.CPU:
+        return _without_accelerators(machine, serves.purchase)
     return Platform(
         runtime=machine.family.runtime,
         cpu_architecture="x86_64",
         machine_image=_TPU_IMAGE if is_tpu else _GPU_IMAGE,
         quota=_quota(machine, serves.purchase),
+    )
+
+
+def _without_accelerators(machine: Machine, purchase: str) -> Platform:
+    """Nodes of clusters, which bring their own image."""
+    series = machine.machine_type.partition("-")[0]
+    metric = f"{series.upper()}-CPUS" if series in _WITH_QUOTA else "CPUS-PER-VM-FAMILY"
+    preemptible = "PREEMPTIBLE-CPUS"
+    return Platform(
+        runtime=Runtime.CPU,
+        cpu_architecture="arm64" if series in _ARM_SERIES else "x86_64",
+        machine_image="",
+        quota=Quota(
+            f"{preemptible if purchase == 'spot' else metric}-per-project-region", f"Virtual CPUs of {series} machines"
+        ),
     )
 
 

@@ -81,8 +81,9 @@ def _default(stack: Stack) -> str:
     targets = {facts.target(stack.provider, group.instance_type) for group in stack.groups}
     if targets == {TPU_VM.name}:
         return TPU_VM.name
-    if GKE.name in targets:
-        return GKE.name
+    only_there = next((cluster.name for cluster in (GKE, AKS) if cluster.name in targets), "")
+    if only_there:
+        return only_there
     hosts, cluster = _HOSTS_AND_CLUSTER[stack.provider]
     return cluster.name if _needs_cluster(stack, hosts) else hosts.name
 

@@ -4,7 +4,7 @@ from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.alarms import REQUESTS_WAITING, TTFT_OVER_TARGET, TTFT_REQUESTS, Alarm, Missing, Source
+from advisor.codegen.alarms import REQUESTS_WAITING, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Container, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
@@ -196,7 +196,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
         "agent_interval": AGENT_INTERVAL,
-        "metric_names": {"requests": TTFT_REQUESTS, "over": TTFT_OVER_TARGET, "waiting": REQUESTS_WAITING},
+        "metric_names": _metric_names(stack),
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
@@ -249,8 +249,8 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
-    """Requests that may wait for an instance before an alarm rings, where the workload has a target for TTFT."""
-    rate = group.requests_per_second_per_instance
+    """Queue of an instance beyond which an alarm rings, where the workload has a target that it would miss."""
+    rate = stack.queued_per_second(group)
     longest = [alarm.threshold_at(rate) for alarm in stack.slo_alarms if alarm.per_request_rate]
     return {"longest_queue": longest[0]} if longest else {}
 
@@ -301,13 +301,25 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     }
 
 
+def _metric_names(stack: Stack) -> Mapping[str, str]:
+    """Names under which hosts report what they make of their engine's metrics."""
+    promised = next((alarm for alarm in stack.slo_alarms if alarm.target_seconds is not None), None)
+    whole, over = ("", "") if promised is None else (promised.ratio_of, promised.metric)
+    return {"requests": whole or "ttft_requests", "over": over or "ttft_over_target", "waiting": REQUESTS_WAITING}
+
+
 def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     """Engine metrics that a host reads for the alarms; None where there is nothing to read or to compare with."""
     metrics = published(container.engine)
-    targets = [alarm.ttft_seconds for alarm in stack.slo_alarms if alarm.ttft_seconds is not None]
+    targets = [alarm.target_seconds for alarm in stack.slo_alarms if alarm.target_seconds is not None]
     if metrics is None or not targets:
         return None
-    return {"path": metrics.path, "ttft": metrics.ttft, "waiting": metrics.waiting, "ttft_target_seconds": targets[0]}
+    return {
+        "path": metrics.path,
+        "ttft": metrics.latency,
+        "waiting": metrics.waiting,
+        "ttft_target_seconds": targets[0],
+    }
 
 
 def _docker_arguments(stack: Stack, container: Container) -> list[str]:

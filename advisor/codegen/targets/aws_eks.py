@@ -24,6 +24,7 @@ from advisor.codegen.kubernetes import (
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
@@ -213,7 +214,7 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instance_types": _instance_types(group),
         "capacity_type": "SPOT" if group.is_spot else "ON_DEMAND",
         "ami_type": ami_type(group),
-        "accelerator": DEVICES[group.platform.runtime].resource,
+        "accelerator": DEVICES[group.platform.runtime].taint,
         "accelerators": _accelerators(group),
         "labels": _labels(stack, group),
         "min_instances": group.min_instances,
@@ -230,7 +231,7 @@ def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """Facts of a group for the alarms; the nodes are in the manifests."""
     return {
         "region": group.region,
-        "accelerator": DEVICES[group.platform.runtime].resource,
+        "accelerator": DEVICES[group.platform.runtime].taint,
         "workload": workload_name(stack, group),
         "min_replicas": fewest_replicas(stack, group),
     }
@@ -244,8 +245,9 @@ def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
         "instance_types": _instance_types(group),
         "capacity_type": "spot" if group.is_spot else "on-demand",
         "architecture": _ARCHITECTURES[group.platform.cpu_architecture],
-        "accelerator": DEVICES[group.platform.runtime].resource,
-        "limit": group.max_instances * _accelerators(group),
+        "accelerator": DEVICES[group.platform.runtime].taint,
+        "limited": DEVICES[group.platform.runtime].resource or "cpu",
+        "limit": group.max_instances * (_accelerators(group) or math.ceil(vcpus_of(_PROVIDER, group) or 0)),
         "volume_gib": _volume_gib(group),
         "has_local_disks": local_gib(group) > 0,
     }
@@ -289,14 +291,16 @@ def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
 
 
 def _accelerators(group: ComputeGroup) -> int:
-    """Accelerators of a node; a part counts as one."""
-    return math.ceil(group.accelerator_count)
+    """Accelerators of a node, which a device plugin counts; a part counts as one."""
+    return math.ceil(group.accelerator_count) if DEVICES[group.platform.runtime].resource else 0
 
 
 def ami_type(group: ComputeGroup) -> str:
-    """The accelerated image of EKS that a node boots, by its name in the API."""
+    """The image of EKS that a node boots, by its name in the API."""
     if group.platform.runtime is Runtime.NEURON:
         return "AL2023_x86_64_NEURON"
+    if group.platform.runtime is Runtime.CPU:
+        return "AL2023_ARM_64_STANDARD" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_STANDARD"
     return "AL2023_ARM_64_NVIDIA" if group.platform.cpu_architecture == "arm64" else "AL2023_x86_64_NVIDIA"
 
 

@@ -88,13 +88,13 @@ NO_QUEUE = "no alarm on waiting requests, which SageMaker does not count"
 def _ttft(stack: Stack) -> Iterator[EndpointAlarm]:
     """The alarm on the first chunk of streamed answers, from SageMaker's entrance on."""
     for alarm in stack.slo_alarms:
-        if alarm.ttft_seconds is not None:
+        if alarm.target_seconds is not None and alarm.name == "ttft":
             yield EndpointAlarm(
                 name=alarm.name,
-                description=f"TTFT p95 of streamed answers over the target of {alarm.ttft_seconds:g} s.",
+                description=f"TTFT p95 of streamed answers over the target of {alarm.target_seconds:g} s.",
                 metric=Metric(_INVOCATIONS, "FirstChunkLatency", "p95"),
                 below=False,
-                threshold=alarm.ttft_seconds * _MICROSECONDS,
+                threshold=alarm.target_seconds * _MICROSECONDS,
                 periods=alarm.periods,
                 period_seconds=alarm.period_seconds,
                 missing=alarm.missing.value,

@@ -144,14 +144,14 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     spot = {_SPOT: "spot"} if group.is_spot else {}
-    tainted = {DEVICES[group.platform.runtime].resource: "present"} | spot
+    tainted = {DEVICES[group.platform.runtime].taint: "present"} | spot
     return {
         "region": group.region,
         "pool": pool_name(stack, group),
         "size": group.instance_type,
         "priority": "Spot" if group.is_spot else "Regular",
         # Of AMD accelerators, the operator in the cluster brings the driver.
-        "gpu_driver": "None" if group.platform.runtime is Runtime.ROCM else "Install",
+        "gpu_driver": _GPU_DRIVERS.get(group.platform.runtime, "Install"),
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
@@ -159,6 +159,9 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "labels": {NODE_LABEL: node_pool_name(stack, group)} | spot,
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
     }
+
+
+_GPU_DRIVERS = {Runtime.ROCM: "None", Runtime.CPU: None}
 
 
 def pool_name(stack: Stack, group: ComputeGroup) -> str:

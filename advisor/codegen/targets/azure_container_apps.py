@@ -95,6 +95,8 @@ _WAITING = (
 """The mean queue of the replica that has the longest one."""
 _LOGGED_QUEUES: Mapping[Engine, str] = {
     Engine.VLLM: "Waiting: ([0-9]+) req",
+    Engine.VLLM_POOLING: "Waiting: ([0-9]+) req",
+    Engine.VLLM_TRANSCRIPTION: "Waiting: ([0-9]+) req",
     Engine.SGLANG: "#queue-req: ([0-9]+)",
 }
 """How engines write their queue into their log every few seconds (vLLM and SGLang, read in November 2026)."""
@@ -236,7 +238,7 @@ def _log_alarms(stack: Stack, group: ComputeGroup) -> Mapping[str, Mapping[str, 
     waiting = {
         "description": alarm.description,
         "query": _WAITING.replace("APP", app_name(group)).replace("PATTERN", pattern),
-        "threshold": alarm.threshold_at(group.requests_per_second_per_instance / group.replicas_per_instance),
+        "threshold": alarm.threshold_at(stack.queued_per_second(group) / group.replicas_per_instance),
     }
     return {"restarts": restarts, alarm.title: waiting}
 

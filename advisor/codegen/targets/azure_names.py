@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from advisor.codegen.model import Stack
-from advisor.codegen.wanted import Engine
+from advisor.codegen.targets.host_backends import pin_keys
 
 EXAMPLE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _GROUP = f"{EXAMPLE_SUBSCRIPTION}/resourceGroups/inference"
@@ -45,7 +45,7 @@ def example_models(stack: Stack) -> Mapping[str, str]:
 def pins(stack: Stack) -> Mapping[str, object]:
     """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
     return {
-        "engines": [engine.value for engine in Engine],
+        "engines": pin_keys(stack),
         "example_registry": f"{_GROUP}/providers/Microsoft.ContainerRegistry/registries/myregistry",
         "example_registry_secret": f"{EXAMPLE_VAULT}/secrets/ngc-key",
         "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},

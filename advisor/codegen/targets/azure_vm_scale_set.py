@@ -78,9 +78,6 @@ _ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/
 """What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
-_RUNNING: Mapping[Engine, str] = {Engine.VLLM: "vllm:num_requests_running", Engine.SGLANG: "sglang:num_running_reqs"}
-_ANSWERED: Mapping[Engine, str] = {Engine.VLLM: "http_requests_total", Engine.SGLANG: "sglang:http_responses_total"}
-"""Counters of HTTP answers, by status (metrics pages of vLLM and SGLang, November 2026)."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 """Shortest that a load balancer probes, and the failures after which it sends no new connections."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -99,13 +96,16 @@ _SECONDS_PER_MINUTE = 60
 def _obstacle(stack: Stack) -> str:
     if any(group.is_serverless for group in stack.groups):
         return "instances are not paid for by the request"
+    if stack.has_processors:
+        return "machines without an accelerator are generated as nodes of AKS"
     plain = [backend.container.engine.value for backend in stack.backends if backend.container.tls_options is None]
     if plain:
         return f"its load balancer passes connections on, and {plain[0]} has no HTTPS of its own"
     if any(len(group.schedule) >= _MOST_PROFILES for group in stack.groups):
         return f"an autoscale setting takes {_MOST_PROFILES - 1} changes a week, and the schedule has more"
     if stack.scaling is Scaling.REACTIVE and any(
-        backend.container.engine not in _ANSWERED for backend in stack.backends
+        (metrics := METRICS.get(backend.container.engine)) is None or metrics.answers is None
+        for backend in stack.backends
     ):
         return "the engine does not say how many requests it answers, which a reactive fleet scales by"
     return obstacle_to_entrances(stack)
@@ -190,7 +190,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
         "ttft_seconds": next(
-            (slo_alarm.ttft_seconds for slo_alarm in stack.slo_alarms if slo_alarm.ttft_seconds), None
+            (slo_alarm.target_seconds for slo_alarm in stack.slo_alarms if slo_alarm.target_seconds), None
         ),
         "probe_seconds": _PROBE_SECONDS,
         "probe_threshold": _PROBE_THRESHOLD,
@@ -227,14 +227,14 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **({} if group.has_gpu else {"amd": True}),
-        **(_thresholds(group) if stack.scaling is Scaling.REACTIVE else {}),
+        **(_thresholds(stack, group) if stack.scaling is Scaling.REACTIVE else {}),
         "profiles": profiles(group, stack.scaling),
     }
 
 
-def _thresholds(group: ComputeGroup) -> Mapping[str, float]:
-    """Finished requests per second of an instance above and below which their number changes."""
-    rate = group.requests_per_second_per_instance
+def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float]:
+    """What the engine of an instance finishes per second, above and below which the number of instances changes."""
+    rate = group.requests_per_second_per_instance * stack.backend_of(group).container.finished_per_request
     return {"scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"), "scale_in_below": float(f"{rate * _IN_SHARE:.3g}")}
 
 
@@ -287,20 +287,21 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
 def _metrics(engine: Engine) -> Mapping[str, str]:
     """The metrics page of an engine, and what is read of it; engines without HTTPS do not come here."""
     names = METRICS[engine]
+    answers = names.answers.counter if names.answers is not None else ""
     return {
         "path": names.path,
         "finished": names.finished,
-        "running": _RUNNING[engine],
+        "running": names.running,
         "waiting": names.waiting,
-        "ttft": names.ttft,
-        "answers": _ANSWERED[engine],
+        "ttft": names.latency,
+        "answers": answers,
     }
 
 
 def _waiting_limit(stack: Stack, group: ComputeGroup) -> float | None:
     """Requests in the queue of an instance beyond which the alarm rings; None without a target."""
     alarm = next((slo_alarm for slo_alarm in stack.slo_alarms if slo_alarm.per_request_rate), None)
-    return None if alarm is None else alarm.threshold_at(group.requests_per_second_per_instance)
+    return None if alarm is None else alarm.threshold_at(stack.queued_per_second(group))
 
 
 VM_SCALE_SET = Target(

@@ -310,7 +310,8 @@ def _slo_alerts(alarms: Sequence[Alarm]) -> Iterator[tuple[str, Alert]]:
         if alarm.name == "server_errors":
             yield alarm.name, replace(from_alarm(alarm, _SERVER_ERRORS, divisor=100), description=alarm.description)
         elif alarm.name == "waiting_requests":
-            description = f"One request in 20 waits for a container longer than TTFT may take, {alarm.threshold:g} s."
+            description = f"One request in 20 waits for a container longer than {alarm.subject} may take, "
+            description += f"{alarm.threshold:g} s."
             pending = from_alarm(alarm, _PENDING, divisor=1 / _MS_PER_SECOND)
             yield alarm.name, replace(pending, description=description)
 

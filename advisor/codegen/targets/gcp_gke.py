@@ -65,6 +65,8 @@ _ANSWERS = {"number": "123456789012"}
 _LONGEST_POOL = 15
 """With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
 _HASH_DIGITS = 6
+_WITHOUT_GPU = (Runtime.TPU, Runtime.CPU)
+_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 _SPOT_TAINT = "cloud.google.com/gke-spot"
 _CLUSTERS = 'location=~"LOCATIONS",cluster_name=~"CLUSTERS"'
 _CONTAINERS = f'monitored_resource="k8s_container",{_CLUSTERS},namespace_name="NAMESPACE"'
@@ -150,7 +152,9 @@ def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
 
 
 def _accelerator_labels(google_group: GoogleGroup) -> Mapping[str, str]:
-    """Labels that GKE itself gives to nodes."""
+    """Labels that GKE itself gives to nodes; to pods that select Arm nodes it gives the toleration of their taint."""
+    if google_group.group.platform.runtime is Runtime.CPU:
+        return {"kubernetes.io/arch": _ARCHITECTURES[google_group.group.platform.cpu_architecture]}
     if google_group.group.platform.runtime is not Runtime.TPU:
         return {"cloud.google.com/gke-accelerator": google_group.accelerator_type}
     return {
@@ -173,7 +177,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "serves_where": "on node pools of existing GKE clusters",
         "clusters": {region.name: _example_cluster(stack, region) for region in stack.regions},
         "example_reservations": {group.group.key: "my-reservation" for group in groups if group.needs_reservation},
-        "has_gpu": any(group.group.platform.runtime is not Runtime.TPU for group in groups),
+        "has_gpu": any(group.group.platform.runtime not in _WITHOUT_GPU for group in groups),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
@@ -184,7 +188,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
 
 def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
     group = google_group.group
-    is_tpu = group.platform.runtime is Runtime.TPU
+    is_tpu, is_gpu = group.platform.runtime is Runtime.TPU, group.platform.runtime not in _WITHOUT_GPU
     return {
         "pool": _pool(google_group),
         "label": node_pool_name(stack, group),
@@ -193,8 +197,8 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
         "zones": list(google_group.zones),
         "machine_type": google_group.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
-        "accelerators": {} if is_tpu else {google_group.accelerator_type: google_group.accelerator_count},
-        "taints": {} if is_tpu else {DEVICES[group.platform.runtime].resource: "present"},
+        "accelerators": {google_group.accelerator_type: google_group.accelerator_count} if is_gpu else {},
+        "taints": {} if is_tpu else {DEVICES[group.platform.runtime].taint: "present"},
         "spot": group.is_spot,
         "reserved": google_group.needs_reservation,
         "min_nodes": group.min_instances,

@@ -42,16 +42,16 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
         for group in stack.groups:
             metrics = published(stack.backend_of(group).container.engine)
             if metrics is not None:
-                yield f"{group.key}/{alarm.title}", _of_engine(alarm, group, metrics)
+                yield f"{group.key}/{alarm.title}", _of_engine(stack, alarm, group, metrics)
 
 
-def _of_engine(alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Mapping[str, object]:
+def _of_engine(stack: Stack, alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Mapping[str, object]:
     picked = f'{{deployment="NAME",group="{group.key}"}}'
-    if alarm.ttft_seconds is None:
-        threshold = alarm.threshold_at(group.requests_per_second_per_instance)
+    if alarm.target_seconds is None:
+        threshold = alarm.threshold_at(stack.queued_per_second(group))
         return _query(alarm, f"avg({metrics.waiting}{picked})", threshold)
-    buckets = f"sum by (le) (rate({metrics.ttft}_bucket{picked}[{alarm.period_seconds}s]))"
-    return _query(alarm, f"histogram_quantile({1 - alarm.threshold / 100:g}, {buckets})", alarm.ttft_seconds)
+    buckets = f"sum by (le) (rate({metrics.latency}_bucket{picked}[{alarm.period_seconds}s]))"
+    return _query(alarm, f"histogram_quantile({1 - alarm.threshold / 100:g}, {buckets})", alarm.target_seconds)
 
 
 def _failed_percent(stack: Stack, alarm: Alarm) -> str:

@@ -273,6 +273,8 @@ def _obstacle(stack: Stack) -> str:
     refusal = refusal_of_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
+    if stack.has_processors:
+        return "machines without an accelerator are generated as nodes of GKE"
     for google_group in google_groups(stack):
         if google_group.accelerator_type == _WITHOUT_HOSTS:
             return "Compute Engine starts no TPU v5e: Google offers it in GKE"

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, ScheduledSize, Stack
 from advisor.codegen.platforms.gcp import machine_of
-from advisor.codegen.wanted import Engine
+from advisor.codegen.targets.host_backends import pin_keys
 
 _SMALLEST_CAPACITY = 0.1
 _LONGEST_WAIT_SECONDS = 3600
@@ -138,7 +138,7 @@ def example_zones(stack: Stack, region: Region) -> list[str]:
 def pins(stack: Stack) -> Mapping[str, object]:
     """Template values for pins: engines that may be keys, models, and examples of those that nobody knows yet."""
     return {
-        "engines": [engine.value for engine in Engine],
+        "engines": pin_keys(stack),
         "models": sorted({backend.container.checkpoint.model_id or "organisation/model" for backend in stack.backends}),
         "example_models": {
             pin_key(stack, backend): "organisation/model"

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from advisor.codegen.model import Backend, Container, Stack
+from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
+from advisor.demand.values import Unit
 
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
@@ -40,17 +42,25 @@ def backend_facts(
 
 def container_variables(container: Container) -> Mapping[str, str]:
     """The variables of a container on a host, whose cache outlives it."""
-    if not container.compiled_environment:
-        return container.environment
-    return {**container.environment, container.compiled_environment: f"{_CACHE}/{container.compiled_folder}"}
+    folders = {
+        container.compiled_environment: container.compiled_folder,
+        container.cache_environment: container.cache_folder,
+    }
+    return {**container.environment, **{name: f"{_CACHE}/{folder}" for name, folder in folders.items() if name}}
 
 
 def pins(stack: Stack) -> Mapping[str, object]:
     """Template values for pins: engines that may be their keys, and an image by each engine of the stack."""
     return {
-        "engines": [engine.value for engine in Engine],
+        "engines": pin_keys(stack),
         "example_images": {backend.container.engine.value: backend.container.image for backend in stack.backends},
     }
+
+
+def pin_keys(stack: Stack) -> list[str]:
+    """Engines that may be keys of pins: all that answer what those of the stack do."""
+    units = {unit for backend in stack.backends for unit in served_units(backend.container.engine)} or {Unit.TOKENS}
+    return [engine.value for engine in Engine if engine is Engine.CUSTOM or units.intersection(served_units(engine))]
 
 
 def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.plan.fleet.chosen import Confirmation, Fleet
+from advisor.plan.unit_words import first_name, unit_of
 from advisor.plan.values import Interval, Plan, Rung
 from advisor.report.fleet_tables import letters
 from advisor.report.ladder_words import rung_words
 from advisor.report.pages.axes import from_zero, percent
-from advisor.report.unit_words import first_name, unit_of
 from advisor.report.words import paid_words, usd
 from advisor.units import milliseconds, ratio_words
 

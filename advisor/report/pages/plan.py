@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Option, Plan, Rejection
 from advisor.report.fleet_tables import detail_sections, group_section
 from advisor.report.fleet_words import fleet_lines
@@ -19,7 +20,6 @@ from advisor.report.plan_words import evidence_lines, question_lines, question_w
 from advisor.report.scaling_words import scaling_lines, size_lines
 from advisor.report.sections import Section
 from advisor.report.token_words import token_section
-from advisor.report.unit_words import unit_of
 from advisor.report.verdict import headline, risk_words, verdict_lines
 from advisor.report.words import CODE_WORDS, paid_words, rejection_counts, short_words, usd
 from advisor.units import ratio_words

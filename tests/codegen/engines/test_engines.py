@@ -24,6 +24,7 @@ ACCELERATORS = {
     Runtime.NEURON: ("Inferentia2", "Trainium2"),
     Runtime.GAUDI: ("Gaudi2", "Gaudi3"),
     Runtime.TPU: ("TPU-v5e", "TPU-v6e"),
+    Runtime.CPU: ("8 cores of Intel Xeon 8488C (Sapphire Rapids)",),
 }
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 MODEL_FP8 = "RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic"

@@ -1,0 +1,86 @@
+"""Hugging Face Text Embeddings Inference, on NVIDIA and on processors.
+
+Options and images: its command line, Dockerfiles and table of supported hardware, read at release 1.9.3 (July 2026).
+An image is built for one compute capability. The server speaks plain HTTP, and one process takes one GPU.
+"""
+
+from collections.abc import Mapping
+
+from advisor.catalog import load_catalog
+from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.request import Request, refusal, served_name
+from advisor.codegen.engines.vllm_one_pass import server_of
+from advisor.codegen.model import Container, Runtime
+from advisor.codegen.wanted import Engine
+
+NAME = "Text Embeddings Inference"
+_TAGS: Mapping[float, str] = {
+    7.5: "turing-",
+    8.0: "",
+    8.6: "86-",
+    8.9: "89-",
+    9.0: "hopper-",
+    10.0: "100-",
+    12.0: "120-",
+}
+"""Starts of the tags, by compute capability."""
+_CPU_TAGS = {"x86_64": "cpu-", "arm64": "cpu-arm64-"}
+_HUB_IMAGE = "vllm/vllm-openai-cpu:v0.30.0-x86_64"
+"""The server's own image has no Python."""
+_CLIENT_ITEMS, _REQUESTS = 32, 512
+"""Defaults of the most texts in a request, and of those in the server."""
+_QUEUED_BATCHES = 64
+"""That the server takes in before it answers 429: more of them would miss any target."""
+
+
+def container(request: Request) -> Container:
+    """The container of Text Embeddings Inference.
+
+    Raises:
+        InputError: no image of it is known for the accelerator.
+    """
+    serves = request.serves
+    server = server_of(NAME, request)
+    return Container(
+        engine=Engine.TEXT_EMBEDDINGS_INFERENCE,
+        image=request.image or f"{server.image}:{_tag_start(request)}{server.release}",
+        checkpoint=checkpoint_of(request.model, serves.precision, NAME),
+        entrypoint="",
+        command=(),
+        model_option="--model-id=",
+        arguments=(
+            *served_name(request),
+            f"--dtype={_dtype(request)}",
+            f"--max-batch-tokens={max(server.max_batch_tokens or 0, serves.context_tokens)}",
+            f"--max-batch-requests={serves.max_concurrency}",
+            f"--max-client-batch-size={max(_CLIENT_ITEMS, request.demand.most_items)}",
+            f"--max-concurrent-requests={max(_REQUESTS, _QUEUED_BATCHES * serves.max_concurrency)}",
+        ),
+        tls_options=None,
+        device_arguments=device_arguments(serves, request.platform),
+        health_path=server.health_path,
+        hub_image=_HUB_IMAGE,
+        cache_environment="HUGGINGFACE_HUB_CACHE",
+        cache_folder="huggingface/hub",
+        counted_per_request=request.demand.items,
+    )
+
+
+def catalog_name(_request: Request) -> str:
+    """The server as engines.csv names it."""
+    return NAME
+
+
+def _dtype(request: Request) -> str:
+    return "float32" if request.platform.runtime is Runtime.CPU or request.serves.precision == "fp32" else "float16"
+
+
+def _tag_start(request: Request) -> str:
+    if request.platform.runtime is Runtime.CPU:
+        return _CPU_TAGS[request.platform.cpu_architecture]
+    accelerator = load_catalog().known_accelerator(request.serves.accelerator)
+    start = None if accelerator is None else _TAGS.get(accelerator.compute_capability or 0.0)
+    if start is None:
+        raise refusal(request.serves, f"no image of {NAME} is known for {request.serves.accelerator}")
+    return start

@@ -1,0 +1,140 @@
+"""vLLM for models that answer in one pass: pooling, transcription, and pictures by vLLM-Omni.
+
+Options: ``vllm serve`` of 0.30.0 and 0.33.0, read from the wheels (tests/codegen/data/engine_options), and
+vllm_omni/entrypoints/cli of 0.30.0. Images: engines.csv of the catalog, with sources. The plain image of vLLM has no
+decoders of audio; that of vLLM-Omni, which is built on it, and that for processors have them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from advisor.catalog import load_catalog
+from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.processors import read_processor_peaks, slowest_of
+from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.request import Request, refusal, served_name
+from advisor.codegen.model import Container, Runtime, Serves
+from advisor.codegen.wanted import Engine
+from advisor.demand.values import Unit
+
+_VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd", Runtime.CPU: "cpu"}
+_TAGS = {"x86_64": "-x86_64", "arm64": "-arm64"}
+"""Ends of the tags of the image for processors."""
+_FIRST_WITH_BF16 = 8.0
+_DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
+_CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
+"""GiB of memory for the cache of models with a decoder; encoders take none of it."""
+_WINDOW_MS = 30_000
+"""Audio of one pass; a longer recording is several requests to the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOnePass:
+    """One way in which vLLM serves models that answer in one pass."""
+
+    engine: Engine
+    name: str
+    """As engines.csv of the catalog names it."""
+    options: tuple[str, ...]
+    is_pipeline: bool = False
+    """Components of a pipeline have their own lengths and memory, and no replicas in one server."""
+
+    def container(self, request: Request) -> Container:
+        """The container of vLLM.
+
+        Raises:
+            InputError: no image of it is known for the accelerator.
+        """
+        serves = request.serves
+        server = server_of(self.name, request)
+        sharing = () if self.is_pipeline else _sharing_arguments(serves)
+        counted = _engine_requests(request)
+        return Container(
+            engine=self.engine,
+            image=request.image or f"{server.image}:v{server.release}{_tag_end(request)}",
+            checkpoint=checkpoint_of(request.model, serves.precision, self.name),
+            entrypoint="vllm",
+            command=("serve",),
+            model_option="",
+            arguments=(*served_name(request), *self.options, *self._arguments(request, server), *sharing),
+            sharing_arguments=sharing,
+            device_arguments=device_arguments(serves, request.platform),
+            environment={_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else {},
+            health_path=server.health_path,
+            shares_port=serves.replicas_per_instance > 1,
+            counted_per_request=counted,
+            finished_per_request=counted,
+        )
+
+    def _arguments(self, request: Request, server: OnePassEngine) -> list[str]:
+        serves = request.serves
+        dtype = [f"--dtype={_dtype(request)}"]
+        if self.is_pipeline:
+            return dtype
+        arguments = [*dtype, f"--max-num-seqs={serves.max_concurrency}"]
+        if server.max_batch_tokens is not None:
+            # A text is read in one step, whatever its length.
+            step = max(server.max_batch_tokens, serves.context_tokens)
+            arguments += [f"--max-model-len={serves.context_tokens}", f"--max-num-batched-tokens={step}"]
+        if request.platform.runtime is not Runtime.CPU:
+            arguments.append(f"--gpu-memory-utilization={serves.memory_utilization:g}")
+        return arguments
+
+    def catalog_name(self, _request: Request) -> str:
+        """The server as engines.csv names it."""
+        return self.name
+
+
+def server_of(name: str, request: Request) -> OnePassEngine:
+    """Row of a server on the accelerators of the request.
+
+    Raises:
+        InputError: there is none, or no image of it is known there.
+    """
+    runtime = request.platform.runtime
+    server = load_catalog().one_pass_engine(name, _VENDORS.get(runtime, runtime.value))
+    if server is None or not server.release:
+        raise refusal(request.serves, f"no image of {name} is known for {runtime.value}")
+    return server
+
+
+def _dtype(request: Request) -> str:
+    """Type of the arithmetic: bf16 from compute capability 8.0 on; on processors bf16 where they have it, else fp32."""
+    serves = request.serves
+    if request.platform.runtime is Runtime.CPU:
+        return "bfloat16" if serves.precision != "fp32" and _processor_has_bf16(serves) else "float32"
+    accelerator = load_catalog().known_accelerator(serves.accelerator)
+    capability = None if accelerator is None else accelerator.compute_capability
+    is_old = capability is not None and capability < _FIRST_WITH_BF16
+    return _DTYPES["fp16" if is_old and serves.precision == "bf16" else serves.precision]
+
+
+def _processor_has_bf16(serves: Serves) -> bool:
+    catalog = load_catalog()
+    machine = catalog.cpu_instances.get((serves.provider, serves.instance_type))
+    peak = None if machine is None else slowest_of(machine, read_processor_peaks(catalog.directory))
+    return peak is not None and peak.bf16_flop_per_cycle is not None
+
+
+def _tag_end(request: Request) -> str:
+    return _TAGS[request.platform.cpu_architecture] if request.platform.runtime is Runtime.CPU else ""
+
+
+def _engine_requests(request: Request) -> float:
+    """Requests that the engine counts for one of the workload: one for each text, and for each window of audio."""
+    demand = request.demand
+    windows = max(math.ceil(demand.item_size / _WINDOW_MS), 1) if demand.unit is Unit.AUDIO else 1
+    return demand.items * windows
+
+
+def _sharing_arguments(serves: Serves) -> tuple[str, ...]:
+    if serves.replicas_per_instance == 1:
+        return ()
+    return (f"--data-parallel-size={serves.replicas_per_instance}",)
+
+
+POOLING = VllmOnePass(Engine.VLLM_POOLING, "vLLM (pooling)", ("--runner=pooling",))
+TRANSCRIPTION = VllmOnePass(Engine.VLLM_TRANSCRIPTION, "vLLM (transcription)", ())
+OMNI = VllmOnePass(Engine.VLLM_OMNI, "vLLM-Omni", ("--omni",), is_pipeline=True)

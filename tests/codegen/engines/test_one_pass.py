@@ -1,0 +1,226 @@
+"""Servers of models that answer in one pass: what each is told, on which image, and what their queues count."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from advisor.candidates import Candidate, Rejection, match
+from advisor.catalog import load_catalog
+from advisor.codegen import Language, Wanted, generate
+from advisor.codegen.alarms import promise_of
+from advisor.codegen.engines import ENGINES, Demanded, demanded
+from advisor.codegen.model import Platform, Quota, Runtime
+from advisor.codegen.quoting import image_reference
+from advisor.codegen.serving import container_of, planned_as, served_units
+from advisor.codegen.wanted import Engine
+from advisor.demand.values import Unit
+from advisor.errors import InputError, NotDeployable
+from advisor.performance.model import shipped_model
+from advisor.pipeline import question_for
+from advisor.plan.request import catalog_for, requirements_of
+from advisor.workload.document import read_workload
+from codegen.plans import make_option
+from codegen.scenarios import SCENARIOS
+
+CATALOG = load_catalog()
+OPTIONS = Path(__file__).resolve().parents[1] / "data" / "engine_options"
+GENERATED = [server for server in CATALOG.one_pass_engines if server.release]
+RUNTIMES = {"nvidia": Runtime.CUDA, "amd": Runtime.ROCM, "cpu": Runtime.CPU}
+SAPPHIRE, ICE_LAKE = ("aws", "c7i.2xlarge"), ("gcp", "n2-standard-8")
+
+
+def container(name, accelerator="L4", runtime=Runtime.CUDA, architecture="x86_64", demand=None, **changes):
+    """The container of a server on machines with an accelerator."""
+    fields = {"engine": name, "engine_version": "", "accelerator": accelerator, "context_tokens": 512} | changes
+    platform = Platform(runtime, architecture, "image", Quota("L-1", "instances"))
+    unit = next(server.units[0] for server in CATALOG.one_pass_engines if server.engine == name)
+    return container_of(make_option(**fields), "BAAI/bge-m3", platform, Wanted(), demand or Demanded(Unit(unit)))
+
+
+def value_of(made, option):
+    """What *option* is set to; None where it is absent."""
+    return next((word.partition("=")[2] for word in made.arguments if word.partition("=")[0] == option), None)
+
+
+def test_what_the_catalog_says_is_generated_has_a_generator():
+    """Each server with a release is an engine of its own, and each engine of whole answers has a row."""
+    engines = {planned_as(server.engine) for server in GENERATED}
+    assert engines == {engine for engine in ENGINES if Unit.TOKENS not in served_units(engine)} - {Engine.CUSTOM}
+    assert all(planned_as(server.engine) not in engines for server in CATALOG.one_pass_engines if not server.release)
+
+
+@pytest.mark.parametrize("server", GENERATED, ids=lambda server: f"{server.engine} {server.vendor}")
+def test_wherever_a_server_is_planned_it_has_an_image(server):
+    """Every accelerator and architecture that its row admits gives a container with its health path."""
+    machines = [
+        (machine, CATALOG.accelerator(machine.accelerator))
+        for machine in CATALOG.instance_types.values()
+        if server.vendor != "cpu" and server.runs_on(machine, CATALOG.accelerator(machine.accelerator))
+    ]
+    places = {(accelerator.name, machine.cpu_architecture) for machine, accelerator in machines}
+    for accelerator, architecture in places or {("8 cores", name) for name in server.cpu_architectures}:
+        for precision in server.precisions:
+            made = container(server.engine, accelerator, RUNTIMES[server.vendor], architecture, precision=precision)
+            assert image_reference(made.image)
+            assert server.release in made.image
+            assert made.health_path == server.health_path
+
+
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [
+        ("vLLM (pooling)", "vllm-0.30.0"),
+        ("vLLM (pooling)", "vllm-0.33.0"),
+        ("vLLM (transcription)", "vllm-0.30.0"),
+        ("Text Embeddings Inference", "text_embeddings-1.9.3"),
+    ],
+)
+def test_release_knows_every_option(name, release):
+    """Whatever a plan decides is said in options that the parser of this release declares."""
+    known = set((OPTIONS / f"{release}.txt").read_text().split())
+    made = container(name, replicas_per_instance=1)
+    also = (made.model_option, made.port_option, made.revision_option, *(made.tls_options or ()))
+    assert {word.partition("=")[0] for word in (*made.arguments, *also) if word} <= known
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "dtype", "tag"),
+    [
+        ("vLLM (pooling)", {}, "bfloat16", "vllm-openai:v0.33.0"),
+        ("vLLM (pooling)", {"accelerator": "T4"}, "half", "vllm-openai:v0.33.0"),
+        ("vLLM (pooling)", {"precision": "fp32"}, "float32", "vllm-openai:v0.33.0"),
+        ("Text Embeddings Inference", {}, "float16", ":89-1.9.3"),
+        ("Text Embeddings Inference", {"accelerator": "T4"}, "float16", ":turing-1.9.3"),
+        ("Text Embeddings Inference", {"accelerator": "H100-SXM"}, "float16", ":hopper-1.9.3"),
+        ("Text Embeddings Inference", {"accelerator": "A100-80GB-SXM"}, "float16", "inference:1.9.3"),
+        ("vLLM (transcription)", {}, "bfloat16", "vllm-omni:v0.30.0"),
+    ],
+)
+def test_arithmetic_and_image_follow_the_accelerator(name, changes, dtype, tag):
+    """Accelerators without bf16 compute in fp16, and images are those built for a compute capability."""
+    made = container(name, **changes)
+    assert value_of(made, "--dtype") == dtype
+    assert made.image.endswith(tag)
+
+
+@pytest.mark.parametrize(("place", "dtype"), [(SAPPHIRE, "bfloat16"), (ICE_LAKE, "float32")])
+def test_processors_compute_in_bf16_where_they_have_it(place, dtype):
+    """Sapphire Rapids has bf16 in hardware, Ice Lake has not; neither is asked for a share of GPU memory."""
+    provider, instance_type = place
+    made = container("vLLM (pooling)", "cores", Runtime.CPU, provider=provider, instance_type=instance_type)
+    assert value_of(made, "--dtype") == dtype
+    assert value_of(made, "--gpu-memory-utilization") is None
+    assert made.image.endswith("-x86_64")
+
+
+def test_a_request_of_more_texts_than_the_default_is_taken():
+    """Rerankers of a hundred documents are let in, and a text longer than a batch is read in one step."""
+    many = container("Text Embeddings Inference", demand=Demanded(Unit.TEXTS, 80.0, 100, 512.0), context_tokens=32_768)
+    assert value_of(many, "--max-client-batch-size") == "100"
+    assert value_of(many, "--max-batch-tokens") == "32768"
+
+
+def test_queues_are_counted_in_what_the_engine_counts():
+    """VLLM counts each text and each half minute of audio, Text Embeddings Inference finishes requests."""
+    texts, audio = Demanded(Unit.TEXTS, 23.0, 23, 512.0), Demanded(Unit.AUDIO, 1.0, 1, 45_000.0)
+    assert container("vLLM (pooling)", demand=texts).finished_per_request == 23
+    assert container("vLLM (transcription)", demand=audio).counted_per_request == 2
+    tei = container("Text Embeddings Inference", demand=texts)
+    assert (tei.counted_per_request, tei.finished_per_request) == (23, 1)
+
+
+def test_replicas_are_added_by_the_engines_own_counts():
+    """36 requests of 23 texts a second of an instance are 828 for vLLM, four replicas of which share 1380."""
+    scenario = SCENARIOS["eks-reranker"]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    scaled = [
+        trigger["metadata"]
+        for path, text in files.items()
+        if path.endswith(".yaml") and "kind: ScaledObject" in text
+        for document in yaml.safe_load_all(text)
+        if document["kind"] == "ScaledObject"
+        for trigger in document["spec"]["triggers"]
+    ]
+    thresholds = {re.search(r"[a-z:_]+(?=\{)", trigger["query"])[0]: trigger["threshold"] for trigger in scaled}
+    assert thresholds == {
+        "vllm:request_success_total": "345",
+        "vllm:num_requests_waiting": "92",
+        "te_request_success": "36",
+        "te_queue_size": "92",
+    }
+
+
+@pytest.mark.parametrize(
+    ("slo", "size", "title", "seconds", "percent"),
+    [
+        ({"latency_ms": 200.0}, 512.0, "latency p95", 0.2, 5.0),
+        ({"latency_ms": 200.0, "latency_percentile": 0.5}, 512.0, "latency p50", 0.2, 50.0),
+        ({"latency_ms": 200.0, "latency_percentile": 0.99}, 512.0, "latency p99", 0.2, 1.0),
+        ({"real_time_factor": 0.2}, 45_000.0, "latency p95", 9.0, 5.0),
+        ({"ttft_p95_ms": 500.0}, 512.0, "TTFT p95", 0.5, 5.0),
+    ],
+)
+def test_alarms_ring_where_the_promise_is_broken(slo, size, title, seconds, percent):
+    """A target and its share become a time and the percentage of requests that may take longer."""
+    promise = promise_of(slo, {"input_tokens": {"mean": size}})
+    assert (promise.title, promise.seconds, promise.beyond_percent) == (title, seconds, percent)
+
+
+def test_an_engine_of_another_unit_is_refused_with_those_that_serve_it():
+    """A language-model engine does not serve texts, and a pooling one no plan of tokens."""
+    scenario = SCENARIOS["ec2-embeddings"]()
+    with pytest.raises(InputError, match="vllm serves tokens, and the plan is of texts") as refused:
+        generate(scenario.plan, Language.TERRAFORM, replace(scenario.wanted, engine=Engine.VLLM))
+    assert "text-embeddings-inference, vllm-pooling" in refused.value.hint
+    tokens = SCENARIOS["a10g-on-demand"]()
+    with pytest.raises(InputError, match="vllm-pooling serves texts, and the plan is of tokens"):
+        generate(tokens.plan, Language.TERRAFORM, replace(tokens.wanted, engine=Engine.VLLM_POOLING))
+
+
+def test_another_engine_of_the_same_unit_takes_the_plan():
+    """Embeddings planned for one server are deployed with the other, with a warning that nothing predicts it."""
+    plan = SCENARIOS["mig-speech"]().plan
+    assert demanded(plan.demand).unit is Unit.AUDIO
+    scenario = SCENARIOS["gke-embeddings"]()
+    made = generate(scenario.plan, Language.TERRAFORM, replace(scenario.wanted, engine=Engine.VLLM_POOLING))
+    assert any("measure vllm-pooling" in warning for warning in made.warnings)
+
+
+def test_a_planned_engine_without_a_container_is_refused_by_its_name():
+    """Triton's plans name it, with the way out."""
+    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Triton"):
+        container_of(
+            make_option(engine="Triton (TensorRT)"),
+            "resnet50",
+            Platform(Runtime.CUDA, "x86_64", "", Quota("", "")),
+            Wanted(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "declared", "slo"),
+    [
+        ("BAAI/bge-m3", "input_tokens: 512", "latency_p95: 200ms"),
+        ("openai/whisper-large-v3", "audio_seconds: 45", "real_time_factor: 0.2"),
+    ],
+)
+def test_candidates_are_served_by_what_code_is_generated_for(tmp_path, model, declared, slo):
+    """Of units that some server is generated for, every candidate's is; the rest is rejected with both engines."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: {model}\nslo: {{{slo}}}\ndemand:\n  declared: {{requests_per_second: 5, {declared}}}\n"
+        "providers: [aws, gcp, azure]\nregions: [us-east-1, us-central1, eastus]\n"
+    )
+    question = question_for(read_workload(path), CATALOG, shipped_model())
+    catalog = catalog_for(question.workload, question.model, CATALOG)
+    outcome = match(requirements_of(question, catalog), catalog)
+    assert {candidate.batcher.vendor for candidate in outcome.candidates} >= {"nvidia", "cpu"}
+    for candidate in outcome.candidates:
+        assert isinstance(candidate, Candidate)
+        assert candidate.batcher.release
+    without = [rejection for rejection in outcome.rejections if rejection.unit == "engine"]
+    assert all(isinstance(rejection, Rejection) and rejection.code == "not_generated" for rejection in without)
+    assert {rejection.available for rejection in without} >= ({"Optimum Neuron"} if "bge" in model else set())
