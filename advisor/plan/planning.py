@@ -190,17 +190,17 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
     if unknown or validator.is_exact or validator.carried_beyond(found):
         ranking = ranked(found)
-    cheapest = _of_other_accelerators(market, _cheaper(found, ranking), ranking)
+    cheapest = _of_other_accelerators(market, _cheaper(found, ranking), ranking, every)
     best = validator.simplest(cheapest, most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
 
 
-def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking) -> Confirmed:
+def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
     """A fleet, or a cheaper one of other accelerators alone: a search ends near the fleets that it began with.
 
-    It is looked for where a single type of them is near enough for a mix to cost less.
+    It is looked for where a single type of them (``every`` has the ranked types) is near enough for a mix to cost less.
     """
-    sources = market.formulation.pool_set.sources
+    sources = {**market.formulation.pool_set.sources, **every.pool_set.sources, **found.formulation.pool_set.sources}
 
     def chip(pool: Pool) -> str:
         return sources[pool.key].served.candidate.accelerator.name
