@@ -209,6 +209,11 @@ class ComputeGroup:
         return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
 
     @property
+    def owner_tags(self) -> Mapping[str, str]:
+        """The owner as AWS and Azure write tags; Google's labels are lower case."""
+        return {key.title(): value for key, value in self.owner.items()}
+
+    @property
     def has_gpu(self) -> bool:
         """NVIDIA: GPU metrics and the agent's sampler exist."""
         return self.platform.runtime is Runtime.CUDA
@@ -367,12 +372,19 @@ class Stack:
     budget: Budget
     metrics_namespace: str
     tags: Mapping[str, str]
+    owner: Mapping[str, str]
+    """Team and environment that the workload names, by these words; tags that the user gives come before them."""
     summary: Summary
     cut_over: CutOver | None = None
     """None: nothing retires."""
     form: Form = Form.MANIFESTS
     component: Component | None = None
     """None: a root of its own, with the whole source."""
+
+    @property
+    def owner_tags(self) -> Mapping[str, str]:
+        """The owner as AWS and Azure write tags; Google's labels are lower case."""
+        return {key.title(): value for key, value in self.owner.items()}
 
     @property
     def has_gpu(self) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from statistics import fmean
@@ -26,7 +27,7 @@ _SPARE_KV = 0.5
 def compute_findings(context: Context) -> Iterator[Finding]:
     """Idle and oversized hosts, unused memory, poor saturation, spot and commitments, hosts without telemetry."""
     hosts = context.split.hosts
-    idle = [host for host in hosts if host.use.verdicts and set(host.use.verdicts) == {Code.IDLE.value}]
+    idle = [host for host in hosts if is_idle(host)]
     working = [host for host in hosts if host not in idle]
     yield from _idle(context, idle)
     yield from _oversized(context, working)
@@ -62,31 +63,64 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
 
 def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     """Hosts of one type and region as one pool: accelerators that its p95 needs at the limit of a busy accelerator."""
-
-    def pool_of(host: HostCost) -> tuple[str, str, str]:
-        return host.provider, host.region, host.instance_type
-
     spare, words, resources = Interval(ZERO, ZERO, ZERO), [], list[tuple[str, Decimal]]()
-    for (_, region, machine), pooled in groupby(sorted(hosts, key=pool_of), pool_of):
-        pool = list(pooled)
-        count = sum(host.use.accelerators for host in pool)
-        enough = _accelerators(pool, "p95")
+    for pool in pools_of(hosts):
+        count, enough = pool.accelerators, pool.needed_accelerators
         if enough >= count:
             continue
-        observed = sum(map(_observed, pool), ZERO)
-        least = min(_accelerators(pool, "mean"), enough)
+        observed = sum(map(_observed, pool.hosts), ZERO)
+        least = min(_accelerators(pool.hosts, "mean"), enough)
         spare = Interval(
             spare.value + _share(observed, 1 - enough / count),
             spare.low,
             spare.high + _share(observed, 1 - least / count),
         )
         words.append(
-            f"{machine} in {region}: {count} accelerators busy {_percent(pool, 'mean')} on average and "
-            f"{_percent(pool, 'p95')} at p95, {enough} would do"
+            f"{pool.instance_type} in {pool.region}: {count} accelerators busy {_percent(pool.hosts, 'mean')} on "
+            f"average and {_percent(pool.hosts, 'p95')} at p95, {enough} would do"
         )
-        resources += _named(pool)
+        resources += _named(pool.hosts)
     if words:
         yield context.finding(rules.OVERSIZED, spare, "; ".join(words), resources)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Machines of one type and region that were measured."""
+
+    provider: str
+    region: str
+    instance_type: str
+    hosts: Sequence[HostCost]
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators of all hosts."""
+        return sum(host.use.accelerators for host in self.hosts)
+
+    @property
+    def needed_accelerators(self) -> int:
+        """Accelerators that carry the use of the busiest twentieth of the time."""
+        return _accelerators(self.hosts, "p95")
+
+    @property
+    def needed_hosts(self) -> int:
+        """Whole machines that have as many accelerators."""
+        return math.ceil(self.needed_accelerators * len(self.hosts) / self.accelerators)
+
+
+def is_idle(host: HostCost) -> bool:
+    """Whether all accelerators of a host are idle."""
+    return bool(host.use.verdicts) and set(host.use.verdicts) == {Code.IDLE.value}
+
+
+def pools_of(hosts: Sequence[HostCost]) -> list[Pool]:
+    """Hosts by provider, region and instance type."""
+
+    def place_of(host: HostCost) -> tuple[str, str, str]:
+        return host.provider, host.region, host.instance_type
+
+    return [Pool(*place, list(pooled)) for place, pooled in groupby(sorted(hosts, key=place_of), place_of)]
 
 
 def _accelerators(pool: Sequence[HostCost], statistic: str) -> int:
