@@ -135,7 +135,12 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
         stated = (plan.workload.get("as_of"), plan.provenance.catalog_as_of)
         return focus_of(fleet, next(day for day in map(first_day, filter(None, stated)) if day))
     if output_format == "json":
-        cost = {"total_usd_per_month": fleet.cost.total_usd_per_month, "lines": plain(fleet.cost_lines, "lines")}
+        cost = {
+            "total_usd_per_month": fleet.cost.total_usd_per_month,
+            "standing_usd_per_month": fleet.cost.standing_usd_per_month,
+            "whole_usd_per_month": fleet.cost.whole_usd_per_month,
+            "lines": plain(fleet.cost_lines, "lines"),
+        }
         return json.dumps({"schema": SCHEMA, "cost": cost}, indent=1, ensure_ascii=False) + "\n"
     sections = [cost_section(fleet)]
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)

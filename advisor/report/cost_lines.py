@@ -64,6 +64,7 @@ def cost_section(fleet: Fleet) -> Section:
     told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]
     if beside:
         told.append(f"beside the total, the same for every fleet in these regions: {usd(_sum(beside))}")
+        told.append(f"all lines together: {usd(fleet.cost.whole_usd_per_month)}")
     unpriced = [_ITEMS.get(line.item, line.item) for line in beside if line.usd_per_month is None]
     if unpriced:
         told.append(f"not priced: {', '.join(unpriced)}")

@@ -99,8 +99,10 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
         f"{standing_charge.title} {_known_usd(standing_charge.usd_per_month)}" for standing_charge in fleet.standing
     ]
     unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
-    total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
-    yield f"not in the total, the same for every fleet in these regions: {', '.join(told)} = {total}"
+    least = "at least " if unknown else ""
+    beside = f"{least}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
+    whole = f"{least}{usd(fleet.cost.whole_usd_per_month)} with the total"
+    yield f"not in the total, the same for every fleet in these regions: {', '.join(told)} = {beside}, {whole}"
 
 
 def _known_usd(amount: float | None) -> str:

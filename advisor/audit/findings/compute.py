@@ -167,17 +167,35 @@ def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]
 
 
 def _cheaper_bandwidth(context: Context, host: HostCost) -> tuple[str, float] | None:
-    """Machine of the region whose memory bandwidth costs least on demand, and by how much less."""
+    """Machine of the region whose memory bandwidth costs least on demand, and by how much less.
+
+    Its accelerators have no less memory each, and no less for each GB/s: what fits today fits there.
+    """
     offers = {
         offer.instance_type: cost
         for offer in context.catalog.offers_in([host.provider], [host.region])
-        if (cost := _bandwidth_cost(context, offer)) is not None
+        if _holds_as_much(context, offer, host) and (cost := _bandwidth_cost(context, offer)) is not None
     }
     if host.instance_type not in offers:
         return None
     best = min(offers, key=lambda name: (offers[name], name))
     saved = 1 - offers[best] / offers[host.instance_type]
     return (best, saved) if saved > 0 else None
+
+
+def _holds_as_much(context: Context, offer: Offer, host: HostCost) -> bool:
+    """Whether the accelerators of an offer have as much memory as those of a host, each and for each GB/s."""
+    machines = [
+        context.catalog.instance_types.get((host.provider, name)) for name in (offer.instance_type, host.instance_type)
+    ]
+    if any(machine is None or not machine.accelerator_count for machine in machines):
+        return False
+    other, own = (context.catalog.accelerator(machine.accelerator) for machine in machines if machine)
+    return (
+        other.memory_gib >= own.memory_gib
+        and other.memory_gib * own.memory_bandwidth_gb_per_second
+        >= own.memory_gib * other.memory_bandwidth_gb_per_second
+    )
 
 
 def _bandwidth_cost(context: Context, offer: Offer) -> float | None:

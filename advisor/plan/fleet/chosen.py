@@ -90,6 +90,11 @@ class FleetCost:
     """What the same commitments cost beyond use if the demand falls by half; None without commitments."""
 
     @property
+    def whole_usd_per_month(self) -> float:
+        """The total with the standing charges that are known: all that is counted of a month."""
+        return round(self.total_usd_per_month + (self.standing_usd_per_month or 0.0), 2)
+
+    @property
     def leaves_out(self) -> str:
         """Costs that neither the total nor the standing charges hold, in words."""
         return (
