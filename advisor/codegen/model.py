@@ -209,11 +209,6 @@ class ComputeGroup:
         return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
 
     @property
-    def owner_tags(self) -> Mapping[str, str]:
-        """The owner as AWS and Azure write tags; Google's labels are lower case."""
-        return {key.title(): value for key, value in self.owner.items()}
-
-    @property
     def has_gpu(self) -> bool:
         """NVIDIA: GPU metrics and the agent's sampler exist."""
         return self.platform.runtime is Runtime.CUDA

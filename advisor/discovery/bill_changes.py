@@ -10,6 +10,7 @@ from advisor.audit.findings.compute import is_idle, pools_of
 from advisor.audit.run import Opened
 from advisor.audit.values import Bill, Endpoint, HostCost
 from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
 from advisor.codegen.applying import Application, Target, apply_all, apply_to, targets_of
 from advisor.codegen.applying.addresses import addresses_with
 from advisor.codegen.applying.project import open_project
@@ -24,7 +25,7 @@ from advisor.pipeline import plan_for, prepared
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_DAY
 from advisor.workload.document import read_workload
-from advisor.workload.values import Deployment, Purchase, Workload
+from advisor.workload.values import Deployment, Workload
 
 DEAREST = 3
 """Endpoints that are planned anew."""
