@@ -49,6 +49,8 @@ class Wish:
     """Machines that it should have; None: as today."""
     address: str = ""
     """Address of the code to edit; "": none is."""
+    is_planned: bool = False
+    """Whether a plan says how many machines are needed, which findings on them leave alone then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
         planner = _Planner(catalog, sources.telemetry, stated, Path(folder))
         services = planner.services() if dearest else ()
         wishes = [planner.wish(each, machines[normalised(each.name)], services) for each in dearest]
-    planned = {wish.instance_type for wish in wishes if wish.target}
+    planned = {wish.instance_type for wish in wishes if wish.is_planned}
     wishes += [wish for wish in _of_findings(opened.audit.split.hosts) if wish.instance_type not in planned]
     placed = tuple(_placed(wish, list(addresses_with(project, wish.instance_type)), directory) for wish in wishes)
     pairs = [(wish.address, wish.target) for wish in placed if wish.target is not None and wish.address]
@@ -148,6 +150,7 @@ class _Planner:
         if fleet is None or current is None or len(targets) != 1:
             return replace(wish, told=f"no plan with one type of machine in {machines.region}")
         today, then, target = current.total_usd_per_month, fleet.cost.total_usd_per_month, targets[0]
+        wish = replace(wish, is_planned=True)
         words = f"{target.instances} × {target.instance_type}"
         prices = f"${then:,.2f} a month, ${today:,.2f} today, by the catalog's prices"
         if then >= today:
@@ -230,6 +233,7 @@ def _of_findings(hosts: Sequence[HostCost]) -> Iterator[Wish]:
             max_instances=len(pool.hosts),
             is_spot=False,
             serving="the load of the bill's period, as accelerators were used then",
+            keeps_types=True,
         )
         yield Wish(f"{' and '.join(ids)} ({pool.instance_type})", told, pool.instance_type, target)
 

@@ -14,6 +14,17 @@ from advisor.discovery.bill_changes import Sources, changes_of
 from advisor.errors import InputError
 from audit.machines import ACCELERATED, billed, day_of, sampled
 
+SPOT = """
+resource "aws_eks_node_group" "gpu" {
+  instance_types = ["g5.12xlarge", "g6.12xlarge"]
+  capacity_type  = "SPOT"
+  scaling_config {
+    desired_size = 2
+    min_size     = 2
+    max_size     = 3
+  }
+}
+"""
 CODE = """
 variable "type" {
   default = "g5.12xlarge" # of chat
@@ -114,9 +125,19 @@ def test_idle_and_spare_machines_leave_the_numbers(tmp_path):
     assert 'default = "' not in changes.application.patch.replace(" default", "")
 
 
+def test_numbers_of_spot_groups_change_and_their_types_stay(tmp_path):
+    """How instances are bought, and which types serve alike, is not the finding's business."""
+    folder = sampled(tmp_path, lambda _: 0.0, host="i-0")
+    sampled(tmp_path, lambda _: 0.0, host="i-1")
+    changes = changed(tmp_path, code(tmp_path, SPOT), telemetry=(folder,))
+    assert changes.application is not None
+    assert "+    desired_size = 0" in changes.application.patch
+    assert "+  instance_types" not in changes.application.patch
+
+
 def test_several_places_of_one_type_are_told_and_not_edited(tmp_path):
     """Which of two instances an endpoint runs on is not guessed, unless its name says so."""
-    two = 'resource "aws_instance" "a" {\n  instance_type = "g5.12xlarge"\n}\n'
+    two = 'resource "aws_instance" "a" {\n  count         = 1\n  instance_type = "g5.12xlarge"\n}\n'
     directory = code(tmp_path, two + two.replace('"a"', '"b"'))
     folder = sampled(tmp_path, lambda _: 0.0, host="i-0")
     changes = changed(tmp_path, directory, telemetry=(folder,), hosts=1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, Figure, Rule
+from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Rule
 from advisor.codegen.hcl import Attribute, Block, Document, references
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
@@ -138,9 +138,7 @@ def addresses_with(module: Module, instance_type: str) -> Iterator[str]:
 
 def _type_arguments(resource: Resource) -> Iterator[Attribute]:
     return (
-        attribute
-        for path, attribute in everything_in(resource.block)
-        if resource.rule.arguments.get(path) in (Figure.TYPE, Figure.TYPES, Figure.EACH_TYPE)
+        attribute for path, attribute in everything_in(resource.block) if resource.rule.arguments.get(path) in TYPES
     )
 
 
@@ -159,7 +157,7 @@ def _entries_with(call: Resource, instance_type: str) -> Iterator[str]:
     attributes = call.block.attributes
     if any(instance_type in _types_of(call, attribute) for attribute in _type_arguments(call)):
         yield call.block.address
-    names = [name for name, figure in CALL_ARGUMENTS.items() if figure in (Figure.TYPE, Figure.TYPES)]
+    names = [name for name, figure in CALL_ARGUMENTS.items() if figure in TYPES]
     for argument in filter(attributes.__contains__, _MAPS):
         for key in _keys(attributes[argument]):
             if any(instance_type in _types_of(call, attributes[argument], (key, name)) for name in names):

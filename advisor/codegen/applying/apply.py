@@ -10,7 +10,7 @@ from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
 from advisor.codegen.applying.project import Module, open_project
 from advisor.codegen.applying.resolving import Place, Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, Figure, Rule
+from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, TYPES, Figure, Rule
 from advisor.codegen.applying.targets import Target
 from advisor.codegen.hcl import Attribute, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
@@ -108,7 +108,7 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
     seen = Counter[str]()
     for path, attribute in everything_in(resource.block):
         figure = resource.rule.arguments.get(path)
-        if figure is None:
+        if figure is None or (target.keeps_types and figure in TYPES):
             continue
         name = f"{resource.block.address}: {path}"
         before = seen[path]
@@ -127,6 +127,8 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
     """The arguments of one entry of a map that a module is called with."""
     attribute = resource.block.attributes[argument]
     for name, figure in resource.rule.arguments.items():
+        if target.keeps_types and figure in TYPES:
+            continue
         place = resolve(resource.document, attribute.value.node, _scope(resource), (key, name))
         if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
@@ -194,7 +196,7 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
     said = [_is_spot(resource) for resource in resources]
     buys_spot = True if True in said else None if None in said else False
-    if buys_spot is None or buys_spot == target.is_spot:
+    if target.keeps_types or buys_spot is None or buys_spot == target.is_spot:
         return
     ways = ("on demand", "as spot")
     raise InputError(
