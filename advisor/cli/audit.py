@@ -143,7 +143,7 @@ def _words(name: str, value: object) -> Iterator[str]:
 )
 @click.option(
     "--workloads",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
 )

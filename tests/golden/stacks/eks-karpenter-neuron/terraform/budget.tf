@@ -67,7 +67,7 @@ resource "aws_ce_anomaly_subscription" "deployment" {
     dimension {
       key           = "ANOMALY_TOTAL_IMPACT_ABSOLUTE"
       match_options = ["GREATER_THAN_OR_EQUAL"]
-      values        = [format("%.2f", max(1, local.planned_usd_per_month * var.budget_margin_ratio))]
+      values        = [tostring(ceil(max(1, local.planned_usd_per_month * var.budget_margin_ratio)))]
     }
   }
 

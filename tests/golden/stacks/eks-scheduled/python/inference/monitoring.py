@@ -2,6 +2,7 @@
 """Alerts, alarms and the budget."""
 
 import json
+import math
 from collections.abc import Mapping
 
 import pulumi
@@ -143,7 +144,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
         monitor_specification=json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":")),
         opts=context.options(),
     )
-    impact = f"{max(1, fleet.planned_usd_per_month * settings.budget_margin_ratio):.2f}"
+    impact = str(math.ceil(max(1, fleet.planned_usd_per_month * settings.budget_margin_ratio)))
     aws.costexplorer.AnomalySubscription(
         context.named("spending"),
         name=context.named("spending"),

@@ -2,6 +2,7 @@
 """Logs, alarms and the budget."""
 
 import json
+import math
 from collections.abc import Mapping
 
 import pulumi
@@ -166,7 +167,7 @@ def cost_anomalies(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -
         monitor_specification=json.dumps({**unused, "Tags": watched}, sort_keys=True, separators=(",", ":")),
         opts=context.options(),
     )
-    impact = f"{max(1, planned * settings.budget_margin_ratio):.2f}"
+    impact = str(math.ceil(max(1, planned * settings.budget_margin_ratio)))
     aws.costexplorer.AnomalySubscription(
         context.named("spending"),
         name=context.named("spending"),
