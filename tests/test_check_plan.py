@@ -68,6 +68,16 @@ def test_a_price_that_moved_and_a_plan_that_was_edited_are_told(plan, run_adviso
     assert "CHK101" not in findings
 
 
+def test_a_total_above_the_budget_fails(plan, run_advisor, tmp_path):
+    """The lower of the budgets of policy and workload counts, against the total at today's prices."""
+    total = json.loads(plan.read_text())["fleet"]["cost"]["total_usd_per_month"]
+    code, findings = checked(run_advisor, plan, "--policy", quiet(tmp_path, max_usd_per_month=total - 1))
+    assert code == 1
+    assert f"{total:,.2f} USD a month at today's prices, {total - 1:,.2f} are budgeted" in findings["CHK104"]["message"]
+    assert "of the policy" in findings["CHK104"]["message"]
+    assert "CHK104" not in checked(run_advisor, plan, "--policy", quiet(tmp_path, max_usd_per_month=total))[1]
+
+
 def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_path):
     """An edit by hand of the number of instances is seen, with the command that mends it."""
     copy = tmp_path / "infra"

@@ -1,6 +1,7 @@
 """Cost of endpoints and owners: what the bill says they cost over what the request logs say they served."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -13,6 +14,19 @@ from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
 _TAGS = ("endpoint", "inference-endpoint", "inference_service", "service", "model", "application", "app", "deployment")
 """Tags that usually name an endpoint, the most telling first."""
 _QUANTUM = Decimal("1e-15")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointMachines:
+    """Machines of one kind that an endpoint was billed for."""
+
+    provider: str
+    region: str
+    instance_type: str
+    is_spot: bool
+    instances: int
+    """On average over the bill's period, one at the least."""
+    cost: Decimal
 
 
 def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tuple[list[Endpoint], list[str]]:
@@ -64,6 +78,38 @@ def _meet(seconds: tuple[float, float], bill: Bill) -> bool:
 
 def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:
     """Cost by endpoint: of SageMaker's endpoints by name, by tag, and of models sold by the token by model."""
+    name, named = _naming(tag)
+    rows = ledger.database.rows(
+        f"SELECT {name} AS name, sum(cost) FROM charges LEFT JOIN {named} AS named USING (tags_id) "
+        "GROUP BY 1 HAVING name IS NOT NULL ORDER BY 2 DESC, 1"
+    )
+    return dict(rows)
+
+
+def machines_of(ledger: Ledger, tag: str | None) -> Mapping[str, EndpointMachines]:
+    """Accelerated machines of each endpoint of the bill, by its normalised name: the kind that costs most.
+
+    Args:
+        ledger: the bill.
+        tag: as for :func:`endpoints_of`.
+    """
+    name, named = _naming(tag)
+    rows = ledger.database.rows(
+        f"SELECT {name} AS name, provider, region, machine, purchase, sum(seconds), sum(cost) FROM charges "
+        f"LEFT JOIN {named} AS named USING (tags_id) WHERE is_accelerated AND charge = 'usage' AND machine IS NOT NULL "
+        "AND region IS NOT NULL GROUP BY ALL HAVING name IS NOT NULL ORDER BY 7, 1"
+    )
+    billed_seconds = ledger.bill.hours * SECONDS_PER_HOUR or 1.0
+    return {
+        normalised(endpoint): EndpointMachines(
+            provider, region, machine, purchase == "spot", max(1, round(float(seconds) / billed_seconds)), Decimal(cost)
+        )
+        for endpoint, provider, region, machine, purchase, seconds, cost in rows
+    }
+
+
+def _naming(tag: str | None) -> tuple[str, str]:
+    """The name of a charge's endpoint, and the table of tags that it needs as ``named``, in SQL."""
     wanted = [normalised(tag)] if tag else [normalised(name) for name in _TAGS]
     plain = "lower(regexp_replace(regexp_replace(key, '^.*/|^user:|^aws:eks:', ''), '[-_ ]', '', 'g'))"
     order = " ".join(f"WHEN {text(name)} THEN {position}" for position, name in enumerate(wanted))
@@ -76,12 +122,7 @@ def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:
         "CASE WHEN category = 'AI and Machine Learning' AND kind = 'managed' THEN coalesce(resource_name, service) END"
     )
     hosted = "nullif(regexp_extract(coalesce(resource, ''), ':endpoint/([^/]+)$', 1), '')"
-    name = f"coalesce({hosted}, named.endpoint, {sold})" if tag is None else "named.endpoint"
-    rows = ledger.database.rows(
-        f"SELECT {name} AS name, sum(cost) FROM charges LEFT JOIN {named} AS named USING (tags_id) "
-        "GROUP BY 1 HAVING name IS NOT NULL ORDER BY 2 DESC, 1"
-    )
-    return dict(rows)
+    return f"coalesce({hosted}, named.endpoint, {sold})" if tag is None else "named.endpoint", named
 
 
 def _log_share(bill: Bill, traffic: Traffic | None) -> float | None:

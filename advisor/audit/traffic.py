@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from statistics import median
 from typing import Any
 
 from advisor.audit.database import Database
@@ -10,9 +9,8 @@ from advisor.audit.files import files_of
 from advisor.audit.otel import is_otel, read_otel
 from advisor.audit.requests import PROMPTS, TRAFFIC, read_requests
 from advisor.audit.values import Traffic, Usage
-from advisor.data_files import data_dir
+from advisor.cost.token_weight import output_weight
 from advisor.names import normalised
-from advisor.tables import read_rows
 from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
@@ -49,13 +47,6 @@ def read_traffic(database: Database, places: Sequence[str]) -> Traffic:
         output_weight=weight,
         notes=notes,
     )
-
-
-def output_weight() -> float:
-    """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
-    rows = read_rows(data_dir("instance_catalog") / "token_prices.csv")
-    prices = [(float(row["input_usd_per_million"] or 0), float(row["output_usd_per_million"] or 0)) for row in rows]
-    return median(output / entered for entered, output in prices if entered > 0 and output > 0)
 
 
 def _unite_spellings(database: Database) -> None:

@@ -10,7 +10,7 @@ from advisor.yaml_fields import Field, read_document
 
 _KEYS = (
     "fail_on", "price_tolerance", "max_price_age", "max_spot_price_age", "cheaper_by", "obligation_ends_within",
-    "spot_interruptions_per_month", "levels",
+    "spot_interruptions_per_month", "max_usd_per_month", "levels",
 )  # fmt: skip
 _NEVER = "never"
 _HINT = "see docs/check.md for one"
@@ -30,6 +30,8 @@ class Policy:
     obligation_ends_within_days: float = 60.0
     spot_interruptions_per_month: float = 1.0
     """Of one instance."""
+    max_usd_per_month: float | None = None
+    """Budget for the plan's whole total; None: that of the workload alone."""
     levels: Mapping[str, Level] = field(default_factory=dict)
     """Rule → level, where it is not the rule's own."""
 
@@ -67,6 +69,7 @@ def read_policy(path: Path) -> Policy:
         cheaper_by_ratio=ratio("cheaper_by", policy.cheaper_by_ratio),
         obligation_ends_within_days=days("obligation_ends_within", policy.obligation_ends_within_days),
         spot_interruptions_per_month=ratio("spot_interruptions_per_month", policy.spot_interruptions_per_month),
+        max_usd_per_month=fields["max_usd_per_month"].number(0.0) if "max_usd_per_month" in fields else None,
         levels=_levels(fields["levels"]) if "levels" in fields else {},
     )
 

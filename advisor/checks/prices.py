@@ -7,19 +7,21 @@ from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Offer
 from advisor.checks.policy import Policy
-from advisor.plan.fleet.chosen import FleetGroup
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.values import Plan
+from advisor.units import A_CENT
 
-RULES = ("CHK101", "CHK102", "CHK103")
+RULES = ("CHK101", "CHK102", "CHK103", "CHK104")
 _AGAIN = "advisor recommend WORKLOAD --previous PLAN.json"
 
 
 def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
-    """Prices that moved or are old, and types that are not sold any more."""
+    """Prices that moved or are old, types that are not sold any more, and what they add up to against the budget."""
     offers = {(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
     for group in plan.fleet.groups if plan.fleet else ():
         yield from _of_group(group, offers, policy)
         yield from _of_age(group, today, policy)
+    yield from _over_budget(plan, catalog, policy)
 
 
 def _of_group(
@@ -50,3 +52,30 @@ def _of_age(group: FleetGroup, today: dt.date, policy: Policy) -> Iterator[tuple
         told = "has no date" if age is None else f"is {age} days old"
         refresh = f"advisor catalog refresh {group.provider}"
         yield "CHK103", group.name, f"the price of {group.instance_type} {told}; {most:.0f} are accepted", refresh
+
+
+def _over_budget(plan: Plan, catalog: Catalog, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
+    """The total at today's prices against the lower of the budgets that workload and policy state."""
+    stated = {
+        "limits.max_usd_per_month of the workload": plan.workload["limits"]["max_usd_per_month"],
+        "max_usd_per_month of the policy": policy.max_usd_per_month,
+    }
+    budgets = [(usd, where) for where, usd in stated.items() if usd is not None]
+    if plan.fleet is None or not budgets:
+        return
+    budget, where = min(budgets)
+    now = usd_today(plan.fleet, catalog)
+    if now > budget + A_CENT / 2:
+        yield "CHK104", "", f"{now:,.2f} USD a month at today's prices, {budget:,.2f} are budgeted ({where})", _AGAIN
+
+
+def usd_today(fleet: Fleet, catalog: Catalog) -> float:
+    """USD a month of the fleet where what it pays on demand and on spot costs what it costs today."""
+    offers = {(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
+    usd = fleet.cost.total_usd_per_month
+    for group in fleet.groups:
+        offer = offers.get((group.provider, group.region, group.instance_type))
+        price = None if offer is None else {"spot": offer.spot, "on_demand": offer.on_demand}.get(group.purchase)
+        if price is not None and group.instance_usd_per_hour:
+            usd += group.compute_usd_per_month * (price.usd_per_hour / group.instance_usd_per_hour - 1)
+    return usd

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.catalog import Catalog
 from advisor.checks.policy import Policy
+from advisor.checks.prices import usd_today
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
 from advisor.demand_sources import measure_demand, with_measured_cache
@@ -44,7 +44,7 @@ def look(plan: Plan, where: str, now: "Now", policy: Policy, notes: list[str]) -
         now.catalog,
         model=now.model,
     )
-    yield from _cheaper(_usd_today(fleet, now.catalog), again, policy)
+    yield from _cheaper(usd_today(fleet, now.catalog), again, policy)
 
 
 def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
@@ -88,18 +88,6 @@ def _latency(plan: Plan, demand: Demand, now: "Now", notes: list[str]) -> Iterat
             longest = plan.workload["context_tokens"]
             told += f"; {result.refused:,} are refused, longer than {longest:,} tokens (context_tokens)"
         yield "CHK202", "", told, _WITH_DEMAND
-
-
-def _usd_today(fleet: Fleet, catalog: Catalog) -> float:
-    """USD a month of the fleet where what it pays on demand and on spot costs what it costs today."""
-    offers = {(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
-    usd = fleet.cost.total_usd_per_month
-    for group in fleet.groups:
-        offer = offers.get((group.provider, group.region, group.instance_type))
-        price = None if offer is None else {"spot": offer.spot, "on_demand": offer.on_demand}.get(group.purchase)
-        if price is not None and group.instance_usd_per_hour:
-            usd += group.compute_usd_per_month * (price.usd_per_hour / group.instance_usd_per_hour - 1)
-    return usd
 
 
 def _cheaper(then: float, again: Plan, policy: Policy) -> Iterator[tuple[str, str, str, str]]:

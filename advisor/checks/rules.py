@@ -22,6 +22,7 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK101", "a price that the plan pays has moved", Level.ERROR),
         Rule("CHK102", "an instance type of the plan is no longer sold there", Level.ERROR),
         Rule("CHK103", "a price of the plan is old", Level.WARNING),
+        Rule("CHK104", "the plan costs more than its budget", Level.ERROR),
         Rule("CHK201", "another fleet is cheaper now", Level.WARNING),
         Rule("CHK202", "the fleet misses its latency targets under today's demand", Level.ERROR),
         Rule("CHK203", "today's demand is beyond what the fleet carries", Level.ERROR),

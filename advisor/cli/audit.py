@@ -26,12 +26,13 @@ from click.core import ParameterSource
 from advisor.cli.output import deliver, output_option, report_width
 from advisor.cli.progress import Progress
 from advisor.errors import InputError
+from advisor.names import printable
 
 if TYPE_CHECKING:
     from advisor.audit.run import Inputs, Opened
 
 _FORMATS = ("table", "json", "markdown", "focus", "sarif")
-_SHOWING = ("tags", "finding", "output_format", "wide", "output")
+_SHOWING = ("tags", "finding", "into", "workloads", "write", "output_format", "wide", "output")
 """Options that change no finding."""
 
 
@@ -135,6 +136,19 @@ def _words(name: str, value: object) -> Iterator[str]:
 )
 @click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")
 @click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Instead of the audit: changes of the Terraform in DIR, as a patch.",
+)
+@click.option(
+    "--workloads",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
+)
+@click.option("--write", is_flag=True, help="With --into: write the changes too.")
+@click.option(
     "--format",
     "output_format",
     type=click.Choice(_FORMATS),
@@ -160,6 +174,9 @@ def command(
     duplicates: str,
     bill_format: str | None,
     finding: str | None,
+    into: Path | None,
+    workloads: Path | None,
+    write: bool,
     output_format: str,
     wide: bool,
     output: Path | None,
@@ -176,6 +193,8 @@ def command(
 
     if samples and prometheus:
         raise click.UsageError("give --samples or --prometheus, not both")
+    if into is None and (write or workloads is not None):
+        raise click.UsageError("--write and --workloads are for --into DIR")
     inputs = Inputs(
         bill=bill,
         telemetry=(prometheus,) if prometheus else samples,
@@ -188,6 +207,9 @@ def command(
         option_words=_option_words(context),
     )
     with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as opened:
+        if into is not None:
+            _change(opened, inputs, (into, workloads), output, write=write)
+            return
         shown = _rendered(opened, inputs, output_format, finding, report_width(output, wide=wide))
         _deliver(shown, output)
 
@@ -212,6 +234,42 @@ def _rendered(
             return focus.focus_rows(audit, opened.ledger)
         case _:
             return [table.audit_table(audit, width, whole=width is None)]
+
+
+def _change(
+    opened: "Opened", inputs: "Inputs", folders: tuple[Path, Path | None], output: Path | None, *, write: bool
+) -> None:
+    """Print the patch of the user's Terraform, and say on stderr what it is for.
+
+    Args:
+        opened: the audit.
+        inputs: as it was asked for.
+        folders: of the Terraform, and of workload files.
+        output: file for the patch; None: stdout.
+        write: whether the Terraform is changed.
+    """
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - as above
+    from advisor.codegen.applying import write_application  # noqa: PLC0415 - as above
+    from advisor.discovery.bill_changes import Sources, changes_of, telemetry_of  # noqa: PLC0415 - as above
+    from advisor.estate import workload_files  # noqa: PLC0415 - as above
+
+    directory, workloads = folders
+    files = workload_files(workloads) if workloads is not None else ()
+    sources = Sources(telemetry_of(inputs.telemetry, opened.audit.bill), files, inputs.endpoint_tag)
+    changes = changes_of(opened, directory, load_catalog(), sources)
+    for wish in changes.wishes:
+        click.echo(printable(f"{wish.subject}: {wish.told}"), err=True)
+    application = changes.application
+    if application is None or not application.edits:
+        click.echo(f"{directory}: nothing to change", err=True)
+        return
+    deliver(application.patch, output)
+    for note in application.notes:
+        click.echo(f"note: {note}", err=True)
+    if write:
+        write_application(application)
+    for edit in application.edits:
+        click.echo(f"{'changed' if write else 'would change'} {edit}", err=True)
 
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:

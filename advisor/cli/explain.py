@@ -26,6 +26,7 @@ from advisor.plan.values import Plan
 from advisor.reading import read_text
 from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
+from advisor.report.litellm import litellm_config
 from advisor.report.price_age import prices_used
 from advisor.report.sections import Section, sections_markdown, sections_text
 
@@ -69,6 +70,12 @@ class _Explanation:
     help="Cost against latency targets, such as slo.tpot_p95,slo.ttft_p95.  [default: those stated, else all]",
 )
 @click.option("--cost", is_flag=True, help="Every line of the total: quantity, unit, price and its source.")
+@click.option(
+    "--litellm",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the price of the plan's tokens to FILE, as LiteLLM configuration.",
+)
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option(
     "--format",
@@ -87,6 +94,7 @@ def command(
     changes: str | None,
     fronts: str | None,
     cost: bool,
+    litellm: Path | None,
     wide: bool,
     output_format: str,
     output: Path | None,
@@ -101,6 +109,11 @@ def command(
         raise click.UsageError("--region says where --why is to look; give --why INSTANCE_TYPE")
     asked = _Asked(changes, instance_type, region, fronts)
     read = plan_from_json(read_text(plan, "plan"), str(plan))
+    if litellm is not None:
+        _alone(asked, "--litellm reads")
+        deliver(litellm_config(read, str(plan)), litellm)
+        if not cost and output_format != _FOCUS:
+            return
     if cost or output_format == _FOCUS:
         deliver(_cost(read, asked, output_format, report_width(output, wide=wide)), output)
         return
@@ -114,8 +127,7 @@ def command(
 
 def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> str:
     """Lines of the plan's cost, which are read from it."""
-    if asked != _Asked(None, None, None, None):
-        raise click.UsageError("--cost and --format focus read the plan as it is; leave out the other questions")
+    _alone(asked, "--cost and --format focus read")
     fleet = plan.fleet
     if fleet is None or not fleet.cost_lines:
         raise InputError("the plan holds no lines of cost", hint="make the plan again with `advisor recommend`")
@@ -123,10 +135,20 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
         stated = (plan.workload.get("as_of"), plan.provenance.catalog_as_of)
         return focus_of(fleet, next(day for day in map(first_day, filter(None, stated)) if day))
     if output_format == "json":
-        cost = {"total_usd_per_month": fleet.cost.total_usd_per_month, "lines": plain(fleet.cost_lines, "lines")}
+        cost = {
+            "total_usd_per_month": fleet.cost.total_usd_per_month,
+            "standing_usd_per_month": fleet.cost.standing_usd_per_month,
+            "lines": plain(fleet.cost_lines, "lines"),
+        }
         return json.dumps({"schema": SCHEMA, "cost": cost}, indent=1, ensure_ascii=False) + "\n"
     sections = [cost_section(fleet)]
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+
+
+def _alone(asked: _Asked, subject: str) -> None:
+    """Refuse questions for which a plan is made again."""
+    if asked != _Asked(None, None, None, None):
+        raise click.UsageError(f"{subject} the plan as it is; leave out the other questions")
 
 
 def _warn_of_other_facts(plan: Plan, catalog: Catalog, model: PerformanceModel) -> None:

@@ -390,12 +390,19 @@ class Stack:
     budget: Budget
     metrics_namespace: str
     tags: Mapping[str, str]
+    owner: Mapping[str, str]
+    """Team and environment that the workload names, by these words; tags that the user gives come before them."""
     summary: Summary
     cut_over: CutOver | None = None
     """None: nothing retires."""
     form: Form = Form.MANIFESTS
     component: Component | None = None
     """None: a root of its own, with the whole source."""
+
+    @property
+    def owner_tags(self) -> Mapping[str, str]:
+        """The owner as AWS and Azure write tags; Google's labels are lower case."""
+        return {key.title(): value for key, value in self.owner.items()}
 
     @property
     def has_gpu(self) -> bool:

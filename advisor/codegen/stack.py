@@ -169,7 +169,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         agent=_agent(version) if has_gpu else None,
         budget=Budget(_usd_per_month(plan, choice)),
         metrics_namespace="Inference/Hosts",
-        tags={"ManagedBy": "advisor", "Project": "inference"},
+        tags={"ManagedBy": "advisor", "Project": plan.workload.get("tags", {}).get("project", "inference")},
+        owner={key: tag for key, tag in plan.workload.get("tags", {}).items() if key != "project"},
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
     )
 

@@ -113,6 +113,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "engines": list(workload.engines),
         "exclude": plain(workload.exclude, "exclude"),
         "listed_only": workload.listed_only,
+        **({"tags": dict(workload.tags)} if workload.tags else {}),
     }
 
 

@@ -13,6 +13,7 @@ from advisor.workload.planning_fields import (
     read_exclude,
     read_limits,
     read_scaling,
+    read_tags,
 )
 from advisor.workload.prometheus_fields import completed, read_prometheus
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
@@ -36,7 +37,7 @@ from advisor.yaml_fields import Field, read_document
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
     "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",
-    "instance_types", "engines", "exclude", "listed_only",
+    "instance_types", "engines", "exclude", "listed_only", "tags",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _LATENCIES: Mapping[str, float] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
@@ -131,6 +132,7 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
         engines=fields["engines"].texts() if "engines" in fields else (),
         exclude=read_exclude(fields.get("exclude"), _ELSEWHERE),
         listed_only=fields["listed_only"].truth() if "listed_only" in fields else False,
+        tags=read_tags(fields["tags"]) if "tags" in fields else (),
         near_current=current is not None and not {"providers", "regions"} & set(fields),
     )
 

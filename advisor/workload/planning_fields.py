@@ -1,6 +1,7 @@
 """Fields of the workload file that only the planner reads: limits, commitments owned, scaling."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,9 @@ LIMIT_KEYS = (
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
+_TAG_KEYS = ("project", "team", "environment")
+_TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""What every cloud takes as the value of a tag or label."""
 _MOST_REPLICAS, _MOST_ZONES = 10_000, 100
 _MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
 _COMMITMENT_YEARS = ("1", "3")
@@ -102,6 +106,16 @@ def read_exclude(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
         return Exclude()
     fields = field.mapping(EXCLUDE_KEYS, elsewhere)
     return Exclude(**_read(fields, {key: lambda field: field.texts() for key in EXCLUDE_KEYS}))
+
+
+def read_tags(field: Field) -> tuple[tuple[str, str], ...]:
+    """Tags that name who owns the costs."""
+    fields = field.mapping(_TAG_KEYS)
+    for tag in fields.values():
+        if not _TAG.fullmatch(tag.text()):
+            hint = "use up to 63 lower-case letters, digits, _ and -, starting with a letter or digit"
+            tag.fail(f"'{tag.text()}' is no value that every cloud takes as a label", hint)
+    return tuple((key, fields[key].text()) for key in _TAG_KEYS if key in fields)
 
 
 def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Scaling:

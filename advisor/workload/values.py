@@ -365,6 +365,8 @@ class Workload:
     exclude: Exclude = Exclude()
     listed_only: bool = False
     """Whether only prices that are listed and recent may be used."""
+    tags: tuple[tuple[str, str], ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Owner of the costs, for the tags of the generated code: ``project``, ``team``, ``environment``."""
     near_current: bool = False
     """Whether the plan stays within provider and continent of ``current``: the file names no provider and no region."""
 

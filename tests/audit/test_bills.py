@@ -637,3 +637,17 @@ def test_a_tag_that_nothing_carries_is_named_with_the_nearest(tmp_path, audit):
         audit(write_focus(tmp_path / "bill.csv", [Charge(tags={"team": "a"})]), tags=("taem",))
 
     assert "team" in caught.value.hint
+
+
+@pytest.mark.parametrize(("credit", "left"), [("-20", True), ("-45.5", False)])
+def test_credits_for_traffic_through_nat_gateways_are_taken_off_the_finding(tmp_path, audit, credit, left):
+    """What was given back is not there to be saved: a part of it lowers the finding, all of it removes it."""
+    charges = [
+        *hours(Charge(cost=Decimal(1)), 730),
+        Charge("nat", Decimal("45.5"), resource="nat-1"),
+        Charge("nat", Decimal(credit), kind="credit", resource="nat-1"),
+    ]
+    found = {finding.id: finding for finding in audit(write_focus(tmp_path / "bill.csv", charges)).findings}
+    assert ("ADV112" in found) == left
+    if left:
+        assert round(found["ADV112"].high, 2) == Decimal("25.50")

@@ -1,11 +1,13 @@
 """Compute by what it was for: bills beside samples of the same hours."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from audit.bills import Charge
 from audit.machines import ACCELERATED, ROWS_PER_HOUR, billed, day_of, sampled
@@ -177,3 +179,30 @@ def test_a_place_without_samples_is_an_error(tmp_path, audit):
     """A folder that does not exist."""
     with pytest.raises(InputError):
         audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(str(tmp_path / "nowhere"),))
+
+
+def test_bandwidth_is_compared_with_accelerators_of_no_less_memory(tmp_path, audit):
+    """Decode on four A10G: the cheapest bandwidth with 24 GiB an accelerator is named, not that of a smaller one."""
+    folder = tmp_path / "samples"
+    records = [
+        row(
+            number,
+            index,
+            "i-0aaa",
+            busy_ratio=1.0,
+            sm_active_ratio=0.9,
+            tensor_active_ratio=0.1,
+            dram_active_ratio=0.95,
+        )
+        for index in range(4)
+        for number in range(1, 2 * ROWS_PER_HOUR + 1)
+    ]
+    store(folder, records, name="i-0aaa")
+    findings = {
+        finding.id: finding
+        for finding in audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(str(folder),)).findings
+    }
+    words = findings["ADV105"].evidence
+    other = load_catalog().instance_types["aws", re.search(r": (\S+) sells memory bandwidth", words)[1]]
+    assert load_catalog().accelerator(other.accelerator).memory_gib >= 24
+    assert findings["ADV105"].low == 0 < findings["ADV105"].high

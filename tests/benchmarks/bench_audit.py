@@ -1,4 +1,4 @@
-"""Auditing bills and request logs of any size: wall time, rows a second and peak memory; prints, asserts nothing.
+"""Auditing bills and request logs of any size: time, rows a second and peak memory; prints, asserts nothing.
 
 ``python tests/benchmarks/bench_audit.py [FOCUS_ROWS [CSV_ROWS [REQUESTS]]]``; the sizes that the product is held to
 are 100,000,000 rows of FOCUS in Parquet, a CSV of 5 GB (8,000,000 rows) and 10,000,000 requests, on two cores.
@@ -19,7 +19,8 @@ _MEASURE = (
     "import resource, sys; from advisor.audit.run import Inputs, audited\n"
     "with audited(Inputs(tuple(sys.argv[1].split(':')), requests=tuple(filter(None, sys.argv[2].split(':'))))) as found:\n"
     "    print(found.audit.bill.rows, found.audit.bill.cost == sum(found.audit.kinds.values()))\n"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+    "print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)\n"
 )
 _BILL = """
 COPY (SELECT
@@ -69,7 +70,7 @@ def measure(what: str, rows: int, bill: Path, log: Path | None = None) -> None:
     size_mb = (log or bill).stat().st_size / 1e6
     print(
         f"{what:<26} {rows:>12,} rows {size_mb:>8,.0f} MB {seconds:>8.1f} s {rows / seconds / 1e6:>6.2f} M rows/s "
-        f"{float(said[2]):>6.0f} MiB; parts sum up: {said[1]}"
+        f"{float(said[3]):>6.1f} s of processor {float(said[2]):>6.0f} MiB; parts sum up: {said[1]}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -312,3 +313,20 @@ def test_an_hour_of_no_class_is_refused():
     document["fleet"]["schedule"][5] = 99
     with pytest.raises(InputError, match="a class that is not there"):
         plan_from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("name", ["l4-spot", "eks-l4-spot", "sagemaker-l40s", "mig-l4-spot", "aks-a100-spot"])
+@pytest.mark.parametrize("language", [Language.TERRAFORM, Language.PYTHON])
+def test_every_target_tags_what_it_makes_with_its_owner(name, language):
+    """Project, team and environment of the workload, lower case on Google; tags that the user gives come after them."""
+    scenario = SCENARIOS[name]()
+    owner = {"project": "search", "team": "ranking", "environment": "production"}
+    plan = dataclasses.replace(scenario.plan, workload={**scenario.plan.workload, "tags": owner})
+    files = generate(plan, language, scenario.wanted).files
+    text = files["main.tf" if language is Language.TERRAFORM else "inference/context.py"]
+    keys = ("team", "environment", "project") if "mig" in name else ("Team", "Environment", "Project")
+    given = text.index("var.labels" if "mig" in name else "var.tags") if language is Language.TERRAFORM else None
+    for key, value in zip(keys, ("ranking", "production", "search"), strict=True):
+        found = re.search(rf'"?{key}"?\s*[:=] "{value}"', text)
+        assert found, (key, text)
+        assert given is None or (found.start() < given) == (value != "search")

@@ -12,6 +12,7 @@ _UNKNOWN_ARGUMENTS = re.compile(
 )
 _BLOCK = re.compile(r"^(?:resource|data) \"aws_.*?^\}\n", re.MULTILINE | re.DOTALL)
 _REGION = re.compile(r"^  region\s*=.*\n", re.MULTILINE)
+_UNKNOWN_RESOURCES = re.compile(r'^resource "aws_ce_anomaly_.*?^\}\n', re.MULTILINE | re.DOTALL)
 _UNKNOWN_BLOCKS = re.compile(
     r'^  dynamic "capacity_reservation_specification" \{\n'
     r"(?:    .*\n|\n)*?      capacity_reservation_preference.*\n(?:    .*\n|\n)*?  \}\n"
@@ -40,6 +41,7 @@ _RENAMED = (
 
 def downlevel(text: str) -> str:
     """One file in the words of 3.39."""
+    text = _UNKNOWN_RESOURCES.sub("", text)
     text = _BLOCK.sub(lambda block: _REGION.sub("", block[0]), text)
     text = _UNTAGGED.sub(lambda block: _TAGS.sub("", block[0]), text)
     text = _UNKNOWN_BLOCKS.sub("", text)

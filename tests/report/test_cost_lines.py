@@ -1,12 +1,20 @@
-"""``advisor explain --cost``: every line of a plan's total, and the same as FOCUS rows."""
+"""``advisor explain --cost``: every line of a plan's total, the same as FOCUS rows, and the price of a token."""
 
 import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+
+from advisor.demand.values import Unit
+from advisor.errors import InputError
+from advisor.plan.document import plan_from_json
+from advisor.report.litellm import litellm_config
+from advisor.units import SECONDS_PER_MONTH
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +67,61 @@ def test_other_questions_and_plans_without_lines_are_refused(plan, run_advisor, 
     refused = run_advisor("explain", old, "--cost")
     assert refused.returncode == 1
     assert "make the plan again" in refused.stderr
+
+
+def requests_per_month(plan):
+    """Requests that the plan expects, from its hours of the week."""
+    hours = plan.fleet.hour_classes
+    rate = sum(hour.mean_requests_per_second * hour.hours_per_week for hour in hours) / 168
+    return rate * SECONDS_PER_MONTH
+
+
+def test_litellm_prices_times_the_planned_tokens_are_the_total(plan, run_advisor, tmp_path):
+    """Input and output at their prices add up to the plan's total; cached tokens are not free."""
+    config = tmp_path / "litellm.yaml"
+    assert run_advisor("explain", plan, "--litellm", config).stdout == ""
+    read = plan_from_json(plan.read_text(), str(plan))
+    (deployment,) = yaml.safe_load(config.read_text())["model_list"]
+    price = deployment["model_info"]
+    tokens = (read.demand["input_tokens"]["mean"], read.demand["output_tokens"]["mean"])
+    per_request = tokens[0] * price["input_cost_per_token"] + tokens[1] * price["output_cost_per_token"]
+    assert requests_per_month(read) * per_request == pytest.approx(read.fleet.cost.total_usd_per_month, abs=0.01)
+    assert per_request * 1000 == pytest.approx(read.fleet.cost.usd_per_1000_requests, rel=1e-5)
+    assert price["cache_read_input_token_cost"] == price["input_cost_per_token"]
+    assert deployment["litellm_params"]["model"] == f"hosted_vllm/{read.workload['model']}"
+    both = run_advisor("explain", plan, "--litellm", config, "--pareto")
+    assert both.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("unit", "key", "per_request"),
+    [(Unit.TEXTS, "input_cost_per_token", 1.0), (Unit.AUDIO, "input_cost_per_second", 1e-3)],
+)
+def test_texts_and_recordings_have_a_price_of_their_own(plan, unit, key, per_request):
+    """A text is paid by its tokens, a recording by its seconds, and the answer costs nothing."""
+    read = plan_from_json(plan.read_text(), str(plan))
+    other = replace(read, fleet=replace(read.fleet, unit=unit))
+    (deployment,) = yaml.safe_load(litellm_config(other, "plan.json"))["model_list"]
+    size = read.demand["input_tokens"]["mean"] * per_request
+    usd = requests_per_month(read) * size * deployment["model_info"][key]
+    assert usd == pytest.approx(read.fleet.cost.total_usd_per_month, abs=0.01)
+    assert {name: value for name, value in deployment["model_info"].items() if name.startswith("output")}.popitem()[
+        1
+    ] == 0
+
+
+def test_a_fleet_in_two_regions_has_a_weighted_entry_for_each(plan):
+    """Weights are the shares of the requests in the busiest hours; images have no price in LiteLLM."""
+    read = plan_from_json(plan.read_text(), str(plan))
+    group = read.fleet.groups[0]
+    groups = (
+        replace(group, request_shares=(0.25,)),
+        replace(group, region="eu-west-1", request_shares=(0.75,)),
+    )
+    two = replace(read, fleet=replace(read.fleet, groups=groups))
+    entries = yaml.safe_load(litellm_config(two, "plan.json"))["model_list"]
+    assert [entry["litellm_params"]["weight"] for entry in entries] == [250, 750]
+    assert len({entry["litellm_params"]["api_base"] for entry in entries}) == 2
+    images = replace(read, fleet=replace(read.fleet, unit=Unit.IMAGES))
+    with pytest.raises(InputError, match="images"):
+        litellm_config(images, "plan.json")

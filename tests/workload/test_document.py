@@ -75,6 +75,7 @@ purchase: [spot, on_demand]
 context_tokens: 4096
 current: {provider: aws, region: us-east-1, instance_type: p4d.24xlarge, count: 2}
 limits: {min_replicas: 2, max_replicas: 9, zones: 2, max_usd_per_month: 1000.5, memory_utilization: 0.8}
+tags: {team: chat, project: support}
 """,
     )
 
@@ -85,6 +86,7 @@ limits: {min_replicas: 2, max_replicas: 9, zones: 2, max_usd_per_month: 1000.5, 
     assert workload.current is not None
     assert workload.current.purchase is Purchase.ON_DEMAND
     assert workload.limits.max_usd_per_month == 1000.5
+    assert workload.tags == (("project", "support"), ("team", "chat"))
 
 
 def test_samples_are_a_source(tmp_path):
@@ -118,6 +120,7 @@ def test_samples_are_a_source(tmp_path):
         pytest.param(MINIMAL.replace("name: chat\n", ""), "the key 'name' is missing", id="no name"),
         pytest.param(MINIMAL.replace("12", "-1"), "declared.requests_per_second: -1 is out of range", id="negative"),
         pytest.param(MINIMAL + "  trace: x.csv\n", "demand needs exactly one source", id="two sources"),
+        pytest.param(MINIMAL + "tags: {team: A B}\n", "tags.team: 'A B' is no value that every cloud takes", id="tag"),
         pytest.param("name: [", ":1: not valid YAML", id="syntax"),
         pytest.param("", "the workload is empty", id="empty"),
         pytest.param("- a\n", "expected a mapping, found a list", id="not a mapping"),

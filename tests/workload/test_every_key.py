@@ -164,6 +164,7 @@ ELSEWHERE = {
     "limits.max_regions": "a permission that few plans use: tests/plan/test_one_planner.py",
     "limits.mix_providers": "a permission that few plans use: tests/plan/test_one_planner.py",
     "name": "it stands in the names of resources",
+    "tags": "they stand at resources: tests/codegen/test_stack.py",
     "slo": "its parts", "demand": "its parts", "limits": "its parts", "scaling": "its parts", "exclude": "its parts",
     "demand.prometheus": "needs a server: tests/test_recommend_prometheus.py",
     "demand.cloudwatch": "needs a server: tests/test_recommend_cloudwatch.py",

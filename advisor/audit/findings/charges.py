@@ -18,8 +18,12 @@ _BETWEEN_PLACES = (
 EXPIRES_WITHIN = timedelta(days=60)
 
 
+_NET_OF_CREDITS = "('usage', 'credit', 'adjustment')"
+
+
 def _like(pattern: str) -> str:
-    return f"charge = 'usage' AND regexp_matches({_METER}, '{pattern}', 'i')"
+    """Use of some meters, less what credits and refunds of the same meters gave back."""
+    return f"charge IN {_NET_OF_CREDITS} AND regexp_matches({_METER}, '{pattern}', 'i')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ METERS = (
     ),
     Meters(
         rules.KEPT,
-        f"kind = 'storage' AND charge = 'usage' AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
+        f"kind = 'storage' AND charge IN {_NET_OF_CREDITS} AND (regexp_matches({_METER}, 'snapshot', 'i') OR "
         "regexp_matches(concat(resource, resource_name), 'checkpoint|ckpt|snapshot', 'i'))",
         is_certain=False,
         evidence="{cost} for {count} of snapshots and checkpoints; the bill does not say how old they are",

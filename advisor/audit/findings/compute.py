@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from statistics import fmean
@@ -26,7 +27,7 @@ _SPARE_KV = 0.5
 def compute_findings(context: Context) -> Iterator[Finding]:
     """Idle and oversized hosts, unused memory, poor saturation, spot and commitments, hosts without telemetry."""
     hosts = context.split.hosts
-    idle = [host for host in hosts if host.use.verdicts and set(host.use.verdicts) == {Code.IDLE.value}]
+    idle = [host for host in hosts if is_idle(host)]
     working = [host for host in hosts if host not in idle]
     yield from _idle(context, idle)
     yield from _oversized(context, working)
@@ -62,31 +63,64 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
 
 def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     """Hosts of one type and region as one pool: accelerators that its p95 needs at the limit of a busy accelerator."""
-
-    def pool_of(host: HostCost) -> tuple[str, str, str]:
-        return host.provider, host.region, host.instance_type
-
     spare, words, resources = Interval(ZERO, ZERO, ZERO), [], list[tuple[str, Decimal]]()
-    for (_, region, machine), pooled in groupby(sorted(hosts, key=pool_of), pool_of):
-        pool = list(pooled)
-        count = sum(host.use.accelerators for host in pool)
-        enough = _accelerators(pool, "p95")
+    for pool in pools_of(hosts):
+        count, enough = pool.accelerators, pool.needed_accelerators
         if enough >= count:
             continue
-        observed = sum(map(_observed, pool), ZERO)
-        least = min(_accelerators(pool, "mean"), enough)
+        observed = sum(map(_observed, pool.hosts), ZERO)
+        least = min(_accelerators(pool.hosts, "mean"), enough)
         spare = Interval(
             spare.value + _share(observed, 1 - enough / count),
             spare.low,
             spare.high + _share(observed, 1 - least / count),
         )
         words.append(
-            f"{machine} in {region}: {count} accelerators busy {_percent(pool, 'mean')} on average and "
-            f"{_percent(pool, 'p95')} at p95, {enough} would do"
+            f"{pool.instance_type} in {pool.region}: {count} accelerators busy {_percent(pool.hosts, 'mean')} on "
+            f"average and {_percent(pool.hosts, 'p95')} at p95, {enough} would do"
         )
-        resources += _named(pool)
+        resources += _named(pool.hosts)
     if words:
         yield context.finding(rules.OVERSIZED, spare, "; ".join(words), resources)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Machines of one type and region that were measured."""
+
+    provider: str
+    region: str
+    instance_type: str
+    hosts: Sequence[HostCost]
+
+    @property
+    def accelerators(self) -> int:
+        """Accelerators of all hosts."""
+        return sum(host.use.accelerators for host in self.hosts)
+
+    @property
+    def needed_accelerators(self) -> int:
+        """Accelerators that carry the use of the busiest twentieth of the time."""
+        return _accelerators(self.hosts, "p95")
+
+    @property
+    def needed_hosts(self) -> int:
+        """Whole machines that have as many accelerators."""
+        return math.ceil(self.needed_accelerators * len(self.hosts) / self.accelerators)
+
+
+def is_idle(host: HostCost) -> bool:
+    """Whether all accelerators of a host are idle."""
+    return bool(host.use.verdicts) and set(host.use.verdicts) == {Code.IDLE.value}
+
+
+def pools_of(hosts: Sequence[HostCost]) -> list[Pool]:
+    """Hosts by provider, region and instance type."""
+
+    def place_of(host: HostCost) -> tuple[str, str, str]:
+        return host.provider, host.region, host.instance_type
+
+    return [Pool(*place, list(pooled)) for place, pooled in groupby(sorted(hosts, key=place_of), place_of)]
 
 
 def _accelerators(pool: Sequence[HostCost], statistic: str) -> int:
@@ -133,17 +167,35 @@ def _bandwidth(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]
 
 
 def _cheaper_bandwidth(context: Context, host: HostCost) -> tuple[str, float] | None:
-    """Machine of the region whose memory bandwidth costs least on demand, and by how much less."""
+    """Machine of the region whose memory bandwidth costs least on demand, and by how much less.
+
+    Its accelerators have no less memory each, and no less for each GB/s: what fits today fits there.
+    """
     offers = {
         offer.instance_type: cost
         for offer in context.catalog.offers_in([host.provider], [host.region])
-        if (cost := _bandwidth_cost(context, offer)) is not None
+        if _holds_as_much(context, offer, host) and (cost := _bandwidth_cost(context, offer)) is not None
     }
     if host.instance_type not in offers:
         return None
     best = min(offers, key=lambda name: (offers[name], name))
     saved = 1 - offers[best] / offers[host.instance_type]
     return (best, saved) if saved > 0 else None
+
+
+def _holds_as_much(context: Context, offer: Offer, host: HostCost) -> bool:
+    """Whether the accelerators of an offer have as much memory as those of a host, each and for each GB/s."""
+    machines = [
+        context.catalog.instance_types.get((host.provider, name)) for name in (offer.instance_type, host.instance_type)
+    ]
+    if any(machine is None or not machine.accelerator_count for machine in machines):
+        return False
+    other, own = (context.catalog.accelerator(machine.accelerator) for machine in machines if machine)
+    return (
+        other.memory_gib >= own.memory_gib
+        and other.memory_gib * own.memory_bandwidth_gb_per_second
+        >= own.memory_gib * other.memory_bandwidth_gb_per_second
+    )
 
 
 def _bandwidth_cost(context: Context, offer: Offer) -> float | None:

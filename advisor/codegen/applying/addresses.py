@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.codegen.applying.project import Module
-from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, Rule
+from advisor.codegen.applying.resolving import Scope, Unresolved, resolve
+from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Rule
 from advisor.codegen.hcl import Attribute, Block, Document, references
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
@@ -111,6 +112,56 @@ def _keys(attribute: Attribute) -> list[str]:
     """Keys of a map that is written out."""
     node = unwrap(attribute.value.node)
     return [key for element in elements(node) if (key := key_of(element))] if node.data == "object" else []
+
+
+def addresses_with(module: Module, instance_type: str) -> Iterator[str]:
+    """Addresses of a project whose code says an instance type, which `resources_at` takes.
+
+    Args:
+        module: the root.
+        instance_type: as the catalog names it.
+    """
+    prefix = f"{module.name}." if module.name else ""
+    for document, block in module.blocks():
+        if block.kind == "resource" and (rule := RULES.get(block.labels[0])) is not None:
+            resource = Resource(module, document, block, None, rule)
+            if any(instance_type in _types_of(resource, attribute) for attribute in _type_arguments(resource)):
+                yield f"{prefix}{block.address}"
+        elif block.kind == "module":
+            inner = module.inner(block.labels[0], None)
+            if inner is not None:
+                yield from addresses_with(inner, instance_type)
+            else:
+                calls = _entries_with(Resource(module, document, block, None, Rule(CALL_ARGUMENTS)), instance_type)
+                yield from (f"{prefix}{call}" for call in calls)
+
+
+def _type_arguments(resource: Resource) -> Iterator[Attribute]:
+    return (
+        attribute for path, attribute in everything_in(resource.block) if resource.rule.arguments.get(path) in TYPES
+    )
+
+
+def _types_of(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> list[str]:
+    """Instance types that an argument is written as; none where no literal decides it."""
+    scope = Scope(resource.module, resource.block, resource.key)
+    place = resolve(resource.document, attribute.value.node, scope, path)
+    if isinstance(place, Unresolved):
+        return []
+    values = place.value if isinstance(place.value, list) else [place.value]
+    return [str(value).removeprefix(resource.rule.type_prefix) for value in values]
+
+
+def _entries_with(call: Resource, instance_type: str) -> Iterator[str]:
+    """A call of a module from elsewhere, or the entries of its maps of groups, that say an instance type."""
+    attributes = call.block.attributes
+    if any(instance_type in _types_of(call, attribute) for attribute in _type_arguments(call)):
+        yield call.block.address
+    names = [name for name, figure in CALL_ARGUMENTS.items() if figure in TYPES]
+    for argument in filter(attributes.__contains__, _MAPS):
+        for key in _keys(attributes[argument]):
+            if any(instance_type in _types_of(call, attributes[argument], (key, name)) for name in names):
+                yield f'{call.block.address}.{argument}["{key}"]'
 
 
 def _near(module: Module, typed: str) -> str:

@@ -10,7 +10,7 @@ from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
 from advisor.codegen.applying.project import Module, open_project
 from advisor.codegen.applying.resolving import Place, Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, Figure, Rule
+from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, TYPES, Figure, Rule
 from advisor.codegen.applying.targets import Target
 from advisor.codegen.hcl import Attribute, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
@@ -42,17 +42,36 @@ class Application:
 
 
 def apply_to(directory: Path, address: str, target: Target) -> Application:
-    """Changes that writing *target* to *address* would make; nothing is written.
+    """Changes that writing *target* to *address* would make; see :func:`apply_all`."""
+    return apply_all(directory, [(address, target)])
+
+
+def apply_all(directory: Path, wishes: Sequence[tuple[str, Target]]) -> Application:
+    """Changes that writing each target to its address would make together; nothing is written.
 
     Args:
         directory: of a Terraform root.
-        address: of a resource, or of a call of a module from elsewhere.
-        target: a group of the plan.
+        wishes: address of a resource, or of a call of a module from elsewhere, with a group of a plan.
 
     Raises:
         InputError: there is no such address, nothing at it can be edited, or it belongs to another cloud.
     """
-    resources = resources_at(open_project(directory), address)
+    project = open_project(directory)
+    edits: dict[tuple[str, int], Edit] = {}
+    notes: list[str] = []
+    for address, target in wishes:
+        own, told = _edits_at(project, address, target)
+        notes += told
+        for edit in own:
+            place = edit.place.document.path, edit.place.start
+            if edits.setdefault(place, edit).text != edit.text:
+                notes.append(f"not changed: {edit.argument}: {edits[place].argument} is written at the same place")
+    return _application(directory.resolve(), list(edits.values()), notes)
+
+
+def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit], list[str]]:
+    """Edits of one target, and notes on what is not edited."""
+    resources = resources_at(project, address)
     _check_purchase(resources, target, address)
     edits: dict[tuple[str, int], Edit] = {}
     notes: list[str] = []
@@ -69,11 +88,10 @@ def apply_to(directory: Path, address: str, target: Target) -> Application:
     if not edits and not unchanged:
         raise InputError(
             f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or ["it holds no instance type or count"]),
-            where=str(directory),
+            where=str(project.directory),
         )
-    notes += _shared(resources, list(edits.values()))
-    notes += _beyond(resources, target)
-    return _application(directory.resolve(), list(edits.values()), notes)
+    own = list(edits.values())
+    return own, [*notes, *_shared(resources, own), *_beyond(resources, target)]
 
 
 def write_application(application: Application) -> None:
@@ -90,7 +108,7 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
     seen = Counter[str]()
     for path, attribute in everything_in(resource.block):
         figure = resource.rule.arguments.get(path)
-        if figure is None:
+        if figure is None or (target.keeps_types and figure in TYPES):
             continue
         name = f"{resource.block.address}: {path}"
         before = seen[path]
@@ -109,6 +127,8 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
     """The arguments of one entry of a map that a module is called with."""
     attribute = resource.block.attributes[argument]
     for name, figure in resource.rule.arguments.items():
+        if target.keeps_types and figure in TYPES:
+            continue
         place = resolve(resource.document, attribute.value.node, _scope(resource), (key, name))
         if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
@@ -176,7 +196,7 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
     said = [_is_spot(resource) for resource in resources]
     buys_spot = True if True in said else None if None in said else False
-    if buys_spot is None or buys_spot == target.is_spot:
+    if target.keeps_types or buys_spot is None or buys_spot == target.is_spot:
         return
     ways = ("on demand", "as spot")
     raise InputError(

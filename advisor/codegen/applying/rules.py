@@ -18,6 +18,10 @@ class Figure(StrEnum):
     MAX = "max"
 
 
+TYPES = (Figure.TYPE, Figure.TYPES, Figure.EACH_TYPE)
+"""Figures that say which machines, and not how many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A kind of resource."""

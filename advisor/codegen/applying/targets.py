@@ -25,6 +25,8 @@ class Target:
     is_spot: bool
     serving: str
     """How the containers have to serve for the numbers to hold, in words."""
+    keeps_types: bool = False
+    """Whether only counts change: types, and how they are bought, stay as the code says."""
 
 
 def targets_of(plan: Plan, rank: int | None = None) -> tuple[Target, ...]:

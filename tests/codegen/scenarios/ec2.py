@@ -159,7 +159,11 @@ def two_regions() -> Scenario:
         make_group(instances=(4, 4), request_shares=(0.67, 0.67)),
         make_group(region="eu-west-1", instances=(2, 2), instance_usd_per_hour=0.8934, request_shares=(0.33, 0.33)),
         policy=Policy.STATIC,
-        filled=AGENT | RECORD | PINS | {"model_source": "s3://weights/production", "wait_for_capacity": "30m"},
+        filled=AGENT
+        | RECORD
+        | PINS
+        | {"cost_anomaly_detection": True}
+        | {"model_source": "s3://weights/production", "wait_for_capacity": "30m"},
     )
 
 

@@ -18,7 +18,7 @@ def variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
         clusters[region] = {"name": f"inference-{region}"}
         if not is_karpenter:
             clusters[region]["subnet_ids"] = [f"subnet-{number:017x}" for number in (1, 2, 3)]
-    filled = {"clusters": clusters, "alert_emails": ["oncall@example.com"]}
+    filled = {"clusters": clusters, "alert_emails": ["oncall@example.com"], "cost_anomaly_detection": True}
     return filled | ({"karpenter_role_names": ["karpenter"]} if is_karpenter else {})
 
 

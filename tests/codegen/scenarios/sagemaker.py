@@ -15,6 +15,7 @@ def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
     return {
         "networks": {region: _network(number) for number, region in enumerate(regions, start=1)},
         "alert_emails": ["oncall@example.com"],
+        "cost_anomaly_detection": True,
     } | more
 
 

@@ -114,6 +114,12 @@ variable "alert_emails" {
   }
 }
 
+variable "budget_enabled" {
+  description = "Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."
+  type        = bool
+  default     = true
+}
+
 variable "budget_margin_ratio" {
   description = "Share added to the planned cost before the budget warns: what the plan's total leaves out."
   type        = number

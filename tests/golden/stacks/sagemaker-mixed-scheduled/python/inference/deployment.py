@@ -13,7 +13,7 @@ from inference.encryption import keys
 from inference.endpoint import endpoints
 from inference.identity import execution_role, invoke_policy
 from inference.models import models
-from inference.monitoring import alarms, budget, log_groups, topics
+from inference.monitoring import alarms, budget, cost_anomalies, log_groups, topics
 from inference.network import security_groups
 from inference.plan import Fleet
 from inference.scaling import scale
@@ -93,6 +93,7 @@ class Deployment(pulumi.ComponentResource):
         served = endpoints(context, models(context, role, inside), encryption, rollbacks, logs)
         scale(context, served)
         budget(context, alerts)
+        cost_anomalies(context, alerts)
 
         self.endpoints = pulumi.Output.all(
             **{

@@ -87,6 +87,8 @@ def alarm_on_logs(
 def budget(context: Context) -> None:
     """The plan's total and a margin, on what carries the tag of the deployment."""
     settings = context.settings
+    if not settings.budget_enabled:
+        return
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m-01T00:00:00Z")
     subscription = azure.core.get_subscription_output(opts=context.asking)
     azure.consumption.BudgetSubscription(
