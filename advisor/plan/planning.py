@@ -200,7 +200,7 @@ def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking) -
 
     It is looked for where a single type of them is near enough for a mix to cost less.
     """
-    sources = market.formulation.pool_set.sources
+    sources = {**market.formulation.pool_set.sources, **found.formulation.pool_set.sources}
 
     def chip(pool: Pool) -> str:
         return sources[pool.key].served.candidate.accelerator.name
