@@ -20,6 +20,7 @@ from advisor.performance.model import load_model
 from advisor.pipeline import market_for, question_for, with_account
 from advisor.plan.document import plain
 from advisor.plan.planning import Market
+from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_markdown, sections_text
@@ -106,8 +107,10 @@ def command(
         question = question_for(stated, catalog, model, progress)
     warn_of_layers()
 
+    timelines = Timelines()
+
     def posed(asked: PlanRequest) -> Market:
-        return market_for(asked, catalog, model).market
+        return market_for(asked, catalog, model, timelines).market
 
     cache = None if cache_file is None else read_measured_cache(cache_file)
     settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, effort)

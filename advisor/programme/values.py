@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def read_programme(path: Path) -> Programme:
     return document_of(Programme, path, "programme", SCHEMA, _HINT)  # type: ignore[no-any-return]
 
 
-def document_of(kind: type, path: Path, what: str, schema: str, hint: str) -> Any:  # noqa: ANN401 - of that kind
+def document_of(kind: type[Any], path: Path, what: str, schema: str, hint: str) -> Any:  # noqa: ANN401 - of that kind
     """Value of a JSON document of this program.
 
     Args:
@@ -145,10 +145,10 @@ def document_of(kind: type, path: Path, what: str, schema: str, hint: str) -> An
             f"the schema is {str(written)[:40]!r}, and this version reads {schema}", where=str(path), hint=hint
         )  # fmt: skip
     try:
-        return from_plain(kind, _fields(document, kind.__dataclass_fields__))
+        return from_plain(kind, _fields(document, [field.name for field in fields(kind)]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"it is no {what} ({str(error)[:80]})", where=str(path), hint=hint) from error
 
 
 def _fields(document: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: document[name] for name in names}
+    return {name: document[name] for name in names if name in document}

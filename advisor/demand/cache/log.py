@@ -165,7 +165,7 @@ class _Reader:
             self._log.answers = array("Q")
         return self._log
 
-    def _prompt(self, row: Mapping[str, Any], scope: tuple[object, ...]) -> int:
+    def _prompt(self, row: Mapping[str, Any], scope: _Scope) -> int:
         """Hash of a prompt; its blocks go into the log."""
         if row.get("hash_ids") is not None:
             ids = _block_ids(row["hash_ids"])

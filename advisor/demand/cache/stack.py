@@ -99,7 +99,7 @@ def misses_of_ttl(is_new: npt.NDArray[np.bool_], times_s: npt.NDArray[np.float64
         ttl_s: seconds for which an entry counts.
     """
     misses, written = 0, 0.0
-    for absent, now in zip(is_new.tobytes(), memoryview(times_s), strict=True):
+    for absent, now in zip(is_new.tobytes(), times_s.data, strict=True):
         if absent or now - written > ttl_s:
             written = now
             misses += 1
