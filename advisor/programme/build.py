@@ -170,16 +170,12 @@ class _Builder:
             Item(
                 id=f"{combination.workload}/{lever.lever}",
                 title=f"{lever.title} ({combination.workload})",
-                week=0,
-                owner=rule.owner,
                 detail=lever.change + (f"; {lever.basis}" if lever.basis else ""),
                 command=f"advisor recommend {self._workload} --format json -o plan.json",
                 check=self._check(lever.lever),
                 risk=lever.risk + ("" if lever.lock_in == "none" else f"; ties to {lever.lock_in}"),
                 saving=Saving(usd, usd, usd),
                 effort_hours=lever.work.effort_hours,
-                one_off_usd=0.0,
-                payback_months=None,
                 counted_in=combination.id,
             ),
             rule,
@@ -213,16 +209,12 @@ class _Builder:
                 Item(
                     id=f"plan/{name}",
                     title=f"Deploy the plan of {name}",
-                    week=0,
-                    owner="platform",
                     detail=f"{today:,.2f} → {planned:,.2f} USD a month",
                     command=f"advisor generate terraform {shlex.quote(path)} --into infra/",
                     check=f"`advisor check {shlex.quote(path)} --infra infra/` passes",
                     risk="as the plan says: `advisor explain`",
                     saving=Saving(saving, saving, saving),
                     effort_hours=rules.EFFORT_HOURS[Effort.MEDIUM],
-                    one_off_usd=0.0,
-                    payback_months=None,
                     counted_in=levers,
                 ),
                 rules.OTHERS,
@@ -256,16 +248,12 @@ class _Builder:
             Item(
                 id=finding.id,
                 title=finding.title,
-                week=0,
-                owner=rule.owner,
                 detail=finding.evidence,
                 command=finding.command,
                 check=f"`advisor audit` of the next bill finds no {finding.id}",
                 risk=finding.risk,
                 saving=saving if finding.basis == "saving" else None,
                 effort_hours=rules.EFFORT_HOURS[finding.effort],
-                one_off_usd=0.0,
-                payback_months=None,
                 counted_in=serving if finding.basis == "saving" else "",
                 resources=tuple(sorted(resource.name for resource in finding.resources)),
             ),
@@ -273,7 +261,7 @@ class _Builder:
         )
 
     def _to_assess(self) -> Iterator[Item]:
-        """What has to be known first: today's bill, and figures that levers without a price lack."""
+        """Items that measure: the bill before, and figures that levers without a price lack."""
         yield self._assessment(
             "baseline",
             "Keep the bill of the month before",
@@ -288,20 +276,7 @@ class _Builder:
                 yield self._assessment(levers[0], title, command, told, rules.MEASURE_HOURS)
 
     def _assessment(self, name: str, title: str, command: str, check: str, hours: float) -> Item:
-        item = Item(
-            id=f"assess/{name}",
-            title=title,
-            week=0,
-            owner="platform",
-            detail="",
-            command=command,
-            check=check,
-            risk="none: nothing changes",
-            saving=None,
-            effort_hours=hours,
-            one_off_usd=0.0,
-            payback_months=None,
-        )
+        item = Item(f"assess/{name}", title, "", command, check, "none: nothing changes", hours)
         return self._item(item, Rule("platform", Phase.ASSESS))
 
     def _item(self, item: Item, rule: Rule) -> Item:
@@ -374,5 +349,5 @@ def _by_saving(item: Item) -> tuple[float, str]:
 
 
 def _order(item: Item) -> tuple[int, float, str]:
-    """By week, the soonest paid back first."""
+    """Sort key: week, then the soonest paid back."""
     return item.week, item.payback_months or 0.0, item.id

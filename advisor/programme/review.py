@@ -281,7 +281,7 @@ class _Reviewer:
                 yield PlannedCost(path, plan.fleet.cost.total_usd_per_month, _monthly([costs[day] for day in days]))
 
     def _next_steps(self, applied: Sequence[Applied]) -> Iterator[str]:
-        """What to do next: look at what costs more, wait for what is not known, then the next items."""
+        """Next steps: look at what costs more, wait for what is not known, then the next items."""
         for group in applied:
             if group.billed is not None and group.billed.usd_per_month < 0:
                 yield f"look at {', '.join(group.items)}: it costs more; undo it, or say what else changed"

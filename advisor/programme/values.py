@@ -42,24 +42,24 @@ class Item:
     id: str
     """``ADV101``, ``support-chat/spot``, ``assess/baseline``."""
     title: str
-    week: int
-    owner: str
     detail: str
     """What changes, or what was found."""
     command: str
     check: str
     """How to see that it worked."""
     risk: str
-    saving: Saving | None
-    """None: it saves nothing by itself, or how much is to be measured."""
     effort_hours: float
-    one_off_usd: float
-    payback_months: float | None
-    """None: it saves nothing by itself."""
+    saving: Saving | None = None
+    """None: it saves nothing by itself, or how much is to be measured."""
     counted_in: str = ""
     """Id of what holds its saving in the total; "" where it counts by itself."""
     resources: tuple[str, ...] = ()
     """Billed resources that it is about; empty for levers."""
+    week: int = 1
+    owner: str = "platform"
+    one_off_usd: float = 0.0
+    payback_months: float | None = None
+    """None: it saves nothing by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,7 @@
 
 import csv
 import datetime as dt
-import sys
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +18,7 @@ from advisor.programme.values import NOTHING, Combination, Item, Programme, Savi
 from advisor.report.programme import programme_json
 from advisor.report.review import review_json, review_sections
 from advisor.report.sections import sections_text
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "audit"))
-from bills import Charge, write_focus
+from audit.bills import Charge, write_focus
 
 FIRST = dt.datetime(2026, 11, 10, tzinfo=dt.UTC)
 START, CHANGED = dt.date(2026, 12, 1), dt.date(2026, 12, 4)
@@ -32,7 +28,7 @@ PER_MONTH = 730 / 24
 def item(name, saving, resources=(), counted_in="", week=2):
     """An item of a programme."""
     usd = None if saving is None else Saving(saving, saving, saving)
-    return Item(name, name, week, "platform", "", f"do {name}", "see", "", usd, 4.0, 400.0, 1.0, counted_in, resources)
+    return Item(name, name, "", f"do {name}", "see", "", 4.0, usd, counted_in, resources, week, "platform", 400.0, 1.0)
 
 
 PROGRAMME = Programme(
