@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from decimal import Decimal
 
 from advisor.audit.database import Database
 from advisor.audit.ledger import Ledger
@@ -29,11 +28,17 @@ GROUP BY ALL
 
 
 def days_of(ledger: Ledger) -> list[dt.date]:
-    """Days from the first with any charge to the last; what a charge of several days costs is spread over them."""
+    """Whole days of the bill's period; what a charge of several days costs is spread over them.
+
+    An export of today ends within the day, whose cost would be part of one.
+    """
     basis = ledger.bill.basis.value
     ledger.database.run(_DAYS.format(basis=basis, other="billed" if basis == "effective" else "effective"))
-    first, last = ledger.database.row("SELECT min(day), max(day) FROM days")
-    return [] if first is None else [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+    start, end = ledger.bill.start, ledger.bill.end
+    if start is None or end is None:
+        return []
+    first = start.date() + dt.timedelta(days=start.time() != dt.time.min)
+    return [first + dt.timedelta(days=number) for number in range((end.date() - first).days)]
 
 
 def daily_costs(ledger: Ledger, where: str = "true") -> dict[dt.date, float]:
@@ -43,9 +48,9 @@ def daily_costs(ledger: Ledger, where: str = "true") -> dict[dt.date, float]:
         ledger: the bill.
         where: charges that count, as an expression over ``resource`` and ``is_accelerated``.
     """
-    costs = dict.fromkeys(days_of(ledger), Decimal(0))
-    costs |= dict(ledger.database.rows(f"SELECT day, sum(cost) FROM days WHERE {where} GROUP BY day"))
-    return {day: float(costs[day]) for day in sorted(costs)}
+    days_of(ledger)
+    sums = dict(ledger.database.rows(f"SELECT day, sum(cost) FROM days WHERE {where} GROUP BY day"))
+    return {day: float(sums.get(day, 0)) for day in days_of(ledger)}
 
 
 def costs_by_resource(ledger: Ledger, first: dt.date, last: dt.date) -> dict[str, float]:

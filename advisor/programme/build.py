@@ -20,6 +20,7 @@ from advisor.units import A_CENT
 MOST_RESOURCES = 100
 """Resources of a finding that an audit's document holds: of more it is not known whether another finding is there."""
 _SERVING = "(serving)"
+_STATE = "state in the workload file: "
 _AUDIT_HINT = "make it with `advisor audit BILL --format json -o audit.json`"
 _LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
 
@@ -170,9 +171,9 @@ class _Builder:
             Item(
                 id=f"{combination.workload}/{lever.lever}",
                 title=f"{lever.title} ({combination.workload})",
-                detail=lever.change + (f"; {lever.basis}" if lever.basis else ""),
+                detail="; ".join(filter(None, (f"{_STATE if lever.beyond_stated else ''}{lever.change}", lever.basis))),
                 command=f"advisor recommend {self._workload} --format json -o plan.json",
-                check=self._check(lever.lever),
+                check=self._check(lever.lever, f"{combination.workload}/{lever.lever}"),
                 risk=lever.risk + ("" if lever.lock_in == "none" else f"; ties to {lever.lock_in}"),
                 saving=Saving(usd, usd, usd),
                 effort_hours=lever.work.effort_hours,
@@ -189,9 +190,9 @@ class _Builder:
             )
         return item
 
-    def _check(self, lever: str) -> str:
+    def _check(self, lever: str, item: str) -> str:
         evaluated = "your own evaluation of answers passes; " if lever in rules.EVALUATED else ""
-        review = f"advisor review BILL --programme programme.json --since {self._inputs.start} --applied ID=DATE"
+        review = f"advisor review BILL --programme programme.json --since {self._inputs.start} --applied {item}=DATE"
         return f"{evaluated}`advisor check plan.json` passes; `{review}`"
 
     def _of_plans(self) -> Iterator[Item]:

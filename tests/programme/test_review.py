@@ -45,9 +45,9 @@ PROGRAMME = Programme(
 
 
 def written(tmp_path, days=40, fleet=lambda day: 1000.0 if day < CHANGED else 400.0, nat=lambda _: 40.0):
-    """A bill of a fleet and a gateway, day by day."""
+    """A bill of a fleet and a gateway over so many days, exported within the next one."""
     charged = []
-    for number in range(days):
+    for number in range(days + 1):
         at = FIRST + dt.timedelta(days=number)
         weekday = 1.1 if at.weekday() < 5 else 0.9
         charged += [
