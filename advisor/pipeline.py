@@ -29,6 +29,7 @@ from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
+from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.plan.rungs import RungScope, rungs_of, widest
 from advisor.plan.solve.existing import running_of, standing_of
@@ -222,14 +223,23 @@ def answer(
     return Answer(plan, requirements, problem, served, own.offers)
 
 
-def market_for(question: PlanRequest, catalog: Catalog, model: PerformanceModel) -> "Judged":
-    """A question written down without answering it: what explanations ask again under other targets."""
+def market_for(
+    question: PlanRequest, catalog: Catalog, model: PerformanceModel, timelines: Timelines | None = None
+) -> "Judged":
+    """A question written down without answering it: what explanations ask again under other targets.
+
+    Args:
+        question: what is asked.
+        catalog: the offers.
+        model: what predicts.
+        timelines: replicas that were simulated for other questions; None: there are none.
+    """
     from advisor.plan.explain.why import Judged
 
     catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
-    context = PlanningContext(requirements, catalog, model, standing)
+    context = PlanningContext(requirements, catalog, model, standing, timelines=timelines or Timelines())
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     return Judged(market_of(context, requirements, served, matches.offers), matches, tuple(too_slow))

@@ -15,7 +15,7 @@ from advisor.audit.tags import tag_tables
 from advisor.audit.telemetry import read_telemetry
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Endpoint, Traffic
-from advisor.catalog import load_catalog
+from advisor.catalog import Catalog, load_catalog
 
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
 """Breakdowns of the bill, and which part of it each is of."""
@@ -64,9 +64,20 @@ def audited(inputs: Inputs, progress: Progress | None = None) -> Iterator[Opened
         yield _audit(database, inputs)
 
 
+@contextmanager
+def charges(inputs: Inputs, progress: Progress | None = None) -> Iterator[Ledger]:
+    """Charges of a bill alone, until the context ends; see :func:`audited`."""
+    with localcontext(prec=_DIGITS), opened(progress) as database:
+        yield _ledger(database, inputs, load_catalog())
+
+
+def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
+    return read_ledger(database, files_of(inputs.bill, "bill"), inputs.question, list(catalog.instance_types))
+
+
 def _audit(database: Database, inputs: Inputs) -> Opened:
     catalog = load_catalog()
-    ledger = read_ledger(database, files_of(inputs.bill, "bill"), inputs.question, list(catalog.instance_types))
+    ledger = _ledger(database, inputs, catalog)
     telemetry = (
         read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates) if inputs.telemetry else None
     )

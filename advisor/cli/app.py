@@ -34,6 +34,8 @@ COMMANDS = {
     "demand": "Summarise a request trace into a small file to plan from.",
     "catalog": "Accelerators, instances and prices: look into them, refresh them, lock them.",
     "audit": "What a bill was spent on, what of it was needed, and what to do first.",
+    "programme": "Thirty days of work from findings, levers and plans, each with command, saving and check.",
+    "review": "What was saved, by the bill, against what was predicted.",
     "check": "Whether a committed plan, its code and its prices still hold.",
     "agent": "Collect accelerator samples on an inference host.",
     "samples": "Look at collected samples.",

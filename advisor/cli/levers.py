@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
+from advisor.cli.numbers import Above
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.cli.progress import Progress
@@ -19,35 +20,11 @@ from advisor.performance.model import load_model
 from advisor.pipeline import market_for, question_for, with_account
 from advisor.plan.document import plain
 from advisor.plan.planning import Market
+from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_markdown, sections_text
 from advisor.workload.document import read_workload
-
-
-class _Above(click.ParamType[float]):
-    """Number above 0, and below a limit where there is one."""
-
-    name = "number"
-
-    def __init__(self, hint: str, most: float = math.inf) -> None:
-        """Take what to do instead."""
-        self._hint, self._most = hint, most
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number.
-
-        Raises:
-            click.BadParameter: it is none, or out of range.
-        """
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"'{value}' is no number", param, ctx)
-        if not 0 < number <= self._most or not math.isfinite(number):
-            most = "" if self._most == math.inf else f" and at most {self._most:g}"
-            self.fail(f"{value} is not above 0{most}: {self._hint}", param, ctx)
-        return number
 
 
 def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -68,25 +45,25 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.argument("workload", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--quality-floor",
-    type=_Above("give the share of the benchmark scores to keep, such as 0.95", 1),
+    type=Above("give the share of the benchmark scores to keep, such as 0.95", 1),
     metavar="SHARE",
     help="Least share of the benchmark scores, on average, that other precisions and models have to keep.",
 )
 @click.option(
     "--prompt-shorter",
-    type=_Above("give the share that goes, such as 0.2", 0.99),
+    type=Above("give the share that goes, such as 0.2", 0.99),
     metavar="SHARE",
     help="Share by which prompts could be shorter.",
 )
 @click.option(
     "--hourly-rate",
-    type=_Above("work is not free; leave it out to see hours alone"),
+    type=Above("work is not free; leave it out to see hours alone"),
     metavar="USD",
     help="Cost of an hour of work: prices the effort, and says when it is paid back.",
 )
 @click.option(
     "--max-payback",
-    type=_Above("give months, such as 6"),
+    type=Above("give months, such as 6"),
     metavar="MONTHS",
     help="With --hourly-rate: leave out levers that are paid back later.",
 )
@@ -130,8 +107,10 @@ def command(
         question = question_for(stated, catalog, model, progress)
     warn_of_layers()
 
+    timelines = Timelines()
+
     def posed(asked: PlanRequest) -> Market:
-        return market_for(asked, catalog, model).market
+        return market_for(asked, catalog, model, timelines).market
 
     cache = None if cache_file is None else read_measured_cache(cache_file)
     settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, effort)

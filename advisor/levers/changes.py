@@ -6,6 +6,7 @@ from functools import partial
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import ScoresKept
+from advisor.demand.values import Unit
 from advisor.levers.response_cache import MeasuredCache, priced_node
 from advisor.levers.values import LeverSettings, QualityKept
 from advisor.models import find_model
@@ -25,6 +26,16 @@ _STEPS = {
 }
 """Levers that widen what is allowed, with the rung of the ladder that does so."""
 _WIDENED = ("providers", "regions", "accelerators", "instance_types", "purchase", "precisions")
+_OF_TOKENS = (
+    "batching",
+    "kv_precision",
+    "model_routing",
+    "prefix_cache",
+    "prefix_routing",
+    "routing",
+    "speculation",
+)
+"""Levers of models that generate token by token."""
 _MOST_NAMED = 4
 _ENGINE = "vLLM"
 """Engine whose checkpoints a precision's quality is asked of before anything is planned."""
@@ -112,6 +123,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
             "prompt": _prompt(settings.prompt_shorter),
             "response_cache": _response_cache(settings.cache, catalog, without),
             "model": _smaller_model(question, catalog, settings.quality_floor),
+            **_of_one_pass(question.demand.unit, settings.prompt_shorter),
         },
         quality_floor=settings.quality_floor,
         catalog=catalog,
@@ -191,11 +203,23 @@ def _prefix_cache(stated: Workload) -> Change | str:
     )
 
 
-def _prompt(shorter: float | None) -> Change | str:
+def _of_one_pass(unit: Unit, shorter: float | None) -> Mapping[str, Change | str]:
+    """Levers on prompts and tokens, of a model that answers in one pass."""
+    if not unit.is_one_pass:
+        return {}
+    reasons: dict[str, Change | str] = dict.fromkeys(
+        _OF_TOKENS, "the model answers in one pass: it generates no tokens"
+    )
+    if unit is not Unit.TEXTS:
+        return reasons | {"prompt": "a request holds no text"}
+    return reasons | {"prompt": _prompt(shorter, "texts")}
+
+
+def _prompt(shorter: float | None, what: str = "prompts") -> Change | str:
     if shorter is None:
-        return "say by what share prompts can be shorter: --prompt-shorter 0.2"
+        return f"say by what share {what} can be shorter: --prompt-shorter 0.2"
     return Change(
-        f"prompts {shorter:.0%} shorter",
+        f"{what} {shorter:.0%} shorter",
         lambda question: replace(question, demand=with_token_lengths(question.demand, input_factor=1 - shorter)),
         beyond_stated=True,
         basis="share stated by --prompt-shorter",

@@ -123,6 +123,7 @@ class _Pricing:
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
             unpriced=tuple(self._unpriced(reasons)),
             services=self._services(combination.plan),
+            unit=context.requirements.demand.unit,
         )
 
     def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":

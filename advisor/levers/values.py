@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from advisor.catalog.levers import LeverFact
+from advisor.demand.values import Unit
 from advisor.levers.response_cache import MeasuredCache
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, Rung
@@ -139,3 +140,5 @@ class LeverReport:
     unpriced: tuple[UnpricedLever, ...]
     services: tuple[TokenApi, ...]
     """Services that sell the same tokens, in place of any fleet; none has a latency target."""
+    unit: Unit = Unit.TOKENS
+    """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""

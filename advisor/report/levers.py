@@ -8,6 +8,7 @@ from advisor.levers.values import LeverReport, PricedLever, QualityKept, Unprice
 from advisor.plan.values import CurrentCost
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
+from advisor.report.unit_words import first_name
 from advisor.report.words import short_words, usd
 from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH, milliseconds, ratio_words
 
@@ -180,11 +181,9 @@ def _quality_words(quality: QualityKept | None) -> str:
 
 def _latency_words(report: LeverReport) -> str:
     before, after = report.without_latency, report.together.latency
-    pairs = (
-        ("TTFT p95", before.ttft_p95_ms, after.ttft_p95_ms),
-        ("TPOT p95", before.tpot_p95_ms, after.tpot_p95_ms),
-    )
-    told = [f"{name} {_ms(old)} → {_ms(new)}" for name, old, new in pairs]
+    told = [f"{first_name(report.unit)} {_ms(before.ttft_p95_ms)} → {_ms(after.ttft_p95_ms)}"]
+    if not report.unit.is_one_pass:
+        told.append(f"TPOT p95 {_ms(before.tpot_p95_ms)} → {_ms(after.tpot_p95_ms)}")
     return f"{', '.join(told)} in the replays"
 
 

@@ -21,21 +21,27 @@ from advisor.cli.predict import predict_table
 from advisor.codegen import generate
 from advisor.codegen.hcl import read_hcl
 from advisor.codegen.pricing.sources import read_project
+from advisor.demand.cache.log import read_log
+from advisor.demand.cache.replay import replay_caches
 from advisor.demand.summary import read_summary
 from advisor.demand.trace import read_trace
 from advisor.models import FitRequest, fit_memory
 from advisor.models.files import model_at
 from advisor.plan.digests import digest
-from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.document import plain, plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import workload_row
 from advisor.plan.estate.document import estate_from_json, estate_to_json
 from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
+from advisor.programme.build import Inputs as ProgrammeInputs
+from advisor.programme.build import programme_of, read_findings
+from advisor.programme.values import read_programme
 from advisor.report.bill import focus, json_report, table
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
 from advisor.report.plan_diff import plan_diff
 from advisor.report.plan_diff_words import diff_markdown
+from advisor.report.programme import programme_json
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from attack.mutations import damaged_bytes, damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value
@@ -44,6 +50,8 @@ from catalog.refresh.clouds import azure_item, container_item, product, sku
 from codegen.plans import make_fleet_plan, make_group
 from codegen.pricing import test_every_kind
 from models.networks.published import NETWORKS, PIPELINE
+from programme.test_programme import finding
+from programme.test_review import PROGRAMME
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASUREMENTS = ROOT / "tests" / "calibration" / "readers" / "samples"
@@ -75,6 +83,23 @@ def _plan(text: str, _directory: Path) -> None:
     plan_page(known)
     diff_markdown(plan_diff(plan_from_json(_plan_text()), known), ())
     generate(known, catalog=load_catalog())
+
+
+def _programme(text: str, directory: Path) -> None:
+    programme_json(read_programme(_file(directory, "programme.json", text)))
+
+
+def _findings(text: str, directory: Path) -> None:
+    findings = read_findings(_file(directory, "audit.json", text))
+    programme_json(programme_of(ProgrammeInputs(dt.date(2026, 12, 1), 100.0, 12.0, findings)))
+
+
+def _cache_log() -> Reader:
+    return Reader(
+        lambda: '{"timestamp": 1, "prompt": "a", "output_tokens": 5}\n{"hash_ids": [1, 2], "input_length": 20}\n' * 3,
+        damaged_lines,
+        lambda text, directory: replay_caches(read_log(_file(directory, "log.jsonl", text), 16), 16),
+    )
 
 
 def _estate(text: str, _directory: Path) -> None:
@@ -277,6 +302,7 @@ OTEL = json.dumps(
         ]}],
     }]}
 )  # fmt: skip
+AUDIT = {"schema": "advisor.audit/v1", "findings": [plain(finding(), "finding"), plain(finding("ADV101"), "finding")]}
 READERS = {
     "bill focus": _bill("focus"),
     "bill cur": _bill("cur"),
@@ -288,6 +314,9 @@ READERS = {
     "otel": _log("metrics.jsonl", OTEL, damaged_json),
     "plan": Reader(_plan_text, damaged_json, _plan),
     "estate": Reader(_estate_text, damaged_json, _estate),
+    "programme": Reader(lambda: programme_json(PROGRAMME), damaged_json, _programme),
+    "findings": Reader(lambda: json.dumps(AUDIT), damaged_json, _findings),
+    "request log of a cache": _cache_log(),
     "lock": Reader(_lock_document, damaged_value, _lock),
     "terraform plan": Reader(test_every_kind.plan_text, damaged_json, _terraform_plan),
     "demand summary": Reader(

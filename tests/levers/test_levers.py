@@ -333,6 +333,17 @@ def test_the_report_says_the_verdict_first():
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_answers_in_one_pass_have_no_levers_on_tokens():
+    """Of an embedder texts can be shorter; what acts on generated tokens has no price, and says why."""
+    declared = DeclaredDemand(5, 10, 512, None)
+    embedder = asked(model="BAAI/bge-m3", demand=declared, slo=Slo(latency_ms=500))
+    changes = changes_of(embedder, CATALOG, SETTINGS).by_lever
+
+    assert changes["prompt"].told == "texts 20% shorter"
+    assert "one pass" in changes["speculation"]
+    assert "one pass" in changes["prefix_cache"]
+
+
 def test_every_fact_is_of_a_lever():
     """No figure of others stands in the table without a lever that it is shown with."""
     levers = {entry.lever: entry for entry in CATALOG.levers}

@@ -1,11 +1,13 @@
 """Request log (JSON lines) → hashes: prompts are hashed as they are read, by a key that ends with the process."""
 
+import codecs
 import datetime as dt
 import json
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +23,18 @@ CHARACTERS_PER_TOKEN = 4
 BYTES_PER_TOKEN = 4
 """Bytes of an answer that a token stands for, where a log holds no answers."""
 _MASK = (1 << 64) - 1
-_PROMPTS = ("prompt", "messages")
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+"""Odd multiplier near 2^64 ÷ golden ratio (Knuth, TAOCP 3, 6.4): spreads hashes evenly over 64 bits."""
 _EVERY = 100_000
 _MOST_LINE_BYTES = 16 * BYTES_PER_MIB
 _MOST_TOKENS = 1e9
 _MOST_DIMENSIONS = 16_384
-_MOST_DIGITS = 40
+MOST_BLOCKS = 8_000_000
+"""Room for blocks of prompts, a gigabyte with their replay."""
 _HINT = "each line needs prompt, messages, hash_ids (of its blocks) or key (a hash of your own)"
+
+
+_Scope = tuple[str | None, str | None]
 
 
 @dataclass(slots=True)
@@ -39,14 +46,17 @@ class RequestLog:
     times_s: "array[float]" = field(default_factory=lambda: array("d"))
     """Empty where a request has no time."""
     blocks: "array[int]" = field(default_factory=lambda: array("Q"))
-    """Hashes of the blocks of all prompts, each with all before it, the last block of a prompt first."""
+    """Hashes of blocks of all prompts, each with all before it, the last block of a prompt first."""
     blocks_of: "array[int]" = field(default_factory=lambda: array("I"))
-    """Blocks of each prompt."""
+    """Blocks of each prompt among them."""
+    blocks_total: int = 0
+    """Blocks of all prompts."""
+    sampled_one_in: int = 1
+    """Share of the distinct blocks that *blocks* holds, as its inverse; they are chosen by hash."""
     tokens: "array[float]" = field(default_factory=lambda: array("f"))
     """Tokens of each prompt with blocks; of text: its characters ÷ 4."""
-    answer_bytes: float = 0.0
-    answers_sized: int = 0
-    """Requests whose answer has a size."""
+    answer_bytes: "array[float]" = field(default_factory=lambda: array("f"))
+    """Size of each request's answer; NaN where it is not known."""
     embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
     """Embeddings of the first requests that have one, as many as are compared."""
     embedded: int = 0
@@ -59,14 +69,13 @@ class RequestLog:
         """Number of requests."""
         return len(self.keys)
 
-    @property
-    def mean_answer_bytes(self) -> float | None:
-        """Bytes of an answer on average; None where no size is known."""
-        return self.answer_bytes / self.answers_sized if self.answers_sized else None
-
 
 def read_log(
-    path: Path, block_tokens: int, ticks_per_second: float = 1.0, progress: Callable[[int], None] | None = None
+    path: Path,
+    block_tokens: int,
+    ticks_per_second: float = 1.0,
+    progress: Callable[[int], None] | None = None,
+    most_blocks: int = MOST_BLOCKS,
 ) -> RequestLog:
     """The requests of a log.
 
@@ -75,11 +84,12 @@ def read_log(
         block_tokens: tokens of a block of a prompt.
         ticks_per_second: unit of numeric timestamps.
         progress: called with the number of requests read so far.
+        most_blocks: blocks of prompts that are kept; of more an even sample.
 
     Raises:
         InputError: the file cannot be read or is empty, or a line is no request, with its number.
     """
-    reader = _Reader(block_tokens, ticks_per_second)
+    reader = _Reader(block_tokens, ticks_per_second, most_blocks)
     count = 0
     for number, line in _lines(path):
         try:
@@ -98,12 +108,14 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Lines of the file that are not empty, with their numbers."""
     try:
         with path.open("rb") as stream:
-            pieces = iter(lambda: stream.readline(_MOST_LINE_BYTES + 1), b"")
+            if stream.peek(1).startswith(codecs.BOM_UTF8):
+                stream.read(len(codecs.BOM_UTF8))
+            pieces = iter(partial(stream.readline, _MOST_LINE_BYTES + 1), b"")
             for number, line in enumerate(pieces, start=1):
                 if len(line) > _MOST_LINE_BYTES:
                     most = f"{_MOST_LINE_BYTES // BYTES_PER_MIB} MiB"
                     raise InputError(f"the line is longer than {most}", where=f"{path}:{number}", hint=_HINT)
-                if line.strip():
+                if not line.isspace():
                     yield number, line
     except OSError as error:
         raise InputError(f"cannot read the log ({error.strerror})", where=str(path)) from error
@@ -115,7 +127,9 @@ def _told(error: Exception) -> str:
         return str(error)
     if isinstance(error, RecursionError):
         return "it nests too deeply"
-    return "no JSON" if isinstance(error, ValueError) else "a field holds another kind of value than it should"
+    if isinstance(error, json.JSONDecodeError | UnicodeError):
+        return "no JSON"
+    return "a number of too many digits" if isinstance(error, ValueError) else "a field holds another kind of value"
 
 
 class _NoRequestError(ValueError):
@@ -125,73 +139,87 @@ class _NoRequestError(ValueError):
 class _Reader:
     """Lines into hashes."""
 
-    def __init__(self, block_tokens: int, ticks_per_second: float) -> None:
+    def __init__(self, block_tokens: int, ticks_per_second: float, most_blocks: int) -> None:
         """Begin with an empty log."""
         self._log, self._timed, self._answered = RequestLog(), True, True
         self._tokens, self._characters = block_tokens, block_tokens * CHARACTERS_PER_TOKEN
-        self._ticks_per_second = ticks_per_second
+        self._ticks_per_second, self._most_blocks = ticks_per_second, most_blocks
 
     def add(self, line: bytes) -> None:
         """Take one request."""
-        row = json.loads(line, parse_constant=_no_number, parse_int=_whole_number)
+        row = _DECODER.decode(line.decode())
         if not isinstance(row, dict):
             _refuse("no object")
-        scope = tuple(_label(row, name) for name in ("scope", "model"))
+        scope = _label(row, "scope"), _label(row, "model")
         self._log.keys.append(self._prompt(row, scope))
         self._time(row.get("timestamp"))
         self._answer(row)
 
     def finished(self) -> RequestLog:
         """The log; without times or answers where a request lacks one."""
+        if self._log.sampled_one_in > 1:
+            self._sample()
         if not self._timed:
             self._log.times_s = array("d")
         if not self._answered:
             self._log.answers = array("Q")
         return self._log
 
-    def _prompt(self, row: Mapping[str, Any], scope: tuple[object, ...]) -> int:
+    def _prompt(self, row: Mapping[str, Any], scope: _Scope) -> int:
         """Hash of a prompt; its blocks go into the log."""
         if row.get("hash_ids") is not None:
             ids = _block_ids(row["hash_ids"])
             tokens = _tokens(row, ("input_length", "input_tokens")) or len(ids) * float(self._tokens)
-            self._blocks([identifier & _MASK for identifier in ids], tokens)
+            self._blocks(scope, ids, tokens)
             return hash((scope, ids, tokens)) & _MASK
         if row.get("key") is not None:
             return hash((scope, _label(row, "key"))) & _MASK
-        text = next((_text(row[name]) for name in _PROMPTS if row.get(name) is not None), None)
-        if text is None:
-            _refuse("no identifier")
-        self._text_blocks(text, scope)
+        text, width = _prompt_text(row), self._characters
+        pieces = [text[start : start + width] for start in range(0, len(text) - width + 1, width)]
+        self._blocks(scope, pieces, len(text) / CHARACTERS_PER_TOKEN)
         return hash((scope, text)) & _MASK
 
-    def _text_blocks(self, text: str, scope: tuple[object, ...]) -> None:
+    def _blocks(self, scope: _Scope, blocks: Sequence[int | str], tokens: float) -> None:
+        """Take the blocks of a prompt: each is the same as another where all before it are, and model and scope."""
+        log = self._log
+        log.blocks_of.append(len(blocks))
+        log.tokens.append(tokens)
+        if not blocks:
+            return
         chained, hashes = hash(scope), []
-        for start in range(0, len(text) - self._characters + 1, self._characters):
-            chained = hash((chained, text[start : start + self._characters]))
+        for block in blocks:
+            chained = hash((chained, block))
             hashes.append(chained & _MASK)
-        self._blocks(hashes, len(text) / CHARACTERS_PER_TOKEN)
+        log.blocks.extend(reversed(hashes))
+        log.blocks_total += len(hashes)
+        if len(log.blocks) > self._most_blocks:
+            self._sample()
 
-    def _blocks(self, hashes: list[int], tokens: float) -> None:
-        self._log.blocks.extend(reversed(hashes))
-        self._log.blocks_of.append(len(hashes))
-        self._log.tokens.append(tokens)
+    def _sample(self) -> None:
+        """Keep blocks whose mixed hash is below a threshold, which halves until half of the room is free.
+
+        Every access of a block is kept or none: spatial sampling (Waldspurger et al., FAST 2015).
+        """
+        log = self._log
+        blocks, prompts = np.array(log.blocks, np.uint64), np.repeat(np.arange(len(log.blocks_of)), log.blocks_of)
+        mixed = blocks * _MIX
+        while (kept := mixed < 2**64 // log.sampled_one_in).sum() > self._most_blocks // 2:
+            log.sampled_one_in *= 2
+        log.blocks = array("Q", blocks[kept].tobytes())
+        log.blocks_of = array("I", np.bincount(prompts[kept], minlength=len(log.blocks_of)).astype(np.uint32).tobytes())
 
     def _time(self, stamp: object) -> None:
         if stamp is None:
             self._timed = False
             return
-        seconds = _seconds(stamp, self._ticks_per_second)
-        if self._timed:
-            self._log.times_s.append(seconds)
+        self._log.times_s.append(_seconds(stamp, self._ticks_per_second))
 
     def _answer(self, row: Mapping[str, Any]) -> None:
         """Size of the answer, and with an embedding what it is."""
         response = row.get("response")
         tokens = _tokens(row, ("output_length", "output_tokens"))
         size = _text_bytes(response) if response is not None else tokens and tokens * BYTES_PER_TOKEN
-        if size:
-            self._log.answer_bytes += size
-            self._log.answers_sized += 1
+        self._log.answer_bytes.append(size or math.nan)
         if row.get("embedding") is not None:
             self._embedding(row["embedding"], row.get("answer_id", response))
 
@@ -205,7 +233,12 @@ class _Reader:
         self._log.answers.append(hash(str(answer)) & _MASK)
 
 
-def _text(value: object) -> str:
+def _prompt_text(row: Mapping[str, Any]) -> str:
+    value = row.get("prompt")
+    if value is None:
+        value = row.get("messages")
+    if value is None:
+        _refuse("no identifier")
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
@@ -216,9 +249,11 @@ def _text_bytes(value: object) -> int:
 def _label(row: Mapping[str, Any], name: str) -> str | None:
     """Field that tells requests apart; None where it is absent."""
     value = row.get(name)
-    if value is not None and not isinstance(value, str | int | float):
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, int | float):
         _refuse(f"{name}: no text and no number")
-    return None if value is None else str(value)
+    return str(value)
 
 
 def _block_ids(value: object) -> tuple[int, ...]:
@@ -233,13 +268,13 @@ def _block_ids(value: object) -> tuple[int, ...]:
 
 def _tokens(row: Mapping[str, Any], names: tuple[str, str]) -> float | None:
     """Number of tokens from the first of two fields that is there; None where neither is."""
-    name = next((name for name in names if row.get(name) is not None), None)
-    if name is None:
-        return None
-    tokens = _number(row[name])
-    if not 0 <= tokens <= _MOST_TOKENS:
-        _refuse(f"{name}: no number from 0 to {_MOST_TOKENS:,.0f}")
-    return tokens
+    for name in names:
+        if (value := row.get(name)) is not None:
+            tokens = _number(value)
+            if not 0 <= tokens <= _MOST_TOKENS:
+                _refuse(f"{name}: no number from 0 to {_MOST_TOKENS:,.0f}")
+            return tokens
+    return None
 
 
 def _seconds(stamp: object, ticks_per_second: float) -> float:
@@ -261,18 +296,15 @@ def _number(value: object) -> float:
         return math.nan
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        _refuse(f"a number of more than {_MOST_DIGITS} digits")
-    return int(digits)
 
 
 def _no_number(_: str) -> NoReturn:
     _refuse("NaN and Infinity are no numbers of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def _vector(value: object, others: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

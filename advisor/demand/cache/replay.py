@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from advisor.demand.cache.log import RequestLog
 from advisor.demand.cache.semantic import MOST_REQUESTS, SemanticPoint, semantic_point
-from advisor.demand.cache.stack import NEVER, hits_of_lru, stack_distances
+from advisor.demand.cache.stack import Indices, by_key, last_access, misses_of_ttl, peak_held, stack_distances
 from advisor.units import BYTES_PER_GIB
 
 SCHEMA = "advisor.cache/v1"
@@ -24,7 +24,7 @@ class CachePoint:
 
     entries: int
     memory_gib: float | None
-    """Of answers and their overhead; None: no answer has a size."""
+    """Most that its answers and their overhead ever take; None: no answer has a size."""
     hit_ratio: float
     """Share of the requests; of a prefix cache share of the prompts' tokens."""
 
@@ -83,6 +83,8 @@ def replay_caches(
         notes.append(
             f"{early:,} times a request is earlier than the one before it: they are replayed as the log has them"
         )
+    if log.sampled_one_in > 1:
+        notes.append(f"prefix: one in {log.sampled_one_in:,} of the distinct blocks is replayed, chosen by hash")
     return CacheReplay(
         requests=log.requests,
         seconds=seconds,
@@ -96,48 +98,71 @@ def replay_caches(
 
 
 def _exact(log: RequestLog, ttl_s: float | None) -> CacheCurve:
-    """Hits of equal requests: of every size by stack distance; where entries expire, of each size by itself."""
-    keys = np.frombuffer(log.keys, np.uint64)
-    distances = stack_distances(keys)
-    distinct = int(np.count_nonzero(distances == NEVER))
-    sizes = _sizes(distinct)
-    if ttl_s is None:
-        hits = _hits_below(distances, sizes)
-    else:
-        hits = [int(hits_of_lru(log.keys, log.times_s, size, ttl_s).sum()) for size in sizes]
-    answer_bytes = log.mean_answer_bytes
-    entry_gib = None if answer_bytes is None else (answer_bytes + _ENTRY_OVERHEAD_BYTES) / BYTES_PER_GIB
-    points = (
-        CachePoint(size, None if entry_gib is None else size * entry_gib, count / log.requests)
-        for size, count in zip(sizes, hits, strict=True)
-    )
-    return CacheCurve(distinct, tuple(points))
+    """Hits of equal requests: of every size by stack distance; where answers expire, of each size by itself."""
+    order, is_first = by_key(np.frombuffer(log.keys, np.uint64))
+    last = last_access(order, is_first)
+    distances = stack_distances(last)
+    held_bytes = _entry_bytes(np.frombuffer(log.answer_bytes, np.float32), order, is_first)
+    times_s = np.frombuffer(log.times_s, np.float64)[order] if ttl_s is not None else None
+
+    def point(entries: int) -> CachePoint:
+        is_miss = distances >= entries
+        if ttl_s is None or times_s is None:
+            misses = int(np.count_nonzero(is_miss))
+        else:
+            misses = misses_of_ttl(is_miss[order], times_s, ttl_s)
+        held = None if held_bytes is None else peak_held(last, distances, entries, held_bytes) / BYTES_PER_GIB
+        return CachePoint(entries, held, 1 - misses / log.requests)
+
+    distinct = int(np.count_nonzero(is_first))
+    return CacheCurve(distinct, tuple(map(point, _sizes(distinct))))
+
+
+def _entry_bytes(
+    answers: npt.NDArray[np.float32], order: Indices, is_first: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32] | None:
+    """Bytes of the entry of each access: the largest answer to its request, and its overhead; None: none has a size.
+
+    Entries without any answer's size are as large as the others on average.
+    """
+    largest = np.fmax.reduceat(answers[order], np.flatnonzero(is_first))
+    if np.isnan(largest).all():
+        return None
+    largest[np.isnan(largest)] = np.nanmean(largest, dtype=np.float64)
+    sizes = np.empty_like(answers)
+    sizes[order] = largest[np.cumsum(is_first) - 1] + _ENTRY_OVERHEAD_BYTES
+    return sizes
 
 
 def _prefix(log: RequestLog, block_tokens: int) -> CacheCurve | None:
-    """Hits of blocks: each counts its tokens. Blocks of a prompt are used last to first, so that the last go first."""
+    """Hits of blocks: each counts its tokens. Blocks of a prompt are used last to first, so that the last go first.
+
+    Of a sample of the blocks, what its accesses are fewer than their expected number counts as hits of every size, for
+    the blocks that are used most may be missing (SHARDS-adj; Waldspurger et al., FAST 2015).
+    """
     tokens = np.frombuffer(log.tokens, np.float32).astype(np.float64)
     if not log.blocks or not tokens.sum():
         return None
-    distances = stack_distances(np.frombuffer(log.blocks, np.uint64))
-    ends = np.cumsum(np.array(log.blocks_of, np.int64))
-    distinct = int(np.count_nonzero(distances == NEVER))
-    points = []
-    for size in _sizes(distinct):
-        hits_until = np.concatenate([[0], np.cumsum(distances < size)])[ends]
-        hit_tokens = np.minimum(np.diff(hits_until, prepend=0) * block_tokens, tokens)
-        points.append(CachePoint(size, None, float(hit_tokens.sum() / tokens.sum())))
-    return CacheCurve(distinct, tuple(points))
+    order, is_first = by_key(np.frombuffer(log.blocks, np.uint64))
+    distances = stack_distances(last_access(order, is_first))
+    distinct, one_in = int(np.count_nonzero(is_first)), log.sampled_one_in
+    ends = np.cumsum(np.frombuffer(log.blocks_of, np.uint32), dtype=np.int64)
+    missing = (log.blocks_total - len(log.blocks) * one_in) * block_tokens
+
+    def point(entries: int) -> CachePoint:
+        hits_until = np.concatenate([[0], np.cumsum(distances < entries)])[ends]
+        hit_tokens = np.diff(hits_until, prepend=0) * float(block_tokens)
+        if one_in == 1:
+            hit_tokens = np.minimum(hit_tokens, tokens)
+        ratio = (hit_tokens.sum() * one_in + missing) / tokens.sum()
+        return CachePoint(entries * one_in, None, float(np.clip(ratio, 0, 1)))
+
+    return CacheCurve(distinct * one_in, tuple(map(point, _sizes(distinct))))
 
 
 def _sizes(distinct: int) -> list[int]:
     """The working set, and its halves down to an entry."""
     return sorted({max(distinct >> halving, 1) for halving in range(HALVINGS + 1)})
-
-
-def _hits_below(distances: npt.NDArray[np.int32], sizes: Sequence[int]) -> list[int]:
-    """Accesses whose stack distance is below each size."""
-    return [int(np.count_nonzero(distances < size)) for size in sizes]
 
 
 def _semantic(log: RequestLog, thresholds: Sequence[float]) -> tuple[SemanticPoint, ...]:

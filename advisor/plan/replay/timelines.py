@@ -1,6 +1,7 @@
 """Timelines of replicas, kept for others that serve the same requests."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from hashlib import blake2b
 
 import numpy as np
@@ -21,6 +22,7 @@ class Timelines:
     def __init__(self) -> None:
         """Nothing is kept."""
         self._kept: dict[tuple[Times, bytes], tuple[Timeline, ...]] = {}
+        self._times: dict[tuple[object, ...], Times] = {}
         self._requests = 0
 
     def __call__(
@@ -39,6 +41,14 @@ class Timelines:
             timelines.append(timeline)
             yield timeline
         self._keep(key, tuple(timelines))
+
+    def same(self, times: Times) -> Times:
+        """Times of a replica as they were first given: those of another question that are equal are the same to it."""
+        values = tuple(getattr(times, field.name) for field in fields(times))
+        try:
+            return self._times.setdefault(values, times)
+        except TypeError:  # a value that cannot be compared
+            return times
 
     def _keep(self, key: tuple[Times, bytes], timelines: tuple[Timeline, ...]) -> None:
         self._requests += sum(timeline.last_s.size for timeline in timelines)

@@ -19,7 +19,6 @@ from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.result import p95_ms, within
-from advisor.plan.replay.timelines import Timelines
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -90,7 +89,7 @@ class Trials:
         self._steps: dict[Key, Times] = {}
         self._is_stretch = self.rehearsal.busiest.stop == self.rehearsal.requests.seconds.size
         self._known: dict[Key, _Seen] = {}
-        self._timelines = Timelines()
+        self._timelines = context.timelines
         self.is_exact = False
         """Whether every replay is of all requests."""
 
@@ -325,7 +324,8 @@ class Trials:
         key = deployment_key(source.served.candidate)
         if key not in self._steps:
             layout = source.served.max_concurrency, self._requirements.context_tokens
-            self._steps[key] = times_of(source.served.candidate, self._requirements, self._model, layout)
+            times = times_of(source.served.candidate, self._requirements, self._model, layout)
+            self._steps[key] = self._timelines.same(times)
         return self._steps[key]
 
     def _from_places(self, requests: Requests) -> Requests:

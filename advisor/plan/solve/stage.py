@@ -23,6 +23,7 @@ from advisor.plan.problem.pools import PoolSet, RateTable, Supply, in_zones, poo
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.shortlist import best_layouts
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
+from advisor.plan.replay.timelines import Timelines
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
@@ -85,6 +86,8 @@ class PlanningContext:
     model: PerformanceModel
     standing: ExistingFleet
     effort: Effort = Effort()
+    timelines: Timelines = field(default_factory=Timelines)
+    """Replicas that were simulated, for this question and others."""
 
 
 def supply_of(

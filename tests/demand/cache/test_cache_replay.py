@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import replay_caches
 from advisor.demand.cache.semantic import nearest_stored, semantic_point
-from advisor.demand.cache.stack import hits_of_lru, stack_distances
+from advisor.demand.cache.stack import by_key, last_access, misses_of_ttl, peak_held, stack_distances
 from advisor.errors import InputError
 
 SECRET = "the patient's name is Ada"
@@ -39,12 +39,37 @@ def chats(seed, requests=300, block=4):
         yield {"timestamp": number, "hash_ids": list(turn), "input_length": len(turn) * block - chance.randrange(block)}
 
 
-@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.integers(1, 14))
-def test_stack_distances_hit_as_a_cache_that_keeps_entries(keys, entries):
-    """An access hits a least-recently-used cache of any size exactly where its stack distance is below that size."""
-    distances = stack_distances(np.array(keys, np.uint64))
+def reference_lru(keys, entries, sizes=None, times=None, ttl=np.inf):
+    """Hits of a least-recently-used cache that keeps entries, and the most that they ever take."""
+    sizes, times = sizes or dict.fromkeys(keys, 1), times or range(len(keys))
+    cache, hits, most = OrderedDict(), [], 0
+    for key, now in zip(keys, times, strict=True):
+        written = cache.get(key)
+        hits.append(written is not None and now - written <= ttl)
+        if not hits[-1]:
+            cache[key] = now
+        cache.move_to_end(key)
+        if len(cache) > entries:
+            cache.popitem(last=False)
+        most = max(most, sum(sizes[held] for held in cache))
+    return hits, most
 
-    assert (distances < entries).tolist() == hits_of_lru(keys, range(len(keys)), entries, np.inf).tolist()
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.integers(1, 14), st.integers(1, 30), st.randoms())
+def test_every_size_equals_a_cache_that_keeps_entries(keys, entries, ttl, chance):
+    """Hits, misses of entries that expire, and the most that is held are those of a simulation, entry by entry."""
+    sizes = {key: chance.randrange(1, 1000) for key in keys}
+    times = [float(chance.randrange(100)) for _ in keys]
+    order, is_first = by_key(np.array(keys, np.uint64))
+    last = last_access(order, is_first)
+    distances = stack_distances(last)
+
+    hits, most = reference_lru(keys, entries, sizes)
+    assert (distances < entries).tolist() == hits
+    assert peak_held(last, distances, entries, np.array([sizes[key] for key in keys], np.float32)) == most
+    timed, _ = reference_lru(keys, entries, times=times, ttl=ttl)
+    is_miss = (distances >= entries)[order]
+    assert misses_of_ttl(is_miss, np.array(times)[order], ttl) == timed.count(False)
 
 
 def reference_prefix_ratio(rows, entries, block):
@@ -71,8 +96,8 @@ def test_prefix_and_exact_hits_equal_a_reference_simulation(tmp_path, seed):
     keys = [json.dumps([row["hash_ids"], row["input_length"]]) for row in rows]
 
     for point in replay.exact.points:
-        hits = hits_of_lru(keys, range(len(keys)), point.entries, np.inf)
-        assert point.hit_ratio == pytest.approx(hits.mean())
+        hits, _ = reference_lru(keys, point.entries)
+        assert point.hit_ratio == pytest.approx(np.mean(hits))
     for point in replay.prefix.points:
         assert point.hit_ratio == pytest.approx(reference_prefix_ratio(rows, point.entries, 4))
 
@@ -85,6 +110,30 @@ def test_equal_prompts_hit_unless_model_or_scope_differ(tmp_path):
 
     assert replay.exact.unlimited_hit_ratio == 0.25
     assert replay.exact.distinct == 3
+
+
+def test_blocks_hit_only_after_the_same_blocks_of_the_same_model_and_scope(tmp_path):
+    """An identifier that follows another block, or goes to another model or tenant, is another block."""
+    rows = [{"hash_ids": [1, 2]}, {"hash_ids": [3, 2]}, {"hash_ids": [1, 2], "model": "x"}, {"hash_ids": [1, 4]}]
+
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16)
+
+    assert replay.prefix.distinct == 7
+    assert replay.prefix.unlimited_hit_ratio == 1 / 8
+
+
+def test_a_sample_of_the_blocks_hits_as_all_of_them(tmp_path):
+    """Of more blocks than there is room for an even sample is replayed, within three points of every block."""
+    chance = random.Random(3)
+    rows = [{"hash_ids": [0, 1, 2 + chance.randrange(9), chance.randrange(3000)]} for _ in range(20_000)]
+    path = written(tmp_path, *rows)
+    whole = replay_caches(read_log(path, 16), 16).prefix
+
+    replay = replay_caches(read_log(path, 16, most_blocks=20_000), 16)
+
+    assert replay.prefix.unlimited_hit_ratio == pytest.approx(whole.unlimited_hit_ratio, abs=0.03)
+    assert replay.prefix.distinct == pytest.approx(whole.distinct, rel=0.12)
+    assert "chosen by hash" in replay.notes[-1]
 
 
 def test_a_larger_cache_than_the_working_set_hits_no_more(tmp_path):
@@ -104,8 +153,13 @@ def test_answers_expire(tmp_path):
     assert replay_caches(read_log(written(tmp_path, *rows), 16), 16).exact.unlimited_hit_ratio == 0.75
 
 
-def test_memory_is_that_of_the_answers(tmp_path):
-    """An entry takes its answer and 100 bytes; without any answer's size memory is unknown, not zero."""
+def test_memory_is_that_of_the_entries(tmp_path):
+    """An entry takes its largest answer and 100 bytes however often it is asked for; without sizes memory is unknown."""
+    often = [{"prompt": "a", "output_tokens": 1}] * 98
+    rare = [{"prompt": "b", "response": "x" * 9900}, {"prompt": "b", "response": "x"}, {"prompt": "no answer"}]
+    points = replay_caches(read_log(written(tmp_path, *often, *rare), 16), 16).exact.points
+    mean = (104 + 10_000) / 2
+    assert [point.memory_gib for point in points] == pytest.approx([10_000 / 2**30, (104 + 10_000 + mean) / 2**30])
     sized = replay_caches(read_log(written(tmp_path, {"prompt": "a", "response": "x" * 924}), 16), 16)
     unsized = replay_caches(read_log(written(tmp_path, {"prompt": "a"}), 16), 16)
 
@@ -158,7 +212,8 @@ def test_false_hits_are_those_with_another_answer():
         ('{"prompt": "SECRET", "timestamp": ["SECRET"]}', "timestamp: no finite number"),
         ('{"prompt": "SECRET", "scope": ["SECRET"]}', "scope: no text and no number"),
         ('{"prompt": null, "key": null}', "no identifier"),
-        ('{"prompt": "SECRET", "timestamp": ' + "9" * 5000 + "}", "a number of more than 40 digits"),
+        ('{"prompt": "SECRET", "timestamp": ' + "9" * 5000 + "}", "a number of too many digits"),
+        ('{"prompt": "SECRET", "timestamp": ' + "9" * 500 + "}", "timestamp: no finite number"),
         ("[" * 100_000, "nests too deeply"),
     ],
     ids=lambda text: text[-30:],

@@ -1,0 +1,90 @@
+"""``advisor programme``: thirty days of work from findings, levers and plans."""
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from advisor.cli.numbers import ABOVE_ZERO
+from advisor.cli.output import deliver, format_option, output_option, report_width
+from advisor.plan.document import plan_from_json
+from advisor.programme.build import Inputs, programme_of, read_findings, read_levers
+from advisor.reading import read_text
+from advisor.report.programme import programme_json, programme_sections
+from advisor.report.sections import sections_markdown, sections_text
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Names of a team's own, by owner tag."""
+    owners = {}
+    for value in values:
+        tag, _, name = value.partition("=")
+        if not name:
+            raise click.BadParameter(f"'{value}' is no TAG=NAME, such as platform=team-infra")
+        owners[tag] = name
+    return owners
+
+
+@click.command(name="programme")
+@click.option("--audit", type=_FILE, help="Findings: JSON of `advisor audit`.")
+@click.option("--levers", multiple=True, type=_FILE, help="Levers: JSON of `advisor levers`. (repeatable)")
+@click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to deploy. (repeatable)")
+@click.option("--workload", default="workload.yaml", show_default=True, help="Workload file that commands name.")
+@click.option(
+    "--start", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="DATE", help="First day, such as 2026-12-01."
+)
+@click.option("--hourly-rate", type=ABOVE_ZERO, required=True, metavar="USD", help="Cost of an hour of work.")
+@click.option(
+    "--max-payback",
+    type=ABOVE_ZERO,
+    default=12.0,
+    show_default=True,
+    metavar="MONTHS",
+    help="Leave out what is paid back later.",
+)
+@click.option(
+    "--owner", "owners", multiple=True, callback=_owners, metavar="TAG=NAME", help="Own name of an owner tag."
+)
+@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@format_option
+@output_option
+def command(
+    audit: Path | None,
+    levers: tuple[Path, ...],
+    plans: tuple[Path, ...],
+    workload: str,
+    start: dt.datetime,
+    hourly_rate: float,
+    max_payback: float,
+    owners: dict[str, str],
+    wide: bool,
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """Plan thirty days: week 1 assess and instrument, weeks 2 and 3 quick wins, week 4 strategic.
+
+    Each item has an owner, the command, the expected saving, effort, payback and a check. Levers of a workload count as
+    the one plan that they make together; findings about the same money are not added. The JSON has an issue for each
+    item, and is what `advisor review` compares the bill with.
+    """
+    if not (audit or levers or plans):
+        raise click.UsageError("give --audit, --levers or --plan: a programme is made of them")
+    inputs = Inputs(
+        start=start.date(),
+        hourly_rate_usd=hourly_rate,
+        max_payback_months=max_payback,
+        findings=read_findings(audit) if audit else (),
+        levers=tuple(map(read_levers, levers)),
+        plans={str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans},
+        workload_path=workload,
+        owners=owners,
+    )
+    programme = programme_of(inputs)
+    if output_format == "json":
+        deliver(programme_json(programme), output)
+        return
+    sections = programme_sections(programme)
+    shown = sections_markdown(sections) if output_format == "markdown" else None
+    deliver(shown or sections_text(sections, report_width(output, wide=wide), whole=True), output)

@@ -1,0 +1,84 @@
+"""``advisor review``: what a programme saved, by the bill."""
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from advisor.cli.output import deliver, format_option, output_option, report_width
+from advisor.cli.progress import Progress
+
+_DATE = "%Y-%m-%d"
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _applied(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, dt.date]:
+    """Day on which each item was applied."""
+    days = {}
+    for value in values:
+        item, _, text = value.rpartition("=")
+        try:
+            days[item] = dt.date.fromisoformat(text)
+        except ValueError:
+            raise click.BadParameter(f"'{value}' is no ID=DATE, such as ADV101=2026-12-04") from None
+    return days
+
+
+@click.command(name="review")
+@click.argument("bill", nargs=-1, required=True)
+@click.option("--programme", "programme_file", type=_FILE, required=True, help="JSON of `advisor programme`.")
+@click.option("--since", type=click.DateTime([_DATE]), required=True, metavar="DATE", help="First day of the review.")
+@click.option(
+    "--applied", multiple=True, callback=_applied, metavar="ID=DATE", help="Item, and when it took effect. (repeatable)"
+)
+@click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to hold against the bill. (repeatable)")
+@click.option("--requests", multiple=True, metavar="LOG", help="Request log, as of `advisor audit`. (repeatable)")
+@click.option(
+    "--cost",
+    type=click.Choice(["effective", "billed"]),
+    default="effective",
+    show_default=True,
+    help="Prepaid commitments spread over their use, or as invoiced.",
+)
+@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@format_option
+@output_option
+def command(
+    bill: tuple[str, ...],
+    programme_file: Path,
+    since: dt.datetime,
+    applied: dict[str, dt.date],
+    plans: tuple[Path, ...],
+    requests: tuple[str, ...],
+    cost: str,
+    wide: bool,
+    output_format: str,
+    output: Path | None,
+) -> None:
+    """Hold what a programme predicted against the BILL: files, folders and patterns, as of `advisor audit`.
+
+    The bill has to reach back a week or more before the first item was applied; two weeks show trend and unusual days.
+    """
+    from advisor.audit.ledger import Question as Reading  # noqa: PLC0415 - help shows without the database
+    from advisor.audit.run import Inputs, charges  # noqa: PLC0415 - as above
+    from advisor.audit.traffic import read_traffic  # noqa: PLC0415 - as above
+    from advisor.audit.values import Basis  # noqa: PLC0415 - as above
+    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
+    from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
+    from advisor.programme.values import read_programme  # noqa: PLC0415 - as above
+    from advisor.reading import read_text  # noqa: PLC0415 - as above
+    from advisor.report.review import review_json, review_sections  # noqa: PLC0415 - as above
+    from advisor.report.sections import sections_markdown, sections_text  # noqa: PLC0415 - as above
+
+    read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
+    question = Question(read_programme(programme_file), since.date(), applied, read)
+    inputs = Inputs(bill, question=Reading(Basis(cost)))
+    with Progress("percent of the bill read") as progress, charges(inputs, progress.watch) as ledger:
+        traffic = read_traffic(ledger.database, requests) if requests else None
+        review = review_of(question, ledger, traffic)
+    if output_format == "json":
+        deliver(review_json(review), output)
+        return
+    sections = review_sections(review)
+    shown = sections_markdown(sections) if output_format == "markdown" else None
+    deliver(shown or sections_text(sections, report_width(output, wide=wide), whole=True), output)

@@ -1,0 +1,354 @@
+"""Programme from findings of an audit, levers of workloads and plans; money that several are about counts once."""
+
+import datetime as dt
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from advisor.audit.values import SCHEMA as AUDIT_SCHEMA
+from advisor.audit.values import Effort
+from advisor.errors import InputError
+from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
+from advisor.levers.values import LeverReport, PricedLever
+from advisor.plan.values import Plan
+from advisor.programme import rules
+from advisor.programme.rules import Phase, Rule
+from advisor.programme.values import DAYS, NOTHING, Combination, Item, LeftOut, Programme, Saving, document_of
+from advisor.units import A_CENT
+
+MOST_RESOURCES = 100
+"""Resources of a finding that an audit's document holds: of more it is not known whether another finding is there."""
+_SERVING = "(serving)"
+_STATE = "state in the workload file: "
+_AUDIT_HINT = "make it with `advisor audit BILL --format json -o audit.json`"
+_LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Billed resource of a finding."""
+
+    name: str
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFinding:
+    """Finding as an audit's document has it."""
+
+    id: str
+    title: str
+    usd_per_month: float | None
+    """None: the bill is in another currency, and no rate was stated."""
+    low: float | None
+    high: float | None
+    per_month: float
+    basis: str
+    effort: Effort
+    evidence: str
+    risk: str
+    command: str
+    resources: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditDocument:
+    """Findings of an audit."""
+
+    findings: tuple[AuditFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Inputs of a programme."""
+
+    start: dt.date
+    hourly_rate_usd: float
+    max_payback_months: float
+    findings: Sequence[AuditFinding] = ()
+    levers: Sequence[LeverReport] = ()
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    """By file."""
+    workload_path: str = "workload.yaml"
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Names of a team's own, by owner tag."""
+
+
+def read_findings(path: Path) -> tuple[AuditFinding, ...]:
+    """Findings of `advisor audit --format json`.
+
+    Raises:
+        InputError: it is no such document, or in another currency than USD.
+    """
+    document: AuditDocument = document_of(AuditDocument, path, "audit", AUDIT_SCHEMA, _AUDIT_HINT)
+    if any(finding.usd_per_month is None for finding in document.findings):
+        raise InputError(
+            "the audit's amounts are not in USD", where=str(path), hint="repeat it with --rate, such as --rate EUR=1.08"
+        )
+    return document.findings
+
+
+def read_levers(path: Path) -> LeverReport:
+    """Report of `advisor levers --format json`.
+
+    Raises:
+        InputError: it is no such document.
+    """
+    return document_of(LeverReport, path, "report of levers", LEVERS_SCHEMA, _LEVERS_HINT)  # type: ignore[no-any-return]
+
+
+def programme_of(inputs: Inputs) -> Programme:
+    """The programme: week 1 assess and instrument, weeks 2 and 3 quick wins, week 4 strategic.
+
+    Raises:
+        InputError: a workload's levers are given twice, or their combination holds one that is paid back too late.
+    """
+    return _Builder(inputs).programme()
+
+
+class _Builder:
+    """Items of a programme, and what was left out of it."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        """Take the inputs."""
+        self._inputs, self._workload = inputs, shlex.quote(inputs.workload_path)
+        self._left_out: list[LeftOut] = []
+        self._combinations: list[Combination] = []
+
+    def programme(self) -> Programme:
+        """The whole."""
+        items = [*self._of_levers(), *self._of_plans()]
+        items += self._of_findings()
+        items += self._to_assess()
+        items.sort(key=_order)
+        by_id = {combination.id: combination.saving for combination in self._combinations}
+        own = [item.saving for item in items if item.saving is not None and not item.counted_in]
+        total = NOTHING
+        for saving in (*by_id.values(), *own):
+            total = total.plus(saving)
+        hours = sum(item.effort_hours for item in items)
+        usd = hours * self._inputs.hourly_rate_usd
+        return Programme(
+            start=self._inputs.start,
+            days=DAYS,
+            hourly_rate_usd=self._inputs.hourly_rate_usd,
+            total=total,
+            effort_hours=hours,
+            one_off_usd=usd,
+            payback_months=_payback(usd, total),
+            items=tuple(items),
+            combinations=tuple(self._combinations),
+            left_out=tuple(sorted(self._left_out, key=lambda left: left.id)),
+            notes=tuple(self._notes(items)),
+        )
+
+    def _of_levers(self) -> Iterator[Item]:
+        """Levers that each combination uses; their saving together is that of the combination."""
+        for report in self._inputs.levers:
+            combination = _combination(report)
+            if any(other.id == combination.id for other in self._combinations):
+                raise InputError(
+                    f"the levers of {report.workload} are given twice", where="--levers", hint="give each workload once"
+                )
+            if combination.saving.usd_per_month < A_CENT:
+                why = f"all levers together cost {-combination.saving.usd_per_month:,.2f} USD a month more than is paid"
+                self._left_out.append(LeftOut(combination.id, f"Levers of {report.workload}", why))
+                continue
+            self._combinations.append(combination)
+            for lever in report.levers:
+                if lever.used:
+                    yield self._of_lever(lever, combination)
+                else:
+                    why = lever.dropped or "the combination does not use it"
+                    self._left_out.append(LeftOut(f"{report.workload}/{lever.lever}", lever.title, why))
+
+    def _of_lever(self, lever: PricedLever, combination: Combination) -> Item:
+        rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
+        worth = lever.worth_usd_per_month
+        usd = lever.priced.saving_usd_per_month if worth is None else worth
+        item = self._item(
+            Item(
+                id=f"{combination.workload}/{lever.lever}",
+                title=f"{lever.title} ({combination.workload})",
+                detail="; ".join(filter(None, (f"{_STATE if lever.beyond_stated else ''}{lever.change}", lever.basis))),
+                command=f"advisor recommend {self._workload} --format json -o plan.json",
+                check=self._check(lever.lever, f"{combination.workload}/{lever.lever}"),
+                risk=lever.risk + ("" if lever.lock_in == "none" else f"; ties to {lever.lock_in}"),
+                saving=Saving(usd, usd, usd),
+                effort_hours=lever.work.effort_hours,
+                counted_in=combination.id,
+            ),
+            rule,
+        )
+        if self._is_late(item):
+            raise InputError(
+                f"{item.id} is paid back after {item.payback_months:,.1f} months, and is part of the combination",
+                where="--levers",
+                hint=f"price them again: `advisor levers {self._workload} --hourly-rate "
+                f"{self._inputs.hourly_rate_usd:g} --max-payback {self._inputs.max_payback_months:g}`",
+            )
+        return item
+
+    def _check(self, lever: str, item: str) -> str:
+        evaluated = "your own evaluation of answers passes; " if lever in rules.EVALUATED else ""
+        review = f"advisor review BILL --programme programme.json --since {self._inputs.start} --applied {item}=DATE"
+        return f"{evaluated}`advisor check plan.json` passes; `{review}`"
+
+    def _of_plans(self) -> Iterator[Item]:
+        """Plans against today's deployment; a workload whose levers are given has its saving there."""
+        for path, plan in self._inputs.plans.items():
+            name = str(plan.workload.get("name", path))
+            if plan.current is None or plan.fleet is None:
+                why = "no fleet is planned" if plan.fleet is None else "nothing is said to run today: state current"
+                self._left_out.append(LeftOut(f"plan/{name}", f"Deploy {path}", why))
+                continue
+            today, planned = plan.current.total_usd_per_month, plan.fleet.cost.total_usd_per_month
+            saving = today - planned
+            levers = next((each.id for each in self._combinations if each.workload == name), "")
+            item = self._item(
+                Item(
+                    id=f"plan/{name}",
+                    title=f"Deploy the plan of {name}",
+                    detail=f"{today:,.2f} → {planned:,.2f} USD a month",
+                    command=f"advisor generate terraform {shlex.quote(path)} --into infra/",
+                    check=f"`advisor check {shlex.quote(path)} --infra infra/` passes",
+                    risk="as the plan says: `advisor explain`",
+                    saving=Saving(saving, saving, saving),
+                    effort_hours=rules.EFFORT_HOURS[Effort.MEDIUM],
+                    counted_in=levers,
+                ),
+                rules.OTHERS,
+            )
+            if not levers and self._is_worth_it(item):
+                combination = Combination(item.id, name, today, planned, ((item.id, saving),))
+                self._combinations.append(combination)
+                yield replace(item, counted_in=combination.id)
+            elif levers:
+                yield item
+
+    def _of_findings(self) -> Iterator[Item]:
+        """Findings; of those at the same resources the one that saves most counts."""
+        worthwhile = [item for finding in self._inputs.findings if self._is_worth_it(item := self._of_finding(finding))]
+        counted: dict[str, str] = {}
+        cut = any(len(item.resources) >= MOST_RESOURCES for item in worthwhile)
+        yield from (item for item in worthwhile if item.saving is None)
+        for item in sorted((item for item in worthwhile if item.saving is not None), key=_by_saving):
+            is_serving = rules.FINDINGS.get(item.id, rules.OTHERS).is_serving
+            names = (*item.resources, _SERVING) if cut and is_serving else item.resources
+            holder = item.counted_in or next((counted[name] for name in names if name in counted), "")
+            for name in names:
+                counted.setdefault(name, holder or item.id)
+            yield replace(item, counted_in=holder)
+
+    def _of_finding(self, finding: AuditFinding) -> Item:
+        rule = rules.FINDINGS.get(finding.id, rules.OTHERS)
+        serving = self._combinations[0].id if rule.is_serving and self._combinations else ""
+        saving = Saving(finding.usd_per_month or 0.0, finding.low or 0.0, finding.high or 0.0)
+        return self._item(
+            Item(
+                id=finding.id,
+                title=finding.title,
+                detail=finding.evidence,
+                command=finding.command,
+                check=f"`advisor audit` of the next bill finds no {finding.id}",
+                risk=finding.risk,
+                saving=saving if finding.basis == "saving" else None,
+                effort_hours=rules.EFFORT_HOURS[finding.effort],
+                counted_in=serving if finding.basis == "saving" else "",
+                resources=tuple(sorted(resource.name for resource in finding.resources)),
+            ),
+            rule,
+        )
+
+    def _to_assess(self) -> Iterator[Item]:
+        """Items that measure: the bill before, and figures that levers without a price lack."""
+        yield self._assessment(
+            "baseline",
+            "Keep the bill of the month before",
+            "advisor audit BILL --format json -o baseline.json",
+            f"the bill reaches back two weeks before {self._inputs.start}, for `advisor review`",
+            rules.BASELINE_HOURS,
+        )
+        unpriced = {lever.lever for report in self._inputs.levers for lever in report.unpriced}
+        for levers, title, command, check in rules.MEASURES:
+            if unpriced & set(levers):
+                told = check.format(workload=self._workload)
+                yield self._assessment(levers[0], title, command, told, rules.MEASURE_HOURS)
+
+    def _assessment(self, name: str, title: str, command: str, check: str, hours: float) -> Item:
+        item = Item(f"assess/{name}", title, "", command, check, "none: nothing changes", hours)
+        return self._item(item, Rule("platform", Phase.ASSESS))
+
+    def _item(self, item: Item, rule: Rule) -> Item:
+        """An item with its week, owner, cost and payback."""
+        usd = item.effort_hours * self._inputs.hourly_rate_usd
+        return replace(
+            item,
+            week=_week(rule.phase, item.effort_hours),
+            owner=self._inputs.owners.get(rule.owner, rule.owner),
+            one_off_usd=usd,
+            payback_months=None if item.saving is None else _payback(usd, item.saving),
+        )
+
+    def _is_worth_it(self, item: Item) -> bool:
+        """Whether an item pays back in time; it is left out, with the numbers, where it does not."""
+        if item.saving is None:
+            return True
+        if item.payback_months is not None and not self._is_late(item):
+            return True
+        within = f"not within {self._inputs.max_payback_months:g} months"
+        spent = (
+            f"spends {item.one_off_usd:,.2f} USD to save {item.saving.usd_per_month:,.2f} a month: paid back {within}"
+        )
+        saves_nothing = item.saving.usd_per_month < A_CENT
+        why = f"saves nothing: {item.saving.usd_per_month:,.2f} USD a month" if saves_nothing else spent
+        self._left_out.append(LeftOut(item.id, item.title, why))
+        return False
+
+    def _is_late(self, item: Item) -> bool:
+        return item.payback_months is not None and item.payback_months > self._inputs.max_payback_months
+
+    def _notes(self, items: Sequence[Item]) -> Iterator[str]:
+        if self._combinations:
+            yield (
+                "the total counts the levers of a workload as one plan: "
+                "what each is worth beside the others does not add up to it"
+            )
+        if any(item.counted_in and item.resources for item in items):
+            yield "findings at the cost of serving, or at the same resources as another, are done and not counted again"
+        if self._inputs.findings:
+            hours = ", ".join(f"{effort.value} {hours:g}" for effort, hours in rules.EFFORT_HOURS.items())
+            yield f"hours of findings are estimates by effort: {hours}"
+
+
+def _combination(report: LeverReport) -> Combination:
+    """Levers of a workload against what is paid, or against the plan without any where nothing runs."""
+    without, together = report.without.total_usd_per_month, report.together.plan.total_usd_per_month
+    if without is None or together is None:
+        raise InputError(f"the levers of {report.workload} have no cost", where="--levers", hint=_LEVERS_HINT)
+    paid = without if report.current is None else report.current.total_usd_per_month
+    alone = (
+        (f"{report.workload}/{lever.lever}", lever.priced.saving_usd_per_month) for lever in report.levers if lever.used
+    )
+    return Combination(f"levers/{report.workload}", report.workload, paid, together, tuple(alone))
+
+
+def _week(phase: Phase, hours: float) -> int:
+    if phase is Phase.QUICK:
+        return 2 if hours <= rules.MOST_HOURS_WEEK_2 else 3
+    return 1 if phase is Phase.ASSESS else 4
+
+
+def _payback(usd: float, saving: Saving) -> float | None:
+    """Months = one-off cost ÷ saving a month; None where nothing is saved."""
+    return None if saving.usd_per_month < A_CENT else usd / saving.usd_per_month
+
+
+def _by_saving(item: Item) -> tuple[float, str]:
+    return (0.0 if item.saving is None else -item.saving.usd_per_month), item.id
+
+
+def _order(item: Item) -> tuple[int, float, str]:
+    """Sort key: week, then the soonest paid back."""
+    return item.week, item.payback_months or 0.0, item.id

@@ -1,0 +1,387 @@
+"""Review of a programme: what a bill says that its applied items saved, against what was predicted."""
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from advisor.audit.daily import costs_by_resource, daily_costs, daily_requests, named
+from advisor.audit.ledger import Ledger
+from advisor.audit.values import Traffic
+from advisor.errors import InputError
+from advisor.names import suggestion
+from advisor.plan.values import Plan
+from advisor.programme import rules
+from advisor.programme.residuals import LEAST_DAYS, Anomaly, anomalies_of, pattern_of, robust_deviation
+from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving
+from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH
+
+SCHEMA = "advisor.review/v1"
+SERVING = "serving"
+"""Id of the items that are about the cost of serving: a bill does not tell them apart."""
+_WEEK = 7
+_DAYS_PER_MONTH = HOURS_PER_MONTH / HOURS_PER_DAY
+_NORMAL_95 = 1.96
+_MOST_CHANGES = 5
+_MOST_NEXT = 3
+
+Costs = Mapping[dt.date, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Items that were applied to the same money, and what became of it."""
+
+    id: str
+    items: tuple[str, ...]
+    first_on: dt.date
+    last_on: dt.date
+    predicted: Saving
+    billed: Saving | None
+    """By the bill: days before the first against days after the last; None: there are too few."""
+    served: Saving | None
+    """The same at today's number of requests; None: no request log spans both."""
+    why_unknown: str
+    days_before: int
+    days_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """Resource whose cost changed."""
+
+    resource: str
+    before_usd_per_month: float
+    after_usd_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCost:
+    """Plan against the bill of accelerated machines."""
+
+    plan: str
+    planned_usd_per_month: float
+    billed_usd_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Report on the time since a day."""
+
+    since: dt.date
+    until: dt.date
+    """Last day of the bill."""
+    cost: str
+    """Which cost of the bill: effective or billed."""
+    predicted: Saving
+    """Of what the bill can judge."""
+    billed: Saving
+    applied: tuple[Applied, ...]
+    """Savings that turned out negative first."""
+    usd_per_month: float
+    """Cost of the days since, as a month."""
+    trend_usd_per_month: float | None
+    """Change of the monthly cost in a month, apart from what was applied; None: too few days."""
+    anomalies: tuple[Anomaly, ...] | None
+    """None: too few days."""
+    changes: tuple[ResourceChange, ...]
+    plans: tuple[PlannedCost, ...]
+    next_steps: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Subject of a review."""
+
+    programme: Programme
+    since: dt.date
+    applied: Mapping[str, dt.date]
+    """Day on which each item was applied, by id."""
+    plans: Mapping[str, Plan]
+    """By file."""
+
+
+def review_of(question: Question, ledger: Ledger, traffic: Traffic | None) -> Review:
+    """The review.
+
+    Args:
+        question: programme, what was applied of it, and since when.
+        ledger: bill from at least a week before the first item was applied.
+        traffic: requests that were served; None: no log is given.
+
+    Raises:
+        InputError: the time has no programme, nothing was applied, an item is unknown, or the bill does not reach it.
+    """
+    _check(question)
+    return _Reviewer(question, ledger, has_requests=traffic is not None).review()
+
+
+def _check(question: Question) -> None:
+    programme, since = question.programme, question.since
+    if since < programme.start:
+        raise InputError(
+            f"no plan covers {since:%B %Y}: the programme starts on {programme.start}",
+            where="--since",
+            hint=f"review from then on (--since {programme.start}), or give the programme of that month",
+        )
+    ids = tuple(item.id for item in programme.items)
+    for name, day in question.applied.items():
+        if name not in ids:
+            hint = suggestion(name, ids) or f"it has {', '.join(ids)}"
+            raise InputError(f"the programme has no item {name}", where="--applied", hint=hint)
+        if day < programme.start:
+            hint = "give the day on which it took effect"
+            raise InputError(f"{name}: {day} is before the programme, which starts on {programme.start}", hint=hint)
+    if not question.applied:
+        raise InputError(
+            "nothing of the programme was applied", hint=f"say what and when, such as --applied {ids[-1]}={since}"
+        )  # fmt: skip
+
+
+class _Reviewer:
+    """Bill and programme side by side."""
+
+    def __init__(self, question: Question, ledger: Ledger, *, has_requests: bool) -> None:
+        """Read the days of the bill."""
+        self._question, self._ledger = question, ledger
+        if ledger.bill.currency not in ("USD", None):
+            raise InputError(
+                f"the bill is in {ledger.bill.currency}, and the programme in USD", hint="export it in USD"
+            )
+        self._days = daily_costs(ledger)
+        self._last = max(self._days, default=dt.date.min)
+        if self._last < question.since:
+            ends = f"ends on {self._last}" if self._days else "has no charges"
+            raise InputError(f"the bill {ends}, before {question.since}", hint="give the bill of the time since, too")
+        self._requests = daily_requests(ledger.database) if has_requests else {}
+
+    def review(self) -> Review:
+        """The whole."""
+        applied = sorted(map(self._judged, self._groups()), key=_worst_first)
+        judged = [group for group in applied if group.billed is not None]
+        breaks = sorted(set(self._question.applied.values()))
+        anomalies = anomalies_of(self._days, breaks)
+        since = [cost for day, cost in self._days.items() if day >= self._question.since]
+        return Review(
+            since=self._question.since,
+            until=self._last,
+            cost=self._ledger.bill.basis.value,
+            predicted=_sum([group.predicted for group in judged]),
+            billed=_sum([group.billed for group in judged if group.billed is not None]),
+            applied=tuple(applied),
+            usd_per_month=_monthly(since),
+            trend_usd_per_month=self._trend(breaks),
+            anomalies=None
+            if anomalies is None
+            else tuple(anomaly for anomaly in anomalies if anomaly.day >= self._question.since),
+            changes=tuple(self._changes()),
+            plans=tuple(self._planned()),
+            next_steps=tuple(self._next_steps(applied)),
+            notes=tuple(self._notes(applied)),
+        )
+
+    def _groups(self) -> list[tuple[str, list[Item]]]:
+        """Applied items by the money that they are about."""
+        applied = [item for item in self._question.programme.items if item.id in self._question.applied]
+        saving = [item for item in applied if item.saving is not None]
+        ordered = sorted(saving, key=lambda item: (_money_of(item), item.id))
+        return [(name, list(items)) for name, items in groupby(ordered, key=_money_of)]
+
+    def _judged(self, group: tuple[str, list[Item]]) -> Applied:
+        """A group with its days before the first item and after the last."""
+        name, items = group
+        dates = [self._question.applied[item.id] for item in items]
+        first, last = min(dates), max(dates)
+        costs = daily_costs(self._ledger, self._where(name, items))
+        before = _whole_weeks([day for day in costs if day < first])
+        after = _whole_weeks([day for day in costs if day > last and day >= self._question.since])
+        why = self._why_unknown(costs, before, after, first, last)
+        billed = None if why else _billed(costs, before, after)
+        return Applied(
+            id=name,
+            items=tuple(item.id for item in items),
+            first_on=first,
+            last_on=last,
+            predicted=_predicted(items, self._question.programme),
+            billed=billed,
+            served=self._served(costs, before, after) if billed is not None and name == SERVING else None,
+            why_unknown=why,
+            days_before=len(before),
+            days_after=len(after),
+        )
+
+    def _where(self, name: str, items: Sequence[Item]) -> str:
+        """Charges of a group: the machines that serve, or the resources of its findings."""
+        if name != SERVING:
+            return named([resource for item in items for resource in item.resources])
+        others = [
+            resource for other, of in self._groups() if other != SERVING for item in of for resource in item.resources
+        ]
+        return f"is_accelerated AND NOT coalesce({named(others)}, false)"
+
+    def _why_unknown(
+        self, costs: Costs, before: Sequence[dt.date], after: Sequence[dt.date], first: dt.date, last: dt.date
+    ) -> str:
+        if not before:
+            return f"the bill has no week before {first}: give that of the month before, too"
+        if not after:
+            return f"the bill has no week since {max(last, self._question.since)} yet: it ends on {self._last}"
+        return "" if any(costs[day] for day in before) else "the bill has no charge of it"
+
+    def _served(self, costs: Costs, before: Sequence[dt.date], after: Sequence[dt.date]) -> Saving | None:
+        """Saving at the requests of now: (cost of a request before - after) × requests of a month now."""
+        requests = [sum(self._requests.get(day, 0) for day in days) for days in (before, after)]
+        if not all(requests):
+            return None
+        each = [sum(costs[day] for day in days) / count for days, count in zip((before, after), requests, strict=True)]
+        usd = (each[0] - each[1]) * requests[1] / len(after) * _DAYS_PER_MONTH
+        return Saving(usd, usd, usd)
+
+    def _trend(self, breaks: Sequence[dt.date]) -> float | None:
+        """Slope of the days, as the change of a month's cost in a month."""
+        if len(self._days) < LEAST_DAYS:
+            return None
+        pattern = pattern_of(list(self._days), np.array(list(self._days.values())), breaks)
+        return pattern.per_day * _DAYS_PER_MONTH**2
+
+    def _changes(self) -> Iterator[ResourceChange]:
+        """Resources whose mean cost of a day changed most, from before the programme to now."""
+        start = self._question.programme.start
+        before, after = (
+            [day for day in self._days if day < start],
+            [day for day in self._days if day >= self._question.since],
+        )
+        if not before:
+            return
+        old = costs_by_resource(self._ledger, before[0], before[-1])
+        new = costs_by_resource(self._ledger, after[0], after[-1])
+        rows = [
+            ResourceChange(
+                name,
+                old.get(name, 0.0) / len(before) * _DAYS_PER_MONTH,
+                new.get(name, 0.0) / len(after) * _DAYS_PER_MONTH,
+            )
+            for name in sorted(old | new)
+        ]
+        rows = [row for row in rows if abs(row.after_usd_per_month - row.before_usd_per_month) >= A_CENT]
+        yield from sorted(rows, key=lambda row: -abs(row.after_usd_per_month - row.before_usd_per_month))[
+            :_MOST_CHANGES
+        ]
+
+    def _planned(self) -> Iterator[PlannedCost]:
+        """Plans against the accelerated machines of the latest whole weeks."""
+        costs = daily_costs(self._ledger, "is_accelerated")
+        days = _whole_weeks([day for day in costs if day >= self._question.since])
+        for path, plan in self._question.plans.items():
+            if plan.fleet is not None and days:
+                yield PlannedCost(path, plan.fleet.cost.total_usd_per_month, _monthly([costs[day] for day in days]))
+
+    def _next_steps(self, applied: Sequence[Applied]) -> Iterator[str]:
+        """Next steps: look at what costs more, wait for what is not known, then the next items."""
+        for group in applied:
+            if group.billed is not None and group.billed.usd_per_month < 0:
+                yield f"look at {', '.join(group.items)}: it costs more; undo it, or say what else changed"
+            elif group.billed is None:
+                yield f"review {', '.join(group.items)} again: {group.why_unknown}"
+        left = [item for item in self._question.programme.items if item.id not in self._question.applied]
+        for item in left[:_MOST_NEXT]:
+            yield f"{item.id} (week {item.week}, {item.owner}): `{item.command}`"
+        if not left:
+            yield "the programme is done: audit the latest bill, price the levers again, and make the next one"
+
+    def _notes(self, applied: Sequence[Applied]) -> Iterator[str]:
+        yield (
+            "billed: mean of whole weeks before against whole weeks after, unusual days among them, without taxes, in "
+            "a month of 730 hours; 95 % interval from the robust spread of the days, taken to be independent"
+        )
+        if any(group.id == SERVING for group in applied):
+            yield "serving: all accelerated machines of the bill; a bill does not tell the items apart"
+        if len(self._days) < LEAST_DAYS:
+            yield f"trend and anomalies take {LEAST_DAYS} days, and the bill has {len(self._days)}"
+        measures = [
+            item.id for item in self._question.programme.items if item.id in self._question.applied and not item.saving
+        ]
+        if measures:
+            yield f"applied, and saving nothing by themselves: {', '.join(measures)}"
+
+
+def _money_of(item: Item) -> str:
+    """Name of the money that an item is about."""
+    rule = rules.FINDINGS.get(item.id)
+    if not item.resources or (rule is not None and rule.is_serving):
+        return SERVING
+    return item.counted_in or item.id
+
+
+def _predicted(items: Sequence[Item], programme: Programme) -> Saving:
+    """Predicted saving of items about the same money: each combination or finding that holds it counts once."""
+    total = NOTHING
+    holder = {item.id: item.counted_in or item.id for item in items}
+    for name in sorted(set(holder.values())):
+        part = [item for item in items if holder[item.id] == name]
+        combination = next((each for each in programme.combinations if each.id == name), None)
+        total = total.plus(_largest(part) if combination is None else _of_combination(part, combination))
+    return total
+
+
+def _of_combination(items: Sequence[Item], combination: Combination) -> Saving:
+    """Saving of some levers of a combination: of all of them its own, of one what it saves alone.
+
+    Of several it is at least what the best of them saves alone, and at most that of the combination.
+    """
+    alone = dict(combination.alone_usd_per_month)
+    pulled = [item.id for item in items if item.id in alone]
+    if not pulled:
+        return _largest(items)
+    if len(pulled) == len(alone):
+        return combination.saving
+    best = max(alone[name] for name in pulled)
+    return Saving(best, best, best if len(pulled) == 1 else max(best, combination.saving.usd_per_month))
+
+
+def _largest(items: Sequence[Item]) -> Saving:
+    savings = [item.saving for item in items if item.saving is not None]
+    return max(savings, key=lambda saving: saving.usd_per_month, default=NOTHING)
+
+
+def _billed(costs: Costs, before: Sequence[dt.date], after: Sequence[dt.date]) -> Saving:
+    """Saving a month = (mean of days before - mean of days after) × days of a month, ± 1.96 standard errors.
+
+    Standard error = robust standard deviation of a day × √(1 ÷ days before + 1 ÷ days after).
+    """
+    means = [sum(costs[day] for day in days) / len(days) for days in (before, after)]
+    usd = (means[0] - means[1]) * _DAYS_PER_MONTH
+    days = [*before, *after]
+    values = np.array([costs[day] for day in days])
+    spread = robust_deviation(values - pattern_of(days, values, [after[0]]).expected)
+    error = _NORMAL_95 * spread * math.sqrt(1 / len(before) + 1 / len(after)) * _DAYS_PER_MONTH
+    return Saving(usd, usd - error, usd + error)
+
+
+def _whole_weeks(days: Sequence[dt.date]) -> list[dt.date]:
+    """The latest whole weeks of days; none where there is no week."""
+    count = len(days) // _WEEK * _WEEK
+    return list(days[len(days) - count :])
+
+
+def _monthly(costs: Sequence[float]) -> float:
+    return sum(costs) / len(costs) * _DAYS_PER_MONTH
+
+
+def _sum(savings: Sequence[Saving]) -> Saving:
+    total = NOTHING
+    for saving in savings:
+        total = total.plus(saving)
+    return total
+
+
+def _worst_first(group: Applied) -> tuple[int, float, str]:
+    """Negative savings first, then those that fall short most, then those that are not known yet."""
+    if group.billed is None:
+        return 2, 0.0, group.id
+    usd = group.billed.usd_per_month
+    return int(usd >= 0), usd - (group.predicted.usd_per_month if usd >= 0 else 0.0), group.id

@@ -1,0 +1,229 @@
+"""Programme: what overlaps is counted once, what does not pay is left out, and the same input gives the same bytes."""
+
+import datetime as dt
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from advisor.audit.values import Effort
+from advisor.catalog.values import Purchase
+from advisor.cli.programme import command
+from advisor.errors import InputError
+from advisor.levers.pricing import price_levers
+from advisor.levers.values import SCHEMA, LeverSettings
+from advisor.performance.model import shipped_model
+from advisor.pipeline import market_for, plan_question, question_for
+from advisor.plan.document import plain
+from advisor.programme.build import AuditFinding, Inputs, Resource, programme_of, read_findings, read_levers
+from advisor.programme.values import read_programme
+from advisor.report.programme import programme_json, programme_sections
+from advisor.report.sections import sections_text
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
+from builders import catalog_of, offer, workload
+
+START = dt.date(2026, 12, 1)
+
+
+def finding(name="ADV112", usd=500.0, resources=("nat-1",), effort="low", basis="saving", **changes):
+    """A finding as an audit's document has it."""
+    effort = Effort(effort)
+    fields = {
+        "id": name, "title": f"Title of {name}", "usd_per_month": usd, "low": 0.0, "high": 2 * usd, "per_month": usd,
+        "basis": basis, "effort": effort, "evidence": "as seen", "risk": "some", "command": f"advisor audit {name}",
+        "resources": tuple(Resource(resource, 10.0) for resource in resources),
+    }  # fmt: skip
+    return AuditFinding(**(fields | changes))
+
+
+def made(*findings, levers=(), **settings):
+    """A programme of these findings at 100 USD an hour."""
+    return programme_of(Inputs(START, 100.0, settings.pop("max_payback", 12.0), findings, levers, **settings))
+
+
+@pytest.fixture(scope="module")
+def priced():
+    """Levers and the plan of a workload that runs on more than it needs."""
+    catalog = catalog_of(offer("g5.12xlarge", on_demand=5.7, spot=2.5), offer("g5.xlarge", on_demand=1.0, spot=0.5))
+    stated = workload(
+        model="Qwen/Qwen2.5-7B-Instruct",
+        current=Deployment("aws", "us-east-1", "g5.12xlarge", 1, Purchase.ON_DEMAND),
+        precisions=("bf16",),
+        exclude=Exclude(providers=("gcp",)),
+        slo=Slo(ttft_p95_ms=1500, tpot_p95_ms=80),
+        demand=DeclaredDemand(0.5, 0.8, 800, 100),
+        as_of=dt.date(2026, 11, 1),
+    )
+    model = shipped_model()
+    question = question_for(stated, catalog, model)
+    report = price_levers(question, catalog, lambda asked: market_for(asked, catalog, model).market, LeverSettings())
+    return report, plan_question(question, catalog, model=model)
+
+
+@pytest.fixture
+def report(priced):
+    """The levers."""
+    return priced[0]
+
+
+def test_weeks_follow_phase_and_effort():
+    """Instruments come in week 1, short quick wins in week 2, longer ones in week 3, commitments in week 4."""
+    programme = made(
+        finding("ADV118", basis="spend", resources=("a",)),
+        finding("ADV112"),
+        finding("ADV111", effort="medium", resources=("z",)),
+        finding("ADV109", resources=("sp-1",)),
+    )
+
+    weeks = {item.id: item.week for item in programme.items}
+    assert weeks == {"ADV118": 1, "assess/baseline": 1, "ADV112": 2, "ADV111": 3, "ADV109": 4}
+    assert all(item.command and item.check and item.owner for item in programme.items)
+
+
+def test_findings_at_one_resource_count_once():
+    """Of findings that share a resource the one that saves most is in the total, the others refer to it."""
+    programme = made(
+        finding("ADV101", 300.0, ("i-1", "i-2")),
+        finding("ADV116", 900.0, ("i-2", "lb")),
+        finding("ADV115", 50.0, ("ip",)),
+    )
+
+    assert programme.total.usd_per_month == 950.0
+    assert (programme.total.low_usd_per_month, programme.total.high_usd_per_month) == (0.0, 1900.0)
+    assert {item.id: item.counted_in for item in programme.items}["ADV101"] == "ADV116"
+
+
+def test_findings_whose_resources_were_cut_off_count_once():
+    """Where a finding has more resources than its document holds, other findings at machines may be at the same."""
+    many = tuple(f"i-{number}" for number in range(100))
+
+    programme = made(finding("ADV107", 800.0, many), finding("ADV101", 300.0, ("i-of-another-page",)))
+
+    assert programme.total.usd_per_month == 800.0
+
+
+def test_a_hundred_is_not_spent_to_save_one():
+    """What does not pay back within the limit, or saves nothing, is left out with its numbers."""
+    programme = made(finding("ADV112", 1.0), finding("ADV113", 0.0, ("logs",)), finding("ADV115", 50.0, ("ip",)))
+
+    why = {left.id: left.why for left in programme.left_out}
+    assert "spends 400.00 USD to save 1.00 a month" in why["ADV112"]
+    assert why["ADV113"].startswith("saves nothing")
+    assert [item.id for item in programme.items if item.saving] == ["ADV115"]
+
+
+def test_levers_count_as_the_plan_that_they_make_together(report):
+    """The total of levers is today's cost less the combination's, whatever each is worth; findings of serving are in it."""
+    programme = made(finding("ADV106", 400.0, ("i-1",)), finding("ADV112"), levers=(report,), max_payback=1e6)
+
+    saved = report.current.total_usd_per_month - report.together.plan.total_usd_per_month
+    assert programme.total.usd_per_month == pytest.approx(saved + 500.0)
+    counted = {item.id: item.counted_in for item in programme.items}
+    assert counted["ADV106"] == f"levers/{report.workload}"
+    assert counted["ADV112"] == ""
+    assert {item.id for item in programme.items} >= {
+        f"{report.workload}/{lever.lever}" for lever in report.levers if lever.used
+    }
+
+
+def test_a_lever_that_pays_back_late_is_refused_with_a_remedy(report):
+    """A combination that holds such a lever has to be priced again without it."""
+    with pytest.raises(InputError, match="paid back after") as refused:
+        made(levers=(report,), max_payback=1e-3)
+
+    assert "--max-payback" in refused.value.hint
+
+
+def test_levers_that_cost_more_than_is_paid_are_left_out(report):
+    """Where all levers together cost more than today's deployment, none is an item."""
+    dear = replace(report, current=replace(report.current, total_usd_per_month=1.0))
+
+    programme = made(levers=(dear,))
+
+    assert programme.left_out[0].id == f"levers/{report.workload}"
+    assert programme.total.usd_per_month == 0.0
+
+
+def test_one_workload_is_given_once(report):
+    """Levers of a workload that are given twice would count twice."""
+    with pytest.raises(InputError, match="given twice"):
+        made(levers=(report, report), max_payback=1e6)
+
+
+def test_files_are_read_back(report, tmp_path):
+    """A report of levers and a programme are the same after their files; another schema is refused."""
+    (tmp_path / "levers.json").write_text(json.dumps({"schema": SCHEMA} | plain(report, "levers")))
+    again = made(levers=(read_levers(tmp_path / "levers.json"),), max_payback=1e6)
+    (tmp_path / "programme.json").write_text(programme_json(again))
+
+    assert read_programme(tmp_path / "programme.json").items[0] == again.items[0]
+    assert programme_json(read_programme(tmp_path / "programme.json")) == programme_json(again)
+    with pytest.raises(InputError, match="this version reads"):
+        read_programme(tmp_path / "levers.json")
+
+
+def test_every_item_is_an_issue():
+    """Each item has an issue with title, body and labels; Markdown of a name cannot change it."""
+    programme = made(finding(evidence="nat `x` *y*", resources=("nat-1",)), owners={"network": "team-net"})
+    issues = json.loads(programme_json(programme))["issues"]
+
+    assert [issue["labels"] for issue in issues] == [
+        ["owner:platform", "week:1", "assess/baseline"], ["owner:team-net", "week:2", "ADV112"],
+    ]  # fmt: skip
+    assert "\\*y\\*" in issues[1]["body"]
+    assert "$500.00 ($0.00 to $1,000.00) a month" in issues[1]["body"]
+    assert "$500.00" in sections_text(programme_sections(programme), 80)
+
+
+def test_a_plan_counts_by_itself_or_in_its_levers(priced):
+    """A plan saves what it costs less than today; where levers of its workload are given the saving is theirs."""
+    report, plan = priced
+    alone = made(plans={"plan.json": plan})
+    beside = made(levers=(report,), plans={"plan.json": plan}, max_payback=1e6)
+    unknown = made(plans={"plan.json": replace(plan, current=None)})
+
+    saved = plan.current.total_usd_per_month - plan.fleet.cost.total_usd_per_month
+    assert alone.total.usd_per_month == pytest.approx(saved)
+    assert beside.total == made(levers=(report,), max_payback=1e6).total
+    assert "state current" in unknown.left_out[0].why
+
+
+def audit_file(tmp_path, **changes):
+    """An audit's document with one finding."""
+    entry = plain(finding(), "finding") | changes
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps({"schema": "advisor.audit/v1", "findings": [entry]}))
+    return path
+
+
+def test_amounts_of_another_currency_are_refused(tmp_path):
+    """An audit without USD amounts is refused, with the option that converts them."""
+    with pytest.raises(InputError, match="not in USD") as refused:
+        read_findings(audit_file(tmp_path, usd_per_month=None))
+
+    assert "--rate" in refused.value.hint
+
+
+@pytest.mark.parametrize("changes", [{"effort": 3}, {"resources": [1]}, {"usd_per_month": "x"}, {"extra": 1}])
+def test_a_document_of_other_fields_is_an_error(tmp_path, changes):
+    """A field of another kind, or one that is not known, is named and no traceback."""
+    with pytest.raises(InputError, match="it is no audit"):
+        read_findings(audit_file(tmp_path, **changes))
+
+
+def test_the_same_input_gives_the_same_bytes(run_advisor, tmp_path):
+    """Programmes of one input are equal, byte by byte, whatever the seed of hashes."""
+    words = ("programme", "--audit", audit_file(tmp_path), "--start", START, "--format", "json", "--hourly-rate", "100")
+
+    first, second = (run_advisor(*words, PYTHONHASHSEED=seed) for seed in "12")
+
+    assert first.stdout == second.stdout != ""
+
+
+def test_work_is_not_free():
+    """An hourly rate of zero is refused, and so is a programme of nothing."""
+    words = ["--start", "2026-12-01", "--hourly-rate"]
+
+    assert "0 is not above 0" in CliRunner().invoke(command, [*words, "0"]).output
+    assert "a programme is made of them" in CliRunner().invoke(command, [*words, "100"]).output

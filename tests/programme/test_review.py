@@ -1,0 +1,191 @@
+"""Review: what a bill says of applied items, with savings that turned out negative first."""
+
+import csv
+import datetime as dt
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.audit.run import Inputs, charges
+from advisor.audit.traffic import read_traffic
+from advisor.errors import InputError
+from advisor.programme.residuals import anomalies_of, pattern_of
+from advisor.programme.review import Question, review_of
+from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving
+from advisor.report.programme import programme_json
+from advisor.report.review import review_json, review_sections
+from advisor.report.sections import sections_text
+from audit.bills import Charge, write_focus
+
+FIRST = dt.datetime(2026, 11, 10, tzinfo=dt.UTC)
+START, CHANGED = dt.date(2026, 12, 1), dt.date(2026, 12, 4)
+PER_MONTH = 730 / 24
+
+
+def item(name, saving, resources=(), counted_in="", week=2):
+    """An item of a programme."""
+    usd = None if saving is None else Saving(saving, saving, saving)
+    return Item(name, name, "", f"do {name}", "see", "", 4.0, usd, counted_in, resources, week, "platform", 400.0, 1.0)
+
+
+PROGRAMME = Programme(
+    START, 30, 100.0, NOTHING, 8.0, 800.0, None,
+    items=(
+        item("ADV112", 600.0, ("nat-1",)), item("chat/spot", 9_000.0, (), "levers/chat"),
+        item("chat/precision", 5_000.0, (), "levers/chat"), item("ADV115", 30.0, ("ip-1",)),
+    ),
+    combinations=(
+        Combination("levers/chat", "chat", 31_000.0, 13_000.0, (("chat/spot", 12_000.0), ("chat/precision", 8_000.0))),
+    ),
+    left_out=(), notes=(),
+)  # fmt: skip
+
+
+def written(tmp_path, days=40, fleet=lambda day: 1000.0 if day < CHANGED else 400.0, nat=lambda _: 40.0):
+    """A bill of a fleet and a gateway over so many days, exported within the next one."""
+    charged = []
+    for number in range(days + 1):
+        at = FIRST + dt.timedelta(days=number)
+        weekday = 1.1 if at.weekday() < 5 else 0.9
+        charged += [
+            Charge(cost=Decimal(str(fleet(at.date()) * weekday)), resource="i-fleet", at=at),
+            Charge("nat", Decimal(str(nat(at.date()))), resource="nat-1", at=at),
+        ]
+    return write_focus(tmp_path / "bill.csv", charged)
+
+
+def reviewed(path, applied, since=START, requests=(), programme=PROGRAMME):
+    """The review of a bill."""
+    with charges(Inputs((str(path),))) as ledger:
+        traffic = read_traffic(ledger.database, requests) if requests else None
+        return review_of(Question(programme, since, applied, {}), ledger, traffic)
+
+
+def test_the_billed_saving_is_the_difference_of_the_days(tmp_path):
+    """A lever that cut the fleet from 1,000 to 400 a day saved that, in whole weeks; nothing else is counted to it."""
+    review = reviewed(written(tmp_path), {"chat/spot": CHANGED})
+    (group,) = review.applied
+
+    weekly = (5 * 1.1 + 2 * 0.9) / 7
+    assert group.billed.usd_per_month == pytest.approx(600 * weekly * PER_MONTH)
+    assert group.billed.low_usd_per_month <= group.billed.usd_per_month <= group.billed.high_usd_per_month
+    assert group.predicted == Saving(12_000.0, 12_000.0, 12_000.0)
+    assert (group.days_before, group.days_after) == (21, 14)
+    assert review.trend_usd_per_month == pytest.approx(0, abs=1e-6)
+    assert review.anomalies == ()
+
+
+def test_levers_together_were_predicted_as_one_plan(tmp_path):
+    """All levers of a workload have the combination's prediction, and the bill judges them together."""
+    (group,) = reviewed(written(tmp_path), {"chat/spot": CHANGED, "chat/precision": CHANGED}).applied
+
+    assert group.predicted.usd_per_month == 18_000.0
+    assert group.items == ("chat/precision", "chat/spot")
+
+
+def test_negative_savings_are_said_first(tmp_path):
+    """An item after which the bill rose leads the report, with what to do."""
+    path = written(tmp_path, nat=lambda day: 40.0 if day < CHANGED else 55.0)
+    review = reviewed(path, {"chat/spot": CHANGED, "ADV112": CHANGED})
+    text = sections_text(review_sections(review), None)
+
+    assert review.applied[0].id == "ADV112"
+    assert review.applied[0].billed.usd_per_month == pytest.approx(-15 * PER_MONTH)
+    assert text.startswith("Costs more than before: ADV112, $456.25 a month; saved $")
+    assert review.next_steps[0].startswith("look at ADV112")
+
+
+def test_more_requests_hide_a_saving_that_was_served(tmp_path):
+    """With twice the requests at the same cost the bill saved nothing, and a request costs half."""
+    log = tmp_path / "requests.csv"
+    days = [FIRST + dt.timedelta(days=number) for number in range(40)]
+    rows = [f"{day:%Y-%m-%d}T10:00:00Z,chat,{100 if day.date() <= CHANGED else 200}" for day in days]
+    log.write_text("\n".join(["timestamp,endpoint,requests", *rows]) + "\n")
+
+    review = reviewed(written(tmp_path, fleet=lambda _: 1000.0), {"chat/spot": CHANGED}, requests=(str(log),))
+
+    assert review.applied[0].billed.usd_per_month == pytest.approx(0)
+    assert review.applied[0].served.usd_per_month == pytest.approx((5 * 1.1 + 2 * 0.9) / 7 * 1000 * PER_MONTH)
+
+
+def test_an_unusual_day_is_named(tmp_path):
+    """A day of three times its cost is an anomaly, the applied change is none."""
+    odd = dt.date(2026, 12, 15)
+    path = written(tmp_path, fleet=lambda day: 1200.0 if day == odd else 1000.0 if day < CHANGED else 400.0)
+
+    assert [anomaly.day for anomaly in reviewed(path, {"chat/spot": CHANGED}).anomalies] == [odd]
+
+
+def test_too_few_days_are_a_reason(tmp_path):
+    """An item without a week after it is not judged; it is said until when the bill reaches."""
+    review = reviewed(written(tmp_path, days=26), {"chat/spot": CHANGED})
+
+    assert review.applied[0].billed is None
+    assert "no week since 2026-12-04 yet: it ends on 2026-12-05" in review.applied[0].why_unknown
+    assert "no saving can be judged yet" in sections_text(review_sections(review), None)
+
+
+@pytest.mark.parametrize(
+    ("applied", "since", "message"),
+    [
+        ({"chat/spot": CHANGED}, dt.date(2026, 11, 1), "no plan covers November 2026"),
+        ({"chat/spt": CHANGED}, START, "has no item chat/spt"),
+        ({"chat/spot": dt.date(2026, 11, 20)}, START, "before the programme"),
+        ({}, START, "nothing of the programme was applied"),
+        ({"chat/spot": CHANGED}, dt.date(2027, 2, 1), "the bill ends on 2026-12-19"),
+    ],
+    ids=["month without a plan", "unknown item", "before it", "nothing applied", "old bill"],
+)
+def test_what_cannot_be_reviewed_has_a_remedy(tmp_path, applied, since, message):
+    """Each is an error that says what to give."""
+    with pytest.raises(InputError, match=message) as refused:
+        reviewed(written(tmp_path), applied, since)
+
+    assert refused.value.hint
+
+
+def test_charges_of_a_month_are_spread_over_its_days(tmp_path):
+    """A charge of many days is no anomaly of its first."""
+    path = written(tmp_path, nat=lambda _: 0.0)
+    header, *rows = path.read_text().splitlines()
+    names = header.split(",")
+    fee = dict(zip(names, next(csv.reader([rows[1]])), strict=True))
+    fee |= {"BilledCost": "4000", "EffectiveCost": "4000", "ChargePeriodEnd": "2026-12-20T00:00:00Z"}
+    with path.open("a", newline="") as stream:
+        csv.DictWriter(stream, names).writerow(fee)
+
+    assert reviewed(path, {"chat/spot": CHANGED}).anomalies == ()
+
+
+def test_the_same_input_gives_the_same_bytes(run_advisor, tmp_path):
+    """Reviews of one bill are equal, byte by byte."""
+    (tmp_path / "programme.json").write_text(programme_json(PROGRAMME))
+    path = written(tmp_path)
+
+    done = run_advisor(
+        "review", path, "--programme", tmp_path / "programme.json", "--since", START, "--applied",
+        f"chat/spot={CHANGED}", "--format", "json",
+    )  # fmt: skip
+
+    assert done.stdout == review_json(reviewed(path, {"chat/spot": CHANGED}))
+
+
+@given(st.integers(1, 5), st.floats(0, 5), st.lists(st.floats(0.5, 1.5), min_size=7, max_size=7), st.floats(20, 300))
+def test_weekdays_levels_and_a_trend_leave_no_residual(week, slope, weekdays, level):
+    """A series of trend, weekdays and another level from a known week on is expected to a hundredth."""
+    days = [dt.date(2026, 11, 2) + dt.timedelta(days=number) for number in range(42)]
+    base = np.array([200 + slope * number if number < 7 * week else level + slope * number for number in range(42)])
+    costs = base * np.array(weekdays * 6)
+
+    pattern = pattern_of(days, costs, [days[7 * week]])
+
+    assert pattern.expected == pytest.approx(costs, rel=0.02)
+    assert (pattern.per_day > 0) == (slope > 1e-9) or slope < 1e-6
+
+
+def test_few_days_have_no_anomaly():
+    """Below two weeks a day cannot be told from its weekday."""
+    assert anomalies_of({dt.date(2026, 12, day): 1.0 for day in range(1, 14)}) is None
