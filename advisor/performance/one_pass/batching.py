@@ -142,7 +142,8 @@ def _longer(shape: Floats, times_mean: Floats) -> Floats:
     usual = upper_tail((np.cbrt(times_mean) - (1 - ninth)) / np.sqrt(ninth))
     power = shape * (np.log(np.maximum(times_mean, _SHORT)) + 1)
     shorter = power - np.log(2 * np.pi * shape) / 2 - 1 / (12 * shape)
-    return np.maximum(usual, 1 - np.exp(np.minimum(shorter, 0.0)))
+    longer: Floats = np.maximum(usual, 1 - np.exp(np.minimum(shorter, 0.0)))
+    return longer
 
 
 def late_share(batching: Batching, rate: Floats, limit_s: Floats, bursts: Bursts = RANDOM) -> Floats:
