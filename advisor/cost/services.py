@@ -19,6 +19,7 @@ GP3_THROUGHPUT_INCLUDED = 125
 AZURE_DISKS_GIB = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 """Sizes that premium disks are charged in, P4 to P60."""
 
+
 def counted_gib(checkpoint_gib: float) -> int:
     """Weights on disk, in whole steps."""
     return math.ceil(checkpoint_gib / CHECKPOINT_STEP_GIB) * CHECKPOINT_STEP_GIB

@@ -93,7 +93,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class RegionCharges:
-    """All that a region charges beside machines, disks and answers."""
+    """Rules of a region's charges beside machines, disks and answers."""
 
     provider: str
     region: str
@@ -110,7 +110,7 @@ class RegionCharges:
         return sum(round(rule.quantity(served, balanced) * rule.usd, 2) for rule in self.rules)
 
     def usd_per_request(self, *, balanced: bool) -> float:
-        """What each request adds, whether or not a load balancer passes it on; without what has a least amount."""
+        """USD that each request adds, whether or not a load balancer passes it on; without what has a least amount."""
         units = sum(
             (rule.each + (rule.each_balanced if balanced and not rule.least else 0.0)) * rule.usd for rule in self.rules
         )
@@ -122,7 +122,7 @@ class RegionCharges:
 
 
 def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request: float) -> RegionCharges | None:
-    """What a region of the three clouds charges; None of others, of whom nothing is known.
+    """Charges of a region of the three clouds; None of others, of whom nothing is known.
 
     Args:
         catalog: prices of services.

@@ -201,7 +201,7 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
 
 
 def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
-    """Pools and ways of paying with USD a month that no fleet of them is below, the least first: hours, answers, region."""
+    """Pools and ways of paying with USD a month that no fleet of them is below, least first: hours, answers, region."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     answers = sum(map(requests_per_month, problem.hours))
     found: list[tuple[float, Pool, Tariff]] = []

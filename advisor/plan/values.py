@@ -78,7 +78,7 @@ class Option(Layout):
     confirmed: Confirmation | None = None
     """Replay of this option; None: not replayed."""
     judged_by: str = ""
-    """What instances, latency and cost rest on: replay, or closed_form, which a replay may correct; "" in older plans."""
+    """Basis of instances, latency and cost: replay, or closed_form, which a replay may correct; "" in older plans."""
     not_recommended: str = ""
     """Why an option that is cheaper than the recommendation is not recommended; "" for others."""
     groups: int = 1

@@ -62,7 +62,7 @@ def option_section(plan: Plan, shown: int) -> Section:
 
 
 def option_legend(options: Sequence[Option]) -> Iterator[str]:
-    """What the mark at options says that no replay has judged; nothing where all were replayed."""
+    """Meaning of the mark at options that no replay has judged; nothing where all were replayed."""
     if any(option.confirmed is None for option in options):
         yield _NOT_REPLAYED
 
@@ -73,7 +73,7 @@ def about(option: Option) -> str:
 
 
 def _latency(predicted: Interval, replayed_ms: float | None) -> str:
-    """As its replay has it; else as predicted, marked."""
+    """Latency as the replay has it; else as predicted, marked."""
     return f"~{milliseconds(predicted.value)}" if replayed_ms is None else milliseconds(replayed_ms)
 
 

@@ -172,12 +172,13 @@ def _fleet(seen, where, document, week, groups, cost):
             parts["interruptions"] = Fraction(str(cost["interruptions_usd_per_month"]))
     question = document["question"]
     tokens = [Fraction(str(question["demand"][name]["mean"])) for name in ("input_tokens", "output_tokens")]
-    parts["transfer"] = money.transfer_usd(groups, week, tokens[1])
-    parts["switching"] = money.switching_usd(groups, question)
+    parts |= {
+        "transfer": money.transfer_usd(groups, week, tokens[1]),
+        "switching": money.switching_usd(groups, question),
+    }
     for part, amount in parts.items():
         seen.usd(f"{where}: {part}", cost[f"{part}_usd_per_month"], amount, roundings=len(groups))
-    charged = [usd or 0 for _, usd in money.standing(groups, week, *tokens).values()]
-    seen.usd(f"{where}: standing", cost["standing_usd_per_month"], sum(charged), roundings=len(charged))
+    _standing(seen, where, cost, money.standing(groups, week, *tokens))
     total = sum(Fraction(str(cost[f"{part}_usd_per_month"])) for part in (*parts, "standing"))
     seen.usd(f"{where}: total", cost["total_usd_per_month"], total, roundings=0)
     requests = week.requests([1] * len(week.mean))
@@ -326,6 +327,12 @@ def _static_peak(seen, document, week, groups):
     compute = Fraction(str(document["fleet"]["cost"]["compute_usd_per_month"]))
     printed = Fraction(str(peak["compute_usd_per_month"]))
     seen.ratio("saved of the static peak", peak["saved_ratio"], 1 - compute / printed)
+
+
+def _standing(seen, where, cost, charges):
+    """What regions charge, of all of them."""
+    usd = [usd or 0 for _, usd in charges.values()]
+    seen.usd(f"{where}: standing", cost["standing_usd_per_month"], sum(usd), roundings=len(usd))
 
 
 def _owned_today(document):

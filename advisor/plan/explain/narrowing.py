@@ -63,5 +63,6 @@ def _bounds_usd(option: Option, limits: Limits, planned_rate: float) -> tuple[fl
     loaded = min(planned_rate / planned, count) if planned and option.groups == 1 else float(max(count - spare, 1))
     floor = max(limits.zones, math.ceil(limits.min_replicas / option.replicas_per_instance), 1 + spare)
     fewest, most = (math.ceil(loaded * rate.value / end - ROUNDING) + spare for end in (rate.high, rate.low))
-    usd = option.cost.total_usd_per_month / count
-    return usd * min(max(fewest, floor), count), usd * max(most, count)
+    standing = option.cost.standing_usd_per_month or 0.0
+    usd = (option.cost.total_usd_per_month - standing) / count
+    return standing + usd * min(max(fewest, floor), count), standing + usd * max(most, count)

@@ -70,7 +70,7 @@ def alone_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff) -> float:
 
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
-    """What a request costs that instances under a tariff answer: data transfer, and what its region charges for it."""
+    """USD of a request that instances under a tariff answer: data transfer, and what its region charges for it."""
     charges = problem.charges.get(pool.region)
     return pool.usd_per_request + (charges.usd_per_request(balanced=tariff.on_hosts) if charges else 0.0)
 

@@ -134,7 +134,7 @@ class Tariff:
 
     @property
     def on_hosts(self) -> bool:
-        """Whether a load balancer passes requests on to it: endpoints and containers are reached through their service."""
+        """Whether a load balancer passes requests on to it; endpoints and containers are reached through a service."""
         return self.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
 
     @property

@@ -1,6 +1,6 @@
 """Cheaper fleets than a confirmed one: its neighbours, and fewer instances than the closed form asks for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from advisor.plan.problem.formulas import asks_for_what_is_left
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem
@@ -43,6 +43,14 @@ def cheapest_nearby(
     return best
 
 
+def _within(bracket: Bracket, ends: Sequence[float], holds: Callable[[float], bool | None]) -> Bracket:
+    """A bracket as narrow as trying some headroom makes it."""
+    for end in ends:
+        if bracket.failed < end < bracket.held:
+            bracket = Bracket(bracket.failed, end) if holds(end) else Bracket(end, bracket.held)
+    return bracket
+
+
 def with_fewer(
     best: Confirmed,
     replay_at: Callable[[float], Confirmed | Infeasible],
@@ -71,9 +79,7 @@ def with_fewer(
     ends = () if hint is None else (hint.failed, hint.held)
     if hint is None and sum(max(group.instances) for group in best.solution.allocations) >= MANY:
         ends = (held * NEXT_LESS,)
-    for end in ends:
-        if bracket.failed < end < bracket.held:
-            bracket = Bracket(bracket.failed, end) if holds(end) else Bracket(end, bracket.held)
+    bracket = _within(bracket, ends, holds)
     if bracket.failed in tried or not holds(LEAST_HEADROOM):
         bracket = narrowed(bracket, holds, tried, best.usd_per_month, exact=False)
     for fleet in sorted(tried.values(), key=lambda fleet: fleet.usd_per_month):

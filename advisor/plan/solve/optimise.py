@@ -302,12 +302,8 @@ def objective_usd_per_month(
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
     parts = [part(problem, allocation) for allocation in allocations for part in PARTS]
-    rest = (
-        transfer_usd_per_month(problem, allocations, shares),
-        switching_usd_per_month(problem, allocations),
-        standing_usd_per_month(problem, allocations, shares),
-    )
-    return round(math.fsum((*parts, *rest)), 2)
+    parts += (part(problem, allocations, shares) for part in (transfer_usd_per_month, standing_usd_per_month))
+    return round(math.fsum((*parts, switching_usd_per_month(problem, allocations))), 2)
 
 
 def explain_conflict(problem: Problem) -> Infeasible:

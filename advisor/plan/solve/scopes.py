@@ -205,9 +205,15 @@ def lower_bound(problem: Problem) -> float:
         for at, hour in enumerate(problem.hours)
     )
     answers = min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
-    return compute + answers + min(
-        alone_usd_per_month(problem, pool, tariff)
-        for pool, tariff in {(pool.region, tariff.on_hosts): (pool, tariff) for pool in pools for tariff in pool.tariffs}.values()
+    return (
+        compute
+        + answers
+        + min(
+            alone_usd_per_month(problem, pool, tariff)
+            for pool, tariff in {
+                (pool.region, tariff.on_hosts): (pool, tariff) for pool in pools for tariff in pool.tariffs
+            }.values()
+        )
     )
 
 

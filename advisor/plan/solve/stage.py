@@ -178,7 +178,7 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
 
 
 def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog) -> Mapping[str, RegionCharges]:
-    """What the regions of pools charge for requests of the demand's size."""
+    """Charges of the regions of pools for requests of the demand's size."""
     gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
     regions = dict.fromkeys(pool.region for pool in pools)
     charges = {region: region_charges(catalog, *region.split("/"), gb_per_request) for region in regions}

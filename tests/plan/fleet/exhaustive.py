@@ -312,7 +312,7 @@ class _Shares:
             / HOURS_PER_WEEK
             * HOURS_PER_MONTH
         )
-        for g, pool in enumerate(self.problem.pools):
+        for g in range(len(self.problem.pools)):
             for p, share in enumerate(self.problem.place_shares):
                 for b in range(-1, len(self.problem.bucket_shares)):
                     if self._rate(g, p, b) <= 0:

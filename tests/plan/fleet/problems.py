@@ -176,7 +176,9 @@ def charges_of(region: str, *rules) -> RegionCharges:
     known = Provenance("made up", "2026-11-01", Quality.LISTED)
     return RegionCharges(
         *region.split("/"),
-        tuple(ChargeRule(f"item {at}", ServicePrice(usd, "unit", known), **units) for at, (usd, units) in enumerate(rules)),
+        tuple(
+            ChargeRule(f"item {at}", ServicePrice(usd, "unit", known), **units) for at, (usd, units) in enumerate(rules)
+        ),
     )
 
 

@@ -33,9 +33,7 @@ def test_equals_the_program(family, data):
     idle = data.draw(st.booleans())
     hours = (replace(problem.hours[0], planned_rate=0.0, mean_rate=0.0, low_rate=0.0), *problem.hours[1:])
     scaling = Scaling(scale_to_zero=idle)
-    problem = replace(
-        problem, pools=pools, hours=hours if idle else problem.hours, scaling=scaling, charges=charges
-    )
+    problem = replace(problem, pools=pools, hours=hours if idle else problem.hours, scaling=scaling, charges=charges)
     assert is_countable(problem)
     fleet, expected = counted(problem), fleet_if_any(problem)
     assert (fleet is None) == (expected is None)
