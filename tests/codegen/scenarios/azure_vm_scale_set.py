@@ -129,7 +129,7 @@ def mi300x() -> Scenario:
 
 
 def int4_replicas() -> Scenario:
-    """Four replicas share an instance; the user names another 4-bit checkpoint than the catalogued one."""
+    """Four replicas share an instance in two zones; the user names a 4-bit checkpoint, a reservation and a disk encryption set."""
     option = azure_option(
         instance_type="Standard_NC64as_T4_v3",
         accelerator_count=4.0,
@@ -140,7 +140,15 @@ def int4_replicas() -> Scenario:
     )
     scenario = _alone(option)
     backend = "eastus-4xt4-int4-tp1x4-vllm"
-    named = {"model_ids": {backend: "organisation/model"}, "model_revisions": {backend: "0123abc"}}
+    compute = f"{SUBSCRIPTION}/resourceGroups/data/providers/Microsoft.Compute"
+    place = {"zones": ["1", "3"], "disk_encryption_set_id": f"{compute}/diskEncryptionSets/disks"}
+    reservation = {"eastus-nc64as-t4-v3-int4-tp1x4-0a695b": f"{compute}/capacityReservationGroups/reserved"}
+    named = {
+        "model_ids": {backend: "organisation/model"},
+        "model_revisions": {backend: "0123abc"},
+        "locations": {"eastus": scenario.variables["locations"]["eastus"] | place},
+        "capacity_reservation_group_ids": reservation,
+    }
     return dataclasses.replace(scenario, variables={**scenario.variables, **named})
 
 

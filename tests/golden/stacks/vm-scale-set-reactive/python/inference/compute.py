@@ -172,7 +172,8 @@ def _custom_data(
         client_id, known_settings = found
         settings = json.dumps(_host_settings(replace(context, settings=known_settings), group, client_id))
         package = "" if group.amd else known_settings.agent_package or ""
-        whole = script.replace("${settings}", settings).replace("${agent_package}", package).replace("${program}", program)
+        whole = script.replace("${agent_package}", package).replace("${settings}", settings)
+        whole = whole.replace("${program}", program)
         return base64.b64encode(whole.encode()).decode()
 
     return pulumi.Output.all(identity.client_id, known(context.settings)).apply(filled)
