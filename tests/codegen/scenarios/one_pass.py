@@ -121,7 +121,7 @@ def embeddings_on_gke() -> Scenario:
         _cpu("c4a-standard-8", _AXION, **axion),
         model=EMBEDDER, unit=Unit.TEXTS, size=512.0, latency_ms=200.0,
     )  # fmt: skip
-    return Scenario(plan, Wanted(), gke.variables("us-central1"))
+    return Scenario(plan, Wanted(target="gke"), gke.variables("us-central1"))
 
 
 _AZURE = {"provider": "azure", "region": "eastus"}
@@ -134,7 +134,7 @@ def reranker_on_aks() -> Scenario:
         _cpu("Standard_D8as_v6", _EPYC, **_AZURE),
         model=RERANKER, unit=Unit.TEXTS, size=512.0, items=23.0, latency_ms=1000.0,
     )  # fmt: skip
-    return Scenario(plan, Wanted(), azure_aks.variables("eastus"))
+    return Scenario(plan, Wanted(target="aks"), azure_aks.variables("eastus"))
 
 
 def pictures_on_scale_sets() -> Scenario:
