@@ -418,7 +418,7 @@ class Stack:
         return "latency" if any(alarm.name == "latency" for alarm in self.slo_alarms) else "TTFT"
 
     def queued_per_second(self, group: ComputeGroup) -> float:
-        """Entries that queue in the engine of an instance of *group* each second, at its planned rate: requests, or texts."""
+        """Entries that queue in an instance of *group* each second at its planned rate: requests, or texts."""
         return group.requests_per_second_per_instance * self.backend_of(group).container.counted_per_request
 
     def share_of(self, part: Backend | ComputeGroup) -> int:
