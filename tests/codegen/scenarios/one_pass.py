@@ -1,4 +1,7 @@
-"""Models that answer in one pass: each server and, among them, each way in which a target runs it."""
+"""Models that answer in one pass: each server and, among them, each way in which a target runs it.
+
+Two more are generated without the tools of the golden stacks: a container is the same there as for language models.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -166,9 +169,7 @@ SCENARIOS: Mapping[str, Make] = {
     "eks-reranker": reranker_on_eks,
     "eks-karpenter-processors": embeddings_on_karpenter,
     "mig-speech": speech_on_mig,
-    "cloud-run-speech": speech_on_cloud_run,
     "gke-embeddings": embeddings_on_gke,
     "aks-reranker": reranker_on_aks,
     "vm-scale-set-pictures": pictures_on_scale_sets,
-    "container-apps-embeddings": embeddings_on_container_apps,
 }
