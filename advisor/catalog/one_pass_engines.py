@@ -28,13 +28,13 @@ class OnePassEngine:
     """Of the hosts that its image is built for."""
     least_compute_capability: float | None
     compute_capabilities: tuple[float, ...]
-    """Those that images are built for; empty: all from the least one on."""
+    """Compute capabilities that images are built for; empty: all from the least one on."""
     precisions: tuple[str, ...]
     """Of the weights: it casts 16- and 32-bit ones into each other."""
     image: str
     """Without a tag."""
     release: str
-    """Of the image that generated code starts; "": no code is written for it."""
+    """Release of the image that generated code starts; "": no code is written for it."""
     max_batch_items: int | None
     max_batch_tokens: int | None
     max_wait_ms: float

@@ -19,7 +19,7 @@ _SLO_PERIODS = 3
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
 _USUAL_PERCENTILE = 0.95
-"""Of a target of latency, where a plan names none."""
+"""Percentile of a latency target where a plan names none."""
 _FAILED_PERCENT = 1
 _MS_PER_SECOND = 1000
 REQUESTS_WAITING = "requests_waiting"
@@ -81,7 +81,7 @@ class Alarm:
     """Time that *metric* counts the requests beyond: to the first token, of answers in one pass to the whole one."""
 
     subject: str = ""
-    """What clients were promised, of an alarm on a queue: TTFT, latency."""
+    """Time that clients were promised, of an alarm on a queue: TTFT, latency."""
 
     @property
     def title(self) -> str:
@@ -133,7 +133,7 @@ class Promise:
     """Time that clients were promised, and the share of the requests that may take longer."""
 
     name: str
-    """Of the alarm: ``ttft``, or ``latency`` of whole answers."""
+    """Name of the alarm: ``ttft``, or ``latency`` of whole answers."""
     title: str
     """As people call it: TTFT p95."""
     seconds: float
@@ -146,7 +146,7 @@ class Promise:
 
 
 def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | None:
-    """What a workload promises its clients, by its targets: TTFT, or the time to a whole answer in one pass.
+    """Promise of a workload to its clients, by its targets: TTFT, or the time to a whole answer in one pass.
 
     A real-time factor counts at the mean length of a recording. None: there is no such target.
     """

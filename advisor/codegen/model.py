@@ -124,11 +124,11 @@ class Container:
     cache_environment: str = ""
     """Variable that takes the folder of downloads; "": the engine finds it below the home folder."""
     cache_folder: str = ""
-    """That folder, below the cache of the container."""
+    """The folder of downloads, below the cache of the container."""
     hub_image: str = ""
     """Image that holds the client of the hub, for copies of the weights; "": that of the engine."""
     counted_per_request: float = 1.0
-    """What the engine's queue counts of one request of the workload: its texts, or windows of audio."""
+    """Entries of one request of the workload in the engine's queue: its texts, or windows of audio."""
     finished_per_request: float = 1.0
     """The same of the engine's counter of finished requests."""
 
@@ -431,11 +431,11 @@ class Stack:
 
     @property
     def latency_words(self) -> str:
-        """What clients were promised, as people call it."""
+        """Time that clients were promised, as people call it."""
         return "latency" if any(alarm.name == "latency" for alarm in self.slo_alarms) else "TTFT"
 
     def queued_per_second(self, group: ComputeGroup) -> float:
-        """What queues in the engine of an instance of *group* each second, at its planned rate: requests, or texts."""
+        """Entries that queue in an instance of *group* each second at its planned rate: requests, or texts."""
         return group.requests_per_second_per_instance * self.backend_of(group).container.counted_per_request
 
     def share_of(self, part: Backend | ComputeGroup) -> int:

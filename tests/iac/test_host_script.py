@@ -254,6 +254,22 @@ def test_a_metrics_agent_that_aws_did_not_sign_is_not_installed(start, tmp_path,
     assert any(command[:2] == ["dpkg", "--install"] for command in commands) == (signed_by == KEY_OF_AWS)
 
 
+def test_a_plain_ubuntu_installs_what_it_has_not(start, tmp_path):
+    """Machines without an accelerator boot an image without Docker, and get it before they serve."""
+    text = user_data(start("ec2-embeddings", filled=True).plan())
+    host = Host(tmp_path / "host")
+    (host.root / "bin/docker").rename(host.root / "docker")
+    host.program("bin/apt-get", f'{RECORDER}[[ "$*" != *docker.io* ]] || mv "{host.root}/docker" "{host.root}/bin"\n')
+    commands = host.run(text)
+    installed = [at for at, command in enumerate(commands) if command[0] == "apt-get"]
+    served = next(at for at, command in enumerate(commands) if command[:2] == ["systemctl", "enable"])
+    assert [commands[at][-1] for at in installed] == ["--quiet", "docker.io"]
+    assert max(installed) < served
+    (tmp_path / "script.sh").write_text(text)
+    linter = [harness.tool("tools", "shellcheck"), tmp_path / "script.sh"]
+    assert subprocess.run(linter, text=True, capture_output=True, check=False).stdout == ""
+
+
 def test_no_agent_is_installed_without_its_address(boot):
     """It is optional: the host gets no packages, no service, and no process to look for."""
     host, commands = boot("l4-spot", agent_package=None)

@@ -44,7 +44,7 @@ class EngineMetrics:
 
 
 def _metrics(row: Record) -> EngineMetrics:
-    names = _names(row.optional_text("exporter")) | _own_names(row)
+    names = {**_names(row.optional_text("exporter")), **_own_names(row)}
     is_one_pass = row.text("latency") == _WHOLE_ANSWER
     counter = row.optional_text("answers")
     answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None

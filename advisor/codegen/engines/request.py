@@ -16,7 +16,7 @@ _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
 
 @dataclass(frozen=True, slots=True)
 class Demanded:
-    """What a request of the workload consists of."""
+    """Contents of one request of the workload."""
 
     unit: Unit = Unit.TOKENS
     items: float = 1.0

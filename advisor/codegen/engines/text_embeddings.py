@@ -31,7 +31,7 @@ _HUB_IMAGE = "vllm/vllm-openai-cpu:v0.30.0-x86_64"
 _CLIENT_ITEMS, _REQUESTS = 32, 512
 """Defaults of the most texts in a request, and of those in the server."""
 _QUEUED_BATCHES = 64
-"""That the server takes in before it answers 429: more of them would miss any target."""
+"""Batches that the server takes in before it answers 429: more of them would miss any target."""
 
 
 def container(request: Request) -> Container:

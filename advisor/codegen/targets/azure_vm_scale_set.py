@@ -233,7 +233,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
 
 
 def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float]:
-    """What the engine of an instance finishes per second, above and below which the number of instances changes."""
+    """Finished entries per second of an instance's engine, above and below which the number of instances changes."""
     rate = group.requests_per_second_per_instance * stack.backend_of(group).container.finished_per_request
     return {"scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"), "scale_in_below": float(f"{rate * _IN_SHARE:.3g}")}
 

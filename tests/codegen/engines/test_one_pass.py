@@ -24,6 +24,7 @@ from advisor.plan.request import catalog_for, requirements_of
 from advisor.workload.document import read_workload
 from codegen.plans import make_option
 from codegen.scenarios import SCENARIOS
+from codegen.scenarios.one_pass import embeddings_on_container_apps, speech_on_cloud_run
 
 CATALOG = load_catalog()
 OPTIONS = Path(__file__).resolve().parents[1] / "data" / "engine_options"
@@ -187,6 +188,17 @@ def test_another_engine_of_the_same_unit_takes_the_plan():
     scenario = SCENARIOS["gke-embeddings"]()
     made = generate(scenario.plan, Language.TERRAFORM, replace(scenario.wanted, engine=Engine.VLLM_POOLING))
     assert any("measure vllm-pooling" in warning for warning in made.warnings)
+
+
+def test_containers_that_others_run_take_a_batch_and_the_next():
+    """Cloud Run admits two batches of recordings; Container Apps reads the queue of a pooling server from its log."""
+    run, apps = speech_on_cloud_run(), embeddings_on_container_apps()
+    fleet = generate(run.plan, Language.TERRAFORM, run.wanted).files["fleet.tf"]
+    assert re.search(r"concurrent_requests += 32\b", fleet)
+    assert "vllm/vllm-omni:v0.30.0" in fleet
+    fleet = generate(apps.plan, Language.TERRAFORM, apps.wanted).files["fleet.tf"]
+    assert "Waiting: ([0-9]+) req" in fleet
+    assert "--dtype=half" in fleet
 
 
 def test_a_planned_engine_without_a_container_is_refused_by_its_name():
