@@ -145,7 +145,7 @@ def _fleet_cost(fleet: Fleet | None) -> Iterator[Row]:
     yield from _parts(fleet.cost)
     for charge in fleet.standing:
         amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
-        yield Row(f"In the total: {charge.title}", amount)
+        yield Row(f"{'In' if fleet.cost.counts_standing else 'Beside'} the total: {charge.title}", amount)
 
 
 def _parts(cost: FleetCost) -> Iterator[Row]:
