@@ -156,9 +156,9 @@ def _fleet_cost(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
         price = f"${group.instance_usd_per_hour:,.4f} an hour each, {usd(group.compute_usd_per_month)} a month"
         yield Row(what, f"{price}; {_price(group.price_source, group.price_as_of, group.price_quality)}")
     yield from _parts(fleet.cost, unit)
-    for standing_charge in fleet.standing:
-        amount = _UNKNOWN if standing_charge.usd_per_month is None else f"{usd(standing_charge.usd_per_month)} a month"
-        yield Row(f"In the total: {standing_charge.title}", amount)
+    for charge in fleet.standing:
+        amount = _UNKNOWN if charge.usd_per_month is None else f"{usd(charge.usd_per_month)} a month"
+        yield Row(f"{'In' if fleet.cost.counts_standing else 'Beside'} the total: {charge.title}", amount)
 
 
 def _parts(cost: FleetCost, unit: Unit) -> Iterator[Row]:

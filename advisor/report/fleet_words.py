@@ -78,7 +78,7 @@ def cost_words(fleet: Fleet) -> str:
         (cost.interruptions_usd_per_month, "expected interruptions"),
         (cost.transfer_usd_per_month, "data transfer"),
         (cost.switching_usd_per_month, "switching"),
-        (cost.standing_usd_per_month, "load balancers and logs"),
+        (cost.standing_usd_per_month if cost.counts_standing else None, "load balancers and logs"),
     )
     told = " + ".join(f"{usd(amount or 0.0)} {what}" for amount, what in parts if amount or what == "compute")
     return (
@@ -94,7 +94,7 @@ def _rounded(value: float) -> str:
 
 
 def standing_lines(fleet: Fleet) -> Iterator[str]:
-    """Standing charges of each region, which are in the total."""
+    """Standing charges of each region, and whether the total holds them."""
     if not fleet.standing:
         return
     told = [
@@ -102,7 +102,9 @@ def standing_lines(fleet: Fleet) -> Iterator[str]:
     ]
     unknown = any(standing_charge.usd_per_month is None for standing_charge in fleet.standing)
     total = f"{'at least ' if unknown else ''}{usd(fleet.cost.standing_usd_per_month or 0.0)} a month"
-    yield f"in the total, whatever machines run: {', '.join(told)} = {total}"
+    is_in = fleet.cost.counts_standing
+    where = "in the total, whatever machines run" if is_in else "not in the total, the same for every fleet there"
+    yield f"{where}: {', '.join(told)} = {total}"
 
 
 def _known_usd(amount: float | None) -> str:

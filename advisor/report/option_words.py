@@ -15,8 +15,8 @@ _TPOT = "TPOT p95"
 SHOWN_OPTIONS = 5
 """Rows of the table where nobody says how many."""
 _NOT_REPLAYED = (
-    "~: by the closed form, not replayed (latency too); a replay may ask for more instances or fewer: `advisor explain "
-    "--why TYPE` makes it"
+    "~: by the closed form, not replayed; a replay may ask for more instances or fewer: `advisor explain --why TYPE` "
+    "makes it"
 )
 OPTION_COLUMNS = (
     Column("#"),

@@ -1,5 +1,6 @@
 """The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ from advisor.performance.values import Interval
 from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
+from advisor.units import A_CENT
 
 
 class Balancing(StrEnum):
@@ -96,6 +98,16 @@ class FleetCost:
     """ISO date on which the last of them ends; None without."""
     regret_usd_per_month: float | None = None
     """What the same commitments cost beyond use if the demand falls by half; None without commitments."""
+
+    @property
+    def counts_standing(self) -> bool:
+        """Whether the total holds the standing charges, as it does but for plans of older versions."""
+        parts = (
+            self.compute_usd_per_month, self.interruptions_usd_per_month, self.transfer_usd_per_month,
+            self.switching_usd_per_month, self.disks_usd_per_month, self.starts_usd_per_month,
+            self.standing_usd_per_month,
+        )  # fmt: skip
+        return abs(math.fsum(part or 0.0 for part in parts) - self.total_usd_per_month) < A_CENT
 
     @property
     def leaves_out(self) -> str:

@@ -56,7 +56,7 @@ def with_fewer(
     replay_at: Callable[[float], Confirmed | Infeasible],
     in_full: Callable[[Confirmed], Confirmed],
     hint: Bracket | None = None,
-) -> tuple[Confirmed, Bracket | None]:
+) -> tuple[Confirmed, Bracket]:
     """The cheapest fleet of the same kinds whose whole replay holds, however little the closed form has it carry.
 
     Args:
@@ -66,7 +66,7 @@ def with_fewer(
         hint: a bracket that is likely to be the one.
 
     Returns:
-        The fleet, and its bracket where one was looked for.
+        The fleet, and the bracket of its headroom.
     """
     held = best.confirmation.headroom_factor
     tried, bracket = {held: best}, Bracket(LEAST_HEADROOM, held)
@@ -76,7 +76,7 @@ def with_fewer(
         tried[headroom] = best if isinstance(fleet, Infeasible) else fleet
         return isinstance(fleet, Confirmed) and fleet.confirmation.reached
 
-    ends = () if hint is None else (hint.failed, hint.held)
+    ends: Sequence[float] = () if hint is None else (hint.failed, hint.held)
     if hint is None and sum(max(group.instances) for group in best.solution.allocations) >= MANY:
         ends = (held * NEXT_LESS,)
     bracket = _within(bracket, ends, holds)

@@ -180,8 +180,11 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
 def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog) -> Mapping[str, RegionCharges]:
     """Charges of the regions of pools for requests of the demand's size."""
     gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
-    regions = dict.fromkeys(pool.region for pool in pools)
-    charges = {region: region_charges(catalog, *region.split("/"), gb_per_request) for region in regions}
+    regions = {pool.region: pool.region.partition("/") for pool in pools}
+    charges = {
+        region: region_charges(catalog, provider, place, gb_per_request)
+        for region, (provider, _, place) in regions.items()
+    }
     return {region: of_region for region, of_region in charges.items() if of_region is not None}
 
 

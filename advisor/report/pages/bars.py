@@ -88,7 +88,8 @@ def cost_bars(fleet: Fleet) -> Iterator[Bar]:
         (f"compute {letter}: {group.instance_type} {paid_words(group)}", group.compute_usd_per_month)
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
-    parts += [(words, getattr(cost, f"{part}_usd_per_month") or 0.0) for part, words in _PARTS.items()]
+    shown = {part: words for part, words in _PARTS.items() if part != "standing" or cost.counts_standing}
+    parts += [(words, getattr(cost, f"{part}_usd_per_month") or 0.0) for part, words in shown.items()]
     axis = from_zero((cost.total_usd_per_month,))
     so_far = 0.0
     for name, amount in parts:
