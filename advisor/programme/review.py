@@ -296,7 +296,8 @@ class _Reviewer:
     def _notes(self, applied: Sequence[Applied]) -> Iterator[str]:
         yield (
             "billed: mean of whole weeks before against whole weeks after, unusual days among them, without taxes, in "
-            "a month of 730 hours; 95 % interval from the robust spread of the days, taken to be independent"
+            f"a month of {HOURS_PER_MONTH:g} hours; "
+            "95 % interval from the robust spread of the days, taken to be independent"
         )
         if any(group.id == SERVING for group in applied):
             yield "serving: all accelerated machines of the bill; a bill does not tell the items apart"

@@ -110,11 +110,6 @@ class Programme:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
 
-    @property
-    def end(self) -> dt.date:
-        """First day after it."""
-        return self.start + dt.timedelta(days=self.days)
-
 
 def read_programme(path: Path) -> Programme:
     """A programme from its file.
