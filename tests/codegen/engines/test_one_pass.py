@@ -236,3 +236,13 @@ def test_candidates_are_served_by_what_code_is_generated_for(tmp_path, model, de
     without = [rejection for rejection in outcome.rejections if rejection.unit == "engine"]
     assert all(isinstance(rejection, Rejection) and rejection.code == "not_generated" for rejection in without)
     assert {rejection.available for rejection in without} >= ({"Optimum Neuron"} if "bge" in model else set())
+
+
+@pytest.mark.parametrize(("name", "rule"), [("mig-speech", "ROUND_ROBIN"), ("mig-scheduled", "LEAST_REQUEST")])
+@pytest.mark.parametrize("language", list(Language))
+def test_google_deals_whole_answers_in_turn(language, name, rule):
+    """As their plans take it; tokens, which are served while others arrive, go to the host with less to do."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, language, scenario.wanted).files
+
+    assert [line for text in files.values() for line in text.splitlines() if "locality_lb_policy" in line and rule in line]
