@@ -12,7 +12,7 @@ from inference.configuration import check_once_known, is_known, refuse
 from inference.context import Context
 from inference.encryption import keys
 from inference.identity import node_role
-from inference.monitoring import alarms, budget, topics
+from inference.monitoring import alarms, budget, cost_anomalies, topics
 from inference.plan import Fleet
 from inference.settings import Settings
 from inference.weights import let_pods_reach_the_bucket
@@ -74,6 +74,7 @@ class Deployment(pulumi.ComponentResource):
         let_pods_reach_the_bucket(context)
         alarms(context, alerts)
         budget(context, alerts)
+        cost_anomalies(context, alerts)
 
         self.cluster_names = pulumi.Output.all(**context.clusters)
         self.region_weights = {name: region.weight for name, region in args.fleet.regions.items()}

@@ -40,7 +40,12 @@ def _policy(context: Context) -> pulumi.Output[str]:
             sid="AlertsEncrypt",
             actions=["kms:Decrypt", "kms:GenerateDataKey*"],
             resources=["*"],
-            principals=[Principal(type="Service", identifiers=["cloudwatch.amazonaws.com", "budgets.amazonaws.com"])],
+            principals=[
+                Principal(
+                    type="Service",
+                    identifiers=["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"],
+                )
+            ],
             conditions=[Condition(test="StringEquals", variable="aws:SourceAccount", values=[context.account_id])],
         ),
     ]

@@ -70,9 +70,20 @@ class Settings:
             "an e-mail address",
         ),
     )
+    budget_enabled: bool = field(
+        default=True,
+        metadata=about("Whether the deployment has a budget of its own: the plan's total and the margin, on its tag."),
+    )
     budget_margin_ratio: float = field(
         default=0.25,
         metadata=about("Share added to the planned cost before the budget warns: what the plan's total leaves out."),
+    )
+    cost_anomaly_detection: bool = field(
+        default=False,
+        metadata=about(
+            "Tell of spending that leaves its pattern, where it would take the budget's margin. In an organisation only the "
+            "account that pays may do it; not in China."
+        ),
     )
 
     def __post_init__(self) -> None:

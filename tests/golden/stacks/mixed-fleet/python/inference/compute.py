@@ -227,6 +227,7 @@ def _holes(context: Context, key: str) -> dict[str, str]:
         "model_source": settings.model_source,
         "model": context.model(group.backend),
         "spot": "true" if group.spot else "false",
+        "gpu": "true" if group.gpu else "false",
         "cloudwatch_agent": json.dumps(cloudwatch_agent(context, group), separators=(",", ":"), sort_keys=True),
         "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
         "metrics_namespace": settings.metrics_namespace,

@@ -21,6 +21,18 @@ SCRIPT
 # shellcheck source=/dev/null
 . /etc/inference/host
 
+# Ubuntu without drivers, on hosts without accelerators, has neither yet. A lock of the first boot is waited for.
+gpu='${gpu}'
+if [[ $gpu == false ]] && ! command -v docker >/dev/null && command -v apt-get >/dev/null; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -o DPkg::Lock::Timeout=300 update --quiet
+  apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet docker.io
+fi
+if [[ $gpu == false ]] && ! command -v aws >/dev/null && command -v snap >/dev/null; then
+  snap install aws-cli --classic
+  ln -sf /snap/bin/aws /usr/local/bin/aws
+fi
+
 if ! command -v docker >/dev/null; then
   echo 'docker is missing: choose a machine image that has it' >&2
   exit 1
