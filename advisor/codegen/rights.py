@@ -10,6 +10,7 @@ _SERVICES = (
     ("aws_appautoscaling_", "aws.appautoscaling.", "application-autoscaling"),
     ("aws_autoscaling_", "aws.autoscaling.", "autoscaling"),
     ("aws_budgets_", "aws.budgets.", "budgets"),
+    ("aws_ce_", "aws.costexplorer.", "ce"),
     ("aws_cloudwatch_event_", "aws.cloudwatch.Event", "events"),
     ("aws_cloudwatch_log_", "aws.cloudwatch.Log", "logs"),
     ("aws_cloudwatch_metric_", "aws.cloudwatch.Metric", "cloudwatch"),

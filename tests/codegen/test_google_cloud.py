@@ -74,7 +74,6 @@ def test_quota_has_the_name_of_cloud_quotas(instance_type, purchase, code):
         ("n1-standard-8+1xV100", {}, "Turing"),
         ("g4-standard-6", {"accelerator_count": 0.125}, "vGPU driver"),
         ("a3-highgpu-1g", {"purchase": "on_demand"}, "spot only"),
-        ("n2-standard-4", {}, "no machine image"),
         ("g2.standard", {}, "no machine type"),
     ],
 )
