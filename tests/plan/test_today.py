@@ -212,3 +212,15 @@ def test_a_machine_that_no_code_is_generated_for_is_judged_all_the_same():
         "nothing that it allows can be deployed: Standard_NV36ads_A10_v5: " + plan.current.not_generated
     )
     assert by_name["as_is"].risks[-1] == f"no code is generated for it: {plan.current.not_generated}"
+
+
+def test_a_further_way_of_paying_makes_no_change_of_machines_dearer():
+    """What an instance of another type costs once is two hours of its price on demand, whether that is allowed or not."""
+    offers = (offer("g6e.xlarge", on_demand=1.86, spot=0.6), offer("g6.xlarge", on_demand=0.8, spot=0.3))
+    costs = [
+        plan_for(workload(current=TODAY, purchase=purchase, instance_types=("g6.xlarge",)), catalog_of(*offers)).fleet.cost
+        for purchase in ((Purchase.SPOT,), (Purchase.ON_DEMAND, Purchase.SPOT))
+    ]
+
+    assert costs[0].switching_usd_per_month == costs[1].switching_usd_per_month > 0
+    assert costs[1].total_usd_per_month <= costs[0].total_usd_per_month

@@ -210,7 +210,7 @@ def switching_usd(groups, question):
     total = Fraction(0)
     for group in groups:
         if place(group) not in stands:
-            once = Fraction(str(stated)) if stated is not None else 2 * dearest(group, workload)
+            once = Fraction(str(stated)) if stated is not None else 2 * on_demand_or_dearest(group, workload)
             total += group["instances"][-1] * once / months
     return total
 
@@ -220,14 +220,13 @@ def dict_of(running):
     return [entry[0][0] for entry in running] if isinstance(running, list) else list(running)
 
 
-def dearest(group, workload):
-    """The dearest of the ways of paying for a group's instances that are allowed."""
-    row, found = offer_row(*place(group)), [group["usd_per_hour"]]
-    for paid in ("on_demand", "spot"):
-        usd = row and number(row[f"{paid}_usd_per_hour"])
-        allowed = paid in workload["purchase"] and not refused(group["provider"], group["instance_type"], paid)
-        found += [usd] if allowed and usd else []
-    return max(found)
+def on_demand_or_dearest(group, workload):
+    """What an instance of a group costs on demand; without such a price the dearest of the ways of paying that are allowed."""
+    row = offer_row(*place(group))
+    if row and (usd := number(row["on_demand_usd_per_hour"])):
+        return usd
+    spot = row and "spot" in workload["purchase"] and not refused(group["provider"], group["instance_type"], "spot")
+    return max(group["usd_per_hour"], (spot and number(row["spot_usd_per_hour"])) or 0)
 
 
 def obligation(groups):

@@ -307,7 +307,7 @@ def _pool(
         kw=kw,
         kg_co2e_per_hour=kg,
         quotas=_quotas(supply, candidate, offer),
-        switching_usd=_switching_usd(supply, tariffs) if supply.running and stand not in supply.running else 0.0,
+        switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
         supply=_supply_name(candidate, offer),
         backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
@@ -529,11 +529,14 @@ def quota_key(quota: QuotaLimit) -> str:
     return f"{quota.provider}/{quota.region}/{quota.code}"
 
 
-def _switching_usd(supply: Supply, tariffs: Sequence[Tariff]) -> float:
-    """One-off cost of an instance of another stand, spread over the months of the horizon."""
+def _switching_usd(supply: Supply, offer: Offer, tariffs: Sequence[Tariff]) -> float:
+    """One-off cost of an instance of another stand, spread over the months of the horizon.
+
+    Its price is that on demand where there is one, so that a further way of paying makes no fleet dearer.
+    """
     workload = supply.requirements.workload
     stated = workload.limits.switching_usd_per_instance
-    hourly = max(tariff.usd_per_hour for tariff in tariffs)
+    hourly = offer.on_demand.usd_per_hour if offer.on_demand else max(tariff.usd_per_hour for tariff in tariffs)
     once = hourly * SWITCHING_HOURS if stated is None else stated
     return once / max(workload.horizon_days / DAYS_PER_MONTH, 1.0)
 
