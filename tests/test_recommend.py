@@ -39,6 +39,7 @@ def test_the_examples_give_what_they_show(example, run_advisor, golden):
     golden(EXAMPLES / example / "expected.txt", done.stdout)
 
 
+@pytest.mark.sampled(2)
 def test_json_goes_to_a_file_and_markdown_to_stdout(tmp_path, run_advisor):
     """Both formats carry the recommendation; only the named file is written."""
     work = write(tmp_path)
@@ -53,6 +54,7 @@ def test_json_goes_to_a_file_and_markdown_to_stdout(tmp_path, run_advisor):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.json", "workload.yaml"]
 
 
+@pytest.mark.sampled(2)
 def test_holds_and_trusted_prices_are_part_of_the_plan(tmp_path, run_advisor):
     """Keys of the file and the flag stand in the plan, and the fleet is of what is held."""
     work = write(tmp_path, accelerators="[L4]", exclude="{instance_types: [g6.xlarge]}")
@@ -68,6 +70,7 @@ def test_holds_and_trusted_prices_are_part_of_the_plan(tmp_path, run_advisor):
     assert "g6.xlarge" not in {one["instance_type"] for one in (*plan["options"], *plan["rejected"])}
 
 
+@pytest.mark.sampled(2)
 def test_a_local_config_is_a_model(tmp_path, run_advisor):
     """A config.json beside the workload plans like the catalogued model it describes."""
     config = {
@@ -83,6 +86,7 @@ def test_a_local_config_is_a_model(tmp_path, run_advisor):
         assert local["recommended"][key] == named["recommended"][key]
 
 
+@pytest.mark.sampled(3)
 def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
     """``--all`` keeps each precision and parallelism, ranked."""
     work = write(tmp_path)
@@ -93,6 +97,7 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
     assert every["recommended"] == best["recommended"]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -128,6 +133,7 @@ def test_what_the_user_can_mend_exits_1(tmp_path, run_advisor, change, expected)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("change", "relax"),
     [
@@ -161,6 +167,7 @@ def test_nothing_feasible_exits_4_with_what_to_relax(tmp_path, run_advisor, chan
     assert 1 <= len(plan["nearest_misses"]) <= 3
 
 
+@pytest.mark.sampled(2)
 def test_a_previous_plan_is_what_runs(tmp_path, run_advisor):
     """With ``--previous`` the same question keeps the same instances, and a changed one says what changes."""
     work, previous = write(tmp_path), tmp_path / "plan.json"

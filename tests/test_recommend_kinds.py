@@ -69,6 +69,7 @@ def plans(tmp_path_factory):
     return plan
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_planned_and_confirmed(plans, kind):
     """A fleet within the SLO by its replay, in the unit of the model, with its cost and a ladder."""

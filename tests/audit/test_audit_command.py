@@ -198,6 +198,7 @@ def test_one_finding_with_everything_it_was_found_at(rich_bill, run_advisor):
     assert "ADV108" in missing.stderr
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [

@@ -215,6 +215,7 @@ def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
     assert any("not kept" in note for note in json.loads(done.stdout)["notes"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("damage", ["cut", "quote", "json", "number"])
 def test_a_damaged_log_is_named_without_a_word_of_it(tmp_path, run_advisor, damage):
     """What the database would show of the line is not shown: it may be a prompt."""

@@ -45,6 +45,7 @@ def test_hours_that_were_not_sampled_are_unattributed(tmp_path, audit):
     assert wide["unattributed"] == 0
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("billed_hours", [(0, 2), (0, 3), (1,), (2, 3), (3,), (0, 1, 2)])
 def test_samples_of_hours_that_were_not_billed_count_nowhere(tmp_path, audit, billed_hours):
     """Three hours are sampled, each of another use; of any choice of four hours that are billed only those are split."""

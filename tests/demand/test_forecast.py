@@ -119,6 +119,7 @@ def test_every_method_is_known_never_negative_and_scales(method, rates, first_ho
     assert method(past * scale, first_hour, 168) == pytest.approx(found * scale, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.sampled(2)
 @given(seed=st.integers(0, 1000), days=st.sampled_from([0.02, 0.5, 1.2, 3, 9, 15, 22]), more=st.floats(1.01, 50))
 @settings(max_examples=30, deadline=None)
 def test_more_demand_never_forecasts_less(seed, days, more):

@@ -91,6 +91,7 @@ def assert_true(demand, truth):
     assert demand.interval is None
 
 
+@pytest.mark.sampled(2)
 def test_agents_rows_tell_the_truth(recorded, fleet):
     """Whoever else read an engine, however far clocks are off, and although two models and a restart are there."""
     demand = of_rows(recorded)
@@ -119,6 +120,7 @@ def test_views_are_thinned_once_there_are_many(recorded):
     assert not any(view.readings.is_thinned for view in kept(groups))
 
 
+@pytest.mark.sampled(2)
 def test_a_scraping_server_tells_the_truth(server_url, fleet):
     """One job twice, lost scrapes, and every engine scraped at its own moments."""
     tag = f"one-demand-{fleet.truth.mean:.6f}"
@@ -131,6 +133,7 @@ def test_a_scraping_server_tells_the_truth(server_url, fleet):
         of_server(server_url, tag, "mistralai/Mistral-7B-v0.3")
 
 
+@pytest.mark.sampled(2)
 def test_agents_pages_that_a_server_scrapes_tell_the_truth(victoria_metrics_url, fleet):
     """What an agent shows of its engine is its last row: up to fifteen seconds old, and the same counters."""
     tag = f"pages-{fleet.truth.mean:.6f}"
@@ -154,6 +157,7 @@ def test_both_give_the_same(recorded, victoria_metrics_url, fleet):
     assert hits[0] == pytest.approx(hits[1], abs=0.005)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seconds_per_token", [0.02, 0.3])
 def test_requests_count_when_they_come_on_every_path(tmp_path, victoria_metrics_url, seconds_per_token):
     """Answers that take three seconds or a minute: the busiest minute is the one in which most were asked."""
@@ -194,6 +198,7 @@ ANSWERING = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("before", [(5000, 800), (3000, 3001)], ids=["apart", "alike"])
 @pytest.mark.parametrize("answering", ANSWERING)
 def test_an_address_that_two_replicas_answer_at(tmp_path, victoria_metrics_url, answering, before):

@@ -192,6 +192,7 @@ def described(found):
     return sorted(json.dumps([one["type"], one["inputs"]], sort_keys=True) for one in found["resources"])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", TODAY)
 def test_outputs_as_arguments_deploy_what_texts_do(name, pairs):
     """Every setting that takes outputs is given one: the same resources with the same inputs, and the same outputs."""
@@ -267,6 +268,7 @@ def users(tmp_path_factory):
     return dict(zip(changed, evaluated(jobs, directory), strict=True))
 
 
+@pytest.mark.sampled(3)
 def test_everything_belongs_to_the_provider_of_the_caller(users):
     """None of its own is made, every resource of the cloud uses it, and what takes tags is tagged."""
     found = users["provider"]
@@ -342,6 +344,7 @@ def test_subscription_of_a_provider_that_is_not_made_is_refused(tmp_path):
     assert "give it as azure:subscriptionId, or pass a provider" in found["error"]
 
 
+@pytest.mark.sampled(3)
 def test_component_deploys_the_stage_of_the_cut_over_beside_it(tmp_path):
     """The plan moves to another region: both serve until the end, and what gets no requests is not protected."""
     near, far = (make_fleet_plan(make_group(region=region)) for region in ("us-east-1", "eu-west-1"))
@@ -381,6 +384,7 @@ def test_component_beside_a_terraform_root_takes_the_plan_alone(tmp_path):
     assert found["outputs"]["region_weights"] == {"eu-west-1": 1000}
 
 
+@pytest.mark.sampled(3)
 def test_component_keeps_the_form_of_the_folder_it_lies_in(tmp_path):
     """A program that names no form looks for the pods that the folder's objects make."""
     wanted = Wanted(target="eks", form=Form.KSERVE, as_component=True)

@@ -356,6 +356,7 @@ def test_every_fact_is_of_a_lever():
     }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -158,6 +158,7 @@ def test_the_capacity_is_kept_in_the_replay(name, lengths):
         assert np.mean((ttft <= SLO.ttft_p95_ms) & (tpot <= SLO.tpot_p95_ms)) >= share
 
 
+@pytest.mark.sampled(2)
 @given(
     name=st.sampled_from(sorted(DEPLOYMENTS)), dispersions=st.tuples(st.floats(1, 20), st.floats(1, 20)),
     share=st.floats(0.05, 0.9),

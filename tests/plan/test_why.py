@@ -58,6 +58,7 @@ def winners(question: PlanRequest, catalog, text: str) -> set[str]:
     return {group.instance_type for group in plan.fleet.groups} if plan.fleet else set()
 
 
+@pytest.mark.sampled(3)
 @few
 @given(st.integers(10, 900).map(lambda cents: cents / 100), st.floats(0.5, 40))
 def test_below_the_price_named_it_wins(usd, rate):
@@ -76,6 +77,7 @@ def test_below_the_price_named_it_wins(usd, rate):
         assert found.contender.total_usd_per_month >= found.rival.total_usd_per_month * 0.98
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("instance_type", ["p5.4xlarge", "g6.xlarge"])
 def test_a_part_of_the_recommended_fleet_is_held_against_that_fleet(instance_type):
     """Two types together cost less than either alone: the price named is what the mix can bear, today's at least."""
@@ -95,6 +97,7 @@ def test_a_part_of_the_recommended_fleet_is_held_against_that_fleet(instance_typ
     assert section.lines[0] == f"the recommended fleet costs {usd(total)} a month"
 
 
+@pytest.mark.sampled(3)
 def test_a_win_at_todays_demand_alone_is_said_in_words():
     """No range from 1 to 1."""
     found = replace(explained("g6e.xlarge"), load=(LoadRange(1.0, 1.0),))
@@ -103,6 +106,7 @@ def test_a_win_at_todays_demand_alone_is_said_in_words():
     assert why_section(found).lines[-1] == "load: it wins at today's demand, and no longer at a tenth less or more"
 
 
+@pytest.mark.sampled(3)
 def test_a_tighter_target_turns_to_the_fast_one():
     """The dear, fast instance type wins from the target named on, and not at a looser one."""
     question = asked()
@@ -123,6 +127,7 @@ def test_a_looser_target_turns_to_the_slow_one():
     assert winners(question, catalog, "slo.ttft_p95=250ms") == {"g6e.xlarge"}
 
 
+@pytest.mark.sampled(3)
 def test_it_wins_within_the_range_of_demand_named():
     """Inside the range of factors it is recommended, beyond its ends it is not."""
     question = asked()
@@ -137,6 +142,7 @@ def test_it_wins_within_the_range_of_demand_named():
     assert loser not in winners(question, catalog, "demand=1x")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["price.g6e.xlarge={price}", "slo.tpot_p95={tighter}ms"])
 def test_the_winner_is_told_what_it_can_bear(text):
     """The instance type that wins does so up to the price and the target named; beyond them not by itself."""
@@ -165,6 +171,7 @@ def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
     assert all(one.message and (one.lifted_by or one.code != "memory") for one in found.obstacles)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("instance_type", "question", "code", "lifted_by"),
     [
@@ -188,6 +195,7 @@ def test_each_reason_names_what_lifts_it(instance_type, question, code, lifted_b
     assert reasons[code].lifted_by.startswith(lifted_by)
 
 
+@pytest.mark.sampled(3)
 def test_an_unknown_price_has_a_break_even_all_the_same():
     """What nobody sells at a known price would win at the price named."""
     question = asked()

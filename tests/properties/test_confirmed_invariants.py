@@ -102,6 +102,7 @@ def usd(sold, demand, **changes):
     return fleet.cost.total_usd_per_month if fleet is not None and fleet.confirmed.reached else math.inf
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("limit", TIGHTER)
 @few
 @given(sold=offers, demand=demands)

@@ -53,6 +53,7 @@ def plan_of(number):
     return to_plain(answer(question, catalog, shipped_model(), BRIEF).plan)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", QUESTIONS)
 def test_a_plan_is_what_the_tables_come_to(kind):
     """Costs are equal to the cent, memory to the byte, and the load, floors and failures are as printed."""

@@ -238,6 +238,7 @@ def test_a_limit_that_nothing_is_counted_against_is_noted(catalog):
     assert "the limit L-DB2E81BB in us-east-1 (did you mean L-DB2E81BA or" in note
 
 
+@pytest.mark.sampled(2)
 def test_a_commitment_that_has_expired_is_said_by_a_recommendation(tmp_path, run_advisor):
     """Beside what expired of the prices."""
     path = tmp_path / "config/advisor/catalog.yaml"

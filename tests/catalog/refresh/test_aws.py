@@ -143,6 +143,7 @@ def test_capacity_blocks_and_limits_are_kept(cloud, known, root, manner, run_adv
     assert "limit of the account in us-east-1: 96 (L-DB2E81BA, 2026-11-26)" in shown
 
 
+@pytest.mark.sampled(3)
 def test_a_plan_beyond_the_limits_of_the_account_says_so(cloud, known, root, manner):
     """16 processors of P were allowed when the account was asked: a fleet that takes more has to have more."""
     catalog = known()
@@ -342,6 +343,7 @@ def test_a_price_list_alone_sells_nothing(cloud, known, root, manner):
         assert offer.on_demand.provenance.quality is Quality.WITHDRAWN
 
 
+@pytest.mark.sampled(2)
 def test_spot_by_zone_survives_a_refresh_without_spot(cloud, known, root, manner):
     """The second refresh does not ask for spot: price and range stay; a withdrawn type that is sold again is not so."""
     for parts in (aws.PARTS, ("prices", "sold")):

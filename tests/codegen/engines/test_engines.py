@@ -82,6 +82,7 @@ def test_a_model_that_only_a_file_names_is_called_by_no_path(model):
     assert value_of(container(model=model).arguments, "--served-model-name") is None
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("release", VERSIONS)
 @given(layout=LAYOUTS)
 def test_release_knows_every_option(release, layout):

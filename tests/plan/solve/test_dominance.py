@@ -43,6 +43,7 @@ def same(problem):
     assert usd(without_dominated(problem)) == pytest.approx(usd(problem), abs=CENTS)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", LIMITS)
 @few
 @given(data=st.data(), plain=st.booleans())
