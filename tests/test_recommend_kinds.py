@@ -182,7 +182,7 @@ def test_a_trace_in_the_unit_of_the_model_is_its_demand(tmp_path, plans):
 
 
 def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
-    """Its bytes decide memory and the time to read the weights; a precision that is named is taken instead."""
+    """Which only llama.cpp's server reads, that no code starts; a precision that is named is taken instead."""
     size = write_bert_gguf(tmp_path / "embedder.gguf")
     kind = ("embedder.gguf", "20, input_tokens: 128", "latency_p95: 400ms")
     plans = []
@@ -190,13 +190,12 @@ def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
         path = write(tmp_path, kind, extra)
         path.write_text(path.read_text().replace(MACHINES, "[g4dn.xlarge]"))
         plans.append(recommend(path))
-    own, wide = (planned(plan, load_catalog(), shipped_model()).groups[0].steps.replica for plan in plans)
-    assert [(plan.recommended.precision, plan.recommended.engine) for plan in plans] == [
-        ("int4", "llama.cpp server"),
-        ("fp16", "Text Embeddings Inference"),
-    ]
-    assert weight_bytes(read_question(plans[0].question).model, "int4") == size
-    assert own.fixed_s < wide.fixed_s
+    own, wide = plans
+    (miss,) = own.nearest_misses
+    assert own.fleet is None
+    assert "int4: T4: no code is generated for llama.cpp server" in miss.message
+    assert (wide.recommended.precision, wide.recommended.engine) == ("fp16", "Text Embeddings Inference")
+    assert weight_bytes(read_question(own.question).model, "int4") == size
 
 
 def write_bert_gguf(path) -> int:

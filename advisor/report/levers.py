@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from advisor.catalog.levers import LeverFact
 from advisor.levers.values import LeverReport, PricedLever, QualityKept, UnpricedLever, Work
+from advisor.plan.unit_words import first_name
 from advisor.plan.values import CurrentCost
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
-from advisor.plan.unit_words import first_name
 from advisor.report.words import short_words, usd
 from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH, milliseconds, ratio_words
 

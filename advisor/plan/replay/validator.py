@@ -181,7 +181,7 @@ class ReplayValidator:
         confirmed = min((self._nearby(confirmed), *near), key=usd_of)
         confirmed = self._with_fewer(self._posed, confirmed) if self._is_allowed(confirmed) else confirmed
         # Mixes over several classes of hours are programs of their own: rungs do without them, which compare alone.
-        mixed = self._effort.in_full or is_one_row(self.problem)
+        mixed = self._effort.in_full or len(self.problem.hours) == 1
         below = self._below_closed_form().cheaper(confirmed, mixed=mixed) if self._effort.every_kind else None
         confirmed = unproven(confirmed) if below is None else held_to(below, confirmed.solution.bound_usd_per_month)
         return self._in_preferred_precision(confirmed)

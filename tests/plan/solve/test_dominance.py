@@ -30,11 +30,22 @@ def one_region(problem):
     """The same problem with all pools in one region where zones count, as most are that the search is for."""
     if share_without(problem.limits, Part.ZONE) == 0:
         return problem
+    kinds = [pool.instance_type for pool in problem.pools if all(not is_owned(tariff) for tariff in pool.tariffs)]
     pools = (
-        replace(pool, stand=f"here/r0/{pool.instance_type}", supply=f"here/r0/{pool.supply[-1]}")
+        replace(
+            pool,
+            stand=f"here/r0/{pool.instance_type}",
+            supply=f"here/r0/{pool.supply[-1]}",
+            tariffs=tuple(tariff for tariff in pool.tariffs if pool.instance_type not in kinds or not is_owned(tariff)),
+        )
         for pool in problem.pools
     )
     return replace(problem, pools=tuple(pools))
+
+
+def is_owned(tariff):
+    """Whether the instances are paid for: all pools of a stand have such a tariff, or none."""
+    return tariff.paid is PurchaseOption.OWNED
 
 
 def same(problem):
