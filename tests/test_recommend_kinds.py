@@ -1,5 +1,6 @@
 """Plans of models that answer in one pass, from their demand to a fleet that its replay confirms."""
 
+import datetime as dt
 import math
 import struct
 from dataclasses import replace
@@ -9,6 +10,8 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU
+from advisor.checks import Now, Policy, check_plan
+from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.demand.arrivals import Requests
 from advisor.demand.requests import read_requests
@@ -93,6 +96,18 @@ def test_small_models_run_on_processors_and_large_ones_do_not(plans):
     assert small.evidence == "roofline"
     assert catalog.known_accelerator(small.accelerator) is None
     assert catalog.accelerator(large.accelerator).vendor != CPU
+
+
+def test_a_plan_on_processors_is_checked(plans):
+    """A price that moved is told of a machine without an accelerator; at the planned price there is nothing to tell."""
+    plan = plans("small vision")
+    group = plan.fleet.groups[0]
+    dearer = replace(group, instance_usd_per_hour=group.instance_usd_per_hour * 1.5)
+    then = replace(plan, fleet=replace(plan.fleet, groups=(dearer,)))
+    now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28))
+    policy = Policy(levels=dict.fromkeys(("CHK103", "CHK201", "CHK202", "CHK203", "CHK204", "CHK501"), Level.OFF))
+    checks = [check_plan(asked, plan_to_json(asked), "plan.json", now, policy) for asked in (plan, then)]
+    assert [[finding.id for finding in check.findings] for check in checks] == [[], ["CHK101"]]
 
 
 def test_capacity_of_a_reranker_by_hand(plans):
