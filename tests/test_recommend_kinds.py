@@ -21,13 +21,14 @@ from advisor.models import weight_bytes
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
-from advisor.pipeline import recommend
+from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.fleet.chosen import Balancing
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.request import read_question
+from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.report.table import plan_table
+from advisor.workload.document import read_workload
 from advisor.workload.values import Slo
 
 MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
@@ -96,6 +97,31 @@ def test_small_models_run_on_processors_and_large_ones_do_not(plans):
     assert small.evidence == "roofline"
     assert catalog.known_accelerator(small.accelerator) is None
     assert catalog.accelerator(large.accelerator).vendor != CPU
+
+
+@pytest.mark.parametrize(
+    ("declared", "stated", "context_tokens"),
+    [(200, None, 512), (512, None, 1024), (5000, None, 8192), (200, 4096, 4096)],
+)
+def test_longer_texts_than_the_declared_mean_are_served(tmp_path, declared, stated, context_tokens):
+    """The server takes texts of twice the declared length in whole steps, the model's most, or what is stated."""
+    extra = "" if stated is None else f"context_tokens: {stated}\n"
+    workload = read_workload(
+        write(tmp_path, ("BAAI/bge-m3", f"50, input_tokens: {declared}", "latency_p95: 1s"), extra)
+    )
+    catalog, model = load_catalog(), shipped_model()
+    question = question_for(workload, catalog, model)
+    requirements = requirements_of(question, catalog_for(workload, question.model, catalog))
+    assert requirements.context_tokens == context_tokens
+    assert requirements.demand.input_tokens.mean == declared
+
+
+@pytest.mark.parametrize(("stated", "told"), [(199, "the longest has 200"), (9000, "more than the 8,192")])
+def test_a_context_that_holds_not_every_text_is_refused(tmp_path, stated, told):
+    """A stated context is no shorter than the declared text and no longer than the model's own."""
+    kind = ("BAAI/bge-m3", "50, input_tokens: 200", "latency_p95: 1s")
+    with pytest.raises(InputError, match=told):
+        recommend(write(tmp_path, kind, f"context_tokens: {stated}\n"))
 
 
 def test_a_plan_on_processors_is_checked(plans):
