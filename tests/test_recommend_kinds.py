@@ -1,6 +1,7 @@
 """Plans of models that answer in one pass, from their demand to a fleet that its replay confirms."""
 
 import datetime as dt
+import json
 import math
 import struct
 from dataclasses import replace
@@ -23,6 +24,7 @@ from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.chosen import Balancing
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
@@ -134,6 +136,28 @@ def test_a_plan_on_processors_is_checked(plans):
     policy = Policy(levels=dict.fromkeys(("CHK103", "CHK201", "CHK202", "CHK203", "CHK204", "CHK501"), Level.OFF))
     checks = [check_plan(asked, plan_to_json(asked), "plan.json", now, policy) for asked in (plan, then)]
     assert [[finding.id for finding in check.findings] for check in checks] == [[], ["CHK101"]]
+
+
+def test_what_would_turn_it_is_told_of_a_machine_without_an_accelerator(plans, run_advisor, tmp_path):
+    """A type that the plan did not look at is explained by its name, since it is sold."""
+    path = tmp_path / "plan.json"
+    path.write_text(plan_to_json(plans("small vision")))
+    done = run_advisor("explain", path, "--why", "c7i.2xlarge", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["why"]
+    assert told["instance_type"] == "c7i.2xlarge"
+
+
+def test_prices_of_machines_without_an_accelerator_can_be_supposed(plans):
+    """A machine is priced anew by its name, before or after the machines to plan with are named."""
+    question = read_question(plans("small vision").question)
+    for text in ("price.c7i.2xlarge=2x,instance_types=r7i.2xlarge", "instance_types=r7i.2xlarge,price.c7i.2xlarge=2x"):
+        changed, catalog, changes = what_if(question, load_catalog(), text)
+        (price,) = (change for change in changes if change.key.startswith("price."))
+        before, after = (float(side.split()[0].removeprefix("$")) for side in (price.before, price.after))
+        assert after == pytest.approx(2 * before, rel=0.01)
+        assert changed.workload.instance_types == ("r7i.2xlarge",)
+        assert {("aws", "c7i.2xlarge"), ("aws", "r7i.2xlarge")} <= catalog.instance_types.keys()
 
 
 def test_capacity_of_a_reranker_by_hand(plans):

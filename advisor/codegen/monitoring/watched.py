@@ -92,7 +92,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
         raise InputError("the plan has no fleet to watch", hint="see its conflict, and plan again with other limits")
     if fleet.unit.is_one_pass:
         raise InputError(
-            f"monitoring is generated for language models only so far, and {plan.workload['model']} answers in one pass",
+            f"{plan.workload['model']} answers in one pass; monitoring is generated for language models only so far",
             hint="`advisor generate terraform` writes alarms on its latency: docs/kinds.md says which",
         )
     planned = {group.engine: planned_engine(group) for group in fleet.groups}
