@@ -212,48 +212,59 @@ def _grown(rate: float, workload: Workload) -> float:
     return rate * math.exp(min(exponent, _LARGEST_EXPONENT))
 
 
-def _longest_text(workload: Workload, model: Model, demand: Demand) -> int:
-    """Tokens of the longest text that a model reads in one pass; 1 of models that read none."""
-    limit, longest = model.max_context_tokens, demand.input_tokens.max
-    if demand.unit is not Unit.TEXTS:
-        return 1
-    if limit is not None and longest > limit:
-        raise InputError(
-            f"a text of {longest:,.0f} tokens is longer than the {limit:,} that {model.name} reads",
-            where=workload.where("demand"),
-            hint=f"split it into parts of {limit:,} tokens at most, or choose a model with a longer context",
-        )
-    return math.ceil(longest)
-
-
 def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
-    """The stated context, else the longest request seen (or a margin over the declared one), in whole steps."""
-    limit = model.max_context_tokens
-    longest = demand.longest_request_tokens
-    if demand.unit.is_one_pass:
-        return _longest_text(workload, model, demand)
+    """The stated context, else the longest request seen (or a margin over the declared one), in whole steps.
+
+    Of models that answer in one pass a request is one text; 1 of those that read none.
+    """
+    if demand.unit.is_one_pass and demand.unit is not Unit.TEXTS:
+        return 1
+    limit, longest = model.max_context_tokens, _longest_tokens(demand)
+    is_left_out = workload.context_tokens is not None and demand.unit is not Unit.TEXTS
+    if limit is not None and longest > limit and not is_left_out:
+        raise _beyond_model(workload, model.name, demand, limit)
     if workload.context_tokens is not None:
-        if limit is not None and workload.context_tokens > limit:
-            raise InputError(
-                f"{workload.context_tokens:,} tokens are more than the {limit:,} that {model.name} was made for",
-                where=workload.where("context_tokens"),
-                hint=f"give at most {limit}",
-            )
-        mean = demand.tokens.mean_input_tokens() + demand.tokens.mean_output_tokens()
-        if workload.context_tokens < mean:
-            raise InputError(
-                f"{workload.context_tokens:,} tokens hold no request: a mean one has {mean:,.0f}, prompt and answer",
-                where=workload.where("context_tokens"),
-                hint=f"give {math.ceil(mean)} or more, or leave it out: then it follows from the demand",
-            )
-        return workload.context_tokens
-    if limit is not None and longest > limit:
-        raise InputError(
-            f"the longest request has {longest:,.0f} tokens, and {model.name} takes {limit:,} at most",
-            where=workload.where("demand"),
-            hint=f"choose a model with a longer context, or set context_tokens: {limit} to leave longer ones out",
-        )
+        return _stated_context(workload.context_tokens, workload, model, demand)
     margin = 1.0 if demand.requests is not None else CONTEXT_MARGIN
     steps = -(-int(longest * margin) // CONTEXT_STEP_TOKENS)
     wanted = steps * CONTEXT_STEP_TOKENS
     return wanted if limit is None else min(wanted, limit)
+
+
+def _longest_tokens(demand: Demand) -> float:
+    """Tokens of the longest request, prompt and answer; of the longest text where an answer has no tokens."""
+    return demand.input_tokens.max if demand.unit is Unit.TEXTS else demand.longest_request_tokens
+
+
+def _stated_context(stated: int, workload: Workload, model: Model, demand: Demand) -> int:
+    """The stated context, which the model takes; it holds a mean request, and every text."""
+    limit = model.max_context_tokens
+    if limit is not None and stated > limit:
+        raise InputError(
+            f"{stated:,} tokens are more than the {limit:,} that {model.name} was made for",
+            where=workload.where("context_tokens"),
+            hint=f"give at most {limit}",
+        )
+    is_text = demand.unit is Unit.TEXTS
+    mean = demand.tokens.mean_input_tokens() + demand.tokens.mean_output_tokens()
+    least = _longest_tokens(demand) if is_text else mean
+    if stated < least:
+        told = f"not every text: the longest has {least:,.0f}" if is_text else f"no request: a mean one has {mean:,.0f}"
+        raise InputError(
+            f"{stated:,} tokens hold {told}{'' if is_text else ', prompt and answer'}",
+            where=workload.where("context_tokens"),
+            hint=f"give {math.ceil(least)} or more, or leave it out: then it follows from the demand",
+        )
+    return stated
+
+
+def _beyond_model(workload: Workload, model: str, demand: Demand, limit: int) -> InputError:
+    """Error of requests that are longer than the model takes."""
+    longest, where = _longest_tokens(demand), workload.where("demand")
+    if demand.unit is Unit.TEXTS:
+        hint = f"split it into parts of {limit:,} tokens at most, or choose a model with a longer context"
+        told = f"a text of {longest:,.0f} tokens is longer than the {limit:,} that {model} reads"
+        return InputError(told, where=where, hint=hint)
+    hint = f"choose a model with a longer context, or set context_tokens: {limit} to leave longer ones out"
+    told = f"the longest request has {longest:,.0f} tokens, and {model} takes {limit:,} at most"
+    return InputError(told, where=where, hint=hint)

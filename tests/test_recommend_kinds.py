@@ -1,5 +1,7 @@
 """Plans of models that answer in one pass, from their demand to a fleet that its replay confirms."""
 
+import datetime as dt
+import json
 import math
 import struct
 from dataclasses import replace
@@ -9,6 +11,8 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU
+from advisor.checks import Now, Policy, check_plan
+from advisor.checks.values import Level
 from advisor.codegen import Language, Wanted, generate
 from advisor.demand.arrivals import Requests
 from advisor.demand.requests import read_requests
@@ -18,13 +22,15 @@ from advisor.models import weight_bytes
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
-from advisor.pipeline import recommend
+from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.chosen import Balancing
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.request import read_question
+from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.report.table import plan_table
+from advisor.workload.document import read_workload
 from advisor.workload.values import Slo
 
 MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
@@ -94,6 +100,65 @@ def test_small_models_run_on_processors_and_large_ones_do_not(plans):
     assert small.evidence == "roofline"
     assert catalog.known_accelerator(small.accelerator) is None
     assert catalog.accelerator(large.accelerator).vendor != CPU
+
+
+@pytest.mark.parametrize(
+    ("declared", "stated", "context_tokens"),
+    [(200, None, 512), (512, None, 1024), (5000, None, 8192), (200, 4096, 4096)],
+)
+def test_longer_texts_than_the_declared_mean_are_served(tmp_path, declared, stated, context_tokens):
+    """The server takes texts of twice the declared length in whole steps, the model's most, or what is stated."""
+    extra = "" if stated is None else f"context_tokens: {stated}\n"
+    workload = read_workload(
+        write(tmp_path, ("BAAI/bge-m3", f"50, input_tokens: {declared}", "latency_p95: 1s"), extra)
+    )
+    catalog, model = load_catalog(), shipped_model()
+    question = question_for(workload, catalog, model)
+    requirements = requirements_of(question, catalog_for(workload, question.model, catalog))
+    assert requirements.context_tokens == context_tokens
+    assert requirements.demand.input_tokens.mean == declared
+
+
+@pytest.mark.parametrize(("stated", "told"), [(199, "the longest has 200"), (9000, "more than the 8,192")])
+def test_a_context_that_holds_not_every_text_is_refused(tmp_path, stated, told):
+    """A stated context is no shorter than the declared text and no longer than the model's own."""
+    kind = ("BAAI/bge-m3", "50, input_tokens: 200", "latency_p95: 1s")
+    with pytest.raises(InputError, match=told):
+        recommend(write(tmp_path, kind, f"context_tokens: {stated}\n"))
+
+
+def test_a_plan_on_processors_is_checked(plans):
+    """A price that moved is told of a machine without an accelerator; at the planned price there is nothing to tell."""
+    plan = plans("small vision")
+    group = plan.fleet.groups[0]
+    dearer = replace(group, instance_usd_per_hour=group.instance_usd_per_hour * 1.5)
+    then = replace(plan, fleet=replace(plan.fleet, groups=(dearer,)))
+    now = Now(load_catalog(), shipped_model(), dt.date(2026, 11, 28))
+    policy = Policy(levels=dict.fromkeys(("CHK103", "CHK201", "CHK202", "CHK203", "CHK204", "CHK501"), Level.OFF))
+    checks = [check_plan(asked, plan_to_json(asked), "plan.json", now, policy) for asked in (plan, then)]
+    assert [[finding.id for finding in check.findings] for check in checks] == [[], ["CHK101"]]
+
+
+def test_what_would_turn_it_is_told_of_a_machine_without_an_accelerator(plans, run_advisor, tmp_path):
+    """A type that the plan did not look at is explained by its name, since it is sold."""
+    path = tmp_path / "plan.json"
+    path.write_text(plan_to_json(plans("small vision")))
+    done = run_advisor("explain", path, "--why", "c7i.2xlarge", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["why"]
+    assert told["instance_type"] == "c7i.2xlarge"
+
+
+def test_prices_of_machines_without_an_accelerator_can_be_supposed(plans):
+    """A machine is priced anew by its name, before or after the machines to plan with are named."""
+    question = read_question(plans("small vision").question)
+    for text in ("price.c7i.2xlarge=2x,instance_types=r7i.2xlarge", "instance_types=r7i.2xlarge,price.c7i.2xlarge=2x"):
+        changed, catalog, changes = what_if(question, load_catalog(), text)
+        (price,) = (change for change in changes if change.key.startswith("price."))
+        before, after = (float(side.split()[0].removeprefix("$")) for side in (price.before, price.after))
+        assert after == pytest.approx(2 * before, rel=0.01)
+        assert changed.workload.instance_types == ("r7i.2xlarge",)
+        assert {("aws", "c7i.2xlarge"), ("aws", "r7i.2xlarge")} <= catalog.instance_types.keys()
 
 
 def test_capacity_of_a_reranker_by_hand(plans):

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -12,6 +12,7 @@ from advisor.checks.policy import Policy
 from advisor.checks.values import Checked, Finding, Level
 from advisor.performance.model import PerformanceModel
 from advisor.plan.document import why_not_as_made
+from advisor.plan.request import catalog_of_fleet, read_question
 from advisor.plan.values import Plan
 from advisor.workload.values import DemandSource
 
@@ -46,6 +47,7 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
         InputError: the plan holds no question or no fleet, or demand or code cannot be read.
     """
     notes: list[str] = []
+    now = replace(now, catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog))
     looks: tuple[tuple[Sequence[str], Callable[[], Iterator[Found]]], ...] = (
         (("CHK501",), lambda: _edited(text, where)),
         (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),

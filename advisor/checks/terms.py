@@ -38,7 +38,8 @@ def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterat
 
 def _engine(engine: str, version: str, fleet: Fleet, catalog: Catalog) -> Iterator[tuple[str, str, str, str]]:
     """Releases of an engine, on the accelerators that it runs on here, that are newer than the planned one."""
-    vendors = {catalog.accelerators[group.accelerator].vendor for group in fleet.groups if group.engine == engine}
+    accelerators = (catalog.known_accelerator(group.accelerator) for group in fleet.groups if group.engine == engine)
+    vendors = {accelerator.vendor for accelerator in accelerators if accelerator is not None}
     own = version_of(version)
     newer = sorted(
         release

@@ -21,7 +21,7 @@ from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Fr
 from advisor.plan.explain.perturb import scaled
 from advisor.plan.explain.whatif import WhatIf, compare, what_if
 from advisor.plan.explain.why import Judged, Why, why
-from advisor.plan.request import PlanRequest, read_question
+from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
 from advisor.report.cost_lines import cost_section, focus_of
@@ -163,12 +163,14 @@ def _explain(
     read: Plan, question: PlanRequest, catalog: Catalog, model: PerformanceModel, asked: _Asked
 ) -> _Explanation:
     difference, plan = None, read
+    named = [asked.instance_type] if asked.instance_type else []
     if asked.changes is not None:
         before = plan_question(question, catalog, model=model)
-        question, catalog, changes = what_if(question, catalog, asked.changes)
+        question, catalog, changes = what_if(question, catalog, asked.changes, named)
         plan = plan_question(question, catalog, model=model)
         difference = compare(changes, before, plan)
     question = routed_as(plan, question)
+    catalog = catalog_for(question.workload, question.model, catalog, named)
 
     def under(targets_ms: Mapping[str, float], sold: Catalog = catalog, demand_factor: float = 1.0) -> Judged:
         other = under_targets(question, targets_ms)

@@ -59,7 +59,11 @@ def build_plan(
         ),
         notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *not_compared))),
         measure_first=measure_first(
-            planned.recommended, options, requirements.workload.limits, _planned_rate(choice.fleet)
+            planned.recommended,
+            options,
+            requirements.workload.limits,
+            _planned_rate(choice.fleet),
+            is_one_pass=requirements.demand.unit.is_one_pass,
         ),
         ladder=planned.ladder,
         as_stated=planned.as_stated,

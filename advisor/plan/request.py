@@ -1,7 +1,7 @@
 """The question that a plan answers, as JSON: a plan can be made again, or asked something else, from its file alone."""
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models import weight_bytes
 from advisor.models.model import Model
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB
@@ -40,14 +41,27 @@ class PlanRequest:
     demand: Demand
 
 
-def catalog_for(workload: Workload, model: Model, catalog: Catalog) -> Catalog:
-    """The catalog that a question is answered from: with processors where its model could run on them."""
+def catalog_for(workload: Workload, model: Model, catalog: Catalog, named: Collection[str] = ()) -> Catalog:
+    """The catalog that a question is answered from: with processors where its model could run on them.
+
+    Args:
+        workload: what is asked.
+        model: what is served.
+        catalog: without processors, or this catalog itself.
+        named: instance types that are in it wherever they are sold, beside those that the workload names.
+    """
     if not UNITS.get(model.task, Unit.TOKENS).is_one_pass:
         return catalog
     weights_gib = weight_bytes(model, model.checkpoint.precision) / BYTES_PER_GIB
     current = (workload.current.instance_type,) if workload.current is not None else ()
-    named = frozenset((*workload.instance_types, *current))
-    return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB, named)
+    kept = frozenset((*workload.instance_types, *current, *named))
+    return with_processors(catalog, _WITH_PROCESSORS, weights_gib + _BESIDE_WEIGHTS_GIB, kept)
+
+
+def catalog_of_fleet(question: PlanRequest, fleet: Fleet | None, catalog: Catalog) -> Catalog:
+    """The catalog that a plan is held against: that of its question, with what its fleet uses."""
+    groups = fleet.groups if fleet else ()
+    return catalog_for(question.workload, question.model, catalog, {group.instance_type for group in groups})
 
 
 def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:

@@ -167,13 +167,14 @@ class Savings:
 class MeasureFirst:
     """The cheapest measurement that could overturn the recommendation, when a rival is too close to call."""
 
-    rank: int
-    """Option to measure, one instance of it under load; 0: the main type of a recommended mix."""
+    rank: int | None
+    """Option to measure, one instance of it under load; 0: the main type of a recommended mix; None, as of what the
+    measurement takes: none would tell, since nothing is learned from measurements of models that answer in one pass."""
     rival_rank: int
     """Option that may turn out cheaper than the recommended one."""
-    usd: float
+    usd: float | None
     """What the measurement costs."""
-    hours: float
+    hours: float | None
     recommended_usd_per_month_high: float
     """The recommended option at the lower end of its replicas' rate."""
     rival_usd_per_month_low: float

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.unit_words import size_words, unit_of
-from advisor.plan.values import Option, Plan
+from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
@@ -66,15 +66,23 @@ def close_call_words(plan: Plan, shown: int) -> Iterator[str]:
     if measure_first is None or plan.recommended is None:
         return
     rival = plan.options[measure_first.rival_rank - 1]
-    measured = plan.options[measure_first.rank - 1] if measure_first.rank else plan.recommended
     named = f"#{rival.rank}" if rival.rank <= shown else f"{rival.instance_type} in {rival.region}"
     most, least = usd(measure_first.recommended_usd_per_month_high), usd(measure_first.rival_usd_per_month_low)
     is_sure = most == usd(plan.recommended.cost.total_usd_per_month)
     yield (
         f"Close: {named} ({_told(rival)}) may cost as little as {least} a month, and the recommendation "
-        f"{most}{'' if is_sure else ' at most'}; {measure_first.hours:g} h of load on one "
-        f"{measured.instance_type} ({_told(measured)}; {usd(measure_first.usd)}), then `advisor calibrate`, would tell."
+        f"{most}{'' if is_sure else ' at most'}{_measurement_words(plan, plan.recommended, measure_first)}."
     )
+
+
+def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFirst) -> str:
+    """The measurement that would tell; "" where none would."""
+    rank, cost_usd, hours = measure_first.rank, measure_first.usd, measure_first.hours
+    if rank is None or cost_usd is None or hours is None:
+        return ""
+    measured = plan.options[rank - 1] if rank else recommended
+    load = f"{hours:g} h of load on one {measured.instance_type} ({_told(measured)}; {usd(cost_usd)})"
+    return f"; {load}, then `advisor calibrate`, would tell"
 
 
 def _told(option: Option) -> str:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from advisor.codegen.monitoring import monitoring_files
+from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
 
@@ -182,8 +183,10 @@ def test_a_second_run_changes_nothing_and_code_of_another_kind_stays(plan, run_a
 
 
 def test_what_cannot_be_watched_is_said(read):
-    """A plan without a fleet, and an engine without known metrics."""
+    """A plan without a fleet, an engine without known metrics, and a model that answers in one pass."""
     with pytest.raises(InputError, match="no fleet"):
         monitoring_files(replace(read, fleet=None))
     with pytest.raises(InputError, match="publishes no metrics"):
         monitoring_files(as_engine(read, "NIM"))
+    with pytest.raises(InputError, match="language models only so far"):
+        monitoring_files(replace(read, fleet=replace(read.fleet, unit=Unit.TEXTS)))

@@ -53,6 +53,13 @@ def test_the_cheaper_machine_is_measured(two_options):
     assert found.rival_usd_per_month_low < found.recommended_usd_per_month_high
 
 
+def test_no_measurement_is_named_where_none_would_tell(two_options):
+    """Of a model that answers in one pass the closest rival is told, without an option to put under load."""
+    close = [changed(option, spread=0.3) for option in two_options]
+    told = measure_first(close[0], close, Limits(), RATE, is_one_pass=True)
+    assert (told.rank, told.hours, told.usd, told.rival_rank) == (None, None, None, 2)
+
+
 @pytest.mark.parametrize("limits", [Limits(), Limits(min_replicas=2, survive=Survive.INSTANCE)])
 def test_one_instance_is_the_least_and_the_spare_one_stays(two_options, limits):
     """However fast a replica may be, a fleet has whole instances, and as many as failures ask for."""

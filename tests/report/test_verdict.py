@@ -491,6 +491,13 @@ def test_a_close_call_names_a_range_only_where_there_is_one(high_ratio, words):
     assert f"the recommendation {words}" in text
 
 
+def test_a_close_call_that_no_measurement_would_settle_says_only_what_is_close():
+    """Nothing is learned from load on models that answer in one pass, so none is asked for."""
+    plan = spot_plan()
+    (text,) = close_call_words(replace(plan, measure_first=MeasureFirst(None, 1, None, None, 3000.0, 1000.0)), 5)
+    assert text.endswith("may cost as little as $1,000.00 a month, and the recommendation $3,000.00 at most.")
+
+
 def test_a_close_call_names_the_machine_of_an_option_that_is_not_listed():
     """A number is one that the reader finds in the table; a rival beyond its rows is told by what it runs."""
     plan = spot_plan()

@@ -32,7 +32,8 @@ def monitoring_files(plan: Plan, matchers: str | None = None) -> Mapping[str, st
         matchers: label matchers of the workload's series; None: the model's name.
 
     Raises:
-        InputError: the plan has no fleet, or an engine publishes no metrics that are known.
+        InputError: the plan has no fleet, its model answers in one pass, or an engine publishes no metrics that are
+            known.
     """
     figures = watched(plan, matchers)
     test = {RULES_TEST: _yaml(_rules_test(figures))} if figures.names_one_series else {}

@@ -85,11 +85,16 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
         matchers: of the workload's series; None: the model's name, where all engines publish it as a label.
 
     Raises:
-        InputError: there is no fleet, or an engine publishes no metrics that are known.
+        InputError: there is no fleet, its model answers in one pass, or an engine publishes no metrics that are known.
     """
     fleet, recommended = plan.fleet, plan.recommended
     if fleet is None or recommended is None:
         raise InputError("the plan has no fleet to watch", hint="see its conflict, and plan again with other limits")
+    if fleet.unit.is_one_pass:
+        raise InputError(
+            f"{plan.workload['model']} answers in one pass; monitoring is generated for language models only so far",
+            hint="`advisor generate terraform` writes alarms on its latency: docs/kinds.md says which",
+        )
     planned = {group.engine: planned_engine(group) for group in fleet.groups}
     unknown = next((name for name, engine in planned.items() if engine not in _EXPORTERS), None)
     if unknown is not None:

@@ -13,7 +13,7 @@ HOURS = 1
 
 
 def measure_first(
-    chosen: Option | None, options: Sequence[Option], limits: Limits, planned_rate: float
+    chosen: Option | None, options: Sequence[Option], limits: Limits, planned_rate: float, *, is_one_pass: bool = False
 ) -> MeasureFirst | None:  # fmt: skip
     """The cheapest measurement that could overturn the recommendation; None where none could, or nothing is unsure.
 
@@ -26,6 +26,8 @@ def measure_first(
         options: fleets of one type.
         limits: what every fleet keeps to.
         planned_rate: requests per second of the busiest hours.
+        is_one_pass: of a model that answers in one pass; only how close the options are is told, since calibration
+            learns from measurements of tokens alone.
     """
     bounds = [_bounds_usd(option, limits, planned_rate) for option in options]
     rivals = [(least, at) for at, (least, _) in enumerate(bounds) if chosen and _kind(options[at]) != _kind(chosen)]
@@ -42,10 +44,10 @@ def measure_first(
         return None
     measured = min(unmeasured, key=lambda option: option.cost.instance_usd_per_hour)
     return MeasureFirst(
-        rank=measured.rank,
+        rank=None if is_one_pass else measured.rank,
         rival_rank=options[at].rank,
-        usd=round(measured.cost.instance_usd_per_hour * HOURS, 2),
-        hours=HOURS,
+        usd=None if is_one_pass else round(measured.cost.instance_usd_per_hour * HOURS, 2),
+        hours=None if is_one_pass else HOURS,
         recommended_usd_per_month_high=round(most, 2),
         rival_usd_per_month_low=round(least, 2),
     )

@@ -4,7 +4,8 @@ A value is written as in the workload file and read by the same code; a list is 
 and prices also take ``2x``, ``+30%`` and ``-20%`` of what they are.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import partial
@@ -19,7 +20,7 @@ from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
-from advisor.plan.request import PlanRequest
+from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.workload.planning_fields import read_exclude, read_limits, read_scaling
 from advisor.workload.scope import HELD
@@ -53,23 +54,44 @@ class WhatIf:
     """After ÷ before."""
 
 
-def what_if(question: PlanRequest, catalog: Catalog, text: str) -> tuple[PlanRequest, Catalog, tuple[Change, ...]]:
+def what_if(
+    question: PlanRequest, catalog: Catalog, text: str, named: Collection[str] = ()
+) -> tuple[PlanRequest, Catalog, tuple[Change, ...]]:
     """The question and the catalog with every ``key=value`` of *text* in force, and what they changed.
+
+    Prices change last: those of the machines that the changed question is answered from, in the regions it asks for.
+
+    Args:
+        question: what was asked.
+        catalog: what is sold.
+        text: the changes.
+        named: instance types that are asked about beside those whose prices change.
 
     Raises:
         InputError: an unknown key or a value that is not one of its values, with the nearest ones.
     """
-    changes = []
-    for key, value in _settings(text):
-        try:
-            if key.startswith(_PRICE):
-                catalog, change = _change_price(question, catalog, key, value)
-            else:
-                question, change = _change(question, key, value)
-        except InputError as error:
-            raise InputError(error.message, where=f"--what-if {key}={value}", hint=error.hint) from error
-        changes.append(change)
-    return question, catalog, tuple(changes)
+    settings = list(_settings(text))
+    changes: dict[int, Change] = {}
+    for at, (key, value) in enumerate(settings):
+        if not key.startswith(_PRICE):
+            with _told_where(key, value):
+                question, changes[at] = _change(question, key, value)
+    priced = {at: setting for at, setting in enumerate(settings) if setting[0].startswith(_PRICE)}
+    types = {_priced_type(key)[0] for key, _ in priced.values()} | set(named)
+    catalog = catalog_for(question.workload, question.model, catalog, types)
+    for at, (key, value) in priced.items():
+        with _told_where(key, value):
+            catalog, changes[at] = _change_price(question, catalog, key, value)
+    return question, catalog, tuple(changes[at] for at in sorted(changes))
+
+
+@contextmanager
+def _told_where(key: str, value: str) -> Iterator[None]:
+    """Errors of a setting name it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.message, where=f"--what-if {key}={value}", hint=error.hint) from error
 
 
 def compare(changes: tuple[Change, ...], before: Plan, after: Plan) -> WhatIf:
@@ -233,13 +255,10 @@ def _plain_text(value: Any) -> str:  # noqa: ANN401 - any field
 
 def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str) -> tuple[Catalog, Change]:
     """``price.TYPE``: every way of buying it; ``price.TYPE.spot``: that one only."""
-    name = key.removeprefix(_PRICE)
-    suffixes = {f".{kind}": kind for kind in PRICED}
-    named = next((suffix for suffix in suffixes if name.endswith(suffix)), "")
-    kinds = (suffixes[named],) if named else PRICED
+    name, kinds = _priced_type(key)
     workload = question.workload
     scope = catalog.offers_in(workload.providers, workload.regions)
-    before = [offer for offer in scope if offer.instance_type == name.removesuffix(named)]
+    before = [offer for offer in scope if offer.instance_type == name]
     if not before:
         known = sorted({offer.instance_type for offer in scope})
         raise InputError(f"'{name}' is not sold in the regions asked for", hint=suggestion(name, known))
@@ -249,6 +268,13 @@ def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str)
     exchanged = dict(zip(before, after, strict=True))
     changed = catalog.with_offers(exchanged.get(offer, offer) for offer in catalog.offers)
     return changed, Change(key, _price_range(known_prices(before, kinds)), _price_range(known_prices(after, kinds)))
+
+
+def _priced_type(key: str) -> tuple[str, tuple[Purchase, ...]]:
+    """The instance type of a price, and the ways of buying it."""
+    name = key.removeprefix(_PRICE)
+    kind = next((kind for kind in PRICED if name.endswith(f".{kind}")), None)
+    return (name, PRICED) if kind is None else (name.removesuffix(f".{kind}"), (kind,))
 
 
 def _price_range(prices: list[float]) -> str:

@@ -52,7 +52,8 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
         InputError: there is no such option, or the catalog no longer has it.
     """
     question = read_question(plan.question, where)
-    catalog = catalog_for(question.workload, question.model, catalog)
+    used = {layout.instance_type for layout in (*plan.options, *(plan.fleet.groups if plan.fleet else ()))}
+    catalog = catalog_for(question.workload, question.model, catalog, used)
     requirements = requirements_of(question, catalog)
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
