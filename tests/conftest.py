@@ -35,7 +35,11 @@ os.environ["XDG_CACHE_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{_NOBODY.name}/c
 
 def pytest_collection_modifyitems(config, items):
     """Of tests that are marked ``sampled(n)`` every n-th case, others every day; all with ADVISOR_EVERY_CASE=1 or by name."""
-    if os.environ.get("ADVISOR_EVERY_CASE") == "1" or config.option.keyword or any("::" in name for name in config.args):
+    if (
+        os.environ.get("ADVISOR_EVERY_CASE") == "1"
+        or config.option.keyword
+        or any("::" in name for name in config.args)
+    ):
         return
     day, places, others = dt.datetime.now(dt.UTC).toordinal(), Counter(), []
     for item in items:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from advisor.codegen.engines.metrics import METRICS, EngineMetrics, published
+from advisor.codegen.engines.metrics import CLIENT_PATHS, METRICS, EngineMetrics, published
 from advisor.codegen.kubernetes_weights import S3, Bucket, model_map_name, streaming_engines, weights_files
 from advisor.codegen.model import Backend, ComputeGroup, Runtime, Scaling, ScheduledSize, Stack
 from advisor.codegen.prometheus_rules import rules_of
@@ -203,6 +203,12 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance
     return Entrance(services | shared, is_shared, {_ENTRANCE: sum(shares.values())} if are_alike else shares)
 
 
+def client_paths(served: Sequence[Served]) -> tuple[str, ...]:
+    """First parts of the paths that a route lets through: those that every engine of the region answers."""
+    engines = [CLIENT_PATHS[one.backend.container.engine] for one in served]
+    return tuple(path for path in engines[0] if all(path in paths for paths in engines))
+
+
 def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
@@ -260,6 +266,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         known = whole | {
             "served": served,
             "entrance": entrance_of(served, {one.backend.key: stack.share_of(one.backend) for one in served}),
+            "paths": client_paths(served),
             "model_maps": {one.model_map: one.backend.container for one in served},
             "rules": rules_of(stack, region.name),
             "has_metrics": any(one.metrics is not None for one in served),

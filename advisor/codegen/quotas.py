@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from advisor.catalog import load_catalog
 from advisor.codegen.model import ComputeGroup, Quota, Runtime
+from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
 
 _VCPUS = "vCPUs"
 
@@ -14,11 +15,17 @@ def quotas_needed(provider: str, groups: Iterable[ComputeGroup]) -> tuple[Quota,
     counted: dict[Quota, dict[str, list[tuple[int, float | None]]]] = {}
     for group in groups:
         terms = counted.setdefault(group.platform.quota, {}).setdefault(group.region, [])
-        terms.append((group.max_instances, _units(provider, group)))
+        terms.append((instances_while_replaced(provider, group), _units(provider, group)))
     return tuple(
         replace(quota, needed="; ".join(filter(None, (_words(*place) for place in regions.items()))))
         for quota, regions in counted.items()
     )
+
+
+def instances_while_replaced(provider: str, group: ComputeGroup) -> int:
+    """The busiest hours' instances, and those that a rolling replacement starts."""
+    zones = 0 if group.is_serverless else zones_replaced_at_once(provider, group.zone_names, group.zones)
+    return max(group.max_instances, while_replaced(group.instances, zones))
 
 
 def _units(provider: str, group: ComputeGroup) -> float | None:

@@ -82,7 +82,9 @@ class Review:
     applied: tuple[Applied, ...]
     """Savings that turned out negative first."""
     usd_per_month: float
-    """Cost of the days since, as a month."""
+    """Cost of the days from :attr:`now_from` on, as a month."""
+    now_from: dt.date
+    """First day of the bill after the last applied change; without a day after it, :attr:`since`."""
     trend_usd_per_month: float | None
     """Change of the monthly cost in a month, apart from what was applied; None: too few days."""
     anomalies: tuple[Anomaly, ...] | None
@@ -165,7 +167,7 @@ class _Reviewer:
         judged = [group for group in applied if group.billed is not None]
         breaks = sorted(set(self._question.applied.values()))
         anomalies = anomalies_of(self._days, breaks)
-        since = [cost for day, cost in self._days.items() if day >= self._question.since]
+        now = self._now()
         return Review(
             since=self._question.since,
             until=self._last,
@@ -173,7 +175,8 @@ class _Reviewer:
             predicted=_sum([group.predicted for group in judged]),
             billed=_sum([group.billed for group in judged if group.billed is not None]),
             applied=tuple(applied),
-            usd_per_month=_monthly(since),
+            usd_per_month=_monthly([self._days[day] for day in now]),
+            now_from=now[0],
             trend_usd_per_month=self._trend(breaks),
             anomalies=None
             if anomalies is None
@@ -183,6 +186,12 @@ class _Reviewer:
             next_steps=tuple(self._next_steps(applied)),
             notes=tuple(self._notes(applied)),
         )
+
+    def _now(self) -> list[dt.date]:
+        """Days of today's cost: after the last applied change, and not before the review; all of it without any."""
+        since = [day for day in self._days if day >= self._question.since]
+        last = max(self._question.applied.values())
+        return [day for day in since if day > last] or since
 
     def _groups(self) -> list[tuple[str, list[Item]]]:
         """Applied items by the money that they are about."""
@@ -251,10 +260,7 @@ class _Reviewer:
     def _changes(self) -> Iterator[ResourceChange]:
         """Resources whose mean cost of a day changed most, from before the programme to now."""
         start = self._question.programme.start
-        before, after = (
-            [day for day in self._days if day < start],
-            [day for day in self._days if day >= self._question.since],
-        )
+        before, after = [day for day in self._days if day < start], self._now()
         if not before:
             return
         old = costs_by_resource(self._ledger, before[0], before[-1])
@@ -275,7 +281,7 @@ class _Reviewer:
     def _planned(self) -> Iterator[PlannedCost]:
         """Plans against the accelerated machines of the latest whole weeks."""
         costs = daily_costs(self._ledger, "is_accelerated")
-        days = _whole_weeks([day for day in costs if day >= self._question.since])
+        days = _whole_weeks([day for day in costs if day >= self._now()[0]])
         for path, plan in self._question.plans.items():
             if plan.fleet is not None and days:
                 yield PlannedCost(path, plan.fleet.cost.total_usd_per_month, _monthly([costs[day] for day in days]))

@@ -37,14 +37,13 @@ def _group_words(group: FleetGroup, *, with_place: bool) -> str:
 def forecast_words(fleet: Fleet) -> str:
     """Demand that the plan expects."""
     forecast_used, busiest = fleet.forecast, fleet.hour_classes[-1]
-    planned, low = busiest.planned_requests_per_second, busiest.low_requests_per_second
-    interval = (
-        f" ({low:.3g} at the lower edge of the {forecast_used.interval_level:.0%} interval)" if low < planned else ""
-    )
+    planned, low = f"{busiest.planned_requests_per_second:.3g}", f"{busiest.low_requests_per_second:.3g}"
+    edge = f"lower edge of the {forecast_used.interval_level:.0%} interval"
+    interval = "" if low == planned else f" ({low} at the {edge})"
     return (
         f"forecast: {_FORECASTS.get(forecast_used.method, forecast_used.method)}; for "
         f"{forecast_used.horizon_days:g} days, planned for "
-        f"{planned:.3g} requests/s in the busiest minute expected{interval}"
+        f"{planned} requests/s in the busiest minute expected{interval}"
     )
 
 

@@ -21,6 +21,14 @@ from advisor.workload.kinds import is_reranker
 
 _DRIVERS = {Unit.TOKENS: "hosted_vllm", Unit.TEXTS: "hosted_vllm", Unit.AUDIO: "openai"}
 """Prefixes by which LiteLLM calls a server with OpenAI's routes."""
+_HUGGINGFACE = "huggingface"
+_BASE_OF_TEXTS = "# The API_BASE of huggingface/ is the address without /v1: LiteLLM appends /rerank to it.\n"
+_RERANK_DRIVERS = {"Text Embeddings Inference": _HUGGINGFACE}
+"""Prefixes of engines that rank ``texts``, where the others rank ``documents``.
+
+LiteLLM's litellm/llms/huggingface/rerank/transformation.py appends ``/rerank`` to the base (November 2026).
+"""
+_RERANK = "rerank"
 _HEAD = """\
 # LiteLLM configuration: what the {what} of the plan {name} cost on hardware of its own.
 # {total} a month over {requests:,.0f} requests of the planned demand; {rule}.
@@ -62,7 +70,10 @@ def litellm_config(plan: Plan, where: str) -> str:
     beyond = fleet.cost.leaves_out
     name, total = " ".join(printable(plan.workload["name"]).split()), usd(fleet.cost.total_usd_per_month)
     head = _HEAD.format(what=fleet.unit, name=name, total=total, requests=requests, rule=price.rule, beyond=beyond)
-    document = {"model_list": list(_entries(plan, fleet, price))}
+    entries = list(_entries(plan, fleet, price))
+    if any(entry["litellm_params"]["model"].startswith(_HUGGINGFACE) for entry in entries):
+        head += _BASE_OF_TEXTS
+    document = {"model_list": entries}
     return head + yaml.safe_dump(document, sort_keys=False, width=110, allow_unicode=True)
 
 
@@ -85,7 +96,7 @@ def _price(plan: Plan, usd_per_request: float, unit: Unit, *, is_ranked: bool) -
         price = {"input_cost_per_second": usd_per_request / entered * MS_PER_SECOND, "output_cost_per_second": 0.0}
         return _Price("audio_transcription", price, "a second of a recording costs the same in each")
     if is_ranked:
-        return _Price("rerank", {"input_cost_per_query": usd_per_request}, "a query costs the same in each")
+        return _Price(_RERANK, {"input_cost_per_query": usd_per_request}, "a query costs the same in each")
     weight = 0.0 if unit is Unit.TEXTS else output_weight()
     per_token = _per_token(usd_per_request / (entered + weight * answered), weight)
     if unit is Unit.TEXTS:
@@ -103,15 +114,22 @@ def _per_token(input_usd: float, weight: float) -> Mapping[str, float]:
     }
 
 
+def _driver(engine: str, unit: Unit, *, is_ranked: bool) -> str:
+    """Prefix by which LiteLLM calls an engine."""
+    return _RERANK_DRIVERS.get(engine, _DRIVERS[unit]) if is_ranked else _DRIVERS[unit]
+
+
 def _entries(plan: Plan, fleet: Fleet, price: _Price) -> Iterator[dict[str, Any]]:
-    """A deployment for each region, weighted by its share of the requests in the busiest hours."""
-    model, shares = plan.workload["model"], _shares(fleet)
-    for place, share in shares.items():
-        variable = re.sub(r"\W+", "_", f"{plan.workload['name']}_{place}").upper()
+    """A deployment for each region and driver, weighted by its share of the requests in the busiest hours."""
+    model, shares = plan.workload["model"], _shares(fleet, is_ranked=price.mode == _RERANK)
+    regions = [place for place, _ in shares]
+    for (place, driver), share in shares.items():
+        told = place if regions.count(place) == 1 else f"{place}_{driver}"
+        variable = re.sub(r"\W+", "_", f"{plan.workload['name']}_{told}").upper()
         yield {
             "model_name": plan.workload["name"],
             "litellm_params": {
-                "model": f"{_DRIVERS[fleet.unit]}/{model}",
+                "model": f"{driver}/{model}",
                 "api_base": f"os.environ/{variable}_API_BASE",
                 "api_key": f"os.environ/{variable}_API_KEY",
                 **({"weight": round(share * 1000)} if len(shares) > 1 else {}),
@@ -124,10 +142,10 @@ def _entries(plan: Plan, fleet: Fleet, price: _Price) -> Iterator[dict[str, Any]
         }
 
 
-def _shares(fleet: Fleet) -> dict[str, float]:
-    """Share of the requests by ``provider/region`` in the class of the busiest hours."""
-    shares: dict[str, float] = {}
+def _shares(fleet: Fleet, *, is_ranked: bool) -> dict[tuple[str, str], float]:
+    """Share of the requests by ``provider/region`` and driver in the class of the busiest hours."""
+    shares: dict[tuple[str, str], float] = {}
     for group in fleet.groups:
-        place = f"{group.provider}/{group.region}"
-        shares[place] = shares.get(place, 0.0) + group.request_shares[-1]
+        key = f"{group.provider}/{group.region}", _driver(group.engine, fleet.unit, is_ranked=is_ranked)
+        shares[key] = shares.get(key, 0.0) + group.request_shares[-1]
     return shares

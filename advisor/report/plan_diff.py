@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
 from advisor.report.price_age import oldest_price
 from advisor.report.verdict import risk_words
@@ -30,6 +32,8 @@ class PlanFacts:
     within_slo_ratio: float | None
     """Share of the requests that its replay finds within every target."""
     wanted_within_slo_ratio: float
+    unit: Unit
+    """What an answer is counted in: of one in one pass, the first latency is all of it."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     ttft_p95_target_ms: float | None
@@ -114,6 +118,7 @@ def _facts(plan: Plan) -> PlanFacts:
         parts_usd_per_month={part: getattr(fleet.cost, f"{part}_usd_per_month") if fleet else None for part in _PARTS},
         within_slo_ratio=replay.within_slo_ratio if replay else None,
         wanted_within_slo_ratio=float(slo["within_ratio"]),
+        unit=unit_of(plan.demand),
         ttft_p95_ms=replay.ttft_p95_ms if replay else None,
         tpot_p95_ms=replay.tpot_p95_ms if replay else None,
         ttft_p95_target_ms=slo["ttft_p95_ms"],

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from advisor.demand.values import Unit
+from advisor.plan.unit_words import first_name
 from advisor.report.fitted_table import Column
 from advisor.report.plan_diff import AskedDifferently, PlanDiff, PlanFacts, diff_document
 from advisor.report.sections import Section, bullets, sections_markdown, sections_text
@@ -89,7 +91,9 @@ def _sections(diff: PlanDiff, code: Sequence[str]) -> list[Section]:
         Section("plan", headers=_COLUMNS, rows=tuple(_rows(diff.before, diff.after))),
         Section(
             "asked differently",
-            _shortened([_asked_words(asked_differently) for asked_differently in diff.asked_differently]),
+            _shortened(
+                [_asked_words(asked_differently, diff.after.unit) for asked_differently in diff.asked_differently]
+            ),
         ),
         Section("code (Terraform)", _shortened(code)),
     ]
@@ -108,18 +112,21 @@ def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, 
         if amount or before.parts_usd_per_month.get(part):
             yield _amounts(f"  {part}", before.parts_usd_per_month.get(part), amount)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
-    yield _texts(
-        "TTFT p95", *(_margin(plan_facts.ttft_p95_ms, plan_facts.ttft_p95_target_ms) for plan_facts in (before, after))
-    )
-    yield _texts(
-        "TPOT p95", *(_margin(plan_facts.tpot_p95_ms, plan_facts.tpot_p95_target_ms) for plan_facts in (before, after))
-    )
+    yield from _latencies(before, after)
     yield _texts("holds up to", _holds(before), _holds(after))
     yield _texts("risk", before.risk, after.risk)
     yield _texts("evidence", before.evidence, after.evidence)
     yield _texts("oldest price", before.oldest_price, after.oldest_price)
     if before.obligation_usd or after.obligation_usd:
         yield _amounts("obligation, USD", before.obligation_usd, after.obligation_usd)
+
+
+def _latencies(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, str]]:
+    """Latencies with their distances from the targets; an answer in one pass has one."""
+    both = (before, after)
+    yield _texts(first_name(after.unit), *(_margin(facts.ttft_p95_ms, facts.ttft_p95_target_ms) for facts in both))
+    if not all(facts.unit.is_one_pass for facts in both):
+        yield _texts("TPOT p95", *(_margin(facts.tpot_p95_ms, facts.tpot_p95_target_ms) for facts in both))
 
 
 def _texts(name: str, before: str, after: str) -> tuple[str, str, str, str]:
@@ -156,8 +163,9 @@ def _holds(facts: PlanFacts) -> str:
     return "" if ratio is None else f"{times_words(ratio)} × the busiest minute"
 
 
-def _asked_words(asked_differently: AskedDifferently) -> str:
+def _asked_words(asked_differently: AskedDifferently, unit: Unit) -> str:
     name = _FIELDS.get(asked_differently.field, asked_differently.field.removeprefix("workload."))
+    name = name.replace(first_name(Unit.TOKENS), first_name(unit))
     return f"{name}: {_value(asked_differently.before)} → {_value(asked_differently.after)}"
 
 

@@ -70,7 +70,7 @@ def _saved(review: Review) -> str:
 
 def _lines(review: Review) -> Iterator[str]:
     """Cost, trend, plans and notes."""
-    yield f"Cost now: {usd(review.usd_per_month)} a month ({review.cost} cost)."
+    yield f"Cost now: {usd(review.usd_per_month)} a month ({review.cost} cost, from {review.now_from} on)."
     if review.trend_usd_per_month is not None:
         yield f"Trend apart from what was applied: {review.trend_usd_per_month:+,.2f} USD a month each month."
     for plan in review.plans:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.codegen import Engine, generate
+from advisor.codegen.engines.metrics import CLIENT_PATHS
 from advisor.codegen.kubernetes import (
     NODE_LABEL,
     ClusterManner,
@@ -27,6 +28,7 @@ from advisor.codegen.timetable import HOURS_PER_WEEK, scheduled_sizes
 from advisor.codegen.wanted import Wanted
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan
+from codegen.scenarios import SCENARIOS
 
 ACCELERATORS = ("nvidia.com/gpu", "amd.com/gpu", "aws.amazon.com/neuron", "google.com/tpu")
 PLAIN = ClusterManner()
@@ -251,6 +253,22 @@ def test_requests_follow_the_weights():
     assert {*weights, "inference"} == {one["metadata"]["name"] for one in of_kind(objects, "Service")}
     assert route["spec"]["rules"][0]["timeouts"] == {"request": "600s"}
     assert not of_kind(objects, "HealthCheckPolicy")
+
+
+@pytest.mark.parametrize(
+    ("engine", "paths"),
+    [
+        (None, {"/v1", "/rerank"}),
+        (Engine.VLLM_POOLING, {"/v1", "/v2", "/rerank", "/score", "/pooling", "/classify"}),
+    ],
+)
+def test_the_route_lets_through_what_clients_of_every_engine_call(engine, paths):
+    """Rerankers answer outside of /v1 too; of two engines in a region, the route takes what both of them answer."""
+    scenario = SCENARIOS["eks-reranker"]()
+    files = generate(scenario.plan, wanted=replace(scenario.wanted, engine=engine)).files
+    route = yaml.safe_load(files["kubernetes/us-east-1/route.yaml"])
+    assert {one["path"]["value"] for one in route["spec"]["rules"][0]["matches"]} == paths
+    assert {"rerank", "embed"} <= set(CLIENT_PATHS[Engine.TEXT_EMBEDDINGS_INFERENCE])
 
 
 def test_like_replicas_share_one_entrance():

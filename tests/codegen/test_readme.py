@@ -72,3 +72,17 @@ def test_plan_and_readme_ask_for_the_same_quota():
 
     assert need.needed_while_replaced > need.needed
     assert f"{need.needed_while_replaced:,g} in us-east-1" in generate(plan).files["README.md"].replace("\\", "")
+
+
+@pytest.mark.parametrize("language", Language)
+def test_plan_and_readme_ask_google_for_an_instance_more_in_each_zone(language):
+    """A regional group is replaced with one more in each of its zones, in the plan as in the code."""
+    machine = offer("g2-standard-8", provider="gcp", region="us-central1", on_demand=0.85)
+    plan = plan_for(workload(providers=("gcp",), purchase=(Purchase.ON_DEMAND,)), catalog_of(machine))
+    (need,), (group,) = plan.fleet.quotas, plan.fleet.groups
+    readme = generate(plan, language).files["README.md"].replace("\\", "")
+
+    assert need.needed_while_replaced == need.needed + max(len(group.zone_names), math.ceil(need.needed / 4))
+    assert f"| {need.needed:g} | {need.needed_while_replaced:g} |" in readme or (
+        f"{need.needed_while_replaced:g} in us-central1" in readme
+    )

@@ -78,6 +78,16 @@ def test_the_billed_saving_is_the_difference_of_the_days(tmp_path):
     assert review.anomalies == ()
 
 
+def test_the_cost_of_now_is_that_after_the_last_change(tmp_path):
+    """Dear days between the start of the review and the change are no part of what is paid now, in all or by resource."""
+    review = reviewed(written(tmp_path), {"chat/spot": CHANGED})
+    fleet = next(change for change in review.changes if change.resource == "i-fleet")
+    assert review.now_from == CHANGED + dt.timedelta(days=1)
+    assert fleet.after_usd_per_month < 400.0 * 1.1 * PER_MONTH
+    assert review.usd_per_month < (400.0 * 1.1 + 40.0) * PER_MONTH
+    assert f"from {review.now_from} on" in sections_text(review_sections(review), None)
+
+
 def test_levers_together_were_predicted_as_one_plan(tmp_path):
     """All levers of a workload have the combination's prediction, and the bill judges them together."""
     (group,) = reviewed(written(tmp_path), {"chat/spot": CHANGED, "chat/precision": CHANGED}).applied

@@ -76,6 +76,19 @@ def requests_per_month(plan):
     return rate * SECONDS_PER_MONTH
 
 
+def test_the_audit_of_a_plan_finds_the_kinds_that_the_plan_has(plan, run_advisor, tmp_path):
+    """Each line of a plan, access logs among them, is of one kind in the plan and in the audit of its FOCUS rows."""
+    bill = tmp_path / "plan.csv"
+    bill.write_text(run_advisor("explain", plan, "--format", "focus").stdout)
+    audited = run_advisor("audit", bill, "--format", "focus").stdout
+    stated, judged = (
+        {row["ChargeDescription"]: row["x_Kind"] for row in csv.DictReader(io.StringIO(text))}
+        for text in (bill.read_text(), audited)
+    )
+    assert stated["access logs"] == "managed"
+    assert judged == stated
+
+
 def test_litellm_prices_times_the_planned_tokens_are_the_total(plan, run_advisor, tmp_path):
     """Input and output at their prices add up to the plan's total; cached tokens are not free."""
     config = tmp_path / "litellm.yaml"
@@ -125,3 +138,19 @@ def test_a_fleet_in_two_regions_has_a_weighted_entry_for_each(plan):
     images = replace(read, fleet=replace(read.fleet, unit=Unit.IMAGES))
     with pytest.raises(InputError, match="images"):
         litellm_config(images, "plan.json")
+
+
+def test_a_reranker_is_called_as_its_engine_wants_it(run_advisor, tmp_path):
+    """LiteLLM sends ``texts`` to Text Embeddings Inference, at the address without /v1, and ``documents`` to vLLM."""
+    stated = (ROOT / "examples/embedding/workload.yaml").read_text().replace("BAAI/bge-m3", "BAAI/bge-reranker-v2-m3")
+    stated = stated.replace("input_tokens: 512", "documents: 23, tokens_per_document: 512")
+    workload, path = tmp_path / "workload.yaml", tmp_path / "plan.json"
+    workload.write_text(stated)
+    run_advisor("recommend", workload, "--format", "json", "-o", path)
+    read = plan_from_json(path.read_text(), str(path))
+    for engine, driver in (("Text Embeddings Inference", "huggingface"), ("vLLM (pooling)", "hosted_vllm")):
+        groups = tuple(replace(group, engine=engine) for group in read.fleet.groups)
+        config = litellm_config(replace(read, fleet=replace(read.fleet, groups=groups)), "plan.json")
+        drivers = {entry["litellm_params"]["model"].partition("/")[0] for entry in yaml.safe_load(config)["model_list"]}
+        assert drivers == {driver}
+        assert ("without /v1" in config) == (driver == "huggingface")

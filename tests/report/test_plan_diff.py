@@ -258,3 +258,14 @@ def test_code_for_another_workload_is_not_compared(catalog):
 
     assert len(found.lines) == 1
     assert "not compared: the code here serves" in found.lines[0]
+
+
+def test_answers_in_one_pass_have_one_latency():
+    """Plans of texts differ in a latency, which is no time to a first token."""
+    plan = mixed_plan()
+    texts = replace(plan, demand={**plan.demand, "unit": "texts"})
+    slower = replace(texts, workload={**texts.workload, "slo": {**texts.workload["slo"], "ttft_p95_ms": 9_000.0}})
+    told = diff_markdown(plan_diff(texts, slower), [])
+    assert "latency p95" in told
+    assert "TTFT" not in told
+    assert "TPOT" not in told

@@ -15,7 +15,7 @@ from advisor.pipeline import plan_for, plan_question
 from advisor.plan.fleet.chosen import ConstraintUse, Failure, HoldsUpTo
 from advisor.plan.request import PlanRequest
 from advisor.plan.solve.existing import running_of
-from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines
+from advisor.report.fleet_words import change_words, confirmation_words, fleet_lines, forecast_words
 from advisor.report.limits_words import relaxation_words, use_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.scaling_words import size_lines
@@ -23,6 +23,7 @@ from advisor.report.table import plan_markdown, plan_table
 from advisor.units import ratio_words
 from advisor.workload.values import DeclaredDemand, Limits, QuotaLimit, Routing, Survive
 from builders import catalog_of, offer, workload
+from report.plans import mixed_plan
 
 MONDAY = 1_699_833_600.0
 CATALOG = catalog_of(
@@ -287,3 +288,11 @@ def test_a_machine_that_fails_is_named_by_its_type(plan):
 
     assert machine.of.removeprefix("one instance of ") not in full(plan)
     assert f"one instance of {plan.fleet.groups[0].instance_type} " in full(plan)
+
+
+@pytest.mark.parametrize(("low", "has_interval"), [(0.2 - 1e-9, False), (0.15, True)])
+def test_an_interval_is_told_where_its_edge_is_another_number(low, has_interval):
+    """Declared demand has none, whatever the last digit of its rate."""
+    fleet = mixed_plan().fleet
+    hours = replace(fleet.hour_classes[-1], planned_requests_per_second=0.2, low_requests_per_second=low)
+    assert ("lower edge" in forecast_words(replace(fleet, hour_classes=(hours,)))) is has_interval

@@ -1,4 +1,4 @@
-"""Where engines tell how busy and how quick they are: a row of ``engines.csv`` each, with its source.
+"""Where engines answer clients and tell how busy they are: a row of ``engines.csv`` each, with its source.
 
 The names of their metrics are those that the agent reads, in the table of exporters.
 """
@@ -80,6 +80,10 @@ METRICS: Mapping[Engine, EngineMetrics] = {
     engine: _metrics(row) for engine, row in _ROWS.items() if row.optional_text("metrics_path")
 }
 """Of the engines that publish any; an image of the user's own is not among them."""
+CLIENT_PATHS: Mapping[Engine, tuple[str, ...]] = {
+    engine: tuple(row.text("client_paths").split(";")) for engine, row in _ROWS.items()
+}
+"""First parts of the paths that clients of an engine call: none that administers it or tells of its load."""
 STREAMING = tuple(engine for engine, row in _ROWS.items() if row.text("streams") == "yes")
 """Engines that stream weights from object storage."""
 

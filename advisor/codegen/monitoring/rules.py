@@ -21,6 +21,7 @@ _BURNS = (
     (1.0, "3d", "6h", "ticket"),
 )
 """Times too fast, long and short window, and who is told."""
+_TOO_OFTEN = "more often than it may"
 _TARGETS = {"ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds"}
 """Target → histogram of the product."""
 _OVER_BUDGET_RATIO = 1.05
@@ -109,7 +110,7 @@ def _burns(plan: Watched, name: str, target: float) -> Iterator[Alert]:
         over = [f"{_quantile(plan, name, quantile, window)} > {target:.6g}" for window in (long, short)]
         yield Alert(
             "AdvisorLatencyBudgetBurn", " and ".join(over), "2m", severity,
-            f"{name.upper()} is beyond its target {times:g} times as often as it may",
+            f"{name.upper()} is beyond its target {_TOO_OFTEN if times == 1 else f'{times:g} times as often as it may'}",
             f"More than {times * _BEYOND_P95_RATIO:.0%} of the requests of the last {long} and of the last {short} "
             f"took longer than {target:g} s; 5 % may.",
             {"target": name, "window": long},

@@ -9,6 +9,7 @@ from typing import Any
 
 from advisor.codegen.model import AGENT_INTERVAL, Backend, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.serving import served_units
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
@@ -180,7 +181,13 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
-        "accelerators": {group.group.key: group.accelerator_count * group.group.instances for group in groups},
+        "accelerators": {
+            group.group.key: [
+                group.accelerator_count * instances
+                for instances in (group.group.instances, instances_while_replaced(stack.provider, group.group))
+            ]
+            for group in groups
+        },
         "cautions": (*stack.summary.cautions, *_kept(groups)),
         "serves_where": "behind internal HTTPS load balancers, on managed groups of instances",
     }

@@ -26,7 +26,7 @@ from advisor.plan.fleet.chosen import (
     StaticPeak,
 )
 from advisor.plan.fleet.cost_lines import Answers, cost_lines
-from advisor.plan.fleet.scaling_values import while_replaced
+from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, worst_without
@@ -124,10 +124,11 @@ def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNee
         limit = None if account_limit is None else account_limit.limit
         before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
         most = max(group.instances)
+        replaced = while_replaced(most, zones_replaced_at_once(group.provider, group.zone_names, group.zones))
         needs[key] = replace(
             before,
             needed=before.needed + most * units,
-            needed_while_replaced=(before.needed_while_replaced or 0.0) + while_replaced(most) * units,
+            needed_while_replaced=(before.needed_while_replaced or 0.0) + replaced * units,
         )
     yield from needs.values()
 

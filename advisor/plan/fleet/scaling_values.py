@@ -1,6 +1,7 @@
 """Scaling of a fleet, as values: what a plan holds under ``fleet.scaling``, under the same names."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,9 +9,26 @@ REPLACED_AT_A_TIME = 0.25
 """Share of a group's instances that a rolling replacement may start beside them."""
 
 
-def while_replaced(instances: int) -> int:
-    """Instances of a group, and those that a rolling replacement starts before it stops others: a quarter, or one."""
-    return instances + max(1, math.ceil(instances * REPLACED_AT_A_TIME))
+def while_replaced(instances: int, zones: int = 0) -> int:
+    """Instances of a group, and those that a rolling replacement starts before it stops others.
+
+    A quarter of them, or one; no fewer than one in each of *zones*, where groups are replaced in all zones at once.
+    """
+    return instances + max(1, zones, math.ceil(instances * REPLACED_AT_A_TIME))
+
+
+def zones_replaced_at_once(provider: str, zone_names: Sequence[str], zones: int) -> int:
+    """Zones in which a replacement starts an instance each: those of a regional group of Google's; 0 elsewhere.
+
+    A regional group takes no surge between 0 and the number of its zones (``maxSurge`` of
+    https://cloud.google.com/compute/docs/instance-groups/rolling-out-updates-to-managed-instance-groups).
+
+    Args:
+        provider: of the group.
+        zone_names: zones that sell its type, over which the group is distributed; empty where they are not known.
+        zones: fewest zones that its instances are spread over.
+    """
+    return (len(zone_names) or zones) if provider == "gcp" else 0
 
 
 class Policy(StrEnum):

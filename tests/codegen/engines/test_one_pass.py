@@ -245,4 +245,6 @@ def test_google_deals_whole_answers_in_turn(language, name, rule):
     scenario = SCENARIOS[name]()
     files = generate(scenario.plan, language, scenario.wanted).files
 
-    assert [line for text in files.values() for line in text.splitlines() if "locality_lb_policy" in line and rule in line]
+    assert [
+        line for text in files.values() for line in text.splitlines() if "locality_lb_policy" in line and rule in line
+    ]
