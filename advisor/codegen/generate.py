@@ -177,7 +177,7 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
     if gone:
         return (f"cut-over finished: the next apply removes {words(gone)}",)
     if former.stage is not None and any(rollout.before for rollout in former.rollouts.values()):
-        return ("cut-over finished: the next apply sends what is new its requests",)
+        return ("cut-over finished: the next apply brings all to the planned sizes and shares",)
     return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)
 
 
