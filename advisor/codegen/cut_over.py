@@ -1,6 +1,7 @@
 """Cut-over in stages: groups that a plan no longer has run on beside what replaces them, until that serves.
 
-What is only added waits in the same stages where the entrance would send it requests before it answers.
+What is only added waits in the same stages where the entrance would send it requests before it answers, or where what
+served before gets smaller for it.
 
 ::
 
@@ -60,7 +61,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
-    if not (rollout.retiring or _adds_unasked(rollout)):
+    if not (rollout.retiring or rollout.hands_over or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))

@@ -11,11 +11,9 @@ _TITLE = "\n## "
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
-_TOPICS = {
-    True: "groups that the plan no longer has run on beside it",
-    False: "what the plan adds gets no requests before it serves",
-}
-"""By whether something retires."""
+_RETIRES = "groups that the plan no longer has run on beside it"
+_ADDED = "what the plan adds gets no requests before it serves"
+_ADDED_TO_BACKEND = "what served before keeps its size until what the plan adds serves"
 _ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY}
 """Targets → where users read the endpoint that a region has; the others have an output."""
 _NEXT: Mapping[tuple[Stage, Stage], str] = {
@@ -44,7 +42,7 @@ def notes_of(stack: Stack) -> Iterator[str]:
     cut_over = stack.cut_over
     if cut_over is None:
         return
-    yield f"cut-over, stage {cut_over.stage}: {_TOPICS[bool(cut_over.retiring)]}"
+    yield f"cut-over, stage {cut_over.stage}: {_topic(cut_over)}"
     yield from (f"  retires: {described(group, stack)}" for group in cut_over.retiring)
     yield from (f"  new: {described(group, stack)}" for group in cut_over.new)
     beyond, total = usd(cut_over.usd_per_month), usd(stack.budget.usd_per_month)
@@ -54,6 +52,13 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield from (f"  requests: {words}" for words in _of_members(cut_over))
     yield f"  next: {_next(cut_over)}"
     yield f"  way back: {_back(cut_over)}"
+
+
+def _topic(cut_over: CutOver) -> str:
+    if cut_over.retiring:
+        return _RETIRES
+    shares_backend = all(group.key in cut_over.members for group in cut_over.new)
+    return _ADDED_TO_BACKEND if shares_backend else _ADDED
 
 
 def described(group: ComputeGroup, stack: Stack) -> str:
@@ -130,7 +135,7 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "cost": usd(cut_over.usd_per_month),
             "total": usd(stack.budget.usd_per_month),
             "clients": list(_of_clients(stack, cut_over)),
-            "topic": _TOPICS[bool(cut_over.retiring)],
+            "topic": _topic(cut_over),
             "quotas": list(_of_quotas(stack)),
             "members": _of_members(cut_over),
             "next": _next(cut_over),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
+from advisor.codegen.balancing import with_balancing
 from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
@@ -177,7 +178,7 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
     if gone:
         return (f"cut-over finished: the next apply removes {words(gone)}",)
     if former.stage is not None and any(rollout.before for rollout in former.rollouts.values()):
-        return ("cut-over finished: the next apply sends what is new its requests",)
+        return ("cut-over finished: the next apply brings all to the planned sizes and shares",)
     return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)
 
 
@@ -187,14 +188,15 @@ def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(_with_target(stack, wanted) for stack in stacks_of(plan, choice, wanted))
+    return tuple(_with_target(stack, plan, wanted) for stack in stacks_of(plan, choice, wanted))
 
 
-def _with_target(stack: Stack, wanted: Wanted) -> Stack:
+def _with_target(stack: Stack, plan: Plan, wanted: Wanted) -> Stack:
     """The stack as its target and form run it."""
     target = target_of(stack)
     formed = replace(stack, target=target.name, form=wanted.form)
-    return adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
+    run = adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
+    return with_balancing(run, plan.fleet, is_cluster=target.is_cluster)
 
 
 def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tuple[Stack, ...]:

@@ -57,6 +57,14 @@ class Rollout:
         return tuple(group for group in self.planned.groups if group.key not in known)
 
     @property
+    def hands_over(self) -> bool:
+        """Whether groups come while one that goes on gets smaller: what it carried is theirs to take over."""
+        if self.before is None or not self.new:
+            return False
+        former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
+        return any(_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
+
+    @property
     def successors(self) -> Mapping[str, str]:
         """Key of a retiring group or backend → key of the one new group or backend that takes its place."""
         if self.before is None:
@@ -126,6 +134,19 @@ def traits_of(deployed: Deployed) -> Mapping[str, Traits]:
         )
         for group in deployed.groups
     }
+
+
+def _carries_less(group: ComputeGroup, former: ComputeGroup) -> bool:
+    """Whether a group has fewer instances for the requests of before, in its busiest hours or in its quietest."""
+    if group.is_serverless or (group.instance_type, group.instances, group.min_instances) == (
+        former.instance_type,
+        former.instances,
+        former.min_instances,
+    ):
+        return False
+    needed = former.requests_per_second_per_instance / group.requests_per_second_per_instance
+    sizes = ((group.instances, former.instances), (group.min_instances, former.min_instances))
+    return any(count < round(before * needed, 6) for count, before in sizes)
 
 
 def _by_type(deployed: Deployed, settled: Iterable[str]) -> Mapping[str, Traits]:

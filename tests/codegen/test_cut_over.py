@@ -161,7 +161,7 @@ def test_a_kind_that_is_added_behind_a_load_balancer_of_ec2_waits_for_its_reques
         assert "what served before still runs at its full size" in generated.notes[-1]
     generated, _ = run(tmp_path, grown, Stage.FINISH)
     assert generated.files == generate(grown).files
-    assert generated.notes == ("cut-over finished: the next apply sends what is new its requests",)
+    assert generated.notes == ("cut-over finished: the next apply brings all to the planned sizes and shares",)
 
 
 def test_a_kind_that_is_added_may_be_left_out_again(tmp_path):
@@ -240,6 +240,24 @@ def test_groups_with_shares_of_their_own_are_shifted_though_they_serve_alike(tmp
         groups = fleet(tmp_path)["groups"].values()
         seen.append({group["provisioning_model"]: group["capacity"] for group in groups})
     assert seen == [{"STANDARD": 1, "SPOT": 0}, {"STANDARD": 0, "SPOT": 1}]
+
+
+@pytest.mark.parametrize(("target", "here"), [("ec2", {}), ("mig", GOOGLE), ("gke", GOOGLE)])
+def test_what_serves_keeps_its_size_until_what_takes_over_answers(target, here, tmp_path):
+    """On demand → on demand and spot of one type: nothing shrinks in the apply that makes the spot hosts, which is said."""
+    run(tmp_path, plan_of({**here, "instances": (7, 7)}), target=target)
+    (kept,) = fleet(tmp_path)["groups"]
+    size = "min_nodes" if target == "gke" else "instances"
+    mixed = plan_of(here, {**here, "purchase": "spot", "instances": (6, 6)})
+    before = fleet(tmp_path)["groups"][kept][size]
+    generated, _ = run(tmp_path, mixed, target=target)
+    assert len(fleet(tmp_path)["groups"]) == 2
+    assert fleet(tmp_path)["groups"][kept][size] == before
+    words = "what the plan adds gets no requests" if target == "mig" else "what served before keeps its size"
+    assert words in generated.notes[0]
+    assert any("see that the new ones serve" in note for note in generated.notes)
+    run(tmp_path, mixed, Stage.FINISH, target=target)
+    assert fleet(tmp_path)["groups"][kept][size] < before
 
 
 @pytest.mark.parametrize("added", [{"region": "eu-west-1"}, {"purchase": "spot"}])

@@ -1,14 +1,17 @@
 """The alert on idle TPUs, asked of Prometheus itself: it knows the hours that are quiet every week."""
 
+import re
 import shutil
 import subprocess
 
 import pytest
 import yaml
 
+from advisor.codegen.engines.metrics import published
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
-from advisor.codegen.targets.gcp_host_alerts import descriptions, metric_alerts
+from advisor.codegen.targets.gcp_host_alerts import _of_engine, descriptions, metric_alerts, scraped
+from advisor.codegen.wanted import Engine
 from codegen.scenarios import SCENARIOS
 
 _HOUR = 60
@@ -88,3 +91,14 @@ def test_readme_says_what_the_alert_does():
     alerts, told = metric_alerts(stack()), descriptions(stack())
     assert told["no-requests"] == alerts["no-requests"]["description"]
     assert "a week before" in told["no-requests"]
+
+
+@pytest.mark.parametrize("engine", [engine for engine in Engine if published(engine)])
+def test_hosts_send_on_what_alerts_ask_for(engine):
+    """Of every engine, whatever its names: a series that is dropped on the host is an alarm that never rings."""
+    group, alarms = stack().groups[0], [alarm for alarm in stack().slo_alarms if alarm.from_engine]
+    queries = [_of_engine(stack(), alarm, group, published(engine))["query"] for alarm in alarms]
+    asked = {name for query in queries for name in re.findall(r"([\w:]+)\{", query)}
+    assert len(asked) == len(alarms) == 2
+    assert all(re.fullmatch(scraped(kept), name) for name in asked for kept in (engine, Engine.CUSTOM))
+    assert not re.fullmatch(scraped(engine), "process_open_fds")

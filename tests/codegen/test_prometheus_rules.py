@@ -146,3 +146,14 @@ def test_gke_counts_replicas_that_answer(tmp_path):
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}))
     ran = promtool(tmp_path, "test", "rules", "test.yaml")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("name", ["gke-embeddings", "gke-l4-spot", "aks-reranker", "eks-reranker"])
+def test_a_missing_alarm_on_server_errors_is_said(name):
+    """Text Embeddings Inference does not count its answers by status: both READMEs name the engine, and no other."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    engines = {backend.container.engine for backend in stack_of(scenario.plan, scenario.wanted).backends}
+    for path in ("README.md", "kubernetes/README.md"):
+        told = {engine for engine in engines if f"no alarm on server errors of {engine.value}," in files[path]}
+        assert told == engines & {Engine.TEXT_EMBEDDINGS_INFERENCE}

@@ -1,7 +1,9 @@
 """What a person reads before applying: the plan's own figures."""
 
+import dataclasses
 import math
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,13 @@ from advisor.codegen import generate
 from advisor.codegen.generate import Language, Wanted
 from advisor.codegen.rights import services_of
 from advisor.pipeline import plan_for
+from advisor.plan.fleet.chosen import Balancing
 from advisor.plan.fleet.scaling_values import Policy
 from builders import catalog_of, offer, workload
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
+from codegen.scenarios import SCENARIOS
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 EVERYWHERE = ("budgets", "cloudwatch", "ec2", "iam", "kms", "sns")
 SERVICES = {
     "ec2": (*EVERYWHERE, "autoscaling", "elasticloadbalancing", "logs", "route53"),
@@ -86,3 +91,22 @@ def test_plan_and_readme_ask_google_for_an_instance_more_in_each_zone(language):
     assert f"| {need.needed:g} | {need.needed_while_replaced:g} |" in readme or (
         f"{need.needed_while_replaced:g} in us-central1" in readme
     )
+
+
+@pytest.mark.parametrize(("name", "rows"), [
+    ("ec2-embeddings", {"fewest": "99.9 %", "in turn, or": "87 %"}),
+    ("eks-reranker", {"in turn |": "99.9 %", "fewer": "67 %", "at random |": "28 %"}),
+    ("mig-speech", {}),
+])  # fmt: skip
+def test_readme_says_what_stands_in_front_of_whole_answers(name, rows):
+    """With the shares of docs/kinds.md, of plans that take requests to go round in turn alone; Google's entrance does."""
+    scenario = SCENARIOS[name]()
+    dealt = dataclasses.replace(scenario.plan.fleet, load_balancing=Balancing.IN_TURN)
+    plans = {True: dataclasses.replace(scenario.plan, fleet=dealt), False: scenario.plan}
+    for in_turn, plan in plans.items():
+        for language in Language:
+            readme = generate(plan, language, scenario.wanted).files["README.md"]
+            assert ("rests on one entrance" in readme) == (in_turn and bool(rows))
+            assert not in_turn or all(share in readme for share in rows.values())
+    table = [line for line in (DOCS / "kinds.md").read_text().splitlines() if line.endswith(" % |")]
+    assert all(any(line.startswith(f"| {rule}") and share in line for line in table) for rule, share in rows.items())

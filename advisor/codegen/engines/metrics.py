@@ -42,6 +42,12 @@ class EngineMetrics:
     picker: str
     """As endpoint pickers of the Gateway API call the engine; "": they do not know it."""
 
+    @property
+    def load(self) -> tuple[str, ...]:
+        """Names of the series that tell how busy and how quick the engine is: what alerts ask for is among them."""
+        histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum"))
+        return (self.waiting, *([self.running] if self.running else []), *histogram)
+
 
 def _metrics(row: Record) -> EngineMetrics:
     names = {**_names(row.optional_text("exporter")), **_own_names(row)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen.alarms import REQUESTS_WAITING, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Container, Region, Scaling, Stack
+from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
@@ -199,6 +199,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "metric_names": _metric_names(stack),
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
+        "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
         "may_be_empty": [group.key for group in stack.groups if group.min_instances == 0],
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
         "example_secret": _example_secret(stack.regions[0]),

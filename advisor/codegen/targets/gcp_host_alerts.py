@@ -7,8 +7,9 @@ November 2026.
 from collections.abc import Iterator, Mapping
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.engines.metrics import EngineMetrics, published
+from advisor.codegen.engines.metrics import METRICS, EngineMetrics, published
 from advisor.codegen.model import ComputeGroup, Stack
+from advisor.codegen.wanted import Engine
 
 _GPU_MEMORY = "agent_googleapis_com:gpu_memory_bytes_used"
 _QUERIES = {
@@ -43,6 +44,12 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
             metrics = published(stack.backend_of(group).container.engine)
             if metrics is not None:
                 yield f"{group.key}/{alarm.title}", _of_engine(stack, alarm, group, metrics)
+
+
+def scraped(engine: Engine) -> str:
+    """Regular expression of the metrics that hosts send on; an image of the user's own may hold any engine."""
+    known_engines = [METRICS[engine]] if engine in METRICS else METRICS.values()
+    return "|".join(sorted({name for metrics in known_engines for name in metrics.load}))
 
 
 def _of_engine(stack: Stack, alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Mapping[str, object]:

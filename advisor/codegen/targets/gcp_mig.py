@@ -13,7 +13,7 @@ from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.serving import served_units
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
-from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts
+from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.gcp_values import (
     GoogleGroup,
     capacities,
@@ -268,9 +268,8 @@ def _scaling(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
-    return backend_facts(
-        backend, serving_arguments(backend.container, stack.load_balancer.host_port, _KEY, _CERTIFICATE)
-    )
+    arguments = serving_arguments(backend.container, stack.load_balancer.host_port, _KEY, _CERTIFICATE)
+    return {**backend_facts(backend, arguments), "scraped": scraped(backend.container.engine)}
 
 
 def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:

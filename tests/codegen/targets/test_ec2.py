@@ -102,3 +102,14 @@ def test_only_regions_with_several_backends_fail_over(name, fails_over):
     for language in Language:
         files = generate(scenario.plan, language, scenario.wanted).files
         assert any("failover" in path for path in files) == fails_over
+
+
+@pytest.mark.parametrize(("name", "ports"), [("ec2-embeddings", {"443", "80"}), ("mixed-fleet", {"443"})])
+def test_hosts_that_install_docker_reach_its_archive(name, ports):
+    """Ubuntu's archives answer on port 80; where hosts have an image with Docker, nothing but HTTPS leaves."""
+    scenario = SCENARIOS[name]()
+    for language, path in ((Language.TERRAFORM, "network.tf"), (Language.PYTHON, "inference/network.py")):
+        files = generate(scenario.plan, language, scenario.wanted).files
+        outward = re.findall(r'to_port ?= ?(\d+),?\s+cidr_ipv4 ?= ?"0\.0\.0\.0/0"', re.sub(" +", " ", files[path]))
+        assert set(outward) == ports
+        assert ("port 80" in files["README.md"]) == ("80" in ports)

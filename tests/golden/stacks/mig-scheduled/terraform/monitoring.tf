@@ -33,7 +33,7 @@ locals {
                 }]
                 metric_relabel_configs = [{
                   source_labels = ["__name__"]
-                  regex         = "[a-z]+:(num_.*req.*|time_to_first_token_seconds.*)"
+                  regex         = local.backends[group.backend].scraped
                   action        = "keep"
                 }]
               }]

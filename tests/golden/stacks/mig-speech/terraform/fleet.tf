@@ -15,7 +15,7 @@ locals {
     }
   }
 
-  # Instances that serve alike. Weight: per mille of all requests.
+  # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
   backends = {
     us-central1-1xl4-bf16-tp1-vllm-27604b = {
       region       = "us-central1"
@@ -39,6 +39,7 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
+      scraped          = "vllm:e2e_request_latency_seconds_bucket|vllm:e2e_request_latency_seconds_count|vllm:e2e_request_latency_seconds_sum|vllm:num_requests_running|vllm:num_requests_waiting"
     }
   }
 

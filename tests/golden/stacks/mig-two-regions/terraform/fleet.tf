@@ -20,7 +20,7 @@ locals {
     }
   }
 
-  # Instances that serve alike. Weight: per mille of all requests.
+  # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
   backends = {
     europe-west4-1xa100-40gb-sxm-bf-64a53b = {
       region       = "europe-west4"
@@ -47,6 +47,7 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
+      scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
     us-central1-1xl4-bf16-tp1-vllm = {
       region       = "us-central1"
@@ -73,6 +74,7 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
+      scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
   }
 

@@ -15,7 +15,7 @@ locals {
     }
   }
 
-  # Instances that serve alike. Weight: per mille of all requests.
+  # Instances that serve alike. Weight: per mille of all requests. Scraped: names of the metrics that are sent on.
   backends = {
     us-east5-1xtpu-v6e-bf16-tp1-vllm = {
       region       = "us-east5"
@@ -42,6 +42,7 @@ locals {
       revision_option  = "--revision="
       docker_arguments = ["--privileged"]
       health_path      = "/health"
+      scraped          = "vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum"
     }
   }
 

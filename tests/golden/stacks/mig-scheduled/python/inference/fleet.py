@@ -43,6 +43,7 @@ FLEET = Fleet(
                 "--gpus=all",
             ],
             health_path="/health",
+            scraped="vllm:num_requests_running|vllm:num_requests_waiting|vllm:time_to_first_token_seconds_bucket|vllm:time_to_first_token_seconds_count|vllm:time_to_first_token_seconds_sum",
         ),
     },
     groups={

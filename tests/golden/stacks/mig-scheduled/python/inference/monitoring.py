@@ -11,12 +11,10 @@ import pulumi_gcp as gcp
 from inference.context import HOST_PORT, Context
 from inference.plan import LogAlert, MetricAlert
 
-SCRAPED = "[a-z]+:(num_.*req.*|time_to_first_token_seconds.*)"
-"""Metrics of the engines that are sent on."""
-
 
 def ops_agent(context: Context, key: str) -> Mapping[str, Any]:
     """Settings of the Ops Agent: beside what it reports by itself, it asks the engine each minute whether it answers."""
+    backend = context.fleet.backends[context.fleet.groups[key].backend]
     scraped = {
         "job_name": "inference",
         "scheme": "https",
@@ -25,7 +23,7 @@ def ops_agent(context: Context, key: str) -> Mapping[str, Any]:
         "static_configs": [
             {"targets": [f"localhost:{HOST_PORT}"], "labels": {"deployment": context.settings.name, "group": key}}
         ],
-        "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": SCRAPED, "action": "keep"}],
+        "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": backend.scraped, "action": "keep"}],
     }
     return {
         "logging": {

@@ -45,6 +45,8 @@ class Backend:
     revision_option: str
     docker_arguments: Sequence[str]
     health_path: str
+    scraped: str
+    """Names of the engine's metrics that are sent on, as a regular expression."""
 
 
 @dataclass(frozen=True, kw_only=True)

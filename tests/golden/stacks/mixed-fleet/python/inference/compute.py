@@ -138,7 +138,7 @@ def _group(
         ],
         # The hosts need the role and the way out from their first second.
         opts=context.options(
-            depends_on=[*role.permissions, entrance.ways_out[group.region]],
+            depends_on=[*role.permissions, *entrance.ways_out[group.region]],
         ),
     )
 
