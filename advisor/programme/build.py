@@ -235,7 +235,7 @@ class _Builder:
                 yield item
 
     def _replace(self, name: str, current: CurrentCost | None, groups: Sequence[FleetGroup | RungGroup]) -> None:
-        """Note the type of today's deployment where the fleet of a combination is without it."""
+        """Record of the type of today's deployment where the fleet of a combination is without it."""
         if current is not None and current.instance_type not in {group.instance_type for group in groups}:
             self._replaced[current.instance_type] = name
 
