@@ -176,6 +176,8 @@ class Finding:
     command: str
     resources: Sequence[tuple[str, Decimal]]
     """Resources it was found at, with the cost over the period, the dearest first."""
+    machines: Sequence[str] = ()
+    """Types of machines that acting on it ties to."""
 
 
 @dataclass(frozen=True, slots=True)

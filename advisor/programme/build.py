@@ -11,7 +11,8 @@ from advisor.audit.values import Effort
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever
-from advisor.plan.values import Plan
+from advisor.plan.fleet.chosen import FleetGroup
+from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
 from advisor.programme.rules import Phase, Rule
 from advisor.programme.values import DAYS, NOTHING, Combination, Item, LeftOut, Programme, Saving, document_of
@@ -50,6 +51,8 @@ class AuditFinding:
     risk: str
     command: str
     resources: tuple[Resource, ...]
+    machines: tuple[str, ...] = ()
+    """Types that acting on it ties to; empty in documents of older versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ class _Builder:
         self._inputs, self._workload = inputs, shlex.quote(inputs.workload_path)
         self._left_out: list[LeftOut] = []
         self._combinations: list[Combination] = []
+        self._replaced: dict[str, str] = {}
+        """Type that runs today and that a fleet of the programme is without → id of the combination."""
 
     def programme(self) -> Programme:
         """The whole."""
@@ -156,6 +161,7 @@ class _Builder:
                 self._left_out.append(LeftOut(combination.id, f"Levers of {report.workload}", why))
                 continue
             self._combinations.append(combination)
+            self._replace(combination.id, report.current, report.together.plan.groups)
             for lever in report.levers:
                 if lever.used:
                     yield self._of_lever(lever, combination)
@@ -223,13 +229,28 @@ class _Builder:
             if not levers and self._is_worth_it(item):
                 combination = Combination(item.id, name, today, planned, ((item.id, saving),))
                 self._combinations.append(combination)
+                self._replace(combination.id, plan.current, plan.fleet.groups)
                 yield replace(item, counted_in=combination.id)
             elif levers:
                 yield item
 
+    def _replace(self, name: str, current: CurrentCost | None, groups: Sequence[FleetGroup | RungGroup]) -> None:
+        """Record of the type of today's deployment where the fleet of a combination is without it."""
+        if current is not None and current.instance_type not in {group.instance_type for group in groups}:
+            self._replaced[current.instance_type] = name
+
+    def _outlasts(self, finding: AuditFinding) -> bool:
+        """Whether a type that a finding ties to is still there after the programme; else it is left out, with why."""
+        if not finding.machines or not set(finding.machines) <= set(self._replaced):
+            return True
+        told = " and ".join(f"{machine}, which {self._replaced[machine]} replaces" for machine in finding.machines)
+        self._left_out.append(LeftOut(finding.id, finding.title, f"it commits to {told}"))
+        return False
+
     def _of_findings(self) -> Iterator[Item]:
         """Findings; of those at the same resources the one that saves most counts."""
-        worthwhile = [item for finding in self._inputs.findings if self._is_worth_it(item := self._of_finding(finding))]
+        lasting = [finding for finding in self._inputs.findings if self._outlasts(finding)]
+        worthwhile = [item for finding in lasting if self._is_worth_it(item := self._of_finding(finding))]
         counted: dict[str, str] = {}
         cut = any(len(item.resources) >= MOST_RESOURCES for item in worthwhile)
         yield from (item for item in worthwhile if item.saving is None)

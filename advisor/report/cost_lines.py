@@ -118,6 +118,6 @@ def _focus_row(line: CostLine, period: tuple[str, str]) -> tuple[object, ...]:
     return (
         line.usd_per_month, line.usd_per_month, "USD", *period, "Usage", _ITEMS.get(line.item, line.item),
         line.quantity, line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), provider, region, line.place,
-        _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind], str(kind), str(line.in_total).lower(), line.price_source,
-        line.price_as_of, line.price_quality,
+        _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind], str(kind),
+        str(line.in_total).lower(), line.price_source, line.price_as_of, line.price_quality,
     )  # fmt: skip

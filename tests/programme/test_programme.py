@@ -189,6 +189,21 @@ def test_a_plan_counts_by_itself_or_in_its_levers(priced):
     assert "state current" in unknown.left_out[0].why
 
 
+@pytest.mark.parametrize(
+    ("machines", "is_left_out"), [(("g5.12xlarge",), True), (("g5.12xlarge", "p5.48xlarge"), False)]
+)
+def test_nothing_is_committed_to_that_a_plan_replaces(priced, machines, is_left_out):
+    """A commitment to the type that runs today is left out where plan or levers run on others; any other type stays."""
+    report, plan = priced
+    commit = finding("ADV107", machines=machines)
+    for programme in (
+        made(commit, plans={"plan.json": plan}),
+        made(commit, levers=(report,), max_payback=1e6),
+    ):
+        assert ("ADV107" not in {item.id for item in programme.items}) is is_left_out
+        assert any("g5.12xlarge, which" in left.why for left in programme.left_out) is is_left_out
+
+
 def audit_file(tmp_path, **changes):
     """An audit's document with one finding."""
     entry = plain(finding(), "finding") | changes

@@ -263,7 +263,9 @@ def _committed(context: Context) -> Iterator[Finding]:
             priced.append(place)
     if priced:
         evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
-        yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, context.resources(where), _show(priced))
+        machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
+        resources, command = context.resources(where), _show(priced)
+        yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, command, machines)
 
 
 def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:

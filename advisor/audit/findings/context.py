@@ -70,6 +70,7 @@ class Context:
         evidence: str,
         resources: Sequence[tuple[str, Decimal]],
         command: str | None = None,
+        machines: Sequence[str] = (),
     ) -> Finding:
         """A finding by its rule; amounts are turned into those of a month."""
         return Finding(
@@ -84,6 +85,7 @@ class Context:
             risk=rule.risk,
             command=command or self.command(rule),
             resources=resources,
+            machines=machines,
         )
 
     def command(self, rule: Rule) -> str:

@@ -107,10 +107,11 @@ def _burns(plan: Watched, name: str, target: float) -> Iterator[Alert]:
     """The alerts of one latency target."""
     for times, long, short, severity in _BURNS:
         quantile = round(1 - times * _BEYOND_P95_RATIO, 4)
+        often = _TOO_OFTEN if times == 1 else f"{times:g} times as often as it may"
         over = [f"{_quantile(plan, name, quantile, window)} > {target:.6g}" for window in (long, short)]
         yield Alert(
             "AdvisorLatencyBudgetBurn", " and ".join(over), "2m", severity,
-            f"{name.upper()} is beyond its target {_TOO_OFTEN if times == 1 else f'{times:g} times as often as it may'}",
+            f"{name.upper()} is beyond its target {often}",
             f"More than {times * _BEYOND_P95_RATIO:.0%} of the requests of the last {long} and of the last {short} "
             f"took longer than {target:g} s; 5 % may.",
             {"target": name, "window": long},

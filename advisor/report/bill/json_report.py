@@ -147,4 +147,5 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
         "risk": finding.risk,
         "command": finding.command,
         "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:_SHOWN_RESOURCES]],
+        "machines": list(finding.machines),
     }
