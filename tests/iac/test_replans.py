@@ -255,13 +255,15 @@ def rescripted(target: str, planned: Mapping[str, Any], kept: list[ComputeGroup]
     ]
 
 
-def reserved(variables, key, capacity_reservation="a", disk_encryption_set="a", zones=("1", "2", "3")):
+def reserved(variables, key, capacity_reservation="a", disk_encryption_set="a", zones=("1", "2", "3"), left=()):
     """Variables with a reservation for a group and a disk encryption set in zones of its region."""
     provider = "/subscriptions/0/resourceGroups/shared/providers/Microsoft.Compute"
     ((region, location),) = variables["locations"].items()
     encrypted = f"{provider}/diskEncryptionSets/{disk_encryption_set}"
     return variables | {
-        "locations": {region: location | {"zones": list(zones), "disk_encryption_set_id": encrypted}},
+        "locations": {
+            region: location | {"zones": [*zones], "zones_left": [*left], "disk_encryption_set_id": encrypted}
+        },
         "capacity_reservation_group_ids": {key: f"{provider}/capacityReservationGroups/{capacity_reservation}"},
     }
 
@@ -407,16 +409,19 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
 
 @pytest.mark.slow
 def test_what_azure_makes_anew_has_another_name(stack_of):
-    """A scale set with another reservation, disk encryption set or one zone less; a load balancer stays whatever zones there are."""
+    """A scale set with another reservation, disk encryption set or one zone less, none with one more; a load balancer stays whatever zones there are."""
     stack = stack_of("azure-vm-scale-set")
     (group,) = stack.generate("static").rollouts[""].planned.groups
     path = stack.terraform.directory / "terraform.tfvars.json"
     given, hosts = json.loads(path.read_text()), f'azurerm_linux_virtual_machine_scale_set.this["{group.key}"]'
-    path.write_text(json.dumps(reserved(given, group.key)))
+    path.write_text(json.dumps(reserved(given, group.key, zones=("1", "2"))))
     stack.apply()
+    path.write_text(json.dumps(reserved(given, group.key)))
+    added = {change["address"]: change["change"]["actions"] for change in stack.apply()["resource_changes"]}
+    assert added[hosts] == added[ENTRANCE] == ["update"]
     cases = (
         ({"capacity_reservation": "b"}, {hosts}),
-        ({"zones": ["1", "2"]}, {hosts, ENTRANCE}),
+        ({"zones": ["1", "2"], "left": ["3"]}, {hosts, ENTRANCE}),
         ({"zones": [], "disk_encryption_set": "b"}, {hosts, ENTRANCE}),
     )
     for changed, replaced in cases:

@@ -84,13 +84,13 @@ locals {
 
 locals {
   # Azure gives a scale set no other reservation or disk encryption set and takes no zone from it: a successor is made then,
-  # before the former goes, and the two cannot have one name.
+  # before the former goes, and the two cannot have one name. A zone that is added comes in place, and changes no name.
   fixed = {
     for key, group in merge(local.groups, { for region in keys(local.regions) : "entrance-${region}" => { region = region } }) :
     key => compact([
       lookup(var.capacity_reservation_group_ids, key, null),
       var.locations[group.region].disk_encryption_set_id,
-      length(var.locations[group.region].zones) == 0 ? "" : join(",", setsubtract(["1", "2", "3"], var.locations[group.region].zones)),
+      join(",", sort(distinct(var.locations[group.region].zones_left))),
     ])
   }
   scale_set_names = {

@@ -23,10 +23,11 @@ variable "tags" {
 }
 
 variable "locations" {
-  description = "For each region of the plan: the subnet of the hosts, which must reach the internet over HTTPS (NAT gateway or firewall), the availability zones that sell the size to you ([] in a region without zones), and the disk encryption set of the disks (null: keys that Azure manages)."
+  description = "For each region of the plan: the subnet of the hosts, which must reach the internet over HTTPS (NAT gateway or firewall), the availability zones that sell the size to you ([] in a region without zones), those of its scale sets that you took away since they were made (zones_left; zones that you add are no such), and the disk encryption set of the disks (null: keys that Azure manages)."
   type = map(object({
     subnet_id              = string
     zones                  = list(string)
+    zones_left             = optional(list(string), [])
     disk_encryption_set_id = optional(string)
   }))
 

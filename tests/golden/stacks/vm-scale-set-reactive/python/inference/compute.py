@@ -34,12 +34,13 @@ def scale_sets(context: Context, entrance: Entrances, identities: Identities) ->
 def scale_set_name(context: Context, key: str, region: str) -> pulumi.Input[str]:
     """Another name where Azure makes another scale set: its successor is there before it goes.
 
-    Azure gives a scale set no other reservation or disk encryption set and takes no zone from it.
+    Azure gives a scale set no other reservation or disk encryption set and takes no zone from it. A zone
+    that is added comes in place, and changes no name.
     """
     settings, location = context.settings, context.settings.locations[region]
-    zones = sorted({"1", "2", "3"} - {*location.zones}) if location.zones else []
     reservation = settings.capacity_reservation_group_ids.get(key)
-    given = [value for value in (reservation, location.disk_encryption_set_id, ",".join(zones)) if value]
+    left = ",".join(sorted({*location.zones_left}))
+    given = [value for value in (reservation, location.disk_encryption_set_id, left) if value]
     name = f"{settings.name}-{key}"
     if not given:
         return name

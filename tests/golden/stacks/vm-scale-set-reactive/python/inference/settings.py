@@ -31,6 +31,10 @@ class Location:
         )
     )
     zones: Sequence[str] = field(metadata=about("Availability zones that sell the size; [] in a region without zones."))
+    zones_left: Sequence[str] = field(
+        default=(),
+        metadata=about("Zones taken away since the scale sets were made: successors of other names replace them."),
+    )
     disk_encryption_set_id: pulumi.Input[str] | None = field(
         default=None, metadata=about("Of the disks; null: keys of Azure.")
     )
@@ -46,8 +50,8 @@ class Settings:
 
     locations: Mapping[str, Location] = field(
         metadata=about(
-            "For each region of the plan: subnet_id, zones that sell the size to you ([] in a region without zones), and "
-            "disk_encryption_set_id where the keys of the disks are yours."
+            "For each region of the plan: subnet_id, zones that sell the size to you ([] in a region without zones), "
+            "zones_left where you took any away, and disk_encryption_set_id where the keys of the disks are yours."
         )
     )
     certificate_secret_id: pulumi.Input[str] = field(
