@@ -218,7 +218,9 @@ def test_a_further_way_of_paying_makes_no_change_of_machines_dearer():
     """What an instance of another type costs once is two hours of its price on demand, whether that is allowed or not."""
     offers = (offer("g6e.xlarge", on_demand=1.86, spot=0.6), offer("g6.xlarge", on_demand=0.8, spot=0.3))
     costs = [
-        plan_for(workload(current=TODAY, purchase=purchase, instance_types=("g6.xlarge",)), catalog_of(*offers)).fleet.cost
+        plan_for(
+            workload(current=TODAY, purchase=purchase, instance_types=("g6.xlarge",)), catalog_of(*offers)
+        ).fleet.cost
         for purchase in ((Purchase.SPOT,), (Purchase.ON_DEMAND, Purchase.SPOT))
     ]
 
