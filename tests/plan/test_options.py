@@ -98,14 +98,17 @@ def test_the_best_of_each_offer_is_ranked_by_total():
 
 
 def test_current_is_priced_the_same_way():
-    """Both totals are compute, disks and traffic by the same formula; savings are their difference."""
+    """Both totals are compute, disks, traffic and what the region charges by the same formulas; savings are their difference."""
     today = Deployment("aws", "us-east-1", "p4d.24xlarge", 2, Purchase.ON_DEMAND)
     plan = plan_with(offer("g6e.xlarge", on_demand=2.0), offer("p4d.24xlarge", on_demand=20.0), current=today)
 
     beside = plan.current.total_usd_per_month - 2 * 20 * 730
     fleet = plan.fleet.cost
     assert beside == pytest.approx(
-        fleet.transfer_usd_per_month + fleet.disks_usd_per_month / plan.recommended.instances * 2, rel=0.2
+        fleet.transfer_usd_per_month
+        + fleet.standing_usd_per_month
+        + fleet.disks_usd_per_month / plan.recommended.instances * 2,
+        rel=0.2,
     )
     assert plan.savings.usd_per_month == pytest.approx(
         plan.current.total_usd_per_month - plan.fleet.cost.total_usd_per_month

@@ -15,7 +15,8 @@ install_packages() { # name, address of the key, repository, packages...
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 
 if ! command -v docker >/dev/null; then
-  if [[ '${tpu}' != true ]]; then
+  tpu='${tpu}'
+  if [[ $tpu != true ]]; then
     echo 'docker is missing: choose a machine image that has it' >&2
     exit 1
   fi
