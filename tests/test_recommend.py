@@ -86,7 +86,7 @@ def test_a_local_config_is_a_model(tmp_path, run_advisor):
         assert local["recommended"][key] == named["recommended"][key]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
     """``--all`` keeps each precision and parallelism, ranked."""
     work = write(tmp_path)
@@ -167,7 +167,7 @@ def test_nothing_feasible_exits_4_with_what_to_relax(tmp_path, run_advisor, chan
     assert 1 <= len(plan["nearest_misses"]) <= 3
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_a_previous_plan_is_what_runs(tmp_path, run_advisor):
     """With ``--previous`` the same question keeps the same instances, and a changed one says what changes."""
     work, previous = write(tmp_path), tmp_path / "plan.json"

@@ -198,6 +198,7 @@ def test_the_daily_table_of_litellm_counts_requests(tmp_path, audit):
     assert (usage.requests, usage.errors, usage.input_tokens) == (40, 2, 1000)
 
 
+@pytest.mark.sampled(3)
 def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
     """Prompts are counted by hash: not in the output, not in what is said, and the log is as it was."""
     rows = [litellm(number) for number in range(100)]

@@ -289,6 +289,7 @@ def test_everything_belongs_to_the_provider_of_the_caller(users):
     assert found["outputs"]["endpoint"].startswith("https://")
 
 
+@pytest.mark.sampled(3)
 def test_provider_of_the_configuration_is_taken_where_the_caller_gives_none(users):
     """The fleet lies in the account that the stack's configuration names, and is tagged all the same."""
     fleet = [

@@ -132,8 +132,9 @@ bound lay above a fleet in a preferred precision; the second rung kept to a prec
 
 
 def tried() -> list[int]:
-    """The numbers that this run tries: others every day, and what once failed; all with ADVISOR_EVERY_WORKLOAD=1."""
+    """The numbers that this run tries: others every day, one that once failed among them; all with ADVISOR_EVERY_WORKLOAD=1."""
     if os.environ.get("ADVISOR_EVERY_WORKLOAD") == "1":
         return list(range(MADE))
     parts = MADE // SAMPLED
-    return sorted({*ONCE_FAILED, *range(dt.datetime.now(dt.UTC).toordinal() % parts, MADE, parts)})
+    day = dt.datetime.now(dt.UTC).toordinal()
+    return sorted({ONCE_FAILED[day % len(ONCE_FAILED)], *range(day % parts, MADE, parts)})

@@ -105,6 +105,7 @@ def test_check_tells_what_is_paid_from_what_was_compared(locked, tmp_path, run_a
     assert "what the plan pays still holds, but not what it was compared with" in done.stdout
 
 
+@pytest.mark.sampled(2)
 def test_old_prices_fail_a_check_and_a_recommendation_that_limit_them(locked, run_advisor):
     """The age is said, with the remedy."""
     old = run_advisor("check", locked / "catalog.lock.json", "--max-price-age", "1")

@@ -78,6 +78,7 @@ def test_a_question_without_fields_that_came_later_is_read():
     assert from_plain(DemandSource, old) == DeclaredDemand(5.0, 8.0, 800.0, 200.0)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("example", ["chat", "gpu-samples"])
 def test_a_plan_made_again_from_its_json_has_the_same_bytes(example):
     """Neither the workload file nor its trace or samples are needed to get every byte of the plan again."""

@@ -525,7 +525,7 @@ def test_a_demand_without_a_request_is_refused():
         plan_of(asked, load_catalog(), profile)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_prompts_go_anywhere_where_routing_them_by_length_costs_more():
     """A fleet for each length is dearer here: it is the weighted one that is planned, explained and generated."""
     weighted = example("code", regions=("us-east-1",), providers=("aws",), accelerators=("L40S",))

@@ -131,6 +131,7 @@ def test_what_a_killed_compaction_left_in_two_places_counts_once(tmp_path):
     assert read_back(tmp_path)[1] == []
 
 
+@pytest.mark.sampled(2)
 def test_kill_9_at_random_moments_loses_and_doubles_nothing(tmp_path):
     """A compaction that is killed again and again, and once not: every row is there, once, and counted once."""
     expected = []
