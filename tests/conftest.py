@@ -34,7 +34,7 @@ os.environ["XDG_CACHE_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{_NOBODY.name}/c
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of tests that are marked ``sampled(n)`` every n-th case, others every day; all with ADVISOR_EVERY_CASE=1 or by name."""
+    """Every n-th case of tests that are marked ``sampled(n)``, others every day; all with ADVISOR_EVERY_CASE=1 or by name."""
     if (
         os.environ.get("ADVISOR_EVERY_CASE") == "1"
         or config.option.keyword

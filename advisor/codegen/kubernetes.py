@@ -205,7 +205,7 @@ def entrance_of(served: Sequence[Served], shares: Mapping[str, int]) -> Entrance
 
 def client_paths(served: Sequence[Served]) -> tuple[str, ...]:
     """First parts of the paths that a route lets through: those that every engine of the region answers."""
-    engines = [CLIENT_PATHS[one.backend.container.engine] for one in served]
+    engines = [CLIENT_PATHS[manifest.backend.container.engine] for manifest in served]
     return tuple(path for path in engines[0] if all(path in paths for paths in engines))
 
 

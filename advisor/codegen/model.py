@@ -261,7 +261,7 @@ class Region:
     zones: int = 1
     """Most zones that one of its groups is spread over, and no fewer than the workload asks for."""
     peak_requests_per_second: float | None = None
-    """Of all its groups in the busiest minute of the demand; None: a record of an older version does not say it."""
+    """Rate of all its groups in the busiest minute of the demand; None: older records do not say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from advisor.units import HOURS_PER_MONTH
 
 FLEET_LEAVES_OUT = "alarms, the hours of NAT gateways, taxes and support"
-"""What the total of a fleet does not hold."""
+"""Costs that the total of a fleet does not hold."""
 
 
 def hourly_to_monthly(usd_per_hour: float, instances: int) -> float:

@@ -9,13 +9,13 @@ from advisor.catalog.planning import ServicePrice
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
 BYTES_PER_LOG_LINE = 200
-"""What a server writes of a request into its access log."""
+"""Length of a server's access log line."""
 BYTES_PER_BALANCER_ENTRY = 1000
-"""What Google's load balancer logs of a request, about: an entry of JSON, of every request as the code orders it."""
+"""Length of an entry of Google's load balancer, about: JSON, for every request as the code orders it."""
 CONNECTIONS_PER_LCU = 25
 """New connections per second in a capacity unit of AWS's application load balancers; a GB in an hour is one as well."""
 LEAST_PROXIES = 3
-"""Of an internal load balancer at Google, in each region; each is charged by the hour."""
+"""Proxies of an internal load balancer at Google, in each region; each is charged by the hour."""
 CONNECTIONS_PER_PROXY = 150
 """New HTTPS connections per second, of which there are fewer than the 700 requests that it can also log."""
 GB_PER_PROXY_SECOND = 0.018
@@ -40,7 +40,7 @@ class StandingCharge:
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy or log_ingest."""
     quantity: float
-    """Of an average month."""
+    """Units of an average month."""
     unit: str
     usd_per_unit: float | None
     usd_per_month: float | None

@@ -129,7 +129,7 @@ class _Planner:
     stated: Mapping[str, Workload]
     """Workloads of the user, by normalised name."""
     folder: Path
-    """Of the workload files, which nobody keeps."""
+    """Folder of the workload files, which nobody keeps."""
 
     def services(self) -> Sequence[Service]:
         """Services that telemetry shows."""

@@ -39,7 +39,7 @@ from advisor.workload.values import Slo
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
 REPLAY, CLOSED_FORM = "replay", "closed_form"
-"""What an option may rest on."""
+"""Judges of an option."""
 CODES = {Constraint.BUDGET: "budget"}
 """Codes of rejections that are not named as the constraint."""
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)

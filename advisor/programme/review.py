@@ -77,7 +77,7 @@ class Review:
     cost: str
     """Which cost of the bill: effective or billed."""
     predicted: Saving
-    """Of what the bill can judge."""
+    """Sum over what the bill can judge."""
     billed: Saving
     applied: tuple[Applied, ...]
     """Savings that turned out negative first."""

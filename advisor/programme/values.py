@@ -43,7 +43,7 @@ class Item:
     """``ADV101``, ``support-chat/spot``, ``assess/baseline``."""
     title: str
     detail: str
-    """What changes, or what was found."""
+    """Change to make, or the finding."""
     command: str
     check: str
     """How to see that it worked."""
@@ -100,7 +100,7 @@ class Programme:
     days: int
     hourly_rate_usd: float
     total: Saving
-    """Of all items, money that several are about counted once."""
+    """Saving of all items, money that several are about counted once."""
     effort_hours: float
     one_off_usd: float
     payback_months: float | None

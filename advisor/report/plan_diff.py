@@ -33,7 +33,7 @@ class PlanFacts:
     """Share of the requests that its replay finds within every target."""
     wanted_within_slo_ratio: float
     unit: Unit
-    """What an answer is counted in: of one in one pass, the first latency is all of it."""
+    """Unit of an answer: where it comes whole, the first latency is all of it."""
     ttft_p95_ms: float | None
     tpot_p95_ms: float | None
     ttft_p95_target_ms: float | None

@@ -22,7 +22,7 @@ _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
 _TAG_KEYS = ("project", "team", "environment")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-"""What every cloud takes as the value of a tag or label."""
+"""Values of tags and labels that every cloud takes."""
 _MOST_REPLICAS, _MOST_ZONES = 10_000, 100
 _MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
 _COMMITMENT_YEARS = ("1", "3")

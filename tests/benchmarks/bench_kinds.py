@@ -31,7 +31,7 @@ from advisor.workload.document import read_workload
 LOADS = (0.2, 1.0, 5.0, 30.0)
 """Times the declared rate."""
 EVERY = 5
-"""Of the different replicas one in so many is looked at."""
+"""One in so many of the different replicas is looked at."""
 REQUESTS = 3_000
 FEW = 5
 """Fleets of fewer replicas are whole numbers too far apart to compare."""
@@ -94,16 +94,18 @@ def compared(folder: Path, kind: tuple[str, str, str]) -> Iterator[tuple[int, in
     served, _ = serve(match(requirements, catalog).candidates, requirements, shipped_model())
     stage = one_pass_stage(requirements)
     each = {
-        (one.candidate.accelerator.name, one.candidate.engine, one.candidate.precision): stage.times(one.candidate)
-        for one in served
+        (option.candidate.accelerator.name, option.candidate.engine, option.candidate.precision): stage.times(
+            option.candidate
+        )
+        for option in served
     }  # fmt: skip
     times = list(each.values())[::EVERY]
     for load in LOADS:
         rate = demand.requests_per_second.peak * load
-        rates = rates_of([one.replica for one in times], requirements, demand.tokens, slo, Bursts(1.0, rate))
-        for one, sustained in zip(times, rates.tolist(), strict=True):
+        rates = rates_of([replica.replica for replica in times], requirements, demand.tokens, slo, Bursts(1.0, rate))
+        for replica, sustained in zip(times, rates.tolist(), strict=True):
             if sustained > 0:
-                yield math.ceil(rate / sustained), least(requirements, one, limit_s, rate)
+                yield math.ceil(rate / sustained), least(requirements, replica, limit_s, rate)
 
 
 def print_replicas(folder: Path) -> None:

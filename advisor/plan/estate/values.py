@@ -68,7 +68,7 @@ class Part:
     """What may be committed to."""
     seating: Seating | None
     usd_of_machines: float
-    """What its fleet costs a month but for data transfer, load balancers and logs, which a shared machine needs too."""
+    """Monthly cost of its fleet but for data transfer, load balancers and logs, which a shared machine needs too."""
     provenance: PlanProvenance | None
 
 

@@ -233,7 +233,7 @@ class Problem:
     low_band: bool = True
     """Whether commitments are held to the low edge of the forecast."""
     charges: Mapping[str, RegionCharges] = field(default_factory=dict)
-    """What each region charges beside machines and answers, as far as it is known."""
+    """Charges of each region beside machines and answers, as far as they are known."""
     starts_per_week: tuple[float, ...] = field(init=False)
     """Hours of each class that follow one of a lower class, less those of a higher one that follow it."""
 

@@ -35,7 +35,7 @@ class Planned:
     routes: tuple[Route, ...]
     """Where prompts of each length go: the weights of the plan."""
     columns: SizeColumns
-    """Of a trace that is replayed, in the unit of the model."""
+    """Columns of a trace that is replayed, in the unit of the model."""
 
 
 def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | None = None, where: str = "") -> Planned:

@@ -20,7 +20,7 @@ EXACT = 1.0005
 """The same where no number of instances lies between its ends."""
 
 MANY = 30
-"""Of so many instances one more or less makes so little difference that cost and headroom follow each other."""
+"""Instances of which one more or less makes so little difference that cost and headroom follow each other."""
 NEXT_LESS = 0.95
 """Headroom that many instances are tried with first: where they fail with it, none holds with much less."""
 

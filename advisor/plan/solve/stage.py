@@ -228,9 +228,9 @@ def _rates(
     slo, demand = requirements.workload.slo, requirements.demand
     histograms = [demand.tokens, *buckets]
     cases = [(tokens, slo_after_network(slo, ms)) for ms in where.levels_ms for tokens in histograms]
-    candidates = [one.candidate for one in served]
-    found = rates_within(candidates, requirements, model, cases, bursts_of(demand))
-    return found.reshape(len(where.levels_ms), len(histograms), len(served))
+    candidates = [candidate_served.candidate for candidate_served in served]
+    rates = rates_within(candidates, requirements, model, cases, bursts_of(demand))
+    return rates.reshape(len(where.levels_ms), len(histograms), len(served))
 
 
 def _rate_table(rates: Floats, where: Geography) -> RateTable:
