@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 SCHEMA = "advisor.audit/v1"
+SHOWN_RESOURCES = 100
+"""Resources of a finding that a document holds at most, the dearest."""
 UNTAGGED = "(untagged)"
 UNKNOWN = "(unknown)"
 KINDS = ("compute", "storage", "network", "managed", "other")

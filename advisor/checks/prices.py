@@ -1,11 +1,10 @@
 """Prices of a plan against those of the catalog."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
-from advisor.catalog.values import Offer
 from advisor.checks.policy import Policy
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.values import Plan
@@ -17,20 +16,17 @@ _AGAIN = "advisor recommend WORKLOAD --previous PLAN.json"
 
 def look(plan: Plan, catalog: Catalog, today: dt.date, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
     """Prices that moved or are old, types that are not sold any more, and what they add up to against the budget."""
-    offers = {(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
     for group in plan.fleet.groups if plan.fleet else ():
-        yield from _of_group(group, offers, policy)
+        yield from _of_group(group, catalog, policy)
         yield from _of_age(group, today, policy)
     yield from _over_budget(plan, catalog, policy)
 
 
-def _of_group(
-    group: FleetGroup, offers: Mapping[tuple[str, str, str], Offer], policy: Policy
-) -> Iterator[tuple[str, str, str, str]]:
+def _of_group(group: FleetGroup, catalog: Catalog, policy: Policy) -> Iterator[tuple[str, str, str, str]]:
     """The price of a group today, where it is sold on demand or spot: others are no rows of their own."""
     if group.purchase not in ("on_demand", "spot"):
         return
-    offer = offers.get((group.provider, group.region, group.instance_type))
+    offer = catalog.offer(group.provider, group.region, group.instance_type)
     if offer is None or offer.withdrawn:
         yield "CHK102", group.name, f"{group.instance_type} is not sold in {group.region} any more", _AGAIN
         return
@@ -71,10 +67,9 @@ def _over_budget(plan: Plan, catalog: Catalog, policy: Policy) -> Iterator[tuple
 
 def usd_today(fleet: Fleet, catalog: Catalog) -> float:
     """USD a month of the fleet where what it pays on demand and on spot costs what it costs today."""
-    offers = {(offer.provider, offer.region, offer.instance_type): offer for offer in catalog.offers}
     usd = fleet.cost.total_usd_per_month
     for group in fleet.groups:
-        offer = offers.get((group.provider, group.region, group.instance_type))
+        offer = catalog.offer(group.provider, group.region, group.instance_type)
         price = None if offer is None else {"spot": offer.spot, "on_demand": offer.on_demand}.get(group.purchase)
         if price is not None and group.instance_usd_per_hour:
             usd += group.compute_usd_per_month * (price.usd_per_hour / group.instance_usd_per_hour - 1)

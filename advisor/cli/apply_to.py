@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.cli.output import check_unedited
+from advisor.cli.output import check_unedited, deliver_application
 from advisor.errors import InputError
 from advisor.reading import read_text
 
 if TYPE_CHECKING:
-    from advisor.codegen.applying import Application, Target
+    from advisor.codegen.applying import Target
 
 
 @click.command(name="apply-to")
@@ -49,7 +49,7 @@ def command(
     application = apply_to(directory, address, _pick(targets_of(plan, rank), address, key))
     if not dry_run:
         write_application(application)
-    _show(application, directory, dry_run)
+    deliver_application(application, directory, None, written=not dry_run)
 
 
 def _read(path: Path) -> str:
@@ -82,14 +82,3 @@ def _choices(targets: "tuple[Target, ...] | list[Target]") -> str:
         f"{target.region}"
         for target in targets
     )
-
-
-def _show(application: "Application", directory: Path, dry_run: bool) -> None:
-    click.echo(application.patch, nl=False)
-    for note in application.notes:
-        click.echo(f"note: {note}", err=True)
-    if not application.edits:
-        click.echo(f"{directory}: everything is as planned already", err=True)
-        return
-    for edit in application.edits:
-        click.echo(f"{'would change' if dry_run else 'changed'} {edit}", err=True)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.output import deliver, output_option, report_width
+from advisor.cli.output import deliver, deliver_application, output_option, report_width
 from advisor.cli.progress import Progress
 from advisor.errors import InputError
 from advisor.names import printable
@@ -195,6 +195,8 @@ def command(
         raise click.UsageError("give --samples or --prometheus, not both")
     if into is None and (write or workloads is not None):
         raise click.UsageError("--write and --workloads are for --into DIR")
+    if into is not None and (finding or tags or wide or output_format != "table"):
+        raise click.UsageError("--into prints a patch: leave --finding, --tags, --wide and --format out")
     inputs = Inputs(
         bill=bill,
         telemetry=(prometheus,) if prometheus else samples,
@@ -260,16 +262,12 @@ def _change(
     for wish in changes.wishes:
         click.echo(printable(f"{wish.subject}: {wish.told}"), err=True)
     application = changes.application
-    if application is None or not application.edits:
+    if application is None:
         click.echo(f"{directory}: nothing to change", err=True)
         return
-    deliver(application.patch, output)
-    for note in application.notes:
-        click.echo(f"note: {note}", err=True)
     if write:
         write_application(application)
-    for edit in application.edits:
-        click.echo(f"{'changed' if write else 'would change'} {edit}", err=True)
+    deliver_application(application, directory, output, written=write)
 
 
 def _one_finding(opened: "Opened", wanted: str, output_format: str, width: int | None) -> str:

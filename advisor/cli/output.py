@@ -4,12 +4,15 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from advisor.atomic_files import write_output
 from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.codegen.applying import Application
 
 PLAIN_WIDTH = 80
 """Characters of a line where no terminal says how wide it is."""
@@ -68,6 +71,18 @@ def deliver(text: str, output: Path | None) -> None:
         return
     write_output(output, text.encode())
     click.echo(f"wrote {output}", err=True)
+
+
+def deliver_application(application: "Application", directory: Path, output: Path | None, *, written: bool) -> None:
+    """The patch of a directory of Terraform; its notes and edits on stderr."""
+    if application.edits:
+        deliver(application.patch, output)
+    for note in application.notes:
+        click.echo(f"note: {note}", err=True)
+    if not application.edits:
+        click.echo(f"{directory}: everything is as planned already", err=True)
+    for edit in application.edits:
+        click.echo(f"{'changed' if written else 'would change'} {edit}", err=True)
 
 
 def report_width(output: Path | None, *, wide: bool) -> int | None:

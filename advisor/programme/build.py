@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.audit.values import SCHEMA as AUDIT_SCHEMA
-from advisor.audit.values import Effort
+from advisor.audit.values import SHOWN_RESOURCES, Effort
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever
@@ -15,11 +15,9 @@ from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
 from advisor.programme.rules import Phase, Rule
-from advisor.programme.values import DAYS, NOTHING, Combination, Item, LeftOut, Programme, Saving, document_of
+from advisor.programme.values import DAYS, Combination, Item, LeftOut, Programme, Saving, document_of, total_of
 from advisor.units import A_CENT
 
-MOST_RESOURCES = 100
-"""Resources of a finding that an audit's document holds: of more it is not known whether another finding is there."""
 _SERVING = "(serving)"
 _STATE = "state in the workload file: "
 _AUDIT_HINT = "make it with `advisor audit BILL --format json -o audit.json`"
@@ -129,9 +127,7 @@ class _Builder:
         items.sort(key=_order)
         by_id = {combination.id: combination.saving for combination in self._combinations}
         own = [item.saving for item in items if item.saving is not None and not item.counted_in]
-        total = NOTHING
-        for saving in (*by_id.values(), *own):
-            total = total.plus(saving)
+        total = total_of((*by_id.values(), *own))
         hours = sum(item.effort_hours for item in items)
         usd = hours * self._inputs.hourly_rate_usd
         return Programme(
@@ -248,15 +244,18 @@ class _Builder:
         return False
 
     def _of_findings(self) -> Iterator[Item]:
-        """Findings; of those at the same resources the one that saves most counts."""
+        """Findings; of those at the same resources the one that saves most counts.
+
+        Where resources are not told, of all at the cost of serving: a document holds so many of them, or endpoints.
+        """
         lasting = [finding for finding in self._inputs.findings if self._outlasts(finding)]
         worthwhile = [item for finding in lasting if self._is_worth_it(item := self._of_finding(finding))]
         counted: dict[str, str] = {}
-        cut = any(len(item.resources) >= MOST_RESOURCES for item in worthwhile)
+        unnamed = any(len(item.resources) >= SHOWN_RESOURCES or item.id in rules.AT_ENDPOINTS for item in worthwhile)
         yield from (item for item in worthwhile if item.saving is None)
         for item in sorted((item for item in worthwhile if item.saving is not None), key=_by_saving):
             is_serving = rules.FINDINGS.get(item.id, rules.OTHERS).is_serving
-            names = (*item.resources, _SERVING) if cut and is_serving else item.resources
+            names = (*item.resources, _SERVING) if unnamed and is_serving else item.resources
             holder = item.counted_in or next((counted[name] for name in names if name in counted), "")
             for name in names:
                 counted.setdefault(name, holder or item.id)

@@ -16,14 +16,13 @@ from advisor.names import suggestion
 from advisor.plan.values import Plan
 from advisor.programme import rules
 from advisor.programme.residuals import LEAST_DAYS, Anomaly, anomalies_of, pattern_of, robust_deviation
-from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving
-from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH
+from advisor.programme.values import NOTHING, Combination, Item, Programme, Saving, total_of
+from advisor.units import A_CENT, DAYS_PER_MONTH, HOURS_PER_MONTH
 
 SCHEMA = "advisor.review/v1"
 SERVING = "serving"
 """Id of the items that are about the cost of serving: a bill does not tell them apart."""
 _WEEK = 7
-_DAYS_PER_MONTH = HOURS_PER_MONTH / HOURS_PER_DAY
 _NORMAL_95 = 1.96
 _MOST_CHANGES = 5
 _MOST_NEXT = 3
@@ -172,8 +171,8 @@ class _Reviewer:
             since=self._question.since,
             until=self._last,
             cost=self._ledger.bill.basis.value,
-            predicted=_sum([group.predicted for group in judged]),
-            billed=_sum([group.billed for group in judged if group.billed is not None]),
+            predicted=total_of([group.predicted for group in judged]),
+            billed=total_of([group.billed for group in judged if group.billed is not None]),
             applied=tuple(applied),
             usd_per_month=_monthly([self._days[day] for day in now]),
             now_from=now[0],
@@ -247,7 +246,7 @@ class _Reviewer:
         if not all(requests):
             return None
         each = [sum(costs[day] for day in days) / count for days, count in zip((before, after), requests, strict=True)]
-        usd = (each[0] - each[1]) * requests[1] / len(after) * _DAYS_PER_MONTH
+        usd = (each[0] - each[1]) * requests[1] / len(after) * DAYS_PER_MONTH
         return Saving(usd, usd, usd)
 
     def _trend(self, breaks: Sequence[dt.date]) -> float | None:
@@ -255,7 +254,7 @@ class _Reviewer:
         if len(self._days) < LEAST_DAYS:
             return None
         pattern = pattern_of(list(self._days), np.array(list(self._days.values())), breaks)
-        return pattern.per_day * _DAYS_PER_MONTH**2
+        return pattern.per_day * DAYS_PER_MONTH**2
 
     def _changes(self) -> Iterator[ResourceChange]:
         """Resources whose mean cost of a day changed most, from before the programme to now."""
@@ -268,8 +267,8 @@ class _Reviewer:
         rows = [
             ResourceChange(
                 name,
-                old.get(name, 0.0) / len(before) * _DAYS_PER_MONTH,
-                new.get(name, 0.0) / len(after) * _DAYS_PER_MONTH,
+                old.get(name, 0.0) / len(before) * DAYS_PER_MONTH,
+                new.get(name, 0.0) / len(after) * DAYS_PER_MONTH,
             )
             for name in sorted(old | new)
         ]
@@ -318,21 +317,20 @@ class _Reviewer:
 
 def _money_of(item: Item) -> str:
     """Name of the money that an item is about."""
-    rule = rules.FINDINGS.get(item.id)
-    if not item.resources or (rule is not None and rule.is_serving):
-        return SERVING
-    return item.counted_in or item.id
+    holder = item.counted_in or item.id
+    is_serving = any(rules.FINDINGS.get(name, rules.OTHERS).is_serving for name in (item.id, holder))
+    return SERVING if not item.resources or is_serving or "/" in holder else holder
 
 
 def _predicted(items: Sequence[Item], programme: Programme) -> Saving:
     """Predicted saving of items about the same money: each combination or finding that holds it counts once."""
-    total = NOTHING
+    parts = []
     holder = {item.id: item.counted_in or item.id for item in items}
     for name in sorted(set(holder.values())):
         part = [item for item in items if holder[item.id] == name]
         combination = next((each for each in programme.combinations if each.id == name), None)
-        total = total.plus(_largest(part) if combination is None else _of_combination(part, combination))
-    return total
+        parts.append(_largest(part) if combination is None else _of_combination(part, combination))
+    return total_of(parts)
 
 
 def _of_combination(items: Sequence[Item], combination: Combination) -> Saving:
@@ -361,11 +359,11 @@ def _billed(costs: Costs, before: Sequence[dt.date], after: Sequence[dt.date]) -
     Standard error = robust standard deviation of a day × √(1 ÷ days before + 1 ÷ days after).
     """
     means = [sum(costs[day] for day in days) / len(days) for days in (before, after)]
-    usd = (means[0] - means[1]) * _DAYS_PER_MONTH
+    usd = (means[0] - means[1]) * DAYS_PER_MONTH
     days = [*before, *after]
     values = np.array([costs[day] for day in days])
     spread = robust_deviation(values - pattern_of(days, values, [after[0]]).expected)
-    error = _NORMAL_95 * spread * math.sqrt(1 / len(before) + 1 / len(after)) * _DAYS_PER_MONTH
+    error = _NORMAL_95 * spread * math.sqrt(1 / len(before) + 1 / len(after)) * DAYS_PER_MONTH
     return Saving(usd, usd - error, usd + error)
 
 
@@ -376,14 +374,7 @@ def _whole_weeks(days: Sequence[dt.date]) -> list[dt.date]:
 
 
 def _monthly(costs: Sequence[float]) -> float:
-    return sum(costs) / len(costs) * _DAYS_PER_MONTH
-
-
-def _sum(savings: Sequence[Saving]) -> Saving:
-    total = NOTHING
-    for saving in savings:
-        total = total.plus(saving)
-    return total
+    return sum(costs) / len(costs) * DAYS_PER_MONTH
 
 
 def _worst_first(group: Applied) -> tuple[int, float, str]:

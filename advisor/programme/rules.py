@@ -48,12 +48,14 @@ FINDINGS = {
     "ADV113": Rule("platform"),
     "ADV114": Rule("data"),
     "ADV115": Rule("network"),
-    "ADV116": Rule("application"),
+    "ADV116": Rule("application", is_serving=True),
     "ADV117": Rule("finance", Phase.ASSESS),
     "ADV118": Rule("platform", Phase.ASSESS),
     "ADV119": Rule("application", is_serving=True),
     "ADV120": Rule("application", is_serving=True),
 }
+AT_ENDPOINTS = ("ADV116", "ADV119", "ADV120")
+"""Findings whose resources are endpoints: what a bill charges for these is at resources of other names."""
 LEVERS = {
     "accelerator": Rule("platform", Phase.STRATEGIC),
     "cloud": Rule("platform", Phase.STRATEGIC),

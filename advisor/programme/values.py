@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ class Saving:
 
 
 NOTHING = Saving(0.0, 0.0, 0.0)
+
+
+def total_of(savings: Iterable[Saving]) -> Saving:
+    """Sum of savings."""
+    return reduce(Saving.plus, savings, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from advisor.plan.unit_words import first_name
 from advisor.plan.values import CurrentCost
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
-from advisor.report.words import short_words, usd
-from advisor.units import A_CENT, HOURS_PER_DAY, HOURS_PER_MONTH, milliseconds, ratio_words
+from advisor.report.words import payback_words, short_words, usd
+from advisor.units import A_CENT, milliseconds, ratio_words
 
 _LEVERS = (
     Column("lever"),
@@ -195,17 +195,12 @@ def _work_words(work: Work) -> str:
     hours = f"{work.effort_hours:,.0f} hours of work once"
     if work.one_off_usd is None:
         return hours
-    paid = "" if work.payback_months is None else f", paid back in {_payback_words(work)}"
+    paid = "" if work.payback_months is None else f", paid back in {payback_words(work.payback_months)}"
     return f"{hours} ({usd(work.one_off_usd)}){paid}"
 
 
 def _payback_words(work: Work) -> str:
-    if work.one_off_usd is None:
-        return "-"
-    if work.payback_months is None:
-        return "never"
-    days = work.payback_months * HOURS_PER_MONTH / HOURS_PER_DAY
-    return f"{work.payback_months:,.1f} months" if work.payback_months >= 1 else f"{max(days, 1):.0f} days"
+    return "-" if work.one_off_usd is None else payback_words(work.payback_months, without="never")
 
 
 def _usd(amount: float | None) -> str:

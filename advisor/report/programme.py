@@ -10,7 +10,7 @@ from advisor.programme.values import SCHEMA, Item, Programme, Saving
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.text_table import escape_markdown
-from advisor.report.words import usd
+from advisor.report.words import payback_words, usd
 
 _WEEKS = {1: "assess and instrument", 2: "quick wins", 3: "quick wins", 4: "strategic"}
 _ITEMS = (
@@ -49,11 +49,6 @@ def saving_words(saving: Saving | None) -> str:
     low, high = saving.low_usd_per_month, saving.high_usd_per_month
     told = usd(saving.usd_per_month)
     return told if low == high else f"{told} ({usd(low)} to {usd(high)})"
-
-
-def payback_words(months: float | None) -> str:
-    """``2.5 months``; a dash where nothing is saved."""
-    return "-" if months is None else f"{months:,.1f} months"
 
 
 def _verdict(programme: Programme) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
-from advisor.units import milliseconds
+from advisor.units import DAYS_PER_MONTH, milliseconds
 from advisor.workload.values import Slo
 
 if TYPE_CHECKING:  # what says something of a catalog needs no planner
@@ -69,6 +69,13 @@ _JUDGED = (*_FLOORS, "max_replicas", "price_unknown", "not_listed", "budget")
 def usd(amount: float) -> str:
     """``$1,234.50``; negative amounts keep their sign in front."""
     return f"-${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
+
+
+def payback_words(months: float | None, without: str = "-") -> str:
+    """``2.5 months`` or ``3 days``; *without* where nothing is saved."""
+    if months is None:
+        return without
+    return f"{months:,.1f} months" if months >= 1 else f"{max(months * DAYS_PER_MONTH, 1):.0f} days"
 
 
 def whole_percent(ratio: float) -> str:

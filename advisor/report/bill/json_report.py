@@ -6,9 +6,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from advisor.audit.values import SCHEMA, Audit, Bill, ComputeSplit, Endpoint, Finding, TagTable, Traffic, Usage
-
-_SHOWN_RESOURCES = 100
+from advisor.audit.values import (
+    SCHEMA,
+    SHOWN_RESOURCES,
+    Audit,
+    Bill,
+    ComputeSplit,
+    Endpoint,
+    Finding,
+    TagTable,
+    Traffic,
+    Usage,
+)
 
 
 def audit_json(audit: Audit) -> str:
@@ -146,6 +155,6 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
         "evidence": finding.evidence,
         "risk": finding.risk,
         "command": finding.command,
-        "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:_SHOWN_RESOURCES]],
+        "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:SHOWN_RESOURCES]],
         "machines": list(finding.machines),
     }
