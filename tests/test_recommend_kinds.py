@@ -25,7 +25,6 @@ from advisor.performance.one_pass.work import flop_of_sample
 from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
-from advisor.plan.fleet.chosen import Balancing
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, read_question, requirements_of
@@ -222,7 +221,6 @@ def test_no_option_is_planned_beyond_what_its_chips_can_do(plans):
 def test_a_plan_says_which_load_balancing_it_rests_on(plans):
     """Replicas that receive requests in turn are what is planned, replayed and told."""
     plan = plans("reranker")
-    assert plan.fleet.load_balancing is Balancing.IN_TURN
     assert "load balancing: one entrance sends requests to the replicas in turn" in plan_table(plan, verbose=True)
 
 

@@ -6,7 +6,6 @@ Shares of requests within the target: the table of docs/kinds.md.
 from dataclasses import replace
 
 from advisor.codegen.model import Stack
-from advisor.plan.fleet.chosen import Balancing, Fleet
 
 _RESTS_ON = "The plan rests on one entrance that sends requests to the replicas in turn, or to the least loaded of all"
 _EXAMPLE = "of 20 replicas at 37.5 requests per second of 0.48 s each, {} are answered within 1 s"
@@ -20,11 +19,11 @@ _SERVICES = (
 )
 
 
-def with_balancing(stack: Stack, fleet: Fleet | None, *, is_cluster: bool) -> Stack:
+def with_balancing(stack: Stack, *, is_cluster: bool) -> Stack:
     """The stack that says what its plan rests on, where what stands in front of several replicas falls short of it."""
     replicas = sum(group.instances * group.replicas_per_instance for group in stack.groups)
     in_front = _SERVICES if is_cluster else _NODES if stack.target == "ec2" else ""
-    if fleet is None or fleet.load_balancing is not Balancing.IN_TURN or replicas == 1 or not in_front:
+    if not stack.unit.is_one_pass or replicas == 1 or not in_front:
         return stack
     cautions = (*stack.summary.cautions, f"{_RESTS_ON}. {in_front}")
     return replace(stack, summary=replace(stack.summary, cautions=cautions))

@@ -188,15 +188,15 @@ def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
 
 
 def _unpinned(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
-    return tuple(_with_target(stack, plan, wanted) for stack in stacks_of(plan, choice, wanted))
+    return tuple(_with_target(stack, wanted) for stack in stacks_of(plan, choice, wanted))
 
 
-def _with_target(stack: Stack, plan: Plan, wanted: Wanted) -> Stack:
+def _with_target(stack: Stack, wanted: Wanted) -> Stack:
     """The stack as its target and form run it."""
     target = target_of(stack)
     formed = replace(stack, target=target.name, form=wanted.form)
     run = adapted(formed, is_cluster=target.is_cluster, image=wanted.image)
-    return with_balancing(run, plan.fleet, is_cluster=target.is_cluster)
+    return with_balancing(run, is_cluster=target.is_cluster)
 
 
 def _as_components(stacks: tuple[Stack, ...], plan: Plan, wanted: Wanted) -> tuple[Stack, ...]:

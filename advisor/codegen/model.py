@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.wanted import Engine, Form, Stage
+from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 from advisor.units import HOURS_PER_MONTH
@@ -398,6 +399,8 @@ class Stack:
     form: Form = Form.MANIFESTS
     component: Component | None = None
     """None: a root of its own, with the whole source."""
+    unit: Unit = Unit.TOKENS
+    """Unit of the requests."""
 
     @property
     def owner_tags(self) -> Mapping[str, str]:

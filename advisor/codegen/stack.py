@@ -40,6 +40,7 @@ from advisor.plan.digests import digest
 from advisor.plan.document import plan_document
 from advisor.plan.fleet.scaling_values import while_replaced
 from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import Survive
@@ -172,6 +173,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         tags={"ManagedBy": "advisor", "Project": plan.workload.get("tags", {}).get("project", "inference")},
         owner={key: tag for key, tag in plan.workload.get("tags", {}).items() if key != "project"},
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
+        unit=unit_of(plan.demand),
     )
 
 

@@ -38,8 +38,6 @@ from advisor.workload.values import Slo
 
 MOST_REPLAYED = 24
 """Options that are replayed at most: those that are shown first, and those that would be cheaper than the fleet."""
-REPLAY, CLOSED_FORM = "replay", "closed_form"
-"""Judges of an option."""
 CODES = {Constraint.BUDGET: "budget"}
 """Codes of rejections that are not named as the constraint."""
 _FLOORS = (Constraint.DEMAND, Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE, Constraint.ZONES)
@@ -381,10 +379,7 @@ def options_of(
         cost = cost_of(formulation, single.solution, context, expected)
         option = _option(formulation, single.solution.allocations[0], context, latency, cost)
         why_not = _why_not(single, option.precision, fleet)
-        judged_by = REPLAY if confirmation else CLOSED_FORM
-        options.append(
-            replace(option, rank=number, confirmed=confirmation, judged_by=judged_by, not_recommended=why_not)
-        )
+        options.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
     return tuple(options)
 
 
@@ -422,7 +417,6 @@ def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, op
         rank=same.rank,
         predicted=same.predicted,
         confirmed=fleet.confirmed,
-        judged_by=REPLAY,
         groups=len(fleet.groups),
         planned_requests_per_second_per_instance=planned,
     )

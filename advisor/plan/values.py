@@ -77,8 +77,6 @@ class Option(Layout):
     """Of the whole fleet."""
     confirmed: Confirmation | None = None
     """Replay of this option; None: not replayed."""
-    judged_by: str = ""
-    """Basis of instances, latency and cost: replay, or closed_form, which a replay may correct; "" in older plans."""
     not_recommended: str = ""
     """Why an option that is cheaper than the recommendation is not recommended; "" for others."""
     groups: int = 1

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Balancing, Confirmation, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.existing import by_stand, running_of
 from advisor.plan.unit_words import items_word, latency_words
 from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
-from advisor.report.words import count_words, hardware_words, paid_words, usd
+from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd
 from advisor.units import HOURS_PER_DAY, ratio_words, times_words
 
 _FORECASTS = {
@@ -70,16 +70,11 @@ def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
 def cost_words(fleet: Fleet) -> str:
     """The parts of the total, to the cent."""
     cost = fleet.cost
-    parts = (
-        (cost.compute_usd_per_month, "compute"),
-        (cost.disks_usd_per_month, "disks"),
-        (cost.starts_usd_per_month, "downloads of started instances"),
-        (cost.interruptions_usd_per_month, "expected interruptions"),
-        (cost.transfer_usd_per_month, "data transfer"),
-        (cost.switching_usd_per_month, "switching"),
-        (cost.standing_usd_per_month if cost.counts_standing else None, "load balancers and logs"),
+    told = " + ".join(
+        f"{usd(amount or 0.0)} {PART_WORDS[part]}"
+        for part, amount in cost.parts_usd_per_month.items()
+        if amount or part == "compute"
     )
-    told = " + ".join(f"{usd(amount or 0.0)} {what}" for amount, what in parts if amount or what == "compute")
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
         f"(${_rounded(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
@@ -152,7 +147,7 @@ def _static_words(fleet: Fleet) -> Iterator[str]:
 def _balancing_words(fleet: Fleet) -> Iterator[str]:
     """Load balancing that the plan rests on, where there are several replicas."""
     replicas = sum(max(group.instances, default=0) * group.replicas_per_instance for group in fleet.groups)
-    if fleet.load_balancing is Balancing.IN_TURN and replicas > 1:
+    if fleet.unit.is_one_pass and replicas > 1:
         yield "load balancing: one entrance sends requests to the replicas in turn, or to the least loaded of all"
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from advisor.demand.values import Unit
-from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.chosen import COST_PARTS, Fleet
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
 from advisor.report.price_age import oldest_price
@@ -17,7 +17,6 @@ _TARGETS = ("ttft_p95_ms", "tpot_p95_ms")
 _DEMAND = ("requests_per_second", "input_tokens", "output_tokens")
 _UNASKED = ("as_of",)
 """Fields of a workload that say when it was asked, not what."""
-_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching", "standing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class PlanFacts:
     """In words; "" without one."""
     usd_per_month: float | None
     parts_usd_per_month: Mapping[str, float | None]
-    """Compute, disks, starts, interruptions, transfer and switching, whose sum is the total."""
+    """Parts whose sum is the total."""
     within_slo_ratio: float | None
     """Share of the requests that its replay finds within every target."""
     wanted_within_slo_ratio: float
@@ -115,7 +114,7 @@ def _facts(plan: Plan) -> PlanFacts:
     return PlanFacts(
         fleet=short_words(fleet.groups, with_precision=True) if fleet else "",
         usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
-        parts_usd_per_month={part: getattr(fleet.cost, f"{part}_usd_per_month") if fleet else None for part in _PARTS},
+        parts_usd_per_month=fleet.cost.parts_usd_per_month if fleet else dict.fromkeys(COST_PARTS),
         within_slo_ratio=replay.within_slo_ratio if replay else None,
         wanted_within_slo_ratio=float(slo["within_ratio"]),
         unit=unit_of(plan.demand),

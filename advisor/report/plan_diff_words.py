@@ -10,7 +10,7 @@ from advisor.report.fitted_table import Column
 from advisor.report.plan_diff import AskedDifferently, PlanDiff, PlanFacts, diff_document
 from advisor.report.sections import Section, bullets, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown, markdown_list
-from advisor.report.words import usd
+from advisor.report.words import PART_WORDS, usd
 from advisor.units import milliseconds, ratio_words, times_words
 
 SCHEMA = "advisor.plan-diff/v1"
@@ -110,7 +110,7 @@ def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, 
     yield _amounts("USD a month", before.usd_per_month, after.usd_per_month)
     for part, amount in after.parts_usd_per_month.items():
         if amount or before.parts_usd_per_month.get(part):
-            yield _amounts(f"  {part}", before.parts_usd_per_month.get(part), amount)
+            yield _amounts(f"  {PART_WORDS[part]}", before.parts_usd_per_month.get(part), amount)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
     yield from _latencies(before, after)
     yield _texts("holds up to", _holds(before), _holds(after))

@@ -71,6 +71,18 @@ def usd(amount: float) -> str:
     return f"-${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
 
 
+PART_WORDS = {
+    "compute": "compute",
+    "disks": "disks",
+    "starts": "downloads of started instances",
+    "interruptions": "expected interruptions",
+    "transfer": "data transfer",
+    "switching": "switching",
+    "standing": "load balancers and logs",
+}
+"""Parts of a fleet's total."""
+
+
 def payback_words(months: float | None, without: str = "-") -> str:
     """``2.5 months`` or ``3 days``; *without* where nothing is saved."""
     if months is None:

@@ -88,15 +88,6 @@ def test_the_schema_is_a_schema():
     jsonschema_rs.meta.validate(SCHEMA)
 
 
-def test_options_say_what_judged_them(text):
-    """Those that were replayed, the recommendation among them, are told from those of the closed form alone."""
-    plan = json.loads(text)
-
-    assert plan["recommended"]["judged_by"] == "replay"
-    for option in plan["options"]:
-        assert option["judged_by"] == ("closed_form" if option["confirmed"] is None else "replay")
-
-
 def test_the_names_other_programs_read_are_there(text):
     """The keys that are promised stand where they are promised."""
     plan = json.loads(text)

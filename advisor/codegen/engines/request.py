@@ -10,6 +10,7 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.model import Platform, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.plan.unit_words import unit_of
 
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
 
@@ -28,7 +29,7 @@ class Demanded:
 
 def demanded(demand: Mapping[str, Any]) -> Demanded:
     """Requests of a plan's demand; one item each of a model that answers token by token."""
-    unit = Unit(demand.get("unit", Unit.TOKENS))
+    unit = unit_of(demand)
     if not unit.is_one_pass:
         return Demanded()
     items, size = demand["output_tokens"], demand["input_tokens"]

@@ -11,7 +11,6 @@ from advisor.codegen.model import AGENT_INTERVAL, Backend, Region, Runtime, Scal
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.serving import served_units
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.gcp_values import (
@@ -148,7 +147,8 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     by_region = [[group for group in stack.groups if group.region == region.name] for region in stack.regions]
     capacity = {key: share for alike in by_region for key, share in capacities(alike).items()}
     return {
-        "balancing": _balancing(stack),
+        # Plans of answers in one pass take requests to go round in turn (docs/kinds.md).
+        "balancing": "ROUND_ROBIN" if stack.unit.is_one_pass else "LEAST_REQUEST",
         "groups": {group.group.key: _group(stack, group, capacity[group.group.key]) for group in groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: _region(stack, region) for region in stack.regions},
@@ -209,12 +209,6 @@ def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
                 f"The plan empties {group.group.key} in its quietest hours; one instance stays, since nobody else in "
                 "its region answers then. The costs below do not hold it."
             )
-
-
-def _balancing(stack: Stack) -> str:
-    """How a load balancer chooses the host: of answers in one pass in turn, as their plans take it (docs/kinds.md)."""
-    units = {unit for backend in stack.backends for unit in served_units(backend.container.engine)}
-    return "ROUND_ROBIN" if any(unit.is_one_pass for unit in units) else "LEAST_REQUEST"
 
 
 def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[str, object]:

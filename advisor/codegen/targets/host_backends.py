@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from advisor.codegen.model import Backend, Container, Stack
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
-from advisor.demand.values import Unit
 
 _CACHE = "/root/.cache"
 """Where a container finds the disk of its host that outlives it."""
@@ -59,8 +58,7 @@ def pins(stack: Stack) -> Mapping[str, object]:
 
 def pin_keys(stack: Stack) -> list[str]:
     """Engines that may be keys of pins: all that answer what those of the stack do."""
-    units = {unit for backend in stack.backends for unit in served_units(backend.container.engine)} or {Unit.TOKENS}
-    return [engine.value for engine in Engine if engine is Engine.CUSTOM or units.intersection(served_units(engine))]
+    return [engine.value for engine in Engine if engine is Engine.CUSTOM or stack.unit in served_units(engine)]
 
 
 def serving_arguments(container: Container, host_port: int, key: str, certificate: str) -> tuple[str, ...]:

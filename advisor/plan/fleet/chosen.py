@@ -1,8 +1,8 @@
 """The chosen fleet as values: what a plan holds under ``fleet``, under the same names."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.standing import StandingCharge
@@ -12,13 +12,6 @@ from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
 from advisor.units import A_CENT
-
-
-class Balancing(StrEnum):
-    """Rule by which a load balancer chooses among replicas."""
-
-    IN_TURN = "in_turn"
-    """One after the other, by one balancer for all requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +64,10 @@ class FleetGroup(Layout):
     price_quality: str
 
 
+COST_PARTS = ("compute", "disks", "starts", "interruptions", "transfer", "switching", "standing")
+"""Parts that the total of a fleet is the sum of."""
+
+
 @dataclass(frozen=True, slots=True)
 class FleetCost:
     """Cost of the fleet; each part and their sum to the cent, USD without tax."""
@@ -102,12 +99,14 @@ class FleetCost:
     @property
     def counts_standing(self) -> bool:
         """Whether the total holds the standing charges, as it does but for plans of older versions."""
-        parts = (
-            self.compute_usd_per_month, self.interruptions_usd_per_month, self.transfer_usd_per_month,
-            self.switching_usd_per_month, self.disks_usd_per_month, self.starts_usd_per_month,
-            self.standing_usd_per_month,
-        )  # fmt: skip
+        parts = (getattr(self, f"{part}_usd_per_month") for part in COST_PARTS)
         return abs(math.fsum(part or 0.0 for part in parts) - self.total_usd_per_month) < A_CENT
+
+    @property
+    def parts_usd_per_month(self) -> Mapping[str, float | None]:
+        """Parts of the total, by name; None: not counted."""
+        parts: dict[str, float | None] = {part: getattr(self, f"{part}_usd_per_month") for part in COST_PARTS}
+        return parts if self.counts_standing else {**parts, "standing": None}
 
     @property
     def leaves_out(self) -> str:
@@ -303,8 +302,6 @@ class Fleet:
     """Those in the total add up to it; empty for a plan that was made before there were any."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
-    load_balancing: Balancing | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
-    """Rule by which the replicas of a target have to receive requests for the plan to hold; None: any that is even."""
 
 
 @dataclass(frozen=True, slots=True)

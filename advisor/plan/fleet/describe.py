@@ -14,7 +14,6 @@ from advisor.cost.transfer import answer_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.plan.fleet.chosen import (
-    Balancing,
     Cheapest,
     Failure,
     Fleet,
@@ -103,7 +102,6 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
             standing,
         ),
         unit=context.requirements.demand.unit,
-        load_balancing=Balancing.IN_TURN if context.requirements.demand.unit.is_one_pass else None,
     )
 
 

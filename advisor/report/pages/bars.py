@@ -9,17 +9,9 @@ from advisor.plan.values import Interval, Plan, Rung
 from advisor.report.fleet_tables import letters
 from advisor.report.ladder_words import rung_words
 from advisor.report.pages.axes import from_zero, percent
-from advisor.report.words import paid_words, usd
+from advisor.report.words import PART_WORDS, paid_words, usd
 from advisor.units import milliseconds, ratio_words
 
-_PARTS = {
-    "disks": "disks",
-    "starts": "downloads of started instances",
-    "interruptions": "expected interruptions",
-    "transfer": "data transfer",
-    "switching": "switching",
-    "standing": "load balancers and logs",
-}
 _TODAY = "as_is"
 
 
@@ -88,8 +80,9 @@ def cost_bars(fleet: Fleet) -> Iterator[Bar]:
         (f"compute {letter}: {group.instance_type} {paid_words(group)}", group.compute_usd_per_month)
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
-    shown = {part: words for part, words in _PARTS.items() if part != "standing" or cost.counts_standing}
-    parts += [(words, getattr(cost, f"{part}_usd_per_month") or 0.0) for part, words in shown.items()]
+    parts += [
+        (PART_WORDS[part], amount or 0.0) for part, amount in cost.parts_usd_per_month.items() if part != "compute"
+    ]
     axis = from_zero((cost.total_usd_per_month,))
     so_far = 0.0
     for name, amount in parts:
