@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from advisor.workload.values import Slo
+
 _PERIOD_SECONDS = 300
 _IDLE_PERIODS = 12
 _IDLE_GPU_PERCENT = 10
@@ -18,8 +20,6 @@ _RESERVED_MEMORY_SHARE = 0.7
 _SLO_PERIODS = 3
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
-_USUAL_PERCENTILE = 0.95
-"""Percentile of a latency target where a plan names none."""
 _FAILED_PERCENT = 1
 _MS_PER_SECOND = 1000
 REQUESTS_WAITING = "requests_waiting"
@@ -79,9 +79,6 @@ class Alarm:
     """The threshold counts for each request per second that an instance is planned for."""
     target_seconds: float | None = None
     """Time that *metric* counts the requests beyond: to the first token, of answers in one pass to the whole one."""
-
-    subject: str = ""
-    """Time that clients were promised, of an alarm on a queue: TTFT, latency."""
 
     @property
     def title(self) -> str:
@@ -148,17 +145,18 @@ class Promise:
 def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | None:
     """Promise of a workload to its clients, by its targets: TTFT, or the time to a whole answer in one pass.
 
-    A real-time factor counts at the mean length of a recording. None: there is no such target.
+    A real-time factor counts at the mean length of a recording; of two targets the tighter one. None: there is none.
     """
     if slo.get("ttft_p95_ms") is not None:
         return Promise("ttft", "TTFT p95", slo["ttft_p95_ms"] / _MS_PER_SECOND, _BEYOND_P95_PERCENT)
-    factor, latency_ms = slo.get("real_time_factor"), slo.get("latency_ms")
-    target_ms = factor * demand["input_tokens"]["mean"] if factor is not None else latency_ms
-    if target_ms is None:
+    targets_ms = [slo["latency_ms"]] if slo.get("latency_ms") is not None else []
+    if slo.get("real_time_factor") is not None:
+        targets_ms.append(slo["real_time_factor"] * demand["input_tokens"]["mean"])
+    if not targets_ms:
         return None
-    percentile = round(100 * slo.get("latency_percentile", _USUAL_PERCENTILE), 3)
+    percentile = round(100 * slo.get("latency_percentile", Slo().latency_percentile), 3)
     title = f"latency p{percentile:g}"
-    return Promise("latency", title, round(target_ms / _MS_PER_SECOND, 6), round(100 - percentile, 3))
+    return Promise("latency", title, round(min(targets_ms) / _MS_PER_SECOND, 6), round(100 - percentile, 3))
 
 
 def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
@@ -200,7 +198,6 @@ def _waiting_requests(promise: Promise) -> Alarm:
         statistic="Average",
         below=False,
         threshold=promise.seconds,
-        subject=promise.words,
         per_request_rate=True,
         periods=_SLO_PERIODS,
         missing=Missing.IS_FINE,

@@ -276,17 +276,12 @@ class LoadBalancer:
     drain_seconds: int = 120
 
 
-AGENT_INTERVAL = "1s"
-"""Time between two samples of the agent."""
-
-
 @dataclass(frozen=True, slots=True)
 class Agent:
     """The sampler that keeps measuring what was predicted."""
 
     example_package: str
     """Where its wheel might be; only the user knows where it is."""
-    interval: str = AGENT_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

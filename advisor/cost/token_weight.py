@@ -2,12 +2,13 @@
 
 from statistics import median
 
-from advisor.data_files import data_dir
-from advisor.tables import read_rows
+from advisor.catalog import load_catalog
 
 
 def output_weight() -> float:
     """Input tokens that one output token costs as much as: the median over the models that are sold by the token."""
-    rows = read_rows(data_dir("instance_catalog") / "token_prices.csv")
-    prices = [(float(row["input_usd_per_million"] or 0), float(row["output_usd_per_million"] or 0)) for row in rows]
-    return median(output / entered for entered, output in prices if entered > 0 and output > 0)
+    return median(
+        price.output_usd_per_million / price.input_usd_per_million
+        for price in load_catalog().every_token_price
+        if price.input_usd_per_million > 0 and price.output_usd_per_million > 0
+    )

@@ -201,7 +201,7 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
 def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     """Pools and ways of paying with USD a month that no fleet of them is below, least first: hours, answers, region."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    answers = sum(map(requests_per_month, problem.hours))
+    answers, standing = sum(map(requests_per_month, problem.hours)), alone_usd_per_month(problem)
     found: list[tuple[float, Pool, Tariff]] = []
     for pool in problem.pools:
         counts = _least_counts(problem, pool)
@@ -210,7 +210,7 @@ def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
             if tariff.paid is not PurchaseOption.OWNED:
                 active = np.array(tariff.active_ratios or 1.0)
                 usd = tariff.all_usd_per_hour * (always if tariff.paid.always else float(counts @ (hours * active)))
-                usd += pool.usd_per_request * answers + alone_usd_per_month(problem, pool, tariff)
+                usd += pool.usd_per_request * answers + standing[pool.region, tariff.on_hosts]
                 found.append((usd, pool, tariff))
     return sorted(found, key=lambda one: one[0])
 

@@ -101,6 +101,7 @@ def test_a_dear_endpoint_gets_the_machines_of_its_plan(tmp_path, run_advisor):
     assert "g5.12xlarge" not in (directory / "main.tf").read_text()
     assert "# of chat" in (directory / "main.tf").read_text()
     assert run_advisor("audit", bill(tmp_path), "--write").returncode == 2
+    assert run_advisor(*asked, "--format", "json").returncode == 2
 
 
 def test_an_endpoint_that_nothing_knows_is_left_alone(tmp_path):

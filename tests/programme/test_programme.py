@@ -94,6 +94,13 @@ def test_findings_at_one_resource_count_once():
     assert {item.id: item.counted_in for item in programme.items}["ADV101"] == "ADV116"
 
 
+def test_findings_at_an_endpoint_and_at_its_machines_count_once():
+    """An endpoint without requests and its idle machines are the same money under two names."""
+    programme = made(finding("ADV116", 900.0, ("chat",)), finding("ADV101", 900.0, ("arn:…:endpoint/chat",)))
+
+    assert programme.total.usd_per_month == 900.0
+
+
 def test_findings_whose_resources_were_cut_off_count_once():
     """Where a finding has more resources than its document holds, other findings at machines may be at the same."""
     many = tuple(f"i-{number}" for number in range(100))

@@ -6,7 +6,7 @@ from typing import Any
 
 from advisor.codegen.alarms import REQUESTS_WAITING, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
@@ -195,7 +195,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
-        "agent_interval": AGENT_INTERVAL,
         "metric_names": _metric_names(stack),
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),

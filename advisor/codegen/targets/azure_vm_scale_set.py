@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import AGENT_INTERVAL, Backend, ComputeGroup, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
@@ -181,7 +181,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "cautions": stack.summary.cautions,
         "groups": {group.key: _group(stack, group) for group in stack.groups},
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
-        "agent_interval": AGENT_INTERVAL,
         "entrance_alive": ENTRANCE_ALIVE,
         "entrance_health": ENTRANCE_HEALTH,
         "entrance_size": machines(stack).size,

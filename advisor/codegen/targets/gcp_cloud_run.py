@@ -7,7 +7,7 @@ its metrics in Cloud Monitoring, read in November 2026.
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -181,7 +181,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "groups": {group.key: _group(group) for group in stack.groups},
         "backends": {backend.key: _backend(backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight} for region in stack.regions},
-        "alerts": alert_data(_alerts(stack.alarms, stack.slo_alarms)),
+        "alerts": alert_data(_alerts(stack)),
         "probe_seconds": _PROBE_SECONDS,
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
         "quotas": tuple(dict.fromkeys(_quota(group) for group in stack.groups)),
@@ -294,23 +294,23 @@ def _cautions(stack: Stack) -> Iterator[str]:
         yield "The plan scales by the clock; Cloud Run has no schedule and follows the requests by itself."
 
 
-def _alerts(alarms: Sequence[Alarm], slo_alarms: Sequence[Alarm]) -> Mapping[str, Alert]:
+def _alerts(stack: Stack) -> Mapping[str, Alert]:
     """Alerts, without those on hosts that a container has not (Xid errors, silent agents)."""
     usual = {
         alarm.name: from_alarm(alarm, _of_container(alarm), divisor=100)
-        for alarm in alarms
+        for alarm in stack.alarms
         if alarm.name in _UTILIZATION_METRICS
     }
-    return usual | {"unhealthy": _UNHEALTHY} | dict(_slo_alerts(slo_alarms))
+    return usual | {"unhealthy": _UNHEALTHY} | dict(_slo_alerts(stack))
 
 
-def _slo_alerts(alarms: Sequence[Alarm]) -> Iterator[tuple[str, Alert]]:
+def _slo_alerts(stack: Stack) -> Iterator[tuple[str, Alert]]:
     """TTFT is left out: nobody but the engine knows it, and its metrics stay within the container."""
-    for alarm in alarms:
+    for alarm in stack.slo_alarms:
         if alarm.name == "server_errors":
             yield alarm.name, replace(from_alarm(alarm, _SERVER_ERRORS, divisor=100), description=alarm.description)
         elif alarm.name == "waiting_requests":
-            description = f"One request in 20 waits for a container longer than {alarm.subject} may take, "
+            description = f"One request in 20 waits for a container longer than {stack.latency_words} may take, "
             description += f"{alarm.threshold:g} s."
             pending = from_alarm(alarm, _PENDING, divisor=1 / _MS_PER_SECOND)
             yield alarm.name, replace(pending, description=description)

@@ -7,7 +7,7 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import AGENT_INTERVAL, Backend, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Backend, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -168,7 +168,6 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
 def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     """Parts of the templates that a stack of this shape needs."""
     return {
-        "agent_interval": AGENT_INTERVAL,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "scales": stack.scaling is not Scaling.STATIC,

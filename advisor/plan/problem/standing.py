@@ -28,9 +28,9 @@ def region_rates(
         allocations: what runs.
         shares: request shares of each pool: (classes, places, buckets or 1).
     """
-    places = {allocation.pool.region: allocation.tariff.on_hosts for allocation in allocations}
-    if len(places) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
-        return {region: RegionRates(mean_rate(problem), mean_rate(problem)) for region in places}
+    regions = {allocation.pool.region for allocation in allocations}
+    if len(regions) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
+        return dict.fromkeys(regions, RegionRates(mean_rate(problem), mean_rate(problem)))
     rates: dict[str, RegionRates] = {}
     for allocation in allocations:
         served, balanced = rates.get(allocation.pool.region, RegionRates(0.0, None))
@@ -60,13 +60,16 @@ def standing_usd_per_month(
     return round(sum(problem.charges[at].usd_per_month(*of) for at, of in rates.items() if at in problem.charges), 2)
 
 
-def alone_usd_per_month(problem: Problem, pool: Pool, tariff: Tariff) -> float:
-    """Standing charges of a fleet of one pool paid for in one way, to fractions of a cent."""
-    charges, rate = problem.charges.get(pool.region), mean_rate(problem)
-    if charges is None:
-        return 0.0
-    balanced = rate if tariff.on_hosts else None
-    return sum(rule.quantity(rate, balanced) * rule.usd for rule in charges.rules)
+def alone_usd_per_month(problem: Problem) -> Mapping[tuple[str, bool], float]:
+    """Standing charges of a fleet in one region alone, by region and whether hosts serve, to fractions of a cent."""
+    rate = mean_rate(problem)
+
+    def usd(region: str, balanced: float | None) -> float:
+        charges = problem.charges.get(region)
+        return sum(rule.quantity(rate, balanced) * rule.usd for rule in charges.rules) if charges else 0.0
+
+    ways = {(pool.region, tariff.on_hosts) for pool in problem.pools for tariff in pool.tariffs}
+    return {(region, on_hosts): usd(region, rate if on_hosts else None) for region, on_hosts in ways}
 
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:

@@ -44,11 +44,7 @@ class Timelines:
 
     def same(self, times: Times) -> Times:
         """Times of a replica as they were first given: those of another question that are equal are the same to it."""
-        values = tuple(getattr(times, field.name) for field in fields(times))
-        try:
-            return self._times.setdefault(values, times)
-        except TypeError:  # a value that cannot be compared
-            return times
+        return self._times.setdefault(tuple(getattr(times, field.name) for field in fields(times)), times)
 
     def _keep(self, key: tuple[Times, bytes], timelines: tuple[Timeline, ...]) -> None:
         self._requests += sum(timeline.last_s.size for timeline in timelines)

@@ -160,7 +160,8 @@ def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
     usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) * hours).sum(axis=1)
-    usd += [min(alone_usd_per_month(problem, pool, tariff) for tariff in pool.tariffs) for pool in able]
+    standing = alone_usd_per_month(problem)
+    usd += [min(standing[pool.region, tariff.on_hosts] for tariff in pool.tariffs) for pool in able]
     return able, usd
 
 
@@ -205,16 +206,7 @@ def lower_bound(problem: Problem) -> float:
         for at, hour in enumerate(problem.hours)
     )
     answers = min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
-    return (
-        compute
-        + answers
-        + min(
-            alone_usd_per_month(problem, pool, tariff)
-            for pool, tariff in {
-                (pool.region, tariff.on_hosts): (pool, tariff) for pool in pools for tariff in pool.tariffs
-            }.values()
-        )
-    )
+    return compute + answers + min(alone_usd_per_month(problem).values())
 
 
 def _work(problem: Problem) -> Floats:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.cost.standing import ChargeRule
-from advisor.plan.problem.formulas import hours_per_month, instance_usd_per_month, mix_rate, requests_per_month
+from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
 from advisor.plan.problem.standing import mean_rate, usd_per_request
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_WEEK
 
 SLACK_USD = 1000.0
 """Cost of each unit beyond a limit, so that half a cent is little of any unit."""
@@ -101,11 +101,14 @@ class ProgramVariables:
 
     def _shares(self) -> None:
         for g, pool in enumerate(self.problem.pools):
-            for h in range(len(self.problem.hours)):
+            # The cheapest of its ways: what a load balancer passes on costs more than what a service takes by itself.
+            usd = min((usd_per_request(self.problem, pool, tariff) for tariff in pool.tariffs), default=0.0)
+            for h, hour in enumerate(self.problem.hours):
+                usd_of_all = usd * requests_per_month(hour)
                 for p, share in enumerate(self.problem.place_shares):
-                    self.mix[g, h, p] = self._share(pool, h, pool.mix_rates[p], share)
+                    self.mix[g, h, p] = self._share(pool.mix_rates[p], usd_of_all * share)
                     for b, part in enumerate(self.problem.bucket_shares):
-                        self.bucket[g, h, p, b] = self._share(pool, h, pool.rates[p, b], share * part)
+                        self.bucket[g, h, p, b] = self._share(pool.rates[p, b], usd_of_all * share * part)
 
     def _switching(self) -> None:
         """Each instance of a stand of which nothing runs today has its cost, in the busiest hours."""
@@ -115,10 +118,8 @@ class ProgramVariables:
                 for variable, count in self._running(g, len(self.problem.hours) - 1):
                     self.program.add_cost(variable, count * pool.switching_usd)
 
-    def _share(self, pool: Pool, h: int, rate: float, share: float) -> int:
+    def _share(self, rate: float, cost: float) -> int:
         variable = self.program.variable(upper=1.0 if rate > 0 else 0.0)
-        usd = max((usd_per_request(self.problem, pool, tariff) for tariff in pool.tariffs), default=0.0)
-        cost = usd * share * requests_per_month(self.problem.hours[h])
         if cost:
             self.program.add_cost(variable, cost)
         return variable
@@ -137,21 +138,22 @@ class ProgramVariables:
             used = self.program.variable(lower=float(is_only), upper=1.0, integer=not is_only)
             self.program.add_cost(used, charges.fixed_usd_per_month(rate if is_only else 0.0))
             if not is_only:
-                self._used_in_region(used, members)
-                self._steps(used, members, charges.rules)
+                hosts_alone = [g for g in members if all(tariff.on_hosts for tariff in problem.pools[g].tariffs)]
+                self._used_in_region(used, members, hosts_alone)
+                self._steps(used, hosts_alone, charges.rules)
 
-    def _used_in_region(self, used: int, members: list[int]) -> None:
+    def _used_in_region(self, used: int, members: list[int], hosts_alone: list[int]) -> None:
         """1 where any host of these pools runs; no less than their share of the requests, which is tighter."""
         last, problem = len(self.problem.hours) - 1, self.problem
-        hosts = {(g, t) for g in members for t, tariff in enumerate(problem.pools[g].tariffs) if tariff.on_hosts}
-        for g, t in sorted(hosts):
+        for g in members:
             most = float(most_instances(problem, problem.pools[g]))
-            self.program.row("region in use", [*self.instances(g, t, last), (used, -most)], upper=0.0)
-        alone = [g for g in members if all(tariff.on_hosts for tariff in problem.pools[g].tariffs)]
+            for t, tariff in enumerate(problem.pools[g].tariffs):
+                if tariff.on_hosts:
+                    self.program.row("region in use", [*self.instances(g, t, last), (used, -most)], upper=0.0)
         for p in range(len(problem.place_shares)):
-            mixed: Terms = [(self.mix[g, last, p], 1.0) for g in alone]
+            mixed: Terms = [(self.mix[g, last, p], 1.0) for g in hosts_alone]
             buckets = range(len(problem.bucket_shares))
-            for terms in [[(self.bucket[g, last, p, b], 1.0) for g in alone] for b in buckets] or [[]]:
+            for terms in [[(self.bucket[g, last, p, b], 1.0) for g in hosts_alone] for b in buckets] or [[]]:
                 self.program.row("region in use", [*mixed, *terms, (used, -1.0)], upper=0.0)
 
     def _steps(self, used: int, members: list[int], rules: tuple[ChargeRule, ...]) -> None:
@@ -171,7 +173,7 @@ class ProgramVariables:
         """Mean requests per second that pools serve of each of their shares."""
         terms: Terms = []
         for h, hour in enumerate(self.problem.hours):
-            rate = hour.mean_rate * hours_per_month(hour) / HOURS_PER_MONTH
+            rate = hour.mean_rate * hour.hours_per_week / HOURS_PER_WEEK
             for g, (p, share) in itertools.product(members, enumerate(self.problem.place_shares)):
                 terms.append((self.mix[g, h, p], rate * share))
                 terms += [

@@ -248,3 +248,11 @@ def test_google_deals_whole_answers_in_turn(language, name, rule):
     assert [
         line for text in files.values() for line in text.splitlines() if "locality_lb_policy" in line and rule in line
     ]
+
+
+def test_the_tighter_of_two_targets_is_alarmed():
+    """A real-time factor of 0.2 lets 45 s of speech take 9 s, a stated latency 3 s."""
+    demand = {"unit": "audio", "input_tokens": {"mean": 45_000.0}}
+
+    assert promise_of({"real_time_factor": 0.2, "latency_ms": 3000.0}, demand).seconds == 3.0
+    assert promise_of({"real_time_factor": 0.2, "latency_ms": 30_000.0}, demand).seconds == 9.0

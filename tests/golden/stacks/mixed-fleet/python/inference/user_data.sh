@@ -340,7 +340,7 @@ Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output /var/lib/advisor/samples --interval 1s
+ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output /var/lib/advisor/samples
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict

@@ -95,7 +95,7 @@ Description=advisor agent: samples of the accelerators
 After=inference.service
 
 [Service]
-ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output=/var/lib/advisor/samples --interval=1s --quiet
+ExecStart=/opt/advisor-agent/bin/inference-advisor-agent run --output=/var/lib/advisor/samples --quiet
 DynamicUser=yes
 StateDirectory=advisor
 ProtectSystem=strict
