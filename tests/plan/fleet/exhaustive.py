@@ -93,7 +93,7 @@ def _has_balancer(tariff: Tariff) -> bool:
     return tariff.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
 
 
-def _usd_of_request(problem: Problem, counts: Counts, g: int, h: int) -> float:
+def usd_of_request(problem: Problem, counts: Counts, g: int, h: int) -> float:
     """Answer, logs and load balancer of a request of a pool, by the instances that are hosts."""
     running = {t: counts[g, t][h] for t in range(len(problem.pools[g].tariffs))}
     hosts = sum(count for t, count in running.items() if _has_balancer(problem.pools[g].tariffs[t]))
@@ -319,7 +319,7 @@ class _Shares:
                         continue
                     variable = self.program.variable(upper=1.0)
                     part = 1.0 if b < 0 else self.problem.bucket_shares[b]
-                    usd = _usd_of_request(self.problem, self.counts, g, h)
+                    usd = usd_of_request(self.problem, self.counts, g, h)
                     self.program.add_cost(variable, usd * requests * share * part)
                     self.variables[g, h, p, b] = variable
 
