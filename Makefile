@@ -11,9 +11,9 @@ DEMO := build/demo
 # Tools of the supply chain, and an environment of what users install.
 SUPPLY := build/supply
 USERS := build/users
-LOCK = $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+LOCK = build/installer/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url
-HASHED = -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r
+HASHED = --no-deps --require-hashes --requirement
 
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test test-every test-fast fuzz mutants soak ranges browser-test check bench bench-today golden lock sbom audit tools services clean
@@ -24,8 +24,8 @@ help: ## Show the targets.
 $(READY): pyproject.toml .ci/requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(HASHED) .ci/requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) $(HASHED) .ci/requirements/dev.txt
+	PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 environment: $(READY) ## Install the program and what its tests need into .venv.
@@ -52,7 +52,7 @@ soak: $(READY) ## Load the listener, the planner and the catalog for SECONDS (1,
 	$(BIN)/python tests/benchmarks/soak.py $(or $(SECONDS),1800)
 
 ranges: $(SUPPLY)/.ready ## Use the program with the lowest and with the newest versions that pyproject.toml allows.
-	bash .ci/ranges.sh $(SUPPLY)/bin/uv build/ranges
+	bash .ci/ranges.sh build/installer/bin/uv build/ranges
 
 mutants: $(READY) ## Change each line that computes money, memory and capacity, and list the changes that no test finds.
 	CI=true OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py $(MODULES)
@@ -81,18 +81,19 @@ golden: $(READY) ## Write the golden files anew; read the difference before you 
 
 $(SUPPLY)/.ready: .ci/requirements/supply.txt
 	$(PYTHON) -m venv $(SUPPLY)
-	$(SUPPLY)/bin/python $(HASHED) $<
+	PYTHON=$(PYTHON) bash .ci/install.sh $(SUPPLY) $(HASHED) $<
 	@touch $@
 
 $(USERS)/.ready: .ci/requirements/users.txt
 	$(PYTHON) -m venv $(USERS)
-	$(USERS)/bin/python $(HASHED) $<
+	PYTHON=$(PYTHON) bash .ci/install.sh $(USERS) $(HASHED) $<
 	@touch $@
 
 lock: $(SUPPLY)/.ready ## Resolve the lock files anew: .ci/requirements/*.txt.
 	$(LOCK) pyproject.toml --extra test --extra lint -o .ci/requirements/dev.txt
 	$(LOCK) pyproject.toml --extra audit --extra calibration --extra charts --extra aws -o .ci/requirements/users.txt
 	$(LOCK) .ci/requirements/supply.in -o .ci/requirements/supply.txt
+	echo uv | $(LOCK) - -o .ci/requirements/installer.txt
 
 sbom: $(SUPPLY)/.ready $(USERS)/.ready ## Write build/sbom.json (CycloneDX) and build/licences.txt of what users install.
 	$(SUPPLY)/bin/cyclonedx-py environment $(USERS)/bin/python --pyproject pyproject.toml --output-reproducible \

@@ -90,6 +90,7 @@ def test_a_question_without_an_answer_says_why_and_what_to_do(tmp_path, run_advi
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("rate", [1e-6, 1e-3, 300.0])
 def test_extreme_rates_are_answered(tmp_path, run_advisor, rate):
     """From a request in eleven days to hundreds a second there is a fleet."""

@@ -47,6 +47,7 @@ def test_a_plan_explains_itself(folder, plan, run_advisor):
     assert told["runner_up"]["option"]["instance_type"] != plan["recommended"]["instance_type"]
 
 
+@pytest.mark.sampled(3)
 def test_a_type_that_is_sold_at_an_unknown_price_is_explained_in_words(folder, run_advisor):
     """It is neither said to be too dear nor to be unable to serve; its rejection says what would lift it."""
     done = run_advisor("explain", "plan.json", "--why", "a4-highgpu-8g", cwd=folder)
@@ -60,6 +61,7 @@ def test_a_type_that_is_sold_at_an_unknown_price_is_explained_in_words(folder, r
     assert told["why"]["contender"] is None
 
 
+@pytest.mark.sampled(3)
 def test_everything_can_be_asked_at_once(folder, run_advisor):
     """A what-if is answered first, and the others answer for the changed question."""
     asked = ("--what-if", "slo.tpot_p95=30ms,demand=2x", "--why", "g6e.xlarge", "--pareto", "slo.tpot_p95")
@@ -72,6 +74,7 @@ def test_everything_can_be_asked_at_once(folder, run_advisor):
     assert [(front["target"], front["stated_ms"]) for front in told["pareto"]] == [("tpot_p95", 30)]
 
 
+@pytest.mark.sampled(3)
 def test_markdown_has_a_heading_and_a_table(folder, run_advisor):
     """The front as Markdown is a table under a heading."""
     done = run_advisor("explain", "plan.json", "--pareto", "slo.ttft_p95", "--format", "markdown", cwd=folder)
@@ -80,6 +83,7 @@ def test_markdown_has_a_heading_and_a_table(folder, run_advisor):
     assert "| target |" in done.stdout
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
@@ -107,6 +111,7 @@ def test_a_plan_of_other_facts_is_said_to_be_one(plan, run_advisor, tmp_path):
     assert "another catalog" in done.stderr
 
 
+@pytest.mark.sampled(3)
 def test_the_page_shows_what_the_program_prints(folder, run_advisor):
     """Of each command that docs/explain.md shows it has the lines of the answer in their order, but for those left out."""
     page = (ROOT / "docs" / "explain.md").read_text()

@@ -183,9 +183,9 @@ def test_capacity_of_a_reranker_by_hand(plans):
 
 
 def test_the_public_reranking_question_is_answered_with_its_cost(plans):
-    """37.5 calls/s of 23 documents of 512 tokens: some T4 and some larger cards carry it, and each has its cost."""
+    """37.5 calls/s of 23 documents of 512 tokens: about the fourteen T4 that others name, or some larger cards."""
     options = {option.accelerator: option for option in plans("reranker").options}
-    assert 6 <= options["T4"].instances <= 20
+    assert 7 <= options["T4"].instances <= 21
     assert 2 <= options["L40S"].instances <= 4
     assert all(option.cost.total_usd_per_month > 0 for option in options.values())
 

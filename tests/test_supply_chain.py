@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 NAME = "inference-advisor"
 LOCKS = {"dev": ("test", "lint"), "users": ("data", "calibration", "charts", "aws")}
-HELP_SECONDS = 0.15
-"""Most processor time that the list of commands may take."""
+HELP_RATIO = 1.7
+"""Most processor time that the list of commands may take, as a multiple of that of importing click."""
 
 
 def report():
@@ -85,6 +85,7 @@ def test_nothing_installs_somebody_elses_distribution():
     assert project()["scripts"] == {"advisor": "advisor.cli:main"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 def test_two_builds_give_the_same_bytes(tmp_path):
     """Wheel and source archive do not depend on when, where and in which time zone they are built."""
@@ -110,6 +111,7 @@ def run_without(library, *arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("library", "extra", "arguments"),
     [
@@ -136,16 +138,18 @@ def test_the_core_plans_without_any_extra(library):
 
 
 def test_help_is_instant():
-    """The list of commands imports no command: the best of a few runs is what the program takes."""
-    seconds = []
-    for _ in range(4):
-        before = os.times()
-        subprocess.run([sys.executable, "-m", "advisor", "--help"], cwd=ROOT, capture_output=True, check=True)
-        after = os.times()
-        seconds.append(
-            after.children_user - before.children_user + after.children_system - before.children_system
-        )  # fmt: skip
-    assert min(seconds) < HELP_SECONDS
+    """The list of commands imports no command: it takes little more than the library that it is written with."""
+    ours, least = (
+        [_seconds(*arguments) for _ in range(5)] for arguments in (("-m", "advisor", "--help"), ("-c", "import click"))
+    )
+    assert min(ours) < HELP_RATIO * min(least)
+
+
+def _seconds(*arguments):
+    before = os.times()
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True)
+    after = os.times()
+    return after.children_user - before.children_user + after.children_system - before.children_system
 
 
 def test_licences_are_listed_as_packages_declare_them():

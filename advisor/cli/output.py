@@ -32,6 +32,8 @@ def _format_option(*formats: str) -> Callable[[Command], Command]:
     )
 
 
+STDOUT = Path("-")
+"""Name of standard output, as other programs have it."""
 format_option = _format_option("table", "json", "markdown")
 table_or_json_option = _format_option("table", "json")
 output_option = click.option(
@@ -65,8 +67,8 @@ def options_given(options: Mapping[str, str | None], batch: Path | None, require
 
 
 def deliver(text: str, output: Path | None) -> None:
-    """Print *text*, or write it to *output* and say so on stderr."""
-    if output is None:
+    """Print *text*, where *output* is None or ``-``, or write it there and say so on stderr."""
+    if output is None or output == STDOUT:
         click.echo(text, nl=False)
         return
     write_output(output, text.encode())
@@ -89,7 +91,7 @@ def report_width(output: Path | None, *, wide: bool) -> int | None:
     """Characters of a line of the result: the terminal's, up to 120; 80 in files and pipes; None: no limit."""
     if wide:
         return None
-    if output is not None or not sys.stdout.isatty():
+    if output not in (None, STDOUT) or not sys.stdout.isatty():
         return PLAIN_WIDTH
     columns = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
     return min(max(columns, _NARROWEST), _WIDEST)

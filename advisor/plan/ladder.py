@@ -48,16 +48,28 @@ _Answer = _Reached | str
 """The fleet of a rung, or why it has none."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Climbed:
+    """The ladder, as far as it goes."""
+
+    rungs: tuple[Rung, ...]
+    as_stated: Rung
+    """The recommendation as a rung."""
+    cheaper: Confirmed | None
+    """Fleet of a rung within what is stated that costs less than the recommendation, which is no simpler."""
+
+
 class Ladder:
     """Climbs from rung to rung with one planner: every fleet is solved and replayed as the recommended one is."""
 
     def __init__(self, context: PlanningContext, supply: Supply, week: Week, validator: ReplayValidator) -> None:
         """Take what all rungs share: the supply of the widest of them, and a confirmer that remembers its replays."""
         self._setting, self._supply, self._week, self._confirmer = context, supply, week, validator
+        self._cheaper_than_stated: Confirmed | None = None
 
     def climb(
         self, scopes: Sequence[RungScope], recommended: Confirmed, current: CurrentCost | None, fleet: Fleet
-    ) -> tuple[tuple[Rung, ...], Rung]:
+    ) -> "Climbed":
         """Every rung with its fleet, or why it has none, and the recommendation; none costs more than the one before.
 
         Args:
@@ -80,7 +92,7 @@ class Ladder:
             rung = self._described(scope, answers[scope.step], current)
             rungs.append(_as_today(rung, rungs[0], current))
         as_stated = replace(self._described(_AS_STATED, stated, current), recommended=True)
-        return tuple(_marked(rungs, fleet)), as_stated
+        return Climbed(tuple(_marked(rungs, fleet)), as_stated, self._cheaper_than_stated)
 
     def _below(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow no more than is stated, from the first on: each knows the fleet of the one before."""
@@ -105,7 +117,11 @@ class Ladder:
         if below is not None and before is not None and before.workload == workload:
             return below
         answer = _cheaper(self._solved(workload, below), below)
-        return _no_cheaper(answer, stated) if isinstance(answer, _Reached) and stated is not None else answer
+        if not isinstance(answer, _Reached) or stated is None or answer.usd_per_month > stated.usd_per_month - A_CENT:
+            return answer
+        if not _is_simpler(stated, answer):
+            self._cheaper_than_stated = answer.found
+        return _why_dearer(answer, stated)
 
     def _beyond(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow more than is stated, from the last on: a fleet that the one before allows is its too."""
@@ -221,20 +237,22 @@ def _cheaper(answer: _Answer, below: _Reached | None) -> _Answer:
     return below if is_preferred and below.usd_per_month <= limit else answer
 
 
-def _no_cheaper(reached: _Reached, stated: _Reached) -> _Answer:
-    """The fleet of a rung that allows less; why there is none where a simpler fleet is recommended at a higher cost."""
-    less = stated.usd_per_month - reached.usd_per_month
-    if less < A_CENT:
-        return reached
+def _is_simpler(stated: _Reached, reached: _Reached) -> bool:
+    """Whether the recommendation is preferred to a cheaper fleet: it is simpler, and costs little more."""
+    theirs, ours = map(preference, (stated.found.solution, reached.found.solution))
+    most_usd = reached.usd_per_month * (1 + reached.context.requirements.workload.limits.simplicity)
+    return theirs < ours and stated.usd_per_month <= most_usd + A_CENT
+
+
+def _why_dearer(reached: _Reached, stated: _Reached) -> str:
+    """Fleet of a rung that allows less, and why a dearer one is recommended."""
     fleet = " + ".join(
         f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}"
         for group in _groups(reached.found, reached.context)
     )
-    theirs, ours = map(preference, (stated.found.solution, reached.found.solution))
-    most_usd = reached.usd_per_month * (1 + reached.context.requirements.workload.limits.simplicity)
-    is_simpler = theirs < ours and stated.usd_per_month <= most_usd + A_CENT
-    why = "a simpler fleet is (limits.simplicity)" if is_simpler else "found among fewer choices alone"
-    return f"{fleet} would save ${less:,.2f} a month on what is recommended: {why}"
+    why = "a simpler fleet is (limits.simplicity)" if _is_simpler(stated, reached) else "it does not hold in full"
+    saved = stated.usd_per_month - reached.usd_per_month
+    return f"{fleet} would save ${saved:,.2f} a month on what is recommended: {why}"
 
 
 def _as_is(current: CurrentCost | None, scope: RungScope) -> Rung:

@@ -19,7 +19,8 @@ from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.pools import Supply, check_purchase
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
-from advisor.plan.replay.validator import Confirmed, ReplayValidator
+from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
+from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.plan.today import judged_today, priced_today, today_of
@@ -261,8 +262,27 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
         fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
         choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(formulation, fleet)))
         best = recommended(found, context, fleet, options)
-    current, ladder, as_stated = _against_today(market, found, choice.fleet, asked)
-    return Planned(choice, best, options, ladder, as_stated, current, (*choice.rejections, *ranking.rejections))
+    current = _judged_today(market, asked)
+    if not asked.rungs or choice.fleet is None or not isinstance(found, Confirmed):
+        return Planned(choice, best, options, (), None, current, (*choice.rejections, *ranking.rejections))
+    ladder = Ladder(context, market.supply, market.week, market.validator)
+    climbed = ladder.climb(asked.rungs, found, current, choice.fleet)
+    if climbed.cheaper is not None and (cheaper := _in_place_of(found, climbed.cheaper, market)) is not None:
+        return _compared(market, asked, replace(chosen, found=cheaper, ranking=chosen.ranking.with_fleet(cheaper)))
+    rejections = (*choice.rejections, *ranking.rejections)
+    return Planned(choice, best, options, climbed.rungs, climbed.as_stated, current, rejections)
+
+
+def _in_place_of(found: Confirmed, cheaper: Confirmed, market: Market) -> Confirmed | None:
+    """Fleet of a rung to recommend in place of a dearer one; None where it does not hold in full.
+
+    A search among fewer pools may end at a fleet that one among more of them does not come near.
+    """
+    whole = market.validator.with_limits(cheaper)
+    if not whole.confirmation.reached:
+        return None
+    best = market.validator.simplest(unproven(bounded(whole, found)))
+    return best if best.usd_per_month < found.usd_per_month - A_CENT else None
 
 
 def plan_routed(
@@ -361,19 +381,14 @@ def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:
     return replace(ranking, singles=singles)
 
 
-def _against_today(
-    market: Market, confirmed: Confirmed | Infeasible | None, fleet: Fleet | None, asked: Asked
-) -> tuple[CurrentCost | None, tuple[Rung, ...], Rung | None]:
-    """Today's deployment, judged, and the ladder from there with the recommendation as a rung."""
+def _judged_today(market: Market, asked: Asked) -> CurrentCost | None:
+    """Today's deployment at its price, judged where a ladder is asked for; None where none is stated."""
     context, stated = market.context, market.workload.current
     current = priced_today(context.requirements, context.catalog, context.standing.owned)
-    if current is not None and stated is not None:
-        today = today_of(current, stated, context, market.supply, market.week)
-        current = judged_today(today, context, market.validator) if asked.rungs else today.priced
-    if not asked.rungs or fleet is None or not isinstance(confirmed, Confirmed):
-        return current, (), None
-    ladder = Ladder(context, market.supply, market.week, market.validator)
-    return current, *ladder.climb(asked.rungs, confirmed, current, fleet)
+    if current is None or stated is None:
+        return current
+    today = today_of(current, stated, context, market.supply, market.week)
+    return judged_today(today, context, market.validator) if asked.rungs else today.priced
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:

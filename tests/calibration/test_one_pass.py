@@ -76,6 +76,7 @@ def test_folds_depend_on_the_name_alone():
     assert fold_of("resnet50|T4", 16) == fold_of("resnet50|T4", 16)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 def test_the_shipped_calibration_is_rebuilt_bit_for_bit():
     """The fit of the shipped measurements is the shipped file."""
@@ -83,6 +84,7 @@ def test_the_shipped_calibration_is_rebuilt_bit_for_bit():
     assert document_text(fit_one_pass(load_measurements().measurements, CATALOG)) == shipped.read_text()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 def test_unseen_cells_are_predicted_within_the_target():
     """Left out by architecture and accelerator: the median error is within 15 % and 75 to 85 % lie in the interval."""

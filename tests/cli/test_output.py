@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli.output import report_width
+from advisor.cli.output import deliver, report_width
 from advisor.cli.terminal import guard_terminals
 from advisor.names import printable
 
@@ -19,6 +19,7 @@ from advisor.names import printable
         (200, None, False, 120),
         (10, None, False, 40),
         (100, Path("plan.txt"), False, 80),
+        (100, Path("-"), False, 100),
         (None, None, False, 80),
         (100, None, True, None),
         (None, Path("plan.txt"), True, None),
@@ -46,3 +47,11 @@ def test_nothing_steers_the_terminal(monkeypatch, is_terminal, shown):
 def test_bold_is_all_that_text_may_do_to_a_terminal():
     """What would move the cursor, clear the screen or turn text around becomes a question mark."""
     assert printable("\x1b[1mpeak\x1b[0m \x1b[2J\u202eexe") == "\x1b[1mpeak\x1b[0m ?[2J?exe"
+
+
+def test_a_dash_is_standard_output(capsys, tmp_path, monkeypatch):
+    """No file of that name is written, and nothing is said to have been."""
+    monkeypatch.chdir(tmp_path)
+    deliver("text\n", Path("-"))
+    assert capsys.readouterr() == ("text\n", "")
+    assert not list(tmp_path.iterdir())

@@ -53,6 +53,7 @@ def as_engine(plan, *engines):
     return replace(plan, fleet=replace(plan.fleet, groups=groups))
 
 
+@pytest.mark.sampled(3)
 @needs_promtool
 @pytest.mark.parametrize("engines", [("vLLM",), ("SGLang",), ("TensorRT-LLM",), ("vLLM", "SGLang")])
 def test_prometheus_reads_the_rules_and_their_test_holds(read, engines, tmp_path):
@@ -169,6 +170,7 @@ def test_every_query_of_the_dashboard_is_one(read, tmp_path):
     promtool(tmp_path, "check", "rules", "panels.yaml")
 
 
+@pytest.mark.sampled(2)
 def test_a_second_run_changes_nothing_and_code_of_another_kind_stays(plan, run_advisor, tmp_path):
     """Files are written once; a directory of Terraform is refused, and so is Terraform over these files."""
     watched, infra = tmp_path / "watched", tmp_path / "infra"

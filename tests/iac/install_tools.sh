@@ -21,8 +21,7 @@ install() {
   for file in "$@"; do
     local options=()
     grep -q -- '--hash=' "$here/$file" && options=(--require-hashes --no-deps)
-    "$root/$name/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
-      "${options[@]}" --requirement "$here/$file" || return 1
+    bash .ci/install.sh "$root/$name" --only-binary=:all: "${options[@]}" --requirement "$here/$file" || return 1
   done
   echo "$stamp" >"$root/$name/.stamp"
 }

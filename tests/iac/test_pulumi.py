@@ -56,6 +56,7 @@ def test_program_describes_what_the_terraform_root_does(name, evaluated, start):
     assert parity.differences(plan, evaluated[name]) == []
 
 
+@pytest.mark.sampled(2)
 def test_programs_pass_the_type_checker(programs):
     """The type checker finds nothing in any program: wrong keys and types of arguments would not show when one is evaluated."""
     needs("pulumi")

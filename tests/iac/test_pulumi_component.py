@@ -302,6 +302,7 @@ def test_provider_of_the_configuration_is_taken_where_the_caller_gives_none(user
     assert topic["inputs"]["tags"]["Deployment"] == "chat"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("name", "told"),
     [

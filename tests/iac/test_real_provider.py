@@ -44,6 +44,7 @@ def start(cloud, tmp_path):
     return begin
 
 
+@pytest.mark.sampled(3)
 def test_spot_module_comes_up_and_goes_away(start, cloud):
     """Every resource of the spot module exists as planned, a second plan is empty, and destroy removes all of it."""
     terraform = start("l4-spot")

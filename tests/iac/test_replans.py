@@ -407,6 +407,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
             assert destroyed_first(stack.apply()) == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 def test_what_azure_makes_anew_has_another_name(stack_of):
     """A scale set with another reservation, disk encryption set or one zone less, none with one more; a load balancer stays whatever zones there are."""
@@ -435,6 +436,7 @@ def test_what_azure_makes_anew_has_another_name(stack_of):
         assert colliding(planned) == []
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("target", of_today(list(PLACES)))
 def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
     """While groups retire and get no requests, the program has what the root has, and the tests of both pass."""

@@ -99,6 +99,7 @@ def of(lever):
     return next(priced for priced in report().levers if priced.lever == lever)
 
 
+@pytest.mark.sampled(2)
 def test_every_lever_of_the_planner_is_priced():
     """In this world no lever that the planner can answer is left without a price."""
     assert {lever.lever for lever in report().levers} == PRICED

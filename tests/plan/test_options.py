@@ -197,6 +197,7 @@ def test_shown_options_are_replayed():
         assert one.confirmed.within_slo_ratio >= 0.99
 
 
+@pytest.mark.sampled(2)
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.floats(0.5, 40),

@@ -43,6 +43,7 @@ def total(question: PlanRequest, target: str, target_ms: float) -> float:
     return plan.fleet.cost.total_usd_per_month if plan.fleet else float("inf")
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("target", OF_TOKENS)
 def test_every_point_is_what_a_plan_costs(target):
     """A plan with a point's latency as its target costs what the point says, to the cent."""
@@ -54,6 +55,7 @@ def test_every_point_is_what_a_plan_costs(target):
         assert total(question, target, point.latency_ms) == pytest.approx(point.total_usd_per_month, abs=0.01)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("target", ["ttft_p95", "tpot_p95"])
 def test_the_stated_target_is_the_plan(target):
     """One point is marked as the workload's own target, and it is the fleet that the plan recommends."""
@@ -67,6 +69,7 @@ def test_the_stated_target_is_the_plan(target):
     assert stated.instance_type in {group.instance_type for group in plan.fleet.groups}
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("target", OF_TOKENS)
 def test_no_point_is_dominated(target):
     """Each point is tighter and dearer than the one before, beside the stated one, which may be as cheap as a tighter."""
@@ -79,6 +82,7 @@ def test_no_point_is_dominated(target):
     assert latencies[-1] >= front.fastest.latency_ms
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("target", OF_TOKENS)
 def test_below_the_physical_minimum_nothing_serves(target):
     """The minimum named is the shortest latency of all candidates: less cannot be had at any price."""

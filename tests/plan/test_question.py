@@ -78,7 +78,7 @@ def test_a_question_without_fields_that_came_later_is_read():
     assert from_plain(DemandSource, old) == DeclaredDemand(5.0, 8.0, 800.0, 200.0)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("example", ["chat", "gpu-samples"])
 def test_a_plan_made_again_from_its_json_has_the_same_bytes(example):
     """Neither the workload file nor its trace or samples are needed to get every byte of the plan again."""
@@ -102,6 +102,7 @@ def test_a_model_given_as_a_file_is_in_the_question(tmp_path):
     assert again(text, catalog) == text
 
 
+@pytest.mark.sampled(3)
 def test_a_question_does_not_say_where_it_was_asked(tmp_path):
     """The same workload in another folder gives the same question."""
     shutil.copytree(ROOT / "examples" / "chat", tmp_path / "chat")

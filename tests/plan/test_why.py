@@ -127,7 +127,7 @@ def test_a_looser_target_turns_to_the_slow_one():
     assert winners(question, catalog, "slo.ttft_p95=250ms") == {"g6e.xlarge"}
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_it_wins_within_the_range_of_demand_named():
     """Inside the range of factors it is recommended, beyond its ends it is not."""
     question = asked()
@@ -142,7 +142,7 @@ def test_it_wins_within_the_range_of_demand_named():
     assert loser not in winners(question, catalog, "demand=1x")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", ["price.g6e.xlarge={price}", "slo.tpot_p95={tighter}ms"])
 def test_the_winner_is_told_what_it_can_bear(text):
     """The instance type that wins does so up to the price and the target named; beyond them not by itself."""
@@ -171,7 +171,7 @@ def test_a_type_that_cannot_hold_the_model_is_told_what_would_lift_that():
     assert all(one.message and (one.lifted_by or one.code != "memory") for one in found.obstacles)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("instance_type", "question", "code", "lifted_by"),
     [
@@ -195,7 +195,7 @@ def test_each_reason_names_what_lifts_it(instance_type, question, code, lifted_b
     assert reasons[code].lifted_by.startswith(lifted_by)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_an_unknown_price_has_a_break_even_all_the_same():
     """What nobody sells at a known price would win at the price named."""
     question = asked()

@@ -115,6 +115,7 @@ def test_a_tighter_limit_never_costs_less(limit, sold, demand):
         assert tighter >= WITHIN * looser, costs
 
 
+@pytest.mark.sampled(3)
 @few
 @given(sold=offers, demand=demands, tpot_ms=st.sampled_from((25, 35, 45)))
 def test_more_memory_never_costs_more_however_tight_the_time_per_token(sold, demand, tpot_ms):
@@ -126,6 +127,7 @@ def test_more_memory_never_costs_more_however_tight_the_time_per_token(sold, dem
         assert less >= WITHIN * more, costs
 
 
+@pytest.mark.sampled(3)
 @few
 @given(sold=offers, demand=demands)
 def test_a_budget_of_what_a_fleet_costs_changes_nothing(sold, demand):
@@ -136,6 +138,7 @@ def test_a_budget_of_what_a_fleet_costs_changes_nothing(sold, demand):
         assert usd(sold, demand, limits=replace(LOOSE, max_usd_per_month=cost + 0.01), **asked) == cost
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("allowance", WIDER)
 @few
 @given(sold=offers, demand=demands)
@@ -147,6 +150,7 @@ def test_more_to_choose_from_never_costs_more(allowance, sold, demand):
         assert WITHIN * wider <= narrower, costs
 
 
+@pytest.mark.sampled(3)
 @few
 @given(sold=offers, demand=demands)
 def test_one_more_offer_never_costs_more(sold, demand):
@@ -162,6 +166,7 @@ def test_one_more_offer_never_costs_more(sold, demand):
     assert WITHIN * of_both <= all_of_one
 
 
+@pytest.mark.sampled(3)
 @few
 @given(sold=offers, demand=demands, factor=st.floats(1.02, 4))
 def test_more_demand_never_costs_less(sold, demand, factor):

@@ -87,6 +87,7 @@ def test_a_cheaper_offer_never_makes_the_plan_dearer(work, sold, which, factor):
     assert after <= before * WITHIN
 
 
+@pytest.mark.sampled(3)
 @few
 @given(workloads, offers)
 def test_one_more_offer_never_makes_the_plan_worse(work, sold):
@@ -109,6 +110,7 @@ def test_more_demand_never_costs_less(work, sold, busier, longer_prompts):
     assert cost(plan_for(replace(work, demand=more), catalog)) * WITHIN >= cost(plan_for(work, catalog))
 
 
+@pytest.mark.sampled(3)
 @few
 @given(workloads, offers, st.floats(1, 10), st.sampled_from(["ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms"]))
 def test_a_looser_target_never_costs_more(work, sold, factor, target):
@@ -195,6 +197,7 @@ def test_options_keep_to_limits_and_targets(work, sold):
             assert predicted.e2e_p95_ms.value <= work.slo.e2e_p95_ms * 1.000001
 
 
+@pytest.mark.sampled(3)
 @few
 @given(workloads, offers)
 def test_the_same_input_gives_the_same_bytes(work, sold):

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/gpu-samples/samples"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake_library")  # which skips where there is no compiler
 def test_the_script_records_the_same_day_again(tmp_path):

@@ -65,6 +65,7 @@ def ask_aws(cloud, known, regions=("us-east-1", "us-west-2"), parts=aws.PARTS):
     return RefreshJob("aws", tuple(aws.tasks(regions, boto3.Session(), types, lambda: NOW, cloud.url, parts)))
 
 
+@pytest.mark.sampled(2)
 def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, manner):
     """Availability zones alone, over pages, new types too; CPU machines and local zones are left out."""
     before = known()
@@ -84,6 +85,7 @@ def test_aws_zones_are_read_by_id_and_count_before_ours(known, root, manner):
     assert row["instance_types"] == "g6.2xlarge;g6.xlarge", "types in the same zones share a row"
 
 
+@pytest.mark.sampled(2)
 def test_zones_of_regions_that_are_not_asked_again_stay(known, root, manner):
     """With their date; those of the region that was asked are the new ones."""
     catalog = known()

@@ -188,6 +188,7 @@ def test_a_directory_has_to_have_workloads(tmp_path, run_advisor, files, message
     assert message in done.stderr
 
 
+@pytest.mark.sampled(2)
 def test_two_processes_give_the_same_bytes(tmp_path):
     """Spread over processes, an estate is the same to the last byte."""
     directory = estate_in(tmp_path)
@@ -195,6 +196,7 @@ def test_two_processes_give_the_same_bytes(tmp_path):
     assert bytes_of(plan_estate(directory, Spread(2))) == bytes_of(plan_estate(directory))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_dask_cluster_of_two_workers_gives_the_same_bytes(tmp_path):
