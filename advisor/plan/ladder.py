@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
@@ -13,7 +14,7 @@ from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
 from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
-from advisor.plan.rungs import RungScope, Step
+from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.spot import hazard
@@ -65,7 +66,6 @@ class Ladder:
     def __init__(self, context: PlanningContext, supply: Supply, week: Week, validator: ReplayValidator) -> None:
         """Take what all rungs share: the supply of the widest of them, and a confirmer that remembers its replays."""
         self._setting, self._supply, self._week, self._confirmer = context, supply, week, validator
-        self._cheaper_than_stated: Confirmed | None = None
 
     def climb(
         self, scopes: Sequence[RungScope], recommended: Confirmed, current: CurrentCost | None, fleet: Fleet
@@ -89,10 +89,14 @@ class Ladder:
         }
         rungs = [_as_is(current, scopes[0])]
         for scope in scopes[1:]:
-            rung = self._described(scope, answers[scope.step], current)
-            rungs.append(_as_today(rung, rungs[0], current))
+            answer = answers[scope.step]
+            if reached is not None and not scope.beyond_stated and _costs_less(answer, reached):
+                answer = _why_dearer(answer, reached)
+            rungs.append(_as_today(self._described(scope, answer, current), rungs[0], current))
         as_stated = replace(self._described(_AS_STATED, stated, current), recommended=True)
-        return Climbed(tuple(_marked(rungs, fleet)), as_stated, self._cheaper_than_stated)
+        cheaper = [] if reached is None else [fleet for fleet in answers.values() if _is_preferable(fleet, reached)]
+        best = min((fleet.found for fleet in cheaper), key=lambda fleet: fleet.usd_per_month, default=None)
+        return Climbed(tuple(_marked(rungs, fleet)), as_stated, best)
 
     def _below(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow no more than is stated, from the first on: each knows the fleet of the one before."""
@@ -113,15 +117,10 @@ class Ladder:
         if workload is None:
             return scope.why_none
         if stated is not None and is_allowed(workload, stated.found):
-            return stated
+            return below if below is not None and _costs_less(below, stated) else stated
         if below is not None and before is not None and before.workload == workload:
             return below
-        answer = _cheaper(self._solved(workload, below), below)
-        if not isinstance(answer, _Reached) or stated is None or answer.usd_per_month > stated.usd_per_month - A_CENT:
-            return answer
-        if not _is_simpler(stated, answer):
-            self._cheaper_than_stated = answer.found
-        return _why_dearer(answer, stated)
+        return _cheaper(self._solved(workload, below), below)
 
     def _beyond(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow more than is stated, from the last on: a fleet that the one before allows is its too."""
@@ -235,6 +234,20 @@ def _cheaper(answer: _Answer, below: _Reached | None) -> _Answer:
     limit = (answer.found.cheapest or answer.found).usd_per_month * (1 + limits.simplicity)
     is_preferred = preference(below.found.solution) < preference(answer.found.solution)
     return below if is_preferred and below.usd_per_month <= limit else answer
+
+
+def _costs_less(answer: _Answer, stated: _Reached) -> TypeGuard[_Reached]:
+    """Whether a rung has a fleet that is cheaper than the recommendation."""
+    return isinstance(answer, _Reached) and answer.usd_per_month < stated.usd_per_month - A_CENT
+
+
+def _is_preferable(answer: _Answer, stated: _Reached) -> TypeGuard[_Reached]:
+    """Whether a rung has a fleet within what is stated that is cheaper than the recommendation, which is no simpler."""
+    return (
+        _costs_less(answer, stated)
+        and is_allowed(with_regions(stated.context.requirements.workload, stated.context.catalog), answer.found)
+        and not _is_simpler(stated, answer)
+    )
 
 
 def _is_simpler(stated: _Reached, reached: _Reached) -> bool:

@@ -17,11 +17,14 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import recommend
 from advisor.plan.geography import in_reach
-from advisor.plan.planning import Asked, market_of, plan_fleet
+from advisor.plan.ladder import Ladder
+from advisor.plan.options import rank
+from advisor.plan.planning import Asked, market_of, plan_fleet, recommended_fleet
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.rungs import rungs_of
 from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.stage import Effort, PlanningContext
@@ -215,3 +218,20 @@ scaling: {{scheduled: false}}
         for rung in plan.ladder
         if rung.total_usd_per_month and not rung.beyond_stated
     )
+
+
+def test_a_rung_tells_of_a_fleet_that_should_be_recommended_instead():
+    """Where a search ended at a dear option, the rungs within what is stated come to what the full search finds."""
+    market = market_for(*CASES["on demand and spot"])
+    best, fleet = recommended_fleet(market), plan_fleet(market, Asked()).choice.fleet
+    options = rank(market.formulation, market.validator, market.context, None, 6).singles
+    dearest = max((one.confirmed for one in options if one.confirmed), key=lambda one: one.usd_per_month)
+    rungs = rungs_of(market.context.requirements, market.context.catalog)
+
+    def climbed_beside(recommended):
+        ladder = Ladder(market.context, market.supply, market.week, market.validator)
+        return ladder.climb(rungs, recommended, None, fleet)
+
+    assert dearest.usd_per_month > best.usd_per_month * 1.1
+    assert climbed_beside(dearest).cheaper.usd_per_month <= best.usd_per_month + A_CENT
+    assert climbed_beside(best).cheaper is None
