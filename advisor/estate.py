@@ -25,12 +25,12 @@ from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
-from advisor.plan.estate.spread import Run, Spread
 from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.request import PlanRequest
 from advisor.requirements import check_names
+from advisor.spread import Run, Spread
 from advisor.workload.document import read_workload
 
 Watch = Callable[[str, int, int], None]

@@ -47,8 +47,10 @@ class Table:
 
     paths: tuple[Path, ...]
     columns: Columns
+    sources: tuple[str, ...]
+    """SQL that reads each of them."""
     source: str
-    """SQL that reads them."""
+    """SQL that reads all of them."""
 
     @property
     def where(self) -> str:
@@ -178,7 +180,8 @@ def _table(signature: Sequence[str], paths: Sequence[Path], scratch: Path) -> Ta
     kind, delimiter, *rest = signature
     columns = Columns(dict(zip(rest[::2], rest[1::2], strict=True)))
     safe = [_safe(path, scratch) for path in paths]
-    return Table(tuple(paths), columns, _reader(kind, safe, delimiter, columns))
+    each = tuple(_reader(kind, [path], delimiter, columns) for path in safe)
+    return Table(tuple(paths), columns, each, _reader(kind, safe, delimiter, columns))
 
 
 def _reader(kind: str, paths: Sequence[Path], delimiter: str = "", columns: Columns | None = None) -> str:

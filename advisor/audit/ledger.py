@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from advisor.audit.database import Database
+from advisor.audit.database import Database, opened
 from advisor.audit.detect import format_of
 from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows
 from advisor.audit.files import Table, tables_of
@@ -24,12 +24,26 @@ from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
 from advisor.catalog.families import family_of
 from advisor.errors import InputError
+from advisor.spread import Spread
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
 _SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
 """Usage types of AWS that repeat part of an instance for a pod or a task."""
 _INSTANCE_METERS = "(Box|Spot|Host|Dedicated)Usage"
 _FACTOR_DIGITS = 14
+_SAME = f"format, {', '.join(TEXTS)}"
+"""Columns of lines that are summed over time together."""
+_FILLED = ("filled_billed", "filled_effective")
+_COUNTS = {
+    "row_count": "count(*)",
+    "bad": "count(*) FILTER (WHERE is_bad)",
+    "no_billed": "count(*) FILTER (WHERE billed IS NULL)",
+    "no_effective": "count(*) FILTER (WHERE effective IS NULL)",
+    "no_cost": "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL)",
+    "fractions": "count(*) FILTER (WHERE billed <> trunc(billed))",
+    "rounded": "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective))",
+}
+"""Lines that are counted, by the column of their number."""
 _AZURE_COMMITTED = "format = 'azure' AND purchase = 'committed' AND filled_effective <> 0"
 
 
@@ -66,7 +80,11 @@ class Ledger:
 
 
 def read_ledger(
-    database: Database, paths: Sequence[Path], question: Question, catalogued: Sequence[tuple[str, str]]
+    database: Database,
+    paths: Sequence[Path],
+    question: Question,
+    catalogued: Sequence[tuple[str, str]],
+    spread: Spread | None = None,
 ) -> Ledger:
     """Read the files of a bill.
 
@@ -75,6 +93,7 @@ def read_ledger(
         paths: the files, of any formats.
         question: which cost, in which currency.
         catalogued: provider and name of the types of machines with accelerators.
+        spread: what sums the files over time, each by itself; None: this process.
 
     Raises:
         InputError: a file is no bill, a cost is no number, or currencies are mixed and a rate is missing.
@@ -84,7 +103,7 @@ def read_ledger(
     read = [(table, format_of(table, question.bill_format)) for table in tables]
     notes += [f"{table.where}: {_title(kind, table)}" for table, kind in read]
     notes += [note for table, kind in read for note in kind.notes(table.columns)]
-    notes += _aggregate(database, read, question)
+    notes += _aggregate(database, read, question, spread)
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
@@ -102,37 +121,34 @@ def _title(kind: Format, table: Table) -> str:
     return f"{kind.title} {focus_version(table.columns)}" if kind.name == "focus" else kind.title
 
 
-def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], question: Question) -> list[str]:
+def _aggregate(
+    database: Database, read: Sequence[tuple[Table, Format]], question: Question, spread: Spread | None
+) -> list[str]:  # fmt: skip
     """The table ``raw``: the shape with everything summed over time."""
     notes: list[str] = []
-    sources: list[str] = []
+    unnamed: list[str] = []
+    parts: list[str] = []
     once: list[str] = []
     for table, kind in read:
-        source = f"(SELECT {select_list(kind, table.columns)} FROM {table.source})"
+        shape = select_list(kind, table.columns)
         has_lines = kind.name == "cur" and table.columns.find("identity_line_item_id") is not None
-        (once if has_lines or question.counts_repeated_once else sources).append(source)
-    unnamed = list(sources)
+        is_once = has_lines or question.counts_repeated_once
+        (once if is_once else unnamed).append(f"(SELECT {shape} FROM {table.source})")
+        parts += [] if is_once else [f"(SELECT {shape} FROM {source})" for source in table.sources]
+    sources = list(unnamed)
     if once:
         union = f"({' UNION ALL '.join(f'SELECT * FROM {each}' for each in once)})"
         alike = "true" if question.counts_repeated_once else f"{LINE_ID} IS NOT NULL"
         source, notes = repeated_lines(database, union, alike)
         sources.append(source)
-    amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
     union = " UNION ALL ".join(f"SELECT * EXCLUDE ({LINE_ID}) FROM {source}" for source in sources)
     database.run(f"CREATE TEMP VIEW lines AS {union}")
-    database.run(
-        f"CREATE TABLE raw AS SELECT format, {', '.join(TEXTS)}, {amounts}, "
-        f"{_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
-        "min(start_time) AS start_time, max(end_time) AS end_time, count(*) AS row_count, "
-        "sum(epoch(end_time) - epoch(start_time)) AS seconds, "
-        "count(*) FILTER (WHERE is_bad) AS bad, count(*) FILTER (WHERE billed IS NULL) AS no_billed, "
-        "count(*) FILTER (WHERE effective IS NULL) AS no_effective, "
-        "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL) AS no_cost, "
-        "count(*) FILTER (WHERE billed <> trunc(billed)) AS fractions, "
-        "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective)) AS rounded "
-        f"FROM lines GROUP BY format, {', '.join(TEXTS)}",
-        "percent of the bill read",
-    )
+    if spread is None or not parts:
+        database.run(f"CREATE TABLE raw AS {_summed('lines')}", "percent of the bill read")
+    else:
+        sums = [f"FROM {name}" for name in _summed_apart(database, parts, spread)]
+        sums += [f"({_summed(source)})" for source in sources[len(unnamed) :]]
+        database.run(f"CREATE TABLE raw AS {_united(' UNION ALL '.join(sums))}")
     _refuse_bad(database, read)
     providers = " ".join(f"WHEN regexp_matches(provider, '{pattern}', 'i') THEN '{key}'" for key, pattern in _PROVIDERS)
     database.run(
@@ -140,6 +156,45 @@ def _aggregate(database: Database, read: Sequence[tuple[Table, Format]], questio
         "currency = nullif(upper(trim(currency)), '')"
     )
     return [*notes, *repeated_rows(database, unnamed)]
+
+
+def _summed(source: str) -> str:
+    """SQL of lines in the shape, summed over time."""
+    amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in AMOUNTS)
+    counts = ", ".join(f"{count} AS {column}" for column, count in _COUNTS.items())
+    return (
+        f"SELECT {_SAME}, {amounts}, {_filled('billed', 'effective')}, {_filled('effective', 'billed')}, "
+        "min(start_time) AS start_time, max(end_time) AS end_time, "
+        f"sum(epoch(end_time) - epoch(start_time)) AS seconds, {counts} FROM {source} GROUP BY {_SAME}"
+    )
+
+
+def _united(source: str) -> str:
+    """SQL of sums of parts of the lines, as sums of all of them."""
+    amounts = ", ".join(f"sum({column})::{MONEY} AS {column}" for column in (*AMOUNTS, *_FILLED))
+    counts = ", ".join(f"sum({column})::BIGINT AS {column}" for column in _COUNTS)
+    return (
+        f"SELECT {_SAME}, {amounts}, min(start_time) AS start_time, max(end_time) AS end_time, "
+        f"sum(seconds) AS seconds, {counts} FROM ({source}) GROUP BY {_SAME}"
+    )
+
+
+def _summed_apart(database: Database, sources: Sequence[str], spread: Spread) -> list[str]:
+    """Names of tables on disk with the sums of each source, made wherever the work is spread to."""
+    places = [database.scratch / f"part-{number}.parquet" for number in range(len(sources))]
+    with spread.open() as run:
+        for done, _ in enumerate(run(_sum_part, list(zip(sources, places, strict=True))), start=1):
+            if database.progress is not None:
+                database.progress("files of the bill read", done, len(sources))
+    return [f"read_parquet({text(str(place))})" for place in places]
+
+
+def _sum_part(part: tuple[str, Path]) -> None:
+    """Sum one source into a file, in a database of its own."""
+    source, place = part
+    with opened() as database:
+        database.run(f"CREATE TEMP VIEW lines AS SELECT * EXCLUDE ({LINE_ID}) FROM {source}")
+        database.run(f"COPY ({_summed('lines')}) TO {text(str(place))} (FORMAT parquet)")
 
 
 def _filled(column: str, other: str) -> str:

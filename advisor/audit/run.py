@@ -16,6 +16,7 @@ from advisor.audit.telemetry import read_telemetry
 from advisor.audit.traffic import read_traffic
 from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
+from advisor.spread import Spread
 
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
 """Breakdowns of the bill, and which part of it each is of."""
@@ -37,6 +38,8 @@ class Inputs:
     endpoint_tag: str | None = None
     host_names: Mapping[str, str] = field(default_factory=dict)
     extrapolates: bool = False
+    spread: Spread | None = None
+    """Processes or machines that the files of the bill are summed on; None: this one."""
     option_words: Sequence[str] = ()
     """Options of a command line that says the same; findings repeat them."""
 
@@ -72,7 +75,8 @@ def charges(inputs: Inputs, progress: Progress | None = None) -> Iterator[Ledger
 
 
 def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
-    return read_ledger(database, files_of(inputs.bill, "bill"), inputs.question, list(catalog.instance_types))
+    paths, catalogued = files_of(inputs.bill, "bill"), list(catalog.instance_types)
+    return read_ledger(database, paths, inputs.question, catalogued, inputs.spread)
 
 
 def _audit(database: Database, inputs: Inputs) -> Opened:

@@ -27,12 +27,15 @@ from advisor.cli.output import deliver, deliver_application, output_option, repo
 from advisor.cli.progress import Progress
 from advisor.errors import InputError
 from advisor.names import printable
+from advisor.spread import BACKENDS, Spread
 
 if TYPE_CHECKING:
     from advisor.audit.run import Inputs, Opened
 
 _FORMATS = ("table", "json", "markdown", "focus", "sarif")
-_SHOWING = ("tags", "finding", "into", "workloads", "write", "output_format", "wide", "output")
+_SHOWING = (
+    "tags", "jobs", "backend", "scheduler", "finding", "into", "workloads", "write", "output_format", "wide", "output",
+)  # fmt: skip
 """Options that change no finding."""
 
 
@@ -134,6 +137,13 @@ def _words(name: str, value: object) -> Iterator[str]:
 @click.option(
     "--bill-format", type=click.Choice(["focus", "cur", "azure", "gcp"]), help="Where the columns fit several formats."
 )
+@click.option(
+    "--jobs", type=int, default=1, show_default=True, help="Files of the bill that are summed at a time; -1: all cores."
+)
+@click.option(
+    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What spreads the files."
+)
+@click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
 @click.option("--finding", metavar="ID", help="One finding with everything that it was found at, such as ADV108.")
 @click.option(
     "--into",
@@ -173,6 +183,9 @@ def command(
     extrapolate: bool,
     duplicates: str,
     bill_format: str | None,
+    jobs: int,
+    backend: str,
+    scheduler: str | None,
     finding: str | None,
     into: Path | None,
     workloads: Path | None,
@@ -206,6 +219,7 @@ def command(
         endpoint_tag=endpoint_tag,
         host_names=read_host_names(hosts),
         extrapolates=extrapolate,
+        spread=None if jobs == 1 and backend == BACKENDS[0] else Spread(jobs, backend, scheduler),
         option_words=_option_words(context),
     )
     with Progress("percent of the bill read") as progress, audited(inputs, progress.watch) as opened:

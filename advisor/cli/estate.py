@@ -14,10 +14,10 @@ from advisor.cli.progress import Progress
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json
-from advisor.plan.estate.spread import Spread
 from advisor.plan.estate.values import Estate
 from advisor.report.estate_table import estate_markdown, estate_table, obstacles, totals
 from advisor.report.price_age import PriceUsed, check_age
+from advisor.spread import Spread
 
 ESTATE_FILE = "estate.json"
 

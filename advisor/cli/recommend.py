@@ -14,7 +14,6 @@ from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
-from advisor.plan.estate.spread import BACKENDS, Spread
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan, Rejection
 from advisor.reading import read_text
@@ -23,6 +22,7 @@ from advisor.report.limits_words import conflict_words, relaxation_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
+from advisor.spread import BACKENDS, Spread
 from advisor.workload.values import PrometheusDemand
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"

@@ -3,8 +3,10 @@
 import csv
 import gzip
 import json
+import random
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +21,7 @@ from advisor.audit.money import in_cents
 from advisor.audit.run import Inputs, audited
 from advisor.audit.values import KINDS, PARTS, Basis
 from advisor.errors import InputError
+from advisor.spread import Spread
 from audit.bills import (
     FORMS,
     HOUR,
@@ -651,3 +654,33 @@ def test_credits_for_traffic_through_nat_gateways_are_taken_off_the_finding(tmp_
     assert ("ADV112" in found) == left
     if left:
         assert round(found["ADV112"].high, 2) == Decimal("25.50")
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("spread", [Spread(2), Spread(2, "dask")], ids=["processes", "dask"])
+def test_files_that_are_summed_apart_give_the_same_audit(tmp_path, spread):
+    """On several processes, or on a cluster, to the last digit, in files of every format."""
+    draw = random.Random(21)
+    for number, form in enumerate((*FORMS, *FORMS)):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        charges = [
+            replace(
+                charge,
+                what=draw.choice(sorted(KIND_OF)),
+                cost=Decimal(draw.randint(-(10**10), 10**12)) / 10**10,
+                resource=draw.choice(["i-0aaa", "i-0bbb", "vol-1"]),
+                tags={"team": draw.choice("abc")},
+            )
+            for charge in hours(Charge(kind=draw.choice(["usage", "covered", "refund"])), 60)
+        ]
+        write_bill(folder, form, charges)
+
+    with audited(Inputs((str(tmp_path),))) as opened:
+        whole = opened.audit
+    with audited(Inputs((str(tmp_path),), spread=spread)) as opened:
+        assert opened.audit == whole
+    assert whole.bill.rows == 60 * 2 * len(FORMS)
+    assert_reconciles(whole)

@@ -15,13 +15,20 @@ import duckdb
 ROOT = Path(__file__).parents[2]
 SIZES = (2_000_000, 200_000, 1_000_000)
 HOURS = 720
-_MEASURE = (
-    "import resource, sys; from advisor.audit.run import Inputs, audited\n"
-    "with audited(Inputs(tuple(sys.argv[1].split(':')), requests=tuple(filter(None, sys.argv[2].split(':'))))) as found:\n"
-    "    print(found.audit.bill.rows, found.audit.bill.cost == sum(found.audit.kinds.values()))\n"
-    "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-    "print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)\n"
-)
+_MEASURE = """
+import hashlib, resource, sys
+from advisor.audit.run import Inputs, audited
+from advisor.spread import Spread
+spread = Spread(2, sys.argv[3]) if sys.argv[3] else None
+if __name__ == "__main__":
+    with audited(Inputs((sys.argv[1],), requests=tuple(filter(None, (sys.argv[2],))), spread=spread)) as opened:
+        audit = opened.audit
+    parts = (audit.kinds, audit.by, audit.split.parts, audit.tags, audit.endpoints)
+    print(audit.bill.rows, audit.bill.cost == sum(audit.kinds.values()))
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(max(each.ru_maxrss for each in used) / 1024, sum(each.ru_utime + each.ru_stime for each in used))
+    print(hashlib.sha256(repr(parts).encode()).hexdigest()[:8])
+"""
 _BILL = """
 COPY (SELECT
   (hour_cost * (1 + resource % 7))::DECIMAL(20,10) AS BilledCost, (hour_cost * (1 + resource % 7) * 0.8)::DECIMAL(20,10)
@@ -61,16 +68,17 @@ def write(query: str, path: Path, **values: object) -> Path:
     return path
 
 
-def measure(what: str, rows: int, bill: Path, log: Path | None = None) -> None:
-    """Print how long an audit took, and the most memory that it held."""
+def measure(what: str, rows: int, bill: Path, log: Path | None = None, backend: str = "") -> None:
+    """Print how long an audit took, the most memory that a process held, and a digest of all its amounts."""
     began = time.perf_counter()
-    command = [sys.executable, "-c", _MEASURE, str(bill), str(log or "")]
+    command = [sys.executable, "-c", _MEASURE, str(bill), str(log or ""), backend]
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     seconds = time.perf_counter() - began
-    size_mb = (log or bill).stat().st_size / 1e6
+    place = log or bill
+    size_mb = sum(each.stat().st_size for each in (place.iterdir() if place.is_dir() else (place,))) / 1e6
     print(
         f"{what:<26} {rows:>12,} rows {size_mb:>8,.0f} MB {seconds:>8.1f} s {rows / seconds / 1e6:>6.2f} M rows/s "
-        f"{float(said[3]):>6.1f} s of processor {float(said[2]):>6.0f} MiB; parts sum up: {said[1]}"
+        f"{float(said[3]):>6.1f} s of processor {float(said[2]):>6.0f} MiB; parts sum up: {said[1]}; amounts {said[4]}"
     )
 
 
@@ -81,6 +89,10 @@ def main() -> None:
         place = Path(folder)
         parquet = write(_BILL, place / "focus.parquet", rows=focus, options="FORMAT parquet, ROW_GROUP_SIZE 122880")
         measure("FOCUS, Parquet", focus, parquet)
+        several = write(_BILL, place / "parts", rows=focus, options="FORMAT parquet, FILE_SIZE_BYTES '64MB'")
+        measure("the same in parts", focus, several)
+        measure("on two processes", focus, several, backend="loky")
+        measure("on a cluster (Dask)", focus, several, backend="dask")
         small = write(_BILL, place / "focus.csv", rows=csv_rows, options="HEADER")
         measure("FOCUS, CSV", csv_rows, small)
         measure("request log, CSV", requests, small, write(_LOG, place / "log.csv", rows=requests))

@@ -22,8 +22,8 @@ from joblib.externals.loky import get_reusable_executor
 from advisor.demand.summary import summary_json
 from advisor.demand.tally import RequestTally
 from advisor.estate import plan_estate
-from advisor.plan.estate.spread import Spread
 from advisor.plan.estate.values import Estate
+from advisor.spread import Spread
 
 MODELS = (
     "Qwen/Qwen3-0.6B", "meta-llama/Llama-3.2-1B-Instruct", "Qwen/Qwen3-1.7B", "google/gemma-4-E2B-it",

@@ -18,10 +18,10 @@ import numpy as np
 
 from advisor.plan.estate.contention import Contention, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of
-from advisor.plan.estate.spread import Run
 from advisor.plan.problem.values import Problem
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import INFINITY, Outcome, Program
+from advisor.spread import Run
 from advisor.units import A_CENT
 
 ROUNDS = 25

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from advisor.plan.estate.column_generation import Division, divide_by_prices, taken
 from advisor.plan.estate.contention import Contention, regions_of
 from advisor.plan.estate.resources import ENOUGH, Resource, Row, Uses, rows_of, totals
-from advisor.plan.estate.spread import Run
 from advisor.plan.solve.optimise import exclude_dearer
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import DEFAULT_SECONDS, INFINITY, Outcome, Program, Solution
+from advisor.spread import Run
 from advisor.units import A_CENT
 
 MOST_VARIABLES = 20_000

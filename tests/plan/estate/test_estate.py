@@ -9,8 +9,8 @@ from advisor.estate import plan_estate, workload_files
 from advisor.pipeline import recommend
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_to_json
-from advisor.plan.estate.spread import Spread
 from advisor.plan.estate.values import FAILED, INFEASIBLE, PLANNED
+from advisor.spread import Spread
 
 WORKLOAD = """\
 name: {name}
