@@ -19,7 +19,7 @@ from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Front, pareto_front
 from advisor.plan.explain.perturb import scaled
-from advisor.plan.explain.whatif import WhatIf, compare, what_if
+from advisor.plan.explain.whatif import WhatIf, compare, types_priced, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.values import Plan
@@ -165,7 +165,8 @@ def _explain(
     difference, plan = None, read
     named = [asked.instance_type] if asked.instance_type else []
     if asked.changes is not None:
-        before = plan_question(question, catalog, model=model)
+        types = types_priced(asked.changes) | set(named)
+        before = plan_question(question, catalog_for(question.workload, question.model, catalog, types), model=model)
         question, catalog, changes = what_if(question, catalog, asked.changes, named)
         plan = plan_question(question, catalog, model=model)
         difference = compare(changes, before, plan)

@@ -1,21 +1,25 @@
 """What-if: the question of a plan asked otherwise."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import DemandProfile
+from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
 from advisor.plan.explain.perturb import scaled, with_token_lengths
-from advisor.plan.explain.whatif import compare, what_if
-from advisor.plan.request import PlanRequest
+from advisor.plan.explain.whatif import compare, types_priced, what_if
+from advisor.plan.request import PlanRequest, catalog_for
+from advisor.workload.document import read_workload
 from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, Slo, Survive
 from builders import catalog_of, offer, workload
 
@@ -194,3 +198,18 @@ def test_no_request_becomes_shorter_than_a_token(factor):
 
     assert found.tokens.input_tokens.min() == max(800 * factor, 1.0)
     assert found.longest_request_tokens == pytest.approx(200 + 800 * factor)
+
+
+def test_the_question_before_and_after_is_answered_from_the_same_machines():
+    """A price of a machine that a question has no use for brings it in before as after the change."""
+    work = read_workload(Path("examples/embedding/workload.yaml"))
+    model = find_model(work.model_reference)
+    catalog, text = load_catalog(), "price.r8i.96xlarge=30"
+    question = PlanRequest(work, model, measure_demand(work, model, catalog, None))
+
+    _, after, _ = what_if(question, catalog, text)
+    before = catalog_for(work, model, catalog, types_priced(text))
+
+    assert ("aws", "r8i.96xlarge") not in catalog_for(work, model, catalog).instance_types
+    assert ("aws", "r8i.96xlarge") in before.instance_types
+    assert before.instance_types == after.instance_types

@@ -77,12 +77,17 @@ def what_if(
             with _told_where(key, value):
                 question, changes[at] = _change(question, key, value)
     priced = {at: setting for at, setting in enumerate(settings) if setting[0].startswith(_PRICE)}
-    types = {_priced_type(key)[0] for key, _ in priced.values()} | set(named)
+    types = types_priced(text) | set(named)
     catalog = catalog_for(question.workload, question.model, catalog, types)
     for at, (key, value) in priced.items():
         with _told_where(key, value):
             catalog, changes[at] = _change_price(question, catalog, key, value)
     return question, catalog, tuple(changes[at] for at in sorted(changes))
+
+
+def types_priced(text: str) -> set[str]:
+    """Instance types whose prices the changes of *text* set; the question before them is answered from these too."""
+    return {_priced_type(key)[0] for key, _ in _settings(text) if key.startswith(_PRICE)}
 
 
 @contextmanager
