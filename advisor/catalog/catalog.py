@@ -202,6 +202,9 @@ class Catalog(PlanningTables):
         """
         other = self.with_offers(commitments)
         other.__dict__.update(
+            cpu_instances={
+                key: self.cpu_instances[key] for key in self.cpu_instances.keys() & self.instance_types.keys()
+            },
             _commitment_prices=dict(commitments),
             _zone_supplies=dict(zones),
             content_hash=content_hash,

@@ -7,7 +7,7 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.plan.digests import digest
-from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, write_lock
+from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
 from advisor.reading import read_text
 
 
@@ -31,10 +31,11 @@ def lock_command(plan_file: Path, output: Path | None) -> None:
     target = output or plan_file.parent / DEFAULT_NAME
     stated = json.loads(text)
     plan_digest = stated.pop("digest", None) or digest(stated)
-    compared = frozenset(map(place_of, plan.options))
-    chosen = frozenset(map(place_of, plan.fleet.groups if plan.fleet else plan.options[:1]))
-    lock = lock_of(load_catalog(), PlanRows(plan_digest, plan.provenance.catalog_hash, compared, chosen))
+    paid = plan.fleet.groups if plan.fleet else plan.options[:1]
+    compared, chosen = frozenset(map(place_of, plan.options)), frozenset(map(place_of, paid))
+    catalog = with_processors_of(load_catalog(), (*plan.options, *paid))
+    lock = lock_of(catalog, PlanRows(plan_digest, plan.provenance.catalog_hash, compared, chosen))
     write_lock(lock, target)
     dates = " to ".join(dict.fromkeys((lock.oldest_as_of, lock.newest_as_of)))
-    paid = f", those that are paid of {dates}" if dates else ""
-    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{paid}")
+    of_dates = f", those that are paid of {dates}" if dates else ""
+    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{of_dates}")

@@ -4,7 +4,8 @@ A plan can be made again from it years later, and :mod:`advisor.report.drift` co
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from advisor.atomic_files import write_output
 from advisor.catalog.catalog import Catalog
 from advisor.catalog.loading import load_catalog
 from advisor.catalog.planning import Commitment, CommitmentPrice
+from advisor.catalog.processors import with_processors
 from advisor.catalog.values import Managed, Offer, Price, Provenance, Quality
 from advisor.catalog.zones import ZoneSupply
 from advisor.errors import InputError
@@ -150,7 +152,15 @@ def read_lock(path: Path) -> Lock:
 
 def locked_catalog(lock: Lock) -> Catalog:
     """The catalog with nothing for sale but the rows of the lock, at their prices."""
-    return load_catalog().as_locked(lock.commitments, lock.zones, lock.catalog_hash, lock.catalog_as_of)
+    catalog = with_processors_of(load_catalog(), lock.offers)
+    return catalog.as_locked(lock.commitments, lock.zones, lock.catalog_hash, lock.catalog_as_of)
+
+
+def with_processors_of(catalog: Catalog, rows: Iterable[HasPlace]) -> Catalog:
+    """The catalog with those machines without an accelerator that some rows are of, whatever their size."""
+    named = {(row.provider, row.instance_type) for row in rows} & catalog.cpu_instances.keys()
+    providers, types = tuple({provider for provider, _ in named}), frozenset(name for _, name in named)
+    return with_processors(catalog, providers, math.inf, types) if named else catalog
 
 
 def _document(lock: Lock) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from advisor.catalog.catalog import Catalog
 from advisor.catalog.layers.changes import Change, Kind, changes
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
-from advisor.plan.locks import Lock
+from advisor.plan.locks import Lock, with_processors_of
 from advisor.report.price_age import age_words, days_since
 from advisor.report.text_table import render_table
 
@@ -48,6 +48,7 @@ def drift_of(lock: Lock, catalog: Catalog, tolerated_ratio: float, today: dt.dat
         today: for the age of prices.
         most_days: oldest price that is accepted; None: any.
     """
+    catalog = with_processors_of(catalog, lock.offers)
     used = {(offer.provider, offer.region, offer.instance_type) for offer in lock.offers}
     now = [offer for offer in catalog.offers if (offer.provider, offer.region, offer.instance_type) in used]
     found = tuple(

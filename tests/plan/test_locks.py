@@ -204,3 +204,25 @@ def test_a_lock_with_zones_that_cannot_be_is_refused(zones, locked, tmp_path):
     path.write_text(json.dumps(document | {"digest": digest(document)}))
     with pytest.raises(InputError, match="no lock of the catalog"):
         read_lock(path)
+
+
+@pytest.mark.sampled(2)
+def test_a_plan_on_processors_is_locked_and_made_again(tmp_path, run_advisor):
+    """Prices of machines without an accelerator are rows of the lock, and the only ones of them that it plans with."""
+    work = tmp_path / "workload.yaml"
+    work.write_text(
+        "name: small\nmodel: BAAI/bge-small-en-v1.5\nslo: {latency_p95: 200ms}\n"
+        "demand: {declared: {requests_per_second: 5, input_tokens: 100}}\nproviders: [aws]\nregions: [us-east-1]\n"
+        "as_of: 2026-11-28\n"
+    )
+    plan, lock, again = (tmp_path / name for name in ("plan.json", "catalog.lock.json", "again.json"))
+    assert run_advisor("recommend", work, "--format", "json", "-o", plan).returncode == 0
+    assert run_advisor("catalog", "lock", plan).returncode == 0
+    done = run_advisor("recommend", work, "--lock", lock, "--format", "json", "-o", again)
+    assert done.returncode == 0, done.stderr
+    rows = {row["instance_type"] for row in json.loads(lock.read_text())["offers"]}
+    first, second = (json.loads(path.read_text()) for path in (plan, again))
+    assert {group["instance_type"] for group in first["fleet"]["groups"]} <= rows
+    assert second["fleet"]["cost"] == first["fleet"]["cost"]
+    assert {option["instance_type"] for option in second["options"]} <= rows
+    assert run_advisor("check", lock).returncode == 0
