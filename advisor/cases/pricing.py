@@ -1,0 +1,248 @@
+"""Price of a case: every part by the planner or the catalog, and the saving with each assumption halved and doubled."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import yaml
+
+from advisor.cases.formulas import substituted
+from advisor.cases.values import (
+    Assumption,
+    Case,
+    CaseReport,
+    Outcome,
+    Part,
+    PartKind,
+    PricedPart,
+    PricedStage,
+    Stage,
+    Swing,
+)
+from advisor.catalog import Catalog
+from advisor.errors import AdvisorError, InputError, NothingFeasible
+from advisor.levers.response_cache import priced_node
+from advisor.plan.fleet.cost_lines import CostKind, CostLine
+from advisor.plan.token_apis import TokenDemand, token_apis
+from advisor.plan.values import Plan
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, ratio_words
+from advisor.workload.document import workload_of
+from advisor.workload.values import Workload
+from advisor.yaml_fields import Field
+
+Planner = Callable[[Workload], Plan]
+"""Recommends: :func:`advisor.pipeline.plan_for` with its catalog and performance model."""
+
+_HALVED, _DOUBLED = 0.5, 2.0
+_MACHINES = ("instance", "tokens", "node")
+"""Items of charges that are paid for machines and tokens themselves."""
+_TOKEN_KEYS = ("model", "requests_per_second", "input_tokens", "output_tokens", "cached_ratio")
+
+
+def price_case(case: Case, catalog: Catalog, planner: Planner, *, tornado: bool = False) -> CaseReport:
+    """Every stage of a case with its cost, and the saving of each against the first.
+
+    Args:
+        case: what is stated.
+        catalog: offers, prices of tokens and nodes.
+        planner: recommends a fleet with the same catalog.
+        tornado: whether the case is priced again with each assumption halved and doubled.
+
+    Raises:
+        InputError: a formula, a workload, a model or a region of the case is wrong.
+        NothingFeasible: a planned part has no fleet.
+    """
+    return _Pricing(case, catalog, planner).report(tornado=tornado)
+
+
+class _Pricing:
+    """Prices of a case; a part that an assumption does not change is priced once."""
+
+    def __init__(self, case: Case, catalog: Catalog, planner: Planner) -> None:
+        """Take what prices are asked of."""
+        self._case, self._catalog, self._planner = case, catalog, planner
+        self._priced: dict[tuple[str, str], PricedPart | AdvisorError] = {}
+        self._values = {assumption.name: assumption.value for assumption in case.assumptions}
+
+    def report(self, *, tornado: bool) -> CaseReport:
+        stages = self._stages(self._case.stages, self._values)
+        swings = [self._swing(assumption) for assumption in self._case.assumptions] if tornado else []
+        base = stages[-1].saving_ratio
+        return CaseReport(
+            name=self._case.name,
+            path=self._case.path,
+            published=self._case.published,
+            saving_ratio=base,
+            assumptions=self._case.assumptions,
+            stages=stages,
+            differs=self._case.differs,
+            tornado=tuple(sorted(swings, key=lambda swing: _by_width(swing, base))),
+        )
+
+    def _swing(self, assumption: Assumption) -> Swing:
+        return Swing(assumption.name, *(self._outcome(assumption, factor) for factor in (_HALVED, _DOUBLED)))
+
+    def _outcome(self, assumption: Assumption, factor: float) -> Outcome:
+        """Saving of the last stage against the first with an assumption at another value."""
+        value = assumption.times(factor)
+        ends = (self._case.stages[0], self._case.stages[-1])
+        try:
+            *_, last = self._stages(ends, {**self._values, assumption.name: value})
+        except AdvisorError as error:
+            return Outcome(value, None, error.message)
+        return Outcome(value, last.saving_ratio)
+
+    def _stages(self, stages: Iterable[Stage], values: Mapping[str, float]) -> tuple[PricedStage, ...]:
+        """Stages in order; the reading of every part comes before any planning."""
+        readings = {name: _reading(part, values) for name, part in self._case.parts.items()}
+        priced = [(stage, tuple(self._part(name, readings[name]) for name in stage.parts)) for stage in stages]
+        first = priced[0][1]
+        return tuple(_stage(stage, parts, first) for stage, parts in priced)
+
+    def _part(self, name: str, reading: Field) -> PricedPart:
+        key = (name, yaml.serialize(reading.node))
+        if key not in self._priced:
+            self._priced[key] = self._solved(self._case.parts[name], reading)
+        priced = self._priced[key]
+        if isinstance(priced, AdvisorError):
+            raise priced
+        return priced
+
+    def _solved(self, part: Part, reading: Field) -> PricedPart | AdvisorError:
+        price = {
+            PartKind.WORKLOAD: self._planned,
+            PartKind.TOKENS: self._by_token,
+            PartKind.CACHE: self._cached,
+            PartKind.STATED: _stated,
+        }[part.kind]
+        try:
+            return price(part, reading)
+        except AdvisorError as error:
+            error.where = error.where or f"{reading.path}:{reading.line}: {reading.name}"
+            return error
+
+    def _planned(self, part: Part, reading: Field) -> PricedPart:
+        """A workload at the cost of the fleet that is recommended for it."""
+        plan = self._planner(_workload(part, reading))
+        fleet = plan.fleet
+        if fleet is None or fleet.confirmed is None or not fleet.confirmed.reached:
+            replayed = None if fleet is None else fleet.confirmed
+            why = f": the best keeps {ratio_words(replayed.within_slo_ratio)} within the SLO" if replayed else ""
+            raise NothingFeasible(f"no fleet for part '{part.name}'{why}", hint="relax its slo, or allow more")
+        charges = tuple(line for line in fleet.cost_lines if line.in_total)
+        latency = _answer_p95_ms(plan)
+        return _priced(part, reading, fleet.cost.total_usd_per_month, charges, latency_p95_ms=latency, fleet=fleet)
+
+    def _by_token(self, part: Part, reading: Field) -> PricedPart:
+        """Requests at the list price of a service."""
+        fields = reading.all_of(_TOKEN_KEYS, optional=("cached_ratio",))
+        sizes = {key: fields[key].number(1) for key in ("input_tokens", "output_tokens")}
+        cached = fields["cached_ratio"].number(0, maximum=1) if "cached_ratio" in fields else 0.0
+        demand = TokenDemand(
+            requests_per_second=fields["requests_per_second"].number(0, exclusive=True),
+            cached_ratio=cached,
+            context_tokens=math.ceil(sum(sizes.values())),
+            **sizes,
+        )
+        name = fields["model"].text()
+        try:
+            services = token_apis(self._catalog, "", demand, (name,))
+        except InputError as error:
+            fields["model"].fail(error.message, error.hint)
+        if not services:
+            fields["input_tokens"].fail(f"a request is longer than the price of {name} holds for", "shorten it")
+        (service,) = services
+        requests = demand.requests_per_second * SECONDS_PER_HOUR * HOURS_PER_MONTH
+        usd = service.total_usd_per_month
+        line = CostLine(
+            CostKind.MANAGED, "tokens", service.name, requests, "request", usd / requests, usd,
+            service.price_source, service.price_as_of,
+        )  # fmt: skip
+        return _priced(part, reading, usd, (line,))
+
+    def _cached(self, part: Part, reading: Field) -> PricedPart:
+        """The cheapest node of an in-memory store that holds so much."""
+        fields = reading.all_of(("provider", "region", "memory_gib"))
+        memory_gib = fields["memory_gib"].number(0, exclusive=True)
+        provider, region = fields["provider"].text(), fields["region"].text()
+        node = priced_node(memory_gib, self._catalog, provider, region)
+        if isinstance(node, str):
+            reading.fail(node, "state another place or less memory, or its cost as usd_per_month")
+        place, origin = f"{provider}/{region}/{node.node}", node.price.provenance
+        line = CostLine(
+            CostKind.MANAGED, "node", place, HOURS_PER_MONTH, "node-hour", node.price.usd, node.usd_per_month,
+            origin.source, origin.as_of, origin.quality,
+        )  # fmt: skip
+        return _priced(part, reading, node.usd_per_month, (line,))
+
+
+def _reading(part: Part, values: Mapping[str, float]) -> Field:
+    """A part with its formulas worked out, checked as far as no planning is needed."""
+    reading = substituted(part.field, values)
+    if part.kind is PartKind.WORKLOAD:
+        _workload(part, reading)
+    return reading
+
+
+def _workload(part: Part, reading: Field) -> Workload:
+    """The workload of a part, which is called as the part is."""
+    node = reading.node
+    if isinstance(node, yaml.MappingNode):
+        name = [yaml.ScalarNode("tag:yaml.org,2002:str", text, node.start_mark) for text in ("name", part.name)]
+        node = yaml.MappingNode(node.tag, [tuple(name), *node.value], node.start_mark)
+    return workload_of(Field(node, reading.name, reading.path))
+
+
+def _stated(part: Part, reading: Field) -> PricedPart:
+    usd = round(reading.number(0), 2)
+    line = CostLine(CostKind.MANAGED, "stated", f"case/line {reading.line}", 1, "month", usd, usd, "stated in the case file")
+    return _priced(part, reading, usd, (line,))
+
+
+def _priced(part: Part, reading: Field, usd: float, charges: tuple[CostLine, ...], **planned: object) -> PricedPart:
+    return PricedPart(part.name, part.kind, reading.line, usd, charges, **planned)  # type: ignore[arg-type]
+
+
+def _answer_p95_ms(plan: Plan) -> float | None:
+    """Time to the whole answer in a plan's replay: ``TTFT p95 + (mean output tokens - 1) × TPOT p95``.
+
+    Both are rarely late at once, so it is rather too long; of what is answered in one pass, TTFT is all of it.
+    """
+    replayed = plan.fleet.confirmed if plan.fleet else None
+    if replayed is None or replayed.ttft_p95_ms is None:
+        return None
+    further = max(float(plan.demand["output_tokens"]["mean"]) - 1, 0.0)
+    return replayed.ttft_p95_ms + further * (replayed.tpot_p95_ms or 0.0)
+
+
+def _stage(stage: Stage, parts: tuple[PricedPart, ...], first: tuple[PricedPart, ...]) -> PricedStage:
+    usd, before, machines = _total(parts), _total(first), _machines(first)
+    if before <= 0:
+        raise InputError("the first stage costs nothing", hint="a saving is a share of what its parts cost")
+    latencies = [part.latency_p95_ms for part in parts if part.part in stage.passes]
+    known = [latency for latency in latencies if latency is not None]
+    return PricedStage(
+        stage=stage.name,
+        line=stage.line,
+        parts=parts,
+        usd_per_month=usd,
+        saving_ratio=1 - usd / before,
+        machine_saving_ratio=1 - _machines(parts) / machines if machines else None,
+        latency_p95_ms=sum(known) if known and len(known) == len(latencies) else None,
+    )
+
+
+def _total(parts: Iterable[PricedPart]) -> float:
+    """Sum of parts, USD a month to the cent."""
+    return round(math.fsum(part.usd_per_month for part in parts), 2)
+
+
+def _machines(parts: Iterable[PricedPart]) -> float:
+    """Charges of machines and tokens alone, USD a month."""
+    charges = (charge for part in parts for charge in part.charges if charge.item in _MACHINES)
+    return math.fsum(charge.usd_per_month or 0.0 for charge in charges)
+
+
+def _by_width(swing: Swing, base: float) -> tuple[float, str]:
+    low, high = swing.range_with(base)
+    return -round(high - low, 6), swing.assumption
