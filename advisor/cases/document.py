@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from advisor.cases.formulas import names_in
+from advisor.cases.formulas import substituted
 from advisor.cases.values import SHARE, Assumption, Case, Part, PartKind, Published, Stage
 from advisor.names import suggestion
 from advisor.yaml_fields import Field, read_document
@@ -32,7 +32,10 @@ def read_case(path: Path) -> Case:
     stages = tuple(_stage(field, parts) for field in fields["stages"].items())
     if len(stages) < _FEWEST_STAGES:
         fields["stages"].fail("a case compares two stages at least", "add the stage before or after the change")
-    _check_used(fields["assumptions"], frozenset().union(*(names_in(part.field) for part in parts.values())))
+    used: set[str] = set()
+    for part in parts.values():
+        substituted(part.field, {assumption.name: assumption.value for assumption in assumptions}, used)
+    _check_used(fields["assumptions"], used)
     _check_used(fields["parts"], {name for stage in stages for name in stage.parts})
     return Case(
         name=fields["name"].text(),
@@ -47,9 +50,9 @@ def read_case(path: Path) -> Case:
 
 def _named(field: Field) -> dict[str, Field]:
     """Fields of a mapping whose keys are names that formulas can use."""
-    if not hasattr(field.node, "value") or not isinstance(field.node.value, list) or not field.node.value:
-        field.fail("expected a mapping of names", f"name one under {field.name}")
-    names = [str(key.value) for key, _ in field.node.value] if field.node.id == "mapping" else []
+    if not isinstance(field.node, yaml.MappingNode):
+        field.fail("expected a mapping of names", f"write {field.name}: {{name: …}}")
+    names = [str(key.value) for key, _ in field.node.value]
     for name in names:
         if not name.isidentifier():
             field.fail(f"'{name}' is no name", "use letters, digits and underscores, and begin with a letter")
@@ -117,7 +120,7 @@ def _published(field: Field) -> Published:
 
 def _before_and_after(field: Field) -> tuple[float, float]:
     times = [item.duration_ms() for item in field.items()]
-    return (times[0], times[1]) if len(times) == 2 else field.fail("expected two times", "write [before, after]")  # noqa: PLR2004
+    return (times[0], times[1]) if len(times) == 2 else field.fail("expected two times", "write [before, after]")
 
 
 def _check_used(field: Field, used: Collection[str]) -> None:

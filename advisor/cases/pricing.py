@@ -1,7 +1,7 @@
 """Price of a case: every part by the planner or the catalog, and the saving with each assumption halved and doubled."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import yaml
@@ -20,12 +20,13 @@ from advisor.cases.values import (
     Swing,
 )
 from advisor.catalog import Catalog
+from advisor.catalog.planning import TokenPrice
 from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.levers.response_cache import priced_node
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
-from advisor.plan.token_apis import TokenDemand, token_apis
+from advisor.plan.token_apis import TokenDemand
 from advisor.plan.values import Plan
-from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, ratio_words
+from advisor.units import HOURS_PER_MONTH, TOKENS_PER_MILLION, ratio_words
 from advisor.workload.document import workload_of
 from advisor.workload.values import Workload
 from advisor.yaml_fields import Field
@@ -34,7 +35,7 @@ Planner = Callable[[Workload], Plan]
 """Recommends: :func:`advisor.pipeline.plan_for` with its catalog and performance model."""
 
 _HALVED, _DOUBLED = 0.5, 2.0
-_MACHINES = ("instance", "tokens", "node")
+_MACHINES = ("instance", "input_tokens", "output_tokens", "node")
 """Items of charges that are paid for machines and tokens themselves."""
 _TOKEN_KEYS = ("model", "requests_per_second", "input_tokens", "output_tokens", "cached_ratio")
 
@@ -69,13 +70,9 @@ class _Pricing:
         swings = [self._swing(assumption) for assumption in self._case.assumptions] if tornado else []
         base = stages[-1].saving_ratio
         return CaseReport(
-            name=self._case.name,
-            path=self._case.path,
-            published=self._case.published,
+            case=self._case,
             saving_ratio=base,
-            assumptions=self._case.assumptions,
             stages=stages,
-            differs=self._case.differs,
             tornado=tuple(sorted(swings, key=lambda swing: _by_width(swing, base))),
         )
 
@@ -89,7 +86,8 @@ class _Pricing:
         try:
             *_, last = self._stages(ends, {**self._values, assumption.name: value})
         except AdvisorError as error:
-            return Outcome(value, None, error.message)
+            place = error.where.removeprefix(f"{self._case.path}:")
+            return Outcome(value, None, f"line {place}: {error.message}")
         return Outcome(value, last.saving_ratio)
 
     def _stages(self, stages: Iterable[Stage], values: Mapping[str, float]) -> tuple[PricedStage, ...]:
@@ -146,19 +144,12 @@ class _Pricing:
         )
         name = fields["model"].text()
         try:
-            services = token_apis(self._catalog, "", demand, (name,))
+            price = self._catalog.token_price(name)
         except InputError as error:
             fields["model"].fail(error.message, error.hint)
-        if not services:
+        if not demand.fits(price):
             fields["input_tokens"].fail(f"a request is longer than the price of {name} holds for", "shorten it")
-        (service,) = services
-        requests = demand.requests_per_second * SECONDS_PER_HOUR * HOURS_PER_MONTH
-        usd = service.total_usd_per_month
-        line = CostLine(
-            CostKind.MANAGED, "tokens", service.name, requests, "request", usd / requests, usd,
-            service.price_source, service.price_as_of,
-        )  # fmt: skip
-        return _priced(part, reading, usd, (line,))
+        return _priced(part, reading, demand.usd_per_month(price), tuple(_token_charges(price, demand)))
 
     def _cached(self, part: Part, reading: Field) -> PricedPart:
         """The cheapest node of an in-memory store that holds so much."""
@@ -170,7 +161,7 @@ class _Pricing:
             reading.fail(node, "state another place or less memory, or its cost as usd_per_month")
         place, origin = f"{provider}/{region}/{node.node}", node.price.provenance
         line = CostLine(
-            CostKind.MANAGED, "node", place, HOURS_PER_MONTH, "node-hour", node.price.usd, node.usd_per_month,
+            CostKind.MANAGED, "node", place, HOURS_PER_MONTH, "node-hours", node.price.usd, node.usd_per_month,
             origin.source, origin.as_of, origin.quality,
         )  # fmt: skip
         return _priced(part, reading, node.usd_per_month, (line,))
@@ -193,9 +184,25 @@ def _workload(part: Part, reading: Field) -> Workload:
     return workload_of(Field(node, reading.name, reading.path))
 
 
+def _token_charges(price: TokenPrice, demand: TokenDemand) -> Iterator[CostLine]:
+    """A month of tokens sent and of tokens answered, which add up to the month."""
+    whole, sent = (demand.usd_per_month(price), replace(demand, output_tokens=0).usd_per_month(price))
+    for item, tokens, usd in (
+        ("input_tokens", demand.input_tokens, sent),
+        ("output_tokens", demand.output_tokens, round(whole - sent, 2)),
+    ):
+        millions, origin = demand.requests_per_month * tokens / TOKENS_PER_MILLION, price.provenance
+        yield CostLine(
+            CostKind.MANAGED, item, price.name, millions, f"million {item.replace('_', ' ')}", usd / millions, usd,
+            origin.source, origin.as_of, origin.quality,
+        )  # fmt: skip
+
+
 def _stated(part: Part, reading: Field) -> PricedPart:
     usd = round(reading.number(0), 2)
-    line = CostLine(CostKind.MANAGED, "stated", f"case/line {reading.line}", 1, "month", usd, usd, "stated in the case file")
+    line = CostLine(
+        CostKind.MANAGED, "stated", f"case/line {reading.line}", 1, "month", usd, usd, "stated in the case file"
+    )
     return _priced(part, reading, usd, (line,))
 
 

@@ -47,7 +47,7 @@ class Part:
 
     name: str
     kind: PartKind
-    field: Field
+    field: Field = field(compare=False)
     """Its own key of the file."""
 
 
@@ -99,8 +99,6 @@ class PricedPart:
     """Charges whose sum it is, each with the source of its price."""
     latency_p95_ms: float | None = None
     """Time to the whole answer of mean length in the replay; None: nothing is planned."""
-    slo: str = ""
-    """Target of the plan in words of its file; "" where nothing is planned."""
     fleet: Fleet | None = field(default=None, compare=False)
 
 
@@ -147,13 +145,9 @@ class Swing:
 class CaseReport:
     """Case with its prices."""
 
-    name: str
-    path: Path
-    published: Published
+    case: Case
     saving_ratio: float
     """Of the last stage."""
-    assumptions: tuple[Assumption, ...]
     stages: tuple[PricedStage, ...]
-    differs: tuple[str, ...]
     tornado: tuple[Swing, ...] = ()
     """The assumption that moves the saving most first; () where it was not asked for."""

@@ -27,12 +27,19 @@ _WITHOUT_LADDER = replace(BEST, has_ladder=False)
 @click.argument("case", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--tornado", is_flag=True, help="Price it again with each assumption halved and doubled: minutes.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@click.option("--verbose", is_flag=True, help="With every charge of every part, and the source of its price.")
 @format_option
 @output_option
 @calibration_option
 def command(
-    case: Path, tornado: bool, wide: bool, output_format: str, output: Path | None, calibration: Path | None
-) -> None:  # fmt: skip
+    case: Path,
+    tornado: bool,
+    wide: bool,
+    verbose: bool,
+    output_format: str,
+    output: Path | None,
+    calibration: Path | None,
+) -> None:
     """Price CASE (a YAML file) stage by stage, each part by the planner or the catalog, and compare it.
 
     Every assumption stands in the file with a source, or with why it is assumed. Exit code 4 when a planned part has
@@ -47,11 +54,11 @@ def command(
         return answer(question, catalog, model, _WITHOUT_LADDER).plan
 
     report = price_case(stated, catalog, planned, tornado=tornado)
-    deliver(_render(report, output_format, report_width(output, wide=wide)), output)
+    deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
 
 
-def _render(report: CaseReport, output_format: str, width: int | None) -> str:
+def _render(report: CaseReport, output_format: str, width: int | None, *, verbose: bool) -> str:
     if output_format == "json":
         return json.dumps({"schema": SCHEMA} | plain(report, "case"), indent=1, ensure_ascii=False) + "\n"
-    sections = case_sections(report)
+    sections = case_sections(report, verbose=verbose)
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from advisor.cases.values import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
+from advisor.cases.values import Assumption, CaseReport, Outcome, PartKind, PricedPart, PricedStage, Swing
+from advisor.catalog.values import Quality
 from advisor.report.cost_lines import COST_COLUMNS, cost_row
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
@@ -14,16 +15,17 @@ _STAGES = (
     Column("line", importance=3),
     Column("USD/month"),
     Column("saves"),
-    Column("of machines and tokens", importance=2),
+    Column("of machines, tokens", importance=2),
     Column("answer p95", importance=1),
     Column("parts", prose=24),
 )
 _PARTS = (
     Column("part"),
-    Column("line", importance=2),
+    Column("line"),
     Column("USD/month"),
     Column("answer p95", importance=1),
     Column("what", prose=30),
+    Column("price of most of it", prose=20),
 )
 _ASSUMPTIONS = (
     Column("assumption"),
@@ -47,84 +49,101 @@ _POINTS = 100
 _A_POINT = 0.005
 
 
-def case_sections(report: CaseReport) -> list[Section]:
-    """The report: verdict and difference, stages, parts, assumptions, tornado, and every charge with its source."""
+def case_sections(report: CaseReport, *, verbose: bool = False) -> list[Section]:
+    """The report: verdict and difference, stages, parts, assumptions, and the tornado; verbose: with every charge."""
     parts = list({part.part: part for stage in report.stages for part in stage.parts}.values())
-    lines = {assumption.name: assumption for assumption in report.assumptions}
     sections = [
         Section(_verdict(report), tuple(_told(report))),
         Section("stages, each with one more change", (), _STAGES, tuple(_stage_rows(report))),
         Section("parts, each planned or priced by itself", (), _PARTS, tuple(map(_part_row, parts))),
-        Section(f"assumptions, by line of {report.path.name}", (), _ASSUMPTIONS, tuple(map(_assumption_row, lines.values()))),
-    ]  # fmt: skip
+        Section(
+            f"assumptions, by line of {report.case.path.name}",
+            (),
+            _ASSUMPTIONS,
+            tuple(map(_assumption_row, report.case.assumptions)),
+        ),
+    ]
+    if verbose:
+        charges = tuple((part.part, *cost_row(line), line.price_source) for part in parts for line in part.charges)
+        sections.append(Section("charges, whose sums the costs are", (), _CHARGES, charges))
     if report.tornado:
-        rows = tuple(_swing_row(swing, lines[swing.assumption], report) for swing in report.tornado)
-        told = (f"saving with one assumption halved or doubled, all others as stated; | is {_percent(report.saving_ratio)}",)
-        sections.append(Section("tornado: what the saving rests on", told, _TORNADO, rows))
-    charges = tuple((part.part, *cost_row(charge), charge.price_source) for part in parts for charge in part.charges)
-    return [*sections, Section("charges, whose sums the costs are", (), _CHARGES, charges)]
+        rows = tuple(_swing_row(swing, report) for swing in report.tornado)
+        sections.append(Section("tornado: what the saving rests on", tuple(_tornado_lines(report)), _TORNADO, rows))
+    return sections
 
 
 def _verdict(report: CaseReport) -> str:
     before, after = report.stages[0].usd_per_month, report.stages[-1].usd_per_month
     return (
-        f"{report.name}: {_saving_words(report.saving_ratio)} ({usd(before)} → {usd(after)} a month); "
-        f"published: {_saving_words(report.published.saving_ratio)}"
+        f"{report.case.name}: {_saving_words(report.saving_ratio)} ({usd(before)} → {usd(after)} a month); "
+        f"published: {_saving_words(report.case.published.saving_ratio)}"
     )
 
 
 def _told(report: CaseReport) -> Iterator[str]:
     """The published figure, the difference to it, and its reasons: those computed, then those of the file."""
-    published, first, last = report.published, report.stages[0], report.stages[-1]
+    published, first, last = report.case.published, report.stages[0], report.stages[-1]
     latency = "" if published.latency_ms is None else f", {_times(*published.latency_ms)}"
     yield f"Published: {_percent(published.saving_ratio)}{latency}; {published.source}, line {published.line}."
     if published.latency_ms is not None and first.latency_p95_ms is not None and last.latency_p95_ms is not None:
-        yield f"Latency: {_times(first.latency_p95_ms, last.latency_p95_ms)} to the whole answer at the 95th percentile."
-    yield _difference_words(report)
+        yield f"Latency: {_times(first.latency_p95_ms, last.latency_p95_ms)} to the whole answer, 95th percentile."
+    points = (report.saving_ratio - published.saving_ratio) * _POINTS
+    yield f"Difference: {abs(points):.0f} points {'more' if points > 0 else 'less'} than published."
     yield _stage_words(report)
     if last.machine_saving_ratio is not None and abs(last.machine_saving_ratio - last.saving_ratio) >= _A_POINT:
         yield (
             f"Counted: hours of machines and nodes and tokens alone would save {_percent(last.machine_saving_ratio)}; "
-            "the rest is disks, downloads, data transfer, load balancers, logs and work lost on spot."
+            "disks, downloads, data transfer, load balancers, logs, work lost on spot and stated costs change it."
         )
-    if report.tornado:
-        yield _reached_words(report)
-    assumed = sum(assumption.assumed for assumption in report.assumptions)
-    yield f"Assumed: {assumed} of {len(report.assumptions)} figures, which nobody published."
-    yield from report.differs
-
-
-def _difference_words(report: CaseReport) -> str:
-    points = (report.saving_ratio - report.published.saving_ratio) * _POINTS
-    if abs(points) < _A_POINT * _POINTS:
-        return "Difference: none, to the percent."
-    return f"Difference: {abs(points):.0f} points {'more' if points > 0 else 'less'} than published."
+    yield from _price_words(last)
+    assumed = sum(assumption.assumed for assumption in report.case.assumptions)
+    yield f"Assumed: {assumed} of {len(report.case.assumptions)} figures, which nobody published."
+    yield from report.case.differs
 
 
 def _stage_words(report: CaseReport) -> str:
     """Stages between which the published saving lies."""
-    target = report.published.saving_ratio
+    target = report.case.published.saving_ratio
     for before, stage in zip(report.stages, report.stages[1:], strict=False):
         if stage.saving_ratio >= target:
             return (
                 f"Stages: '{stage.stage}' passes the published saving, from {_percent(before.saving_ratio)} to "
                 f"{_percent(stage.saving_ratio)}."
             )
-    return f"Stages: none reaches the published saving; '{report.stages[-1].stage}' saves {_percent(report.saving_ratio)}."
+    return (
+        f"Stages: none reaches the published saving; '{report.stages[-1].stage}' saves {_percent(report.saving_ratio)}."
+    )
 
 
-def _reached_words(report: CaseReport) -> str:
-    """Assumptions that alone explain the difference."""
-    target = report.published.saving_ratio
-    ranges = {swing.assumption: swing.range_with(report.saving_ratio) for swing in report.tornado}
+def _price_words(stage: PricedStage) -> Iterator[str]:
+    """Share of a stage's cost whose prices are not listed ones."""
+    charges = [charge for part in stage.parts for charge in part.charges]
+    doubtful = [charge for charge in charges if charge.price_quality not in ("", Quality.LISTED)]
+    usd_per_month = sum(charge.usd_per_month or 0.0 for charge in doubtful)
+    if usd_per_month:
+        qualities = ", ".join(sorted({charge.price_quality for charge in doubtful}))
+        ratio = usd_per_month / stage.usd_per_month
+        yield f"Prices: {ratio:.0%} of the cost of '{stage.stage}' rests on prices that are not listed ({qualities})."
+
+
+def _tornado_lines(report: CaseReport) -> Iterator[str]:
+    """Scale, assumptions that alone explain the difference, and values that have no saving."""
+    target, base = report.case.published.saving_ratio, report.saving_ratio
+    ranges = {swing.assumption: swing.range_with(base) for swing in report.tornado}
+    yield f"saving with one assumption halved or doubled (shares: to 1 at most); | is {_percent(base)}"
     names = [name for name, (low, high) in ranges.items() if low <= target <= high]
     if names:
-        return f"Reaches the published figure between half and double of: {', '.join(names)}."
-    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
-    return (
-        "No assumption alone, halved or doubled, brings it to the published figure: the saving stays from "
-        f"{_percent(low)} to {_percent(high)}."
-    )
+        yield f"the published {_percent(target)} lies between half and double of: {', '.join(names)}"
+    else:
+        low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
+        yield (
+            f"no assumption alone brings it to the published {_percent(target)}: "
+            f"it stays from {_percent(low)} to {_percent(high)}"
+        )
+    for swing in report.tornado:
+        for outcome in (swing.halved, swing.doubled):
+            if outcome.saving_ratio is None:
+                yield f"{swing.assumption} of {outcome.value:,.10g}: {outcome.why_none}"
 
 
 def _stage_rows(report: CaseReport) -> Iterator[tuple[str, ...]]:
@@ -141,29 +160,33 @@ def _stage_rows(report: CaseReport) -> Iterator[tuple[str, ...]]:
 
 
 def _part_row(part: PricedPart) -> tuple[str, ...]:
-    return part.part, str(part.line), f"{part.usd_per_month:,.2f}", _ms(part.latency_p95_ms), _what(part)
+    largest = max(part.charges, key=lambda charge: charge.usd_per_month or 0.0)
+    price = ", ".join(filter(None, (largest.price_source, largest.price_as_of, largest.price_quality)))
+    return part.part, str(part.line), f"{part.usd_per_month:,.2f}", _ms(part.latency_p95_ms), _what(part), price
 
 
 def _what(part: PricedPart) -> str:
     """The fleet of a planned part, the place of any other charge."""
     if part.fleet is not None:
         return short_words(part.fleet.groups, with_precision=True)
-    (charge,) = part.charges
-    return "stated" if part.kind is PartKind.STATED else f"{charge.place}, {charge.quantity:,.0f} {charge.unit}s"
+    if part.kind is PartKind.STATED:
+        return "stated"
+    quantities = ", ".join(f"{charge.quantity:,.0f} {charge.unit}" for charge in part.charges)
+    return f"{part.charges[0].place}: {quantities}"
 
 
 def _assumption_row(assumption: Assumption) -> tuple[str, ...]:
     origin = f"assumed: {assumption.source}" if assumption.assumed else assumption.source
-    return assumption.name, f"{assumption.value:,.6g}", assumption.unit, str(assumption.line), origin
+    return assumption.name, f"{assumption.value:,.10g}", assumption.unit, str(assumption.line), origin
 
 
-def _swing_row(swing: Swing, assumption: Assumption, report: CaseReport) -> tuple[str, ...]:
+def _swing_row(swing: Swing, report: CaseReport) -> tuple[str, ...]:
     low, high = swing.range_with(report.saving_ratio)
     return (
-        assumption.name,
-        f"{swing.halved.value:,.6g}",
+        swing.assumption,
+        f"{swing.halved.value:,.10g}",
         _outcome_words(swing.halved),
-        f"{swing.doubled.value:,.6g}",
+        f"{swing.doubled.value:,.10g}",
         _outcome_words(swing.doubled),
         f"{(high - low) * _POINTS:.1f}",
         _bar(low, high, report),
@@ -171,7 +194,7 @@ def _swing_row(swing: Swing, assumption: Assumption, report: CaseReport) -> tupl
 
 
 def _outcome_words(outcome: Outcome) -> str:
-    return f"none: {outcome.why_none}" if outcome.saving_ratio is None else _percent(outcome.saving_ratio)
+    return "none" if outcome.saving_ratio is None else _percent(outcome.saving_ratio)
 
 
 def _bar(low: float, high: float, report: CaseReport) -> str:
