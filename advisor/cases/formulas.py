@@ -87,7 +87,8 @@ def _evaluated(node: ast.expr, field: Field, values: Mapping[str, float]) -> flo
         case ast.Name(id=name) if name in values:
             return values[name]
         case ast.Name(id=name):
-            field.fail(f"no assumption is named '{name}'", suggestion(name, tuple(values)) or "add it to assumptions")
+            hint = suggestion(name, tuple(values)) or "add it to assumptions"
+            return field.fail(f"no assumption is named '{name}'", hint)
         case ast.BinOp(op=op) if type(op) in _OPERATORS:
             left, right = (_evaluated(side, field, values) for side in (node.left, node.right))
             return float(_OPERATORS[type(op)](left, right))

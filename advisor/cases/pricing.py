@@ -23,6 +23,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
 from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.levers.response_cache import priced_node
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.plan.token_apis import TokenDemand
 from advisor.plan.values import Plan
@@ -128,8 +129,8 @@ class _Pricing:
             why = f": the best keeps {ratio_words(replayed.within_slo_ratio)} within the SLO" if replayed else ""
             raise NothingFeasible(f"no fleet for part '{part.name}'{why}", hint="relax its slo, or allow more")
         charges = tuple(line for line in fleet.cost_lines if line.in_total)
-        latency = _answer_p95_ms(plan)
-        return _priced(part, reading, fleet.cost.total_usd_per_month, charges, latency_p95_ms=latency, fleet=fleet)
+        priced = _priced(part, reading, fleet.cost.total_usd_per_month, charges)
+        return replace(priced, range_usd_per_month=_range(fleet), latency_p95_ms=_answer_p95_ms(plan), fleet=fleet)
 
     def _by_token(self, part: Part, reading: Field) -> PricedPart:
         """Requests at the list price of a service."""
@@ -206,8 +207,21 @@ def _stated(part: Part, reading: Field) -> PricedPart:
     return _priced(part, reading, usd, (line,))
 
 
-def _priced(part: Part, reading: Field, usd: float, charges: tuple[CostLine, ...], **planned: object) -> PricedPart:
-    return PricedPart(part.name, part.kind, reading.line, usd, charges, **planned)  # type: ignore[arg-type]
+def _priced(part: Part, reading: Field, usd: float, charges: tuple[CostLine, ...]) -> PricedPart:
+    return PricedPart(part.name, part.kind, reading.line, usd, charges, (usd, usd))
+
+
+def _range(fleet: Fleet) -> tuple[float, float]:
+    """Cost of a fleet with all its doubtful prices at their low, then at their high end.
+
+    ``total + Σ compute × (ratio - 1)``, as :func:`advisor.plan.doubts.doubtful_prices` has them.
+    """
+    total, compute = fleet.cost.total_usd_per_month, {group.name: group.compute_usd_per_month for group in fleet.groups}
+    low, high = (
+        math.fsum(compute[price.group] * (getattr(price, end) - 1) for price in fleet.doubtful_prices)
+        for end in ("low_ratio", "high_ratio")
+    )
+    return round(total + low, 2), round(total + high, 2)
 
 
 def _answer_p95_ms(plan: Plan) -> float | None:
@@ -223,9 +237,11 @@ def _answer_p95_ms(plan: Plan) -> float | None:
 
 
 def _stage(stage: Stage, parts: tuple[PricedPart, ...], first: tuple[PricedPart, ...]) -> PricedStage:
-    usd, before, machines = _total(parts), _total(first), _machines(first)
+    usd, before = (_sum(part.usd_per_month for part in side) for side in (parts, first))
+    machines = _machines(first)
     if before <= 0:
         raise InputError("the first stage costs nothing", hint="a saving is a share of what its parts cost")
+    ranges = [part.range_usd_per_month for part in parts]
     latencies = [part.latency_p95_ms for part in parts if part.part in stage.passes]
     known = [latency for latency in latencies if latency is not None]
     return PricedStage(
@@ -233,15 +249,16 @@ def _stage(stage: Stage, parts: tuple[PricedPart, ...], first: tuple[PricedPart,
         line=stage.line,
         parts=parts,
         usd_per_month=usd,
+        range_usd_per_month=(_sum(low for low, _ in ranges), _sum(high for _, high in ranges)),
         saving_ratio=1 - usd / before,
         machine_saving_ratio=1 - _machines(parts) / machines if machines else None,
         latency_p95_ms=sum(known) if known and len(known) == len(latencies) else None,
     )
 
 
-def _total(parts: Iterable[PricedPart]) -> float:
-    """Sum of parts, USD a month to the cent."""
-    return round(math.fsum(part.usd_per_month for part in parts), 2)
+def _sum(usd_per_month: Iterable[float]) -> float:
+    """Sum to the cent."""
+    return round(math.fsum(usd_per_month), 2)
 
 
 def _machines(parts: Iterable[PricedPart]) -> float:

@@ -97,6 +97,8 @@ class PricedPart:
     usd_per_month: float
     charges: tuple[CostLine, ...]
     """Charges whose sum it is, each with the source of its price."""
+    range_usd_per_month: tuple[float, float]
+    """Cost where prices of machines that are not listed or old are at either end of what they may be today."""
     latency_p95_ms: float | None = None
     """Time to the whole answer of mean length in the replay; None: nothing is planned."""
     fleet: Fleet | None = field(default=None, compare=False)
@@ -110,6 +112,7 @@ class PricedStage:
     line: int
     parts: tuple[PricedPart, ...]
     usd_per_month: float
+    range_usd_per_month: tuple[float, float]
     saving_ratio: float
     """Share of the cost of the first stage that it saves."""
     machine_saving_ratio: float | None

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from advisor.cases.values import Assumption, CaseReport, Outcome, PartKind, PricedPart, PricedStage, Swing
-from advisor.catalog.values import Quality
+from advisor.cases.values import Assumption, CaseReport, Outcome, PartKind, PricedPart, Swing
 from advisor.report.cost_lines import COST_COLUMNS, cost_row
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import short_words, usd
-from advisor.units import milliseconds
+from advisor.units import A_CENT, milliseconds
 
 _STAGES = (
     Column("stage"),
@@ -36,15 +35,15 @@ _ASSUMPTIONS = (
 )
 _TORNADO = (
     Column("assumption"),
-    Column("halved"),
-    Column("saves"),
-    Column("doubled"),
-    Column("saves"),
-    Column("swing", importance=1),
-    Column("least to most", importance=2),
+    Column("halved to", importance=2),
+    Column("saves halved"),
+    Column("doubled to", importance=2),
+    Column("saves doubled"),
+    Column("points", importance=1),
+    Column("least to most"),
 )
 _CHARGES = (Column("part"), *COST_COLUMNS, Column("source", importance=1))
-_BAR = 24
+_BAR = 20
 _POINTS = 100
 _A_POINT = 0.005
 
@@ -95,7 +94,7 @@ def _told(report: CaseReport) -> Iterator[str]:
             f"Counted: hours of machines and nodes and tokens alone would save {_percent(last.machine_saving_ratio)}; "
             "disks, downloads, data transfer, load balancers, logs, work lost on spot and stated costs change it."
         )
-    yield from _price_words(last)
+    yield from _price_words(report)
     assumed = sum(assumption.assumed for assumption in report.case.assumptions)
     yield f"Assumed: {assumed} of {len(report.case.assumptions)} figures, which nobody published."
     yield from report.case.differs
@@ -115,15 +114,16 @@ def _stage_words(report: CaseReport) -> str:
     )
 
 
-def _price_words(stage: PricedStage) -> Iterator[str]:
-    """Share of a stage's cost whose prices are not listed ones."""
-    charges = [charge for part in stage.parts for charge in part.charges]
-    doubtful = [charge for charge in charges if charge.price_quality not in ("", Quality.LISTED)]
-    usd_per_month = sum(charge.usd_per_month or 0.0 for charge in doubtful)
-    if usd_per_month:
-        qualities = ", ".join(sorted({charge.price_quality for charge in doubtful}))
-        ratio = usd_per_month / stage.usd_per_month
-        yield f"Prices: {ratio:.0%} of the cost of '{stage.stage}' rests on prices that are not listed ({qualities})."
+def _price_words(report: CaseReport) -> Iterator[str]:
+    """Range of the last stage's cost and saving where prices may have changed."""
+    before, last = report.stages[0].usd_per_month, report.stages[-1]
+    low, high = last.range_usd_per_month
+    if high - low >= A_CENT:
+        saves = f"{_percent(1 - high / before)} to {_percent(1 - low / before)}"
+        yield (
+            f"Prices: '{last.stage}' costs {usd(low)} to {usd(high)} a month as prices that are old or not listed may "
+            f"be today, and saves {saves} of the first stage as it is."
+        )
 
 
 def _tornado_lines(report: CaseReport) -> Iterator[str]:
