@@ -127,7 +127,9 @@ class _Pricing:
         if fleet is None or fleet.confirmed is None or not fleet.confirmed.reached:
             replayed = None if fleet is None else fleet.confirmed
             why = f": the best keeps {ratio_words(replayed.within_slo_ratio)} within the SLO" if replayed else ""
-            raise NothingFeasible(f"no fleet for part '{part.name}'{why}", hint="relax its slo, or allow more")
+            raise NothingFeasible(
+                f"no fleet for part '{part.name}'{why}", hint="`advisor recommend` of its workload says what to relax"
+            )
         charges = tuple(line for line in fleet.cost_lines if line.in_total)
         priced = _priced(part, reading, fleet.cost.total_usd_per_month, charges)
         return replace(priced, range_usd_per_month=_range(fleet), latency_p95_ms=_answer_p95_ms(plan), fleet=fleet)

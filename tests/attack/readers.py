@@ -334,6 +334,7 @@ READERS = {
         _text_of(ROOT / "examples/support-chatbot/case.yaml"),
         damaged_text,
         lambda text, directory: read_case(_file(directory, "case.yaml", text)),
+        4,
     ),
     "overlay": Reader(
         lambda: OVERLAY,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from builders import catalog_of, offer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CASES = ("documents", "recommender", "support-chatbot")
+PAGE = (EXAMPLES.parent / "docs/cases.md").read_text()
 TORNADO = "\ntornado: "
 
 TOKENS = """\
@@ -110,6 +112,16 @@ def test_the_cases_are_moved_by_their_assumptions_as_they_show(name, golden):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_the_page_tells_the_saving_that_the_example_shows(name):
+    """docs/cases.md has the published and the computed saving of each case as its expected output has them."""
+    computed, published = re.findall(r"([\d.]+%) cheaper", " ".join(expected(name).partition("  - ")[0].split()))
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| [{name}]")]
+
+    assert f"| {computed}" in row
+    assert f"| {published.replace('.0', '')}" in row
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_every_figure_of_an_example_is_an_assumption(name):
     """No part of an example states a quantity of demand by itself: each is a formula of assumptions."""
     case = read_case(EXAMPLES / name / "case.yaml")
@@ -119,6 +131,13 @@ def test_every_figure_of_an_example_is_an_assumption(name):
         for key in ("requests_per_second", "input_tokens", "output_tokens", "memory_gib"):
             assert f"{key}: =" in stated.replace("'", "") or f"{key}:" not in stated, (part.name, key)
     assert all(assumption.name in expected(name).partition(TORNADO)[2] for assumption in case.assumptions)
+
+
+def test_the_file_of_the_page_is_a_case(tmp_path):
+    """The example in docs/cases.md is read and priced."""
+    text = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
+
+    assert 0.5 < report_of(tmp_path, text).saving_ratio < 0.6
 
 
 def test_tokens_and_nodes_cost_what_the_catalog_says(tmp_path):
