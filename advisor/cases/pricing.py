@@ -1,7 +1,7 @@
 """Price of a case: every part by the planner or the catalog, and the saving with each assumption halved and doubled."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import yaml
@@ -30,7 +30,7 @@ from advisor.plan.values import Plan
 from advisor.units import HOURS_PER_MONTH, TOKENS_PER_MILLION, ratio_words
 from advisor.workload.document import workload_of
 from advisor.workload.values import Workload
-from advisor.yaml_fields import Field
+from advisor.yaml_fields import MOST, Field
 
 Planner = Callable[[Workload], Plan]
 """Recommends: :func:`advisor.pipeline.plan_for` with its catalog and performance model."""
@@ -38,6 +38,13 @@ Planner = Callable[[Workload], Plan]
 _HALVED, _DOUBLED = 0.5, 2.0
 _MACHINES = ("instance", "input_tokens", "output_tokens", "node")
 """Items of charges that are paid for machines and tokens themselves."""
+_ORIGINS = {
+    "disk": "disks in instance_catalog/service_prices.csv",
+    "lost_work": "price of the instance × its interruptions",
+    "start_download": "NAT gateways in instance_catalog/service_prices.csv",
+    "switching": "price of the instance on demand",
+}
+"""Origins of the charges of a plan whose price is computed from others."""
 _TOKEN_KEYS = ("model", "requests_per_second", "input_tokens", "output_tokens", "cached_ratio")
 
 
@@ -91,11 +98,15 @@ class _Pricing:
             return Outcome(value, None, f"line {place}: {error.message}")
         return Outcome(value, last.saving_ratio)
 
-    def _stages(self, stages: Iterable[Stage], values: Mapping[str, float]) -> tuple[PricedStage, ...]:
-        """Stages in order; the reading of every part comes before any planning."""
-        readings = {name: _reading(part, values) for name, part in self._case.parts.items()}
+    def _stages(self, stages: Sequence[Stage], values: Mapping[str, float]) -> tuple[PricedStage, ...]:
+        """Stages in order; the reading of all their parts comes before any planning."""
+        names = [name for stage in stages for name in stage.parts]
+        readings = {name: _reading(self._case.parts[name], values) for name in names}
         priced = [(stage, tuple(self._part(name, readings[name]) for name in stage.parts)) for stage in stages]
         first = priced[0][1]
+        if not _sum(part.usd_per_month for part in first):
+            where = f"{self._case.path}:{stages[0].line}: stages[0]"
+            raise InputError("the first stage costs nothing", where=where, hint="a saving is a share of its cost")
         return tuple(_stage(stage, parts, first) for stage, parts in priced)
 
     def _part(self, name: str, reading: Field) -> PricedPart:
@@ -130,17 +141,21 @@ class _Pricing:
             raise NothingFeasible(
                 f"no fleet for part '{part.name}'{why}", hint="`advisor recommend` of its workload says what to relax"
             )
-        charges = tuple(line for line in fleet.cost_lines if line.in_total)
+        charges = tuple(
+            replace(line, price_source=line.price_source or _ORIGINS[line.item])
+            for line in fleet.cost_lines
+            if line.in_total
+        )
         priced = _priced(part, reading, fleet.cost.total_usd_per_month, charges)
         return replace(priced, range_usd_per_month=_range(fleet), latency_p95_ms=_answer_p95_ms(plan), fleet=fleet)
 
     def _by_token(self, part: Part, reading: Field) -> PricedPart:
         """Requests at the list price of a service."""
         fields = reading.all_of(_TOKEN_KEYS, optional=("cached_ratio",))
-        sizes = {key: fields[key].number(1) for key in ("input_tokens", "output_tokens")}
+        sizes = {key: fields[key].number(1, maximum=MOST) for key in ("input_tokens", "output_tokens")}
         cached = fields["cached_ratio"].number(0, maximum=1) if "cached_ratio" in fields else 0.0
         demand = TokenDemand(
-            requests_per_second=fields["requests_per_second"].number(0, exclusive=True),
+            requests_per_second=fields["requests_per_second"].number(0, exclusive=True, maximum=MOST),
             cached_ratio=cached,
             context_tokens=math.ceil(sum(sizes.values())),
             **sizes,
@@ -202,7 +217,7 @@ def _token_charges(price: TokenPrice, demand: TokenDemand) -> Iterator[CostLine]
 
 
 def _stated(part: Part, reading: Field) -> PricedPart:
-    usd = round(reading.number(0), 2)
+    usd = round(reading.number(0, maximum=MOST), 2)
     line = CostLine(
         CostKind.MANAGED, "stated", f"case/line {reading.line}", 1, "month", usd, usd, "stated in the case file"
     )
@@ -241,11 +256,9 @@ def _answer_p95_ms(plan: Plan) -> float | None:
 def _stage(stage: Stage, parts: tuple[PricedPart, ...], first: tuple[PricedPart, ...]) -> PricedStage:
     usd, before = (_sum(part.usd_per_month for part in side) for side in (parts, first))
     machines = _machines(first)
-    if before <= 0:
-        raise InputError("the first stage costs nothing", hint="a saving is a share of what its parts cost")
     ranges = [part.range_usd_per_month for part in parts]
     latencies = [part.latency_p95_ms for part in parts if part.part in stage.passes]
-    known = [latency for latency in latencies if latency is not None]
+    times_ms = [latency for latency in latencies if latency is not None]
     return PricedStage(
         stage=stage.name,
         line=stage.line,
@@ -254,7 +267,7 @@ def _stage(stage: Stage, parts: tuple[PricedPart, ...], first: tuple[PricedPart,
         range_usd_per_month=(_sum(low for low, _ in ranges), _sum(high for _, high in ranges)),
         saving_ratio=1 - usd / before,
         machine_saving_ratio=1 - _machines(parts) / machines if machines else None,
-        latency_p95_ms=sum(known) if known and len(known) == len(latencies) else None,
+        latency_p95_ms=sum(times_ms) if times_ms and len(times_ms) == len(latencies) else None,
     )
 
 

@@ -165,6 +165,7 @@ def test_a_planned_part_is_what_recommend_recommends(tmp_path):
 
     replayed = plan.fleet.confirmed
     assert fleet.usd_per_month == plan.fleet.cost.total_usd_per_month
+    assert all(charge.price_source for charge in fleet.charges)
     assert fleet.latency_p95_ms == pytest.approx(replayed.ttft_p95_ms + 99 * replayed.tpot_p95_ms)
 
 
@@ -223,6 +224,10 @@ REFUSED = {
     "a division by zero": ("= node_gib", "= node_gib / 0", ["has no value", "divide by zero"]),
     "too much memory": ("value: 2,", "value: 2000,", ["parts.cache.cache", "no node of aws"]),
     "a request too long": ("input_tokens: 1000,", "input_tokens: 999999,", ["longer than the price", "shorten it"]),
+    "nothing paid": (
+        "stages:\n", "  free: {usd_per_month: 0}\nstages:\n  - {name: free, parts: [free]}\n",
+        ["stages[0]: the first stage costs nothing"],
+    ),
     "one stage": ("  - {name: all, parts: [all]}\n", "", ["two stages at least"]),
     "one time": ("[2s, 1s]", "[2s]", ["published.latency", "expected two times"]),
     "another kind": ("    like: all\n    tokens:", "    like: all\n    cache:", ["'all' is no cache"]),
