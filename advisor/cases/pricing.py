@@ -142,7 +142,7 @@ class _Pricing:
                 f"no fleet for part '{part.name}'{why}", hint="`advisor recommend` of its workload says what to relax"
             )
         charges = tuple(
-            replace(line, price_source=line.price_source or _ORIGINS[line.item])
+            replace(line, price_source=line.price_source or _ORIGINS.get(line.item, ""))
             for line in fleet.cost_lines
             if line.in_total
         )
