@@ -20,6 +20,7 @@ COMMANDS = {
     "init": "Find the models that are served today, and write a workload file for each.",
     "recommend": "The cheapest way to serve a workload, ranked, with reasons.",
     "levers": "What else would cost less: every lever priced by the planner, alone and together.",
+    "case": "What a series of changes saves, from stated assumptions, beside a published figure.",
     "replay": "What a trace would have cost on a plan, and how many requests would have met the targets.",
     "generate": "Infrastructure code for a plan.",
     "price": "What the accelerated resources of a Terraform plan cost, in the shape of Infracost.",

@@ -232,7 +232,7 @@ def _response_cache(cache: MeasuredCache | None, catalog: Catalog, without: Work
         return "no hit ratio is measured: replay a log with `advisor demand cache`, and give it with --cache"
     if not cache.hit_ratio:
         return f"none of {cache.requests:,} requests of the log repeats another"
-    node = priced_node(cache, catalog, without.providers[0], without.regions[0])
+    node = priced_node(cache.memory_gib, catalog, without.providers[0], without.regions[0])
     if isinstance(node, str):
         return node
     return Change(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.catalog import Catalog
+from advisor.catalog.planning import ServicePrice
 from advisor.cost import hourly_to_monthly
 from advisor.demand.cache.replay import SCHEMA
 from advisor.errors import InputError
@@ -37,7 +38,13 @@ class PricedNode:
 
     node: str
     region: str
-    usd_per_month: float
+    price: ServicePrice
+    """Of an hour."""
+
+    @property
+    def usd_per_month(self) -> float:
+        """Cost of an average month."""
+        return hourly_to_monthly(self.price.usd, 1)
 
 
 def read_measured_cache(path: Path) -> MeasuredCache:
@@ -78,15 +85,14 @@ def _number(fields: Mapping[str, Any], name: str, most: float, where: str) -> fl
     return float(value)
 
 
-def priced_node(cache: MeasuredCache, catalog: Catalog, provider: str, region: str) -> PricedNode | str:
-    """The cheapest node of a provider that holds a cache; why there is none."""
-    needed = cache.memory_gib / USABLE_RATIO
+def priced_node(memory_gib: float, catalog: Catalog, provider: str, region: str) -> PricedNode | str:
+    """The cheapest node of a provider that holds a cache of so many GiB; why there is none."""
+    needed = memory_gib / USABLE_RATIO
     nodes = [node for node in catalog.cache_nodes if node.provider == provider and node.memory_gib >= needed]
     if not nodes:
         return f"no node of {provider} with {needed:,.3g} GiB is in the catalog"
     prices = [(catalog.service_price(provider, node.node + _ENGINE, region), node.node) for node in nodes]
-    priced = [(hourly_to_monthly(price.usd, 1), node) for price, node in prices if price is not None]
+    priced = [PricedNode(node, region, price) for price, node in prices if price is not None]
     if not priced:
         return f"no price of a node of {provider} is known in {region}"
-    usd_per_month, node = min(priced)
-    return PricedNode(node, region, usd_per_month)
+    return min(priced, key=lambda node: (node.usd_per_month, node.node))

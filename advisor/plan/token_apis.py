@@ -9,9 +9,8 @@ from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
-from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
-_MILLION = 1e6
 _MOST = 5
 
 
@@ -68,7 +67,16 @@ class TokenDemand:
         """A mean request at list price."""
         full, cached = price.input_usd_per_million, price.cached_usd_per_million
         per_input = (1 - self.cached_ratio) * full + self.cached_ratio * (full if cached is None else cached)
-        return (self.input_tokens * per_input + self.output_tokens * price.output_usd_per_million) / _MILLION
+        return (self.input_tokens * per_input + self.output_tokens * price.output_usd_per_million) / TOKENS_PER_MILLION
+
+    @property
+    def requests_per_month(self) -> float:
+        """Requests of an average month."""
+        return self.requests_per_second * SECONDS_PER_HOUR * HOURS_PER_MONTH
+
+    def usd_per_month(self, price: TokenPrice) -> float:
+        """An average month at list price, to the cent."""
+        return round(self.requests_per_month * self.usd_per_request(price), 2)
 
 
 def token_apis(
@@ -131,7 +139,7 @@ def _priced(
     return TokenApi(
         provider=price.provider,
         api_model=price.api_model,
-        total_usd_per_month=round(demand.requests_per_second * seconds * usd_per_request, 2),
+        total_usd_per_month=demand.usd_per_month(price),
         input_usd_per_million=price.input_usd_per_million,
         output_usd_per_million=price.output_usd_per_million,
         price_source=price.provenance.source,

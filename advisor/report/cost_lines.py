@@ -26,7 +26,7 @@ _ITEMS = {
     "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
 }
-_COLUMNS = (
+COST_COLUMNS = (
     Column("kind", importance=1),
     Column("what"),
     Column("of"),
@@ -70,7 +70,7 @@ def cost_section(fleet: Fleet) -> Section:
     if unpriced:
         told.append(f"not priced: {', '.join(unpriced)}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
-    return Section(title, (*told, f"without {fleet.cost.leaves_out}"), _COLUMNS, tuple(map(_row, lines)))
+    return Section(title, (*told, f"without {fleet.cost.leaves_out}"), COST_COLUMNS, tuple(map(cost_row, lines)))
 
 
 def focus_of(fleet: Fleet, start: dt.date) -> str:
@@ -92,7 +92,8 @@ def _sum(lines: Sequence[CostLine]) -> float:
     return math.fsum(line.usd_per_month or 0.0 for line in lines)
 
 
-def _row(line: CostLine) -> tuple[str, ...]:
+def cost_row(line: CostLine) -> tuple[str, ...]:
+    """Cells of a line, under :data:`COST_COLUMNS`."""
     return (
         str(line.kind),
         _ITEMS.get(line.item, line.item) + ("" if line.in_total else " *"),

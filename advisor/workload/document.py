@@ -94,7 +94,11 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
     Raises:
         InputError: with file, line, field, and how to mend it.
     """
-    root = read_document(path)
+    return workload_of(read_document(path), prometheus)
+
+
+def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Workload:
+    """The workload that a mapping states, a whole file or part of another; see :func:`read_workload`."""
     fields = root.mapping(_KEYS, _ELSEWHERE)
     for required in ("name", "model", *(() if prometheus else ("demand",))):
         if required not in fields:
@@ -115,7 +119,7 @@ def read_workload(path: Path, prometheus: PrometheusDemand | None = None) -> Wor
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
         current=current,
         limits=read_limits(fields.get("limits"), _ELSEWHERE),
-        path=path,
+        path=root.path,
         lines=_lines(fields),
         prefix_cache_hit_ratio=_hit_ratio(fields.get("demand")),
         growth_per_year=_growth(fields.get("demand")),

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from advisor.audit.run import Inputs, audited
 from advisor.calibration.readers.files import read_measurements
+from advisor.cases.document import read_case
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
 from advisor.catalog.refresh import aws, azure, gcp
@@ -328,6 +329,12 @@ READERS = {
         _text_of(ROOT / "examples/chat/workload.yaml"),
         damaged_text,
         lambda text, directory: read_workload(_file(directory, "workload.yaml", text)),
+    ),
+    "case": Reader(
+        _text_of(ROOT / "examples/support-chatbot/case.yaml"),
+        damaged_text,
+        lambda text, directory: read_case(_file(directory, "case.yaml", text)),
+        4,
     ),
     "overlay": Reader(
         lambda: OVERLAY,

@@ -259,7 +259,7 @@ def test_a_response_cache_is_its_node_and_a_smaller_fleet():
     told = report_of(LeverSettings(cache=cache))
     lever = next(lever for lever in told.levers if lever.lever == "response_cache")
     asked_rest = changes_of(asked(**FEW), CATALOG, LeverSettings(cache=cache)).question(["response_cache"])
-    node = priced_node(cache, CATALOG, "aws", "us-east-1")
+    node = priced_node(cache.memory_gib, CATALOG, "aws", "us-east-1")
 
     fleet = plan_question(asked_rest, CATALOG).fleet.cost.total_usd_per_month
     assert node.node == "cache.t4g.micro"

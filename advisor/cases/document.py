@@ -1,0 +1,131 @@
+"""Case file → :class:`Case`: every assumption has a source or says why it is assumed, every name leads somewhere."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from advisor.cases.formulas import substituted
+from advisor.cases.values import SHARE, Assumption, Case, Part, PartKind, Published, Stage
+from advisor.names import suggestion
+from advisor.yaml_fields import Field, read_document
+
+_KEYS = ("name", "published", "assumptions", "parts", "stages", "differs")
+_LIKE = "like"
+_ORIGINS = ("source", "assumed")
+_FEWEST_STAGES = 2
+
+
+def read_case(path: Path) -> Case:
+    """Read and validate a case file.
+
+    Raises:
+        InputError: with file, line, field, and how to mend it.
+    """
+    root = read_document(path, "case", "see examples/recommender/case.yaml for one")
+    fields = root.all_of(_KEYS, optional=("differs",))
+    assumptions = tuple(_assumption(name, field) for name, field in _named(fields["assumptions"]).items())
+    parts: dict[str, Part] = {}
+    for name, field in _named(fields["parts"]).items():
+        parts[name] = _part(name, field, parts)
+    stages = tuple(_stage(field, parts) for field in fields["stages"].items())
+    if len(stages) < _FEWEST_STAGES:
+        fields["stages"].fail("a case compares two stages at least", "add the stage before or after the change")
+    used: set[str] = set()
+    for part in parts.values():
+        substituted(part.field, {assumption.name: assumption.value for assumption in assumptions}, used)
+    _check_used(fields["assumptions"], used)
+    _check_used(fields["parts"], {name for stage in stages for name in stage.parts})
+    return Case(
+        name=fields["name"].text(),
+        path=path,
+        published=_published(fields["published"]),
+        assumptions=assumptions,
+        parts=parts,
+        stages=stages,
+        differs=fields["differs"].texts() if "differs" in fields else (),
+    )
+
+
+def _named(field: Field) -> dict[str, Field]:
+    """Fields of a mapping whose keys are names that formulas can use."""
+    if not isinstance(field.node, yaml.MappingNode):
+        field.fail("expected a mapping of names", f"write {field.name}: {{name: …}}")
+    names = [str(key.value) for key, _ in field.node.value]
+    for name in names:
+        if not name.isidentifier():
+            field.fail(f"'{name}' is no name", "use letters, digits and underscores, and begin with a letter")
+    return field.mapping(names)
+
+
+def _assumption(name: str, field: Field) -> Assumption:
+    fields = field.all_of(("value", "unit", *_ORIGINS), optional=_ORIGINS)
+    origins = [key for key in _ORIGINS if key in fields]
+    if len(origins) != 1:
+        field.fail(
+            "an assumption has either a source or a reason why it is assumed",
+            "add `source: …` where the figure is from somewhere, or `assumed: …` with why it is plausible",
+        )
+    unit = fields["unit"].text()
+    value = fields["value"].number(0, exclusive=True, maximum=1 if unit == SHARE else float("inf"))
+    origin = fields[origins[0]].text()
+    return Assumption(name, value, unit, origin, assumed=origins[0] == "assumed", line=field.line)
+
+
+def _part(name: str, field: Field, before: Mapping[str, Part]) -> Part:
+    """A part: its own keys, and those of the part before it that it is like."""
+    kinds = tuple(kind.value for kind in PartKind)
+    fields = field.mapping((*kinds, _LIKE))
+    like = before[fields.pop(_LIKE).choice(tuple(before))] if _LIKE in fields else None
+    if len(fields) != 1:
+        field.fail(f"a part is one of: {', '.join(kinds)}", "keep one of these keys")
+    ((kind, own),) = fields.items()
+    if like is None:
+        return Part(name, PartKind(kind), own)
+    if like.kind != kind:
+        own.fail(f"'{like.name}' is no {kind}", f"change what stands under {like.kind}")
+    return Part(name, like.kind, replace(own, node=_merged(own, like.field)))
+
+
+def _merged(own: Field, like: Field) -> yaml.Node:
+    """A mapping with the keys of another that it does not state, on all levels."""
+    if not (isinstance(own.node, yaml.MappingNode) and isinstance(like.node, yaml.MappingNode)):
+        return own.node
+    pairs = {str(key.value): (key, value) for key, value in like.node.value}
+    for key, value in own.node.value:
+        name, field = str(key.value), replace(own, node=value)
+        merged = _merged(field, replace(like, node=pairs[name][1])) if name in pairs else value
+        pairs[name] = (key, merged)
+    return yaml.MappingNode(own.node.tag, list(pairs.values()), own.node.start_mark, own.node.end_mark)
+
+
+def _stage(field: Field, parts: Mapping[str, Part]) -> Stage:
+    fields = field.all_of(("name", "parts", "passes"), optional=("passes",))
+    names = fields["parts"].choices(tuple(parts))
+    planned = tuple(name for name in names if parts[name].kind is PartKind.WORKLOAD)
+    passes = fields["passes"].choices(planned) if "passes" in fields else ()
+    return Stage(fields["name"].text(), names, passes, field.line)
+
+
+def _published(field: Field) -> Published:
+    fields = field.all_of(("saving", "latency", "source"), optional=("latency",))
+    return Published(
+        saving_ratio=fields["saving"].number(0, exclusive=True, maximum=1),
+        latency_ms=_before_and_after(fields["latency"]) if "latency" in fields else None,
+        source=fields["source"].text(),
+        line=field.line,
+    )
+
+
+def _before_and_after(field: Field) -> tuple[float, float]:
+    times = [item.duration_ms() for item in field.items()]
+    return (times[0], times[1]) if len(times) == 2 else field.fail("expected two times", "write [before, after]")
+
+
+def _check_used(field: Field, used: Collection[str]) -> None:
+    """Refuse what nothing uses: it would look as if it mattered."""
+    for name, entry in _named(field).items():
+        if name not in used:
+            hint = suggestion(name, tuple(used)) or "use it, or take it out"
+            entry.fail("nothing uses it", hint)

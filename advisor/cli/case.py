@@ -1,0 +1,64 @@
+"""``advisor case``: what a series of changes saves, from stated assumptions, beside a published figure."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from advisor.cases.document import read_case
+from advisor.cases.pricing import price_case
+from advisor.cases.values import SCHEMA, CaseReport
+from advisor.catalog import load_catalog
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.cli.price_age import warn_of_layers
+from advisor.performance.model import load_model
+from advisor.pipeline import BEST, answer, prepared, question_for
+from advisor.plan.document import plain
+from advisor.plan.values import Plan
+from advisor.report.cases import case_sections
+from advisor.report.sections import sections_markdown, sections_text
+from advisor.workload.values import Workload
+
+_WITHOUT_LADDER = replace(BEST, has_ladder=False)
+
+
+@click.command(name="case")
+@click.argument("case", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--tornado", is_flag=True, help="Price it again with each assumption halved and doubled: minutes.")
+@click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
+@click.option("--verbose", is_flag=True, help="With every charge of every part, and the source of its price.")
+@format_option
+@output_option
+@calibration_option
+def command(
+    case: Path,
+    tornado: bool,
+    wide: bool,
+    verbose: bool,
+    output_format: str,
+    output: Path | None,
+    calibration: Path | None,
+) -> None:
+    """Price CASE (a YAML file) stage by stage, each part by the planner or the catalog, and compare it.
+
+    Every assumption stands in the file with a source, or with why it is assumed. Exit code 4 when a planned part has
+    no fleet.
+    """
+    stated = read_case(case)
+    catalog, model = load_catalog(), load_model(calibration)
+    warn_of_layers()
+
+    def planned(workload: Workload) -> Plan:
+        question = question_for(prepared(workload, catalog), catalog, model)
+        return answer(question, catalog, model, _WITHOUT_LADDER).plan
+
+    report = price_case(stated, catalog, planned, tornado=tornado)
+    deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
+
+
+def _render(report: CaseReport, output_format: str, width: int | None, *, verbose: bool) -> str:
+    if output_format == "json":
+        return json.dumps({"schema": SCHEMA} | plain(report, "case"), indent=1, ensure_ascii=False) + "\n"
+    sections = case_sections(report, verbose=verbose)
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
