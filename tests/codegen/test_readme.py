@@ -70,6 +70,20 @@ def test_readme_says_how_much_of_a_quota_is_needed(language):
     assert f"{most * 4} in us-east-1 ({most} × 4), with those that a replacement starts" in readme.replace("\\", "")
 
 
+@pytest.mark.parametrize("target", ["ec2", "eks"])
+def test_quota_of_spot_covers_the_largest_type_that_may_be_started(target):
+    """Of 5 machines each may be the g6.4xlarge with 16 processors, though 4 are planned; on demand none is."""
+
+    def readme(purchase: str) -> str:
+        options = [make_option(purchase=purchase), make_option(rank=2, instance_type="g6.4xlarge", purchase=purchase)]
+        files = generate(make_plan(*options), wanted=Wanted(target=target, rank=1)).files
+        return files["README.md"].replace("\\", "")
+
+    most = make_option().instances + max(1, math.ceil(make_option().instances / 4))
+    assert f"{most * 16} in us-east-1 ({most} × 16 if all are g6.4xlarge)" in readme("spot")
+    assert f"{most * 4} in us-east-1 ({most} × 4)" in readme("on_demand")
+
+
 def test_plan_and_readme_ask_for_the_same_quota():
     """What the verdict says to raise a quota to is what the README of the code says."""
     plan = plan_for(workload(purchase=(Purchase.ON_DEMAND,)), catalog_of(offer("g6e.xlarge", on_demand=1.86)))

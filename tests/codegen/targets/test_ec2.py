@@ -46,6 +46,18 @@ def test_answers_that_the_load_balancer_makes_itself_are_errors_too():
     assert set(re.findall(r"FILL\((\w+), 0\)", facts["expression"])) == set(facts["metrics"])
 
 
+@pytest.mark.parametrize("name", ["gov-cloud", "eks-gov-cloud"])
+@pytest.mark.parametrize("language", list(Language))
+def test_no_budget_is_made_where_the_service_does_not_exist(name, language):
+    """The README says so, and China, where it does, has one."""
+    made = "aws_budgets_budget|aws.budgets.Budget"
+    for scenario, exists in ((name, False), ("china", True)):
+        asked = SCENARIOS[scenario]()
+        files = generate(asked.plan, language, asked.wanted).files
+        assert bool(re.search(made, "".join(files.values()))) == exists
+        assert ("AWS Budgets and Cost Explorer do not exist" in files["README.md"]) != exists
+
+
 @pytest.mark.parametrize("target", ["ec2", "sagemaker", "eks"])
 @pytest.mark.parametrize("language", list(Language))
 def test_services_use_a_key_for_this_account_only(target, language):
