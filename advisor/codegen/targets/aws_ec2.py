@@ -5,7 +5,7 @@ from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.alarms import REQUESTS_WAITING, Alarm, Missing, Source
+from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
@@ -197,7 +197,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
-        "metric_names": _metric_names(stack),
+        "metric_names": {"requests": TARGET_REQUESTS, "over": OVER_TARGET, "waiting": REQUESTS_WAITING},
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
@@ -310,13 +310,6 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     }
 
 
-def _metric_names(stack: Stack) -> Mapping[str, str]:
-    """Names under which hosts report what they make of their engine's metrics."""
-    promised = next((alarm for alarm in stack.slo_alarms if alarm.target_seconds is not None), None)
-    whole, over = ("", "") if promised is None else (promised.ratio_of, promised.metric)
-    return {"requests": whole or "ttft_requests", "over": over or "ttft_over_target", "waiting": REQUESTS_WAITING}
-
-
 def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     """Engine metrics that a host reads for the alarms; None where there is nothing to read or to compare with."""
     metrics = published(container.engine)
@@ -325,9 +318,9 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
         return None
     return {
         "path": metrics.path,
-        "ttft": metrics.latency,
+        "latency": metrics.latency,
         "waiting": metrics.waiting,
-        "ttft_target_seconds": targets[0],
+        "target_seconds": targets[0],
     }
 
 

@@ -141,7 +141,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     size = known["entrance_size"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "ttft_target_seconds": known["ttft_seconds"],
+        "target_seconds": known["target_seconds"],
         "entrance": Call("Entrance", {"size": size.name, "connections": size.connections}),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
@@ -188,7 +188,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
-        "ttft_seconds": next(
+        "target_seconds": next(
             (slo_alarm.target_seconds for slo_alarm in stack.slo_alarms if slo_alarm.target_seconds), None
         ),
         "probe_seconds": _PROBE_SECONDS,
@@ -307,7 +307,7 @@ def _metrics(engine: Engine) -> Mapping[str, str]:
         "finished": names.finished,
         "running": names.running,
         "waiting": names.waiting,
-        "ttft": names.latency,
+        "latency": names.latency,
         "answers": answers,
     }
 
