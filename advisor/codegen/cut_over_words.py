@@ -12,14 +12,15 @@ _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
 _WITHOUT_FALLBACK = ("mig", "tpu-vm")
-"""Targets whose load balancer sends nothing to what has no share, though nothing else answers. Fallbacks of Google's are for
+"""Targets whose load balancer sends nothing to what has no share, though nothing else answers. Google has fallbacks for
 load balancers over several regions and for those that pass connections on (its guides to backend services, service load
 balancing policies and failover, November 2026).
 """
 _NO_FALLBACK = (
-    "what has 0 % in {region} gets nothing, even while nothing else answers there; it takes over at once with gcloud compute "
-    "backend-services update-backend {name}-{region} --region {region} --instance-group-region {region} --capacity-scaler 1 "
-    "--instance-group NAME, a name of the output instance_group_names; the next apply takes that back"
+    "what has 0 % in {region} gets nothing, even while nothing else answers there; it takes over at once with gcloud "
+    "compute backend-services update-backend {name}-{region} --region {region} --instance-group-region {region} "
+    "--capacity-scaler 1 --instance-group NAME, a name of the output instance_group_names; the next apply takes that "
+    "back"
 )
 _RETIRES = "groups that the plan no longer has run on beside it"
 _ADDED = "what the plan adds gets no requests before it serves"

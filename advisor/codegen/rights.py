@@ -44,7 +44,10 @@ _RIGHTS = (
     ("google_billing_", "gcp.billing.", Right("roles/billing.costsManager", "the billing account")),
     ("google_cloud_run_", "gcp.cloudrunv2.", Right("roles/run.admin")),
     ("google_compute_address", "gcp.compute.Address", Right("roles/compute.loadBalancerAdmin")),
-    ("google_compute_firewall", "gcp.compute.Firewall", Right("roles/compute.securityAdmin", "the project of the network")),
+    (
+        "google_compute_firewall", "gcp.compute.Firewall",
+        Right("roles/compute.securityAdmin", "the project of the network"),
+    ),
     ("google_compute_forwarding_", "gcp.compute.Forwarding", Right("roles/compute.loadBalancerAdmin")),
     ("google_compute_forwarding_", "gcp.compute.Forwarding", Right("roles/compute.networkUser", "the subnetworks")),
     ("google_compute_region_autoscaler", "gcp.compute.RegionAutoscaler", Right("roles/compute.instanceAdmin.v1")),

@@ -202,5 +202,5 @@ def test_host_serves_from_bucket_and_registry_and_ends_well(start, host):
         assert answer.result() == b"answer"
     assert left < stopped
     assert "--no-should-decrement-desired-capacity" in host.commands()[left]
-    with pytest.raises(OSError, match="refused|reset"):
+    with pytest.raises(OSError, match=r"refused|reset"):
         host.ask("/health")

@@ -241,9 +241,7 @@ def _repairs(group: ComputeGroup) -> bool:
 
 
 def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float | str]:
-    """Finished entries per second of an instance's engine, above and below which the number of instances changes, and how
-    long a new one takes to count.
-    """
+    """Finished entries per second of an instance above and below which the number changes, and the pause before less."""
     rate = group.requests_per_second_per_instance * stack.backend_of(group).container.finished_per_request
     return {
         "scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"),

@@ -5,7 +5,6 @@ its metrics in Cloud Monitoring, read in November 2026.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -101,6 +101,7 @@ class Group:
     os_disk_gib: int
     weights_gib: int
     """Room that the cache of weights takes."""
+    repairs: bool
     repair_grace: str
     image: Image
     profiles: Sequence[Profile]
@@ -138,8 +139,8 @@ class Fleet:
 
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
-    ttft_target_seconds: float | None
-    """Time to first token that the workload asks for at the 95th percentile."""
+    target_seconds: float | None
+    """What the workload asks for of TTFT; None: nothing."""
     entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
