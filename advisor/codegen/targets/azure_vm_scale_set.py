@@ -241,7 +241,7 @@ def _repairs(group: ComputeGroup) -> bool:
 
 
 def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float | str]:
-    """Finished entries per second of an instance above and below which the number changes, and the pause before less."""
+    """Finished entries a second of an instance above and below which the number changes, and the pause before less."""
     rate = group.requests_per_second_per_instance * stack.backend_of(group).container.finished_per_request
     return {
         "scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"),

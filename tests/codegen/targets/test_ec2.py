@@ -66,7 +66,8 @@ def test_no_budget_is_made_where_the_service_does_not_exist(name, language):
     for scenario, exists in ((name, False), ("china", True)):
         asked = SCENARIOS[scenario]()
         files = generate(asked.plan, language, asked.wanted).files
-        assert bool(re.search(made, "".join(files.values()))) == exists
+        text = "".join(files.values())
+        assert bool(re.search(made, text)) == bool(re.search(r"\bbudget_enabled\b", text)) == exists
         assert ("AWS Budgets and Cost Explorer do not exist" in files["README.md"]) != exists
 
 
