@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from advisor.codegen.cut_over_commands import take_over
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
@@ -17,10 +18,8 @@ load balancers over several regions and for those that pass connections on (its 
 balancing policies and failover, November 2026).
 """
 _NO_FALLBACK = (
-    "what has 0 % in {region} gets nothing, even while nothing else answers there; it takes over at once with gcloud "
-    "compute backend-services update-backend {name}-{region} --region {region} --instance-group-region {region} "
-    "--capacity-scaler 1 --instance-group NAME, a name of the output instance_group_names; the next apply takes that "
-    "back"
+    "what has 0 % in {region} gets nothing, even while nothing else answers there. The command below lets a group take "
+    "over at once (NAME: of the output instance_group_names); the next apply takes that back"
 )
 _RETIRES = "groups that the plan no longer has run on beside it"
 _ADDED = "what the plan adds gets no requests before it serves"
@@ -61,6 +60,7 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield from (f"  quota: {words}" for words in _of_quotas(stack))
     yield from (f"  requests: {words}" for words in _of_requests(stack, cut_over))
+    yield from (f"  at once: {command}" for command in _fallbacks(stack))
     yield f"  next: {_next(cut_over)}"
     yield f"  way back: {_back(cut_over)}"
 
@@ -88,9 +88,18 @@ def _of_requests(stack: Stack, cut_over: CutOver) -> Iterator[str]:
     """Requests that no stage moves, where instances share a backend; and those that nothing takes over."""
     if cut_over.members:
         yield _MEMBERS
-    places = {group.region for group in stack.groups if group.weight == 0 and group.key not in cut_over.members}
-    if stack.target in _WITHOUT_FALLBACK:
-        yield from (_NO_FALLBACK.format(name=stack.name, region=region) for region in sorted(places))
+    yield from (_NO_FALLBACK.format(region=region) for region in _without_fallback(stack))
+
+
+def _without_fallback(stack: Stack) -> list[str]:
+    """Regions with groups that get nothing, whatever else answers."""
+    if stack.target not in _WITHOUT_FALLBACK:
+        return []
+    return sorted({group.region for group in stack.groups if group.weight == 0})
+
+
+def _fallbacks(stack: Stack) -> list[str]:
+    return [take_over(stack, region) for region in _without_fallback(stack)]
 
 
 def _of_quotas(stack: Stack) -> Iterator[str]:
@@ -153,6 +162,7 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "topic": _topic(cut_over),
             "quotas": list(_of_quotas(stack)),
             "requests": list(_of_requests(stack, cut_over)),
+            "fallbacks": _fallbacks(stack),
             "next": _next(cut_over),
             "back": _back(cut_over),
         },
