@@ -110,6 +110,8 @@ class Group:
     scale_out_above: float = 0
     """Finished requests per second of an instance; 0: the fleet does not scale by load."""
     scale_in_below: float = 0
+    cooldown: str = ""
+    """Pause after an instance has gone, before another may."""
     amd: bool = False
     """No host of the group has an NVIDIA GPU, which the agent samples."""
 
