@@ -22,8 +22,8 @@ _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
 _FAILED_PERCENT = 1
 _MS_PER_SECOND = 1000
-REQUESTS_WAITING = "requests_waiting"
-"""Metric that a host makes of its engine's, beside those of :class:`Promise`: the queue."""
+REQUESTS_WAITING, TARGET_REQUESTS, OVER_TARGET = "requests_waiting", "target_requests", "over_target"
+"""Metrics that a host makes of its engine's: its queue, the requests that the target counts for, those beyond it."""
 
 
 class Source(StrEnum):
@@ -176,8 +176,8 @@ def _slow(promise: Promise) -> Alarm:
         description=f"{promise.title} over the target: more than {promise.beyond_percent:g} percent of the requests "
         f"take longer than {promise.seconds:g} s.",
         source=Source.ENGINE,
-        metric=f"{promise.name}_over_target",
-        ratio_of=f"{promise.name}_requests",
+        metric=OVER_TARGET,
+        ratio_of=TARGET_REQUESTS,
         statistic="Sum",
         below=False,
         threshold=promise.beyond_percent,

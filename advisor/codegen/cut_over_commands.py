@@ -8,7 +8,11 @@ from advisor.codegen.wanted import Form
 
 _HOSTS = "--query 'AutoScalingGroups[].Instances[].[InstanceId,LifecycleState,HealthStatus]'"
 _PODS = "kubectl --namespace {name} get pods --selector inference/group={key}"
-_GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{backend} --region {region}"
+_GOOGLE_HOSTS = "gcloud compute backend-services get-health {name}-{region} --region {region}"
+_TAKE_OVER = (
+    "gcloud compute backend-services update-backend {name}-{region} --region {region} --instance-group NAME "
+    "--instance-group-region {region} --capacity-scaler 1"
+)
 _CHECKS: Mapping[str, str] = {
     "ec2": "aws autoscaling describe-auto-scaling-groups --region {region} --filters Name=tag:Group,Values={key} "
     + _HOSTS,
@@ -45,6 +49,11 @@ def checks(stack: Stack, groups: Iterable[ComputeGroup]) -> tuple[str, ...]:
         command.format(name=stack.name, region=group.region, key=group.key, backend=group.backend) for group in groups
     )
     return tuple(dict.fromkeys(told))
+
+
+def take_over(stack: Stack, region: str) -> str:
+    """Command that sends requests of a region to a group without a share, on Google Cloud."""
+    return _TAKE_OVER.format(name=stack.name, region=region)
 
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:

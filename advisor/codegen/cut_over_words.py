@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from advisor.codegen.cut_over_commands import take_over
 from advisor.codegen.model import ComputeGroup, CutOver, Stack
 from advisor.codegen.summary import usd
 from advisor.codegen.templates import fill
@@ -11,6 +12,15 @@ _TITLE = "\n## "
 _GATEWAY = "the Gateway or Service of its cluster (kubernetes/README.md)"
 _WITH_RECORD = ("ec2", "mig", "tpu-vm")
 """Targets whose code makes a record that leads to the regions by their weights, where it is given a zone."""
+_WITHOUT_FALLBACK = ("mig", "tpu-vm")
+"""Targets whose load balancer sends nothing to what has no share, though nothing else answers. Google has fallbacks for
+load balancers over several regions and for those that pass connections on (its guides to backend services, service load
+balancing policies and failover, November 2026).
+"""
+_NO_FALLBACK = (
+    "what has 0 % in {region} gets nothing, even while nothing else answers there. The command below lets a group take "
+    "over at once (NAME: of the output instance_group_names); the next apply takes that back"
+)
 _RETIRES = "groups that the plan no longer has run on beside it"
 _ADDED = "what the plan adds gets no requests before it serves"
 _ADDED_TO_BACKEND = "what served before keeps its size until what the plan adds serves"
@@ -49,7 +59,8 @@ def notes_of(stack: Stack) -> Iterator[str]:
     yield f"  cost: {beyond} a month of compute beyond the plan in this stage, {total} in all"
     yield from (f"  clients: {words}" for words in _of_clients(stack, cut_over))
     yield from (f"  quota: {words}" for words in _of_quotas(stack))
-    yield from (f"  requests: {words}" for words in _of_members(cut_over))
+    yield from (f"  requests: {words}" for words in _of_requests(stack, cut_over))
+    yield from (f"  at once: {command}" for command in _fallbacks(stack))
     yield f"  next: {_next(cut_over)}"
     yield f"  way back: {_back(cut_over)}"
 
@@ -73,9 +84,22 @@ def described(group: ComputeGroup, stack: Stack) -> str:
     return f"{machines} ({group.key}), {share} when all answer: one backend with {' and '.join(others)}"
 
 
-def _of_members(cut_over: CutOver) -> tuple[str, ...]:
-    """Words on requests that no stage moves, where instances share a backend."""
-    return (_MEMBERS,) if cut_over.members else ()
+def _of_requests(stack: Stack, cut_over: CutOver) -> Iterator[str]:
+    """Requests that no stage moves, where instances share a backend; and those that nothing takes over."""
+    if cut_over.members:
+        yield _MEMBERS
+    yield from (_NO_FALLBACK.format(region=region) for region in _without_fallback(stack))
+
+
+def _without_fallback(stack: Stack) -> list[str]:
+    """Regions with groups that get nothing, whatever else answers."""
+    if stack.target not in _WITHOUT_FALLBACK:
+        return []
+    return sorted({group.region for group in stack.groups if group.weight == 0})
+
+
+def _fallbacks(stack: Stack) -> list[str]:
+    return [take_over(stack, region) for region in _without_fallback(stack)]
 
 
 def _of_quotas(stack: Stack) -> Iterator[str]:
@@ -137,7 +161,8 @@ def _section(stack: Stack, cut_over: CutOver) -> str:
             "clients": list(_of_clients(stack, cut_over)),
             "topic": _topic(cut_over),
             "quotas": list(_of_quotas(stack)),
-            "members": _of_members(cut_over),
+            "requests": list(_of_requests(stack, cut_over)),
+            "fallbacks": _fallbacks(stack),
             "next": _next(cut_over),
             "back": _back(cut_over),
         },

@@ -343,8 +343,8 @@ def _pods(stack: Stack, group: ComputeGroup, manner: ClusterManner) -> Pods:
         shared_memory_gib=_SHARED_MEMORY_GIB * accelerators,
         cache_gib=group.checkpoint_gib + _COMPILED_GIB,
         disk_gib=_disk_gib(group),
-        start_probes=-(-group.start_seconds // _PROBE_SECONDS),
-        progress_seconds=group.start_seconds + _SCHEDULING_SECONDS,
+        start_probes=-(-group.start_limit_seconds // _PROBE_SECONDS),
+        progress_seconds=group.start_limit_seconds + _SCHEDULING_SECONDS,
     )
 
 

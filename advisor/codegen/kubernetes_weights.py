@@ -101,6 +101,8 @@ class Copy:
     """What the user has to name; "": the model is known."""
     image: str
     """Of an engine: it holds the client of the hub."""
+    architecture: str
+    """Of the nodes that the image runs on, as Kubernetes labels them."""
     disk_gib: int
 
 
@@ -150,6 +152,7 @@ def copies_of(stack: Stack) -> tuple[Copy, ...]:
                 checkpoint.model_id or _UNNAMED,
                 needed,
                 container.hub_image or container.image,
+                group.platform.debian_architecture,
                 group.checkpoint_gib,
             )
             copies.setdefault(what, copy)

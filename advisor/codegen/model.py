@@ -14,6 +14,10 @@ from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
 from advisor.units import HOURS_PER_MONTH
 
+START_PATIENCE = 2
+"""Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
+_SHORTEST_START_LIMIT_SECONDS = 3600
+
 
 class Runtime(StrEnum):
     """Driver and runtime that an accelerator needs."""
@@ -63,6 +67,11 @@ class Platform:
     quota: Quota
     cores_per_accelerator: int = 1
     """Cores that an accelerator shows to software: NeuronCores of a chip; 1 for a GPU."""
+
+    @property
+    def debian_architecture(self) -> str:
+        """The processors as Debian, containers and Kubernetes call them: amd64 or arm64."""
+        return "amd64" if self.cpu_architecture == "x86_64" else self.cpu_architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,16 @@ class ComputeGroup:
     def host_disk_gib(self) -> int:
         """Disk that a host is ordered with: exactly what was priced, which older plans did for everything."""
         return self.root_volume_gib if self.priced_disk_gib is None else self.priced_disk_gib
+
+    @property
+    def startable_types(self) -> tuple[str, ...]:
+        """Types that spot capacity is taken of, the planned one first; on demand that one alone."""
+        return (self.instance_type, *(self.interchangeable_types if self.is_spot else ()))
+
+    @property
+    def start_limit_seconds(self) -> int:
+        """Time after which a start has failed: slower ones than predicted are waited for, an hour at least."""
+        return max(_SHORTEST_START_LIMIT_SECONDS, START_PATIENCE * self.start_seconds)
 
     @property
     def has_gpu(self) -> bool:

@@ -2,20 +2,23 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from advisor.catalog import load_catalog
 from advisor.codegen.model import ComputeGroup, Quota, Runtime
 from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
 
 _VCPUS = "vCPUs"
+_TAKES_OTHER_TYPES = ("aws",)
+"""Providers on which code starts spot machines of other types than the planned one, and pays for them in vCPUs."""
 
 
 def quotas_needed(provider: str, groups: Iterable[ComputeGroup]) -> tuple[Quota, ...]:
     """Each quota once, with the amount in each region in words: ``624 in eu-north-1 (13 × 48)``."""
-    counted: dict[Quota, dict[str, list[tuple[int, float | None]]]] = {}
+    counted: dict[Quota, dict[str, list[_Term]]] = {}
     for group in groups:
         terms = counted.setdefault(group.platform.quota, {}).setdefault(group.region, [])
-        terms.append((instances_while_replaced(provider, group), _units(provider, group)))
+        terms.append(_term(provider, group))
     return tuple(
         replace(quota, needed="; ".join(filter(None, (_words(*place) for place in regions.items()))))
         for quota, regions in counted.items()
@@ -28,14 +31,34 @@ def instances_while_replaced(provider: str, group: ComputeGroup) -> int:
     return max(group.max_instances, while_replaced(group.instances, zones))
 
 
-def _units(provider: str, group: ComputeGroup) -> float | None:
-    """Quota units that one instance takes; None where its shape is not known."""
-    return vcpus_of(provider, group) if group.platform.quota.unit == _VCPUS else group.accelerator_count
+class _Term(NamedTuple):
+    """Instances of a group, and what each takes of its quota."""
+
+    instances: int
+    units: float | None
+    """Of the largest type that may be started; None where a shape is not known."""
+    larger_type: str
+    """Name of that type; "" for the planned one."""
+
+    def __str__(self) -> str:
+        return f"{self.instances} × {self.units:g}{f' if all are {self.larger_type}' if self.larger_type else ''}"
 
 
-def vcpus_of(provider: str, group: ComputeGroup) -> float | None:
-    """Virtual processors of an instance; None where they are not known."""
-    catalog, key = load_catalog(), (provider, group.instance_type)
+def _term(provider: str, group: ComputeGroup) -> _Term:
+    instances = instances_while_replaced(provider, group)
+    if group.platform.quota.unit != _VCPUS:
+        return _Term(instances, group.accelerator_count, "")
+    planned, *others = group.startable_types if provider in _TAKES_OTHER_TYPES else (group.instance_type,)
+    vcpus = {name: vcpus_of(provider, group, name) for name in (planned, *others)}
+    if None in vcpus.values():
+        return _Term(instances, None, "")
+    largest = max(vcpus, key=lambda name: vcpus[name] or 0.0)
+    return _Term(instances, vcpus[largest], "" if largest == planned else largest)
+
+
+def vcpus_of(provider: str, group: ComputeGroup, instance_type: str = "") -> float | None:
+    """Virtual processors of an instance, of the group's planned type or another one; None where they are not known."""
+    catalog, key = load_catalog(), (provider, instance_type or group.instance_type)
     if group.platform.runtime is Runtime.CPU:
         machine = catalog.cpu_instances.get(key)
         return None if machine is None else machine.vcpus
@@ -43,10 +66,9 @@ def vcpus_of(provider: str, group: ComputeGroup) -> float | None:
     return None if accelerated is None else accelerated.vcpus
 
 
-def _words(region: str, terms: list[tuple[int, float | None]]) -> str:
+def _words(region: str, terms: list[_Term]) -> str:
     """The amount in a region with its terms; "" where one of them is not known."""
-    known = [(count, units) for count, units in terms if units is not None]
-    if len(known) < len(terms):
+    if any(term.units is None for term in terms):
         return ""
-    total = sum(count * units for count, units in known)
-    return f"{total:,g} in {region} ({' + '.join(f'{count} × {units:g}' for count, units in known)})"
+    total = sum(term.instances * (term.units or 0.0) for term in terms)
+    return f"{total:,g} in {region} ({' + '.join(map(str, terms))})"

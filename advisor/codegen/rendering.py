@@ -8,7 +8,7 @@ from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.declaration import Declaration
 from advisor.codegen.model import Stack
 from advisor.codegen.python_declarations import outputs_of, settings_of
-from advisor.codegen.rights import services_of
+from advisor.codegen.rights import rights_of
 from advisor.codegen.templates import fill
 
 _DECLARATION = re.compile(
@@ -65,7 +65,7 @@ def render_terraform(
     del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
-    declared = {"inputs": inputs, "outputs": outputs, "services": services_of(files.values())}
+    declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
     return _with_readme(files, readme["README.md"], stack)
 
@@ -85,7 +85,7 @@ def render_pulumi(
     """
     provider = {"inference/provider.py": f"{stack.provider}_provider.py.j2"}
     files = dict(render(folder, _PULUMI_PROJECT | provider | dict(templates), stack, known))
-    declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "services": services_of(files.values())}
+    declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
     written = _with_readme(files, readme["README.md"], stack)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))

@@ -26,10 +26,10 @@ SETTINGS = {
         "finished": "vllm:request_success_total",
         "running": "vllm:num_requests_running",
         "waiting": "vllm:num_requests_waiting",
-        "ttft": "vllm:time_to_first_token_seconds",
+        "latency": "vllm:time_to_first_token_seconds",
         "answers": "http_requests_total",
     },
-    "ttft_seconds": 0.5,
+    "target_seconds": 0.5,
     "waiting_limit": 4,
     "publish_metrics": True,
     "drain_seconds": 2,
@@ -217,7 +217,7 @@ def test_report_holds_what_the_alarms_read(host, services):
     assert first["gpu_memory_percent"] == 50
     assert first["healthy"] is first["agent"] is True
     assert (first["requests"], second["requests"]) == (0, 60)
-    assert (second["ttft_requests"], second["ttft_over_target"]) == (58, 6)  # 3/4 of those between 0.4 and 0.8 s
+    assert (second["target_requests"], second["over_target"]) == (58, 6)  # 3/4 of those between 0.4 and 0.8 s
     assert (second["answers"], second["server_errors"]) == (60, 2)
     assert second["waiting_ratio"] == 1.5
     published = [json.loads(data) for url, data in services.asked if "monitoring.azure.com" in url and data]

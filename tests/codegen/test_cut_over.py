@@ -242,6 +242,18 @@ def test_groups_with_shares_of_their_own_are_shifted_though_they_serve_alike(tmp
     assert seen == [{"STANDARD": 1, "SPOT": 0}, {"STANDARD": 0, "SPOT": 1}]
 
 
+@pytest.mark.parametrize(("target", "here"), [("mig", GOOGLE), ("ec2", {})])
+def test_what_gets_nothing_even_as_the_last_that_answers_is_told_with_the_way_to_let_it(target, here, tmp_path):
+    """Google's regional load balancers know no fallback; elsewhere what has no share takes over, or a command does."""
+    run(tmp_path, plan_of(here), target=target)
+    moved = {**here, "instance_type": "g4-standard-48", "accelerator": "RTX-PRO-6000"} if here else {"engine": "SGLang"}
+    generated, _ = run(tmp_path, plan_of(moved), target=target)
+    command = "gcloud compute backend-services update-backend support-chat-us-central1 --region us-central1"
+    told = [note for note in generated.notes if command in note]
+    assert len(told) == (1 if target == "mig" else 0)
+    assert (command in generated.files["README.md"].replace("\\", "")) == bool(told)
+
+
 @pytest.mark.parametrize(("target", "here"), [("ec2", {}), ("mig", GOOGLE), ("gke", GOOGLE)])
 def test_what_serves_keeps_its_size_until_what_takes_over_answers(target, here, tmp_path):
     """On demand → on demand and spot of one type: nothing shrinks in the apply that makes the spot hosts, which is said."""

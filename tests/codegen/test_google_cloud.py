@@ -91,10 +91,11 @@ def test_machine_that_starts_from_a_reservation_only_says_so():
 
 
 def test_repair_waits_until_the_model_answers_or_does_not_happen():
-    """Repair can wait for an hour at most: a larger model is not repaired in the middle of its start."""
+    """Repair can wait for an hour at most: what may start for longer is not repaired in the middle of its start."""
     assert google_group("g2-standard-4").heals
     large = google_group("a3-highgpu-8g", weights_gib=376.3)
-    assert (large.heals, large.healing_delay_seconds) == (False, 3600)
+    assert (large.heals, large.warmup_seconds) == (False, 3600)
+    assert not google_group("g2-standard-4", weights_gib=100).heals  # 1900 s, and 3800 for a slow one
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,22 @@ def test_each_checkpoint_is_copied_once():
     assert "# Name it: a 4-bit" in kubernetes_files(stack_of(plan), PLAIN)["kubernetes/weights/copy/jobs.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "architecture", "image"),
+    [("c8g.2xlarge", "arm64", "v0.30.0-arm64"), ("c7i.2xlarge", "amd64", "v0.30.0-x86_64")],
+)
+def test_a_copy_runs_on_nodes_of_its_image(instance_type, architecture, image):
+    """A cluster may have both kinds; a server without a client of the hub has vLLM's image of the catalogued release."""
+    plan = SCENARIOS["eks-karpenter-processors"]().plan
+    server = replace(
+        plan.fleet.groups[0], instance_type=instance_type, engine="Text Embeddings Inference", precision="fp32"
+    )
+    (job,) = of_kind(objects_of(replace(plan, fleet=replace(plan.fleet, groups=(server,)))), "Job")
+    pod = job["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"kubernetes.io/arch": architecture}
+    assert pod["initContainers"][0]["image"] == f"vllm/vllm-openai-cpu:{image}"
+
+
 def copied(job):
     """The model that a job downloads."""
     (container,) = job["spec"]["template"]["spec"]["initContainers"]

@@ -9,7 +9,7 @@ import pytest
 from advisor.catalog.values import Purchase
 from advisor.codegen import generate
 from advisor.codegen.generate import Language, Wanted
-from advisor.codegen.rights import services_of
+from advisor.codegen.rights import rights_of
 from advisor.pipeline import plan_for
 from advisor.plan.fleet.scaling_values import Policy
 from builders import catalog_of, offer, workload
@@ -22,6 +22,13 @@ SERVICES = {
     "ec2": (*EVERYWHERE, "autoscaling", "elasticloadbalancing", "logs", "route53"),
     "eks": (*EVERYWHERE, "eks"),
     "sagemaker": (*EVERYWHERE, "logs", "sagemaker"),
+}
+
+ROLES_EVERYWHERE = ("iam.serviceAccountAdmin", "iam.serviceAccountUser", "monitoring.editor", "storage.admin")
+ROLES = {
+    "mig": ("compute.instanceAdmin.v1", "compute.loadBalancerAdmin", "compute.securityAdmin", "dns.admin"),
+    "gke": ("container.clusterAdmin", "resourcemanager.projectIamAdmin"),
+    "cloud-run": ("run.admin", "secretmanager.admin"),
 }
 
 
@@ -46,7 +53,24 @@ def test_readme_names_the_services_of_everything_that_is_made(target, language):
     assert ("`ec2:RunInstances`" in rights) == (target != "sagemaker")
     assert set(SERVICES[target]) <= set(re.findall(r"`([a-z0-9-]+)`", rights))
     assert len(made) > 5
-    assert [kind for kind in made if not services_of([kind])] == []
+    assert [kind for kind in made if not rights_of([kind])] == []
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("target", list(ROLES))
+def test_readme_names_the_roles_for_everything_that_is_made_on_google_cloud(target, language):
+    """Those on the project, and those on what is given from elsewhere."""
+    option = make_option(provider="gcp", region="us-central1", instance_type="g2-standard-8")
+    files = generate(make_plan(option), language, Wanted(rank=1, target=target)).files
+    pattern = r'^resource "(google_\w+)"|\b(gcp\.[a-z0-9]+\.[A-Z]\w+)\('
+    made = {kind for pair in re.findall(pattern, "\n".join(files.values()), re.MULTILINE) for kind in pair if kind}
+    rights = files["README.md"].partition("- Rights of whoever applies")[2].partition("\n\n")[0]
+    roles = {f"roles/{role}" for role in (*ROLES_EVERYWHERE, *ROLES[target])}
+    assert roles <= set(re.findall(r"`([a-zA-Z0-9/.]+)`", rights))
+    assert "`roles/billing.costsManager` on the billing account" in rights
+    assert len(made) > 5
+    asked = {kind for kind in made if not kind.endswith("Args") and not re.search(r"\.get_|Provider$", kind)}
+    assert [kind for kind in asked if not rights_of([f'resource "{kind}"', f"{kind}("])] == []
 
 
 @pytest.mark.parametrize("policy", [Policy.STATIC, Policy.REACTIVE])
@@ -68,6 +92,20 @@ def test_readme_says_how_much_of_a_quota_is_needed(language):
     most = option.instances + max(1, math.ceil(option.instances / 4))
 
     assert f"{most * 4} in us-east-1 ({most} × 4), with those that a replacement starts" in readme.replace("\\", "")
+
+
+@pytest.mark.parametrize("target", ["ec2", "eks"])
+def test_quota_of_spot_covers_the_largest_type_that_may_be_started(target):
+    """Of 5 machines each may be the g6.4xlarge with 16 processors, though 4 are planned; on demand none is."""
+
+    def readme(purchase: str) -> str:
+        options = [make_option(purchase=purchase), make_option(rank=2, instance_type="g6.4xlarge", purchase=purchase)]
+        files = generate(make_plan(*options), wanted=Wanted(target=target, rank=1)).files
+        return files["README.md"].replace("\\", "")
+
+    most = make_option().instances + max(1, math.ceil(make_option().instances / 4))
+    assert f"{most * 16} in us-east-1 ({most} × 16 if all are g6.4xlarge)" in readme("spot")
+    assert f"{most * 4} in us-east-1 ({most} × 4)" in readme("on_demand")
 
 
 def test_plan_and_readme_ask_for_the_same_quota():

@@ -436,6 +436,33 @@ def test_what_azure_makes_anew_has_another_name(stack_of):
         assert colliding(planned) == []
 
 
+@pytest.mark.sampled(3)
+@pytest.mark.slow
+def test_a_google_group_with_other_zones_has_another_name(stack_of):
+    """It is made before the former goes; one of an older name keeps that for as long as its zones stay."""
+    stack = stack_of("gcp-mig")
+    (group,) = stack.generate("scheduled").rollouts[""].planned.groups
+    directory = stack.terraform.directory
+    address = f'google_compute_region_instance_group_manager.this["{group.key}"]'
+    compute, path = directory / "compute.tf", directory / "terraform.tfvars.json"
+    text, given = compute.read_text(), json.loads(path.read_text())
+    fleet = directory / "fleet.tf"
+    fleet.write_text(re.sub(r"zones( +)= \[[^]]*\]", r"zones\1= []", fleet.read_text()))
+    compute.write_text(re.sub(r"local\.group_names\[each\.key\]", '"${var.name}-${each.key}"', text))
+    stack.apply()
+    compute.write_text(text)
+    kept = {change["address"]: change["change"]["actions"] for change in stack.apply()["resource_changes"]}
+    assert kept[address] == ["no-op"]
+    for zones in (["us-central1-a", "us-central1-c"], ["us-central1-a", "us-central1-b"]):
+        networks = {"us-central1": given["networks"]["us-central1"] | {"zones": zones}}
+        path.write_text(json.dumps(given | {"networks": networks}))
+        planned = stack.apply()
+        actions = {change["address"]: change["change"]["actions"] for change in planned["resource_changes"]}
+        assert actions[address] == ["create", "delete"]
+        assert colliding(planned) == []
+        assert destroyed_first(planned) == []
+
+
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize("target", of_today(list(PLACES)))
 def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):

@@ -110,7 +110,7 @@ def test_slo_alarms_compare_with_the_targets(start):
     assert {"ttft", "waiting-requests", "server-errors"} <= set(planned)
     assert (planned["ttft"]["threshold"], planned["waiting-requests"]["threshold"]) == (5, 1.2)
     metrics = {query["metric"][0]["metric_name"] for query in planned["ttft"]["metric_query"] if query["metric"]}
-    assert metrics == {"ttft_over_target", "ttft_requests"}
+    assert metrics == {"over_target", "target_requests"}
 
 
 @pytest.mark.parametrize(("name", "asked"), [("mixed-fleet", [False]), ("two-regions", [True, True])])

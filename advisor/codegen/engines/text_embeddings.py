@@ -10,7 +10,7 @@ from advisor.catalog import load_catalog
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name
-from advisor.codegen.engines.vllm_one_pass import server_of
+from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.model import Container, Runtime
 from advisor.codegen.wanted import Engine
 
@@ -26,8 +26,6 @@ _TAGS: Mapping[float, str] = {
 }
 """Starts of the tags, by compute capability."""
 _CPU_TAGS = {"x86_64": "cpu-", "arm64": "cpu-arm64-"}
-_HUB_IMAGE = "vllm/vllm-openai-cpu:v0.30.0-x86_64"
-"""The server's own image has no Python."""
 _CLIENT_ITEMS, _REQUESTS = 32, 512
 """Defaults of the most texts in a request, and of those in the server."""
 _QUEUED_BATCHES = 64
@@ -60,7 +58,7 @@ def container(request: Request) -> Container:
         tls_options=None,
         device_arguments=device_arguments(serves, request.platform),
         health_path=server.health_path,
-        hub_image=_HUB_IMAGE,
+        hub_image=processor_image(request),  # its own has no Python
         cache_environment="HUGGINGFACE_HUB_CACHE",
         cache_folder="huggingface/hub",
         counted_per_request=request.demand.items,

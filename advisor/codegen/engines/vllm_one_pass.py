@@ -15,7 +15,7 @@ from advisor.catalog.processors import read_processor_peaks, slowest_of
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name
-from advisor.codegen.model import Container, Runtime, Serves
+from advisor.codegen.model import Container, Platform, Runtime, Serves
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 
@@ -53,7 +53,7 @@ class VllmOnePass:
         counted = _engine_requests(request)
         return Container(
             engine=self.engine,
-            image=request.image or f"{server.image}:v{server.release}{_tag_end(request)}",
+            image=request.image or _image(server, request.platform),
             checkpoint=checkpoint_of(request.model, serves.precision, self.name),
             entrypoint="vllm",
             command=("serve",),
@@ -87,13 +87,13 @@ class VllmOnePass:
         return self.name
 
 
-def server_of(name: str, request: Request) -> OnePassEngine:
-    """Row of a server on the accelerators of the request.
+def server_of(name: str, request: Request, runtime: Runtime | None = None) -> OnePassEngine:
+    """Row of a server on the accelerators of the request, or on those of another runtime.
 
     Raises:
         InputError: there is none, or no image of it is known there.
     """
-    runtime = request.platform.runtime
+    runtime = runtime or request.platform.runtime
     server = load_catalog().one_pass_engine(name, _VENDORS.get(runtime, runtime.value))
     if server is None or not server.release:
         raise refusal(request.serves, f"no image of {name} is known for {runtime.value}")
@@ -118,8 +118,18 @@ def _processor_has_bf16(serves: Serves) -> bool:
     return peak is not None and peak.bf16_flop_per_cycle is not None
 
 
-def _tag_end(request: Request) -> str:
-    return _TAGS[request.platform.cpu_architecture] if request.platform.runtime is Runtime.CPU else ""
+def processor_image(request: Request) -> str:
+    """Image of vLLM for the processors of the machine: it has Python and the client of the hub.
+
+    Raises:
+        InputError: none is known.
+    """
+    return _image(server_of(POOLING.name, request, Runtime.CPU), request.platform)
+
+
+def _image(server: OnePassEngine, platform: Platform) -> str:
+    tag_end = _TAGS[platform.cpu_architecture] if server.vendor == _VENDORS[Runtime.CPU] else ""
+    return f"{server.image}:v{server.release}{tag_end}"
 
 
 def _engine_requests(request: Request) -> float:

@@ -1,15 +1,17 @@
 """EC2 Auto Scaling groups behind internal Application Load Balancers, one in each region."""
 
+import math
 from collections import ChainMap, Counter
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.codegen.alarms import REQUESTS_WAITING, Alarm, Missing, Source
+from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
+from advisor.codegen.targets.aws_partitions import has_budgets, partition_of
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
@@ -18,6 +20,7 @@ from advisor.codegen.targets.host_backends import (
 )
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
+from advisor.units import SECONDS_PER_HOUR
 
 _TERRAFORM = "terraform/aws-ec2"
 _TEMPLATES = {
@@ -62,15 +65,14 @@ _PYTHON_FAILOVER_TEMPLATES = {
 }
 _PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
 
-_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
-"""By the start of the region's name (botocore 1.43, partitions.json)."""
-_WITHOUT_BUDGETS = ("aws-us-gov", "aws-eusc")
-"""Partitions in which AWS Budgets has no endpoint (botocore 1.43, endpoints.json)."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
 _SECONDS_PER_MINUTE = 60
-_LONGEST_HOOK_SECONDS = 7200
-"""Heartbeat timeout of a lifecycle hook (EC2 Auto Scaling API)."""
+_SILENT_SECONDS = 3600
+"""Heartbeat timeout of a lifecycle hook: a host that says nothing for so long while it starts is given up."""
+_HEARTBEAT_SECONDS = 300
+_LONGEST_WAIT_SECONDS = 48 * 3600
+"""Of an instance in a lifecycle hook, whatever its heartbeats (EC2 Auto Scaling guide, November 2026)."""
 _LONGEST_BUFFER_SECONDS = 3600
 """How far ahead of its forecast predictive scaling launches (EC2 Auto Scaling API)."""
 _SPOT_DRAIN_SECONDS = 100
@@ -195,7 +197,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "backends": {backend.key: _backend(stack, backend) for backend in stack.backends},
         "regions": {region.name: {"weight": region.weight, "subnets": region.subnets} for region in stack.regions},
         "alarms": {alarm.name: _alarm(alarm) for alarm in _alarms(stack)},
-        "metric_names": _metric_names(stack),
+        "metric_names": {"requests": TARGET_REQUESTS, "over": OVER_TARGET, "waiting": REQUESTS_WAITING},
         "told_alarms": _alarms(stack),
         "has_kernel_alarms": any(alarm.source is Source.KERNEL_LOG for alarm in stack.alarms),
         "package_regions": sorted({group.region for group in stack.groups if group.platform.runtime is Runtime.CPU}),
@@ -217,23 +219,24 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "fails_over": len(stack.backends) > len(stack.regions),
         "scales": stack.scaling is not Scaling.STATIC,
         "warmup_seconds": _WARMUP_SECONDS,
+        "silent_seconds": _SILENT_SECONDS,
+        "heartbeat_seconds": _HEARTBEAT_SECONDS,
         "has_on_demand": not all(group.is_spot for group in stack.groups),
         "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
         "key_is_for": "Logs and alerts",
         "encrypts_logs": True,
         "takes_service_cost": False,
-        "has_budget": not any(_partition(region) in _WITHOUT_BUDGETS for region in stack.regions),
+        "has_budget": has_budgets(stack),
         "warms": any(_is_warmed(stack, group) for group in stack.groups),
     }
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
-    types = [group.instance_type, *(group.interchangeable_types if group.is_spot else ())]
     return {
         "region": group.region,
         "backend": group.backend,
-        "instance_types": types,
+        "instance_types": list(group.startable_types),
         "spot": group.is_spot,
         "gpu": group.has_gpu,
         "instances": group.instances,
@@ -242,10 +245,16 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         **_scaling(stack, group),
         **_longest_queue(stack, group),
         "start_seconds": group.start_seconds,
-        "ready_seconds": min(group.start_seconds, _LONGEST_HOOK_SECONDS),
+        "start_limit_seconds": _start_limit_seconds(group),
         "root_volume_gib": group.host_disk_gib,
         "ami_parameter": group.platform.machine_image,
     }
+
+
+def _start_limit_seconds(group: ComputeGroup) -> int:
+    """Heartbeats end then; in whole hours, since another number is another script, which replaces the hosts."""
+    hours = math.ceil(group.start_limit_seconds / SECONDS_PER_HOUR)
+    return min(hours * SECONDS_PER_HOUR, _LONGEST_WAIT_SECONDS - _SILENT_SECONDS)
 
 
 def _longest_queue(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
@@ -301,13 +310,6 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     }
 
 
-def _metric_names(stack: Stack) -> Mapping[str, str]:
-    """Names under which hosts report what they make of their engine's metrics."""
-    promised = next((alarm for alarm in stack.slo_alarms if alarm.target_seconds is not None), None)
-    whole, over = ("", "") if promised is None else (promised.ratio_of, promised.metric)
-    return {"requests": whole or "ttft_requests", "over": over or "ttft_over_target", "waiting": REQUESTS_WAITING}
-
-
 def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     """Engine metrics that a host reads for the alarms; None where there is nothing to read or to compare with."""
     metrics = published(container.engine)
@@ -316,9 +318,9 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
         return None
     return {
         "path": metrics.path,
-        "ttft": metrics.latency,
+        "latency": metrics.latency,
         "waiting": metrics.waiting,
-        "ttft_target_seconds": targets[0],
+        "target_seconds": targets[0],
     }
 
 
@@ -348,18 +350,13 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
     return {
         "vpc_id": f"vpc-{number:017x}",
         "private_subnet_ids": [f"subnet-{16 * number + zone:017x}" for zone in range(region.subnets)],
-        "certificate_arn": f"arn:{_partition(region)}:acm:{region.name}:{_EXAMPLE_ACCOUNT}:certificate/{certificate}",
+        "certificate_arn": f"arn:{partition_of(region)}:acm:{region.name}:{_EXAMPLE_ACCOUNT}:certificate/{certificate}",
         "access_logs_bucket": f"load-balancer-logs-{region.name}",
     }
 
 
 def _example_secret(region: Region) -> str:
-    return f"arn:{_partition(region)}:secretsmanager:{region.name}:{_EXAMPLE_ACCOUNT}:secret:hub-token-AbCdEf"
-
-
-def _partition(region: Region) -> str:
-    """Partition of the region's ARNs."""
-    return next((found for start, found in _PARTITIONS.items() if region.name.startswith(start)), "aws")
+    return f"arn:{partition_of(region)}:secretsmanager:{region.name}:{_EXAMPLE_ACCOUNT}:secret:hub-token-AbCdEf"
 
 
 EC2 = Target(

@@ -27,6 +27,7 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
+from advisor.codegen.targets.aws_partitions import has_budgets
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
@@ -35,7 +36,6 @@ from advisor.units import BYTES_PER_GB, bytes_to_gib
 
 _TERRAFORM = "terraform/aws-eks"
 _TEMPLATES = {
-    "budget.tf": "aws_budget.tf.j2",
     "examples/complete/main.tf": "example.tf.j2",
     "fleet.tf": "fleet.tf.j2",
     "iam.tf": "iam.tf.j2",
@@ -48,6 +48,7 @@ _TEMPLATES = {
     "variables.tf": "variables.tf.j2",
     "weights.tf": "weights.tf.j2",
 }
+_BUDGET = {"budget.tf": "aws_budget.tf.j2"}
 _NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
 _PYTHON = "pulumi-python/aws-eks"
 _PYTHON_TEMPLATES = {
@@ -77,7 +78,6 @@ _FILE_SYSTEM_SHARE = 0.95
 """Of local disks that a file system leaves for files."""
 _GPU_LABEL = "nvidia.com/gpu.present"
 """What DaemonSets for GPUs select nodes by where no feature discovery runs."""
-_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 _IDLE_PERCENT = 10
 _IDLE_PERIODS = 12
 _PERIOD_SECONDS = 300
@@ -106,13 +106,18 @@ class PodAlarm:
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = _TEMPLATES | _NODE_GROUP_TEMPLATES
+    templates = {**_root_templates(stack), **_NODE_GROUP_TEMPLATES}
     return _with_objects(stack, render_terraform(_TERRAFORM, templates, stack, _known(stack, is_karpenter=False)))
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
     known = _known(stack, is_karpenter=True)
-    return _with_objects(stack, render_terraform(_TERRAFORM, _TEMPLATES, stack, known), _node_pools(stack))
+    files = render_terraform(_TERRAFORM, _root_templates(stack), stack, known)
+    return _with_objects(stack, files, _node_pools(stack))
+
+
+def _root_templates(stack: Stack) -> Mapping[str, str]:
+    return _TEMPLATES | _BUDGET if has_budgets(stack) else _TEMPLATES
 
 
 def _python(stack: Stack) -> Files:
@@ -155,7 +160,7 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
         "key_is_for": "Alerts",
         "encrypts_logs": False,
         "takes_service_cost": False,
-        "has_budget": True,
+        "has_budget": has_budgets(stack),
         "is_karpenter": is_karpenter,
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
@@ -244,7 +249,7 @@ def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
         "labels": _labels(stack, group),
         "instance_types": _instance_types(group),
         "capacity_type": "spot" if group.is_spot else "on-demand",
-        "architecture": _ARCHITECTURES[group.platform.cpu_architecture],
+        "architecture": group.platform.debian_architecture,
         "accelerator": DEVICES[group.platform.runtime].taint,
         "limited": DEVICES[group.platform.runtime].resource or "cpu",
         "limit": group.max_instances * (_accelerators(group) or math.ceil(vcpus_of(_PROVIDER, group) or 0)),

@@ -164,6 +164,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "key_is_for": "Volumes, logs and alerts",
         "encrypts_logs": True,
         "takes_service_cost": True,
+        "longest_start_seconds": _LONGEST_START_SECONDS,
         "has_budget": True,
         "alarms": alarms,
         "alarm_facts": {alarm.name: alarm.facts for alarm in alarms},

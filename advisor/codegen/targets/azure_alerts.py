@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from advisor.codegen.alarms import REQUESTS_WAITING, Alarm, Source
+from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Source
 from advisor.codegen.model import Stack
 
 PROGRAM = "inference-report"
@@ -63,8 +63,7 @@ _VALUES: Mapping[str, str] = {
         "summarize running = max(toint(tobool(report.agent))), first = min(TimeGenerated) by Computer"
         " | where first < ago(10m) | summarize value = min(running) | where isnotnull(value)"
     ),
-    "ttft_over_target": _percent_of("ttft_over_target", "ttft_requests"),
-    "latency_over_target": _percent_of("ttft_over_target", "ttft_requests"),
+    OVER_TARGET: _percent_of(OVER_TARGET, TARGET_REQUESTS),
     REQUESTS_WAITING: _of_the_fullest("waiting_ratio"),
     "HTTPCode_Target_5XX_Count": _percent_of("server_errors", "answers"),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.kubernetes import windows
-from advisor.codegen.model import Backend, ComputeGroup, Container, Stack
+from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Container, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
@@ -257,7 +257,7 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "max_replicas": group.max_instances * each,
         "concurrent_requests": f"{max(1, group.concurrent_requests_per_instance // each)}",
         "cooldown_seconds": _cooldown_seconds(group),
-        "probe_seconds": math.ceil(group.start_seconds / _MOST_PROBES),
+        "probe_seconds": _probe_seconds(group),
         "failed_requests": _failed_requests(stack, group),
         "log_alarms": _log_alarms(stack, group),
         "schedule": {
@@ -265,6 +265,11 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
             for number, window in enumerate(windows(group.schedule, group.min_instances, each))
         },
     }
+
+
+def _probe_seconds(group: ComputeGroup) -> int:
+    """Seconds between the probes of a start: as few as wait for a slow one."""
+    return min(_LONGEST_PROBE_SECONDS, math.ceil(START_PATIENCE * group.start_seconds / _MOST_PROBES))
 
 
 def _cooldown_seconds(group: ComputeGroup) -> int:

@@ -83,8 +83,8 @@ _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
-_REPAIR_GRACE_MINUTES = (10, 90)
-"""What Azure admits."""
+_LONGEST_GRACE_MINUTES = 90
+"""Of an automatic repair after a start."""
 _OUT_SHARE = 0.8
 """Of the rate that an instance sustains: finished requests never exceed it, so an instance is added before."""
 _IN_SHARE = 0.4
@@ -141,7 +141,7 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     size = known["entrance_size"]
     fleet = {
         "planned_usd_per_month": stack.budget.usd_per_month,
-        "ttft_target_seconds": known["ttft_seconds"],
+        "target_seconds": known["target_seconds"],
         "entrance": Call("Entrance", {"size": size.name, "connections": size.connections}),
         "regions": calls("Region", known["regions"]),
         "backends": calls("Backend", known["backends"]),
@@ -188,13 +188,14 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": regions,
         "may_be_empty": [name for name, one in regions.items() if one["min_instances"] == 0],
         "alarms": {alarm.title: log_alert(alarm) for alarm in (*stack.alarms, *stack.slo_alarms)},
-        "ttft_seconds": next(
+        "target_seconds": next(
             (slo_alarm.target_seconds for slo_alarm in stack.slo_alarms if slo_alarm.target_seconds), None
         ),
         "probe_seconds": _PROBE_SECONDS,
         "probe_threshold": _PROBE_THRESHOLD,
         "probing_seconds": _PROBE_SECONDS * _PROBE_THRESHOLD,
         "program": PROGRAM,
+        "unrepaired": [group.key for group in stack.groups if not _repairs(group)],
         "idle_minutes": max(_FEWEST_IDLE_MINUTES, math.ceil(stack.load_balancer.idle_seconds / _SECONDS_PER_MINUTE)),
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "locations": {
@@ -213,8 +214,6 @@ def _known(stack: Stack) -> Mapping[str, Any]:
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     publisher, offer, sku, _version = group.platform.machine_image.split(":")
-    shortest, longest = _REPAIR_GRACE_MINUTES
-    grace = min(longest, max(shortest, math.ceil(group.start_seconds / _SECONDS_PER_MINUTE)))
     return {
         "region": group.region,
         "backend": group.backend,
@@ -222,7 +221,8 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "priority": "Spot" if group.is_spot else "Regular",
         "os_disk_gib": group.host_disk_gib,
         "weights_gib": group.checkpoint_gib,
-        "repair_grace": f"PT{grace}M",
+        "repairs": _repairs(group),
+        "repair_grace": f"PT{min(_minutes(group.start_limit_seconds), _LONGEST_GRACE_MINUTES)}M",
         "waiting_limit": _waiting_limit(stack, group),
         "image": {"publisher": publisher, "offer": offer, "sku": sku},
         **({} if group.has_gpu else {"amd": True}),
@@ -231,10 +231,23 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     }
 
 
-def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float]:
-    """Finished entries per second of an instance's engine, above and below which the number of instances changes."""
+def _minutes(seconds: float) -> int:
+    return math.ceil(seconds / _SECONDS_PER_MINUTE)
+
+
+def _repairs(group: ComputeGroup) -> bool:
+    """Whether Azure replaces hosts that do not answer: not those that may still be starting when its grace ends."""
+    return _minutes(group.start_limit_seconds) <= _LONGEST_GRACE_MINUTES
+
+
+def _thresholds(stack: Stack, group: ComputeGroup) -> Mapping[str, float | str]:
+    """Finished entries a second of an instance above and below which the number changes, and the pause before less."""
     rate = group.requests_per_second_per_instance * stack.backend_of(group).container.finished_per_request
-    return {"scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"), "scale_in_below": float(f"{rate * _IN_SHARE:.3g}")}
+    return {
+        "scale_out_above": float(f"{rate * _OUT_SHARE:.3g}"),
+        "scale_in_below": float(f"{rate * _IN_SHARE:.3g}"),
+        "cooldown": f"PT{_minutes(group.start_seconds)}M",
+    }
 
 
 def profiles(group: ComputeGroup, scaling: Scaling) -> Sequence[Mapping[str, object]]:
@@ -292,7 +305,7 @@ def _metrics(engine: Engine) -> Mapping[str, str]:
         "finished": names.finished,
         "running": names.running,
         "waiting": names.waiting,
-        "ttft": names.latency,
+        "latency": names.latency,
         "answers": answers,
     }
 

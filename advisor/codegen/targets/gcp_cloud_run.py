@@ -5,7 +5,6 @@ its metrics in Cloud Monitoring, read in November 2026.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -183,6 +182,7 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "regions": {region.name: {"weight": region.weight} for region in stack.regions},
         "alerts": alert_data(_alerts(stack)),
         "probe_seconds": _PROBE_SECONDS,
+        "probe_failures": LONGEST_START_SECONDS // _PROBE_SECONDS,
         "cautions": (*stack.summary.cautions, *_cautions(stack)),
         "quotas": tuple(dict.fromkeys(_quota(group) for group in stack.groups)),
         "container_port": _CONTAINER_PORT,
@@ -219,7 +219,6 @@ def _group(group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": _fewest(group),
         "max_instances": group.max_instances,
         "concurrent_requests": min(group.concurrent_requests_per_instance, _MOST_CONCURRENT_REQUESTS),
-        "probe_failures": math.ceil(group.start_seconds / _PROBE_SECONDS),
         "downloading": _limits(downloading or gpu.sizes[-1]),
         "mounting": _limits(gpu.sizes[0]),
     }

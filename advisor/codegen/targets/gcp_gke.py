@@ -66,7 +66,6 @@ _LONGEST_POOL = 15
 """With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
 _HASH_DIGITS = 6
 _WITHOUT_GPU = (Runtime.TPU, Runtime.CPU)
-_ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 _SPOT_TAINT = "cloud.google.com/gke-spot"
 _CLUSTERS = 'location=~"LOCATIONS",cluster_name=~"CLUSTERS"'
 _CONTAINERS = f'monitored_resource="k8s_container",{_CLUSTERS},namespace_name="NAMESPACE"'
@@ -154,7 +153,7 @@ def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
 def _accelerator_labels(google_group: GoogleGroup) -> Mapping[str, str]:
     """Labels that GKE itself gives to nodes; to pods that select Arm nodes it gives the toleration of their taint."""
     if google_group.group.platform.runtime is Runtime.CPU:
-        return {"kubernetes.io/arch": _ARCHITECTURES[google_group.group.platform.cpu_architecture]}
+        return {"kubernetes.io/arch": google_group.group.platform.debian_architecture}
     if google_group.group.platform.runtime is not Runtime.TPU:
         return {"cloud.google.com/gke-accelerator": google_group.accelerator_type}
     return {

@@ -14,6 +14,7 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.gcp_values import (
+    LONGEST_WAIT_SECONDS,
     GoogleGroup,
     capacities,
     example_zones,
@@ -180,6 +181,8 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
+        "longest_wait_seconds": LONGEST_WAIT_SECONDS,
+        "unhealed": [group.group.key for group in groups if not group.heals],
         "accelerators": {
             group.group.key: [
                 group.accelerator_count * instances
@@ -237,7 +240,6 @@ def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[
         "requests_per_second": group.requests_per_second_per_instance,
         "capacity": capacity,
         "drain_seconds": _drain(stack, google_group),
-        "start_seconds": group.start_seconds,
         "heals": google_group.heals,
     }
 
@@ -246,7 +248,7 @@ def _scaling(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
     """Autoscaler settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
-    warm_up = {"warmup_seconds": google_group.healing_delay_seconds}
+    warm_up = {"warmup_seconds": google_group.warmup_seconds}
     if stack.scaling is Scaling.REACTIVE:
         return {"max_instances": google_group.group.max_instances} | warm_up
     windows = {

@@ -13,7 +13,7 @@ from advisor.codegen.platforms.gcp import machine_of
 from advisor.codegen.targets.host_backends import pin_keys
 
 _SMALLEST_CAPACITY = 0.1
-_LONGEST_WAIT_SECONDS = 3600
+LONGEST_WAIT_SECONDS = 3600
 """Of auto-healing's initial delay and of the autoscaler's initialisation period."""
 _MINUTES_PER_DAY = 24 * 60
 _MINUTES_PER_WEEK = 7 * _MINUTES_PER_DAY
@@ -75,14 +75,14 @@ class GoogleGroup:
         return self.provisioning_model == "RESERVATION_BOUND"
 
     @property
-    def healing_delay_seconds(self) -> int:
-        """Time without repair after a start; longer waits than this cannot be asked for."""
-        return min(self.group.start_seconds, _LONGEST_WAIT_SECONDS)
+    def warmup_seconds(self) -> int:
+        """Time after a start in which an autoscaler does not count an instance."""
+        return min(self.group.start_seconds, LONGEST_WAIT_SECONDS)
 
     @property
     def heals(self) -> bool:
-        """Unanswered health checks replace an instance: not where it starts for longer than repair can wait."""
-        return self.group.start_seconds <= _LONGEST_WAIT_SECONDS
+        """Unanswered health checks replace an instance: not where a slow start may take longer than repair can wait."""
+        return self.group.start_limit_seconds <= LONGEST_WAIT_SECONDS
 
 
 def google_groups(stack: Stack, *, share_entrance: bool = False) -> tuple[GoogleGroup, ...]:

@@ -131,6 +131,15 @@ def graviton() -> Scenario:
     return dataclasses.replace(scenario, wanted=dataclasses.replace(scenario.wanted, image=image))
 
 
+def gov_cloud() -> Scenario:
+    """A partition without AWS Budgets."""
+    option = make_option(
+        region="us-gov-west-1", instance_type="g4dn.xlarge", accelerator="T4", precision="fp16", kv_precision="fp16",
+        usd_per_hour=0.663,
+    )  # fmt: skip
+    return _managed(make_plan(option), "us-gov-west-1", rank=1)
+
+
 def hostile_names() -> Scenario:
     """Every free text of the plan tries to break out."""
     option = make_option(engine_version=HOSTILE, accelerator=HOSTILE, kv_precision=HOSTILE)
@@ -164,6 +173,7 @@ SCENARIOS: Mapping[str, Make] = {
     "eks-two-regions": two_regions,
     "eks-sglang-replicas": sglang_replicas,
     "eks-graviton": graviton,
+    "eks-gov-cloud": gov_cloud,
     "eks-hostile-names": hostile_names,
     "eks-karpenter-spot": karpenter_spot,
     "eks-karpenter-neuron": karpenter_neuron,

@@ -46,6 +46,31 @@ def test_answers_that_the_load_balancer_makes_itself_are_errors_too():
     assert set(re.findall(r"FILL\((\w+), 0\)", facts["expression"])) == set(facts["metrics"])
 
 
+@pytest.mark.parametrize("name", ["l4-spot", "ec2-embeddings", "vm-scale-set-mixed", "vm-scale-set-pictures"])
+def test_hosts_report_what_the_alarm_on_the_target_reads(name):
+    """Under one name, whether the target is one of TTFT or of whole answers."""
+    scenario = SCENARIOS[name]()
+    files = generate(scenario.plan, wanted=scenario.wanted).files
+    script = files.get("host.py") or files["user_data.sh.tftpl"]
+    for metric in ("over_target", "target_requests"):
+        assert re.search(rf'MetricName={metric},|"{metric}":', script)
+        assert re.search(rf'"{metric}"|report\.{metric}\b', files["fleet.tf"])
+    assert not re.search(r"\b(?:ttft|latency)_(?:over_target|requests)\b", script + files["fleet.tf"])
+
+
+@pytest.mark.parametrize("name", ["gov-cloud", "eks-gov-cloud"])
+@pytest.mark.parametrize("language", list(Language))
+def test_no_budget_is_made_where_the_service_does_not_exist(name, language):
+    """The README says so, and China, where it does, has one."""
+    made = "aws_budgets_budget|aws.budgets.Budget"
+    for scenario, exists in ((name, False), ("china", True)):
+        asked = SCENARIOS[scenario]()
+        files = generate(asked.plan, language, asked.wanted).files
+        text = "".join(files.values())
+        assert bool(re.search(made, text)) == bool(re.search(r"\bbudget_enabled\b", text)) == exists
+        assert ("AWS Budgets and Cost Explorer do not exist" in files["README.md"]) != exists
+
+
 @pytest.mark.parametrize("target", ["ec2", "sagemaker", "eks"])
 @pytest.mark.parametrize("language", list(Language))
 def test_services_use_a_key_for_this_account_only(target, language):

@@ -24,10 +24,10 @@ def test_alarms_ring_at_the_targets():
     """5 % of the requests beyond the target of TTFT; a queue of the planned rate times the target; 1 % of 5xx."""
     fleet = fleet_of(planned_requests_per_second_per_instance=20.0)
     (group,) = fleet["groups"].values()
-    assert group["waiting_limit"] == 20 * fleet["ttft_target_seconds"]
+    assert group["waiting_limit"] == 20 * fleet["target_seconds"]
     thresholds = {name: fleet["alarms"][name]["threshold"] for name in ("ttft", "waiting-requests", "server-errors")}
     assert thresholds == {"ttft": 5, "waiting-requests": 1, "server-errors": 1}
-    assert "report.ttft_over_target" in fleet["alarms"]["ttft"]["query"]
+    assert "report.over_target" in fleet["alarms"]["ttft"]["query"]
     assert "where whole > 0" in fleet["alarms"]["server-errors"]["query"]
 
 

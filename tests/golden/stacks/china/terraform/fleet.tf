@@ -42,10 +42,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 2
@@ -55,19 +55,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     cn-north-1-g5-xlarge-bf16-tp1-o-6ee521 = {
-      region          = "cn-north-1"
-      backend         = "cn-north-1-1xa10g-bf16-tp1-vllm"
-      instance_types  = ["g5.xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 1.2
-      start_seconds   = 1080
-      ready_seconds   = 1080
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "cn-north-1"
+      backend             = "cn-north-1-1xa10g-bf16-tp1-vllm"
+      instance_types      = ["g5.xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 1.2
+      start_seconds       = 1080
+      start_limit_seconds = 3600
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 
@@ -153,8 +153,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -51,7 +51,6 @@ locals {
       min_instances       = 2
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 108
       downloading = {
         cpu              = "6"
         memory           = "24Gi"

@@ -52,7 +52,6 @@ locals {
       min_instances       = 2
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 96
       downloading = {
         cpu              = "4"
         memory           = "16Gi"

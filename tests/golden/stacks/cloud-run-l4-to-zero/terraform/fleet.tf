@@ -52,7 +52,6 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 72
       downloading = {
         cpu              = "6"
         memory           = "24Gi"

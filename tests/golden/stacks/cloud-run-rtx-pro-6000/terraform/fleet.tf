@@ -52,7 +52,6 @@ locals {
       min_instances       = 2
       max_instances       = 3
       concurrent_requests = 96
-      probe_failures      = 156
       downloading = {
         cpu              = "20"
         memory           = "80Gi"

@@ -98,7 +98,7 @@ resource "google_cloud_run_v2_service" "this" {
       startup_probe {
         period_seconds    = 10
         timeout_seconds   = 5
-        failure_threshold = each.value.probe_failures
+        failure_threshold = 180 # as long as Cloud Run admits
 
         http_get {
           path = local.backends[each.value.backend].health_path

@@ -105,7 +105,6 @@ locals {
       min_instances       = 0
       max_instances       = 4
       concurrent_requests = 32
-      probe_failures      = 72
       downloading = {
         cpu              = "6"
         memory           = "24Gi"
@@ -126,7 +125,6 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 72
       downloading = {
         cpu              = "8"
         memory           = "32Gi"
@@ -147,7 +145,6 @@ locals {
       min_instances       = 0
       max_instances       = 3
       concurrent_requests = 32
-      probe_failures      = 72
       downloading = {
         cpu              = "6"
         memory           = "24Gi"

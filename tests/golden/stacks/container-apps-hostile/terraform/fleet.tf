@@ -63,7 +63,7 @@ locals {
       max_replicas        = 3
       concurrent_requests = "32"
       cooldown_seconds    = 1080
-      probe_seconds       = 36
+      probe_seconds       = 72
       failed_requests     = 22
       log_alarms = {
         restarts = {

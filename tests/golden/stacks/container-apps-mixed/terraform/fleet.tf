@@ -91,7 +91,7 @@ locals {
       max_replicas        = 5
       concurrent_requests = "32"
       cooldown_seconds    = 720
-      probe_seconds       = 24
+      probe_seconds       = 48
       failed_requests     = 43
       log_alarms = {
         restarts = {
@@ -125,7 +125,7 @@ locals {
       max_replicas        = 3
       concurrent_requests = "32"
       cooldown_seconds    = 720
-      probe_seconds       = 24
+      probe_seconds       = 48
       failed_requests     = 22
       log_alarms = {
         restarts = {

@@ -64,7 +64,7 @@ locals {
       max_replicas        = 12
       concurrent_requests = "32"
       cooldown_seconds    = 960
-      probe_seconds       = 32
+      probe_seconds       = 64
       failed_requests     = 86
       log_alarms = {
         restarts = {

@@ -40,19 +40,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-1-g6e-xlarge-bf16-tp1-o-f0e802 = {
-      region          = "us-east-1"
-      backend         = "us-east-1-1xl40s-bf16-tp1-custom"
-      instance_types  = ["g6e.xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 1.2
-      start_seconds   = 1080
-      ready_seconds   = 1080
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "us-east-1"
+      backend             = "us-east-1-1xl40s-bf16-tp1-custom"
+      instance_types      = ["g6e.xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 1.2
+      start_seconds       = 1080
+      start_limit_seconds = 3600
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 

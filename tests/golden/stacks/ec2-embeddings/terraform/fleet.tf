@@ -41,10 +41,10 @@ locals {
       docker_arguments = ["--cap-add=SYS_NICE", "--env=VLLM_CPU_KVCACHE_SPACE=2"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:e2e_request_latency_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 0.2
+        path           = "/metrics"
+        latency        = "vllm:e2e_request_latency_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 0.2
       }
       protocol      = "HTTPS"
       min_instances = 2
@@ -72,10 +72,10 @@ locals {
       docker_arguments = ["--gpus=all", "--env=HUGGINGFACE_HUB_CACHE=/root/.cache/huggingface/hub"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "te_request_duration"
-        waiting             = "te_queue_size"
-        ttft_target_seconds = 0.2
+        path           = "/metrics"
+        latency        = "te_request_duration"
+        waiting        = "te_queue_size"
+        target_seconds = 0.2
       }
       protocol      = "HTTP"
       min_instances = 2
@@ -85,34 +85,34 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-1-c8g-2xlarge-bf16-tp1-36f906 = {
-      region          = "us-east-1"
-      backend         = "us-east-1-1x8-cores-of-aws-grav-027192"
-      instance_types  = ["c8g.2xlarge"]
-      spot            = false
-      gpu             = false
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 7.2
-      start_seconds   = 720
-      ready_seconds   = 720
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id"
+      region              = "us-east-1"
+      backend             = "us-east-1-1x8-cores-of-aws-grav-027192"
+      instance_types      = ["c8g.2xlarge"]
+      spot                = false
+      gpu                 = false
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 7.2
+      start_seconds       = 720
+      start_limit_seconds = 3600
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id"
     }
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
-      region          = "us-east-1"
-      backend         = "us-east-1-1xl4-bf16-tp1-text-em-e527fc"
-      instance_types  = ["g6.xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 7.2
-      start_seconds   = 720
-      ready_seconds   = 720
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "us-east-1"
+      backend             = "us-east-1-1xl4-bf16-tp1-text-em-e527fc"
+      instance_types      = ["g6.xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 7.2
+      start_seconds       = 720
+      start_limit_seconds = 3600
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 
@@ -198,8 +198,8 @@ locals {
       description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.2 s."
       source      = "engine"
       metrics = {
-        part  = "latency_over_target"
-        whole = "latency_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -43,10 +43,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "sglang:time_to_first_token_seconds"
-        waiting             = "sglang:num_queue_reqs"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "sglang:time_to_first_token_seconds"
+        waiting        = "sglang:num_queue_reqs"
+        target_seconds = 1
       }
       protocol      = "HTTP"
       min_instances = 2
@@ -56,19 +56,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-1-p5-48xlarge-fp8-tp4x2-7913b3 = {
-      region          = "us-east-1"
-      backend         = "us-east-1-8xh100-sxm-fp8-tp4x2-sglang"
-      instance_types  = ["p5.48xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 2.4
-      start_seconds   = 2220
-      ready_seconds   = 2220
-      root_volume_gib = 308
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "us-east-1"
+      backend             = "us-east-1-8xh100-sxm-fp8-tp4x2-sglang"
+      instance_types      = ["p5.48xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 2.4
+      start_seconds       = 2220
+      start_limit_seconds = 7200
+      root_volume_gib     = 308
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 
@@ -154,8 +154,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -47,19 +47,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-west-2-g6e-12xlarge-fp8-tp4-79029d = {
-      region          = "us-west-2"
-      backend         = "us-west-2-4xl40s-fp8-tp4-tensorrt-llm"
-      instance_types  = ["g6e.12xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 1.2
-      start_seconds   = 2220
-      ready_seconds   = 2220
-      root_volume_gib = 308
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "us-west-2"
+      backend             = "us-west-2-4xl40s-fp8-tp4-tensorrt-llm"
+      instance_types      = ["g6e.12xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 1.2
+      start_seconds       = 2220
+      start_limit_seconds = 7200
+      root_volume_gib     = 308
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 

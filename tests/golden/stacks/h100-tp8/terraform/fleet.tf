@@ -42,10 +42,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 3
@@ -55,19 +55,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-west-2-p5-48xlarge-fp8-tp8-o-c7b12b = {
-      region          = "us-west-2"
-      backend         = "us-west-2-8xh100-sxm-fp8-tp8-vllm"
-      instance_types  = ["p5.48xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 3
-      min_instances   = 3
-      max_instances   = 4
-      longest_queue   = 1.2
-      start_seconds   = 8460
-      ready_seconds   = 7200
-      root_volume_gib = 1052
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "us-west-2"
+      backend             = "us-west-2-8xh100-sxm-fp8-tp8-vllm"
+      instance_types      = ["p5.48xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 3
+      min_instances       = 3
+      max_instances       = 4
+      longest_queue       = 1.2
+      start_seconds       = 8460
+      start_limit_seconds = 18000
+      root_volume_gib     = 1052
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 
@@ -153,8 +153,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

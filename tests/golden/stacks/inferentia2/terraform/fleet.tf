@@ -44,10 +44,10 @@ locals {
       ]
       health_path = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 3
@@ -57,19 +57,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-1-inf2-xlarge-bf16-tp1-8b817d = {
-      region          = "us-east-1"
-      backend         = "us-east-1-1xinferentia2-bf16-tp-5fba0f"
-      instance_types  = ["inf2.xlarge"]
-      spot            = false
-      gpu             = false
-      instances       = 3
-      min_instances   = 3
-      max_instances   = 4
-      longest_queue   = 1.2
-      start_seconds   = 2760
-      ready_seconds   = 2760
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
+      region              = "us-east-1"
+      backend             = "us-east-1-1xinferentia2-bf16-tp-5fba0f"
+      instance_types      = ["inf2.xlarge"]
+      spot                = false
+      gpu                 = false
+      instances           = 3
+      min_instances       = 3
+      max_instances       = 4
+      longest_queue       = 1.2
+      start_seconds       = 2760
+      start_limit_seconds = 7200
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
   }
 
@@ -122,8 +122,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -43,10 +43,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 1
@@ -56,19 +56,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     eu-west-1-g6e-24xlarge-int4-tp1-cfaf28 = {
-      region          = "eu-west-1"
-      backend         = "eu-west-1-4xl40s-int4-tp1x4-vllm"
-      instance_types  = ["g6e.24xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 1
-      min_instances   = 1
-      max_instances   = 2
-      longest_queue   = 4.8
-      start_seconds   = 960
-      ready_seconds   = 960
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "eu-west-1"
+      backend             = "eu-west-1-4xl40s-int4-tp1x4-vllm"
+      instance_types      = ["g6e.24xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 1
+      min_instances       = 1
+      max_instances       = 2
+      longest_queue       = 4.8
+      start_seconds       = 960
+      start_limit_seconds = 3600
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 
@@ -154,8 +154,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -98,7 +98,6 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
     us-east5-ct6e-standard-1t-bf16-14836c = {
@@ -119,7 +118,6 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
   }

@@ -67,8 +67,7 @@ locals {
       requests_per_second   = 4.8
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 2220
-      heals                 = true
+      heals                 = false
     }
   }
 

@@ -66,8 +66,7 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 2340
-      heals                 = true
+      heals                 = false
     }
   }
 

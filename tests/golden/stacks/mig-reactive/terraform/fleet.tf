@@ -95,7 +95,6 @@ locals {
       requests_per_second   = 1.2
       capacity              = 0.444
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
     us-central1-g4-standard-48-bf16-f86027 = {
@@ -117,7 +116,6 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
   }

@@ -111,7 +111,7 @@ resource "google_compute_region_instance_group_manager" "this" {
   for_each = local.groups
 
   region                           = each.value.region
-  name                             = "${var.name}-${each.key}"
+  name                             = local.group_names[each.key]
   description                      = "Inference hosts of ${var.name}"
   base_instance_name               = var.name
   distribution_policy_zones        = local.zones[each.key]
@@ -126,14 +126,15 @@ resource "google_compute_region_instance_group_manager" "this" {
     port = local.host_port
   }
 
-  # Repair can wait for an hour at most: what starts for longer would never come to serve.
-  dynamic "auto_healing_policies" {
-    for_each = each.value.heals ? [each.value] : []
+  # From the first answer on; until then repair waits for an hour at most, and what may start for longer would never come to
+  # serve. Rollouts wait for the answer either way.
+  auto_healing_policies {
+    health_check      = google_compute_region_health_check.healing[each.value.backend].id
+    initial_delay_sec = 3600
+  }
 
-    content {
-      health_check      = google_compute_region_health_check.healing[auto_healing_policies.value.backend].id
-      initial_delay_sec = auto_healing_policies.value.start_seconds
-    }
+  instance_lifecycle_policy {
+    on_failed_health_check = each.value.heals ? "DEFAULT_ACTION" : "DO_NOTHING"
   }
 
   # A replacement starts before an old instance stops, one in each zone; a reservation has no room for both.
@@ -156,7 +157,9 @@ resource "google_compute_region_instance_group_manager" "this" {
     google_storage_bucket_iam_member.weights,
   ]
 
+  # One that has another name already keeps it: only other zones make a new group.
   lifecycle {
     create_before_destroy = true
+    ignore_changes        = [name]
   }
 }

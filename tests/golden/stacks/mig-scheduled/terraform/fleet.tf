@@ -75,7 +75,6 @@ locals {
       requests_per_second = 1.2
       capacity            = 0.5
       drain_seconds       = 20
-      start_seconds       = 720
       heals               = true
     }
     us-central1-g2-standard-8-bf16-a715f1 = {
@@ -98,7 +97,6 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
   }

@@ -17,6 +17,12 @@ locals {
     ]
   }
 
+  # Google gives a group no other zones: its successor is made before it goes, and the two cannot have one name.
+  group_names = {
+    for key, zones in local.zones : key =>
+    "${substr("${var.name}-${key}", 0, 58)}-${substr(sha256(join(" ", concat([key], sort(zones)))), 0, 4)}"
+  }
+
   # The most exact key of a pin wins: the backend, its engine, "*".
   images    = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
   models    = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], coalesce(backend.model, "-")) }

@@ -63,7 +63,6 @@ locals {
       requests_per_second   = 36
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
   }

@@ -21,9 +21,9 @@ locals {
   engine_metrics = {
     for key, backend in local.backends : key => backend.metrics == null ? "" : join(" ", [
       "${lower(backend.protocol)}://127.0.0.1:${local.host_port}${backend.metrics.path}",
-      backend.metrics.ttft,
+      backend.metrics.latency,
       backend.metrics.waiting,
-      backend.metrics.ttft_target_seconds,
+      backend.metrics.target_seconds,
     ])
   }
 }
@@ -56,6 +56,7 @@ resource "aws_launch_template" "this" {
     agent_package       = each.value.gpu && var.agent_package != null ? "'${var.agent_package}'" : ""
     metrics_namespace   = var.metrics_namespace
     engine_metrics      = local.engine_metrics[each.value.backend]
+    start_limit_seconds = each.value.start_limit_seconds
     ready_url           = "${lower(local.backends[each.value.backend].protocol)}://127.0.0.1:${local.host_port}${local.backends[each.value.backend].health_path}"
     words               = join("\n  ", local.shell_words[each.value.backend])
   }))
@@ -207,8 +208,8 @@ resource "aws_autoscaling_group" "this" {
   ]
 }
 
-# An instance is in service once its model answers; until then it counts for nothing. A resource of its own: the provider
-# replaces a group whose initial hooks change.
+# An instance is in service once its model answers; until then it counts for nothing, and says that it still loads. A
+# resource of its own: the provider replaces a group whose initial hooks change.
 resource "aws_autoscaling_lifecycle_hook" "ready" {
   for_each = local.groups
 
@@ -216,6 +217,6 @@ resource "aws_autoscaling_lifecycle_hook" "ready" {
   name                   = "ready"
   autoscaling_group_name = aws_autoscaling_group.this[each.key].name
   lifecycle_transition   = "autoscaling:EC2_INSTANCE_LAUNCHING"
-  heartbeat_timeout      = each.value.ready_seconds
+  heartbeat_timeout      = 3600
   default_result         = "ABANDON"
 }

@@ -28,7 +28,11 @@ locals {
       resources = local.group_arns
       condition = local.own_groups
     }
-    SayReady    = { actions = ["autoscaling:CompleteLifecycleAction"], resources = local.group_arns, condition = local.own_groups }
+    SayReady = {
+      actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
+      resources = local.group_arns
+      condition = local.own_groups
+    }
     ReadSecrets = { actions = ["secretsmanager:GetSecretValue"], resources = compact([var.hf_token_secret_arn, var.registry_secret_arn]) }
     ReadWeights = { actions = ["s3:GetObject"], resources = [for bucket in local.weights_bucket : "${bucket}/${local.weights_prefix[0]}"] }
     ListWeights = {

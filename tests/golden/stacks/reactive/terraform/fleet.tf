@@ -46,10 +46,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 3
@@ -80,10 +80,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 1
@@ -106,7 +106,7 @@ locals {
       launch_ahead_seconds = null
       longest_queue        = 1.2
       start_seconds        = 720
-      ready_seconds        = 720
+      start_limit_seconds  = 3600
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -124,7 +124,7 @@ locals {
       launch_ahead_seconds = null
       longest_queue        = 1.2
       start_seconds        = 720
-      ready_seconds        = 720
+      start_limit_seconds  = 3600
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -142,7 +142,7 @@ locals {
       launch_ahead_seconds = 720
       longest_queue        = 1.2
       start_seconds        = 720
-      ready_seconds        = 720
+      start_limit_seconds  = 3600
       root_volume_gib      = 164
       ami_parameter        = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
@@ -230,8 +230,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

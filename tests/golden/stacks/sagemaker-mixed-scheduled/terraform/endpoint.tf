@@ -75,8 +75,8 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
       volume_size_in_gb      = production_variants.value.volume_gib
       inference_ami_version  = try(var.host_images[production_variants.key], var.host_images["*"], production_variants.value.host_image)
 
-      container_startup_health_check_timeout_in_seconds = production_variants.value.start_seconds
-      model_data_download_timeout_in_seconds            = production_variants.value.start_seconds
+      container_startup_health_check_timeout_in_seconds = 3600
+      model_data_download_timeout_in_seconds            = 3600
 
       routing_config {
         routing_strategy = "LEAST_OUTSTANDING_REQUESTS"

@@ -67,8 +67,7 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 20
-      start_seconds         = 2880
-      heals                 = true
+      heals                 = false
     }
   }
 

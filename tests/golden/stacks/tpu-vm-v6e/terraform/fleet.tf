@@ -67,8 +67,7 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 3360
-      heals                 = true
+      heals                 = false
     }
   }
 

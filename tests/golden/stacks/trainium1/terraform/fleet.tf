@@ -59,10 +59,10 @@ locals {
       ]
       health_path = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 2
@@ -72,19 +72,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-1-trn1-32xlarge-bf16-tp-33448f = {
-      region          = "us-east-1"
-      backend         = "us-east-1-16xtrainium1-bf16-tp1-f87d48"
-      instance_types  = ["trn1.32xlarge"]
-      spot            = false
-      gpu             = false
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 1.2
-      start_seconds   = 4020
-      ready_seconds   = 4020
-      root_volume_gib = 308
-      ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
+      region              = "us-east-1"
+      backend             = "us-east-1-16xtrainium1-bf16-tp1-f87d48"
+      instance_types      = ["trn1.32xlarge"]
+      spot                = false
+      gpu                 = false
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 1.2
+      start_seconds       = 4020
+      start_limit_seconds = 10800
+      root_volume_gib     = 308
+      ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
   }
 
@@ -137,8 +137,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

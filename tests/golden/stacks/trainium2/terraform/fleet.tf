@@ -57,10 +57,10 @@ locals {
       ]
       health_path = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 2
@@ -70,19 +70,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-2-trn2-48xlarge-bf16-tp-3a53ca = {
-      region          = "us-east-2"
-      backend         = "us-east-2-16xtrainium2-bf16-tp1-b3d96b"
-      instance_types  = ["trn2.48xlarge"]
-      spot            = false
-      gpu             = false
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 1.2
-      start_seconds   = 4020
-      ready_seconds   = 4020
-      root_volume_gib = 308
-      ami_parameter   = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
+      region              = "us-east-2"
+      backend             = "us-east-2-16xtrainium2-bf16-tp1-b3d96b"
+      instance_types      = ["trn2.48xlarge"]
+      spot                = false
+      gpu                 = false
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 1.2
+      start_seconds       = 4020
+      start_limit_seconds = 10800
+      root_volume_gib     = 308
+      ami_parameter       = "/aws/service/neuron/dlami/multi-framework/ubuntu-24.04/latest/image_id"
     }
   }
 
@@ -135,8 +135,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -46,7 +46,7 @@ locals {
         finished = "vllm:omni_requests_success_total"
         running  = "vllm:omni_num_requests_running"
         waiting  = "vllm:omni_num_requests_waiting"
-        ttft     = "vllm:omni_e2e_request_latency_s"
+        latency  = "vllm:omni_e2e_request_latency_s"
         answers  = "http_requests_total"
       }
     }
@@ -64,7 +64,8 @@ locals {
       priority      = "Regular"
       os_disk_gib   = 164
       weights_gib   = 8
-      repair_grace  = "PT12M"
+      repairs       = true
+      repair_grace  = "PT60M"
       waiting_limit = 8
       image = {
         publisher = "microsoft-dsvm"
@@ -73,6 +74,7 @@ locals {
       }
       scale_out_above = 0.32
       scale_in_below  = 0.16
+      cooldown        = "PT12M"
       profiles = [
         {
           name    = "default"
@@ -87,8 +89,8 @@ locals {
     }
   }
 
-  # Time to first token that the workload asks for at the 95th percentile.
-  ttft_target_seconds = 20
+  # What the workload asks for of latency; null: nothing.
+  target_seconds = 20
 
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
@@ -157,7 +159,7 @@ locals {
     }
     latency = {
       description  = "latency p95 over the target: more than 5 percent of the requests take longer than 20 s."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
       operator     = "GreaterThan"
       threshold    = 5
       per_instance = false

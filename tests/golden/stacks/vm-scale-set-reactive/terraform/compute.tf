@@ -53,7 +53,7 @@ locals {
       health_path         = local.backends[group.backend].health_path
       service             = "inference.service"
       metrics             = local.backends[group.backend].metrics
-      ttft_seconds        = local.ttft_target_seconds
+      target_seconds      = local.target_seconds
       waiting_limit       = group.waiting_limit
       publish_metrics     = true
       drain_seconds       = 120
@@ -199,7 +199,7 @@ resource "azurerm_linux_virtual_machine_scale_set" "this" {
   }
 
   automatic_instance_repair {
-    enabled      = true
+    enabled      = each.value.repairs
     action       = "Replace"
     grace_period = each.value.repair_grace
   }

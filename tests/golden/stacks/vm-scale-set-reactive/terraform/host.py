@@ -314,10 +314,10 @@ def is_failure(labels):
 
 
 def over_target(page):
-    """Requests that waited longer than the target for their first token; those of a bucket count as evenly spread."""
-    target, counts = SETTINGS["ttft_seconds"], {}
+    """Requests beyond the target of TTFT; those of a bucket count as evenly spread."""
+    target, counts = SETTINGS["target_seconds"], {}
     for name, labels, value in page:
-        if name == f"{SETTINGS['metrics']['ttft']}_bucket":
+        if name == f"{SETTINGS['metrics']['latency']}_bucket":
             counts[float(labels["le"])] = counts.get(float(labels["le"]), 0.0) + value
     if target is None or not counts:
         return 0.0
@@ -334,8 +334,8 @@ def counters(page):
     metrics = SETTINGS["metrics"]
     return {
         "requests": total(page, metrics["finished"]),
-        "ttft_requests": total(page, f"{metrics['ttft']}_count"),
-        "ttft_over_target": over_target(page),
+        "target_requests": total(page, f"{metrics['latency']}_count"),
+        "over_target": over_target(page),
         "answers": total(page, metrics["answers"]),
         "server_errors": total(page, metrics["answers"], is_failure),
     }

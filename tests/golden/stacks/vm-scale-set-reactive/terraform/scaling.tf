@@ -71,7 +71,7 @@ resource "azurerm_monitor_autoscale_setting" "this" {
           direction = "Decrease"
           type      = "ChangeCount"
           value     = 1
-          cooldown  = each.value.repair_grace
+          cooldown  = each.value.cooldown
         }
       }
     }

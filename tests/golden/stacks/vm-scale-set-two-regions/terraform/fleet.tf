@@ -56,7 +56,7 @@ locals {
         finished = "vllm:request_success_total"
         running  = "vllm:num_requests_running"
         waiting  = "vllm:num_requests_waiting"
-        ttft     = "vllm:time_to_first_token_seconds"
+        latency  = "vllm:time_to_first_token_seconds"
         answers  = "http_requests_total"
       }
     }
@@ -91,7 +91,7 @@ locals {
         finished = "vllm:request_success_total"
         running  = "vllm:num_requests_running"
         waiting  = "vllm:num_requests_waiting"
-        ttft     = "vllm:time_to_first_token_seconds"
+        latency  = "vllm:time_to_first_token_seconds"
         answers  = "http_requests_total"
       }
     }
@@ -110,7 +110,8 @@ locals {
       priority      = "Regular"
       os_disk_gib   = 164
       weights_gib   = 18
-      repair_grace  = "PT12M"
+      repairs       = true
+      repair_grace  = "PT60M"
       waiting_limit = 1.2
       image = {
         publisher = "microsoft-dsvm"
@@ -154,7 +155,8 @@ locals {
       priority      = "Spot"
       os_disk_gib   = 164
       weights_gib   = 18
-      repair_grace  = "PT12M"
+      repairs       = true
+      repair_grace  = "PT60M"
       waiting_limit = 1.2
       image = {
         publisher = "microsoft-dsvm"
@@ -198,7 +200,8 @@ locals {
       priority      = "Regular"
       os_disk_gib   = 164
       weights_gib   = 20
-      repair_grace  = "PT12M"
+      repairs       = true
+      repair_grace  = "PT60M"
       waiting_limit = 1.2
       image = {
         publisher = "microsoft-dsvm"
@@ -237,8 +240,8 @@ locals {
     }
   }
 
-  # Time to first token that the workload asks for at the 95th percentile.
-  ttft_target_seconds = 1
+  # What the workload asks for of TTFT; null: nothing.
+  target_seconds = 1
 
   # When to ring: what the query finds in the window is beyond the threshold.
   alarms = {
@@ -307,7 +310,7 @@ locals {
     }
     ttft = {
       description  = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
-      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole"
+      query        = "Syslog | where Facility == \"local0\" and ProcessName == \"inference-report\" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole"
       operator     = "GreaterThan"
       threshold    = 5
       per_instance = false

@@ -80,7 +80,7 @@ def _container(context: Context, key: str) -> gcp.cloudrunv2.ServiceTemplateCont
         startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
             period_seconds=10,
             timeout_seconds=5,
-            failure_threshold=group.probe_failures,
+            failure_threshold=180,  # as long as Cloud Run admits
             http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(**probe),
         ),
         liveness_probe=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs(

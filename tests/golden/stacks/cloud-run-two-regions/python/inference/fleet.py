@@ -113,7 +113,6 @@ FLEET = Fleet(
             min_instances=0,
             max_instances=4,
             concurrent_requests=32,
-            probe_failures=72,
             downloading={
                 "cpu": "6",
                 "memory": "24Gi",
@@ -134,7 +133,6 @@ FLEET = Fleet(
             min_instances=0,
             max_instances=3,
             concurrent_requests=32,
-            probe_failures=72,
             downloading={
                 "cpu": "8",
                 "memory": "32Gi",
@@ -155,7 +153,6 @@ FLEET = Fleet(
             min_instances=0,
             max_instances=3,
             concurrent_requests=32,
-            probe_failures=72,
             downloading={
                 "cpu": "6",
                 "memory": "24Gi",

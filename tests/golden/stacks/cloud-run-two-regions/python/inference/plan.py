@@ -60,7 +60,6 @@ class Group:
     max_instances: int
     concurrent_requests: int
     """Of one container."""
-    probe_failures: int
     """How often it may fail to answer while it starts."""
     downloading: Mapping[str, str]
     """Limits of a container that downloads the weights, which then lie in its memory."""

@@ -107,7 +107,7 @@ FLEET = Fleet(
             max_replicas=5,
             concurrent_requests="32",
             cooldown_seconds=720,
-            probe_seconds=24,
+            probe_seconds=48,
             failed_requests=43,
             log_alarms={
                 "restarts": LogAlarm(
@@ -141,7 +141,7 @@ FLEET = Fleet(
             max_replicas=3,
             concurrent_requests="32",
             cooldown_seconds=720,
-            probe_seconds=24,
+            probe_seconds=48,
             failed_requests=22,
             log_alarms={
                 "restarts": LogAlarm(

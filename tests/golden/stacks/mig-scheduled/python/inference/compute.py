@@ -158,7 +158,7 @@ def _manager(
     return gcp.compute.RegionInstanceGroupManager(
         context.named(key),
         region=group.region,
-        name=context.named(key),
+        name=context.group_name(key, zones),
         description=f"Inference hosts of {settings.name}",
         base_instance_name=settings.name,
         distribution_policy_zones=zones,
@@ -166,7 +166,14 @@ def _manager(
         versions=[gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=template.self_link)],
         instance_flexibility_policy=_flexibility(group),
         named_ports=[gcp.compute.RegionInstanceGroupManagerNamedPortArgs(name="https", port=HOST_PORT)],
-        auto_healing_policies=_healing(group, check),
+        # From the first answer on; until then repair waits for an hour at most, and what may start for longer would never
+        # come to serve. Rollouts wait for the answer either way.
+        auto_healing_policies=gcp.compute.RegionInstanceGroupManagerAutoHealingPoliciesArgs(
+            health_check=check.id, initial_delay_sec=3600
+        ),
+        instance_lifecycle_policy=gcp.compute.RegionInstanceGroupManagerInstanceLifecyclePolicyArgs(
+            on_failed_health_check="DEFAULT_ACTION" if group.heals else "DO_NOTHING"
+        ),
         update_policy=_update(len(zones), key in settings.reservations),
         # The hosts need their rights and the way out from their first second.
         opts=context.options(depends_on=needed),
@@ -185,16 +192,6 @@ def _flexibility(group: Group) -> gcp.compute.RegionInstanceGroupManagerInstance
             )
             for rank, (name, types) in enumerate(ranks.items(), start=1)
         ]
-    )
-
-
-def _healing(
-    group: Group, check: gcp.compute.RegionHealthCheck
-) -> gcp.compute.RegionInstanceGroupManagerAutoHealingPoliciesArgs | None:
-    if not group.heals:
-        return None
-    return gcp.compute.RegionInstanceGroupManagerAutoHealingPoliciesArgs(
-        health_check=check.id, initial_delay_sec=group.start_seconds
     )
 
 

@@ -76,7 +76,6 @@ FLEET = Fleet(
             requests_per_second=1.2,
             capacity=0.5,
             drain_seconds=20,
-            start_seconds=720,
             heals=True,
         ),
         "us-central1-g2-standard-8-bf16-a715f1": Group(
@@ -102,7 +101,6 @@ FLEET = Fleet(
             requests_per_second=1.2,
             capacity=1,
             drain_seconds=120,
-            start_seconds=720,
             heals=True,
         ),
     },

@@ -97,14 +97,13 @@ class Group:
     windows: Mapping[str, Window] = field(default_factory=dict)
     requests_per_second: float
     """What one instance sustains within the latency targets."""
-    start_seconds: int
     """Longest time from launch until the model answers."""
     capacity: float
     """Share of the rate that makes the planned weights; 0: gets nothing."""
     drain_seconds: int
     """For running requests to end before a stop."""
     heals: bool
-    """Repair can wait for an hour at most: what starts for longer would never come to serve."""
+    """Repair can wait for an hour at most: what may start for longer would never come to serve."""
 
     def zones_among(self, given: Sequence[str]) -> list[str]:
         """Those of the zones *given* that sell the machine type."""

@@ -35,7 +35,7 @@ def auto_scaling_groups(
 
 
 def ready_hooks(context: Context, groups: Mapping[str, aws.autoscaling.Group]) -> None:
-    """An instance is in service once its model answers; until then it counts for nothing.
+    """An instance is in service once its model answers; until then it counts for nothing, and says that it still loads.
 
     Resources of their own: the provider replaces a group whose initial hooks change.
     """
@@ -46,7 +46,7 @@ def ready_hooks(context: Context, groups: Mapping[str, aws.autoscaling.Group]) -
             name="ready",
             autoscaling_group_name=groups[key].name,
             lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
-            heartbeat_timeout=group.ready_seconds,
+            heartbeat_timeout=3600,
             default_result="ABANDON",
             opts=context.options(),
         )
@@ -232,6 +232,7 @@ def _holes(context: Context, key: str) -> dict[str, str]:
         "agent_package": _quoted(settings.agent_package) if group.gpu and settings.agent_package else "",
         "metrics_namespace": settings.metrics_namespace,
         "engine_metrics": _engine_metrics(backend),
+        "start_limit_seconds": str(group.start_limit_seconds),
         "ready_url": _local_url(backend, backend.health_path),
         "words": "\n  ".join(_quoted(word) for word in _words(context, group.backend, backend)),
     }
@@ -245,8 +246,8 @@ def _engine_metrics(backend: Backend) -> str:
     """Where a host reads its engine's metrics, the names of two, and the target that it compares with."""
     if backend.metrics is None:
         return ""
-    path, ttft, waiting, target_seconds = backend.metrics.values()
-    return f"{_local_url(backend, str(path))} {ttft} {waiting} {target_seconds:g}"
+    path, latency, waiting, target_seconds = backend.metrics.values()
+    return f"{_local_url(backend, str(path))} {latency} {waiting} {target_seconds:g}"
 
 
 def filled(script: str, values: Mapping[str, str]) -> str:

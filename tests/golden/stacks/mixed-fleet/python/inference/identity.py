@@ -93,7 +93,7 @@ def _permissions(context: Context, logs: Mapping[str, aws.cloudwatch.LogGroup]) 
     )
     # Names may begin alike; the tag tells.
     own = [Condition(test="StringEquals", variable="autoscaling:ResourceTag/Deployment", values=[settings.name])]
-    ready = ["autoscaling:CompleteLifecycleAction"]
+    ready = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
     statements.append(Statement(sid="SayReady", actions=ready, resources=[groups], conditions=own))
     leave = ["autoscaling:TerminateInstanceInAutoScalingGroup"]
     statements.append(Statement(sid="LeaveWhenInterrupted", actions=leave, resources=[groups], conditions=own))

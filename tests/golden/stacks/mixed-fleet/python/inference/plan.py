@@ -47,7 +47,7 @@ class Backend:
     protocol: str
     health_path: str
     metrics: Mapping[str, str | float] | None
-    """What a host reads of its engine for the alarms: path, ttft, waiting, ttft_target_seconds; None: nothing."""
+    """What a host reads of its engine for the alarms: path, latency, waiting, target_seconds; None: nothing."""
     model_variable: str = ""
     """What stands before the model where the image is told it by a variable; empty: it is a word of the command."""
 
@@ -76,7 +76,7 @@ class Group:
     max_instances: int
     start_seconds: int
     """Longest time from launch until the model answers."""
-    ready_seconds: int
+    start_limit_seconds: int
     """How long the group waits for an instance to answer."""
     root_volume_gib: int
     ami_parameter: str

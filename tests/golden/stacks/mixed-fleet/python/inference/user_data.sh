@@ -172,17 +172,26 @@ systemctl daemon-reload
 systemctl enable --now --no-block inference.service
 
 # Tells EC2 Auto Scaling that the model answers: before the first service, and on the way into a warm pool and out of it.
+# Until then it says that the host still loads, so that a slower start than planned is waited for, but not for ever.
 cat >/usr/local/sbin/inference-ready <<'SCRIPT'
 #!/bin/bash
 set -euo pipefail
 # shellcheck source=/dev/null
 . /etc/inference/host
-until curl -fsSk -o /dev/null '${ready_url}'; do
-  sleep 5
-done
 # Nothing waits when the host was only rebooted.
-aws autoscaling complete-lifecycle-action --region '${region}' --auto-scaling-group-name "$(group)" \
-  --lifecycle-hook-name ready --instance-id "$(metadata instance-id)" --lifecycle-action-result CONTINUE || true
+hook() { # action and its words
+  aws autoscaling "$1" --region '${region}' --auto-scaling-group-name "$(group)" --lifecycle-hook-name ready \
+    --instance-id "$(metadata instance-id)" "$${@:2}" || true
+}
+waited=0
+until curl -fsSk --max-time 10 -o /dev/null '${ready_url}'; do
+  if ((waited % 300 == 0 && waited < ${start_limit_seconds})); then
+    hook record-lifecycle-action-heartbeat
+  fi
+  sleep 5
+  waited=$((waited + 5))
+done
+hook complete-lifecycle-action --lifecycle-action-result CONTINUE
 SCRIPT
 chmod 0755 /usr/local/sbin/inference-ready
 
@@ -252,12 +261,12 @@ cat >/usr/local/sbin/inference-report <<'SCRIPT'
 set -euo pipefail
 # shellcheck source=/dev/null
 . /etc/inference/host
-read -r url ttft waiting target <<<'${engine_metrics}'
+read -r url latency waiting target <<<'${engine_metrics}'
 dimensions="Dimensions=[{Name=AutoScalingGroupName,Value=$(group)}]"
 before=''
 while sleep 60; do
-  now=$(curl -fsSk --max-time 10 "$url" | awk -v ttft="$ttft" -v waiting="$waiting" -v target="$target" '
-    index($1, ttft "_bucket{") == 1 && match($0, /le="[^"]*"/) {
+  now=$(curl -fsSk --max-time 10 "$url" | awk -v latency="$latency" -v waiting="$waiting" -v target="$target" '
+    index($1, latency "_bucket{") == 1 && match($0, /le="[^"]*"/) {
       edge = substr($0, RSTART + 4, RLENGTH - 5)
       if (edge == "+Inf") { all += $NF; next }
       count[edge] += $NF
@@ -278,8 +287,8 @@ while sleep 60; do
     ((requests >= requests_before)) || requests_before=0 over_before=0
     over=$(awk -v now="$over" -v before="$over_before" 'BEGIN { print (now > before ? now - before : 0) }')
     aws cloudwatch put-metric-data --region '${region}' --namespace '${metrics_namespace}' --metric-data \
-      "MetricName=ttft_requests,Value=$((requests - requests_before)),$dimensions" \
-      "MetricName=ttft_over_target,Value=$over,$dimensions" \
+      "MetricName=target_requests,Value=$((requests - requests_before)),$dimensions" \
+      "MetricName=over_target,Value=$over,$dimensions" \
       "MetricName=requests_waiting,Value=$queue,$dimensions" || true
   fi
   before=$now

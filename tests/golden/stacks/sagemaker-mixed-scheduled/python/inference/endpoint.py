@@ -56,8 +56,8 @@ def _variant(
         initial_variant_weight=group.weight,
         volume_size_in_gb=group.volume_gib,
         inference_ami_version=_host_image(context, key),
-        container_startup_health_check_timeout_in_seconds=group.start_seconds,
-        model_data_download_timeout_in_seconds=group.start_seconds,
+        container_startup_health_check_timeout_in_seconds=3600,
+        model_data_download_timeout_in_seconds=3600,
         routing_configs=[routing],
     )
 

@@ -107,7 +107,7 @@ def _scale_set(context: Context, key: str, entrance: Entrances, identities: Iden
             prioritize_unhealthy_instances_enabled=True,
         ),
         automatic_instance_repair=azure.compute.LinuxVirtualMachineScaleSetAutomaticInstanceRepairArgs(
-            enabled=True, action="Replace", grace_period=group.repair_grace
+            enabled=group.repairs, action="Replace", grace_period=group.repair_grace
         ),
         # Time for host.py to let open requests end.
         termination_notification=azure.compute.LinuxVirtualMachineScaleSetTerminationNotificationArgs(
@@ -197,7 +197,7 @@ def _host_settings(context: Context, group: Group, client_id: str) -> dict[str, 
         "health_path": backend.health_path,
         "service": "inference.service",
         "metrics": dict(backend.metrics),
-        "ttft_seconds": context.fleet.ttft_target_seconds,
+        "target_seconds": context.fleet.target_seconds,
         "waiting_limit": group.waiting_limit,
         "publish_metrics": True,
         "drain_seconds": DRAIN_SECONDS,
@@ -279,7 +279,7 @@ def _profile(profile: Profile, group: Group, scale_set: ScaleSet) -> azure.monit
         recurrence=_recurrence(profile),
         rules=[
             _rule(scale_set, "GreaterThan", group.scale_out_above, ("PT5M", "PT5M")),
-            _rule(scale_set, "LessThan", group.scale_in_below, ("PT30M", group.repair_grace)),
+            _rule(scale_set, "LessThan", group.scale_in_below, ("PT30M", group.cooldown)),
         ],
     )
 

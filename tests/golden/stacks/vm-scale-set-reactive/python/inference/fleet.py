@@ -6,7 +6,7 @@ from inference.plan import Alarm, Backend, Entrance, Fleet, Group, Image, Profil
 
 FLEET = Fleet(
     planned_usd_per_month=7352.7,
-    ttft_target_seconds=1,
+    target_seconds=1,
     entrance=Entrance(
         size="Standard_B2ats_v2",
         connections=4000,
@@ -55,7 +55,7 @@ FLEET = Fleet(
                 "finished": "vllm:request_success_total",
                 "running": "vllm:num_requests_running",
                 "waiting": "vllm:num_requests_waiting",
-                "ttft": "vllm:time_to_first_token_seconds",
+                "latency": "vllm:time_to_first_token_seconds",
                 "answers": "http_requests_total",
             },
         ),
@@ -68,7 +68,8 @@ FLEET = Fleet(
             priority="Regular",
             os_disk_gib=164,
             weights_gib=18,
-            repair_grace="PT12M",
+            repairs=True,
+            repair_grace="PT60M",
             waiting_limit=1.2,
             image=Image(
                 publisher="microsoft-dsvm",
@@ -77,6 +78,7 @@ FLEET = Fleet(
             ),
             scale_out_above=0.96,
             scale_in_below=0.48,
+            cooldown="PT12M",
             profiles=[
                 Profile(
                     name="default",
@@ -156,7 +158,7 @@ FLEET = Fleet(
         ),
         "ttft": Alarm(
             description="TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s.",
-            query='Syslog | where Facility == "local0" and ProcessName == "inference-report" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.ttft_over_target)), whole = sum(todouble(report.ttft_requests)) | where whole > 0 | project value = 100.0 * part / whole',
+            query='Syslog | where Facility == "local0" and ProcessName == "inference-report" | extend report = parse_json(SyslogMessage) | summarize part = sum(todouble(report.over_target)), whole = sum(todouble(report.target_requests)) | where whole > 0 | project value = 100.0 * part / whole',
             operator="GreaterThan",
             threshold=5,
             per_instance=False,

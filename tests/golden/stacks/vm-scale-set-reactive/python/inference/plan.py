@@ -101,6 +101,7 @@ class Group:
     os_disk_gib: int
     weights_gib: int
     """Room that the cache of weights takes."""
+    repairs: bool
     repair_grace: str
     image: Image
     profiles: Sequence[Profile]
@@ -109,6 +110,8 @@ class Group:
     scale_out_above: float = 0
     """Finished requests per second of an instance; 0: the fleet does not scale by load."""
     scale_in_below: float = 0
+    cooldown: str = ""
+    """Pause after an instance has gone, before another may."""
     amd: bool = False
     """No host of the group has an NVIDIA GPU, which the agent samples."""
 
@@ -138,8 +141,8 @@ class Fleet:
 
     planned_usd_per_month: float
     """Total for a month of 730 hours."""
-    ttft_target_seconds: float | None
-    """Time to first token that the workload asks for at the 95th percentile."""
+    target_seconds: float | None
+    """What the workload asks for of TTFT; None: nothing."""
     entrance: Entrance
     regions: Mapping[str, Region]
     backends: Mapping[str, Backend]
