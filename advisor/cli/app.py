@@ -1,5 +1,6 @@
 """The ``advisor`` group, loaded command by command, and the boundary that turns errors into exit codes."""
 
+import gc
 import importlib
 import os
 import platform
@@ -48,6 +49,8 @@ EXTRA_OF = {"duckdb": "audit", "pyarrow": "data", "scipy": "calibration", "sklea
 """Extra of the distribution that brings a library which only some commands need."""
 
 EXIT_BUG = 3
+LITTLE_GARBAGE = 50_000
+"""Objects after which cycles are looked for: a command makes few of them, and many objects that last to its end."""
 EXIT_INTERRUPTED = 130
 
 
@@ -93,6 +96,7 @@ def advisor() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code; no traceback reaches the user."""
     guard_terminals()
+    gc.set_threshold(LITTLE_GARBAGE)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no matrix here is worth the start of a thread for each core
     try:
         advisor(prog_name="advisor", standalone_mode=False)

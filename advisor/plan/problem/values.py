@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -193,12 +193,12 @@ class Pool:
     @property
     def serves_all_places(self) -> bool:
         """Whether it is near enough to all users."""
-        return all(rate > 0 for rate in self.mix_rates.tolist())
+        return min(self.mix_rates.tolist(), default=math.inf) > 0
 
     @property
     def region(self) -> str:
         """Provider and region."""
-        return "/".join(self.stand.split("/")[:2])
+        return _region_of(self.stand)
 
     @property
     def spot_supply(self) -> str:
@@ -251,6 +251,12 @@ class Problem:
     def parts(self) -> Floats:
         """Share of each bucket; one part where requests are not told apart by length."""
         return self.bucket_shares if len(self.bucket_shares) else _ONE_PART
+
+
+@cache
+def _region_of(stand: str) -> str:
+    """Provider and region of a stand."""
+    return "/".join(stand.split("/")[:2])
 
 
 _ONE_PART = np.ones(1)

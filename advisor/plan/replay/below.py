@@ -4,15 +4,24 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from operator import itemgetter
 from typing import TypeGuard
 
 from advisor.plan.problem.formulas import asks_for_what_is_left, mix_rate
-from advisor.plan.problem.values import FleetSolution, Infeasible, Pool, Problem, PurchaseOption, constraints_of
+from advisor.plan.problem.values import (
+    FleetSolution,
+    Infeasible,
+    Pool,
+    Problem,
+    PurchaseOption,
+    constraints_of,
+    content,
+)
 from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
 from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MANY, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
 from advisor.plan.solve.neighbours import keeps_to_all
-from advisor.plan.solve.scopes import cheapest_single, is_any_single_below, usd_alone
+from advisor.plan.solve.scopes import Singles, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation
 
@@ -57,6 +66,8 @@ class BelowClosedForm:
     """The fleet of a question with as little headroom as holds, from one that holds."""
     refused: dict[tuple[object, ...], float]
     """USD a month below which no fleet of a kind holds, by its pools, of this and other questions."""
+    singles: dict[tuple[object, ...], Callable[[float], Singles]]
+    """Fleets of one pool by their headroom, by the pools of a kind, of this and other questions."""
 
     def cheaper(self, best: Confirmed | None, *, mixed: bool = True) -> Confirmed | None:
         """A fleet that costs less than a confirmed one and holds.
@@ -83,7 +94,7 @@ class BelowClosedForm:
         """A cheaper fleet of one kind, or the given one; what was refused before is not tried again."""
         limit, of_kind = self._limit(best), replace(self.formulation.problem, pools=pools)
         key = (constraints_of(of_kind), *((pool.key, pool.tariffs) for pool in pools))
-        if limit <= self.refused.get(key, 0.0) or _costs_more_at_half(of_kind, limit):
+        if limit <= self.refused.get(key, 0.0) or self._costs_more_at_half(of_kind, limit):
             return best
         closest = 0.0
         for ways in (self._tried, self._not_on_spot):
@@ -125,7 +136,7 @@ class BelowClosedForm:
 
     def _tried(self, of_kind: Problem, limit_usd: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
         """Pools of a kind with the headroom with which they cost just less than a limit: one pool, then several."""
-        below, _ = headroom_below(of_kind, limit_usd)
+        below, _ = self._headroom_below(of_kind, limit_usd)
         yield from self._single(of_kind, below)
         several = cheapest_by_payment(of_kind)
         payments = {tariff.paid for pool in several for tariff in pool.tariffs}
@@ -141,14 +152,53 @@ class BelowClosedForm:
                 for pool in of_kind.pools
             )
             paid_so = replace(of_kind, pools=only)
-            yield from self._single(paid_so, headroom_below(paid_so, limit_usd)[0])
+            yield from self._single(paid_so, self._headroom_below(paid_so, limit_usd)[0])
 
     def _single(self, of_kind: Problem, headroom: float) -> Iterator[tuple[tuple[Pool, ...], float]]:
         """The pool of which a fleet with a headroom is the cheapest; nothing where there is none."""
-        fleet = cheapest_single(with_headroom(of_kind, headroom)) if headroom else None
+        fleet = self._singles(of_kind)(headroom).cheapest if headroom else None
         if fleet is not None:
             key = fleet.allocations[0].pool.key
             yield tuple(pool for pool in of_kind.pools if pool.key == key), headroom
+
+    def _costs_more_at_half(self, of_kind: Problem, limit_usd: float) -> bool:
+        """Whether many instances of a kind cost more than a limit even at twice what the closed form says."""
+        fleet = self._singles(of_kind)(LEAST_OF_A_KIND).cheapest
+        if fleet is None or max(fleet.allocations[0].instances) < MANY:
+            return False
+        return fleet.objective_usd_per_month >= limit_usd
+
+    def _headroom_below(self, of_kind: Problem, limit_usd: float) -> tuple[float, float]:
+        """Headroom with which a pool, paid for in one way, costs just less than a limit, and one with which none does.
+
+        Args:
+            of_kind: with pools of one kind.
+            limit_usd: USD a month.
+
+        Returns:
+            Both from an eighth on; 0 and an eighth where no fleet costs less.
+        """
+        singles = self._singles(of_kind)
+
+        def costs_less(headroom: float) -> bool:
+            return singles(headroom).is_any_below(limit_usd)
+
+        if not costs_less(LEAST_HEADROOM):
+            return 0.0, LEAST_HEADROOM
+        below, above = LEAST_HEADROOM, LEAST_HEADROOM
+        while below == above and above < MOST_HEADROOM:
+            above *= 2
+            below = above if costs_less(above) else below
+        while above > below * EXACT:
+            middle = math.sqrt(below * above)
+            below, above = (middle, above) if costs_less(middle) else (below, middle)
+        return below, above
+
+    def _singles(self, of_kind: Problem) -> Callable[[float], Singles]:
+        """Fleets of one pool by their headroom; those of the same pools are computed once."""
+        return self.singles.setdefault(
+            content(of_kind), cache(lambda headroom: Singles(with_headroom(of_kind, headroom)))
+        )
 
     def _limit(self, best: Confirmed | None) -> float:
         """Cost that a fleet must undercut to be worth looking for: the best one's own where that may be proven."""
@@ -170,7 +220,7 @@ class BelowClosedForm:
 
     def _above(self, pools: tuple[Pool, ...], limit_usd: float) -> float:
         """Headroom with which pools of one kind cost about as much as a limit; infinite where they always cost more."""
-        below, above = headroom_below(replace(self.formulation.problem, pools=pools), limit_usd)
+        below, above = self._headroom_below(replace(self.formulation.problem, pools=pools), limit_usd)
         return above if below else math.inf
 
     def _mix_below(
@@ -236,14 +286,6 @@ class BelowClosedForm:
         return [tuple(by_type.values()) for by_type in pools.values()]
 
 
-def _costs_more_at_half(of_kind: Problem, limit_usd: float) -> bool:
-    """Whether many instances of a kind cost more than a limit even if each carries twice what the closed form says."""
-    fleet = cheapest_single(with_headroom(of_kind, LEAST_OF_A_KIND))
-    if fleet is None or max(fleet.allocations[0].instances) < MANY:
-        return False
-    return fleet.objective_usd_per_month >= limit_usd
-
-
 def _holds_below(fleet: Confirmed | None, limit_usd: float) -> TypeGuard[Confirmed]:
     """Whether a replay confirms a fleet that costs less than a limit."""
     return fleet is not None and fleet.confirmation.reached and fleet.usd_per_month < limit_usd
@@ -276,32 +318,6 @@ _usd_per_request, _usd_per_instance = itemgetter(0), itemgetter(1)
 def is_one_row(problem: Problem) -> bool:
     """Whether all that is asked of a fleet's rates is that they carry one rate."""
     return len(problem.hours) == 1 and problem.all_alike and not asks_for_what_is_left(problem)
-
-
-def headroom_below(problem: Problem, limit_usd: float) -> tuple[float, float]:
-    """Headroom with which one pool, paid for in one way, costs just less than a limit, and one with which none does.
-
-    Args:
-        problem: with pools of one kind.
-        limit_usd: USD a month.
-
-    Returns:
-        Both from an eighth on; 0 and an eighth where no fleet costs less.
-    """
-
-    def costs_less(headroom: float) -> bool:
-        return is_any_single_below(with_headroom(problem, headroom), limit_usd)
-
-    if not costs_less(LEAST_HEADROOM):
-        return 0.0, LEAST_HEADROOM
-    below, above = LEAST_HEADROOM, LEAST_HEADROOM
-    while below == above and above < MOST_HEADROOM:
-        above *= 2
-        below = above if costs_less(above) else below
-    while above > below * EXACT:
-        middle = math.sqrt(below * above)
-        below, above = (middle, above) if costs_less(middle) else (below, middle)
-    return below, above
 
 
 def with_headroom(problem: Problem, headroom: float) -> Problem:

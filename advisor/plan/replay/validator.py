@@ -9,7 +9,7 @@ carries less by the closed form.
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -46,7 +46,7 @@ from advisor.plan.replay.nearby import (
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, as_routed, optimise
-from advisor.plan.solve.scopes import cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
+from advisor.plan.solve.scopes import Singles, cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, in_precisions
@@ -101,6 +101,7 @@ class ReplayValidator:
         """Headroom below 1 with which fleets of some kinds were last seen to fail and to hold."""
         self._refused: dict[tuple[object, ...], float] = {}
         """USD a month below which no fleet of a kind holds that carries less than the planned rates."""
+        self._singles: dict[tuple[object, ...], Callable[[float], Singles]] = {}
 
     def within(self, formulation: Formulation, context: PlanningContext) -> "ReplayValidator":
         """The same for another question about the same demand: what replays have shown of replicas is kept."""
@@ -499,6 +500,7 @@ class ReplayValidator:
             solved=lambda headroom, formulation, best: self._solve(self._with_headroom(formulation, headroom), best),
             fewest=self._fewest,
             refused=self._refused,
+            singles=self._singles,
         )
 
     def _planned_evenly(self, solution: FleetSolution) -> Confirmed:

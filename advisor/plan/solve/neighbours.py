@@ -22,6 +22,8 @@ BACKENDS = 8
 OTHERS = 3
 """Cheaper pools, and dearer ones, that instances may be exchanged for."""
 ROUNDING = 1e-9
+CLEARLY_SHORT = 0.999
+"""Share of the load, carried or left by a failure, below which no solver is needed to see that a limit is broken."""
 _COUNTED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT, PurchaseOption.OWNED)
 """What is bought one by one."""
 _ADDED = (PurchaseOption.ON_DEMAND, PurchaseOption.SPOT, PurchaseOption.COMMITMENT)
@@ -210,6 +212,8 @@ def _fleet(problem: Problem, allocations: tuple[Allocation, ...]) -> FleetSoluti
 def keeps_to_all(problem: Problem, fleet: FleetSolution) -> bool:
     """Whether every limit allows just these instances."""
     if len({scope_of(problem, group.pool) for group in fleet.allocations}) > 1:
+        return False
+    if problem.all_alike and most_headroom(problem, fleet) < CLEARLY_SHORT:
         return False
     counts = {(group.pool.key, group.tariff): group.instances for group in fleet.allocations}
     pools = tuple({group.pool.key: group.pool for group in fleet.allocations}.values())

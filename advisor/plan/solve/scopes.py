@@ -16,7 +16,7 @@ from advisor.plan.problem.formulas import (
 )
 from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
-from advisor.plan.solve.alone import alone
+from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import explain_conflict, fleet_if_any, improved, relative_change
@@ -115,23 +115,43 @@ def _cheaper(fleet_solution: FleetSolution | None, other: FleetSolution | None) 
 
 def cheapest_single(problem: Problem) -> FleetSolution | None:
     """The cheapest fleet of one pool paid for in one way, of the pools that promise most; None where none is one."""
-    return min(_singles(problem), key=_usd, default=None)
+    return Singles(problem).cheapest
 
 
-def is_any_single_below(problem: Problem, usd_per_month: float) -> bool:
-    """Whether one of the same fleets costs less than an amount."""
-    return any(fleet.objective_usd_per_month < usd_per_month for fleet in _singles(problem, usd_per_month))
+class Singles:
+    """Fleets of each pool that promises much, in each way of paying; each is computed when it is first asked for."""
 
+    def __init__(self, problem: Problem) -> None:
+        """Order the ways of paying by about what their pools cost."""
+        able, usd = _each_alone(problem)
+        self._problem = problem
+        self._ways = [
+            (float(usd[at]), able[at], tariff)
+            for at in np.argsort(usd, kind="stable")[:PROMISING].tolist()
+            for tariff in able[at].tariffs
+            if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
+        ]
+        self._fleets: list[FleetSolution | Missed] = []
 
-def _singles(problem: Problem, most_usd: float = math.inf) -> Iterator[FleetSolution]:
-    """Fleets of each pool that promises much, in each way of paying; without those that are bound to cost too much."""
-    able, usd = _each_alone(problem)
-    for at in np.argsort(usd, kind="stable")[:PROMISING].tolist():
-        for tariff in able[at].tariffs if usd[at] <= most_usd + A_CENT else ():
-            if tariff.paid not in (PurchaseOption.OWNED, PurchaseOption.SERVERLESS):
-                fleet = alone(problem, able[at], tariff)
-                if isinstance(fleet, FleetSolution):
-                    yield fleet
+    @property
+    def cheapest(self) -> FleetSolution | None:
+        """The cheapest of them; None where there is none."""
+        return min(self._up_to(math.inf), key=_usd, default=None)
+
+    def is_any_below(self, usd_per_month: float) -> bool:
+        """Whether one of them costs less than an amount."""
+        return any(fleet.objective_usd_per_month < usd_per_month for fleet in self._up_to(usd_per_month))
+
+    def _up_to(self, most_usd: float) -> Iterator[FleetSolution]:
+        """The fleets but those that are bound to cost more than an amount."""
+        for at, (least_usd, pool, tariff) in enumerate(self._ways):
+            if least_usd > most_usd + A_CENT:
+                return
+            if at == len(self._fleets):
+                self._fleets.append(alone(self._problem, pool, tariff))
+            fleet = self._fleets[at]
+            if isinstance(fleet, FleetSolution):
+                yield fleet
 
 
 def _usd(fleet: FleetSolution) -> float:
