@@ -15,6 +15,7 @@ _SERVICES = (
     ("aws_cloudwatch_log_", "aws.cloudwatch.Log", "logs"),
     ("aws_cloudwatch_metric_", "aws.cloudwatch.Metric", "cloudwatch"),
     ("aws_eks_", "aws.eks.", "eks"),
+    ("aws_elasticache_", "aws.elasticache.", "elasticache"),
     ("aws_iam_", "aws.iam.", "iam"),
     ("aws_kms_", "aws.kms.", "kms"),
     ("aws_launch_template", "aws.ec2.", "ec2"),

@@ -131,8 +131,9 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     choice = replace(choice, members=tuple(replace(member, zones=_zones(plan, member)) for member in choice.members))
     model = str(plan.workload["model"])
     platforms = [platform_of(member.serves) for member in choice.members]
+    asked = replace(demanded(plan.demand), prefix_cached=plan.workload.get("prefix_cache_hit_ratio", 0.0) > 0)
     containers = [
-        container_of(member.serves, model, platform, wanted, demanded(plan.demand))
+        container_of(member.serves, model, platform, wanted, asked)
         for member, platform in zip(choice.members, platforms, strict=True)
     ]
     names = [_backend_name(member, wanted) for member in choice.members]

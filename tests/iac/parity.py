@@ -46,6 +46,7 @@ ANSWERS = {
     "network": "projects/my-project/global/networks/inference",
     "number": "123456789012",
     "partition": "aws",
+    "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
     "subscriptionId": "00000000-0000-0000-0000-000000000000",
     "project": "my-project",
     "vpcConfig": {

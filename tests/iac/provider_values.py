@@ -90,6 +90,7 @@ _NAMED = {
     "network": "projects/my-project/global/networks/inference",
     "number": "123456789012",
     "project": "my-project",
+    "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
     "subscription_id": "00000000-0000-0000-0000-000000000000",
     "vpc_id": "vpc-0123456789abcdef0",
 }
