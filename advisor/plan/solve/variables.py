@@ -144,7 +144,7 @@ class ProgramVariables:
                 self._steps(used, hosts_alone, charges.rules)
 
     def _in_use(self) -> None:
-        """What a region in use takes whatever serves there: in the only region in any case, else in each one."""
+        """Charges of regions in use, whatever serves there: of the only region in any case, else of each in use."""
         problem = self.problem
         regions: dict[str, list[int]] = {}
         for g, pool in enumerate(problem.pools):
