@@ -1,10 +1,13 @@
 """A response cache in a plan: fewer requests for the fleet, and its nodes in the total."""
 
+import datetime as dt
 import json
 from dataclasses import replace
 
 import pytest
 
+from advisor.checks.policy import Policy
+from advisor.checks.run import Now, check_plan
 from advisor.cost.response_cache import priced_cache
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
@@ -12,7 +15,7 @@ from advisor.pipeline import plan_for, plan_question, question_for
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.request import read_question, requirements_of
 from advisor.workload.document import read_workload
-from advisor.workload.values import Limits, ResponseCache, Survive
+from advisor.workload.values import DeclaredDemand, Limits, ResponseCache, Survive
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(offer())
@@ -131,3 +134,13 @@ def test_wrong_cache_is_refused_with_its_line(line, told, tmp_path):
     with pytest.raises(InputError, match=told) as refused:
         read_workload(path)
     assert f"{path}:4: response_cache" in refused.value.where
+
+
+def test_engines_count_what_the_cache_of_a_plan_left():
+    """A check takes a rate that was counted behind the cache as it is, not as that of all clients."""
+    plan = planned()
+    counted = DeclaredDemand(40, 64, 800, 200)
+    now = Now(CATALOG, shipped_model(), dt.date(2026, 11, 24), counted)
+    checked = check_plan(plan, plan_to_json(plan), "plan.json", now, Policy())
+
+    assert any("the busiest minute has 64 requests/s" in finding.message for finding in checked.findings)
