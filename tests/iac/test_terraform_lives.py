@@ -9,7 +9,7 @@ from iac.modules import of_today
 QUICK = "l4-spot"
 """Tried in quick runs too."""
 TODAY = of_today([name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages])
-CACHED = ["eks-cache", "gke-cache", "mig-cache"]
+CACHED = ["ec2-cache", "eks-cache", "gke-cache", "mig-cache"]
 LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TODAY if name != QUICK)]
 
 
@@ -35,7 +35,9 @@ def test_root_works_with_the_oldest_admitted_core(name, start):
     terraform.plan()
 
 
-@pytest.mark.parametrize("name", ["ec2-cache", *(pytest.param(name, marks=pytest.mark.slow) for name in CACHED)])
+@pytest.mark.slow
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("name", CACHED)
 def test_cache_joins_what_serves(name, start):
     """A response cache is added to an applied root: nothing else changes, and the next plan has nothing to do."""
     terraform = start(name, filled=True)
