@@ -41,7 +41,20 @@ def measure_demand(
     performance: PerformanceModel,
     progress: CountProgress | None = None,
 ) -> Demand:
-    """Demand from whichever source the workload names."""
+    """Demand from whichever source the workload names, without the requests that its response cache answers."""
+    demand = _measured(workload, model, catalog, performance, progress)
+    if workload.response_cache is not None and workload.response_cache.runs_already:
+        return replace(demand, answered_ratio=workload.answered_ratio)
+    return demand.with_response_cache(workload.answered_ratio)
+
+
+def _measured(
+    workload: Workload,
+    model: Model,
+    catalog: Catalog,
+    performance: PerformanceModel,
+    progress: CountProgress | None,
+) -> Demand:
     match workload.demand:
         case DeclaredDemand() as stated:
             return demand_as_declared(stated, workload, model)

@@ -21,8 +21,9 @@ from advisor.cases.values import (
 )
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
+from advisor.cost import hourly_to_monthly
+from advisor.cost.response_cache import cheapest_node
 from advisor.errors import AdvisorError, InputError, NothingFeasible
-from advisor.levers.response_cache import priced_node
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.plan.token_apis import TokenDemand
@@ -174,15 +175,16 @@ class _Pricing:
         fields = reading.all_of(("provider", "region", "memory_gib"))
         memory_gib = fields["memory_gib"].number(0, exclusive=True)
         provider, region = fields["provider"].text(), fields["region"].text()
-        node = priced_node(memory_gib, self._catalog, provider, region)
-        if isinstance(node, str):
-            reading.fail(node, "state another place or less memory, or its cost as usd_per_month")
-        place, origin = f"{provider}/{region}/{node.node}", node.price.provenance
+        cheapest = cheapest_node(memory_gib, self._catalog, provider, region)
+        if isinstance(cheapest, str):
+            reading.fail(cheapest, "state another place or less memory, or its cost as usd_per_month")
+        node, price = cheapest
+        usd, origin = hourly_to_monthly(price.usd, 1), price.provenance
         line = CostLine(
-            CostKind.MANAGED, "node", place, HOURS_PER_MONTH, "node-hours", node.price.usd, node.usd_per_month,
+            CostKind.MANAGED, "node", f"{provider}/{region}/{node.node}", HOURS_PER_MONTH, "node-hours", price.usd, usd,
             origin.source, origin.as_of, origin.quality,
         )  # fmt: skip
-        return _priced(part, reading, node.usd_per_month, (line,))
+        return _priced(part, reading, usd, (line,))
 
 
 def _reading(part: Part, values: Mapping[str, float]) -> Field:

@@ -51,8 +51,22 @@ class CacheNode:
 
     provider: str
     node: str
+    engine: str
+    """valkey or redis."""
     memory_gib: float
+    usable_ratio: float
+    """Share of the memory that may hold entries, as the service reserves the rest unless told otherwise."""
     provenance: Provenance
+
+    @property
+    def usable_gib(self) -> float:
+        """Memory for entries: ``memory · usable_ratio``."""
+        return self.memory_gib * self.usable_ratio
+
+    @property
+    def item(self) -> str:
+        """Name of its price in service_prices.csv."""
+        return f"{self.node}_{self.engine}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,14 @@ _Test = tuple[str, str, str, str]
 def read_cache_nodes(directory: Path, sources: Sources) -> tuple[CacheNode, ...]:
     """Nodes of in-memory stores, the smallest first."""
     nodes = (
-        CacheNode(row.text("provider"), row.text("node"), row.number("memory_gib"), sources.of(row))
+        CacheNode(
+            provider=row.text("provider"),
+            node=row.text("node"),
+            engine=row.text("engine"),
+            memory_gib=row.number("memory_gib"),
+            usable_ratio=row.number("usable_ratio"),
+            provenance=sources.of(row),
+        )
         for row in read_records(directory / "cache_nodes.csv")
     )
     return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))

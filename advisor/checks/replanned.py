@@ -18,6 +18,7 @@ from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.solve.existing import running_of
 from advisor.plan.values import Plan
+from advisor.workload.values import TraceDemand
 
 if TYPE_CHECKING:
     from advisor.checks.run import Now
@@ -58,6 +59,9 @@ def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
             hint="check without it, or change demand.declared in the workload and plan again",
         )
     workload = replace(question.workload, demand=now.demand, path=Path("workload.yaml"))
+    if workload.response_cache is not None and not isinstance(now.demand, TraceDemand):
+        # What engines counted is what the cache of the plan left to them.
+        workload = replace(workload, response_cache=replace(workload.response_cache, runs_already=True))
     demand = measure_demand(workload, question.model, now.catalog, now.model)
     return PlanRequest(with_measured_cache(workload, demand), question.model, demand)
 

@@ -18,7 +18,6 @@ from advisor.pipeline import market_for, plan_question, routed_as, under_targets
 from advisor.plan.document import plain, plan_from_json
 from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Front, pareto_front
-from advisor.plan.explain.perturb import scaled
 from advisor.plan.explain.whatif import WhatIf, compare, types_priced, what_if
 from advisor.plan.explain.why import Judged, Why, why
 from advisor.plan.request import PlanRequest, catalog_for, read_question
@@ -175,7 +174,7 @@ def _explain(
 
     def under(targets_ms: Mapping[str, float], sold: Catalog = catalog, demand_factor: float = 1.0) -> Judged:
         other = under_targets(question, targets_ms)
-        return market_for(replace(other, demand=scaled(other.demand, demand_factor)), sold, model)
+        return market_for(replace(other, demand=other.demand.times(demand_factor)), sold, model)
 
     nothing_asked = (asked.changes, asked.instance_type, asked.fronts) == (None, None, None)
     return _Explanation(

@@ -13,6 +13,7 @@ from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.pins import images_of, pinned, written
+from advisor.codegen.response_cache import without_cache
 from advisor.codegen.rollout import Former, Rollout
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.serving import check_wanted, planned_engine
@@ -224,7 +225,8 @@ def _rendered(stacks: tuple[Stack, ...], language: Language) -> Mapping[str, Map
                 f"{target.title} is not written in {language.value}",
                 hint=f"it is in {', '.join(renderer.value for renderer in target.renderers)}",
             )
-        rendered[name] = render(target.completed(stack))
+        held = stack if target.takes_cache else without_cache(stack, target.title)
+        rendered[name] = render(target.completed(held))
     return rendered
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.wanted import Engine, Form, Stage
+from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import Option
@@ -415,6 +416,8 @@ class Stack:
     """None: a root of its own, with the whole source."""
     unit: Unit = Unit.TOKENS
     """Unit of the requests."""
+    cache: PlannedCache | None = None
+    """Response cache in front of the fleet; None: there is none."""
 
     @property
     def owner_tags(self) -> Mapping[str, str]:

@@ -8,8 +8,10 @@ from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.declaration import Declaration
 from advisor.codegen.model import Stack
 from advisor.codegen.python_declarations import outputs_of, settings_of
+from advisor.codegen.response_cache import cache_facts, cache_files
 from advisor.codegen.rights import rights_of
 from advisor.codegen.templates import fill
+from advisor.codegen.wanted import Language
 
 _DECLARATION = re.compile(
     r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
@@ -61,7 +63,8 @@ def render_terraform(
 ) -> Mapping[str, str]:
     """The same for a Terraform root or module, whose ``README.md`` lists variables and outputs of the other files."""
     form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
-    files = dict(render(folder, {**templates, **form}, stack, known))
+    known = {**known, **cache_facts(stack)}
+    files = dict(render(folder, {**templates, **form, **cache_files(stack, Language.TERRAFORM)}, stack, known))
     del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
@@ -84,7 +87,9 @@ def render_pulumi(
             a value, for the stack's configuration file).
     """
     provider = {"inference/provider.py": f"{stack.provider}_provider.py.j2"}
-    files = dict(render(folder, _PULUMI_PROJECT | provider | dict(templates), stack, known))
+    known = {**known, **cache_facts(stack)}
+    more = provider | dict(cache_files(stack, Language.PYTHON))
+    files = dict(render(folder, _PULUMI_PROJECT | more | dict(templates), stack, known))
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
     readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
     written = _with_readme(files, readme["README.md"], stack)

@@ -28,6 +28,7 @@ from advisor.codegen.model import (
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug
+from advisor.codegen.response_cache import cache_of
 from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
@@ -82,6 +83,7 @@ def stacks_of(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:
         for _, members in sorted(parts.items())
     )
     _check_image(stacks, wanted)
+    stacks = (*stacks[:1], *(replace(stack, cache=None) for stack in stacks[1:]))  # one cache answers for all
     return _with_names(stacks, [service for _, service in sorted(parts)])
 
 
@@ -129,8 +131,9 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     choice = replace(choice, members=tuple(replace(member, zones=_zones(plan, member)) for member in choice.members))
     model = str(plan.workload["model"])
     platforms = [platform_of(member.serves) for member in choice.members]
+    asked = replace(demanded(plan.demand), prefix_cached=plan.workload.get("prefix_cache_hit_ratio", 0.0) > 0)
     containers = [
-        container_of(member.serves, model, platform, wanted, demanded(plan.demand))
+        container_of(member.serves, model, platform, wanted, asked)
         for member, platform in zip(choice.members, platforms, strict=True)
     ]
     names = [_backend_name(member, wanted) for member in choice.members]
@@ -174,6 +177,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         owner={key: tag for key, tag in plan.workload.get("tags", {}).items() if key != "project"},
         summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
         unit=unit_of(plan.demand),
+        cache=cache_of(plan, choice),
     )
 
 

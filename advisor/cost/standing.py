@@ -28,6 +28,7 @@ _TITLES = {
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
+    "response_cache": "response cache",
 }
 
 
@@ -38,7 +39,7 @@ class StandingCharge:
     provider: str
     region: str
     item: str
-    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy or log_ingest."""
+    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest or response_cache."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -57,7 +58,7 @@ class StandingCharge:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRule:
-    """Units of one item in an average month: ``served · each + max(least, balanced · each_balanced)``.
+    """Units of one item in an average month: ``anyway + served · each + max(least, balanced · each_balanced)``.
 
     Both rates are means in requests per second: those that a region serves, and those that its load balancer passes on.
     """
@@ -73,6 +74,9 @@ class ChargeRule:
     step: float = 0.0
     """Units of a load balancer come in multiples of it; 0: in any number."""
 
+    anyway: float = 0.0
+    """Units of a region in use, whatever serves there."""
+
     @property
     def usd(self) -> float:
         """Price of a unit; 0 where it is not known."""
@@ -81,11 +85,11 @@ class ChargeRule:
     def quantity(self, served: float, balanced: float | None) -> float:
         """Units at two mean rates in requests per second; None: there is no load balancer."""
         if balanced is None:
-            return served * self.each
+            return self.anyway + served * self.each
         units = balanced * self.each_balanced
         if self.step:
             units = math.ceil(units / self.step - _ROUNDING) * self.step
-        return served * self.each + max(units, self.least)
+        return self.anyway + served * self.each + max(units, self.least)
 
 
 _ROUNDING = 1e-9
@@ -102,7 +106,7 @@ class RegionCharges:
     def charges(self, served: float, balanced: float | None) -> Iterator[StandingCharge]:
         """The charges at two mean rates in requests per second; see :meth:`ChargeRule.quantity`."""
         for rule in self.rules:
-            if balanced is not None or rule.each:
+            if balanced is not None or rule.each or rule.anyway:
                 yield _charge(self, rule, rule.quantity(served, balanced))
 
     def usd_per_month(self, served: float, balanced: float | None) -> float:
@@ -115,6 +119,11 @@ class RegionCharges:
             (rule.each + (rule.each_balanced if balanced and not rule.least else 0.0)) * rule.usd for rule in self.rules
         )
         return units / SECONDS_PER_MONTH
+
+    @property
+    def anyway_usd_per_month(self) -> float:
+        """Cost of a region in use, whatever serves there."""
+        return sum(rule.usd * rule.anyway for rule in self.rules)
 
     def fixed_usd_per_month(self, balanced: float) -> float:
         """The least cost of a load balancer; with all that has a least amount where a rate is known to reach it."""

@@ -49,6 +49,14 @@ def answer_gb(demand: Demand, model: Model) -> float:
     return (BYTES_PER_ANSWER + items * _bytes_of_item(demand, model)) / BYTES_PER_GB
 
 
+def sent_gb(demand: Demand, model: Model) -> float:
+    """GB that leave the region for one request that reaches the fleet: ``answer ÷ (1 - share answered by a cache)``.
+
+    A response cache stands beside the fleet, so its answers leave the region too.
+    """
+    return answer_gb(demand, model) / (1 - demand.answered_ratio)
+
+
 def request_gb(demand: Demand) -> float:
     """GB of one request on the wire: ``(headers and JSON + items × bytes of an item) ÷ 10⁹``."""
     size, items = demand.input_tokens.mean, demand.output_tokens.mean if demand.unit.is_one_pass else 1.0

@@ -1,7 +1,7 @@
 """Demand as values: how many requests arrive, and how long they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -164,6 +164,9 @@ class Demand:
     """Of the sizes. In any but tokens ``input_tokens`` is the size of an item, such as a document to rank, and
     ``output_tokens`` the number of items of a request."""
 
+    answered_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
+    """Share of the clients' requests that a response cache answers; the rates are of the others."""
+
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""
         return replace(self, notes=(*self.notes, *notes))
@@ -171,6 +174,27 @@ class Demand:
     def with_prefix_cache(self, hit_ratio: float) -> "Demand":
         """The same requests, with that share of their prompts' tokens in a prefix cache."""
         return replace(self, tokens=self.tokens.with_hits(hit_ratio))
+
+    def times(self, factor: float) -> "Demand":
+        """The same requests, so many times as often at every moment."""
+        rate = ArrivalRate(
+            *(getattr(self.requests_per_second, each.name) * factor for each in fields(self.requests_per_second))
+        )
+        profile = self.profile
+        if profile is not None:
+            profile = replace(profile, requests_per_minute=profile.requests_per_minute * factor)
+        interval = None if self.interval is None else self.interval.times(factor)
+        return replace(self, requests_per_second=rate, profile=profile, interval=interval)
+
+    def with_response_cache(self, answered_ratio: float) -> "Demand":
+        """The requests that a response cache leaves to the fleet, whatever cache was counted before.
+
+        ``rate = rate of all clients · (1 - answered_ratio)``; those left are taken to be as long as all.
+        """
+        if answered_ratio == self.answered_ratio:
+            return self
+        left = self.times((1 - answered_ratio) / (1 - self.answered_ratio))
+        return replace(left, answered_ratio=answered_ratio)
 
 
 @dataclass(frozen=True, slots=True)

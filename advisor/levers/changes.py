@@ -6,15 +6,17 @@ from functools import partial
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import ScoresKept
+from advisor.cost import hourly_to_monthly
+from advisor.cost.response_cache import priced_cache
 from advisor.demand.values import Unit
-from advisor.levers.response_cache import MeasuredCache, priced_node
+from advisor.levers.response_cache import MeasuredCache
 from advisor.levers.values import LeverSettings, QualityKept
 from advisor.models import find_model
-from advisor.plan.explain.perturb import scaled, with_token_lengths
+from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
-from advisor.workload.values import Routing, Scaling, Workload
+from advisor.workload.values import ResponseCache, Routing, Scaling, Workload
 
 _STEPS = {
     "region": Step.SAME_CLOUD,
@@ -54,8 +56,6 @@ class Change:
     basis: str = ""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
-    usd_per_month: float = 0.0
-    """Cost of what it adds beside the fleet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +97,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     """Changes that levers make of a question.
 
     The question without any lever is that of the narrowest scope (:func:`advisor.plan.rungs.steps_alone`), with the
-    same instances at all hours, no prefix cache, and no budget.
+    same instances at all hours, no prefix or response cache, and no budget.
     """
     requirements = requirements_of(question, catalog)
     narrow, steps = steps_alone(requirements, catalog)
@@ -107,6 +107,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
         scaling=Scaling(scheduled=False),
         routing=Routing.WEIGHTED,
         prefix_cache_hit_ratio=0.0,
+        response_cache=None,
         limits=replace(narrow.limits, max_usd_per_month=None),
     )
     widening = {
@@ -121,7 +122,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
             "routing": _routing(stated),
             "prefix_cache": _prefix_cache(stated),
             "prompt": _prompt(settings.prompt_shorter),
-            "response_cache": _response_cache(settings.cache, catalog, without),
+            "response_cache": _response_cache(settings.cache, stated, without, catalog),
             "model": _smaller_model(question, catalog, settings.quality_floor),
             **_of_one_pass(question.demand.unit, settings.prompt_shorter),
         },
@@ -226,21 +227,29 @@ def _prompt(shorter: float | None, what: str = "prompts") -> Change | str:
     )
 
 
-def _response_cache(cache: MeasuredCache | None, catalog: Catalog, without: Workload) -> Change | str:
-    """Fewer requests to the fleet, and a node that answers the others."""
+def _response_cache(
+    measured: MeasuredCache | None, stated: Workload, without: Workload, catalog: Catalog
+) -> Change | str:  # fmt: skip
+    """Fewer requests to the fleet, and the nodes that answer the others."""
+    cache, basis = stated.response_cache, "hit ratio of the workload, measured or stated there"
+    if measured is not None:
+        if not measured.hit_ratio:
+            return f"none of {measured.requests:,} requests of the log repeats another"
+        cache = ResponseCache(measured.hit_ratio, measured.memory_gib)
+        basis = f"replay of {measured.requests:,} requests of the own log"
     if cache is None:
         return "no hit ratio is measured: replay a log with `advisor demand cache`, and give it with --cache"
-    if not cache.hit_ratio:
-        return f"none of {cache.requests:,} requests of the log repeats another"
-    node = priced_node(cache.memory_gib, catalog, without.providers[0], without.regions[0])
-    if isinstance(node, str):
-        return node
+    provider, region = without.providers[0], without.regions[0]
+    priced = priced_cache(replace(without, response_cache=cache), catalog, provider, region)
+    if isinstance(priced, str):
+        return priced
+    planned, price = priced
+    usd = hourly_to_monthly(price.usd, planned.nodes)
     return Change(
-        f"{cache.hit_ratio:.1%} of the requests answered by {node.node} in {node.region} (${node.usd_per_month:,.2f})",
-        lambda question: replace(question, demand=scaled(question.demand, 1 - cache.hit_ratio)),
-        beyond_stated=True,
-        basis=f"replay of {cache.requests:,} requests of the own log",
-        usd_per_month=node.usd_per_month,
+        f"{cache.hit_ratio:.1%} of the requests answered by {planned.nodes} × {planned.node} in {region} (${usd:,.2f})",
+        partial(_with_workload, response_cache=cache),
+        beyond_stated=cache != stated.response_cache,
+        basis=basis,
     )
 
 

@@ -48,12 +48,10 @@ class _Planned:
 
     market: Market
     confirmed: Confirmed
-    beside_usd_per_month: float
-    """Cost of what the levers add beside the fleet."""
 
     @property
     def usd_per_month(self) -> float:
-        return self.confirmed.usd_per_month + self.beside_usd_per_month
+        return self.confirmed.usd_per_month
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +214,7 @@ class _Pricing:
             return "nothing that is allowed keeps the SLO"
         if not fleet.confirmation.reached:
             return f"the best fleet keeps {ratio_words(fleet.confirmation.within_slo_ratio)} of the requests within SLO"
-        return _Planned(market, fleet, sum(change.usd_per_month for change in self._changes.of(levers)))
+        return _Planned(market, fleet)
 
     def _alone(self, lever: str, plan: _Planned) -> PricedLever:
         """A lever by itself."""
@@ -258,8 +256,7 @@ class _Pricing:
         context = plan.market.context
         context = replace(context, requirements=replace(context.requirements, workload=base))
         beyond = any(change.beyond_stated for change in self._changes.of(levers))
-        rung = rung_of(replace(_SCOPE, beyond_stated=beyond), plan.confirmed, context, self._today)
-        return _with_beside(rung, plan, self._today)
+        return rung_of(replace(_SCOPE, beyond_stated=beyond), plan.confirmed, context, self._today)
 
     def _quality(self, rung: Rung, plan: _Planned, levers: Sequence[str]) -> QualityKept | None:
         """Share that the least good weights of a fleet keep; None where one is not known."""
@@ -323,13 +320,6 @@ class _Pricing:
         )
         name = catalogued_name(workload.model)
         return token_apis(self._catalog, name, asked, workload.compare, together.usd_per_month)
-
-
-def _with_beside(rung: Rung, plan: _Planned, today: CurrentCost | None) -> Rung:
-    """A rung whose cost holds what stands beside its fleet."""
-    usd = plan.usd_per_month
-    saving = None if today is None else 1 - usd / today.total_usd_per_month
-    return replace(rung, total_usd_per_month=usd, saving_ratio=saving)
 
 
 def _saved(dearer: _Planned, plan: _Planned) -> float:

@@ -1,22 +1,16 @@
-"""Response cache in front of a fleet: sized by a replay of the user's own log, priced as one node."""
+"""Response cache in front of a fleet, sized by a replay of the user's own log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor.catalog import Catalog
-from advisor.catalog.planning import ServicePrice
-from advisor.cost import hourly_to_monthly
 from advisor.demand.cache.replay import SCHEMA
 from advisor.errors import InputError
 from advisor.reading import read_json
 
 NEARLY_ALL = 0.95
 """Share of the hits of an unlimited cache from which a size is large enough."""
-USABLE_RATIO = 0.75
-"""Share of a node's memory that may hold answers: ElastiCache reserves a quarter for itself unless told otherwise."""
-_ENGINE = "_valkey"
 _MOST_GIB = 1e9
 _MOST_REQUESTS = 1e15
 _HINT = "make it with `advisor demand cache requests.jsonl --format json -o cache.json`"
@@ -30,21 +24,6 @@ class MeasuredCache:
     memory_gib: float
     requests: int
     """Requests of the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class PricedNode:
-    """Smallest node that holds a cache, with its price."""
-
-    node: str
-    region: str
-    price: ServicePrice
-    """Of an hour."""
-
-    @property
-    def usd_per_month(self) -> float:
-        """Cost of an average month."""
-        return hourly_to_monthly(self.price.usd, 1)
 
 
 def read_measured_cache(path: Path) -> MeasuredCache:
@@ -83,16 +62,3 @@ def _number(fields: Mapping[str, Any], name: str, most: float, where: str) -> fl
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         raise InputError(f"{name} is no number from 0 to {most:,.0f}", where=where, hint=_HINT)
     return float(value)
-
-
-def priced_node(memory_gib: float, catalog: Catalog, provider: str, region: str) -> PricedNode | str:
-    """The cheapest node of a provider that holds a cache of so many GiB; why there is none."""
-    needed = memory_gib / USABLE_RATIO
-    nodes = [node for node in catalog.cache_nodes if node.provider == provider and node.memory_gib >= needed]
-    if not nodes:
-        return f"no node of {provider} with {needed:,.3g} GiB is in the catalog"
-    prices = [(catalog.service_price(provider, node.node + _ENGINE, region), node.node) for node in nodes]
-    priced = [PricedNode(node, region, price) for price, node in prices if price is not None]
-    if not priced:
-        return f"no price of a node of {provider} is known in {region}"
-    return min(priced, key=lambda node: (node.usd_per_month, node.node))

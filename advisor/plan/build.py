@@ -118,6 +118,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "exclude": plain(workload.exclude, "exclude"),
         "listed_only": workload.listed_only,
         **({"tags": dict(workload.tags)} if workload.tags else {}),
+        **({"response_cache": plain(workload.response_cache, "response_cache")} if workload.response_cache else {}),
     }
 
 
@@ -141,6 +142,7 @@ def demand_document(demand: Demand) -> dict[str, Any]:
         "window_seconds": demand.window_seconds,
         "interval": None if demand.interval is None else asdict(demand.interval),
         **({"unit": demand.unit.value} if demand.unit.is_one_pass else {}),
+        **({"answered_ratio": demand.answered_ratio} if demand.answered_ratio else {}),
     }
 
 

@@ -9,6 +9,7 @@ from advisor.candidates import Matches, Shortfall, reject
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Place
 from advisor.catalog.values import Region
+from advisor.cost.response_cache import priced_cache
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.workload.values import Slo, Workload
@@ -151,12 +152,12 @@ def residency_shortfall(region: Region, residency: tuple[str, ...]) -> Shortfall
 
 
 def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
-    """Candidates and offers in regions that may process the requests and that some of the users are near enough to.
+    """Candidates and offers in regions that may process the requests, near enough to some of the users, with a cache.
 
     Raises:
         InputError: a place or an area that the catalog does not know.
     """
-    if not workload.residency and not workload.users:
+    if not workload.residency and not workload.users and not workload.response_cache:
         return matches
     check_residency(workload, catalog)
     regions = sorted({(offer.provider, offer.region) for offers in matches.offers.values() for offer in offers})
@@ -181,12 +182,25 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
     return Matches(tuple(left), (*matches.rejections, *rejected), offers)
 
 
+def cache_shortfall(workload: Workload, catalog: Catalog, provider: str, region: str) -> Shortfall | None:
+    """Why the response cache of a workload cannot be in a region at a known price; None: it can, or there is none."""
+    if workload.response_cache is None:
+        return None
+    priced = priced_cache(workload, catalog, provider, region)
+    if not isinstance(priced, str):
+        return None
+    largest = max((node.usable_gib for node in catalog.cache_nodes if node.provider == provider), default=0.0)
+    return Shortfall("response_cache", "GiB", workload.response_cache.memory_gib, largest, priced)
+
+
 def _region_shortfall(
     key: tuple[str, str], where: Geography, workload: Workload, catalog: Catalog
 ) -> Shortfall | None:  # fmt: skip
     region = catalog.regions.get(key)
     if region is not None and (missing := residency_shortfall(region, workload.residency)) is not None:
         return missing
+    if (lacking := cache_shortfall(workload, catalog, *key)) is not None:
+        return lacking
     missed: list[Shortfall] = []
     for place, ms in zip(where.places, where.network_ms[key], strict=True):
         shortfall = network_shortfall(place, key[1], workload.slo, ms)

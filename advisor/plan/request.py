@@ -68,7 +68,7 @@ def requirements_of(question: PlanRequest, catalog: Catalog) -> Requirements:
     """Requirements for the offers of a catalog; see :func:`advisor.requirements.require`."""
     workload = question.workload
     demand = question.demand.with_prefix_cache(workload.prefix_cache_hit_ratio)
-    return require(workload, question.model, demand, catalog)
+    return require(workload, question.model, demand.with_response_cache(workload.answered_ratio), catalog)
 
 
 def question_document(requirements: Requirements) -> dict[str, Any]:

@@ -117,6 +117,9 @@ def judged_today(today: Today, context: PlanningContext, validator: ReplayValida
         return replace(priced, not_judged=why, not_generated="")
     if running is None:
         return replace(priced, not_judged=today.why_not)
+    cache = context.requirements.workload.response_cache
+    if cache is not None and not cache.runs_already:
+        return replace(priced, not_judged="it serves without the response cache that the demand is planned behind")
     pool = running.allocations[0].pool
     validator = validator.within(formulation, context)
     replay = validator.replayed(formulation, running)
@@ -160,6 +163,7 @@ def _as_today(current: Deployment, precision: str, context: PlanningContext) -> 
         listed_only=False,
         exclude=Exclude(engines=stated.exclude.engines),
         residency=(),
+        response_cache=stated.response_cache if stated.response_cache and stated.response_cache.runs_already else None,
     )
     return replace(context, requirements=replace(context.requirements, workload=workload))
 

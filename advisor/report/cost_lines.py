@@ -25,6 +25,7 @@ _ITEMS = {
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
+    "response_cache": "nodes of the response cache",
 }
 COST_COLUMNS = (
     Column("kind", importance=1),

@@ -137,6 +137,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield _replay_words(plan, fleet)
         yield from _obligation_words(fleet)
         yield from _price_words(fleet)
+        yield from _cache_words(fleet)
         yield from _spare_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
@@ -212,6 +213,15 @@ def _runner_up(doubt: DoubtfulPrice) -> str:
     if not doubt.runner_up or doubt.runner_up_usd_per_month is None:
         return "no option rests on listed prices alone"
     return f"on listed prices alone: {' + '.join(doubt.runner_up)} at {usd(doubt.runner_up_usd_per_month)}"
+
+
+def _cache_words(fleet: Fleet) -> Iterator[str]:
+    cache = fleet.response_cache
+    if cache is not None:
+        yield (
+            f"Cache: {cache.hit_ratio:.0%} of the requests answered by {cache.nodes} × {cache.node}; "
+            "while it is empty the fleet gets all of them, which it is not planned for: warm it in quiet hours."
+        )
 
 
 def _spare_words(fleet: Fleet) -> Iterator[str]:

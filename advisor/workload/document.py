@@ -12,6 +12,7 @@ from advisor.workload.planning_fields import (
     read_commitments,
     read_exclude,
     read_limits,
+    read_response_cache,
     read_scaling,
     read_tags,
 )
@@ -37,7 +38,7 @@ from advisor.yaml_fields import Field, read_document
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
     "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",
-    "instance_types", "engines", "exclude", "listed_only", "tags",
+    "instance_types", "engines", "exclude", "listed_only", "tags", "response_cache",
 )  # fmt: skip
 _SLO_KEYS = ("ttft_p95", "tpot_p95", "e2e_p95")
 _LATENCIES: Mapping[str, float] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
@@ -107,6 +108,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
     demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
     current = _current(fields["current"], demand) if "current" in fields else None
+    limits = read_limits(fields.get("limits"), _ELSEWHERE)
     return Workload(
         name=fields["name"].text(),
         model=fields["model"].text(),
@@ -118,7 +120,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         purchase=_purchases(fields.get("purchase")),
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
         current=current,
-        limits=read_limits(fields.get("limits"), _ELSEWHERE),
+        limits=limits,
         path=root.path,
         lines=_lines(fields),
         prefix_cache_hit_ratio=_hit_ratio(fields.get("demand")),
@@ -137,6 +139,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         exclude=read_exclude(fields.get("exclude"), _ELSEWHERE),
         listed_only=fields["listed_only"].truth() if "listed_only" in fields else False,
         tags=read_tags(fields["tags"]) if "tags" in fields else (),
+        response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
     )
 

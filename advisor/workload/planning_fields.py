@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from advisor.workload.values import Exclude, Limits, OwnedCommitment, QuotaLimit, Scaling, Survive
+from advisor.units import MS_PER_SECOND
+from advisor.workload.values import Exclude, Limits, OwnedCommitment, QuotaLimit, ResponseCache, Scaling, Survive
 from advisor.yaml_fields import Field
 
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
@@ -20,11 +21,13 @@ LIMIT_KEYS = (
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
+_CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already")
 _TAG_KEYS = ("project", "team", "environment")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """Values of tags and labels that every cloud takes."""
 _MOST_REPLICAS, _MOST_ZONES = 10_000, 100
 _MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
+_MOST_HITS, _MOST_CACHE_GIB = 0.999, 1e6
 _COMMITMENT_YEARS = ("1", "3")
 _SURVIVES = tuple(survive.value for survive in Survive)
 
@@ -124,6 +127,27 @@ def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -
         return Scaling()
     fields = field.mapping(SCALING_KEYS, elsewhere)
     return Scaling(**_read(fields, {key: lambda field: field.truth() for key in SCALING_KEYS}))
+
+
+def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
+    """Cache of answers in front of the fleet.
+
+    Args:
+        field: the key ``response_cache``.
+        limits: of the same workload; a hit ratio over all requests is that of one cache, so of one region.
+    """
+    fields = field.all_of(_CACHE_KEYS, optional=_CACHE_KEYS[2:])
+    if (limits.max_regions or 1) > 1:
+        field.fail(
+            f"one cache answers all requests, so it contradicts limits.max_regions: {limits.max_regions}",
+            "take max_regions out, or plan each region as a workload with a cache of its own",
+        )
+    return ResponseCache(
+        hit_ratio=fields["hit_ratio"].number(0, exclusive=True, maximum=_MOST_HITS),
+        memory_gib=fields["memory_gib"].number(0, exclusive=True, maximum=_MOST_CACHE_GIB),
+        ttl_seconds=fields["ttl"].duration_ms() / MS_PER_SECOND if "ttl" in fields else None,
+        runs_already=fields["runs_already"].truth() if "runs_already" in fields else False,
+    )
 
 
 def _read(fields: Mapping[str, Field], readers: Mapping[str, Callable[[Field], Any]]) -> dict[str, Any]:

@@ -311,6 +311,20 @@ class CloudWatchDemand:
     """As in :class:`SampleDemand`."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResponseCache:
+    """Cache of whole answers in front of the fleet, as it was measured (``advisor demand cache``) or is known to be."""
+
+    hit_ratio: float
+    """Share of the clients' requests that it answers."""
+    memory_gib: float
+    """What its answers take."""
+    ttl_seconds: float | None = None
+    """How long an answer counts; None: until it is evicted."""
+    runs_already: bool = False
+    """Whether the demand was measured behind it, and is what it leaves."""
+
+
 DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand | CloudWatchDemand
 
 
@@ -367,8 +381,15 @@ class Workload:
     """Whether only prices that are listed and recent may be used."""
     tags: tuple[tuple[str, str], ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Owner of the costs, for the tags of the generated code: ``project``, ``team``, ``environment``."""
+    response_cache: ResponseCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """None: every request reaches the fleet."""
     near_current: bool = False
     """Whether the plan stays within provider and continent of ``current``: the file names no provider and no region."""
+
+    @property
+    def answered_ratio(self) -> float:
+        """Share of the clients' requests that its response cache answers."""
+        return 0.0 if self.response_cache is None else self.response_cache.hit_ratio
 
     @property
     def model_reference(self) -> str:

@@ -10,6 +10,7 @@ from advisor.codegen import Language, Wanted
 from advisor.codegen.selection import Choice, choose, reason_against
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import Target, target_of
+from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetCost, FleetGroup, ForecastUsed, PlannedHours
@@ -225,6 +226,21 @@ STANDING = (
     StandingCharge("aws", "us-east-1", "load_balancer", 730, "hour", 0.0225, 16.43, "a list", "2026-11-24", "listed"),
     StandingCharge("aws", "us-east-1", "log_ingest", 1.2, "", None, None, "", "", "unpriced"),
 )
+
+
+def make_cache(**changes: Any) -> PlannedCache:
+    """A cache of 2 GiB on two nodes of ElastiCache that answers 30 % of the requests; *changes* replace fields."""
+    fields = {
+        "provider": "aws",
+        "region": "us-east-1",
+        "node": "cache.t4g.medium",
+        "nodes": 2,
+        "node_memory_gib": 3.09,
+        "memory_gib": 2.0,
+        "hit_ratio": 0.3,
+        "ttl_seconds": 3600.0,
+    }
+    return PlannedCache(**(fields | changes))
 
 
 def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes: Any) -> Fleet:

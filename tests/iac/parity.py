@@ -46,8 +46,14 @@ ANSWERS = {
     "network": "projects/my-project/global/networks/inference",
     "number": "123456789012",
     "partition": "aws",
+    "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
     "subscriptionId": "00000000-0000-0000-0000-000000000000",
     "project": "my-project",
+    "vpcConfig": {
+        "vpcId": "vpc-0123456789abcdef0",
+        "subnetIds": [],
+        "clusterSecurityGroupId": "sg-0123456789abcdef0",
+    },
 }
 """What data sources say to an evaluated program: the same as the simulated Terraform provider says."""
 _SECRET = "4dabf18193072939515e22adb298388d"

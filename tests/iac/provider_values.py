@@ -86,10 +86,13 @@ _NAMED = {
     "dns_suffix": "amazonaws.com",
     "account_id": "123456789012",
     "cidr_block": "10.0.0.0/16",
+    "cluster_security_group_id": "sg-0123456789abcdef0",
     "network": "projects/my-project/global/networks/inference",
     "number": "123456789012",
     "project": "my-project",
+    "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
     "subscription_id": "00000000-0000-0000-0000-000000000000",
+    "vpc_id": "vpc-0123456789abcdef0",
 }
 """Computed attributes that configuration is built from, and that therefore must look real."""
 

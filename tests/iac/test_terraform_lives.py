@@ -9,6 +9,7 @@ from iac.modules import of_today
 QUICK = "l4-spot"
 """Tried in quick runs too."""
 TODAY = of_today([name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages])
+CACHED = ["ec2-cache", "eks-cache", "gke-cache", "mig-cache"]
 LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TODAY if name != QUICK)]
 
 
@@ -32,3 +33,22 @@ def test_root_works_with_the_oldest_admitted_core(name, start):
     assert terraform("validate", "-json").ok().json["valid"]
     terraform("test", "-no-color").ok()
     terraform.plan()
+
+
+@pytest.mark.slow
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("name", CACHED)
+def test_cache_joins_what_serves(name, start):
+    """A response cache is added to an applied root: nothing else changes, and the next plan has nothing to do."""
+    terraform = start(name, filled=True)
+    cache = terraform.directory / "cache.tf"
+    code = cache.read_text()
+    cache.unlink()
+    terraform.plan()
+    terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+    cache.write_text(code)
+    actions = {tuple(change["change"]["actions"]) for change in terraform.plan()["resource_changes"]}
+    assert actions <= {("create",), ("read",), ("no-op",)}
+    assert ("create",) in actions
+    terraform("apply", "-no-color", "-input=false", "plan.bin").ok()
+    terraform("plan", "-no-color", "-input=false", "-detailed-exitcode").ok()

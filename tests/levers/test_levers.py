@@ -13,7 +13,7 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError, NothingFeasible
 from advisor.levers.changes import Change, changes_of
 from advisor.levers.pricing import price_levers
-from advisor.levers.response_cache import MeasuredCache, priced_node, read_measured_cache
+from advisor.levers.response_cache import MeasuredCache, read_measured_cache
 from advisor.levers.values import LeverSettings
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
@@ -21,7 +21,7 @@ from advisor.plan.request import question_document, requirements_of
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_text
 from advisor.tables import read_rows
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo
 from builders import catalog_of, offer, workload
 
 OFFERS = (
@@ -255,16 +255,27 @@ def test_changes_are_told_in_words():
 
 def test_a_response_cache_is_its_node_and_a_smaller_fleet():
     """A cache costs its node; the fleet is the recommendation for the requests that it does not answer."""
-    cache = MeasuredCache(0.5, 0.2, 1000)
-    told = report_of(LeverSettings(cache=cache))
+    told = report_of(LeverSettings(cache=MeasuredCache(0.5, 0.2, 1000)))
     lever = next(lever for lever in told.levers if lever.lever == "response_cache")
-    asked_rest = changes_of(asked(**FEW), CATALOG, LeverSettings(cache=cache)).question(["response_cache"])
-    node = priced_node(cache.memory_gib, CATALOG, "aws", "us-east-1")
+    measured = LeverSettings(cache=MeasuredCache(0.5, 0.2, 1000))
+    fleet = plan_question(changes_of(asked(**FEW), CATALOG, measured).question(["response_cache"]), CATALOG).fleet
 
-    fleet = plan_question(asked_rest, CATALOG).fleet.cost.total_usd_per_month
-    assert node.node == "cache.t4g.micro"
-    assert lever.priced.plan.total_usd_per_month == pytest.approx(fleet + node.usd_per_month, abs=0.011)
-    assert asked_rest.demand.requests_per_second.mean == pytest.approx(0.25)
+    assert lever.priced.plan.total_usd_per_month == pytest.approx(fleet.cost.total_usd_per_month, abs=0.005)
+    assert "50.0% of the requests answered by 1 × cache.t4g.micro in us-east-1 ($9.34)" in lever.change
+    assert lever.beyond_stated
+
+
+def test_a_stated_response_cache_is_the_same_lever():
+    """The plan without any lever serves all requests; the lever's plan is the one that the workload file asks for."""
+    stated = FEW | {"response_cache": ResponseCache(0.5, 0.2)}
+    lever = next(lever for lever in report_of(LeverSettings(), **stated).levers if lever.lever == "response_cache")
+    changes = changes_of(asked(**stated), CATALOG, LeverSettings())
+
+    assert not lever.beyond_stated
+    assert requirements_of(changes.question([]), CATALOG).demand.requests_per_second.mean == pytest.approx(0.5)
+    assert few().without.total_usd_per_month == pytest.approx(
+        report_of(LeverSettings(), **stated).without.total_usd_per_month
+    )
 
 
 def test_a_lever_that_costs_more_is_said_first_and_left_out():
@@ -282,7 +293,7 @@ def test_a_cache_that_is_too_large_or_hits_nothing_is_shown_without_a_price():
     large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 500.0, 1000)))
     useless = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.0, 0.1, 1000)))
 
-    assert large.by_lever["response_cache"] == "no node of aws with 667 GiB is in the catalog"
+    assert large.by_lever["response_cache"] == "no node of aws for 500 GiB of answers is in the catalog"
     assert useless.by_lever["response_cache"] == "none of 1,000 requests of the log repeats another"
 
 

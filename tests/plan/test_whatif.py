@@ -16,7 +16,7 @@ from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
-from advisor.plan.explain.perturb import scaled, with_token_lengths
+from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.explain.whatif import compare, types_priced, what_if
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.workload.document import read_workload
@@ -184,7 +184,7 @@ def test_a_change_that_nothing_serves_has_no_cost():
 def test_more_demand_is_more_at_every_moment(factor):
     """A factor on the demand scales every rate and every known minute, and leaves lengths and gaps alone."""
     demand = replace(declared_demand(5, 8, 800, 200), profile=DemandProfile(0.0, np.array([60.0, np.nan])))
-    found = scaled(demand, factor)
+    found = demand.times(factor)
 
     assert found.requests_per_second.peak == 8 * factor
     assert np.array_equal(found.profile.requests_per_minute, np.array([60.0 * factor, np.nan]), equal_nan=True)

@@ -14,7 +14,6 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, under_targets
-from advisor.plan.explain.perturb import scaled
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.explain.why import LoadRange, why
 from advisor.plan.request import PlanRequest
@@ -46,7 +45,7 @@ def explained(instance_type, question=None, catalog=CATALOG, region=None):
 
     def under(targets_ms, sold, demand_factor):
         other = under_targets(question, targets_ms)
-        return market_for(replace(other, demand=scaled(other.demand, demand_factor)), sold, shipped_model())
+        return market_for(replace(other, demand=other.demand.times(demand_factor)), sold, shipped_model())
 
     return why(under, catalog, instance_type, region)
 

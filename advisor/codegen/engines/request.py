@@ -25,6 +25,8 @@ class Demanded:
     most_items: int = 1
     item_size: float = 0.0
     """Mean size of one item: tokens, milliseconds of audio, pixels × steps."""
+    prefix_cached: bool = False
+    """The plan counts on tokens that replicas hold of earlier prompts."""
 
 
 def demanded(demand: Mapping[str, Any]) -> Demanded:

@@ -140,6 +140,8 @@ def _arguments(request: Request, checkpoint: Checkpoint, *, half: bool) -> list[
     if _is_compiled_ahead(request):
         # It has one range for each sequence; with prefix caching, the default, it asks for blocks and stops.
         arguments.append("--no-enable-prefix-caching")
+    elif request.demand.prefix_cached:
+        arguments.append("--enable-prefix-caching")  # whatever the default of the image is
     return arguments
 
 

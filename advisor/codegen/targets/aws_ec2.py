@@ -364,5 +364,6 @@ EC2 = Target(
     provider="aws",
     title="EC2 Auto Scaling",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    takes_cache=True,
     obstacle=_obstacle,
 )

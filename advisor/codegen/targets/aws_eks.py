@@ -69,6 +69,14 @@ _PYTHON_NODE_GROUP_TEMPLATES = {"inference/compute.py": "compute.py.j2"}
 _PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
 _ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
 """What data sources say in the tests of a program."""
+_OF_CLUSTER = {
+    "vpcConfig": {
+        "clusterSecurityGroupId": "sg-0123456789abcdef0",
+        "subnetIds": ["subnet-00000000000000001", "subnet-00000000000000002"],
+        "vpcId": "vpc-0123456789abcdef0",
+    }
+}
+"""The same of the network of a cluster."""
 _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
 """What EKS makes beside a node group, in those tests."""
 
@@ -191,7 +199,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
     }
     return known | {
         "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
+        "answers": _ANSWERS | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
         "example_clusters": calls("Cluster", known["clusters"]),
         "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
@@ -368,6 +376,7 @@ EKS = Target(
     provider="aws",
     title="EKS managed node groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    takes_cache=True,
     obstacle=obstacle_to_kubernetes,
 )
 EKS_KARPENTER = Target(
@@ -376,5 +385,6 @@ EKS_KARPENTER = Target(
     provider="aws",
     title="EKS with Karpenter",
     renderers={Language.TERRAFORM: _karpenter_terraform, Language.PYTHON: _karpenter_python},
+    takes_cache=True,
     obstacle=obstacle_to_kubernetes,
 )

@@ -62,6 +62,11 @@ _PYTHON_TEMPLATES = {
 _PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
 _ANSWERS = {"number": "123456789012"}
 """What data sources say in the tests of a program."""
+_OF_CLUSTER = {
+    "network": "projects/my-project/global/networks/inference",
+    "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
+}
+"""The same of the network of a cluster."""
 _LONGEST_POOL = 15
 """With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
 _HASH_DIGITS = 6
@@ -122,7 +127,7 @@ def _python(stack: Stack) -> Files:
     reservations = {"reservations": known["example_reservations"]} if known["example_reservations"] else {}
     more = {
         "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
+        "answers": _ANSWERS | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
         "cluster_calls": calls("Cluster", known["clusters"]),
         "configuration": {
@@ -272,5 +277,6 @@ GKE = Target(
     provider="gcp",
     title="GKE node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    takes_cache=True,
     obstacle=_obstacle,
 )

@@ -304,6 +304,7 @@ MIG = Target(
     provider="gcp",
     title="Managed instance groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    takes_cache=True,
     obstacle=_obstacle,
 )
 TPU_VM = Target(

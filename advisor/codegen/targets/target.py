@@ -31,5 +31,7 @@ class Target:
     """Why a stack cannot run there; empty when it can."""
     completed: Callable[[Stack], Stack] = lambda stack: stack
     """Stack, in the stage of its cut-over, with what the target adds to cost and cautions of the plan."""
+    takes_cache: bool = False
+    """Code is written for a response cache in front of the fleet, from ``cache_place`` among its templates."""
     is_cluster: bool = False
     """Containers run on Kubernetes, in whichever form is asked for."""

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from advisor.catalog.values import Offer, Price, Provenance, Purchase, Quality
-from advisor.demand.values import ArrivalRate, Demand, Floats, TokenHistogram, TokenQuantiles
+from advisor.demand.values import Demand, Floats, TokenHistogram, TokenQuantiles
 from advisor.errors import InputError
 
 PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
@@ -34,18 +34,6 @@ def amount_of(text: str, present: float) -> float:
     if not 0 < amount < float("inf"):
         raise InputError(f"'{text}' is no amount above 0", hint="write 2x, +30%, -20% or a number")
     return amount
-
-
-def scaled(demand: Demand, factor: float) -> Demand:
-    """The same requests, so many times as often at every moment."""
-    rate = ArrivalRate(
-        *(getattr(demand.requests_per_second, field.name) * factor for field in fields(demand.requests_per_second))
-    )
-    profile = demand.profile
-    if profile is not None:
-        profile = replace(profile, requests_per_minute=profile.requests_per_minute * factor)
-    interval = None if demand.interval is None else demand.interval.times(factor)
-    return replace(demand, requests_per_second=rate, profile=profile, interval=interval)
 
 
 def with_token_lengths(demand: Demand, input_factor: float = 1.0, output_factor: float = 1.0) -> Demand:

@@ -19,7 +19,7 @@ from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
-from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, scaled, with_price, with_token_lengths
+from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price, with_token_lengths
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.workload.planning_fields import read_exclude, read_limits, read_scaling
@@ -186,7 +186,7 @@ def _show_slo(name: str, question: PlanRequest) -> str:
 def _change_demand(question: PlanRequest, value: str) -> PlanRequest:
     """``2x``, ``+30%``, or requests per second on average; peaks and the week's shape go with it."""
     factor = amount_of(value, question.demand.requests_per_second.mean) / question.demand.requests_per_second.mean
-    return replace(question, demand=scaled(question.demand, factor))
+    return replace(question, demand=question.demand.times(factor))
 
 
 def _change_input(question: PlanRequest, value: str) -> PlanRequest:

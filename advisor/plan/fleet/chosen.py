@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from advisor.cost import FLEET_LEAVES_OUT
+from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge
 from advisor.demand.values import OMITTED_AT_DEFAULT, Backtest, Unit
 from advisor.performance.values import Interval
@@ -300,6 +301,8 @@ class Fleet:
     quotas: tuple[QuotaNeed, ...] = ()
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it; empty for a plan that was made before there were any."""
+    response_cache: PlannedCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
 

@@ -55,10 +55,10 @@ class Answers:
 
     catalog: Catalog
     gb: float
-    """Of one."""
+    """Of one, and of those that a cache answers for each of the fleet's."""
 
 
-_STANDING_KINDS = {"log_ingest": CostKind.MANAGED}
+_STANDING_KINDS = {"log_ingest": CostKind.MANAGED, "response_cache": CostKind.MANAGED}
 """Kinds of standing charges; all others are of the network."""
 
 

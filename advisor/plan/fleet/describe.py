@@ -10,7 +10,8 @@ from advisor.catalog import Catalog
 from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
-from advisor.cost.transfer import answer_gb
+from advisor.cost.response_cache import PlannedCache, priced_cache
+from advisor.cost.transfer import sent_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.plan.fleet.chosen import (
@@ -98,11 +99,18 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
             problem,
             solution.allocations,
             solution.shares,
-            Answers(context.catalog, answer_gb(context.requirements.demand, context.requirements.model)),
+            Answers(context.catalog, sent_gb(context.requirements.demand, context.requirements.model)),
             standing,
         ),
+        response_cache=_response_cache(context, groups),
         unit=context.requirements.demand.unit,
     )
+
+
+def _response_cache(context: PlanningContext, groups: Sequence[FleetGroup]) -> PlannedCache | None:
+    """The cache in the one region of the groups; None where the workload has none."""
+    priced = priced_cache(context.requirements.workload, context.catalog, groups[0].provider, groups[0].region)
+    return None if isinstance(priced, str) else priced[0]
 
 
 def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNeed]:

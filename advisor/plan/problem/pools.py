@@ -14,7 +14,7 @@ from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, host_disk_gib, root_volume_gib
-from advisor.cost.transfer import answer_gb
+from advisor.cost.transfer import sent_gb
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
 from advisor.errors import InputError
@@ -254,7 +254,7 @@ class _OfferFacts:
         if key not in self._egress:
             price = self._supply.catalog.egress_usd_per_gb(*key)
             requirements = self._supply.requirements
-            self._egress[key] = answer_gb(requirements.demand, requirements.model) * price.usd_per_gb
+            self._egress[key] = sent_gb(requirements.demand, requirements.model) * price.usd_per_gb
         return self._egress[key]
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from advisor.candidates import Candidate, Rejection, judge, reject_candidate
+from advisor.candidates import Candidate, Rejection, judge, reject, reject_candidate
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Price, Purchase
 from advisor.demand.clock import mean_by_hour_of_week
@@ -16,6 +16,7 @@ from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, cold_start
+from advisor.plan.geography import cache_shortfall
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import PoolSet, PoolSource, RateTable, Supply, pools_of
 from advisor.plan.problem.values import Pool, PurchaseOption, Tariff
@@ -94,7 +95,18 @@ def _outcomes(workload: Workload, catalog: Catalog) -> Sequence[ServerlessOffer 
     if not workload.scaling.scale_to_zero or Purchase.ON_DEMAND not in workload.purchase:
         return ()
     allowed = partial(allows, workload)
-    return tuple(serverless_offers(catalog, workload.providers, workload.regions, allowed))
+    offers = serverless_offers(catalog, workload.providers, workload.regions, allowed)
+    return tuple(_beside_cache(offer, workload, catalog) for offer in offers)
+
+
+def _beside_cache(
+    offer: ServerlessOffer | Rejection, workload: Workload, catalog: Catalog
+) -> ServerlessOffer | Rejection:  # fmt: skip
+    """The offer, unless the response cache of the workload cannot be where it is."""
+    if isinstance(offer, Rejection):
+        return offer
+    lacking = cache_shortfall(workload, catalog, offer.service.provider, offer.region)
+    return offer if lacking is None else reject(offer.instance_type, lacking, region=offer.region)
 
 
 def _as_used(requirements: Requirements) -> Requirements:

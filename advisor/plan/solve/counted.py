@@ -62,11 +62,12 @@ def is_countable(problem: Problem) -> bool:
 
 
 def _takes_steps(problem: Problem) -> bool:
-    """Whether what a region charges depends on its part of the requests by more than a price for each."""
+    """Whether what a region charges depends on its part of the requests, or its use, by more than a price for each."""
     regions = {pool.region for pool in problem.pools} & problem.charges.keys()
     return len(regions) > 1 and any(
         problem.charges[region].fixed_usd_per_month(mean_rate(problem))
         != problem.charges[region].fixed_usd_per_month(0.0)
+        or problem.charges[region].anyway_usd_per_month
         for region in regions
     )
 

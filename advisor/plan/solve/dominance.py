@@ -274,7 +274,10 @@ def _could_stand_in(items: _Items, others: _Items, pairs: _Pairs, problem: Probl
     could &= np.where(items.special[item] == 0, ~owned, same_special & (~owned | (count == 1)))
     could &= _keeps_limits(items, others, pairs, problem)
     if problem.charges:
-        could &= ~others.on_hosts[other] | (items.on_hosts[item] & (items.regions[item] == others.regions[other]))
+        in_region = items.regions[item] == others.regions[other]
+        could &= ~others.on_hosts[other] | (items.on_hosts[item] & in_region)
+        if any(charges.anyway_usd_per_month for charges in problem.charges.values()):
+            could &= in_region
     equal = (count == 1) & (others.usd[other] >= items.usd[item] - ROUNDING)
     equal &= (others.rates[other] <= items.rates[item] * (1 + ROUNDING)).all(axis=1)
     could &= ~(equal & (others.order[other] >= items.order[item]))

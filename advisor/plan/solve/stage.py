@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
+from advisor.cost.response_cache import cache_rule
 from advisor.cost.standing import RegionCharges, region_charges
 from advisor.cost.transfer import answer_gb, request_gb
 from advisor.demand.synthetic_trace import MOST_REQUESTS
@@ -185,7 +186,15 @@ def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog
         region: region_charges(catalog, provider, place, gb_per_request)
         for region, (provider, _, place) in regions.items()
     }
-    return {region: of_region for region, of_region in charges.items() if of_region is not None}
+    caches = {
+        region: cache_rule(requirements.workload, catalog, provider, place)
+        for region, (provider, _, place) in regions.items()
+    }
+    return {
+        region: replace(of_region, rules=(*of_region.rules, *filter(None, [caches[region]])))
+        for region, of_region in charges.items()
+        if of_region is not None
+    }
 
 
 def in_precisions(formulation: Formulation, solution: FleetSolution, precisions: Sequence[str]) -> Formulation | None:
@@ -249,6 +258,6 @@ def _cold_starts(
 
 
 def _most_regions(workload: Workload) -> int | None:
-    """Most regions: as stated; else one, or as many as needed where users are somewhere."""
-    stated = workload.limits.max_regions
+    """Most regions: as stated; else one, or as many as needed where users are somewhere and no cache is shared."""
+    stated = 1 if workload.response_cache else workload.limits.max_regions
     return stated if stated is not None or workload.users else 1

@@ -71,6 +71,7 @@ class ProgramVariables:
         self._switching()
         self._shares()
         self._standing()
+        self._in_use()
 
     def _instances(self) -> None:
         for g, pool in enumerate(self.problem.pools):
@@ -142,18 +143,41 @@ class ProgramVariables:
                 self._used_in_region(used, members, hosts_alone)
                 self._steps(used, hosts_alone, charges.rules)
 
-    def _used_in_region(self, used: int, members: list[int], hosts_alone: list[int]) -> None:
-        """1 where any host of these pools runs; no less than their share of the requests, which is tighter."""
+    def _in_use(self) -> None:
+        """Charges of regions in use, whatever serves there: of the only region in any case, else of each in use."""
+        problem = self.problem
+        regions: dict[str, list[int]] = {}
+        for g, pool in enumerate(problem.pools):
+            if pool.region in problem.charges and problem.charges[pool.region].anyway_usd_per_month:
+                regions.setdefault(pool.region, []).append(g)
+        is_only = len({pool.region for pool in problem.pools}) == 1
+        for region, members in regions.items():
+            used = self.program.variable(lower=float(is_only), upper=1.0, integer=not is_only)
+            self.program.add_cost(used, problem.charges[region].anyway_usd_per_month)
+            if not is_only:
+                self._used_in_region(used, members, members, hosts_count=False)
+
+    def _used_in_region(
+        self, used: int, members: list[int], served_alone: list[int], *, hosts_count: bool = True
+    ) -> None:  # fmt: skip
+        """1 where any host of these pools runs; no less than their share of the requests, which is tighter.
+
+        Args:
+            used: the variable.
+            members: pools of the region.
+            served_alone: those of them all of whose requests count.
+            hosts_count: whether hosts alone make it 1; otherwise any instance and service does.
+        """
         last, problem = len(self.problem.hours) - 1, self.problem
         for g in members:
             most = float(most_instances(problem, problem.pools[g]))
             for t, tariff in enumerate(problem.pools[g].tariffs):
-                if tariff.on_hosts:
+                if tariff.on_hosts or not hosts_count:
                     self.program.row("region in use", [*self.instances(g, t, last), (used, -most)], upper=0.0)
         for p in range(len(problem.place_shares)):
-            mixed: Terms = [(self.mix[g, last, p], 1.0) for g in hosts_alone]
+            mixed: Terms = [(self.mix[g, last, p], 1.0) for g in served_alone]
             buckets = range(len(problem.bucket_shares))
-            for terms in [[(self.bucket[g, last, p, b], 1.0) for g in hosts_alone] for b in buckets] or [[]]:
+            for terms in [[(self.bucket[g, last, p, b], 1.0) for g in served_alone] for b in buckets] or [[]]:
                 self.program.row("region in use", [*mixed, *terms, (used, -1.0)], upper=0.0)
 
     def _steps(self, used: int, members: list[int], rules: tuple[ChargeRule, ...]) -> None:

@@ -8,7 +8,17 @@ from advisor.codegen import Wanted
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Option
-from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import (
+    HOSTILE,
+    Make,
+    Scenario,
+    make_cache,
+    make_cost,
+    make_fleet_plan,
+    make_group,
+    make_option,
+    make_plan,
+)
 
 
 def variables(*regions: str, **more: Any) -> Mapping[str, Any]:
@@ -338,6 +348,13 @@ def china() -> Scenario:
     return _alone(make_option(region="cn-north-1", instance_type="g5.xlarge", accelerator="A10G", usd_per_hour=1.21))
 
 
+def cached() -> Scenario:
+    """A response cache beside the fleet, one node of which may fail."""
+    group = make_group(instances=(2, 2))
+    plan = make_fleet_plan(group, policy=Policy.STATIC, fleet={"response_cache": make_cache()})
+    return Scenario(plan, variables=variables("us-east-1", **AGENT))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "l4-spot": l4_spot,
     "a10g-on-demand": a10g_on_demand,
@@ -362,4 +379,5 @@ SCENARIOS: Mapping[str, Make] = {
     "pipeline-parallel": pipeline_parallel,
     "gov-cloud": gov_cloud,
     "china": china,
+    "ec2-cache": cached,
 }

@@ -8,7 +8,17 @@ from advisor.codegen import Wanted
 from advisor.codegen.wanted import Engine
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Plan
-from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import (
+    HOSTILE,
+    Make,
+    Scenario,
+    make_cache,
+    make_cost,
+    make_fleet_plan,
+    make_group,
+    make_option,
+    make_plan,
+)
 
 
 def variables(*regions: str, is_karpenter: bool = False) -> Mapping[str, Any]:
@@ -164,6 +174,13 @@ def karpenter_neuron() -> Scenario:
     return _karpenter(plan, "us-east-1", "us-west-2")
 
 
+def cached() -> Scenario:
+    """A response cache beside the nodes that nothing has to survive."""
+    cache = make_cache(nodes=1, ttl_seconds=None)
+    plan = make_fleet_plan(make_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache})
+    return _managed(plan, "us-east-1")
+
+
 SCENARIOS: Mapping[str, Make] = {
     "eks-l4-spot": l4_spot,
     "eks-h100-tp8": h100_tp8,
@@ -177,4 +194,5 @@ SCENARIOS: Mapping[str, Make] = {
     "eks-hostile-names": hostile_names,
     "eks-karpenter-spot": karpenter_spot,
     "eks-karpenter-neuron": karpenter_neuron,
+    "eks-cache": cached,
 }

@@ -7,7 +7,17 @@ from typing import Any
 from advisor.codegen import Wanted
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Option
-from codegen.plans import HOSTILE, Make, Scenario, make_cost, make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import (
+    HOSTILE,
+    Make,
+    Scenario,
+    make_cache,
+    make_cost,
+    make_fleet_plan,
+    make_group,
+    make_option,
+    make_plan,
+)
 
 
 def variables(*regions: str, **changes: Any) -> Mapping[str, Any]:
@@ -222,6 +232,14 @@ def gpu_and_tpu() -> Scenario:
     return Scenario(plan, variables=variables("us-central1", "us-east5", **_PACKAGE))
 
 
+def cached() -> Scenario:
+    """A response cache beside the hosts that nothing has to survive."""
+    cache = make_cache(provider="gcp", region="us-central1", node="standard-small", nodes=1, node_memory_gib=6.05)
+    group = make_group(**_place("us-central1", "g2-standard-8"), instances=(2, 2))
+    plan = make_fleet_plan(group, policy=Policy.STATIC, fleet={"response_cache": cache})
+    return Scenario(plan, variables=variables("us-central1", **_PACKAGE))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "mig-l4-spot": l4_spot,
     "mig-a100-tp8": a100_tp8,
@@ -237,4 +255,5 @@ SCENARIOS: Mapping[str, Make] = {
     "tpu-vm-v6e": tpu_v6e,
     "tpu-vm-v6e-spot": tpu_v6e_spot,
     "tpu-vm-v5p-scheduled": tpu_v5p_scheduled,
+    "mig-cache": cached,
 }

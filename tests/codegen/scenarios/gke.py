@@ -7,7 +7,7 @@ from typing import Any
 from advisor.codegen import Wanted
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Option
-from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import HOSTILE, Make, Scenario, make_cache, make_fleet_plan, make_group, make_option, make_plan
 
 _GKE = Wanted(target="gke")
 
@@ -132,6 +132,14 @@ def hostile() -> Scenario:
     return _alone(dataclasses.replace(option, cost=cost), name=HOSTILE, model=HOSTILE)
 
 
+def cached() -> Scenario:
+    """A response cache beside the nodes, one node of which may fail."""
+    cache = make_cache(provider="gcp", region="us-central1", node="standard-small", node_memory_gib=6.05)
+    group = make_group(**_google(instance_type="g2-standard-8"), instances=(2, 2))
+    plan = make_fleet_plan(group, policy=Policy.STATIC, fleet={"response_cache": cache})
+    return Scenario(plan, _GKE, variables("us-central1"))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "gke-l4-spot": l4_spot,
     "gke-h100-tp8": h100_tp8,
@@ -141,4 +149,5 @@ SCENARIOS: Mapping[str, Make] = {
     "gke-scheduled": scheduled,
     "gke-reactive": reactive,
     "gke-hostile": hostile,
+    "gke-cache": cached,
 }

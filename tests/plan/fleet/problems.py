@@ -162,13 +162,16 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
 
 @st.composite
 def _charges(draw, region: str) -> RegionCharges:
-    """A load balancer that costs something at least, and logs of each request and of each that it passes on."""
+    """A load balancer that costs something at least, logs of each request and of each that it passes on, and a cache."""
     rules = (
         (draw(st.sampled_from((0.0, 20.0, 400.0))), {"least": 730.0}),
         (draw(st.sampled_from((0.0, 1.0, 50.0))), {"each": 1.0}),
         (draw(st.sampled_from((0.0, 5.0, 200.0))), {"each_balanced": 1.0}),
+        (draw(st.sampled_from((0.0, 0.0, 30.0, 300.0))), {"anyway": 730.0}),
     )
-    return charges_of(region, *((usd / units.get("least", 1.0), units) for usd, units in rules))
+    return charges_of(
+        region, *((usd / max(units.get("least", 1.0), units.get("anyway", 1.0)), units) for usd, units in rules)
+    )
 
 
 def charges_of(region: str, *rules) -> RegionCharges:

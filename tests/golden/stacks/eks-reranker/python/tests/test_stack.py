@@ -59,7 +59,7 @@ class StackTest(unittest.TestCase):
         watched = {
             one["dimensions"]["PodName"]
             for one in inputs_of(self.resources, "cloudwatch/metricAlarm:MetricAlarm")
-            if one["metricName"] == "status_replicas_available"
+            if one.get("metricName") == "status_replicas_available"
         }
         self.assertEqual(watched, {group.workload for group in FLEET.groups.values() if group.min_replicas > 0})
 

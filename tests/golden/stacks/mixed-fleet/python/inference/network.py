@@ -82,7 +82,7 @@ def _security_group(context: Context, region: str, suffix: str, what: str) -> aw
     )
 
 
-def _clients(context: Context, region: str) -> Mapping[str, pulumi.Input[str]]:
+def clients(context: Context, region: str) -> Mapping[str, pulumi.Input[str]]:
     """The blocks that are given, or else that of the VPC."""
     network = context.settings.networks[region]
     if network.allowed_cidrs is not None:
@@ -92,7 +92,7 @@ def _clients(context: Context, region: str) -> Mapping[str, pulumi.Input[str]]:
 
 
 def _ways_in(context: Context, region: str, outer: aws.ec2.SecurityGroup, inner: aws.ec2.SecurityGroup) -> None:
-    for name, cidr in _clients(context, region).items():
+    for name, cidr in clients(context, region).items():
         aws.vpc.SecurityGroupIngressRule(
             context.named("clients", region, name),
             region=region,

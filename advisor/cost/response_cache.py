@@ -1,0 +1,83 @@
+"""Response cache in front of a fleet: the nodes that hold its answers, and their price."""
+
+from dataclasses import dataclass, replace
+
+from advisor.catalog import Catalog
+from advisor.catalog.levers import CacheNode
+from advisor.catalog.planning import ServicePrice
+from advisor.cost.standing import ChargeRule
+from advisor.units import HOURS_PER_MONTH
+from advisor.workload.values import ResponseCache, Survive, Workload
+
+ITEM = "response_cache"
+"""Name among the standing charges of a region."""
+_NODES = {Survive.NOTHING: 1}
+_WITH_REPLICA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCache:
+    """Managed in-memory store that answers some of the requests, in the region of the fleet."""
+
+    provider: str
+    region: str
+    node: str
+    """Type that the provider sells."""
+    nodes: int
+    """2: a replica takes over, since a fleet of this size cannot take the requests that a lost cache answered."""
+    node_memory_gib: float
+    memory_gib: float
+    """What the answers take."""
+    hit_ratio: float
+    ttl_seconds: float | None
+
+
+def priced_cache(
+    workload: Workload, catalog: Catalog, provider: str, region: str
+) -> tuple[PlannedCache, ServicePrice] | str:
+    """The cheapest nodes of a provider that hold a workload's cache, with the price of one; why there are none.
+
+    A node holds answers up to ``memory · usable_ratio``; there are two unless nothing has to survive a failure.
+
+    Args:
+        workload: with a response cache.
+        catalog: nodes and their prices.
+        provider: who would run it.
+        region: where.
+    """
+    cache = workload.response_cache
+    if cache is None:
+        return "the workload has no response cache"
+    cheapest = cheapest_node(cache.memory_gib, catalog, provider, region)
+    return cheapest if isinstance(cheapest, str) else (_planned(workload, cache, cheapest[0], region), cheapest[1])
+
+
+def cheapest_node(
+    memory_gib: float, catalog: Catalog, provider: str, region: str
+) -> tuple[CacheNode, ServicePrice] | str:  # fmt: skip
+    """The cheapest node of a provider that holds so many GiB of answers, with its price an hour; why there is none."""
+    nodes = [node for node in catalog.cache_nodes if node.provider == provider and node.usable_gib >= memory_gib]
+    if not nodes:
+        return f"no node of {provider} for {memory_gib:,.3g} GiB of answers is in the catalog"
+    prices = [(catalog.service_price(provider, node.item, region), node) for node in nodes]
+    priced = [(price.usd, node.memory_gib, node, price) for price, node in prices if price is not None]
+    if not priced:
+        return f"no price of a node of {provider} for {memory_gib:,.3g} GiB of answers is known"
+    _, _, node, price = min(priced, key=lambda each: each[:2])
+    return node, price
+
+
+def _planned(workload: Workload, cache: ResponseCache, node: CacheNode, region: str) -> PlannedCache:
+    nodes = _NODES.get(workload.limits.survival, _WITH_REPLICA)
+    return PlannedCache(
+        node.provider, region, node.node, nodes, node.memory_gib, cache.memory_gib, cache.hit_ratio, cache.ttl_seconds
+    )
+
+
+def cache_rule(workload: Workload, catalog: Catalog, provider: str, region: str) -> ChargeRule | None:
+    """Charge of a region for a workload's cache: ``nodes · 730 h``, whatever is served; None where there is none."""
+    priced = priced_cache(workload, catalog, provider, region)
+    if isinstance(priced, str):
+        return None
+    cache, price = priced
+    return ChargeRule(ITEM, replace(price, unit=f"hour of {cache.node}"), anyway=cache.nodes * float(HOURS_PER_MONTH))

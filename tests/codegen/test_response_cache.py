@@ -1,0 +1,91 @@
+"""The plan's response cache in the generated code, and what is said where there is none."""
+
+import dataclasses
+
+import pytest
+
+from advisor.codegen import Language, Wanted, generate
+from advisor.errors import InputError
+from codegen.plans import make_cache, make_fleet_plan, make_group, make_option
+from codegen.scenarios import SCENARIOS
+
+
+def planned(**changes):
+    """A plan of one group on AWS with a cache; *changes* replace fields of the group."""
+    return make_fleet_plan(make_group(**changes), fleet={"response_cache": make_cache()})
+
+
+def written(plan, language=Language.TERRAFORM, **wanted):
+    """The files of a plan."""
+    return generate(plan, language, Wanted(**wanted)).files
+
+
+@pytest.mark.parametrize("target", ["ec2", "eks", "eks-karpenter"])
+def test_code_without_a_cache_is_the_same_but_for_it(target):
+    """A cache adds a file to a Terraform root, and a line of its README; nothing that serves differs."""
+    with_cache = written(planned(), target=target)
+    without = written(make_fleet_plan(make_group()), target=target)
+    shared = [path for path in without if path.endswith(".tf")]
+
+    assert with_cache.keys() - without.keys() == {"cache.tf"}
+    assert all(_is_same_but_for_its_digest(with_cache[path], without[path]) for path in shared)
+    assert "`response_cache`" in with_cache["README.md"]
+    assert "elasticache" in with_cache["README.md"]
+
+
+def _is_same_but_for_its_digest(text, other):
+    """Whether each line that differs names the digest of the plan."""
+    pairs = zip(text.splitlines(), other.splitlines(), strict=True)
+    return all("sha256:" in line for line, other_line in pairs if line != other_line)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_cache_is_private_encrypted_and_has_no_password(language):
+    """What protects the answers of users stands in both languages."""
+    code = "".join(text for path, text in written(planned(), language, target="ec2").items() if "cache" in path)
+    words = code.replace(" ", "").lower()
+
+    for protection in ("at_rest_encryption_enabled=true", "transit_encryption_enabled=true", 'type="iam"'):
+        assert protection in words
+    assert "password" not in words.replace("thereisnopassword", "")
+
+
+@pytest.mark.parametrize(("nodes", "survives"), [(1, "false"), (2, "true")])
+def test_replica_takes_over_where_there_is_one(nodes, survives):
+    """The nodes are those of the plan, over several zones where one may fail."""
+    plan = make_fleet_plan(make_group(), fleet={"response_cache": make_cache(nodes=nodes)})
+    code = written(plan, target="ec2")["cache.tf"]
+
+    assert f"nodes             = {nodes}\n" in code
+    assert ("CKV2_AWS_50" in code) == (survives == "false")
+
+
+@pytest.mark.parametrize("name", ["sagemaker-mixed-scheduled", "vm-scale-set-reactive", "cloud-run-two-regions"])
+def test_target_without_code_for_a_cache_says_so(name):
+    """The README names what the plan counts on, since the fleet is sized for what it leaves."""
+    scenario = SCENARIOS[name]()
+    fleet = scenario.plan.fleet
+    here = {"provider": fleet.groups[0].provider, "region": fleet.groups[0].region}
+    groups = tuple(group for group in fleet.groups if group.region == here["region"])
+    fleet = dataclasses.replace(fleet, groups=groups, response_cache=make_cache(**here))
+    files = generate(dataclasses.replace(scenario.plan, fleet=fleet), Language.TERRAFORM, scenario.wanted).files
+
+    assert "cache.tf" not in files
+    assert "The plan counts on a response cache" in files["README.md"].replace("\n", " ")
+
+
+def test_option_in_another_region_is_refused():
+    """The plan prices no node there, and a cache does not answer across regions."""
+    plan = dataclasses.replace(planned(), options=(make_option(region="us-west-2"),))
+    with pytest.raises(InputError, match="response cache is in us-east-1 of aws, and this option is not") as refused:
+        written(plan, rank=1)
+    assert "us-west-2" in refused.value.hint
+
+
+@pytest.mark.parametrize(("ratio", "is_on"), [(0.0, False), (0.4, True)])
+def test_prefix_cache_that_the_plan_counts_is_switched_on(ratio, is_on):
+    """The engine is told, whatever its image has by default."""
+    plan = make_fleet_plan(make_group())
+    plan = dataclasses.replace(plan, workload={**plan.workload, "prefix_cache_hit_ratio": ratio})
+
+    assert ("--enable-prefix-caching" in "".join(written(plan, target="ec2").values())) == is_on

@@ -1,0 +1,146 @@
+"""A response cache in a plan: fewer requests for the fleet, and its nodes in the total."""
+
+import datetime as dt
+import json
+from dataclasses import replace
+
+import pytest
+
+from advisor.checks.policy import Policy
+from advisor.checks.run import Now, check_plan
+from advisor.cost.response_cache import priced_cache
+from advisor.errors import InputError
+from advisor.performance.model import shipped_model
+from advisor.pipeline import plan_for, plan_question, question_for
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.request import read_question, requirements_of
+from advisor.workload.document import read_workload
+from advisor.workload.values import DeclaredDemand, Limits, ResponseCache, Survive
+from builders import catalog_of, offer, workload
+
+CATALOG = catalog_of(offer())
+HALF = ResponseCache(hit_ratio=0.5, memory_gib=2.0, ttl_seconds=3600.0)
+REPLICATED = Limits(min_replicas=2, survive=Survive.INSTANCE)
+
+
+def planned(catalog=CATALOG, **changes):
+    """A plan of the tests' workload with a cache that answers half of its requests."""
+    return plan_for(workload(**({"response_cache": HALF} | changes)), catalog)
+
+
+def test_fleet_serves_the_rest_and_the_total_holds_the_nodes():
+    """Half of 5 requests a second reach the fleet; one t4g.medium for 730 h at $0.052 is a line of the total."""
+    plan = planned(limits=Limits(survive=Survive.NOTHING))
+    cost, cache = plan.fleet.cost, plan.fleet.response_cache
+    (line,) = [line for line in plan.fleet.cost_lines if line.item == "response_cache"]
+
+    assert plan.demand["requests_per_second"]["mean"] == pytest.approx(2.5)
+    assert plan.demand["answered_ratio"] == 0.5
+    assert (cache.node, cache.nodes, cache.ttl_seconds) == ("cache.t4g.medium", 1, 3600.0)
+    assert (line.quantity, line.usd_per_unit, line.usd_per_month) == (730.0, 0.052, 37.96)
+    assert sum(line.usd_per_month for line in plan.fleet.cost_lines) == pytest.approx(
+        cost.total_usd_per_month, abs=0.005
+    )
+
+
+def test_cache_has_a_replica_where_the_fleet_survives_a_failure():
+    """A fleet that may lose an instance may not lose the cache either: it is sized for what the cache leaves."""
+    (line,) = [line for line in planned(limits=REPLICATED).fleet.cost_lines if line.item == "response_cache"]
+
+    assert line.usd_per_month == 75.92
+
+
+def test_a_cache_for_nothing_costs_its_nodes():
+    """With next to no hits the same fleet costs what the nodes cost more."""
+    with_cache = planned(response_cache=replace(HALF, hit_ratio=1e-9)).fleet.cost
+    without = planned(response_cache=None).fleet.cost
+
+    assert with_cache.total_usd_per_month - without.total_usd_per_month == pytest.approx(37.96, abs=0.011)
+
+
+def test_region_is_chosen_with_its_cache():
+    """Of two regions at one price for machines that differ by less, the one with the cheaper cache is taken."""
+    catalog = catalog_of(offer(), offer(region="sa-east-1", on_demand=0.78))
+    usd = {
+        region: planned(catalog, regions=(region,)).fleet.cost.total_usd_per_month
+        for region in ("us-east-1", "sa-east-1")
+    }
+    both = planned(catalog).fleet
+
+    assert both.cost.total_usd_per_month == min(usd.values())
+    assert both.response_cache.region == both.groups[0].region
+
+
+@pytest.mark.parametrize(
+    ("provider", "gib", "node"),
+    [("aws", 2.0, "cache.t4g.medium"), ("azure", 2.0, "Balanced_B3"), ("gcp", 2.0, "standard-small")],
+)
+def test_cheapest_node_that_holds_the_answers_is_priced(provider, gib, node):
+    """Each cloud has nodes, of whose memory a part is reserved."""
+    cache, price = priced_cache(workload(response_cache=replace(HALF, memory_gib=gib)), CATALOG, provider, "us-east-1")
+
+    assert cache.node == node
+    assert price.usd > 0
+
+
+def test_place_without_a_node_is_a_rejection():
+    """No price is guessed: what no catalogued node holds is rejected with the two sizes."""
+    plan = planned(response_cache=replace(HALF, memory_gib=500.0))
+    (rejection,) = [one for one in plan.rejected if one.code == "response_cache"]
+
+    assert plan.fleet is None
+    assert (rejection.needed, rejection.unit) == (500.0, "GiB")
+    assert rejection.available == pytest.approx(52.82 * 0.75)
+    assert "no node of aws for 500 GiB of answers is in the catalog" in rejection.message
+
+
+def test_plan_is_made_again_from_its_own_question():
+    """Requests that the cache answers are taken off once, however often the question is asked."""
+    plan = planned()
+    again = plan_question(read_question(json.loads(plan_to_json(plan))["question"]), CATALOG)
+
+    assert plan_to_json(again) == plan_to_json(plan)
+    assert plan_from_json(plan_to_json(plan)).fleet.response_cache == plan.fleet.response_cache
+
+
+def test_demand_measured_behind_a_cache_is_what_it_leaves():
+    """Of a cache that runs already the stated rate is that of the fleet; without it there would be twice as many."""
+    asked = workload(response_cache=replace(HALF, runs_already=True))
+    question = question_for(asked, CATALOG, shipped_model())
+    without = replace(question, workload=replace(asked, response_cache=None))
+
+    assert requirements_of(question, CATALOG).demand.requests_per_second.mean == 5
+    assert requirements_of(without, CATALOG).demand.requests_per_second.mean == 10
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("response_cache: {hit_ratio: 0, memory_gib: 2}", "above 0"),
+        ("response_cache: {hit_ratio: 1, memory_gib: 2}", "at most 0.999"),
+        ("response_cache: {hit_ratio: 0.3}", "missing: memory_gib"),
+        ("response_cache: {hit_ratio: 0.3, memory_gib: 2, ttl: 10}", "'10' is no duration"),
+        (
+            "response_cache: {hit_ratio: 0.3, memory_gib: 2}\nlimits: {max_regions: 2}",
+            "contradicts limits.max_regions: 2",
+        ),
+    ],
+)
+def test_wrong_cache_is_refused_with_its_line(line, told, tmp_path):
+    """A hit ratio is a share of the requests, and one cache has one region."""
+    path = tmp_path / "workload.yaml"
+    demand = "demand: {declared: {requests_per_second: 1, input_tokens: 9, output_tokens: 9}}\n"
+    path.write_text(f"name: chat\nmodel: m\n{demand}{line}\n")
+    with pytest.raises(InputError, match=told) as refused:
+        read_workload(path)
+    assert f"{path}:4: response_cache" in refused.value.where
+
+
+def test_engines_count_what_the_cache_of_a_plan_left():
+    """A check takes a rate that was counted behind the cache as it is, not as that of all clients."""
+    plan = planned()
+    counted = DeclaredDemand(40, 64, 800, 200)
+    now = Now(CATALOG, shipped_model(), dt.date(2026, 11, 24), counted)
+    checked = check_plan(plan, plan_to_json(plan), "plan.json", now, Policy())
+
+    assert any("the busiest minute has 64 requests/s" in finding.message for finding in checked.findings)
