@@ -42,10 +42,10 @@ locals {
       docker_arguments = ["--gpus=all"]
       health_path      = "/health"
       metrics = {
-        path                = "/metrics"
-        ttft                = "vllm:time_to_first_token_seconds"
-        waiting             = "vllm:num_requests_waiting"
-        ttft_target_seconds = 1
+        path           = "/metrics"
+        latency        = "vllm:time_to_first_token_seconds"
+        waiting        = "vllm:num_requests_waiting"
+        target_seconds = 1
       }
       protocol      = "HTTPS"
       min_instances = 2
@@ -55,19 +55,19 @@ locals {
   # Instances that start, scale and are bought together; instances: in the busiest hours.
   groups = {
     us-east-1-g6-xlarge-bf16-tp1-on-demand = {
-      region          = "us-east-1"
-      backend         = "us-east-1-1xl4-bf16-tp1-vllm"
-      instance_types  = ["g6.xlarge"]
-      spot            = false
-      gpu             = true
-      instances       = 2
-      min_instances   = 2
-      max_instances   = 3
-      longest_queue   = 1.2
-      start_seconds   = 720
-      ready_seconds   = 720
-      root_volume_gib = 164
-      ami_parameter   = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+      region              = "us-east-1"
+      backend             = "us-east-1-1xl4-bf16-tp1-vllm"
+      instance_types      = ["g6.xlarge"]
+      spot                = false
+      gpu                 = true
+      instances           = 2
+      min_instances       = 2
+      max_instances       = 3
+      longest_queue       = 1.2
+      start_seconds       = 720
+      start_limit_seconds = 3600
+      root_volume_gib     = 164
+      ami_parameter       = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
     }
   }
 
@@ -153,8 +153,8 @@ locals {
       description = "TTFT p95 over the target: more than 5 percent of the requests take longer than 1 s."
       source      = "engine"
       metrics = {
-        part  = "ttft_over_target"
-        whole = "ttft_requests"
+        part  = "over_target"
+        whole = "target_requests"
       }
       expression = "100 * part / whole"
       statistic  = "Sum"

@@ -66,7 +66,6 @@ locals {
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
-      start_seconds         = 720
       heals                 = true
     }
   }
