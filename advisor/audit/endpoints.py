@@ -11,7 +11,16 @@ from advisor.audit.values import UNTAGGED, ZERO, Bill, Endpoint, Traffic, Usage
 from advisor.names import normalised
 from advisor.units import SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
-_TAGS = ("endpoint", "inference-endpoint", "inference_service", "service", "model", "application", "app", "deployment")
+ENDPOINT_TAGS = (
+    "endpoint",
+    "inference-endpoint",
+    "inference_service",
+    "service",
+    "model",
+    "application",
+    "app",
+    "deployment",
+)
 """Tags that usually name an endpoint, the most telling first."""
 _QUANTUM = Decimal("1e-15")
 
@@ -20,6 +29,8 @@ _QUANTUM = Decimal("1e-15")
 class EndpointMachines:
     """Machines of one kind that an endpoint was billed for."""
 
+    endpoint: str
+    """Name of the endpoint as a charge says it; "": none of their charges names one."""
     provider: str
     region: str
     instance_type: str
@@ -27,6 +38,8 @@ class EndpointMachines:
     instances: int
     """On average over the bill's period, one at the least."""
     cost: Decimal
+    billed_seconds: Mapping[str, float]
+    """Billed time of each resource; of "" where charges name none."""
 
 
 def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tuple[list[Endpoint], list[str]]:
@@ -86,8 +99,8 @@ def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:
     return dict(rows)
 
 
-def machines_of(ledger: Ledger, tag: str | None) -> Mapping[str, EndpointMachines]:
-    """Accelerated machines of each endpoint of the bill, by its normalised name: the kind that costs most.
+def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
+    """Accelerated machines of each endpoint of the bill and of none, a kind of machine each; the dearest last.
 
     Args:
         ledger: the bill.
@@ -95,22 +108,29 @@ def machines_of(ledger: Ledger, tag: str | None) -> Mapping[str, EndpointMachine
     """
     name, named = _naming(tag)
     rows = ledger.database.rows(
-        f"SELECT {name} AS name, provider, region, machine, purchase, sum(seconds), sum(cost) FROM charges "
+        f"SELECT coalesce({name}, '') AS name, provider, region, machine, "
+        "coalesce(purchase = 'spot', false) AS is_spot, coalesce(resource, ''), sum(seconds), sum(cost) FROM charges "
         f"LEFT JOIN {named} AS named USING (tags_id) WHERE is_accelerated AND charge = 'usage' AND machine IS NOT NULL "
-        "AND region IS NOT NULL GROUP BY ALL HAVING name IS NOT NULL ORDER BY 7, 1"
+        "AND region IS NOT NULL GROUP BY ALL ORDER BY ALL"
     )
-    billed_seconds = ledger.bill.hours * SECONDS_PER_HOUR or 1.0
-    return {
-        normalised(endpoint): EndpointMachines(
-            provider, region, machine, purchase == "spot", max(1, round(float(seconds) / billed_seconds)), Decimal(cost)
+    kinds: dict[tuple[str, str, str, str, bool], tuple[dict[str, float], list[Decimal]]] = {}
+    for *kind, resource, seconds, cost in rows:
+        billed_seconds, costs = kinds.setdefault(tuple(kind), ({}, []))
+        billed_seconds[resource] = float(seconds or 0.0)
+        costs.append(Decimal(cost))
+    period_seconds = ledger.bill.hours * SECONDS_PER_HOUR or 1.0
+    machines = [
+        EndpointMachines(
+            *kind, max(1, round(sum(billed_seconds.values()) / period_seconds)), sum(costs, ZERO), billed_seconds
         )
-        for endpoint, provider, region, machine, purchase, seconds, cost in rows
-    }
+        for kind, (billed_seconds, costs) in kinds.items()
+    ]
+    return sorted(machines, key=lambda kind: (kind.cost, kind.endpoint))
 
 
 def _naming(tag: str | None) -> tuple[str, str]:
     """The name of a charge's endpoint, and the table of tags that it needs as ``named``, in SQL."""
-    wanted = [normalised(tag)] if tag else [normalised(name) for name in _TAGS]
+    wanted = [normalised(tag)] if tag else [normalised(name) for name in ENDPOINT_TAGS]
     plain = "lower(regexp_replace(regexp_replace(key, '^.*/|^user:|^aws:eks:', ''), '[-_ ]', '', 'g'))"
     order = " ".join(f"WHEN {text(name)} THEN {position}" for position, name in enumerate(wanted))
     listed = ", ".join(map(text, wanted))

@@ -155,15 +155,18 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 def _host_cost(machine: _Billed, seen: Sequence[Observation], expected: int | None) -> HostCost:
     """Parts of a machine's cost by its use; what was not observed is in none of them."""
     parts = {"needed": ZERO, "headroom": ZERO, "idle": ZERO}
+    observed_billed_ratio = 0.0
     for observation in seen:
         use = observation.use
         observed = observation.billed_ratio * min(use.accelerators / (expected or use.accelerators), 1.0)
+        observed_billed_ratio += observed
         peak = max(use.p95, use.mean)
         for part, share in {"needed": use.mean, "headroom": peak - use.mean, "idle": 1 - peak}.items():
             parts[part] += _portion(machine.cost, observed * share)
     parts["unattributed"] = machine.cost - sum(parts.values(), ZERO)
     use = united(seen)
-    return HostCost(machine.resource, machine.machine, machine.provider, machine.region, machine.cost, parts, use)
+    place = machine.resource, machine.machine, machine.provider, machine.region
+    return HostCost(*place, machine.cost, parts, use, observed_billed_ratio)
 
 
 def _portion(cost: Decimal, share: float) -> Decimal:

@@ -100,6 +100,8 @@ class HostCost:
     parts: Amounts
     """Cost by part; their sum is the cost."""
     use: Utilisation
+    observed_billed_ratio: float
+    """Share of its billed time and of its accelerators that was observed, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)

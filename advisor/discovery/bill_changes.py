@@ -1,20 +1,20 @@
 """Changes of a user's Terraform that follow from an audited bill: for the dearest endpoints and for idle machines."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor.audit.endpoints import EndpointMachines, machines_of
-from advisor.audit.findings.compute import is_idle, pools_of
+from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
 from advisor.audit.run import Opened
-from advisor.audit.values import Bill, Endpoint, HostCost
+from advisor.audit.values import Bill, Endpoint
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.codegen.applying import Application, Target, apply_all, apply_to, targets_of
-from advisor.codegen.applying.addresses import addresses_with
+from advisor.codegen.applying import Application, apply_all, targets_of
+from advisor.codegen.applying.addresses import typed_addresses
 from advisor.codegen.applying.project import open_project
 from advisor.demand.services.names import served_key
+from advisor.discovery.bill_places import FEWEST, Code, Wish, of_findings
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of
 from advisor.discovery.values import Machine, Service
@@ -29,28 +29,7 @@ from advisor.workload.values import Deployment, Workload
 
 DEAREST = 3
 """Endpoints that are planned anew."""
-_FEWEST = 2
-"""Replicas that an endpoint with several machines keeps, so that any one may fail."""
-
 _NAMED = "name model, targets and demand in a workload file, and give its folder with --workloads"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Change that an endpoint or a finding asks of the code."""
-
-    subject: str
-    """Such as ``endpoint chat``, or the id of a finding with its machines."""
-    told: str
-    """The change and what it saves; or why there is none."""
-    instance_type: str = ""
-    """Machine that the code has today."""
-    target: Target | None = None
-    """Machines that it should have; None: as today."""
-    address: str = ""
-    """Address of the code to edit; "": none is."""
-    is_planned: bool = False
-    """Whether a plan says how many machines are needed, which findings on them leave alone then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +85,19 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
         InputError: there is no Terraform, or telemetry or a workload file cannot be read.
     """
     project = open_project(directory)
-    machines = machines_of(opened.ledger, sources.endpoint_tag)
+    kinds = machines_of(opened.ledger, sources.endpoint_tag)
+    machines = {normalised(kind.endpoint): kind for kind in kinds if kind.endpoint}
     dearest = [endpoint for endpoint in opened.audit.endpoints if normalised(endpoint.name) in machines][:DEAREST]
     with tempfile.TemporaryDirectory(prefix="advisor-audit-") as folder:
         stated = {normalised(workload.name): workload for workload in map(read_workload, sources.workloads)}
         planner = _Planner(catalog, sources.telemetry, stated, Path(folder))
         services = planner.services() if dearest else ()
         wishes = [planner.wish(each, machines[normalised(each.name)], services) for each in dearest]
-    planned = {wish.instance_type for wish in wishes if wish.is_planned}
-    wishes += [wish for wish in _of_findings(opened.audit.split.hosts) if wish.instance_type not in planned]
-    placed = tuple(_placed(wish, list(addresses_with(project, wish.instance_type)), directory) for wish in wishes)
+    planned = [wish.machines for wish in wishes if wish.is_planned]
+    wishes += of_findings([kind for kind in kinds if kind not in planned], opened.audit.split.hosts)
+    tags = [sources.endpoint_tag] if sources.endpoint_tag else list(ENDPOINT_TAGS)
+    code = Code(directory, project, tuple(typed_addresses(project)), tags, [*machines])
+    placed = tuple(map(code.placed, wishes))
     pairs = [(wish.address, wish.target) for wish in placed if wish.target is not None and wish.address]
     return Changes(placed, apply_all(directory, pairs) if pairs else None)
 
@@ -139,7 +121,7 @@ class _Planner:
 
     def wish(self, endpoint: Endpoint, machines: EndpointMachines, services: Sequence[Service]) -> Wish:
         """Machines for an endpoint, or why it keeps those that it has."""
-        wish = Wish(f"endpoint {endpoint.name}", "", machines.instance_type)
+        wish = Wish(f"endpoint {endpoint.name}", "", machines)
         try:
             workload = self.stated.get(normalised(endpoint.name)) or self._observed(endpoint, machines, services)
             plan = self._plan(workload, machines)
@@ -186,7 +168,7 @@ class _Planner:
             AdvisorError: something that a plan needs is not known.
         """
         purchase = _purchase(machines)
-        fewest = max(workload.limits.min_replicas, min(machines.instances, _FEWEST))
+        fewest = max(workload.limits.min_replicas, min(machines.instances, FEWEST))
         workload = replace(
             workload,
             current=Deployment(
@@ -210,53 +192,3 @@ def _names(service: Service) -> set[str]:
     observed = service.observed.model if service.observed else ""
     models = filter(None, (service.launch.served_name, service.model, observed))
     return {normalised(service.name), *(key for model in models for key in (normalised(model), served_key(model)))}
-
-
-def _of_findings(hosts: Sequence[HostCost]) -> Iterator[Wish]:
-    """Fewer machines where some are idle (ADV101), or where fewer accelerators would do (ADV102)."""
-    for pool in pools_of(hosts):
-        working = [host for host in pool.hosts if not is_idle(host)]
-        idle = len(pool.hosts) - len(working)
-        needed = replace(pool, hosts=working).needed_hosts if working else 0
-        if needed >= len(pool.hosts) or not pool.instance_type:
-            continue
-        ids = [*(["ADV101"] if idle else []), *(["ADV102"] if needed < len(working) else [])]
-        told = f"{len(pool.hosts)} → {needed} × {pool.instance_type} in {pool.region}, {idle} of them idle"
-        target = Target(
-            key=pool.instance_type,
-            provider=pool.provider,
-            region=pool.region,
-            instance_type=pool.instance_type,
-            interchangeable_types=(),
-            instances=needed,
-            min_instances=needed,
-            max_instances=len(pool.hosts),
-            is_spot=False,
-            serving="the load of the bill's period, as accelerators were used then",
-            keeps_types=True,
-        )
-        yield Wish(f"{' and '.join(ids)} ({pool.instance_type})", told, pool.instance_type, target)
-
-
-def _placed(wish: Wish, addresses: Sequence[str], directory: Path) -> Wish:
-    """A wish with the one address of the code that can take it, or why none can."""
-    if wish.target is None:
-        return wish
-    if not addresses:
-        return replace(wish, told=f"{wish.told}; not written: no code says {wish.instance_type}")
-    takes, reasons = [], []
-    for address in addresses:
-        try:
-            apply_to(directory, address, wish.target)
-        except InputError as error:
-            reasons.append(f"{address}: {error.message}")
-        else:
-            takes.append(address)
-    if not takes:
-        return replace(wish, told=f"{wish.told}; not written: {'; '.join(reasons)}")
-    named = [address for address in takes if normalised(wish.subject.split()[-1]) in normalised(address)]
-    chosen = named if len(named) == 1 else takes
-    if len(chosen) > 1:
-        told = f"{wish.told}; not written: several places say {wish.instance_type}: {', '.join(chosen)}"
-        return replace(wish, told=told)
-    return replace(wish, address=chosen[0])

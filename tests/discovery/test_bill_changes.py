@@ -8,11 +8,11 @@ import pytest
 
 from advisor.audit.run import Inputs, audited
 from advisor.catalog import load_catalog
-from advisor.codegen.applying.addresses import addresses_with
+from advisor.codegen.applying.addresses import typed_addresses
 from advisor.codegen.applying.project import open_project
 from advisor.discovery.bill_changes import Sources, changes_of
 from advisor.errors import InputError
-from audit.machines import ACCELERATED, billed, day_of, sampled
+from audit.machines import ACCELERATED, ROWS_PER_HOUR, billed, day_of, sampled
 
 SPOT = """
 resource "aws_eks_node_group" "gpu" {
@@ -59,12 +59,25 @@ def code(tmp_path, text=CODE):
     return directory
 
 
-def bill(tmp_path, hosts=2, tag="chat"):
+def sized(count):
+    """Code of some machines."""
+    return CODE.replace("min_size         = 2", f"min_size         = {count}").replace(
+        "desired_capacity = 2", f"desired_capacity = {count}"
+    )
+
+
+def idle(tmp_path):
+    """Samples of two machines that do nothing."""
+    sampled(tmp_path, lambda _: 0.0, host="i-0")
+    return sampled(tmp_path, lambda _: 0.0, host="i-1")
+
+
+def bill(tmp_path, hosts=2, tag="chat", **kind):
     """A bill of machines of one endpoint."""
     charges = [
         charge
         for number in range(hosts)
-        for charge in day_of(replace(ACCELERATED, resource=f"i-{number}", tags={"service": tag}))
+        for charge in day_of(replace(ACCELERATED, resource=f"i-{number}", tags={"service": tag}, **kind))
     ]
     return billed(tmp_path, charges)
 
@@ -113,27 +126,174 @@ def test_an_endpoint_that_nothing_knows_is_left_alone(tmp_path):
 
 
 def test_idle_and_spare_machines_leave_the_numbers(tmp_path):
-    """Of two machines that need a quarter of their accelerators together, one stays; the type is not touched."""
+    """Of three machines that need a quarter of their accelerators together, two stay; the type is not touched."""
     folder = sampled(tmp_path, lambda _: 0.3, host="i-0")
-    sampled(tmp_path, lambda _: 0.0, host="i-1")
-    changes = changed(tmp_path, code(tmp_path), telemetry=(folder,))
+    for host in ("i-1", "i-2"):
+        sampled(tmp_path, lambda _: 0.0, host=host)
+    changes = changed(tmp_path, code(tmp_path, sized(3)), telemetry=(folder,), hosts=3)
     finding = changes.wishes[-1]
-    assert finding.subject == "ADV101 (g5.12xlarge)"
-    assert finding.told.startswith("2 → 1 × g5.12xlarge")
+    assert finding.subject == "ADV101 (g5.12xlarge of chat)"
+    assert finding.told.startswith("3 → 2 × g5.12xlarge")
+    assert "1 would carry the load, 2 stay" in finding.told
     assert changes.application is not None
-    assert "+  desired_capacity = 1" in changes.application.patch
-    assert "+  max_size         = 2" in changes.application.patch
+    assert "+  desired_capacity = 2" in changes.application.patch
+    assert "+  max_size         = 3" in changes.application.patch
     assert 'default = "' not in changes.application.patch.replace(" default", "")
 
 
-def test_numbers_of_spot_groups_change_and_their_types_stay(tmp_path):
-    """How instances are bought, and which types serve alike, is not the finding's business."""
-    folder = sampled(tmp_path, lambda _: 0.0, host="i-0")
+def test_of_two_machines_none_is_taken_that_the_other_would_have_to_replace(tmp_path):
+    """One would carry the load, and two stay; without telemetry of one, only what is known is told."""
+    folder = sampled(tmp_path, lambda _: 0.3, host="i-0")
     sampled(tmp_path, lambda _: 0.0, host="i-1")
+    changes = changed(tmp_path, code(tmp_path), telemetry=(folder,))
+    assert changes.application is None
+    assert "2 stay so that one may fail; nothing is changed" in changes.wishes[-1].told
+
+
+def test_numbers_of_spot_groups_change_for_spot_machines_alone_and_their_types_stay(tmp_path):
+    """Groups on spot are not those of machines billed on demand; which types serve alike is not the finding's business."""
+    folder = idle(tmp_path)
     changes = changed(tmp_path, code(tmp_path, SPOT), telemetry=(folder,))
+    assert changes.application is None
+    assert "it buys as spot, the bill's machines are bought on demand" in changes.wishes[-1].told
+    changes = changed(tmp_path, code(tmp_path, SPOT), telemetry=(folder,), pricing="Dynamic")
     assert changes.application is not None
+    assert "all of them are idle" in changes.wishes[-1].told
     assert "+    desired_size = 0" in changes.application.patch
     assert "+  instance_types" not in changes.application.patch
+
+
+INSTANCE = """
+resource "aws_instance" "%s" {
+  count         = %d
+  instance_type = "g5.12xlarge"
+  %s
+}
+"""
+AUTOSCALED_SPOT = CODE.replace(
+    "  launch_template {\n    id = aws_launch_template.chat.id\n  }\n",
+    "  mixed_instances_policy {\n    instances_distribution {\n      on_demand_percentage_above_base_capacity = 0\n    }\n"
+    "    launch_template {\n      launch_template_specification {\n"
+    "        launch_template_id = aws_launch_template.chat.id\n      }\n    }\n  }\n",
+)
+ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (INSTANCE % ("train", 9, 'tags = { service = "training" }'), "it has 9, the bill has 2 on average"),
+        (INSTANCE % ("gpu", 2, 'tags = { service = "training" }'), "its tags say training, the bill says chat"),
+        (INSTANCE % ("train", 2, ""), "its name says train, the bill says chat"),
+        (
+            INSTANCE % ("chat", 2, "provider = aws.eu-west-1"),
+            "it is in eu-west-1, the bill's machines are in us-east-1",
+        ),
+        (ABROAD + INSTANCE % ("chat", 2, "provider = aws.abroad"), "it is in eu-west-1, "),
+        (ABROAD.replace('alias  = "abroad"', "") + INSTANCE % ("chat", 2, ""), "it is in eu-west-1, "),
+        (INSTANCE % ("chat", 2, 'availability_zone = "us-west-2b"'), "it is in us-west-2, "),
+        (AUTOSCALED_SPOT, "it buys as spot"),
+        (
+            'variable "n" {\n  default = 2\n}\n'
+            + (INSTANCE % ("chat", 2, "") + INSTANCE % ("proxy", 2, "")).replace("count         = 2", "count = var.n"),
+            "var.n is used elsewhere too: main.tf:13 (aws_instance.proxy)",
+        ),
+        (
+            'data "external" "type" {}\nresource "aws_launch_template" "x" {\n'
+            "  instance_type = data.external.type.result\n}\n" + INSTANCE % ("gpu", 2, ""),
+            "not followed: main.tf:3: aws_launch_template.x",
+        ),
+    ],
+)
+def test_code_that_disagrees_with_the_bill_is_left_alone(tmp_path, text, why):
+    """Another region, number, owner or purchase, or another place that may be it, is told in place of an edit."""
+    changes = changed(tmp_path, code(tmp_path, text), telemetry=(idle(tmp_path),))
+    assert changes.application is None
+    assert why in changes.wishes[-1].told
+
+
+def test_little_telemetry_changes_no_code(tmp_path):
+    """The share of the billed time that was observed is told, where it is less than four fifths."""
+    folder = sampled(tmp_path, lambda _: 0.0, host="i-0", rows=ROWS_PER_HOUR)
+    sampled(tmp_path, lambda _: 0.0, host="i-1", rows=ROWS_PER_HOUR)
+    changes = changed(tmp_path, code(tmp_path), telemetry=(folder,))
+    assert changes.application is None
+    assert "not written: 50% of their billed time was observed, 80% is needed" in changes.wishes[-1].told
+
+
+GROUPS = """
+locals {
+  groups = {
+    chat  = { type = "g5.12xlarge", size = 2 }
+    other = { type = "p4d.24xlarge", size = 5 }
+  }
+}
+"""
+NODES = """
+resource "aws_eks_node_group" "this" {
+  %s
+  instance_types = [%s]
+  scaling_config {
+    min_size     = %s
+    desired_size = %s
+    max_size     = %s
+  }
+}
+"""
+LOOP = NODES % ("for_each = local.groups", "each.value.type", *["each.value.size"] * 3)
+PASSED = NODES % ("", "var.type", *["var.size"] * 3)
+INNER = 'variable "type" {}\nvariable "size" {}\n' + PASSED
+SCALED = """
+resource "aws_launch_template" "this" {
+  for_each      = local.groups
+  instance_type = each.value.type
+}
+resource "aws_autoscaling_group" "this" {
+  for_each         = local.groups
+  min_size         = each.value.size
+  max_size         = each.value.size + 1
+  desired_capacity = each.value.size
+  launch_template {
+    id = aws_launch_template.this[each.key].id
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after"),
+    [
+        (GROUPS + LOOP, "size = 2 }", "size = 0 }"),
+        (GROUPS + LOOP + INSTANCE % ("gpu", 2, ""), "size = 2 }", "size = 0 }"),
+        (GROUPS + SCALED, "size = 2 }", "size = 0 }"),
+        ('variable "type" {\n  default = "g5.12xlarge"\n}\n' + NODES % ("", "var.type", 2, 2, 2), "= 2", "= 0"),
+        (
+            'module "chat" {\n  source = "./pool"\n  type   = "g5.12xlarge"\n  size   = 2\n}\n',
+            "size   = 2",
+            "size   = 0",
+        ),
+    ],
+)
+def test_types_are_followed_into_lists_loops_and_modules(tmp_path, text, before, after):
+    """The number of the endpoint's own group changes, wherever it is written, and no other."""
+    directory = code(tmp_path, text)
+    (directory / "pool").mkdir()
+    (directory / "pool" / "main.tf").write_text(INNER)
+    changes = changed(tmp_path, directory, telemetry=(idle(tmp_path),))
+    assert changes.application is not None, changes.wishes[-1].told
+    removed, added = (
+        [line[1:] for line in changes.application.patch.splitlines() if re.match(rf"[{sign}](?!{sign})", line)]
+        for sign in ("-", "+")
+    )
+    assert [line.replace(before, after) for line in removed] == added
+
+
+def test_one_number_for_several_instances_of_a_loop_is_left_alone(tmp_path):
+    """What one literal says of every key is not changed for one of them."""
+    text = GROUPS + NODES % ("for_each = local.groups", "each.value.type", 2, 2, 2)
+    changes = changed(tmp_path, code(tmp_path, text), telemetry=(idle(tmp_path),))
+    assert changes.application is None
+    assert "its numbers are those of aws_eks_node_group.this with every other key too" in changes.wishes[-1].told
 
 
 def test_several_places_of_one_type_are_told_and_not_edited(tmp_path):
@@ -162,9 +322,11 @@ def test_addresses_are_found_through_modules_and_variables(tmp_path):
         '      instance_types = ["p4d.24xlarge"]\n    }\n  }\n}\n'
     )
     project = open_project(directory)
-    assert list(addresses_with(project, "g5.12xlarge")) == ["aws_launch_template.chat"]
-    assert list(addresses_with(project, "a2-highgpu-1g")) == ["module.pool.google_container_node_pool.gpu"]
-    assert list(addresses_with(project, "p4d.24xlarge")) == ['module.eks.eks_managed_node_groups["gpu"]']
+    assert {typed.address: typed.instance_types for typed in typed_addresses(project) if typed.instance_types} == {
+        "aws_launch_template.chat": ("g5.12xlarge",),
+        "module.pool.google_container_node_pool.gpu": ("a2-highgpu-1g",),
+        'module.eks.eks_managed_node_groups["gpu"]': ("p4d.24xlarge",),
+    }
 
 
 def test_a_directory_without_code_is_refused(tmp_path):

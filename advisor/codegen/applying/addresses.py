@@ -1,11 +1,11 @@
 """Addresses of a project: the block that one names, and the blocks that belong to it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advisor.codegen.applying.project import Module
-from advisor.codegen.applying.resolving import Scope, Unresolved, resolve
+from advisor.codegen.applying.resolving import KEYS, Place, Scope, Unresolved, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Rule
 from advisor.codegen.hcl import Attribute, Block, Document, references
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
@@ -114,54 +114,84 @@ def _keys(attribute: Attribute) -> list[str]:
     return [key for element in elements(node) if (key := key_of(element))] if node.data == "object" else []
 
 
-def addresses_with(module: Module, instance_type: str) -> Iterator[str]:
-    """Addresses of a project whose code says an instance type, which `resources_at` takes.
+@dataclass(frozen=True, slots=True)
+class TypedAddress:
+    """An address whose code holds instance types, which `resources_at` takes."""
+
+    address: str
+    instance_types: tuple[str, ...]
+    """Types that it is written with, as the catalog names them."""
+    not_followed: str = ""
+    """Expression of a type that no literal decides, with its file and line."""
+
+
+def typed_addresses(module: Module, prefix: str = "") -> Iterator[TypedAddress]:
+    """Every address of a project at which instance types are written, an address for each key of a loop.
 
     Args:
-        module: the root.
-        instance_type: as the catalog names it.
+        module: the root, or a module of it.
+        prefix: address of the module, with a point at its end.
     """
-    prefix = f"{module.name}." if module.name else ""
     for document, block in module.blocks():
-        if block.kind == "resource" and (rule := RULES.get(block.labels[0])) is not None:
-            resource = Resource(module, document, block, None, rule)
-            if any(instance_type in _types_of(resource, attribute) for attribute in _type_arguments(resource)):
-                yield f"{prefix}{block.address}"
-        elif block.kind == "module":
-            inner = module.inner(block.labels[0], None)
-            if inner is not None:
-                yield from addresses_with(inner, instance_type)
-            else:
-                calls = _entries_with(Resource(module, document, block, None, Rule(CALL_ARGUMENTS)), instance_type)
-                yield from (f"{prefix}{call}" for call in calls)
+        for key in _loop_keys(module, document, block):
+            name = block.address if key is None else f'{block.address}["{key}"]'
+            if block.kind == "resource" and (rule := RULES.get(block.labels[0])) is not None:
+                yield from _typed(Resource(module, document, block, key, rule), f"{prefix}{name}")
+            elif block.kind == "module" and (inner := module.inner(block.labels[0], key)) is not None:
+                yield from typed_addresses(inner, f"{prefix}{name}.")
+            elif block.kind == "module":
+                call = Resource(module, document, block, key, Rule(CALL_ARGUMENTS))
+                yield from _typed(call, f"{prefix}{name}")
+                yield from _typed_entries(call, f"{prefix}{name}")
 
 
-def _type_arguments(resource: Resource) -> Iterator[Attribute]:
-    return (
-        attribute for path, attribute in everything_in(resource.block) if resource.rule.arguments.get(path) in TYPES
-    )
+def _loop_keys(module: Module, document: Document, block: Block) -> Sequence[str | None]:
+    """Keys of the instances of a block; None: the block itself, also where its keys are computed."""
+    loop = block.attributes.get("for_each")
+    place = resolve(document, loop.value.node, Scope(module), (KEYS,)) if loop else None
+    return place.value if isinstance(place, Place) else (None,)
 
 
-def _types_of(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> list[str]:
-    """Instance types that an argument is written as; none where no literal decides it."""
-    scope = Scope(resource.module, resource.block, resource.key)
-    place = resolve(resource.document, attribute.value.node, scope, path)
-    if isinstance(place, Unresolved):
-        return []
-    values = place.value if isinstance(place.value, list) else [place.value]
-    return [str(value).removeprefix(resource.rule.type_prefix) for value in values]
+def _typed(resource: Resource, address: str) -> Iterator[TypedAddress]:
+    """The types of the arguments of a block."""
+    paths = [
+        (attribute, ())
+        for path, attribute in everything_in(resource.block)
+        if resource.rule.arguments.get(path) in TYPES
+    ]
+    yield from _with_types(resource, address, paths)
 
 
-def _entries_with(call: Resource, instance_type: str) -> Iterator[str]:
-    """A call of a module from elsewhere, or the entries of its maps of groups, that say an instance type."""
-    attributes = call.block.attributes
-    if any(instance_type in _types_of(call, attribute) for attribute in _type_arguments(call)):
-        yield call.block.address
+def _typed_entries(call: Resource, address: str) -> Iterator[TypedAddress]:
+    """The types in the maps of groups that a module from elsewhere is called with."""
     names = [name for name, figure in CALL_ARGUMENTS.items() if figure in TYPES]
-    for argument in filter(attributes.__contains__, _MAPS):
-        for key in _keys(attributes[argument]):
-            if any(instance_type in _types_of(call, attributes[argument], (key, name)) for name in names):
-                yield f'{call.block.address}.{argument}["{key}"]'
+    for argument in _MAPS:
+        if (attribute := call.block.attributes.get(argument)) is None:
+            continue
+        keys = resolve(call.document, attribute.value.node, Scope(call.module, call.block, call.key), (KEYS,))
+        if isinstance(keys, Unresolved):
+            yield TypedAddress(address, (), f"{call.document.place(attribute.start)}: {address}: {argument}")
+            continue
+        for key in keys.value:
+            paths = [(attribute, (key, name)) for name in names]
+            groups = _with_types(call, f'{address}.{argument}["{key}"]', paths)
+            yield from (group for group in groups if group.instance_types)
+
+
+def _with_types(
+    resource: Resource, address: str, arguments: Sequence[tuple[Attribute, tuple[str, ...]]]
+) -> Iterator[TypedAddress]:
+    scope = Scope(resource.module, resource.block, resource.key)
+    types, reasons = list[str](), list[str]()
+    for attribute, path in arguments:
+        place = resolve(resource.document, attribute.value.node, scope, path)
+        if isinstance(place, Unresolved):
+            reasons.append(f"{resource.document.place(attribute.start)}: {address}")
+            continue
+        values = place.value if isinstance(place.value, list) else [place.value]
+        types += [str(value).removeprefix(resource.rule.type_prefix) for value in values]
+    if arguments:
+        yield TypedAddress(address, tuple(types), next(iter(reasons), ""))
 
 
 def _near(module: Module, typed: str) -> str:

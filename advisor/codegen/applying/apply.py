@@ -39,6 +39,8 @@ class Application:
     """Each argument with its former and new value."""
     notes: tuple[str, ...]
     """Arguments that could not be edited, and what else the reader has to know."""
+    shared: tuple[str, ...] = ()
+    """Those of the notes that name other users of an edited value."""
 
 
 def apply_to(directory: Path, address: str, target: Target) -> Application:
@@ -59,18 +61,20 @@ def apply_all(directory: Path, wishes: Sequence[tuple[str, Target]]) -> Applicat
     project = open_project(directory)
     edits: dict[tuple[str, int], Edit] = {}
     notes: list[str] = []
+    shared: list[str] = []
     for address, target in wishes:
-        own, told = _edits_at(project, address, target)
+        own, users, told = _edits_at(project, address, target)
         notes += told
+        shared += users
         for edit in own:
             place = edit.place.document.path, edit.place.start
             if edits.setdefault(place, edit).text != edit.text:
                 notes.append(f"not changed: {edit.argument}: {edits[place].argument} is written at the same place")
-    return _application(directory.resolve(), list(edits.values()), notes)
+    return _application(directory.resolve(), list(edits.values()), notes, shared)
 
 
-def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit], list[str]]:
-    """Edits of one target, and notes on what is not edited."""
+def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit], list[str], list[str]]:
+    """Edits of one target, other users of the edited values, and notes on what is not edited."""
     resources = resources_at(project, address)
     _check_purchase(resources, target, address)
     edits: dict[tuple[str, int], Edit] = {}
@@ -91,7 +95,8 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
             where=str(project.directory),
         )
     own = list(edits.values())
-    return own, [*notes, *_shared(resources, own), *_beyond(resources, target)]
+    shared = list(_shared(resources, own))
+    return own, shared, [*notes, *shared, *_beyond(resources, target)]
 
 
 def write_application(application: Application) -> None:
@@ -194,7 +199,7 @@ def _check_provider(resource: Resource, target: Target) -> None:
 
 def _check_purchase(resources: Sequence[Resource], target: Target, address: str) -> None:
     """Refuse numbers of instances that are bought otherwise than the plan buys them."""
-    said = [_is_spot(resource) for resource in resources]
+    said = [buys_spot_at(resource) for resource in resources]
     buys_spot = True if True in said else None if None in said else False
     if target.keeps_types or buys_spot is None or buys_spot == target.is_spot:
         return
@@ -206,7 +211,7 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
     )
 
 
-def _is_spot(resource: Resource) -> bool | None:
+def buys_spot_at(resource: Resource) -> bool | None:
     """Whether a block buys spot; None where it does not say, or where no literal decides it."""
     if resource.block.kind == "module":
         return _says_spot(resource)
@@ -263,7 +268,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str]) -> list[str]:
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """Wishes of the plan that are not an instance type or a count."""
-    if target.is_spot and any(_is_spot(resource) is not True for resource in resources):
+    if target.is_spot and any(buys_spot_at(resource) is not True for resource in resources):
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
     if "+" in target.instance_type:
         kind, _, accelerators = target.instance_type.partition("+")
@@ -273,7 +278,7 @@ def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     yield f"the numbers hold for {target.serving}: see `advisor generate` for its arguments"
 
 
-def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str]) -> Application:
+def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str], shared: Sequence[str]) -> Application:
     files: dict[Path, str] = {}
     patches: list[str] = []
     for path in sorted({edit.place.document.path for edit in edits}):
@@ -296,7 +301,9 @@ def _application(root: Path, edits: Sequence[Edit], notes: Sequence[str]) -> App
         f"({edit.place.document.place(edit.place.start)})"
         for edit in edits
     )
-    return Application("".join(_ended(line) for line in patches), files, told, tuple(dict.fromkeys(notes)))
+    return Application(
+        "".join(_ended(line) for line in patches), files, told, tuple(dict.fromkeys(notes)), tuple(shared)
+    )
 
 
 def _ended(line: str) -> str:

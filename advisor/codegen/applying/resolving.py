@@ -1,7 +1,7 @@
 """Path from an argument to the literal that decides it: through variables, locals, maps and module calls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from advisor.codegen.applying.project import Module
@@ -10,6 +10,8 @@ from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 
 _TRANSPARENT = frozenset({"tostring", "tonumber", "tolist", "toset", "tomap", "nonsensitive"})
 _DEEPEST = 30
+KEYS = "*"
+"""Last step of a path that asks for the keys of a map, or the texts of a set, in place of a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,15 @@ def _resolve(question: _Question) -> Place | Unresolved:
     if not question.path and value is not NOT_LITERAL and value is not None and not isinstance(value, dict):
         start, end = node.meta.start_pos, node.meta.end_pos
         return Place(question.document, start, end, value, question.through)
+    return _referred(question, node)
+
+
+def _referred(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
+    """What a reference leads to; of a list with one value, what this does."""
+    if node.data == "tuple" and len(members := _members(node)) == 1:
+        return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
-    if steps is None:
-        return _unresolved(question, node, "is computed")
-    return _follow(question, node, steps)
+    return _unresolved(question, node, "is computed") if steps is None else _follow(question, node, steps)
 
 
 def _follow(question: _Question, node: Any, steps: tuple[str, ...]) -> Place | Unresolved:  # noqa: ANN401
@@ -153,6 +160,8 @@ def _example(block: Block | None) -> str:
 
 def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     """One step into an object or a list."""
+    if question.path == (KEYS,):
+        return _keys(question, node)
     step, rest = question.path[0].strip("[]"), question.path[1:]
     found = _member(node, step)
     if found is None:
@@ -163,8 +172,20 @@ def _into(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
 def _member(node: Any, step: str) -> Any:  # noqa: ANN401
     if node.data == "object":
         return next((element.children[-1] for element in elements(node) if key_of(element) == step), None)
-    values = [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
+    values = _members(node)
     return values[int(step)] if step.isdigit() and int(step) < len(values) else None
+
+
+def _members(node: Any) -> list[Any]:  # noqa: ANN401
+    return [child for child in node.children if hasattr(child, "data") and child.data != "new_line_or_comment"]
+
+
+def _keys(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
+    keys = [key_of(element) for element in elements(node)] if node.data == "object" else literal(node)
+    if keys is NOT_LITERAL or None in keys:
+        return _unresolved(question, node, "has keys that are computed")
+    start, end = node.meta.start_pos, node.meta.end_pos
+    return Place(question.document, start, end, [str(key) for key in keys], question.through)
 
 
 def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
@@ -172,9 +193,21 @@ def _call(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
     name, arguments = str(node.children[0].children[0]), _arguments(node)
     if name in _TRANSPARENT and len(arguments) == 1:
         return _resolve(_Question(question.document, arguments[0], question.scope, question.path, question.through))
+    if name == "merge" and question.path == (KEYS,):
+        return _all_keys(question, node, arguments)
     if name == "merge" and question.path:
         return _first(question, list(reversed(arguments)))
     return _unresolved(question, node, f"is computed by {name}()")
+
+
+def _all_keys(question: _Question, node: Any, arguments: Sequence[Any]) -> Place | Unresolved:  # noqa: ANN401
+    """Keys of several maps."""
+    places = [_resolve(replace(question, node=argument)) for argument in arguments]
+    unresolved = next((place for place in places if isinstance(place, Unresolved)), None)
+    if unresolved is not None:
+        return unresolved
+    keys = dict.fromkeys(key for place in places if isinstance(place, Place) for key in place.value)
+    return Place(question.document, node.meta.start_pos, node.meta.end_pos, list(keys), question.through)
 
 
 def _first(question: _Question, arguments: Sequence[Any]) -> Place | Unresolved:
@@ -189,8 +222,7 @@ def _first(question: _Question, arguments: Sequence[Any]) -> Place | Unresolved:
 
 def _arguments(node: Any) -> list[Any]:  # noqa: ANN401
     inner = next((child for child in node.children if getattr(child, "data", "") == "arguments"), None)
-    children = inner.children if inner else []
-    return [child for child in children if hasattr(child, "data") and child.data != "new_line_or_comment"]
+    return _members(inner) if inner else []
 
 
 def _unresolved(question: _Question, node: Any, why: str) -> Unresolved:  # noqa: ANN401

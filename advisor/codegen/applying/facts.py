@@ -1,0 +1,156 @@
+"""Facts that code states of the machines at an address: where they run, how many, for whom, and how they are bought."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
+from advisor.codegen.applying.apply import buys_spot_at
+from advisor.codegen.applying.project import Module
+from advisor.codegen.applying.resolving import KEYS, Place, Scope, resolve
+from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure
+from advisor.codegen.hcl import Attribute, Document, traversal
+from advisor.codegen.hcl.expressions import elements, unwrap
+
+_PLACES = ("region", "location", "availability_zone", "availability_zones", "zone")
+"""Arguments that say a region, or zones of one."""
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-?\d+")
+_ZONE = re.compile(r"(?P<region>.*\d)-?[a-z]")
+_TAGS = ("tags", "labels", "resource_labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts that are written as literals; what is computed is in none of them."""
+
+    regions: frozenset[str]
+    """Regions of its arguments, else that of its provider."""
+    counts: tuple[tuple[Figure, int], ...]
+    """Numbers of machines: in all, at least, at most."""
+    tags: tuple[tuple[str, str], ...]
+    """Tags and labels."""
+    buys_spot: bool | None
+    """None: it does not say."""
+
+
+def facts_at(root: Module, address: str, provider: str) -> Facts:
+    """Facts of the block at an address, and of those that belong to it.
+
+    Args:
+        root: the project.
+        address: as :func:`resources_at` takes it.
+        provider: as the catalog names it.
+
+    Raises:
+        InputError: there is no such address.
+    """
+    resources = resources_at(root, address)
+    cloud = next(name for name, catalog_name in PROVIDERS.items() if catalog_name == provider)
+    spot = [buys_spot_at(resource) for resource in resources]
+    return Facts(
+        regions=frozenset(region for resource in resources for region in _regions(resource, cloud)),
+        counts=tuple(count for resource in resources for count in _counts(resource)),
+        tags=tuple(tag for resource in resources for tag in _tags(resource)),
+        buys_spot=True if True in spot else None if None in spot else False,
+    )
+
+
+def _values(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> list[object]:
+    scope = Scope(resource.module, resource.block, resource.key)
+    return _written(resource.document, attribute, scope, path)
+
+
+def _written(document: Document, attribute: Attribute, scope: Scope, path: tuple[str, ...] = ()) -> list[object]:
+    """Values that an argument is written as; none where no literal decides it."""
+    place = resolve(document, attribute.value.node, scope, path)
+    if not isinstance(place, Place):
+        return []
+    return place.value if isinstance(place.value, list) else [place.value]
+
+
+def _counts(resource: Resource) -> Iterator[tuple[Figure, int]]:
+    figures = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
+    if resource.inside:
+        argument, key = resource.inside
+        attribute = resource.block.attributes[argument]
+        wanted = [(attribute, (key, name), figure) for name, figure in CALL_ARGUMENTS.items()]
+    else:
+        arguments = resource.rule.arguments
+        wanted = [
+            (attribute, (), arguments[path]) for path, attribute in everything_in(resource.block) if path in arguments
+        ]
+    for attribute, path, figure in wanted:
+        for value in _values(resource, attribute, path) if figure in figures else ():
+            if str(value).isdigit():
+                yield figure, int(str(value))
+
+
+def _tags(resource: Resource) -> Iterator[tuple[str, str]]:
+    wanted = [(attribute, ()) for path, attribute in everything_in(resource.block) if path.rpartition(".")[2] in _TAGS]
+    if resource.inside:
+        argument, key = resource.inside
+        wanted += [(resource.block.attributes[argument], (key, name)) for name in _TAGS]
+    for attribute, path in wanted:
+        for tag in _values(resource, attribute, (*path, KEYS)):
+            yield from ((str(tag), str(value)) for value in _values(resource, attribute, (*path, str(tag))))
+    for block in resource.block.of("tag"):
+        pair = [_values(resource, block.attributes[name]) for name in ("key", "value") if name in block.attributes]
+        if len(pair) == 2 and all(pair):
+            yield str(pair[0][0]), str(pair[1][0])
+
+
+def _regions(resource: Resource, cloud: str) -> Iterator[str]:
+    """Regions that a block says by itself, else that of its provider."""
+    own = [
+        _region_of(value)
+        for path, attribute in everything_in(resource.block)
+        if path.rpartition(".")[2] in _PLACES
+        for value in _values(resource, attribute)
+        if not str(value).isdigit()
+    ]
+    yield from own or filter(None, [_region_of_provider(resource, cloud)])
+
+
+def _region_of_provider(resource: Resource, cloud: str) -> str:
+    module, block = resource.module, resource.block
+    if block.kind == "module":
+        called = Module(module.directory, module.root, "", module, (resource.document, block))
+        return _passed_region(called, cloud, "")
+    chosen = block.attributes.get("provider")
+    name, *alias = (chosen and traversal(chosen.value.node)) or (cloud,)
+    return _provider_region(module, name, "".join(alias[:1]))
+
+
+def _provider_region(module: Module, name: str, alias: str) -> str:
+    """Region of a provider as a module sees it; "" where no literal decides it."""
+    scope = Scope(module)
+    for document, block in module.blocks():
+        if block.kind != "provider" or block.labels[0] != name:
+            continue
+        own_alias = block.attributes.get("alias")
+        if (_written(document, own_alias, scope) if own_alias else [""]) == [alias]:
+            regions = [block.attributes[argument] for argument in ("region", "zone") if argument in block.attributes]
+            values = [value for attribute in regions for value in _written(document, attribute, scope)]
+            return _region_of(values[0]) if values else ""
+    spelled = alias.replace("_", "-")
+    return _passed_region(module, name, alias) or (spelled if _REGION.fullmatch(spelled) else "")
+
+
+def _passed_region(module: Module, name: str, alias: str) -> str:
+    """Region of the provider that a module is called with: the named one, or the default of its parent."""
+    if module.parent is None or module.call is None:
+        return ""
+    document, call = module.call
+    own = f"{name}.{alias}".rstrip(".")
+    providers = call.attributes.get("providers")
+    for element in elements(unwrap(providers.value.node)) if providers else ():
+        key, value = element.children[0].meta, traversal(element.children[-1])
+        if document.text[key.start_pos : key.end_pos].strip() == own and value:
+            return _provider_region(module.parent, value[0], "".join(value[1:2]))
+    return "" if alias else _provider_region(module.parent, name, "")
+
+
+def _region_of(place: object) -> str:
+    """Region of a region or zone."""
+    zone = _ZONE.fullmatch(str(place))
+    return zone["region"] if zone else str(place)

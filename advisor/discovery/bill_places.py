@@ -1,0 +1,211 @@
+"""Places in a user's Terraform of the machines that a bill names, and what findings on these machines ask of them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor.audit.endpoints import EndpointMachines
+from advisor.audit.findings.compute import Pool, is_idle
+from advisor.audit.values import HostCost
+from advisor.codegen.applying import Target, apply_to
+from advisor.codegen.applying.addresses import TypedAddress
+from advisor.codegen.applying.facts import Facts, facts_at
+from advisor.codegen.applying.project import Module
+from advisor.codegen.applying.rules import Figure
+from advisor.errors import InputError
+from advisor.names import normalised
+
+FEWEST = 2
+"""Machines or replicas that stay where several run, so that any one may fail."""
+_LEAST_OBSERVED = 0.8
+"""Share of the billed time of machines that has to be observed before their number changes."""
+_WAYS = ("on demand", "as spot")
+_OTHER_WORK = ("train", "training", "batch", "test", "dev", "staging")
+"""Words in an address of machines that serve nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Change that an endpoint or a finding asks of the code."""
+
+    subject: str
+    """Such as ``endpoint chat``, or the id of a finding with its machines."""
+    told: str
+    """The change and what it saves; or why there is none."""
+    machines: EndpointMachines
+    """Machines of the bill that it is about."""
+    target: Target | None = None
+    """Machines that there should be; None: as today."""
+    address: str = ""
+    """Address of the code to edit; "": none is."""
+    is_planned: bool = False
+    """Whether a plan says how many machines are needed, which findings on them leave alone then."""
+
+
+def of_findings(kinds: Sequence[EndpointMachines], hosts: Sequence[HostCost]) -> Iterator[Wish]:
+    """Fewer machines where some are idle (ADV101), or where fewer accelerators would do (ADV102).
+
+    Args:
+        kinds: machines of the bill, the dearest last.
+        hosts: those with telemetry.
+    """
+    for kind in reversed(kinds):
+        seen = [host for host in hosts if host.resource in kind.billed_seconds]
+        if seen:
+            yield from _of_finding(kind, seen)
+
+
+def _of_finding(kind: EndpointMachines, hosts: Sequence[HostCost]) -> Iterator[Wish]:
+    working = [host for host in hosts if not is_idle(host)]
+    # Nothing is known of those without telemetry: they stay.
+    unseen, idle = len(kind.billed_seconds) - len(hosts), len(hosts) - len(working)
+    load = Pool(kind.provider, kind.region, kind.instance_type, working).needed_hosts if working else 0
+    enough = load + unseen
+    needed = max(enough, min(kind.instances, FEWEST)) if enough else 0
+    ids = [*(["ADV101"] if idle else []), *(["ADV102"] if load < len(working) else [])]
+    if enough >= kind.instances or not ids:
+        return
+    endpoint = f" of {kind.endpoint}" if kind.endpoint else ""
+    wish = Wish(f"{' and '.join(ids)} ({kind.instance_type}{endpoint})", "", kind)
+    change = f"{kind.instances} → {needed} × {kind.instance_type} in {kind.region}"
+    told = f"{change}, {idle} of them idle" if enough else f"{change}: all of them are idle"
+    if enough < needed:
+        told = f"{told}; {enough} would carry the load, {needed} stay so that one may fail"
+    observed = sum(host.observed_billed_ratio * kind.billed_seconds[host.resource] for host in hosts)
+    observed_ratio = observed / (sum(kind.billed_seconds.values()) or 1.0)
+    if observed_ratio < _LEAST_OBSERVED:
+        why = f"{observed_ratio:.0%} of their billed time was observed, {_LEAST_OBSERVED:.0%} is needed"
+        yield replace(wish, told=f"{told}; not written: {why}")
+    elif needed >= kind.instances:
+        yield replace(wish, told=f"{told}; nothing is changed")
+    else:
+        yield replace(wish, told=told, target=_fewer(kind, needed))
+
+
+def _fewer(kind: EndpointMachines, needed: int) -> Target:
+    return Target(
+        key=kind.instance_type,
+        provider=kind.provider,
+        region=kind.region,
+        instance_type=kind.instance_type,
+        interchangeable_types=(),
+        instances=needed,
+        min_instances=needed,
+        max_instances=kind.instances,
+        is_spot=kind.is_spot,
+        serving="the load of the bill's period, as accelerators were used then",
+        keeps_types=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A Terraform project, and what tells the endpoints of its machines."""
+
+    directory: Path
+    project: Module
+    addresses: Sequence[TypedAddress]
+    endpoint_tags: Sequence[str]
+    """Tags that name an endpoint, the most telling first."""
+    endpoints: Sequence[str]
+    """Normalised names of all endpoints of the bill."""
+
+    def placed(self, wish: Wish) -> Wish:
+        """A wish with the one address that can take it and that nothing speaks against, or why there is none."""
+        if wish.target is None:
+            return wish
+        kind = wish.machines.instance_type
+        typed = [each.address for each in self.addresses if kind in each.instance_types]
+        followed = {each.address: each.not_followed for each in self.addresses if each.not_followed}
+        hidden = f"types of these are in expressions that are not followed: {', '.join(followed.values())}"
+        if not typed:
+            return _unwritten(wish, f"no code says {kind}" + (f"; {hidden}" if followed else ""))
+        reasons = {address: self._against(wish, address) for address in typed}
+        takes = [address for address in typed if not reasons[address]]
+        if not takes:
+            return _unwritten(wish, "; ".join(f"{address}: {reason}" for address, reason in reasons.items()))
+        named = [address for address in takes if self._is_named(wish, address)]
+        chosen = named if len(named) == 1 else takes
+        if len(chosen) > 1:
+            return _unwritten(wish, f"several places say {kind}: {', '.join(chosen)}")
+        if followed and not named:
+            return _unwritten(wish, f"{chosen[0]} says {kind}, but {hidden}")
+        return replace(wish, address=chosen[0])
+
+    def _facts(self, wish: Wish, address: str) -> Facts:
+        return facts_at(self.project, address, wish.machines.provider)
+
+    def _against(self, wish: Wish, address: str) -> str:
+        """Why the machines at an address are not those of the wish, or cannot be edited; "": nothing is known."""
+        if wish.target is None:
+            return "nothing is asked of it"
+        try:
+            facts = self._facts(wish, address)
+            differences = [*_differences(facts, wish.machines), *self._other_names(wish.machines, facts, address)]
+            if differences:
+                return "; ".join(differences)
+            application = apply_to(self.directory, address, wish.target)
+            twins = [each.address for each in self.addresses if _block(each.address) == _block(address) != address]
+            patches = [apply_to(self.directory, twin, wish.target).patch for twin in twins if twin != address]
+        except InputError as error:
+            return error.message
+        if application.patch and application.patch in patches:
+            return f"its numbers are those of {_block(address)} with every other key too"
+        return "; ".join(application.shared)
+
+    def _other_names(self, machines: EndpointMachines, facts: Facts, address: str) -> Iterator[str]:
+        """Endpoints that tags and the address name in place of that of the machines."""
+        own = normalised(machines.endpoint)
+        tagged = self._tagged(facts)
+        if own and tagged and normalised(tagged) != own:
+            yield f"its tags say {tagged}, the bill says {machines.endpoint}"
+        if own and (_carries(address, own) or normalised(tagged) == own):
+            return
+        others = [name for name in self.endpoints if name != own and _carries(address, name)]
+        others += [word for word in _OTHER_WORK if own and _carries(address, word)]
+        if others:
+            yield f"its name says {others[0]}, the bill says {machines.endpoint or 'no endpoint'}"
+
+    def _tagged(self, facts: Facts) -> str:
+        """Endpoint that tags name; "": none."""
+        tags = {normalised(key): value for key, value in facts.tags}
+        return next((tags[normalised(tag)] for tag in self.endpoint_tags if normalised(tag) in tags), "")
+
+    def _is_named(self, wish: Wish, address: str) -> bool:
+        """Whether address or tags carry the name of the endpoint."""
+        own = normalised(wish.machines.endpoint)
+        return bool(own) and (_carries(address, own) or normalised(self._tagged(self._facts(wish, address))) == own)
+
+
+def _differences(facts: Facts, machines: EndpointMachines) -> Iterator[str]:
+    """Region, number and purchase of the code that are not those of the bill."""
+    others = sorted(region for region in facts.regions if normalised(region) != normalised(machines.region))
+    if others:
+        yield f"it is in {', '.join(others)}, the bill's machines are in {machines.region}"
+    for figure, count in facts.counts:
+        words = {Figure.MIN: "at least ", Figure.MAX: "at most "}.get(figure, "")
+        is_other = {Figure.MIN: count > machines.instances, Figure.MAX: count < machines.instances}
+        if is_other.get(figure, count != machines.instances):
+            yield f"it has {words}{count}, the bill has {machines.instances} on average"
+            break
+    if facts.buys_spot is not None and facts.buys_spot != machines.is_spot:
+        yield f"it buys {_WAYS[facts.buys_spot]}, the bill's machines are bought {_WAYS[machines.is_spot]}"
+
+
+def _unwritten(wish: Wish, why: str) -> Wish:
+    return replace(wish, told=f"{wish.told}; not written: {why}")
+
+
+def _block(address: str) -> str:
+    """An address without the key at its end."""
+    return address.rpartition('["')[0] if address.endswith('"]') else address
+
+
+def _carries(address: str, name: str) -> bool:
+    """Whether some words of an address, one after the other, are a name."""
+    words = re.split(r"[^a-z0-9]+", address.casefold())
+    wanted = re.sub(r"[^a-z0-9]", "", name)
+    return any(
+        "".join(words[first:last]) == wanted for first in range(len(words)) for last in range(first + 1, len(words) + 1)
+    )
