@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 from advisor.audit.endpoints import EndpointMachines
@@ -12,7 +13,7 @@ from advisor.codegen.applying import Target, apply_to
 from advisor.codegen.applying.addresses import TypedAddress
 from advisor.codegen.applying.facts import Facts, facts_at
 from advisor.codegen.applying.project import Module
-from advisor.codegen.applying.rules import Figure
+from advisor.codegen.applying.rules import RULES, Figure
 from advisor.errors import InputError
 from advisor.names import normalised
 
@@ -203,9 +204,9 @@ def _block(address: str) -> str:
 
 
 def _carries(address: str, name: str) -> bool:
-    """Whether some words of an address, one after the other, are a name."""
-    words = re.split(r"[^a-z0-9]+", address.casefold())
+    """Whether some words of an address, one after the other, are a name; types of resources say no name."""
+    steps = [step for step in address.split(".") if step not in RULES and step != "module"]
+    words = re.split(r"[^a-z0-9]+", ".".join(steps).casefold())
     wanted = re.sub(r"[^a-z0-9]", "", name)
-    return any(
-        "".join(words[first:last]) == wanted for first in range(len(words)) for last in range(first + 1, len(words) + 1)
-    )
+    spans = combinations(range(len(words) + 1), 2)
+    return any("".join(words[first:last]) == wanted for first, last in spans)

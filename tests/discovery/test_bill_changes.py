@@ -66,18 +66,28 @@ def sized(count):
     )
 
 
-def idle(tmp_path):
-    """Samples of two machines that do nothing."""
-    sampled(tmp_path, lambda _: 0.0, host="i-0")
-    return sampled(tmp_path, lambda _: 0.0, host="i-1")
+@pytest.fixture(scope="module", name="idle")
+def two_idle_machines(tmp_path_factory):
+    """An audit of two machines of an endpoint on demand that do nothing."""
+    folder = tmp_path_factory.mktemp("idle")
+    for host in ("i-0", "i-1"):
+        samples = sampled(folder, lambda _: 0.0, host=host)
+    with audited(Inputs((str(bill(folder)),), (samples,))) as opened:
+        yield opened
 
 
-def bill(tmp_path, hosts=2, tag="chat", **kind):
+@pytest.fixture(scope="module", name="catalog")
+def catalog_of_all():
+    """Machines and prices."""
+    return load_catalog()
+
+
+def bill(tmp_path, hosts=2, tag="chat"):
     """A bill of machines of one endpoint."""
     charges = [
         charge
         for number in range(hosts)
-        for charge in day_of(replace(ACCELERATED, resource=f"i-{number}", tags={"service": tag}, **kind))
+        for charge in day_of(replace(ACCELERATED, resource=f"i-{number}", tags={"service": tag}))
     ]
     return billed(tmp_path, charges)
 
@@ -142,7 +152,7 @@ def test_idle_and_spare_machines_leave_the_numbers(tmp_path):
 
 
 def test_of_two_machines_none_is_taken_that_the_other_would_have_to_replace(tmp_path):
-    """One would carry the load, and two stay; without telemetry of one, only what is known is told."""
+    """One would carry the load, and two stay, which is told."""
     folder = sampled(tmp_path, lambda _: 0.3, host="i-0")
     sampled(tmp_path, lambda _: 0.0, host="i-1")
     changes = changed(tmp_path, code(tmp_path), telemetry=(folder,))
@@ -150,13 +160,18 @@ def test_of_two_machines_none_is_taken_that_the_other_would_have_to_replace(tmp_
     assert "2 stay so that one may fail; nothing is changed" in changes.wishes[-1].told
 
 
-def test_numbers_of_spot_groups_change_for_spot_machines_alone_and_their_types_stay(tmp_path):
+def test_numbers_of_spot_groups_change_for_spot_machines_alone_and_their_types_stay(tmp_path, idle, catalog):
     """Groups on spot are not those of machines billed on demand; which types serve alike is not the finding's business."""
-    folder = idle(tmp_path)
-    changes = changed(tmp_path, code(tmp_path, SPOT), telemetry=(folder,))
+    directory = code(tmp_path, SPOT)
+    changes = changes_of(idle, directory, catalog, Sources())
     assert changes.application is None
     assert "it buys as spot, the bill's machines are bought on demand" in changes.wishes[-1].told
-    changes = changed(tmp_path, code(tmp_path, SPOT), telemetry=(folder,), pricing="Dynamic")
+    for host in ("i-0", "i-1"):
+        samples = sampled(tmp_path, lambda _: 0.0, host=host)
+    spot = bill(tmp_path)
+    spot.write_text(spot.read_text().replace("Standard", "Dynamic"))
+    with audited(Inputs((str(spot),), (samples,))) as opened:
+        changes = changes_of(opened, directory, catalog, Sources())
     assert changes.application is not None
     assert "all of them are idle" in changes.wishes[-1].told
     assert "+    desired_size = 0" in changes.application.patch
@@ -196,7 +211,7 @@ ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
         (
             'variable "n" {\n  default = 2\n}\n'
             + (INSTANCE % ("chat", 2, "") + INSTANCE % ("proxy", 2, "")).replace("count         = 2", "count = var.n"),
-            "var.n is used elsewhere too: main.tf:13 (aws_instance.proxy)",
+            "var.n is used elsewhere too: main.tf:12 (aws_instance.proxy)",
         ),
         (
             'data "external" "type" {}\nresource "aws_launch_template" "x" {\n'
@@ -205,9 +220,9 @@ ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
         ),
     ],
 )
-def test_code_that_disagrees_with_the_bill_is_left_alone(tmp_path, text, why):
+def test_code_that_disagrees_with_the_bill_is_left_alone(tmp_path, idle, catalog, text, why):
     """Another region, number, owner or purchase, or another place that may be it, is told in place of an edit."""
-    changes = changed(tmp_path, code(tmp_path, text), telemetry=(idle(tmp_path),))
+    changes = changes_of(idle, code(tmp_path, text), catalog, Sources())
     assert changes.application is None
     assert why in changes.wishes[-1].told
 
@@ -274,24 +289,24 @@ resource "aws_autoscaling_group" "this" {
         ),
     ],
 )
-def test_types_are_followed_into_lists_loops_and_modules(tmp_path, text, before, after):
+def test_types_are_followed_into_lists_loops_and_modules(tmp_path, idle, catalog, text, before, after):
     """The number of the endpoint's own group changes, wherever it is written, and no other."""
     directory = code(tmp_path, text)
     (directory / "pool").mkdir()
     (directory / "pool" / "main.tf").write_text(INNER)
-    changes = changed(tmp_path, directory, telemetry=(idle(tmp_path),))
+    changes = changes_of(idle, directory, catalog, Sources())
     assert changes.application is not None, changes.wishes[-1].told
     removed, added = (
-        [line[1:] for line in changes.application.patch.splitlines() if re.match(rf"[{sign}](?!{sign})", line)]
-        for sign in ("-", "+")
+        [line[1:] for line in changes.application.patch.splitlines() if line.startswith(sign) and line[1:2] != sign]
+        for sign in "-+"
     )
     assert [line.replace(before, after) for line in removed] == added
 
 
-def test_one_number_for_several_instances_of_a_loop_is_left_alone(tmp_path):
+def test_one_number_for_several_instances_of_a_loop_is_left_alone(tmp_path, idle, catalog):
     """What one literal says of every key is not changed for one of them."""
     text = GROUPS + NODES % ("for_each = local.groups", "each.value.type", 2, 2, 2)
-    changes = changed(tmp_path, code(tmp_path, text), telemetry=(idle(tmp_path),))
+    changes = changes_of(idle, code(tmp_path, text), catalog, Sources())
     assert changes.application is None
     assert "its numbers are those of aws_eks_node_group.this with every other key too" in changes.wishes[-1].told
 
@@ -322,7 +337,7 @@ def test_addresses_are_found_through_modules_and_variables(tmp_path):
         '      instance_types = ["p4d.24xlarge"]\n    }\n  }\n}\n'
     )
     project = open_project(directory)
-    assert {typed.address: typed.instance_types for typed in typed_addresses(project) if typed.instance_types} == {
+    assert {typed.address: typed.instance_types for typed in typed_addresses(project)} == {
         "aws_launch_template.chat": ("g5.12xlarge",),
         "module.pool.google_container_node_pool.gpu": ("a2-highgpu-1g",),
         'module.eks.eks_managed_node_groups["gpu"]': ("p4d.24xlarge",),

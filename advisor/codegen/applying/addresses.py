@@ -164,18 +164,20 @@ def _typed(resource: Resource, address: str) -> Iterator[TypedAddress]:
 
 def _typed_entries(call: Resource, address: str) -> Iterator[TypedAddress]:
     """The types in the maps of groups that a module from elsewhere is called with."""
-    names = [name for name, figure in CALL_ARGUMENTS.items() if figure in TYPES]
+    names = {name for name, figure in CALL_ARGUMENTS.items() if figure in TYPES}
+    scope = Scope(call.module, call.block, call.key)
     for argument in _MAPS:
         if (attribute := call.block.attributes.get(argument)) is None:
             continue
-        keys = resolve(call.document, attribute.value.node, Scope(call.module, call.block, call.key), (KEYS,))
+        keys = resolve(call.document, attribute.value.node, scope, (KEYS,))
         if isinstance(keys, Unresolved):
             yield TypedAddress(address, (), f"{call.document.place(attribute.start)}: {address}: {argument}")
             continue
         for key in keys.value:
-            paths = [(attribute, (key, name)) for name in names]
-            groups = _with_types(call, f'{address}.{argument}["{key}"]', paths)
-            yield from (group for group in groups if group.instance_types)
+            entry = resolve(call.document, attribute.value.node, scope, (key, KEYS))
+            there = names.intersection(entry.value) if isinstance(entry, Place) else names
+            paths = [(attribute, (key, name)) for name in sorted(there)]
+            yield from _with_types(call, f'{address}.{argument}["{key}"]', paths)
 
 
 def _with_types(

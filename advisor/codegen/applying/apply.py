@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from advisor.atomic_files import write_text
 from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
 from advisor.codegen.applying.project import Module, open_project
 from advisor.codegen.applying.resolving import Place, Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, TYPES, Figure, Rule
+from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, RULES, TYPES, Figure, Rule
 from advisor.codegen.applying.targets import Target
-from advisor.codegen.hcl import Attribute, read_hcl, references
+from advisor.codegen.hcl import Attribute, Block, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
 from advisor.errors import InputError
 
@@ -40,7 +40,7 @@ class Application:
     notes: tuple[str, ...]
     """Arguments that could not be edited, and what else the reader has to know."""
     shared: tuple[str, ...] = ()
-    """Those of the notes that name other users of an edited value."""
+    """Notes on other machines, or calls of modules, that use an edited value."""
 
 
 def apply_to(directory: Path, address: str, target: Target) -> Application:
@@ -74,7 +74,7 @@ def apply_all(directory: Path, wishes: Sequence[tuple[str, Target]]) -> Applicat
 
 
 def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit], list[str], list[str]]:
-    """Edits of one target, other users of the edited values, and notes on what is not edited."""
+    """Edits of one target, notes on other machines that use the edited values, and notes for the reader."""
     resources = resources_at(project, address)
     _check_purchase(resources, target, address)
     edits: dict[tuple[str, int], Edit] = {}
@@ -95,8 +95,8 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
             where=str(project.directory),
         )
     own = list(edits.values())
-    shared = list(_shared(resources, own))
-    return own, shared, [*notes, *shared, *_beyond(resources, target)]
+    shared = list(_shared(resources, own, _has_machines))
+    return own, shared, [*notes, *_shared(resources, own, _is_used), *_beyond(resources, target)]
 
 
 def write_application(application: Application) -> None:
@@ -237,8 +237,16 @@ def _says_spot(resource: Resource) -> bool | None:
     return None
 
 
-def _shared(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[str]:
-    """Values that more than the edited arguments use."""
+def _is_used(block: Block) -> bool:
+    return block.kind in ("resource", "data", "module", "output")
+
+
+def _has_machines(block: Block) -> bool:
+    return block.kind == "module" or (block.kind == "resource" and block.labels[0] in RULES)
+
+
+def _shared(resources: Sequence[Resource], edits: Sequence[Edit], counts: Callable[[Block], bool]) -> Iterator[str]:
+    """Values that more than the edited arguments use, among the blocks that count."""
     passed = dict.fromkeys(name for edit in edits for name in edit.place.through)
     own = {resource.block.address for resource in resources}
     module: Module | None = resources[0].module
@@ -246,20 +254,20 @@ def _shared(resources: Sequence[Resource], edits: Sequence[Edit]) -> Iterator[st
         for name in passed:
             short = name.removeprefix(f"{module.name}.")
             if short.startswith(("var.", "local.")):
-                users = _users(module, tuple(short.split(".")), own)
+                users = _users(module, tuple(short.split(".")), own, counts)
                 if users:
                     yield f"{name} is used elsewhere too: {', '.join(users)}"
         own = {module.call[1].address} if module.call is not None else set()
         module = module.parent
 
 
-def _users(module: Module, steps: tuple[str, ...], own: set[str]) -> list[str]:
-    """Places of the resources, modules and outputs of a module that refer to a name, without *own*."""
+def _users(module: Module, steps: tuple[str, ...], own: set[str], counts: Callable[[Block], bool]) -> list[str]:
+    """Places of those blocks of a module that refer to a name, without *own*."""
     return sorted(
         {
             f"{document.place(attribute.start)} ({block.address})"
             for document, block in module.blocks()
-            if block.kind in ("resource", "data", "module", "output") and block.address not in own
+            if counts(block) and block.address not in own
             for _, attribute in everything_in(block)
             if any(reference[:2] == steps for reference in references(attribute.value.node))
         }
