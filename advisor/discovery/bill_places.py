@@ -138,7 +138,7 @@ class Code:
         return facts_at(self.project, address, wish.machines.provider)
 
     def _against(self, wish: Wish, address: str) -> str:
-        """Why the machines at an address are not those of the wish, or cannot be edited; "": nothing is known."""
+        """Reasons why the machines at an address are not those of the wish, or cannot be edited; "": nothing is known."""
         if wish.target is None:
             return "nothing is asked of it"
         try:
@@ -180,7 +180,7 @@ class Code:
 
 
 def _differences(facts: Facts, machines: EndpointMachines) -> Iterator[str]:
-    """Region, number and purchase of the code that are not those of the bill."""
+    """Region, number and purchase in the code that are not those of the bill."""
     others = sorted(region for region in facts.regions if normalised(region) != normalised(machines.region))
     if others:
         yield f"it is in {', '.join(others)}, the bill's machines are in {machines.region}"

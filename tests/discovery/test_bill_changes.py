@@ -191,6 +191,14 @@ AUTOSCALED_SPOT = CODE.replace(
     "    launch_template {\n      launch_template_specification {\n"
     "        launch_template_id = aws_launch_template.chat.id\n      }\n    }\n  }\n",
 )
+CALLED = (
+    'module "chat" {\n  source = "./pool"\n  type = "g5.12xlarge"\n  size = 2\n'
+    "  providers = {\n    aws = aws.abroad\n  }\n}\n"
+)
+ENTRY = (
+    'module "eks" {\n  source = "terraform-aws-modules/eks/aws"\n  eks_managed_node_groups = {\n'
+    '    chat = { instance_types = ["g5.12xlarge"], min_size = 2, desired_size = 2, capacity_type = "SPOT" }\n  }\n}\n'
+)
 ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
 
 
@@ -207,6 +215,9 @@ ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
         (ABROAD + INSTANCE % ("chat", 2, "provider = aws.abroad"), "it is in eu-west-1, "),
         (ABROAD.replace('alias  = "abroad"', "") + INSTANCE % ("chat", 2, ""), "it is in eu-west-1, "),
         (INSTANCE % ("chat", 2, 'availability_zone = "us-west-2b"'), "it is in us-west-2, "),
+        (ABROAD + CALLED, "it is in eu-west-1, "),
+        (ABROAD.replace('alias  = "abroad"', "") + ENTRY, "it is in eu-west-1, "),
+        (ENTRY, "it buys as spot"),
         (AUTOSCALED_SPOT, "it buys as spot"),
         (
             'variable "n" {\n  default = 2\n}\n'
@@ -222,7 +233,10 @@ ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
 )
 def test_code_that_disagrees_with_the_bill_is_left_alone(tmp_path, idle, catalog, text, why):
     """Another region, number, owner or purchase, or another place that may be it, is told in place of an edit."""
-    changes = changes_of(idle, code(tmp_path, text), catalog, Sources())
+    directory = code(tmp_path, text)
+    (directory / "pool").mkdir()
+    (directory / "pool" / "main.tf").write_text(INNER)
+    changes = changes_of(idle, directory, catalog, Sources())
     assert changes.application is None
     assert why in changes.wishes[-1].told
 

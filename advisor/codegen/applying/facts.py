@@ -70,13 +70,14 @@ def _written(document: Document, attribute: Attribute, scope: Scope, path: tuple
 
 def _counts(resource: Resource) -> Iterator[tuple[Figure, int]]:
     figures = (Figure.INSTANCES, Figure.MIN, Figure.MAX)
+    wanted: list[tuple[Attribute, tuple[str, ...], Figure]] = []
     if resource.inside:
         argument, key = resource.inside
         attribute = resource.block.attributes[argument]
-        wanted = [(attribute, (key, name), figure) for name, figure in CALL_ARGUMENTS.items()]
+        wanted += [(attribute, (key, name), figure) for name, figure in CALL_ARGUMENTS.items()]
     else:
         arguments = resource.rule.arguments
-        wanted = [
+        wanted += [
             (attribute, (), arguments[path]) for path, attribute in everything_in(resource.block) if path in arguments
         ]
     for attribute, path, figure in wanted:

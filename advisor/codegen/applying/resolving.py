@@ -78,7 +78,7 @@ def _resolve(question: _Question) -> Place | Unresolved:
 
 
 def _referred(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
-    """What a reference leads to; of a list with one value, what this does."""
+    """Place that a reference leads to, or that the one value of a list does."""
     if node.data == "tuple" and len(members := _members(node)) == 1:
         return _resolve(replace(question, node=members[0]))
     steps = traversal(node)
