@@ -138,7 +138,7 @@ class Code:
         return facts_at(self.project, address, wish.machines.provider)
 
     def _against(self, wish: Wish, address: str) -> str:
-        """Reasons why the machines at an address are not those of the wish, or cannot be edited; "": nothing is known."""
+        """Reasons why the machines at an address are others than the wish is about, or stay; "": there are none."""
         if wish.target is None:
             return "nothing is asked of it"
         try:

@@ -87,7 +87,9 @@ def _counts(resource: Resource) -> Iterator[tuple[Figure, int]]:
 
 
 def _tags(resource: Resource) -> Iterator[tuple[str, str]]:
-    wanted = [(attribute, ()) for path, attribute in everything_in(resource.block) if path.rpartition(".")[2] in _TAGS]
+    wanted: list[tuple[Attribute, tuple[str, ...]]] = [
+        (attribute, ()) for path, attribute in everything_in(resource.block) if path.rpartition(".")[2] in _TAGS
+    ]
     if resource.inside:
         argument, key = resource.inside
         wanted += [(resource.block.attributes[argument], (key, name)) for name in _TAGS]
