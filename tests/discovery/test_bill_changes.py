@@ -241,6 +241,16 @@ def test_code_that_disagrees_with_the_bill_is_left_alone(tmp_path, idle, catalog
     assert why in changes.wishes[-1].told
 
 
+def test_machines_without_telemetry_stay(tmp_path):
+    """Of six machines five are idle, and nothing is known of one: two stay, and not none."""
+    for number in range(5):
+        folder = sampled(tmp_path, lambda _: 0.0, host=f"i-{number}")
+    changes = changed(tmp_path, code(tmp_path, INSTANCE % ("chat", 6, "")), telemetry=(folder,), hosts=6)
+    assert changes.wishes[-1].told.startswith("6 → 2 × g5.12xlarge in us-east-1, 5 of them idle; 1 would carry")
+    assert changes.application is not None
+    assert "+  count         = 2" in changes.application.patch
+
+
 def test_little_telemetry_changes_no_code(tmp_path):
     """The share of the billed time that was observed is told, where it is less than four fifths."""
     folder = sampled(tmp_path, lambda _: 0.0, host="i-0", rows=ROWS_PER_HOUR)
