@@ -30,6 +30,16 @@ _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "goo
 _SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
 """Usage types of AWS that repeat part of an instance for a pod or a task."""
 _INSTANCE_METERS = "(Box|Spot|Host|Dedicated)Usage"
+_IS_POD = f"regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}') AND (format <> 'cur' OR allocated IS NULL)"
+"""Rows of pods and tasks that do not name their instance."""
+_HOURS_OF_PODS = f"""
+SELECT account, region, start_time FROM lines WHERE {_IS_POD} OR regexp_matches(coalesce(meter, ''), '{_INSTANCE_METERS}')
+GROUP BY ALL HAVING sum(coalesce(effective, billed)) FILTER (WHERE {_IS_POD})
+  > coalesce(sum(coalesce(effective, billed)) FILTER (WHERE NOT ({_IS_POD})), 0) + 0.01
+"""
+"""Account, region and hour in which pods and tasks cost more than all instances: some of theirs are not in the bill."""
+_SPLIT_SUM = "SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows"
+_HOUR = ("account", "region", "start_time")
 _FACTOR_DIGITS = 14
 _SAME = f"format, {', '.join(TEXTS)}"
 """Columns of lines that are summed over time together."""
@@ -37,6 +47,7 @@ _FILLED = ("filled_billed", "filled_effective")
 _COUNTS = {
     "row_count": "count(*)",
     "bad": "count(*) FILTER (WHERE is_bad)",
+    "timeless": "count(*) FILTER (WHERE start_time IS NULL OR end_time IS NULL)",
     "no_billed": "count(*) FILTER (WHERE billed IS NULL)",
     "no_effective": "count(*) FILTER (WHERE effective IS NULL)",
     "no_cost": "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL)",
@@ -155,7 +166,7 @@ def _aggregate(
         f"UPDATE raw SET provider = CASE {providers} ELSE lower(replace(trim(provider), ' ', '-')) END, "
         "currency = nullif(upper(trim(currency)), '')"
     )
-    return [*notes, *repeated_rows(database, unnamed)]
+    return [*notes, *repeated_rows(database, unnamed, question.basis)]
 
 
 def _summed(source: str) -> str:
@@ -222,7 +233,11 @@ def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> Non
 
 
 def _without_split_rows(database: Database) -> list[str]:
-    """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole."""
+    """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole.
+
+    Rows that name their instance are compared by it. Others repeat the instances of their account, region and hour, as
+    far as those cost as much; the rows of an hour in which they do not are counted.
+    """
     of_parents = (
         "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
         "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
@@ -230,18 +245,34 @@ def _without_split_rows(database: Database) -> list[str]:
         "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) "
         "<= least(0.01, abs(sum(filled_effective) FILTER (WHERE allocated IS NULL)) / 100)"
     )
-    has_instances = f"EXISTS (FROM raw WHERE provider = 'aws' AND regexp_matches(meter, '{_INSTANCE_METERS}'))"
     is_split = (
         "(format = 'cur' AND allocated IN (SELECT resource FROM raw WHERE format = 'cur' AND allocated IS NULL)) "
-        f"OR (provider = 'aws' AND regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}') AND {has_instances}) "
+        f"OR (provider = 'aws' AND {_IS_POD}) "
         f"OR (allocated IS NOT NULL AND (resource, service, meter) IN ({of_parents}))"
     )
     database.run(f"CREATE TABLE split_rows AS SELECT * FROM raw WHERE {is_split}")
-    count, amount = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows")
+    count, amount = database.row(_SPLIT_SUM)
     if not count:
         return []
     database.run(f"DELETE FROM raw WHERE {is_split}")
-    return [f"{counted(count, 'row')} ({amount or 0:,.2f}) split instances between pods: the instances are counted"]
+    kept, kept_amount = _keep_unparented(database)
+    count, amount = count - kept, (amount or ZERO) - kept_amount
+    notes = [f"{counted(count, 'row')} ({amount:,.2f}) split instances between pods: the instances are counted"]
+    said = "split instances that are not in the bill: these rows are counted"
+    return [*(notes if count else []), *([f"{counted(kept, 'row')} ({kept_amount:,.2f}) {said}"] if kept else [])]
+
+
+def _keep_unparented(database: Database) -> tuple[int, Decimal]:
+    """Put rows of pods back whose instances are not in the bill: how many, and what they cost."""
+    if not database.row(f"SELECT count(*) FROM split_rows WHERE {_IS_POD}")[0]:
+        return 0, ZERO
+    same = " AND ".join(f"lines.{column} IS NOT DISTINCT FROM hours.{column}" for column in _HOUR)
+    pods = f"(SELECT lines.* FROM lines JOIN ({_HOURS_OF_PODS}) AS hours ON {same} WHERE {_IS_POD})"
+    database.run(f"CREATE TABLE unparented AS {_summed(pods)}")
+    database.run("UPDATE unparented SET provider = 'aws', currency = nullif(upper(trim(currency)), '')")
+    database.run("INSERT INTO raw BY NAME SELECT * FROM unparented")
+    count, amount = database.row(_SPLIT_SUM.replace("split_rows", "unparented"))
+    return count, amount or ZERO
 
 
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
@@ -281,12 +312,12 @@ def _divide_fees(database: Database) -> None:
 def _shape_notes(database: Database) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
     timeless, requests, bought, amortised = database.row(
-        f"SELECT {_rows('CASE WHEN start_time IS NULL THEN row_count END')}, "
+        f"SELECT {_rows('timeless')}, "
         "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
-    notes = [f"{counted(timeless, 'row')} without a time that can be read: not in the period"] if timeless else []
+    notes = [f"{counted(timeless, 'row')} without a begin or an end that can be read: not in the period"] if timeless else []
     if bought and amortised:
         notes.append(
             "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "
@@ -386,7 +417,7 @@ def _register(database: Database, name: str, columns: Sequence[str], rows: Seque
     database.connection.register(name, table)
 
 
-def _of_usage(bound: str) -> str:
+def of_usage(bound: str) -> str:
     """A bound of the times of usage: fees and taxes may be of a longer time than the bill."""
     return f"coalesce({bound} FILTER (WHERE charge = 'usage'), {bound})"
 
@@ -394,7 +425,7 @@ def _of_usage(bound: str) -> str:
 def _bill(database: Database, currency: str | None, rows: int, basis: Basis) -> Bill:
     billed, effective, has_billed, has_effective, start, end = database.row(
         "SELECT sum(filled_billed), sum(filled_effective), count(billed), count(effective), "
-        f"{_of_usage('min(start_time)')}, {_of_usage('max(end_time)')} FROM charges"
+        f"{of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges"
     )
     return Bill(
         billed_cost=billed if has_billed else (ZERO if not rows else None),

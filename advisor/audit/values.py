@@ -157,7 +157,9 @@ class Endpoint:
     cost_per_million_input_tokens: Decimal | None
     cost_per_million_output_tokens: Decimal | None
     error_cost: Decimal | None
-    """Share of the cost that failed requests took."""
+    """Share of the cost of the log's time that failed requests took."""
+    billed_seconds: tuple[float, float] | None
+    """Begin and end of its charges, since 1970, UTC; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class Traffic:
     teams: Sequence[Usage]
     environments: Sequence[Usage]
     seconds: tuple[float, float] | None
-    """Begin and end, since 1970, UTC; None: the log has no times."""
+    """Whole days that have lines, cut to the bill's period, since 1970, UTC; None: the log has no times."""
     output_weight: float
     """Input tokens that one output token counts for."""
     notes: Sequence[str]
