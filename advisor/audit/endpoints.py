@@ -69,7 +69,10 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
 
 
 def _billed(ledger: Ledger, tag: str | None) -> tuple[dict[str, Decimal], dict[str, tuple[float, float]]]:
-    """Cost by endpoint, and the time of its charges by its normalised name: of SageMaker's endpoints by name, by tag, and of models sold by the token by model."""
+    """Cost by endpoint, and the time of its charges by its normalised name.
+
+    SageMaker's endpoints go by name, others by tag, models sold by the token by model.
+    """
     name, named = _naming(tag)
     rows = ledger.database.rows(
         f"SELECT {name} AS name, sum(cost), {of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges "

@@ -19,6 +19,7 @@ from advisor.audit.formats.focus import focus_version
 from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
 from advisor.audit.money import counted
+from advisor.audit.split_rows import without_split_rows
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
@@ -27,19 +28,6 @@ from advisor.errors import InputError
 from advisor.spread import Spread
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
-_SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
-"""Usage types of AWS that repeat part of an instance for a pod or a task."""
-_INSTANCE_METERS = "(Box|Spot|Host|Dedicated)Usage"
-_IS_POD = f"regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}') AND (format <> 'cur' OR allocated IS NULL)"
-"""Rows of pods and tasks that do not name their instance."""
-_HOURS_OF_PODS = f"""
-SELECT account, region, start_time FROM lines WHERE {_IS_POD} OR regexp_matches(coalesce(meter, ''), '{_INSTANCE_METERS}')
-GROUP BY ALL HAVING sum(coalesce(effective, billed)) FILTER (WHERE {_IS_POD})
-  > coalesce(sum(coalesce(effective, billed)) FILTER (WHERE NOT ({_IS_POD})), 0) + 0.01
-"""
-"""Account, region and hour in which pods and tasks cost more than all instances: some of theirs are not in the bill."""
-_SPLIT_SUM = "SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows"
-_HOUR = ("account", "region", "start_time")
 _FACTOR_DIGITS = 14
 _SAME = f"format, {', '.join(TEXTS)}"
 """Columns of lines that are summed over time together."""
@@ -118,14 +106,16 @@ def read_ledger(
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
-    notes += [*_without_split_rows(database), *_shape_notes(database)]
+    notes += [*without_split_rows(database, _summed), *_shape_notes(database)]
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
     currency = _one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
     notes += [*basis_notes, *write_tags(database)]
-    return Ledger(database, _bill(database, currency, rows, basis), tuple(dict.fromkeys(notes)))
+    bill = _bill(database, currency, rows, basis)
+    notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
+    return Ledger(database, bill, tuple(dict.fromkeys(notes)))
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -232,49 +222,6 @@ def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> Non
                 )
 
 
-def _without_split_rows(database: Database) -> list[str]:
-    """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole.
-
-    Rows that name their instance are compared by it. Others repeat the instances of their account, region and hour, as
-    far as those cost as much; the rows of an hour in which they do not are counted.
-    """
-    of_parents = (
-        "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
-        "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
-        "abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL) "
-        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) "
-        "<= least(0.01, abs(sum(filled_effective) FILTER (WHERE allocated IS NULL)) / 100)"
-    )
-    is_split = (
-        "(format = 'cur' AND allocated IN (SELECT resource FROM raw WHERE format = 'cur' AND allocated IS NULL)) "
-        f"OR (provider = 'aws' AND {_IS_POD}) "
-        f"OR (allocated IS NOT NULL AND (resource, service, meter) IN ({of_parents}))"
-    )
-    database.run(f"CREATE TABLE split_rows AS SELECT * FROM raw WHERE {is_split}")
-    count, amount = database.row(_SPLIT_SUM)
-    if not count:
-        return []
-    database.run(f"DELETE FROM raw WHERE {is_split}")
-    kept, kept_amount = _keep_unparented(database)
-    count, amount = count - kept, (amount or ZERO) - kept_amount
-    notes = [f"{counted(count, 'row')} ({amount:,.2f}) split instances between pods: the instances are counted"]
-    said = "split instances that are not in the bill: these rows are counted"
-    return [*(notes if count else []), *([f"{counted(kept, 'row')} ({kept_amount:,.2f}) {said}"] if kept else [])]
-
-
-def _keep_unparented(database: Database) -> tuple[int, Decimal]:
-    """Put rows of pods back whose instances are not in the bill: how many, and what they cost."""
-    if not database.row(f"SELECT count(*) FROM split_rows WHERE {_IS_POD}")[0]:
-        return 0, ZERO
-    same = " AND ".join(f"lines.{column} IS NOT DISTINCT FROM hours.{column}" for column in _HOUR)
-    pods = f"(SELECT lines.* FROM lines JOIN ({_HOURS_OF_PODS}) AS hours ON {same} WHERE {_IS_POD})"
-    database.run(f"CREATE TABLE unparented AS {_summed(pods)}")
-    database.run("UPDATE unparented SET provider = 'aws', currency = nullif(upper(trim(currency)), '')")
-    database.run("INSERT INTO raw BY NAME SELECT * FROM unparented")
-    count, amount = database.row(_SPLIT_SUM.replace("split_rows", "unparented"))
-    return count, amount or ZERO
-
-
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
     """The cost that is split, and what is said of it."""
     other = Basis.BILLED if wanted is Basis.EFFECTIVE else Basis.EFFECTIVE
@@ -317,7 +264,11 @@ def _shape_notes(database: Database) -> list[str]:
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
-    notes = [f"{counted(timeless, 'row')} without a begin or an end that can be read: not in the period"] if timeless else []
+    notes = (
+        [f"{counted(timeless, 'row')} without a begin or an end that can be read: not in the period"]
+        if timeless
+        else []
+    )
     if bought and amortised:
         notes.append(
             "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "

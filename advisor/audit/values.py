@@ -164,14 +164,17 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that costs more than it has to; amounts a month of 730 hours, in the currency of the bill."""
+    """Something that costs more than it has to; amounts a month of 730 hours, in the currency of the bill.
+
+    They are None where the bill's period is unknown.
+    """
 
     id: str
     title: str
-    per_month: Decimal
+    per_month: Decimal | None
     """Saving of acting on it, or where ``basis`` is ``spend``, what it is about."""
-    low: Decimal
-    high: Decimal
+    low: Decimal | None
+    high: Decimal | None
     basis: str
     """``saving`` or ``spend``."""
     effort: Effort
