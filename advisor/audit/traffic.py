@@ -101,7 +101,7 @@ def _window(first: datetime, last: datetime, bill: Bill) -> tuple[datetime, date
 def _window_notes(
     first: datetime, last: datetime, window: tuple[datetime, datetime], bill: Bill
 ) -> list[str]:  # fmt: skip
-    """What time was taken for a log of less than a day beside a longer bill."""
+    """Note on the time taken for a log of less than a day beside a longer bill."""
     if last - first >= timedelta(days=1) or bill.hours <= timedelta(days=1) / timedelta(hours=1):
         return []
     lines, taken = (f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}" for start, end in ((first, last), window))

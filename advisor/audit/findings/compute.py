@@ -238,7 +238,7 @@ def _at(places: Sequence[_Place]) -> str:
 
 
 def _left_out(places: Sequence[_Place], price: str) -> str:
-    """What an amount does not hold, for want of a price."""
+    """Types of machines that an amount does not hold, for want of a price, in words."""
     return f"; without {_place_words(places)}: no {price} price in the catalog saves there" if places else ""
 
 
