@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
+from advisor.audit.values import ZERO
+
 _CENT = Decimal("0.01")
-ZERO = Decimal(0)
 
 
 def in_cents(parts: Mapping[str, Decimal], total: Decimal | None = None) -> dict[str, Decimal]:
