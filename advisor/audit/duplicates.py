@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advisor.audit.database import Database
 from advisor.audit.money import counted
+from advisor.audit.values import Basis
 
 _PIECE_BYTES = 1024 * 1024
 _MOST_ROWS = 20_000_000
@@ -68,25 +69,34 @@ def repeated_lines(database: Database, source: str, where: str) -> tuple[str, li
     return once, [f"{counted(more, 'row')} the same as another in every column: counted once"]
 
 
-def repeated_rows(database: Database, sources: Sequence[str]) -> list[str]:
-    """A note on rows that are the same as another, where hours of a resource overlap and lines have no names."""
+def repeated_rows(database: Database, sources: Sequence[str], basis: Basis) -> list[str]:
+    """A note on rows that are the same as another, where times of a charge overlap and lines have no names.
+
+    Args:
+        database: with the sums and the lines of the bill.
+        sources: queries of lines that have no names.
+        basis: the cost that is shown first.
+    """
     overlapping, rows = database.row(
-        "SELECT count(*) FILTER (WHERE row_count > 1 AND resource IS NOT NULL AND format <> 'cur' "
+        "SELECT count(*) FILTER (WHERE row_count > 1 AND format <> 'cur' "
         "AND seconds > epoch(end_time) - epoch(start_time) + 1), coalesce(sum(row_count), 0)::BIGINT FROM raw"
     )
     if not overlapping or rows > _MOST_ROWS or not sources:
         return []
     union = " UNION ALL ".join(f"SELECT * FROM {source}" for source in sources)
-    more, cost = database.row(
-        "SELECT coalesce(sum(copies - 1), 0)::BIGINT, sum((copies - 1) * cost) FROM "
-        "(SELECT hash(line) AS row_hash, count(*) AS copies, any_value(coalesce(effective, billed)) AS cost "
-        f"FROM ({union}) AS line WHERE resource IS NOT NULL GROUP BY row_hash HAVING count(*) > 1)"
+    other = Basis.BILLED if basis is Basis.EFFECTIVE else Basis.EFFECTIVE
+    more, cost, other_cost = database.row(
+        "SELECT coalesce(sum(copies - 1), 0)::BIGINT, sum((copies - 1) * shown), sum((copies - 1) * other) FROM "
+        f"(SELECT hash(line) AS row_hash, count(*) AS copies, any_value(coalesce({basis}, {other})) AS shown, "
+        f"any_value(coalesce({other}, {basis})) AS other FROM ({union}) AS line GROUP BY row_hash "
+        "HAVING count(*) > 1 AND (shown <> 0 OR other <> 0))"
     )
-    if not more or not cost:
+    if not more:
         return []
+    unlike = f", {other} cost {other_cost:,.2f}" if other_cost != cost else ""
     return [
         (
-            f"{counted(more, 'row')} ({cost:,.2f}) the same as another in every column: "
+            f"{counted(more, 'row')} ({cost:,.2f}{unlike}) the same as another in every column: "
             "if the export was delivered twice, --duplicates once counts them once"
         )
     ]

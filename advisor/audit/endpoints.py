@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from advisor.audit.ledger import Ledger
+from advisor.audit.ledger import Ledger, of_usage
 from advisor.audit.sql import text
 from advisor.audit.values import UNTAGGED, ZERO, Bill, Endpoint, Traffic, Usage
 from advisor.names import normalised
@@ -50,7 +50,7 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
         traffic: request logs; None: there are none.
         tag: that names the endpoint of a charge; None: the usual ones.
     """
-    costs = _billed(ledger, tag)
+    costs, times = _billed(ledger, tag)
     usages = {normalised(usage.name): usage for usage in traffic.endpoints} if traffic else {}
     names: dict[str, str] = {}
     billed: dict[str, Decimal] = {}
@@ -60,13 +60,15 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
         billed[normalised(name)] = billed.get(normalised(name), ZERO) + cost
     share = _log_share(ledger.bill, traffic)
     weight = traffic.output_weight if traffic else 1.0
-    endpoints = [_endpoint(names[key], billed.get(key), usages.get(key), (share, weight)) for key in names]
+    endpoints = [
+        _endpoint(names[key], billed.get(key), usages.get(key), (share, weight), times.get(key)) for key in names
+    ]
     return sorted(
         endpoints, key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name)
-    ), _notes(endpoints, traffic, ledger.bill)
+    ), _notes(endpoints, traffic)
 
 
-def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None, bill: Bill) -> list[str]:
+def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
     if traffic is None:
         return []
     notes = []
@@ -74,29 +76,31 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None, bill: Bill) -
         shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         remedy = "tag it, or name the tag with --endpoint-tag"
         notes.append(f"no charge of the bill carries the name of {shown}: cost unknown; {remedy}")
-    if traffic.seconds is None:
+    if traffic.endpoints and traffic.seconds is None:
         notes.append("the request log has no times: it is taken to be of the bill's period")
-    elif not _meet(traffic.seconds, bill):
-        notes.append("the request log is of other days than the bill: costs per request take them to have been alike")
     return notes
 
 
-def _meet(seconds: tuple[float, float], bill: Bill) -> bool:
-    """Whether log and bill have any time in common."""
-    if bill.start is None or bill.end is None:
-        return True
-    start, end = (moment.replace(tzinfo=UTC).timestamp() for moment in (bill.start, bill.end))
-    return seconds[0] < end and seconds[1] > start
+def _billed(ledger: Ledger, tag: str | None) -> tuple[dict[str, Decimal], dict[str, tuple[float, float]]]:
+    """Cost by endpoint, and the time of its charges by its normalised name.
 
-
-def _billed(ledger: Ledger, tag: str | None) -> dict[str, Decimal]:
-    """Cost by endpoint: of SageMaker's endpoints by name, by tag, and of models sold by the token by model."""
+    SageMaker's endpoints go by name, others by tag, models sold by the token by model.
+    """
     name, named = _naming(tag)
     rows = ledger.database.rows(
-        f"SELECT {name} AS name, sum(cost) FROM charges LEFT JOIN {named} AS named USING (tags_id) "
-        "GROUP BY 1 HAVING name IS NOT NULL ORDER BY 2 DESC, 1"
+        f"SELECT {name} AS name, sum(cost), {of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges "
+        f"LEFT JOIN {named} AS named USING (tags_id) GROUP BY 1 HAVING name IS NOT NULL ORDER BY 2 DESC, 1"
     )
-    return dict(rows)
+    times: dict[str, tuple[float, float]] = {}
+    for endpoint, _, start, end in rows:
+        if start is not None and end is not None:
+            begun, ended = times.get(normalised(endpoint), (_epoch(start), _epoch(end)))
+            times[normalised(endpoint)] = (min(begun, _epoch(start)), max(ended, _epoch(end)))
+    return {endpoint: cost for endpoint, cost, _, _ in rows}, times
+
+
+def _epoch(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
@@ -154,7 +158,13 @@ def _log_share(bill: Bill, traffic: Traffic | None) -> float | None:
     return (traffic.seconds[1] - traffic.seconds[0]) / SECONDS_PER_HOUR / bill.hours
 
 
-def _endpoint(name: str, billed: Decimal | None, usage: Usage | None, terms: tuple[float | None, float]) -> Endpoint:
+def _endpoint(
+    name: str,
+    billed: Decimal | None,
+    usage: Usage | None,
+    terms: tuple[float | None, float],
+    seconds: tuple[float, float] | None,
+) -> Endpoint:
     share, weight = terms
     logged = usage.logged_cost if usage else None
     cost, source = (billed, "bill") if billed is not None else (logged, "log") if logged is not None else (None, "")
@@ -169,7 +179,8 @@ def _endpoint(name: str, billed: Decimal | None, usage: Usage | None, terms: tup
         cost_per_million_tokens=_blended(served, usage),
         cost_per_million_input_tokens=per_input,
         cost_per_million_output_tokens=_times(per_input, weight),
-        error_cost=_times(cost, usage.error_weight) if usage else None,
+        error_cost=_times(served, usage.error_weight) if usage else None,
+        billed_seconds=seconds,
     )
 
 

@@ -19,6 +19,7 @@ from advisor.audit.formats.focus import focus_version
 from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
 from advisor.audit.money import counted
+from advisor.audit.split_rows import without_split_rows
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
 from advisor.audit.values import ZERO, Basis, Bill
@@ -27,9 +28,6 @@ from advisor.errors import InputError
 from advisor.spread import Spread
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
-_SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
-"""Usage types of AWS that repeat part of an instance for a pod or a task."""
-_INSTANCE_METERS = "(Box|Spot|Host|Dedicated)Usage"
 _FACTOR_DIGITS = 14
 _SAME = f"format, {', '.join(TEXTS)}"
 """Columns of lines that are summed over time together."""
@@ -37,6 +35,7 @@ _FILLED = ("filled_billed", "filled_effective")
 _COUNTS = {
     "row_count": "count(*)",
     "bad": "count(*) FILTER (WHERE is_bad)",
+    "timeless": "count(*) FILTER (WHERE start_time IS NULL OR end_time IS NULL)",
     "no_billed": "count(*) FILTER (WHERE billed IS NULL)",
     "no_effective": "count(*) FILTER (WHERE effective IS NULL)",
     "no_cost": "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL)",
@@ -107,14 +106,16 @@ def read_ledger(
     rows = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT FROM raw")[0]
     for statement in dict.fromkeys(statement for _, kind in read for statement in kind.settle):
         database.run(statement)
-    notes += [*_without_split_rows(database), *_shape_notes(database)]
+    notes += [*without_split_rows(database, _summed), *_shape_notes(database)]
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
     currency = _one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
     notes += [*basis_notes, *write_tags(database)]
-    return Ledger(database, _bill(database, currency, rows, basis), tuple(dict.fromkeys(notes)))
+    bill = _bill(database, currency, rows, basis)
+    notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
+    return Ledger(database, bill, tuple(dict.fromkeys(notes)))
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -155,7 +156,7 @@ def _aggregate(
         f"UPDATE raw SET provider = CASE {providers} ELSE lower(replace(trim(provider), ' ', '-')) END, "
         "currency = nullif(upper(trim(currency)), '')"
     )
-    return [*notes, *repeated_rows(database, unnamed)]
+    return [*notes, *repeated_rows(database, unnamed, question.basis)]
 
 
 def _summed(source: str) -> str:
@@ -221,29 +222,6 @@ def _refuse_bad(database: Database, read: Sequence[tuple[Table, Format]]) -> Non
                 )
 
 
-def _without_split_rows(database: Database) -> list[str]:
-    """Take out rows that repeat part of another row for a pod or a task: the instance is counted whole."""
-    of_parents = (
-        "SELECT resource, service, meter FROM raw WHERE format = 'focus' GROUP BY ALL "
-        "HAVING abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL)) > 0 AND "
-        "abs(sum(filled_effective) FILTER (WHERE allocated IS NOT NULL) "
-        "- sum(filled_effective) FILTER (WHERE allocated IS NULL)) "
-        "<= least(0.01, abs(sum(filled_effective) FILTER (WHERE allocated IS NULL)) / 100)"
-    )
-    has_instances = f"EXISTS (FROM raw WHERE provider = 'aws' AND regexp_matches(meter, '{_INSTANCE_METERS}'))"
-    is_split = (
-        "(format = 'cur' AND allocated IN (SELECT resource FROM raw WHERE format = 'cur' AND allocated IS NULL)) "
-        f"OR (provider = 'aws' AND regexp_matches(coalesce(meter, ''), '{_SPLIT_METERS}') AND {has_instances}) "
-        f"OR (allocated IS NOT NULL AND (resource, service, meter) IN ({of_parents}))"
-    )
-    database.run(f"CREATE TABLE split_rows AS SELECT * FROM raw WHERE {is_split}")
-    count, amount = database.row("SELECT coalesce(sum(row_count), 0)::BIGINT, sum(filled_effective) FROM split_rows")
-    if not count:
-        return []
-    database.run(f"DELETE FROM raw WHERE {is_split}")
-    return [f"{counted(count, 'row')} ({amount or 0:,.2f}) split instances between pods: the instances are counted"]
-
-
 def _basis(database: Database, wanted: Basis) -> tuple[Basis, list[str]]:
     """The cost that is split, and what is said of it."""
     other = Basis.BILLED if wanted is Basis.EFFECTIVE else Basis.EFFECTIVE
@@ -281,12 +259,16 @@ def _divide_fees(database: Database) -> None:
 def _shape_notes(database: Database) -> list[str]:
     """Notes on rows without a time, and on exports that count requests in place of tokens."""
     timeless, requests, bought, amortised = database.row(
-        f"SELECT {_rows('CASE WHEN start_time IS NULL THEN row_count END')}, "
+        f"SELECT {_rows('timeless')}, "
         "count(*) FILTER (WHERE unit = 'Requests' AND category = 'AI and Machine Learning'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'purchase'), "
         f"count(*) FILTER (WHERE {_AZURE_COMMITTED} AND charge = 'usage') FROM raw"
     )
-    notes = [f"{counted(timeless, 'row')} without a time that can be read: not in the period"] if timeless else []
+    notes = (
+        [f"{counted(timeless, 'row')} without a begin or an end that can be read: not in the period"]
+        if timeless
+        else []
+    )
     if bought and amortised:
         notes.append(
             "Azure's reservations are here as bought and as used: an actual and an amortised export of one time count "
@@ -386,7 +368,7 @@ def _register(database: Database, name: str, columns: Sequence[str], rows: Seque
     database.connection.register(name, table)
 
 
-def _of_usage(bound: str) -> str:
+def of_usage(bound: str) -> str:
     """A bound of the times of usage: fees and taxes may be of a longer time than the bill."""
     return f"coalesce({bound} FILTER (WHERE charge = 'usage'), {bound})"
 
@@ -394,7 +376,7 @@ def _of_usage(bound: str) -> str:
 def _bill(database: Database, currency: str | None, rows: int, basis: Basis) -> Bill:
     billed, effective, has_billed, has_effective, start, end = database.row(
         "SELECT sum(filled_billed), sum(filled_effective), count(billed), count(effective), "
-        f"{_of_usage('min(start_time)')}, {_of_usage('max(end_time)')} FROM charges"
+        f"{of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges"
     )
     return Bill(
         billed_cost=billed if has_billed else (ZERO if not rows else None),

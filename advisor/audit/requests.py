@@ -10,7 +10,9 @@ from pathlib import Path
 
 from advisor.audit.database import Database
 from advisor.audit.files import Table, sample_names, tables_of
+from advisor.audit.money import counted
 from advisor.audit.sql import MONEY, Columns, text
+from advisor.audit.values import Bill
 from advisor.errors import InputError
 from advisor.names import nearest
 
@@ -48,27 +50,47 @@ TRAFFIC = (
 PROMPTS = "CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)"
 
 
-def read_requests(database: Database, paths: Sequence[Path]) -> list[str]:
+def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list[str]:
     """Sum the requests of some logs into the table ``traffic``, and count prompts by hash in ``prompts``.
+
+    Args:
+        database: with both tables.
+        paths: the logs.
+        bill: only prompts of its period are counted.
 
     Raises:
         InputError: a log has no column that is known here, or cannot be read.
     """
     notes: list[str] = []
     for table in tables_of(database.connection, paths, database.scratch, "request log"):
-        notes += _read(database, table)
+        notes += _read(database, table, bill)
     return notes
 
 
-def _read(database: Database, table: Table) -> list[str]:
+def _read(database: Database, table: Table, bill: Bill) -> list[str]:
     columns = table.columns
     found = {meaning: columns.find(*names) for meaning, names in COLUMNS.items()}
     _refuse_unknown(table, found)
     database.run(f"INSERT INTO traffic {_sums(columns, table.source)}", "percent of the requests read")
+    notes = _unreadable(database, table)
     if found["prompt"] is None:
+        return notes
+    _count_prompts(database, table, bill)
+    return [*notes, f"{table.where}: prompts (column {found['prompt']}) were hashed while reading and not kept"]
+
+
+def _unreadable(database: Database, table: Table) -> list[str]:
+    """A note on tokens that are no number, or less than none."""
+    is_bad = [
+        f"({table.columns.text(*COLUMNS[meaning])} IS NOT NULL AND {number} IS NULL)"
+        for meaning in ("input", "output")
+        if (number := _whole(table.columns, meaning)) is not None
+    ]
+    if not is_bad:
         return []
-    _count_prompts(database, table)
-    return [f"{table.where}: prompts (column {found['prompt']}) were hashed while reading and not kept"]
+    count = database.row(f"SELECT count(*) FROM {table.source} WHERE {' OR '.join(is_bad)}")[0]
+    said = "tokens that are no number or negative: unknown, in no sum"
+    return [f"{table.where}: {counted(count, 'line')} with {said}"] if count else []
 
 
 def _refuse_unknown(table: Table, found: dict[str, str | None]) -> None:
@@ -121,20 +143,24 @@ def _has(columns: Columns, meaning: str) -> bool:
 
 
 def _whole(columns: Columns, meaning: str) -> str | None:
-    """SQL of a whole number; None where no column has it."""
+    """SQL of a whole number, NULL where it is negative or no number; None where no column has it."""
     if not _has(columns, meaning):
         return None
-    return f"TRY_CAST(TRY_CAST({columns.text(*COLUMNS[meaning])} AS DOUBLE) AS BIGINT)"
+    number = f"TRY_CAST(TRY_CAST({columns.text(*COLUMNS[meaning])} AS DOUBLE) AS BIGINT)"
+    return f"CASE WHEN {number} >= 0 THEN {number} END"
 
 
-def _count_prompts(database: Database, table: Table) -> None:
-    columns = table.columns
+def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
+    columns, within = table.columns, "true"
+    if bill.start is not None and bill.end is not None:
+        moment = columns.time(*COLUMNS["time"])
+        within = f"coalesce({moment} >= TIMESTAMP '{bill.start}' AND {moment} < TIMESTAMP '{bill.end}', true)"
     endpoint = f"coalesce({columns.text(*COLUMNS['endpoint'])}, {columns.text(*COLUMNS['model'])}, '(unknown)')"
     prompt = columns.text(*COLUMNS["prompt"])
     salted = f"sha256(concat({text(secrets.token_hex(16))}, {prompt}))"
     database.run(
         "INSERT INTO prompts SELECT endpoint, count(*), approx_count_distinct(hashed) "
         f"FROM (SELECT {endpoint} AS endpoint, {salted} AS hashed "
-        f"FROM {table.source} WHERE {prompt} IS NOT NULL AND length({prompt}) > 2) GROUP BY endpoint",
+        f"FROM {table.source} WHERE {prompt} IS NOT NULL AND length({prompt}) > 2 AND {within}) GROUP BY endpoint",
         "percent of the prompts hashed",
     )

@@ -92,7 +92,7 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     }
     split = split_compute(ledger, telemetry, counts, inputs.host_names, extrapolates=inputs.extrapolates)
     tables, tag_notes = tag_tables(ledger, inputs.tags)
-    traffic = read_traffic(database, inputs.requests) if inputs.requests else None
+    traffic = read_traffic(database, inputs.requests, ledger.bill) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
     words = (*inputs.bill, *inputs.option_words)
     context = Context(ledger, catalog, split, endpoints, traffic, words, inputs.telemetry)

@@ -159,19 +159,24 @@ class Endpoint:
     cost_per_million_input_tokens: Decimal | None
     cost_per_million_output_tokens: Decimal | None
     error_cost: Decimal | None
-    """Share of the cost that failed requests took."""
+    """Share of the cost of the log's time that failed requests took."""
+    billed_seconds: tuple[float, float] | None
+    """Begin and end of its charges, since 1970, UTC; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that costs more than it has to; amounts a month of 730 hours, in the currency of the bill."""
+    """Something that costs more than it has to; amounts a month of 730 hours, in the currency of the bill.
+
+    They are None where the bill's period is unknown.
+    """
 
     id: str
     title: str
-    per_month: Decimal
+    per_month: Decimal | None
     """Saving of acting on it, or where ``basis`` is ``spend``, what it is about."""
-    low: Decimal
-    high: Decimal
+    low: Decimal | None
+    high: Decimal | None
     basis: str
     """``saving`` or ``spend``."""
     effort: Effort
@@ -192,7 +197,7 @@ class Traffic:
     teams: Sequence[Usage]
     environments: Sequence[Usage]
     seconds: tuple[float, float] | None
-    """Begin and end, since 1970, UTC; None: the log has no times."""
+    """Whole days that have lines, cut to the bill's period, since 1970, UTC; None: the log has no times."""
     output_weight: float
     """Input tokens that one output token counts for."""
     notes: Sequence[str]

@@ -74,7 +74,7 @@ def command(
     question = Question(read_programme(programme_file), since.date(), applied, read)
     inputs = Inputs(bill, question=Reading(Basis(cost)))
     with Progress("percent of the bill read") as progress, charges(inputs, progress.watch) as ledger:
-        traffic = read_traffic(ledger.database, requests) if requests else None
+        traffic = read_traffic(ledger.database, requests, ledger.bill) if requests else None
         review = review_of(question, ledger, traffic)
     if output_format == "json":
         deliver(review_json(review), output)

@@ -42,7 +42,7 @@ class AuditFinding:
     """None: the bill is in another currency, and no rate was stated."""
     low: float | None
     high: float | None
-    per_month: float
+    per_month: float | None
     basis: str
     effort: Effort
     evidence: str
@@ -85,7 +85,9 @@ def read_findings(path: Path) -> tuple[AuditFinding, ...]:
     document: AuditDocument = document_of(AuditDocument, path, "audit", AUDIT_SCHEMA, _AUDIT_HINT)
     if any(finding.usd_per_month is None for finding in document.findings):
         raise InputError(
-            "the audit's amounts are not in USD", where=str(path), hint="repeat it with --rate, such as --rate EUR=1.08"
+            "the audit does not know its amounts in USD a month",
+            where=str(path),
+            hint="repeat it with --rate, such as --rate EUR=1.08, or of a bill whose rows state begin and end",
         )
     return document.findings
 

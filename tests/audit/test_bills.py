@@ -151,7 +151,7 @@ def test_charges_without_a_time_and_counts_of_requests_are_said(tmp_path, audit)
     found = audit(write_csv(tmp_path / "bill.csv", [row]))
 
     assert found.bill.start is None
-    assert any("1 row without a time" in note for note in found.notes)
+    assert any("1 row without a begin or an end" in note for note in found.notes)
     assert any("in requests here, not in tokens" in note for note in found.notes)
 
 

@@ -54,14 +54,44 @@ def test_cost_per_request_and_token(tmp_path, audit):
     assert float(whole / 10**6) == pytest.approx(24, rel=0.002)
 
 
-def test_a_log_of_part_of_the_bill_is_compared_with_that_part(tmp_path, audit):
-    """Six hours of requests beside a bill of a day: the cost of six hours."""
-    log = write_csv(tmp_path / "log.csv", day(6 * 60))
+def test_hours_without_requests_cost_too(tmp_path, audit):
+    """A log with lines of eight hours in a bill of a day: every figure is of the whole day, and they agree."""
+    rows = [request(540 + 2 * number, status=500 if number < 24 else 200) for number in range(240)]
+    log = write_csv(tmp_path / "log.csv", rows)
 
-    chat = by_name(audit(bill(tmp_path), requests=(str(log),)))["chat"]
+    found = audit(bill(tmp_path), requests=(str(log),))
+    chat = by_name(found)["chat"]
 
-    assert chat.cost == 24
-    assert float(chat.cost_per_request) == pytest.approx(24 / 1440, rel=0.01)
+    assert chat.cost_per_request * 240 == 24
+    millions = (chat.usage.input_tokens + chat.usage.output_tokens) / 10**6
+    assert float(chat.cost_per_million_tokens) * millions == pytest.approx(24)
+    assert float(chat.error_cost) == pytest.approx(24 / 10)
+    assert chat.usage.peak_ratio == pytest.approx(3.0)
+    assert not any("costs per request take" in note for note in found.notes)
+
+
+def test_a_log_of_some_hours_stands_for_its_day(tmp_path, audit):
+    """Two hours of requests in a bill of three days: a day of the cost, which is said; errors are of the same day."""
+    rows = [request(36 * 60 + number, status=500 if number < 60 else 200) for number in range(120)]
+    charges = hours(Charge(tags={"endpoint": "chat"}), 72)
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(write_csv(tmp_path / "log.csv", rows)),))
+    chat = by_name(found)["chat"]
+
+    assert (chat.cost, float(chat.cost_per_request)) == (72, pytest.approx(24 / 120))
+    assert float(chat.error_cost) == pytest.approx(12)
+    assert any("take the cost of 2026-10-02 00:00 to 2026-10-03 00:00 UTC" in note for note in found.notes)
+
+
+def test_tokens_that_are_no_number_are_unknown(tmp_path, audit):
+    """A word and a negative number are in no sum, and are said."""
+    log = write_csv(tmp_path / "log.csv", [*day(2), request(2, input_tokens="abc"), request(3, output_tokens=-500)])
+
+    found = audit(bill(tmp_path), requests=(str(log),))
+    usage = by_name(found)["chat"].usage
+
+    assert (usage.requests, usage.input_tokens, usage.output_tokens) == (4, 300, 150)
+    assert any("2 lines with tokens that are no number or negative" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("days", [1, 3])
@@ -151,14 +181,27 @@ def test_an_endpoint_that_no_charge_names_has_no_cost(tmp_path, audit):
     assert "ADV116" not in {one.id for one in found.findings}
 
 
-def test_a_log_of_other_days_is_said(tmp_path, audit):
-    """A log of the month after the bill: compared all the same, and said."""
+@pytest.mark.parametrize(("minutes", "is_found"), [(24 * 60, True), (60, False)])
+def test_a_log_of_part_of_the_cost_does_not_prove_an_endpoint_silent(tmp_path, audit, minutes, is_found):
+    """An endpoint of two days is without requests only where the log has lines of both days."""
+    charges = [*hours(Charge(tags={"endpoint": "chat"}), 48), *hours(Charge(tags={"endpoint": "old"}), 48)]
+    log = write_csv(tmp_path / "log.csv", [request(0), request(minutes)])
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(log),))
+
+    assert ("ADV116" in {finding.id for finding in found.findings}) is is_found
+
+
+def test_a_log_of_other_days_is_left_out(tmp_path, audit):
+    """A log of the month after the bill says nothing of its endpoints, and that is said."""
     rows = [{**row, "timestamp": row["timestamp"].replace("2026-10", "2026-11")} for row in day(120)]
     log = write_csv(tmp_path / "log.csv", rows)
 
     found = audit(bill(tmp_path), requests=(str(log),))
 
-    assert any("of other days than the bill" in note for note in found.notes)
+    assert any("120 requests of the log of other days than the bill" in note for note in found.notes)
+    assert by_name(found)["chat"].usage is None
+    assert "ADV116" not in {finding.id for finding in found.findings}
 
 
 def litellm(number, **other):
@@ -264,7 +307,7 @@ def test_times_may_count_since_1970(tmp_path, audit, factor):
 
     seconds = audit(bill(tmp_path), requests=(str(log),)).traffic.seconds
 
-    assert seconds == (begin, begin + 119 * 60)
+    assert seconds == (begin, begin + 24 * 3600)
 
 
 def test_a_log_without_a_known_column_names_the_nearest(tmp_path, audit):

@@ -140,7 +140,8 @@ def test_idle_hosts_are_a_finding(tmp_path, audit):
 
     assert float(finding.per_month) == pytest.approx(20 * 730 / 2, rel=0.01)
     assert finding.low <= finding.per_month <= finding.high
-    assert finding.command == f"advisor samples need {samples}"
+    assert finding.command.startswith(f"advisor samples need {samples}; or advisor audit ")
+    assert finding.command.endswith(" --into DIR (DIR: your Terraform)")
     assert finding.resources == [("i-0aaa", Decimal(20))]
 
 

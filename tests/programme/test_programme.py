@@ -221,7 +221,7 @@ def audit_file(tmp_path, **changes):
 
 def test_amounts_of_another_currency_are_refused(tmp_path):
     """An audit without USD amounts is refused, with the option that converts them."""
-    with pytest.raises(InputError, match="not in USD") as refused:
+    with pytest.raises(InputError, match="in USD a month") as refused:
         read_findings(audit_file(tmp_path, usd_per_month=None))
 
     assert "--rate" in refused.value.hint

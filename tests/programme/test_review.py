@@ -60,7 +60,7 @@ def written(tmp_path, days=40, fleet=lambda day: 1000.0 if day < CHANGED else 40
 def reviewed(path, applied, since=START, requests=(), programme=PROGRAMME):
     """The review of a bill."""
     with charges(Inputs((str(path),))) as ledger:
-        traffic = read_traffic(ledger.database, requests) if requests else None
+        traffic = read_traffic(ledger.database, requests, ledger.bill) if requests else None
         return review_of(Question(programme, since, applied, {}), ledger, traffic)
 
 

@@ -10,11 +10,14 @@ from statistics import fmean
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval, positive
 from advisor.audit.money import counted
+from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
 from advisor.samples.need.verdict import Code
 
+_Place = tuple[str, str, str]
+"""Provider, region and type of machine."""
 _INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|offline|preprod)"
 """Values of tags, and words in names, of work that can be started again."""
 _STEADY = 0.9
@@ -215,17 +218,31 @@ def _spot(context: Context) -> Iterator[Finding]:
         f"OR regexp_matches(coalesce(resource_name, ''), '{_INTERRUPTIBLE}', 'i')"
     )
     where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND ({interruptible})"
-    amount, priced = Interval(ZERO, ZERO, ZERO), list[tuple[str, str, str]]()
+    amount, priced, unpriced = Interval(ZERO, ZERO, ZERO), list[_Place](), list[_Place]()
     for place, cost in _places(context, where):
-        if (shares := _spot_shares(context, *place)) is not None:
+        shares = _spot_shares(context, *place)
+        (unpriced if shares is None else priced).append(place)
+        if shares is not None:
             amount = Interval(*(total + _share(cost, share) for total, share in zip(amount, shares, strict=True)))
-            priced.append(place)
     if priced:
+        left_out = _left_out(unpriced, "spot")
         evidence = f"development, test or batch work on demand: {_place_words(priced)}; spot prices as in the catalog"
-        yield context.finding(rules.SPOT, amount, evidence, context.resources(where), _show(priced))
+        resources = context.resources(f"{where} AND {_at(priced)}")
+        yield context.finding(rules.SPOT, amount, evidence + left_out, resources, _show(priced))
 
 
-def _places(context: Context, where: str) -> list[tuple[tuple[str, str, str], Decimal]]:
+def _at(places: Sequence[_Place]) -> str:
+    """SQL of charges at some places."""
+    listed = ", ".join(f"({', '.join(map(text, place))})" for place in places)
+    return f"(provider, region, machine) IN ({listed})"
+
+
+def _left_out(places: Sequence[_Place], price: str) -> str:
+    """Types of machines that an amount does not hold, for want of a price, in words."""
+    return f"; without {_place_words(places)}: no {price} price in the catalog saves there" if places else ""
+
+
+def _places(context: Context, where: str) -> list[tuple[_Place, Decimal]]:
     """Provider, region and machine of some charges, with their cost."""
     rows = context.ledger.database.rows(
         "SELECT provider, region, machine, sum(cost) FROM charges "
@@ -256,15 +273,17 @@ def _committed(context: Context) -> Iterator[Finding]:
         f"AND resource IS NOT NULL GROUP BY resource HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
     )
     where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND resource IN ({steady})"
-    low, high, priced = ZERO, ZERO, list[tuple[str, str, str]]()
+    low, high, priced, unpriced = ZERO, ZERO, list[_Place](), list[_Place]()
     for place, cost in _places(context, where):
-        if (discounts := _discounts(context, *place)) is not None:
+        discounts = _discounts(context, *place)
+        (unpriced if discounts is None else priced).append(place)
+        if discounts is not None:
             low, high = low + _share(cost, discounts[0]), high + _share(cost, discounts[1])
-            priced.append(place)
     if priced:
         evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
+        evidence += _left_out(unpriced, "commitment")
         machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
-        resources, command = context.resources(where), _show(priced)
+        resources, command = context.resources(f"{where} AND {_at(priced)}"), _show(priced)
         yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, command, machines)
 
 
@@ -298,12 +317,12 @@ def _unwatched(context: Context) -> Iterator[Finding]:
     yield context.finding(rules.UNWATCHED, Interval.exactly(cost), evidence, resources)
 
 
-def _show(places: Sequence[tuple[str, str, str]]) -> str:
+def _show(places: Sequence[_Place]) -> str:
     provider, region, machine = places[0]
     return f"advisor catalog show {machine} --provider {provider} --region {region}"
 
 
-def _place_words(places: Sequence[tuple[str, str, str]], most: int = 3) -> str:
+def _place_words(places: Sequence[_Place], most: int = 3) -> str:
     named = [f"{machine} in {region}" for _, region, machine in places]
     return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")
 

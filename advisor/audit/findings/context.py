@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from advisor.audit.findings.rules import Rule
+from advisor.audit.findings.rules import EDITING, Rule
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import money
 from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
 from advisor.catalog import Catalog
 from advisor.units import HOURS_PER_MONTH
+
+_WORKLOAD = "workload.yaml from: advisor init"
+_PLAN = "plan.json from: advisor recommend workload.yaml --format json -o plan.json"
 
 
 class Interval(NamedTuple):
@@ -46,10 +49,10 @@ class Context:
     telemetry_words: Sequence[str]
     """Directories of samples, or the server's address; empty: none."""
 
-    def monthly(self, amount: Decimal) -> Decimal:
-        """An amount of the bill's period as one of a month of 730 hours."""
+    def monthly(self, amount: Decimal) -> Decimal | None:
+        """An amount of the bill's period as one of a month of 730 hours; None: the period is unknown."""
         hours = self.ledger.bill.hours
-        return amount * Decimal(HOURS_PER_MONTH / hours) if hours else amount
+        return amount * Decimal(HOURS_PER_MONTH / hours) if hours else None
 
     def money(self, amount: Decimal) -> str:
         """An amount over the bill's period, with its currency."""
@@ -92,12 +95,15 @@ class Context:
         """The command that acts on a finding."""
         places = shlex.join(self.telemetry_words) or "samples/"
         is_server = places.startswith(("http://", "https://"))
-        return {
+        audit = f"advisor audit {shlex.join(self.audit_words)}"
+        recommend = f"advisor recommend workload.yaml{f' --prometheus {places}' if is_server else ''}"
+        command = {
             "samples": f"advisor samples need {places}",
-            "recommend": f"advisor recommend workload.yaml{f' --prometheus {places}' if is_server else ''}",
-            "generate": "advisor generate terraform plan.json --into infra/",
+            "recommend": f"{recommend} ({_WORKLOAD})",
+            "generate": f"advisor generate terraform plan.json --into DIR ({_PLAN}; DIR: your Terraform)",
             "agent": "advisor agent install systemd",
-        }.get(rule.action, f"advisor audit {shlex.join(self.audit_words)} --finding {rule.id}")
+        }.get(rule.action, f"{audit} --finding {rule.id}")
+        return f"{command}; or {audit} --into DIR (DIR: your Terraform)" if rule in EDITING else command
 
 
 def positive(amount: Decimal) -> Decimal:

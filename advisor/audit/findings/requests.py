@@ -30,7 +30,7 @@ def _without_requests(context: Context) -> Iterator[Finding]:
     silent = [
         endpoint
         for endpoint in context.endpoints
-        if endpoint.usage is None and endpoint.cost is not None and endpoint.cost > 0
+        if endpoint.usage is None and endpoint.cost is not None and endpoint.cost > 0 and _is_covered(context, endpoint)
     ]
     if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
@@ -40,6 +40,19 @@ def _without_requests(context: Context) -> Iterator[Finding]:
     )
     evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
     yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, _named(silent))
+
+
+def _is_covered(context: Context, endpoint: Endpoint) -> bool:
+    """Whether the log is of all of the time in which an endpoint was billed; one without times is taken to be."""
+    log = context.traffic.seconds if context.traffic else None
+    billed = endpoint.billed_seconds
+    return log is None or (billed is not None and log[0] <= billed[0] and billed[1] <= log[1])
+
+
+def _failed(endpoint: Endpoint) -> Decimal:
+    """Cost of failed requests over the bill's period, where all of it was like the log's time."""
+    weight = endpoint.usage.error_weight if endpoint.usage else None
+    return (endpoint.cost or ZERO) * Decimal(weight or 0)
 
 
 def _failures(context: Context) -> Iterator[Finding]:
@@ -53,14 +66,14 @@ def _failures(context: Context) -> Iterator[Finding]:
     ]
     if not failing:
         return
-    cost = sum((endpoint.error_cost or ZERO for endpoint in failing), ZERO)
+    cost = sum(map(_failed, failing), ZERO)
     errors = sum(endpoint.usage.errors or 0 for endpoint in failing if endpoint.usage)
     requests = sum(endpoint.usage.requests for endpoint in failing if endpoint.usage)
     share = (
         f"{errors:,} of {requests:,} requests failed ({errors / requests:.1%}), of {counted(len(failing), 'endpoint')}"
     )
     evidence = f"{share}; cost by their tokens"
-    resources = [(endpoint.name, endpoint.error_cost or ZERO) for endpoint in failing]
+    resources = [(endpoint.name, _failed(endpoint)) for endpoint in failing]
     yield context.finding(rules.FAILURES, Interval.between(ZERO, cost), evidence, resources)
 
 

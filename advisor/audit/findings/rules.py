@@ -88,6 +88,8 @@ REPEATED = Rule(
     "an answer from a cache is the same for everybody who asks", "list",
 )  # fmt: skip
 
+EDITING = (IDLE, OVERSIZED)
+"""Findings that ``advisor audit --into`` acts on."""
 RULES = (
     IDLE, OVERSIZED, MEMORY, NOT_SATURATED, BANDWIDTH, SPOT, COMMIT, UNUSED, EXPIRING, RESERVATION, CROSS_ZONE, NAT,
     LOGS, KEPT, UNUSED_NETWORK, NO_REQUESTS, UNTAGGED_SPEND, UNWATCHED, FAILURES, REPEATED,

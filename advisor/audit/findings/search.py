@@ -14,5 +14,5 @@ _LEAST_PER_MONTH = 1
 def find_all(context: Context, *, least_per_month: float = _LEAST_PER_MONTH) -> list[Finding]:
     """Findings, savings before spend, the greatest first."""
     findings = (*compute_findings(context), *charge_findings(context), *request_findings(context))
-    notable = [finding for finding in findings if finding.high >= least_per_month]
-    return sorted(notable, key=lambda finding: (finding.basis != SAVING, -finding.per_month, finding.id))
+    notable = [finding for finding in findings if finding.high is None or finding.high >= least_per_month]
+    return sorted(notable, key=lambda finding: (finding.basis != SAVING, -(finding.per_month or 0), finding.id))

@@ -21,13 +21,14 @@ def focus_version(columns: Columns) -> str:
 def _expressions(columns: Columns) -> Expressions:
     text = columns.text
     status, reservation = text("CommitmentDiscountStatus"), text("CapacityReservationStatus")
+    meter = text("SkuMeter", "x_UsageType", "x_SkuMeterName")
     pricing, commitment = text("PricingCategory"), text("CommitmentDiscountId")
     return {
         "provider": text(*_PROVIDER),
         "account": text("SubAccountId", "BillingAccountId"),
         "service": text("ServiceName"),
         "category": text("ServiceCategory"),
-        "meter": text("SkuMeter", "x_UsageType", "x_SkuMeterName"),
+        "meter": meter,
         "description": text("ChargeDescription"),
         "details": text("SkuPriceDetails", "x_SkuDetails"),
         "instance_type": text("x_SkuInstanceType"),
@@ -39,7 +40,7 @@ def _expressions(columns: Columns) -> Expressions:
         "purchase": f"CASE {pricing} WHEN 'Dynamic' THEN 'spot' WHEN 'Committed' THEN 'committed' "
         f"WHEN 'Standard' THEN 'on_demand' ELSE CASE WHEN {commitment} IS NULL THEN 'other' ELSE 'committed' END END",
         "unused": f"CASE WHEN {status} = 'Unused' THEN 'commitment' "
-        f"WHEN {reservation} = 'Unused' THEN 'capacity_reservation' END",
+        f"WHEN {reservation} = 'Unused' OR {meter} LIKE '%UnusedBox:%' THEN 'capacity_reservation' END",
         "commitment": commitment,
         "allocated": text("AllocatedMethodId"),
         "unit": text("ConsumedUnit", "PricingUnit"),

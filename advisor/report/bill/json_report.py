@@ -143,13 +143,13 @@ def _tags(table: TagTable) -> dict[str, Any]:
 
 
 def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
-    """One finding; amounts in USD are null where the bill is in another currency and no rate was stated."""
+    """One finding; amounts are null where the bill's period is unknown, those in USD where no rate was stated too."""
     amounts = {"usd_per_month": finding.per_month, "low": finding.low, "high": finding.high}
     return {
         "id": finding.id,
         "title": finding.title,
-        **{name: float(amount) if is_in_usd else None for name, amount in amounts.items()},
-        "per_month": float(finding.per_month),
+        **{name: _number(amount) if is_in_usd else None for name, amount in amounts.items()},
+        "per_month": _number(finding.per_month),
         "basis": finding.basis,
         "effort": finding.effort.value,
         "evidence": finding.evidence,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.audit.findings.rules import RULES, SAVING, Rule
-from advisor.audit.money import money
+from advisor.audit.money import monthly
 from advisor.audit.values import Audit, Finding
 from advisor.report.bill.json_report import finding_entry
 from advisor.report.sarif import sarif_place, sarif_text
@@ -31,12 +31,12 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(audit: Audit, finding: Finding, bill: Path) -> dict[str, Any]:
-    amount = money(finding.per_month, audit.bill.currency)
+    amount = monthly(finding.per_month, audit.bill.currency)
     return {
         "ruleId": finding.id,
         "ruleIndex": next(at for at, rule in enumerate(RULES) if rule.id == finding.id),
         "level": "warning" if finding.basis == SAVING else "note",
-        "message": {"text": f"{finding.title}: {amount} a month. {finding.evidence}. Run: {finding.command}"},
+        "message": {"text": f"{finding.title}: {amount}. {finding.evidence}. Run: {finding.command}"},
         "locations": sarif_place(bill.as_posix()),
         "properties": finding_entry(finding, is_in_usd=audit.is_in_usd),
     }

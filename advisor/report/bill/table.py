@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from advisor.audit.findings.rules import SAVING
-from advisor.audit.money import in_cents, money
+from advisor.audit.money import between, counted, in_cents, money, monthly, percent
 from advisor.audit.values import PARTS, ZERO, Audit, Basis, Endpoint, Finding, TagTable, Usage
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section, sections_markdown, sections_text
@@ -33,19 +33,19 @@ def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
 
 def audit_markdown(audit: Audit) -> str:
     """Markdown for a pull request or a wiki page."""
-    return sections_markdown(_sections(audit, whole=True))
+    return sections_markdown(_sections(audit, whole=True, is_page=True))
 
 
 def finding_table(finding: Finding, currency: str | None, width: int | None) -> str:
     """One finding with everything that it was found at."""
     lines = (*_finding_lines(finding, currency), f"Risk: {finding.risk}.")
     rows = tuple((name, money(cost, currency)) for name, cost in finding.resources)
-    title = f"{finding.id} {finding.title}: {_monthly(finding, currency)}"
+    title = f"{finding.id} {finding.title}: {monthly(finding.per_month, currency)}"
     return sections_text([Section(title, lines, ("found at", "cost in the bill"), rows)], width, whole=True)
 
 
-def _sections(audit: Audit, *, whole: bool) -> list[Section]:
-    sections = [_verdict(audit), _kinds(audit), _compute(audit), _findings(audit, whole=whole)]
+def _sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[Section]:
+    sections = [_verdict(audit), _kinds(audit), _compute(audit), _findings(audit, whole=whole, is_page=is_page)]
     sections += [_endpoints(audit, whole=whole)] if audit.endpoints else []
     sections += [_teams(audit.traffic.teams)] if audit.traffic and _has_names(audit.traffic.teams) else []
     sections += [_chargeback(audit, column, amounts) for column, amounts in audit.chargeback.items()]
@@ -78,10 +78,12 @@ def _saving_words(savings: Sequence[Finding], currency: str | None) -> str:
     if not savings:
         return "no saving found"
     greatest = savings[0]
-    return (
-        f"{len(savings)} finding{'s' if len(savings) > 1 else ''} with a saving, the greatest "
-        f"{money(greatest.per_month, currency)} a month ({greatest.id})"
-    )
+    count = f"{counted(len(savings), 'finding')} with a saving"
+    if greatest.per_month is None:
+        return f"{count}, how much a month is unknown"
+    bounds = between(greatest.low, greatest.high, currency)
+    amount = monthly(greatest.per_month, currency)
+    return f"{count}, the greatest {amount} ({', '.join(filter(None, (greatest.id, bounds)))})"
 
 
 def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
@@ -94,7 +96,7 @@ def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
     compute = audit.kinds["compute"]
     if compute > 0:
         split = audit.split.parts
-        yield f"Compute {money(compute, currency)}: {_share_words(split, compute)}."
+        yield f"Compute {money(in_cents(audit.kinds)['compute'], currency)}: {_share_words(split, compute)}."
     if dearest := [endpoint for endpoint in audit.endpoints if endpoint.cost is not None and endpoint.cost > 0][
         :_DEAREST
     ]:
@@ -105,7 +107,7 @@ def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _share_words(split: Mapping[str, Decimal], compute: Decimal) -> str:
-    shares = [f"{split[part] / compute:.0%} {part.replace('_', ' ')}" for part in PARTS if split[part]]
+    shares = [f"{percent(split[part], compute, 0)} {part.replace('_', ' ')}" for part in PARTS if split[part]]
     return ", ".join(shares)
 
 
@@ -114,13 +116,13 @@ def _kinds(audit: Audit) -> Section:
 
 
 def _compute(audit: Audit) -> Section:
-    cents = in_cents(audit.split.parts)
+    cents = in_cents(audit.split.parts, in_cents(audit.kinds)["compute"])
     total = sum(audit.split.parts.values(), ZERO)
     rows = tuple(
         (
             part.replace("_", " "),
             money(cents[part], audit.bill.currency),
-            _share(audit.split.parts[part], total),
+            percent(audit.split.parts[part], total),
             _PART_WORDS[part],
         )
         for part in PARTS
@@ -128,15 +130,18 @@ def _compute(audit: Audit) -> Section:
     return Section("Compute: what it was for", (), ("part", "cost", "share", "meaning"), rows)
 
 
-def _amount_rows(amounts: Mapping[str, Decimal], currency: str | None) -> tuple[tuple[str, ...], ...]:
-    """Names with amounts that sum up to the cent, and their share."""
-    cents, total = in_cents(amounts), sum(amounts.values(), ZERO)
-    rows = [(name, money(cents[name], currency), _share(amounts[name], total)) for name in amounts]
-    return (*rows, ("total", money(sum(cents.values(), ZERO), currency), _share(total, total)))
+def _amount_rows(
+    amounts: Mapping[str, Decimal], currency: str | None, shown: Decimal | None = None
+) -> tuple[tuple[str, ...], ...]:
+    """Names with amounts that sum up to the cent (to the total *shown*, where there is one), and their share."""
+    cents, total = in_cents(amounts, shown), sum(amounts.values(), ZERO)
+    rows = [(_quoted(name), money(cents[name], currency), percent(amounts[name], total)) for name in amounts]
+    return (*rows, ("total", money(sum(cents.values(), ZERO), currency), percent(total, total)))
 
 
-def _share(part: Decimal, total: Decimal) -> str:
-    return f"{part / total:.1%}" if total else "-"
+def _quoted(name: str) -> str:
+    """A name, in quotes where it begins or ends with a blank: nobody would see it."""
+    return name if name == name.strip() else f'"{name}"'
 
 
 def _greatest(amounts: Mapping[str, Decimal], *, whole: bool) -> dict[str, Decimal]:
@@ -158,7 +163,8 @@ def _breakdowns(audit: Audit, *, whole: bool) -> Iterator[Section]:
     for column, title in titles.items():
         amounts = audit.by[column]
         if len(amounts) > 1 or whole:
-            rows = _amount_rows(_greatest(amounts, whole=whole), audit.bill.currency)
+            shown = in_cents(audit.kinds)["compute"] if column == "family" else None
+            rows = _amount_rows(_greatest(amounts, whole=whole), audit.bill.currency, shown)
             yield Section(title, (), (column, "cost", "share"), rows if amounts else ())
 
 
@@ -236,7 +242,7 @@ def _tags(audit: Audit, table: TagTable, *, whole: bool) -> Section:
     )
 
 
-def _findings(audit: Audit, *, whole: bool) -> Section:
+def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     if not audit.findings:
         return Section("No findings")
     shown = audit.findings if whole else audit.findings[: 2 * _TOP]
@@ -246,7 +252,7 @@ def _findings(audit: Audit, *, whole: bool) -> Section:
         (
             finding.id,
             f"{finding.title} ({finding.basis}, {finding.effort} effort)\n{finding.evidence}\n{finding.command}",
-            _interval(finding, audit.bill.currency),
+            _interval(finding, audit.bill.currency, is_page=is_page),
         )
         for finding in shown
     )
@@ -254,20 +260,18 @@ def _findings(audit: Audit, *, whole: bool) -> Section:
     return Section("Findings", tuple(lines), headers, rows)
 
 
-def _interval(finding: Finding, currency: str | None) -> str:
-    """The amount, and under it what it lies between where it is not known exactly."""
-    amount = money(finding.per_month, currency)
-    if finding.low == finding.high:
+def _interval(finding: Finding, currency: str | None, *, is_page: bool) -> str:
+    """The amount, and what it lies between where it is not known exactly: under it, on a page beside it."""
+    amount, bounds = money(finding.per_month, currency), between(finding.low, finding.high, currency)
+    if not bounds:
         return amount
+    if is_page:
+        return f"{amount} ({bounds})"
     return f"{amount}\n{money(finding.low, currency)}\nto {money(finding.high, currency)}"
 
 
 def _finding_lines(finding: Finding, currency: str | None) -> tuple[str, ...]:
-    low, high = money(finding.low, currency), money(finding.high, currency)
-    amount = low if low == high else f"{low} to {high}"
-    words = f"{finding.basis.title()} of {amount} a month; {finding.effort} effort."
+    bounds = between(finding.low, finding.high, currency)
+    amount = f"{bounds} a month" if bounds else monthly(finding.per_month, currency)
+    words = f"{finding.basis.title()} of {amount}; {finding.effort} effort."
     return f"{finding.evidence}.", words, finding.command
-
-
-def _monthly(finding: Finding, currency: str | None) -> str:
-    return f"{money(finding.per_month, currency)} a month"
