@@ -310,6 +310,7 @@ class ReplayValidator:
 
     def with_limits(self, confirmed: Confirmed) -> Confirmed:
         """The fleet with how far it holds, where that is asked for."""
+        self._sources |= confirmed.formulation.pool_set.sources
         if not confirmed.confirmation.reached:
             return confirmed
         confirmed = self._in_full(confirmed)
