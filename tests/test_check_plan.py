@@ -44,6 +44,7 @@ def quiet(tmp_path, *, replanned=False, **keys):
     return path
 
 
+@pytest.mark.sampled(2)
 def test_a_plan_that_holds_passes(plan, infra, run_advisor, tmp_path):
     """The same prices, the same demand and the code as generated: no finding of weight."""
     code, findings = checked(

@@ -45,7 +45,7 @@ def test_every_command_has_help_and_is_shown(command, run_advisor):
     assert f"advisor {command}" in README
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(6)
 def test_every_readme_command_is_one_the_program_takes(run_advisor):
     """The subcommands and long options in the README exist."""
     for line in README.replace("\\\n", " ").splitlines():

@@ -47,6 +47,7 @@ def workload(tmp_path, text=WORKLOAD):
     return path
 
 
+@pytest.mark.sampled(2)
 def test_demand_from_a_server_makes_a_plan_that_can_be_made_again(tmp_path, run_advisor, engines_url):
     """Rate, lengths and cache hits are the engines'; the plan holds them, and is answered again without the server."""
     done = run_advisor(
@@ -79,6 +80,7 @@ def test_the_workload_file_may_name_the_server(tmp_path, run_advisor, engines_ur
     assert not any("prefix caches" in note for note in plan["notes"])
 
 
+@pytest.mark.sampled(2)
 def test_busy_accelerators_make_a_plan_too(tmp_path, run_advisor, prometheus_url):
     """Where no engine is scraped, the shape is that of the accelerators, and the lengths are those that are stated."""
     times = now_ms()

@@ -39,7 +39,8 @@ _CONNECT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 30.0
 _MOST_BYTES = 8 * BYTES_PER_MIB
 """Largest answer; the specification lets registries refuse manifests of more than 4 MiB."""
-_LONGEST_BODY_SECONDS = 60.0
+_BODY_TIMEOUTS = 3
+"""Times that a whole body may take as long as an answer may keep one waiting."""
 _PIECE_BYTES = 64 * 1024
 _MOST_STEPS = 6
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -181,7 +182,7 @@ class Registries:
                 method, address, headers=dict(headers), preload_content=False, redirect=False
             )
             try:
-                content = _body(answer)
+                content = _body(answer, _BODY_TIMEOUTS * self.timeout_seconds)
             finally:
                 answer.close()
             location = answer.get_redirect_location()
@@ -253,13 +254,13 @@ def _token_in(data: bytes, image: str, host: str) -> str:
     return token
 
 
-def _body(answer: "urllib3.BaseHTTPResponse") -> bytes:
+def _body(answer: "urllib3.BaseHTTPResponse", seconds: float) -> bytes:
     """The whole body, within bounds of size and time.
 
     Raises:
         ValueError: it is beyond them.
     """
-    until = time.monotonic() + _LONGEST_BODY_SECONDS
+    until = time.monotonic() + seconds
     content = bytearray()
     while piece := answer.read1(_PIECE_BYTES, decode_content=True):
         content += piece

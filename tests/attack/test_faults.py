@@ -103,7 +103,7 @@ def files(folder):
     }
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     "command", [pytest.param(name, marks=pytest.mark.slow if name == "recommend" else ()) for name in COMMANDS]
 )

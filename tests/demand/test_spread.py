@@ -62,6 +62,7 @@ def test_pinball_loss_is_least_at_the_quantile():
         assert all(loss <= pinball(values, np.array(other), level).sum() + 1e-9 for other in np.linspace(0, 20, 300))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("days", [10, 14, 28])
 def test_eight_of_ten_hours_come_within_the_band(days):
     """Over many series of correlated noise, four fifths of the hours of the next day come between the edges."""

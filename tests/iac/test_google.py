@@ -230,6 +230,7 @@ def test_rules_of_google_bite(name, before, after, complaint, start):
     assert complaint in planned.out + planned.err
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["gke-scheduled", "mig-two-regions"])
 def test_spot_takes_no_reservation(name, start, tmp_path):
     """Both languages refuse a reservation for a spot group before anything is planned, and name the group."""

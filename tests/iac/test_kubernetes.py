@@ -213,6 +213,7 @@ def roots(tmp_path_factory):
     return every
 
 
+@pytest.mark.sampled(3)
 def test_checkov_finds_nothing_in_manifests(roots):
     """What is not waived beside the object, with a reason, is not there."""
     needs("checkov")
@@ -224,6 +225,7 @@ def test_checkov_finds_nothing_in_manifests(roots):
     assert report["summary"]["passed"] > 50 * len(SCANNED)
 
 
+@pytest.mark.sampled(3)
 def test_trivy_finds_nothing_in_manifests(roots):
     """What the file of reasons does not hold is not there; and every reason is needed."""
     needs("tools")

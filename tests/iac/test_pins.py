@@ -81,6 +81,7 @@ def change_type(directory, language, target):
     assert edited.read_text().endswith(f"{EDIT}\n")
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("target", of_today(PINNED))
 def test_pins_of_a_root_survive(target, tmp_path, simulated_clouds):
     """The same variables fit each plan, and what starts has them."""
@@ -95,6 +96,7 @@ def test_pins_of_a_root_survive(target, tmp_path, simulated_clouds):
         assert missing(terraform("show", "-json").ok().json["values"], target) == []
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("target", of_today(PINNED))
 def test_pins_of_a_program_survive(target, tmp_path):
     """The same, evaluated as a program."""

@@ -40,6 +40,7 @@ def test_plan_of_a_static_root_costs_the_plans_compute(instance_type, simulated_
     assert f"{costs.hourly * 730:.2f}" == f"{option.cost.compute_usd_per_month:.2f}"
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_plan_and_code_cost_the_same(name, start, tmp_path):

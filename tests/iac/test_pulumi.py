@@ -39,6 +39,7 @@ def evaluated(programs, tmp_path_factory):
     return dict(zip(TODAY, found, strict=True))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", TODAY)
 def test_program_evaluates_and_passes_its_own_tests(name, evaluated):
     """Each program registers resources and exports outputs, and the tests that come with it pass."""
@@ -56,7 +57,7 @@ def test_program_describes_what_the_terraform_root_does(name, evaluated, start):
     assert parity.differences(plan, evaluated[name]) == []
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_programs_pass_the_type_checker(programs):
     """The type checker finds nothing in any program: wrong keys and types of arguments would not show when one is evaluated."""
     needs("pulumi")

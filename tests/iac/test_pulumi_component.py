@@ -192,7 +192,7 @@ def described(found):
     return sorted(json.dumps([one["type"], one["inputs"]], sort_keys=True) for one in found["resources"])
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", TODAY)
 def test_outputs_as_arguments_deploy_what_texts_do(name, pairs):
     """Every setting that takes outputs is given one: the same resources with the same inputs, and the same outputs."""
@@ -302,7 +302,7 @@ def test_provider_of_the_configuration_is_taken_where_the_caller_gives_none(user
     assert topic["inputs"]["tags"]["Deployment"] == "chat"
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -323,6 +323,7 @@ def test_mistakes_are_told_without_a_traceback_of_ours(name, told, users):
     assert told in error
 
 
+@pytest.mark.sampled(3)
 def test_generated_programs_pass_their_own_tests(tmp_path):
     """The short program of each scenario of today, as it is written, with its example values and with none."""
     jobs = []
@@ -373,6 +374,7 @@ def test_component_deploys_the_stage_of_the_cut_over_beside_it(tmp_path):
         assert sorted(protected) == sorted(weight > 0 for weight in weights.values())
 
 
+@pytest.mark.sampled(3)
 def test_component_beside_a_terraform_root_takes_the_plan_alone(tmp_path):
     """What that root retires runs in its own state."""
     root, program = tmp_path / "root", tmp_path / "root/program"

@@ -383,6 +383,7 @@ def finish(stack: Stack, after: str, rollout: Rollout, kept: list[ComputeGroup],
     assert protected(planned) == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("pair", of_today([" | ".join(pair) for pair in neighbours()], shares=40))
 def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     """Policies, counts, engines, types, kinds, regions and ways of paying change while the service goes on."""
@@ -436,7 +437,7 @@ def test_what_azure_makes_anew_has_another_name(stack_of):
         assert colliding(planned) == []
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.slow
 def test_a_google_group_with_other_zones_has_another_name(stack_of):
     """It is made before the former goes; one of an older name keeps that for as long as its zones stay."""

@@ -13,6 +13,7 @@ CACHED = ["ec2-cache", "eks-cache", "gke-cache", "mig-cache"]
 LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TODAY if name != QUICK)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", LIVES)
 def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start):
     """A root only creates, applies, shows no change when planned again, and destroys without leftovers."""
@@ -25,6 +26,7 @@ def test_apply_then_plan_changes_nothing_and_destroy_leaves_nothing(name, start)
     assert terraform("show", "-json").ok().json.get("values") is None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TODAY[:: max(1, len(TODAY) // 4)])
 def test_root_works_with_the_oldest_admitted_core(name, start):

@@ -52,6 +52,7 @@ def restrictions(answer):
         yield {"accelerators": (accelerator,)}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_no_type_or_accelerator_alone_is_cheaper_than_all_of_them(number):
     """To 2 %."""

@@ -69,6 +69,7 @@ def test_cached_prompts_never_make_the_plan_dearer(work, sold, hit_ratio):
     assert any("prefix caches" in note for note in cached.notes) == (hit_ratio > 0)
 
 
+@pytest.mark.sampled(3)
 @few
 @given(workloads, offers, st.integers(0, 5), st.floats(0.1, 1))
 def test_a_cheaper_offer_never_makes_the_plan_dearer(work, sold, which, factor):
@@ -122,6 +123,7 @@ def test_a_looser_target_never_costs_more(work, sold, factor, target):
     assert cost(plan_for(looser, catalog)) <= cost(plan_for(work, catalog)) * WITHIN
 
 
+@pytest.mark.sampled(3)
 @few
 @given(workloads, offers)
 def test_every_offer_is_an_option_or_rejected(work, sold):

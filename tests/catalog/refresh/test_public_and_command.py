@@ -242,6 +242,7 @@ def test_one_provider_that_cannot_be_asked_does_not_stop_the_others(monkeypatch)
     assert "aws: log in" in result.exception.hint
 
 
+@pytest.mark.sampled(2)
 def test_a_dead_network_is_not_asked_for_every_region():
     """After eight failures and nothing else the rest is left out, and said so in a line."""
     result = CliRunner().invoke(command, ("refresh", "azure", "--endpoint-url", "http://127.0.0.1:9/prices"))

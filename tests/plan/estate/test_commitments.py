@@ -117,6 +117,7 @@ def test_other_regions_are_other_commitments():
 counts = st.lists(st.integers(0, 4), min_size=7, max_size=7).map(lambda days: np.repeat(days, HOURS_PER_DAY))
 
 
+@pytest.mark.sampled(2)
 @given(st.lists(counts, min_size=1, max_size=3))
 def test_no_other_number_saves_more(instances):
     """Of every price and every number of commitments, the one found saves the most."""
