@@ -44,7 +44,7 @@ TRAFFIC = (
     "CREATE TABLE IF NOT EXISTS traffic (endpoint VARCHAR, model VARCHAR, team VARCHAR, environment VARCHAR, "
     "hour TIMESTAMP, requests BIGINT, input_tokens BIGINT, output_tokens BIGINT, errors BIGINT, cache_hits BIGINT, "
     f"error_input BIGINT, error_output BIGINT, spend {MONEY}, prompts BIGINT, "
-    "first_time TIMESTAMP, last_time TIMESTAMP)"
+    "first_time TIMESTAMP, last_time TIMESTAMP, bad_lines BIGINT)"
 )
 
 PROMPTS = "CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)"
@@ -68,34 +68,28 @@ def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list
 
 
 def _read(database: Database, table: Table, bill: Bill) -> list[str]:
-    columns = table.columns
-    found = {meaning: columns.find(*names) for meaning, names in COLUMNS.items()}
-    _refuse_unknown(table, found)
-    database.run(f"INSERT INTO traffic {_sums(columns, table.source)}", "percent of the requests read")
-    notes = _unreadable(database, table)
-    if found["prompt"] is None:
-        return notes
-    _count_prompts(database, table, bill)
-    return [*notes, f"{table.where}: prompts (column {found['prompt']}) were hashed while reading and not kept"]
+    column_of = {meaning: table.columns.find(*names) for meaning, names in COLUMNS.items()}
+    _refuse_unknown(table, column_of)
+    bad_before = _bad_lines(database)
+    database.run(f"INSERT INTO traffic {_sums(table.columns, table.source)}", "percent of the requests read")
+    notes = []
+    if bad := _bad_lines(database) - bad_before:
+        said = "tokens that are no number or negative: unknown, in no sum"
+        notes.append(f"{table.where}: {counted(bad, 'line')} with {said}")
+    if column_of["prompt"] is not None:
+        _count_prompts(database, table, bill)
+        notes.append(f"{table.where}: prompts (column {column_of['prompt']}) were hashed while reading and not kept")
+    return notes
 
 
-def _unreadable(database: Database, table: Table) -> list[str]:
-    """A note on tokens that are no number, or less than none."""
-    is_bad = [
-        f"({table.columns.text(*COLUMNS[meaning])} IS NOT NULL AND {number} IS NULL)"
-        for meaning in ("input", "output")
-        if (number := _whole(table.columns, meaning)) is not None
-    ]
-    if not is_bad:
-        return []
-    count = database.row(f"SELECT count(*) FROM {table.source} WHERE {' OR '.join(is_bad)}")[0]
-    said = "tokens that are no number or negative: unknown, in no sum"
-    return [f"{table.where}: {counted(count, 'line')} with {said}"] if count else []
+def _bad_lines(database: Database) -> int:
+    """Lines so far with tokens that are no number, or less than none."""
+    return int(database.row("SELECT coalesce(sum(bad_lines), 0)::BIGINT FROM traffic")[0])
 
 
-def _refuse_unknown(table: Table, found: dict[str, str | None]) -> None:
+def _refuse_unknown(table: Table, column_of: dict[str, str | None]) -> None:
     telling = ("time", "input", "output", "count")
-    if any(found[meaning] for meaning in telling):
+    if any(column_of[meaning] for meaning in telling):
         return
     close = [name for meaning in telling for name in nearest(COLUMNS[meaning][0], table.columns.types)[:1]]
     near = f"; nearest: {', '.join(dict.fromkeys(close))}" if close else ""
@@ -128,13 +122,15 @@ def _sums(columns: Columns, source: str) -> str:
         "error": error,
         "hit": hit,
         "spend": columns.money(*COLUMNS["spend"]),
+        "is_bad": " OR ".join(_is_bad(columns, meaning) for meaning in ("input", "output")),
     }
     inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
     return (
         "SELECT endpoint, model, team, environment, date_trunc('hour', moment) AS hour, sum(requests), "
         "sum(input::BIGINT), sum(output::BIGINT), sum(error::BIGINT), sum(hit::BIGINT), "
         "sum(input::BIGINT) FILTER (WHERE error > 0), sum(output::BIGINT) FILTER (WHERE error > 0), "
-        f"sum(spend)::{MONEY}, 0, min(moment), max(moment) FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
+        f"sum(spend)::{MONEY}, 0, min(moment), max(moment), count(*) FILTER (WHERE is_bad) "
+        f"FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
     )
 
 
@@ -148,6 +144,12 @@ def _whole(columns: Columns, meaning: str) -> str | None:
         return None
     number = f"TRY_CAST(TRY_CAST({columns.text(*COLUMNS[meaning])} AS DOUBLE) AS BIGINT)"
     return f"CASE WHEN {number} >= 0 THEN {number} END"
+
+
+def _is_bad(columns: Columns, meaning: str) -> str:
+    """SQL: the cell says something that is no whole number from 0 on."""
+    number = _whole(columns, meaning)
+    return f"({columns.text(*COLUMNS[meaning])} IS NOT NULL AND {number} IS NULL)" if number else "false"
 
 
 def _count_prompts(database: Database, table: Table, bill: Bill) -> None:

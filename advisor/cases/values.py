@@ -150,7 +150,7 @@ class CaseReport:
 
     case: Case
     saving_ratio: float
-    """Of the last stage."""
+    """Saving of the last stage."""
     stages: tuple[PricedStage, ...]
     tornado: tuple[Swing, ...] = ()
     """The assumption that moves the saving most first; () where it was not asked for."""

@@ -102,7 +102,7 @@ class Copy:
     image: str
     """Of an engine: it holds the client of the hub."""
     architecture: str
-    """Of the nodes that the image runs on, as Kubernetes labels them."""
+    """Architecture of the nodes that the image runs on, as Kubernetes labels them."""
     disk_gib: int
 
 

@@ -36,7 +36,7 @@ class _Term(NamedTuple):
 
     instances: int
     units: float | None
-    """Of the largest type that may be started; None where a shape is not known."""
+    """Units of the largest type that may be started; None where a shape is not known."""
     larger_type: str
     """Name of that type; "" for the planned one."""
 

@@ -27,7 +27,7 @@ class PlannedCache:
     """2: a replica takes over, since a fleet of this size cannot take the requests that a lost cache answered."""
     node_memory_gib: float
     memory_gib: float
-    """What the answers take."""
+    """Memory that the answers take."""
     hit_ratio: float
     ttl_seconds: float | None
 

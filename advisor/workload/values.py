@@ -318,7 +318,7 @@ class ResponseCache:
     hit_ratio: float
     """Share of the clients' requests that it answers."""
     memory_gib: float
-    """What its answers take."""
+    """Memory that its answers take."""
     ttl_seconds: float | None = None
     """How long an answer counts; None: until it is evicted."""
     runs_already: bool = False

@@ -72,7 +72,7 @@ _SILENT_SECONDS = 3600
 """Heartbeat timeout of a lifecycle hook: a host that says nothing for so long while it starts is given up."""
 _HEARTBEAT_SECONDS = 300
 _LONGEST_WAIT_SECONDS = 48 * 3600
-"""Of an instance in a lifecycle hook, whatever its heartbeats (EC2 Auto Scaling guide, November 2026)."""
+"""Wait of an instance in a lifecycle hook, whatever its heartbeats (EC2 Auto Scaling guide, November 2026)."""
 _LONGEST_BUFFER_SECONDS = 3600
 """How far ahead of its forecast predictive scaling launches (EC2 Auto Scaling API)."""
 _SPOT_DRAIN_SECONDS = 100

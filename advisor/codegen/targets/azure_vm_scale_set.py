@@ -84,7 +84,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _MOST_PROFILES = 20
 """Of an autoscale setting."""
 _LONGEST_GRACE_MINUTES = 90
-"""Of an automatic repair after a start."""
+"""Grace of an automatic repair after a start."""
 _OUT_SHARE = 0.8
 """Of the rate that an instance sustains: finished requests never exceed it, so an instance is added before."""
 _IN_SHARE = 0.4

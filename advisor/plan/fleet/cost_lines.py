@@ -55,7 +55,7 @@ class Answers:
 
     catalog: Catalog
     gb: float
-    """Of one, and of those that a cache answers for each of the fleet's."""
+    """Length of one answer, and of those that a cache gives for each of the fleet's."""
 
 
 _STANDING_KINDS = {"log_ingest": CostKind.MANAGED, "response_cache": CostKind.MANAGED}
