@@ -43,7 +43,7 @@ _TRUE = "^(true|1|hit|yes|t)$"
 TRAFFIC = (
     "CREATE TABLE IF NOT EXISTS traffic (endpoint VARCHAR, model VARCHAR, team VARCHAR, environment VARCHAR, "
     "hour TIMESTAMP, requests BIGINT, input_tokens BIGINT, output_tokens BIGINT, errors BIGINT, cache_hits BIGINT, "
-    f"error_input BIGINT, error_output BIGINT, spend {MONEY}, prompts BIGINT, "
+    f"error_input BIGINT, error_output BIGINT, spend {MONEY}, "
     "first_time TIMESTAMP, last_time TIMESTAMP, bad_lines BIGINT)"
 )
 
@@ -129,7 +129,7 @@ def _sums(columns: Columns, source: str) -> str:
         "SELECT endpoint, model, team, environment, date_trunc('hour', moment) AS hour, sum(requests), "
         "sum(input::BIGINT), sum(output::BIGINT), sum(error::BIGINT), sum(hit::BIGINT), "
         "sum(input::BIGINT) FILTER (WHERE error > 0), sum(output::BIGINT) FILTER (WHERE error > 0), "
-        f"sum(spend)::{MONEY}, 0, min(moment), max(moment), count(*) FILTER (WHERE is_bad) "
+        f"sum(spend)::{MONEY}, min(moment), max(moment), count(*) FILTER (WHERE is_bad) "
         f"FROM (SELECT {inner} FROM {source}) GROUP BY ALL"
     )
 

@@ -39,13 +39,6 @@ Planner = Callable[[Workload], Plan]
 _HALVED, _DOUBLED = 0.5, 2.0
 _MACHINES = ("instance", "input_tokens", "output_tokens", "node")
 """Items of charges that are paid for machines and tokens themselves."""
-_ORIGINS = {
-    "disk": "disks in instance_catalog/service_prices.csv",
-    "lost_work": "price of the instance × its interruptions",
-    "start_download": "NAT gateways in instance_catalog/service_prices.csv",
-    "switching": "price of the instance on demand",
-}
-"""Origins of the charges of a plan whose price is computed from others."""
 _TOKEN_KEYS = ("model", "requests_per_second", "input_tokens", "output_tokens", "cached_ratio")
 
 
@@ -142,11 +135,7 @@ class _Pricing:
             raise NothingFeasible(
                 f"no fleet for part '{part.name}'{why}", hint="`advisor recommend` of its workload says what to relax"
             )
-        charges = tuple(
-            replace(line, price_source=line.price_source or _ORIGINS.get(line.item, ""))
-            for line in fleet.cost_lines
-            if line.in_total
-        )
+        charges = tuple(line for line in fleet.cost_lines if line.in_total)
         priced = _priced(part, reading, fleet.cost.total_usd_per_month, charges)
         return replace(priced, range_usd_per_month=_range(fleet), latency_p95_ms=_answer_p95_ms(plan), fleet=fleet)
 

@@ -58,6 +58,13 @@ class Answers:
     """Length of one answer, and of those that a cache gives for each of the fleet's."""
 
 
+_COMPUTED = {
+    "disk": "disks in instance_catalog/service_prices.csv",
+    "lost_work": "price of the instance × its interruptions",
+    "start_download": "NAT gateways in instance_catalog/service_prices.csv",
+    "switching": "price of the instance on demand",
+}
+"""Origins of prices that are computed from others, by item."""
 _STANDING_KINDS = {"log_ingest": CostKind.MANAGED, "response_cache": CostKind.MANAGED}
 """Kinds of standing charges; all others are of the network."""
 
@@ -110,7 +117,7 @@ def _lines_of(problem: Problem, allocation: Allocation) -> Iterator[CostLine]:
         (downloads, CostKind.NETWORK, "start_download", starts, "start"),
     ):
         if paid[1]:
-            yield CostLine(line_kind, item, place, quantity, counted, *paid)
+            yield CostLine(line_kind, item, place, quantity, counted, *paid, price_source=_COMPUTED[item])
 
 
 def _pools(allocations: Sequence[Allocation]) -> Sequence[Pool]:
@@ -142,7 +149,8 @@ def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[Co
         stand, count = allocation.pool.stand, allocation.instances[-1]
         if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
             usd = allocation.pool.switching_usd
-            yield CostLine(CostKind.COMPUTE, "switching", stand, count, "instance", usd, count * usd)
+            origin = _COMPUTED["switching"]
+            yield CostLine(CostKind.COMPUTE, "switching", stand, count, "instance", usd, count * usd, origin)
 
 
 def _adding_up(lines: Sequence[CostLine], usd_per_month: float) -> Iterator[CostLine]:
