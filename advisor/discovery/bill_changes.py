@@ -99,7 +99,7 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
     code = Code(directory, project, tuple(typed_addresses(project)), tags, [*machines])
     placed = tuple(map(code.placed, wishes))
     pairs = [(wish.address, wish.target) for wish in placed if wish.target is not None and wish.address]
-    return Changes(placed, apply_all(directory, pairs) if pairs else None)
+    return Changes(placed, apply_all(directory, pairs, project) if pairs else None)
 
 
 @dataclass(frozen=True, slots=True)

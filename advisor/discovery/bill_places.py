@@ -146,9 +146,11 @@ class Code:
             differences = [*_differences(facts, wish.machines), *self._other_names(wish.machines, facts, address)]
             if differences:
                 return "; ".join(differences)
-            application = apply_to(self.directory, address, wish.target)
-            twins = [each.address for each in self.addresses if _block(each.address) == _block(address) != address]
-            patches = [apply_to(self.directory, twin, wish.target).patch for twin in twins if twin != address]
+            application = apply_to(self.directory, address, wish.target, self.project)
+            keyed = _block(address) != address
+            twins = [each.address for each in self.addresses if keyed and _block(each.address) == _block(address)]
+            others = [twin for twin in twins if twin != address]
+            patches = [apply_to(self.directory, twin, wish.target, self.project).patch for twin in others]
         except InputError as error:
             return error.message
         if application.patch and application.patch in patches:

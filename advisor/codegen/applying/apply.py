@@ -43,22 +43,25 @@ class Application:
     """Notes on other machines, or calls of modules, that use an edited value."""
 
 
-def apply_to(directory: Path, address: str, target: Target) -> Application:
+def apply_to(directory: Path, address: str, target: Target, project: Module | None = None) -> Application:
     """Changes that writing *target* to *address* would make; see :func:`apply_all`."""
-    return apply_all(directory, [(address, target)])
+    return apply_all(directory, [(address, target)], project)
 
 
-def apply_all(directory: Path, wishes: Sequence[tuple[str, Target]]) -> Application:
+def apply_all(
+    directory: Path, wishes: Sequence[tuple[str, Target]], project: Module | None = None
+) -> Application:  # fmt: skip
     """Changes that writing each target to its address would make together; nothing is written.
 
     Args:
         directory: of a Terraform root.
         wishes: address of a resource, or of a call of a module from elsewhere, with a group of a plan.
+        project: the root as it was read; None: it is read.
 
     Raises:
         InputError: there is no such address, nothing at it can be edited, or it belongs to another cloud.
     """
-    project = open_project(directory)
+    project = project or open_project(directory)
     edits: dict[tuple[str, int], Edit] = {}
     notes: list[str] = []
     shared: list[str] = []
