@@ -103,7 +103,7 @@ def cost_row(line: CostLine) -> tuple[str, ...]:
         line.unit,
         "?" if line.usd_per_unit is None else f"{line.usd_per_unit:.6g}",
         "?" if line.usd_per_month is None else f"{line.usd_per_month:,.2f}",
-        " ".join(filter(None, (line.price_quality, line.price_as_of))),
+        " ".join(filter(None, (line.price_quality, line.price_as_of))) or line.price_source,
     )
 
 

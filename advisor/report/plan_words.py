@@ -22,7 +22,7 @@ def _rate_words(plan: Plan) -> str:
     rate = plan.demand["requests_per_second"]
     origin = " stated" if plan.demand.get("window_seconds") is None else " seen"
     origin = "" if plan.demand.get("interval") else origin
-    origin += " beside what the cache answers" if plan.demand.get("answered_ratio") else ""
+    origin += ", without those that the cache answers" if plan.demand.get("answered_ratio") else ""
     return f"{rate['mean']:.3g} requests/s on average, {rate['peak']:.3g} in the busiest minute{origin}"
 
 
