@@ -77,6 +77,7 @@ CASES = {
     "routing": ({"demand": SUMMARY}, {"routing": "by_prompt_length"}),
     "as_of": ({}, {"as_of": dt.date(2028, 11, 24)}),
     "compare": ({}, {"compare": ["openai/gpt-5-mini"]}),
+    "response_cache": ({}, {"response_cache": {"hit_ratio": 0.4, "memory_gib": 20}}),
     "accelerators": ({}, {"accelerators": ["L4"]}),
     "instance_types": ({}, {"instance_types": ["g6.12xlarge"]}),
     "engines": ({}, {"engines": ["SGLang"]}),
