@@ -56,6 +56,8 @@ __all__ = ["Confirmed", "Kind", "ReplayValidator"]
 
 CAREFUL = 1.2
 """By how much the closed form may ask for more than a replay confirms."""
+BEYOND_LIMIT = 1.02
+"""Cost up to which fleets within a limit are looked for: a search stops where less than a hundredth can be saved."""
 CHEAP_KINDS = 3
 """Kinds that are tried by themselves where a confirmed mix leaves room for a cheaper fleet."""
 
@@ -223,7 +225,7 @@ class ReplayValidator:
         if not pools or lower_bound(replace(self.problem, pools=pools)) > limit * CAREFUL:
             return None
         same = self.within(self._posed.of(pools), self._setting)
-        fleet = same.confirmed()
+        fleet = same.confirmed(confirmed.as_if_at(limit * BEYOND_LIMIT))
         holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
