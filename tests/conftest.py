@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import csv
 import datetime as dt
 import difflib
 import os
@@ -29,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+TURNS_SECONDS = 6.0
+"""Tests that take longer come up every third day, the others that take long every second."""
 # Generated programs bring tests of their own, for their users.
 collect_ignore = ["golden"]
 
@@ -37,21 +40,30 @@ _NOBODY = tempfile.TemporaryDirectory(prefix="advisor-tests-")
 os.environ["XDG_CACHE_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{_NOBODY.name}/cache", f"{_NOBODY.name}/config"
 
 
+def long_tests() -> dict[str, int]:
+    """In how many days each test comes up that takes long and is not marked; .ci/long_tests.py writes the table."""
+    with (ROOT / "tests" / "long_tests.csv").open(newline="") as file:
+        return {row["test"]: 3 if float(row["seconds"]) > TURNS_SECONDS else 2 for row in csv.DictReader(file)}
+
+
 def pytest_collection_modifyitems(config, items):
-    """Every n-th case of tests that are marked ``sampled(n)``, others every day; all with ADVISOR_EVERY_CASE=1 or by name."""
+    """Every n-th case of tests that are marked ``sampled(n)`` or take long, others every day.
+
+    All with ADVISOR_EVERY_CASE=1 or by name.
+    """
     if (
         os.environ.get("ADVISOR_EVERY_CASE") == "1"
         or config.option.keyword
         or any("::" in name for name in config.args)
     ):
         return
-    day, places, others = dt.datetime.now(dt.UTC).toordinal(), Counter(), []
+    day, places, others, turns = dt.datetime.now(dt.UTC).toordinal(), Counter(), [], long_tests()
     for item in items:
         test = item.nodeid.partition("[")[0]
-        if (marker := item.get_closest_marker("sampled")) is None:
-            continue
+        marker = item.get_closest_marker("sampled")
+        days = turns.get(test, 1) if marker is None else marker.args[0]
         place, places[test] = places[test] + zlib.crc32(test.encode()), places[test] + 1
-        if (place + day) % marker.args[0]:
+        if (place + day) % days:
             others.append(item)
     config.hook.pytest_deselected(items=others)
     left = set(others)
