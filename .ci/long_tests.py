@@ -8,7 +8,7 @@ import csv
 import sys
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 TABLE = Path(__file__).parents[1] / "tests" / "long_tests.csv"
 LONG_SECONDS = 2.0
@@ -17,7 +17,7 @@ LONG_SECONDS = 2.0
 def seconds_of(report: Path) -> Counter[str]:
     """Seconds that every case of a test took together, by the test's path and name."""
     seconds: Counter[str] = Counter()
-    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - a file that pytest wrote
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - a file that pytest wrote
         module, name = case.get("classname"), case.get("name", "")
         if module:
             seconds[f"{module.replace('.', '/')}.py::{name.partition('[')[0]}"] += float(case.get("time", 0))
