@@ -1,11 +1,12 @@
-"""Standing charges: load balancers and logs, which a region that serves takes whatever its machines do."""
+"""Standing charges: what a region that serves takes beside its machines, such as load balancers, gateways and logs."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from advisor.catalog import Catalog
-from advisor.catalog.planning import ServicePrice
+from advisor.catalog.planning import Per, RegionResource, ServicePrice
+from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
 BYTES_PER_LOG_LINE = 200
@@ -19,6 +20,10 @@ LEAST_PROXIES = 3
 CONNECTIONS_PER_PROXY = 150
 """New HTTPS connections per second, of which there are fewer than the 700 requests that it can also log."""
 GB_PER_PROXY_SECOND = 0.018
+LOG_MONTHS = 12
+"""How long the generated code keeps logs at AWS; elsewhere it asks for no more than what comes with taking them in."""
+LOG_COMPRESSION = 0.15
+"""Share of its length that a line takes in storage, as AWS reckons in its examples of prices."""
 CLOUDS = ("aws", "gcp", "azure")
 """Providers of whom such prices are known."""
 
@@ -28,6 +33,12 @@ _TITLES = {
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
+    "log_storage": "kept logs",
+    "nat_gateway": "NAT gateway",
+    "public_ip": "its address",
+    "kms_key": "encryption key",
+    "alarm": "alarms",
+    "log_alarm": "alarms on logs",
     "response_cache": "response cache",
 }
 
@@ -39,7 +50,8 @@ class StandingCharge:
     provider: str
     region: str
     item: str
-    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest or response_cache."""
+    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
+    response_cache, or the item of a resource in region_resources.csv: nat_gateway, public_ip, kms_key, alarm, log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -49,6 +61,8 @@ class StandingCharge:
     price_source: str
     price_as_of: str
     price_quality: str
+    assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """What the units are and what is assumed of their number; "": they follow from the load."""
 
     @property
     def title(self) -> str:
@@ -58,9 +72,11 @@ class StandingCharge:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRule:
-    """Units of one item in an average month: ``anyway + served · each + max(least, balanced · each_balanced)``.
+    """Units of one item in an average month.
 
-    Both rates are means in requests per second: those that a region serves, and those that its load balancer passes on.
+    ``anyway + instance hours · each_instance_hour + served · each + max(least, balanced · each_balanced)``, and in place
+    of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a region
+    serves, and those that its load balancer passes on.
     """
 
     item: str
@@ -76,20 +92,27 @@ class ChargeRule:
 
     anyway: float = 0.0
     """Units of a region in use, whatever serves there."""
+    alone: float = 0.0
+    """Units of a region in which services alone serve."""
+    each_instance_hour: float = 0.0
+    """Units for each hour of an instance that is paid for."""
+    assumes: Mapping[bool, str] = field(default_factory=dict)
+    """What the units are and what is assumed of their number: where hosts serve, and where services alone do."""
 
     @property
     def usd(self) -> float:
         """Price of a unit; 0 where it is not known."""
         return 0.0 if self.price is None else self.price.usd
 
-    def quantity(self, served: float, balanced: float | None) -> float:
-        """Units at two mean rates in requests per second; None: there is no load balancer."""
+    def quantity(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
+        """Units at two mean rates in requests per second (None: no hosts) and hours of instances in a month."""
+        used = self.anyway + instance_hours * self.each_instance_hour + served * self.each
         if balanced is None:
-            return self.anyway + served * self.each
+            return used + self.alone
         units = balanced * self.each_balanced
         if self.step:
             units = math.ceil(units / self.step - _ROUNDING) * self.step
-        return self.anyway + served * self.each + max(units, self.least)
+        return used + max(units, self.least)
 
 
 _ROUNDING = 1e-9
@@ -103,15 +126,16 @@ class RegionCharges:
     region: str
     rules: tuple[ChargeRule, ...]
 
-    def charges(self, served: float, balanced: float | None) -> Iterator[StandingCharge]:
-        """The charges at two mean rates in requests per second; see :meth:`ChargeRule.quantity`."""
+    def charges(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> Iterator[StandingCharge]:
+        """The charges of a region; see :meth:`ChargeRule.quantity`."""
         for rule in self.rules:
-            if balanced is not None or rule.each or rule.anyway:
-                yield _charge(self, rule, rule.quantity(served, balanced))
+            quantity = rule.quantity(served, balanced, instance_hours)
+            if quantity or balanced is not None:
+                yield _charge(self, rule, quantity, rule.assumes.get(balanced is not None, ""))
 
-    def usd_per_month(self, served: float, balanced: float | None) -> float:
+    def usd_per_month(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
         """The sum of the charges whose price is known, each to the cent."""
-        return sum(round(rule.quantity(served, balanced) * rule.usd, 2) for rule in self.rules)
+        return sum(round(rule.quantity(served, balanced, instance_hours) * rule.usd, 2) for rule in self.rules)
 
     def usd_per_request(self, *, balanced: bool) -> float:
         """USD that each request adds, whether or not a load balancer passes it on; without what has a least amount."""
@@ -122,12 +146,20 @@ class RegionCharges:
 
     @property
     def anyway_usd_per_month(self) -> float:
-        """Cost of a region in use, whatever serves there."""
-        return sum(rule.usd * rule.anyway for rule in self.rules)
+        """Cost of a region in use, as if services alone served there."""
+        return sum(rule.usd * rule.quantity(0.0, None) for rule in self.rules)
 
     def fixed_usd_per_month(self, balanced: float) -> float:
-        """The least cost of a load balancer; with all that has a least amount where a rate is known to reach it."""
-        return sum(rule.usd * (rule.quantity(0.0, balanced) if rule.least else 0.0) for rule in self.rules)
+        """What hosts add to that at the least; with all that has a least amount where a rate is known to reach it."""
+        return sum(
+            rule.usd * (rule.quantity(0.0, balanced if rule.least else 0.0) - rule.quantity(0.0, None))
+            for rule in self.rules
+        )
+
+    @property
+    def counts_instance_hours(self) -> bool:
+        """Whether any charge depends on the hours of instances."""
+        return any(rule.each_instance_hour for rule in self.rules)
 
 
 def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request: float) -> RegionCharges | None:
@@ -157,13 +189,45 @@ def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request:
     if provider != "aws":
         rules.append(rule("load_balancer_data", each_balanced=gb_per_request * SECONDS_PER_MONTH))
     entries = BYTES_PER_BALANCER_ENTRY if provider == "gcp" else 0
-    rules.append(rule("log_ingest", each=BYTES_PER_LOG_LINE * gb_per_month, each_balanced=entries * gb_per_month))
-    return RegionCharges(provider, region, tuple(rules))
+    lines = BYTES_PER_LOG_LINE * gb_per_month
+    rules.append(rule("log_ingest", each=lines, each_balanced=entries * gb_per_month))
+    if provider == "aws":
+        rules.append(rule("log_storage", each=lines * LOG_MONTHS * LOG_COMPRESSION))
+    return RegionCharges(provider, region, (*rules, *_resources(catalog, provider, region)))
 
 
-def _charge(region: RegionCharges, rule: ChargeRule, quantity: float) -> StandingCharge:
+def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
+    """USD for an hour of an instance of what a region charges by it; 0 where no price of such is known."""
+    return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region))
+
+
+def _resources(catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:
+    """Rules of what the generated code orders or needs in a region, one for each item."""
+    items: dict[str, dict[Per, RegionResource]] = {}
+    for resource in catalog.region_resources.get(provider, ()):
+        items.setdefault(resource.item, {})[resource.per] = resource
+    for item, resources in items.items():
+        price = catalog.service_price(provider, item, region)
+        hours = HOURS_PER_MONTH if price is not None and price.unit == "hour" else 1
+        units = {_UNITS[per]: resource.quantity * hours for per, resource in resources.items() if per in _UNITS}
+        by_hour = resources.get(Per.INSTANCE_HOUR)
+        each = by_hour.quantity if by_hour else 0.0
+        assumes = {on_hosts: _assumed(resources, on_hosts) for on_hosts in (True, False)}
+        yield ChargeRule(item, price, **units, each_instance_hour=each, assumes=assumes)
+
+
+_UNITS = {Per.REGION: "anyway", Per.HOSTS: "least", Per.SERVICES: "alone"}
+
+
+def _assumed(resources: Mapping[Per, RegionResource], on_hosts: bool) -> str:
+    other = Per.SERVICES if on_hosts else Per.HOSTS
+    return "; ".join(resource.assumes for per, resource in resources.items() if per is not other)
+
+
+def _charge(region: RegionCharges, rule: ChargeRule, quantity: float, assumes: str) -> StandingCharge:
     if rule.price is None:
-        return StandingCharge(region.provider, region.region, rule.item, quantity, "", None, None, "", "", "unpriced")
+        unpriced = (quantity, "", None, None, "", "", "unpriced", assumes)
+        return StandingCharge(region.provider, region.region, rule.item, *unpriced)
     source = rule.price.provenance
     return StandingCharge(
         region.provider,
@@ -176,4 +240,5 @@ def _charge(region: RegionCharges, rule: ChargeRule, quantity: float) -> Standin
         source.source,
         source.as_of,
         source.quality.value,
+        assumes,
     )
