@@ -167,7 +167,7 @@ class ServicePrice:
 
 
 class Per(StrEnum):
-    """What a resource comes with."""
+    """Unit that a resource comes with."""
 
     REGION = "region"
     """A region in use."""

@@ -41,7 +41,7 @@ def host_disk_gib(checkpoint_gib: float, local_gb: float | None) -> int:
 
 
 class DiskPart(NamedTuple):
-    """What a disk is charged for, in a month."""
+    """Measure that a disk is charged by, in a month."""
 
     item: str
     """disk: its size, or itself; disk_throughput: what it reads beyond what comes with its size."""

@@ -51,7 +51,7 @@ class StandingCharge:
     region: str
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
-    response_cache, or the item of a resource in region_resources.csv: nat_gateway, public_ip, kms_key, alarm, log_alarm."""
+    response_cache, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm, log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -74,8 +74,8 @@ class StandingCharge:
 class ChargeRule:
     """Units of one item in an average month.
 
-    ``anyway + instance hours · each_instance_hour + served · each + max(least, balanced · each_balanced)``, and in place
-    of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a region
+    ``anyway + instance hours · each_instance_hour + served · each + max(least, balanced · each_balanced)``, and in
+    place of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a region
     serves, and those that its load balancer passes on.
     """
 
@@ -150,7 +150,7 @@ class RegionCharges:
         return sum(rule.usd * rule.quantity(0.0, None) for rule in self.rules)
 
     def fixed_usd_per_month(self, balanced: float) -> float:
-        """What hosts add to that at the least; with all that has a least amount where a rate is known to reach it."""
+        """Least cost that hosts add to that; with all that has a least amount where a rate is known to reach it."""
         return sum(
             rule.usd * (rule.quantity(0.0, balanced if rule.least else 0.0) - rule.quantity(0.0, None))
             for rule in self.rules
@@ -209,18 +209,20 @@ def _resources(catalog: Catalog, provider: str, region: str) -> Iterator[ChargeR
     for item, resources in items.items():
         price = catalog.service_price(provider, item, region)
         hours = HOURS_PER_MONTH if price is not None and price.unit == "hour" else 1
-        units = {_UNITS[per]: resource.quantity * hours for per, resource in resources.items() if per in _UNITS}
-        by_hour = resources.get(Per.INSTANCE_HOUR)
-        each = by_hour.quantity if by_hour else 0.0
-        assumes = {on_hosts: _assumed(resources, on_hosts) for on_hosts in (True, False)}
-        yield ChargeRule(item, price, **units, each_instance_hour=each, assumes=assumes)
+        counts = {per: resource.quantity for per, resource in resources.items()}
+        assumes = {True: _assumed(resources, Per.SERVICES), False: _assumed(resources, Per.HOSTS)}
+        yield ChargeRule(
+            item,
+            price,
+            anyway=counts.get(Per.REGION, 0.0) * hours,
+            least=counts.get(Per.HOSTS, 0.0) * hours,
+            alone=counts.get(Per.SERVICES, 0.0) * hours,
+            each_instance_hour=counts.get(Per.INSTANCE_HOUR, 0.0),
+            assumes=assumes,
+        )
 
 
-_UNITS = {Per.REGION: "anyway", Per.HOSTS: "least", Per.SERVICES: "alone"}
-
-
-def _assumed(resources: Mapping[Per, RegionResource], on_hosts: bool) -> str:
-    other = Per.SERVICES if on_hosts else Per.HOSTS
+def _assumed(resources: Mapping[Per, RegionResource], other: Per) -> str:
     return "; ".join(resource.assumes for per, resource in resources.items() if per is not other)
 
 

@@ -61,7 +61,7 @@ _CATEGORIES = {
     CostKind.MANAGED: "AI and Machine Learning",
 }
 _GOVERNANCE = "Management and Governance"
-_ITEM_CATEGORIES = {item: _GOVERNANCE for item in ("log_ingest", "log_storage", "alarm", "log_alarm", "kms_key")}
+_ITEM_CATEGORIES = dict.fromkeys(("log_ingest", "log_storage", "alarm", "log_alarm", "kms_key"), _GOVERNANCE)
 """Service categories of FOCUS, which `advisor audit` takes for the same kind as the line's."""
 _SERVICES = {
     CostKind.COMPUTE: "Virtual machines",
@@ -88,7 +88,7 @@ def cost_section(fleet: Fleet) -> Section:
 
 
 def _assumed(fleet: Fleet) -> Iterator[str]:
-    """What units of lines are and what is assumed of them, once for each item."""
+    """Meaning of units of lines, and what is assumed of them, once for each item."""
     words = dict.fromkeys((line.item, line.in_total, line.assumes) for line in fleet.cost_lines if line.assumes)
     for item, in_total, assumes in words:
         yield f"{_ITEMS.get(item, item)}{'' if in_total else ' *'}: {assumes}"

@@ -67,7 +67,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the instances of one group boot from and fetch."""
+    """Disk and downloads of the instances of one group."""
 
     disk_gib: int
     download_gb: float
@@ -77,9 +77,9 @@ class Host:
 
 
 _SWITCHING = "price of the instance on demand"
-_STANDING_KINDS = {
-    item: CostKind.MANAGED for item in ("log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache")
-}
+_STANDING_KINDS = dict.fromkeys(
+    ("log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache"), CostKind.MANAGED
+)
 """Kinds of standing charges; all others are of the network."""
 
 

@@ -230,7 +230,7 @@ class _OfferFacts:
         self._standing: dict[tuple[str, str], float] = {}
 
     def standing_usd_per_hour(self, offer: Offer) -> float:
-        """What the region charges by the hours of instances."""
+        """Charges of the region by the hours of instances."""
         key = (offer.provider, offer.region)
         if key not in self._standing:
             self._standing[key] = instance_hour_usd(self._supply.catalog, *key)
