@@ -75,8 +75,8 @@ class ChargeRule:
     """Units of one item in an average month.
 
     ``anyway + instance hours · each_instance_hour + served · each + max(least, balanced · each_balanced)``, and in
-    place of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a region
-    serves, and those that its load balancer passes on.
+    place of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a
+    region serves, and those that its load balancer passes on.
     """
 
     item: str
@@ -174,8 +174,10 @@ def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request:
     if provider not in CLOUDS:
         return None
 
-    def rule(item: str, **units: float) -> ChargeRule:
-        return ChargeRule(item, catalog.service_price(provider, item, region), **units)
+    def rule(
+        item: str, each: float = 0.0, each_balanced: float = 0.0, least: float = 0.0, step: float = 0.0
+    ) -> ChargeRule:  # fmt: skip
+        return ChargeRule(item, catalog.service_price(provider, item, region), each, each_balanced, least, step)
 
     gb_per_month = SECONDS_PER_MONTH / BYTES_PER_GB
     rules = [rule("load_balancer", least=HOURS_PER_MONTH)]
