@@ -125,6 +125,34 @@ class RegionCharges:
     provider: str
     region: str
     rules: tuple[ChargeRule, ...]
+    by_load: tuple[ChargeRule, ...] = field(init=False, repr=False, compare=False)
+    """Those whose units depend on rates or hours."""
+    flat_usd: Mapping[bool, float] = field(init=False, repr=False, compare=False)
+    """USD a month of the others, each to the cent: where hosts serve, and where services alone do."""
+    counts_instance_hours: bool = field(init=False, repr=False, compare=False)
+    """Whether any charge depends on the hours of instances."""
+    anyway_usd_per_month: float = field(init=False, repr=False, compare=False)
+    """Cost of a region in use, as if services alone served there."""
+    _hosts_usd: float = field(init=False, repr=False, compare=False)
+    _with_least: tuple[ChargeRule, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sum up what is the same at any load, which is asked for each fleet that is tried."""
+        by_load = tuple(rule for rule in self.rules if rule.each or rule.each_balanced or rule.each_instance_hour)
+        flat = [rule for rule in self.rules if rule not in by_load]
+        sums = {
+            on_hosts: sum(round(rule.quantity(0.0, 0.0 if on_hosts else None) * rule.usd, 2) for rule in flat)
+            for on_hosts in (True, False)
+        }
+        anyway, hosts = (
+            sum(rule.usd * rule.quantity(0.0, balanced) for rule in self.rules) for balanced in (None, 0.0)
+        )
+        object.__setattr__(self, "anyway_usd_per_month", anyway)
+        object.__setattr__(self, "_hosts_usd", hosts - anyway)
+        object.__setattr__(self, "_with_least", tuple(rule for rule in by_load if rule.least))
+        object.__setattr__(self, "by_load", by_load)
+        object.__setattr__(self, "flat_usd", sums)
+        object.__setattr__(self, "counts_instance_hours", any(rule.each_instance_hour for rule in by_load))
 
     def charges(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> Iterator[StandingCharge]:
         """The charges of a region; see :meth:`ChargeRule.quantity`."""
@@ -135,7 +163,8 @@ class RegionCharges:
 
     def usd_per_month(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
         """The sum of the charges whose price is known, each to the cent."""
-        return sum(round(rule.quantity(served, balanced, instance_hours) * rule.usd, 2) for rule in self.rules)
+        by_load = sum(round(rule.quantity(served, balanced, instance_hours) * rule.usd, 2) for rule in self.by_load)
+        return self.flat_usd[balanced is not None] + by_load
 
     def usd_per_request(self, *, balanced: bool) -> float:
         """USD that each request adds, whether or not a load balancer passes it on; without what has a least amount."""
@@ -144,22 +173,10 @@ class RegionCharges:
         )
         return units / SECONDS_PER_MONTH
 
-    @property
-    def anyway_usd_per_month(self) -> float:
-        """Cost of a region in use, as if services alone served there."""
-        return sum(rule.usd * rule.quantity(0.0, None) for rule in self.rules)
-
     def fixed_usd_per_month(self, balanced: float) -> float:
-        """Least cost that hosts add to that; with all that has a least amount where a rate is known to reach it."""
-        return sum(
-            rule.usd * (rule.quantity(0.0, balanced if rule.least else 0.0) - rule.quantity(0.0, None))
-            for rule in self.rules
-        )
-
-    @property
-    def counts_instance_hours(self) -> bool:
-        """Whether any charge depends on the hours of instances."""
-        return any(rule.each_instance_hour for rule in self.rules)
+        """Least cost that hosts add; with all that has a least amount where a rate is known to reach it."""
+        beyond = sum(rule.usd * (rule.quantity(0.0, balanced) - rule.quantity(0.0, 0.0)) for rule in self._with_least)
+        return self._hosts_usd + beyond
 
 
 def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request: float) -> RegionCharges | None:

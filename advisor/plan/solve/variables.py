@@ -134,11 +134,12 @@ class ProgramVariables:
                 on_hosts.setdefault(pool.region, []).append(g)
         every = all(tariff.on_hosts for pool in problem.pools for tariff in pool.tariffs)
         is_only = every and len({pool.region for pool in problem.pools}) == 1
+        with_services = self._regions_with_services()
         for region, members in on_hosts.items():
             charges = problem.charges[region]
             used = self.program.variable(lower=float(is_only), upper=1.0, integer=not is_only)
             self.program.add_cost(used, charges.fixed_usd_per_month(rate if is_only else 0.0))
-            if region not in self._regions_with_services():
+            if region not in with_services:
                 self.program.add_cost(used, charges.anyway_usd_per_month)
             if not is_only:
                 hosts_alone = [g for g in members if all(tariff.on_hosts for tariff in problem.pools[g].tariffs)]
@@ -147,10 +148,10 @@ class ProgramVariables:
 
     def _in_use(self) -> None:
         """Charges of regions in use where services may serve: of the only region in any case, else of each in use."""
-        problem = self.problem
+        problem, with_services = self.problem, self._regions_with_services()
         regions: dict[str, list[int]] = {}
         for g, pool in enumerate(problem.pools):
-            if pool.region in self._regions_with_services() and problem.charges[pool.region].anyway_usd_per_month:
+            if pool.region in with_services and problem.charges[pool.region].anyway_usd_per_month:
                 regions.setdefault(pool.region, []).append(g)
         is_only = len({pool.region for pool in problem.pools}) == 1
         for region, members in regions.items():
