@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from advisor.catalog import Catalog
@@ -63,6 +64,8 @@ def disk_parts(catalog: Catalog, provider: str, region: str, volume_gib: int) ->
     if provider == "aws":
         parts.append(("disk_throughput", GP3_THROUGHPUT_MIB_PER_SECOND - GP3_THROUGHPUT_INCLUDED, "disk_throughput"))
     priced = [(item, units, catalog.service_price(provider, name, region)) for item, units, name in parts]
+    if provider == "azure":
+        priced = [(item, units, price and replace(price, unit=f"{size}-GiB-month")) for item, units, price in priced]
     counted = [DiskPart(item, units, price) for item, units, price in priced if price is not None]
     return counted if len(counted) == len(parts) else ()
 
