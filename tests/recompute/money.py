@@ -168,6 +168,15 @@ def group_usd(layout, week):
     }
 
 
+def quantities(layout, week):
+    """Units of a group's lines: GiB-months of disk (at Azure disks), MiB/s-months beyond 125, GB that starts fetch."""
+    hours = machine_hours([layout], week)
+    starts = 0 if layout["purchase"] in NEVER_STARTED else week.starts(layout["instances"])
+    months = hours / HOURS_A_MONTH
+    disks = months if layout["provider"] == "azure" else months * disk_gib(layout)
+    return {"disk": disks, "disk_throughput": months * (500 - 125), "start_download": starts * download_gb(layout)}
+
+
 def interruption_usd_per_hour(layout):
     """(least, most): capacity bought elsewhere while a new instance starts, with its download; and lost work at most.
 
