@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from advisor.cost.standing import CLOUDS
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.report.fitted_table import Column
@@ -81,7 +82,7 @@ def cost_section(fleet: Fleet) -> Section:
         told.append(f"beside the total (*): {usd(_sum(beside))}")
     unpriced = [_ITEMS.get(line.item, line.item) for line in lines if line.usd_per_month is None]
     if unpriced:
-        told.append(f"not priced: {', '.join(unpriced)}")
+        told.append(f"not in the total, since no price is known: {', '.join(unpriced)}")
     told.append(f"without {fleet.cost.leaves_out}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
     return Section(title, (*told, *_assumed(fleet)), COST_COLUMNS, tuple(map(cost_row, lines)))
@@ -92,6 +93,8 @@ def _assumed(fleet: Fleet) -> Iterator[str]:
     words = dict.fromkeys((line.item, line.in_total, line.assumes) for line in fleet.cost_lines if line.assumes)
     for item, in_total, assumes in words:
         yield f"{_ITEMS.get(item, item)}{'' if in_total else ' *'}: {assumes}"
+    for provider in sorted({group.provider for group in fleet.groups} - set(CLOUDS)):
+        yield f"not in the total: what {provider} charges beside machines, of which no price is known"
     if any(group.provider == "azure" for group in fleet.groups):
         yield "entrances on Azure: not in the total; the generated code sizes them, and its README has their price"
 

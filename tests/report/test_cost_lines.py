@@ -14,6 +14,7 @@ import yaml
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
+from advisor.report.cost_lines import cost_section
 from advisor.report.litellm import litellm_config
 from advisor.units import SECONDS_PER_MONTH
 
@@ -62,6 +63,20 @@ def test_each_line_has_a_source_and_what_is_assumed_is_said(plan, run_advisor):
     assert {"nat_gateway", "kms_key", "alarm"} <= {line["item"] for line in lines if line["in_total"]}
     told = run_advisor("explain", plan, "--cost", "--wide").stdout
     assert all(line["assumes"] in told for line in lines if "assumes" in line)
+
+
+def test_what_has_no_price_is_named_and_not_zero(plan):
+    """A charge of unknown price, and a provider of whom nothing is known, stand above the table."""
+    fleet = plan_from_json(plan.read_text(), str(plan)).fleet
+    gateway = next(line for line in fleet.cost_lines if line.item == "nat_gateway")
+    unpriced = replace(gateway, usd_per_unit=None, usd_per_month=None)
+    other = replace(fleet.groups[0], provider="lambda")
+
+    section = cost_section(replace(fleet, cost_lines=(unpriced,), groups=(other,)))
+
+    assert "not in the total, since no price is known: NAT gateway" in section.lines
+    assert "not in the total: what lambda charges beside machines, of which no price is known" in section.lines
+    assert section.rows[0][5:7] == ("?", "?")
 
 
 def test_rows_of_focus_say_machine_tags_and_one_period(plan, run_advisor, tmp_path):
