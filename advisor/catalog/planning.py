@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from advisor.catalog.values import Provenance, Purchase, Quality
 
@@ -162,6 +163,33 @@ class ServicePrice:
     usd: float
     unit: str
     """GiB-month, hour, GB, ...; data is priced by the GB, whatever the provider counts."""
+    provenance: Provenance
+
+
+class Per(StrEnum):
+    """Unit that a resource comes with."""
+
+    REGION = "region"
+    """A region in use."""
+    HOSTS = "hosts"
+    """A region with hosts."""
+    SERVICES = "services"
+    """A region in which services alone serve."""
+    INSTANCE_HOUR = "instance_hour"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionResource:
+    """Something that is ordered beside machines where a fleet runs: a gateway, a key, alarms."""
+
+    provider: str
+    item: str
+    """Name of its price among those of services."""
+    per: Per
+    quantity: float
+    """Of what is priced by the hour: at all hours."""
+    assumes: str
+    """What they are, and what is assumed of them."""
     provenance: Provenance
 
 

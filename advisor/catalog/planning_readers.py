@@ -10,8 +10,10 @@ from advisor.catalog.planning import (
     Fact,
     Grid,
     Latency,
+    Per,
     Place,
     Quota,
+    RegionResource,
     Reservation,
     Serverless,
     ServicePrice,
@@ -170,6 +172,21 @@ def _service_price(row: Record, sources: Sources) -> ServicePrice:
     if unit == "GiB":
         return ServicePrice(usd * BYTES_PER_GB / BYTES_PER_GIB, "GB", sources.of(row))
     return ServicePrice(usd, unit, sources.of(row))
+
+
+def read_region_resources(directory: Path, sources: Sources) -> tuple[RegionResource, ...]:
+    """Resources beside machines, in the order of the file."""
+    return tuple(
+        RegionResource(
+            provider=row.text("provider"),
+            item=row.text("item"),
+            per=Per(row.text("per")),
+            quantity=row.number("quantity"),
+            assumes=row.text("assumes"),
+            provenance=sources.of(row),
+        )
+        for row in read_records(directory / "region_resources.csv")
+    )
 
 
 def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]:

@@ -20,6 +20,7 @@ from advisor.catalog.planning import (
     Latency,
     Place,
     Quota,
+    RegionResource,
     Reservation,
     Serverless,
     ServicePrice,
@@ -175,6 +176,14 @@ class PlanningTables:
     def service_prices(self) -> dict[planning_readers.Triple, ServicePrice]:
         """Prices of what is sold beside machines, by provider, item and region ("" for all others)."""
         return planning_readers.read_service_prices(self.directory, self._sources)
+
+    @cached_property
+    def region_resources(self) -> Mapping[str, Sequence[RegionResource]]:
+        """Resources that are ordered beside machines, by provider."""
+        resources: dict[str, list[RegionResource]] = {}
+        for resource in planning_readers.read_region_resources(self.directory, self._sources):
+            resources.setdefault(resource.provider, []).append(resource)
+        return resources
 
     @cached_property
     def cold_start(self) -> Facts:

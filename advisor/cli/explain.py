@@ -132,7 +132,8 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
         raise InputError("the plan holds no lines of cost", hint="make the plan again with `advisor recommend`")
     if output_format == _FOCUS:
         stated = (plan.workload.get("as_of"), plan.provenance.catalog_as_of)
-        return focus_of(fleet, next(day for day in map(first_day, filter(None, stated)) if day))
+        start = next(day for day in map(first_day, filter(None, stated)) if day)
+        return focus_of(fleet, start, plan.workload.get("tags", {}))
     if output_format == "json":
         cost = {
             "total_usd_per_month": fleet.cost.total_usd_per_month,

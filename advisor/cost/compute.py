@@ -2,7 +2,7 @@
 
 from advisor.units import HOURS_PER_MONTH
 
-FLEET_LEAVES_OUT = "alarms, the hours of NAT gateways, taxes and support"
+FLEET_LEAVES_OUT = "metrics, backups, taxes and support"
 """Costs that the total of a fleet does not hold."""
 
 

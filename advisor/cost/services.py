@@ -1,8 +1,12 @@
 """Costs beside the hours of machines: disks, downloads and containers."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from advisor.catalog import Catalog
+from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Price
 from advisor.deployable import CHECKPOINT_MARGIN
 from advisor.units import BYTES_PER_GB, bytes_to_gib
@@ -37,22 +41,39 @@ def host_disk_gib(checkpoint_gib: float, local_gb: float | None) -> int:
     return alone if whole - alone <= held_gib else whole
 
 
-def disk_usd_per_month(catalog: Catalog, provider: str, region: str, volume_gib: int) -> float | None:
-    """A host's disk, as the generated code orders it; None where its price is not known.
+class DiskPart(NamedTuple):
+    """Measure that a disk is charged by, in a month."""
+
+    item: str
+    """disk: its size, or itself; disk_throughput: what it reads beyond what comes with its size."""
+    units: float
+    price: ServicePrice
+
+
+def disk_parts(catalog: Catalog, provider: str, region: str, volume_gib: int) -> Sequence[DiskPart]:
+    """A host's disk, as the generated code orders it; empty where a price of it is not known.
 
     AWS: gp3, ``GiB × price + (500 - 125) MiB/s × price``. Azure: the smallest premium disk that holds it. Others: by
     the GiB.
     """
     if provider == "azure":
-        size = next((one for one in AZURE_DISKS_GIB if one >= volume_gib), None)
-        price = None if size is None else catalog.service_price(provider, f"disk_{size}_gib", region)
-        return None if price is None else price.usd
-    storage = catalog.service_price(provider, "disk_storage", region)
-    if storage is None or provider != "aws":
-        return None if storage is None else storage.usd * volume_gib
-    throughput = catalog.service_price(provider, "disk_throughput", region)
-    more = GP3_THROUGHPUT_MIB_PER_SECOND - GP3_THROUGHPUT_INCLUDED
-    return None if throughput is None else storage.usd * volume_gib + throughput.usd * more
+        size = next((gib for gib in AZURE_DISKS_GIB if gib >= volume_gib), None)
+        parts = [("disk", 1.0, f"disk_{size}_gib")]
+    else:
+        parts = [("disk", float(volume_gib), "disk_storage")]
+    if provider == "aws":
+        parts.append(("disk_throughput", GP3_THROUGHPUT_MIB_PER_SECOND - GP3_THROUGHPUT_INCLUDED, "disk_throughput"))
+    priced = [(item, units, catalog.service_price(provider, name, region)) for item, units, name in parts]
+    if provider == "azure":
+        priced = [(item, units, price and replace(price, unit=f"{size}-GiB-month")) for item, units, price in priced]
+    counted = [DiskPart(item, units, price) for item, units, price in priced if price is not None]
+    return counted if len(counted) == len(parts) else ()
+
+
+def disk_usd_per_month(catalog: Catalog, provider: str, region: str, volume_gib: int) -> float | None:
+    """A host's disk: the sum of its :func:`disk_parts`; None where its price is not known."""
+    parts = disk_parts(catalog, provider, region, volume_gib)
+    return math.fsum(part.units * part.price.usd for part in parts) if parts else None
 
 
 def download_usd(catalog: Catalog, provider: str, region: str, download_gb: float) -> float | None:

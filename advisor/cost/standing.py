@@ -1,11 +1,12 @@
-"""Standing charges: load balancers and logs, which a region that serves takes whatever its machines do."""
+"""Standing charges: what a region that serves takes beside its machines, such as load balancers, gateways and logs."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from advisor.catalog import Catalog
-from advisor.catalog.planning import ServicePrice
+from advisor.catalog.planning import Per, RegionResource, ServicePrice
+from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
 BYTES_PER_LOG_LINE = 200
@@ -19,6 +20,10 @@ LEAST_PROXIES = 3
 CONNECTIONS_PER_PROXY = 150
 """New HTTPS connections per second, of which there are fewer than the 700 requests that it can also log."""
 GB_PER_PROXY_SECOND = 0.018
+LOG_MONTHS = 12
+"""How long the generated code keeps logs at AWS; elsewhere it asks for no more than what comes with taking them in."""
+LOG_COMPRESSION = 0.15
+"""Share of its length that a line takes in storage, as AWS reckons in its examples of prices."""
 CLOUDS = ("aws", "gcp", "azure")
 """Providers of whom such prices are known."""
 
@@ -28,6 +33,12 @@ _TITLES = {
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
+    "log_storage": "kept logs",
+    "nat_gateway": "NAT gateway",
+    "public_ip": "its address",
+    "kms_key": "encryption key",
+    "alarm": "alarms",
+    "log_alarm": "alarms on logs",
     "response_cache": "response cache",
 }
 
@@ -39,7 +50,8 @@ class StandingCharge:
     provider: str
     region: str
     item: str
-    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest or response_cache."""
+    """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
+    response_cache, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm, log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -49,6 +61,8 @@ class StandingCharge:
     price_source: str
     price_as_of: str
     price_quality: str
+    assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """What the units are and what is assumed of their number; "": they follow from the load."""
 
     @property
     def title(self) -> str:
@@ -58,9 +72,11 @@ class StandingCharge:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRule:
-    """Units of one item in an average month: ``anyway + served · each + max(least, balanced · each_balanced)``.
+    """Units of one item in an average month.
 
-    Both rates are means in requests per second: those that a region serves, and those that its load balancer passes on.
+    ``anyway + instance hours · each_instance_hour + served · each + max(least, balanced · each_balanced)``, and in
+    place of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a
+    region serves, and those that its load balancer passes on.
     """
 
     item: str
@@ -76,20 +92,27 @@ class ChargeRule:
 
     anyway: float = 0.0
     """Units of a region in use, whatever serves there."""
+    alone: float = 0.0
+    """Units of a region in which services alone serve."""
+    each_instance_hour: float = 0.0
+    """Units for each hour of an instance that is paid for."""
+    assumes: Mapping[bool, str] = field(default_factory=dict)
+    """What the units are and what is assumed of their number: where hosts serve, and where services alone do."""
 
     @property
     def usd(self) -> float:
         """Price of a unit; 0 where it is not known."""
         return 0.0 if self.price is None else self.price.usd
 
-    def quantity(self, served: float, balanced: float | None) -> float:
-        """Units at two mean rates in requests per second; None: there is no load balancer."""
+    def quantity(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
+        """Units at two mean rates in requests per second (None: no hosts) and hours of instances in a month."""
+        used = self.anyway + instance_hours * self.each_instance_hour + served * self.each
         if balanced is None:
-            return self.anyway + served * self.each
+            return used + self.alone
         units = balanced * self.each_balanced
         if self.step:
             units = math.ceil(units / self.step - _ROUNDING) * self.step
-        return self.anyway + served * self.each + max(units, self.least)
+        return used + max(units, self.least)
 
 
 _ROUNDING = 1e-9
@@ -102,16 +125,46 @@ class RegionCharges:
     provider: str
     region: str
     rules: tuple[ChargeRule, ...]
+    by_load: tuple[ChargeRule, ...] = field(init=False, repr=False, compare=False)
+    """Those whose units depend on rates or hours."""
+    flat_usd: Mapping[bool, float] = field(init=False, repr=False, compare=False)
+    """USD a month of the others, each to the cent: where hosts serve, and where services alone do."""
+    counts_instance_hours: bool = field(init=False, repr=False, compare=False)
+    """Whether any charge depends on the hours of instances."""
+    anyway_usd_per_month: float = field(init=False, repr=False, compare=False)
+    """Cost of a region in use, as if services alone served there."""
+    _hosts_usd: float = field(init=False, repr=False, compare=False)
+    _with_least: tuple[ChargeRule, ...] = field(init=False, repr=False, compare=False)
 
-    def charges(self, served: float, balanced: float | None) -> Iterator[StandingCharge]:
-        """The charges at two mean rates in requests per second; see :meth:`ChargeRule.quantity`."""
+    def __post_init__(self) -> None:
+        """Sum up what is the same at any load, which is asked for each fleet that is tried."""
+        by_load = tuple(rule for rule in self.rules if rule.each or rule.each_balanced or rule.each_instance_hour)
+        flat = [rule for rule in self.rules if rule not in by_load]
+        sums = {
+            on_hosts: sum(round(rule.quantity(0.0, 0.0 if on_hosts else None) * rule.usd, 2) for rule in flat)
+            for on_hosts in (True, False)
+        }
+        anyway, hosts = (
+            sum(rule.usd * rule.quantity(0.0, balanced) for rule in self.rules) for balanced in (None, 0.0)
+        )
+        object.__setattr__(self, "anyway_usd_per_month", anyway)
+        object.__setattr__(self, "_hosts_usd", hosts - anyway)
+        object.__setattr__(self, "_with_least", tuple(rule for rule in by_load if rule.least))
+        object.__setattr__(self, "by_load", by_load)
+        object.__setattr__(self, "flat_usd", sums)
+        object.__setattr__(self, "counts_instance_hours", any(rule.each_instance_hour for rule in by_load))
+
+    def charges(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> Iterator[StandingCharge]:
+        """The charges of a region; see :meth:`ChargeRule.quantity`."""
         for rule in self.rules:
-            if balanced is not None or rule.each or rule.anyway:
-                yield _charge(self, rule, rule.quantity(served, balanced))
+            quantity = rule.quantity(served, balanced, instance_hours)
+            if quantity or balanced is not None:
+                yield _charge(self, rule, quantity, rule.assumes.get(balanced is not None, ""))
 
-    def usd_per_month(self, served: float, balanced: float | None) -> float:
+    def usd_per_month(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
         """The sum of the charges whose price is known, each to the cent."""
-        return sum(round(rule.quantity(served, balanced) * rule.usd, 2) for rule in self.rules)
+        by_load = sum(round(rule.quantity(served, balanced, instance_hours) * rule.usd, 2) for rule in self.by_load)
+        return self.flat_usd[balanced is not None] + by_load
 
     def usd_per_request(self, *, balanced: bool) -> float:
         """USD that each request adds, whether or not a load balancer passes it on; without what has a least amount."""
@@ -120,14 +173,10 @@ class RegionCharges:
         )
         return units / SECONDS_PER_MONTH
 
-    @property
-    def anyway_usd_per_month(self) -> float:
-        """Cost of a region in use, whatever serves there."""
-        return sum(rule.usd * rule.anyway for rule in self.rules)
-
     def fixed_usd_per_month(self, balanced: float) -> float:
-        """The least cost of a load balancer; with all that has a least amount where a rate is known to reach it."""
-        return sum(rule.usd * (rule.quantity(0.0, balanced) if rule.least else 0.0) for rule in self.rules)
+        """Least cost that hosts add; with all that has a least amount where a rate is known to reach it."""
+        beyond = sum(rule.usd * (rule.quantity(0.0, balanced) - rule.quantity(0.0, 0.0)) for rule in self._with_least)
+        return self._hosts_usd + beyond
 
 
 def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request: float) -> RegionCharges | None:
@@ -142,8 +191,10 @@ def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request:
     if provider not in CLOUDS:
         return None
 
-    def rule(item: str, **units: float) -> ChargeRule:
-        return ChargeRule(item, catalog.service_price(provider, item, region), **units)
+    def rule(
+        item: str, each: float = 0.0, each_balanced: float = 0.0, least: float = 0.0, step: float = 0.0
+    ) -> ChargeRule:  # fmt: skip
+        return ChargeRule(item, catalog.service_price(provider, item, region), each, each_balanced, least, step)
 
     gb_per_month = SECONDS_PER_MONTH / BYTES_PER_GB
     rules = [rule("load_balancer", least=HOURS_PER_MONTH)]
@@ -157,13 +208,47 @@ def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request:
     if provider != "aws":
         rules.append(rule("load_balancer_data", each_balanced=gb_per_request * SECONDS_PER_MONTH))
     entries = BYTES_PER_BALANCER_ENTRY if provider == "gcp" else 0
-    rules.append(rule("log_ingest", each=BYTES_PER_LOG_LINE * gb_per_month, each_balanced=entries * gb_per_month))
-    return RegionCharges(provider, region, tuple(rules))
+    lines = BYTES_PER_LOG_LINE * gb_per_month
+    rules.append(rule("log_ingest", each=lines, each_balanced=entries * gb_per_month))
+    if provider == "aws":
+        rules.append(rule("log_storage", each=lines * LOG_MONTHS * LOG_COMPRESSION))
+    return RegionCharges(provider, region, (*rules, *_resources(catalog, provider, region)))
 
 
-def _charge(region: RegionCharges, rule: ChargeRule, quantity: float) -> StandingCharge:
+def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
+    """USD for an hour of an instance of what a region charges by it; 0 where no price of such is known."""
+    return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region))
+
+
+def _resources(catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:
+    """Rules of what the generated code orders or needs in a region, one for each item."""
+    items: dict[str, dict[Per, RegionResource]] = {}
+    for resource in catalog.region_resources.get(provider, ()):
+        items.setdefault(resource.item, {})[resource.per] = resource
+    for item, resources in items.items():
+        price = catalog.service_price(provider, item, region)
+        hours = HOURS_PER_MONTH if price is not None and price.unit == "hour" else 1
+        counts = {per: resource.quantity for per, resource in resources.items()}
+        assumes = {True: _assumed(resources, Per.SERVICES), False: _assumed(resources, Per.HOSTS)}
+        yield ChargeRule(
+            item,
+            price,
+            anyway=counts.get(Per.REGION, 0.0) * hours,
+            least=counts.get(Per.HOSTS, 0.0) * hours,
+            alone=counts.get(Per.SERVICES, 0.0) * hours,
+            each_instance_hour=counts.get(Per.INSTANCE_HOUR, 0.0),
+            assumes=assumes,
+        )
+
+
+def _assumed(resources: Mapping[Per, RegionResource], other: Per) -> str:
+    return "; ".join(resource.assumes for per, resource in resources.items() if per is not other)
+
+
+def _charge(region: RegionCharges, rule: ChargeRule, quantity: float, assumes: str) -> StandingCharge:
     if rule.price is None:
-        return StandingCharge(region.provider, region.region, rule.item, quantity, "", None, None, "", "", "unpriced")
+        unpriced = (quantity, "", None, None, "", "", "unpriced", assumes)
+        return StandingCharge(region.provider, region.region, rule.item, *unpriced)
     source = rule.price.provenance
     return StandingCharge(
         region.provider,
@@ -176,4 +261,5 @@ def _charge(region: RegionCharges, rule: ChargeRule, quantity: float) -> Standin
         source.source,
         source.as_of,
         source.quality.value,
+        assumes,
     )

@@ -81,10 +81,14 @@ def cold_start(candidate: Candidate, facts: Facts) -> ColdStart:
     return ColdStart(launch, image, weights, engine, _sum(launch, image, weights, engine), _sum(*resumed))
 
 
+def image_gb(candidate: Candidate, facts: Facts) -> float:
+    """A serving image, compressed."""
+    return facts[_image(candidate.accelerator.vendor)].value
+
+
 def download_gb(candidate: Candidate, facts: Facts) -> float:
     """Image and weights in whole steps, which a start from a hub fetches from outside the network."""
-    image_gb = facts[_image(candidate.accelerator.vendor)].value
-    return image_gb + counted_gib(candidate.memory.checkpoint_gib) * BYTES_PER_GIB / BYTES_PER_GB
+    return image_gb(candidate, facts) + counted_gib(candidate.memory.checkpoint_gib) * BYTES_PER_GIB / BYTES_PER_GB
 
 
 def _image(vendor: str) -> str:

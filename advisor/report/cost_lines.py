@@ -1,12 +1,14 @@
-"""Lines of a plan's cost, for people and as rows of FOCUS."""
+"""Lines of a plan's cost, for people and as rows of FOCUS 1.2."""
 
 import csv
 import datetime as dt
 import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from advisor.plan.fleet.chosen import Fleet
+from advisor.cost.standing import CLOUDS
+from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
@@ -17,6 +19,7 @@ _ITEMS = {
     "instance": "instances",
     "lost_work": "work that interruptions lose",
     "disk": "disks",
+    "disk_throughput": "their throughput",
     "start_download": "downloads of starts",
     "answers": "answers to the users",
     "switching": "types put into service, over the horizon",
@@ -25,6 +28,15 @@ _ITEMS = {
     "load_balancer_data": "its data",
     "load_balancer_proxy": "its proxies",
     "log_ingest": "access logs",
+    "log_storage": "kept logs",
+    "nat_gateway": "NAT gateway",
+    "public_ip": "its address",
+    "kms_key": "encryption key",
+    "alarm": "alarms",
+    "log_alarm": "alarms on logs",
+    "object_storage": "bucket of the weights",
+    "registry_storage": "container registry",
+    "cluster": "control plane of a cluster",
     "response_cache": "nodes of the response cache",
 }
 COST_COLUMNS = (
@@ -38,10 +50,10 @@ COST_COLUMNS = (
     Column("price", importance=3),
 )
 _FOCUS = (
-    "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
-    "ChargeDescription", "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "PricingCategory", "ProviderName",
-    "RegionId", "ResourceName", "ServiceCategory", "ServiceName", "x_Kind", "x_InTotal", "x_PriceSource",
-    "x_PriceAsOf", "x_PriceQuality",
+    "BilledCost", "EffectiveCost", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart",
+    "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice",
+    "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName", "RegionId", "ResourceName", "ServiceCategory",
+    "ServiceName", "SkuId", "SkuPriceDetails", "Tags", "x_Kind", "x_PriceSource", "x_PriceAsOf", "x_PriceQuality",
 )  # fmt: skip
 _CATEGORIES = {
     CostKind.COMPUTE: "Compute",
@@ -49,7 +61,8 @@ _CATEGORIES = {
     CostKind.NETWORK: "Networking",
     CostKind.MANAGED: "AI and Machine Learning",
 }
-_ITEM_CATEGORIES = {"log_ingest": "Management and Governance"}
+_GOVERNANCE = "Management and Governance"
+_ITEM_CATEGORIES = dict.fromkeys(("log_ingest", "log_storage", "alarm", "log_alarm", "kms_key"), _GOVERNANCE)
 """Service categories of FOCUS, which `advisor audit` takes for the same kind as the line's."""
 _SERVICES = {
     CostKind.COMPUTE: "Virtual machines",
@@ -69,19 +82,43 @@ def cost_section(fleet: Fleet) -> Section:
         told.append(f"beside the total (*): {usd(_sum(beside))}")
     unpriced = [_ITEMS.get(line.item, line.item) for line in lines if line.usd_per_month is None]
     if unpriced:
-        told.append(f"not priced: {', '.join(unpriced)}")
+        told.append(f"not in the total, since no price is known: {', '.join(unpriced)}")
+    told.append(f"without {fleet.cost.leaves_out}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
-    return Section(title, (*told, f"without {fleet.cost.leaves_out}"), COST_COLUMNS, tuple(map(cost_row, lines)))
+    return Section(title, (*told, *_assumed(fleet)), COST_COLUMNS, tuple(map(cost_row, lines)))
 
 
-def focus_of(fleet: Fleet, start: dt.date) -> str:
-    """The lines as a CSV with the columns of FOCUS: what an average month of the plan costs, from a day on."""
-    end = start + dt.timedelta(hours=HOURS_PER_MONTH)
-    period = (f"{start}T00:00:00Z", f"{end}T00:00:00Z")
+def _assumed(fleet: Fleet) -> Iterator[str]:
+    """Meaning of units of lines, and what is assumed of them, once for each item."""
+    words = dict.fromkeys((line.item, line.in_total, line.assumes) for line in fleet.cost_lines if line.assumes)
+    for item, in_total, assumes in words:
+        yield f"{_ITEMS.get(item, item)}{'' if in_total else ' *'}: {assumes}"
+    for provider in sorted({group.provider for group in fleet.groups} - set(CLOUDS)):
+        yield f"not in the total: what {provider} charges beside machines, of which no price is known"
+    if any(group.provider == "azure" for group in fleet.groups):
+        yield "entrances on Azure: not in the total; the generated code sizes them, and its README has their price"
+
+
+def focus_of(fleet: Fleet, start: dt.date, tags: Mapping[str, str]) -> str:
+    """The lines of the total as a CSV with columns of FOCUS: an average month of the plan.
+
+    Args:
+        fleet: with lines of cost.
+        start: first day of the month; charges and their billing period are its 730 hours.
+        tags: of the workload.
+    """
+    begin = dt.datetime.combine(start, dt.time())
+    period = tuple(f"{at.isoformat()}Z" for at in (begin, begin + dt.timedelta(hours=HOURS_PER_MONTH)))
+    groups = {group.name: group for group in fleet.groups}
+    rows = (
+        _focus_row(line, period, groups.get(line.place), json.dumps(dict(tags)))
+        for line in fleet.cost_lines
+        if line.in_total and line.usd_per_month is not None
+    )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_FOCUS)
-    writer.writerows(_focus_row(line, period) for line in fleet.cost_lines if line.usd_per_month is not None)
+    writer.writerows(rows)
     return text.getvalue()
 
 
@@ -113,13 +150,23 @@ def _short(place: str) -> str:
     return " ".join(dict.fromkeys((rest[0], rest[-1]))).replace("_", " ") if rest else region
 
 
-def _focus_row(line: CostLine, period: tuple[str, str]) -> tuple[object, ...]:
+def _focus_row(
+    line: CostLine, period: Sequence[str], group: FleetGroup | None, tags: str
+) -> tuple[object, ...]:  # fmt: skip
     provider, region, *rest = line.place.split("/")
     purchase = rest[-1] if rest else ""
     kind = CostKind(line.kind)
     return (
-        line.usd_per_month, line.usd_per_month, "USD", *period, "Usage", _ITEMS.get(line.item, line.item),
-        line.quantity, line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), provider, region, line.place,
-        _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind], str(kind),
-        str(line.in_total).lower(), line.price_source, line.price_as_of, line.price_quality,
+        line.usd_per_month, line.usd_per_month, "USD", *period, *period, "Usage", _ITEMS.get(line.item, line.item),
+        line.quantity, line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), line.quantity, line.unit,
+        provider, region, line.place, _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind],
+        *_sku(line, group), tags, str(kind), line.price_source, line.price_as_of, line.price_quality,
     )  # fmt: skip
+
+
+def _sku(line: CostLine, group: FleetGroup | None) -> tuple[str, str]:
+    """SkuId and SkuPriceDetails of instances; none of what is no machine."""
+    if group is None or line.item != "instance":
+        return "", ""
+    details = {"InstanceType": group.instance_type, "GpuCount": group.accelerator_count}
+    return group.instance_type, json.dumps(details)

@@ -78,7 +78,7 @@ PART_WORDS = {
     "interruptions": "expected interruptions",
     "transfer": "data transfer",
     "switching": "switching",
-    "standing": "load balancers and logs",
+    "standing": "load balancers, gateways and logs",
 }
 """Parts of a fleet's total."""
 

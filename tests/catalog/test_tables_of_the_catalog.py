@@ -144,6 +144,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("serverless.csv", ["provider", "service", "accelerator"]),
         ("managed.csv", ["provider", "instance_type", "region"]),
         ("service_prices.csv", ["provider", "item", "region"]),
+        ("region_resources.csv", ["provider", "item", "per"]),
         ("partitions.csv", ["accelerator", "profile"]),
         ("zones.csv", ["provider", "region", "instance_types"]),
         ("checkpoints.csv", ["model", "precision", "rank"]),

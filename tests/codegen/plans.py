@@ -44,6 +44,7 @@ def make_cost(usd_per_hour: float, instances: int) -> OptionCost:
         price_source="AWS price list",
         price_as_of="2026-08-11",
         price_quality="listed",
+        counts_resources=True,
     )
 
 
@@ -272,7 +273,8 @@ def make_fleet(*groups: FleetGroup, policy: Policy = Policy.SCHEDULED, **changes
 def _cost(compute: float, interruptions: float) -> FleetCost:
     disks, starts = 24.0, 5.5
     total = round(compute + interruptions + disks + starts, 2)
-    return FleetCost(compute, interruptions, 0.0, 0.0, total, 3.2, 0.64, disks, starts, 16.43)
+    cost = FleetCost(compute, interruptions, 0.0, 0.0, total, 3.2, 0.64, disks, starts, 16.43)
+    return dataclasses.replace(cost, counts_resources=True)
 
 
 def _scaling(groups: Sequence[FleetGroup], policy: Policy) -> ScalingPlan:

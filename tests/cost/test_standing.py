@@ -5,28 +5,93 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.cost.standing import region_charges
+from advisor.cost.standing import instance_hour_usd, region_charges
 from advisor.units import HOURS_PER_MONTH
 
 CATALOG = load_catalog()
 
 
+RESOURCES = {"nat_gateway", "public_ip", "kms_key", "alarm", "log_alarm"}
+
+
 def standing_charges(provider, region, requests_per_second, gb_per_request, balanced_ratio=1.0):
-    """Charges of a region for its mean load, a share of which goes through its load balancer; None: there is none."""
+    """Charges of a region for its mean load, a share of which goes through its load balancer; None: there is none.
+
+    Without those that are the same at any load.
+    """
     charges = region_charges(CATALOG, provider, region, gb_per_request)
     balanced = None if balanced_ratio is None else requests_per_second * balanced_ratio
-    return () if charges is None else tuple(charges.charges(requests_per_second, balanced))
+    every = () if charges is None else charges.charges(requests_per_second, balanced)
+    return tuple(charge for charge in every if charge.item not in RESOURCES)
+
+
+def resources(provider, region, balanced=1.0, instance_hours=0.0):
+    """(units, USD) a month of what is ordered beside machines, by item."""
+    charges = region_charges(CATALOG, provider, region, 1e-6).charges(1.0, balanced, instance_hours)
+    return {charge.item: (charge.quantity, charge.usd_per_month) for charge in charges if charge.item in RESOURCES}
+
+
+def test_a_region_pays_for_gateway_key_and_alarms():
+    """One gateway with its address at all hours, a key, and 13 metrics of alarms at AWS."""
+    own = resources("aws", "us-east-1")
+
+    assert own == {
+        "nat_gateway": (730, 32.85),
+        "public_ip": (730, 3.65),
+        "kms_key": (1, 1.0),
+        "alarm": (13, 1.3),
+    }
+
+
+def test_services_alone_have_the_alarms_of_services():
+    """Endpoints have six alarms each; the gateway is there for them too."""
+    alone = resources("aws", "us-east-1", balanced=None)
+
+    assert alone == {**resources("aws", "us-east-1"), "alarm": (6, 0.6)}
+
+
+def test_google_charges_a_gateway_by_the_hours_of_machines():
+    """Two machines in a month are 2/32 of the gateway's price, and each hour of one costs as much in a plan."""
+    own = resources("gcp", "us-central1", instance_hours=2 * 730.0)
+
+    assert own["nat_gateway"] == (2 * 730 / 32, 2.04)
+    assert instance_hour_usd(CATALOG, "gcp", "us-central1") == pytest.approx(0.0014)
+    assert instance_hour_usd(CATALOG, "aws", "us-east-1") == 0
+
+
+def test_azure_evaluates_ten_rules_on_logs():
+    """A rule that is evaluated every five minutes is 1.50 USD a month."""
+    assert resources("azure", "eastus")["log_alarm"] == (10, 15.0)
+
+
+@given(st.floats(0.0, 100), st.sampled_from([("aws", "us-east-1"), ("azure", "eastus"), ("gcp", "us-central1")]))
+def test_use_and_hosts_add_up_to_what_a_region_charges(rate, where):
+    """What is paid for a region in use, for its hosts and for each request is the sum of its charges."""
+    charges = region_charges(CATALOG, *where, 1e-6)
+    parts = charges.anyway_usd_per_month + charges.fixed_usd_per_month(rate)
+    parts += charges.usd_per_request(balanced=True) * rate * 730 * 3600
+
+    assert charges.fixed_usd_per_month(rate) > 0
+    assert charges.usd_per_month(rate, rate) == pytest.approx(parts, abs=0.06)
+
+
+def test_what_is_assumed_is_said():
+    """Each charge whose number is not that of the load says what it counts."""
+    charges = region_charges(CATALOG, "aws", "us-east-1", 1e-6).charges(1.0, 1.0)
+
+    assert {charge.item for charge in charges if charge.assumes} == RESOURCES - {"log_alarm"}
 
 
 def test_standing_charges_by_hand():
     """At 50 requests/s of 10 kB: 2 new connections' units beat 1.8 GB an hour; 26.28 GB of logs at 0.50 USD."""
-    balancer, capacity, logs = standing_charges("aws", "us-east-1", 50.0, 10e-6)
+    balancer, capacity, logs, kept = standing_charges("aws", "us-east-1", 50.0, 10e-6)
 
     assert balancer.usd_per_month == pytest.approx(0.0225 * HOURS_PER_MONTH, abs=0.005)
     assert capacity.quantity == pytest.approx(2.0 * HOURS_PER_MONTH)
     assert capacity.usd_per_month == pytest.approx(2.0 * 0.008 * HOURS_PER_MONTH)
     assert logs.usd_per_month == pytest.approx(13.14)
     assert (logs.title, logs.price_quality) == ("access logs in us-east-1", "recalled")
+    assert kept.quantity == pytest.approx(26.28 * 12 * 0.15)
 
 
 def test_large_answers_fill_a_load_balancer_by_their_bytes():

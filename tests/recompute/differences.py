@@ -294,6 +294,7 @@ def _beside(seen, document, week, groups, total):
     for key in printed.keys() & own.keys():
         seen.ratio(f"{key}: quantity", printed[key]["quantity"], own[key][0])
         seen.usd(f"{key}", printed[key]["usd_per_month"], own[key][1])
+    _lines(seen, fleet, week, groups)
     if total is not None:
         seen.usd("scheduled", fleet["scaling"]["scheduled_usd_per_month"], total, roundings=0)
     _static_peak(seen, document, week, groups)
@@ -307,6 +308,28 @@ def _beside(seen, document, week, groups, total):
             ):  # fmt: skip
                 units += max(group["instances"]) * counted[1]
         seen.ratio(f"quota {need['code']} in {need['region']}", need["needed"], units)
+
+
+def _lines(seen, fleet, week, groups):
+    """Lines of the cost: quantity × price each, their sum, and quantities of disks, downloads and what is beside them."""
+    lines = [line for line in fleet["cost_lines"] if line["in_total"]]
+    seen.usd("lines", fleet["cost"]["total_usd_per_month"], sum(Fraction(str(one["usd_per_month"])) for one in lines))
+    for line in fleet["cost_lines"]:
+        amount = Fraction(str(line["quantity"])) * Fraction(str(line["usd_per_unit"]))
+        seen.usd(f"{line['item']} of {line['place']}", line["usd_per_month"], amount, roundings=len(groups) + 1)
+        if not line["price_source"]:
+            seen.found.append(f"{line['item']} of {line['place']}: no source of the price")
+    printed = {(line["item"], line["place"]): line["quantity"] for line in fleet["cost_lines"]}
+    for group in groups:
+        for item, quantity in money.quantities(group, week).items():
+            if (item, group["name"]) in printed:
+                seen.ratio(f"{item} of {group['name']}", printed[item, group["name"]], quantity)
+    for provider, region in {(group["provider"], group["region"]) for group in groups}:
+        if provider in money.CLOUDS:
+            own = [group for group in groups if (group["provider"], group["region"]) == (provider, region)]
+            stored = sum({(group["weights"], group["precision"]): group["checkpoint_gib"] for group in own}.values())
+            seen.ratio("weights in a bucket", printed["object_storage", f"{provider}/{region}"], stored)
+            seen.equal("hours of a cluster", printed["cluster", f"{provider}/{region}"], money.HOURS_A_MONTH)
 
 
 def _static_peak(seen, document, week, groups):

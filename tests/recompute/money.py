@@ -168,6 +168,15 @@ def group_usd(layout, week):
     }
 
 
+def quantities(layout, week):
+    """Units of a group's lines: GiB-months of disk (at Azure disks), MiB/s-months beyond 125, GB that starts fetch."""
+    hours = machine_hours([layout], week)
+    starts = 0 if layout["purchase"] in NEVER_STARTED else week.starts(layout["instances"])
+    months = hours / HOURS_A_MONTH
+    disks = months if layout["provider"] == "azure" else months * disk_gib(layout)
+    return {"disk": disks, "disk_throughput": months * (500 - 125), "start_download": starts * download_gb(layout)}
+
+
 def interruption_usd_per_hour(layout):
     """(least, most): capacity bought elsewhere while a new instance starts, with its download; and lost work at most.
 
@@ -248,8 +257,31 @@ def regret_usd(groups, week):
     return usd * idle
 
 
+def resources(provider, hosts, machine_hours):
+    """What the code orders or needs in a region beside machines and load balancer, in units of its price.
+
+    A gateway with its address, at Google a 32nd of one for each hour of a machine; at AWS a key; alarms.
+    """
+    gateway = machine_hours / 32 if provider == "gcp" else HOURS_A_MONTH
+    units = {"nat_gateway": gateway, "public_ip": HOURS_A_MONTH}
+    if provider == "aws":
+        return {**units, "kms_key": 1, "alarm": 13 if hosts else 6}
+    if provider == "gcp":
+        return {**units, "alarm": 8 if hosts else 6}
+    return {**units, "log_alarm": 10 if hosts else 2, "alarm": 1 if hosts else 3}
+
+
+def machine_hours(groups, week):
+    """Hours of all instances in an average month, with those of their starts."""
+    hours = 0
+    for group in groups:
+        starts = 0 if group["purchase"] in NEVER_STARTED else week.starts(group["instances"])
+        hours += week.running_hours(group["instances"]) + (starts and starts * cold_start_s(group)[1] / SECONDS)
+    return hours
+
+
 def standing(groups, week, input_tokens, output_tokens):
-    """(provider, region, item) → quantity and USD a month of load balancers and logs."""
+    """(provider, region, item) → quantity and USD a month of load balancers, gateways, keys, alarms and logs."""
     found = {}
     per_request = prompt_gb(input_tokens) + answer_gb(output_tokens)
     places = dict.fromkeys((group["provider"], group["region"]) for group in groups if group["provider"] in CLOUDS)
@@ -273,6 +305,9 @@ def standing(groups, week, input_tokens, output_tokens):
                 quantities["load_balancer_data"] = gb
         logged = month * 200 + (balanced * 1000 if provider == "gcp" else 0)
         quantities["log_ingest"] = logged / 10**9
+        if provider == "aws":
+            quantities["log_storage"] = logged / 10**9 * 12 * Fraction("0.15")
+        quantities |= resources(provider, hosts, machine_hours(own, week) if provider == "gcp" else 0)
         for item, quantity in quantities.items():
             usd = service_usd(provider, item, region)
             found[provider, region, item] = quantity, usd and usd * quantity

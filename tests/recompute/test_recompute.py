@@ -40,6 +40,8 @@ CHANGES = {
     "failures": ("fleet failures 0 left_ratio", 1.001, "failure of"),
     "limit": ("workload limits min_replicas", 1000, "fewer replicas"),
     "standing": ("fleet standing 0 usd_per_month", 1.01, "load_balancer"),
+    "gateway": ("fleet standing 6 quantity", 1.01, "nat_gateway"),
+    "line": ("fleet cost_lines 1 quantity", 1.001, "of aws"),
     "static peak": ("fleet static_peak compute_usd_per_month", 1.01, "static peak"),
     "saving": ("savings ratio", 1.01, "saved, share"),
     "today": ("current usd_per_hour", 1.01, "today"),

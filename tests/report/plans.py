@@ -98,7 +98,8 @@ def pool_of(group: FleetGroup) -> str:
 def make_cost(compute: float, **changes: Any) -> FleetCost:
     """So much compute and $24 of disks."""
     total = round(compute + 24.0, 2)
-    return replace(FleetCost(compute, 0.0, 0.0, 0.0, total, 0.82, 0.21, 24.0, 0.0, 16.43), **changes)
+    cost = FleetCost(compute, 0.0, 0.0, 0.0, total, 0.82, 0.21, 24.0, 0.0, 16.43, counts_resources=True)
+    return replace(cost, **changes)
 
 
 def make_fleet(*groups: FleetGroup, **changes: Any) -> Fleet:

@@ -1,6 +1,7 @@
 """``advisor explain --cost``: every line of a plan's total, the same as FOCUS rows, and the price of a token."""
 
 import csv
+import datetime as dt
 import io
 import json
 import math
@@ -13,10 +14,22 @@ import yaml
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
+from advisor.report.cost_lines import cost_section
 from advisor.report.litellm import litellm_config
 from advisor.units import SECONDS_PER_MONTH
 
 ROOT = Path(__file__).parents[2]
+PERIODS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
+
+
+def _written(folder, rows):
+    """The rows as a file."""
+    bill = folder / "bill.csv"
+    with bill.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return bill
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +49,52 @@ def test_every_line_is_shown_and_the_sums_are_those_of_the_plan(plan, run_adviso
     told = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]
     assert told["total_usd_per_month"] == total
     rows = list(csv.DictReader(io.StringIO(run_advisor("explain", plan, "--format", "focus").stdout)))
-    in_total = [float(row["EffectiveCost"]) for row in rows if row["x_InTotal"] == "true"]
-    assert round(math.fsum(in_total), 2) == total
-    assert len(rows) == len(told["lines"])
+    assert round(math.fsum(float(row["EffectiveCost"]) for row in rows), 2) == total
+    assert len(rows) == len([line for line in told["lines"] if line["in_total"]])
+
+
+def test_each_line_has_a_source_and_what_is_assumed_is_said(plan, run_advisor):
+    """Prices say where they are from; what the code orders by itself, and what only other code would, is explained."""
+    lines = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]["lines"]
+
+    assert all(line["price_source"] for line in lines)
+    assert {line["unit"] for line in lines if line["item"] == "disk"} == {"GiB-month"}
+    assert all(line["assumes"].startswith("only where") for line in lines if not line["in_total"])
+    assert {"nat_gateway", "kms_key", "alarm"} <= {line["item"] for line in lines if line["in_total"]}
+    told = run_advisor("explain", plan, "--cost", "--wide").stdout
+    assert all(line["assumes"] in told for line in lines if "assumes" in line)
+
+
+def test_what_has_no_price_is_named_and_not_zero(plan):
+    """A charge of unknown price, and a provider of whom nothing is known, stand above the table."""
+    fleet = plan_from_json(plan.read_text(), str(plan)).fleet
+    gateway = next(line for line in fleet.cost_lines if line.item == "nat_gateway")
+    unpriced = replace(gateway, usd_per_unit=None, usd_per_month=None)
+    other = replace(fleet.groups[0], provider="lambda")
+
+    section = cost_section(replace(fleet, cost_lines=(unpriced,), groups=(other,)))
+
+    assert "not in the total, since no price is known: NAT gateway" in section.lines
+    assert "not in the total: what lambda charges beside machines, of which no price is known" in section.lines
+    assert section.rows[0][5:7] == ("?", "?")
+
+
+def test_rows_of_focus_say_machine_tags_and_one_period(plan, run_advisor, tmp_path):
+    """Instances have their type and accelerators, rows the tags of the workload, and 730 hours are 730 hours."""
+    document, path = json.loads(plan.read_text()), tmp_path / "plan.json"
+    document["workload"]["tags"] = {"project": "assistant", "team": "search"}
+    path.write_text(json.dumps(document))
+    rows = list(csv.DictReader(io.StringIO(run_advisor("explain", path, "--cost", "--format", "focus").stdout)))
+
+    machines = [row for row in rows if row["ChargeDescription"] == "instances"]
+    assert {row["SkuId"] for row in machines} == {row["ResourceName"].split("/")[2] for row in machines}
+    assert all(json.loads(row["SkuPriceDetails"])["InstanceType"] == row["SkuId"] for row in machines)
+    assert {row["Tags"] for row in rows} == {'{"project": "assistant", "team": "search"}'}
+    (period,) = {tuple(row[name] for name in PERIODS) for row in rows}
+    begin, end = map(dt.datetime.fromisoformat, period[:2])
+    assert (end - begin, period[2:]) == (dt.timedelta(hours=730), period[:2])
+    audit = json.loads(run_advisor("audit", _written(tmp_path, rows), "--tag", "team", "--format", "json").stdout)
+    assert "search" in json.dumps(audit["tags"])
 
 
 def test_the_audit_reads_the_rows(plan, run_advisor, tmp_path):
@@ -46,11 +102,11 @@ def test_the_audit_reads_the_rows(plan, run_advisor, tmp_path):
     bill = tmp_path / "plan.csv"
     run_advisor("explain", plan, "--format", "focus", "-o", bill)
     audit = json.loads(run_advisor("audit", bill, "--format", "json").stdout)
-    lines = json.loads(plan.read_text())["fleet"]["cost_lines"]
+    lines = [line for line in json.loads(plan.read_text())["fleet"]["cost_lines"] if line["in_total"]]
     assert float(audit["bill"]["effective_cost"]) == pytest.approx(
         math.fsum(line["usd_per_month"] or 0 for line in lines), abs=0.005
     )
-    for kind in ("compute", "storage", "network"):
+    for kind in ("compute", "storage", "network", "managed"):
         own = math.fsum(line["usd_per_month"] or 0 for line in lines if line["kind"] == kind)
         assert float(audit["kinds"][kind]) == pytest.approx(own, abs=0.005), kind
 

@@ -96,6 +96,8 @@ class FleetCost:
     """ISO date on which the last of them ends; None without."""
     regret_usd_per_month: float | None = None
     """What the same commitments cost beyond use if the demand falls by half; None without commitments."""
+    counts_resources: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether standing charges hold gateways, keys and alarms; False: the plan is of a version that left them out."""
 
     @property
     def counts_standing(self) -> bool:
@@ -112,11 +114,9 @@ class FleetCost:
     @property
     def leaves_out(self) -> str:
         """Costs that the total does not hold, in words."""
-        return (
-            FLEET_LEAVES_OUT
-            if self.disks_usd_per_month is not None
-            else f"disks, load balancers and logs, {FLEET_LEAVES_OUT}"
-        )
+        more = "" if self.counts_resources else "alarms, keys, the hours of NAT gateways, "
+        disks = "" if self.disks_usd_per_month is not None else "disks, load balancers and logs, "
+        return f"{disks}{more}{FLEET_LEAVES_OUT}"
 
 
 @dataclass(frozen=True, slots=True)

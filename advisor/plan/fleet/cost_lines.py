@@ -1,13 +1,16 @@
 """Lines of a fleet's cost: ``quantity × USD per unit`` each, whose sum is the total to the cent."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.catalog import Catalog
+from advisor.catalog.planning import ServicePrice
+from advisor.cost.services import disk_parts
 from advisor.cost.standing import StandingCharge
-from advisor.plan.problem.formulas import billed_hours_per_month, requests_per_month, starts_per_month
+from advisor.demand.values import OMITTED_AT_DEFAULT
+from advisor.plan.problem.formulas import paid_hours_per_month, requests_per_month, starts_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption
 from advisor.plan.solve.optimise import (
     allocation_usd_per_month,
@@ -17,6 +20,7 @@ from advisor.plan.solve.optimise import (
     switching_usd_per_month,
     transfer_usd_per_month,
 )
+from advisor.units import HOURS_PER_MONTH
 
 
 class CostKind(StrEnum):
@@ -34,7 +38,8 @@ class CostLine:
 
     kind: CostKind
     item: str
-    """instance, lost_work, disk, start_download, answers, switching, or the item of a standing charge."""
+    """instance, lost_work, disk, disk_throughput, start_download, answers, switching, or the item of a standing charge;
+    beside the total object_storage, registry_storage and cluster."""
     place: str
     """Pool and way of paying, or provider/region."""
     quantity: float
@@ -46,7 +51,9 @@ class CostLine:
     price_as_of: str = ""
     price_quality: str = ""
     in_total: bool = True
-    """False: the plan is of a version whose total left out what regions charge."""
+    """False: it is paid only where the code is generated so, as *assumes* says; the generated code needs it not."""
+    assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """What the units are and what is assumed of their number; "": they follow from the fleet and its load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +65,21 @@ class Answers:
     """Length of one answer, and of those that a cache gives for each of the fleet's."""
 
 
-_COMPUTED = {
-    "disk": "disks in instance_catalog/service_prices.csv",
-    "lost_work": "price of the instance × its interruptions",
-    "start_download": "NAT gateways in instance_catalog/service_prices.csv",
-    "switching": "price of the instance on demand",
-}
-"""Origins of prices that are computed from others, by item."""
-_STANDING_KINDS = {"log_ingest": CostKind.MANAGED, "response_cache": CostKind.MANAGED}
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Disk and downloads of the instances of one group."""
+
+    disk_gib: int
+    download_gb: float
+    """Image and weights of a start."""
+    interruptions: str
+    """Spot: what is published of its interruptions, by whom and when; "" for others."""
+
+
+_SWITCHING = "price of the instance on demand"
+_STANDING_KINDS = dict.fromkeys(
+    ("log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache"), CostKind.MANAGED
+)
 """Kinds of standing charges; all others are of the network."""
 
 
@@ -74,7 +88,8 @@ def cost_lines(
     allocations: Sequence[Allocation],
     shares: Mapping[str, Floats],
     answers: Answers,
-    standing: Sequence[StandingCharge] = (),
+    standing: Sequence[StandingCharge],
+    host_of: Callable[[Allocation], Host],
 ) -> tuple[CostLine, ...]:
     """All lines of a fleet.
 
@@ -84,8 +99,13 @@ def cost_lines(
         shares: request shares of each pool: (hours, places, buckets).
         answers: what leaves a region with an answer.
         standing: charges of each region.
+        host_of: disk and downloads of an allocation's instances.
     """
-    own = [line for allocation in allocations for line in _lines_of(problem, allocation)]
+    own = [
+        line
+        for allocation in allocations
+        for line in _lines_of(problem, allocation, host_of(allocation), answers.catalog)
+    ]
     sent = [line for pool in _pools(allocations) for line in _sent(problem, pool, shares, answers)]
     changed = list(_changed(problem, allocations))
     return (
@@ -96,28 +116,51 @@ def cost_lines(
     )
 
 
-def _lines_of(problem: Problem, allocation: Allocation) -> Iterator[CostLine]:
+def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Catalog) -> Iterator[CostLine]:
     """Instances of one group, work that interruptions lose, disks, and downloads of starts."""
     pool, tariff = allocation.pool, allocation.tariff
-    counts = list(enumerate(allocation.instances))
-    hours = math.fsum(count * billed_hours_per_month(problem, pool, tariff, at) for at, count in counts)
-    starts = math.fsum(count * starts_per_month(problem, at) for at, count in counts)
+    hours = paid_hours_per_month(problem, allocation)
     is_managed = tariff.paid in (PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
     kind = CostKind.MANAGED if is_managed else CostKind.COMPUTE
     place, unit = f"{pool.key}/{tariff.paid.value}", "instance-hour"
     price = (tariff.source, tariff.as_of, tariff.quality)
     usd = allocation_usd_per_month(problem, allocation)
     yield CostLine(kind, "instance", place, hours, unit, tariff.usd_per_hour, usd, *price)
-    lost = (tariff.interruption_usd_per_hour, interruptions_usd_per_month(problem, allocation))
-    disks = (tariff.disk_usd_per_hour, disks_usd_per_month(problem, allocation))
-    downloads = (pool.start_usd, starts_usd_per_month(problem, allocation))
-    for paid, line_kind, item, quantity, counted in (
-        (lost, CostKind.COMPUTE, "lost_work", hours, unit),
-        (disks, CostKind.STORAGE, "disk", hours, unit),
-        (downloads, CostKind.NETWORK, "start_download", starts, "start"),
-    ):
-        if paid[1]:
-            yield CostLine(line_kind, item, place, quantity, counted, *paid, price_source=_COMPUTED[item])
+    if lost := interruptions_usd_per_month(problem, allocation):
+        lost_usd = tariff.interruption_usd_per_hour
+        yield CostLine(CostKind.COMPUTE, "lost_work", place, hours, unit, lost_usd, lost, host.interruptions)
+    if disks := disks_usd_per_month(problem, allocation):
+        yield from _adding_up(list(_disks(catalog, pool, place, host.disk_gib, hours)), disks)
+    if downloads := starts_usd_per_month(problem, allocation):
+        gb = host.download_gb * math.fsum(
+            count * starts_per_month(problem, at) for at, count in enumerate(allocation.instances)
+        )
+        nat = catalog.service_price(*_nat_data(pool))
+        yield priced_line(CostKind.NETWORK, "start_download", place, gb, nat, downloads)
+
+
+def _nat_data(pool: Pool) -> tuple[str, str, str]:
+    provider, _, region = pool.region.partition("/")
+    return provider, "nat_data", region
+
+
+def _disks(catalog: Catalog, pool: Pool, place: str, disk_gib: int, hours: float) -> Iterator[CostLine]:
+    """Disks of one group by what they are charged for, before roundings."""
+    provider, _, region = pool.region.partition("/")
+    for part in disk_parts(catalog, provider, region, disk_gib):
+        quantity = hours / HOURS_PER_MONTH * part.units
+        yield priced_line(CostKind.STORAGE, part.item, place, quantity, part.price, quantity * part.price.usd)
+
+
+def priced_line(
+    kind: CostKind, item: str, place: str, quantity: float, price: ServicePrice | None, usd: float | None
+) -> CostLine:  # fmt: skip
+    """A line at a price of the catalog; None: it is not known."""
+    if price is None:
+        return CostLine(kind, item, place, quantity, "", None, usd)
+    source = price.provenance
+    origin = (source.source, source.as_of, source.quality.value)
+    return CostLine(kind, item, place, quantity, price.unit, price.usd, usd, *origin)
 
 
 def _pools(allocations: Sequence[Allocation]) -> Sequence[Pool]:
@@ -149,8 +192,7 @@ def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[Co
         stand, count = allocation.pool.stand, allocation.instances[-1]
         if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
             usd = allocation.pool.switching_usd
-            origin = _COMPUTED["switching"]
-            yield CostLine(CostKind.COMPUTE, "switching", stand, count, "instance", usd, count * usd, origin)
+            yield CostLine(CostKind.COMPUTE, "switching", stand, count, "instance", usd, count * usd, _SWITCHING)
 
 
 def _adding_up(lines: Sequence[CostLine], usd_per_month: float) -> Iterator[CostLine]:
@@ -175,4 +217,5 @@ def _charged(charge: StandingCharge) -> CostLine:
         charge.price_source,
         charge.price_as_of,
         charge.price_quality,
+        assumes=charge.assumes,
     )

@@ -14,6 +14,8 @@ from advisor.cost.response_cache import PlannedCache, priced_cache
 from advisor.cost.transfer import sent_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
+from advisor.plan.cold_start import download_gb, image_gb
+from advisor.plan.fleet.beside import lines_beside
 from advisor.plan.fleet.chosen import (
     Cheapest,
     Failure,
@@ -25,7 +27,7 @@ from advisor.plan.fleet.chosen import (
     QuotaNeed,
     StaticPeak,
 )
-from advisor.plan.fleet.cost_lines import Answers, cost_lines
+from advisor.plan.fleet.cost_lines import Answers, Host, cost_lines
 from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
 from advisor.plan.fleet.spare import spare_of
 from advisor.plan.problem.constraints import uses
@@ -95,16 +97,33 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
         quotas=tuple(_quotas(groups, context.catalog)),
-        cost_lines=cost_lines(
-            problem,
-            solution.allocations,
-            solution.shares,
-            Answers(context.catalog, sent_gb(context.requirements.demand, context.requirements.model)),
-            standing,
+        cost_lines=(
+            *cost_lines(
+                problem,
+                solution.allocations,
+                solution.shares,
+                Answers(context.catalog, sent_gb(context.requirements.demand, context.requirements.model)),
+                standing,
+                lambda allocation: _host(formulation, allocation, context.catalog),
+            ),
+            *lines_beside(groups, context.catalog, _image_gb(formulation, solution, context.catalog)),
         ),
         response_cache=_response_cache(context, groups),
         unit=context.requirements.demand.unit,
     )
+
+
+def _host(formulation: Formulation, allocation: Allocation, catalog: Catalog) -> Host:
+    source, paid = formulation.pool_set.sources[allocation.pool.key], allocation.tariff.paid
+    candidate = source.served.candidate
+    interruptions = hazard(catalog.spot_risk(source.offer)).source if paid is PurchaseOption.SPOT else ""
+    return Host(boot_disk_gib(candidate, paid), download_gb(candidate, catalog.cold_start), interruptions)
+
+
+def _image_gb(formulation: Formulation, solution: FleetSolution, catalog: Catalog) -> float:
+    """The largest image of a fleet."""
+    sources = (formulation.pool_set.sources[allocation.pool.key] for allocation in solution.allocations)
+    return max(image_gb(source.served.candidate, catalog.cold_start) for source in sources)
 
 
 def _response_cache(context: PlanningContext, groups: Sequence[FleetGroup]) -> PlannedCache | None:
@@ -255,6 +274,7 @@ def cost_of(
         obligation_usd=obligation,
         obligation_until=until,
         regret_usd_per_month=_regret(problem, allocations) if obligation else None,
+        counts_resources=True,
     )
 
 

@@ -137,6 +137,14 @@ def billed_hours_per_month(problem: Problem, pool: Pool, tariff: Tariff, at: int
     return hours_per_month(problem.hours[at]) + started
 
 
+def paid_hours_per_month(problem: Problem, allocation: Allocation) -> float:
+    """Instance-hours a month that an allocation is paid for."""
+    pool, tariff, counts = allocation.pool, allocation.tariff, allocation.instances
+    return math.fsum(
+        count * billed_hours_per_month(problem, pool, tariff, at) for at, count in enumerate(counts) if count
+    )
+
+
 def requests_per_month(hour: HourClass) -> float:
     """Requests of an average month that arrive in the hours of a class."""
     return hour.mean_rate * hours_per_month(hour) * SECONDS_PER_HOUR

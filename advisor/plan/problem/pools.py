@@ -14,6 +14,7 @@ from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
 from advisor.cost.services import disk_usd_per_month, download_usd, host_disk_gib, root_volume_gib
+from advisor.cost.standing import instance_hour_usd
 from advisor.cost.transfer import sent_gb
 from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
@@ -226,6 +227,14 @@ class _OfferFacts:
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
         self._egress: dict[tuple[str, str], float] = {}
         self._disks: dict[tuple[str, str, int], float] = {}
+        self._standing: dict[tuple[str, str], float] = {}
+
+    def standing_usd_per_hour(self, offer: Offer) -> float:
+        """Charges of the region by the hours of instances."""
+        key = (offer.provider, offer.region)
+        if key not in self._standing:
+            self._standing[key] = instance_hour_usd(self._supply.catalog, *key)
+        return self._standing[key]
 
     def disk_usd_per_hour(self, offer: Offer, volume_gib: int) -> float:
         """A host's disk; 0 where there is none, or its price is not known, which the plan's notes say."""
@@ -298,7 +307,11 @@ def _pool(
         mix_rates=mix,
         rates=buckets,
         tariffs=tuple(
-            replace(tariff, disk_usd_per_hour=places.disk_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)))
+            replace(
+                tariff,
+                disk_usd_per_hour=places.disk_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)),
+                standing_usd_per_hour=places.standing_usd_per_hour(offer),
+            )
             for tariff in _exposed(supply, at, offer, tariffs, start_usd)
         ),
         usd_per_request=places.egress_usd_per_request(offer),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from advisor.cost.standing import StandingCharge
+from advisor.plan.problem.formulas import paid_hours_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_WEEK
 
@@ -16,6 +17,8 @@ class RegionRates(NamedTuple):
     served: float
     balanced: float | None
     """Those that its load balancer passes on to hosts; None: no hosts, so no load balancer."""
+    instance_hours: float = 0.0
+    """Hours of instances that are paid for in an average month, where the region charges by them."""
 
 
 def region_rates(
@@ -30,14 +33,17 @@ def region_rates(
     """
     regions = {allocation.pool.region for allocation in allocations}
     if len(regions) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
-        return dict.fromkeys(regions, RegionRates(mean_rate(problem), mean_rate(problem)))
+        hours = sum(_instance_hours(problem, allocation) for allocation in allocations)
+        return dict.fromkeys(regions, RegionRates(mean_rate(problem), mean_rate(problem), hours))
     rates: dict[str, RegionRates] = {}
     for allocation in allocations:
-        served, balanced = rates.get(allocation.pool.region, RegionRates(0.0, None))
+        served, balanced, hours = rates.get(allocation.pool.region, RegionRates(0.0, None))
         rate = _rate(problem, allocation, allocations, shares)
         if allocation.tariff.on_hosts:
             balanced = (balanced or 0.0) + rate
-        rates[allocation.pool.region] = RegionRates(served + rate, balanced)
+        rates[allocation.pool.region] = RegionRates(
+            served + rate, balanced, hours + _instance_hours(problem, allocation)
+        )
     return rates
 
 
@@ -81,6 +87,12 @@ def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:
 def mean_rate(problem: Problem) -> float:
     """Requests per second of an average hour of the week."""
     return sum(hour.mean_rate * hour.hours_per_week for hour in problem.hours) / HOURS_PER_WEEK
+
+
+def _instance_hours(problem: Problem, allocation: Allocation) -> float:
+    """Hours of instances in an average month; 0 where the region does not charge by them."""
+    charges = problem.charges.get(allocation.pool.region)
+    return paid_hours_per_month(problem, allocation) if charges and charges.counts_instance_hours else 0.0
 
 
 def _rate(

@@ -124,6 +124,8 @@ class Tariff:
     """Spot: expected cost of the work that interruptions lose."""
     disk_usd_per_hour: float = 0.0
     """Of an instance that runs: the volume it boots from."""
+    standing_usd_per_hour: float = 0.0
+    """Of an instance that runs: what its region charges by the hours of instances."""
     active_ratios: tuple[float, ...] = ()
     """Serverless: share of the time of each hour class in which a container runs and is paid for; empty: all of it."""
     source: str = ""
@@ -139,8 +141,9 @@ class Tariff:
 
     @property
     def all_usd_per_hour(self) -> float:
-        """Price, disk and expected interruptions of an instance that runs."""
-        return self.usd_per_hour + self.disk_usd_per_hour + self.interruption_usd_per_hour
+        """Price, disk, expected interruptions and hourly charges of the region of an instance that runs."""
+        own = self.usd_per_hour + self.disk_usd_per_hour
+        return own + self.interruption_usd_per_hour + self.standing_usd_per_hour
 
 
 @dataclass(frozen=True, slots=True, eq=False)

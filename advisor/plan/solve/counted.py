@@ -62,22 +62,24 @@ def is_countable(problem: Problem) -> bool:
 
 
 def _takes_steps(problem: Problem) -> bool:
-    """Whether what a region charges depends on its part of the requests, or its use, by more than a price for each."""
+    """Whether what a region charges depends on its part of the requests by more than a price for each."""
     regions = {pool.region for pool in problem.pools} & problem.charges.keys()
     return len(regions) > 1 and any(
         problem.charges[region].fixed_usd_per_month(mean_rate(problem))
         != problem.charges[region].fixed_usd_per_month(0.0)
-        or problem.charges[region].anyway_usd_per_month
         for region in regions
     )
 
 
 def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
-    """USD a month of the load balancers of each fleet: counts never fall, so the busiest hours have them all."""
+    """USD a month of the regions of each fleet: counts never fall, so the busiest hours have them all."""
     usd: Floats = np.zeros(())
-    for region in {way.pool.region for way in ways if way.tariff.on_hosts} & problem.charges.keys():
-        running = sum(way.counts for way in ways if way.tariff.on_hosts and way.pool.region == region)
-        usd = usd + np.where(running > 0, problem.charges[region].fixed_usd_per_month(0.0), 0.0)
+    for region in {way.pool.region for way in ways} & problem.charges.keys():
+        charges, members = problem.charges[region], [way for way in ways if way.pool.region == region]
+        instances = sum(way.counts for way in members)
+        hosts = sum((way.counts for way in members if way.tariff.on_hosts), start=np.zeros(()))
+        usd = usd + np.where(instances > 0, charges.anyway_usd_per_month, 0.0)
+        usd = usd + np.where(hosts > 0, charges.fixed_usd_per_month(0.0), 0.0)
     return usd
 
 

@@ -134,21 +134,24 @@ class ProgramVariables:
                 on_hosts.setdefault(pool.region, []).append(g)
         every = all(tariff.on_hosts for pool in problem.pools for tariff in pool.tariffs)
         is_only = every and len({pool.region for pool in problem.pools}) == 1
+        with_services = self._regions_with_services()
         for region, members in on_hosts.items():
             charges = problem.charges[region]
             used = self.program.variable(lower=float(is_only), upper=1.0, integer=not is_only)
             self.program.add_cost(used, charges.fixed_usd_per_month(rate if is_only else 0.0))
+            if region not in with_services:
+                self.program.add_cost(used, charges.anyway_usd_per_month)
             if not is_only:
                 hosts_alone = [g for g in members if all(tariff.on_hosts for tariff in problem.pools[g].tariffs)]
                 self._used_in_region(used, members, hosts_alone)
                 self._steps(used, hosts_alone, charges.rules)
 
     def _in_use(self) -> None:
-        """Charges of regions in use, whatever serves there: of the only region in any case, else of each in use."""
-        problem = self.problem
+        """Charges of regions in use where services may serve: of the only region in any case, else of each in use."""
+        problem, with_services = self.problem, self._regions_with_services()
         regions: dict[str, list[int]] = {}
         for g, pool in enumerate(problem.pools):
-            if pool.region in problem.charges and problem.charges[pool.region].anyway_usd_per_month:
+            if pool.region in with_services and problem.charges[pool.region].anyway_usd_per_month:
                 regions.setdefault(pool.region, []).append(g)
         is_only = len({pool.region for pool in problem.pools}) == 1
         for region, members in regions.items():
@@ -156,6 +159,12 @@ class ProgramVariables:
             self.program.add_cost(used, problem.charges[region].anyway_usd_per_month)
             if not is_only:
                 self._used_in_region(used, members, members, hosts_count=False)
+
+    def _regions_with_services(self) -> set[str]:
+        """Regions with charges in which other than hosts may serve; elsewhere what is in use has hosts."""
+        pools, charges = self.problem.pools, self.problem.charges
+        served = {pool.region for pool in pools if not all(tariff.on_hosts for tariff in pool.tariffs)}
+        return served & charges.keys()
 
     def _used_in_region(
         self, used: int, members: list[int], served_alone: list[int], *, hosts_count: bool = True

@@ -162,9 +162,9 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
 
 @st.composite
 def _charges(draw, region: str) -> RegionCharges:
-    """A load balancer that costs something at least, logs of each request and of each that it passes on, and a cache."""
+    """A load balancer with alarms, fewer where services alone serve, logs of requests and what it passes on, a gateway."""
     rules = (
-        (draw(st.sampled_from((0.0, 20.0, 400.0))), {"least": 730.0}),
+        (draw(st.sampled_from((0.0, 20.0, 400.0))), {"least": 730.0, "alone": draw(st.sampled_from((0.0, 90.0)))}),
         (draw(st.sampled_from((0.0, 1.0, 50.0))), {"each": 1.0}),
         (draw(st.sampled_from((0.0, 5.0, 200.0))), {"each_balanced": 1.0}),
         (draw(st.sampled_from((0.0, 0.0, 30.0, 300.0))), {"anyway": 730.0}),

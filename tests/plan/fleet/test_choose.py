@@ -170,10 +170,13 @@ def question_of(asked):
 
 
 def test_standing_charges_are_in_the_total():
-    """The load balancer and the logs of the region are priced, and a part of what is minimised."""
+    """Load balancer, gateway, key, alarms and logs of the region are priced, and a part of what is minimised."""
     fleet = plan_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
 
-    assert [one.item for one in fleet.standing] == ["load_balancer", "load_balancer_capacity", "log_ingest"]
+    assert [one.item for one in fleet.standing] == [
+        "load_balancer", "load_balancer_capacity", "log_ingest", "log_storage", "alarm", "kms_key", "nat_gateway",
+        "public_ip",
+    ]  # fmt: skip
     known = sum(one.usd_per_month for one in fleet.standing)
     assert fleet.cost.standing_usd_per_month == pytest.approx(known, abs=0.005) != 0
     assert fleet.cost.total_usd_per_month > fleet.cost.compute_usd_per_month + known
@@ -193,11 +196,11 @@ def test_a_cheaper_machine_does_not_pay_for_a_dearer_entrance():
         sold = (offers[0], replace(offers[1], on_demand=replace(offers[1].on_demand, usd_per_hour=google_usd)))
         return plan_for(asked, catalog_of(*sold)).fleet
 
-    much_cheaper, a_little_cheaper = planned(0.70), planned(0.74)
+    much_cheaper, a_little_cheaper = planned(0.70), planned(0.79)
 
     assert much_cheaper.groups[0].provider == "gcp"
     assert a_little_cheaper.groups[0].provider == "aws"
-    assert a_little_cheaper.cost.compute_usd_per_month > hourly_to_monthly(0.74, 1)
+    assert a_little_cheaper.cost.compute_usd_per_month > hourly_to_monthly(0.79, 1)
 
 
 def test_the_fleet_is_confirmed_and_nothing_cheaper_carries_the_planned_rates():
@@ -345,7 +348,7 @@ def test_users_far_away_are_served_from_near_them_when_the_target_is_tight():
     assert {group.region for group in near_both.groups} == {"us-east-1", "eu-central-1"}
 
 
-def test_a_fleet_of_two_regions_pays_a_load_balancer_in_each_and_logs_once():
+def test_a_fleet_of_two_regions_pays_load_balancer_and_gateway_in_each_and_logs_once():
     """Parts and standing charges add up to the cent; requests are logged where they are served, and nowhere twice."""
     catalog = catalog_of(
         offer("g6e.xlarge", "us-east-1", on_demand=1.0), offer("g6e.xlarge", "eu-central-1", on_demand=2.0)
@@ -364,7 +367,7 @@ def test_a_fleet_of_two_regions_pays_a_load_balancer_in_each_and_logs_once():
     )  # fmt: skip
     rate = asked.demand.requests_per_second
     assert {one.region for one in fleet.standing} == {"us-east-1", "eu-central-1"}
-    assert items.count("load_balancer") == items.count("log_ingest") == 2
+    assert items.count("load_balancer") == items.count("log_ingest") == items.count("nat_gateway") == 2
     assert sum(one.quantity for one in fleet.standing if one.item == "log_ingest") == pytest.approx(
         rate * SECONDS_PER_MONTH * BYTES_PER_LOG_LINE / BYTES_PER_GB
     )
@@ -373,7 +376,7 @@ def test_a_fleet_of_two_regions_pays_a_load_balancer_in_each_and_logs_once():
 
 
 def test_containers_of_a_service_have_no_load_balancer():
-    """A fleet of containers alone is reached through their service, and has no disks and no downloads to pay."""
+    """Containers are reached through their service: no load balancer, disks or downloads, and a gateway while they run."""
     asked = workload(
         providers=("gcp",), regions=("us-central1",), purchase=ON_DEMAND, slo=Slo(tpot_p95_ms=100),
         demand=DeclaredDemand(1 / 3600, 2 / 3600, 800, 200), scaling=Scaling(scale_to_zero=True),
@@ -384,7 +387,7 @@ def test_containers_of_a_service_have_no_load_balancer():
 
     assert {group.purchase for group in fleet.groups} == {"serverless"}
     assert any(note.startswith("scale_to_zero is used: no container of ") for note in plan.notes)
-    assert [one.item for one in fleet.standing] == ["log_ingest"]
+    assert [one.item for one in fleet.standing] == ["log_ingest", "alarm", "nat_gateway", "public_ip"]
     assert (fleet.cost.disks_usd_per_month, fleet.cost.starts_usd_per_month) == (0, 0)
 
 

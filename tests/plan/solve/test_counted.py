@@ -23,13 +23,16 @@ many = settings(max_examples=40, deadline=None, suppress_health_check=list(Healt
 @many
 @given(data=st.data())
 def test_equals_the_program(family, data):
-    """Pools in several regions, with starts, moves to new stands, and hours without requests."""
+    """Pools in several regions that charge for their use and for hosts, with starts, moves, and hours without requests."""
     hourly = problems(
         LIMITS[family], paid=(PurchaseOption.ON_DEMAND, PurchaseOption.SPOT), places=(1,), buckets=(0,), held=True
     )
     problem = data.draw(hourly)
     pools = tuple(replace(pool, usd_per_request=1e-6) for pool in problem.pools)
-    charges = {region: replace(charged, rules=charged.rules[:1]) for region, charged in problem.charges.items()}
+    charges = {
+        region: replace(charged, rules=(charged.rules[0], charged.rules[3]))
+        for region, charged in problem.charges.items()
+    }
     idle = data.draw(st.booleans())
     hours = (replace(problem.hours[0], planned_rate=0.0, mean_rate=0.0, low_rate=0.0), *problem.hours[1:])
     scaling = Scaling(scale_to_zero=idle)

@@ -1,0 +1,42 @@
+"""Costs beside a plan's total: what is paid only where code is generated otherwise than by default."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from advisor.catalog import Catalog
+from advisor.cost.standing import CLOUDS
+from advisor.plan.fleet.chosen import FleetGroup
+from advisor.plan.fleet.cost_lines import CostKind, CostLine, priced_line
+from advisor.units import HOURS_PER_MONTH
+
+_BUCKET = "only where model_source names a bucket in the region; by default weights come from the model hub"
+_REGISTRY = (
+    "only where container_images names a registry of your own; by default images come from where they are published"
+)
+_CLUSTER = (
+    "only where --target names a cluster, and nothing else runs in it; by default code starts machines and services"
+)
+
+
+def lines_beside(groups: Sequence[FleetGroup], catalog: Catalog, image_gb: float) -> Iterator[CostLine]:
+    """Weights in a bucket, an image in a registry and the control plane of a cluster, in each region of the clouds.
+
+    Args:
+        groups: what runs.
+        catalog: prices of services.
+        image_gb: a serving image, compressed.
+    """
+    for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
+        if provider not in CLOUDS:
+            continue
+        own = [group for group in groups if (group.provider, group.region) == (provider, region)]
+        weights_gib = sum({(group.weights, group.precision): group.checkpoint_gib or 0.0 for group in own}.values())
+        for kind, item, quantity, assumes in (
+            (CostKind.STORAGE, "object_storage", weights_gib, _BUCKET),
+            (CostKind.STORAGE, "registry_storage", image_gb, _REGISTRY),
+            (CostKind.MANAGED, "cluster", float(HOURS_PER_MONTH), _CLUSTER),
+        ):
+            price = catalog.service_price(provider, item, region)
+            usd = None if price is None else round(quantity * price.usd, 2)
+            line = priced_line(kind, item, f"{provider}/{region}", quantity, price, usd)
+            yield replace(line, in_total=False, assumes=assumes)

@@ -1,0 +1,58 @@
+"""The number of alarms that a plan pays for in a region is that of the generated code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from advisor.catalog import load_catalog
+
+STACKS = Path(__file__).parents[1] / "golden/stacks"
+
+
+def entries(stack, *names):
+    """Entries of maps in a stack's ``fleet.tf``, each with its text."""
+    text = (STACKS / stack / "terraform/fleet.tf").read_text()
+    bodies = [re.search(rf"^( *){name} = {{\n(.*?)^\1}}", text, re.DOTALL | re.MULTILINE) for name in names]
+    return [
+        entry
+        for body in bodies
+        for entry in re.findall(
+            rf"^{body[1]}  [\w\"/.-]+\s*= {{\n(.*?)^{body[1]}  }}", body[2], re.DOTALL | re.MULTILINE
+        )
+    ]
+
+
+def metrics(alarm):
+    """Metrics that an alarm of CloudWatch watches; none without the agent, which is not installed by default."""
+    watched = re.search(r"metrics = {\n(.*?)\n *}", alarm, re.DOTALL)
+    return 0 if '"agent"' in alarm else len(watched[1].splitlines()) if watched else 1
+
+
+def app_alarms():
+    """Metric alerts of one container app, which are written in its code."""
+    code = (STACKS / "container-apps-a100-scheduled/terraform/monitoring.tf").read_text()
+    return code.partition("app_alarms = merge(")[2].partition("\n  )\n")[0].count("=> {\n        group ")
+
+
+@pytest.mark.parametrize(
+    ("provider", "item", "per", "written"),
+    [
+        ("aws", "alarm", "hosts", lambda: sum(map(metrics, entries("a10g-on-demand", "alarms")))),
+        ("aws", "alarm", "services", lambda: len(entries("sagemaker-managed", "alarms"))),
+        ("azure", "log_alarm", "hosts", lambda: len(entries("vm-scale-set-t4-fp16", "alarms"))),
+        ("azure", "log_alarm", "services", lambda: len(entries("container-apps-a100-scheduled", "log_alarms"))),
+        ("azure", "alarm", "services", app_alarms),
+        ("gcp", "alarm", "hosts", lambda: len(entries("mig-h100", "metric_alerts", "host_alerts"))),
+        ("gcp", "alarm", "services", lambda: len(entries("cloud-run-two-regions", "alerts"))),
+    ],
+)
+def test_a_region_has_the_alarms_that_the_code_writes(provider, item, per, written):
+    """Alarms of one group of accelerated hosts, or of services, are as many as a plan counts."""
+    (resource,) = (
+        resource
+        for resource in load_catalog().region_resources[provider]
+        if (resource.item, resource.per) == (item, per)
+    )
+
+    assert resource.quantity == written() > 0
