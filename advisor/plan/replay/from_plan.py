@@ -8,6 +8,7 @@ from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
 from advisor.demand.trace_columns import SizeColumns
 from advisor.errors import InputError
+from advisor.performance.measured_today import measured_model
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
@@ -55,6 +56,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     used = {layout.instance_type for layout in (*plan.options, *(plan.fleet.groups if plan.fleet else ()))}
     catalog = catalog_for(question.workload, question.model, catalog, used)
     requirements = requirements_of(question, catalog)
+    model, _ = measured_model(model, requirements, catalog)
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
     columns = trace_columns(question.model, requirements.demand.unit)
