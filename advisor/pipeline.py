@@ -21,13 +21,13 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand_sources import CountProgress, measure_demand, with_measured_cache
 from advisor.models import find_model
-from advisor.performance.measured_today import measured_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
 from advisor.performance.stage import serve
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
+from advisor.plan.measured import measured_model
 from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.timelines import Timelines

@@ -37,13 +37,15 @@ class Standing:
     """Today's machines as a plan sees them under the proposed targets."""
 
     measured: MeasuredLatency
-    """Latency of them at the rate of the busiest minute; in the busiest stretches where it rises with load."""
+    """Latency of them in the busiest stretches; over the window where these are not known."""
     needed: int | None
     """Machines that a plan takes for the targets; None where no number of them keeps these."""
     notes: tuple[str, ...] = ()
     """Predictions beside what was measured."""
     may_fail: bool = False
     """Whether any one of them may fail meanwhile."""
+    waiting_ratio: float = 0.0
+    """Share of the requests that wait when one of them is withdrawn, where today's spot machines have no spare."""
     is_looser: bool = False
     """Whether the targets are looser than what was measured, rounded up: tighter ones a plan would not confirm."""
 

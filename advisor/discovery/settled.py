@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
+from advisor.catalog.values import Purchase
 from advisor.discovery.proposal import Proposal, Standing, kept_targets, rounded_up
 from advisor.discovery.values import Latency
 from advisor.errors import AdvisorError
-from advisor.performance.measured_today import measured_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
+from advisor.plan.measured import measured_model
 from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.values import CurrentCost
@@ -48,19 +49,26 @@ def settled(proposal: Proposal, question: PlanRequest, catalog: Catalog) -> Prop
 
 def _settled(proposal: Proposal, judge: "_Judge", standing: Standing) -> Proposal:
     slos = [proposal.slo] if proposal.rises else list(_looser(proposal))
-    slo = next((slo for slo in slos if judge.keeps(slo)), None)
-    if slo is None:
-        return replace(proposal, standing=replace(standing, needed=judge.judged(proposal.slo).instances_needed))
-    may_fail = proposal.is_redundant and judge.keeps(slo, Survive.INSTANCE)
-    standing = replace(standing, needed=judge.count, may_fail=may_fail, is_looser=slo != proposal.slo)
+    waits = [0.0, round(1 / judge.count, 2)] if judge.is_spot else [0.0]
+    kept = next(((slo, ratio) for slo in slos for ratio in waits if judge.keeps(slo, ratio)), None)
+    if kept is None:
+        return replace(proposal, standing=replace(standing, needed=judge.judged(proposal.slo, 0.0).instances_needed))
+    slo, ratio = kept
+    may_fail = proposal.is_redundant and judge.keeps(slo, ratio, Survive.INSTANCE)
+    standing = replace(
+        standing, needed=judge.count, may_fail=may_fail, is_looser=slo != proposal.slo, waiting_ratio=ratio
+    )
     return replace(proposal, slo=slo, standing=standing)
 
 
 def _measured(proposal: Proposal, question: PlanRequest) -> MeasuredLatency:
-    """Latency of the kind of machine that is ``current``, under its share of the load."""
+    """Latency of the kind of machine that is ``current``, under its share of the load.
+
+    In the busiest stretches, with the rate that they have; where these are not known over the window, at its mean rate.
+    """
     count, observed = proposal.current[1] if proposal.current else 0, proposal.service.observed
-    latency, rate = proposal.measured, question.demand.requests_per_second.peak
-    if proposal.rises and observed is not None and observed.by_load is not None:
+    latency, rate = proposal.measured, question.demand.requests_per_second.mean
+    if observed is not None and observed.by_load is not None:
         latency, rate = observed.by_load.busiest, observed.by_load.busiest_requests_per_second
     targets = kept_targets(latency)
     return MeasuredLatency(rate * count / max(len(proposal.service.machines), count), *targets.values)
@@ -90,24 +98,34 @@ class _Judge:
     count: int
     """Machines that run."""
 
-    def judged(self, slo: Latency, survive: Survive = Survive.NOTHING) -> CurrentCost:
+    @property
+    def is_spot(self) -> bool:
+        """Whether today's machines can be withdrawn."""
+        return self.question.workload.purchase == (Purchase.SPOT,)
+
+    def judged(self, slo: Latency, waiting_ratio: float, survive: Survive = Survive.NOTHING) -> CurrentCost:
         """Today's machines under some targets.
+
+        Args:
+            slo: the targets.
+            waiting_ratio: share of the requests that may wait while spot machines are withdrawn.
+            survive: what may fail.
 
         Raises:
             AdvisorError: they cannot be judged.
         """
         workload = self.question.workload
         targets = replace(workload.slo, **{name: getattr(slo, name) for name in Latency.__slots__})
-        limits = replace(workload.limits, survive=survive)
+        limits = replace(workload.limits, survive=survive, fault_tolerant_ratio=waiting_ratio)
         question = replace(self.question, workload=replace(workload, slo=targets, limits=limits))
         current = judged_current(market_for(question, self.catalog, shipped_model()).market)
         if current is None:
             raise AssertionError("the question states what runs today")
         return current
 
-    def keeps(self, slo: Latency, survive: Survive = Survive.NOTHING) -> bool:
+    def keeps(self, slo: Latency, waiting_ratio: float, survive: Survive = Survive.NOTHING) -> bool:
         """Whether as many as run keep the targets."""
-        needed = self.judged(slo, survive).instances_needed
+        needed = self.judged(slo, waiting_ratio, survive).instances_needed
         return needed is not None and needed <= self.count
 
 

@@ -155,19 +155,25 @@ def _current(proposal: Proposal) -> Iterator[str]:
             yield "purchase: [on_demand, spot]"
         elif machine.purchase == "managed":
             yield "purchase: [on_demand, managed]"
+    yield from _limits(proposal)
+
+
+def _limits(proposal: Proposal) -> Iterator[str]:
+    """Limits that keep what today's machines can lose: two replicas where several run, a spare where there is one."""
+    standing, limits = proposal.standing, list[str]()
     if proposal.is_redundant:
-        yield from _redundancy(proposal)
-
-
-def _redundancy(proposal: Proposal) -> Iterator[str]:
-    """At least two replicas where several run on hosts of their own, and whether one may fail at any time."""
-    runs = f"{proposal.service.replicas} replicas run today, on hosts of their own"
-    if proposal.standing is not None and proposal.standing.may_fail:
-        yield _comment(f"{runs}, and the targets hold without any one of them; 1 allows fewer.")
-        yield "limits: {min_replicas: 2}"
-        return
-    yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that the targets hold without any one of them.")
-    yield "limits: {min_replicas: 2, survive: nothing}"
+        runs = f"{proposal.service.replicas} replicas run today, on hosts of their own"
+        limits.append("min_replicas: 2")
+        if standing is not None and standing.may_fail:
+            yield _comment(f"{runs}, and the targets hold without any one of them; 1 allows fewer.")
+        else:
+            yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that any one of them may fail.")
+            limits.append("survive: nothing")
+    if standing is not None and standing.waiting_ratio:
+        yield _comment("Today's spot machines have no spare: so many requests wait when one is withdrawn; 0 buys one.")
+        limits.append(f"fault_tolerant_ratio: {standing.waiting_ratio:g}")
+    if limits:
+        yield f"limits: {{{', '.join(limits)}}}"
 
 
 def _place(machines: Sequence[Machine]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from advisor.candidates import Candidate, judge_hardware
 from advisor.catalog import Catalog
 from advisor.demand.trace_columns import SizeColumns
 from advisor.errors import InputError
-from advisor.performance.measured_today import measured_model
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
+from advisor.plan.measured import measured_model
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.request import catalog_for, read_question, requirements_of
