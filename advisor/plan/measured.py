@@ -150,7 +150,7 @@ def _factors(replica: _Replica, measured: MeasuredLatency, predicted: _Latency) 
         token, after = 1.0, predicted
     else:
         token = _token_factor(replica, name, target)
-        after = replica.latency(token, 1.0)
+        after = replica.latency(token, _with_token(name, token))
         if getattr(after, name) > target:
             return None
     if name != "tpot_p95_ms" or measured.ttft_p95_ms is None:
@@ -164,10 +164,14 @@ def _token_factor(replica: _Replica, name: str, target_ms: float) -> float:
     low, high = _LEAST_FACTOR, 1.0
     for _ in range(_HALVINGS):
         middle = math.sqrt(low * high)
-        ttft = middle if name != "tpot_p95_ms" else 1.0
-        is_within = getattr(replica.latency(middle, ttft), name) <= target_ms
+        is_within = getattr(replica.latency(middle, _with_token(name, middle)), name) <= target_ms
         low, high = (middle, high) if is_within else (low, middle)
     return low
+
+
+def _with_token(name: str, token: float) -> float:
+    """Factor of the first token while that of a step is sought: the same where nothing else is measured per token."""
+    return 1.0 if name == "tpot_p95_ms" else token
 
 
 def _pairs(measured: MeasuredLatency, predicted: _Latency) -> list[tuple[str, float, float]]:

@@ -20,7 +20,7 @@ CATALOG = catalog_of(offer("g6e.xlarge", on_demand=1.86))
 SHIPPED = shipped_model()
 
 
-def asked(measured, slo=Slo(1000.0, 60.0), rate=12.0):  # noqa: B008 - frozen
+def asked(measured, slo=Slo(1000.0, 60.0), rate=5.0):  # noqa: B008 - frozen
     """A question whose machines were measured, and its requirements."""
     work = workload(
         current=replace(TODAY, measured=measured), demand=DeclaredDemand(rate, rate * 1.2, 800, 200), slo=slo,
@@ -31,7 +31,7 @@ def asked(measured, slo=Slo(1000.0, 60.0), rate=12.0):  # noqa: B008 - frozen
     return question, requirements_of(question, CATALOG)
 
 
-def predicted(rate=12.0, factors=(1.0, 1.0)):
+def predicted(rate=5.0, factors=(1.0, 1.0)):
     """Latency that a replay predicts of today's replicas at a rate."""
     measured = MeasuredLatency(rate, 1.0)
     _, requirements = asked(measured)
@@ -49,7 +49,7 @@ def needed(measured):
 def test_faster_machines_than_predicted_lower_the_prediction_to_what_they_take():
     """The replay gives the measured time per token, never more, and the note has both numbers."""
     base = predicted()
-    measured = MeasuredLatency(12.0, base.ttft_p95_ms * 0.8, base.tpot_p95_ms * 0.7)
+    measured = MeasuredLatency(5.0, base.ttft_p95_ms * 0.8, base.tpot_p95_ms * 0.7)
     model, (note,) = measured_model(SHIPPED, asked(measured)[1], CATALOG)
 
     factors = model.measured
@@ -63,7 +63,7 @@ def test_faster_machines_than_predicted_lower_the_prediction_to_what_they_take()
 def test_slower_machines_than_predicted_leave_the_prediction(ratio, words):
     """Something else may take the time; where it is far more, that is said."""
     base = predicted()
-    measured = MeasuredLatency(12.0, ratio * base.ttft_p95_ms, ratio * base.tpot_p95_ms)
+    measured = MeasuredLatency(5.0, ratio * base.ttft_p95_ms, ratio * base.tpot_p95_ms)
     model, notes = measured_model(SHIPPED, asked(measured)[1], CATALOG)
 
     assert model is SHIPPED
@@ -75,8 +75,8 @@ def test_slower_machines_than_predicted_leave_the_prediction(ratio, words):
 def test_what_no_such_set_up_can_reach_counts_for_nothing(name):
     """Less than a quarter of what is predicted is of another set-up; one latency that is near is enough."""
     base = getattr(predicted(), name)
-    model, (note,) = measured_model(SHIPPED, asked(MeasuredLatency(12.0, **{name: base / 20}))[1], CATALOG)
-    lowered, _ = measured_model(SHIPPED, asked(MeasuredLatency(12.0, **{name: base * 0.8}))[1], CATALOG)
+    model, (note,) = measured_model(SHIPPED, asked(MeasuredLatency(5.0, **{name: base / 20}))[1], CATALOG)
+    lowered, _ = measured_model(SHIPPED, asked(MeasuredLatency(5.0, **{name: base * 0.8}))[1], CATALOG)
 
     assert model is SHIPPED
     assert note.startswith("current.measured counts for nothing: less than a quarter of what is predicted for L40S")
@@ -86,14 +86,14 @@ def test_what_no_such_set_up_can_reach_counts_for_nothing(name):
 def test_fewer_machines_are_needed_where_they_are_faster_and_no_more_where_they_are_slower():
     """A measurement never makes a plan ask for more of the same machines than without it."""
     base = predicted()
-    faster, slower = (MeasuredLatency(12.0, f * base.ttft_p95_ms, f * base.tpot_p95_ms) for f in (0.6, 2.0))
+    faster, slower = (MeasuredLatency(5.0, f * base.ttft_p95_ms, f * base.tpot_p95_ms) for f in (0.6, 2.0))
 
     assert needed(faster) < needed(None) == needed(slower)
 
 
 def test_other_accelerators_are_predicted_as_before():
     """Factors are those of the architecture on the accelerator that was measured."""
-    question, requirements = asked(MeasuredLatency(12.0, tpot_p95_ms=0.8 * predicted().tpot_p95_ms))
+    question, requirements = asked(MeasuredLatency(5.0, tpot_p95_ms=0.8 * predicted().tpot_p95_ms))
     model, _ = measured_model(SHIPPED, requirements, CATALOG)
     elsewhere = replace(model, measured=MeasuredFactors("another | H100-SXM", 0.3, 0.3))
 
@@ -107,8 +107,8 @@ def test_other_accelerators_are_predicted_as_before():
 
 def test_the_plan_says_so():
     """Its notes hold the note, and its question the measurement, so that it is made again from its file alone."""
-    measured = MeasuredLatency(12.0, tpot_p95_ms=0.8 * predicted().tpot_p95_ms)
+    measured = MeasuredLatency(5.0, tpot_p95_ms=0.8 * predicted().tpot_p95_ms)
     plan = plan_for(asked(measured)[0].workload, CATALOG)
 
     assert any(note.startswith("predictions for L40S are lowered") for note in plan.notes)
-    assert plan.question["workload"]["current"]["measured"]["requests_per_second"] == 12.0
+    assert plan.question["workload"]["current"]["measured"]["requests_per_second"] == 5.0
