@@ -36,8 +36,9 @@ class Missing:
 class Standing:
     """Today's machines as a plan sees them under the proposed targets."""
 
-    measured: MeasuredLatency
-    """Latency of them in the busiest stretches; over the window where these are not known."""
+    measured: MeasuredLatency | None
+    """Latency of them in the busiest stretches, or over the window where these are not known; None where it rises with
+    load."""
     needed: int | None
     """Machines that a plan takes for the targets; None where no number of them keeps these."""
     notes: tuple[str, ...] = ()

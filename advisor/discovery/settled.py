@@ -3,7 +3,7 @@
 The planner judges today's fleet under the targets that were measured and rounded up, its predictions lowered to what
 was measured (``current.measured``). What it still does not confirm (it plans for the busiest minute, with a margin for
 requests that are made up) makes the targets looser, step by step. Where latency rises with load, today's machines do
-miss the targets: nothing is made looser.
+miss the targets: nothing is made looser, and no prediction lowered.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def settled(proposal: Proposal, question: PlanRequest, catalog: Catalog) -> Prop
     current = question.workload.current
     if proposal.current is None or current is None or proposal.slo.is_unknown or "slo" in proposal.answers.fields:
         return proposal
-    measured = _measured(proposal, question)
+    measured = None if proposal.rises else _measured(proposal, question)
     asked = _of_today(question, replace(current, measured=measured))
     try:
         notes = measured_model(shipped_model(), requirements_of(asked, catalog), catalog)[1]

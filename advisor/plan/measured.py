@@ -114,9 +114,8 @@ def measured_model(
     if min(factors.token, factors.ttft) < 1:
         told = f"predictions for {name} are lowered to what today's machines take, {factors.token:.2f} × per token"
         note = f"{told} and {factors.ttft:.2f} × to the first token ({words}); others stay as they are"
-        return replace(model, measured=factors), (note,)
-    far = f"users get more than is predicted of today's machines ({words}): what else takes time is in no plan"
-    return model, (far,) if any(ours > _FAR * theirs for _, ours, theirs in pairs) else ()
+        return replace(model, measured=factors), (note, *_far(pairs))
+    return model, _far(pairs)
 
 
 def _replica(
@@ -182,6 +181,13 @@ def _pairs(measured: MeasuredLatency, predicted: _Latency) -> list[tuple[str, fl
         for name, key in names
         if getattr(measured, key) is not None
     ]
+
+
+def _far(pairs: list[tuple[str, float, float]]) -> tuple[str, ...]:
+    """A note on latencies that are far above their predictions."""
+    far = [pair for pair in pairs if pair[1] > _FAR * pair[2]]
+    told = f"users get more than is predicted of today's machines ({_compared(far)})"
+    return (f"{told}: what else takes time is in no plan",) if far else ()
 
 
 def _compared(pairs: list[tuple[str, float, float]]) -> str:

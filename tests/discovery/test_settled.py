@@ -72,6 +72,7 @@ def test_latency_that_rises_with_load_is_told_and_makes_no_target_looser(tmp_pat
     assert proposal.rises
     assert (workload.slo.ttft_p95_ms, workload.slo.tpot_p95_ms) == (300, 30)
     assert proposal.standing.needed is None or proposal.standing.needed > 3
+    assert workload.current.measured is None
     assert "In the busiest twentieth of the time it was ttft_p95 4s, tpot_p95 48ms: today's machines miss" in text
     assert "what users usually got" in text
 
