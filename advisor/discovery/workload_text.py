@@ -170,7 +170,9 @@ def _limits(proposal: Proposal) -> Iterator[str]:
             yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that any one of them may fail.")
             limits.append("survive: nothing")
     if standing is not None and standing.waiting_ratio:
-        yield _comment("Today's spot machines have no spare: so many requests wait when one is withdrawn; 0 buys one.")
+        yield _comment(
+            "Today's spot machines have no spare: this share of the requests waits when one is withdrawn; 0 buys one."
+        )
         limits.append(f"fault_tolerant_ratio: {standing.waiting_ratio:g}")
     if limits:
         yield f"limits: {{{', '.join(limits)}}}"
