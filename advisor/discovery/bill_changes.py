@@ -140,7 +140,7 @@ class _Planner:
         if then >= today:
             return replace(wish, told=f"{words} would cost {prices}: nothing is changed")
         told = f"{machines.instances} × {machines.instance_type} → {words}: {prices}"
-        return replace(wish, told=told, target=replace(target, lowers_maximum=False))
+        return replace(wish, told=told, target=replace(target, least_maximum=target.instances))
 
     def _observed(self, endpoint: Endpoint, machines: EndpointMachines, services: Sequence[Service]) -> Workload:
         """Workload of an endpoint from what telemetry shows of it.

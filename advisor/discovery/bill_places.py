@@ -34,6 +34,8 @@ _TELLS_NOTHING = frozenset(
     )
 )
 """Words in an address that name no endpoint."""
+_STEM = 3
+"""Letters from which a word that a name begins with tells that it is meant: ``qwen`` of ``Qwen3-32B``."""
 _SIZE_OR_NUMBER = re.compile(r"[a-z]{0,4}\d+[a-z]{0,6}|\d*x?large|x+large")
 """Words such as ``g5``, ``12xlarge``, ``a100``, ``v2``."""
 
@@ -109,7 +111,7 @@ def _fewer(kind: EndpointMachines, needed: int) -> Target:
         is_spot=kind.is_spot,
         serving="the load of the bill's period, as accelerators were used then",
         keeps_types=True,
-        lowers_maximum=False,
+        least_maximum=kind.instances,
     )
 
 
@@ -180,7 +182,9 @@ class Code:
             return
         others = [name for name in self.endpoints if name != own and _carries(address, name)]
         others += [word for word in _OTHER_WORK if own and _carries(address, word)]
-        others += [word for word in _telling_words(address) if own]
+        words = list(_telling_words(address)) if own else []
+        if not any(len(word) >= _STEM and own.startswith(word) for word in words):
+            others += words
         if others:
             yield f"its name says {others[0]}, the bill says {machines.endpoint or 'no endpoint'}"
 

@@ -1,6 +1,7 @@
 """A proposal as the text of a workload file, with a comment beside everything that is a guess or unknown."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, kept_targets, rounded_up
@@ -15,6 +16,8 @@ _LITERAL = re.compile(r"[ -&(-~]+")
 _WORDS = ("y", "n", "yes", "no", "true", "false", "on", "off", "null")
 _DEFAULT_PRECISION = "bf16"
 _WITHIN_RATIO = 0.95
+_WIDTH = 116
+_NEXT_LINE = "\n  "
 _TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
 
 
@@ -148,7 +151,8 @@ def _current(proposal: Proposal) -> Iterator[str]:
         yield from _place(proposal.service.machines)
     else:
         machine, count = proposal.current
-        yield from (_comment(f"{note[0].upper()}{note[1:]}.") for note in (standing.notes if standing else ()))
+        for note in standing.notes if standing else ():
+            yield from map(_comment, textwrap.wrap(f"{note[0].upper()}{note[1:]}.", _WIDTH))
         yield f"current: {current_words(machine, count, standing.measured if standing else None)}"
         yield from _place([machine])
         if machine.purchase == "spot":
@@ -193,7 +197,7 @@ def current_words(machine: Machine, count: int, measured: MeasuredLatency | None
     place = {"provider": machine.provider, "region": machine.region, "instance_type": machine.instance_type}
     words = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items())
     words = f"{words}, count: {count}, purchase: {machine.purchase or 'on_demand'}"
-    return f"{{{words}{f', measured: {_measured_words(measured)}' if measured else ''}}}"
+    return f"{{{words}{f',{_NEXT_LINE}measured: {_measured_words(measured)}' if measured else ''}}}"
 
 
 def _measured_words(measured: MeasuredLatency) -> str:

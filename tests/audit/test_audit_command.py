@@ -110,6 +110,7 @@ def test_every_command_of_a_finding_runs_as_it_stands(rich_audit, run_advisor):
     assert "--log-group-name log-group --retention-in-days" in commands["ADV113"]
     assert "--volume-ids vol-checkpoints" in commands["ADV114"]
     assert re.search(r"create-tags --region us-east-1 --resources [\w -]*nat-1[\w -]* --tags", commands["ADV117"])
+    assert "i-0aaa" not in commands["ADV117"]  # it has tags on other charges, which the command would overwrite
 
 
 def test_the_command_of_a_finding_repeats_the_options_it_was_found_with(tmp_path, run_advisor):

@@ -338,6 +338,12 @@ def test_types_are_followed_into_lists_loops_and_modules(tmp_path, idle, catalog
     assert [line.replace(before, after) for line in removed] == added
 
 
+def test_a_name_that_begins_that_of_the_endpoint_is_its_own(tmp_path, idle, catalog):
+    """Code called after a part of the endpoint's name is taken, and not one of another name."""
+    changes = changes_of(idle, code(tmp_path, INSTANCE % ("cha-gpu", 2, "")), catalog, Sources())
+    assert changes.application is not None, changes.wishes[-1].told
+
+
 def test_one_number_for_several_instances_of_a_loop_is_left_alone(tmp_path, idle, catalog):
     """What one literal says of every key is not changed for one of them."""
     text = GROUPS + NODES % ("for_each = local.groups", "each.value.type", 2, 2, 2)

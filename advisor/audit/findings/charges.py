@@ -162,5 +162,6 @@ def _untagged(context: Context) -> Iterator[Finding]:
     if cost <= 0 or total <= 0:
         return
     evidence = f"{cost / total:.0%} of the bill carries no tag: it cannot be shown back to an owner"
-    command = provider_command(rules.UNTAGGED_SPEND.id, context.places(where))
+    tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
+    command = provider_command(rules.UNTAGGED_SPEND.id, context.places(f"{where} AND resource NOT IN ({tagged})"))
     yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where), command)

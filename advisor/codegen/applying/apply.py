@@ -149,7 +149,7 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
 
 
 def _keeps_greater(figure: Figure, target: Target) -> bool:
-    return figure is Figure.MAX and not target.lowers_maximum
+    return figure is Figure.MAX and target.least_maximum is not None
 
 
 def _is_greater(place: Place | Unresolved, target: Target) -> bool:
@@ -162,35 +162,38 @@ def _place(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ())
 
 
 def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str, int], Edit]) -> None:
-    """Refuse to lower a number that decides the maximum too, which stays.
+    """Refuse to lower a number that decides the maximum too, below what the group has to grow to.
 
     Raises:
-        InputError: the maximum is the same literal, or is computed from what the edited arguments refer to.
+        InputError: the maximum is the same literal, or is computed from what the lowered arguments refer to.
     """
-    if target.lowers_maximum:
+    if target.least_maximum is None:
         return
-    sized = list(_sized(resource))
-    edited = {
+    sized = [(figure, attribute, _place(resource, attribute, path)) for figure, attribute, path in _sized(resource)]
+    lowered = {
         steps
-        for figure, attribute, path in sized
-        if figure in (Figure.INSTANCES, Figure.MIN) and _is_edited(_place(resource, attribute, path), edits)
+        for figure, attribute, place in sized
+        if figure in (Figure.INSTANCES, Figure.MIN) and _lowered_to(place, edits) is not None
         for steps in references(attribute.value.node)
     }
-    for figure, attribute, path in sized:
-        if figure is not Figure.MAX:
-            continue
-        place = _place(resource, attribute, path)
-        is_computed = isinstance(place, Unresolved) and edited.intersection(references(attribute.value.node))
-        if is_computed or _is_edited(place, edits):
-            where = resource.document.place(attribute.start)
+    for figure, attribute, place in sized:
+        number = _lowered_to(place, edits)
+        is_computed = isinstance(place, Unresolved) and lowered.intersection(references(attribute.value.node))
+        if figure is Figure.MAX and (is_computed or (number is not None and number < target.least_maximum)):
             raise InputError(
-                f"{where}: the most machines of {resource.block.address} follow from the same number, and would fall "
-                "below its peak: give its maximum a number of its own"
+                f"{resource.document.place(attribute.start)}: the most machines of {resource.block.address} follow "
+                "from the same number, and would fall below its peak: give its maximum a number of its own"
             )
 
 
-def _is_edited(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]) -> bool:
-    return isinstance(place, Place) and (place.document.path, place.start) in edits
+def _lowered_to(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]) -> int | None:
+    """The number that a literal is lowered to; None where it is not."""
+    edit = edits.get((place.document.path, place.start)) if isinstance(place, Place) else None
+    if edit is None:
+        return None
+    before, after = str(edit.place.value), edit.text.strip('"')
+    is_lower = before.isdigit() and after.isdigit() and int(after) < int(before)
+    return int(after) if is_lower else None
 
 
 def _sized(resource: Resource) -> Iterator[tuple[Figure, Attribute, tuple[str, ...]]]:
