@@ -56,6 +56,10 @@ def test_aws_has_the_operation_with_these_parameters(finding, resource, verb):
             "ADV114", Place("gcp", "us", "projects/_/buckets/checkpoints"),
             "gcloud storage buckets update gs://checkpoints --enable-autoclass",
         ),
+        (
+            "ADV101", Place("gcp", "us-central1", "//compute.googleapis.com/projects/p/zones/us-central1-a/instances/gpu-1"),
+            "gcloud compute instances stop projects/p/zones/us-central1-a/instances/gpu-1",
+        ),
         ("ADV101", Place("gcp", "us-central1", "gpu-1"), None),
         ("ADV101", Place("aws", "us east; ls", "i-0abc"), None),
         ("ADV111", Place("aws", "us-east-1", "i-0abc"), None),

@@ -58,6 +58,11 @@ def _azure(kind: str, template: str) -> _Form:
     return _Form("azure", re.compile(f"^{_ARM.replace('{kind}', kind)}$", re.IGNORECASE), f"az {template}")
 
 
+def _google(pattern: str, template: str) -> _Form:
+    return _Form("gcp", re.compile(pattern), f"gcloud {template}")
+
+
+_GOOGLE_VM = r"(?:^|/)(projects/[\w:.-]+/zones/[\w-]+/instances/[\w-]+)$"
 _TAGS = "--tags Key=owner,Value=unassigned"
 _PRIVATE_S3 = (
     "ec2 create-vpc-endpoint --region {region} --service-name com.amazonaws.{region}.s3 --vpc-id "
@@ -76,16 +81,13 @@ _COMMITMENTS = (
         r"reserved-instances/([0-9a-f-]+)$",
         "ec2 describe-reserved-instances --region {region} --reserved-instances-ids {ids}",
     ),
-    _Form(
-        "gcp",
-        re.compile(r"commitments/([a-z][a-z0-9-]*)$"),
-        "gcloud compute commitments update {id} --region {region} --no-auto-renew",
-    ),
+    _google(r"commitments/([a-z][a-z0-9-]*)$", "compute commitments update {id} --region {region} --no-auto-renew"),
 )
 _FORMS: Mapping[str, Sequence[_Form]] = {
     "ADV101": (
         _aws(r"(?:^|/)(i-[0-9a-z]+)$", "ec2 stop-instances --region {region} --instance-ids {ids}"),
         _azure("virtualMachines", "vm deallocate --ids {ids}"),
+        _google(_GOOGLE_VM, "compute instances stop {ids}"),
     ),
     "ADV108": _COMMITMENTS,
     "ADV109": _COMMITMENTS,
@@ -114,11 +116,7 @@ _FORMS: Mapping[str, Sequence[_Form]] = {
             f"s3api put-bucket-intelligent-tiering-configuration --bucket {{id}} --id checkpoints "
             f"--intelligent-tiering-configuration {_TIERING}",
         ),
-        _Form(
-            "gcp",
-            re.compile(r"buckets/([a-z0-9][a-z0-9_.-]{2,62})$"),
-            "gcloud storage buckets update gs://{id} --enable-autoclass",
-        ),
+        _google(r"buckets/([a-z0-9][a-z0-9_.-]{2,62})$", "storage buckets update gs://{id} --enable-autoclass"),
         _azure("snapshots", "snapshot update --sku Standard_LRS --ids {ids}"),
     ),
     "ADV115": (
@@ -141,6 +139,7 @@ _FORMS: Mapping[str, Sequence[_Form]] = {
             "resourcegroupstaggingapi tag-resources --region {region} --tags owner=unassigned "
             "--resource-arn-list {ids}",
         ),
+        _google(_GOOGLE_VM, "compute instances add-labels {id} --labels owner=unassigned"),
         _azure(r"[\w.]+", "tag update --operation merge --tags owner=unassigned --resource-id {id}"),
     ),
 }
