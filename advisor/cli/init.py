@@ -23,9 +23,10 @@ from advisor.discovery.aws import Account
 from advisor.discovery.files import INCOMPLETE, Result, Written, file_names, is_edited, remove_unedited, write_workload
 from advisor.discovery.find import Places, Server, find_services, nothing_found
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, proposal_of
+from advisor.discovery.settled import settled
 from advisor.discovery.trial import tried
 from advisor.discovery.values import Answers, Service, window_text
-from advisor.discovery.workload_text import workload_text
+from advisor.discovery.workload_text import busy_words, workload_text
 from advisor.names import printable
 from advisor.report.fitted_table import Column, fold_table, wrap
 
@@ -156,7 +157,11 @@ def _write(service: Service, stem: str, run: _Run) -> _Row:
     demand, reason = None, "; ".join(missing.why for missing in proposal.missing)
     if not reason:
         trial = tried(text, run.out, run.catalog)
-        demand, reason = trial.demand, trial.reason
+        reason = trial.reason
+        if trial.question is not None:
+            demand = trial.question.demand
+            proposal = settled(proposal, trial.question, run.catalog)
+            text = workload_text(proposal, run.window)
     if reason and is_edited(path := run.out / f"{stem}.yaml"):
         return _Row(proposal, Result(path, Written.KEPT), None, "")
     unfinished = run.out / INCOMPLETE / f"{stem}.yaml"
@@ -241,10 +246,12 @@ def _machine_words(proposal: Proposal) -> str:
 
 
 def _file_lines(rows: Sequence[_Row]) -> Iterator[str]:
-    """Files that are incomplete or were left as they are, and why."""
+    """Files that are incomplete or were left as they are, and why; targets that today's machines miss."""
     for row in rows:
         if row.reason:
             yield f"{row.result.path}: not planned yet: {row.reason}"
+        if row.proposal.rises:
+            yield f"{row.result.path}: {busy_words(row.proposal)}, and today's machines miss the proposed targets then"
         if row.result.written is Written.KEPT:
             yield f"{row.result.path}: edited by hand, so it is left as it is; remove it to have it written anew"
 
@@ -277,6 +284,8 @@ def _document(row: _Row) -> Mapping[str, Any]:
         "ttft_p95_ms": proposal.slo.ttft_p95_ms,
         "tpot_p95_ms": proposal.slo.tpot_p95_ms,
         "e2e_p95_ms": proposal.slo.e2e_p95_ms,
+        "latency_rises_with_load": proposal.rises,
+        "instances_needed": proposal.standing.needed if proposal.standing else None,
         "remarks": list(proposal.remarks),
         "file": str(row.result.path),
         "written": str(row.result.written),

@@ -80,7 +80,7 @@ def rehearse(
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
     stretches = [busiest, *_after(busiest, others)]
     seconds = np.concatenate([_arrivals(stretch, generator) for stretch in stretches])
-    requests = _with_lengths(demand, seconds, generator)
+    requests = with_lengths(demand, seconds, generator)
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
     count = int(np.searchsorted(seconds, _end_of(busiest)))
@@ -111,7 +111,7 @@ def stressed(
     )  # fmt: skip
     counts = stretch.requests_per_minute * peak_ratio
     harder = DemandProfile(stretch.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
-    return _with_lengths(demand, _arrivals(harder, generator), generator)
+    return with_lengths(demand, _arrivals(harder, generator), generator)
 
 
 def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
@@ -151,7 +151,7 @@ def _declared(demand: Demand, most_requests: int, generator: np.random.Generator
     return DemandProfile(MONDAY_SECONDS, counts.astype(np.float64))
 
 
-def _with_lengths(demand: Demand, seconds: Floats, generator: np.random.Generator) -> Requests:
+def with_lengths(demand: Demand, seconds: Floats, generator: np.random.Generator) -> Requests:
     """Arrivals with prompts and answers as long as those of the demand."""
     cells = generator.choice(demand.tokens.probability.size, seconds.size, p=demand.tokens.probability)
     lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]

@@ -17,6 +17,8 @@ from advisor.demand.services.names import served_key
 from advisor.discovery.bill_places import FEWEST, Code, Wish, of_findings
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of
+from advisor.discovery.settled import settled
+from advisor.discovery.trial import tried
 from advisor.discovery.values import Machine, Service
 from advisor.discovery.workload_text import workload_text
 from advisor.errors import AdvisorError, InputError
@@ -138,7 +140,7 @@ class _Planner:
         if then >= today:
             return replace(wish, told=f"{words} would cost {prices}: nothing is changed")
         told = f"{machines.instances} × {machines.instance_type} → {words}: {prices}"
-        return replace(wish, told=told, target=target)
+        return replace(wish, told=told, target=replace(target, least_maximum=target.instances))
 
     def _observed(self, endpoint: Endpoint, machines: EndpointMachines, services: Sequence[Service]) -> Workload:
         """Workload of an endpoint from what telemetry shows of it.
@@ -157,6 +159,9 @@ class _Planner:
         proposal = proposal_of(running, self.catalog)
         if proposal.missing:
             raise InputError(f"{'; '.join(missing.why for missing in proposal.missing)}; or {_NAMED}")
+        question = tried(workload_text(proposal, ""), self.folder, self.catalog).question
+        if question is not None:
+            proposal = settled(proposal, question, self.catalog)
         path = self.folder / "endpoint.yaml"
         path.write_text(workload_text(proposal, ""), encoding="utf-8")
         return read_workload(path)
@@ -172,7 +177,12 @@ class _Planner:
         workload = replace(
             workload,
             current=Deployment(
-                machines.provider, machines.region, machines.instance_type, machines.instances, purchase
+                machines.provider,
+                machines.region,
+                machines.instance_type,
+                machines.instances,
+                purchase,
+                workload.current.measured if workload.current else None,
             ),
             providers=(machines.provider,),
             regions=(machines.region,),

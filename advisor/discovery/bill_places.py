@@ -10,7 +10,7 @@ from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.compute import Pool, is_idle
 from advisor.audit.values import HostCost
 from advisor.codegen.applying import Target, apply_to
-from advisor.codegen.applying.addresses import TypedAddress
+from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress
 from advisor.codegen.applying.facts import Facts, facts_at
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.rules import RULES, Figure
@@ -24,6 +24,20 @@ _LEAST_OBSERVED = 0.8
 _WAYS = ("on demand", "as spot")
 _OTHER_WORK = ("train", "training", "batch", "test", "dev", "staging")
 """Words in an address of machines that serve nobody."""
+_TELLS_NOTHING = frozenset(
+    re.findall(
+        r"\S+",
+        "accelerated accelerator accelerators ai asg autoscaling aws azure azurerm cluster compute default ec2 eks gcp "
+        "gke google gpu gpus aks group groups host hosts inference instance instances launch llm llms machine machines "
+        "main managed ml model models mig node nodegroup nodes nvidia on demand ondemand pool pools prod production "
+        "replica replicas server servers serving spot template this vm vms vmss worker workers",
+    )
+)
+"""Words in an address that name no endpoint."""
+_STEM = 3
+"""Letters from which a word that a name begins with tells that it is meant: ``qwen`` of ``Qwen3-32B``."""
+_SIZE_OR_NUMBER = re.compile(r"[a-z]{0,4}\d+[a-z]{0,6}|\d*x?large|x+large")
+"""Words such as ``g5``, ``12xlarge``, ``a100``, ``v2``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ def _fewer(kind: EndpointMachines, needed: int) -> Target:
         is_spot=kind.is_spot,
         serving="the load of the bill's period, as accelerators were used then",
         keeps_types=True,
+        least_maximum=kind.instances,
     )
 
 
@@ -167,6 +182,9 @@ class Code:
             return
         others = [name for name in self.endpoints if name != own and _carries(address, name)]
         others += [word for word in _OTHER_WORK if own and _carries(address, word)]
+        words = list(_telling_words(address)) if own else []
+        if not any(len(word) >= _STEM and own.startswith(word) for word in words):
+            others += words
         if others:
             yield f"its name says {others[0]}, the bill says {machines.endpoint or 'no endpoint'}"
 
@@ -205,10 +223,23 @@ def _block(address: str) -> str:
     return address.rpartition('["')[0] if address.endswith('"]') else address
 
 
+def _words(address: str) -> list[str]:
+    """Words of an address, without types of resources and arguments of modules that hold groups."""
+    steps = [step for step in address.split(".") if step not in RULES and step != "module"]
+    steps = [step[step.find("[") :] if step.partition("[")[0] in GROUP_MAPS else step for step in steps]
+    return re.split(r"[^a-z0-9]+", ".".join(steps).casefold())
+
+
+def _telling_words(address: str) -> Iterator[str]:
+    """Words of an address that may name what its machines serve: another endpoint than any that is known."""
+    for word in _words(address):
+        if len(word) > 1 and word not in _TELLS_NOTHING and not _SIZE_OR_NUMBER.fullmatch(word):
+            yield word
+
+
 def _carries(address: str, name: str) -> bool:
     """Whether some words of an address, one after the other, are a name; types of resources say no name."""
-    steps = [step for step in address.split(".") if step not in RULES and step != "module"]
-    words = re.split(r"[^a-z0-9]+", ".".join(steps).casefold())
+    words = _words(address)
     wanted = re.sub(r"[^a-z0-9]", "", name)
     spans = combinations(range(len(words) + 1), 2)
     return any("".join(words[first:last]) == wanted for first, last in spans)

@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from advisor.demand.monitored import Monitored
 from advisor.demand.monitored.engines import Engine, engines_of
 from advisor.demand.services.names import served_key
-from advisor.discovery.values import Latency, Launch, Observed, Series, Service
+from advisor.discovery.values import ByLoad, Latency, Launch, Observed, Series, Service
 from advisor.samples.bounded_http import parse_address
 from advisor.samples.exporters import Name
 from advisor.samples.query.prometheus.api import quoted
@@ -19,6 +21,12 @@ _POD = ("pod", "exported_pod", "kubernetes_pod_name", "pod_name")
 _CLUSTER = ("cluster", "cluster_name")
 _KEPT = (*_NAMESPACE, *_POD, *_CLUSTER, "job", "instance")
 _LATENCY = {"ttft_p95_ms": "ttft_seconds", "tpot_p95_ms": "tpot_seconds", "e2e_p95_ms": "e2e_seconds"}
+_STRETCH_US = 300_000_000
+"""Time of a stretch in which latency is read by itself; more where a window has too many of them."""
+_MOST_STRETCHES, _FEWEST_STRETCHES = 4000, 40
+_FEWEST_REQUESTS = 100
+"""Requests of a stretch whose 95th percentile tells something."""
+_BUSIEST_SHARE = 0.05
 _PORT = re.compile(r":\d+$")
 
 
@@ -217,9 +225,9 @@ def _observed(own: Sequence[Seen], matchers: Sequence[str], watched: Watched, se
     counted = watched.server.first(engine.answer_tokens) is not None or any(
         f"{length}_bucket" in watched.server.names for length in engine.answer_lengths
     )
-    latency = _latency(engine, [*matchers, *_model_matcher(own, name)], watched.server)
+    latency, by_load = _latency(engine, [*matchers, *_model_matcher(own, name)], watched.server)
     series = frozenset(seen.series for seen in own)
-    return Observed("prometheus", fields, counted, latency, name, engine.exporter.name, series)
+    return Observed("prometheus", fields, counted, latency, by_load, name, engine.exporter.name, series)
 
 
 def _model_matcher(own: Sequence[Seen], name: str) -> list[str]:
@@ -227,23 +235,50 @@ def _model_matcher(own: Sequence[Seen], name: str) -> list[str]:
     return [f"{label}={quoted(name)}"] if label else []
 
 
-def _latency(engine: Engine, matchers: Sequence[str], server: Monitored) -> Latency:
-    """95th percentiles of the engine's histograms over the window."""
-    targets = {}
+def _latency(engine: Engine, matchers: Sequence[str], server: Monitored) -> tuple[Latency, ByLoad | None]:
+    """95th percentiles of the engine's histograms over the window, and by load."""
+    whole, usual, busiest, rate = dict[str, float](), dict[str, float](), dict[str, float](), 0.0
     for target, metric in _LATENCY.items():
         names = [name for name in server.questions.table.names[metric] if name.exporter == engine.exporter]
-        values = (_p95_ms(name, matchers, server) for name in names if f"{name}_bucket" in server.names)
-        targets[target] = next((value for value in values if value is not None), None)
-    return Latency(**targets)
+        there = [name for name in names if f"{name}_bucket" in server.names]
+        measured = ((name, value) for name in there if (value := _p95_ms(name, matchers, server)) is not None)
+        name, whole[target] = next(measured, (None, math.nan))
+        stretches = _by_load_ms(name, matchers, server) if name is not None else None
+        if stretches is not None:
+            usual[target], busiest[target], rate = stretches
+    known = {target: value for target, value in whole.items() if math.isfinite(value)}
+    return Latency(**known), ByLoad(Latency(**usual), Latency(**busiest), rate) if usual else None
 
 
 def _p95_ms(name: Name, matchers: Sequence[str], server: Monitored) -> float | None:
-    selected = server.questions.select(name.part("bucket"), *matchers)
-    query = f"histogram_quantile(0.95, sum by (le) (increase({selected}{server.whole})))"
-    for value in server.at_moment(query, server.window.end_us).values():
+    for value in server.at_moment(_p95_query(name, matchers, server, server.whole), server.window.end_us).values():
         if math.isfinite(value) and value > 0:
             return value * name.scale * MS_PER_SECOND
     return None
+
+
+def _p95_query(name: Name, matchers: Sequence[str], server: Monitored, span: str) -> str:
+    selected = server.questions.select(name.part("bucket"), *matchers)
+    return f"histogram_quantile(0.95, sum by (le) (increase({selected}{span})))"
+
+
+def _by_load_ms(name: Name, matchers: Sequence[str], server: Monitored) -> tuple[float, float, float] | None:
+    """95th percentile in ms of the usual stretch and of the busiest ones, and the rate of these.
+
+    None where few stretches have enough requests.
+    """
+    window_us = server.window.end_us - server.window.start_us
+    step_us = server.step_us(max(_STRETCH_US, window_us // _MOST_STRETCHES))
+    span = f"[{step_us // 1000}ms]"
+    counted = server.questions.select(name.part("count"), *matchers)
+    p95 = server.over_time(_p95_query(name, matchers, server, span), step_us)
+    requests = server.over_time(f"sum(increase({counted}{span}))", step_us)
+    enough = np.isfinite(p95) & (p95 > 0) & (requests >= _FEWEST_REQUESTS)
+    if np.count_nonzero(enough) < _FEWEST_STRETCHES:
+        return None
+    p95, requests = p95[enough] * name.scale * MS_PER_SECOND, requests[enough]
+    busy = requests >= np.quantile(requests, 1 - _BUSIEST_SHARE)
+    return float(np.median(p95)), float(np.median(p95[busy])), float(np.median(requests[busy])) / (step_us / 1e6)
 
 
 def with_observed(service: Service, watched: Sequence[Watched]) -> Service:

@@ -11,11 +11,14 @@ from advisor.discovery.values import Answers, Latency, Machine, Service
 from advisor.models import Model, find_model
 from advisor.models.catalog import catalogued_name, model_names
 from advisor.names import suggestion
+from advisor.workload.values import MeasuredLatency
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 """Targets are these times a power of ten."""
 _BY_TOKEN = ("llm", "vlm")
 """Tasks whose requests are counted in tokens, as metrics count them."""
+_PLANNED_ENGINES = ("vLLM", "SGLang")
+"""Engines that code is generated for, on accelerators that most run on."""
 MODEL, DEMAND, LENGTHS = "model", "demand", "lengths"
 
 
@@ -27,6 +30,25 @@ class Missing:
     """``model``, ``demand`` or ``lengths``."""
     why: str
     """What could not be found out, and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Today's machines as a plan sees them under the proposed targets."""
+
+    measured: MeasuredLatency | None
+    """Latency of them in the busiest stretches, or over the window where these are not known; None where it rises with
+    load."""
+    needed: int | None
+    """Machines that a plan takes for the targets; None where no number of them keeps these."""
+    notes: tuple[str, ...] = ()
+    """Predictions beside what was measured."""
+    may_fail: bool = False
+    """Whether any one of them may fail meanwhile."""
+    waiting_ratio: float = 0.0
+    """Share of the requests that wait when one of them is withdrawn, where today's spot machines have no spare."""
+    is_looser: bool = False
+    """Whether the targets are looser than what was measured, rounded up: tighter ones a plan would not confirm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,16 @@ class Proposal:
     remarks: tuple[str, ...]
     """What could not be known, or is a guess, in sentences."""
     answers: Answers
+    measured: Latency = Latency()  # noqa: RUF009 - frozen
+    """Latency that users get: over the window; of the usual stretch where it rises with load."""
+    rises: bool = False
+    """Whether it does."""
+    engine: str = ""
+    """Engine of today, where plans are made with it."""
+    is_redundant: bool = False
+    """Whether two replicas at least run on hosts of their own."""
+    standing: Standing | None = None
+    """None: not looked at."""
 
 
 def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()) -> Proposal:  # noqa: B008 - frozen
@@ -63,19 +95,37 @@ def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()
     context = service.launch.context_tokens
     if context and model and model.max_context_tokens and context > model.max_context_tokens:
         context = None
-    latency = service.observed.latency if service.observed else Latency()
-    targets = replace(latency, e2e_p95_ms=None if latency.ttft_p95_ms else latency.e2e_p95_ms)
+    latency, rises = _latency(service)
+    targets = kept_targets(latency)
     return Proposal(
         service=service,
         model=model.name if model else name,
         precision=service.launch.precision or (model.checkpoint.precision if model else ""),
         context_tokens=context,
-        slo=Latency(*(rounded_up(value) for value in (targets.ttft_p95_ms, targets.tpot_p95_ms, targets.e2e_p95_ms))),
+        slo=Latency(*map(rounded_up, targets.values)),
         current=current,
         missing=tuple(_missing(service, name, model, answers)),
         remarks=(*service.notes, *remarks),
         answers=answers,
+        measured=latency,
+        rises=rises,
+        engine=service.launch.engine if service.launch.engine in _PLANNED_ENGINES else "",
+        is_redundant=(service.replicas or 0) >= 2 and len({machine.name for machine in service.machines}) >= 2,
     )
+
+
+def _latency(service: Service) -> tuple[Latency, bool]:
+    """Latency that users get where load is no higher than the machines carry, and whether it rises with load."""
+    observed = service.observed
+    if observed is None:
+        return Latency(), False
+    rises = observed.by_load is not None and observed.by_load.rises()
+    return (observed.by_load.usual if observed.by_load and rises else observed.latency), rises
+
+
+def kept_targets(latency: Latency) -> Latency:
+    """Latencies that targets are made of: that of the whole request only where no first token is timed."""
+    return replace(latency, e2e_p95_ms=None if latency.ttft_p95_ms else latency.e2e_p95_ms)
 
 
 def known_model(name: str) -> Model | None:

@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 from advisor.units import HOURS_PER_DAY
 
+RISES = 1.5
+"""Latency under load over the usual one from which it rises with load."""
 Series = frozenset[tuple[str, str]]
 """Labels with their values."""
 
@@ -64,7 +66,29 @@ class Latency:
     @property
     def is_unknown(self) -> bool:
         """Whether nothing was measured."""
-        return self.ttft_p95_ms is None and self.tpot_p95_ms is None and self.e2e_p95_ms is None
+        return not any(self.values)
+
+    @property
+    def values(self) -> tuple[float | None, float | None, float | None]:
+        """To the first token, per token, of the whole request."""
+        return self.ttft_p95_ms, self.tpot_p95_ms, self.e2e_p95_ms
+
+
+@dataclass(frozen=True, slots=True)
+class ByLoad:
+    """The same where load differs: 95th percentiles of short stretches, at the median of some of them."""
+
+    usual: Latency
+    """Of all stretches with enough requests."""
+    busiest: Latency
+    """Of the twentieth with most requests."""
+    busiest_requests_per_second: float
+    """Rate of those."""
+
+    def rises(self) -> bool:
+        """Whether a latency is half as long again in the busiest stretches: the machines do not carry them."""
+        pairs = zip(self.usual.values, self.busiest.values, strict=True)
+        return any(usual and busiest and busiest > RISES * usual for usual, busiest in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +102,8 @@ class Observed:
     counts_tokens: bool = True
     """Whether lengths of requests are recorded too."""
     latency: Latency = Latency()
+    by_load: ByLoad | None = None
+    """None: not read, or too few requests to tell."""
     model: str = ""
     """As the engine names it."""
     engine: str = ""

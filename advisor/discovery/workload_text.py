@@ -1,13 +1,14 @@
 """A proposal as the text of a workload file, with a comment beside everything that is a guess or unknown."""
 
 import re
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 
-from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal
-from advisor.discovery.values import Machine, Observed
+from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, kept_targets, rounded_up
+from advisor.discovery.values import Latency, Machine, Observed
 from advisor.names import printable
 from advisor.units import MS_PER_SECOND
-from advisor.workload.values import PRECISIONS
+from advisor.workload.values import PRECISIONS, MeasuredLatency
 
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+[dh]")
 _LITERAL = re.compile(r"[ -&(-~]+")
@@ -15,6 +16,9 @@ _LITERAL = re.compile(r"[ -&(-~]+")
 _WORDS = ("y", "n", "yes", "no", "true", "false", "on", "off", "null")
 _DEFAULT_PRECISION = "bf16"
 _WITHIN_RATIO = 0.95
+_WIDTH = 116
+_NEXT_LINE = "\n  "
+_TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
 
 
 def workload_text(proposal: Proposal, window: str) -> str:
@@ -44,6 +48,10 @@ def _head(proposal: Proposal) -> Iterator[str]:
         yield _comment("In which precision the weights are served today is not known: bf16 is taken.")
     if proposal.context_tokens:
         yield f"context_tokens: {proposal.context_tokens}  # the longest request that its engine takes today"
+    if proposal.engine:
+        yield f"engines: [{proposal.engine}]  # as today; without this line others too, as those of TPUs and Trainium"
+    elif engine := service.launch.engine:
+        yield _comment(f"Plans are made with another engine than {engine}.")
 
 
 def deployment_words(proposal: Proposal) -> str:
@@ -68,17 +76,41 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
         yield _comment("No latency was measured, and without targets none is kept:")
         yield _comment("slo: {ttft_p95: 1s, tpot_p95: 50ms}")
         return
-    targets = {"ttft_p95": slo.ttft_p95_ms, "tpot_p95": slo.tpot_p95_ms, "e2e_p95": slo.e2e_p95_ms}
+    targets = dict(zip(_TARGETS, slo.values, strict=True))
     pairs = ", ".join(f"{key}: {_duration(value)}" for key, value in targets.items() if value is not None)
-    latency = proposal.service.observed.latency if proposal.service.observed else slo
-    measured = (latency.ttft_p95_ms, latency.tpot_p95_ms, latency.e2e_p95_ms)
-    today = ", ".join(
-        f"{key} {_duration(value)}" for key, value, target in zip(targets, measured, targets.values(), strict=True)
-        if value is not None and target is not None
-    )  # fmt: skip
-    yield _comment(f"Proposed: what users got in the {window} before this was written ({today}), rounded up.")
+    got = _latency_words(kept_targets(proposal.measured))
+    usually = "usually got" if proposal.rises else "got"
+    yield _comment(f"Proposed: what users {usually} in the {window} before this was written ({got}), rounded up.")
+    yield from map(_comment, _standing(proposal))
     yield _comment("Agreed targets go here; looser ones cost less. A 95th percentile is what 95% of the requests keep.")
     yield f"slo: {{{pairs}, within_ratio: {_WITHIN_RATIO}}}"
+
+
+def _standing(proposal: Proposal) -> Iterator[str]:
+    """How today's machines stand under the targets, where that is not as it should be."""
+    standing = proposal.standing
+    if proposal.rises:
+        yield f"{busy_words(proposal)}: today's machines miss the targets then."
+    elif standing is not None and standing.is_looser:
+        tight = _latency_words(Latency(*map(rounded_up, kept_targets(proposal.measured).values)))
+        yield f"Looser than {tight}, which a plan would not confirm for today's machines in the busiest minute."
+    elif standing is not None and proposal.current is not None and standing.needed != proposal.current[1]:
+        needed = "no number" if standing.needed is None else str(standing.needed)
+        yield f"By the plan's model {needed} of today's machines would keep them, though {proposal.current[1]} do:"
+        yield "measure before you buy more (advisor calibrate), or agree on looser targets."
+
+
+def busy_words(proposal: Proposal) -> str:
+    """Latency in the busiest stretches: ``in the busiest twentieth of the time it was ttft_p95 3s``."""
+    observed = proposal.service.observed
+    busiest = observed.by_load.busiest if observed and observed.by_load else Latency()
+    return f"In the busiest twentieth of the time it was {_latency_words(kept_targets(busiest))}"
+
+
+def _latency_words(latency: Latency) -> str:
+    """Text such as ``ttft_p95 449ms, tpot_p95 34.6ms``."""
+    values = zip(_TARGETS, latency.values, strict=True)
+    return ", ".join(f"{key} {_duration(value)}" for key, value in values if value is not None)
 
 
 def _demand(proposal: Proposal) -> Iterator[str]:
@@ -111,38 +143,67 @@ def _source_fields(proposal: Proposal, observed: Observed) -> Mapping[str, str |
 
 
 def _current(proposal: Proposal) -> Iterator[str]:
+    standing = proposal.standing
     if "current" in proposal.answers.fields:
         yield f"current: {proposal.answers.fields['current']}"
     elif proposal.current is None:
         yield _comment("current: {provider: aws, region: us-east-1, instance_type: g6e.xlarge, count: 1}")
-        yield from _place(proposal)
+        yield from _place(proposal.service.machines)
     else:
         machine, count = proposal.current
-        yield f"current: {current_words(machine, count)}"
+        for note in standing.notes if standing else ():
+            yield from map(_comment, textwrap.wrap(f"{note[0].upper()}{note[1:]}.", _WIDTH))
+        yield f"current: {current_words(machine, count, standing.measured if standing else None)}"
+        yield from _place([machine])
         if machine.purchase == "spot":
             yield "purchase: [on_demand, spot]"
         elif machine.purchase == "managed":
             yield "purchase: [on_demand, managed]"
-    if (proposal.service.replicas or 0) >= 2:
-        yield _comment(f"{proposal.service.replicas} replicas run today; where the load needs fewer and one may fail:")
-        yield _comment("limits: {min_replicas: 2}")
+    yield from _limits(proposal)
 
 
-def _place(proposal: Proposal) -> Iterator[str]:
-    """Provider and region, where these are all that is known of the machines."""
-    places = {(machine.provider, machine.region) for machine in proposal.service.machines}
+def _limits(proposal: Proposal) -> Iterator[str]:
+    """Limits that keep what today's machines can lose: two replicas where several run, a spare where there is one."""
+    standing, limits = proposal.standing, list[str]()
+    if proposal.is_redundant:
+        runs = f"{proposal.service.replicas} replicas run today, on hosts of their own"
+        limits.append("min_replicas: 2")
+        if standing is not None and standing.may_fail:
+            yield _comment(f"{runs}, and the targets hold without any one of them; 1 allows fewer.")
+        else:
+            yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that any one of them may fail.")
+            limits.append("survive: nothing")
+    if standing is not None and standing.waiting_ratio:
+        yield _comment(
+            "Today's spot machines have no spare: this share of the requests waits when one is withdrawn; 0 buys one."
+        )
+        limits.append(f"fault_tolerant_ratio: {standing.waiting_ratio:g}")
+    if limits:
+        yield f"limits: {{{', '.join(limits)}}}"
+
+
+def _place(machines: Sequence[Machine]) -> Iterator[str]:
+    """Provider and region, where all machines that are known have the same."""
+    places = {(machine.provider, machine.region) for machine in machines}
     if len(places) == 1 and all(next(iter(places))):
         ((provider, region),) = places
-        yield _comment("Where it runs; with other names, plans are made there too.")
+        yield _comment("It stays where it runs; without these two lines a plan may move it, and says what that saves.")
         yield f"providers: [{_scalar(provider)}]"
         yield f"regions: [{_scalar(region)}]"
 
 
-def current_words(machine: Machine, count: int) -> str:
+def current_words(machine: Machine, count: int, measured: MeasuredLatency | None = None) -> str:
     """Value of ``current``."""
     place = {"provider": machine.provider, "region": machine.region, "instance_type": machine.instance_type}
     words = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items())
-    return f"{{{words}, count: {count}, purchase: {machine.purchase or 'on_demand'}}}"
+    words = f"{words}, count: {count}, purchase: {machine.purchase or 'on_demand'}"
+    return f"{{{words}{f',{_NEXT_LINE}measured: {_measured_words(measured)}' if measured else ''}}}"
+
+
+def _measured_words(measured: MeasuredLatency) -> str:
+    latency = zip(_TARGETS, (measured.ttft_p95_ms, measured.tpot_p95_ms, measured.e2e_p95_ms), strict=True)
+    words = (f"{key}: {_duration(value)}" for key, value in latency if value is not None)
+    return f"{{{', '.join((f'requests_per_second: {measured.requests_per_second:.3g}', *words))}}}"
 
 
 def _duration(milliseconds: float | None) -> str:

@@ -58,11 +58,30 @@ def physics_timing(scenario: Scenario, r: Replicas, c: Constants, load: Load) ->
             assert_never(scenario)
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredFactors:
+    """Measured over predicted times of the machines that run today, 1 at most."""
+
+    cell: str
+    """Architecture and accelerator that were measured."""
+    token: float
+    """Of a step, and of what prompts add to it."""
+    ttft: float
+    """Of the time to first token."""
+
+    def applied(self, learned: Learned, cells: npt.NDArray[np.str_]) -> Learned:
+        """Learned factors, times these where it was measured."""
+        token, ttft = (np.where(cells == self.cell, factor, 1.0) for factor in (self.token, self.ttft))
+        return Learned(learned.log_token + np.log(token)[:, None], learned.ttft * ttft)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PerformanceModel:
     """Physics × learned factors."""
 
     calibration: Calibration
+    measured: MeasuredFactors | None = None
+    """Factors of a workload whose machines were measured."""
 
     def timing(self, scenario: Scenario, packed: Packed, load: Load) -> Timing:
         """Seconds and throughput of each replica under its load."""
@@ -87,7 +106,8 @@ class PerformanceModel:
         nodes = _log_factors(self.calibration, Group.LOOP, packed, load)
         targets = TARGETS[Group.LOOP]
         ttft = nodes[:, targets.index("ttft"), NODES <= LIGHT_USERS].mean(axis=1)
-        return Learned(nodes[:, targets.index("tpot"), :], np.exp(ttft))
+        learned = Learned(nodes[:, targets.index("tpot"), :], np.exp(ttft))
+        return learned if self.measured is None else self.measured.applied(learned, packed.cells)
 
     def _loop(self, packed: Packed, load: Load) -> Timing:
         curves = _Curves.of(Scenario.FIXED_CONCURRENCY, self.calibration, packed, load)

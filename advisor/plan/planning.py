@@ -23,7 +23,7 @@ from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
-from advisor.plan.today import judged_today, priced_today, today_of
+from advisor.plan.today import Today, judged_today, priced_today, today_of
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
 from advisor.units import A_CENT
@@ -262,7 +262,7 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
         fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
         choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(formulation, fleet)))
         best = recommended(found, context, fleet, options)
-    current = _judged_today(market, asked)
+    current = judged_current(market) if asked.rungs else _priced_current(market)
     if not asked.rungs or choice.fleet is None or not isinstance(found, Confirmed):
         return Planned(choice, best, options, (), None, current, (*choice.rejections, *ranking.rejections))
     ladder = Ladder(context, market.supply, market.week, market.validator)
@@ -381,14 +381,27 @@ def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:
     return replace(ranking, singles=singles)
 
 
-def _judged_today(market: Market, asked: Asked) -> CurrentCost | None:
-    """Today's deployment at its price, judged where a ladder is asked for; None where none is stated."""
+def judged_current(market: Market) -> CurrentCost | None:
+    """Today's deployment at its cost, with the share of requests that it keeps; None where none is stated.
+
+    Raises:
+        InputError: its price is not known.
+    """
+    today = _today(market)
+    return None if today is None else judged_today(today, market.context, market.validator)
+
+
+def _priced_current(market: Market) -> CurrentCost | None:
+    today = _today(market)
+    return None if today is None else today.priced
+
+
+def _today(market: Market) -> Today | None:
     context, stated = market.context, market.workload.current
     current = priced_today(context.requirements, context.catalog, context.standing.owned)
     if current is None or stated is None:
-        return current
-    today = today_of(current, stated, context, market.supply, market.week)
-    return judged_today(today, context, market.validator) if asked.rungs else today.priced
+        return None
+    return today_of(current, stated, context, market.supply, market.week)
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:

@@ -12,6 +12,7 @@ from advisor.workload.planning_fields import (
     read_commitments,
     read_exclude,
     read_limits,
+    read_measured,
     read_response_cache,
     read_scaling,
     read_tags,
@@ -60,7 +61,7 @@ _TOKEN_KEYS = ("input_tokens", "output_tokens")
 _DECLARED_KEYS = (_RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
-_CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase")
+_CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase", "measured")
 _OF_SAMPLES = "samples"
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
@@ -341,7 +342,7 @@ def _current_of_samples(field: Field, demand: DemandSource) -> Deployment:
 def _current(field: Field, demand: DemandSource) -> Deployment:
     if field.is_single:
         return _current_of_samples(field, demand)
-    fields = field.all_of(_CURRENT_KEYS, optional=("purchase",))
+    fields = field.all_of(_CURRENT_KEYS, optional=("purchase", "measured"))
     purchase = fields["purchase"].choice(_PURCHASES) if "purchase" in fields else Purchase.ON_DEMAND
     return Deployment(
         provider=fields["provider"].text(),
@@ -349,6 +350,7 @@ def _current(field: Field, demand: DemandSource) -> Deployment:
         instance_type=fields["instance_type"].text(),
         count=fields["count"].count(1),
         purchase=Purchase(purchase),
+        measured=read_measured(fields["measured"]) if "measured" in fields else None,
     )
 
 

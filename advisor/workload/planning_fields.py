@@ -7,7 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 from advisor.units import MS_PER_SECOND
-from advisor.workload.values import Exclude, Limits, OwnedCommitment, QuotaLimit, ResponseCache, Scaling, Survive
+from advisor.workload.values import (
+    Exclude,
+    Limits,
+    MeasuredLatency,
+    OwnedCommitment,
+    QuotaLimit,
+    ResponseCache,
+    Scaling,
+    Survive,
+)
 from advisor.yaml_fields import Field
 
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
@@ -20,6 +29,7 @@ LIMIT_KEYS = (
 )  # fmt: skip
 _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
+MEASURED_KEYS = ("requests_per_second", "ttft_p95", "tpot_p95", "e2e_p95")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
 _CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already")
 _TAG_KEYS = ("project", "team", "environment")
@@ -119,6 +129,15 @@ def read_tags(field: Field) -> tuple[tuple[str, str], ...]:
             hint = "use up to 63 lower-case letters, digits, _ and -, starting with a letter or digit"
             tag.fail(f"'{tag.text()}' is no value that every cloud takes as a label", hint)
     return tuple((key, fields[key].text()) for key in _TAG_KEYS if key in fields)
+
+
+def read_measured(field: Field) -> MeasuredLatency:
+    """Latency that users get of what runs today, and the rate at which they do."""
+    fields = field.all_of(MEASURED_KEYS, optional=MEASURED_KEYS[1:])
+    if len(fields) == 1:
+        field.fail("a rate without a latency measures nothing", f"add one of {', '.join(MEASURED_KEYS[1:])}")
+    latencies = (fields[key].duration_ms() if key in fields else None for key in MEASURED_KEYS[1:])
+    return MeasuredLatency(fields[MEASURED_KEYS[0]].number(0, exclusive=True), *latencies)
 
 
 def read_scaling(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Scaling:

@@ -146,6 +146,17 @@ class Exclude:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredLatency:
+    """Latency that users got at a rate: 95th percentiles; at least one is stated."""
+
+    requests_per_second: float
+    """Of all instances together."""
+    ttft_p95_ms: float | None = None
+    tpot_p95_ms: float | None = None
+    e2e_p95_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """Instances that run today."""
 
@@ -154,6 +165,8 @@ class Deployment:
     instance_type: str
     count: int
     purchase: Purchase
+    measured: MeasuredLatency | None = None
+    """Latency of them in their busiest hours."""
 
 
 @dataclass(frozen=True, slots=True)

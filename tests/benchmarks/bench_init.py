@@ -43,12 +43,24 @@ def main() -> None:
             began = time.monotonic()
             plans = json.loads(_advisor("recommend", str(out), "--format", "json"))
             planned = time.monotonic() - began
+            today = {
+                name: json.loads(_advisor("recommend", str(out / f"{name}.yaml"), "--format", "json"))
+                for name in (truth.name for truth in PLANNED)
+            }
     services = {service["name"]: service for service in found["services"]}
     print(
         f"{'service':<12}{'model':>7}{'engine':>8}{'current':>9}{'replicas':>10}{'rate':>14}{'tokens in, out':>20}{'SLO':>20}"
     )
     right = [_row(truth, services[truth.name]) for truth in PLANNED]
     print(f"right of {len(PLANNED)}: " + ", ".join(f"{name} {sum(row[name] for row in right)}" for name in right[0]))
+    print(f"{'service':<12}{'runs':>6}{'needed':>8}{'within SLO':>12}{'today USD':>12}{'plan USD':>12}")
+    for name, plan in today.items():
+        current = plan["current"]
+        needed, within = current["instances_needed"], current["within_slo_ratio"]
+        usd = current["total_usd_per_month"], plan["fleet"]["cost"]["total_usd_per_month"]
+        print(f"{name:<12}{current['instances']:>6}{needed or '-':>8}{within:>12.2%}{usd[0]:>12,.2f}{usd[1]:>12,.2f}")
+    missed = [name for name, plan in today.items() if _is_a_miss(plan["current"])]
+    print(f"today's machines that the plan calls too few, of {len(today)}: {', '.join(missed) or 'none'}")
     totals = plans["totals"]
     print(f"planned without an edit: {totals['planned']} of {totals['workloads']}")
     print(f"init {took:.1f} s, recommend {planned:.1f} s")
@@ -76,6 +88,10 @@ def _row(truth: Truth, service: Mapping[str, Any]) -> dict[str, bool]:
         f"{f'{tokens[0]:.0f}, {tokens[1]:.0f}':>20}{slo:>20}"
     )
     return right
+
+
+def _is_a_miss(current: Mapping[str, Any]) -> bool:
+    return current["instances_needed"] is None or current["instances_needed"] > current["instances"]
 
 
 def _near(ours: float | None, theirs: float) -> bool:

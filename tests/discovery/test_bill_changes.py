@@ -147,7 +147,7 @@ def test_idle_and_spare_machines_leave_the_numbers(tmp_path):
     assert "1 would carry the load, 2 stay" in finding.told
     assert changes.application is not None
     assert "+  desired_capacity = 2" in changes.application.patch
-    assert "+  max_size         = 3" in changes.application.patch
+    assert "max_size" not in re.sub(r"(?m)^ .*\n?", "", changes.application.patch)
     assert 'default = "' not in changes.application.patch.replace(" default", "")
 
 
@@ -178,6 +178,28 @@ def test_numbers_of_spot_groups_change_for_spot_machines_alone_and_their_types_s
     assert "+  instance_types" not in changes.application.patch
 
 
+GROUPS = """
+locals {
+  groups = {
+    chat  = { type = "g5.12xlarge", size = 2, most = 3 }
+    other = { type = "p4d.24xlarge", size = 5, most = 5 }
+  }
+}
+"""
+NODES = """
+resource "aws_eks_node_group" "this" {
+  %s
+  instance_types = [%s]
+  scaling_config {
+    min_size     = %s
+    desired_size = %s
+    max_size     = %s
+  }
+}
+"""
+LOOP = NODES % ("for_each = local.groups", "each.value.type", *["each.value.size"] * 2, "each.value.most")
+PASSED = NODES % ("", "var.type", *["var.size"] * 2, 4)
+INNER = 'variable "type" {}\nvariable "size" {}\n' + PASSED
 INSTANCE = """
 resource "aws_instance" "%s" {
   count         = %d
@@ -224,6 +246,17 @@ ABROAD = 'provider "aws" {\n  alias  = "abroad"\n  region = "eu-west-1"\n}\n'
             + (INSTANCE % ("chat", 2, "") + INSTANCE % ("proxy", 2, "")).replace("count         = 2", "count = var.n"),
             "var.n is used elsewhere too: main.tf:12 (aws_instance.proxy)",
         ),
+        (INSTANCE % ("reranker", 2, ""), "its name says reranker, the bill says chat"),
+        (
+            'provider "aws" {\n  default_tags {\n    tags = { service = "training" }\n  }\n}\n'
+            + INSTANCE % ("gpu", 2, ""),
+            "its tags say training, the bill says chat",
+        ),
+        (
+            GROUPS + LOOP.replace("each.value.most", "each.value.size + 1"),
+            "the most machines of aws_eks_node_group.this follow from the same number",
+        ),
+        (GROUPS + LOOP.replace("each.value.most", "each.value.size"), "give its maximum a number of its own"),
         (
             'data "external" "type" {}\nresource "aws_launch_template" "x" {\n'
             "  instance_type = data.external.type.result\n}\n" + INSTANCE % ("gpu", 2, ""),
@@ -260,28 +293,6 @@ def test_little_telemetry_changes_no_code(tmp_path):
     assert "not written: 50% of their billed time was observed, 80% is needed" in changes.wishes[-1].told
 
 
-GROUPS = """
-locals {
-  groups = {
-    chat  = { type = "g5.12xlarge", size = 2 }
-    other = { type = "p4d.24xlarge", size = 5 }
-  }
-}
-"""
-NODES = """
-resource "aws_eks_node_group" "this" {
-  %s
-  instance_types = [%s]
-  scaling_config {
-    min_size     = %s
-    desired_size = %s
-    max_size     = %s
-  }
-}
-"""
-LOOP = NODES % ("for_each = local.groups", "each.value.type", *["each.value.size"] * 3)
-PASSED = NODES % ("", "var.type", *["var.size"] * 3)
-INNER = 'variable "type" {}\nvariable "size" {}\n' + PASSED
 SCALED = """
 resource "aws_launch_template" "this" {
   for_each      = local.groups
@@ -290,7 +301,7 @@ resource "aws_launch_template" "this" {
 resource "aws_autoscaling_group" "this" {
   for_each         = local.groups
   min_size         = each.value.size
-  max_size         = each.value.size + 1
+  max_size         = each.value.most
   desired_capacity = each.value.size
   launch_template {
     id = aws_launch_template.this[each.key].id
@@ -302,9 +313,9 @@ resource "aws_autoscaling_group" "this" {
 @pytest.mark.parametrize(
     ("text", "before", "after"),
     [
-        (GROUPS + LOOP, "size = 2 }", "size = 0 }"),
-        (GROUPS + LOOP + INSTANCE % ("gpu", 2, ""), "size = 2 }", "size = 0 }"),
-        (GROUPS + SCALED, "size = 2 }", "size = 0 }"),
+        (GROUPS + LOOP, "size = 2,", "size = 0,"),
+        (GROUPS + LOOP + INSTANCE % ("gpu", 2, ""), "size = 2,", "size = 0,"),
+        (GROUPS + SCALED, "size = 2,", "size = 0,"),
         ('variable "type" {\n  default = "g5.12xlarge"\n}\n' + NODES % ("", "var.type", 2, 2, 2), "= 2", "= 0"),
         (
             'module "chat" {\n  source = "./pool"\n  type   = "g5.12xlarge"\n  size   = 2\n}\n',
@@ -325,6 +336,12 @@ def test_types_are_followed_into_lists_loops_and_modules(tmp_path, idle, catalog
         for sign in "-+"
     )
     assert [line.replace(before, after) for line in removed] == added
+
+
+def test_a_name_that_begins_that_of_the_endpoint_is_its_own(tmp_path, idle, catalog):
+    """Code called after a part of the endpoint's name is taken, and not one of another name."""
+    changes = changes_of(idle, code(tmp_path, INSTANCE % ("cha-gpu", 2, "")), catalog, Sources())
+    assert changes.application is not None, changes.wishes[-1].told
 
 
 def test_one_number_for_several_instances_of_a_loop_is_left_alone(tmp_path, idle, catalog):

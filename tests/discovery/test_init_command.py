@@ -57,6 +57,8 @@ def test_what_is_found_is_what_runs(written):
         assert service["input_tokens"] == pytest.approx(truth.tokens[0], rel=0.05)
         assert service["output_tokens"] == pytest.approx(truth.tokens[1], rel=0.05)
         assert truth.tpot_p95_seconds <= service["tpot_p95_ms"] / 1000 <= 2.3 * truth.tpot_p95_seconds
+        assert service["instances_needed"] <= service["instances"], "a plan would buy more than what serves"
+        assert not service["latency_rises_with_load"]
 
 
 def test_what_cannot_be_planned_stands_apart(written):

@@ -98,3 +98,42 @@ def test_a_server_alone_shows_services_by_model_and_namespace(victoria_metrics_u
     }  # fmt: skip
     assert services["gemma"].observed.fields["selector"] == 'suite="alone", namespace="summaries"'
     assert services["qwen-rag"].observed.engine == "vLLM on Ray"
+
+
+@pytest.mark.parametrize("slower", [1.0, 4.0])
+def test_latency_under_load_is_told_from_the_usual_one(victoria_metrics_url, slower):
+    """Six hours whose busiest twentieth has twice the requests: their latency and rate stand beside the median ones."""
+    end = time.time_ns() // 1_000_000
+    times_ms = np.arange(end - 6 * 3_600_000, end, 30_000)
+    busy = np.arange(times_ms.size) >= times_ms.size * 0.94
+    written = loaded(times_ms, np.where(busy, 4.0, 2.0), np.where(busy, slower, 1.0))
+    tag = f"load-{slower:g}"
+    write(victoria_metrics_url, [({**labels, "suite": tag}, points) for labels, points in written])
+    access = PrometheusEndpoint.of(victoria_metrics_url, environment={})
+    server = Monitored.between(access, 0.25, None, None, f'suite="{tag}"')
+    watched = survey(server, {"url": victoria_metrics_url, "window": "6h"})
+
+    by_load = observed_of(service(CHAT, pods="llama-chat-[0-9]"), watched).by_load
+
+    assert by_load.usual.ttft_p95_ms == pytest.approx(240, rel=0.1)
+    assert by_load.busiest.ttft_p95_ms == pytest.approx(240 * slower, rel=0.1)
+    assert by_load.busiest_requests_per_second == pytest.approx(4.0, rel=0.05)
+    assert by_load.rises() is (slower > 1.5)
+
+
+def loaded(times_ms, rates, slower):
+    """Series of one pod whose first tokens take up to 0.25 s, so many times as long."""
+    labels = {"namespace": "chat", "pod": "llama-chat-0", "job": "chat", "model_name": "chat", "engine": "0"}
+    counts = rates * 30.0
+    yield {"__name__": "vllm:request_success_total", **labels}, points(times_ms, counts)
+    name = "vllm:time_to_first_token_seconds"
+    yield {"__name__": f"{name}_count", **labels}, points(times_ms, counts)
+    for bound in (0.0, 0.25, 1.0, np.inf):
+        shares = np.clip(bound / (0.25 * slower), 0.0, 1.0) if np.isfinite(bound) else np.ones_like(slower)
+        le = "+Inf" if np.isinf(bound) else f"{bound}"
+        yield {"__name__": f"{name}_bucket", "le": le, **labels}, points(times_ms, counts * shares)
+
+
+def points(times_ms, increments):
+    """A counter."""
+    return [(int(at), float(value)) for at, value in zip(times_ms, np.cumsum(increments), strict=True)]

@@ -79,5 +79,6 @@ def test_a_file_of_samples_is_planned_as_it_is(samples, tmp_path):
     text = (tmp_path / "a/b/llama-3-1-8b-instruct.yaml").read_text()
     assert "precisions: [fp8]" in text
     assert "slo: {ttft_p95: 400ms, within_ratio: 0.95}" in text
-    assert "count: 1, purchase: spot}" in text
+    assert "count: 1, purchase: spot,\n  measured: {requests_per_second: " in text
+    assert "limits: {fault_tolerant_ratio: 1}" in text
     assert "Llama-3.1-8B-Instruct" in done.stdout

@@ -117,6 +117,11 @@ def test_samples_are_a_source(tmp_path):
         pytest.param(MINIMAL + "regions: {a: b}\n", "expected a list, found a mapping", id="mapping for list"),
         pytest.param(MINIMAL + "regions:\n", "the value is empty", id="null"),
         pytest.param(MINIMAL + "current: {provider: aws}\n", "missing: region, instance_type, count", id="missing"),
+        pytest.param(
+            MINIMAL + "current: {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1, "
+            "measured: {requests_per_second: 6}}\n",
+            "a rate without a latency measures nothing", id="measured",
+        ),
         pytest.param(MINIMAL.replace("name: chat\n", ""), "the key 'name' is missing", id="no name"),
         pytest.param(MINIMAL.replace("12", "-1"), "declared.requests_per_second: -1 is out of range", id="negative"),
         pytest.param(MINIMAL + "  trace: x.csv\n", "demand needs exactly one source", id="two sources"),

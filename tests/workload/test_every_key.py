@@ -131,6 +131,10 @@ CASES = {
     "current.region": ({"current": HELD}, {"current.region": "us-west-2"}),
     "current.instance_type": ({"current": HELD}, {"current.instance_type": "g5.xlarge"}),
     "current.count": ({"current": HELD}, {"current.count": 9}),
+    "current.measured": (
+        {"current": HELD},
+        {"current.measured": {"requests_per_second": 6, "ttft_p95": "30ms", "tpot_p95": "8ms", "e2e_p95": "2s"}},
+    ),
     "current.purchase": ({"current": HELD}, {"current.purchase": "spot"}),
     "commitments.provider": ({"commitments": [OWNED]}, {"commitments": [OWNED | {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}]}),
     "commitments.region": ({"commitments": [OWNED]}, {"commitments": [OWNED | {"region": "us-west-2"}]}),

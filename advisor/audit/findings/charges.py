@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval, positive
+from advisor.audit.findings.provider_commands import provider_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.money import counted
 from advisor.audit.values import ZERO, Finding
 
+_COMMITTED = "coalesce(commitment, resource)"
 _METER = "concat_ws(' ', meter, description, resource_type)"
 _BETWEEN_PLACES = (
     "regional-bytes|regional data transfer|inter[ -]?(zone|availability zone|region)|-aws-(in|out)-bytes|"
@@ -104,7 +106,9 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
     resources = context.resources(meters.where)
     amount = Interval.exactly(cost) if meters.is_certain else Interval.between(ZERO, cost)
     words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
-    yield context.finding(meters.rule, amount, words, resources)
+    name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
+    command = provider_command(meters.rule.id, context.places(meters.where, name))
+    yield context.finding(meters.rule, amount, words, resources, command)
 
 
 def _expiring(context: Context) -> Iterator[Finding]:
@@ -123,7 +127,9 @@ def _expiring(context: Context) -> Iterator[Finding]:
         return
     more = f"what they cover costs {context.money(listed - cost)} more at list prices"
     evidence = f"{counted(count, 'commitment')}, the first until {first:%Y-%m-%d}; {more}"
-    yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, context.resources(where))
+    resources = context.resources(where)
+    command = provider_command(rules.EXPIRING.id, context.places(where, _COMMITTED))
+    yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, resources, command)
 
 
 def _without_traffic(context: Context) -> Iterator[Finding]:
@@ -144,7 +150,8 @@ def _without_traffic(context: Context) -> Iterator[Finding]:
         return
     resources = context.resources(idle)
     evidence = f"{counted(len(resources), 'resource')} at {context.money(cost)}: the bill has no traffic of theirs"
-    yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources)
+    command = provider_command(rules.UNUSED_NETWORK.id, context.places(idle))
+    yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources, command)
 
 
 def _untagged(context: Context) -> Iterator[Finding]:
@@ -155,4 +162,6 @@ def _untagged(context: Context) -> Iterator[Finding]:
     if cost <= 0 or total <= 0:
         return
     evidence = f"{cost / total:.0%} of the bill carries no tag: it cannot be shown back to an owner"
-    yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where))
+    tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
+    command = provider_command(rules.UNTAGGED_SPEND.id, context.places(f"{where} AND resource NOT IN ({tagged})"))
+    yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where), command)

@@ -9,6 +9,7 @@ from statistics import fmean
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval, positive
+from advisor.audit.findings.provider_commands import Place, provider_command
 from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
@@ -61,7 +62,10 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     count = sum(host.use.accelerators for host in hosts)
     use = f"busy {_percent(hosts, 'mean')} on average, {_percent(hosts, 'p95')} at p95"
     evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}"
-    yield context.finding(rules.IDLE, amount, evidence, _named(hosts))
+    dearest = sorted(hosts, key=lambda host: -host.cost)
+    places = [Place(host.provider, host.region, host.resource) for host in dearest]
+    command = provider_command(rules.IDLE.id, places)
+    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), command)
 
 
 def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from advisor.audit.findings.rules import EDITING, Rule
+from advisor.audit.findings.provider_commands import Place
+from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import money
 from advisor.audit.values import ZERO, ComputeSplit, Endpoint, Finding, Traffic
 from advisor.catalog import Catalog
 from advisor.units import HOURS_PER_MONTH
 
-_WORKLOAD = "workload.yaml from: advisor init"
-_PLAN = "plan.json from: advisor recommend workload.yaml --format json -o plan.json"
+_JSON_LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz")
 
 
 class Interval(NamedTuple):
@@ -66,6 +66,20 @@ class Context:
         )
         return [(str(name), Decimal(cost)) for name, cost in rows]
 
+    def places(self, where: str, name: str = "resource", most: int = 100) -> list[Place]:
+        """Resources of some charges with provider and region, the dearest first.
+
+        Args:
+            where: SQL of the charges.
+            name: column that names them.
+            most: so many.
+        """
+        rows = self.ledger.database.rows(
+            f"SELECT provider, region, {name}, sum(cost) AS cost FROM charges WHERE ({where}) AND {name} IS NOT NULL "
+            f"GROUP BY ALL HAVING sum(cost) > 0 ORDER BY cost DESC, {name} LIMIT {most}"
+        )
+        return [Place(provider or "", region or "", str(resource)) for provider, region, resource, _ in rows]
+
     def finding(
         self,
         rule: Rule,
@@ -92,18 +106,26 @@ class Context:
         )
 
     def command(self, rule: Rule) -> str:
-        """The command that acts on a finding."""
-        places = shlex.join(self.telemetry_words) or "samples/"
-        is_server = places.startswith(("http://", "https://"))
-        audit = f"advisor audit {shlex.join(self.audit_words)}"
-        recommend = f"advisor recommend workload.yaml{f' --prometheus {places}' if is_server else ''}"
-        command = {
-            "samples": f"advisor samples need {places}",
-            "recommend": f"{recommend} ({_WORKLOAD})",
-            "generate": f"advisor generate terraform plan.json --into DIR ({_PLAN}; DIR: your Terraform)",
-            "agent": "advisor agent install systemd",
-        }.get(rule.action, f"{audit} --finding {rule.id}")
-        return f"{command}; or {audit} --into DIR (DIR: your Terraform)" if rule in EDITING else command
+        """The command of this program that acts on a finding."""
+        audit = f"advisor audit {shlex.join(self.audit_words)} --finding {rule.id}"
+        if rule.action == "agent":
+            return "advisor agent install systemd"
+        if rule.action == "cache":
+            logs = [log for log in self._request_logs() if log.endswith(_JSON_LINES)]
+            return " && ".join(f"advisor demand cache {shlex.quote(log)}" for log in logs) or audit
+        if not self.telemetry_words or rule.action == "list":
+            return audit
+        places = shlex.join(self.telemetry_words)
+        if rule.action == "samples":
+            return f"advisor samples need {places}"
+        option = "--prometheus" if places.startswith(("http://", "https://")) else "--samples"
+        sources = " ".join(f"{option} {shlex.quote(place)}" for place in self.telemetry_words)
+        return f"advisor init {sources} --out workloads --yes && advisor recommend workloads/"
+
+    def _request_logs(self) -> list[str]:
+        """Logs that the audit was given."""
+        pairs = zip(self.audit_words, self.audit_words[1:], strict=False)
+        return [log for option, log in pairs if option == "--requests"]
 
 
 def positive(amount: Decimal) -> Decimal:

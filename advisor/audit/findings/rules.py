@@ -17,7 +17,8 @@ class Rule:
     effort: Effort
     risk: str
     action: str
-    """Which command acts on it: ``samples``, ``recommend``, ``show``, ``generate``, ``agent``, ``fit`` or ``list``."""
+    """Command of this program that acts where no provider's does: ``samples``, ``recommend``, ``show``, ``agent``,
+    ``cache`` or ``list``."""
     basis: str = SAVING
 
 
@@ -62,9 +63,9 @@ CROSS_ZONE = Rule(
 )  # fmt: skip
 NAT = Rule(
     "ADV112", "Data through NAT gateways", Effort.LOW,
-    "endpoints of object storage have policies of their own", "generate",
+    "endpoints of object storage have policies of their own", "list",
 )  # fmt: skip
-LOGS = Rule("ADV113", "Log volume", Effort.LOW, "what is not logged cannot be looked up", "list")
+LOGS = Rule("ADV113", "Log volume", Effort.LOW, "what is not logged or kept cannot be looked up", "list")
 KEPT = Rule(
     "ADV114", "Snapshots and checkpoints kept", Effort.LOW, "a deleted checkpoint cannot be gone back to", "list",
 )  # fmt: skip
@@ -85,11 +86,9 @@ FAILURES = Rule(
 )  # fmt: skip
 REPEATED = Rule(
     "ADV120", "Repeated prompts that no cache answered", Effort.MEDIUM,
-    "an answer from a cache is the same for everybody who asks", "list",
+    "an answer from a cache is the same for everybody who asks", "cache",
 )  # fmt: skip
 
-EDITING = (IDLE, OVERSIZED)
-"""Findings that ``advisor audit --into`` acts on."""
 RULES = (
     IDLE, OVERSIZED, MEMORY, NOT_SATURATED, BANDWIDTH, SPOT, COMMIT, UNUSED, EXPIRING, RESERVATION, CROSS_ZONE, NAT,
     LOGS, KEPT, UNUSED_NETWORK, NO_REQUESTS, UNTAGGED_SPEND, UNWATCHED, FAILURES, REPEATED,

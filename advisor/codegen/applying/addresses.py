@@ -12,7 +12,7 @@ from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
 
 _STEP = re.compile(r'\.?(?P<name>[A-Za-z_][\w-]*)(?:\[(?:"(?P<text>(?:[^"\\]|\\.)*)"|(?P<number>\d+))\])?')
-_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")
+GROUP_MAPS = ("eks_managed_node_groups", "self_managed_node_groups", "node_groups", "node_pools")
 """Arguments of public modules that hold a group of machines under each key."""
 _HINT = "such as aws_launch_template.gpu, module.x.aws_autoscaling_group.gpu or 'aws_instance.gpu[\"a\"]'"
 
@@ -98,7 +98,7 @@ def _entry(block: Block, steps: list[tuple[str, str | None]]) -> tuple[str, str]
         return None
     entries = [
         (argument, key)
-        for argument in _MAPS
+        for argument in GROUP_MAPS
         if argument in block.attributes
         for key in _keys(block.attributes[argument])
     ]
@@ -166,7 +166,7 @@ def _typed_entries(call: Resource, address: str) -> Iterator[TypedAddress]:
     """The types in the maps of groups that a module from elsewhere is called with."""
     names = {name for name, figure in CALL_ARGUMENTS.items() if figure in TYPES}
     scope = Scope(call.module, call.block, call.key)
-    for argument in _MAPS:
+    for argument in GROUP_MAPS:
         if (attribute := call.block.attributes.get(argument)) is None:
             continue
         keys = resolve(call.document, attribute.value.node, scope, (KEYS,))

@@ -97,6 +97,8 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
             f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or ["it holds no instance type or count"]),
             where=str(project.directory),
         )
+    for resource in resources:
+        _check_maximum(resource, target, edits)
     own = list(edits.values())
     shared = list(_shared(resources, own, _has_machines))
     return own, shared, [*notes, *_shared(resources, own, _is_used), *_beyond(resources, target)]
@@ -127,6 +129,8 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
         elif before:
             place = resource.document.place(attribute.start)
             yield name, f"{place} is one of several, and the plan has nothing for it: remove it"
+        elif _keeps_greater(figure, target) and _is_greater(_place(resource, attribute), target):
+            yield name, None
         else:
             yield name, _edit(resource, attribute, name, wanted)
 
@@ -137,10 +141,71 @@ def _inside(resource: Resource, target: Target, argument: str, key: str) -> Iter
     for name, figure in resource.rule.arguments.items():
         if target.keeps_types and figure in TYPES:
             continue
-        place = resolve(resource.document, attribute.value.node, _scope(resource), (key, name))
+        place = _place(resource, attribute, (key, name))
         if isinstance(place, Place):
             label = f'{resource.block.address}: {argument}["{key}"].{name}'
-            yield label, _edit_at(resource, place, label, _wanted(figure, target, resource.rule))
+            is_kept = _keeps_greater(figure, target) and _is_greater(place, target)
+            yield label, None if is_kept else _edit_at(resource, place, label, _wanted(figure, target, resource.rule))
+
+
+def _keeps_greater(figure: Figure, target: Target) -> bool:
+    return figure is Figure.MAX and target.least_maximum is not None
+
+
+def _is_greater(place: Place | Unresolved, target: Target) -> bool:
+    """Whether a number in the code is no less than the target's maximum."""
+    return isinstance(place, Place) and str(place.value).isdigit() and int(str(place.value)) >= target.max_instances
+
+
+def _place(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> Place | Unresolved:
+    return resolve(resource.document, attribute.value.node, _scope(resource), path)
+
+
+def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str, int], Edit]) -> None:
+    """Refuse to lower a number that decides the maximum too, below what the group has to grow to.
+
+    Raises:
+        InputError: the maximum is the same literal, or is computed from what the lowered arguments refer to.
+    """
+    if target.least_maximum is None:
+        return
+    sized = [(figure, attribute, _place(resource, attribute, path)) for figure, attribute, path in _sized(resource)]
+    lowered = {
+        steps
+        for figure, attribute, place in sized
+        if figure in (Figure.INSTANCES, Figure.MIN) and _lowered_to(place, edits) is not None
+        for steps in references(attribute.value.node)
+    }
+    for figure, attribute, place in sized:
+        number = _lowered_to(place, edits)
+        is_computed = isinstance(place, Unresolved) and lowered.intersection(references(attribute.value.node))
+        if figure is Figure.MAX and (is_computed or (number is not None and number < target.least_maximum)):
+            raise InputError(
+                f"{resource.document.place(attribute.start)}: the most machines of {resource.block.address} follow "
+                "from the same number, and would fall below its peak: give its maximum a number of its own"
+            )
+
+
+def _lowered_to(place: Place | Unresolved, edits: Mapping[tuple[str, int], Edit]) -> int | None:
+    """The number that a literal is lowered to; None where it is not."""
+    edit = edits.get((place.document.path, place.start)) if isinstance(place, Place) else None
+    if edit is None:
+        return None
+    before, after = str(edit.place.value), edit.text.strip('"')
+    is_lower = before.isdigit() and after.isdigit() and int(after) < int(before)
+    return int(after) if is_lower else None
+
+
+def _sized(resource: Resource) -> Iterator[tuple[Figure, Attribute, tuple[str, ...]]]:
+    """Arguments of a resource, or of its entry of a map, with what each holds."""
+    arguments = resource.rule.arguments
+    if resource.inside:
+        argument, key = resource.inside
+        yield from ((figure, resource.block.attributes[argument], (key, name)) for name, figure in arguments.items())
+        return
+    yield from (
+        (arguments[path], attribute, ()) for path, attribute in everything_in(resource.block) if path in arguments
+    )
 
 
 def _scope(resource: Resource) -> Scope:
@@ -148,7 +213,7 @@ def _scope(resource: Resource) -> Scope:
 
 
 def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int | list[str]) -> Edit | str | None:
-    place = resolve(resource.document, attribute.value.node, _scope(resource))
+    place = _place(resource, attribute)
     return place.reason if isinstance(place, Unresolved) else _edit_at(resource, place, name, wanted)
 
 

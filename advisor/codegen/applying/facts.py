@@ -9,7 +9,7 @@ from advisor.codegen.applying.apply import buys_spot_at
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure
-from advisor.codegen.hcl import Attribute, Document, traversal
+from advisor.codegen.hcl import Attribute, Block, Document, traversal
 from advisor.codegen.hcl.expressions import elements, unwrap
 
 _PLACES = ("region", "location", "availability_zone", "availability_zones", "zone")
@@ -28,7 +28,7 @@ class Facts:
     counts: tuple[tuple[Figure, int], ...]
     """Numbers of machines: in all, at least, at most."""
     tags: tuple[tuple[str, str], ...]
-    """Tags and labels."""
+    """Tags and labels, those that its provider gives everything first."""
     buys_spot: bool | None
     """None: it does not say."""
 
@@ -50,7 +50,7 @@ def facts_at(root: Module, address: str, provider: str) -> Facts:
     return Facts(
         regions=frozenset(region for resource in resources for region in _regions(resource, cloud)),
         counts=tuple(count for resource in resources for count in _counts(resource)),
-        tags=tuple(tag for resource in resources for tag in _tags(resource)),
+        tags=tuple(tag for resource in resources for tag in (*_default_tags(resource, cloud), *_tags(resource))),
         buys_spot=True if True in spot else None if None in spot else False,
     )
 
@@ -115,42 +115,77 @@ def _regions(resource: Resource, cloud: str) -> Iterator[str]:
 
 
 def _region_of_provider(resource: Resource, cloud: str) -> str:
+    """Region of a resource's provider; "" where no literal decides it."""
+    provider, alias = _provider_of(resource, cloud)
+    if provider is None:
+        spelled = alias.replace("_", "-")
+        return spelled if _REGION.fullmatch(spelled) else ""
+    names = [name for name in ("region", "zone") if name in provider.block.attributes]
+    values = [value for name in names for value in provider.values(provider.block.attributes[name])]
+    return _region_of(values[0]) if values else ""
+
+
+def _default_tags(resource: Resource, cloud: str) -> Iterator[tuple[str, str]]:
+    """Tags and labels that a provider gives all that it makes."""
+    provider, _ = _provider_of(resource, cloud)
+    if provider is None:
+        return
+    blocks = [(block, "tags") for block in provider.block.of("default_tags")]
+    for block, name in (*blocks, (provider.block, "default_labels")):
+        if (attribute := block.attributes.get(name)) is None:
+            continue
+        for tag in provider.values(attribute, (KEYS,)):
+            yield from ((str(tag), str(value)) for value in provider.values(attribute, (str(tag),)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """A ``provider`` block, and the module that it is in."""
+
+    module: Module
+    document: Document
+    block: Block
+
+    def values(self, attribute: Attribute, path: tuple[str, ...] = ()) -> list[object]:
+        """Values that an argument is written as."""
+        return _written(self.document, attribute, Scope(self.module), path)
+
+
+def _provider_of(resource: Resource, cloud: str) -> tuple[_Provider | None, str]:
+    """The provider of a resource, None where the code has none; and its alias, "" for the default."""
     module, block = resource.module, resource.block
     if block.kind == "module":
         called = Module(module.directory, module.root, "", module, (resource.document, block))
-        return _passed_region(called, cloud, "")
+        return _passed_provider(called, cloud, ""), ""
     chosen = block.attributes.get("provider")
     name, *alias = (chosen and traversal(chosen.value.node)) or (cloud,)
-    return _provider_region(module, name, "".join(alias[:1]))
+    return _seen_provider(module, name, "".join(alias[:1])), "".join(alias[:1])
 
 
-def _provider_region(module: Module, name: str, alias: str) -> str:
-    """Region of a provider as a module sees it; "" where no literal decides it."""
+def _seen_provider(module: Module, name: str, alias: str) -> _Provider | None:
+    """A provider as a module sees it."""
     scope = Scope(module)
     for document, block in module.blocks():
         if block.kind != "provider" or block.labels[0] != name:
             continue
         own_alias = block.attributes.get("alias")
         if (_written(document, own_alias, scope) if own_alias else [""]) == [alias]:
-            regions = [block.attributes[argument] for argument in ("region", "zone") if argument in block.attributes]
-            values = [value for attribute in regions for value in _written(document, attribute, scope)]
-            return _region_of(values[0]) if values else ""
-    spelled = alias.replace("_", "-")
-    return _passed_region(module, name, alias) or (spelled if _REGION.fullmatch(spelled) else "")
+            return _Provider(module, document, block)
+    return _passed_provider(module, name, alias)
 
 
-def _passed_region(module: Module, name: str, alias: str) -> str:
-    """Region of the provider that a module is called with: the named one, or the default of its parent."""
+def _passed_provider(module: Module, name: str, alias: str) -> _Provider | None:
+    """The provider that a module is called with: the named one, or the default of its parent."""
     if module.parent is None or module.call is None:
-        return ""
+        return None
     document, call = module.call
     own = f"{name}.{alias}".rstrip(".")
     providers = call.attributes.get("providers")
     for element in elements(unwrap(providers.value.node)) if providers else ():
         key, value = element.children[0].meta, traversal(element.children[-1])
         if document.text[key.start_pos : key.end_pos].strip() == own and value:
-            return _provider_region(module.parent, value[0], "".join(value[1:2]))
-    return "" if alias else _provider_region(module.parent, name, "")
+            return _seen_provider(module.parent, value[0], "".join(value[1:2]))
+    return None if alias else _seen_provider(module.parent, name, "")
 
 
 def _region_of(place: object) -> str:

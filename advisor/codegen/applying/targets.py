@@ -27,6 +27,9 @@ class Target:
     """How the containers have to serve for the numbers to hold, in words."""
     keeps_types: bool = False
     """Whether only counts change: types, and how they are bought, stay as the code says."""
+    least_maximum: int | None = None
+    """Instances that a group has to be able to grow to: a greater maximum in the code stays, and a number that decides
+    it falls no further. None: a maximum becomes ``max_instances``."""
 
 
 def targets_of(plan: Plan, rank: int | None = None) -> tuple[Target, ...]:

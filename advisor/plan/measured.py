@@ -1,0 +1,197 @@
+"""Latency that users get of the machines that run today, beside what a replay predicts of them.
+
+What users get holds all that takes time, so it is the most that the machines themselves take: a prediction above it is
+too slow, and is lowered to it, for every replica of the same model on the same accelerator. A prediction below it
+stays, since something else (the network, routing, other flags) may take the rest; where both are far apart a note says
+so.
+
+One replica is replayed at its share of the measured rate, requests arriving at random. Two factors are sought: of every
+time of its steps, so that the time per token is the measured one; then of the time to first token. Where one latency
+was measured, one factor stands for both.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.candidates import Candidate, judge_hardware
+from advisor.catalog import Catalog
+from advisor.demand.synthetic_trace import with_lengths
+from advisor.performance.deployments import pack, peak_flops
+from advisor.performance.measured_coverage import cell_of
+from advisor.performance.model import MeasuredFactors, PerformanceModel
+from advisor.performance.points import length_points
+from advisor.performance.serving import capacity_at_slo
+from advisor.performance.stage import deployment_of, max_concurrency, times_of
+from advisor.performance.steps import StepTimes
+from advisor.plan.replay.engine import serve
+from advisor.plan.replay.result import p95_ms
+from advisor.requirements import Requirements
+from advisor.units import milliseconds
+from advisor.workload.values import Deployment, MeasuredLatency, Slo
+
+_LEAST_FACTOR = 1 / 4
+"""A set-up that is faster than a quarter of its predicted times is another one than is known."""
+_HALVINGS = 5
+"""Of the logarithm of the factor: to 4 %."""
+_FAR = 1.5
+"""Measured over predicted time from which a note says how far they are apart."""
+_REQUESTS = 1500
+_SEED = 20261129
+
+
+@dataclass(frozen=True, slots=True)
+class _Latency:
+    """95th percentiles of a replay, in ms."""
+
+    ttft_p95_ms: float
+    tpot_p95_ms: float
+    e2e_p95_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Replica:
+    """A replica of today's machines under its share of the measured rate."""
+
+    candidate: Candidate
+    requirements: Requirements
+    model: PerformanceModel
+    requests_per_second: float
+
+    @property
+    def cell(self) -> str:
+        """Architecture and accelerator."""
+        return cell_of(deployment_of(self.candidate, self.requirements.model))
+
+    def latency(self, token: float, ttft: float) -> _Latency:
+        """Latency with a pair of factors, as the engine runs without a limit of requests at a time."""
+        requirements, tokens = self.requirements, self.requirements.demand.tokens
+        most = max_concurrency(self.candidate, length_points(tokens).resident_tokens)
+        model = replace(self.model, measured=MeasuredFactors(self.cell, token, ttft))
+        times = times_of(self.candidate, requirements, model, (most, requirements.context_tokens))
+        if not isinstance(times, StepTimes):
+            raise TypeError("requests are answered token by token")
+        random = np.random.default_rng(_SEED)
+        arrivals_s = random.exponential(1 / self.requests_per_second, _REQUESTS).cumsum()
+        requests = with_lengths(requirements.demand, arrivals_s, random)
+        prompts = np.clip(requests.input_tokens, 1, requirements.context_tokens - 1)
+        answers = np.clip(requests.output_tokens, 1, requirements.context_tokens - prompts)
+        timeline = serve(times, arrivals_s, prompts, answers)
+        first_s = times.ttft_factor * (timeline.first_s + timeline.lag_s - arrivals_s)
+        decode_s, several = timeline.last_s - timeline.first_s, answers > 1
+        per_token_s = decode_s[several] / (answers[several] - 1)
+        return _Latency(p95_ms(first_s) or 0.0, p95_ms(per_token_s) or 0.0, p95_ms(first_s + decode_s) or 0.0)
+
+
+def measured_model(
+    model: PerformanceModel, requirements: Requirements, catalog: Catalog
+) -> tuple[PerformanceModel, tuple[str, ...]]:  # fmt: skip
+    """The model with the factors of a workload's measured machines, and a note where both are apart.
+
+    How they run the model is not stated: the parallelism of the highest rate is taken, in the first of the workload's
+    precisions that it can serve, as for today's cost.
+
+    Args:
+        model: physics and learned factors.
+        requirements: with ``current.measured``; without it, or where requests are answered in one pass, the model is
+            as it was.
+        catalog: what today's machine is.
+    """
+    current = requirements.workload.current
+    if current is None or current.measured is None or requirements.demand.unit.is_one_pass:
+        return model, ()
+    replica = _replica(current, current.measured, requirements, model, catalog)
+    if replica is None:
+        return model, (f"current.measured counts for nothing: {current.instance_type} is not known to hold the model",)
+    predicted = replica.latency(1.0, 1.0)
+    pairs = _pairs(current.measured, predicted)
+    words, name = _compared(pairs), replica.candidate.accelerator.name
+    factors = _factors(replica, current.measured, predicted)
+    if factors is None:
+        why = f"less than a quarter of what is predicted for {name}: another set-up must run ({words})"
+        return model, (f"current.measured counts for nothing: {why}",)
+    if min(factors.token, factors.ttft) < 1:
+        told = f"predictions for {name} are lowered to what today's machines take, {factors.token:.2f} × per token"
+        note = f"{told} and {factors.ttft:.2f} × to the first token ({words}); others stay as they are"
+        return replace(model, measured=factors), (note, *_far(pairs))
+    return model, _far(pairs)
+
+
+def _replica(
+    current: Deployment, measured: MeasuredLatency, requirements: Requirements, model: PerformanceModel,
+    catalog: Catalog,
+) -> _Replica | None:  # fmt: skip
+    """The replica of the highest rate; None where the machine is not known to hold the model."""
+    machine = catalog.instance_type(current.provider, current.instance_type)
+    candidates = [each for each in judge_hardware(machine, requirements, catalog) if isinstance(each, Candidate)]
+    named = requirements.workload.precisions
+    predictable = [
+        each for each in candidates if not each.partition and peak_flops(each.accelerator, each.compute_precision)
+    ]
+    whole = sorted(predictable, key=lambda each: named.index(each.precision))
+    layouts = [each for each in whole if each.precision == whole[0].precision]
+    if not layouts:
+        return None
+    deployments = [deployment_of(each, requirements.model) for each in layouts]
+    packed, tokens = pack(deployments, model.calibration.constants), requirements.demand.tokens
+    capacity = capacity_at_slo(packed, tokens, Slo(), model.open_loop(packed, tokens)).requests_per_second
+    fastest = layouts[int(np.argmax(capacity * [each.replicas_per_instance for each in layouts]))]
+    rate = measured.requests_per_second / (current.count * fastest.replicas_per_instance)
+    return _Replica(fastest, requirements, model, rate)
+
+
+def _factors(replica: _Replica, measured: MeasuredLatency, predicted: _Latency) -> MeasuredFactors | None:
+    """Factors up to 1; None where a smaller one than the least is needed."""
+    name = next(name for name in ("tpot_p95_ms", "e2e_p95_ms", "ttft_p95_ms") if getattr(measured, name) is not None)
+    target: float = getattr(measured, name)
+    if getattr(predicted, name) <= target:
+        token, after = 1.0, predicted
+    else:
+        token = _token_factor(replica, name, target)
+        after = replica.latency(token, _with_token(name, token))
+        if getattr(after, name) > target:
+            return None
+    if name != "tpot_p95_ms" or measured.ttft_p95_ms is None:
+        return MeasuredFactors(replica.cell, token, token)
+    ttft = min(measured.ttft_p95_ms / after.ttft_p95_ms, 1.0)
+    return MeasuredFactors(replica.cell, token, ttft) if ttft >= _LEAST_FACTOR else None
+
+
+def _token_factor(replica: _Replica, name: str, target_ms: float) -> float:
+    """The largest factor at which a latency is no more than a target; the least one where none is."""
+    low, high = _LEAST_FACTOR, 1.0
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        is_within = getattr(replica.latency(middle, _with_token(name, middle)), name) <= target_ms
+        low, high = (middle, high) if is_within else (low, middle)
+    return low
+
+
+def _with_token(name: str, token: float) -> float:
+    """Factor of the first token while that of a step is sought: the same where nothing else is measured per token."""
+    return 1.0 if name == "tpot_p95_ms" else token
+
+
+def _pairs(measured: MeasuredLatency, predicted: _Latency) -> list[tuple[str, float, float]]:
+    """Each measured latency with its prediction, in ms."""
+    names = (("TTFT", "ttft_p95_ms"), ("TPOT", "tpot_p95_ms"), ("end-to-end", "e2e_p95_ms"))
+    return [
+        (name, getattr(measured, key), getattr(predicted, key))
+        for name, key in names
+        if getattr(measured, key) is not None
+    ]
+
+
+def _far(pairs: list[tuple[str, float, float]]) -> tuple[str, ...]:
+    """A note on latencies that are far above their predictions."""
+    far = [pair for pair in pairs if pair[1] > _FAR * pair[2]]
+    told = f"users get more than is predicted of today's machines ({_compared(far)})"
+    return (f"{told}: what else takes time is in no plan",) if far else ()
+
+
+def _compared(pairs: list[tuple[str, float, float]]) -> str:
+    """Text such as ``TPOT p95 35 ms measured, 40 ms predicted``."""
+    return ", ".join(
+        f"{name} p95 {milliseconds(ours)} measured, {milliseconds(theirs)} predicted" for name, ours, theirs in pairs
+    )
