@@ -92,8 +92,12 @@ def hostile() -> Scenario:
 
 def cached() -> Scenario:
     """A response cache in the subnet of the nodes that nothing has to survive."""
-    cache = make_cache(provider="azure", region="eastus", node="Balanced_B5", nodes=1, node_memory_gib=5.59, ttl_seconds=None)
-    scenario = _aks(make_fleet_plan(azure_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache}))
+    cache = make_cache(
+        provider="azure", region="eastus", node="Balanced_B5", nodes=1, node_memory_gib=5.59, ttl_seconds=None
+    )
+    scenario = _aks(
+        make_fleet_plan(azure_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache})
+    )
     network = f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus"
     place = {"cache_subnet_id": f"{network}/subnets/inference"}
     return dataclasses.replace(scenario, variables={**scenario.variables, **place})

@@ -219,7 +219,9 @@ def cached() -> Scenario:
     """A response cache beside the hosts, one node of which may fail, for one client."""
     cache = make_cache(provider="azure", region="eastus", node="Balanced_B3", node_memory_gib=2.79)
     plan = make_fleet_plan(azure_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache})
-    zone = f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network/privateDnsZones/privatelink.redis.azure.net"
+    zone = (
+        f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network/privateDnsZones/privatelink.redis.azure.net"
+    )
     client = {"cache_private_dns_zone_id": zone, "cache_client_object_ids": ["00000000-0000-0000-0000-000000000003"]}
     return Scenario(plan, Wanted(), variables("eastus", **client))
 
