@@ -21,7 +21,12 @@ _LEVERS = (
     Column("evidence", importance=3),
     Column("what changes, and what it risks", prose=34),
 )
-_SHOWN = (Column("lever"), Column("evidence", importance=1), Column("why it has no price", prose=40))
+_SHOWN = (
+    Column("lever"),
+    Column("evidence", importance=2),
+    Column("code", importance=1),
+    Column("why it has no price", prose=40),
+)
 _FACTS = (
     Column("lever"),
     Column("value"),
@@ -155,7 +160,12 @@ def _change_words(lever: PricedLever) -> Iterator[str]:
 
 def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
     counts = Counter(_name(fact.evidence) for fact in lever.facts)
-    return _name(lever.lever), "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()), lever.why
+    return (
+        _name(lever.lever),
+        "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()),
+        lever.code or "",
+        lever.why,
+    )
 
 
 def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:
