@@ -66,6 +66,8 @@ class Ledger:
     database: Database
     bill: Bill
     notes: Sequence[str]
+    converted: Sequence[str] = ()
+    """Notes among them on amounts in other currencies than that of the bill."""
 
     def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
         """Cost by an expression over ``charges``, the dearest first."""
@@ -110,12 +112,12 @@ def read_ledger(
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
-    currency = _one_currency(database, question.rates)
+    currency, converted = _one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
-    notes += [*basis_notes, *write_tags(database)]
+    notes += [*basis_notes, *converted, *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
-    return Ledger(database, bill, tuple(dict.fromkeys(notes)))
+    return Ledger(database, bill, tuple(dict.fromkeys(notes)), converted)
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -288,8 +290,8 @@ def _unstated(basis: Basis) -> str:
     return f"CASE WHEN {basis} IS NULL THEN row_count ELSE no_{basis} END"
 
 
-def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | None:
-    """Bring every amount into one currency.
+def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str | None, tuple[str, ...]]:
+    """Bring every amount into one currency; which one, and notes on what was converted.
 
     Raises:
         InputError: there are several, and a rate is missing.
@@ -304,20 +306,22 @@ def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | Non
     currencies = [currency for currency in names if currency is not None]
     if not currencies:
         only: str | None = database.row("SELECT max(currency) FROM raw")[0]
-        return only
+        return only, ()
     lacking = [currency for currency in currencies if currency != "USD" and currency not in rates]
     if len(currencies) == 1 and lacking:
-        return currencies[0]
+        return currencies[0], ()
     if lacking:
         amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in found)
         raise InputError(
             f"the bill is in several currencies: {amounts}",
             hint=f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08",
         )
-    for currency in currencies:
-        if currency != "USD":
-            _convert(database, currency, rates[currency])
-    return "USD"
+    others = [currency for currency in currencies if currency != "USD"]
+    for currency in others:
+        _convert(database, currency, rates[currency])
+    return "USD", tuple(
+        f"amounts in {currency} are converted: 1 {currency} = {rates[currency]:f} USD" for currency in others
+    )
 
 
 def _convert(database: Database, currency: str, rate: Decimal) -> None:
