@@ -118,11 +118,14 @@ class _Caches:
             return point
         if point.memory_gib is None:
             return Reason(ReasonCode.FIGURE_MISSING, "no request of the log says how large its answer is")
-        return self._answering(
+        change = self._answering(
             ResponseCache(point.hit_ratio, point.memory_gib),
             f"{_replayed(measured)}; embedding each request and finding its neighbour are not in the price",
             f" from a similarity of {point.threshold:g} on, {point.false_hit_ratio:.1%} of the hits false",
         )
+        if isinstance(change, Reason):
+            return change
+        return replace(change, wrong_answer_ratio=point.hit_ratio * (point.false_hit_ratio or 0.0))
 
     def _answering(self, cache: ResponseCache, basis: str, how: str = "") -> Change | Reason:
         """Fewer requests to the fleet, and the nodes that answer the others."""

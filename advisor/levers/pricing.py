@@ -238,6 +238,7 @@ class _Pricing:
             lock_in=entry.lock_in,
             facts=entry.facts,
             work=self._work((lever,), priced.saving_usd_per_month),
+            wrong_answer_ratio=change.wrong_answer_ratio,
         )
 
     def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:

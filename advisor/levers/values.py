@@ -97,6 +97,8 @@ class Change:
     basis: str = ""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
+    wrong_answer_ratio: float = 0.0
+    """Share of the requests that get the answer to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class PricedLever:
     """Cost of the combination without it minus that of the combination; None: not used, or no fleet without it."""
     dropped: str = ""
     """Why it is no part of the combination; "" where it is."""
+    wrong_answer_ratio: float = 0.0
+    """Share of the requests that get the answer to another: no benchmark score shows it."""
 
 
 @dataclass(frozen=True, slots=True)

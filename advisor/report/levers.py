@@ -90,6 +90,12 @@ def _combined(report: LeverReport) -> Iterator[str]:
     plan = report.together.plan
     yield f"With them: {short_words(plan.groups, with_precision=True)}, {plan.evidence}."
     yield f"Quality: {_quality_words(report.together.quality)}."
+    for lever in report.levers:
+        if lever.used and lever.wrong_answer_ratio:
+            yield (
+                f"Wrong answers: {lever.wrong_answer_ratio:.1%} of the requests get the answer to another "
+                f"({_name(lever.lever)})."
+            )
     yield f"Latency: {_latency_words(report)}."
     if plan.requires:
         yield f"Takes: {'; '.join(text.split(';')[0] for text in plan.requires)}."

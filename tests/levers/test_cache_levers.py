@@ -93,13 +93,16 @@ def test_replay_of_another_embedder_is_no_measurement():
     )
 
 
-@pytest.mark.parametrize(("most", "hits"), [(0.2, "60.0%"), (0.19, "50.0%"), (0.01, "40.0%")])
-def test_semantic_cache_hits_most_of_what_is_bearable(most, hits):
+@pytest.mark.parametrize(
+    ("most", "hits", "wrong"), [(0.2, "60.0%", 0.12), (0.19, "50.0%", 0.02), (0.01, "40.0%", 0.004)]
+)
+def test_semantic_cache_hits_most_of_what_is_bearable(most, hits, wrong):
     """Of the thresholds whose false hits are few enough the one with most hits is priced, with its share of false ones."""
     change = levers_of(question_for(workload(), CATALOG, shipped_model()), MEASURED, most)["semantic_cache"]
 
     assert change.told.startswith(f"{hits} of the requests answered by 1 × cache.t4g.")
     assert "embedding each request and finding its neighbour are not in the price" in change.basis
+    assert change.wrong_answer_ratio == pytest.approx(wrong)
 
 
 @pytest.mark.parametrize(

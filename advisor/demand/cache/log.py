@@ -237,14 +237,23 @@ class _Reader:
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:
-    value = next((row[name] for name in ("prompt", "messages", "input") if row.get(name) is not None), None)
+    value = row.get("prompt")
+    if value is None:
+        value = row.get("messages")
+    if value is None:
+        value = _input_text(row.get("input"))
     if value is None:
         _refuse("no identifier")
-    if isinstance(value, list) and value is row.get("input") and any(isinstance(text, str | list) for text in value):
-        if len(value) > 1:
-            _refuse("input holds several texts, each of which is looked up by itself: give each a line")
-        value = value[0]
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _input_text(value: object) -> object:
+    """Text of an embedding request, or its tokens."""
+    if not isinstance(value, list) or not any(isinstance(text, str | list) for text in value):
+        return value
+    if len(value) > 1:
+        _refuse("input holds several texts, each of which is looked up by itself: give each a line")
+    return value[0]
 
 
 def _text_bytes(value: object) -> int:
