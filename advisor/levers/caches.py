@@ -30,12 +30,12 @@ def cache_levers(
         catalog: nodes and their prices.
     """
     caches = _Caches(question, settings, stated, without, catalog)
-    return {"prefix_cache": caches.prefix()} | (caches.of_embedder() if caches.embeds else caches.of_answers())
+    return {"prefix_cache": caches.prefix(), **(caches.of_embedder() if caches.embeds else caches.of_answers())}
 
 
 @dataclass(frozen=True, slots=True)
 class _Caches:
-    """One question and what is measured of its caches."""
+    """Question with what is measured of its caches."""
 
     question: PlanRequest
     settings: LeverSettings

@@ -113,7 +113,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
 
 
 def _scope(step: Workload | str) -> Workload | Reason:
-    """What a step allows, or why it makes no sense."""
+    """Scope that a step allows, or the reason why it makes no sense."""
     return Reason(ReasonCode.FIGURE_MISSING, step) if isinstance(step, str) else step
 
 

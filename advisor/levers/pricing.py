@@ -126,7 +126,7 @@ class _Pricing:
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
-            unpriced=tuple(self._unpriced(reasons | _of_services(services))),
+            unpriced=tuple(self._unpriced({**reasons, **_of_services(services)})),
             services=services,
             unit=context.requirements.demand.unit,
         )
@@ -335,7 +335,7 @@ def _of_every_workload(entry: LeverEntry) -> Reason | None:
 
 
 def _of_services(services: Sequence[TokenApi]) -> Mapping[str, Reason]:
-    """What services ask that sell the same tokens: they take the place of the fleet."""
+    """Reasons of levers that take the place of the fleet: prices of services that sell the same tokens."""
     if not services:
         return {}
     cheapest, usd = services[0].name, services[0].total_usd_per_month
