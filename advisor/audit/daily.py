@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from advisor.audit.database import Database
-from advisor.audit.ledger import Ledger
+from advisor.audit.ledger import Ledger, converted_amount
 from advisor.audit.sql import MONEY, text
 
 _SAME = ("resource", "service", "meter", "charge", "allocated", "unused")
@@ -16,7 +16,7 @@ WITH kept AS (
   SELECT {", ".join(_SAME)}, bool_or({ACCELERATED}) AS {ACCELERATED} FROM charges GROUP BY ALL),
 spans AS (
   SELECT coalesce(kept.resource, kept.service || ', ' || coalesce(lines.region, 'no region')) AS resource,
-    kept.{ACCELERATED}, coalesce(lines.{{basis}}, lines.{{other}}) AS cost,
+    kept.{ACCELERATED}, {{cost}} AS cost,
     generate_series(date_trunc('day', start_time), greatest(end_time - INTERVAL 1 MICROSECOND, start_time),
       INTERVAL 1 DAY) AS within
   FROM lines JOIN kept ON {" AND ".join(f"lines.{column} IS NOT DISTINCT FROM kept.{column}" for column in _SAME)}
@@ -32,13 +32,22 @@ def days_of(ledger: Ledger) -> list[dt.date]:
 
     An export of today ends within the day, whose cost would be part of one.
     """
-    basis = ledger.bill.basis.value
-    ledger.database.run(_DAYS.format(basis=basis, other="billed" if basis == "effective" else "effective"))
+    ledger.database.run(_DAYS.format(cost=_cost_of_line(ledger)))
     start, end = ledger.bill.start, ledger.bill.end
     if start is None or end is None:
         return []
     first = start.date() + dt.timedelta(days=start.time() != dt.time.min)
     return [first + dt.timedelta(days=number) for number in range((end.date() - first).days)]
+
+
+def _cost_of_line(ledger: Ledger) -> str:
+    """SQL: cost of a line in the currency of the bill."""
+    basis = ledger.bill.basis.value
+    amount = f"coalesce(lines.{basis}, lines.{'billed' if basis == 'effective' else 'effective'})"
+    currency = "upper(trim(lines.currency))"
+    for other, rate in ledger.rates.items():
+        amount = f"CASE WHEN {currency} = {text(other)} THEN {converted_amount(amount, rate)} ELSE {amount} END"
+    return amount
 
 
 def daily_costs(ledger: Ledger, where: str = "true") -> dict[dt.date, float]:

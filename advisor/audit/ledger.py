@@ -66,6 +66,13 @@ class Ledger:
     database: Database
     bill: Bill
     notes: Sequence[str]
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    """Rates by which amounts in other currencies were converted into that of the bill."""
+
+    @property
+    def converted(self) -> tuple[str, ...]:
+        """Notes on amounts that were converted."""
+        return _rate_notes(self.rates)
 
     def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
         """Cost by an expression over ``charges``, the dearest first."""
@@ -110,12 +117,12 @@ def read_ledger(
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
-    currency = _one_currency(database, question.rates)
+    currency, rates = _one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
-    notes += [*basis_notes, *write_tags(database)]
+    notes += [*basis_notes, *_rate_notes(rates), *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
-    return Ledger(database, bill, tuple(dict.fromkeys(notes)))
+    return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates)
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -288,8 +295,8 @@ def _unstated(basis: Basis) -> str:
     return f"CASE WHEN {basis} IS NULL THEN row_count ELSE no_{basis} END"
 
 
-def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | None:
-    """Bring every amount into one currency.
+def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str | None, Mapping[str, Decimal]]:
+    """Bring every amount into one currency; which one, and the rates of those that were converted.
 
     Raises:
         InputError: there are several, and a rate is missing.
@@ -304,27 +311,38 @@ def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> str | Non
     currencies = [currency for currency in names if currency is not None]
     if not currencies:
         only: str | None = database.row("SELECT max(currency) FROM raw")[0]
-        return only
+        return only, {}
     lacking = [currency for currency in currencies if currency != "USD" and currency not in rates]
     if len(currencies) == 1 and lacking:
-        return currencies[0]
+        return currencies[0], {}
     if lacking:
         amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in found)
         raise InputError(
             f"the bill is in several currencies: {amounts}",
             hint=f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08",
         )
-    for currency in currencies:
-        if currency != "USD":
-            _convert(database, currency, rates[currency])
-    return "USD"
+    used = {currency: rates[currency] for currency in currencies if currency != "USD"}
+    for currency, rate in used.items():
+        _convert(database, currency, rate)
+    return "USD", used
+
+
+def _rate_notes(rates: Mapping[str, Decimal]) -> tuple[str, ...]:
+    return tuple(
+        f"amounts in {currency} are converted: 1 {currency} = {rate:f} USD" for currency, rate in rates.items()
+    )
+
+
+def converted_amount(amount: str, rate: Decimal) -> str:
+    """SQL: an amount times a rate."""
+    whole = max(rate.adjusted() + 1, 0)
+    factor = f"{rate:f}::DECIMAL({_FACTOR_DIGITS},{_FACTOR_DIGITS - whole})"
+    return f"({amount}::DECIMAL(24,10) * {factor})::{MONEY}"
 
 
 def _convert(database: Database, currency: str, rate: Decimal) -> None:
-    whole = max(rate.adjusted() + 1, 0)
-    factor = f"{rate:f}::DECIMAL({_FACTOR_DIGITS},{_FACTOR_DIGITS - whole})"
     exact = ", ".join(
-        f"{column} = ({column}::DECIMAL(24,10) * {factor})::{MONEY}"
+        f"{column} = {converted_amount(column, rate)}"
         for column in ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
     )
     database.run(f"UPDATE raw SET {exact} WHERE currency = {text(currency)}")

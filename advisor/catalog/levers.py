@@ -41,6 +41,8 @@ class LeverEntry:
     risk: str
     why_unpriced: str
     """Why the planner prices it for no workload; "" where it does."""
+    code: str
+    """Kind of that reason, as of :class:`advisor.levers.values.ReasonCode`."""
     provenance: Provenance
     facts: tuple[LeverFact, ...]
 
@@ -95,6 +97,7 @@ def read_levers(directory: Path, sources: Sources) -> tuple[LeverEntry, ...]:
             lock_in=row.text("lock_in"),
             risk=row.text("risk"),
             why_unpriced=row.optional_text("why_unpriced"),
+            code=row.optional_text("code"),
             provenance=sources.of(row),
             facts=tuple(facts.get(row.text("lever"), ())),
         )

@@ -16,8 +16,8 @@ The JSON (``advisor.audit/v1``)::
     notes          what a reader has to know
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from click.core import ParameterSource
 
 from advisor.cli.output import deliver, deliver_application, output_option, report_width
 from advisor.cli.progress import Progress
+from advisor.cli.rates import rate_option
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.spread import BACKENDS, Spread
@@ -38,23 +39,6 @@ _SHOWING = (
     "tags", "jobs", "backend", "scheduler", "finding", "into", "workloads", "write", "output_format", "wide", "output",
 )  # fmt: skip
 """Options that change no finding."""
-
-
-def _rates(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, Decimal]:
-    """Rates by currency, such as ``EUR=1.08``."""
-    rates = {}
-    for value in values:
-        currency, _, number = value.partition("=")
-        try:
-            rate = Decimal(number)
-        except InvalidOperation:
-            rate = Decimal(0)
-        if not currency.isalpha() or not rate.is_finite() or not 0 < rate < 1_000_000:
-            raise click.BadParameter(
-                f"{value!r} is no rate: write a currency and what one of it is in USD, such as EUR=1.08"
-            )
-        rates[currency.upper()] = rate
-    return rates
 
 
 def _option_words(context: click.Context) -> tuple[str, ...]:
@@ -102,14 +86,7 @@ def _words(name: str, value: object) -> Iterator[str]:
     show_default=True,
     help="Prepaid commitments spread over their use, or as invoiced.",
 )
-@click.option(
-    "--rate",
-    "rates",
-    multiple=True,
-    callback=_rates,
-    metavar="CUR=RATE",
-    help="USD for one unit of a currency, such as EUR=1.08. (repeatable)",
-)
+@rate_option
 @click.option(
     "--tag",
     "tags",

@@ -12,9 +12,12 @@ from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.demand.cache.log import read_log
-from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, replay_caches
+from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
+from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models import find_model
 from advisor.report.sections import Section, sections_text
+from advisor.workload.kinds import UNITS, is_reranker
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
@@ -39,6 +42,23 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
     default=_THRESHOLDS,
     help="Cosine similarity from which a semantic cache answers. Repeatable.",
 )
+@click.option(
+    "--embedder",
+    metavar="MODEL",
+    help="The log is that of this embedding model: each answer is a vector, whose size is computed.",
+)
+@click.option(
+    "--dimension",
+    type=click.IntRange(1, 65_536),
+    help="With --embedder: numbers of a vector; default: the model's width.",
+)
+@click.option(
+    "--number-bytes",
+    type=click.IntRange(1, 8),
+    default=4,
+    show_default=True,
+    help="With --embedder: bytes of each of them as they are stored.",
+)
 @table_or_json_option
 @output_option
 def cache_command(
@@ -47,23 +67,47 @@ def cache_command(
     time_unit: str,
     block_tokens: int,
     thresholds: tuple[float, ...],
+    embedder: str | None,
+    dimension: int | None,
+    number_bytes: int,
     output_format: str,
     output: Path | None,
 ) -> None:
-    """Replay LOG (JSON lines: prompt, messages, hash_ids or key) against exact, prefix and semantic caches.
+    """Replay LOG (JSON lines: prompt, messages, input, hash_ids or key) against exact, prefix and semantic caches.
 
     Prompts are hashed as they are read; nothing of them is stored or printed. Semantic caches take an embedding on each
     line, and their false hits a response or an answer_id.
     """
+    vectors = _vectors(embedder, dimension, number_bytes)
     with Progress("requests read") as progress:
         requests = read_log(log, block_tokens, _UNITS[time_unit], progress)
     if ttl is not None and not requests.times_s:
         raise InputError(
             "not every request has a timestamp, and --ttl needs them", where=str(log), hint="leave --ttl out"
         )  # fmt: skip
-    replay = replay_caches(requests, block_tokens, None if ttl is None else ttl.total_seconds(), thresholds)
+    replay = replay_caches(requests, block_tokens, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
     text = _as_json(replay) if output_format == "json" else sections_text(list(_sections(replay)))
     deliver(text, output)
+
+
+def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> Vectors | None:
+    """Answers of the embedder; None without one.
+
+    Raises:
+        InputError: the model answers with something else.
+    """
+    if embedder is None:
+        if dimension is not None:
+            raise click.UsageError("--dimension says how long the vectors of --embedder are: give both")
+        return None
+    model = find_model(embedder)
+    if UNITS.get(model.task) is not Unit.TEXTS or is_reranker(model):
+        raise InputError(
+            f"{model.name} does not answer a text with a vector",
+            where="--embedder",
+            hint="leave it out; the size of an answer is that of response or output_tokens of the log",
+        )
+    return Vectors(model.name, dimension or model.hidden, number_bytes)
 
 
 def _as_json(replay: CacheReplay) -> str:
@@ -83,12 +127,16 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
         rows = tuple(
             (
                 f"{point.threshold:g}",
+                f"{point.entries:,}",
+                "-" if point.memory_gib is None else f"{point.memory_gib:,.4g}",
                 f"{point.hit_ratio:.1%}",
                 "-" if point.false_hit_ratio is None else f"{point.false_hit_ratio:.1%}",
             )
             for point in replay.semantic
         )
-        yield Section("semantic cache, unlimited", (), ("threshold", "hit ratio", "false among hits"), rows)
+        yield Section(
+            "semantic cache, unlimited", (), ("threshold", "entries", "GiB", "hit ratio", "false among hits"), rows
+        )
 
 
 def _curve(title: str, curve: CacheCurve, ratio: str) -> Section:

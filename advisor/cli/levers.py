@@ -71,7 +71,13 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
     "--cache",
     "cache_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Replay of your own log by `advisor demand cache --format json`: prices a response cache.",
+    help="Replay of your own log by `advisor demand cache --format json`: prices caches of answers and vectors.",
+)
+@click.option(
+    "--false-hits",
+    type=Above("give the share of the hits that may be false, such as 0.01", 1),
+    metavar="SHARE",
+    help="With --cache: largest share of a semantic cache's hits that may answer another question.",
 )
 @click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
@@ -86,6 +92,7 @@ def command(
     hourly_rate: float | None,
     max_payback: float | None,
     cache_file: Path | None,
+    false_hits: float | None,
     effort: dict[str, float],
     wide: bool,
     verbose: bool,
@@ -100,6 +107,8 @@ def command(
     """
     if max_payback is not None and hourly_rate is None:
         raise click.UsageError("--max-payback needs --hourly-rate: without it no effort has a cost")
+    if false_hits is not None and cache_file is None:
+        raise click.UsageError("--false-hits needs --cache: a replay says which hits are false")
     catalog, model = load_catalog(), load_model(calibration)
     stated = with_account(read_workload(workload), catalog)
     stated = replace(stated, as_of=stated.as_of or dt.datetime.now(dt.UTC).date())
@@ -113,7 +122,7 @@ def command(
         return market_for(asked, catalog, model, timelines).market
 
     cache = None if cache_file is None else read_measured_cache(cache_file)
-    settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, effort)
+    settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, false_hits, effort)
     report = price_levers(question, catalog, posed, settings)
     deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
 

@@ -1,12 +1,14 @@
 """``advisor review``: what a programme saved, by the bill."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
 import click
 
 from advisor.cli.output import deliver, format_option, output_option, report_width
 from advisor.cli.progress import Progress
+from advisor.cli.rates import rate_option
 
 _DATE = "%Y-%m-%d"
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -40,6 +42,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
     show_default=True,
     help="Prepaid commitments spread over their use, or as invoiced.",
 )
+@rate_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @format_option
 @output_option
@@ -51,6 +54,7 @@ def command(
     plans: tuple[Path, ...],
     requests: tuple[str, ...],
     cost: str,
+    rates: dict[str, Decimal],
     wide: bool,
     output_format: str,
     output: Path | None,
@@ -72,7 +76,7 @@ def command(
 
     read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
     question = Question(read_programme(programme_file), since.date(), applied, read)
-    inputs = Inputs(bill, question=Reading(Basis(cost)))
+    inputs = Inputs(bill, question=Reading(Basis(cost), rates))
     with Progress("percent of the bill read") as progress, charges(inputs, progress.watch) as ledger:
         traffic = read_traffic(ledger.database, requests, ledger.bill) if requests else None
         review = review_of(question, ledger, traffic)

@@ -60,8 +60,10 @@ def cache_facts(stack: Stack) -> Mapping[str, Any]:
     if cache is None:
         return {}
     least = _LEAST_SHARE_OF_HITS * cache.hit_ratio
+    percent = {"least_hit_percent": round(least * _PERCENT, 1)}
     alarms = {
-        "aws": {"least_hit_percent": round(least * _PERCENT, 1)},
+        "aws": percent,
+        "azure": percent,
         "gcp": {"most_misses_per_hit": round((1 - least) / least, 2)},
     }
     shared = {"region": cache.region, "node_type": cache.node, "nodes": cache.nodes}

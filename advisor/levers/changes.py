@@ -1,22 +1,20 @@
 """Levers as changes of a question: what each allows or alters beyond the question without any lever."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import ScoresKept
-from advisor.cost import hourly_to_monthly
-from advisor.cost.response_cache import priced_cache
 from advisor.demand.values import Unit
-from advisor.levers.response_cache import MeasuredCache
-from advisor.levers.values import LeverSettings, QualityKept
+from advisor.levers.caches import cache_levers
+from advisor.levers.values import Change, LeverSettings, QualityKept, Reason, ReasonCode
 from advisor.models import find_model
 from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
-from advisor.workload.values import ResponseCache, Routing, Scaling, Workload
+from advisor.workload.values import Routing, Scaling, Workload
 
 _STEPS = {
     "region": Step.SAME_CLOUD,
@@ -44,26 +42,11 @@ _ENGINE = "vLLM"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """Change of a question by one lever."""
-
-    told: str
-    """Difference in words."""
-    to: Callable[[PlanRequest], PlanRequest]
-    widens: bool = False
-    """Whether it allows more and alters nothing."""
-    beyond_stated: bool = False
-    basis: str = ""
-    quality: QualityKept | None = None
-    """Share of the scores that it leaves, whatever the plan."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Changes:
     """Question without any lever, and what each lever makes of it."""
 
     without: PlanRequest
-    by_lever: Mapping[str, Change | str]
+    by_lever: Mapping[str, Change | Reason]
     """In the order in which they are made; the reason where a lever has nothing to change."""
     quality_floor: float | None
     catalog: Catalog
@@ -110,19 +93,17 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
         response_cache=None,
         limits=replace(narrow.limits, max_usd_per_month=None),
     )
-    widening = {
-        lever: _precisions(steps[step], stated, question, catalog, settings) if lever == "precision" else steps[step]
-        for lever, step in _STEPS.items()
-    }
+    scopes = {lever: _scope(steps[step]) for lever, step in _STEPS.items()}
+    widening = scopes | {"precision": _precisions(scopes["precision"], stated, question, catalog, settings)}
     return Changes(
         without=replace(question, workload=without),
         by_lever={
             **{lever: _widening(wide, without, stated) for lever, wide in widening.items()},
             **_scaling(stated),
             "routing": _routing(stated),
-            "prefix_cache": _prefix_cache(stated),
             "prompt": _prompt(settings.prompt_shorter),
-            "response_cache": _response_cache(settings.cache, stated, without, catalog),
+            **cache_levers(question, settings, stated, without, catalog),
+            "edge": _edge(question, catalog),
             "model": _smaller_model(question, catalog, settings.quality_floor),
             **_of_one_pass(question.demand.unit, settings.prompt_shorter),
         },
@@ -131,13 +112,27 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     )
 
 
+def _scope(step: Workload | str) -> Workload | Reason:
+    """Scope that a step allows, or the reason why it makes no sense."""
+    return Reason(ReasonCode.FIGURE_MISSING, step) if isinstance(step, str) else step
+
+
+def _edge(question: PlanRequest, catalog: Catalog) -> Reason:
+    rate = question.demand.requests_per_second
+    why = (
+        f"none of the {len(catalog.accelerators):,} accelerators of the catalog is a device at the edge; it would have "
+        f"to carry its share of {rate.mean:.3g} requests/s, {rate.peak:.3g} in the busiest minute"
+    )
+    return Reason(ReasonCode.NOT_IN_CATALOG, why)
+
+
 def _with_workload(question: PlanRequest, **fields: object) -> PlanRequest:
     return replace(question, workload=replace(question.workload, **fields))  # type: ignore[arg-type]
 
 
-def _widening(wide: Workload | str, without: Workload, stated: Workload) -> Change | str:
+def _widening(wide: Workload | Reason, without: Workload, stated: Workload) -> Change | Reason:
     """Change to a scope that allows more."""
-    if isinstance(wide, str):
+    if isinstance(wide, Reason):
         return wide
     told = [
         f"{key}: {_names(getattr(without, key))} → {_names(getattr(wide, key))}"
@@ -145,7 +140,7 @@ def _widening(wide: Workload | str, without: Workload, stated: Workload) -> Chan
         if set(getattr(wide, key)) != set(getattr(without, key))
     ]
     if not told:
-        return "nothing that the workload and its exclusions allow is beyond it"
+        return Reason(ReasonCode.NOTHING_TO_CHANGE, "nothing that the workload and its exclusions allow is beyond it")
     return Change(
         "; ".join(told),
         lambda question: replace(question, workload=union(question.workload, wide)),
@@ -185,40 +180,30 @@ def _scaling(stated: Workload) -> Mapping[str, Change]:
     }
 
 
-def _routing(stated: Workload) -> Change | str:
+def _routing(stated: Workload) -> Change | Reason:
     if stated.routing is not Routing.BY_PROMPT_LENGTH:
-        return "it takes a router that counts tokens: state routing: by_prompt_length where there is one"
+        why = "it takes a router that counts tokens: state routing: by_prompt_length where there is one"
+        return Reason(ReasonCode.FIGURE_MISSING, why)
     return Change(
         "routing: weighted → by_prompt_length", partial(_with_workload, routing=Routing.BY_PROMPT_LENGTH)
     )  # fmt: skip
 
 
-def _prefix_cache(stated: Workload) -> Change | str:
-    ratio = stated.prefix_cache_hit_ratio
-    if not ratio:
-        return "no hit ratio is known: state demand.prefix_cache_hit_ratio as measured"
-    return Change(
-        f"tokens of prompts found in the replicas' caches: none → {ratio:.0%}",
-        partial(_with_workload, prefix_cache_hit_ratio=ratio),
-        basis="hit ratio of the workload, measured or stated there",
-    )
-
-
-def _of_one_pass(unit: Unit, shorter: float | None) -> Mapping[str, Change | str]:
+def _of_one_pass(unit: Unit, shorter: float | None) -> Mapping[str, Change | Reason]:
     """Levers on prompts and tokens, of a model that answers in one pass."""
     if not unit.is_one_pass:
         return {}
-    reasons: dict[str, Change | str] = dict.fromkeys(
-        _OF_TOKENS, "the model answers in one pass: it generates no tokens"
-    )
+    why = Reason(ReasonCode.NOT_OF_MODEL, "the model answers in one pass: it generates no tokens")
+    reasons: dict[str, Change | Reason] = dict.fromkeys(_OF_TOKENS, why)
     if unit is not Unit.TEXTS:
-        return reasons | {"prompt": "a request holds no text"}
+        return reasons | {"prompt": Reason(ReasonCode.NOT_OF_MODEL, "a request holds no text")}
     return reasons | {"prompt": _prompt(shorter, "texts")}
 
 
-def _prompt(shorter: float | None, what: str = "prompts") -> Change | str:
+def _prompt(shorter: float | None, what: str = "prompts") -> Change | Reason:
     if shorter is None:
-        return f"say by what share {what} can be shorter: --prompt-shorter 0.2"
+        why = f"say by what share {what} can be shorter: --prompt-shorter 0.2"
+        return Reason(ReasonCode.FIGURE_MISSING, why)
     return Change(
         f"{what} {shorter:.0%} shorter",
         lambda question: replace(question, demand=with_token_lengths(question.demand, input_factor=1 - shorter)),
@@ -227,46 +212,23 @@ def _prompt(shorter: float | None, what: str = "prompts") -> Change | str:
     )
 
 
-def _response_cache(
-    measured: MeasuredCache | None, stated: Workload, without: Workload, catalog: Catalog
-) -> Change | str:  # fmt: skip
-    """Fewer requests to the fleet, and the nodes that answer the others."""
-    cache, basis = stated.response_cache, "hit ratio of the workload, measured or stated there"
-    if measured is not None:
-        if not measured.hit_ratio:
-            return f"none of {measured.requests:,} requests of the log repeats another"
-        cache = ResponseCache(measured.hit_ratio, measured.memory_gib)
-        basis = f"replay of {measured.requests:,} requests of the own log"
-    if cache is None:
-        return "no hit ratio is measured: replay a log with `advisor demand cache`, and give it with --cache"
-    provider, region = without.providers[0], without.regions[0]
-    priced = priced_cache(replace(without, response_cache=cache), catalog, provider, region)
-    if isinstance(priced, str):
-        return priced
-    planned, price = priced
-    usd = hourly_to_monthly(price.usd, planned.nodes)
-    return Change(
-        f"{cache.hit_ratio:.1%} of the requests answered by {planned.nodes} × {planned.node} in {region} (${usd:,.2f})",
-        partial(_with_workload, response_cache=cache),
-        beyond_stated=cache != stated.response_cache,
-        basis=basis,
-    )
-
-
 def _precisions(
-    wide: Workload | str, stated: Workload, question: PlanRequest, catalog: Catalog, settings: LeverSettings
-) -> Workload | str:
+    wide: Workload | Reason, stated: Workload, question: PlanRequest, catalog: Catalog, settings: LeverSettings
+) -> Workload | Reason:
     """Scope with the stated precisions; with a quality floor all that keep it."""
-    if isinstance(wide, str):
+    if isinstance(wide, Reason):
         return wide
     first, *others = wide.precisions
     if settings.quality_floor is None:
         if len(stated.precisions) == 1:
-            return f"the workload names {first} alone: say what quality is enough with --quality-floor, or name others"
+            why = f"the workload names {first} alone: say what quality is enough with --quality-floor, or name others"
+            return Reason(ReasonCode.FIGURE_MISSING, why)
         return replace(wide, precisions=stated.precisions)
     floor = settings.quality_floor
     kept = [name for name in others if _precision_ratio(catalog, question, name) >= floor]
-    return replace(wide, precisions=(first, *kept)) if kept else f"no other precision is known to keep {floor:.0%}"
+    if not kept:
+        return Reason(ReasonCode.NOT_IN_CATALOG, f"no other precision is known to keep {floor:.0%}")
+    return replace(wide, precisions=(first, *kept))
 
 
 def _precision_ratio(catalog: Catalog, question: PlanRequest, precision: str) -> float:
@@ -274,7 +236,7 @@ def _precision_ratio(catalog: Catalog, question: PlanRequest, precision: str) ->
     return weights_of(catalog, question.model.name, precision, _ENGINE).quality_ratio or 0.0
 
 
-def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None) -> Change | str:
+def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None) -> Change | Reason:
     """Change to the smallest model of the same owner whose scores keep the floor."""
     size = question.model.parameters_total
     every = [
@@ -283,13 +245,17 @@ def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None)
     ]
     smaller = [kept for parameters, kept in sorted(every, key=lambda pair: pair[0]) if parameters < size]
     if not smaller:
-        return "no smaller model of the same owner has scores that compare with its own"
+        which = f"is smaller of {len(every)}" if every else "is known"
+        why = f"no model of the same owner with scores that compare with its own {which}"
+        return Reason(ReasonCode.NOT_IN_CATALOG, why)
     best = max(smaller, key=lambda kept: kept.mean_ratio)
     if floor is None:
-        return f"say what quality is enough with --quality-floor: {_kept_words(best)}"
+        why = f"say what quality is enough with --quality-floor: {_kept_words(best)}"
+        return Reason(ReasonCode.FIGURE_MISSING, why)
     enough = next((kept for kept in smaller if kept.mean_ratio >= floor), None)
     if enough is None:
-        return f"no smaller model keeps {floor:.0%} of its scores: {_kept_words(best)}"
+        why = f"no smaller model keeps {floor:.0%} of its scores: {_kept_words(best)}"
+        return Reason(ReasonCode.NOT_IN_CATALOG, why)
     return Change(
         f"model: {question.model.name} → {enough.model}",
         lambda asked: replace(_with_workload(asked, model=enough.model), model=find_model(enough.model)),

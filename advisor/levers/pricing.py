@@ -5,15 +5,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from advisor.catalog import Catalog
+from advisor.catalog.levers import LeverEntry
 from advisor.errors import InputError, NothingFeasible
-from advisor.levers.changes import Change, Changes, changes_of
+from advisor.levers.changes import Changes, changes_of
 from advisor.levers.values import (
+    Change,
     Latency,
     LeverReport,
     LeverSettings,
     PricedLever,
     PricedPlan,
     QualityKept,
+    Reason,
+    ReasonCode,
     UnpricedLever,
     Work,
 )
@@ -39,6 +43,8 @@ _WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit
 LEAST_RATIO = 0.001
 """Share of the cost without any lever that a lever has to save beside the others to be worth any work."""
 _PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
+_BATCH_RATIO = 0.5
+"""Price of a batch tier ÷ list price, at most services that have one (``lever_facts.csv``, ``token_tiers``)."""
 _SCOPE = RungScope(Step.AS_STATED, None)
 
 
@@ -103,12 +109,13 @@ class _Pricing:
     def report(self) -> LeverReport:
         """Every lever, alone and together."""
         alone = {lever: self._plan((*self._needed, lever)) for lever in self._open()}
-        reasons = {lever: plan for lever, plan in alone.items() if isinstance(plan, str)}
+        reasons = {lever: Reason(ReasonCode.INFEASIBLE, plan) for lever, plan in alone.items() if isinstance(plan, str)}
         priced = {lever: self._alone(lever, plan) for lever, plan in alone.items() if isinstance(plan, _Planned)}
         combination = self._combination(priced)
         levers = [self._in_combination(lever, combination) for lever in priced.values()]
         context = self._without.market.context
         together = self._compared(combination.plan, combination.pulled)
+        services = self._services(combination.plan)
         return LeverReport(
             workload=context.requirements.workload.name,
             model=context.requirements.model.name,
@@ -119,8 +126,8 @@ class _Pricing:
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
-            unpriced=tuple(self._unpriced(reasons)),
-            services=self._services(combination.plan),
+            unpriced=tuple(self._unpriced({**reasons, **_of_services(services)})),
+            services=services,
             unit=context.requirements.demand.unit,
         )
 
@@ -231,6 +238,7 @@ class _Pricing:
             lock_in=entry.lock_in,
             facts=entry.facts,
             work=self._work((lever,), priced.saving_usd_per_month),
+            wrong_answer_ratio=change.wrong_answer_ratio,
         )
 
     def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:
@@ -299,13 +307,12 @@ class _Pricing:
         today = today_of(priced, current, context, market.supply, market.week)
         return judged_today(today, context, market.validator)
 
-    def _unpriced(self, reasons: dict[str, str]) -> Iterator[UnpricedLever]:
+    def _unpriced(self, reasons: Mapping[str, Reason]) -> Iterator[UnpricedLever]:
         """Levers without a price, each with why."""
         for entry in self._entries.values():
-            change = self._changes.by_lever.get(entry.lever, entry.why_unpriced)
-            why = reasons.get(entry.lever) or (change if isinstance(change, str) else "")
-            if why:
-                yield UnpricedLever(entry.lever, entry.title, why, entry.facts)
+            reason = reasons.get(entry.lever) or self._changes.by_lever.get(entry.lever) or _of_every_workload(entry)
+            if isinstance(reason, Reason):
+                yield UnpricedLever(entry.lever, entry.title, reason.why, entry.facts, reason.code)
 
     def _services(self, together: _Planned) -> tuple[TokenApi, ...]:
         """Services that sell the tokens of the unchanged demand, against the plan with every lever."""
@@ -320,6 +327,26 @@ class _Pricing:
         )
         name = catalogued_name(workload.model)
         return token_apis(self._catalog, name, asked, workload.compare, together.usd_per_month)
+
+
+def _of_every_workload(entry: LeverEntry) -> Reason | None:
+    """Why no workload has a price of a lever; None where some have."""
+    return Reason(ReasonCode(entry.code), entry.why_unpriced) if entry.why_unpriced else None
+
+
+def _of_services(services: Sequence[TokenApi]) -> Mapping[str, Reason]:
+    """Reasons of levers that take the place of the fleet: prices of services that sell the same tokens."""
+    if not services:
+        return {}
+    cheapest, usd = services[0].name, services[0].total_usd_per_month
+    waiting = f"if all may, a batch tier at half of the list price would ask ${usd * _BATCH_RATIO:,.2f} of ${usd:,.2f}"
+    return {
+        "token_service": Reason(
+            ReasonCode.BESIDE_THE_FLEET,
+            f"it keeps no latency target: {cheapest} asks ${usd:,.2f} a month for all requests",
+        ),
+        "token_tiers": Reason(ReasonCode.FIGURE_MISSING, f"which requests may wait is not known: {waiting}"),
+    }
 
 
 def _saved(dearer: _Planned, plan: _Planned) -> float:

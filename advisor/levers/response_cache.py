@@ -8,12 +8,26 @@ from typing import Any
 from advisor.demand.cache.replay import SCHEMA
 from advisor.errors import InputError
 from advisor.reading import read_json
+from advisor.units import DAYS_PER_YEAR, SECONDS_PER_DAY
 
 NEARLY_ALL = 0.95
 """Share of the hits of an unlimited cache from which a size is large enough."""
 _MOST_GIB = 1e9
 _MOST_REQUESTS = 1e15
+_MOST_SECONDS = float(DAYS_PER_YEAR * SECONDS_PER_DAY)
 _HINT = "make it with `advisor demand cache requests.jsonl --format json -o cache.json`"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSemantic:
+    """Semantic cache without a limit of size, and what it would have answered of the user's own log."""
+
+    threshold: float
+    hit_ratio: float
+    false_hit_ratio: float | None
+    """Share of the hits that answer another question; None: not known."""
+    memory_gib: float | None
+    """None: no answer has a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,14 @@ class MeasuredCache:
     memory_gib: float
     requests: int
     """Requests of the log."""
+    ttl_seconds: float | None = None
+    """For how long an answer counted; None: for ever."""
+    embedder: str | None = None
+    """Model whose vectors are the answers; None: they are those of the log."""
+    prefix_hit_ratio: float | None = None
+    """Share of the prompts' tokens that one pool without a limit would hold; None: the log has no prompts."""
+    semantic: tuple[MeasuredSemantic, ...] = ()
+    """By threshold, the lowest first."""
 
 
 def read_measured_cache(path: Path) -> MeasuredCache:
@@ -51,10 +73,31 @@ def _measured(document: Mapping[str, Any], where: str) -> MeasuredCache:
         raise InputError(
             "no request of the log says how large its answer is",
             where=where,
-            hint="add response or output_tokens to the lines, and replay it again",
+            hint="add response or output_tokens to the lines, or say whose vectors they are (--embedder)",
         )
     memory_gib = _number(points[index], "memory_gib", _MOST_GIB, f"{where}: exact")
-    return MeasuredCache(ratios[index], memory_gib, int(_number(document, "requests", _MOST_REQUESTS, where)))
+    prefix, ttl_s = document.get("prefix"), document.get("ttl_s")
+    return MeasuredCache(
+        hit_ratio=ratios[index],
+        memory_gib=memory_gib,
+        requests=int(_number(document, "requests", _MOST_REQUESTS, where)),
+        ttl_seconds=None if ttl_s is None else _number(document, "ttl_s", _MOST_SECONDS, where),
+        embedder=document.get("embedder"),
+        prefix_hit_ratio=_number(prefix["points"][-1], "hit_ratio", 1.0, f"{where}: prefix") if prefix else None,
+        semantic=tuple(_semantic(point, f"{where}: semantic") for point in document.get("semantic", ())),
+    )
+
+
+def _semantic(point: Mapping[str, Any], where: str) -> MeasuredSemantic:
+    def number(name: str, most: float) -> float | None:
+        return None if point.get(name) is None else _number(point, name, most, where)
+
+    return MeasuredSemantic(
+        threshold=_number(point, "threshold", 1.0, where),
+        hit_ratio=_number(point, "hit_ratio", 1.0, where),
+        false_hit_ratio=number("false_hit_ratio", 1.0),
+        memory_gib=number("memory_gib", _MOST_GIB),
+    )
 
 
 def _number(fields: Mapping[str, Any], name: str, most: float, where: str) -> float:

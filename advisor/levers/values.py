@@ -1,11 +1,13 @@
 """Values of the levers: what the user allows, what is priced, what is only shown."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from advisor.catalog.levers import LeverFact
 from advisor.demand.values import Unit
 from advisor.levers.response_cache import MeasuredCache
+from advisor.plan.request import PlanRequest
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, Rung
 
@@ -26,8 +28,39 @@ class LeverSettings:
     """Levers that pay back later are left out."""
     cache: MeasuredCache | None = None
     """Replay of the user's own log."""
+    most_false_hits: float | None = None
+    """Largest share of a semantic cache's hits that may answer another question."""
     effort_hours: Mapping[str, float] = field(default_factory=dict)
     """Hours of work by lever, in place of the catalog's estimates."""
+
+
+class ReasonCode(StrEnum):
+    """Kind of reason why a lever has no price."""
+
+    FIGURE_MISSING = "figure_missing"
+    """A figure or fact of the user's own, measured, stated or decided."""
+    NOTHING_TO_CHANGE = "nothing_to_change"
+    """What is allowed has it already, or holds nothing else."""
+    NOT_OF_MODEL = "not_of_model"
+    """Models of this kind have no such thing."""
+    NOT_IN_CATALOG = "not_in_catalog"
+    """No price, score or machine that it takes is known."""
+    NOT_CACHEABLE = "not_cacheable"
+    """Whoever would hold the answers does not hold those of such requests."""
+    NOT_PLANNED = "not_planned"
+    """The planner has no calibrated figure for it."""
+    BESIDE_THE_FLEET = "beside_the_fleet"
+    """It takes the place of a fleet, and is compared with it instead."""
+    INFEASIBLE = "infeasible"
+    """No fleet keeps the SLO with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Reason why a lever has no price."""
+
+    code: ReasonCode
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +82,23 @@ class QualityKept:
             self.high_ratio * other.high_ratio,
             "; ".join(dict.fromkeys(filter(None, (self.source, other.source)))),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """Change of a question by one lever."""
+
+    told: str
+    """Difference in words."""
+    to: Callable[[PlanRequest], PlanRequest]
+    widens: bool = False
+    """Whether it allows more and alters nothing."""
+    beyond_stated: bool = False
+    basis: str = ""
+    quality: QualityKept | None = None
+    """Share of the scores that it leaves, whatever the plan."""
+    wrong_answer_ratio: float = 0.0
+    """Share of the requests that get the answer to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +156,8 @@ class PricedLever:
     """Cost of the combination without it minus that of the combination; None: not used, or no fleet without it."""
     dropped: str = ""
     """Why it is no part of the combination; "" where it is."""
+    wrong_answer_ratio: float = 0.0
+    """Share of the requests that get the answer to another: no benchmark score shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +168,8 @@ class UnpricedLever:
     title: str
     why: str
     facts: tuple[LeverFact, ...]
+    code: ReasonCode | None = None
+    """Kind of the reason; None in documents that state none."""
 
 
 @dataclass(frozen=True, slots=True)

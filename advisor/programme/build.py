@@ -10,7 +10,7 @@ from advisor.audit.values import SCHEMA as AUDIT_SCHEMA
 from advisor.audit.values import SHOWN_RESOURCES, Effort
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
-from advisor.levers.values import LeverReport, PricedLever
+from advisor.levers.values import LeverReport, PricedLever, ReasonCode
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
@@ -292,7 +292,8 @@ class _Builder:
             f"the bill reaches back two weeks before {self._inputs.start}, for `advisor review`",
             rules.BASELINE_HOURS,
         )
-        unpriced = {lever.lever for report in self._inputs.levers for lever in report.unpriced}
+        lacking = (None, ReasonCode.FIGURE_MISSING)
+        unpriced = {lever.lever for report in self._inputs.levers for lever in report.unpriced if lever.code in lacking}
         for levers, title, command, check in rules.MEASURES:
             if unpriced & set(levers):
                 told = check.format(workload=self._workload)

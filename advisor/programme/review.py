@@ -151,7 +151,8 @@ class _Reviewer:
         self._question, self._ledger = question, ledger
         if ledger.bill.currency not in ("USD", None):
             raise InputError(
-                f"the bill is in {ledger.bill.currency}, and the programme in USD", hint="export it in USD"
+                f"the bill is in {ledger.bill.currency}, and the programme in USD",
+                hint=f"state what one {ledger.bill.currency} is in USD, such as --rate {ledger.bill.currency}=1.08",
             )
         self._days = daily_costs(ledger)
         self._last = max(self._days, default=dt.date.min)
@@ -299,6 +300,7 @@ class _Reviewer:
             yield "the programme is done: audit the latest bill, price the levers again, and make the next one"
 
     def _notes(self, applied: Sequence[Applied]) -> Iterator[str]:
+        yield from self._ledger.converted
         yield (
             "billed: mean of whole weeks before against whole weeks after, unusual days among them, without taxes, in "
             f"a month of {HOURS_PER_MONTH:g} hours; "

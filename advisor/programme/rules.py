@@ -60,22 +60,24 @@ LEVERS = {
     "accelerator": Rule("platform", Phase.STRATEGIC),
     "cloud": Rule("platform", Phase.STRATEGIC),
     "commit": Rule("finance", Phase.STRATEGIC),
+    "embedding_cache": Rule("application"),
     "model": Rule("ml", Phase.STRATEGIC),
     "region": Rule("platform", Phase.STRATEGIC),
     "precision": Rule("ml"),
     "prompt": Rule("application"),
     "response_cache": Rule("application"),
+    "semantic_cache": Rule("application"),
 }
 """Levers that are not for the platform's owner, or no quick win."""
 OTHERS = Rule("platform")
-EVALUATED = ("model", "precision", "prompt")
+EVALUATED = ("model", "precision", "prompt", "semantic_cache")
 """Levers that change answers."""
 MEASURES = (
     (
-        ("response_cache", "semantic_cache", "prefix_cache"),
+        ("response_cache", "embedding_cache", "semantic_cache", "prefix_cache"),
         "Measure what caches would answer",
         "advisor demand cache requests.jsonl --format json -o cache.json",
-        "`advisor levers {workload} --cache cache.json` prices the response cache",
+        "`advisor levers {workload} --cache cache.json` prices the cache",
     ),
     (
         ("commit", "schedule"),

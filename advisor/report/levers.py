@@ -21,7 +21,12 @@ _LEVERS = (
     Column("evidence", importance=3),
     Column("what changes, and what it risks", prose=34),
 )
-_SHOWN = (Column("lever"), Column("evidence", importance=1), Column("why it has no price", prose=40))
+_SHOWN = (
+    Column("lever"),
+    Column("evidence", importance=2),
+    Column("code", importance=1),
+    Column("why it has no price", prose=40),
+)
 _FACTS = (
     Column("lever"),
     Column("value"),
@@ -85,6 +90,12 @@ def _combined(report: LeverReport) -> Iterator[str]:
     plan = report.together.plan
     yield f"With them: {short_words(plan.groups, with_precision=True)}, {plan.evidence}."
     yield f"Quality: {_quality_words(report.together.quality)}."
+    for lever in report.levers:
+        if lever.used and lever.wrong_answer_ratio:
+            yield (
+                f"Wrong answers: {lever.wrong_answer_ratio:.1%} of the requests get the answer to another "
+                f"({_name(lever.lever)})."
+            )
     yield f"Latency: {_latency_words(report)}."
     if plan.requires:
         yield f"Takes: {'; '.join(text.split(';')[0] for text in plan.requires)}."
@@ -155,7 +166,12 @@ def _change_words(lever: PricedLever) -> Iterator[str]:
 
 def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
     counts = Counter(_name(fact.evidence) for fact in lever.facts)
-    return _name(lever.lever), "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()), lever.why
+    return (
+        _name(lever.lever),
+        "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()),
+        lever.code or "",
+        lever.why,
+    )
 
 
 def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:

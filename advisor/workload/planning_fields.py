@@ -31,7 +31,7 @@ _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 MEASURED_KEYS = ("requests_per_second", "ttft_p95", "tpot_p95", "e2e_p95")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
-_CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already")
+CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already")
 _TAG_KEYS = ("project", "team", "environment")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """Values of tags and labels that every cloud takes."""
@@ -155,7 +155,7 @@ def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
         field: the key ``response_cache``.
         limits: of the same workload; a hit ratio over all requests is that of one cache, so of one region.
     """
-    fields = field.all_of(_CACHE_KEYS, optional=_CACHE_KEYS[2:])
+    fields = field.all_of(CACHE_KEYS, optional=CACHE_KEYS[2:])
     if (limits.max_regions or 1) > 1:
         field.fail(
             f"one cache answers all requests, so it contradicts limits.max_regions: {limits.max_regions}",

@@ -50,6 +50,29 @@ def test_cache_is_private_encrypted_and_has_no_password(language):
     assert "password" not in words.replace("thereisnopassword", "")
 
 
+@pytest.mark.parametrize("name", ["aks-cache", "vm-scale-set-cache"])
+@pytest.mark.parametrize("language", Language)
+def test_cache_on_azure_is_private_encrypted_and_has_no_key(name, language):
+    """No public address, TLS alone, access keys off, one endpoint, and what is used least recently goes first."""
+    scenario = SCENARIOS[name]()
+    code = "".join(
+        text
+        for path, text in written(scenario.plan, language, target=scenario.wanted.target).items()
+        if "cache" in path
+    )
+    words = code.replace(" ", "").lower()
+
+    for protection in (
+        'public_network_access="disabled"',
+        'client_protocol="encrypted"',
+        "access_keys_authentication_enabled=false",
+        'eviction_policy="allkeyslru"',
+        'subresource_names=["redisenterprise"]',
+    ):
+        assert protection in words
+    assert "primary_access_key" not in words
+
+
 @pytest.mark.parametrize(("nodes", "survives"), [(1, "false"), (2, "true")])
 def test_replica_takes_over_where_there_is_one(nodes, survives):
     """The nodes are those of the plan, over several zones where one may fail."""
@@ -60,7 +83,7 @@ def test_replica_takes_over_where_there_is_one(nodes, survives):
     assert ("CKV2_AWS_50" in code) == (survives == "false")
 
 
-@pytest.mark.parametrize("name", ["sagemaker-mixed-scheduled", "vm-scale-set-reactive", "cloud-run-two-regions"])
+@pytest.mark.parametrize("name", ["sagemaker-mixed-scheduled", "container-apps-mixed", "cloud-run-two-regions"])
 def test_target_without_code_for_a_cache_says_so(name):
     """The README names what the plan counts on, since the fleet is sized for what it leaves."""
     scenario = SCENARIOS[name]()

@@ -12,6 +12,8 @@ _LONGEST_NAMES = {
     ("azurerm_linux_virtual_machine_scale_set", "name"): 64,
     ("azurerm_linux_virtual_machine_scale_set", "computer_name_prefix"): 58,
     ("azurerm_lb", "name"): 80,
+    ("azurerm_managed_redis", "name"): 60,
+    ("azurerm_private_endpoint", "name"): 80,
     ("azurerm_log_analytics_workspace", "name"): 63,
     ("azurerm_monitor_action_group", "short_name"): 12,
     ("azurerm_private_dns_a_record", "name"): 63,
@@ -140,12 +142,22 @@ def _security_rule(config: dict[str, Any]) -> Found:
             yield f"{end}_address_prefix", "give one prefix or several"
 
 
+def _managed_redis(config: dict[str, Any]) -> Found:
+    name = _text(config.get("name"))
+    if name is not None and re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9])*", name) is None:
+        yield "name", "must be letters and digits with single hyphens between them"
+    for database in _blocks(config, "default_database"):
+        if database["clustering_policy"] not in ("EnterpriseCluster", "OSSCluster", "NoCluster", None):
+            yield "default_database", "no such clustering policy"
+
+
 _RULES: dict[str, Callable[[dict[str, Any]], Found]] = {
     "azurerm_linux_virtual_machine_scale_set": _scale_set,
     "azurerm_kubernetes_cluster_node_pool": _node_pool,
     "azurerm_monitor_scheduled_query_rules_alert_v2": _alert,
     "azurerm_monitor_metric_alert": _metric_alert,
     "azurerm_monitor_autoscale_setting": _autoscale,
+    "azurerm_managed_redis": _managed_redis,
     "azurerm_lb_rule": _load_balancer_rule,
     "azurerm_network_security_rule": _security_rule,
 }

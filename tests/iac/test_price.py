@@ -14,9 +14,9 @@ from iac import harness
 
 NAMES = (
     "mixed-fleet", "eks-scheduled", "mig-t4-attached", "tpu-vm-v6e-spot", "cloud-run-l4-to-zero", "vm-scale-set-h100-tp8",
-    "container-apps-mixed",
+    "container-apps-mixed", "mig-cache", "vm-scale-set-cache",
 )  # fmt: skip
-"""One of each kind of machine."""
+"""One of each kind of machine, and two caches."""
 
 
 def priced(terraform):

@@ -9,7 +9,7 @@ from iac.modules import of_today
 QUICK = "l4-spot"
 """Tried in quick runs too."""
 TODAY = of_today([name for name, make in SCENARIOS.items() if Language.TERRAFORM in make().languages])
-CACHED = ["ec2-cache", "eks-cache", "gke-cache", "mig-cache"]
+CACHED = ["aks-cache", "ec2-cache", "eks-cache", "gke-cache", "mig-cache", "vm-scale-set-cache"]
 LIVES = [QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in TODAY if name != QUICK)]
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError, NothingFeasible
-from advisor.levers.changes import Change, changes_of
+from advisor.levers.changes import changes_of
 from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import MeasuredCache, read_measured_cache
-from advisor.levers.values import LeverSettings
+from advisor.levers.values import Change, LeverSettings, ReasonCode
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
@@ -170,7 +170,7 @@ def test_quality_of_the_combination_keeps_the_floor():
 
 def test_a_floor_that_no_model_meets_is_said_with_the_nearest():
     """The lever is shown without a price, and names the model that comes nearest and what it keeps."""
-    why = changes_of(asked(), CATALOG, LeverSettings(quality_floor=0.9)).by_lever["model"]
+    why = changes_of(asked(), CATALOG, LeverSettings(quality_floor=0.9)).by_lever["model"].why
 
     assert why.startswith("no smaller model keeps 90% of its scores: Qwen/Qwen2.5-3B-Instruct keeps 84% (69% to 95%")
 
@@ -179,8 +179,8 @@ def test_without_a_floor_no_quality_is_given_up_beyond_the_workload():
     """No model and no precision that the workload does not name is tried unless the user says what is enough."""
     bare = changes_of(asked(precisions=("bf16",)), CATALOG, LeverSettings())
 
-    assert "--quality-floor" in bare.by_lever["model"]
-    assert "--quality-floor" in bare.by_lever["precision"]
+    assert "--quality-floor" in bare.by_lever["model"].why
+    assert "--quality-floor" in bare.by_lever["precision"].why
 
 
 def test_figures_of_others_never_enter_a_price(tmp_path):
@@ -293,8 +293,8 @@ def test_a_cache_that_is_too_large_or_hits_nothing_is_shown_without_a_price():
     large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 500.0, 1000)))
     useless = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.0, 0.1, 1000)))
 
-    assert large.by_lever["response_cache"] == "no node of aws for 500 GiB of answers is in the catalog"
-    assert useless.by_lever["response_cache"] == "none of 1,000 requests of the log repeats another"
+    assert large.by_lever["response_cache"].why == "no node of aws for 500 GiB of answers is in the catalog"
+    assert useless.by_lever["response_cache"].why == "none of 1,000 requests of the log repeats another"
 
 
 def test_the_smallest_size_that_hits_nearly_all_is_taken(tmp_path):
@@ -352,8 +352,8 @@ def test_answers_in_one_pass_have_no_levers_on_tokens():
     changes = changes_of(embedder, CATALOG, SETTINGS).by_lever
 
     assert changes["prompt"].told == "texts 20% shorter"
-    assert "one pass" in changes["speculation"]
-    assert "one pass" in changes["prefix_cache"]
+    assert "one pass" in changes["speculation"].why
+    assert "one pass" in changes["prefix_cache"].why
 
 
 def test_every_fact_is_of_a_lever():
@@ -363,9 +363,13 @@ def test_every_fact_is_of_a_lever():
 
     assert all(row["lever"] in levers for row in rows)
     assert set(levers) == PRICED | {entry.lever for entry in CATALOG.levers if entry.why_unpriced} | {
-        "routing",
+        "edge",
+        "embedding_cache",
         "response_cache",
+        "routing",
+        "semantic_cache",
     }
+    assert all(ReasonCode(entry.code) for entry in CATALOG.levers if entry.why_unpriced)
 
 
 @pytest.mark.sampled(2)
@@ -376,6 +380,7 @@ def test_every_fact_is_of_a_lever():
         (["--max-payback", "6"], "--max-payback needs --hourly-rate"),
         (["--quality-floor", "1.5"], "above 0 and at most 1"),
         (["--effort", "spot"], "no LEVER=HOURS"),
+        (["--false-hits", "0.01"], "--false-hits needs --cache"),
     ],
 )
 def test_wrong_figures_are_refused_before_anything_is_planned(run_advisor, options, told):

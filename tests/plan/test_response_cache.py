@@ -13,6 +13,7 @@ from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_for, plan_question, question_for
 from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question, requirements_of
 from advisor.workload.document import read_workload
 from advisor.workload.values import DeclaredDemand, Limits, ResponseCache, Survive
@@ -111,6 +112,34 @@ def test_demand_measured_behind_a_cache_is_what_it_leaves():
 
     assert requirements_of(question, CATALOG).demand.requests_per_second.mean == 5
     assert requirements_of(without, CATALOG).demand.requests_per_second.mean == 10
+
+
+@pytest.mark.parametrize("runs", [None, False, True])
+@pytest.mark.parametrize("asked", [None, ResponseCache(hit_ratio=0.25, memory_gib=2.0)])
+def test_cache_that_is_supposed_is_planned_as_one_that_is_stated(runs, asked):
+    """Whatever cache the demand was counted behind, the what-if gives the demand and the cost that the file would."""
+    stated = None if runs is None else replace(HALF, runs_already=runs)
+    text = "none" if asked is None else f"{asked.hit_ratio}+{asked.memory_gib}"
+    question = question_for(workload(response_cache=stated), CATALOG, shipped_model())
+    clients = question.demand.with_response_cache(0.0)
+    expected = plan_question(replace(question, workload=workload(response_cache=asked), demand=clients), CATALOG)
+    changed, catalog, (change,) = what_if(question, CATALOG, f"response_cache={text}")
+    supposed = plan_question(changed, catalog)
+
+    assert (change.before != change.after) == (stated is not None or asked is not None)
+    assert supposed.demand == expected.demand
+    assert supposed.fleet.cost == expected.fleet.cost
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("0.4", "missing: memory_gib"), ("0.4+20+1h+true", "4 parts"), ("1+20", "at most 0.999")]
+)
+def test_wrong_cache_that_is_supposed_is_refused(text, told):
+    """It takes a hit ratio and a size, as the file does, and names the setting."""
+    question = question_for(workload(), CATALOG, shipped_model())
+    with pytest.raises(InputError, match=told) as refused:
+        what_if(question, CATALOG, f"response_cache={text}")
+    assert refused.value.where.startswith(f"--what-if response_cache={text}")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.explain.whatif import compare, types_priced, what_if
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.workload.document import read_workload
-from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, Slo, Survive
+from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, ResponseCache, Slo, Survive
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(
@@ -67,6 +67,8 @@ def asked(**changes) -> PlanRequest:
         ("exclude.regions=us-east-1+us-east-2", lambda one: one.workload.exclude.regions, ("us-east-1", "us-east-2")),
         ("listed_only=true", lambda one: one.workload.listed_only, True),
         ("scaling.scale_to_zero=true", lambda one: one.workload.scaling.scale_to_zero, True),
+        ("response_cache=0.4+20", lambda one: one.workload.response_cache, ResponseCache(0.4, 20)),
+        ("response_cache=0.4+20+1h", lambda one: one.workload.response_cache, ResponseCache(0.4, 20, 3600)),
     ],
 )
 def test_a_key_changes_what_it_says(text, read, expected):

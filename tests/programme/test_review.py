@@ -2,6 +2,8 @@
 
 import csv
 import datetime as dt
+import json
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.audit.ledger import Question as Reading
 from advisor.audit.run import Inputs, charges
 from advisor.audit.traffic import read_traffic
 from advisor.errors import InputError
@@ -44,22 +47,29 @@ PROGRAMME = Programme(
 )  # fmt: skip
 
 
-def written(tmp_path, days=40, fleet=lambda day: 1000.0 if day < CHANGED else 400.0, nat=lambda _: 40.0):
-    """A bill of a fleet and a gateway over so many days, exported within the next one."""
+def written(
+    tmp_path, days=40, fleet=lambda day: 1000.0 if day < CHANGED else 400.0, nat=lambda _: 40.0, currency="USD", rate=1
+):
+    """A bill of a fleet and a gateway over so many days, exported within the next one; *rate*: USD for one unit."""
     charged = []
     for number in range(days + 1):
         at = FIRST + dt.timedelta(days=number)
         weekday = 1.1 if at.weekday() < 5 else 0.9
         charged += [
-            Charge(cost=Decimal(str(fleet(at.date()) * weekday)), resource="i-fleet", at=at),
-            Charge("nat", Decimal(str(nat(at.date()))), resource="nat-1", at=at),
+            Charge(
+                cost=Decimal(str(fleet(at.date()) * weekday)) / Decimal(rate),
+                resource="i-fleet",
+                at=at,
+                currency=currency,
+            ),
+            Charge("nat", Decimal(str(nat(at.date()))) / Decimal(rate), resource="nat-1", at=at, currency=currency),
         ]
     return write_focus(tmp_path / "bill.csv", charged)
 
 
-def reviewed(path, applied, since=START, requests=(), programme=PROGRAMME):
+def reviewed(path, applied, since=START, requests=(), programme=PROGRAMME, rates=None):
     """The review of a bill."""
-    with charges(Inputs((str(path),))) as ledger:
+    with charges(Inputs((str(path),), question=Reading(rates=rates or {}))) as ledger:
         traffic = read_traffic(ledger.database, requests, ledger.bill) if requests else None
         return review_of(Question(programme, since, applied, {}), ledger, traffic)
 
@@ -155,6 +165,27 @@ def test_what_cannot_be_reviewed_has_a_remedy(tmp_path, applied, since, message)
         reviewed(written(tmp_path), applied, since)
 
     assert refused.value.hint
+
+
+def test_bill_in_another_currency_takes_a_rate(tmp_path):
+    """Without one it is refused with the option that states it; with it the review is that of the bill in USD, and says so."""
+    applied = {"ADV112": CHANGED}
+    usd = reviewed(written(tmp_path), applied)
+    path = written(tmp_path, currency="EUR", rate="1.25")
+
+    with pytest.raises(InputError, match="the bill is in EUR, and the programme in USD") as refused:
+        reviewed(path, applied)
+    assert "--rate EUR=1.08" in refused.value.hint
+
+    review = reviewed(path, applied, rates={"EUR": Decimal("1.25")})
+    told, *notes = review.notes
+    assert told == "amounts in EUR are converted: 1 EUR = 1.25 USD"
+    assert _rounded(replace(review, notes=tuple(notes))) == _rounded(usd)
+
+
+def _rounded(review):
+    """A review as JSON, to a millionth: sums of floats differ in their last digit."""
+    return json.loads(review_json(review), parse_float=lambda number: round(float(number), 6))
 
 
 def test_charges_of_a_month_are_spread_over_its_days(tmp_path):

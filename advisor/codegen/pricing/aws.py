@@ -8,7 +8,18 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, listed, purchase_of, text, whole
+from advisor.codegen.pricing.uses import (
+    HELD,
+    NOTEBOOK,
+    Rules,
+    Use,
+    cache_node,
+    first_known,
+    listed,
+    purchase_of,
+    text,
+    whole,
+)
 
 _TEMPLATE = "aws_launch_template"
 _MARKETS: Mapping[Any, Purchase | None] = {
@@ -119,6 +130,15 @@ def _use(resource: Resource, kind: object, purchase: Purchase | None, number: fl
     return Use("aws", _region(resource), text(kind), purchase, number)
 
 
+def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    """Nodes of ElastiCache: of a replication group with shards, each shard's with its replicas."""
+    shards, replicas = (whole(resource.values.get(name)) for name in ("num_node_groups", "replicas_per_node_group"))
+    of_shards = None if shards is None else shards * (1 + (replicas or 0))
+    number = first_known(resource.values.get("num_cache_clusters"), resource.values.get("num_cache_nodes"), of_shards)
+    engine, node = text(resource.values.get("engine")) or "redis", text(resource.values.get("node_type"))
+    return (cache_node("aws", _region(resource), node, engine, number),)
+
+
 def _region(resource: Resource) -> str | None:
     """Region of the resource itself (provider 6), its zone, or its provider."""
     zone = text(resource.values.get("availability_zone"))
@@ -130,6 +150,8 @@ RULES: Rules = {
     "aws_autoscaling_group": _group,
     "aws_ec2_capacity_reservation": _reservation,
     "aws_eks_node_group": _node_group,
+    "aws_elasticache_cluster": _cache,
+    "aws_elasticache_replication_group": _cache,
     "aws_sagemaker_endpoint_configuration": _endpoint,
     "aws_sagemaker_notebook_instance": _notebook,
     "aws_spot_instance_request": _spot_request,

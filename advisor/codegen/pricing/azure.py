@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, Rule, Rules, Use, first_known, text
+from advisor.codegen.pricing.uses import HELD, Rule, Rules, Use, cache_node, first_known, text
 
 _CLUSTER = "azurerm_kubernetes_cluster"
 _ENVIRONMENT = "azurerm_container_app_environment"
@@ -104,6 +104,12 @@ def _processors(resource: Resource, place: str | None, number: float | None) -> 
     return (replace(use, is_accelerated=False),)
 
 
+def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    """Nodes of Azure Managed Redis: two, unless high availability is turned off."""
+    number = 1 if resource.values.get("high_availability_enabled") is False else 2
+    return (cache_node("azure", _location(resource), text(resource.values.get("sku_name")), "redis", number),)
+
+
 def _use(_resource: Resource, kind: object, terms: Mapping[str, Any], number: float | None, place: str | None) -> Use:
     purchase = Purchase.SPOT if terms.get("priority") == "Spot" else Purchase.ON_DEMAND
     return Use("azure", place, text(kind), purchase, number)
@@ -124,6 +130,7 @@ RULES: Rules = {
     "azurerm_kubernetes_cluster_node_pool": _node_pool,
     "azurerm_capacity_reservation": _reservation,
     "azurerm_container_app": _container_app,
+    "azurerm_managed_redis": _cache,
     "azurerm_machine_learning_compute_cluster": _learning_cluster,
     "azurerm_machine_learning_compute_instance": _learning_instance,
 }

@@ -17,10 +17,14 @@ RULES: Rules = {**aws.RULES, **gcp.RULES, **azure.RULES}
 _FREE = (
     "aws_autoscaling_policy",
     "aws_autoscaling_schedule",
+    "aws_elasticache_parameter_group",
+    "aws_elasticache_subnet_group",
+    "aws_elasticache_user",
     "aws_iam_",
     "aws_launch_template",
     "aws_security_group",
     "aws_vpc_security_group_",
+    "azurerm_managed_redis_access_policy_assignment",
     "azurerm_monitor_autoscale_setting",
     "azurerm_network_security_",
     "azurerm_resource_group",
@@ -31,6 +35,7 @@ _FREE = (
     "google_compute_instance_template",
     "google_compute_region_autoscaler",
     "google_compute_region_instance_template",
+    "google_network_connectivity_service_connection_policy",
     "google_project_iam_",
     "google_service_account",
 )
@@ -150,6 +155,9 @@ def _component(use: Use, catalog: Catalog) -> Component:
 
 
 def _price(use: Use, catalog: Catalog) -> Price | None:
+    if use.service_item:
+        price = catalog.service_price(use.provider, use.service_item, use.region) if use.region else None
+        return None if price is None else Price(price.usd, price.provenance)
     if use.service and use.size and not use.is_accelerated:
         return container_price(catalog, use.provider, use.region or "", *use.size)
     return _service_price(use, catalog) if use.service else _machine_price(use, catalog)
@@ -182,7 +190,7 @@ def _service_price(use: Use, catalog: Catalog) -> Price | None:
 
 def _name(use: Use, *, found: bool) -> str:
     words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
-    kind = "Container usage" if use.service else "Instance usage"
+    kind = "Cache node" if use.service_item else "Container usage" if use.service else "Instance usage"
     bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity"
     size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
     parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]

@@ -7,7 +7,7 @@ from typing import Any
 
 from advisor.catalog.values import Purchase
 from advisor.codegen.pricing.resources import Resource, Resources
-from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, first_known, listed, text, whole
+from advisor.codegen.pricing.uses import HELD, NOTEBOOK, Rules, Use, cache_node, first_known, listed, text, whole
 
 _TEMPLATES = ("google_compute_instance_template", "google_compute_region_instance_template")
 _AUTOSCALERS = ("google_compute_autoscaler", "google_compute_region_autoscaler")
@@ -182,6 +182,14 @@ def _place(resource: Resource) -> str | None:
     return next((one for one in (*own, *provider) if one), None)
 
 
+def _cache(resource: Resource, _all: Resources) -> tuple[Use, ...]:
+    """Nodes of Memorystore for Valkey: of each shard one that writes, and its replicas."""
+    shards, replicas = (whole(resource.values.get(name)) for name in ("shard_count", "replica_count"))
+    node = (text(resource.values.get("node_type")) or "").lower().replace("_", "-") or None
+    number = None if shards is None else shards * (1 + (replicas or 0))
+    return (cache_node("gcp", text(resource.values.get("location")), node, "valkey", number),)
+
+
 def _region(resource: Resource) -> str | None:
     return region_of(_place(resource))
 
@@ -200,6 +208,7 @@ RULES: Rules = {
     "google_compute_region_instance_group_manager": _group,
     "google_container_node_pool": _node_pool,
     "google_cloud_run_v2_service": _run,
+    "google_memorystore_instance": _cache,
     "google_tpu_v2_vm": _tpu,
     "google_workbench_instance": _workbench,
 }

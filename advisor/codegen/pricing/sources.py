@@ -12,7 +12,7 @@ from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_o
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.plan_schema import misshapen
 from advisor.codegen.pricing.resources import Resource, Resources, planned, prior
-from advisor.codegen.pricing.uses import Use, first_known, purchase_of, text
+from advisor.codegen.pricing.uses import Use, cache_node, first_known, purchase_of, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
@@ -23,6 +23,12 @@ _GROUPS, _REGIONS = "groups", "regions"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 """How types of resources begin → provider in the catalog."""
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
+_CACHES = {
+    "aws_elasticache_replication_group": "valkey",
+    "azurerm_managed_redis": "redis",
+    "google_memorystore_instance": "valkey",
+}
+"""Resource of a response cache → its engine."""
 _MANAGED = "ml."
 """How the types of SageMaker begin, which are those of EC2."""
 _PLACES = ("region", "location", "zone")
@@ -134,7 +140,7 @@ def _uses(documents: list[Document], groups: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple[Resource, tuple[Use, ...]]]:
-    """Machines and containers of each region beside the groups: entrances."""
+    """Machines and containers of each region beside the groups: entrances; and nodes of a response cache."""
     data = {
         name: value
         for document in documents
@@ -144,6 +150,11 @@ def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple
     }
     for block in resources:
         kind, name = block.labels
+        if kind in _CACHES and (cache := data.get("cache")):
+            provider = _PROVIDERS[kind.partition("_")[0]]
+            node, number = text(cache.get("node_type")), first_known(cache.get("nodes"))
+            use = cache_node(provider, text(cache.get("region")), node, _CACHES[kind], number)
+            yield Resource(f"{kind}.{name}", kind, name, {}), (use,)
         for region in data.get(_REGIONS, ()) if kind in RULES and _is_of(block, _REGIONS) else ():
             resource = Resource(f'{kind}.{name}["{region}"]', kind, name, {**_values(block, data), "location": region})
             yield resource, RULES[kind](resource, Resources())

@@ -29,6 +29,8 @@ class Use:
     """Why the catalog cannot have its price; "": it may have one."""
     is_accelerated: bool = True
     """False: a machine for what runs beside the model, left out where its price is not known."""
+    service_item: str = ""
+    """Name among the catalog's prices of services; "": a machine or container."""
 
 
 HELD = "paid for whether it is used or not, and counted with the instances that run in it"
@@ -37,6 +39,12 @@ NOTEBOOK = "the service of a notebook has a price of its own"
 """Why a managed notebook has none of the machine that it runs on."""
 Rule = Callable[[Resource, Resources], tuple[Use, ...]]
 Rules = Mapping[str, Rule]
+
+
+def cache_node(provider: str, region: str | None, node: str | None, engine: str | None, number: float | None) -> Use:
+    """Nodes of a managed in-memory store, priced as a plan's response cache is."""
+    item = f"{node}_{engine}"
+    return Use(provider, region, node, Purchase.ON_DEMAND, number, remark=engine or "", service_item=item)
 
 
 def whole(value: object) -> float | None:

@@ -232,5 +232,6 @@ AKS = Target(
     provider="azure",
     title="AKS node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    takes_cache=True,
     obstacle=obstacle_to_kubernetes,
 )

@@ -321,6 +321,7 @@ VM_SCALE_SET = Target(
     provider="azure",
     title="Azure virtual machine scale sets",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    takes_cache=True,
     obstacle=_obstacle,
     completed=lambda stack: machines(stack).within(stack),
 )

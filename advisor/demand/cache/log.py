@@ -31,7 +31,7 @@ _MOST_TOKENS = 1e9
 _MOST_DIMENSIONS = 16_384
 MOST_BLOCKS = 8_000_000
 """Room for blocks of prompts, a gigabyte with their replay."""
-_HINT = "each line needs prompt, messages, hash_ids (of its blocks) or key (a hash of your own)"
+_HINT = "each line needs prompt, messages, input (a text), hash_ids (of its blocks) or key (a hash of your own)"
 
 
 _Scope = tuple[str | None, str | None]
@@ -59,6 +59,8 @@ class RequestLog:
     """Size of each request's answer; NaN where it is not known."""
     embeddings: list[npt.NDArray[np.float32]] = field(default_factory=list)
     """Embeddings of the first requests that have one, as many as are compared."""
+    embedded_at: "array[int]" = field(default_factory=lambda: array("I"))
+    """Places of these requests in the log."""
     embedded: int = 0
     """Requests that have an embedding."""
     answers: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -229,6 +231,7 @@ class _Reader:
         if len(self._log.embeddings) == MOST_REQUESTS:
             return
         self._log.embeddings.append(vector)
+        self._log.embedded_at.append(len(self._log.keys) - 1)
         self._answered &= answer is not None
         self._log.answers.append(hash(str(answer)) & _MASK)
 
@@ -238,8 +241,19 @@ def _prompt_text(row: Mapping[str, Any]) -> str:
     if value is None:
         value = row.get("messages")
     if value is None:
+        value = _input_text(row.get("input"))
+    if value is None:
         _refuse("no identifier")
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _input_text(value: object) -> object:
+    """Text of an embedding request, or its tokens."""
+    if not isinstance(value, list) or not any(isinstance(text, str | list) for text in value):
+        return value
+    if len(value) > 1:
+        _refuse("input holds several texts, each of which is looked up by itself: give each a line")
+    return value[0]
 
 
 def _text_bytes(value: object) -> int:

@@ -56,13 +56,33 @@ class CacheReplay:
     """Of equal requests."""
     block_tokens: int
     prefix: CacheCurve | None
-    """Of prompts' blocks that follow the same blocks; None: the log holds none."""
+    """Of prompts' blocks that follow the same blocks; None: the log holds none, or its model has no such cache."""
     semantic: tuple[SemanticPoint, ...]
     notes: tuple[str, ...]
+    embedder: str | None = None
+    """Model whose vectors are the answers; None: the answers are those of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Answers of an embedder: each text has one vector, whatever its length."""
+
+    model: str
+    dimension: int
+    number_bytes: int
+
+    @property
+    def answer_bytes(self) -> int:
+        """Size of an answer: ``dimension · bytes of a number``."""
+        return self.dimension * self.number_bytes
 
 
 def replay_caches(
-    log: RequestLog, block_tokens: int, ttl_s: float | None = None, thresholds: Sequence[float] = ()
+    log: RequestLog,
+    block_tokens: int,
+    ttl_s: float | None = None,
+    thresholds: Sequence[float] = (),
+    vectors: Vectors | None = None,
 ) -> CacheReplay:
     """Replay a log against caches of every size.
 
@@ -71,8 +91,16 @@ def replay_caches(
         block_tokens: tokens of a block.
         ttl_s: seconds for which an answer counts after it was written; None: for ever.
         thresholds: cosine similarities of semantic caches.
+        vectors: answers of an embedder; None: those of the log.
     """
     notes = []
+    answers = np.frombuffer(log.answer_bytes, np.float32)
+    if vectors is not None:
+        answers = np.full_like(answers, vectors.answer_bytes)
+        told = f"{vectors.dimension:,} numbers of {vectors.number_bytes} bytes"
+        notes.append(
+            f"each answer is a vector of {vectors.model}: {told}, and {_ENTRY_OVERHEAD_BYTES} bytes of its entry"
+        )
     if log.embedded > MOST_REQUESTS and thresholds:
         notes.append(f"semantic: the first {MOST_REQUESTS:,} of {log.embedded:,} requests with an embedding")
     if thresholds and log.embedded and not log.answers:
@@ -89,20 +117,21 @@ def replay_caches(
         requests=log.requests,
         seconds=seconds,
         ttl_s=ttl_s,
-        exact=_exact(log, ttl_s),
+        exact=_exact(log, answers, ttl_s),
         block_tokens=block_tokens,
-        prefix=_prefix(log, block_tokens),
-        semantic=_semantic(log, thresholds),
+        prefix=_prefix(log, block_tokens) if vectors is None else None,
+        semantic=_semantic(log, answers, thresholds),
         notes=tuple(notes),
+        embedder=None if vectors is None else vectors.model,
     )
 
 
-def _exact(log: RequestLog, ttl_s: float | None) -> CacheCurve:
+def _exact(log: RequestLog, answers: npt.NDArray[np.float32], ttl_s: float | None) -> CacheCurve:
     """Hits of equal requests: of every size by stack distance; where answers expire, of each size by itself."""
     order, is_first = by_key(np.frombuffer(log.keys, np.uint64))
     last = last_access(order, is_first)
     distances = stack_distances(last)
-    held_bytes = _entry_bytes(np.frombuffer(log.answer_bytes, np.float32), order, is_first)
+    held_bytes = _entry_bytes(answers, order, is_first)
     times_s = np.frombuffer(log.times_s, np.float64)[order] if ttl_s is not None else None
 
     def point(entries: int) -> CachePoint:
@@ -165,9 +194,15 @@ def _sizes(distinct: int) -> list[int]:
     return sorted({max(distinct >> halving, 1) for halving in range(HALVINGS + 1)})
 
 
-def _semantic(log: RequestLog, thresholds: Sequence[float]) -> tuple[SemanticPoint, ...]:
+def _semantic(
+    log: RequestLog, sizes: npt.NDArray[np.float32], thresholds: Sequence[float]
+) -> tuple[SemanticPoint, ...]:
     if not log.embeddings:
         return ()
     vectors = np.stack(log.embeddings)
     answers = np.frombuffer(log.answers, np.uint64) if log.answers else None
-    return tuple(semantic_point(vectors, answers, threshold) for threshold in sorted(thresholds))
+    sizes = sizes[np.frombuffer(log.embedded_at, np.uint32)]
+    held = None
+    if not np.isnan(sizes).all():
+        held = np.nan_to_num(sizes, nan=np.nanmean(sizes, dtype=np.float64)) + np.float32(_ENTRY_OVERHEAD_BYTES)
+    return tuple(semantic_point(vectors, answers, threshold, held) for threshold in sorted(thresholds))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from advisor.units import BYTES_PER_GIB
+
 MOST_REQUESTS = 20_000
 """Requests that are compared with each other, the first of a log: work grows with their square."""
 _BLOCK = 512
@@ -19,24 +21,37 @@ class SemanticPoint:
     hit_ratio: float
     false_hit_ratio: float | None
     """Share of the hits whose stored answer is not that of the request; None: answers are not known, or no hit."""
+    entries: int
+    """Requests that are stored: those that miss."""
+    memory_gib: float | None
+    """What their answers, embeddings and overhead take; None: no answer has a size."""
 
 
 def semantic_point(
-    vectors: npt.NDArray[np.float32], answers: npt.NDArray[np.uint64] | None, threshold: float
-) -> SemanticPoint:  # fmt: skip
+    vectors: npt.NDArray[np.float32],
+    answers: npt.NDArray[np.uint64] | None,
+    threshold: float,
+    entry_bytes: npt.NDArray[np.float32] | None = None,
+) -> SemanticPoint:
     """Replay: a request takes the answer of the most similar stored one, and is stored where none is similar enough.
 
     Args:
         vectors: embeddings of length 1, shape (requests, dimensions), in the order of the log.
         answers: hash of each request's own answer.
         threshold: cosine similarity.
+        entry_bytes: size of each request's entry without its embedding; None: no answer has a size.
     """
     nearest = nearest_stored(vectors, threshold)
-    hits = np.flatnonzero(nearest >= 0)
+    hits, stored = np.flatnonzero(nearest >= 0), nearest < 0
     wrong = None
     if answers is not None and hits.size:
         wrong = float(np.mean(answers[hits] != answers[nearest[hits]]))
-    return SemanticPoint(threshold, hits.size / len(vectors), wrong)
+    entries = int(np.count_nonzero(stored))
+    of_vectors = entries * vectors.shape[1] * vectors.itemsize
+    memory = (
+        None if entry_bytes is None else (float(entry_bytes[stored].sum(dtype=np.float64)) + of_vectors) / BYTES_PER_GIB
+    )
+    return SemanticPoint(threshold, hits.size / len(vectors), wrong, entries, memory)
 
 
 def nearest_stored(vectors: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.int64]:

@@ -22,7 +22,8 @@ from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price, with_token_lengths
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
-from advisor.workload.planning_fields import read_exclude, read_limits, read_scaling
+from advisor.units import span_words
+from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
 from advisor.workload.scope import HELD
 from advisor.workload.values import PRECISIONS, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
@@ -153,6 +154,7 @@ def _known() -> dict[str, _Setting]:
                 _change_output, lambda plan_request: f"{plan_request.demand.output_tokens.mean:,.0f} on average"
             ),
         }
+        | {"response_cache": _Setting(_change_cache, _show_cache)}
         | {key: _Setting(partial(_change_field, key), partial(_show_field, key)) for key in _WORKLOAD_FIELDS}
         | {
             f"{part}.{field.name}": _Setting(
@@ -201,6 +203,27 @@ def _change_output(question: PlanRequest, value: str) -> PlanRequest:
     return replace(question, demand=demand)
 
 
+def _change_cache(question: PlanRequest, value: str) -> PlanRequest:
+    """``0.4+20``, ``0.4+20+1h`` or ``none``: a cache that does not run yet, whatever runs now."""
+    parts = value.split("+")
+    if len(parts) > len(_CACHE_PARTS):
+        raise InputError(
+            f"it has {len(parts)} parts", hint=f"give {'+'.join(_CACHE_PARTS)}, such as 0.4+20+1h, or none"
+        )
+    document = _mapping(dict(zip(_CACHE_PARTS, parts, strict=False)), "response_cache")
+    cache = None if value == _NONE else read_response_cache(document, question.workload.limits)
+    return replace(question, workload=replace(question.workload, response_cache=cache))
+
+
+def _show_cache(question: PlanRequest) -> str:
+    cache = question.workload.response_cache
+    if cache is None:
+        return _NONE
+    kept = "" if cache.ttl_seconds is None else f", kept for {span_words(cache.ttl_seconds)}"
+    return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}"
+
+
+_CACHE_PARTS = CACHE_KEYS[:3]
 _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "purchase": lambda field: tuple(Purchase(name) for name in field.choices([kind.value for kind in Purchase])),
     "precisions": lambda field: field.choices(PRECISIONS),

@@ -5,7 +5,7 @@ The expected costs are computed from the CSV files by pandas, by nothing of the 
 
 import json
 from decimal import Decimal
-from functools import cache
+from functools import cache as cached
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +20,7 @@ CATALOG = Path(__file__).resolve().parents[3] / "instance_catalog"
 A100, T4 = "Standard_NC24ads_A100_v4", "Standard_NC4as_T4_v3"
 
 
-@cache
+@cached
 def table(name):
     """A table of the catalog, each cell as text."""
     return pd.read_csv(CATALOG / name, dtype=str)
@@ -45,6 +45,13 @@ def managed(kind, region, number):
     """USD an hour of so many machines of SageMaker."""
     rows = table("managed.csv")
     (price,) = rows[(rows.provider == "aws") & (rows.instance_type == kind) & (rows.region == region)].usd_per_hour
+    return Decimal(price) * number
+
+
+def cache(provider, item, region, number):
+    """USD an hour of so many nodes of a cache."""
+    rows = table("service_prices.csv")
+    (price,) = rows[(rows.provider == provider) & (rows.item == item) & (rows.region == region)].usd
     return Decimal(price) * number
 
 
@@ -131,8 +138,30 @@ PRICED = {
     "azurerm_machine_learning_compute_instance.this": (
         {"location": "eastus", "virtual_machine_size": T4}, machine("azure", T4, "eastus", 1),
     ),
+    "aws_elasticache_replication_group.this": (
+        {"engine": "valkey", "node_type": "cache.t4g.medium", "num_cache_clusters": 2, **EAST},
+        cache("aws", "cache.t4g.medium_valkey", "us-east-1", 2),
+    ),
+    "aws_elasticache_replication_group.shards": (
+        {"node_type": "cache.r7g.large", "num_node_groups": 3, "replicas_per_node_group": 1, **EAST},
+        cache("aws", "cache.r7g.large_redis", "us-east-1", 6),
+    ),
+    "aws_elasticache_cluster.this": (
+        {"engine": "valkey", "node_type": "cache.m7g.large", "num_cache_nodes": 1, "region": "eu-west-1"},
+        cache("aws", "cache.m7g.large_valkey", "eu-west-1", 1),
+    ),
+    "google_memorystore_instance.this": (
+        {"node_type": "STANDARD_SMALL", "shard_count": 1, "replica_count": 1, "location": "us-east1"},
+        cache("gcp", "standard-small_valkey", "us-east1", 2),
+    ),
+    "azurerm_managed_redis.this": (
+        {"sku_name": "Balanced_B3", "location": "East US 2"}, cache("azure", "Balanced_B3_redis", "eastus2", 2),
+    ),
 }  # fmt: skip
 UNPRICED = {
+    "aws_elasticache_cluster.memcached": (
+        {"engine": "memcached", "node_type": "cache.m7g.large", "num_cache_nodes": 1, **EAST}, "price not found",
+    ),
     "aws_instance.dedicated": ({"instance_type": "g6.xlarge", "tenancy": "dedicated", **EAST}, "hardware of one's own"),
     "aws_instance.block": (
         {"instance_type": "p5.48xlarge", "instance_market_options": [{"market_type": "capacity-block"}], **EAST},
@@ -226,9 +255,9 @@ def _named(stated):
 
 
 def test_every_kind_is_in_the_plan(costs):
-    """26 kinds of accelerated resources, no more and no fewer than the program knows; nothing else is counted."""
+    """30 kinds of accelerated resources and caches, no more and no fewer than the program knows; nothing else is counted."""
     assert {address.split(".")[0] for address in {**PRICED, **UNPRICED}} == set(RULES)
-    assert len(RULES) == 26
+    assert len(RULES) == 30
     assert set(costs) == {*PRICED, *UNPRICED}
 
 

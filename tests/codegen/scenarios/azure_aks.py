@@ -7,7 +7,7 @@ from typing import Any
 from advisor.codegen import Wanted
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Plan
-from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_plan
+from codegen.plans import HOSTILE, Make, Scenario, make_cache, make_fleet_plan, make_plan
 from codegen.scenarios.azure_vm_scale_set import SUBSCRIPTION, azure_group, azure_option
 
 
@@ -90,10 +90,24 @@ def hostile() -> Scenario:
     return _aks(make_plan(option, name=HOSTILE, model=HOSTILE), rank=1)
 
 
+def cached() -> Scenario:
+    """A response cache in the subnet of the nodes that nothing has to survive."""
+    cache = make_cache(
+        provider="azure", region="eastus", node="Balanced_B5", nodes=1, node_memory_gib=5.59, ttl_seconds=None
+    )
+    scenario = _aks(
+        make_fleet_plan(azure_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache})
+    )
+    network = f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus"
+    place = {"cache_subnet_id": f"{network}/subnets/inference"}
+    return dataclasses.replace(scenario, variables={**scenario.variables, **place})
+
+
 SCENARIOS: Mapping[str, Make] = {
     "aks-a100-spot": a100_spot,
     "aks-mi300x": mi300x,
     "aks-scheduled": scheduled,
     "aks-two-regions": two_regions,
     "aks-hostile": hostile,
+    "aks-cache": cached,
 }

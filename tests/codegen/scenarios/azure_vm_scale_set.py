@@ -7,7 +7,16 @@ from typing import Any
 from advisor.codegen import Wanted
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Option
-from codegen.plans import HOSTILE, Make, Scenario, make_fleet_plan, make_group, make_option, make_plan
+from codegen.plans import (
+    HOSTILE,
+    Make,
+    Scenario,
+    make_cache,
+    make_fleet_plan,
+    make_group,
+    make_option,
+    make_plan,
+)
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 _VAULT = f"{SUBSCRIPTION}/resourceGroups/secrets/providers/Microsoft.KeyVault/vaults/my-vault/secrets"
@@ -206,6 +215,17 @@ def hostile() -> Scenario:
     return dataclasses.replace(scenario, variables={**scenario.variables, **named})
 
 
+def cached() -> Scenario:
+    """A response cache beside the hosts, one node of which may fail, for one client."""
+    cache = make_cache(provider="azure", region="eastus", node="Balanced_B3", node_memory_gib=2.79)
+    plan = make_fleet_plan(azure_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache})
+    zone = (
+        f"{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network/privateDnsZones/privatelink.redis.azure.net"
+    )
+    client = {"cache_private_dns_zone_id": zone, "cache_client_object_ids": ["00000000-0000-0000-0000-000000000003"]}
+    return Scenario(plan, Wanted(), variables("eastus", **client))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "vm-scale-set-t4-fp16": t4_fp16,
     "vm-scale-set-a100-spot": a100_spot,
@@ -216,4 +236,5 @@ SCENARIOS: Mapping[str, Make] = {
     "vm-scale-set-mixed": mixed,
     "vm-scale-set-reactive": reactive,
     "vm-scale-set-hostile": hostile,
+    "vm-scale-set-cache": cached,
 }

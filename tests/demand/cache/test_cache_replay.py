@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demand.cache.log import read_log
-from advisor.demand.cache.replay import replay_caches
+from advisor.demand.cache.replay import Vectors, replay_caches
 from advisor.demand.cache.semantic import nearest_stored, semantic_point
 from advisor.demand.cache.stack import by_key, last_access, misses_of_ttl, peak_held, stack_distances
 from advisor.errors import InputError
@@ -295,3 +295,32 @@ def test_a_time_to_live_takes_times(run_advisor, tmp_path):
 
     assert done.returncode == 1
     assert "leave --ttl out" in done.stderr
+
+
+def test_memory_of_a_semantic_cache_is_that_of_what_it_stores(tmp_path):
+    """Each miss takes its answer, its embedding in 4 bytes a number and the overhead; a hit takes nothing."""
+    rows = [
+        {"prompt": f"p{n}", "embedding": vector, "output_tokens": 50}
+        for n, vector in enumerate([[1, 0], [1, 0], [0, 1]])
+    ]
+    (point,) = replay_caches(
+        read_log(written(tmp_path, {"prompt": "none", "output_tokens": 9}, *rows), 16), 16, thresholds=(0.9,)
+    ).semantic
+
+    assert (point.entries, point.hit_ratio) == (2, pytest.approx(1 / 3))
+    assert point.memory_gib == pytest.approx(2 * (50 * 4 + 100 + 2 * 4) / 2**30)
+
+
+def test_answers_of_an_embedder_are_vectors(tmp_path):
+    """Whatever a log says of its answers, an entry of an embedder is its dimension times the bytes of a number."""
+    log = read_log(written(tmp_path, {"input": "a", "output_tokens": 9}, {"input": ["a"]}, {"input": [5, 6]}), 16)
+    replay = replay_caches(log, 16, vectors=Vectors("m", 384, 2))
+
+    assert (replay.exact.distinct, replay.embedder, replay.prefix) == (2, "m", None)
+    assert replay.exact.points[-1].memory_gib == pytest.approx(2 * (384 * 2 + 100) / 2**30)
+
+
+def test_several_texts_of_a_request_are_refused(tmp_path):
+    """Each is looked up by itself, so each is a line."""
+    with pytest.raises(InputError, match="several texts"):
+        read_log(written(tmp_path, {"input": ["a", "b"]}), 16)

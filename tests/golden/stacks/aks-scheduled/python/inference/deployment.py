@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from inference.alerts import budget
+from inference.alerts import action_groups, budget
 from inference.compute import node_pools
 from inference.configuration import check_once_known, refuse
 from inference.context import Context
@@ -69,7 +69,8 @@ class Deployment(pulumi.ComponentResource):
         super().__init__("inference:index:Deployment", name, None, opts)
         context = Context.of(self, args.settings, args.fleet, ambient=args.ambient_provider)
         pools = node_pools(context)
-        alarms(context)
+        told = action_groups(context)
+        alarms(context, told)
         budget(context)
 
         self.node_pool_ids = pulumi.Output.all(**{key: pool.id for key, pool in pools.items()})
