@@ -1,0 +1,356 @@
+"""The served page: the planner's numbers, for whom they are meant, whatever is sent."""
+
+import io
+import json
+import socket
+import threading
+import time
+import zipfile
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.codegen import generate, write_files
+from advisor.performance.model import shipped_model
+from advisor.pipeline import plan_question, recommend
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.whatif import what_if
+from advisor.plan.request import read_question
+from serve.served import ROOT, SMALL, secret, serving
+
+EVIL = "http://evil.example"
+PASTED = SMALL.replace("accelerators: [L4, L40S]", "accelerators: [L4]")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the small workload."""
+    directory = tmp_path_factory.mktemp("served")
+    (directory / "workload.yaml").write_text(SMALL)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    """A server of the small workload."""
+    with serving(folder / "workload.yaml", "--no-ahead") as served:
+        yield served
+
+
+def test_a_changed_plan_is_that_of_the_changed_workload_file(server, folder, tmp_path):
+    """To the last byte, whatever is changed; the file that is handed out needs nothing but the planner."""
+    changed = server.change(
+        server.path, demand="+50%", slo__tpot_p95="40ms", purchase=["on_demand", "spot"], precisions="fp8",
+        regions=["us-east-1", "us-west-2"],
+    )  # fmt: skip
+    assert changed.status == 303
+    place = changed.headers["Location"]
+    file = tmp_path / "workload.yaml"
+    file.write_text(server.ask(f"{place}workload.yaml").text)
+
+    served = server.ask(f"{place}plan.json").text
+
+    assert served == plan_to_json(recommend(file))
+    plan = plan_from_json(served)
+    assert read_question(plan.question).demand.requests_per_second.mean == 9
+    assert read_question(plan.question).workload.regions == ("us-east-1", "us-west-2")
+    shown = server.ask(place).text
+    assert f"{plan.fleet.cost.total_usd_per_month:,.2f}" in shown
+    assert "Planned with demand=1.5x, slo.tpot_p95=40ms, purchase=on_demand+spot, precisions=fp8" in shown
+
+
+def test_a_plan_is_changed_as_explain_changes_it(server, folder):
+    """A page that begins with a plan shows that plan, and changes it to the one that --what-if finds."""
+    given = server.ask(f"{server.path}").page  # the plan is made
+    assert given
+    first = server.change(server.path).headers["Location"]
+    text = server.ask(f"{first}plan.json").text
+    path = server.paste(text)
+    unchanged = server.change(path).headers["Location"]
+    assert server.ask(f"{unchanged}plan.json").text == text
+    assert server.ask(f"{unchanged}workload.yaml").status == 404
+
+    place = server.change(path, demand="2x", slo__ttft_p95="800ms").headers["Location"]
+
+    question, catalog, _ = what_if(
+        read_question(json.loads(text)["question"]), load_catalog(), "demand=2x,slo.ttft_p95=800ms"
+    )
+    expected = plan_question(question, catalog, model=shipped_model())
+    assert server.ask(f"{place}plan.json").text == plan_to_json(expected)
+
+
+def test_terraform_is_that_of_generate_and_the_same_each_time(server, tmp_path):
+    """Every file of an empty directory, with the same bytes in the same order."""
+    place = server.change(server.path).headers["Location"]
+    plan = plan_from_json(server.ask(f"{place}plan.json").text)
+    write_files(generate(plan, catalog=load_catalog()), tmp_path)
+    expected = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    archives = [server.ask(f"{place}terraform.zip").body for _ in range(2)]
+
+    assert archives[0] == archives[1]
+    with zipfile.ZipFile(io.BytesIO(archives[0])) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == expected
+        assert archive.namelist() == sorted(expected)
+
+
+def test_steps_are_those_of_the_buttons(server):
+    """A button beside an amount asks for the value that it names, whatever stands in the field."""
+    page = server.ask(server.path).page
+    (button,) = [one for one in page.all("button") if one.attributes.get("id") == "higher.demand"]
+    assert button.attributes["value"] == "1.25x"
+
+    changed = server.change(server.path, demand="1x", step__demand="1.25x")
+
+    assert "Planned with demand=1.25x." in server.ask(changed.headers["Location"]).text
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "127.0.0.1:1",
+        "127.0.0.1",
+        "",
+        "[::1",
+        "a@127.0.0.1:{port}",
+        "10.0.0.1:{port}",
+    ],
+)
+def test_another_name_is_refused(server, host):
+    """A site whose name was made to lead here reads and changes nothing."""
+    for fields in (None, {"workload": SMALL}):
+        answer = server.ask(server.path, fields, Host=host.format(port=server.port))
+
+        assert answer.status in (400, 421)
+        assert b"small" not in answer.body
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST"])
+def test_every_name_of_this_machine_is_taken(server, host):
+    """With the port."""
+    assert server.ask("/", Host=f"{host}:{server.port}").status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": EVIL}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}, {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"}, {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"},
+    ],
+)  # fmt: skip
+def test_another_site_changes_nothing(server, headers):
+    """Not even with the secret of the page."""
+    fields = {"secret": secret(server.ask(server.path).page), "demand": "2x"}
+
+    assert server.ask(server.path, fields, **headers).status == 403
+    assert (
+        server.ask(server.path, fields, Origin=f"http://127.0.0.1:{server.port}", Sec_Fetch_Site="same-origin").status
+        == 303
+    )
+
+
+@pytest.mark.parametrize("sent", [{}, {"secret": ""}, {"secret": "guessed"}, {"secret": "é"}])
+def test_a_form_without_the_secret_of_its_page_is_refused(server, sent):
+    """That of another page is none."""
+    other = secret(server.ask("/").page)
+
+    for path in ("/", server.path):
+        for fields in (
+            sent | {"workload": SMALL},
+            {"secret": other if path != "/" else secret(server.ask(server.path).page)},
+        ):
+            answer = server.ask(path, fields)
+            assert answer.status == 403
+            assert "hint: load the page again" in answer.text
+
+
+def test_another_site_embeds_and_reads_nothing(server):
+    """No frame, no image, no fetch; a link that a person follows opens the page."""
+    assert (
+        server.ask(server.path, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors", Sec_Fetch_Dest="image").status
+        == 403
+    )
+    answer = server.ask(server.path, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")
+
+    assert answer.status == 200
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    assert (answer.headers["Referrer-Policy"], answer.headers["Cache-Control"]) == ("no-referrer", "no-store")
+    policy = next(one.attributes["content"] for one in answer.page.all("meta") if one.attributes.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'; form-action 'self'" in policy
+    assert "server" not in answer.headers
+
+
+def test_nothing_of_one_workload_is_seen_from_another(server):
+    """Each has an address of its own that nobody can guess; neither leads to plans of the other."""
+    paths = [server.paste(PASTED.replace("name: small", f"name: secret-of-{who}")) for who in ("anna", "ben")]
+    places = [server.change(path, demand=f"{1 + at}x").headers["Location"] for at, path in enumerate(paths)]
+
+    assert all(len(path) > 30 for path in paths)
+    assert len(set(paths)) == 2
+    for own, other, name in ((0, 1, "anna"), (1, 0, "ben")):
+        assert f"secret-of-{name}" in server.ask(paths[own]).text
+        assert f"secret-of-{name}" not in server.ask(paths[other]).text
+        key = places[own].removeprefix(paths[own])
+        assert server.ask(f"{paths[other]}{key}").status == (404 if own else 200)
+    assert "secret-of" not in server.ask("/").text + server.ask(server.path).text
+    assert server.ask("/w/guessed/").status == server.ask("/w/guessed/a/plan.json").status == 404
+    assert server.ask(paths[1], {"secret": secret(server.ask(paths[0]).page)}).status == 403
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + at)}: &{chr(98 + at)} [{','.join([f'*{chr(97 + at)}'] * 9)}]\n" for at in range(20)
+)
+HOSTILE = {
+    "a bomb of references": BOMB,
+    "a bomb as a value": BOMB.replace("a: &a", "name: &a") + "model: *u\ndemand: {declared: *u}\n",
+    "deep nesting": "[" * 100_000,
+    "no mapping": "- 1",
+    "a file of this machine": SMALL.replace(
+        "declared: {requests_per_second: 6, input_tokens: 800, output_tokens: 200}", "trace: /etc/passwd"
+    ),
+    "a server to ask": SMALL.replace(
+        "declared: {requests_per_second: 6, input_tokens: 800, output_tokens: 200}",
+        "prometheus: {url: 'http://169.254.169.254/'}",
+    ),
+    "samples of this machine": SMALL + "current: samples\n",
+    "a model of this machine": SMALL.replace("meta-llama/Llama-3.1-8B-Instruct", "/etc/passwd"),
+    "a huge rate": SMALL.replace("requests_per_second: 6", "requests_per_second: 1e300"),
+    "a rate that no fleet serves": SMALL.replace("requests_per_second: 6", "requests_per_second: -1"),
+    "a plan of nothing": '{"schema": "advisor.plan/v1"}',
+    "a plan of another version": '{"schema": "advisor.plan/v99"}',
+    "an estate": '{"schema": "advisor.estate/v1"}',
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_workload_that_cannot_be_planned_is_refused_in_words(server, text):
+    """With where, what and how to mend it; the server goes on, and names of this machine are not looked at."""
+    started = time.monotonic()
+    answer = server.ask(server.paste(text))
+
+    assert answer.status == 422
+    assert "root:" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "hint: " in answer.text
+    assert time.monotonic() - started < 30
+    assert server.ask("/").status == 200
+
+
+def test_names_of_others_become_no_part_of_the_page(server):
+    """Neither of a workload nor of what is wrong with it."""
+    name = "</script><img src=x onerror=alert(1)>"
+    for text in (PASTED.replace("name: small", f"name: '{name}'"), PASTED.replace("aws", f"'{name}'")):
+        answer = server.ask(server.paste(text))
+
+        assert name not in answer.text
+        assert "&lt;/script&gt;" in answer.text
+        assert [one for one in answer.page.all("img")] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"demand": "a lot"}, "no amount"),
+        ({"demand": "0x"}, "out of range"),
+        ({"demand": "9" * 39}, "out of range"),
+        ({"demand": "2ms"}, "no demand"),
+        ({"demand": "1" * 100}, "no amount"),
+        ({"slo.tpot_p95": "40"}, "no duration"),
+        ({"slo.tpot_p95": "2x"}, "no duration"),
+        ({"purchase": "stolen"}, "cannot be chosen"),
+        ({"regions": "mars-1"}, "cannot be chosen"),
+        ({"name": "other"}, "no control"),
+        ({"demand.trace": "/etc/passwd"}, "no control"),
+    ],
+)
+def test_a_change_that_is_none_is_refused_in_words(server, values, told):
+    """And what was planned before is there all the same."""
+    answer = server.ask(server.path, {"secret": secret(server.ask(server.path).page)} | values)
+
+    assert answer.status == 422
+    assert told in answer.text
+    assert "hint: " in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [("/", b"x" * 9_000_000, 413), ("", b"x" * 100_000, 413), ("", b"secret=%ff", 400), ("", b"&a=1" * 1_000, 400)],
+)
+def test_what_is_no_form_of_the_page_is_refused(server, path, body, status):
+    """Too much, no text, too many fields."""
+    assert server.ask(path or server.path, body).status == status
+
+
+def test_a_newer_change_takes_the_place_of_an_older_one(folder, tmp_path):
+    """The older one is told so at once, and the server answers others while it plans."""
+    path = ROOT / "examples/chat/workload.yaml"
+    with serving(path, "--no-ahead") as server:
+        page_secret = secret(server.ask(server.path).page)
+        answers = {}
+
+        def change(demand):
+            answers[demand] = server.ask(server.path, {"secret": page_secret, "demand": demand})
+
+        older = threading.Thread(target=change, args=("3x",))
+        older.start()
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert server.ask("/").status == 200
+        answered = time.monotonic() - started
+        newer = threading.Thread(target=change, args=("1x",))
+        newer.start()
+        older.join(20)
+        newer.join(20)
+
+    assert answers["3x"].status == 409
+    assert "a newer change" in answers["3x"].text
+    assert answers["1x"].status == 303
+    assert answered < 2
+
+
+def test_a_used_port_is_told_with_a_remedy(server, run_advisor):
+    """And nothing is served."""
+    done = run_advisor("serve", "--port", server.port)
+
+    assert done.returncode == 1
+    assert f"127.0.0.1:{server.port}: the port is in use" in done.stderr
+    assert f"hint: give another with --port, such as {server.port + 1}" in done.stderr
+
+
+def test_only_this_machine_is_served_without_a_token(run_advisor, tmp_path):
+    """An address that others reach takes a token, which has to be long."""
+    refused = run_advisor("serve", "--host", "0.0.0.0", "--port", "0")
+    (tmp_path / "token").write_text("short\n")
+    short = run_advisor("serve", "--host", "0.0.0.0", "--port", "0", "--token-file", tmp_path / "token")
+
+    assert (refused.returncode, short.returncode) == (2, 1)
+    assert "give --token-file FILE" in refused.stderr
+    assert "openssl rand -hex 32" in short.stderr
+
+
+def test_with_a_token_nothing_is_told_without_it(folder, tmp_path):
+    """A link lets one browser in, once, by a cookie that scripts and other sites do not get."""
+    token = "0123456789abcdef0123"
+    (tmp_path / "token").write_text(f"{token}\n")
+    with serving(folder / "workload.yaml", "--token-file", tmp_path / "token", "--host", "0.0.0.0", lines=2) as server:
+        link = server.lines[0].split(f":{server.port}")[1].strip()
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": "advisor=guessed"}, {"Cookie": "a]b=;;"}):
+            for path in ("/", server.path, "/w/guessed/"):
+                refused = server.ask(path, **headers)
+                assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert server.ask("/", Authorization=f"Bearer {token}").status == 200
+
+        entered, again = server.ask(link), server.ask(link)
+
+        assert (entered.status, again.status) == (200, 410)
+        cookie, *attributes = entered.headers["Set-Cookie"].split("; ")
+        assert {"HttpOnly", "SameSite=strict"} <= set(attributes)
+        assert server.ask("/", Cookie=cookie).status == 200
+        assert server.ask("/", Cookie=cookie, Host=f"{socket.gethostname()}:{server.port}").status == 200
+        assert server.ask("/", Cookie=cookie, Host=f"10.1.2.3:{server.port}").status == 200
+        assert server.ask("/", Cookie=cookie, Host=f"evil.example:{server.port}").status == 421
+        assert token not in server.ask("/", Cookie=cookie).text
