@@ -1,10 +1,15 @@
 """``advisor serve``: a plan as a page with controls, on loopback."""
 
+import asyncio
 import string
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    import socket
 
 _DEFAULT_PORT = 8400
 _FEWEST_CHARACTERS = 16
@@ -48,23 +53,35 @@ def command(source: Path | None, port: int, host: str, token_file: Path | None, 
 
     Only this machine reaches the server, unless --host says otherwise, which takes a token.
     """
-    from advisor.catalog import load_catalog  # noqa: PLC0415 - help shows without it
-    from advisor.cli.price_age import warn_of_holdings, warn_of_layers  # noqa: PLC0415
-    from advisor.reading import read_text  # noqa: PLC0415
-    from advisor.serve.guard import is_loopback  # noqa: PLC0415
-    from advisor.serve.run import Serving, serve  # noqa: PLC0415
-    from advisor.serve.values import Source  # noqa: PLC0415
+    from advisor.reading import read_text  # noqa: PLC0415 - help shows without it
+    from advisor.serve.listening import is_loopback, listening  # noqa: PLC0415
 
     if token_file is None and not is_loopback(host):
         raise click.UsageError(f"--host {host} is reached by others: give --token-file FILE beside it")
     token = _token(token_file) if token_file else ""
-    given = None if source is None else Source(read_text(source, "workload"), source, is_own=True)
+    given = None if source is None else (read_text(source, "workload"), source)
+    with suppress(KeyboardInterrupt), listening(host, port) as listener:
+        _serve(listener, (host, token), given, plans_ahead=ahead)
+    click.echo("stopped", err=True)
+
+
+def _serve(
+    listener: "socket.socket", door: tuple[str, str], given: tuple[str, Path] | None, *, plans_ahead: bool
+) -> None:
+    """Serve where *listener* listens: host and token of *door*, text and file of what is *given*."""
+    from advisor.catalog import load_catalog  # noqa: PLC0415 - a port in use is told without it
+    from advisor.cli.price_age import warn_of_holdings, warn_of_layers  # noqa: PLC0415
+    from advisor.serve.guard import Doors  # noqa: PLC0415
+    from advisor.serve.run import serve  # noqa: PLC0415
+    from advisor.serve.values import Source  # noqa: PLC0415
+
     load_catalog()
     warn_of_layers()
     warn_of_holdings()
-    with suppress(KeyboardInterrupt):
-        serve(Serving(host, port, token, given, ahead), click.echo)
-    click.echo("stopped", err=True)
+    host, token = door
+    doors = Doors(host, listener.getsockname()[1], token)
+    source = Source(*given, is_own=True) if given else None
+    asyncio.run(serve(listener, doors, source, click.echo, plans_ahead=plans_ahead))
 
 
 def _token(path: Path) -> str:

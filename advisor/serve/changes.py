@@ -159,7 +159,7 @@ def _with(node: yaml.Node, keys: tuple[str, ...], value: yaml.Node) -> yaml.Node
 
 
 def _mapping(node: yaml.Node, entries: list[tuple[yaml.Node, yaml.Node]]) -> yaml.Node:
-    return yaml.MappingNode(_MAP, entries, node.start_mark, flow_style=node.flow_style)
+    return yaml.MappingNode(_MAP, entries, node.start_mark, flow_style=getattr(node, "flow_style", None))
 
 
 def file_text(root: Field, changes: Changes) -> str:

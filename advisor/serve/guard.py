@@ -14,6 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from advisor.serve.listening import is_loopback
+
 COOKIE: Final = "advisor"
 _ENTER: Final = "/enter/"
 _MOST_COOKIES: Final = 64
@@ -29,14 +31,6 @@ _HEADERS: Final = {
 """Of every answer; the policy of what a page may load and send stands in the page itself."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether nothing but this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Where the server is reached, and with what."""
@@ -48,6 +42,11 @@ class Doors:
     codes: set[str] = field(default_factory=set)
     """Parts of links that set a cookie, each once."""
     cookies: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """Address of the server, without a path."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     def new_code(self) -> str:
         """Path that lets a browser in, once."""
@@ -131,9 +130,7 @@ class Guard:
         headers, method = Headers(scope=dict(scope)), scope["method"]
         host = headers.get("host", "")
         if not self._doors.is_named(host):
-            return PlainTextResponse(
-                f"this server has another name\n  hint: open it as http://{self._doors.host}:{self._doors.port}/\n", 421
-            )
+            return PlainTextResponse(f"this server has another name\n  hint: open it as {self._doors.origin}/\n", 421)
         if not _is_of_own_page(headers, host, method):
             return PlainTextResponse("another site asks for this\n  hint: open the page itself and ask there\n", 403)
         if not scope["path"].startswith(_ENTER) and not self._doors.lets_in(headers):

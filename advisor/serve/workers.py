@@ -44,7 +44,8 @@ class Workers:
         self._waiting += 1
         try:
             async with self._free, asyncio.timeout(_LONGEST_SECONDS):
-                return await _done(function, arguments, niceness)
+                result: Result | Problem = await _done(function, arguments, niceness)
+                return result
         except TimeoutError:
             return Problem(f"no plan within {_LONGEST_SECONDS:g} s\n  hint: name fewer regions or providers", 422)
         finally:

@@ -18,13 +18,13 @@ SMALL = """\
 # Small enough for a plan in a second.
 name: small
 model: meta-llama/Llama-3.1-8B-Instruct
-precisions: [bf16, fp8]
+precisions: [bf16]
 slo: {ttft_p95: 1s, tpot_p95: 50ms}
 demand:
-  declared: {requests_per_second: 6, input_tokens: 800, output_tokens: 200}
+  declared: {requests_per_second: 1, input_tokens: 800, output_tokens: 200}
 providers: [aws]
 regions: [us-east-1]
-accelerators: [L4, L40S]
+accelerators: [L4]
 as_of: 2026-11-24
 """
 
@@ -80,19 +80,19 @@ class Served:
 
     def paste(self, text):
         """Path of the page of a pasted workload."""
-        answer = self.ask("/", {"secret": secret(self.ask("/").page), "workload": text})
+        answer = self.ask("/", {"secret": secret(self.ask("/")), "workload": text})
         assert answer.status == 303, answer.text
         return answer.headers["Location"]
 
     def change(self, path, **values):
         """Answer to a change; names have __ for a dot."""
         fields = {name.replace("__", "."): value for name, value in values.items()}
-        return self.ask(path, {"secret": secret(self.ask(path).page)} | fields)
+        return self.ask(path, {"secret": secret(self.ask(path))} | fields)
 
 
-def secret(page):
+def secret(answer):
     """Secret of a page's form."""
-    return next(one.attributes["value"] for one in page.all("input") if one.attributes.get("name") == "secret")
+    return re.search(r'name="secret" value="([\w-]+)"', answer.text)[1]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import time
 import zipfile
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from advisor.catalog import load_catalog
 from advisor.codegen import generate, write_files
@@ -16,10 +17,10 @@ from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
-from serve.served import ROOT, SMALL, secret, serving
+from advisor.serve.sessions import digest
+from serve.served import SMALL, secret, serving
 
 EVIL = "http://evil.example"
-PASTED = SMALL.replace("accelerators: [L4, L40S]", "accelerators: [L4]")
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +38,14 @@ def server(folder):
         yield served
 
 
-def test_a_changed_plan_is_that_of_the_changed_workload_file(server, folder, tmp_path):
+CHANGES = {
+    "demand": "+50%", "slo__tpot_p95": "60ms", "purchase": ["on_demand", "spot"], "regions": ["us-east-1", "us-west-2"],
+}  # fmt: skip
+
+
+def test_a_changed_plan_is_that_of_the_changed_workload_file(server, tmp_path):
     """To the last byte, whatever is changed; the file that is handed out needs nothing but the planner."""
-    changed = server.change(
-        server.path, demand="+50%", slo__tpot_p95="40ms", purchase=["on_demand", "spot"], precisions="fp8",
-        regions=["us-east-1", "us-west-2"],
-    )  # fmt: skip
+    changed = server.change(server.path, **CHANGES)
     assert changed.status == 303
     place = changed.headers["Location"]
     file = tmp_path / "workload.yaml"
@@ -50,21 +53,19 @@ def test_a_changed_plan_is_that_of_the_changed_workload_file(server, folder, tmp
 
     served = server.ask(f"{place}plan.json").text
 
-    assert served == plan_to_json(recommend(file))
+    with threadpool_limits(1):
+        assert served == plan_to_json(recommend(file))
     plan = plan_from_json(served)
-    assert read_question(plan.question).demand.requests_per_second.mean == 9
+    assert read_question(plan.question).demand.requests_per_second.mean == 1.5
     assert read_question(plan.question).workload.regions == ("us-east-1", "us-west-2")
     shown = server.ask(place).text
     assert f"{plan.fleet.cost.total_usd_per_month:,.2f}" in shown
-    assert "Planned with demand=1.5x, slo.tpot_p95=40ms, purchase=on_demand+spot, precisions=fp8" in shown
+    assert "Planned with demand=1.5x, slo.tpot_p95=60ms, purchase=on_demand+spot, regions=us-east-1+us-west-2." in shown
 
 
-def test_a_plan_is_changed_as_explain_changes_it(server, folder):
+def test_a_plan_is_changed_as_explain_changes_it(server):
     """A page that begins with a plan shows that plan, and changes it to the one that --what-if finds."""
-    given = server.ask(f"{server.path}").page  # the plan is made
-    assert given
-    first = server.change(server.path).headers["Location"]
-    text = server.ask(f"{first}plan.json").text
+    text = server.ask(f"{server.change(server.path).headers['Location']}plan.json").text
     path = server.paste(text)
     unchanged = server.change(path).headers["Location"]
     assert server.ask(f"{unchanged}plan.json").text == text
@@ -72,10 +73,10 @@ def test_a_plan_is_changed_as_explain_changes_it(server, folder):
 
     place = server.change(path, demand="2x", slo__ttft_p95="800ms").headers["Location"]
 
-    question, catalog, _ = what_if(
-        read_question(json.loads(text)["question"]), load_catalog(), "demand=2x,slo.ttft_p95=800ms"
-    )
-    expected = plan_question(question, catalog, model=shipped_model())
+    question = read_question(json.loads(text)["question"])
+    changed, catalog, _ = what_if(question, load_catalog(), "demand=2x,slo.ttft_p95=800ms")
+    with threadpool_limits(1):
+        expected = plan_question(changed, catalog, model=shipped_model())
     assert server.ask(f"{place}plan.json").text == plan_to_json(expected)
 
 
@@ -92,17 +93,6 @@ def test_terraform_is_that_of_generate_and_the_same_each_time(server, tmp_path):
     with zipfile.ZipFile(io.BytesIO(archives[0])) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == expected
         assert archive.namelist() == sorted(expected)
-
-
-def test_steps_are_those_of_the_buttons(server):
-    """A button beside an amount asks for the value that it names, whatever stands in the field."""
-    page = server.ask(server.path).page
-    (button,) = [one for one in page.all("button") if one.attributes.get("id") == "higher.demand"]
-    assert button.attributes["value"] == "1.25x"
-
-    changed = server.change(server.path, demand="1x", step__demand="1.25x")
-
-    assert "Planned with demand=1.25x." in server.ask(changed.headers["Location"]).text
 
 
 @pytest.mark.parametrize(
@@ -142,7 +132,7 @@ def test_every_name_of_this_machine_is_taken(server, host):
 )  # fmt: skip
 def test_another_site_changes_nothing(server, headers):
     """Not even with the secret of the page."""
-    fields = {"secret": secret(server.ask(server.path).page), "demand": "2x"}
+    fields = {"secret": secret(server.ask(server.path)), "demand": "1x"}
 
     assert server.ask(server.path, fields, **headers).status == 403
     assert (
@@ -154,12 +144,12 @@ def test_another_site_changes_nothing(server, headers):
 @pytest.mark.parametrize("sent", [{}, {"secret": ""}, {"secret": "guessed"}, {"secret": "é"}])
 def test_a_form_without_the_secret_of_its_page_is_refused(server, sent):
     """That of another page is none."""
-    other = secret(server.ask("/").page)
+    other = secret(server.ask("/"))
 
     for path in ("/", server.path):
         for fields in (
             sent | {"workload": SMALL},
-            {"secret": other if path != "/" else secret(server.ask(server.path).page)},
+            {"secret": other if path != "/" else secret(server.ask(server.path))},
         ):
             answer = server.ask(path, fields)
             assert answer.status == 403
@@ -186,19 +176,21 @@ def test_another_site_embeds_and_reads_nothing(server):
 
 def test_nothing_of_one_workload_is_seen_from_another(server):
     """Each has an address of its own that nobody can guess; neither leads to plans of the other."""
-    paths = [server.paste(PASTED.replace("name: small", f"name: secret-of-{who}")) for who in ("anna", "ben")]
-    places = [server.change(path, demand=f"{1 + at}x").headers["Location"] for at, path in enumerate(paths)]
+    name = "secret-of-anna</script><img src=x onerror=alert(1)>"
+    path = server.paste(SMALL.replace("name: small", f"name: '{name}'"))
+    assert len(path) > 30
+    assert path != server.path
+    changed = server.change(server.path, **CHANGES).headers["Location"]
 
-    assert all(len(path) > 30 for path in paths)
-    assert len(set(paths)) == 2
-    for own, other, name in ((0, 1, "anna"), (1, 0, "ben")):
-        assert f"secret-of-{name}" in server.ask(paths[own]).text
-        assert f"secret-of-{name}" not in server.ask(paths[other]).text
-        key = places[own].removeprefix(paths[own])
-        assert server.ask(f"{paths[other]}{key}").status == (404 if own else 200)
-    assert "secret-of" not in server.ask("/").text + server.ask(server.path).text
+    hers, others = server.ask(path), server.ask(server.path)
+
+    assert "secret-of-anna&lt;/script&gt;" in hers.text
+    assert name not in hers.text
+    assert list(hers.page.all("img")) == []
+    assert "secret-of-anna" not in others.text + server.ask("/").text
+    assert server.ask(path, {"secret": secret(others)}).status == 403
+    assert server.ask(changed.replace(server.path, path)).status == 404
     assert server.ask("/w/guessed/").status == server.ask("/w/guessed/a/plan.json").status == 404
-    assert server.ask(paths[1], {"secret": secret(server.ask(paths[0]).page)}).status == 403
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -210,16 +202,16 @@ HOSTILE = {
     "deep nesting": "[" * 100_000,
     "no mapping": "- 1",
     "a file of this machine": SMALL.replace(
-        "declared: {requests_per_second: 6, input_tokens: 800, output_tokens: 200}", "trace: /etc/passwd"
+        "declared: {requests_per_second: 1, input_tokens: 800, output_tokens: 200}", "trace: /etc/passwd"
     ),
     "a server to ask": SMALL.replace(
-        "declared: {requests_per_second: 6, input_tokens: 800, output_tokens: 200}",
+        "declared: {requests_per_second: 1, input_tokens: 800, output_tokens: 200}",
         "prometheus: {url: 'http://169.254.169.254/'}",
     ),
     "samples of this machine": SMALL + "current: samples\n",
     "a model of this machine": SMALL.replace("meta-llama/Llama-3.1-8B-Instruct", "/etc/passwd"),
-    "a huge rate": SMALL.replace("requests_per_second: 6", "requests_per_second: 1e300"),
-    "a rate that no fleet serves": SMALL.replace("requests_per_second: 6", "requests_per_second: -1"),
+    "a huge rate": SMALL.replace("requests_per_second: 1", "requests_per_second: 1e300"),
+    "a rate that no fleet serves": SMALL.replace("requests_per_second: 1", "requests_per_second: -1"),
     "a plan of nothing": '{"schema": "advisor.plan/v1"}',
     "a plan of another version": '{"schema": "advisor.plan/v99"}',
     "an estate": '{"schema": "advisor.estate/v1"}',
@@ -240,17 +232,6 @@ def test_a_workload_that_cannot_be_planned_is_refused_in_words(server, text):
     assert server.ask("/").status == 200
 
 
-def test_names_of_others_become_no_part_of_the_page(server):
-    """Neither of a workload nor of what is wrong with it."""
-    name = "</script><img src=x onerror=alert(1)>"
-    for text in (PASTED.replace("name: small", f"name: '{name}'"), PASTED.replace("aws", f"'{name}'")):
-        answer = server.ask(server.paste(text))
-
-        assert name not in answer.text
-        assert "&lt;/script&gt;" in answer.text
-        assert [one for one in answer.page.all("img")] == []
-
-
 @pytest.mark.parametrize(
     ("values", "told"),
     [
@@ -269,7 +250,7 @@ def test_names_of_others_become_no_part_of_the_page(server):
 )
 def test_a_change_that_is_none_is_refused_in_words(server, values, told):
     """And what was planned before is there all the same."""
-    answer = server.ask(server.path, {"secret": secret(server.ask(server.path).page)} | values)
+    answer = server.ask(server.path, {"secret": secret(server.ask(server.path))} | values)
 
     assert answer.status == 422
     assert told in answer.text
@@ -285,31 +266,21 @@ def test_what_is_no_form_of_the_page_is_refused(server, path, body, status):
     assert server.ask(path or server.path, body).status == status
 
 
-def test_a_newer_change_takes_the_place_of_an_older_one(folder, tmp_path):
+def test_a_newer_change_takes_the_place_of_an_older_one(server):
     """The older one is told so at once, and the server answers others while it plans."""
-    path = ROOT / "examples/chat/workload.yaml"
-    with serving(path, "--no-ahead") as server:
-        page_secret = secret(server.ask(server.path).page)
-        answers = {}
+    older = []
+    fields = {"secret": secret(server.ask(server.path)), "demand": "7x"}
+    asking = threading.Thread(target=lambda: older.append(server.ask(server.path, fields)))
+    asking.start()
+    time.sleep(0.3)
 
-        def change(demand):
-            answers[demand] = server.ask(server.path, {"secret": page_secret, "demand": demand})
+    assert server.ask("/").status == 200
+    assert asking.is_alive()
+    assert server.change(server.path, **CHANGES).status == 303
 
-        older = threading.Thread(target=change, args=("3x",))
-        older.start()
-        time.sleep(0.5)
-        started = time.monotonic()
-        assert server.ask("/").status == 200
-        answered = time.monotonic() - started
-        newer = threading.Thread(target=change, args=("1x",))
-        newer.start()
-        older.join(20)
-        newer.join(20)
-
-    assert answers["3x"].status == 409
-    assert "a newer change" in answers["3x"].text
-    assert answers["1x"].status == 303
-    assert answered < 2
+    asking.join(10)
+    assert older[0].status == 409
+    assert "a newer change" in older[0].text
 
 
 def test_a_used_port_is_told_with_a_remedy(server, run_advisor):
@@ -354,3 +325,15 @@ def test_with_a_token_nothing_is_told_without_it(folder, tmp_path):
         assert server.ask("/", Cookie=cookie, Host=f"10.1.2.3:{server.port}").status == 200
         assert server.ask("/", Cookie=cookie, Host=f"evil.example:{server.port}").status == 421
         assert token not in server.ask("/", Cookie=cookie).text
+
+
+def test_the_next_step_is_planned_while_nobody_asks(folder):
+    """Its page is there before the button is pressed."""
+    with serving(folder / "workload.yaml") as server:
+        assert server.ask(server.path).status == 200
+        ahead = f"{server.path}{digest((('demand', '1.25x'),))}/"
+        until = time.monotonic() + 60
+        while (answer := server.ask(ahead)).status == 404 and time.monotonic() < until:
+            time.sleep(0.2)
+
+    assert "Planned with demand=1.25x." in answer.text
