@@ -29,7 +29,7 @@ _MAP, _LIST, _TEXT, _FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("map", "s
 
 
 def changes_of(form: Form, controls: Sequence[Control]) -> Changes:
-    """What a form asks for that is not stated; an empty field is as stated.
+    """Changes that a form asks for; an empty field is as stated.
 
     Raises:
         InputError: a field that there is no control for, or a value that cannot be chosen.

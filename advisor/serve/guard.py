@@ -24,11 +24,13 @@ _HEADERS: Final = {
     "Content-Security-Policy": "frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of every answer; the policy of what a page may load and send stands in the page itself."""
+"""Of every answer; the policy of what a page may load and send stands in the page itself.
+
+Browsers send no origin with forms of pages whose address they are to tell nobody, this server included."""
 
 
 @dataclass(frozen=True, slots=True)

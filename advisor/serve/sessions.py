@@ -1,4 +1,4 @@
-"""What was planned, by workload: each has an address that cannot be guessed, and nothing of any other."""
+"""Plans by workload: each has an address that cannot be guessed, and nothing of any other."""
 
 import asyncio
 import hashlib

@@ -10,7 +10,7 @@ from advisor.report.pages.live import Control
 
 _PLAN = re.compile(r"\s*\{\s*\"schema\"\s*:")
 Changes = tuple[tuple[str, str], ...]
-"""What is otherwise than stated: keys as `advisor explain --what-if` has them, and their values."""
+"""Changes against what is stated: keys as `advisor explain --what-if` has them, and their values."""
 
 
 @dataclass(frozen=True, slots=True)

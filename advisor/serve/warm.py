@@ -1,4 +1,4 @@
-"""What every planning process needs, read once by the process that they are forked from when it imports this."""
+"""Catalog and model of every planning process, read once by the process that they are forked from: it imports this."""
 
 import gc
 from contextlib import suppress

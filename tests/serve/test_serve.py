@@ -167,7 +167,7 @@ def test_another_site_embeds_and_reads_nothing(server):
     assert answer.status == 200
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
-    assert (answer.headers["Referrer-Policy"], answer.headers["Cache-Control"]) == ("no-referrer", "no-store")
+    assert (answer.headers["Referrer-Policy"], answer.headers["Cache-Control"]) == ("same-origin", "no-store")
     policy = next(one.attributes["content"] for one in answer.page.all("meta") if one.attributes.get("http-equiv"))
     assert "default-src 'none'" in policy
     assert "connect-src 'self'; form-action 'self'" in policy

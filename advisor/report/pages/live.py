@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Whatever stands on a served page above the plan."""
+    """Head of a served page, above the plan."""
 
     action: str
     """Path that a changed question is sent to."""
@@ -49,4 +49,4 @@ class Live:
     downloads: Mapping[str, str]
     """Name → path."""
     changes: str
-    """What is otherwise than stated: ``demand=2x``; "" for nothing."""
+    """Changes against what is stated: ``demand=2x``; "" for nothing."""
