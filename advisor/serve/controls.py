@@ -24,7 +24,7 @@ def controls_of(question: PlanRequest, catalog: Catalog, *, of_file: bool) -> tu
     workload = question.workload
     targets = _whole(workload.slo, of_file) if question.demand.unit.is_one_pass else _of_tokens(workload.slo)
     return (
-        Control(DEMAND, "load", "1x"),
+        Control(DEMAND, "load (× or requests/s)", "1x"),
         *targets,
         _choice("purchase", workload.purchase, list(Purchase)),
         _choice("precisions", workload.precisions, PRECISIONS),

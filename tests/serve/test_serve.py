@@ -328,7 +328,7 @@ def test_with_a_token_nothing_is_told_without_it(folder, tmp_path):
 
 
 def test_the_next_step_is_planned_while_nobody_asks(folder):
-    """Its page is there before the button is pressed."""
+    """Its page is there before the button is pressed; an interrupt ends whatever is planned."""
     with serving(folder / "workload.yaml") as server:
         assert server.ask(server.path).status == 200
         ahead = f"{server.path}{digest((('demand', '1.25x'),))}/"
@@ -336,4 +336,10 @@ def test_the_next_step_is_planned_while_nobody_asks(folder):
         while (answer := server.ask(ahead)).status == 404 and time.monotonic() < until:
             time.sleep(0.2)
 
+        asking = threading.Thread(target=lambda: server.ask(server.path, {"secret": secret(answer), "demand": "9x"}))
+        asking.start()
+        time.sleep(0.3)
+
+    asking.join(10)
+    assert not asking.is_alive()
     assert "Planned with demand=1.25x." in answer.text
