@@ -81,6 +81,8 @@ def _serve(
     host, token = door
     doors = Doors(host, listener.getsockname()[1], token)
     source = Source(*given, is_own=True) if given else None
+    if source is not None:
+        click.echo(f"planning for {source.path} …", err=True)
     asyncio.run(serve(listener, doors, source, click.echo, plans_ahead=plans_ahead))
 
 

@@ -13,12 +13,12 @@ import yaml
 from advisor.catalog import Catalog, load_catalog
 from advisor.demand.values import Demand
 from advisor.demand_sources import read_demand
-from advisor.errors import AdvisorError
+from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.models.catalog import catalogued_name
 from advisor.performance.model import PerformanceModel, load_model
 from advisor.pipeline import plan_question, prepared, question_for
-from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.document import plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.values import Plan
@@ -124,6 +124,9 @@ def _check_alone(root: Field) -> None:
 def _of_plan(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:  # noqa: ARG001 - held
     given = plan_from_json(source.text, str(source.path))
     question = read_question(given.question, str(source.path))
+    reason = why_not_as_made(source.text, str(source.path))
+    if reason:
+        raise InputError(reason, where=str(source.path), hint="make the plan again with `advisor recommend`")
     if not changes:
         return _answer(question, given, changes, place, "", None)
     text = ",".join(f"{key}={value}" for key, value in changes)

@@ -111,4 +111,6 @@ def serving(*arguments, lines=1):
     finally:
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=30)
-    assert (process.returncode, rest) == (0, ("", "stopped\n"))
+    output, told = rest
+    assert (process.returncode, output) == (0, "")
+    assert re.fullmatch(r"planning for \S+ …\nstopped\n", told)
