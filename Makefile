@@ -91,7 +91,7 @@ $(USERS)/.ready: .ci/requirements/users.txt
 
 lock: $(SUPPLY)/.ready ## Resolve the lock files anew: .ci/requirements/*.txt.
 	$(LOCK) pyproject.toml --extra test --extra lint -o .ci/requirements/dev.txt
-	$(LOCK) pyproject.toml --extra audit --extra calibration --extra charts --extra aws -o .ci/requirements/users.txt
+	$(LOCK) pyproject.toml --extra audit --extra calibration --extra charts --extra aws --extra serve -o .ci/requirements/users.txt
 	$(LOCK) .ci/requirements/supply.in -o .ci/requirements/supply.txt
 	echo uv | $(LOCK) - -o .ci/requirements/installer.txt
 

@@ -41,20 +41,28 @@ def measure_demand(
     performance: PerformanceModel,
     progress: CountProgress | None = None,
 ) -> Demand:
-    """Demand from whichever source the workload names, without the requests that its response cache answers."""
-    demand = _measured(workload, model, catalog, performance, progress)
+    """Demand from whichever source the workload names, as it is planned for; see :func:`planned_demand`."""
+    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload)
+
+
+def planned_demand(demand: Demand, workload: Workload) -> Demand:
+    """So many times the demand as the workload asks for, without the requests that its response cache answers."""
+    if workload.demand_times != 1:
+        told = f"planned for {workload.demand_times:g} times the demand ({demand.source})"
+        demand = demand.times(workload.demand_times).with_notes(told)
     if workload.response_cache is not None and workload.response_cache.runs_already:
         return replace(demand, answered_ratio=workload.answered_ratio)
     return demand.with_response_cache(workload.answered_ratio)
 
 
-def _measured(
+def read_demand(
     workload: Workload,
     model: Model,
     catalog: Catalog,
     performance: PerformanceModel,
-    progress: CountProgress | None,
+    progress: CountProgress | None = None,
 ) -> Demand:
+    """Demand as its source has it."""
     match workload.demand:
         case DeclaredDemand() as stated:
             return demand_as_declared(stated, workload, model)

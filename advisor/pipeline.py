@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.demand_sources import CountProgress, measure_demand, with_measured_cache
+from advisor.demand.values import Demand
+from advisor.demand_sources import CountProgress, planned_demand, read_demand, with_measured_cache
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
@@ -169,13 +170,26 @@ def plan_for(
 
 
 def question_for(
-    workload: Workload, catalog: Catalog, performance: PerformanceModel, progress: CountProgress | None = None
-) -> PlanRequest:  # fmt: skip
-    """The question of a workload: its model, and its demand as measured or stated."""
+    workload: Workload,
+    catalog: Catalog,
+    performance: PerformanceModel,
+    progress: CountProgress | None = None,
+    measured: Demand | None = None,
+) -> PlanRequest:
+    """The question of a workload: its model, and its demand as measured or stated.
+
+    Args:
+        workload: what is asked.
+        catalog: the offers.
+        performance: what predicts.
+        progress: called with the number of requests read while a trace is counted.
+        measured: demand as its source had it when it was read before; None: it is read now.
+    """
     served_model = find_model(workload.model_reference)
     catalog = catalog_for(workload, served_model, catalog)
     check_names(workload, catalog)
-    demand = measure_demand(workload, served_model, catalog, performance, progress)
+    measured = measured or read_demand(workload, served_model, catalog, performance, progress)
+    demand = planned_demand(measured, workload)
     return PlanRequest(with_measured_cache(workload, demand), served_model, demand)
 
 

@@ -36,6 +36,7 @@ _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)")
 _HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h")
 _TRUTH = {"true": True, "false": False}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
+_EXAMPLE = "see examples/chat/workload.yaml for one"
 _KIND = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
 
@@ -209,7 +210,7 @@ class Field:
         return tuple(dict.fromkeys(values))
 
 
-def read_document(path: Path, what: str = "workload", hint: str = "see examples/chat/workload.yaml for one") -> Field:
+def read_document(path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
     """The root of a YAML file.
 
     Args:
@@ -220,7 +221,11 @@ def read_document(path: Path, what: str = "workload", hint: str = "see examples/
     Raises:
         InputError: the file is missing, unreadable, larger than 1 MiB, empty or no YAML.
     """
-    text = read_text(path, what, f"give a {what}.yaml", _MOST_YAML_BYTES)
+    return document_of(read_text(path, what, f"give a {what}.yaml", _MOST_YAML_BYTES), path, what, hint)
+
+
+def document_of(text: str, path: Path, what: str = "workload", hint: str = _EXAMPLE) -> Field:
+    """The root of a YAML text; see :func:`read_document`."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

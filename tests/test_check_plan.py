@@ -106,6 +106,20 @@ def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):
     assert "99% asked" in findings["CHK202"]["message"]
 
 
+def test_demand_of_today_counts_as_it_is(plan, run_advisor, tmp_path):
+    """A plan for a multiple of what was measured is held against what is measured now, not against its multiple."""
+    document = json.loads(plan.read_text())
+    document["question"]["workload"]["demand_times"] = 50.0
+    (tmp_path / "larger.json").write_text(json.dumps(document))
+    policy = quiet(
+        tmp_path, replanned=True, levels={"CHK501": "off", "CHK201": "off", "CHK202": "off", "CHK204": "off"}
+    )
+
+    _, findings = checked(run_advisor, tmp_path / "larger.json", "--demand", DEMAND, "--policy", policy)
+
+    assert "CHK203" not in findings
+
+
 def test_the_policy_says_what_fails(plan, run_advisor, tmp_path):
     """Old prices are a warning; with ``fail_on: warning`` they fail, switched off they are not looked at."""
     assert checked(run_advisor, plan, "--policy", quiet(tmp_path, levels={"CHK103": "warning"}))[0] == 0

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 NAME = "inference-advisor"
-LOCKS = {"dev": ("test", "lint"), "users": ("data", "calibration", "charts", "aws")}
+LOCKS = {"dev": ("test", "lint"), "users": ("data", "calibration", "charts", "aws", "serve")}
 HELP_RATIO = 1.7
 """Most processor time that the list of commands may take, as a multiple of that of importing click."""
 
@@ -119,6 +119,8 @@ def run_without(library, *arguments):
         ("pyarrow", "data", ("samples", "show", "examples/gpu-samples/samples")),
         ("scipy", "calibration", ("calibrate", "--rebuild", "-o", "nowhere")),
         ("sklearn", "calibration", ("calibrate", "--rebuild", "-o", "nowhere")),
+        ("starlette", "serve", ("serve", "--port", "0")),
+        ("uvicorn", "serve", ("serve", "--port", "0")),
     ],
 )
 def test_a_library_of_an_extra_that_is_missing_is_named(library, extra, arguments):

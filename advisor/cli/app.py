@@ -29,6 +29,7 @@ COMMANDS = {
     "diff": "What changes between two plans, and what their code replaces.",
     "comment": "Post such a comparison on a pull request, in one comment kept up to date.",
     "report": "A plan as one page for people: charts, tables, sources.",
+    "serve": "The same page with controls, on loopback: each change is planned anew.",
     "explain": "Why a plan is as it is, what would change it, and what a tighter target costs.",
     "predict": "Latency and throughput of one deployment, or of a table of them.",
     "fit": "Whether a model fits an accelerator, and how many requests at a time.",
@@ -45,7 +46,14 @@ COMMANDS = {
 }
 """Each command lives in ``advisor/cli/<name>.py`` (with underscores) as ``command``; help imports none of them."""
 
-EXTRA_OF = {"duckdb": "audit", "pyarrow": "data", "scipy": "calibration", "sklearn": "calibration"}
+EXTRA_OF = {
+    "duckdb": "audit",
+    "pyarrow": "data",
+    "scipy": "calibration",
+    "sklearn": "calibration",
+    "starlette": "serve",
+    "uvicorn": "serve",
+}
 """Extra of the distribution that brings a library which only some commands need."""
 
 EXIT_BUG = 3

@@ -50,7 +50,9 @@ _WITHIN = "within_ratio"
 _EVERY_SLO_KEY = (*_SLO_KEYS, *_LATENCIES, _REAL_TIME, _SAMPLE_RATE, _WITHIN)
 _DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus", "cloudwatch")
 _HIT_RATIO = "prefix_cache_hit_ratio"
-_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon")
+_TIMES = "times"
+_MOST_TIMES = 1e6
+_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", _TIMES)
 _RATE = "requests_per_second"
 _USERS = "concurrent_users"
 _IMAGES = "images"
@@ -142,6 +144,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         tags=read_tags(fields["tags"]) if "tags" in fields else (),
         response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
+        demand_times=_times(fields.get("demand")),
     )
 
 
@@ -228,6 +231,11 @@ def _growth(demand: Field | None) -> float | None:
 def _horizon_days(demand: Field | None) -> float:
     stated = _beside(demand).get("horizon")
     return stated.days() if stated else DEFAULT_HORIZON_DAYS
+
+
+def _times(demand: Field | None) -> float:
+    stated = _beside(demand).get(_TIMES)
+    return stated.number(0, exclusive=True, maximum=_MOST_TIMES) if stated else 1.0
 
 
 def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDemand:

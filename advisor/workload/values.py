@@ -398,6 +398,8 @@ class Workload:
     """None: every request reaches the fleet."""
     near_current: bool = False
     """Whether the plan stays within provider and continent of ``current``: the file names no provider and no region."""
+    demand_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
+    """Planned demand ÷ measured or declared demand."""
 
     @property
     def answered_ratio(self) -> float:

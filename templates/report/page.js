@@ -1,5 +1,5 @@
 "use strict";
-(() => {
+const start = () => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   document.documentElement.classList.add("scripted");
 
@@ -51,6 +51,7 @@
     find();
   }
 
-  // Paper shows what is folded too.
-  addEventListener("beforeprint", () => all("details").forEach((one) => { one.open = true; }));
-})();
+};
+// Paper shows what is folded too.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+start();

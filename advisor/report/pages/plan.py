@@ -14,6 +14,7 @@ from advisor.report.limits_words import relaxation_words
 from advisor.report.option_words import about, option_columns, option_legend
 from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency_gauges
 from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
+from advisor.report.pages.live import Live
 from advisor.report.pages.rendering import provenance_rows, render_page
 from advisor.report.pages.week import week_chart
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
@@ -42,12 +43,12 @@ _QUALITY = (
 )
 
 
-def plan_page(plan: Plan) -> str:
-    """The page as HTML.
+def plan_page(plan: Plan, live: Live | None = None) -> str:
+    """The page as HTML, with controls where it is served.
 
     Every number is one of the plan's, in the words that the other formats have for it; nothing is computed anew.
     """
-    return render_page("plan.html.j2", _view(plan))
+    return render_page("plan.html.j2", _view(plan), live)
 
 
 def _view(plan: Plan) -> Mapping[str, Any]:

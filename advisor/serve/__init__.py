@@ -1,0 +1,11 @@
+"""A plan as a page with controls, served on loopback.
+
+::
+
+    guard ─▶ app ─▶ sessions ─▶ workers ─▶ work: changes ─▶ question ─▶ pipeline ─▶ page
+    who may   paths   what was    processes   in a process of its own, which ends when a newer change comes
+    ask               planned
+
+Only ``guard``, ``app`` and ``run`` know of HTTP. The server itself reads no workload and plans nothing, so that it
+answers at any time.
+"""

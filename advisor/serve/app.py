@@ -1,0 +1,197 @@
+"""Paths of the server: a form for a workload, a page for each, and what can be taken from it."""
+
+import asyncio
+import hmac
+import secrets
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from advisor.errors import InputError
+from advisor.report.html import page_environment
+from advisor.serve.changes import changes_of
+from advisor.serve.guard import COOKIE, Doors
+from advisor.serve.sessions import Kept, Session, Sessions, digest
+from advisor.serve.values import Changes, Form, Problem, Source
+from advisor.units import BYTES_PER_MIB
+
+_MOST_WORKLOAD_BYTES = 8 * BYTES_PER_MIB
+_MOST_FORM_BYTES = BYTES_PER_MIB // 16
+_MOST_FIELDS = 500
+_PATIENCE_SECONDS = 20.0
+_NO_PLAN = Problem("there is no such plan, or it is no longer kept\n  hint: send its change again", 404)
+_NO_WORKLOAD = Problem("there is no such workload, or it is no longer kept\n  hint: start with it again at /", 404)
+
+
+class _Stop(Exception):  # noqa: N818 - an answer rather than an error
+    """A problem that ends a request."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def _page(template: str, status: int = 200, **view: object) -> HTMLResponse:
+    return HTMLResponse(page_environment().get_template(template).render(view), status)
+
+
+def _problem_page(problem: Problem) -> HTMLResponse:
+    return _page("problem.html.j2", problem.status, message=problem.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The paths."""
+
+    sessions: Sessions
+    doors: Doors
+    secret: str
+    """Text that a form for a workload brings along."""
+
+    async def start(self, _request: Request) -> Response:
+        """The form for a workload."""
+        return _page("start.html.j2", secret=self.secret)
+
+    async def take(self, request: Request) -> Response:
+        """A workload or plan that was pasted; the answer leads to its page."""
+        form = await _form(request, _MOST_WORKLOAD_BYTES, self.secret)
+        text = form.text("workload").replace("\r\n", "\n")
+        if not text:
+            raise _Stop(Problem("nothing was pasted\n  hint: paste a workload file, or a plan as JSON"))
+        session = self.sessions.add(Source(text, Path("workload.yaml"), is_own=False))
+        return RedirectResponse(session.path, 303)
+
+    async def stated(self, request: Request) -> Response:
+        """The page of a workload as stated."""
+        return _sent(await self._planned(self._session(request), ()))
+
+    async def change(self, request: Request) -> Response:
+        """A changed question; the answer leads to its page."""
+        session = self._session(request)
+        form = await _form(request, _MOST_FORM_BYTES, session.secret)
+        if not session.controls:
+            await self._planned(session, ())
+        changes = changes_of(form, session.controls)
+        await self._planned(session, changes)
+        return RedirectResponse(f"{session.path}{digest(changes)}/", 303)
+
+    async def changed(self, request: Request) -> Response:
+        """The page of a changed question."""
+        return _sent(self._kept(request))
+
+    async def workload(self, request: Request) -> Response:
+        """The workload file with the changes."""
+        text = self._kept(request).workload
+        if not text:
+            raise _Stop(_NO_PLAN)
+        return _file("workload.yaml", text.encode(), "application/yaml")
+
+    async def plan(self, request: Request) -> Response:
+        """The plan, as `advisor recommend` writes it."""
+        return _file("plan.json", zlib.decompress(self._kept(request).plan), "application/json")
+
+    async def terraform(self, request: Request) -> Response:
+        """The plan's Terraform."""
+        archive = await self.sessions.code(self._kept(request))
+        if isinstance(archive, Problem):
+            raise _Stop(archive)
+        return _file("terraform.zip", archive, "application/zip")
+
+    async def enter(self, request: Request) -> Response:
+        """A cookie for the browser that opens a link first."""
+        cookie = self.doors.cookie_for(request.path_params["code"])
+        if cookie is None:
+            raise _Stop(
+                Problem("this link was used before\n  hint: restart `advisor serve`, which prints another", 410)
+            )
+        answer = _page("entered.html.j2")
+        answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+        return answer
+
+    async def _planned(self, session: Session, changes: Changes) -> Kept:
+        answer = await self.sessions.plan(session, changes)
+        if isinstance(answer, Problem):
+            raise _Stop(answer)
+        return answer
+
+    def _session(self, request: Request) -> Session:
+        session = self.sessions.find(request.path_params["session"])
+        if session is None:
+            raise _Stop(_NO_WORKLOAD)
+        return session
+
+    def _kept(self, request: Request) -> Kept:
+        kept = self._session(request).answers.get(request.path_params["answer"])
+        if kept is None:
+            raise _Stop(_NO_PLAN)
+        return kept
+
+
+def _sent(kept: Kept) -> Response:
+    return HTMLResponse(zlib.decompress(kept.page))
+
+
+def _file(name: str, content: bytes, media_type: str) -> Response:
+    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+async def _form(request: Request, most_bytes: int, secret: str) -> Form:
+    """Fields of a form but its secret, which has to be the page's own.
+
+    Raises:
+        _Stop: it is too large, comes too slowly, is no form, or does not know the secret.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise _Stop(Problem(f"more than {most_bytes:,} bytes were sent\n  hint: send less", 413))
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except TimeoutError:
+        raise _Stop(Problem("the form came too slowly\n  hint: send it again", 408)) from None
+    except ValueError:
+        raise _Stop(Problem("what was sent is no form\n  hint: send the form of the page", 400)) from None
+    if not hmac.compare_digest("".join(fields.pop("secret", ())).encode(), secret.encode()):
+        raise _Stop(Problem("the form is not of this page\n  hint: load the page again, and send it from there", 403))
+    return Form({name: tuple(values) for name, values in fields.items()})
+
+
+async def _stopped(_request: Request, error: Exception) -> Response:
+    """Page of whatever ended a request."""
+    if isinstance(error, _Stop):
+        return _problem_page(error.problem)
+    if isinstance(error, InputError):
+        return _problem_page(Problem(str(error)))
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    told = (
+        "there is nothing here\n  hint: start at /" if status < 500 else "this is a bug in advisor\n  hint: report it"
+    )
+    return _problem_page(Problem(told, status))
+
+
+def app_of(sessions: Sessions, doors: Doors) -> Starlette:
+    """The application, which :class:`advisor.serve.guard.Guard` stands before."""
+    pages = Pages(sessions, doors, secrets.token_urlsafe(24))
+    answer = "/w/{session}/{answer}/"
+    routes = [
+        Route("/", pages.start, methods=["GET"]),
+        Route("/", pages.take, methods=["POST"]),
+        Route("/enter/{code}", pages.enter, methods=["GET"]),
+        Route("/w/{session}/", pages.stated, methods=["GET"]),
+        Route("/w/{session}/", pages.change, methods=["POST"]),
+        Route(answer, pages.changed, methods=["GET"]),
+        Route(f"{answer}workload.yaml", pages.workload, methods=["GET"]),
+        Route(f"{answer}plan.json", pages.plan, methods=["GET"]),
+        Route(f"{answer}terraform.zip", pages.terraform, methods=["GET"]),
+    ]
+    handled = dict.fromkeys((_Stop, InputError, HTTPException, Exception), _stopped)
+    return Starlette(routes=routes, exception_handlers=handled)

@@ -1,0 +1,154 @@
+"""Who may ask: by the server's own name, from its own pages, and with a token where others could reach it."""
+
+import hmac
+import ipaddress
+import secrets
+import socket
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from advisor.serve.listening import is_loopback
+
+COOKIE: Final = "advisor"
+_ENTER: Final = "/enter/"
+_MOST_COOKIES: Final = 64
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer; the policy of what a page may load and send stands in the page itself.
+
+Browsers send no origin with forms of pages whose address they are to tell nobody, this server included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where the server is reached, and with what."""
+
+    host: str
+    port: int
+    token: str = ""
+    """"" : everybody who reaches it may ask."""
+    codes: set[str] = field(default_factory=set)
+    """Parts of links that set a cookie, each once."""
+    cookies: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """Address of the server, without a path."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    def new_code(self) -> str:
+        """Path that lets a browser in, once."""
+        code = secrets.token_urlsafe(24)
+        self.codes.add(code)
+        return f"{_ENTER}{code}"
+
+    def cookie_for(self, code: str) -> str | None:
+        """A cookie in exchange for a code; None where there is no such code any more."""
+        if code not in self.codes:
+            return None
+        self.codes.discard(code)
+        cookie = secrets.token_urlsafe(24)
+        self.cookies[cookie] = None
+        while len(self.cookies) > _MOST_COOKIES:
+            self.cookies.pop(next(iter(self.cookies)))
+        return cookie
+
+    def is_named(self, host: str) -> bool:
+        """Whether a Host header names this server: a page of another site whose name was made to lead here does not.
+
+        An address in numbers has no name that somebody else could have changed.
+        """
+        try:
+            parts = urlsplit(f"//{host}")
+            name, port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            return False
+        if parts.path or parts.query or parts.fragment or parts.username is not None or port != self.port:
+            return False
+        others = {self.host, socket.gethostname()} if self.token else set()
+        return is_loopback(name) or name in others or bool(self.token and _is_address(name))
+
+    def lets_in(self, headers: Headers) -> bool:
+        """Whether a request brings the token, or a cookie that was given for a code."""
+        if not self.token:
+            return True
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode()):
+            return True
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and cookie.value in self.cookies
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class Guard:
+    """The application behind the checks that every request passes."""
+
+    def __init__(self, app: ASGIApp, doors: Doors) -> None:
+        """Nothing of a request is kept."""
+        self._app = app
+        self._doors = doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse in words."""
+        if scope["type"] != "http":
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope)
+        answer: ASGIApp = self._app if refusal is None else refusal
+        await answer(scope, receive, send_guarded)
+
+    def _refusal(self, scope: MutableMapping[str, Any]) -> PlainTextResponse | None:
+        headers, method = Headers(scope=dict(scope)), scope["method"]
+        host = headers.get("host", "")
+        if not self._doors.is_named(host):
+            return PlainTextResponse(f"this server has another name\n  hint: open it as {self._doors.origin}/\n", 421)
+        if not _is_of_own_page(headers, host, method):
+            return PlainTextResponse("another site asks for this\n  hint: open the page itself and ask there\n", 403)
+        if not scope["path"].startswith(_ENTER) and not self._doors.lets_in(headers):
+            return PlainTextResponse(
+                "a token is needed\n  hint: open the link that `advisor serve` prints, or send Authorization: Bearer\n",
+                401,
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return None
+
+
+def _is_of_own_page(headers: Headers, host: str, method: str) -> bool:
+    """Whether a request comes from a page of this server, from a person who follows a link, or from no browser."""
+    site = headers.get("sec-fetch-site", "none")
+    if method in {"GET", "HEAD"}:
+        follows = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+        return site in {"none", "same-origin"} or follows
+    origin = headers.get("origin")
+    return site in {"none", "same-origin"} and (origin is None or urlsplit(origin).netloc == host)

@@ -1,0 +1,143 @@
+"""Plans by workload: each has an address that cannot be guessed, and nothing of any other."""
+
+import asyncio
+import hashlib
+import secrets
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from advisor.demand.values import Demand
+from advisor.report.pages.live import Control
+from advisor.serve.values import Answer, Changes, Place, Problem, Source
+from advisor.serve.work import code, planned
+from advisor.serve.workers import Workers
+
+MOST_SESSIONS = 32
+_MOST_ANSWERS = 32
+_CHANGED_MEANWHILE = Problem("a newer change of the same workload took the place of this one", 409)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """An answer, its texts compressed."""
+
+    page: bytes
+    plan: bytes
+    workload: str
+    ahead: tuple[Changes, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One workload: its answers, and the plan that is being made."""
+
+    source: Source
+    name: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    answers: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
+    """By the digest of their changes, the latest last."""
+    controls: tuple[Control, ...] = ()
+    """Empty before the first answer."""
+    demand: Demand | None = None
+    pending: tuple[str, asyncio.Task[Kept | Problem]] | None = None
+
+    @property
+    def path(self) -> str:
+        """Address of the workload as stated."""
+        return f"/w/{self.name}/"
+
+
+def digest(changes: Changes) -> str:
+    """Name of an answer within its session."""
+    return hashlib.sha256(repr(changes).encode()).hexdigest()[:16]
+
+
+class Sessions:
+    """Every session, the latest used last; of too many the first go, but not that of the command line."""
+
+    def __init__(self, workers: Workers, *, plans_ahead: bool) -> None:
+        """No session yet."""
+        self._workers = workers
+        self._plans_ahead = plans_ahead
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._ahead: asyncio.Task[None] | None = None
+
+    def add(self, source: Source) -> Session:
+        """A new session."""
+        if len(self._sessions) >= MOST_SESSIONS:
+            self._forget(next(session for session in self._sessions.values() if not session.source.is_own))
+        session = Session(source)
+        self._sessions[session.name] = session
+        return session
+
+    def find(self, name: str) -> Session | None:
+        """The session of an address."""
+        if name in self._sessions:
+            self._sessions.move_to_end(name)
+        return self._sessions.get(name)
+
+    async def plan(self, session: Session, changes: Changes) -> Kept | Problem:
+        """A plan, which is made where it is not kept; a newer change of the session ends one that is being made."""
+        key = digest(changes)
+        if session.pending is not None and session.pending[0] != key:
+            session.pending[1].cancel()
+            session.pending = None
+        if key in session.answers:
+            session.answers.move_to_end(key)
+            return self._gone_ahead(session, session.answers[key])
+        if session.pending is None:
+            self._stop_ahead()
+            session.pending = key, asyncio.create_task(self._make(session, changes))
+        pending = session.pending
+        await asyncio.wait([pending[1]])
+        if session.pending is pending:
+            session.pending = None
+        if pending[1].cancelled():
+            return _CHANGED_MEANWHILE
+        answer = pending[1].result()
+        return answer if isinstance(answer, Problem) else self._gone_ahead(session, answer)
+
+    async def code(self, kept: Kept) -> bytes | Problem:
+        """Terraform of a plan, as a ZIP archive."""
+        return await self._workers.run(code, zlib.decompress(kept.plan).decode())
+
+    async def _make(self, session: Session, changes: Changes, niceness: int = 0) -> Kept | Problem:
+        key = digest(changes)
+        place = Place(session.path, session.secret, f"{session.path}{key}/")
+        answer = await self._workers.run(planned, session.source, changes, session.demand, place, niceness=niceness)
+        if isinstance(answer, Problem):
+            return answer
+        session.controls, session.demand = answer.controls, answer.demand
+        kept = session.answers[key] = _kept(answer)
+        while len(session.answers) > _MOST_ANSWERS:
+            session.answers.popitem(last=False)
+        return kept
+
+    def _forget(self, session: Session) -> None:
+        if session.pending is not None:
+            session.pending[1].cancel()
+        del self._sessions[session.name]
+
+    def _gone_ahead(self, session: Session, kept: Kept) -> Kept:
+        """An answer; what is a step away from it is planned from now on, while nobody asks for anything."""
+        self._stop_ahead()
+        if self._plans_ahead and not any(other.pending for other in self._sessions.values()):
+            self._ahead = asyncio.create_task(self._each(session, kept.ahead))
+        return kept
+
+    def _stop_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
+    async def _each(self, session: Session, several: Iterable[Changes]) -> None:
+        for changes in several:
+            if digest(changes) not in session.answers:
+                await self._make(session, changes, niceness=10)
+
+
+def _kept(answer: Answer) -> Kept:
+    page, plan = (zlib.compress(text.encode(), 1) for text in (answer.page, answer.plan))
+    return Kept(page, plan, answer.workload, answer.ahead)
