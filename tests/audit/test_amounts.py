@@ -124,4 +124,4 @@ def test_bounds_and_blanks_can_be_told_apart(tmp_path, audit):
     assert "$6,570.00 ($0.00 to $13,140.00) |" in page
     assert "(ADV112, $0.00 to $13,140.00)" in page
     assert '| "Search " |' in page
-    assert "plan.json from: advisor recommend" in page
+    assert "--finding ADV112" in page

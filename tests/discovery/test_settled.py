@@ -57,7 +57,7 @@ def test_machines_that_are_faster_than_predicted_keep_the_targets(tmp_path):
 
 def test_targets_that_a_plan_would_not_confirm_become_looser_and_say_so(tmp_path):
     """A busiest minute far above the rest: the next targets that hold stand in the file, beside those that do not."""
-    _, proposal, text = written(tmp_path, service(Latency(300.0, 30.0)), peak=3.0)
+    _, proposal, text = written(tmp_path, service(Latency(300.0, 30.0)), peak=2.0)
 
     assert proposal.standing.is_looser
     assert 30 < proposal.slo.tpot_p95_ms <= 60
@@ -86,14 +86,15 @@ def test_latency_rises_from_half_as_much_again(usual, busiest, rises):
 def test_redundancy_place_and_engine_stay(tmp_path):
     """Two replicas on two hosts stay two, where they are and on their engine; two on one host or one replica may be one."""
     workload, proposal, _ = written(tmp_path, service(Latency(1000.0, 90.0)))
-    alone, _, _ = written(tmp_path, service(Latency(1000.0, 90.0), hosts=1))
+    alone = proposal_of(service(Latency(1000.0, 90.0), hosts=1), CATALOG)
     shared = proposal_of(service(Latency(1000.0, 90.0), hosts=2, name="node"), CATALOG)
 
     assert proposal.standing.may_fail
     assert (workload.limits.min_replicas, workload.limits.survival.value) == (2, "instance")
     assert (workload.providers, workload.regions, workload.engines) == (("aws",), ("us-east-1",), ("vLLM",))
-    assert alone.limits.min_replicas == 1
+    assert not alone.is_redundant
     assert not shared.is_redundant
+    assert "limits:" not in workload_text(alone, "14 days")
 
 
 def test_two_replicas_that_are_both_needed_stay_two_without_a_spare(tmp_path):

@@ -8,7 +8,7 @@ from advisor.catalog.values import Purchase
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import MeasuredFactors, shipped_model
-from advisor.pipeline import market_for, plan_for
+from advisor.pipeline import BRIEF, answer, market_for
 from advisor.plan.measured import _replica, measured_model
 from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
@@ -108,7 +108,7 @@ def test_other_accelerators_are_predicted_as_before():
 def test_the_plan_says_so():
     """Its notes hold the note, and its question the measurement, so that it is made again from its file alone."""
     measured = MeasuredLatency(5.0, tpot_p95_ms=0.8 * predicted().tpot_p95_ms)
-    plan = plan_for(asked(measured)[0].workload, CATALOG)
+    plan = answer(asked(measured)[0], CATALOG, SHIPPED, BRIEF).plan
 
     assert any(note.startswith("predictions for L40S are lowered") for note in plan.notes)
     assert plan.question["workload"]["current"]["measured"]["requests_per_second"] == 5.0
