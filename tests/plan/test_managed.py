@@ -43,7 +43,8 @@ def test_the_fleet_is_paid_at_the_price_of_the_service():
     assert (group.purchase, group.commitment) == ("managed", "SageMaker real-time")
     assert group.instance_usd_per_hour == 2.6
     assert plan.fleet.cost.disks_usd_per_month == 0
-    assert [one.item for one in plan.fleet.standing] == ["log_ingest"]
+    items = [charge.item for charge in plan.fleet.standing]
+    assert items == ["log_ingest", "log_storage", "alarm", "kms_key", "nat_gateway", "public_ip"]
     assert not any("disks" in note for note in plan.notes)
     assert plan.fleet.cost.compute_usd_per_month == pytest.approx(2.6 * 730 * group.instances[0])
     assert plan.fleet.static_peak.compute_usd_per_month == pytest.approx(plan.fleet.cost.compute_usd_per_month)
