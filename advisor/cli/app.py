@@ -149,6 +149,10 @@ def _of_machine(error: OSError | MemoryError) -> str:
     return f"{place}{error.strerror or error}\n  hint: see that the disk has room and that the place may be used"
 
 
+_LONGEST_CAUSE = 400
+"""Characters of an error that are shown; the file has all."""
+
+
 def _bug_report(error: Exception) -> str:
     """Write the traceback to a file that can be pasted into an issue, and say where it is."""
     report = (
@@ -158,4 +162,5 @@ def _bug_report(error: Exception) -> str:
     with tempfile.NamedTemporaryFile("w", prefix="advisor-bug-", suffix=".txt", delete=False) as stream:
         stream.write(without_credentials(report))
     said = without_credentials(f"{type(error).__name__}: {error}")
+    said = said if len(said) <= _LONGEST_CAUSE else f"{said[:_LONGEST_CAUSE]} …"
     return f"error: this is a bug in advisor ({said})\n  hint: please report it with the file {Path(stream.name)}"

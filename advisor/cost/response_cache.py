@@ -1,5 +1,6 @@
 """Response cache in front of a fleet: the nodes that hold its answers, and their price."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
@@ -11,6 +12,8 @@ from advisor.workload.values import ResponseCache, Survive, Workload
 
 ITEM = "response_cache"
 """Name among the standing charges of a region."""
+ENDPOINT = "private_endpoint"
+"""Name of the private endpoint in front of it, which Azure charges for by the hour."""
 _NODES = {Survive.NOTHING: 1}
 _WITH_REPLICA = 2
 
@@ -74,10 +77,16 @@ def _planned(workload: Workload, cache: ResponseCache, node: CacheNode, region: 
     )
 
 
-def cache_rule(workload: Workload, catalog: Catalog, provider: str, region: str) -> ChargeRule | None:
-    """Charge of a region for a workload's cache: ``nodes · 730 h``, whatever is served; None where there is none."""
+def cache_rules(workload: Workload, catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:
+    """Charges of a region for a workload's cache, whatever is served: ``nodes · 730 h``, and Azure's private endpoint.
+
+    Nothing where there is no cache. Data through the endpoint ($0.01 a GB of answers) is left out.
+    """
     priced = priced_cache(workload, catalog, provider, region)
     if isinstance(priced, str):
-        return None
+        return
     cache, price = priced
-    return ChargeRule(ITEM, replace(price, unit=f"hour of {cache.node}"), anyway=cache.nodes * float(HOURS_PER_MONTH))
+    hours = float(HOURS_PER_MONTH)
+    yield ChargeRule(ITEM, replace(price, unit=f"hour of {cache.node}"), anyway=cache.nodes * hours)
+    if provider == "azure":
+        yield ChargeRule(ENDPOINT, catalog.service_price(provider, ENDPOINT, region), anyway=hours)

@@ -40,6 +40,7 @@ _TITLES = {
     "alarm": "alarms",
     "log_alarm": "alarms on logs",
     "response_cache": "response cache",
+    "private_endpoint": "its private endpoint",
 }
 
 
@@ -51,7 +52,8 @@ class StandingCharge:
     region: str
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
-    response_cache, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm, log_alarm."""
+    response_cache, private_endpoint, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm,
+    log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str

@@ -16,6 +16,7 @@ _STAGES = (
     ("not_sold",),
     ("residency",),
     ("network",),
+    ("response_cache",),
     ("slo_ttft", "slo_tpot", "slo_e2e", "slo_latency", "prediction_abstained", "cold_start"),
     ("price_unknown", "not_listed", "power_unknown", "carbon_unknown"),
     tuple(CODES.get(constraint, constraint.value) for constraint in Constraint),

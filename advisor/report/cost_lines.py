@@ -38,6 +38,7 @@ _ITEMS = {
     "registry_storage": "container registry",
     "cluster": "control plane of a cluster",
     "response_cache": "nodes of the response cache",
+    "private_endpoint": "its private endpoint",
 }
 COST_COLUMNS = (
     Column("kind", importance=1),

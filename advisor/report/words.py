@@ -51,6 +51,7 @@ CODE_WORDS = {
     "quota": "over the quota",
     "replay": "refused by its replay",
     "residency": "outside the allowed countries",
+    "response_cache": "no priced node for the response cache",
     "slo_e2e": "end-to-end latency over target",
     "slo_latency": "latency over target",
     "slo_tpot": "TPOT over target",

@@ -93,6 +93,19 @@ def test_place_without_a_node_is_a_rejection():
     assert (rejection.needed, rejection.unit) == (500.0, "GiB")
     assert rejection.available == pytest.approx(52.82 * 0.75)
     assert "no node of aws for 500 GiB of answers is in the catalog" in rejection.message
+    assert '"response_cache"' in plan_to_json(plan)
+
+
+def test_way_into_the_network_is_a_line_of_its_own_on_azure():
+    """A private endpoint for 730 h at $0.01 stands beside the nodes, in a plan that its schema admits."""
+    catalog = catalog_of(offer("Standard_NC24ads_A100_v4", provider="azure", region="eastus"))
+    plan = planned(catalog, providers=("azure",), regions=("eastus",))
+    fleet = plan_from_json(plan_to_json(plan)).fleet
+    lines = {line.item: line for line in fleet.cost_lines if line.place == "azure/eastus"}
+    line = lines["private_endpoint"]
+
+    assert (line.quantity, line.usd_per_unit, line.usd_per_month, line.kind) == (730.0, 0.01, 7.3, "network")
+    assert lines["response_cache"].in_total
 
 
 def test_plan_is_made_again_from_its_own_question():

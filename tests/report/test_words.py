@@ -1,9 +1,12 @@
 """Numbers as people read them."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import advisor
 from advisor.plan.document import SCHEMA_PATH
 from advisor.report.words import CODE_WORDS, paid_words, short_words
 from advisor.units import milliseconds
@@ -25,6 +28,14 @@ def test_every_code_of_a_rejection_has_words():
 
     assert set(CODE_WORDS) == set(codes)
     assert len(set(CODE_WORDS.values())) == len(codes)
+
+
+def test_every_code_that_the_program_gives_is_in_the_schema():
+    """A rejection of any kind can be written into a plan."""
+    texts = [path.read_text() for path in Path(advisor.__file__).parent.rglob("*.py")]
+    given = {code for text in texts for code in re.findall(r'(?:Shortfall|Rejection)\(\s*"(\w+)"', text)}
+
+    assert {"memory", "response_cache"} < given <= set(CODE_WORDS)
 
 
 @pytest.mark.parametrize(

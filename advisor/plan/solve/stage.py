@@ -7,7 +7,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
-from advisor.cost.response_cache import cache_rule
+from advisor.cost.response_cache import cache_rules
 from advisor.cost.standing import RegionCharges, region_charges
 from advisor.cost.transfer import answer_gb, request_gb
 from advisor.demand.synthetic_trace import MOST_REQUESTS
@@ -186,12 +186,11 @@ def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog
         region: region_charges(catalog, provider, place, gb_per_request)
         for region, (provider, _, place) in regions.items()
     }
-    caches = {
-        region: cache_rule(requirements.workload, catalog, provider, place)
-        for region, (provider, _, place) in regions.items()
-    }
+    workload = requirements.workload
     return {
-        region: replace(of_region, rules=(*of_region.rules, *filter(None, [caches[region]])))
+        region: replace(
+            of_region, rules=(*of_region.rules, *cache_rules(workload, catalog, of_region.provider, of_region.region))
+        )
         for region, of_region in charges.items()
         if of_region is not None
     }
