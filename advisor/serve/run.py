@@ -11,6 +11,7 @@ from advisor.errors import AdvisorError
 from advisor.serve.app import app_of
 from advisor.serve.guard import Doors, Guard
 from advisor.serve.listening import MOST_CONNECTIONS
+from advisor.serve.patience import ImpatientProtocol
 from advisor.serve.sessions import Sessions
 from advisor.serve.values import Problem, Source
 from advisor.serve.workers import Workers
@@ -42,6 +43,7 @@ async def serve(
         Guard(app_of(sessions, doors), doors),
         lifespan="off",
         ws="none",
+        http=ImpatientProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -89,7 +89,11 @@ def _of_file(source: Source, changes: Changes, demand: Demand | None, place: Pla
     if changes:
         # What users do between answers depends on how long these take, so that stated demand is computed anew.
         kept = None if isinstance(stated.demand, DeclaredDemand) else measured
-        workload = prepared(workload_of(changed), catalog())
+        try:
+            workload = prepared(workload_of(changed), catalog())
+        except InputError as error:
+            # The file is free of faults: what was typed is not.
+            raise InputError(error.message, where=f"the controls: {words(changes)}", hint=error.hint) from error
         asked = question_for(workload, catalog(), performance(), measured=kept)
     else:
         asked = question

@@ -17,6 +17,8 @@ from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question
+from advisor.serve.listening import MOST_CONNECTIONS
+from advisor.serve.patience import ASKING_SECONDS
 from advisor.serve.sessions import digest
 from serve.served import SMALL, secret, serving
 
@@ -355,3 +357,19 @@ def test_the_next_step_is_planned_while_nobody_asks(guarded):
         time.sleep(0.2)
 
     assert "Planned with demand=1.25x." in answer.text
+
+
+def test_connections_that_never_ask_leave_room_for_others(server):
+    """As many as are taken at a time, each with half of a head: they are closed, and the next request is answered."""
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MOST_CONNECTIONS)]
+    try:
+        for connection in idle:
+            connection.sendall(b"GET / HTTP/1.1\r\n")
+        ends = time.monotonic() + 3 * ASKING_SECONDS
+        while server.ask(server.path).status == 503 and time.monotonic() < ends:
+            time.sleep(0.5)
+
+        assert server.ask(server.path).status == 200
+    finally:
+        for connection in idle:
+            connection.close()

@@ -378,8 +378,10 @@ def _thinned(requests: Requests, share: float) -> Requests:
     """A share of requests, evenly spread over them."""
     if share >= 1:
         return requests
-    kept = np.arange(0, requests.seconds.size, 1 / share).astype(np.intp)
-    return _part(requests, kept[np.diff(kept, prepend=-1) > 0])
+    size = requests.seconds.size
+    kept = np.arange(0, size, 1 / share).astype(np.intp)
+    # The last place may be rounded up to the end.
+    return _part(requests, kept[(np.diff(kept, prepend=-1) > 0) & (kept < size)])
 
 
 def _without_lost(group: ReplayGroup) -> ReplayGroup:

@@ -12,6 +12,7 @@ from advisor.demand.arrivals import Requests
 from advisor.demand.clock import MONDAY_SECONDS
 from advisor.plan.replay.fleet import replay, simulate
 from advisor.plan.replay.routing import interleave
+from advisor.plan.replay.trials import _thinned
 from advisor.plan.replay.values import Billing, Cutoff, ReplayGroup, Route
 from advisor.workload.values import Slo
 from plan.replay.reference import make_steps
@@ -249,3 +250,15 @@ def test_more_instances_never_keep_fewer_requests():
     shares = [replay([group(instances=(n,))], load, Slo(500, 60)).within_slo_ratio for n in (1, 2, 4, 8)]
     assert shares == sorted(shares)
     assert shares[0] < 0.9 < shares[-1]
+
+
+@pytest.mark.parametrize("share", [7 / 25, 7 / 50, 0.5, 1 / 3, 0.9999, 1.0])
+def test_a_share_of_requests_is_some_of_them(share):
+    """Spread over them, each once, however the places round: 48,000 / (7/25) ends beyond the last."""
+    size = 48_000
+    requests = Requests(np.arange(size, dtype=np.float64), np.full(size, 9), np.full(size, 9))
+
+    kept = _thinned(requests, share).seconds
+
+    assert kept.size == pytest.approx(size * share, abs=1)
+    assert np.all(np.diff(kept) > 0)
