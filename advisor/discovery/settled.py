@@ -73,7 +73,7 @@ def _settled(
 
 
 def _predicted(comparison: Comparison) -> Latency | None:
-    """What is predicted of today's machines, or measured where that is more; None where nothing was compared."""
+    """Latency predicted of today's machines, or measured where that is more; None where nothing was compared."""
     if not comparison.latencies:
         return None
     return Latency(**{each.latency: max(each.measured_ms, each.predicted_ms) for each in comparison.latencies})

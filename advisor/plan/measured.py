@@ -87,7 +87,7 @@ class _Replica:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What was measured of today's machines beside what is predicted of them."""
+    """Measured latency of today's machines beside its prediction."""
 
     model: PerformanceModel
     """With the factors of what was measured."""
@@ -98,7 +98,7 @@ class Comparison:
 
     @property
     def slower(self) -> tuple[ComparedLatency, ...]:
-        """What is measured far above its prediction."""
+        """Latencies that are measured far above their prediction."""
         return tuple(each for each in self.latencies if each.measured_ms >= _FAR * each.predicted_ms > 0)
 
 

@@ -85,7 +85,7 @@ def test_latency_rises_from_half_as_much_again(usual, busiest, rises):
 
 def test_redundancy_place_and_engine_stay(tmp_path):
     """Two replicas on two hosts stay two, where they are and on their engine; two on one host or one replica may be one."""
-    workload, proposal, _ = written(tmp_path, service(Latency(290.0, 48.0)))
+    workload, proposal, _ = written(tmp_path, service(Latency(240.0, 42.0), hosts=5))
     alone = proposal_of(service(Latency(1000.0, 90.0), hosts=1), CATALOG)
     shared = proposal_of(service(Latency(1000.0, 90.0), hosts=2, name="node"), CATALOG)
 
