@@ -28,7 +28,7 @@ from advisor.performance.stage import serve
 from advisor.plan.build import build_plan
 from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
-from advisor.plan.measured import measured_model
+from advisor.plan.measured import compared
 from advisor.plan.planning import Asked, market_of, plan_routed
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.timelines import Timelines
@@ -219,8 +219,9 @@ def answer(
     catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, standing_notes = standing_of(requirements, catalog)
-    model, measured_notes = measured_model(model, requirements, catalog)
-    context = PlanningContext(requirements, catalog, model, standing, extent.effort)
+    comparison = compared(model, requirements, catalog)
+    model = comparison.model
+    context = PlanningContext(requirements, catalog, model, standing, extent.effort, slower=comparison.slower)
     rungs = rungs_of(requirements, catalog) if extent.has_ladder else ()
     wide = _widest(requirements, rungs, catalog) if rungs else requirements
     own = in_reach(match(requirements, catalog), requirements.workload, catalog)
@@ -232,7 +233,7 @@ def answer(
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:
         rejections = []
-    notes = (*planned.choice.notes, *standing_notes, *measured_notes, *extent.notes)
+    notes = (*planned.choice.notes, *standing_notes, *comparison.notes, *extent.notes)
     planned = replace(planned, choice=replace(planned.choice, notes=notes))
     plan = build_plan(requirements, planned, rejections, catalog, model.calibration.version)
     problem = market.validator.with_known_headroom(market.formulation).problem
@@ -255,8 +256,11 @@ def market_for(
     catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     standing, _ = standing_of(requirements, catalog)
-    model, _ = measured_model(model, requirements, catalog)
-    context = PlanningContext(requirements, catalog, model, standing, timelines=timelines or Timelines())
+    comparison = compared(model, requirements, catalog)
+    model = comparison.model
+    context = PlanningContext(
+        requirements, catalog, model, standing, timelines=timelines or Timelines(), slower=comparison.slower
+    )
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
     return Judged(market_of(context, requirements, served, matches.offers), matches, tuple(too_slow))

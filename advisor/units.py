@@ -24,8 +24,8 @@ SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 MS_PER_SECOND = 1000.0
-_SHOWN_AS_A_SECOND_MS = 999.5
-"""From here on three digits of milliseconds would be written as a power of ten."""
+_FOUR_DIGITS = 999.5
+"""From here on three digits of a number would be written as a power of ten."""
 MICROSECONDS_PER_MS = 1000.0
 NANOSECONDS_PER_MS = 1e6
 TOKENS_PER_MILLION = 1_000_000
@@ -65,4 +65,9 @@ def span_words(seconds: float) -> str:
 
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
-    return f"{value_ms:.3g} ms" if value_ms < _SHOWN_AS_A_SECOND_MS else f"{value_ms / MS_PER_SECOND:.3g} s"
+    return f"{value_ms:.3g} ms" if value_ms < _FOUR_DIGITS else f"{three_digits(value_ms / MS_PER_SECOND)} s"
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, never as a power of ten: ``0.25``, ``34.6``, ``1050``."""
+    return f"{float(f'{value:.3g}'):.0f}" if value >= _FOUR_DIGITS else f"{value:.3g}"

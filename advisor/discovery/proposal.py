@@ -158,7 +158,8 @@ def _missing(service: Service, name: str, model: Model | None, answers: Answers)
         yield Missing(
             MODEL, f"{model.name} does not answer token by token (task: {model.task}): its metrics make no plan"
         )
-        return
+        if service.observed is not None:
+            return
     lengths_known = answers.input_tokens is not None and answers.output_tokens is not None
     if service.observed is None:
         if answers.requests_per_second is None or not lengths_known:

@@ -2,11 +2,12 @@
 
 The planner judges today's fleet under the targets that were measured and rounded up, its predictions lowered to what
 was measured (``current.measured``). What it still does not confirm (it plans for the busiest minute, with a margin for
-requests that are made up) makes the targets looser, step by step. Where latency rises with load, today's machines do
-miss the targets: nothing is made looser, and no prediction lowered.
+requests that are made up) makes the targets looser, step by step; targets that no number of these machines keeps by
+prediction begin at the prediction. Where latency rises with load, today's machines do miss the targets: nothing is made
+looser, and no prediction lowered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
@@ -16,7 +17,7 @@ from advisor.discovery.values import Latency
 from advisor.errors import AdvisorError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
-from advisor.plan.measured import measured_model
+from advisor.plan.measured import Comparison, compared
 from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.values import CurrentCost
@@ -41,24 +42,41 @@ def settled(proposal: Proposal, question: PlanRequest, catalog: Catalog) -> Prop
     measured = None if proposal.rises else _measured(proposal, question)
     asked = _of_today(question, replace(current, measured=measured))
     try:
-        notes = measured_model(shipped_model(), requirements_of(asked, catalog), catalog)[1]
-        return _settled(proposal, _Judge(asked, catalog, current.count), Standing(measured, None, notes=notes))
+        comparison = compared(shipped_model(), requirements_of(asked, catalog), catalog)
+        return _settled(proposal, _Judge(asked, catalog, current.count), comparison, measured)
     except AdvisorError:
         return proposal
 
 
-def _settled(proposal: Proposal, judge: "_Judge", standing: Standing) -> Proposal:
-    slos = [proposal.slo] if proposal.rises else list(_looser(proposal))
+def _settled(
+    proposal: Proposal, judge: "_Judge", comparison: Comparison, measured: MeasuredLatency | None
+) -> Proposal:  # fmt: skip
+    standing = Standing(measured, None, notes=comparison.notes)
     waits = [0.0, round(1 / judge.count, 2)] if judge.is_spot else [0.0]
-    kept = next(((slo, ratio) for slo in slos for ratio in waits if judge.keeps(slo, ratio)), None)
+
+    def kept_of(slos: Iterable[Latency]) -> tuple[Latency, float] | None:
+        return next(((slo, ratio) for slo in slos for ratio in waits if judge.keeps(slo, ratio)), None)
+
+    kept = kept_of([proposal.slo] if proposal.rises else _looser(proposal.slo, proposal.measured))
     if kept is None:
-        return replace(proposal, standing=replace(standing, needed=judge.judged(proposal.slo, 0.0).instances_needed))
+        needed = judge.judged(proposal.slo, 0.0).instances_needed
+        predicted = None if needed else _predicted(comparison)
+        kept = None if predicted is None else kept_of(_looser(Latency(*map(rounded_up, predicted.values)), predicted))
+        if kept is None:
+            return replace(proposal, standing=replace(standing, needed=needed))
     slo, ratio = kept
-    may_fail = proposal.is_redundant and judge.keeps(slo, ratio, Survive.INSTANCE)
+    may_fail = proposal.is_redundant and not comparison.slower and judge.keeps(slo, ratio, Survive.INSTANCE)
     standing = replace(
         standing, needed=judge.count, may_fail=may_fail, is_looser=slo != proposal.slo, waiting_ratio=ratio
     )
     return replace(proposal, slo=slo, standing=standing)
+
+
+def _predicted(comparison: Comparison) -> Latency | None:
+    """Latency predicted of today's machines, or measured where that is more; None where nothing was compared."""
+    if not comparison.latencies:
+        return None
+    return Latency(**{each.latency: max(each.measured_ms, each.predicted_ms) for each in comparison.latencies})
 
 
 def _measured(proposal: Proposal, question: PlanRequest) -> MeasuredLatency:
@@ -129,16 +147,15 @@ class _Judge:
         return needed is not None and needed <= self.count
 
 
-def _looser(proposal: Proposal) -> Iterator[Latency]:
-    """The proposed targets, then looser ones: per token first, then to the first token, up to a limit of each."""
-    slo = proposal.slo
+def _looser(slo: Latency, told: Latency) -> Iterator[Latency]:
+    """Targets, then looser ones: per token first, then to the first token, up to a limit times what each is made of."""
     yield slo
     while True:
         after = slo
         for name in ("tpot_p95_ms", "ttft_p95_ms", "e2e_p95_ms"):
-            value, measured = getattr(after, name), getattr(proposal.measured, name)
+            value, origin_ms = getattr(after, name), getattr(told, name)
             looser = rounded_up(value * _NEXT) if value else None
-            if looser and measured and looser <= _MOST_LOOSER * measured:
+            if looser and origin_ms and looser <= _MOST_LOOSER * origin_ms:
                 after = replace(after, **{name: looser})
                 yield after
         if after == slo:

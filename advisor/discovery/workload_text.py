@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, kept_targets, rounded_up
 from advisor.discovery.values import Latency, Machine, Observed
 from advisor.names import printable
-from advisor.units import MS_PER_SECOND
+from advisor.units import milliseconds, three_digits
 from advisor.workload.values import PRECISIONS, MeasuredLatency
 
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+[dh]")
@@ -152,7 +152,7 @@ def _current(proposal: Proposal) -> Iterator[str]:
     else:
         machine, count = proposal.current
         for note in standing.notes if standing else ():
-            yield from map(_comment, textwrap.wrap(f"{note[0].upper()}{note[1:]}.", _WIDTH))
+            yield from map(_comment, textwrap.wrap(f"{_sentence(note)}.", _WIDTH))
         yield f"current: {current_words(machine, count, standing.measured if standing else None)}"
         yield from _place([machine])
         if machine.purchase == "spot":
@@ -160,6 +160,11 @@ def _current(proposal: Proposal) -> Iterator[str]:
         elif machine.purchase == "managed":
             yield "purchase: [on_demand, managed]"
     yield from _limits(proposal)
+
+
+def _sentence(note: str) -> str:
+    """A note with its first word capitalised, unless that is a key such as ``current.measured``."""
+    return note if "." in note.partition(" ")[0] else f"{note[0].upper()}{note[1:]}"
 
 
 def _limits(proposal: Proposal) -> Iterator[str]:
@@ -203,13 +208,12 @@ def current_words(machine: Machine, count: int, measured: MeasuredLatency | None
 def _measured_words(measured: MeasuredLatency) -> str:
     latency = zip(_TARGETS, (measured.ttft_p95_ms, measured.tpot_p95_ms, measured.e2e_p95_ms), strict=True)
     words = (f"{key}: {_duration(value)}" for key, value in latency if value is not None)
-    return f"{{{', '.join((f'requests_per_second: {measured.requests_per_second:.3g}', *words))}}}"
+    return f"{{{', '.join((f'requests_per_second: {three_digits(measured.requests_per_second)}', *words))}}}"
 
 
-def _duration(milliseconds: float | None) -> str:
+def _duration(value: float | None) -> str:
     """Text such as ``1.5s`` or ``50ms``; measured values to three digits."""
-    value = milliseconds or 0.0
-    return f"{value / MS_PER_SECOND:.3g}s" if value >= MS_PER_SECOND else f"{value:.3g}ms"
+    return milliseconds(value or 0.0).replace(" ", "")
 
 
 def _value(value: str | float | tuple[str, ...]) -> str:

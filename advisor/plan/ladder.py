@@ -277,7 +277,8 @@ def _as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
     if why:
         return replace(_none(scope), why_none=why, within_slo_ratio=kept)
     spare = current.instances - (needed or 0)
-    risks = [f"{spare} more than the demand takes"] if spare else []
+    by = " by predictions that users do not get" if current.slower else ""
+    risks = [f"{spare} more than the demand takes{by}"] if spare else []
     if current.not_generated:
         risks.append(f"no code is generated for it: {current.not_generated}")
     return replace(

@@ -2,8 +2,8 @@
 
 What users get holds all that takes time, so it is the most that the machines themselves take: a prediction above it is
 too slow, and is lowered to it, for every replica of the same model on the same accelerator. A prediction below it
-stays, since something else (the network, routing, other flags) may take the rest; where both are far apart a note says
-so.
+stays, since something else (the network, routing, other flags) may take the rest; where both are far apart the plan
+says so first, since machines that are needed for an unknown reason look idle to it.
 
 One replica is replayed at its share of the measured rate, requests arriving at random. Two factors are sought: of every
 time of its steps, so that the time per token is the measured one; then of the time to first token. Where one latency
@@ -27,8 +27,9 @@ from advisor.performance.stage import deployment_of, max_concurrency, times_of
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.engine import serve
 from advisor.plan.replay.result import p95_ms
+from advisor.plan.unit_words import LATENCY_NAMES, compared_words
+from advisor.plan.values import ComparedLatency
 from advisor.requirements import Requirements
-from advisor.units import milliseconds
 from advisor.workload.values import Deployment, MeasuredLatency, Slo
 
 _LEAST_FACTOR = 1 / 4
@@ -36,7 +37,7 @@ _LEAST_FACTOR = 1 / 4
 _HALVINGS = 5
 """Of the logarithm of the factor: to 4 %."""
 _FAR = 1.5
-"""Measured over predicted time from which a note says how far they are apart."""
+"""Measured over predicted time from which a plan says how far they are apart."""
 _REQUESTS = 1500
 _SEED = 20261129
 
@@ -84,10 +85,33 @@ class _Replica:
         return _Latency(p95_ms(first_s) or 0.0, p95_ms(per_token_s) or 0.0, p95_ms(first_s + decode_s) or 0.0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Measured latency of today's machines beside its prediction."""
+
+    model: PerformanceModel
+    """With the factors of what was measured."""
+    notes: tuple[str, ...] = ()
+    """Where both are apart."""
+    latencies: tuple[ComparedLatency, ...] = ()
+    """Each that was measured, with its prediction before any factor."""
+
+    @property
+    def slower(self) -> tuple[ComparedLatency, ...]:
+        """Latencies that are measured far above their prediction."""
+        return tuple(each for each in self.latencies if each.measured_ms >= _FAR * each.predicted_ms > 0)
+
+
 def measured_model(
     model: PerformanceModel, requirements: Requirements, catalog: Catalog
 ) -> tuple[PerformanceModel, tuple[str, ...]]:  # fmt: skip
-    """The model with the factors of a workload's measured machines, and a note where both are apart.
+    """The model and the notes of :func:`compared`."""
+    comparison = compared(model, requirements, catalog)
+    return comparison.model, comparison.notes
+
+
+def compared(model: PerformanceModel, requirements: Requirements, catalog: Catalog) -> Comparison:
+    """The model with the factors of a workload's measured machines, and how far measured and predicted are apart.
 
     How they run the model is not stated: the parallelism of the highest rate is taken, in the first of the workload's
     precisions that it can serve, as for today's cost.
@@ -100,22 +124,23 @@ def measured_model(
     """
     current = requirements.workload.current
     if current is None or current.measured is None or requirements.demand.unit.is_one_pass:
-        return model, ()
+        return Comparison(model)
     replica = _replica(current, current.measured, requirements, model, catalog)
     if replica is None:
-        return model, (f"current.measured counts for nothing: {current.instance_type} is not known to hold the model",)
+        why = f"{current.instance_type} is not known to hold the model"
+        return Comparison(model, (f"current.measured counts for nothing: {why}",))
     predicted = replica.latency(1.0, 1.0)
-    pairs = _pairs(current.measured, predicted)
-    words, name = _compared(pairs), replica.candidate.accelerator.name
+    latencies, name = _latencies(current.measured, predicted), replica.candidate.accelerator.name
+    words, comparison = compared_words(latencies), Comparison(model, latencies=latencies)
     factors = _factors(replica, current.measured, predicted)
     if factors is None:
         why = f"less than a quarter of what is predicted for {name}: another set-up must run ({words})"
-        return model, (f"current.measured counts for nothing: {why}",)
+        return replace(comparison, notes=(f"current.measured counts for nothing: {why}",))
     if min(factors.token, factors.ttft) < 1:
         told = f"predictions for {name} are lowered to what today's machines take, {factors.token:.2f} × per token"
         note = f"{told} and {factors.ttft:.2f} × to the first token ({words}); others stay as they are"
-        return replace(model, measured=factors), (note, *_far(pairs))
-    return model, _far(pairs)
+        return replace(comparison, model=replace(model, measured=factors), notes=(note, *_slower(comparison)))
+    return replace(comparison, notes=_slower(comparison))
 
 
 def _replica(
@@ -173,25 +198,16 @@ def _with_token(name: str, token: float) -> float:
     return 1.0 if name == "tpot_p95_ms" else token
 
 
-def _pairs(measured: MeasuredLatency, predicted: _Latency) -> list[tuple[str, float, float]]:
-    """Each measured latency with its prediction, in ms."""
-    names = (("TTFT", "ttft_p95_ms"), ("TPOT", "tpot_p95_ms"), ("end-to-end", "e2e_p95_ms"))
-    return [
-        (name, getattr(measured, key), getattr(predicted, key))
-        for name, key in names
+def _latencies(measured: MeasuredLatency, predicted: _Latency) -> tuple[ComparedLatency, ...]:
+    """Each measured latency with its prediction."""
+    return tuple(
+        ComparedLatency(key, getattr(measured, key), getattr(predicted, key))
+        for key in LATENCY_NAMES
         if getattr(measured, key) is not None
-    ]
-
-
-def _far(pairs: list[tuple[str, float, float]]) -> tuple[str, ...]:
-    """A note on latencies that are far above their predictions."""
-    far = [pair for pair in pairs if pair[1] > _FAR * pair[2]]
-    told = f"users get more than is predicted of today's machines ({_compared(far)})"
-    return (f"{told}: what else takes time is in no plan",) if far else ()
-
-
-def _compared(pairs: list[tuple[str, float, float]]) -> str:
-    """Text such as ``TPOT p95 35 ms measured, 40 ms predicted``."""
-    return ", ".join(
-        f"{name} p95 {milliseconds(ours)} measured, {milliseconds(theirs)} predicted" for name, ours, theirs in pairs
     )
+
+
+def _slower(comparison: Comparison) -> tuple[str, ...]:
+    """A note on latencies that are far above their predictions."""
+    told = f"users get more than is predicted of today's machines ({compared_words(comparison.slower)})"
+    return (f"{told}: what else takes time is in no plan",) if comparison.slower else ()

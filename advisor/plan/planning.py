@@ -401,6 +401,7 @@ def _today(market: Market) -> Today | None:
     current = priced_today(context.requirements, context.catalog, context.standing.owned)
     if current is None or stated is None:
         return None
+    current = replace(current, slower=context.slower)
     return today_of(current, stated, context, market.supply, market.week)
 
 

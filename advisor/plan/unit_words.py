@@ -1,9 +1,10 @@
 """Names of latencies and sizes by the unit of a plan's requests."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.demand.values import Unit
+from advisor.plan.values import ComparedLatency
 from advisor.units import MS_PER_SECOND, milliseconds
 
 _ITEMS: Mapping[Unit, str] = {
@@ -13,6 +14,7 @@ _ITEMS: Mapping[Unit, str] = {
     Unit.IMAGES: "images",
     Unit.PICTURES: "pictures",
 }
+LATENCY_NAMES: Mapping[str, str] = {"ttft_p95_ms": "TTFT", "tpot_p95_ms": "TPOT", "e2e_p95_ms": "end-to-end"}
 _MEGA = 1e6
 
 
@@ -30,6 +32,15 @@ def latency_words(unit: Unit, ttft_ms: float | None, tpot_ms: float | None) -> I
     """``TTFT p95 275 ms``, ``TPOT p95 38.8 ms``; ``latency p95 120 ms`` of whole answers."""
     named = ((first_name(unit), ttft_ms), ("TPOT p95", None if unit.is_one_pass else tpot_ms))
     return (f"{name} {milliseconds(value)}" for name, value in named if value is not None)
+
+
+def compared_words(latencies: Iterable[ComparedLatency]) -> str:
+    """Text such as ``TPOT p95 35 ms measured, 40 ms predicted``."""
+    return ", ".join(
+        f"{LATENCY_NAMES[each.latency]} p95 {milliseconds(each.measured_ms)} measured, "
+        f"{milliseconds(each.predicted_ms)} predicted"
+        for each in latencies
+    )
 
 
 def first_name(unit: Unit) -> str:

@@ -1,10 +1,11 @@
 """The plan as values: what ``advisor.plan/v1`` JSON holds, under the same names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.candidates import Rejection
+from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
 from advisor.plan.layout import Layout
@@ -12,6 +13,7 @@ from advisor.plan.token_apis import TokenApi
 
 __all__ = [
     "SCHEMA",
+    "ComparedLatency",
     "CurrentCost",
     "Interval",
     "MeasureFirst",
@@ -84,6 +86,17 @@ class Option(Layout):
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedLatency:
+    """A latency that users get of what runs today, beside its prediction."""
+
+    latency: str
+    """``ttft_p95_ms``, ``tpot_p95_ms`` or ``e2e_p95_ms``."""
+    measured_ms: float
+    predicted_ms: float
+    """By a replay of one replica at its share of the measured rate."""
+
+
+@dataclass(frozen=True, slots=True)
 class CurrentCost:
     """Cost of what runs today, priced and judged the same way."""
 
@@ -104,6 +117,8 @@ class CurrentCost:
     """That it is judged in: the first of the workload's that it can serve."""
     not_generated: str = ""
     """Why no code is generated for it, so that no fleet of a plan can be made of it; "" where it is."""
+    slower: tuple[ComparedLatency, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """What is measured far above its prediction: what needs no more by prediction may need more in truth."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, WorkloadRow
+from advisor.plan.unit_words import compared_words
 from advisor.report.fitted_table import Column, fit_table, wrap
 from advisor.report.text_table import markdown_list, render_markdown_table
 from advisor.report.words import usd
@@ -48,6 +49,12 @@ def totals(estate: Estate) -> list[str]:
     if together.workloads:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
         lines.append(f"{len(together.workloads)} workloads compete for shared limits; allocation {proof}")
+    lines += [
+        f"{row.file}: users get far more than is predicted of what runs today ({compared_words(row.slower)}); find out "
+        "what takes the time before anything is taken away"
+        for row in estate.workloads
+        if row.slower
+    ]
     lines += [
         f"{' '.join(filter(None, (use.constraint, use.detail)))}: {use.limit:,g} {use.unit} are too few, "
         f"{use.used:,g} would do"

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from advisor.plan.unit_words import size_words, unit_of
+from advisor.plan.unit_words import compared_words, size_words, unit_of
 from advisor.plan.values import MeasureFirst, Option, Plan
 from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
 from advisor.report.words import slo_words, usd
+from advisor.units import three_digits
 
 
 def question_words(plan: Plan) -> str:
@@ -88,3 +89,20 @@ def _measurement_words(plan: Plan, recommended: Option, measure_first: MeasureFi
 
 def _told(option: Option) -> str:
     return f"{option.accelerator}, {option.precision}"
+
+
+def measured_words(plan: Plan) -> Iterator[str]:
+    """Latency of today's machines far above its prediction, and how many of their kind are planned all the same."""
+    current, fleet = plan.current, plan.fleet
+    if current is None or not current.slower:
+        return
+    ratio = max(each.measured_ms / each.predicted_ms for each in current.slower)
+    kind = (current.provider, current.instance_type)
+    groups = [] if fleet is None else [each for each in fleet.groups if (each.provider, each.instance_type) == kind]
+    planned = sum(group.instances[-1] for group in groups)
+    fewer = f"{planned} are planned where {current.instances} run: "
+    yield (
+        f"Measured: users get up to {three_digits(ratio)} × what is predicted of {current.instance_type} "
+        f"({compared_words(current.slower)}); {fewer if 0 < planned < current.instances else ''}"
+        "find out what takes the time before anything is taken away."
+    )

@@ -13,7 +13,7 @@ from advisor.report.fleet_words import holds_words
 from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
-from advisor.report.plan_words import close_call_words
+from advisor.report.plan_words import close_call_words, measured_words
 from advisor.report.token_words import is_beyond, never_words
 from advisor.report.words import (
     count_words,
@@ -89,7 +89,8 @@ def _saved(plan: Plan) -> str:
 def risk_words(plan: Plan) -> str:
     """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
 
-    Demand, replay, replicas beyond the closed form, history, forecast, prediction, price, commitment, failure, spot.
+    Demand, replay, replicas beyond the closed form, history, forecast, measured latency, prediction, price, commitment,
+    failure, spot.
     """
     fleet = plan.fleet
     if fleet is None:
@@ -99,6 +100,7 @@ def risk_words(plan: Plan) -> str:
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
         **dict.fromkeys(_headroom_risks(fleet), True),
         **dict.fromkeys(_history_risks(plan, fleet), True),
+        "measured latency": plan.current is not None and bool(plan.current.slower),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
         "price": bool(fleet.doubtful_prices),
         "commitment": fleet.cost.obligation_usd > 0,
@@ -133,6 +135,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         shown: how many options are listed below, whose numbers a reader can look up.
     """
     fleet = plan.fleet
+    yield from measured_words(plan)
     if fleet is not None:
         yield _replay_words(plan, fleet)
         yield from _obligation_words(fleet)
@@ -334,7 +337,9 @@ def _needed(current: CurrentCost) -> str:
         return current.not_judged or "no number of them would do"
     if needed == current.instances:
         return "that many are needed"
-    return f"{needed} {'are needed' if needed > current.instances else 'would do'}"
+    if needed > current.instances:
+        return f"{needed} are needed"
+    return f"{needed} would do{' by predictions that users do not get' if current.slower else ''}"
 
 
 def _token_words(plan: Plan) -> Iterator[str]:

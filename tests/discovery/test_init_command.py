@@ -14,7 +14,7 @@ from advisor.discovery.find import Places, Server, nothing_found
 from advisor.errors import InputError
 from discovery.api_server import Cluster, api_server, kubeconfig
 from discovery.estate import estate
-from discovery.simulated import EKS, PLANNED, SERVICES, objects
+from discovery.simulated import EKS, GKE, PLANNED, SERVICES, objects
 from samples.query.conftest import prometheus_url
 
 __all__ = ["prometheus_url"]
@@ -128,6 +128,19 @@ def test_without_permission_for_nodes_it_goes_on(tmp_path):
     assert "# current: " in text
     assert "# MISSING: nothing that was asked saw its requests" in text
     assert "no file can be planned yet" in done.stdout
+
+
+def test_a_model_that_answers_in_one_pass_is_incomplete_though_nothing_saw_its_requests(tmp_path):
+    """Its file says what is missing, and the other services of the cluster have theirs."""
+    with api_server(Cluster(objects(GKE))) as cluster:
+        config = kubeconfig(tmp_path / "config", {GKE: cluster})
+        done = init("--kubernetes", "--kubeconfig", config, "--out", tmp_path / "out", "--yes")
+
+    assert done.exit_code == 0, done.output
+    files = {path.stem: path.read_text() for path in (tmp_path / "out/incomplete").glob("*.yaml")}
+    assert set(files) == {truth.name for truth in SERVICES if truth.context == GKE}
+    assert "# MISSING: BAAI/bge-m3 does not answer token by token" in files["embedder"]
+    assert "# MISSING: nothing that was asked saw its requests" in files["embedder"]
 
 
 @pytest.mark.parametrize(

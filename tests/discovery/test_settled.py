@@ -85,7 +85,7 @@ def test_latency_rises_from_half_as_much_again(usual, busiest, rises):
 
 def test_redundancy_place_and_engine_stay(tmp_path):
     """Two replicas on two hosts stay two, where they are and on their engine; two on one host or one replica may be one."""
-    workload, proposal, _ = written(tmp_path, service(Latency(1000.0, 90.0)))
+    workload, proposal, _ = written(tmp_path, service(Latency(240.0, 42.0), hosts=5))
     alone = proposal_of(service(Latency(1000.0, 90.0), hosts=1), CATALOG)
     shared = proposal_of(service(Latency(1000.0, 90.0), hosts=2, name="node"), CATALOG)
 
@@ -95,6 +95,34 @@ def test_redundancy_place_and_engine_stay(tmp_path):
     assert not alone.is_redundant
     assert not shared.is_redundant
     assert "limits:" not in workload_text(alone, "14 days")
+
+
+def test_machines_that_are_slower_than_predicted_are_not_said_to_be_spare(tmp_path):
+    """Their prediction has machines to spare, which users do not get: no target is said to hold without one of them."""
+    workload, proposal, text = written(tmp_path, service(Latency(9000.0, 230.0)))
+
+    assert not proposal.standing.may_fail
+    assert "the targets hold without any one of them" not in text
+    assert (workload.limits.min_replicas, workload.limits.survival.value) == (2, "nothing")
+
+
+def test_targets_that_no_machine_reaches_by_prediction_begin_at_the_prediction(tmp_path):
+    """The file can be planned, says which tighter targets could not, and begins no sentence with a changed key."""
+    workload, proposal, text = written(tmp_path, service(Latency(4.77, 4.11)))
+
+    assert proposal.standing.is_looser
+    assert proposal.standing.needed == 3
+    assert workload.slo.tpot_p95_ms >= 20
+    assert "# Looser than ttft_p95 5ms, tpot_p95 5ms, which a plan would not confirm" in text
+    assert "# current.measured counts for nothing" in text
+
+
+def test_latencies_of_many_minutes_are_written_without_powers_of_ten(tmp_path):
+    """A workload file reads them back as they were."""
+    workload, _, text = written(tmp_path, service(Latency(1_050_000.0, 90.0)))
+
+    assert "ttft_p95: 1050s" in text
+    assert workload.current.measured.ttft_p95_ms == 1_050_000
 
 
 def test_two_replicas_that_are_both_needed_stay_two_without_a_spare(tmp_path):

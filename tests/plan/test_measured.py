@@ -1,5 +1,6 @@
 """Predictions beside what users get of the machines that run today."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.performance.model import MeasuredFactors, shipped_model
 from advisor.pipeline import BRIEF, answer, market_for
+from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.measured import _replica, measured_model
 from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
@@ -71,6 +73,18 @@ def test_slower_machines_than_predicted_leave_the_prediction(ratio, words):
     assert all(word in note for word, note in zip(words, notes, strict=True))
 
 
+@pytest.mark.parametrize(("ratio", "told"), [(1.49, []), (1.51, ["tpot_p95_ms"])])
+def test_the_plan_says_what_users_get_beyond_what_is_predicted(ratio, told):
+    """From 1.5 × on it stands with both numbers beside today's machines, in the plan's document too."""
+    base = predicted().tpot_p95_ms
+    plan = answer(asked(MeasuredLatency(5.0, tpot_p95_ms=ratio * base))[0], CATALOG, SHIPPED, BRIEF).plan
+
+    assert [each.latency for each in plan.current.slower] == told
+    assert all(each.measured_ms / each.predicted_ms == pytest.approx(ratio) for each in plan.current.slower)
+    assert plan_from_json(plan_to_json(plan)).current.slower == as_written(plan).current.slower
+    assert ("slower" in json.loads(plan_to_json(plan))["current"]) is bool(told)
+
+
 @pytest.mark.parametrize("name", ["ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms"])
 def test_what_no_such_set_up_can_reach_counts_for_nothing(name):
     """Less than a quarter of what is predicted is of another set-up; one latency that is near is enough."""
@@ -110,5 +124,6 @@ def test_the_plan_says_so():
     measured = MeasuredLatency(5.0, tpot_p95_ms=0.8 * predicted().tpot_p95_ms)
     plan = answer(asked(measured)[0], CATALOG, SHIPPED, BRIEF).plan
 
+    assert plan.current.slower == ()
     assert any(note.startswith("predictions for L40S are lowered") for note in plan.notes)
     assert plan.question["workload"]["current"]["measured"]["requests_per_second"] == 5.0

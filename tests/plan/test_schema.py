@@ -8,11 +8,12 @@ import pytest
 from advisor.demand.values import Backtest, DemandInterval
 from advisor.plan.document import SCHEMA_PATH
 from advisor.plan.fleet import chosen, scaling_values
-from advisor.plan.values import CurrentCost, Option, OptionCost, Plan, Predicted, Rung
+from advisor.plan.values import ComparedLatency, CurrentCost, Option, OptionCost, Plan, Predicted, Rung
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
 VALUES = {
     "backtest": Backtest,
+    "compared_latency": ComparedLatency,
     "confirmation": chosen.Confirmation,
     "conflict": chosen.Conflict,
     "constraint_use": chosen.ConstraintUse,

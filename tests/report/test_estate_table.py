@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from advisor.plan.estate.assemble import workload_row
 from advisor.plan.estate.values import Estate, EstateTotals, Together
+from advisor.plan.values import ComparedLatency
 from advisor.report.estate_table import estate_table
 from report.plans import mixed_plan, no_plan, spot_plan
 
@@ -32,6 +33,15 @@ def test_what_is_saved_stands_in_its_row():
     assert savings == [None, spot_plan().savings.usd_per_month, None]
     assert f"{savings[1]:,.2f}" in text
     assert "saves USD/month" in text
+
+
+def test_a_measured_latency_far_above_its_prediction_is_said_below_the_table():
+    """The workload's file, with both numbers; nothing of those whose predictions are near."""
+    slower = (ComparedLatency("tpot_p95_ms", 230.0, 38.9),)
+    text = estate_table(estate_of(*ROWS, replace(ROWS[0], file="slow.yaml", slower=slower)))
+
+    assert "slow.yaml: users get far more than is predicted of what runs today (TPOT p95 230 ms measured, " in text
+    assert text.count("than is predicted") == 1
 
 
 def test_the_estate_keeps_to_the_width_of_the_terminal():

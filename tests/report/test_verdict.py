@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from advisor.demand.values import Backtest
 from advisor.plan.fleet.chosen import Cheapest, DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
 from advisor.plan.token_apis import TokenApi
-from advisor.plan.values import CurrentCost, MeasureFirst
+from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words
 from advisor.report.plan_words import close_call_words
 from advisor.report.table import plan_markdown, plan_table
@@ -351,6 +351,27 @@ def test_what_runs_today_is_judged(current, expected):
 
     assert told.startswith("Today: 4 × g5.12xlarge at $16,562.24 a month")
     assert told.endswith(expected)
+
+
+def test_a_measured_latency_far_above_its_prediction_is_said_first_with_the_machines_taken_away():
+    """A risk of the first line, then both numbers; and what would do is said to be so by prediction alone."""
+    slower = (ComparedLatency("ttft_p95_ms", 8990.0, 224.0), ComparedLatency("tpot_p95_ms", 230.0, 38.9))
+    group = make_group()
+    today = CurrentCost(
+        group.provider, group.region, group.instance_type, "on_demand", 6, 11.2, 8_176.0, 1.0, 4, slower=slower
+    )
+    plan = with_today(make_plan(make_fleet(group)), today)
+
+    assert "; risk: 57 minutes of history, measured latency" in headline(plan)
+    assert next(iter(verdict_lines(plan))) == (
+        "Measured: users get up to 40.1 × what is predicted of g6e.xlarge (TTFT p95 8.99 s measured, 224 ms predicted, "
+        "TPOT p95 230 ms measured, 38.9 ms predicted); 4 are planned where 6 run: find out what takes the time before "
+        "anything is taken away."
+    )
+    assert lines_of(plan)["Today"].endswith("4 would do by predictions that users do not get.")
+    as_predicted = with_today(plan, replace(today, slower=()))
+    assert "measured" not in headline(as_predicted)
+    assert "Measured" not in lines_of(as_predicted)
 
 
 def test_the_rungs_beside_the_recommendation_are_named():

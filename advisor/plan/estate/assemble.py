@@ -54,6 +54,7 @@ def workload_row(file: str, plan: Plan) -> WorkloadRow:
             for group in (fleet.groups if fleet else ())
         ),
         saved_usd_per_month=plan.savings.usd_per_month if plan.savings else None,
+        slower=plan.current.slower if plan.current else (),
     )
 
 

@@ -1,13 +1,14 @@
 """The estate as values: what ``advisor.estate/v1`` JSON holds, under the same names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
 from advisor.plan.estate.contention import Contention
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.resources import ResourceUse, Uses
 from advisor.plan.estate.slots import Seating
-from advisor.plan.values import PlanProvenance
+from advisor.plan.values import ComparedLatency, PlanProvenance
 
 SCHEMA = "advisor.estate/v1"
 PLANNED = "planned"
@@ -52,6 +53,8 @@ class WorkloadRow:
     """Of each group of the fleet."""
     saved_usd_per_month: float | None = None
     """Cost of what runs today less that of the fleet; None where nothing is stated to run, or there is no fleet."""
+    slower: tuple[ComparedLatency, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Latencies that are measured today far above their prediction."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

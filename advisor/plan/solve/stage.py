@@ -25,6 +25,7 @@ from advisor.plan.problem.serverless_pools import serverless_pools, serverless_r
 from advisor.plan.problem.shortlist import best_layouts
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.plan.replay.timelines import Timelines
+from advisor.plan.values import ComparedLatency
 from advisor.requirements import Requirements
 from advisor.workload.scope import allows
 from advisor.workload.values import Routing, Workload
@@ -89,6 +90,8 @@ class PlanningContext:
     effort: Effort = Effort()
     timelines: Timelines = field(default_factory=Timelines)
     """Replicas that were simulated, for this question and others."""
+    slower: tuple[ComparedLatency, ...] = ()
+    """What is measured of today's machines far above its prediction."""
 
 
 def supply_of(
