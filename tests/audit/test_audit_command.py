@@ -107,8 +107,8 @@ def test_every_command_of_a_finding_runs_as_it_stands(rich_audit, run_advisor):
             assert done.returncode == 0, (command, done.stderr)
     assert ran == {"audit", "catalog"}
     assert commands["ADV108"] == "aws savingsplans describe-savings-plans --savings-plan-ids sp-1"
-    assert "--log-group-name log-group --retention-in-days" in commands["ADV113"]
-    assert "--volume-ids vol-checkpoints" in commands["ADV114"]
+    assert commands["ADV113"].endswith("--finding ADV113")  # the bill does not say that it is a log group
+    assert "Name=volume-id,Values=vol-checkpoints" in commands["ADV114"]
     assert re.search(r"create-tags --region us-east-1 --resources [\w -]*nat-1[\w -]* --tags", commands["ADV117"])
     assert "i-0aaa" not in commands["ADV117"]  # it has tags on other charges, which the command would overwrite
 

@@ -24,6 +24,8 @@ _INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|off
 _STEADY = 0.9
 """Share of the bill's hours in which a machine ran from which it is steady."""
 _LEAST_DAYS = 7
+_MOST_SHOWN = 10
+"""Types of machines that a command shows, the dearest of a finding."""
 _SPARE_KV = 0.5
 """So much of the KV cache has to stay unused, as in ``advisor samples need``."""
 
@@ -322,8 +324,10 @@ def _unwatched(context: Context) -> Iterator[Finding]:
 
 
 def _show(places: Sequence[_Place]) -> str:
-    provider, region, machine = places[0]
-    return f"advisor catalog show {machine} --provider {provider} --region {region}"
+    return "; ".join(
+        f"advisor catalog show {machine} --provider {provider} --region {region}"
+        for provider, region, machine in places[:_MOST_SHOWN]
+    )
 
 
 def _place_words(places: Sequence[_Place], most: int = 3) -> str:
