@@ -16,6 +16,7 @@ from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
 from advisor.samples.need.verdict import Code
+from advisor.units import SECONDS_PER_HOUR
 
 _Place = tuple[str, str, str]
 """Provider, region and type of machine."""
@@ -63,7 +64,9 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     )
     count = sum(host.use.accelerators for host in hosts)
     use = f"busy {_percent(hosts, 'mean')} on average, {_percent(hosts, 'p95')} at p95"
-    evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}"
+    longest_seconds = max(host.use.seconds[1] - host.use.seconds[0] for host in hosts)
+    time = counted(max(1, round(longest_seconds / SECONDS_PER_HOUR)), "hour")
+    evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}, in {time}"
     dearest = sorted(hosts, key=lambda host: -host.cost)
     places = [Place(host.provider, host.region, host.resource) for host in dearest]
     command = provider_command(rules.IDLE.id, places)
