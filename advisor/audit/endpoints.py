@@ -40,6 +40,8 @@ class EndpointMachines:
     cost: Decimal
     billed_seconds: Mapping[str, float]
     """Billed time of each resource; of "" where charges name none."""
+    spanned_hours: float
+    """From the first time that any of them was billed to the last; 0: unknown."""
 
 
 def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tuple[list[Endpoint], list[str]]:
@@ -113,21 +115,27 @@ def machines_of(ledger: Ledger, tag: str | None) -> list[EndpointMachines]:
     name, named = _naming(tag)
     rows = ledger.database.rows(
         f"SELECT coalesce({name}, '') AS name, provider, region, machine, "
-        "coalesce(purchase = 'spot', false) AS is_spot, coalesce(resource, ''), sum(seconds), sum(cost) FROM charges "
+        "coalesce(purchase = 'spot', false) AS is_spot, coalesce(resource, ''), sum(seconds), sum(cost), "
+        "min(start_time), max(end_time) FROM charges "
         f"LEFT JOIN {named} AS named USING (tags_id) WHERE is_accelerated AND charge = 'usage' AND machine IS NOT NULL "
         "AND region IS NOT NULL GROUP BY ALL ORDER BY ALL"
     )
-    kinds: dict[tuple[str, str, str, str, bool], tuple[dict[str, float], list[Decimal]]] = {}
-    for *kind, resource, seconds, cost in rows:
-        billed_seconds, costs = kinds.setdefault(tuple(kind), ({}, []))
+    kinds: dict[tuple[str, str, str, str, bool], tuple[dict[str, float], list[Decimal], list[datetime]]] = {}
+    for *kind, resource, seconds, cost, start, end in rows:
+        billed_seconds, costs, times = kinds.setdefault(tuple(kind), ({}, [], []))
         billed_seconds[resource] = float(seconds or 0.0)
         costs.append(Decimal(cost))
+        times += [moment for moment in (start, end) if moment is not None]
     period_seconds = ledger.bill.hours * SECONDS_PER_HOUR or 1.0
     machines = [
         EndpointMachines(
-            *kind, max(1, round(sum(billed_seconds.values()) / period_seconds)), sum(costs, ZERO), billed_seconds
+            *kind,
+            max(1, round(sum(billed_seconds.values()) / period_seconds)),
+            sum(costs, ZERO),
+            billed_seconds,
+            (max(times) - min(times)).total_seconds() / SECONDS_PER_HOUR if times else 0.0,
         )
-        for kind, (billed_seconds, costs) in kinds.items()
+        for kind, (billed_seconds, costs, times) in kinds.items()
     ]
     return sorted(machines, key=lambda kind: (kind.cost, kind.endpoint))
 

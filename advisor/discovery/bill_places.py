@@ -16,11 +16,14 @@ from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.rules import RULES, Figure
 from advisor.errors import InputError
 from advisor.names import normalised
+from advisor.units import HOURS_PER_DAY
 
 FEWEST = 2
 """Machines or replicas that stay where several run, so that any one may fail."""
 _LEAST_OBSERVED = 0.8
 """Share of the billed time of machines that has to be observed before their number changes."""
+_LEAST_DAYS = 7
+"""Days that machines have to be billed before their number changes: nights and weekends are not like other days."""
 _WAYS = ("on demand", "as spot")
 _OTHER_WORK = ("train", "training", "batch", "test", "dev", "staging")
 """Words in an address of machines that serve nobody."""
@@ -87,15 +90,23 @@ def _of_finding(kind: EndpointMachines, hosts: Sequence[HostCost]) -> Iterator[W
     told = f"{change}, {idle} of them idle" if enough else f"{change}: all of them are idle"
     if enough < needed:
         told = f"{told}; {enough} would carry the load, {needed} stay so that one may fail"
-    observed = sum(host.observed_billed_ratio * kind.billed_seconds[host.resource] for host in hosts)
-    observed_ratio = observed / (sum(kind.billed_seconds.values()) or 1.0)
-    if observed_ratio < _LEAST_OBSERVED:
-        why = f"{observed_ratio:.0%} of their billed time was observed, {_LEAST_OBSERVED:.0%} is needed"
+    if why := _too_little_known(kind, hosts):
         yield replace(wish, told=f"{told}; not written: {why}")
     elif needed >= kind.instances:
         yield replace(wish, told=f"{told}; nothing is changed")
     else:
         yield replace(wish, told=told, target=_fewer(kind, needed))
+
+
+def _too_little_known(kind: EndpointMachines, hosts: Sequence[HostCost]) -> str:
+    """Reason why what was observed of machines does not decide how many there should be; "": it does."""
+    observed = sum(host.observed_billed_ratio * kind.billed_seconds[host.resource] for host in hosts)
+    observed_ratio = observed / (sum(kind.billed_seconds.values()) or 1.0)
+    if observed_ratio < _LEAST_OBSERVED:
+        return f"{observed_ratio:.0%} of their billed time was observed, {_LEAST_OBSERVED:.0%} is needed"
+    if kind.spanned_hours < _LEAST_DAYS * HOURS_PER_DAY:
+        return f"the bill has {kind.spanned_hours:,.0f} hours of them, {_LEAST_DAYS} days are needed"
+    return ""
 
 
 def _fewer(kind: EndpointMachines, needed: int) -> Target:

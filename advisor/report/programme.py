@@ -27,8 +27,11 @@ _LEFT_OUT = (Column("item"), Column("why", prose=40))
 def programme_sections(programme: Programme) -> list[Section]:
     """The programme, week by week."""
     sections = [Section(_verdict(programme), tuple(_lines(programme)))]
-    for week, items in groupby(programme.items, key=lambda item: item.week):
-        sections.append(Section(f"week {week}: {_WEEKS[week]}", (), _ITEMS, tuple(_row(item) for item in items)))
+    for week, group in groupby(programme.items, key=lambda item: item.week):
+        items = list(group)
+        commands = tuple(f"{item.id}: {item.command}" for item in items)
+        title = f"week {week}: {_WEEKS[week]}"
+        sections.append(Section(title, (), _ITEMS, tuple(_row(item) for item in items), commands))
     if programme.left_out:
         rows = tuple((left.id, left.why) for left in programme.left_out)
         sections.append(Section("left out", (), _LEFT_OUT, rows))
@@ -74,7 +77,7 @@ def _row(item: Item) -> tuple[str, ...]:
         f"{told}\nin {item.counted_in}" if item.counted_in else told,
         f"{item.effort_hours:,.0f}",
         payback_words(item.payback_months),
-        "\n".join(filter(None, (item.title, item.detail, f"`{item.command}`", f"check: {item.check}", _risk(item)))),
+        "\n".join(filter(None, (item.title, item.detail, f"check: {item.check}", _risk(item)))),
     )
 
 

@@ -19,6 +19,8 @@ class Section:
     headers: tuple[Column | str, ...] = ()
     """Of the columns; those whose cells are all empty or unknown are not shown."""
     rows: tuple[tuple[str, ...], ...] = ()
+    commands: tuple[str, ...] = ()
+    """Lines below it to be copied: never wrapped, whatever the width."""
 
     @property
     def table(self) -> tuple[list[Column], list[list[str]]]:
@@ -41,6 +43,15 @@ def sections_text(sections: Sequence[Section], width: int | None = None, *, whol
 
 def _text(section: Section, width: int | None, *, whole: bool) -> str:
     head = "\n".join([*wrap(section.title, width, rest=_HANGING), *bullets(section.lines, width)])
+    blocks = [_with_table(section, head, width, whole=whole), *filter(None, ["\n".join(_on_one_line(section))])]
+    return "\n\n".join(blocks)
+
+
+def _on_one_line(section: Section) -> Iterator[str]:
+    return (command.replace("\n", "?") for command in section.commands)
+
+
+def _with_table(section: Section, head: str, width: int | None, *, whole: bool) -> str:
     if not section.rows:
         return head
     columns, rows = section.table
@@ -72,3 +83,5 @@ def _markdown_blocks(section: Section, level: int) -> Iterator[str]:
         columns, rows = section.table
         cells = [["; ".join(cell.split("\n")) for cell in row] for row in rows]
         yield render_markdown_table([column.header for column in columns], cells)
+    if section.commands:
+        yield "\n".join(["```", *_on_one_line(section), "```"])

@@ -30,7 +30,7 @@ def aws_parsed(words):
     service, verb, *rest = words[1:]
     model = _model(_SERVICES.get(service, service))
     operation = model.operation_model(next(name for name in model.operation_names if _spelled(name) == verb))
-    members = {_spelled(name) for name in operation.input_shape.members} | {"region", "query", "output"}
+    members = {_spelled(name) for name in operation.input_shape.members} | {"region", "query", "max-items"}
     options = [word.removeprefix("--") for word in rest if word.startswith("--")]
     assert set(options) <= members, (set(options) - members, members)
     required = {_spelled(name) for name in operation.input_shape.required_members}
@@ -49,6 +49,5 @@ def _spelled(name):
 
 
 def parts(command):
-    """Commands that one line joins, as words; those that it runs inside of another too."""
-    inner = re.findall(r"\$\(([^()]+)\)", command)
-    return [shlex.split(part) for part in (*command.split(" && "), *inner)]
+    """Commands that one line joins, as words."""
+    return [shlex.split(part) for part in re.split(" && |; ", command)]

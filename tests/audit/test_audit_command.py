@@ -48,12 +48,13 @@ def rich_audit(rich_bill, run_advisor):
 
 
 def test_the_table_says_the_verdict_first_and_fits_80_columns(rich_bill, run_advisor):
-    """What a person reads: the total and the greatest saving on top, no line too wide."""
+    """What a person reads: the total and the greatest saving on top, no line too wide but for commands."""
     done = run_advisor("audit", rich_bill)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Bill of $2,055.88 (effective cost), 2026-10-01 00:00 to 2026-10-08 00:00 UTC: ")
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    lines = done.stdout.splitlines()
+    assert max(len(line) for line in lines if not re.match(r"ADV\d+: ", line)) <= 80
     assert done.stdout.index("Findings") < done.stdout.index("Showback")
     assert done.stderr == ""
 
@@ -107,10 +108,24 @@ def test_every_command_of_a_finding_runs_as_it_stands(rich_audit, run_advisor):
             assert done.returncode == 0, (command, done.stderr)
     assert ran == {"audit", "catalog"}
     assert commands["ADV108"] == "aws savingsplans describe-savings-plans --savings-plan-ids sp-1"
-    assert "--log-group-name log-group --retention-in-days" in commands["ADV113"]
-    assert "--volume-ids vol-checkpoints" in commands["ADV114"]
+    assert commands["ADV113"].endswith("--finding ADV113")  # the bill does not say that it is a log group
+    assert "Name=volume-id,Values=vol-checkpoints" in commands["ADV114"]
     assert re.search(r"create-tags --region us-east-1 --resources [\w -]*nat-1[\w -]* --tags", commands["ADV117"])
     assert "i-0aaa" not in commands["ADV117"]  # it has tags on other charges, which the command would overwrite
+
+
+def test_commands_stand_below_the_table_in_one_piece(rich_bill, rich_audit, run_advisor):
+    """Whatever the width, a line of the table's is the finding's id and its command; so it is for one finding alone."""
+    commands = {finding["id"]: finding["command"] for finding in rich_audit["findings"]}
+    shown = run_advisor("audit", rich_bill).stdout.splitlines()
+    alone = run_advisor("audit", rich_bill, "--finding", "ADV117").stdout.splitlines()
+    page = run_advisor("audit", rich_bill, "--format", "markdown").stdout.splitlines()
+
+    assert len(commands["ADV117"]) > 80
+    for finding, command in commands.items():
+        assert f"{finding}: {command}" in shown
+        assert f"{finding}: {command}" in page
+    assert commands["ADV117"] in alone
 
 
 def test_the_command_of_a_finding_repeats_the_options_it_was_found_with(tmp_path, run_advisor):

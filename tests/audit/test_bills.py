@@ -299,6 +299,17 @@ def test_a_balancer_whose_traffic_is_unknown_is_not_called_silent(tmp_path, audi
     assert (finding_of(found, "ADV115") is not None) == is_silent
 
 
+@pytest.mark.parametrize(("region", "is_silent"), [("us-east-1", False), ("eu-west-1", True)])
+def test_traffic_that_names_no_balancer_may_be_of_any_of_its_region(tmp_path, audit, region, is_silent):
+    """An export may leave out the resource of capacity units: whose they are is not known."""
+    hourly = {**focus_row(Charge("nat", Decimal(9))), "SkuMeter": "LoadBalancerUsage"}
+    moved = {**focus_row(Charge("nat", resource="")), "SkuMeter": "LCUUsage", "RegionId": region}
+
+    found = audit(write_csv(tmp_path / "bill.csv", [hourly, moved]))
+
+    assert (finding_of(found, "ADV115") is not None) == is_silent
+
+
 def test_an_empty_set_of_tags_is_untagged(tmp_path, audit):
     """Exports write ``{}`` where there is no tag."""
     rows = [{**focus_row(Charge(cost=Decimal(9))), "Tags": "{}"}, focus_row(Charge(tags={"team": "a"}))]

@@ -2,55 +2,71 @@
 
 import json
 import shlex
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.audit.findings.provider_commands import Place, provider_command
-from audit.bills import Charge, hours, write_bill
+from audit.bills import Charge, focus_row, hours, write_bill, write_csv
 from audit.commands import aws_parsed, parsed, parts
 from audit.machines import ACCELERATED, billed, day_of, sampled
 
 VM = "/subscriptions/5d/resourceGroups/ai/providers/Microsoft.Compute/virtualMachines/gpu-1"
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/{}"
+SET = VM.replace("virtualMachines/gpu-1", "virtualMachineScaleSets/pool")
+COMMITMENT = "projects/p/regions/us-central1/commitments/gpus"
+S3, EFS = "Amazon Simple Storage Service", "Amazon Elastic File System"
 AWS = [
-    ("ADV101", "i-0abc", "stop-instances"),
+    ("ADV101", "i-0abc", "describe-instances"),
     ("ADV108", "arn:aws:savingsplans::1:savingsplan/01234567-89ab-cdef-0123-456789abcdef", "describe-savings-plans"),
     ("ADV109", "arn:aws:ec2:us-east-1:1:reserved-instances/0123-ab", "describe-reserved-instances"),
-    ("ADV110", "arn:aws:ec2:us-east-1:1:capacity-reservation/cr-0ab", "cancel-capacity-reservation"),
-    ("ADV112", "arn:aws:ec2:us-east-1:1:natgateway/nat-0ab", "create-vpc-endpoint"),
-    ("ADV113", "arn:aws:logs:us-east-1:1:log-group:/aws/eks/chat:*", "put-retention-policy"),
-    ("ADV114", "snap-0ab", "modify-snapshot-tier"),
+    ("ADV110", "arn:aws:ec2:us-east-1:1:capacity-reservation/cr-0ab", "describe-capacity-reservations"),
+    ("ADV112", "arn:aws:ec2:us-east-1:1:natgateway/nat-0ab", "describe-route-tables"),
+    ("ADV113", "arn:aws:logs:us-east-1:1:log-group:/aws/eks/chat:*", "describe-log-groups"),
+    ("ADV114", "snap-0ab", "describe-snapshots"),
     ("ADV114", "vol-0ab", "describe-volumes"),
-    ("ADV114", "my-checkpoints", "put-bucket-intelligent-tiering-configuration"),
-    ("ADV115", BALANCER.format("app/chat/0ab"), "delete-load-balancer"),
-    ("ADV115", BALANCER.format("chat"), "delete-load-balancer"),
-    ("ADV115", "eipalloc-0ab", "release-address"),
+    ("ADV114", "fs-0ab", "describe-file-systems"),
+    ("ADV114", "my-checkpoints", "list-objects-v2"),
+    ("ADV115", BALANCER.format("app/chat/0ab"), "describe-target-groups"),
+    ("ADV115", BALANCER.format("chat"), "describe-load-balancers"),
+    ("ADV115", "eipalloc-0ab", "describe-addresses"),
     ("ADV117", "vol-0ab", "create-tags"),
     ("ADV117", "arn:aws:rds:us-east-1:1:db:users", "tag-resources"),
 ]
+HARMLESS = {"describe", "list", "show", "tag-resources", "create-tags", "tag update", "add-labels", "buckets update"}
+"""Words of which each command of a provider has one: they look, or add a tag or a tier."""
+
+
+def service_of(resource):
+    """Service under which a bill has a resource."""
+    return EFS if resource.startswith("fs-") else S3
 
 
 @pytest.mark.parametrize(("finding", "resource", "verb"), AWS)
 def test_aws_has_the_operation_with_these_parameters(finding, resource, verb):
     """Verb, options and the options that it cannot do without are those of the API's own model."""
-    for words in parts(provider_command(finding, [Place("aws", "us-east-1", resource)])):
-        (told, *_) = aws_parsed(words)[1:2]
-        assert told in {verb, "describe-nat-gateways"}
+    (words,) = parts(provider_command(finding, [Place("aws", "us-east-1", resource, service_of(resource))]))
+    assert aws_parsed(words)[1] == verb
 
 
 @pytest.mark.parametrize(
     ("finding", "place", "command"),
     [
-        ("ADV101", Place("azure", "eastus", VM), f"az vm deallocate --ids {VM}"),
+        ("ADV101", Place("azure", "eastus", VM), f"az vm show --show-details --ids {VM}"),
+        ("ADV101", Place("azure", "eastus", f"{SET}/virtualMachines/0"), f"az vmss show --ids {SET}"),
         (
             "ADV117", Place("azure", "eastus", VM),
-            f"az tag update --operation merge --tags owner=unassigned --resource-id {VM}",
+            f"az tag update --operation merge --tags advisor-owner=unassigned --resource-id {VM}",
         ),
         (
-            "ADV109", Place("gcp", "us-central1", "projects/p/regions/us-central1/commitments/gpus"),
-            "gcloud compute commitments update gpus --region us-central1 --no-auto-renew",
+            "ADV117", Place("azure", "eastus", f"{SET}/virtualMachines/0"),
+            f"az tag update --operation merge --tags advisor-owner=unassigned --resource-id {SET}",
+        ),
+        (
+            "ADV108", Place("gcp", "us-central1", COMMITMENT),
+            "gcloud compute commitments describe gpus --project p --region us-central1",
         ),
         (
             "ADV114", Place("gcp", "us", "projects/_/buckets/checkpoints"),
@@ -58,15 +74,19 @@ def test_aws_has_the_operation_with_these_parameters(finding, resource, verb):
         ),
         (
             "ADV101", Place("gcp", "us-central1", "//compute.googleapis.com/projects/p/zones/us-central1-a/instances/gpu-1"),
-            "gcloud compute instances stop projects/p/zones/us-central1-a/instances/gpu-1",
+            "gcloud compute instances describe projects/p/zones/us-central1-a/instances/gpu-1",
         ),
         ("ADV101", Place("gcp", "us-central1", "gpu-1"), None),
+        ("ADV108", Place("gcp", "us-central1", "commitments/gpus"), None),
         ("ADV101", Place("aws", "us east; ls", "i-0abc"), None),
         ("ADV111", Place("aws", "us-east-1", "i-0abc"), None),
+        ("ADV113", Place("aws", "us-east-1", "i-0abc", "AmazonCloudWatch"), None),
+        ("ADV114", Place("aws", "us-east-1", "mydb-prod", "Amazon Relational Database Service"), None),
+        ("ADV114", Place("aws", "us-east-1", "acme-checkpoints"), None),
     ],
 )  # fmt: skip
-def test_other_clouds_take_their_own_names(finding, place, command):
-    """Names that need a zone, regions of no known form and findings without a command of a provider have none."""
+def test_resources_are_named_as_their_own_kind_or_not_at_all(finding, place, command):
+    """A machine of a scale set is the set's, a file system no bucket; names that lack a place have no command."""
     assert provider_command(finding, [place]) == command
 
 
@@ -74,23 +94,24 @@ def test_resources_of_a_region_are_one_command_and_the_dearest_come_first():
     """Two regions are two commands, and more than ten resources are not named."""
     places = [Place("aws", region, f"i-0{number:02}") for number in range(8) for region in ("us-east-1", "us-west-2")]
 
-    first, second = provider_command("ADV101", places).split(" && ")
+    first, second = provider_command("ADV101", places).split("; ")
 
-    assert first.split()[4:] == ["us-east-1", "--instance-ids", *(f"i-0{number:02}" for number in range(5))]
+    assert first.endswith("Values=" + ",".join(f"i-0{number:02}" for number in range(5)))
+    assert first.split()[4] == "us-east-1"
     assert second.split()[4] == "us-west-2"
 
 
 @settings(max_examples=60)
 @given(
-    st.sampled_from(sorted({finding for finding, *_ in AWS} - {"ADV112"})),
+    st.sampled_from(sorted({finding for finding, *_ in AWS})),
     st.sampled_from(["aws", "azure", "gcp"]),
     st.text(max_size=40) | st.sampled_from([name for _, name, _ in AWS]).flatmap(
         lambda name: st.text(max_size=6).map(lambda text: name + text)
     ),
 )  # fmt: skip
 def test_no_name_of_a_bill_becomes_a_command(finding, provider, resource):
-    """Whatever a resource is called, a shell reads the line as the words that were meant."""
-    command = provider_command(finding, [Place(provider, "us-east-1", resource)])
+    """Whatever a resource is called, a shell reads the line as the words that were meant, which take nothing away."""
+    command = provider_command(finding, [Place(provider, "us-east-1", resource, S3)])
 
     if command is not None:
         lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
@@ -99,6 +120,21 @@ def test_no_name_of_a_bill_becomes_a_command(finding, provider, resource):
         assert words[0] in {"aws", "az", "gcloud"}
         assert not set(words) & {";", "|", "&", "&&", "||", "(", ")", "<", ">"}
         assert not {"$", "`", "\n"} & set(command)
+        assert any(word in " ".join(words[:5]) for word in HARMLESS)
+
+
+def test_every_type_of_machine_that_a_commitment_is_for_is_shown(tmp_path, audit):
+    """Two types are two commands of one line, the dearer first."""
+    week = 24 * 7
+    rows = [focus_row(charge) for charge in hours(Charge(), week)]
+    dearer = hours(Charge(resource="i-0ccc", cost=Decimal(2)), week)
+    rows += [{**focus_row(charge), "SkuMeter": "USE1-BoxUsage:g5.2xlarge"} for charge in dearer]
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+    command = next(finding.command for finding in found.findings if finding.id == "ADV107")
+
+    shown = [parsed(words).params["instance_type"] for words in parts(command)]
+    assert shown == ["g5.2xlarge", "g5.12xlarge"]
 
 
 def test_repeated_prompts_are_replayed_against_caches(tmp_path, audit):

@@ -132,7 +132,7 @@ def test_a_host_that_the_bill_does_not_know_is_said(tmp_path, audit):
 
 
 def test_idle_hosts_are_a_finding(tmp_path, audit):
-    """Accelerators that did nothing: what they cost in a month, and the command that stops them."""
+    """Accelerators that did nothing: what they cost in a month, of what time is known, and the command that shows them."""
     samples = sampled(tmp_path, lambda _: 0.0)
 
     found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,))
@@ -140,7 +140,8 @@ def test_idle_hosts_are_a_finding(tmp_path, audit):
 
     assert float(finding.per_month) == pytest.approx(20 * 730 / 2, rel=0.01)
     assert finding.low <= finding.per_month <= finding.high
-    assert finding.command == "aws ec2 stop-instances --region us-east-1 --instance-ids i-0aaa"
+    assert finding.command == "aws ec2 describe-instances --region us-east-1 --filters Name=instance-id,Values=i-0aaa"
+    assert finding.evidence.endswith("0% at p95, in 2 hours")
     assert finding.resources == [("i-0aaa", Decimal(20))]
 
 

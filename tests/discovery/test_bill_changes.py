@@ -72,7 +72,7 @@ def two_idle_machines(tmp_path_factory):
     folder = tmp_path_factory.mktemp("idle")
     for host in ("i-0", "i-1"):
         samples = sampled(folder, lambda _: 0.0, host=host)
-    with audited(Inputs((str(bill(folder)),), (samples,))) as opened:
+    with audited(Inputs((str(bill(folder)),), (samples,), extrapolates=True)) as opened:
         yield opened
 
 
@@ -82,23 +82,24 @@ def catalog_of_all():
     return load_catalog()
 
 
-def bill(tmp_path, hosts=2, tag="chat"):
-    """A bill of machines of one endpoint."""
+def bill(tmp_path, hosts=2, tag="chat", billed_hours=24 * 7):
+    """A bill of machines of one endpoint, of a week unless stated."""
     charges = [
         charge
         for number in range(hosts)
-        for charge in day_of(replace(ACCELERATED, resource=f"i-{number}", tags={"service": tag}))
+        for charge in day_of(replace(ACCELERATED, resource=f"i-{number}", tags={"service": tag}), billed_hours)
     ]
     return billed(tmp_path, charges)
 
 
-def changed(tmp_path, directory, *workloads, telemetry=(), **bill_of):
-    """Changes of a bill; workload files are given by their texts."""
+def changed(tmp_path, directory, *workloads, telemetry=(), extrapolates=True, **bill_of):
+    """Changes of a bill that was sampled for two hours; workload files are given by their texts."""
     paths = []
     for number, text in enumerate(workloads):
         paths.append(tmp_path / f"{number}.yaml")
         paths[-1].write_text(text)
-    with audited(Inputs((str(bill(tmp_path, **bill_of)),), telemetry)) as opened:
+    inputs = Inputs((str(bill(tmp_path, **bill_of)),), telemetry, extrapolates=extrapolates)
+    with audited(inputs) as opened:
         return changes_of(opened, directory, load_catalog(), Sources(workloads=paths))
 
 
@@ -170,7 +171,7 @@ def test_numbers_of_spot_groups_change_for_spot_machines_alone_and_their_types_s
         samples = sampled(tmp_path, lambda _: 0.0, host=host)
     spot = bill(tmp_path)
     spot.write_text(spot.read_text().replace("Standard", "Dynamic"))
-    with audited(Inputs((str(spot),), (samples,))) as opened:
+    with audited(Inputs((str(spot),), (samples,), extrapolates=True)) as opened:
         changes = changes_of(opened, directory, catalog, Sources())
     assert changes.application is not None
     assert "all of them are idle" in changes.wishes[-1].told
@@ -288,9 +289,47 @@ def test_little_telemetry_changes_no_code(tmp_path):
     """The share of the billed time that was observed is told, where it is less than four fifths."""
     folder = sampled(tmp_path, lambda _: 0.0, host="i-0", rows=ROWS_PER_HOUR)
     sampled(tmp_path, lambda _: 0.0, host="i-1", rows=ROWS_PER_HOUR)
-    changes = changed(tmp_path, code(tmp_path), telemetry=(folder,))
+    changes = changed(tmp_path, code(tmp_path), telemetry=(folder,), extrapolates=False, billed_hours=2)
     assert changes.application is None
     assert "not written: 50% of their billed time was observed, 80% is needed" in changes.wishes[-1].told
+
+
+def test_idle_hours_of_less_than_a_week_change_no_code(tmp_path):
+    """A night says nothing of the days after it: what the bill has of the machines is told."""
+    for host in ("i-0", "i-1"):
+        folder = sampled(tmp_path, lambda _: 0.0, host=host)
+    changes = changed(tmp_path, code(tmp_path), telemetry=(folder,), extrapolates=False, billed_hours=2)
+    assert changes.application is None
+    assert "all of them are idle; not written: the bill has 2 hours of them, 7 days are" in changes.wishes[-1].told
+
+
+DEFAULTS = 'provider "aws" {\n  default_tags {\n    tags = { service = "%s" }\n  }\n}\n'
+OWN = CODE.replace('"chat"', '"gpu"').replace("aws_launch_template.chat", "aws_launch_template.gpu")
+MACHINE_TAGS = '  tag_specifications {\n    resource_type = "instance"\n    tags          = { service = "%s" }\n  }\n'
+GROUP_TAG = '  tag {\n    key                 = "service"\n    value               = "%s"\n    propagate_at_launch = true\n  }\n'
+
+
+def tagged(default, template, group=""):
+    """Code of a group of machines with the provider's tags, those of its template, and its own."""
+    text = OWN.replace("  instance_type = var.type\n", f"  instance_type = var.type\n{MACHINE_TAGS % template}")
+    text = text.replace("  min_size ", f"{GROUP_TAG % group}  min_size ") if group else text
+    return DEFAULTS % default + text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (tagged("chat", "search"), "its tags say search, the bill says chat"),
+        (tagged("search", "chat"), ""),
+        (tagged("chat", "chat", "search"), "its tags say search, the bill says chat"),
+        (tagged("search", "search", "chat"), ""),
+    ],
+)
+def test_tags_of_machines_win_over_those_of_the_provider(tmp_path, idle, catalog, text, told):
+    """A group's tags are on its machines before those of its template, and the provider's on what has none."""
+    changes = changes_of(idle, code(tmp_path, text), catalog, Sources())
+    assert (changes.application is None) == bool(told), changes.wishes[-1].told
+    assert told in changes.wishes[-1].told
 
 
 SCALED = """

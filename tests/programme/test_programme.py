@@ -180,7 +180,9 @@ def test_every_item_is_an_issue():
     ]  # fmt: skip
     assert "\\*y\\*" in issues[1]["body"]
     assert "$500.00 ($0.00 to $1,000.00) a month" in issues[1]["body"]
-    assert "$500.00" in sections_text(programme_sections(programme), 80)
+    shown = sections_text(programme_sections(programme), 80)
+    assert "$500.00" in shown
+    assert {f"{item.id}: {item.command}" for item in programme.items} <= set(shown.splitlines())
 
 
 def test_a_plan_counts_by_itself_or_in_its_levers(priced):

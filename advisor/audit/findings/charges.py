@@ -133,15 +133,20 @@ def _expiring(context: Context) -> Iterator[Finding]:
 
 
 def _without_traffic(context: Context) -> Iterator[Finding]:
-    """Load balancers that were paid by the hour and moved nothing, and addresses that nothing uses."""
+    """Load balancers that were paid by the hour and moved nothing, and addresses that nothing uses.
+
+    Traffic that names no load balancer may be of any of its service and region: these are not called silent.
+    """
     hours = f"regexp_matches({_METER}, 'loadbalancerusage|loadbalancer-hour|load balancer.hour', 'i')"
     moved = (
         f"regexp_matches({_METER}, 'lcu|bytes|gb|data|capacity unit', 'i') AND NOT {hours} "
         "AND (quantity IS NULL OR quantity <> 0 OR cost <> 0)"
     )
+    place = "(provider, service, coalesce(region, ''))"
+    moved_by_unnamed = f"SELECT {place} FROM charges WHERE kind = 'network' AND resource IS NULL AND {moved}"
     silent = (
         "SELECT resource FROM charges WHERE kind = 'network' AND resource IS NOT NULL GROUP BY resource "
-        f"HAVING bool_or({hours}) AND NOT bool_or({moved})"
+        f"HAVING bool_or({hours}) AND NOT bool_or({moved} OR {place} IN ({moved_by_unnamed}))"
     )
     unused_address = f"regexp_matches({_METER}, 'idle (public )?ipv?4?|idleaddress', 'i')"
     idle = f"kind = 'network' AND charge = 'usage' AND ({unused_address} OR resource IN ({silent}))"

@@ -16,6 +16,7 @@ from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
 from advisor.samples.need.verdict import Code
+from advisor.units import SECONDS_PER_HOUR
 
 _Place = tuple[str, str, str]
 """Provider, region and type of machine."""
@@ -24,6 +25,8 @@ _INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|off
 _STEADY = 0.9
 """Share of the bill's hours in which a machine ran from which it is steady."""
 _LEAST_DAYS = 7
+_MOST_SHOWN = 10
+"""Types of machines that a command shows, the dearest of a finding."""
 _SPARE_KV = 0.5
 """So much of the KV cache has to stay unused, as in ``advisor samples need``."""
 
@@ -61,7 +64,9 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     )
     count = sum(host.use.accelerators for host in hosts)
     use = f"busy {_percent(hosts, 'mean')} on average, {_percent(hosts, 'p95')} at p95"
-    evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}"
+    longest_seconds = max(host.use.seconds[1] - host.use.seconds[0] for host in hosts)
+    time = counted(max(1, round(longest_seconds / SECONDS_PER_HOUR)), "hour")
+    evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}, in {time}"
     dearest = sorted(hosts, key=lambda host: -host.cost)
     places = [Place(host.provider, host.region, host.resource) for host in dearest]
     command = provider_command(rules.IDLE.id, places)
@@ -322,8 +327,10 @@ def _unwatched(context: Context) -> Iterator[Finding]:
 
 
 def _show(places: Sequence[_Place]) -> str:
-    provider, region, machine = places[0]
-    return f"advisor catalog show {machine} --provider {provider} --region {region}"
+    return "; ".join(
+        f"advisor catalog show {machine} --provider {provider} --region {region}"
+        for provider, region, machine in places[:_MOST_SHOWN]
+    )
 
 
 def _place_words(places: Sequence[_Place], most: int = 3) -> str:

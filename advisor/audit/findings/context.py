@@ -75,10 +75,13 @@ class Context:
             most: so many.
         """
         rows = self.ledger.database.rows(
-            f"SELECT provider, region, {name}, sum(cost) AS cost FROM charges WHERE ({where}) AND {name} IS NOT NULL "
-            f"GROUP BY ALL HAVING sum(cost) > 0 ORDER BY cost DESC, {name} LIMIT {most}"
+            f"SELECT provider, region, {name}, service, sum(cost) AS cost FROM charges WHERE ({where}) "
+            f"AND {name} IS NOT NULL GROUP BY ALL HAVING sum(cost) > 0 ORDER BY cost DESC, {name} LIMIT {most}"
         )
-        return [Place(provider or "", region or "", str(resource)) for provider, region, resource, _ in rows]
+        return [
+            Place(provider or "", region or "", str(resource), service or "")
+            for provider, region, resource, service, _ in rows
+        ]
 
     def finding(
         self,

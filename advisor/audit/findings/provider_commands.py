@@ -1,8 +1,9 @@
-"""Commands of a provider's own command line that act on the resources of a finding.
+"""Commands of a provider's own command line that show the resources of a finding.
 
-Names come from a bill, so only those of a known form are taken, and each is quoted. Nothing here deletes data: what is
-stopped can be started, and what is kept is moved to a cheaper tier. Load balancers, addresses and capacity reservations
-without use are given back.
+A bill does not say what decides whether a resource can go: which group would start it again, what its disks hold, how
+old it is, what points at it. So these commands look, and change nothing; what to do then is in docs/findings.md. Two
+change something that takes nothing away: a bucket moves what nobody reads to cheaper tiers, and what has no tag gets
+one. Names come from a bill: only those of a known form are taken, and each is quoted.
 """
 
 import re
@@ -13,8 +14,9 @@ from typing import NamedTuple
 
 _MOST_RESOURCES = 10
 """Resources that a command names, the dearest of a finding."""
+_ANY = re.compile("")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)*-?\d*")
-_ARM = r"(/subscriptions/[\w./() -]+/{kind}/[\w.() -]+)"
+_GROUP = r"/subscriptions/[\w-]+/resourceGroups/[\w.() -]+/providers"
 
 
 class Place(NamedTuple):
@@ -23,6 +25,8 @@ class Place(NamedTuple):
     provider: str
     region: str
     resource: str
+    service: str = ""
+    """As the bill names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,136 +37,174 @@ class _Form:
     pattern: re.Pattern[str]
     """Its group is the name that the command takes."""
     template: str
-    """With ``{ids}`` for all names of a region, or ``{id}`` for one; and ``{region}``."""
+    """With ``{ids}`` for all names of a region (``{list}``: between commas), or with other groups of the pattern for
+    one; and ``{region}``."""
+    service: re.Pattern[str] = _ANY
+    """Services whose resources are named like this."""
 
-    def name_of(self, place: Place) -> str | None:
-        """Name for the command; None where the resource has another form, or the region is needed and not known."""
-        match = self.pattern.search(place.resource) if place.provider == self.provider else None
+    def names_of(self, place: Place) -> Mapping[str, str] | None:
+        """Names for the command; None where the resource has another form, or the region is needed and not known."""
+        is_of_it = place.provider == self.provider and self.service.search(place.service)
+        match = self.pattern.search(place.resource) if is_of_it else None
         has_region = "{region}" not in self.template or _REGION.fullmatch(place.region)
-        return match[1] if match and has_region else None
+        return match.groupdict() if match and has_region else None
 
-    def commands(self, region: str, names: Sequence[str]) -> Iterator[str]:
+    def commands(self, region: str, names: Sequence[Mapping[str, str]]) -> Iterator[str]:
         """Commands for resources of a region."""
-        quoted = [shlex.quote(name) for name in names]
-        if "{ids}" in self.template:
-            yield self.template.replace("{region}", region).replace("{ids}", " ".join(quoted))
+        ids = [each["id"] for each in names]
+        together = {"{ids}": shlex.join(ids), "{list}": shlex.quote(",".join(ids))}
+        if any(key in self.template for key in together):
+            yield _filled(self.template, {**together, "{region}": region})
             return
-        yield from (self.template.replace("{region}", region).replace("{id}", name) for name in quoted)
+        for each in names:
+            quoted = {f"{{{key}}}": shlex.quote(name) for key, name in each.items()}
+            yield _filled(self.template, {**quoted, "{region}": region})
 
 
-def _aws(pattern: str, template: str) -> _Form:
-    return _Form("aws", re.compile(pattern), f"aws {template}")
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """A template with values in place of their keys, each put in once: a name that looks like a key stays."""
+    return re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], template)
 
 
-def _azure(kind: str, template: str) -> _Form:
-    return _Form("azure", re.compile(f"^{_ARM.replace('{kind}', kind)}$", re.IGNORECASE), f"az {template}")
+def _aws(pattern: str, template: str, service: str = "") -> _Form:
+    return _Form("aws", re.compile(pattern), f"aws {template}", re.compile(service, re.IGNORECASE))
+
+
+def _azure(kind: str, template: str, below: str = "") -> _Form:
+    """Form of resources of a kind, or of the resource that they are ``below``."""
+    pattern = rf"^(?P<id>{_GROUP}/[\w.]+/{kind}/[\w.() -]+){below}$"
+    return _Form("azure", re.compile(pattern, re.IGNORECASE), f"az {template}")
 
 
 def _google(pattern: str, template: str) -> _Form:
     return _Form("gcp", re.compile(pattern), f"gcloud {template}")
 
 
-_GOOGLE_VM = r"(?:^|/)(projects/[\w:.-]+/zones/[\w-]+/instances/[\w-]+)$"
-_TAGS = "--tags Key=owner,Value=unassigned"
-_PRIVATE_S3 = (
-    "ec2 create-vpc-endpoint --region {region} --service-name com.amazonaws.{region}.s3 --vpc-id "
-    '"$(aws ec2 describe-nat-gateways --region {region} --nat-gateway-ids {id} '
-    "--query 'NatGateways[0].VpcId' --output text)\""
-)
-_TIERING = shlex.quote(
-    '{"Id":"checkpoints","Status":"Enabled","Tierings":[{"Days":90,"AccessTier":"ARCHIVE_ACCESS"}]}'
-)  # fmt: skip
+_SCALE_SET, _MEMBER = "virtualMachineScaleSets", r"/virtualMachines/[\w-]+"
+_GOOGLE_VM = r"(?:^|/)(?P<id>projects/[\w:.-]+/zones/[\w-]+/instances/[\w-]+)$"
 _COMMITMENTS = (
     _aws(
-        r"(?:savingsplan/|:|^)(sp-[0-9a-z]+|[0-9a-f]{8}-[0-9a-f-]{27})$",
+        r"(?:savingsplan/|:|^)(?P<id>sp-[0-9a-z]+|[0-9a-f]{8}-[0-9a-f-]{27})$",
         "savingsplans describe-savings-plans --savings-plan-ids {ids}",
     ),
     _aws(
-        r"reserved-instances/([0-9a-f-]+)$",
+        r"reserved-instances/(?P<id>[0-9a-f-]+)$",
         "ec2 describe-reserved-instances --region {region} --reserved-instances-ids {ids}",
     ),
-    _google(r"commitments/([a-z][a-z0-9-]*)$", "compute commitments update {id} --region {region} --no-auto-renew"),
+    _google(
+        r"(?:^|/)projects/(?P<project>[\w:.-]+)/regions/(?P<place>[a-z0-9-]+)/commitments/(?P<id>[a-z][a-z0-9-]*)$",
+        "compute commitments describe {id} --project {project} --region {place}",
+    ),
 )
+_OWNER = "advisor-owner"
+"""A tag of a name of its own: a bill shows only the tags that are activated, and another could have a value."""
+_AZURE_TAG = f"tag update --operation merge --tags {_OWNER}=unassigned --resource-id {{id}}"
 _FORMS: Mapping[str, Sequence[_Form]] = {
     "ADV101": (
-        _aws(r"(?:^|/)(i-[0-9a-z]+)$", "ec2 stop-instances --region {region} --instance-ids {ids}"),
-        _azure("virtualMachines", "vm deallocate --ids {ids}"),
-        _google(_GOOGLE_VM, "compute instances stop {ids}"),
+        _aws(
+            r"(?:^|/)(?P<id>i-[0-9a-z]+)$",
+            "ec2 describe-instances --region {region} --filters Name=instance-id,Values={list}",
+        ),
+        _azure("virtualMachines", "vm show --show-details --ids {ids}"),
+        _azure(_SCALE_SET, "vmss show --ids {ids}", _MEMBER),
+        _google(_GOOGLE_VM, "compute instances describe {id}"),
     ),
     "ADV108": _COMMITMENTS,
     "ADV109": _COMMITMENTS,
     "ADV110": (
         _aws(
-            r"(?:^|/)(cr-[0-9a-z]+)$",
-            "ec2 cancel-capacity-reservation --region {region} --capacity-reservation-id {id}",
+            r"(?:^|/)(?P<id>cr-[0-9a-z]+)$",
+            "ec2 describe-capacity-reservations --region {region} --capacity-reservation-ids {ids}",
         ),
     ),
-    "ADV112": (_aws(r"(?:^|/)(nat-[0-9a-z]+)$", _PRIVATE_S3),),
+    "ADV112": (
+        _aws(
+            r"(?:^|/)(?P<id>nat-[0-9a-z]+)$",
+            "ec2 describe-route-tables --region {region} --filters Name=route.nat-gateway-id,Values={list}",
+        ),
+    ),
     "ADV113": (
         _aws(
-            r"(?:log-group:|^)([\w./#-]+)(?::\*)?$",
-            "logs put-retention-policy --region {region} --log-group-name {id} --retention-in-days 30",
+            r":log-group:(?P<id>[\w./#-]+)(?::\*)?$",
+            "logs describe-log-groups --region {region} --log-group-name-prefix {id}",
         ),
-        _azure("workspaces", "monitor log-analytics workspace update --ids {ids} --retention-time 30"),
+        _azure("workspaces", "monitor log-analytics workspace show --ids {ids}"),
     ),
     "ADV114": (
         _aws(
-            r"(?:^|/)(snap-[0-9a-z]+)$",
-            "ec2 modify-snapshot-tier --region {region} --storage-tier archive --snapshot-id {id}",
+            r"(?:^|/)(?P<id>snap-[0-9a-z]+)$",
+            "ec2 describe-snapshots --region {region} --filters Name=snapshot-id,Values={list}",
         ),
-        _aws(r"(?:^|/)(vol-[\w-]+)$", "ec2 describe-volumes --region {region} --volume-ids {ids}"),
         _aws(
-            r"^(?:arn:aws[\w-]*:s3:::)?([a-z0-9][a-z0-9.-]{2,62})$",
-            f"s3api put-bucket-intelligent-tiering-configuration --bucket {{id}} --id checkpoints "
-            f"--intelligent-tiering-configuration {_TIERING}",
+            r"(?:^|/)(?P<id>vol-[\w-]+)$",
+            "ec2 describe-volumes --region {region} --filters Name=volume-id,Values={list}",
         ),
-        _google(r"buckets/([a-z0-9][a-z0-9_.-]{2,62})$", "storage buckets update gs://{id} --enable-autoclass"),
-        _azure("snapshots", "snapshot update --sku Standard_LRS --ids {ids}"),
+        _aws(
+            r"(?:^|/)(?P<id>fs-[0-9a-f]+)$",
+            "efs describe-file-systems --region {region} --file-system-id {id}",
+            "EFS|Elastic File",
+        ),
+        _aws(
+            r"^(?:arn:aws[\w-]*:s3:::)?(?P<id>[a-z0-9][a-z0-9.-]{2,62})$",
+            "s3api list-objects-v2 --bucket {id} --max-items 1000 --query 'Contents[].[LastModified,Size,Key]'",
+            "^Amazon ?S3$|Simple Storage",
+        ),
+        _google(r"buckets/(?P<id>[a-z0-9][a-z0-9_.-]{2,62})$", "storage buckets update gs://{id} --enable-autoclass"),
+        _azure("snapshots", "snapshot show --ids {ids}"),
     ),
     "ADV115": (
         _aws(
-            r"^(arn:aws[\w-]*:elasticloadbalancing:[\w:-]+:loadbalancer/(?:app|net|gwy)/[\w/-]+)$",
-            "elbv2 delete-load-balancer --region {region} --load-balancer-arn {id}",
+            r"^(?P<id>arn:aws[\w-]*:elasticloadbalancing:[\w:-]+:loadbalancer/(?:app|net|gwy)/[\w/-]+)$",
+            "elbv2 describe-target-groups --region {region} --load-balancer-arn {id}",
         ),
-        _aws(r":loadbalancer/([\w-]+)$", "elb delete-load-balancer --region {region} --load-balancer-name {id}"),
-        _aws(r"(?:^|/)(eipalloc-[0-9a-z]+)$", "ec2 release-address --region {region} --allocation-id {id}"),
-        _azure("publicIPAddresses", "network public-ip delete --ids {ids}"),
-        _azure("loadBalancers", "network lb delete --ids {ids}"),
+        _aws(
+            r":loadbalancer/(?P<id>[\w-]+)$",
+            "elb describe-load-balancers --region {region} --load-balancer-names {ids}",
+        ),
+        _aws(
+            r"(?:^|/)(?P<id>eipalloc-[0-9a-z]+)$",
+            "ec2 describe-addresses --region {region} --filters Name=allocation-id,Values={list}",
+        ),
+        _azure("publicIPAddresses", "network public-ip show --ids {ids}"),
+        _azure("loadBalancers", "network lb show --ids {ids}"),
     ),
     "ADV117": (
         _aws(
-            r"(?:^|/)((?:i|vol|snap|nat|eni|eipalloc|vpce)-[0-9a-z]+)$",
-            f"ec2 create-tags --region {{region}} --resources {{ids}} {_TAGS}",
+            r"(?:^|/)(?P<id>(?:i|vol|snap|nat|eni|eipalloc|vpce)-[0-9a-z]+)$",
+            f"ec2 create-tags --region {{region}} --resources {{ids}} --tags Key={_OWNER},Value=unassigned",
         ),
         _aws(
-            r"^(arn:aws[\w-]*:[\w:./-]+)$",
-            "resourcegroupstaggingapi tag-resources --region {region} --tags owner=unassigned "
+            r"^(?P<id>arn:aws[\w-]*:[\w:./-]+)$",
+            f"resourcegroupstaggingapi tag-resources --region {{region}} --tags {_OWNER}=unassigned "
             "--resource-arn-list {ids}",
         ),
-        _google(_GOOGLE_VM, "compute instances add-labels {id} --labels owner=unassigned"),
-        _azure(r"[\w.]+", "tag update --operation merge --tags owner=unassigned --resource-id {id}"),
+        _google(_GOOGLE_VM, f"compute instances add-labels {{id}} --labels {_OWNER}=unassigned"),
+        _azure(_SCALE_SET, _AZURE_TAG, _MEMBER),
+        _azure(r"[\w.]+", _AZURE_TAG),
     ),
 }
 """Forms by finding, the first that fits counts."""
 
 
 def provider_command(finding: str, places: Sequence[Place]) -> str | None:
-    """The command that acts on the dearest resources of a finding; None where none has a known form.
+    """The command for the dearest resources of a finding; None where none has a known form.
+
+    Parts of it do not depend on each other: what is gone since the bill keeps no other from being shown.
 
     Args:
         finding: its id.
         places: its resources, the dearest first.
     """
-    named: dict[tuple[_Form, str], list[str]] = {}
+    named: dict[tuple[_Form, str], list[Mapping[str, str]]] = {}
     count = 0
     for place in places:
-        formed = ((form, name) for form in _FORMS.get(finding, ()) if (name := form.name_of(place)) is not None)
-        form, name = next(formed, (None, ""))
+        formed = ((form, names) for form in _FORMS.get(finding, ()) if (names := form.names_of(place)) is not None)
+        form, names = next(formed, (None, {}))
         if form is None or count == _MOST_RESOURCES:
             continue
         key = form, place.region if "{region}" in form.template else ""
-        if name not in named.setdefault(key, []):
-            named[key].append(name)
+        if names not in named.setdefault(key, []):
+            named[key].append(names)
             count += 1
     commands = [command for (form, region), names in named.items() for command in form.commands(region, names)]
-    return " && ".join(commands) or None
+    return "; ".join(commands) or None

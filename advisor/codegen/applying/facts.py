@@ -1,7 +1,7 @@
 """Facts that code states of the machines at an address: where they run, how many, for whom, and how they are bought."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
@@ -17,6 +17,8 @@ _PLACES = ("region", "location", "availability_zone", "availability_zones", "zon
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-?\d+")
 _ZONE = re.compile(r"(?P<region>.*\d)-?[a-z]")
 _TAGS = ("tags", "labels", "resource_labels")
+_GROUP = "aws_autoscaling_group"
+"""Resource that gets no tags of its provider; on its machines, its own win over those of their template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Facts:
     counts: tuple[tuple[Figure, int], ...]
     """Numbers of machines: in all, at least, at most."""
     tags: tuple[tuple[str, str], ...]
-    """Tags and labels, those that its provider gives everything first."""
+    """Tags and labels, each after those that it wins over: of the provider, of resources, of a group of machines."""
     buys_spot: bool | None
     """None: it does not say."""
 
@@ -50,7 +52,7 @@ def facts_at(root: Module, address: str, provider: str) -> Facts:
     return Facts(
         regions=frozenset(region for resource in resources for region in _regions(resource, cloud)),
         counts=tuple(count for resource in resources for count in _counts(resource)),
-        tags=tuple(tag for resource in resources for tag in (*_default_tags(resource, cloud), *_tags(resource))),
+        tags=tuple(_all_tags(resources, cloud)),
         buys_spot=True if True in spot else None if None in spot else False,
     )
 
@@ -84,6 +86,15 @@ def _counts(resource: Resource) -> Iterator[tuple[Figure, int]]:
         for value in _values(resource, attribute, path) if figure in figures else ():
             if str(value).isdigit():
                 yield figure, int(str(value))
+
+
+def _all_tags(resources: Sequence[Resource], cloud: str) -> Iterator[tuple[str, str]]:
+    groups = [resource for resource in resources if _GROUP in resource.block.labels[:1]]
+    others = [resource for resource in resources if resource not in groups]
+    for resource in others:
+        yield from _default_tags(resource, cloud)
+    for resource in (*others, *groups):
+        yield from _tags(resource)
 
 
 def _tags(resource: Resource) -> Iterator[tuple[str, str]]:

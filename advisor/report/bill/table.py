@@ -41,7 +41,8 @@ def finding_table(finding: Finding, currency: str | None, width: int | None) -> 
     lines = (*_finding_lines(finding, currency), f"Risk: {finding.risk}.")
     rows = tuple((name, money(cost, currency)) for name, cost in finding.resources)
     title = f"{finding.id} {finding.title}: {monthly(finding.per_month, currency)}"
-    return sections_text([Section(title, lines, ("found at", "cost in the bill"), rows)], width, whole=True)
+    section = Section(title, lines, ("found at", "cost in the bill"), rows, (finding.command,))
+    return sections_text([section], width, whole=True)
 
 
 def _sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[Section]:
@@ -103,7 +104,8 @@ def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
         named = ", ".join(f"{endpoint.name} ({money(endpoint.cost, currency)})" for endpoint in dearest)
         yield f"Dearest endpoints: {named}."
     if savings:
-        yield f"First, {savings[0].title[0].lower()}{savings[0].title[1:]}: {savings[0].command}"
+        title = savings[0].title
+        yield f"First, {title[0].lower()}{title[1:]} ({savings[0].id}): its command is below the findings."
 
 
 def _share_words(split: Mapping[str, Decimal], compute: Decimal) -> str:
@@ -251,13 +253,14 @@ def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     rows = tuple(
         (
             finding.id,
-            f"{finding.title} ({finding.basis}, {finding.effort} effort)\n{finding.evidence}\n{finding.command}",
+            f"{finding.title} ({finding.basis}, {finding.effort} effort)\n{finding.evidence}",
             _interval(finding, audit.bill.currency, is_page=is_page),
         )
         for finding in shown
     )
-    headers = ("id", Column("finding, evidence, command", prose=40), "a month")
-    return Section("Findings", tuple(lines), headers, rows)
+    headers = ("id", Column("finding, evidence", prose=40), "a month")
+    commands = tuple(f"{finding.id}: {finding.command}" for finding in shown)
+    return Section("Findings", tuple(lines), headers, rows, commands)
 
 
 def _interval(finding: Finding, currency: str | None, *, is_page: bool) -> str:
@@ -274,4 +277,4 @@ def _finding_lines(finding: Finding, currency: str | None) -> tuple[str, ...]:
     bounds = between(finding.low, finding.high, currency)
     amount = f"{bounds} a month" if bounds else monthly(finding.per_month, currency)
     words = f"{finding.basis.title()} of {amount}; {finding.effort} effort."
-    return f"{finding.evidence}.", words, finding.command
+    return f"{finding.evidence}.", words
