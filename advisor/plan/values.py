@@ -1,10 +1,11 @@
 """The plan as values: what ``advisor.plan/v1`` JSON holds, under the same names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.candidates import Rejection
+from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
 from advisor.plan.layout import Layout
@@ -104,6 +105,8 @@ class CurrentCost:
     """That it is judged in: the first of the workload's that it can serve."""
     not_generated: str = ""
     """Why no code is generated for it, so that no fleet of a plan can be made of it; "" where it is."""
+    measured_factor: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
+    """To so much of themselves predictions of its accelerator are lowered, by what was measured of it."""
 
 
 @dataclass(frozen=True, slots=True)
