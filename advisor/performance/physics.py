@@ -141,7 +141,7 @@ def kv_bytes_per_sequence(r: Replicas, context: FloatLike) -> Floats:
 
 
 def least_token_seconds(r: Replicas) -> Floats:
-    """No token of an answer takes less: the weights that it uses are read once from memory, for all of its step."""
+    """Lower bound of the time per token: the weights that it uses are read once from memory, for all of its step."""
     return _weight_seconds(r, 1.0) / tokens_per_step(r)
 
 

@@ -106,7 +106,7 @@ class CurrentCost:
     not_generated: str = ""
     """Why no code is generated for it, so that no fleet of a plan can be made of it; "" where it is."""
     measured_factor: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
-    """To so much of themselves predictions of its accelerator are lowered, by what was measured of it."""
+    """Factor that predictions of its accelerator are lowered by, after what was measured of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class _Fleet:
         self._busy: dict[tuple[int, tuple[int, int]], float] = {}
 
     def tell_backlogs(self) -> None:
-        """Tell of each request whether its replica keeps up."""
+        """Start to note of each request whether its replica keeps up."""
         self._backlog = np.full(self._arrival.size, np.nan)
 
     def route(self) -> None:

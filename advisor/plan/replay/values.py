@@ -134,4 +134,4 @@ class Outcome:
     cut: npt.NDArray[np.bool_]
     """Whether an interruption made it start again."""
     backlog_ratio: Floats | None = None
-    """Its wait ÷ the longest before a replica that keeps up, above 1 otherwise; None where nobody asks."""
+    """Wait ÷ the longest before a replica that keeps up, above 1 otherwise; None where nobody asks."""
