@@ -118,7 +118,7 @@ def _headroom_risks(fleet: Fleet) -> Iterator[str]:
 
 
 def _measured_risks(plan: Plan) -> Iterator[str]:
-    """By how much predictions are lowered to what the workload file says was measured."""
+    """Factor by which predictions are lowered to what the workload file says was measured."""
     factor = 1.0 if plan.current is None else plan.current.measured_factor
     if factor < 1:
         yield f"predictions at {factor:.2g} × by current.measured"
