@@ -17,7 +17,7 @@ from advisor.demand_sources import measure_demand, with_measured_cache
 from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.pipeline import BRIEF, Answer, answer
+from advisor.pipeline import BEST, BRIEF, Answer, answer
 from advisor.plan.document import plan_to_json
 from advisor.plan.estate.assemble import assemble, workload_row
 from advisor.plan.estate.commitments import hourly_uses
@@ -32,10 +32,13 @@ from advisor.plan.request import PlanRequest
 from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import read_workload
+from advisor.workload.values import Workload
 
 Watch = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and of how many."""
 _SUFFIXES = (".yaml", ".yml")
+MOST_IN_FULL = 20
+"""Workload files of a directory up to which those that replace something are planned in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Task:
     """What all share."""
     today: dt.date
     calibration: Path | None
+    is_of_few: bool
+    """Whether the directory holds no more than are planned in full."""
     regions: frozenset[str] = frozenset()
     """Where its fleet is known to be, once things are divided; empty: anywhere."""
 
@@ -86,9 +91,10 @@ def plan_estate(
     """
     terms = read_terms(directory)
     day = today or dt.datetime.now(dt.UTC).date()
+    paths = workload_files(directory)
     tasks = [
-        Task(path, path.relative_to(directory).as_posix(), terms, terms, day, calibration)
-        for path in workload_files(directory)
+        Task(path, path.relative_to(directory).as_posix(), terms, terms, day, calibration, len(paths) <= MOST_IN_FULL)
+        for path in paths
     ]
     with (spread or Spread()).open() as run:
         parts = dict(_plan(tasks, run, watch, "workloads"))
@@ -170,7 +176,12 @@ def _answer(task: Task) -> Answer:
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, model)
     question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
-    return answer(question, catalog, model, BRIEF, task.regions)
+    return answer(question, catalog, model, BEST if _is_in_full(task, workload) else BRIEF, task.regions)
+
+
+def _is_in_full(task: Task, workload: Workload) -> bool:
+    """Whether a workload is planned as its file alone is: what replaces machines that run is compared with them."""
+    return task.is_of_few and workload.current is not None
 
 
 def _contest(task: Task, found: Answer) -> Contention:

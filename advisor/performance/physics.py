@@ -140,6 +140,11 @@ def kv_bytes_per_sequence(r: Replicas, context: FloatLike) -> Floats:
     return attended_tokens(r, context) * r.kv_elements_per_token * r.kv_bytes_per_element * r.kv_copies
 
 
+def least_token_seconds(r: Replicas) -> Floats:
+    """Lower bound of the time per token: the weights that it uses are read once from memory, for all of its step."""
+    return _weight_seconds(r, 1.0) / tokens_per_step(r)
+
+
 def _weight_seconds(r: Replicas, tokens: FloatLike) -> Floats:
     """Ideal seconds to read the weights that ``tokens`` tokens use: dense parts, experts hit, output head."""
     expert_total = r.moe_layers * r.experts * r.expert_params

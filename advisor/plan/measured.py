@@ -7,10 +7,12 @@ says so first, since machines that are needed for an unknown reason look idle to
 
 One replica is replayed at its share of the measured rate, requests arriving at random. Two factors are sought: of every
 time of its steps, so that the time per token is the measured one; then of the time to first token. Where one latency
-was measured, one factor stands for both.
+was measured, one factor stands for both, but that a time per token says nothing of the first one. No factor makes a
+token faster than its weights are read from memory, and requests are replayed at no more than the demand's own peak.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +23,7 @@ from advisor.demand.synthetic_trace import with_lengths
 from advisor.performance.deployments import pack, peak_flops
 from advisor.performance.measured_coverage import cell_of
 from advisor.performance.model import MeasuredFactors, PerformanceModel
+from advisor.performance.physics import least_token_seconds
 from advisor.performance.points import length_points
 from advisor.performance.serving import capacity_at_slo
 from advisor.performance.stage import deployment_of, max_concurrency, times_of
@@ -30,10 +33,14 @@ from advisor.plan.replay.result import p95_ms
 from advisor.plan.unit_words import LATENCY_NAMES, compared_words
 from advisor.plan.values import ComparedLatency
 from advisor.requirements import Requirements
+from advisor.units import MS_PER_SECOND, milliseconds
 from advisor.workload.values import Deployment, MeasuredLatency, Slo
 
 _LEAST_FACTOR = 1 / 4
 """A set-up that is faster than a quarter of its predicted times is another one than is known."""
+_BELOW_LEAST = "less than a quarter of what is predicted for"
+_SAME_RATE = 1.01
+"""A measured rate above the peak by less is the peak."""
 _HALVINGS = 5
 """Of the logarithm of the factor: to 4 %."""
 _FAR = 1.5
@@ -65,14 +72,30 @@ class _Replica:
         """Architecture and accelerator."""
         return cell_of(deployment_of(self.candidate, self.requirements.model))
 
-    def latency(self, token: float, ttft: float) -> _Latency:
-        """Latency with a pair of factors, as the engine runs without a limit of requests at a time."""
-        requirements, tokens = self.requirements, self.requirements.demand.tokens
-        most = max_concurrency(self.candidate, length_points(tokens).resident_tokens)
+    @property
+    def least_tpot_ms(self) -> float:
+        """Time per token below which its memory is not read."""
+        packed = pack([deployment_of(self.candidate, self.requirements.model)], self.model.calibration.constants)
+        return float(least_token_seconds(packed.replicas)[0]) * MS_PER_SECOND
+
+    @property
+    def least_factor(self) -> float:
+        """Factor at which a token of a request that runs alone takes no longer than reading the weights."""
+        return min(self.least_tpot_ms / (self._times(1.0, 1.0).base_s[1] * MS_PER_SECOND), 1.0)
+
+    def _times(self, token: float, ttft: float) -> StepTimes:
+        """Times with a pair of factors, as the engine runs without a limit of requests at a time."""
+        requirements = self.requirements
+        most = max_concurrency(self.candidate, length_points(requirements.demand.tokens).resident_tokens)
         model = replace(self.model, measured=MeasuredFactors(self.cell, token, ttft))
         times = times_of(self.candidate, requirements, model, (most, requirements.context_tokens))
         if not isinstance(times, StepTimes):
             raise TypeError("requests are answered token by token")
+        return times
+
+    def latency(self, token: float, ttft: float) -> _Latency:
+        """Latency with a pair of factors."""
+        requirements, times = self.requirements, self._times(token, ttft)
         random = np.random.default_rng(_SEED)
         arrivals_s = random.exponential(1 / self.requests_per_second, _REQUESTS).cumsum()
         requests = with_lengths(requirements.demand, arrivals_s, random)
@@ -131,16 +154,25 @@ def compared(model: PerformanceModel, requirements: Requirements, catalog: Catal
         return Comparison(model, (f"current.measured counts for nothing: {why}",))
     predicted = replica.latency(1.0, 1.0)
     latencies, name = _latencies(current.measured, predicted), replica.candidate.accelerator.name
-    words, comparison = compared_words(latencies), Comparison(model, latencies=latencies)
+    words, above = compared_words(latencies), tuple(_above_peak(current.measured, requirements))
+    comparison = Comparison(model, latencies=latencies)
     factors = _factors(replica, current.measured, predicted)
-    if factors is None:
-        why = f"less than a quarter of what is predicted for {name}: another set-up must run ({words})"
-        return replace(comparison, notes=(f"current.measured counts for nothing: {why}",))
+    if isinstance(factors, str):
+        why = f"{factors} {name}: another set-up must run ({words})"
+        return replace(comparison, notes=(f"current.measured counts for nothing: {why}", *above))
     if min(factors.token, factors.ttft) < 1:
         told = f"predictions for {name} are lowered to what today's machines take, {factors.token:.2f} × per token"
         note = f"{told} and {factors.ttft:.2f} × to the first token ({words}); others stay as they are"
-        return replace(comparison, model=replace(model, measured=factors), notes=(note, *_slower(comparison)))
-    return replace(comparison, notes=_slower(comparison))
+        return replace(comparison, model=replace(model, measured=factors), notes=(note, *_slower(comparison), *above))
+    return replace(comparison, notes=(*_slower(comparison), *above))
+
+
+def _above_peak(measured: MeasuredLatency, requirements: Requirements) -> Iterator[str]:
+    """A note on a measured rate that the workload's demand never reaches."""
+    peak = requirements.demand.requests_per_second.peak
+    if measured.requests_per_second > peak * _SAME_RATE:
+        rates = f"{measured.requests_per_second:.3g} requests/s were measured and {peak:.3g} in the busiest minute"
+        yield f"current.measured is taken as of the demand's peak: {rates} are planned for; correct one of them"
 
 
 def _replica(
@@ -162,30 +194,35 @@ def _replica(
     packed, tokens = pack(deployments, model.calibration.constants), requirements.demand.tokens
     capacity = capacity_at_slo(packed, tokens, Slo(), model.open_loop(packed, tokens)).requests_per_second
     fastest = layouts[int(np.argmax(capacity * [each.replicas_per_instance for each in layouts]))]
-    rate = measured.requests_per_second / (current.count * fastest.replicas_per_instance)
+    peak = requirements.demand.requests_per_second.peak
+    rate = min(measured.requests_per_second, peak) / (current.count * fastest.replicas_per_instance)
     return _Replica(fastest, requirements, model, rate)
 
 
-def _factors(replica: _Replica, measured: MeasuredLatency, predicted: _Latency) -> MeasuredFactors | None:
-    """Factors up to 1; None where a smaller one than the least is needed."""
+def _factors(replica: _Replica, measured: MeasuredLatency, predicted: _Latency) -> MeasuredFactors | str:
+    """Factors up to 1; where no such set-up takes so little, what the measurement is below."""
+    if measured.tpot_p95_ms is not None and measured.tpot_p95_ms < replica.least_tpot_ms:
+        return f"less than the {milliseconds(replica.least_tpot_ms)} in which the weights are read from memory by"
     name = next(name for name in ("tpot_p95_ms", "e2e_p95_ms", "ttft_p95_ms") if getattr(measured, name) is not None)
     target: float = getattr(measured, name)
     if getattr(predicted, name) <= target:
         token, after = 1.0, predicted
     else:
-        token = _token_factor(replica, name, target)
+        if getattr(replica.latency(_LEAST_FACTOR, _with_token(name, _LEAST_FACTOR)), name) > target:
+            return _BELOW_LEAST
+        token = _token_factor(replica, name, target, max(_LEAST_FACTOR, replica.least_factor))
         after = replica.latency(token, _with_token(name, token))
-        if getattr(after, name) > target:
-            return None
-    if name != "tpot_p95_ms" or measured.ttft_p95_ms is None:
+    if name != "tpot_p95_ms":
         return MeasuredFactors(replica.cell, token, token)
+    if measured.ttft_p95_ms is None:
+        return MeasuredFactors(replica.cell, token, 1.0)
     ttft = min(measured.ttft_p95_ms / after.ttft_p95_ms, 1.0)
-    return MeasuredFactors(replica.cell, token, ttft) if ttft >= _LEAST_FACTOR else None
+    return MeasuredFactors(replica.cell, token, ttft) if ttft >= _LEAST_FACTOR else _BELOW_LEAST
 
 
-def _token_factor(replica: _Replica, name: str, target_ms: float) -> float:
+def _token_factor(replica: _Replica, name: str, target_ms: float, least: float) -> float:
     """The largest factor at which a latency is no more than a target; the least one where none is."""
-    low, high = _LEAST_FACTOR, 1.0
+    low, high = least, 1.0
     for _ in range(_HALVINGS):
         middle = math.sqrt(low * high)
         is_within = getattr(replica.latency(middle, _with_token(name, middle)), name) <= target_ms

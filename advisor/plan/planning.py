@@ -23,7 +23,7 @@ from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
-from advisor.plan.today import Today, judged_today, priced_today, today_of
+from advisor.plan.today import judged_today, priced_today, today_of
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
 from advisor.units import A_CENT
@@ -262,7 +262,7 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
         fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
         choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(formulation, fleet)))
         best = recommended(found, context, fleet, options)
-    current = judged_current(market) if asked.rungs else _priced_current(market)
+    current = judged_current(market)
     if not asked.rungs or choice.fleet is None or not isinstance(found, Confirmed):
         return Planned(choice, best, options, (), None, current, (*choice.rejections, *ranking.rejections))
     ladder = Ladder(context, market.supply, market.week, market.validator)
@@ -387,22 +387,14 @@ def judged_current(market: Market) -> CurrentCost | None:
     Raises:
         InputError: its price is not known.
     """
-    today = _today(market)
-    return None if today is None else judged_today(today, market.context, market.validator)
-
-
-def _priced_current(market: Market) -> CurrentCost | None:
-    today = _today(market)
-    return None if today is None else today.priced
-
-
-def _today(market: Market) -> Today | None:
     context, stated = market.context, market.workload.current
-    current = priced_today(context.requirements, context.catalog, context.standing.owned)
-    if current is None or stated is None:
+    priced = priced_today(context.requirements, context.catalog, context.standing.owned)
+    if priced is None or stated is None:
         return None
-    current = replace(current, slower=context.slower)
-    return today_of(current, stated, context, market.supply, market.week)
+    measured = context.model.measured
+    factor = 1.0 if measured is None else min(measured.token, measured.ttft)
+    priced = replace(priced, measured_factor=factor, slower=context.slower)
+    return judged_today(today_of(priced, stated, context, market.supply, market.week), context, market.validator)
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:

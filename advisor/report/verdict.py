@@ -89,8 +89,8 @@ def _saved(plan: Plan) -> str:
 def risk_words(plan: Plan) -> str:
     """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
 
-    Demand, replay, replicas beyond the closed form, history, forecast, measured latency, prediction, price, commitment,
-    failure, spot.
+    Demand, replay, replicas beyond the closed form, lowered predictions, history, forecast, measured latency,
+    prediction, price, commitment, failure, spot.
     """
     fleet = plan.fleet
     if fleet is None:
@@ -99,6 +99,7 @@ def risk_words(plan: Plan) -> str:
         "demand": plan.demand.get("interval") is not None,
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
         **dict.fromkeys(_headroom_risks(fleet), True),
+        **dict.fromkeys(_measured_risks(plan), True),
         **dict.fromkeys(_history_risks(plan, fleet), True),
         "measured latency": plan.current is not None and bool(plan.current.slower),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
@@ -115,6 +116,13 @@ def _headroom_risks(fleet: Fleet) -> Iterator[str]:
     confirmed = fleet.confirmed
     if confirmed is not None and confirmed.headroom_factor <= 1 / _BEYOND_CLOSED_FORM:
         yield f"replicas at {1 / confirmed.headroom_factor:.2g} × the closed form"
+
+
+def _measured_risks(plan: Plan) -> Iterator[str]:
+    """Factor by which predictions are lowered to what the workload file says was measured."""
+    factor = 1.0 if plan.current is None else plan.current.measured_factor
+    if factor < 1:
+        yield f"predictions at {factor:.2g} × by current.measured"
 
 
 def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:

@@ -50,6 +50,11 @@ class Slo:
         return not self.ttft_p95_ms is self.tpot_p95_ms is self.e2e_p95_ms is None
 
     @property
+    def limits_waits(self) -> bool:
+        """Whether a target includes the time that a request waits for its turn."""
+        return self.is_of_whole_answers or not self.ttft_p95_ms is self.e2e_p95_ms is None
+
+    @property
     def is_of_whole_answers(self) -> bool:
         """Whether a target is stated that only answers in one pass have."""
         return self.latency_ms is not None or self.real_time_factor is not None

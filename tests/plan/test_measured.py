@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from advisor.catalog.values import Purchase
 from advisor.demand_sources import measure_demand
@@ -14,6 +16,7 @@ from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.measured import _replica, measured_model
 from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.report.verdict import headline
 from advisor.workload.values import DeclaredDemand, Deployment, MeasuredLatency, Slo
 from builders import catalog_of, offer, workload
 
@@ -51,7 +54,7 @@ def needed(measured):
 def test_faster_machines_than_predicted_lower_the_prediction_to_what_they_take():
     """The replay gives the measured time per token, never more, and the note has both numbers."""
     base = predicted()
-    measured = MeasuredLatency(5.0, base.ttft_p95_ms * 0.8, base.tpot_p95_ms * 0.7)
+    measured = MeasuredLatency(5.0, base.ttft_p95_ms * 0.8, base.tpot_p95_ms * 0.75)
     model, (note,) = measured_model(SHIPPED, asked(measured)[1], CATALOG)
 
     factors = model.measured
@@ -85,16 +88,47 @@ def test_the_plan_says_what_users_get_beyond_what_is_predicted(ratio, told):
     assert ("slower" in json.loads(plan_to_json(plan))["current"]) is bool(told)
 
 
-@pytest.mark.parametrize("name", ["ttft_p95_ms", "tpot_p95_ms", "e2e_p95_ms"])
-def test_what_no_such_set_up_can_reach_counts_for_nothing(name):
-    """Less than a quarter of what is predicted is of another set-up; one latency that is near is enough."""
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ttft_p95_ms", "a quarter of what is predicted for L40S"),
+        ("tpot_p95_ms", "the 17.4 ms in which the weights are read from memory by L40S"),
+        ("e2e_p95_ms", "a quarter of what is predicted for L40S"),
+    ],
+)
+def test_what_no_such_set_up_can_reach_counts_for_nothing(name, words):
+    """Less than a quarter of what is predicted, or than memory allows, is of another set-up; one that is near is enough."""
     base = getattr(predicted(), name)
     model, (note,) = measured_model(SHIPPED, asked(MeasuredLatency(5.0, **{name: base / 20}))[1], CATALOG)
     lowered, _ = measured_model(SHIPPED, asked(MeasuredLatency(5.0, **{name: base * 0.8}))[1], CATALOG)
 
     assert model is SHIPPED
-    assert note.startswith("current.measured counts for nothing: less than a quarter of what is predicted for L40S")
+    assert note.startswith(f"current.measured counts for nothing: less than {words}")
     assert lowered.measured.token < 1
+
+
+@given(ratio=st.floats(0.05, 1.5), rate=st.sampled_from([2.0, 5.0]))
+@settings(max_examples=8, deadline=None)
+def test_no_measurement_makes_a_token_faster_than_its_weights_are_read(ratio, rate):
+    """Even a request that runs alone takes as long; and a time per token leaves the first token's own factor."""
+    measured = MeasuredLatency(rate, tpot_p95_ms=ratio * predicted(rate).tpot_p95_ms)
+    model, _ = measured_model(SHIPPED, asked(measured)[1], CATALOG)
+    factors = model.measured or MeasuredFactors("", 1.0, 1.0)
+    weights_ms = 8.03e9 * 2 / 864e9 * 1000
+
+    assert predicted(0.001, (factors.token, 1.0)).tpot_p95_ms >= 0.9 * weights_ms
+    assert factors.ttft == 1.0
+
+
+def test_a_rate_above_the_peak_is_taken_as_the_peak():
+    """What the demand never reaches proves nothing of it: the note says so, and the factors are those of the peak."""
+    tpot_ms = 0.85 * predicted(6.0).tpot_p95_ms
+    at_peak, beyond = (
+        measured_model(SHIPPED, asked(MeasuredLatency(rate, tpot_p95_ms=tpot_ms))[1], CATALOG) for rate in (6.0, 60.0)
+    )
+
+    assert beyond[0].measured == at_peak[0].measured
+    assert beyond[1][-1].startswith("current.measured is taken as of the demand's peak: 60 requests/s")
 
 
 def test_fewer_machines_are_needed_where_they_are_faster_and_no_more_where_they_are_slower():
@@ -127,3 +161,5 @@ def test_the_plan_says_so():
     assert plan.current.slower == ()
     assert any(note.startswith("predictions for L40S are lowered") for note in plan.notes)
     assert plan.question["workload"]["current"]["measured"]["requests_per_second"] == 5.0
+    assert plan.current.instances_needed is not None
+    assert f"predictions at {plan.current.measured_factor:.2g} × by current.measured" in headline(plan)

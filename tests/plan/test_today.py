@@ -12,7 +12,7 @@ from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.pipeline import BRIEF, answer, plan_for
 from advisor.plan.request import PlanRequest
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment, Slo
 from builders import catalog_of, offer, workload
 
 TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
@@ -43,6 +43,14 @@ def test_as_many_as_are_needed_would_be_enough():
     assert judged(needed, rate=40.0, precisions=("fp8",)).within_slo_ratio >= 0.99
     assert judged(needed, rate=40.0, precisions=("fp8",)).instances_needed == needed
     assert judged(max(needed - 2, 1), rate=40.0, precisions=("fp8",)).within_slo_ratio < 0.99
+
+
+def test_machines_whose_queue_grows_do_not_keep_an_slo_without_a_limit_of_waits():
+    """One machine under many times what it serves keeps its pace; its requests are missed, and more are needed."""
+    current = judged(1, rate=60.0, slo=Slo(tpot_p95_ms=500.0), precisions=("fp8",))
+
+    assert current.within_slo_ratio < 0.5
+    assert current.instances_needed > 1
 
 
 def test_spare_is_what_runs_beyond_the_need():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from advisor.demand.arrivals import Requests
 from advisor.plan.replay.early import EarlyEnd, Estimate
 from advisor.plan.replay.engine import ServeInParts, serve_in_parts
+from advisor.plan.replay.keeping_up import backlog_ratios
 from advisor.plan.replay.result import Served, result_of, within
 from advisor.plan.replay.routing import NOWHERE, Router
 from advisor.plan.replay.sessions import Session, Window, sessions_of
@@ -79,6 +80,8 @@ def simulate(
     sessions = [session for index, group in enumerate(groups) for session in sessions_of(index, group, window, seed)]
     sessions.sort(key=lambda session: session.end)
     fleet = _Fleet(groups, sessions, requests, routes)
+    if cutoff is None or not cutoff.slo.limits_waits:
+        fleet.tell_backlogs()
     fleet.route()
     return fleet.report(window, fleet.serve(progress, cutoff))
 
@@ -98,9 +101,14 @@ class _Fleet:
         self._ttft, self._decode = np.full(count, np.nan), np.full(count, np.nan)
         self._group = np.full(count, NOWHERE, dtype=np.int32)
         self._cut = np.zeros(count, dtype=np.bool_)
+        self._backlog: Floats | None = None
         self._members: list[list[Indices]] = [[] for _ in sessions]
         self._preemptions = [0 for _ in groups]
         self._busy: dict[tuple[int, tuple[int, int]], float] = {}
+
+    def tell_backlogs(self) -> None:
+        """Start to note of each request whether its replica keeps up."""
+        self._backlog = np.full(self._arrival.size, np.nan)
 
     def route(self) -> None:
         """Send every request to a session, epoch by epoch: between two boundaries the same replicas are up."""
@@ -175,7 +183,8 @@ class _Fleet:
         part = Requests(requests.seconds[here], requests.input_tokens[here], requests.output_tokens[here], places)
         group = self._group[here]
         ttft = self._ttft[here] + self._network_s(group, places)
-        kept = within(Outcome(ttft, self._decode[here], group, self._cut[here]), part, slo)
+        backlog = None if self._backlog is None else self._backlog[here]
+        kept = within(Outcome(ttft, self._decode[here], group, self._cut[here], backlog), part, slo)
         late: Indices = here[~kept]
         return late
 
@@ -202,6 +211,8 @@ class _Fleet:
             kept = members[:begun][done]
             first = steps.ttft_factor * (timeline.first_s + timeline.lag_s - arrival[:begun])
             self._ttft[kept] = first[done] + self._arrival[kept] - self._requests.seconds[kept]
+            if self._backlog is not None:
+                self._backlog[members] = backlog_ratios(steps, self._ttft[members], prompts, answers)
             self._decode[kept] = (timeline.last_s - timeline.first_s)[done]
             self._group[kept] = session.group
             if is_enough is not None and number < len(counts) and is_enough(kept):
@@ -220,7 +231,7 @@ class _Fleet:
     def report(self, window: Window, early: Estimate | None) -> Served:
         """Outcome of each request and of each group."""
         ttft = self._ttft + self._network_s(self._group, self._requests.places)
-        outcome = Outcome(ttft, self._decode, self._group, self._cut)
+        outcome = Outcome(ttft, self._decode, self._group, self._cut, self._backlog)
         return Served(outcome, self._sessions, self._preemptions, self._busy, window, early)
 
     def _network_s(self, groups: npt.NDArray[np.int32], places: npt.NDArray[np.int32] | None) -> Floats:

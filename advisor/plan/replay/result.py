@@ -63,6 +63,7 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
 def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     """Whether each request kept every target that is given; one-token answers have no time per token to miss.
 
+    Where no target limits its wait, its replica has to keep up (:mod:`advisor.plan.replay.keeping_up`).
     Sizes of recordings are in ms: seconds per ms, times 1,000, is the real-time factor.
     """
     steps = np.maximum(requests.output_tokens, 1) - 1
@@ -77,7 +78,9 @@ def within(outcome: Outcome, requests: Requests, slo: Slo) -> Flags:
     for limit_ms, seconds in limits:
         if limit_ms is not None:
             kept = kept & (seconds * MS_PER_SECOND <= limit_ms)
-    return kept
+    if slo.limits_waits or outcome.backlog_ratio is None:
+        return kept
+    return kept & (outcome.backlog_ratio <= 1)
 
 
 def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> GroupResult:

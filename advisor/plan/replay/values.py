@@ -133,3 +133,5 @@ class Outcome:
     """Of its answer; -1 for those refused."""
     cut: npt.NDArray[np.bool_]
     """Whether an interruption made it start again."""
+    backlog_ratio: Floats | None = None
+    """Wait ÷ the longest before a replica that keeps up, above 1 otherwise; None where nobody asks."""

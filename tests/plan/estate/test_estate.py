@@ -7,7 +7,7 @@ import pytest
 
 from advisor.estate import plan_estate, workload_files
 from advisor.pipeline import recommend
-from advisor.plan.document import plan_from_json
+from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.document import estate_to_json
 from advisor.plan.estate.values import FAILED, INFEASIBLE, PLANNED
 from advisor.spread import Spread
@@ -83,6 +83,18 @@ def test_without_a_contest_each_is_planned_as_alone(tmp_path):
             assert [group.name for group in fleet.groups] == [group.name for group in alone[file].groups]
             assert [group.instances for group in fleet.groups] == [group.instances for group in alone[file].groups]
             assert fleet.cost.total_usd_per_month == alone[file].cost.total_usd_per_month
+
+
+def test_one_that_replaces_machines_gets_the_plan_of_its_file_alone(tmp_path):
+    """Where nothing is contested: the same fleet, and the same judgement of what runs today."""
+    text = WORKLOAD.format(name="w", rate=20, tpot="200ms").replace("aws, azure", "aws").replace(", eastus", "")
+    text += "current: {provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1}\npurchase: [on_demand]\n"
+    directory = estate_in(tmp_path / "estate", 0, terms="")
+    (directory / "w.yaml").write_text(text)
+    plan = recommend(directory / "w.yaml")
+
+    assert plan_estate(directory).plans == {"w.yaml": plan_to_json(plan)}
+    assert plan.current.instances_needed == 1
 
 
 def test_a_division_takes_from_nobody_what_he_could_do_without(tmp_path):
