@@ -53,6 +53,16 @@ def test_every_line_is_shown_and_the_sums_are_those_of_the_plan(plan, run_adviso
     assert len(rows) == len([line for line in told["lines"] if line["in_total"]])
 
 
+def test_each_line_is_its_quantity_times_its_price(plan, run_advisor):
+    """An amount is the product to the cent, and the total the sum of such amounts alone."""
+    cost = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]
+
+    for line in cost["lines"]:
+        assert line["usd_per_month"] == pytest.approx(line["quantity"] * line["usd_per_unit"], rel=1e-5, abs=0.00501)
+    amounts = [line["usd_per_month"] for line in cost["lines"] if line["in_total"]]
+    assert round(math.fsum(amounts), 2) == cost["total_usd_per_month"]
+
+
 def test_each_line_has_a_source_and_what_is_assumed_is_said(plan, run_advisor):
     """Prices say where they are from; what the code orders by itself, and what only other code would, is explained."""
     lines = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]["lines"]

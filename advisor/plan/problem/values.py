@@ -122,8 +122,8 @@ class Tariff:
     """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
     interruption_usd_per_hour: float = 0.0
     """Spot: expected cost of the work that interruptions lose."""
-    disk_usd_per_hour: float = 0.0
-    """Of an instance that runs: the volume it boots from."""
+    disk_parts_usd_per_hour: tuple[float, ...] = ()
+    """Of an instance that runs: the volume it boots from, by the measures that it is charged by."""
     standing_usd_per_hour: float = 0.0
     """Of an instance that runs: what its region charges by the hours of instances."""
     active_ratios: tuple[float, ...] = ()
@@ -138,6 +138,11 @@ class Tariff:
     def on_hosts(self) -> bool:
         """Whether a load balancer passes requests on to it; endpoints and containers are reached through a service."""
         return self.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
+
+    @property
+    def disk_usd_per_hour(self) -> float:
+        """Volume that an instance boots from."""
+        return sum(self.disk_parts_usd_per_hour)
 
     @property
     def all_usd_per_hour(self) -> float:
