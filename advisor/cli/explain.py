@@ -133,7 +133,7 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
     if output_format == _FOCUS:
         stated = (plan.workload.get("as_of"), plan.provenance.catalog_as_of)
         start = next(day for day in map(first_day, filter(None, stated)) if day)
-        return focus_of(fleet, start, plan.workload.get("tags", {}))
+        return focus_of(fleet, start, plan.workload["name"], plan.workload.get("tags", {}))
     if output_format == "json":
         cost = {
             "total_usd_per_month": fleet.cost.total_usd_per_month,

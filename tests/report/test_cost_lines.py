@@ -14,11 +14,18 @@ import yaml
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
-from advisor.report.cost_lines import cost_section
+from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.litellm import litellm_config
 from advisor.units import SECONDS_PER_MONTH
 
 ROOT = Path(__file__).parents[2]
+MANDATORY = (
+    "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+    "ChargeCategory", "ChargeDescription", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost", "EffectiveCost",
+    "InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
+    "ServiceCategory", "ServiceName",
+)  # fmt: skip
+"""Of FOCUS 1.2, with ChargeClass, which is null but for corrections."""
 PERIODS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 
 
@@ -92,7 +99,7 @@ def test_what_has_no_price_is_named_and_not_zero(plan):
 def test_rows_of_focus_say_machine_tags_and_one_period(plan, run_advisor, tmp_path):
     """Instances have their type and accelerators, rows the tags of the workload, and 730 hours are 730 hours."""
     document, path = json.loads(plan.read_text()), tmp_path / "plan.json"
-    document["workload"]["tags"] = {"project": "assistant", "team": "search"}
+    document["workload"] |= {"tags": {"project": "assistant", "team": "search"}, "as_of": "2026-12-01"}
     path.write_text(json.dumps(document))
     rows = list(csv.DictReader(io.StringIO(run_advisor("explain", path, "--cost", "--format", "focus").stdout)))
 
@@ -103,6 +110,7 @@ def test_rows_of_focus_say_machine_tags_and_one_period(plan, run_advisor, tmp_pa
     (period,) = {tuple(row[name] for name in PERIODS) for row in rows}
     begin, end = map(dt.datetime.fromisoformat, period[:2])
     assert (end - begin, period[2:]) == (dt.timedelta(hours=730), period[:2])
+    assert period[0] == "2026-12-01T00:00:00Z"
     audit = json.loads(run_advisor("audit", _written(tmp_path, rows), "--tag", "team", "--format", "json").stdout)
     assert "search" in json.dumps(audit["tags"])
 
@@ -119,6 +127,31 @@ def test_the_audit_reads_the_rows(plan, run_advisor, tmp_path):
     for kind in ("compute", "storage", "network", "managed"):
         own = math.fsum(line["usd_per_month"] or 0 for line in lines if line["kind"] == kind)
         assert float(audit["kinds"][kind]) == pytest.approx(own, abs=0.005), kind
+
+
+def test_rows_have_the_mandatory_columns_of_their_version(plan, run_advisor, tmp_path):
+    """Every column that FOCUS 1.2 demands is there, with a value unless it may be null, and the audit sees 1.2."""
+    bill = tmp_path / "plan.csv"
+    run_advisor("explain", plan, "--format", "focus", "-o", bill)
+    rows = list(csv.DictReader(io.StringIO(bill.read_text())))
+
+    assert all(row[name] for row in rows for name in MANDATORY)
+    assert {"ChargeClass", "InvoiceId"} <= rows[0].keys()
+    day = json.loads(plan.read_text())["provenance"]["catalog_as_of"]
+    assert {row["BillingPeriodStart"][:10] for row in rows} == {day}
+    assert "FOCUS 1.2" in run_advisor("audit", bill, "--format", "json").stdout
+
+
+def test_only_machines_on_spot_have_a_changing_price(plan):
+    """Disks of a machine on spot have the price of any other's."""
+    fleet = plan_from_json(plan.read_text(), str(plan)).fleet
+    spot = [replace(line, place=line.place.replace("on_demand", "spot")) for line in fleet.cost_lines]
+    text = focus_of(replace(fleet, cost_lines=tuple(spot)), dt.date(2026, 12, 1), "assistant", {})
+
+    dynamic = {
+        row["ChargeDescription"] for row in csv.DictReader(io.StringIO(text)) if row["PricingCategory"] != "Standard"
+    }
+    assert dynamic == {"instances"}
 
 
 def test_other_questions_and_plans_without_lines_are_refused(plan, run_advisor, tmp_path):

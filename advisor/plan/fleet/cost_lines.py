@@ -182,7 +182,9 @@ def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[Co
         stand, count = allocation.pool.stand, allocation.instances[-1]
         if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
             usd = allocation.pool.switching_usd
-            yield CostLine(CostKind.COMPUTE, "switching", stand, count, "instance", usd, round(count * usd, 2), _SWITCHING)
+            yield CostLine(
+                CostKind.COMPUTE, "switching", stand, count, "instance", usd, round(count * usd, 2), _SWITCHING
+            )
 
 
 def _charged(charge: StandingCharge) -> CostLine:

@@ -254,9 +254,7 @@ def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> flo
 
 def disk_parts_usd_per_month(problem: Problem, allocation: Allocation) -> Sequence[float]:
     """Disks of one allocation by the measures that they are charged by, each to the cent."""
-    return [
-        round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in allocation.tariff.disk_parts_usd_per_hour
-    ]
+    return [round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in allocation.tariff.disk_parts_usd_per_hour]
 
 
 def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
@@ -310,9 +308,7 @@ def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...
     if not problem.running:
         return 0.0
     new = [allocation for allocation in allocations if not problem.running.get(allocation.pool.stand)]
-    return round(
-        math.fsum(round(allocation.instances[-1] * allocation.pool.switching_usd, 2) for allocation in new), 2
-    )
+    return round(math.fsum(round(allocation.instances[-1] * allocation.pool.switching_usd, 2) for allocation in new), 2)
 
 
 def objective_usd_per_month(
