@@ -18,6 +18,7 @@ from advisor.units import HOURS_PER_MONTH
 _ITEMS = {
     "instance": "instances",
     "lost_work": "work that interruptions lose",
+    "interruption_download": "downloads after interruptions",
     "disk": "disks",
     "disk_throughput": "their throughput",
     "start_download": "downloads of starts",
@@ -78,8 +79,13 @@ _SERVICES = {
 _PRICING = {"spot": "Dynamic", "commitment": "Committed", "on_demand": "Standard", "owned": "Committed"}
 
 
-def cost_section(fleet: Fleet) -> Section:
-    """Every line of a fleet's cost, the sum by kind, and what no total holds."""
+def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
+    """Every line of a fleet's cost, the sum by kind, and what no total holds.
+
+    Args:
+        fleet: with lines of cost.
+        beside_total: sentences on what its code costs beside them.
+    """
     lines = fleet.cost_lines
     beside = [line for line in lines if not line.in_total]
     told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]
@@ -90,7 +96,7 @@ def cost_section(fleet: Fleet) -> Section:
         told.append(f"not in the total, since no price is known: {', '.join(unpriced)}")
     told.append(f"without {fleet.cost.leaves_out}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
-    return Section(title, (*told, *_assumed(fleet)), COST_COLUMNS, tuple(map(cost_row, lines)))
+    return Section(title, (*told, *_assumed(fleet), *beside_total), COST_COLUMNS, tuple(map(cost_row, lines)))
 
 
 def _assumed(fleet: Fleet) -> Iterator[str]:
@@ -100,8 +106,6 @@ def _assumed(fleet: Fleet) -> Iterator[str]:
         yield f"{_ITEMS.get(item, item)}{'' if in_total else ' *'}: {assumes}"
     for provider in sorted({group.provider for group in fleet.groups} - set(CLOUDS)):
         yield f"not in the total: what {provider} charges beside machines, of which no price is known"
-    if any(group.provider == "azure" for group in fleet.groups):
-        yield "entrances on Azure: not in the total; the generated code sizes them, and its README has their price"
 
 
 def focus_of(fleet: Fleet, start: dt.date, name: str, tags: Mapping[str, str]) -> str:

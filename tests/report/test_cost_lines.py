@@ -82,6 +82,23 @@ def test_each_line_has_a_source_and_what_is_assumed_is_said(plan, run_advisor):
     assert all(line["assumes"] in told for line in lines if "assumes" in line)
 
 
+def test_downloads_after_interruptions_are_of_the_network(plan, run_advisor):
+    """What a machine downloads that replaces an interrupted one is told in GB at the price of a gateway."""
+    lines = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]["lines"]
+
+    gateways = {line["usd_per_unit"] for line in lines if line["item"] == "start_download"} or {0.045}
+    downloads = [line for line in lines if line["item"] == "interruption_download"]
+    assert {(line["kind"], line["unit"]) for line in downloads} == {("network", "GB")}
+    assert {line["usd_per_unit"] for line in downloads} == gateways
+
+
+def test_what_code_costs_beside_the_lines_is_told(plan):
+    """Sentences of the generated code stand above the table."""
+    fleet = plan_from_json(plan.read_text(), str(plan)).fleet
+
+    assert "The total leaves out the entrances." in cost_section(fleet, ("The total leaves out the entrances.",)).lines
+
+
 def test_what_has_no_price_is_named_and_not_zero(plan):
     """A charge of unknown price, and a provider of whom nothing is known, stand above the table."""
     fleet = plan_from_json(plan.read_text(), str(plan)).fleet

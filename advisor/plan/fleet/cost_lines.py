@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from advisor.catalog import Catalog
@@ -11,12 +11,13 @@ from advisor.cost.services import disk_parts
 from advisor.cost.standing import StandingCharge
 from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.plan.problem.formulas import paid_hours_per_month, starts_per_month
-from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption
+from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import (
     allocation_usd_per_month,
     answers_per_month,
     disk_parts_usd_per_month,
-    interruptions_usd_per_month,
+    interruption_parts_usd_per_hour,
+    interruption_parts_usd_per_month,
     pool_transfer_usd_per_month,
     starts_usd_per_month,
 )
@@ -38,8 +39,8 @@ class CostLine:
 
     kind: CostKind
     item: str
-    """instance, lost_work, disk, disk_throughput, start_download, answers, switching, or the item of a standing charge;
-    beside the total object_storage, registry_storage and cluster."""
+    """instance, lost_work, interruption_download, disk, disk_throughput, start_download, answers, switching, or the
+    item of a standing charge; beside the total object_storage, registry_storage and cluster."""
     place: str
     """Pool and way of paying, or provider/region."""
     quantity: float
@@ -125,9 +126,14 @@ def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Cat
     price = (tariff.source, tariff.as_of, tariff.quality)
     usd = allocation_usd_per_month(problem, allocation)
     yield CostLine(kind, "instance", place, hours, unit, tariff.usd_per_hour, usd, *price)
-    if lost := interruptions_usd_per_month(problem, allocation):
-        lost_usd = tariff.interruption_usd_per_hour
-        yield CostLine(CostKind.COMPUTE, "lost_work", place, hours, unit, lost_usd, lost, host.interruptions)
+    if any(interrupted := interruption_parts_usd_per_month(problem, allocation)):
+        lost_usd, _ = interruption_parts_usd_per_hour(allocation)
+        yield CostLine(CostKind.COMPUTE, "lost_work", place, hours, unit, lost_usd, interrupted[0], host.interruptions)
+    nat = catalog.service_price(*_nat_data(pool))
+    if interrupted[1]:
+        gb = host.download_gb * tariff.interruptions_per_hour * hours
+        downloaded = priced_line(CostKind.NETWORK, "interruption_download", place, gb, nat, interrupted[1])
+        yield replace(downloaded, assumes=_downloaded(host, tariff))
     provider, _, region = pool.region.partition("/")
     disks = disk_parts(catalog, provider, region, host.disk_gib) if host.disk_gib else ()
     for part, part_usd in zip(disks, disk_parts_usd_per_month(problem, allocation), strict=True):
@@ -137,8 +143,14 @@ def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Cat
         gb = host.download_gb * math.fsum(
             count * starts_per_month(problem, at) for at, count in enumerate(allocation.instances)
         )
-        nat = catalog.service_price(*_nat_data(pool))
         yield priced_line(CostKind.NETWORK, "start_download", place, gb, nat, downloads)
+
+
+def _downloaded(host: Host, tariff: Tariff) -> str:
+    return (
+        f"image and weights, {host.download_gb:.3g} GB, for each of {tariff.interruptions_per_hour:.3g} interruptions "
+        "expected in an instance-hour"
+    )
 
 
 def _nat_data(pool: Pool) -> tuple[str, str, str]:

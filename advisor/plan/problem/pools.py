@@ -496,7 +496,11 @@ def _exposed(
             start_usd=start_usd,
         )
         per_hour = hazard(supply.catalog.spot_risk(offer)).per_hour.value
-        yield replace(tariff, interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure))
+        yield replace(
+            tariff,
+            interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure),
+            interruptions_per_hour=per_hour,
+        )
 
 
 def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float | None, float | None] | Rejection:

@@ -121,7 +121,9 @@ class Tariff:
     break_even_ratio: float = 0.0
     """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
     interruption_usd_per_hour: float = 0.0
-    """Spot: expected cost of the work that interruptions lose."""
+    """Spot: expected cost of interruptions: work done again, capacity bought elsewhere, and downloads."""
+    interruptions_per_hour: float = 0.0
+    """Spot: expected interruptions of a running instance, each of which downloads again what a start does."""
     disk_parts_usd_per_hour: tuple[float, ...] = ()
     """Of an instance that runs: the volume it boots from, by the measures that it is charged by."""
     standing_usd_per_hour: float = 0.0

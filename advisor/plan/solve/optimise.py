@@ -249,7 +249,24 @@ def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
 
 def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     """Cost that spot interruptions of one allocation are expected to have, to the cent."""
-    return round(math.fsum(_parts(problem, allocation, allocation.tariff.interruption_usd_per_hour)), 2)
+    return round(math.fsum(interruption_parts_usd_per_month(problem, allocation)), 2)
+
+
+def interruption_parts_usd_per_month(problem: Problem, allocation: Allocation) -> tuple[float, float]:
+    """Work and capacity that spot interruptions of one allocation lose, and downloads after them, each to the cent."""
+    if not allocation.tariff.interruption_usd_per_hour:
+        return 0.0, 0.0
+    lost, downloads = (
+        round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in interruption_parts_usd_per_hour(allocation)
+    )
+    return lost, downloads
+
+
+def interruption_parts_usd_per_hour(allocation: Allocation) -> tuple[float, float]:
+    """The same for an hour of an instance."""
+    tariff = allocation.tariff
+    downloads = tariff.interruptions_per_hour * allocation.pool.start_usd
+    return tariff.interruption_usd_per_hour - downloads, downloads
 
 
 def disk_parts_usd_per_month(problem: Problem, allocation: Allocation) -> Sequence[float]:
