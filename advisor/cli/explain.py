@@ -20,6 +20,7 @@ from advisor.plan.explain.outcome import Outcome, outcome_of
 from advisor.plan.explain.pareto import OF_TOKENS, OF_WHOLE_ANSWERS, TARGETS, Front, pareto_front
 from advisor.plan.explain.whatif import WhatIf, compare, types_priced, what_if
 from advisor.plan.explain.why import Judged, Why, why
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.values import Plan
 from advisor.reading import read_text
@@ -133,16 +134,27 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
     if output_format == _FOCUS:
         stated = (plan.workload.get("as_of"), plan.provenance.catalog_as_of)
         start = next(day for day in map(first_day, filter(None, stated)) if day)
-        return focus_of(fleet, start, plan.workload.get("tags", {}))
+        return focus_of(fleet, start, plan.workload["name"], plan.workload.get("tags", {}))
+    beside = _beside_total(plan, fleet)
     if output_format == "json":
-        cost = {
+        cost: dict[str, Any] = {
             "total_usd_per_month": fleet.cost.total_usd_per_month,
             "standing_usd_per_month": fleet.cost.standing_usd_per_month,
             "lines": plain(fleet.cost_lines, "lines"),
+            "beside_total": list(beside),
         }
         return json.dumps({"schema": SCHEMA, "cost": cost}, indent=1, ensure_ascii=False) + "\n"
-    sections = [cost_section(fleet)]
+    sections = [cost_section(fleet, beside)]
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+
+
+def _beside_total(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
+    """Sentences on what generated code costs beside the total; elsewhere than on Azure it sizes nothing of its own."""
+    if not any(group.provider == "azure" for group in fleet.groups):
+        return ()
+    from advisor.codegen import beside_total  # noqa: PLC0415 - only Azure's entrances need it
+
+    return beside_total(plan)
 
 
 def _alone(asked: _Asked, subject: str) -> None:

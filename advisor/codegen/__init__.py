@@ -8,7 +8,7 @@
 stands between the two.
 """
 
-from advisor.codegen.generate import Generated, generate
+from advisor.codegen.generate import Generated, beside_total, generate
 from advisor.codegen.wanted import Engine, Form, Language, Stage, Wanted
 from advisor.codegen.writing import ConflictPolicy, WriteOptions, WriteReport, read_former, write_files
 
@@ -22,6 +22,7 @@ __all__ = [
     "Wanted",
     "WriteOptions",
     "WriteReport",
+    "beside_total",
     "generate",
     "read_former",
     "write_files",

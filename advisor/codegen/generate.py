@@ -21,7 +21,7 @@ from advisor.codegen.soundness import check_files
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import target_of
 from advisor.codegen.wanted import Form, Language, Wanted
-from advisor.errors import InputError
+from advisor.errors import AdvisorError, InputError
 from advisor.plan.document import as_written, plan_to_json
 from advisor.plan.values import Plan
 
@@ -181,6 +181,21 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
     if former.stage is not None and any(rollout.before for rollout in former.rollouts.values()):
         return ("cut-over finished: the next apply brings all to the planned sizes and shares",)
     return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)
+
+
+def beside_total(plan: Plan) -> tuple[str, ...]:
+    """Sentences on what the code, as it is by default, costs beside the plan's total; none where no code starts it."""
+    plan, wanted = as_written(plan), Wanted()
+    try:
+        choice = choose(plan, wanted, reason_against(lambda choice: _stacks(plan, choice, wanted)))
+    except AdvisorError:
+        return ()
+    return tuple(
+        caution
+        for stack in _stacks(plan, choice, wanted)
+        for caution in target_of(stack).completed(stack).summary.cautions
+        if caution not in stack.summary.cautions
+    )
 
 
 def _stacks(plan: Plan, choice: Choice, wanted: Wanted) -> tuple[Stack, ...]:

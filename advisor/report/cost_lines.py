@@ -18,6 +18,7 @@ from advisor.units import HOURS_PER_MONTH
 _ITEMS = {
     "instance": "instances",
     "lost_work": "work that interruptions lose",
+    "interruption_download": "downloads after interruptions",
     "disk": "disks",
     "disk_throughput": "their throughput",
     "start_download": "downloads of starts",
@@ -51,11 +52,15 @@ COST_COLUMNS = (
     Column("price", importance=3),
 )
 _FOCUS = (
-    "BilledCost", "EffectiveCost", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart",
-    "ChargePeriodEnd", "ChargeCategory", "ChargeDescription", "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice",
-    "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName", "RegionId", "ResourceName", "ServiceCategory",
-    "ServiceName", "SkuId", "SkuPriceDetails", "Tags", "x_Kind", "x_PriceSource", "x_PriceAsOf", "x_PriceQuality",
+    "BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "BillingCurrency", "BillingAccountId",
+    "BillingAccountName", "InvoiceId", "BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart",
+    "ChargePeriodEnd", "ChargeCategory", "ChargeClass", "ChargeDescription", "ConsumedQuantity", "ConsumedUnit",
+    "ContractedUnitPrice", "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
+    "InvoiceIssuerName", "RegionId", "ResourceName", "ServiceCategory", "ServiceName", "SkuId", "SkuPriceDetails",
+    "Tags", "x_Kind", "x_PriceSource", "x_PriceAsOf", "x_PriceQuality",
 )  # fmt: skip
+_ACCOUNT = "plan"
+"""FOCUS wants an account in each row; a plan is billed to none."""
 _CATEGORIES = {
     CostKind.COMPUTE: "Compute",
     CostKind.STORAGE: "Storage",
@@ -74,8 +79,13 @@ _SERVICES = {
 _PRICING = {"spot": "Dynamic", "commitment": "Committed", "on_demand": "Standard", "owned": "Committed"}
 
 
-def cost_section(fleet: Fleet) -> Section:
-    """Every line of a fleet's cost, the sum by kind, and what no total holds."""
+def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
+    """Every line of a fleet's cost, the sum by kind, and what no total holds.
+
+    Args:
+        fleet: with lines of cost.
+        beside_total: sentences on what its code costs beside them.
+    """
     lines = fleet.cost_lines
     beside = [line for line in lines if not line.in_total]
     told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]
@@ -86,7 +96,7 @@ def cost_section(fleet: Fleet) -> Section:
         told.append(f"not in the total, since no price is known: {', '.join(unpriced)}")
     told.append(f"without {fleet.cost.leaves_out}")
     title = f"{usd(fleet.cost.total_usd_per_month)} a month is the sum of these lines"
-    return Section(title, (*told, *_assumed(fleet)), COST_COLUMNS, tuple(map(cost_row, lines)))
+    return Section(title, (*told, *_assumed(fleet), *beside_total), COST_COLUMNS, tuple(map(cost_row, lines)))
 
 
 def _assumed(fleet: Fleet) -> Iterator[str]:
@@ -96,23 +106,22 @@ def _assumed(fleet: Fleet) -> Iterator[str]:
         yield f"{_ITEMS.get(item, item)}{'' if in_total else ' *'}: {assumes}"
     for provider in sorted({group.provider for group in fleet.groups} - set(CLOUDS)):
         yield f"not in the total: what {provider} charges beside machines, of which no price is known"
-    if any(group.provider == "azure" for group in fleet.groups):
-        yield "entrances on Azure: not in the total; the generated code sizes them, and its README has their price"
 
 
-def focus_of(fleet: Fleet, start: dt.date, tags: Mapping[str, str]) -> str:
-    """The lines of the total as a CSV with columns of FOCUS: an average month of the plan.
+def focus_of(fleet: Fleet, start: dt.date, name: str, tags: Mapping[str, str]) -> str:
+    """The lines of the total as a CSV with the mandatory columns of FOCUS 1.2: an average month of the plan.
 
     Args:
         fleet: with lines of cost.
         start: first day of the month; charges and their billing period are its 730 hours.
+        name: of the workload, in place of an account's.
         tags: of the workload.
     """
     begin = dt.datetime.combine(start, dt.time())
     period = tuple(f"{at.isoformat()}Z" for at in (begin, begin + dt.timedelta(hours=HOURS_PER_MONTH)))
     groups = {group.name: group for group in fleet.groups}
     rows = (
-        _focus_row(line, period, groups.get(line.place), json.dumps(dict(tags)))
+        _focus_row(line, (_ACCOUNT, name, "", *period, *period), groups.get(line.place), json.dumps(dict(tags)))
         for line in fleet.cost_lines
         if line.in_total and line.usd_per_month is not None
     )
@@ -152,17 +161,22 @@ def _short(place: str) -> str:
 
 
 def _focus_row(
-    line: CostLine, period: Sequence[str], group: FleetGroup | None, tags: str
+    line: CostLine, billed: Sequence[str], group: FleetGroup | None, tags: str
 ) -> tuple[object, ...]:  # fmt: skip
-    provider, region, *rest = line.place.split("/")
-    purchase = rest[-1] if rest else ""
+    provider, region, *_ = line.place.split("/")
     kind = CostKind(line.kind)
     return (
-        line.usd_per_month, line.usd_per_month, "USD", *period, *period, "Usage", _ITEMS.get(line.item, line.item),
-        line.quantity, line.unit, line.usd_per_unit, _PRICING.get(purchase, "Standard"), line.quantity, line.unit,
-        provider, region, line.place, _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind],
+        *(line.usd_per_month,) * 4, "USD", *billed, "Usage", "", _ITEMS.get(line.item, line.item),
+        line.quantity, line.unit, line.usd_per_unit, _pricing(line), line.quantity, line.unit, *(provider,) * 3,
+        region, line.place, _ITEM_CATEGORIES.get(line.item, _CATEGORIES[kind]), _SERVICES[kind],
         *_sku(line, group), tags, str(kind), line.price_source, line.price_as_of, line.price_quality,
     )  # fmt: skip
+
+
+def _pricing(line: CostLine) -> str:
+    """PricingCategory: that of their market for machines, whose disks and networks have one price in each."""
+    purchase = line.place.rpartition("/")[2] if line.item == "instance" else ""
+    return _PRICING.get(purchase, "Standard")
 
 
 def _sku(line: CostLine, group: FleetGroup | None) -> tuple[str, str]:

@@ -177,7 +177,7 @@ def _fleet(seen, where, document, week, groups, cost):
         "switching": money.switching_usd(groups, question),
     }
     for part, amount in parts.items():
-        seen.usd(f"{where}: {part}", cost[f"{part}_usd_per_month"], amount, roundings=len(groups))
+        seen.usd(f"{where}: {part}", cost[f"{part}_usd_per_month"], amount, roundings=2 * len(groups))
     _standing(seen, where, cost, money.standing(groups, week, *tokens))
     total = sum(Fraction(str(cost[f"{part}_usd_per_month"])) for part in (*parts, "standing"))
     seen.usd(f"{where}: total", cost["total_usd_per_month"], total, roundings=0)
@@ -316,7 +316,7 @@ def _lines(seen, fleet, week, groups):
     seen.usd("lines", fleet["cost"]["total_usd_per_month"], sum(Fraction(str(one["usd_per_month"])) for one in lines))
     for line in fleet["cost_lines"]:
         amount = Fraction(str(line["quantity"])) * Fraction(str(line["usd_per_unit"]))
-        seen.usd(f"{line['item']} of {line['place']}", line["usd_per_month"], amount, roundings=len(groups) + 1)
+        seen.usd(f"{line['item']} of {line['place']}", line["usd_per_month"], amount)
         if not line["price_source"]:
             seen.found.append(f"{line['item']} of {line['place']}: no source of the price")
     printed = {(line["item"], line["place"]): line["quantity"] for line in fleet["cost_lines"]}

@@ -174,7 +174,18 @@ def quantities(layout, week):
     starts = 0 if layout["purchase"] in NEVER_STARTED else week.starts(layout["instances"])
     months = hours / HOURS_A_MONTH
     disks = months if layout["provider"] == "azure" else months * disk_gib(layout)
-    return {"disk": disks, "disk_throughput": months * (500 - 125), "start_download": starts * download_gb(layout)}
+    interruptions = interruptions_per_hour(layout) * hours if layout["purchase"] == "spot" else 0
+    return {
+        "disk": disks,
+        "disk_throughput": months * (500 - 125),
+        "start_download": starts * download_gb(layout),
+        "interruption_download": interruptions * download_gb(layout),
+    }
+
+
+def interruptions_per_hour(layout):
+    """Interruptions of an instance-hour on spot, from the share that is interrupted in a month."""
+    return Fraction(-log(1 - min(float(interrupted_ratio(*place(layout))), 0.95)) / HOURS_A_MONTH)
 
 
 def interruption_usd_per_hour(layout):
@@ -182,7 +193,7 @@ def interruption_usd_per_hour(layout):
 
     That is half of an answer that takes as long as the targets allow, on every request that is running.
     """
-    hazard = Fraction(-log(1 - min(float(interrupted_ratio(*place(layout))), 0.95)) / HOURS_A_MONTH)
+    hazard = interruptions_per_hour(layout)
     row = offer_row(*place(layout))
     replacement = (row and number(row["on_demand_usd_per_hour"])) or layout["usd_per_hour"]
     missing = cold_start_s(layout)[0] * replacement / SECONDS + start_usd(layout)

@@ -14,11 +14,18 @@ import yaml
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
-from advisor.report.cost_lines import cost_section
+from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.litellm import litellm_config
 from advisor.units import SECONDS_PER_MONTH
 
 ROOT = Path(__file__).parents[2]
+MANDATORY = (
+    "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+    "ChargeCategory", "ChargeDescription", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost", "EffectiveCost",
+    "InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
+    "ServiceCategory", "ServiceName",
+)  # fmt: skip
+"""Of FOCUS 1.2, with ChargeClass, which is null but for corrections."""
 PERIODS = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 
 
@@ -53,6 +60,16 @@ def test_every_line_is_shown_and_the_sums_are_those_of_the_plan(plan, run_adviso
     assert len(rows) == len([line for line in told["lines"] if line["in_total"]])
 
 
+def test_each_line_is_its_quantity_times_its_price(plan, run_advisor):
+    """An amount is the product to the cent, and the total the sum of such amounts alone."""
+    cost = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]
+
+    for line in cost["lines"]:
+        assert line["usd_per_month"] == pytest.approx(line["quantity"] * line["usd_per_unit"], rel=1e-5, abs=0.00501)
+    amounts = [line["usd_per_month"] for line in cost["lines"] if line["in_total"]]
+    assert round(math.fsum(amounts), 2) == cost["total_usd_per_month"]
+
+
 def test_each_line_has_a_source_and_what_is_assumed_is_said(plan, run_advisor):
     """Prices say where they are from; what the code orders by itself, and what only other code would, is explained."""
     lines = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]["lines"]
@@ -63,6 +80,23 @@ def test_each_line_has_a_source_and_what_is_assumed_is_said(plan, run_advisor):
     assert {"nat_gateway", "kms_key", "alarm"} <= {line["item"] for line in lines if line["in_total"]}
     told = run_advisor("explain", plan, "--cost", "--wide").stdout
     assert all(line["assumes"] in told for line in lines if "assumes" in line)
+
+
+def test_downloads_after_interruptions_are_of_the_network(plan, run_advisor):
+    """What a machine downloads that replaces an interrupted one is told in GB at the price of a gateway."""
+    lines = json.loads(run_advisor("explain", plan, "--cost", "--format", "json").stdout)["cost"]["lines"]
+
+    gateways = {line["usd_per_unit"] for line in lines if line["item"] == "start_download"} or {0.045}
+    downloads = [line for line in lines if line["item"] == "interruption_download"]
+    assert {(line["kind"], line["unit"]) for line in downloads} == {("network", "GB")}
+    assert {line["usd_per_unit"] for line in downloads} == gateways
+
+
+def test_what_code_costs_beside_the_lines_is_told(plan):
+    """Sentences of the generated code stand above the table."""
+    fleet = plan_from_json(plan.read_text(), str(plan)).fleet
+
+    assert "The total leaves out the entrances." in cost_section(fleet, ("The total leaves out the entrances.",)).lines
 
 
 def test_what_has_no_price_is_named_and_not_zero(plan):
@@ -82,7 +116,7 @@ def test_what_has_no_price_is_named_and_not_zero(plan):
 def test_rows_of_focus_say_machine_tags_and_one_period(plan, run_advisor, tmp_path):
     """Instances have their type and accelerators, rows the tags of the workload, and 730 hours are 730 hours."""
     document, path = json.loads(plan.read_text()), tmp_path / "plan.json"
-    document["workload"]["tags"] = {"project": "assistant", "team": "search"}
+    document["workload"] |= {"tags": {"project": "assistant", "team": "search"}, "as_of": "2026-12-01"}
     path.write_text(json.dumps(document))
     rows = list(csv.DictReader(io.StringIO(run_advisor("explain", path, "--cost", "--format", "focus").stdout)))
 
@@ -93,6 +127,7 @@ def test_rows_of_focus_say_machine_tags_and_one_period(plan, run_advisor, tmp_pa
     (period,) = {tuple(row[name] for name in PERIODS) for row in rows}
     begin, end = map(dt.datetime.fromisoformat, period[:2])
     assert (end - begin, period[2:]) == (dt.timedelta(hours=730), period[:2])
+    assert period[0] == "2026-12-01T00:00:00Z"
     audit = json.loads(run_advisor("audit", _written(tmp_path, rows), "--tag", "team", "--format", "json").stdout)
     assert "search" in json.dumps(audit["tags"])
 
@@ -109,6 +144,31 @@ def test_the_audit_reads_the_rows(plan, run_advisor, tmp_path):
     for kind in ("compute", "storage", "network", "managed"):
         own = math.fsum(line["usd_per_month"] or 0 for line in lines if line["kind"] == kind)
         assert float(audit["kinds"][kind]) == pytest.approx(own, abs=0.005), kind
+
+
+def test_rows_have_the_mandatory_columns_of_their_version(plan, run_advisor, tmp_path):
+    """Every column that FOCUS 1.2 demands is there, with a value unless it may be null, and the audit sees 1.2."""
+    bill = tmp_path / "plan.csv"
+    run_advisor("explain", plan, "--format", "focus", "-o", bill)
+    rows = list(csv.DictReader(io.StringIO(bill.read_text())))
+
+    assert all(row[name] for row in rows for name in MANDATORY)
+    assert {"ChargeClass", "InvoiceId"} <= rows[0].keys()
+    day = json.loads(plan.read_text())["provenance"]["catalog_as_of"]
+    assert {row["BillingPeriodStart"][:10] for row in rows} == {day}
+    assert "FOCUS 1.2" in run_advisor("audit", bill, "--format", "json").stdout
+
+
+def test_only_machines_on_spot_have_a_changing_price(plan):
+    """Disks of a machine on spot have the price of any other's."""
+    fleet = plan_from_json(plan.read_text(), str(plan)).fleet
+    spot = [replace(line, place=line.place.replace("on_demand", "spot")) for line in fleet.cost_lines]
+    text = focus_of(replace(fleet, cost_lines=tuple(spot)), dt.date(2026, 12, 1), "assistant", {})
+
+    dynamic = {
+        row["ChargeDescription"] for row in csv.DictReader(io.StringIO(text)) if row["PricingCategory"] != "Standard"
+    }
+    assert dynamic == {"instances"}
 
 
 def test_other_questions_and_plans_without_lines_are_refused(plan, run_advisor, tmp_path):

@@ -1,4 +1,4 @@
-"""Lines of a fleet's cost: ``quantity × USD per unit`` each, whose sum is the total to the cent."""
+"""Lines of a fleet's cost: ``quantity × USD per unit`` to the cent each, whose sum is the total."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,15 +10,16 @@ from advisor.catalog.planning import ServicePrice
 from advisor.cost.services import disk_parts
 from advisor.cost.standing import StandingCharge
 from advisor.demand.values import OMITTED_AT_DEFAULT
-from advisor.plan.problem.formulas import paid_hours_per_month, requests_per_month, starts_per_month
-from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption
+from advisor.plan.problem.formulas import paid_hours_per_month, starts_per_month
+from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import (
     allocation_usd_per_month,
-    disks_usd_per_month,
-    interruptions_usd_per_month,
+    answers_per_month,
+    disk_parts_usd_per_month,
+    interruption_parts_usd_per_hour,
+    interruption_parts_usd_per_month,
+    pool_transfer_usd_per_month,
     starts_usd_per_month,
-    switching_usd_per_month,
-    transfer_usd_per_month,
 )
 from advisor.units import HOURS_PER_MONTH
 
@@ -38,8 +39,8 @@ class CostLine:
 
     kind: CostKind
     item: str
-    """instance, lost_work, disk, disk_throughput, start_download, answers, switching, or the item of a standing charge;
-    beside the total object_storage, registry_storage and cluster."""
+    """instance, lost_work, interruption_download, disk, disk_throughput, start_download, answers, switching, or the
+    item of a standing charge; beside the total object_storage, registry_storage and cluster."""
     place: str
     """Pool and way of paying, or provider/region."""
     quantity: float
@@ -107,11 +108,10 @@ def cost_lines(
         for line in _lines_of(problem, allocation, host_of(allocation), answers.catalog)
     ]
     sent = [line for pool in _pools(allocations) for line in _sent(problem, pool, shares, answers)]
-    changed = list(_changed(problem, allocations))
     return (
         *own,
-        *_adding_up(sent, transfer_usd_per_month(problem, allocations, shares)),
-        *_adding_up(changed, switching_usd_per_month(problem, tuple(allocations))),
+        *sent,
+        *_changed(problem, allocations),
         *map(_charged, standing),
     )
 
@@ -126,30 +126,36 @@ def _lines_of(problem: Problem, allocation: Allocation, host: Host, catalog: Cat
     price = (tariff.source, tariff.as_of, tariff.quality)
     usd = allocation_usd_per_month(problem, allocation)
     yield CostLine(kind, "instance", place, hours, unit, tariff.usd_per_hour, usd, *price)
-    if lost := interruptions_usd_per_month(problem, allocation):
-        lost_usd = tariff.interruption_usd_per_hour
-        yield CostLine(CostKind.COMPUTE, "lost_work", place, hours, unit, lost_usd, lost, host.interruptions)
-    if disks := disks_usd_per_month(problem, allocation):
-        yield from _adding_up(list(_disks(catalog, pool, place, host.disk_gib, hours)), disks)
+    if any(interrupted := interruption_parts_usd_per_month(problem, allocation)):
+        lost_usd, _ = interruption_parts_usd_per_hour(allocation)
+        yield CostLine(CostKind.COMPUTE, "lost_work", place, hours, unit, lost_usd, interrupted[0], host.interruptions)
+    nat = catalog.service_price(*_nat_data(pool))
+    if interrupted[1]:
+        gb = host.download_gb * tariff.interruptions_per_hour * hours
+        downloaded = priced_line(CostKind.NETWORK, "interruption_download", place, gb, nat, interrupted[1])
+        yield replace(downloaded, assumes=_downloaded(host, tariff))
+    provider, _, region = pool.region.partition("/")
+    disks = disk_parts(catalog, provider, region, host.disk_gib) if host.disk_gib else ()
+    for part, part_usd in zip(disks, disk_parts_usd_per_month(problem, allocation), strict=True):
+        quantity = hours / HOURS_PER_MONTH * part.units
+        yield priced_line(CostKind.STORAGE, part.item, place, quantity, part.price, part_usd)
     if downloads := starts_usd_per_month(problem, allocation):
         gb = host.download_gb * math.fsum(
             count * starts_per_month(problem, at) for at, count in enumerate(allocation.instances)
         )
-        nat = catalog.service_price(*_nat_data(pool))
         yield priced_line(CostKind.NETWORK, "start_download", place, gb, nat, downloads)
+
+
+def _downloaded(host: Host, tariff: Tariff) -> str:
+    return (
+        f"image and weights, {host.download_gb:.3g} GB, for each of {tariff.interruptions_per_hour:.3g} interruptions "
+        "expected in an instance-hour"
+    )
 
 
 def _nat_data(pool: Pool) -> tuple[str, str, str]:
     provider, _, region = pool.region.partition("/")
     return provider, "nat_data", region
-
-
-def _disks(catalog: Catalog, pool: Pool, place: str, disk_gib: int, hours: float) -> Iterator[CostLine]:
-    """Disks of one group by what they are charged for, before roundings."""
-    provider, _, region = pool.region.partition("/")
-    for part in disk_parts(catalog, provider, region, disk_gib):
-        quantity = hours / HOURS_PER_MONTH * part.units
-        yield priced_line(CostKind.STORAGE, part.item, place, quantity, part.price, quantity * part.price.usd)
 
 
 def priced_line(
@@ -171,15 +177,11 @@ def _sent(problem: Problem, pool: Pool, shares: Mapping[str, Floats], answers: A
     """Answers of a pool on their way to the users."""
     if pool.key not in shares or not pool.usd_per_request:
         return
-    requests = math.fsum(
-        requests_per_month(hour) * float(shares[pool.key][at].T @ problem.place_shares @ problem.parts)
-        for at, hour in enumerate(problem.hours)
-    )
     provider, region = pool.region.split("/")
     price = answers.catalog.egress_usd_per_gb(provider, region)
-    gb = requests * answers.gb
+    gb = answers_per_month(problem, shares[pool.key]) * answers.gb
     source = price.provenance
-    usd = requests * pool.usd_per_request
+    usd = pool_transfer_usd_per_month(problem, pool, shares)
     yield CostLine(
         CostKind.NETWORK, "answers", pool.region, gb, "GB", price.usd_per_gb, usd, source.source, source.as_of,
         source.quality.value,
@@ -192,16 +194,9 @@ def _changed(problem: Problem, allocations: Sequence[Allocation]) -> Iterator[Co
         stand, count = allocation.pool.stand, allocation.instances[-1]
         if problem.running and not problem.running.get(stand) and allocation.pool.switching_usd and count:
             usd = allocation.pool.switching_usd
-            yield CostLine(CostKind.COMPUTE, "switching", stand, count, "instance", usd, count * usd, _SWITCHING)
-
-
-def _adding_up(lines: Sequence[CostLine], usd_per_month: float) -> Iterator[CostLine]:
-    """The lines in cents, the last of which takes what rounding leaves of their sum."""
-    left = usd_per_month
-    for at, line in enumerate(lines):
-        usd = round(left if at == len(lines) - 1 else line.usd_per_month or 0.0, 2)
-        left -= usd
-        yield replace(line, usd_per_month=usd)
+            yield CostLine(
+                CostKind.COMPUTE, "switching", stand, count, "instance", usd, round(count * usd, 2), _SWITCHING
+            )
 
 
 def _charged(charge: StandingCharge) -> CostLine:

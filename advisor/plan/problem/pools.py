@@ -13,7 +13,7 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
 from advisor.cost.commitments import break_even
-from advisor.cost.services import disk_usd_per_month, download_usd, host_disk_gib, root_volume_gib
+from advisor.cost.services import disk_parts, download_usd, host_disk_gib, root_volume_gib
 from advisor.cost.standing import instance_hour_usd
 from advisor.cost.transfer import sent_gb
 from advisor.demand.values import TokenHistogram
@@ -226,7 +226,7 @@ class _OfferFacts:
         self._supply = supply
         self._tariffs: dict[Stand, tuple[Tariff, ...]] = {}
         self._egress: dict[tuple[str, str], float] = {}
-        self._disks: dict[tuple[str, str, int], float] = {}
+        self._disks: dict[tuple[str, str, int], tuple[float, ...]] = {}
         self._standing: dict[tuple[str, str], float] = {}
 
     def standing_usd_per_hour(self, offer: Offer) -> float:
@@ -236,14 +236,14 @@ class _OfferFacts:
             self._standing[key] = instance_hour_usd(self._supply.catalog, *key)
         return self._standing[key]
 
-    def disk_usd_per_hour(self, offer: Offer, volume_gib: int) -> float:
-        """A host's disk; 0 where there is none, or its price is not known, which the plan's notes say."""
+    def disk_parts_usd_per_hour(self, offer: Offer, volume_gib: int) -> tuple[float, ...]:
+        """A host's disk; empty where there is none, or its price is not known, which the plan's notes say."""
         if volume_gib == 0:
-            return 0.0
+            return ()
         key = (offer.provider, offer.region, volume_gib)
         if key not in self._disks:
-            price = disk_usd_per_month(self._supply.catalog, *key)
-            self._disks[key] = (price or 0.0) / HOURS_PER_MONTH
+            parts = disk_parts(self._supply.catalog, *key)
+            self._disks[key] = tuple(part.units * part.price.usd / HOURS_PER_MONTH for part in parts)
         return self._disks[key]
 
     def start_usd(self, offer: Offer, download_gb: float) -> float:
@@ -309,7 +309,7 @@ def _pool(
         tariffs=tuple(
             replace(
                 tariff,
-                disk_usd_per_hour=places.disk_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)),
+                disk_parts_usd_per_hour=places.disk_parts_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)),
                 standing_usd_per_hour=places.standing_usd_per_hour(offer),
             )
             for tariff in _exposed(supply, at, offer, tariffs, start_usd)
@@ -496,7 +496,11 @@ def _exposed(
             start_usd=start_usd,
         )
         per_hour = hazard(supply.catalog.spot_risk(offer)).per_hour.value
-        yield replace(tariff, interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure))
+        yield replace(
+            tariff,
+            interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure),
+            interruptions_per_hour=per_hour,
+        )
 
 
 def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float | None, float | None] | Rejection:

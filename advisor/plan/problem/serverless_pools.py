@@ -157,7 +157,7 @@ def _billed(tariff: Tariff, service: ServerlessOffer, duty: Duty) -> Tariff:
         paid=PurchaseOption.SERVERLESS,
         label=service.service.service,
         active_ratios=ratios,
-        disk_usd_per_hour=0.0,
+        disk_parts_usd_per_hour=(),
     )
 
 

@@ -121,9 +121,11 @@ class Tariff:
     break_even_ratio: float = 0.0
     """Commitments: share of the hours in which it must be in use to be cheaper than on demand."""
     interruption_usd_per_hour: float = 0.0
-    """Spot: expected cost of the work that interruptions lose."""
-    disk_usd_per_hour: float = 0.0
-    """Of an instance that runs: the volume it boots from."""
+    """Spot: expected cost of interruptions: work done again, capacity bought elsewhere, and downloads."""
+    interruptions_per_hour: float = 0.0
+    """Spot: expected interruptions of a running instance, each of which downloads again what a start does."""
+    disk_parts_usd_per_hour: tuple[float, ...] = ()
+    """Of an instance that runs: the volume it boots from, by the measures that it is charged by."""
     standing_usd_per_hour: float = 0.0
     """Of an instance that runs: what its region charges by the hours of instances."""
     active_ratios: tuple[float, ...] = ()
@@ -138,6 +140,11 @@ class Tariff:
     def on_hosts(self) -> bool:
         """Whether a load balancer passes requests on to it; endpoints and containers are reached through a service."""
         return self.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
+
+    @property
+    def disk_usd_per_hour(self) -> float:
+        """Volume that an instance boots from."""
+        return sum(self.disk_parts_usd_per_hour)
 
     @property
     def all_usd_per_hour(self) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from advisor.plan.problem.values import (
     FleetSolution,
     Floats,
     Infeasible,
+    Pool,
     Problem,
     PurchaseOption,
     Relaxation,
@@ -248,12 +249,34 @@ def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
 
 def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     """Cost that spot interruptions of one allocation are expected to have, to the cent."""
-    return round(math.fsum(_parts(problem, allocation, allocation.tariff.interruption_usd_per_hour)), 2)
+    return round(math.fsum(interruption_parts_usd_per_month(problem, allocation)), 2)
+
+
+def interruption_parts_usd_per_month(problem: Problem, allocation: Allocation) -> tuple[float, float]:
+    """Work and capacity that spot interruptions of one allocation lose, and downloads after them, each to the cent."""
+    if not allocation.tariff.interruption_usd_per_hour:
+        return 0.0, 0.0
+    lost, downloads = (
+        round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in interruption_parts_usd_per_hour(allocation)
+    )
+    return lost, downloads
+
+
+def interruption_parts_usd_per_hour(allocation: Allocation) -> tuple[float, float]:
+    """The same for an hour of an instance."""
+    tariff = allocation.tariff
+    downloads = tariff.interruptions_per_hour * allocation.pool.start_usd
+    return tariff.interruption_usd_per_hour - downloads, downloads
+
+
+def disk_parts_usd_per_month(problem: Problem, allocation: Allocation) -> Sequence[float]:
+    """Disks of one allocation by the measures that they are charged by, each to the cent."""
+    return [round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in allocation.tariff.disk_parts_usd_per_hour]
 
 
 def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     """Disks of one allocation, to the cent."""
-    return round(math.fsum(_parts(problem, allocation, allocation.tariff.disk_usd_per_hour)), 2)
+    return round(math.fsum(disk_parts_usd_per_month(problem, allocation)), 2)
 
 
 def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
@@ -277,24 +300,32 @@ def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Ite
 def transfer_usd_per_month(
     problem: Problem, allocations: Iterable[Allocation], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
-    """Data transfer of all that run, to the cent."""
-    costs = [
-        pool.usd_per_request
-        * requests_per_month(hour)
-        * float(shares[pool.key][h].T @ problem.place_shares @ problem.parts)
-        for pool in {allocation.pool.key: allocation.pool for allocation in allocations}.values()
-        if pool.key in shares and pool.usd_per_request
+    """Data transfer of all that run: the sum over pools, each to the cent."""
+    pools = {allocation.pool.key: allocation.pool for allocation in allocations}.values()
+    return round(math.fsum(pool_transfer_usd_per_month(problem, pool, shares) for pool in pools), 2)
+
+
+def pool_transfer_usd_per_month(problem: Problem, pool: Pool, shares: Mapping[str, Floats]) -> float:
+    """Data transfer of a pool, to the cent."""
+    if pool.key not in shares or not pool.usd_per_request:
+        return 0.0
+    return round(pool.usd_per_request * answers_per_month(problem, shares[pool.key]), 2)
+
+
+def answers_per_month(problem: Problem, share: Floats) -> float:
+    """Requests of an average month that a pool answers, by its shares: (hours, places, buckets)."""
+    return math.fsum(
+        requests_per_month(hour) * float(share[h].T @ problem.place_shares @ problem.parts)
         for h, hour in enumerate(problem.hours)
-    ]
-    return round(math.fsum(costs), 2)
+    )
 
 
 def switching_usd_per_month(problem: Problem, allocations: tuple[Allocation, ...]) -> float:
-    """Putting stands into service of which nothing runs today, spread over the horizon, to the cent."""
+    """Putting stands into service of which nothing runs today, spread over the horizon: each to the cent."""
     if not problem.running:
         return 0.0
     new = [allocation for allocation in allocations if not problem.running.get(allocation.pool.stand)]
-    return round(math.fsum(allocation.instances[-1] * allocation.pool.switching_usd for allocation in new), 2)
+    return round(math.fsum(round(allocation.instances[-1] * allocation.pool.switching_usd, 2) for allocation in new), 2)
 
 
 def objective_usd_per_month(

@@ -32,7 +32,7 @@ def test_the_bound_knows_that_instances_are_whole():
 
 def test_the_bound_counts_disks_and_the_way_to_the_users():
     """An instance with its disk, for all hours; and 0.7 × 4 requests/s at the cheapest way out."""
-    tariff = Tariff(PurchaseOption.ON_DEMAND, 1.0, disk_usd_per_hour=0.05)
+    tariff = Tariff(PurchaseOption.ON_DEMAND, 1.0, disk_parts_usd_per_hour=(0.05,))
     near, far = (pool_of(name, 4.0, tariffs=(tariff,), usd_per_request=usd) for name, usd in (("a", 2e-6), ("b", 3e-6)))
     answers = 0.7 * 4.0 * HOURS_PER_MONTH * 3600
 

@@ -101,7 +101,9 @@ def _tariff(draw, paid: PurchaseOption, usd: float) -> Tariff:
 
 def _with_disk(tariff: Tariff, usd_per_hour: float) -> Tariff:
     """A container of a service has no disk to pay for."""
-    return tariff if tariff.paid is PurchaseOption.SERVERLESS else replace(tariff, disk_usd_per_hour=usd_per_hour)
+    return (
+        tariff if tariff.paid is PurchaseOption.SERVERLESS else replace(tariff, disk_parts_usd_per_hour=(usd_per_hour,))
+    )
 
 
 @st.composite
