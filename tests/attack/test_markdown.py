@@ -41,7 +41,9 @@ HOSTILE = (
     "a\x1b[1mb\u202e",
 )
 READ_BACK = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-BLOCKS = {"heading", "paragraph", "bullet_list", "list_item", "table", "thead", "tbody", "tr", "th", "td", "inline"}
+BLOCKS = {
+    "heading", "paragraph", "bullet_list", "list_item", "table", "thead", "tbody", "tr", "th", "td", "inline", "fence",
+}  # fmt: skip
 INLINE = {"text", "strong"}
 OF_HOSTS = re.compile(r"@\w|[#!]\d|\w://|www\.|[\x00-\x08\x0b-\x1f\u202a-\u202e]")
 
