@@ -187,9 +187,9 @@ class RegionResource:
     """Name of its price among those of services."""
     per: Per
     quantity: float
-    """Of what is priced by the hour: at all hours."""
+    """Units; those that are priced by the hour are there at all hours."""
     assumes: str
-    """What they are, and what is assumed of them."""
+    """Nature of the units, and assumptions on their number."""
     provenance: Provenance
 
 

@@ -285,7 +285,7 @@ def _document(row: _Row) -> Mapping[str, Any]:
         "tpot_p95_ms": proposal.slo.tpot_p95_ms,
         "e2e_p95_ms": proposal.slo.e2e_p95_ms,
         "latency_rises_with_load": proposal.rises,
-        "instances_needed": proposal.standing.needed if proposal.standing else None,
+        "instances_needed": proposal.judged.needed if proposal.judged else None,
         "remarks": list(proposal.remarks),
         "file": str(row.result.path),
         "written": str(row.result.written),

@@ -183,9 +183,14 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
     return () if former.stage is None else (f"nothing retires: --cut-over {former.stage} changes nothing",)
 
 
-def beside_total(plan: Plan) -> tuple[str, ...]:
-    """Sentences on what the code, as it is by default, costs beside the plan's total; none where no code starts it."""
-    plan, wanted = as_written(plan), Wanted()
+def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
+    """Sentences on what the code costs beside the plan's total; none where no code starts it.
+
+    Args:
+        plan: what is generated.
+        wanted: of the code; None: as it is by default.
+    """
+    plan, wanted = as_written(plan), wanted or Wanted()
     try:
         choice = choose(plan, wanted, reason_against(lambda choice: _stacks(plan, choice, wanted)))
     except AdvisorError:

@@ -64,7 +64,7 @@ class StandingCharge:
     price_as_of: str
     price_quality: str
     assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
-    """What the units are and what is assumed of their number; "": they follow from the load."""
+    """Nature of the units and assumptions on their number; "": they follow from the load."""
 
     @property
     def title(self) -> str:
@@ -99,7 +99,7 @@ class ChargeRule:
     each_instance_hour: float = 0.0
     """Units for each hour of an instance that is paid for."""
     assumes: Mapping[bool, str] = field(default_factory=dict)
-    """What the units are and what is assumed of their number: where hosts serve, and where services alone do."""
+    """Nature of the units and assumptions on their number: where hosts serve, and where services alone do."""
 
     @property
     def usd(self) -> float:

@@ -33,7 +33,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JudgedFleet:
     """Today's machines as a plan sees them under the proposed targets."""
 
     measured: MeasuredLatency | None
@@ -77,7 +77,7 @@ class Proposal:
     """Engine of today, where plans are made with it."""
     is_redundant: bool = False
     """Whether two replicas at least run on hosts of their own."""
-    standing: Standing | None = None
+    judged: JudgedFleet | None = None
     """None: not looked at."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.discovery.proposal import Proposal, Standing, kept_targets, rounded_up
+from advisor.discovery.proposal import JudgedFleet, Proposal, kept_targets, rounded_up
 from advisor.discovery.values import Latency
 from advisor.errors import AdvisorError
 from advisor.performance.model import shipped_model
@@ -51,7 +51,7 @@ def settled(proposal: Proposal, question: PlanRequest, catalog: Catalog) -> Prop
 def _settled(
     proposal: Proposal, judge: "_Judge", comparison: Comparison, measured: MeasuredLatency | None
 ) -> Proposal:  # fmt: skip
-    standing = Standing(measured, None, notes=comparison.notes)
+    judged = JudgedFleet(measured, None, notes=comparison.notes)
     waits = [0.0, round(1 / judge.count, 2)] if judge.is_spot else [0.0]
 
     def kept_of(slos: Iterable[Latency]) -> tuple[Latency, float] | None:
@@ -63,13 +63,11 @@ def _settled(
         predicted = None if needed else _predicted(comparison)
         kept = None if predicted is None else kept_of(_looser(Latency(*map(rounded_up, predicted.values)), predicted))
         if kept is None:
-            return replace(proposal, standing=replace(standing, needed=needed))
+            return replace(proposal, judged=replace(judged, needed=needed))
     slo, ratio = kept
     may_fail = proposal.is_redundant and not comparison.slower and judge.keeps(slo, ratio, Survive.INSTANCE)
-    standing = replace(
-        standing, needed=judge.count, may_fail=may_fail, is_looser=slo != proposal.slo, waiting_ratio=ratio
-    )
-    return replace(proposal, slo=slo, standing=standing)
+    judged = replace(judged, needed=judge.count, may_fail=may_fail, is_looser=slo != proposal.slo, waiting_ratio=ratio)
+    return replace(proposal, slo=slo, judged=judged)
 
 
 def _predicted(comparison: Comparison) -> Latency | None:

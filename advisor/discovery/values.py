@@ -79,9 +79,9 @@ class ByLoad:
     """The same where load differs: 95th percentiles of short stretches, at the median of some of them."""
 
     usual: Latency
-    """Of all stretches with enough requests."""
+    """Median of all stretches with enough requests."""
     busiest: Latency
-    """Of the twentieth with most requests."""
+    """Median of the twentieth with most requests."""
     busiest_requests_per_second: float
     """Rate of those."""
 

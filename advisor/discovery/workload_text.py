@@ -81,21 +81,21 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
     got = _latency_words(kept_targets(proposal.measured))
     usually = "usually got" if proposal.rises else "got"
     yield _comment(f"Proposed: what users {usually} in the {window} before this was written ({got}), rounded up.")
-    yield from map(_comment, _standing(proposal))
+    yield from map(_comment, _judged(proposal))
     yield _comment("Agreed targets go here; looser ones cost less. A 95th percentile is what 95% of the requests keep.")
     yield f"slo: {{{pairs}, within_ratio: {_WITHIN_RATIO}}}"
 
 
-def _standing(proposal: Proposal) -> Iterator[str]:
+def _judged(proposal: Proposal) -> Iterator[str]:
     """How today's machines stand under the targets, where that is not as it should be."""
-    standing = proposal.standing
+    judged = proposal.judged
     if proposal.rises:
         yield f"{busy_words(proposal)}: today's machines miss the targets then."
-    elif standing is not None and standing.is_looser:
+    elif judged is not None and judged.is_looser:
         tight = _latency_words(Latency(*map(rounded_up, kept_targets(proposal.measured).values)))
         yield f"Looser than {tight}, which a plan would not confirm for today's machines in the busiest minute."
-    elif standing is not None and proposal.current is not None and standing.needed != proposal.current[1]:
-        needed = "no number" if standing.needed is None else str(standing.needed)
+    elif judged is not None and proposal.current is not None and judged.needed != proposal.current[1]:
+        needed = "no number" if judged.needed is None else str(judged.needed)
         yield f"By the plan's model {needed} of today's machines would keep them, though {proposal.current[1]} do:"
         yield "measure before you buy more (advisor calibrate), or agree on looser targets."
 
@@ -143,7 +143,7 @@ def _source_fields(proposal: Proposal, observed: Observed) -> Mapping[str, str |
 
 
 def _current(proposal: Proposal) -> Iterator[str]:
-    standing = proposal.standing
+    judged = proposal.judged
     if "current" in proposal.answers.fields:
         yield f"current: {proposal.answers.fields['current']}"
     elif proposal.current is None:
@@ -151,9 +151,9 @@ def _current(proposal: Proposal) -> Iterator[str]:
         yield from _place(proposal.service.machines)
     else:
         machine, count = proposal.current
-        for note in standing.notes if standing else ():
+        for note in judged.notes if judged else ():
             yield from map(_comment, textwrap.wrap(f"{_sentence(note)}.", _WIDTH))
-        yield f"current: {current_words(machine, count, standing.measured if standing else None)}"
+        yield f"current: {current_words(machine, count, judged.measured if judged else None)}"
         yield from _place([machine])
         if machine.purchase == "spot":
             yield "purchase: [on_demand, spot]"
@@ -169,20 +169,20 @@ def _sentence(note: str) -> str:
 
 def _limits(proposal: Proposal) -> Iterator[str]:
     """Limits that keep what today's machines can lose: two replicas where several run, a spare where there is one."""
-    standing, limits = proposal.standing, list[str]()
+    judged, limits = proposal.judged, list[str]()
     if proposal.is_redundant:
         runs = f"{proposal.service.replicas} replicas run today, on hosts of their own"
         limits.append("min_replicas: 2")
-        if standing is not None and standing.may_fail:
+        if judged is not None and judged.may_fail:
             yield _comment(f"{runs}, and the targets hold without any one of them; 1 allows fewer.")
         else:
             yield _comment(f"{runs}; 1 allows fewer. `survive: instance` asks that any one of them may fail.")
             limits.append("survive: nothing")
-    if standing is not None and standing.waiting_ratio:
+    if judged is not None and judged.waiting_ratio:
         yield _comment(
             "Today's spot machines have no spare: this share of the requests waits when one is withdrawn; 0 buys one."
         )
-        limits.append(f"fault_tolerant_ratio: {standing.waiting_ratio:g}")
+        limits.append(f"fault_tolerant_ratio: {judged.waiting_ratio:g}")
     if limits:
         yield f"limits: {{{', '.join(limits)}}}"
 

@@ -40,7 +40,7 @@ class ReasonCode(StrEnum):
     FIGURE_MISSING = "figure_missing"
     """A figure or fact of the user's own, measured, stated or decided."""
     NOTHING_TO_CHANGE = "nothing_to_change"
-    """What is allowed has it already, or holds nothing else."""
+    """The allowed scope has it already, or holds nothing else."""
     NOT_OF_MODEL = "not_of_model"
     """Models of this kind have no such thing."""
     NOT_IN_CATALOG = "not_in_catalog"

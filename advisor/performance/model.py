@@ -65,9 +65,9 @@ class MeasuredFactors:
     cell: str
     """Architecture and accelerator that were measured."""
     token: float
-    """Of a step, and of what prompts add to it."""
+    """Factor of a step, and of what prompts add to it."""
     ttft: float
-    """Of the time to first token."""
+    """Factor of the time to first token."""
 
     def applied(self, learned: Learned, cells: npt.NDArray[np.str_]) -> Learned:
         """Learned factors, times these where it was measured."""

@@ -42,7 +42,7 @@ _BELOW_LEAST = "less than a quarter of what is predicted for"
 _SAME_RATE = 1.01
 """A measured rate above the peak by less is the peak."""
 _HALVINGS = 5
-"""Of the logarithm of the factor: to 4 %."""
+"""Steps of a bisection of the logarithm of the factor: to 4 %."""
 _FAR = 1.5
 """Measured over predicted time from which a plan says how far they are apart."""
 _REQUESTS = 1500
@@ -123,14 +123,6 @@ class Comparison:
     def slower(self) -> tuple[ComparedLatency, ...]:
         """Latencies that are measured far above their prediction."""
         return tuple(each for each in self.latencies if each.measured_ms >= _FAR * each.predicted_ms > 0)
-
-
-def measured_model(
-    model: PerformanceModel, requirements: Requirements, catalog: Catalog
-) -> tuple[PerformanceModel, tuple[str, ...]]:  # fmt: skip
-    """The model and the notes of :func:`compared`."""
-    comparison = compared(model, requirements, catalog)
-    return comparison.model, comparison.notes
 
 
 def compared(model: PerformanceModel, requirements: Requirements, catalog: Catalog) -> Comparison:

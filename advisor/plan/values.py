@@ -118,7 +118,7 @@ class CurrentCost:
     not_generated: str = ""
     """Why no code is generated for it, so that no fleet of a plan can be made of it; "" where it is."""
     slower: tuple[ComparedLatency, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
-    """What is measured far above its prediction: what needs no more by prediction may need more in truth."""
+    """Latencies that are measured far above their predictions: more machines may be needed than predictions say."""
     measured_factor: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Factor that predictions of its accelerator are lowered by, after what was measured of it."""
 

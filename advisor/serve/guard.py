@@ -28,7 +28,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of every answer; the policy of what a page may load and send stands in the page itself.
+"""Headers of every answer; the policy of what a page may load and send stands in the page itself.
 
 Browsers send no origin with forms of pages whose address they are to tell nobody, this server included."""
 

@@ -61,7 +61,7 @@ class Problem:
 
     message: str
     status: int = 422
-    """Of HTTP."""
+    """Status of HTTP."""
 
 
 @dataclass(frozen=True, slots=True)

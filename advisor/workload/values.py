@@ -155,7 +155,7 @@ class MeasuredLatency:
     """Latency that users got at a rate: 95th percentiles; at least one is stated."""
 
     requests_per_second: float
-    """Of all instances together."""
+    """Rate of all instances together."""
     ttft_p95_ms: float | None = None
     tpot_p95_ms: float | None = None
     e2e_p95_ms: float | None = None

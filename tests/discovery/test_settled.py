@@ -49,7 +49,7 @@ def test_machines_that_are_faster_than_predicted_keep_the_targets(tmp_path):
     workload, proposal, text = written(tmp_path, service(Latency(300.0, 28.0), by_load))
 
     assert (workload.slo.ttft_p95_ms, workload.slo.tpot_p95_ms) == (300, 30)
-    assert proposal.standing.needed == 3
+    assert proposal.judged.needed == 3
     assert workload.current.measured.tpot_p95_ms == 28
     assert "# Predictions for L40S are lowered to what today's machines take" in text
     assert "TPOT p95 28 ms measured, " in text
@@ -59,7 +59,7 @@ def test_targets_that_a_plan_would_not_confirm_become_looser_and_say_so(tmp_path
     """A busiest minute far above the rest: the next targets that hold stand in the file, beside those that do not."""
     _, proposal, text = written(tmp_path, service(Latency(300.0, 30.0)), peak=2.0)
 
-    assert proposal.standing.is_looser
+    assert proposal.judged.is_looser
     assert 30 < proposal.slo.tpot_p95_ms <= 60
     assert "# Looser than ttft_p95 300ms, tpot_p95 30ms, which a plan would not confirm" in text
 
@@ -71,7 +71,7 @@ def test_latency_that_rises_with_load_is_told_and_makes_no_target_looser(tmp_pat
 
     assert proposal.rises
     assert (workload.slo.ttft_p95_ms, workload.slo.tpot_p95_ms) == (300, 30)
-    assert proposal.standing.needed is None or proposal.standing.needed > 3
+    assert proposal.judged.needed is None or proposal.judged.needed > 3
     assert workload.current.measured is None
     assert "In the busiest twentieth of the time it was ttft_p95 4s, tpot_p95 48ms: today's machines miss" in text
     assert "what users usually got" in text
@@ -89,7 +89,7 @@ def test_redundancy_place_and_engine_stay(tmp_path):
     alone = proposal_of(service(Latency(1000.0, 90.0), hosts=1), CATALOG)
     shared = proposal_of(service(Latency(1000.0, 90.0), hosts=2, name="node"), CATALOG)
 
-    assert proposal.standing.may_fail
+    assert proposal.judged.may_fail
     assert (workload.limits.min_replicas, workload.limits.survival.value) == (2, "instance")
     assert (workload.providers, workload.regions, workload.engines) == (("aws",), ("us-east-1",), ("vLLM",))
     assert not alone.is_redundant
@@ -101,7 +101,7 @@ def test_machines_that_are_slower_than_predicted_are_not_said_to_be_spare(tmp_pa
     """Their prediction has machines to spare, which users do not get: no target is said to hold without one of them."""
     workload, proposal, text = written(tmp_path, service(Latency(9000.0, 230.0)))
 
-    assert not proposal.standing.may_fail
+    assert not proposal.judged.may_fail
     assert "the targets hold without any one of them" not in text
     assert (workload.limits.min_replicas, workload.limits.survival.value) == (2, "nothing")
 
@@ -110,8 +110,8 @@ def test_targets_that_no_machine_reaches_by_prediction_begin_at_the_prediction(t
     """The file can be planned, says which tighter targets could not, and begins no sentence with a changed key."""
     workload, proposal, text = written(tmp_path, service(Latency(4.77, 4.11)))
 
-    assert proposal.standing.is_looser
-    assert proposal.standing.needed == 3
+    assert proposal.judged.is_looser
+    assert proposal.judged.needed == 3
     assert workload.slo.tpot_p95_ms >= 20
     assert "# Looser than ttft_p95 5ms, tpot_p95 5ms, which a plan would not confirm" in text
     assert "# current.measured counts for nothing" in text
@@ -129,7 +129,7 @@ def test_two_replicas_that_are_both_needed_stay_two_without_a_spare(tmp_path):
     """The plan is not made to buy a third: which failure it need not survive is said."""
     workload, proposal, text = written(tmp_path, service(Latency(300.0, 28.0), hosts=2))
 
-    assert not proposal.standing.may_fail
+    assert not proposal.judged.may_fail
     assert (workload.limits.min_replicas, workload.limits.survival.value) == (2, "nothing")
     assert "`survive: instance` asks that any one of them may fail" in text
 
@@ -138,5 +138,5 @@ def test_spot_machines_without_a_spare_stay_so(tmp_path):
     """Requests of a withdrawn machine wait, as today; the share stands in the file."""
     workload, proposal, _ = written(tmp_path, service(Latency(300.0, 28.0), hosts=2, purchase="spot"))
 
-    assert proposal.standing.waiting_ratio == workload.limits.fault_tolerant_ratio == 0.5
-    assert proposal.standing.needed == 2
+    assert proposal.judged.waiting_ratio == workload.limits.fault_tolerant_ratio == 0.5
+    assert proposal.judged.needed == 2

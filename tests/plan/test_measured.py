@@ -13,7 +13,7 @@ from advisor.models import find_model
 from advisor.performance.model import MeasuredFactors, shipped_model
 from advisor.pipeline import BRIEF, answer, market_for
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
-from advisor.plan.measured import _replica, measured_model
+from advisor.plan.measured import _replica, compared
 from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.report.verdict import headline
@@ -23,6 +23,12 @@ from builders import catalog_of, offer, workload
 TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
 CATALOG = catalog_of(offer("g6e.xlarge", on_demand=1.86))
 SHIPPED = shipped_model()
+
+
+def measured_model(*question):
+    """The model with the factors of what was measured, and the notes on it."""
+    comparison = compared(*question)
+    return comparison.model, comparison.notes
 
 
 def asked(measured, slo=Slo(1000.0, 60.0), rate=5.0):  # noqa: B008 - frozen

@@ -56,7 +56,7 @@ class CacheReplay:
     """Of equal requests."""
     block_tokens: int
     prefix: CacheCurve | None
-    """Of prompts' blocks that follow the same blocks; None: the log holds none, or its model has no such cache."""
+    """Hits of prompts' blocks that follow the same blocks; None: the log holds none, or its model has no such cache."""
     semantic: tuple[SemanticPoint, ...]
     notes: tuple[str, ...]
     embedder: str | None = None

@@ -24,7 +24,7 @@ class SemanticPoint:
     entries: int
     """Requests that are stored: those that miss."""
     memory_gib: float | None
-    """What their answers, embeddings and overhead take; None: no answer has a size."""
+    """Memory of their answers, embeddings and overhead; None: no answer has a size."""
 
 
 def semantic_point(

@@ -54,7 +54,7 @@ class CostLine:
     in_total: bool = True
     """False: it is paid only where the code is generated so, as *assumes* says; the generated code needs it not."""
     assumes: str = field(default="", metadata=OMITTED_AT_DEFAULT)
-    """What the units are and what is assumed of their number; "": they follow from the fleet and its load."""
+    """Nature of the units and assumptions on their number; "": they follow from the fleet and its load."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,9 @@ class Tariff:
     interruptions_per_hour: float = 0.0
     """Spot: expected interruptions of a running instance, each of which downloads again what a start does."""
     disk_parts_usd_per_hour: tuple[float, ...] = ()
-    """Of an instance that runs: the volume it boots from, by the measures that it is charged by."""
+    """Volume that a running instance boots from, by the measures that it is charged by."""
     standing_usd_per_hour: float = 0.0
-    """Of an instance that runs: what its region charges by the hours of instances."""
+    """Charges of the region for each hour of a running instance."""
     active_ratios: tuple[float, ...] = ()
     """Serverless: share of the time of each hour class in which a container runs and is paid for; empty: all of it."""
     source: str = ""

@@ -11,7 +11,7 @@ from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.measured import measured_model
+from advisor.plan.measured import compared
 from advisor.plan.replay.engine import Times
 from advisor.plan.replay.values import Billing, ReplayGroup, Route
 from advisor.plan.request import catalog_for, read_question, requirements_of
@@ -56,7 +56,7 @@ def planned(plan: Plan, catalog: Catalog, model: PerformanceModel, rank: int | N
     used = {layout.instance_type for layout in (*plan.options, *(plan.fleet.groups if plan.fleet else ()))}
     catalog = catalog_for(question.workload, question.model, catalog, used)
     requirements = requirements_of(question, catalog)
-    model, _ = measured_model(model, requirements, catalog)
+    model = compared(model, requirements, catalog).model
     notes = tuple(_differences(plan.provenance, catalog, model))
     slo = question.workload.slo
     columns = trace_columns(question.model, requirements.demand.unit)

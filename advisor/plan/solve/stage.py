@@ -91,7 +91,7 @@ class PlanningContext:
     timelines: Timelines = field(default_factory=Timelines)
     """Replicas that were simulated, for this question and others."""
     slower: tuple[ComparedLatency, ...] = ()
-    """What is measured of today's machines far above its prediction."""
+    """Latencies of today's machines that are measured far above their predictions."""
 
 
 def supply_of(

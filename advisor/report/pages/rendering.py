@@ -16,7 +16,7 @@ from advisor.report.pages.live import Live
 
 _NOWHERE = "form-action 'none'"
 _TO_ITS_SERVER = "connect-src 'self'; form-action 'self'"
-"""What a page's policy lets it send, and where."""
+"""Parts of a page's policy: whether it may send anything, and where."""
 
 
 def render_page(template: str, view: Mapping[str, Any], live: Live | None = None) -> str:
