@@ -393,7 +393,8 @@ def judged_current(market: Market) -> CurrentCost | None:
         return None
     measured = context.model.measured
     factor = 1.0 if measured is None else min(measured.token, measured.ttft)
-    priced = replace(priced, measured_factor=factor, slower=context.slower)
+    accelerator = context.catalog.instance_type(stated.provider, stated.instance_type).accelerator if factor < 1 else ""
+    priced = replace(priced, measured_factor=factor, measured_accelerator=accelerator, slower=context.slower)
     return judged_today(today_of(priced, stated, context, market.supply, market.week), context, market.validator)
 
 

@@ -121,6 +121,8 @@ class CurrentCost:
     """Latencies that are measured far above their predictions: more machines may be needed than predictions say."""
     measured_factor: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Factor that predictions of its accelerator are lowered by, after what was measured of it."""
+    measured_accelerator: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """That accelerator; "": no prediction is lowered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def risk_words(plan: Plan) -> str:
         "demand": plan.demand.get("interval") is not None,
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
         **dict.fromkeys(_headroom_risks(fleet), True),
-        **dict.fromkeys(_measured_risks(plan), True),
+        **dict.fromkeys(_measured_risks(plan, fleet), True),
         **dict.fromkeys(_history_risks(plan, fleet), True),
         "measured latency": plan.current is not None and bool(plan.current.slower),
         "prediction": any(group.evidence == "roofline" for group in fleet.groups),
@@ -118,11 +118,11 @@ def _headroom_risks(fleet: Fleet) -> Iterator[str]:
         yield f"replicas at {1 / confirmed.headroom_factor:.2g} × the closed form"
 
 
-def _measured_risks(plan: Plan) -> Iterator[str]:
-    """Factor by which predictions are lowered to what the workload file says was measured."""
-    factor = 1.0 if plan.current is None else plan.current.measured_factor
-    if factor < 1:
-        yield f"predictions at {factor:.2g} × by current.measured"
+def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
+    """Factor by which predictions for the fleet are lowered to what the workload file says was measured."""
+    today = plan.current
+    if today is not None and any(group.accelerator == today.measured_accelerator for group in fleet.groups):
+        yield f"predictions at {today.measured_factor:.2g} × by current.measured"
 
 
 def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:

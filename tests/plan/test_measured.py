@@ -168,4 +168,7 @@ def test_the_plan_says_so():
     assert any(note.startswith("predictions for L40S are lowered") for note in plan.notes)
     assert plan.question["workload"]["current"]["measured"]["requests_per_second"] == 5.0
     assert plan.current.instances_needed is not None
-    assert f"predictions at {plan.current.measured_factor:.2g} × by current.measured" in headline(plan)
+    risk = f"predictions at {plan.current.measured_factor:.2g} × by current.measured"
+    assert risk in headline(plan)
+    others = tuple(replace(group, accelerator="H100-SXM") for group in plan.fleet.groups)
+    assert risk not in headline(replace(plan, fleet=replace(plan.fleet, groups=others)))
