@@ -52,6 +52,8 @@ STEPS_PER_UNIT = {
 }  # fmt: skip
 """Limits are stated in whole numbers, a budget in cents."""
 ROUNDING = 1e-3
+ROUNDED_USD = 0.05
+"""The lines of a total may add to that much less than the costs that a program sums, each rounded to the cent."""
 CONFLICT_SECONDS = 5.0
 FEW_POOLS = 12
 """So few are searched at once."""
@@ -344,19 +346,30 @@ def explain_conflict(problem: Problem) -> Infeasible:
     and Dravnieks 1991), so that those kept conflict, and do not once any of them is left out. Where several sets
     conflict it is one of them: defaults are left out first, so that a limit that is stated is named before them.
     """
+    rounded = _with_rounded_budget(problem)
     left_out: set[Constraint] = set()
     stated = [constraint for constraint in NEGOTIABLE if _stated(problem, constraint)]
     for constraint in dict.fromkeys((*filter(stated.__contains__, _by_default(problem.limits)), *stated)):
-        if not _feasible(problem, frozenset(left_out | {constraint})):
+        if not _feasible(rounded, frozenset(left_out | {constraint})):
             left_out.add(constraint)
     kept = tuple(constraint for constraint in stated if constraint not in left_out)
+    if len(kept) > 1 and not left_out and _feasible(rounded):
+        kept = (Constraint.BUDGET,)
     relaxations = [
         relaxed for constraint in kept if constraint not in NOT_A_NUMBER for relaxed in _relaxed(problem, constraint)
     ]
     given_up = tuple(
-        constraint for constraint in kept if constraint in NOT_A_NUMBER and _feasible(problem, frozenset({constraint}))
+        constraint for constraint in kept if constraint in NOT_A_NUMBER and _feasible(rounded, frozenset({constraint}))
     )
     return Infeasible(kept, tuple(sorted(relaxations, key=relative_change)), given_up)
+
+
+def _with_rounded_budget(problem: Problem) -> Problem:
+    """The problem, its budget met by what costs as much to the cent: a printed total is no conflict with itself."""
+    budget = problem.limits.max_usd_per_month
+    if budget is None:
+        return problem
+    return replace(problem, limits=replace(problem.limits, max_usd_per_month=budget + ROUNDED_USD))
 
 
 def _by_default(limits: Limits) -> list[Constraint]:

@@ -181,8 +181,11 @@ class ProgramVariables:
         for g in members:
             most = float(most_instances(problem, problem.pools[g]))
             for t, tariff in enumerate(problem.pools[g].tariffs):
-                if tariff.on_hosts or not hosts_count:
-                    self.program.row("region in use", [*self.instances(g, t, last), (used, -most)], upper=0.0)
+                if not tariff.on_hosts and hosts_count:
+                    continue
+                # What runs in quieter hours runs in the busiest as well, but for services.
+                for h in range(0 if tariff.paid is PurchaseOption.SERVERLESS else last, last + 1):
+                    self.program.row("region in use", [*self.instances(g, t, h), (used, -most)], upper=0.0)
         for p in range(len(problem.place_shares)):
             mixed: Terms = [(self.mix[g, last, p], 1.0) for g in served_alone]
             buckets = range(len(problem.bucket_shares))

@@ -76,15 +76,18 @@ def compute_of(problem: Problem, counts: Counts) -> float:
 
 
 def balancers_of(problem: Problem, counts: Counts) -> float:
-    """Load balancers of the regions in which a fleet has hosts, and caches of those in which it has anything."""
-    regions = {
+    """Load balancers where a fleet has hosts, what services alone take elsewhere, and what any region in use takes."""
+    hosts = {
         problem.pools[g].region
         for (g, t), instances in counts.items()
         if any(instances) and _has_balancer(problem.pools[g].tariffs[t])
     }
     used = {problem.pools[g].region for (g, _), instances in counts.items() if any(instances)}
-    anyway = sum(rule.usd * rule.anyway for region in used for rule in _rules(problem, region))
-    return anyway + sum(rule.usd * rule.least for region in regions for rule in _rules(problem, region))
+    return sum(
+        rule.usd * (rule.anyway + (rule.least if region in hosts else rule.alone))
+        for region in used
+        for rule in _rules(problem, region)
+    )
 
 
 def _rules(problem: Problem, region: str):

@@ -23,7 +23,18 @@ from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import Outcome
 from advisor.workload.values import Limits, Scaling, Survive
 from plan.fleet.exhaustive import cheapest, cost_of, counts_of
-from plan.fleet.problems import BILLED, LIMITS, QUOTA, daily, everything, limited, pool_of, problem_of, problems
+from plan.fleet.problems import (
+    BILLED,
+    LIMITS,
+    QUOTA,
+    charges_of,
+    daily,
+    everything,
+    limited,
+    pool_of,
+    problem_of,
+    problems,
+)
 
 ROOT = Path(__file__).parents[3]
 MOST = 3
@@ -91,6 +102,23 @@ def test_is_the_cheapest_of_all_fleets_where_hours_may_be_empty(problem, active,
     pools = tuple(replace(pool, tariffs=tuple(_active(one, active) for one in pool.tariffs)) for pool in problem.pools)
     scaling = Scaling(scale_to_zero=allowed)
     check_against_all(replace(problem, hours=hours, pools=pools, transitions=daily(2), scaling=scaling))
+
+
+def test_a_service_of_quiet_hours_takes_what_its_region_charges():
+    """A region in use at any hour is charged for, the busiest or not; so the service that is there serves both."""
+    service = Tariff(PurchaseOption.SERVERLESS, 0.24, "functions", active_ratios=(0.0, 0.5))
+    pools = (
+        pool_of("service", 0.5, tariffs=(service,), stand="here/r0/t0"),
+        pool_of("hosts", 0.5, 0.2, stand="here/r1/t0"),
+    )
+    charges = {"here/r0": charges_of("here/r0", (1.0, {"anyway": 30.0}))}
+    problem = problem_of(*pools, planned=(0.5, 0.5), charges=charges)
+    quiet = HourClass(84, 0.0, 0.0, 0.0)
+    problem = replace(problem, hours=(quiet, replace(problem.hours[-1], hours_per_week=84)), transitions=daily(2))
+    found = optimise(problem)
+
+    assert [allocation.pool.key for allocation in found.allocations] == ["service"]
+    assert math.isclose(found.objective_usd_per_month, 0.24 * 0.5 * 365 + 30)
 
 
 def _active(tariff, active):
