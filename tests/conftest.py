@@ -30,8 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
-TURNS_SECONDS = 6.0
-"""Tests that take longer come up every third day, the others that take long every second."""
+MOST_DAYS = 7
+"""A test that takes n seconds comes up every n-th day, and within a week."""
 # Generated programs bring tests of their own, for their users.
 collect_ignore = ["golden"]
 
@@ -41,9 +41,9 @@ os.environ["XDG_CACHE_HOME"], os.environ["XDG_CONFIG_HOME"] = f"{_NOBODY.name}/c
 
 
 def long_tests() -> dict[str, int]:
-    """In how many days each test comes up that takes long and is not marked; .ci/long_tests.py writes the table."""
+    """In how many days each test comes up that takes long; .ci/long_tests.py writes the table."""
     with (ROOT / "tests" / "long_tests.csv").open(newline="") as file:
-        return {row["test"]: 3 if float(row["seconds"]) > TURNS_SECONDS else 2 for row in csv.DictReader(file)}
+        return {row["test"]: min(int(row["seconds"]), MOST_DAYS) for row in csv.DictReader(file)}
 
 
 def pytest_collection_modifyitems(config, items):
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         test = item.nodeid.partition("[")[0]
         marker = item.get_closest_marker("sampled")
-        days = turns.get(test, 1) if marker is None else marker.args[0]
+        days = max(turns.get(test, 1), 1 if marker is None else marker.args[0])
         place, places[test] = places[test] + zlib.crc32(test.encode()), places[test] + 1
         if (place + day) % days:
             others.append(item)
