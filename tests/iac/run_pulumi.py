@@ -97,14 +97,22 @@ def in_child(directory: Path, work) -> Any:
         if child == 0:
             try:
                 os.chdir(directory)
-                json.dump(work(), answer, default=str)
+                result = json.dumps(work(), default=str)
             except BaseException:  # noqa: BLE001 - whatever ends a program is the answer
-                json.dump({"error": traceback.format_exc()}, answer)
+                result = json.dumps({"error": traceback.format_exc()})
+            answer.write(f"{json.dumps(loaded_services())}\n{result}")
             answer.flush()
             os._exit(0)
         os.waitpid(child, 0)
         answer.seek(0)
+        for service in json.loads(answer.readline()):
+            importlib.import_module(service)
         return json.load(answer)
+
+
+def loaded_services() -> list[str]:
+    """Modules of the SDKs that take seconds to load, each once for all programs: the next copies have them."""
+    return [name for name in sys.modules if name.startswith(_SDKS) and name.count(".") == 1]
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,8 @@ class Host:
 
     def recorded(self, *names: str) -> list[list[str]]:
         """The calls of these programs, in their order."""
-        calls = [json.loads(line) for line in self.record.read_text().splitlines()]
+        lines = self.record.read_text().splitlines(keepends=True)
+        calls = [json.loads(line) for line in lines if line.endswith("\n")]
         return [call for call in calls if call[0] in names]
 
 

@@ -115,8 +115,9 @@ class Host:
         assert ran.returncode == 0, ran.stderr
 
     def commands(self) -> list[list[str]]:
-        """What was called, as words."""
-        return [json.loads(line) for line in (self.root / "record").read_text().splitlines()]
+        """What was called, as words; without a line that is being written."""
+        lines = (self.root / "record").read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def place_of(self, *words: str) -> int:
         """Where the call that starts so stands; waits until it is made."""
