@@ -5,9 +5,12 @@ Every function raises :class:`advisor.errors.InputError` for what the caller can
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from threadpoolctl import threadpool_limits
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.errors import InputError
@@ -65,6 +68,12 @@ class PredictOptions(TypedDict, total=False):
     draft_model: str
 
 
+def _one_thread() -> AbstractContextManager[object]:
+    """Sums in one order whatever the number of processors, as in the commands: the same question has the same digits."""
+    limited: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limited
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Memory of one replica of a model, and the range that its KV cache lies in."""
@@ -93,10 +102,11 @@ def recommend(workload: Workload | Path | str, *, catalog: Catalog | None = None
         catalog: what is sold, and at what price; None: the user's catalog with all its layers.
         previous: the plan that runs now; leaving it has to be worth its cost.
     """
-    if not isinstance(workload, Workload):
-        return recommend_file(Path(workload), basis=Basis(catalog=catalog), previous=previous)
-    offers = catalog or load_catalog()
-    return plan_for(prepared(workload, offers, previous=previous), offers)
+    with _one_thread():
+        if not isinstance(workload, Workload):
+            return recommend_file(Path(workload), basis=Basis(catalog=catalog), previous=previous)
+        offers = catalog or load_catalog()
+        return plan_for(prepared(workload, offers, previous=previous), offers)
 
 
 def fit(model: str | Path, accelerator: str, **options: Unpack[FitOptions]) -> Fit:
@@ -122,7 +132,8 @@ def predict(model: str | Path, accelerator: str, **options: Unpack[PredictOption
     catalog = load_catalog()
     cells = _cells(model, accelerator, options, PredictOptions.__annotations__)
     check_row(cells, catalog)
-    answers = answer_rows([cells], catalog)
+    with _one_thread():
+        answers = answer_rows([cells], catalog)
     quantities = {
         name: Interval(*(float(part[name][0]) for part in (answers.value, answers.low, answers.high)))
         for name in QUANTITIES

@@ -1,6 +1,7 @@
 """The program as a library: what its public names give is what the commands give."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,20 @@ def test_every_public_name_is_there_and_nothing_is_loaded_before_it_is_used():
 def plan():
     """The plan of an example, made through the library."""
     return advisor.recommend(CHAT)
+
+
+def test_a_plan_has_the_digits_of_the_command_on_any_number_of_processors(run_advisor, tmp_path):
+    """However many threads linear algebra takes by itself, library and command write the same bytes."""
+    program = (
+        "import advisor, sys; from advisor.plan.document import plan_to_json; "
+        "sys.stdout.write(plan_to_json(advisor.recommend('examples/chat/workload.yaml')))"
+    )
+    several = {**os.environ, "OPENBLAS_NUM_THREADS": "4", "PYTHONPATH": str(ROOT)}
+    library = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, env=several
+    )
+    command = run_advisor("recommend", "examples/chat/workload.yaml", "--format", "json", OPENBLAS_NUM_THREADS="1")
+    assert json.loads(library.stdout) == json.loads(command.stdout)
 
 
 def test_a_workload_value_is_planned_as_its_file_is(plan):
