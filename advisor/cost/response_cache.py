@@ -55,6 +55,12 @@ def priced_cache(
     return cheapest if isinstance(cheapest, str) else (_planned(workload, cache, cheapest[0], region), cheapest[1])
 
 
+def cache_nodes(workload: Workload, catalog: Catalog, provider: str, region: str) -> int:
+    """Nodes of a workload's response cache in a region; 0 where it has none, or none is priced there."""
+    priced = priced_cache(workload, catalog, provider, region)
+    return 0 if isinstance(priced, str) else priced[0].nodes
+
+
 def cheapest_node(
     memory_gib: float, catalog: Catalog, provider: str, region: str
 ) -> tuple[CacheNode, ServicePrice] | str:  # fmt: skip

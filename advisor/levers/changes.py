@@ -45,6 +45,7 @@ _ENGINE = "vLLM"
 class Changes:
     """Question without any lever, and what each lever makes of it."""
 
+    stated: PlanRequest
     without: PlanRequest
     by_lever: Mapping[str, Change | Reason]
     """In the order in which they are made; the reason where a lever has nothing to change."""
@@ -96,6 +97,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     scopes = {lever: _scope(steps[step]) for lever, step in _STEPS.items()}
     widening = scopes | {"precision": _precisions(scopes["precision"], stated, question, catalog, settings)}
     return Changes(
+        stated=question,
         without=replace(question, workload=without),
         by_lever={
             **{lever: _widening(wide, without, stated) for lever, wide in widening.items()},

@@ -101,7 +101,7 @@ def _combined(report: LeverReport) -> Iterator[str]:
         yield f"Takes: {'; '.join(text.split(';')[0] for text in plan.requires)}."
     if plan.risks:
         yield f"Risks: {'; '.join(plan.risks)}."
-    beyond = [lever.change for lever in report.levers if lever.used and lever.beyond_stated]
+    beyond = [lever.line or lever.change for lever in report.levers if lever.used and lever.beyond_stated]
     if beyond:
         yield f"Not in the workload file yet: {'; '.join(beyond)}."
 
