@@ -92,7 +92,11 @@ def test_place_without_a_node_is_a_rejection():
     assert plan.fleet is None
     assert (rejection.needed, rejection.unit) == (500.0, "GiB")
     assert rejection.available == pytest.approx(52.82 * 0.75)
-    assert "no node of aws for 500 GiB of answers is in the catalog" in rejection.message
+    assert rejection.message.startswith(
+        "no node of aws in the catalog holds 500 GiB of answers (the largest holds 39.6;"
+    )
+    assert "cache_nodes of the overlay file" in rejection.message
+    assert [miss.instance_type for miss in plan.nearest_misses] == ["*"]
     assert '"response_cache"' in plan_to_json(plan)
 
 
@@ -150,7 +154,12 @@ def test_cache_that_is_supposed_is_planned_as_one_that_is_stated(stated, asked):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("0.4", "missing: memory_gib"), ("0.4+20+1h+true", "4 parts"), ("1+20", "at most 0.999")]
+    ("text", "told"),
+    [
+        ("0.4", r"'0.4' is not hit_ratio\+memory_gib\+ttl"),
+        ("0.4+20+1h+true", "is not hit_ratio"),
+        ("1+20", "at most 0.999"),
+    ],
 )
 def test_wrong_cache_that_is_supposed_is_refused(text, told):
     """It takes a hit ratio and a size, as the file does, and names the setting."""
@@ -158,6 +167,7 @@ def test_wrong_cache_that_is_supposed_is_refused(text, told):
     with pytest.raises(InputError, match=told) as refused:
         what_if(question, CATALOG, f"response_cache={text}")
     assert refused.value.where.startswith(f"--what-if response_cache={text}")
+    assert text == "1+20" or "such as 0.4+20+1h" in refused.value.hint
 
 
 @pytest.mark.parametrize(
