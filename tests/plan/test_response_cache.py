@@ -3,9 +3,13 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from advisor.catalog.values import Purchase
 from advisor.checks.policy import Policy
 from advisor.checks.run import Now, check_plan
 from advisor.cost.response_cache import priced_cache
@@ -16,7 +20,9 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question, requirements_of
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, Limits, ResponseCache, Survive
+from advisor.workload.planning_fields import read_response_cache
+from advisor.workload.values import MOST_HITS, DeclaredDemand, Deployment, Limits, ResponseCache, Survive
+from advisor.yaml_fields import document_of
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(offer())
@@ -42,6 +48,34 @@ def test_fleet_serves_the_rest_and_the_total_holds_the_nodes():
     assert sum(line.usd_per_month for line in plan.fleet.cost_lines if line.in_total) == pytest.approx(
         cost.total_usd_per_month, abs=0.005
     )
+
+
+def current_of(**changes):
+    """Today's deployment of two machines as a plan prices it."""
+    today = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
+    return planned(catalog_of(offer("g6e.xlarge", on_demand=1.86)), current=today, **changes).current
+
+
+def test_today_is_priced_under_the_demand_of_today():
+    """All clients reach today's machines until a planned cache runs; one that runs already is part of what is paid."""
+    without, planned_one = current_of(response_cache=None), current_of()
+    running = current_of(response_cache=replace(HALF, runs_already=True))
+
+    assert planned_one == without
+    sent = 59.96  # the answers to the requests that reach the fleet; a cache of half of all sends as many again
+    assert running.total_usd_per_month - without.total_usd_per_month == pytest.approx(38.26 + sent, abs=0.011)
+
+
+@given(st.floats(1e-9, MOST_HITS), st.floats(1e-9, 1e6), st.none() | st.floats(1e-3, 1e6), st.booleans())
+def test_line_of_a_cache_states_it_to_the_last_digit(hit_ratio, memory_gib, ttl_seconds, runs_already):
+    """What is told to write is read back as the same cache."""
+    kept = ttl_seconds and round(ttl_seconds, 3)
+    stated = ResponseCache(hit_ratio, memory_gib, kept, runs_already)
+    field = document_of(stated.line, Path("workload.yaml")).mapping(("response_cache",))["response_cache"]
+    read = read_response_cache(field, Limits())
+
+    assert replace(read, ttl_seconds=kept) == stated
+    assert read.ttl_seconds == pytest.approx(kept)
 
 
 def test_cache_has_a_replica_where_the_fleet_survives_a_failure():
