@@ -96,7 +96,7 @@ class Change:
     beyond_stated: bool = False
     basis: str = ""
     line: str = ""
-    """Line of the workload file that states it; "": what :attr:`told` names does."""
+    """Lines of the workload file that state it, by ``; ``; "": none does."""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
     wrong_answer_ratio: float = 0.0
@@ -161,7 +161,7 @@ class PricedLever:
     wrong_answer_ratio: float = 0.0
     """Share of the requests that get the answer to another: no benchmark score shows it."""
     line: str = ""
-    """Line of the workload file that states it; "": what :attr:`change` names does."""
+    """Lines of the workload file that state it, by ``; ``; "": none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,8 +171,8 @@ class _Builder:
         rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
         usd = lever.priced.saving_usd_per_month if worth is None else worth
-        stated = f"{_STATE}{lever.line or lever.change}" if lever.beyond_stated else ""
-        told = (stated, "" if stated and not lever.line else lever.change, lever.basis)
+        stated = f"{_STATE}{lever.line}" if lever.beyond_stated and lever.line else ""
+        told = (stated, lever.change, lever.basis)
         item = self._item(
             Item(
                 id=f"{combination.workload}/{lever.lever}",
