@@ -176,6 +176,10 @@ class Per(StrEnum):
     SERVICES = "services"
     """A region in which services alone serve."""
     INSTANCE_HOUR = "instance_hour"
+    CACHE = "cache"
+    """A response cache."""
+    CACHE_NODE = "cache_node"
+    """A node of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from advisor.levers.values import SCHEMA, LeverReport, LeverSettings
 from advisor.performance.model import load_model
 from advisor.pipeline import market_for, question_for, with_account
 from advisor.plan.document import plain
-from advisor.plan.planning import Market
+from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.report.levers import lever_sections

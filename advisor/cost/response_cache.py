@@ -16,6 +16,8 @@ ENDPOINT = "private_endpoint"
 """Name of the private endpoint in front of it, which Azure charges for by the hour."""
 _NODES = {Survive.NOTHING: 1}
 _WITH_REPLICA = 2
+_WHOLE_GIB = 100
+_STATE_ONE = "state another with its price under cache_nodes of the overlay file, as docs/refresh.md shows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +57,32 @@ def priced_cache(
     return cheapest if isinstance(cheapest, str) else (_planned(workload, cache, cheapest[0], region), cheapest[1])
 
 
+def cache_nodes(workload: Workload, catalog: Catalog, provider: str, region: str) -> int:
+    """Nodes of a workload's response cache in a region; 0 where it has none, or none is priced there."""
+    priced = priced_cache(workload, catalog, provider, region)
+    return 0 if isinstance(priced, str) else priced[0].nodes
+
+
 def cheapest_node(
     memory_gib: float, catalog: Catalog, provider: str, region: str
 ) -> tuple[CacheNode, ServicePrice] | str:  # fmt: skip
     """The cheapest node of a provider that holds so many GiB of answers, with its price an hour; why there is none."""
-    nodes = [node for node in catalog.cache_nodes if node.provider == provider and node.usable_gib >= memory_gib]
+    of_provider = [node for node in catalog.cache_nodes if node.provider == provider]
+    nodes = [node for node in of_provider if node.usable_gib >= memory_gib]
     if not nodes:
-        return f"no node of {provider} for {memory_gib:,.3g} GiB of answers is in the catalog"
+        largest = max((node.usable_gib for node in of_provider), default=0.0)
+        held = f"the largest holds {largest:,.3g}; {_STATE_ONE}" if of_provider else "none of it is known"
+        return f"no node of {provider} in the catalog holds {_gib(memory_gib)} GiB of answers ({held})"
     prices = [(catalog.service_price(provider, node.item, region), node) for node in nodes]
     priced = [(price.usd, node.memory_gib, node, price) for price, node in prices if price is not None]
     if not priced:
-        return f"no price of a node of {provider} for {memory_gib:,.3g} GiB of answers is known"
+        return f"no price of a node of {provider} for {_gib(memory_gib)} GiB of answers is known ({_STATE_ONE})"
     _, _, node, price = min(priced, key=lambda each: each[:2])
     return node, price
+
+
+def _gib(memory_gib: float) -> str:
+    return f"{memory_gib:,.0f}" if memory_gib >= _WHOLE_GIB else f"{memory_gib:,.3g}"
 
 
 def _planned(workload: Workload, cache: ResponseCache, node: CacheNode, region: str) -> PlannedCache:

@@ -181,7 +181,9 @@ class RegionCharges:
         return self._hosts_usd + beyond
 
 
-def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request: float) -> RegionCharges | None:
+def region_charges(
+    catalog: Catalog, provider: str, region: str, gb_per_request: float, cache_nodes: int = 0
+) -> RegionCharges | None:
     """Charges of a region of the three clouds; None of others, of whom nothing is known.
 
     Args:
@@ -189,6 +191,7 @@ def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request:
         provider: who runs the region.
         region: where.
         gb_per_request: prompt and answer on the wire.
+        cache_nodes: nodes of the response cache that stands there; 0: there is none.
     """
     if provider not in CLOUDS:
         return None
@@ -214,7 +217,7 @@ def region_charges(catalog: Catalog, provider: str, region: str, gb_per_request:
     rules.append(rule("log_ingest", each=lines, each_balanced=entries * gb_per_month))
     if provider == "aws":
         rules.append(rule("log_storage", each=lines * LOG_MONTHS * LOG_COMPRESSION))
-    return RegionCharges(provider, region, (*rules, *_resources(catalog, provider, region)))
+    return RegionCharges(provider, region, (*rules, *_resources(catalog, provider, region, cache_nodes)))
 
 
 def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
@@ -222,11 +225,13 @@ def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
     return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region))
 
 
-def _resources(catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:
+def _resources(catalog: Catalog, provider: str, region: str, cache_nodes: int = 0) -> Iterator[ChargeRule]:
     """Rules of what the generated code orders or needs in a region, one for each item."""
+    of_cache = {Per.CACHE: min(cache_nodes, 1), Per.CACHE_NODE: cache_nodes}
     items: dict[str, dict[Per, RegionResource]] = {}
     for resource in catalog.region_resources.get(provider, ()):
-        items.setdefault(resource.item, {})[resource.per] = resource
+        if of_cache.get(resource.per, 1):
+            items.setdefault(resource.item, {})[resource.per] = resource
     for item, resources in items.items():
         price = catalog.service_price(provider, item, region)
         hours = HOURS_PER_MONTH if price is not None and price.unit == "hour" else 1
@@ -235,7 +240,7 @@ def _resources(catalog: Catalog, provider: str, region: str) -> Iterator[ChargeR
         yield ChargeRule(
             item,
             price,
-            anyway=counts.get(Per.REGION, 0.0) * hours,
+            anyway=sum(counts.get(per, 0.0) * count for per, count in {Per.REGION: 1, **of_cache}.items()) * hours,
             least=counts.get(Per.HOSTS, 0.0) * hours,
             alone=counts.get(Per.SERVICES, 0.0) * hours,
             each_instance_hour=counts.get(Per.INSTANCE_HOUR, 0.0),

@@ -18,8 +18,8 @@ from advisor.errors import AdvisorError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for
 from advisor.plan.measured import Comparison, compared
-from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost
 from advisor.workload.values import Deployment, MeasuredLatency, Survive
 

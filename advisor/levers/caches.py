@@ -12,7 +12,7 @@ from advisor.levers.values import Change, LeverSettings, Reason, ReasonCode
 from advisor.models.catalog import catalogued_name
 from advisor.plan.request import PlanRequest
 from advisor.workload.kinds import is_reranker
-from advisor.workload.values import ResponseCache, Workload
+from advisor.workload.values import MOST_HITS, ResponseCache, Workload
 
 _OF_WORKLOAD = "hit ratio of the workload, measured or stated there"
 
@@ -129,6 +129,7 @@ class _Caches:
 
     def _answering(self, cache: ResponseCache, basis: str, how: str = "") -> Change | Reason:
         """Fewer requests to the fleet, and the nodes that answer the others."""
+        cache = replace(cache, hit_ratio=min(cache.hit_ratio, MOST_HITS))
         provider, region = self.without.providers[0], self.without.regions[0]
         priced = priced_cache(replace(self.without, response_cache=cache), self.catalog, provider, region)
         if isinstance(priced, str):
@@ -141,6 +142,7 @@ class _Caches:
             lambda question: _with(question, response_cache=cache),
             beyond_stated=cache != self.stated.response_cache,
             basis=basis,
+            line=cache.line,
         )
 
 

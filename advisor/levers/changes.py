@@ -1,6 +1,6 @@
 """Levers as changes of a question: what each allows or alters beyond the question without any lever."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -45,6 +45,7 @@ _ENGINE = "vLLM"
 class Changes:
     """Question without any lever, and what each lever makes of it."""
 
+    stated: PlanRequest
     without: PlanRequest
     by_lever: Mapping[str, Change | Reason]
     """In the order in which they are made; the reason where a lever has nothing to change."""
@@ -96,6 +97,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     scopes = {lever: _scope(steps[step]) for lever, step in _STEPS.items()}
     widening = scopes | {"precision": _precisions(scopes["precision"], stated, question, catalog, settings)}
     return Changes(
+        stated=question,
         without=replace(question, workload=without),
         by_lever={
             **{lever: _widening(wide, without, stated) for lever, wide in widening.items()},
@@ -146,7 +148,16 @@ def _widening(wide: Workload | Reason, without: Workload, stated: Workload) -> C
         lambda question: replace(question, workload=union(question.workload, wide)),
         widens=True,
         beyond_stated=not is_within(wide, stated),
+        line="; ".join(_lines(union(stated, wide), stated)),
     )
+
+
+def _lines(wide: Workload, stated: Workload) -> Iterator[str]:
+    """Lines of the workload file that allow as much as *wide* and the stated workload together."""
+    for key in _WIDENED:
+        names = getattr(wide, key)
+        if set(names) != set(getattr(stated, key)):
+            yield f"{key}: [{', '.join(map(str, names))}]" if names else f"no {key}, which allows any"
 
 
 def _names(values: Sequence[str]) -> str:
@@ -171,11 +182,13 @@ def _scaling(stated: Workload) -> Mapping[str, Change]:
             "instances: the same at all hours → by the hour of the week",
             partial(set_to, scheduled=True),
             beyond_stated=not stated.scaling.scheduled,
+            line="scaling: {scheduled: true}",
         ),
         "scale_to_zero": Change(
             "scaling.scale_to_zero: false → true",
             partial(set_to, scale_to_zero=True),
             beyond_stated=not stated.scaling.scale_to_zero,
+            line="scaling: {scale_to_zero: true}",
         ),
     }
 
@@ -260,6 +273,7 @@ def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None)
         f"model: {question.model.name} → {enough.model}",
         lambda asked: replace(_with_workload(asked, model=enough.model), model=find_model(enough.model)),
         beyond_stated=True,
+        line=f"model: {enough.model}",
         basis=f"scores of {', '.join(enough.sources)}",
         quality=QualityKept(enough.mean_ratio, enough.low_ratio, enough.high_ratio, "; ".join(enough.sources)),
     )

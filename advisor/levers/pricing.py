@@ -24,12 +24,13 @@ from advisor.levers.values import (
 from advisor.models.catalog import catalogued_name
 from advisor.names import suggestion
 from advisor.plan.ladder import is_allowed, rung_of
-from advisor.plan.planning import Market, routed_fleet
+from advisor.plan.market import Market
+from advisor.plan.planning import routed_fleet
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.request import PlanRequest
+from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import RungScope, Step
-from advisor.plan.today import judged_today, priced_today, today_of
+from advisor.plan.today import judged_current
 from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
@@ -239,6 +240,7 @@ class _Pricing:
             facts=entry.facts,
             work=self._work((lever,), priced.saving_usd_per_month),
             wrong_answer_ratio=change.wrong_answer_ratio,
+            line=change.line,
         )
 
     def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:
@@ -300,12 +302,7 @@ class _Pricing:
     def _today(self) -> CurrentCost | None:
         """Today's deployment at all that a plan would count for it, judged by the same replay."""
         market = self._without.market
-        context, current = market.context, market.workload.current
-        priced = priced_today(context.requirements, self._catalog, context.standing.owned)
-        if priced is None or current is None:
-            return None
-        today = today_of(priced, current, context, market.supply, market.week)
-        return judged_today(today, context, market.validator)
+        return judged_current(market, requirements_of(self._changes.stated, market.context.catalog))
 
     def _unpriced(self, reasons: Mapping[str, Reason]) -> Iterator[UnpricedLever]:
         """Levers without a price, each with why."""

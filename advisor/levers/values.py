@@ -95,6 +95,8 @@ class Change:
     """Whether it allows more and alters nothing."""
     beyond_stated: bool = False
     basis: str = ""
+    line: str = ""
+    """Lines of the workload file that state it, by ``; ``; "": none does."""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
     wrong_answer_ratio: float = 0.0
@@ -158,6 +160,8 @@ class PricedLever:
     """Why it is no part of the combination; "" where it is."""
     wrong_answer_ratio: float = 0.0
     """Share of the requests that get the answer to another: no benchmark score shows it."""
+    line: str = ""
+    """Lines of the workload file that state it, by ``; ``; "": none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,9 @@ def in_reach(matches: Matches, workload: Workload, catalog: Catalog) -> Matches:
         for one in every if (provider, name) in held else ():
             missing = shortfalls[one.provider, one.region]
             if missing is not None:
-                rejected.append(reject(machine, missing, region=one.region))
+                rejection = reject(machine, missing, region=one.region)
+                of_cache = missing.code == "response_cache"  # whatever the machine
+                rejected.append(replace(rejection, message=missing.reason) if of_cache else rejection)
         if kept:
             offers[provider, name] = kept
     left = [

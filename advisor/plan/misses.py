@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from advisor.candidates import Rejection
+from advisor.candidates import ANY, Rejection
 from advisor.deployable import PURCHASE
 from advisor.plan.fleet.chosen import Conflict
 from advisor.plan.options import CODES
@@ -62,7 +63,7 @@ def _distinct(ordered: Sequence[Rejection]) -> Iterator[Rejection]:
         numbers = (rejection.code, rejection.needed, rejection.available)
         if said.isdisjoint((machine, numbers)):
             said |= {machine, numbers}
-            yield rejection
+            yield replace(rejection, instance_type=ANY) if rejection.code == "response_cache" else rejection
 
 
 def distance(rejection: Rejection) -> float:

@@ -6,28 +6,26 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
-from advisor.demand.values import Forecast
 from advisor.performance.served import Served
 from advisor.plan.doubts import doubtful_prices
-from advisor.plan.fleet.choose import Choice, choice_of, forecast_of
+from advisor.plan.fleet.choose import Choice, choice_of
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
+from advisor.plan.market import Market, market_of
 from advisor.plan.options import Ranking, Single, options_of, rank, rank_rejections, recommended
-from advisor.plan.problem.hours import Week, week_of
-from advisor.plan.problem.pools import Supply, check_purchase
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rungs import RungScope
-from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
-from advisor.plan.today import judged_today, priced_today, today_of
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
+from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost, Option, Rung
 from advisor.requirements import Requirements
 from advisor.units import A_CENT
-from advisor.workload.values import Routing, Workload
+from advisor.workload.values import Routing
 
 ANYWHERE_NOTE = "routing by prompt length saves nothing here: prompts of every length go anywhere"
 
@@ -51,24 +49,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Market:
-    """A question written down, with all that fleets are chosen from."""
-
-    context: PlanningContext
-    supply: Supply
-    """Of the question, and of whatever else a rung of the ladder allows."""
-    expected: Forecast
-    week: Week
-    formulation: Formulation
-    validator: ReplayValidator
-
-    @property
-    def workload(self) -> Workload:
-        """Workload as requested."""
-        return self.context.requirements.workload
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Planned:
     """The answer in parts."""
 
@@ -80,32 +60,6 @@ class Planned:
     """The recommendation as a rung; None without a ladder."""
     current: CurrentCost | None
     rejections: tuple[Rejection, ...]
-
-
-def market_of(
-    context: PlanningContext,
-    wide: Requirements,
-    served: Sequence[Served],
-    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
-) -> Market:
-    """Write a question down.
-
-    Args:
-        context: what is asked, the catalog, the performance model, and what runs or is owned.
-        wide: the same requirements with all that any rung of the ladder allows.
-        served: candidates of the wide requirements that keep the SLO.
-        offers: of the wide requirements, by (provider, instance type).
-
-    Raises:
-        InputError: nothing that is allowed can be bought.
-    """
-    requirements = context.requirements
-    check_purchase(requirements)
-    expected = forecast_of(requirements)
-    week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
-    supply = supply_of(replace(context, requirements=wide), served, offers)
-    formulation = formulate(context, narrowed(supply, requirements.workload), week)
-    return Market(context, supply, expected, week, formulation, ReplayValidator(formulation, context))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -379,23 +333,6 @@ def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:
         for single in ranking.singles
     )
     return replace(ranking, singles=singles)
-
-
-def judged_current(market: Market) -> CurrentCost | None:
-    """Today's deployment at its cost, with the share of requests that it keeps; None where none is stated.
-
-    Raises:
-        InputError: its price is not known.
-    """
-    context, stated = market.context, market.workload.current
-    priced = priced_today(context.requirements, context.catalog, context.standing.owned)
-    if priced is None or stated is None:
-        return None
-    measured = context.model.measured
-    factor = 1.0 if measured is None else min(measured.token, measured.ttft)
-    accelerator = context.catalog.instance_type(stated.provider, stated.instance_type).accelerator if factor < 1 else ""
-    priced = replace(priced, measured_factor=factor, measured_accelerator=accelerator, slower=context.slower)
-    return judged_today(today_of(priced, stated, context, market.supply, market.week), context, market.validator)
 
 
 def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:

@@ -21,6 +21,7 @@ _CLOUDS = ("aws", "gcp", "azure")
 """Providers of the highest rung, beside those that the workload names: code is generated for them."""
 _NVIDIA = "nvidia"
 _NO_CURRENT = "no `current` is stated"
+_NO_CACHE_YET = "it serves without the response cache that the demand is planned behind"
 _WIDENED = ("providers", "regions", "accelerators", "instance_types", "precisions", "purchase")
 """Keys of a workload that differ between rungs."""
 _ANY_IF_EMPTY = ("accelerators", "instance_types")
@@ -166,7 +167,8 @@ class _Scopes:
         """Every rung."""
         stays = {step: self._why_not_today(step) for step in _TODAY}
         stays[Step.COMMIT] = self._why_no_commitment
-        rung_scopes = [RungScope(Step.AS_IS, None, stays[Step.AS_IS])]
+        without_cache = _NO_CACHE_YET if self._given.plans_response_cache else ""
+        rung_scopes = [RungScope(Step.AS_IS, None, stays[Step.AS_IS] or without_cache)]
         beyond = False
         base = self._base(stays[Step.SAME_CLOUD])
         for step in list(Step)[1:-1]:

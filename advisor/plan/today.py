@@ -9,6 +9,7 @@ from advisor.catalog.values import Purchase
 from advisor.cost import hourly_to_monthly
 from advisor.errors import InputError
 from advisor.performance.stage import serve
+from advisor.plan.market import Market, market_of
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.pools import Supply
@@ -73,12 +74,56 @@ class Today:
     """Why it is not."""
 
 
-def today_of(priced: CurrentCost, current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Today:
+def judged_current(market: Market, stated: Requirements | None = None) -> CurrentCost | None:
+    """Today's deployment at all that a plan would count for it, with the share of requests that it keeps.
+
+    Args:
+        market: a question that allows its machine, in its region.
+        stated: the question as stated, of which it is judged; None: that of the market.
+
+    Raises:
+        InputError: its price is not known.
+    """
+    context = replace(market.context, requirements=_requirements_today(stated or market.context.requirements))
+    current = context.requirements.workload.current
+    priced = priced_today(context.requirements, context.catalog, context.standing.owned)
+    if priced is None or current is None:
+        return None
+    measured = context.model.measured
+    factor = 1.0 if measured is None else min(measured.token, measured.ttft)
+    chip = context.catalog.instance_type(current.provider, current.instance_type).accelerator if factor < 1 else ""
+    priced = replace(priced, measured_factor=factor, measured_accelerator=chip, slower=context.slower)
+    if context.requirements.demand is not market.context.requirements.demand:
+        market = _market_today(current, context)
+    return _judged(_today(priced, current, context, market), context, market.validator)
+
+
+def _requirements_today(requirements: Requirements) -> Requirements:
+    """Question that today's deployment answers: it gets the requests of all clients until a planned cache runs."""
+    if not requirements.workload.plans_response_cache:
+        return requirements
+    workload = replace(requirements.workload, response_cache=None)
+    return replace(requirements, workload=workload, demand=requirements.demand.with_response_cache(0.0))
+
+
+def _market_today(current: Deployment, context: PlanningContext) -> Market:
+    """Today's machine alone, under another demand than that of the plan."""
+    requirements, catalog = context.requirements, context.catalog
+    machine = catalog.instance_type(current.provider, current.instance_type)
+    outcomes = judge(machine, requirements, catalog)
+    served, _ = serve([outcome for outcome in outcomes if isinstance(outcome, Candidate)], requirements, context.model)
+    offer = catalog.offer(current.provider, current.region, current.instance_type)
+    offers = {} if offer is None else {(current.provider, current.instance_type): (offer,)}
+    return market_of(context, requirements, served, offers)
+
+
+def _today(priced: CurrentCost, current: Deployment, context: PlanningContext, market: Market) -> Today:
     """Today's deployment as a fleet, at what a plan would count for it: compute, disks and data transfer.
 
     How it runs the model is not stated: the layout with the highest rate is taken, in the first of the workload's
     precisions that it can serve, as the ladder begins with the first.
     """
+    supply, week = market.supply, market.week
     formulation = _first_posed(current, context, supply, week)
     why_not = ""
     if not formulation.problem.pools:
@@ -110,16 +155,13 @@ def _allocations(problem: Problem, pool: Pool, current: Deployment) -> Iterator[
             yield Allocation(pool, tariff, (count,) * len(problem.hours))
 
 
-def judged_today(today: Today, context: PlanningContext, validator: ReplayValidator) -> CurrentCost:
+def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) -> CurrentCost:
     """The same with the share of requests that it keeps within the SLO, and the instances that the demand takes."""
     priced, formulation, running = today.priced, today.formulation, today.running
     if why := excluded_today(context.requirements.workload, context.catalog):
         return replace(priced, not_judged=why, not_generated="")
     if running is None:
         return replace(priced, not_judged=today.why_not)
-    cache = context.requirements.workload.response_cache
-    if cache is not None and not cache.runs_already:
-        return replace(priced, not_judged="it serves without the response cache that the demand is planned behind")
     pool = running.allocations[0].pool
     validator = validator.within(formulation, context)
     replay = validator.replayed(formulation, running)
@@ -163,7 +205,6 @@ def _as_today(current: Deployment, precision: str, context: PlanningContext) -> 
         listed_only=False,
         exclude=Exclude(engines=stated.exclude.engines),
         residency=(),
-        response_cache=stated.response_cache if stated.response_cache and stated.response_cache.runs_already else None,
     )
     return replace(context, requirements=replace(context.requirements, workload=workload))
 

@@ -171,11 +171,13 @@ class _Builder:
         rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
         usd = lever.priced.saving_usd_per_month if worth is None else worth
+        stated = f"{_STATE}{lever.line}" if lever.beyond_stated and lever.line else ""
+        told = (stated, lever.change, lever.basis)
         item = self._item(
             Item(
                 id=f"{combination.workload}/{lever.lever}",
                 title=f"{lever.title} ({combination.workload})",
-                detail="; ".join(filter(None, (f"{_STATE if lever.beyond_stated else ''}{lever.change}", lever.basis))),
+                detail="; ".join(filter(None, told)),
                 command=f"advisor recommend {self._workload} --format json -o plan.json",
                 check=self._check(lever.lever, f"{combination.workload}/{lever.lever}"),
                 risk=lever.risk + ("" if lever.lock_in == "none" else f"; ties to {lever.lock_in}"),

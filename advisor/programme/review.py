@@ -83,12 +83,14 @@ class Review:
     usd_per_month: float
     """Cost of the days from :attr:`now_from` on, as a month."""
     now_from: dt.date
-    """First day of the bill after the last applied change; without a day after it, :attr:`since`."""
+    """First of the latest whole weeks after the last applied change, or of the days; without a day after it, of all."""
     trend_usd_per_month: float | None
     """Change of the monthly cost in a month, apart from what was applied; None: too few days."""
     anomalies: tuple[Anomaly, ...] | None
     """None: too few days."""
     changes: tuple[ResourceChange, ...]
+    before: tuple[dt.date, dt.date] | None
+    """First and last day that the changes compare those from :attr:`now_from` on with: whole weeks, where there are."""
     plans: tuple[PlannedCost, ...]
     next_steps: tuple[str, ...]
     notes: tuple[str, ...]
@@ -167,7 +169,7 @@ class _Reviewer:
         judged = [group for group in applied if group.billed is not None]
         breaks = sorted(set(self._question.applied.values()))
         anomalies = anomalies_of(self._days, breaks)
-        now = self._now()
+        before, now = self._before(), self._now()
         return Review(
             since=self._question.since,
             until=self._last,
@@ -181,7 +183,8 @@ class _Reviewer:
             anomalies=None
             if anomalies is None
             else tuple(anomaly for anomaly in anomalies if anomaly.day >= self._question.since),
-            changes=tuple(self._changes()),
+            changes=tuple(self._changes(before, now)),
+            before=(before[0], before[-1]) if before else None,
             plans=tuple(self._planned()),
             next_steps=tuple(self._next_steps(applied)),
             notes=tuple(self._notes(applied)),
@@ -191,7 +194,14 @@ class _Reviewer:
         """Days of today's cost: after the last applied change, and not before the review; all of it without any."""
         since = [day for day in self._days if day >= self._question.since]
         last = max(self._question.applied.values())
-        return [day for day in since if day > last] or since
+        days = [day for day in since if day > last] or since
+        return _whole_weeks(days) or days
+
+    def _before(self) -> list[dt.date]:
+        """Days before anything was applied, as many of the latest as are whole weeks; all of less than one."""
+        first = min(self._question.applied.values())
+        days = [day for day in self._days if day < first]
+        return _whole_weeks(days) or days
 
     def _groups(self) -> list[tuple[str, list[Item]]]:
         """Applied items by the money that they are about."""
@@ -257,19 +267,17 @@ class _Reviewer:
         pattern = pattern_of(list(self._days), np.array(list(self._days.values())), breaks)
         return pattern.per_day * DAYS_PER_MONTH**2
 
-    def _changes(self) -> Iterator[ResourceChange]:
-        """Resources whose mean cost of a day changed most, from before the programme to now."""
-        start = self._question.programme.start
-        before, after = [day for day in self._days if day < start], self._now()
+    def _changes(self, before: Sequence[dt.date], now: Sequence[dt.date]) -> Iterator[ResourceChange]:
+        """Resources whose mean cost of a day changed most, from before anything was applied to now."""
         if not before:
             return
         old = costs_by_resource(self._ledger, before[0], before[-1])
-        new = costs_by_resource(self._ledger, after[0], after[-1])
+        new = costs_by_resource(self._ledger, now[0], now[-1])
         rows = [
             ResourceChange(
                 name,
                 old.get(name, 0.0) / len(before) * DAYS_PER_MONTH,
-                new.get(name, 0.0) / len(after) * DAYS_PER_MONTH,
+                new.get(name, 0.0) / len(now) * DAYS_PER_MONTH,
             )
             for name in sorted(old | new)
         ]

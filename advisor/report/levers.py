@@ -34,6 +34,8 @@ _FACTS = (
     Column("what was measured or is said", prose=30),
     Column("source", importance=1, prose=20),
 )
+_LONGEST_LINE = 120
+"""Characters of lines of a workload file that are written out; names of many regions take more."""
 
 
 def lever_sections(report: LeverReport, *, verbose: bool = False) -> list[Section]:
@@ -101,7 +103,11 @@ def _combined(report: LeverReport) -> Iterator[str]:
         yield f"Takes: {'; '.join(text.split(';')[0] for text in plan.requires)}."
     if plan.risks:
         yield f"Risks: {'; '.join(plan.risks)}."
-    beyond = [lever.change for lever in report.levers if lever.used and lever.beyond_stated]
+    beyond = [
+        lever.line if 0 < len(lever.line) <= _LONGEST_LINE else lever.change
+        for lever in report.levers
+        if lever.used and lever.beyond_stated
+    ]
     if beyond:
         yield f"Not in the workload file yet: {'; '.join(beyond)}."
 

@@ -33,12 +33,14 @@ def review_sections(review: Review) -> list[Section]:
         )
         told = "beyond 3.5 robust standard deviations of level, trend and weekday (Iglewicz and Hoaglin, 1993)"
         sections.append(Section("unusual days", (told,), ("day", "cost", "expected", "score"), rows))
-    if review.changes:
+    if review.changes and review.before:
+        first, last = review.before
+        told = f"before: mean of {first} to {last}; now: of {review.now_from} to {review.until}"
         changes = tuple(
             (change.resource, usd(change.before_usd_per_month), usd(change.after_usd_per_month))
             for change in review.changes
         )
-        sections.append(Section("what changed most, USD a month", (), ("resource", "before", "now"), changes))
+        sections.append(Section("what changed most, USD a month", (told,), ("resource", "before", "now"), changes))
     sections.append(Section("what to do next", review.next_steps))
     return sections
 

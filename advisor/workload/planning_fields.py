@@ -8,6 +8,7 @@ from typing import Any
 
 from advisor.units import MS_PER_SECOND
 from advisor.workload.values import (
+    MOST_HITS,
     Exclude,
     Limits,
     MeasuredLatency,
@@ -37,7 +38,7 @@ _TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """Values of tags and labels that every cloud takes."""
 _MOST_REPLICAS, _MOST_ZONES = 10_000, 100
 _MOST_USD, _MOST_SWITCHING_USD = 1e12, 1e6
-_MOST_HITS, _MOST_CACHE_GIB = 0.999, 1e6
+_MOST_CACHE_GIB = 1e6
 _COMMITMENT_YEARS = ("1", "3")
 _SURVIVES = tuple(survive.value for survive in Survive)
 
@@ -162,7 +163,7 @@ def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
             "take max_regions out, or plan each region as a workload with a cache of its own",
         )
     return ResponseCache(
-        hit_ratio=fields["hit_ratio"].number(0, exclusive=True, maximum=_MOST_HITS),
+        hit_ratio=fields["hit_ratio"].number(0, exclusive=True, maximum=MOST_HITS),
         memory_gib=fields["memory_gib"].number(0, exclusive=True, maximum=_MOST_CACHE_GIB),
         ttl_seconds=fields["ttl"].duration_ms() / MS_PER_SECOND if "ttl" in fields else None,
         runs_already=fields["runs_already"].truth() if "runs_already" in fields else False,

@@ -329,6 +329,10 @@ class CloudWatchDemand:
     """As in :class:`SampleDemand`."""
 
 
+MOST_HITS = 0.999
+"""Largest hit ratio of a response cache: a fleet behind one that answers all requests has nothing to serve."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseCache:
     """Cache of whole answers in front of the fleet, as it was measured (``advisor demand cache``) or is known to be."""
@@ -341,6 +345,13 @@ class ResponseCache:
     """How long an answer counts; None: until it is evicted."""
     runs_already: bool = False
     """Whether the demand was measured behind it, and is what it leaves."""
+
+    @property
+    def line(self) -> str:
+        """Line of a workload file that states it, to the last digit."""
+        ttl = "" if self.ttl_seconds is None else f", ttl: {self.ttl_seconds:.9f}".rstrip("0").rstrip(".") + "s"
+        behind = ", runs_already: true" if self.runs_already else ""
+        return f"response_cache: {{hit_ratio: {self.hit_ratio!r}, memory_gib: {self.memory_gib!r}{ttl}{behind}}}"
 
 
 DemandSource = DeclaredDemand | TraceDemand | SampleDemand | PrometheusDemand | CloudWatchDemand
@@ -410,6 +421,11 @@ class Workload:
     def answered_ratio(self) -> float:
         """Share of the clients' requests that its response cache answers."""
         return 0.0 if self.response_cache is None else self.response_cache.hit_ratio
+
+    @property
+    def plans_response_cache(self) -> bool:
+        """Whether it has a response cache that does not run yet."""
+        return self.response_cache is not None and not self.response_cache.runs_already
 
     @property
     def model_reference(self) -> str:

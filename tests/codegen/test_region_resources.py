@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog import load_catalog
+from advisor.codegen import Language, Wanted, generate
+from codegen.scenarios import SCENARIOS
 
 STACKS = Path(__file__).parents[1] / "golden/stacks"
 
@@ -35,6 +37,24 @@ def app_alarms():
     return code.partition("app_alarms = merge(")[2].partition("\n  )\n")[0].count("=> {\n        group ")
 
 
+def of_cache(scenario, target):
+    """Code of a response cache."""
+    return generate(SCENARIOS[scenario]().plan, Language.TERRAFORM, Wanted(target=target)).files["cache.tf"]
+
+
+def cache_node_metrics():
+    """Metrics of a node of the cache that alarms of CloudWatch watch."""
+    code = of_cache("ec2-cache", "ec2")
+    summed = code.partition("cache_sums = merge")[2].partition("]...)")[0].count("metric =")
+    return summed + code.count("for_each = toset(local.cache_members)")
+
+
+def cache_log_alarms():
+    """Rules on logs of the cache, each as a share of one that is evaluated every 5 minutes."""
+    rules = re.findall(r'evaluation_frequency += "PT(\d+)M"', of_cache("aks-cache", "aks"))
+    return pytest.approx(sum(5 / int(minutes) for minutes in rules), abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("provider", "item", "per", "written"),
     [
@@ -45,6 +65,15 @@ def app_alarms():
         ("azure", "alarm", "services", app_alarms),
         ("gcp", "alarm", "hosts", lambda: len(entries("mig-h100", "metric_alerts", "host_alerts"))),
         ("gcp", "alarm", "services", lambda: len(entries("cloud-run-two-regions", "alerts"))),
+        ("aws", "alarm", "cache_node", cache_node_metrics),
+        (
+            "azure",
+            "alarm",
+            "cache",
+            lambda: of_cache("aks-cache", "aks").count('resource "azurerm_monitor_metric_alert"'),
+        ),
+        ("azure", "log_alarm", "cache", cache_log_alarms),
+        ("gcp", "alarm", "cache", lambda: of_cache("mig-cache", "mig").count("metric      =")),
     ],
 )
 def test_a_region_has_the_alarms_that_the_code_writes(provider, item, per, written):
@@ -55,4 +84,5 @@ def test_a_region_has_the_alarms_that_the_code_writes(provider, item, per, writt
         if (resource.item, resource.per) == (item, per)
     )
 
-    assert resource.quantity == written() > 0
+    assert resource.quantity == written()
+    assert resource.quantity > 0

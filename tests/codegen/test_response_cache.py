@@ -29,7 +29,11 @@ def test_code_without_a_cache_is_the_same_but_for_it(target):
 
     assert with_cache.keys() - without.keys() == {"cache.tf"}
     assert all(_is_same_but_for_its_digest(with_cache[path], without[path]) for path in shared)
-    assert "`response_cache`" in with_cache["README.md"]
+    readme = with_cache["README.md"].replace("\n ", "")
+    assert "`response_cache`" in readme
+    assert "2 × `cache.t4g.medium` (one of them a replica that takes over)" in readme
+    assert "for 30.0 % of the requests, whose answers take 2 GiB" in readme
+    assert "to expire after 3600 seconds" in readme
     assert "elasticache" in with_cache["README.md"]
 
 
@@ -71,6 +75,22 @@ def test_cache_on_azure_is_private_encrypted_and_has_no_key(name, language):
     ):
         assert protection in words
     assert "primary_access_key" not in words
+
+
+@pytest.mark.parametrize(
+    ("name", "role"), [("aks-cache", "Azure Kubernetes Service Contributor"), ("vm-scale-set-cache", "Reader")]
+)
+@pytest.mark.parametrize("language", Language)
+def test_rights_of_the_private_endpoint_are_told(name, role, language):
+    """Its record in the DNS zone takes a role of its own, beside those of the target."""
+    scenario = SCENARIOS[name]()
+    readme = written(scenario.plan, language, target=scenario.wanted.target)["README.md"]
+    rights = " ".join(
+        readme.partition("- Rights of whoever applies")[2].partition("User Access Administrator")[0].split()
+    )
+
+    assert "Private DNS Zone Contributor on" in rights
+    assert role in rights
 
 
 @pytest.mark.parametrize(("nodes", "survives"), [(1, "false"), (2, "true")])

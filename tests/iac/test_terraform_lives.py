@@ -1,5 +1,7 @@
 """The whole life of generated roots in real Terraform: apply, plan again, destroy; those of the day."""
 
+import re
+
 import pytest
 
 from advisor.codegen import Language
@@ -35,6 +37,19 @@ def test_root_works_with_the_oldest_admitted_core(name, start):
     assert terraform("validate", "-json").ok().json["valid"]
     terraform("test", "-no-color").ok()
     terraform.plan()
+
+
+@pytest.mark.slow
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("name", CACHED)
+def test_own_tests_hold_the_nodes_of_a_cache(name, start):
+    """The generated tests pass, and fail where the code has another number of nodes than the plan."""
+    terraform = start(name)
+    assert " 0 failed" in terraform("test", "-no-color").ok().out
+    cache = terraform.directory / "cache.tf"
+    changed = re.sub(r"(nodes +=) ([12])", lambda match: f"{match[1]} {3 - int(match[2])}", cache.read_text())
+    cache.write_text(changed)
+    assert 'run "holds_the_planned_cache"... fail' in terraform("test", "-no-color").out
 
 
 @pytest.mark.slow

@@ -156,3 +156,12 @@ def test_time_to_live_of_a_replay_is_that_of_the_cache(tmp_path):
 
     assert question.workload.response_cache.ttl_seconds == 3600.0
     assert "one pool without a limit would hold 70.0%" in levers["prefix_cache"].why
+
+
+def test_line_of_a_lever_states_the_cache_that_it_plans():
+    """What is told to write into the workload file is what was priced, and the file takes it."""
+    question = question_for(workload(), CATALOG, shipped_model())
+    change = levers_of(question, replace(MEASURED, hit_ratio=0.9999))["response_cache"]
+
+    assert change.line == change.to(question).workload.response_cache.line
+    assert change.line == "response_cache: {hit_ratio: 0.999, memory_gib: 0.2}"

@@ -18,6 +18,7 @@ from advisor.levers.values import Change, LeverSettings, ReasonCode
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
+from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_text
 from advisor.tables import read_rows
@@ -97,6 +98,17 @@ def recommended(levers):
 def of(lever):
     """One lever of the report."""
     return next(priced for priced in report().levers if priced.lever == lever)
+
+
+@pytest.mark.parametrize("response_cache", [None, ResponseCache(0.5, 2.0), ResponseCache(0.5, 2.0, runs_already=True)])
+def test_today_costs_and_keeps_the_same_beside_levers_as_in_a_plan(response_cache):
+    """Whatever cache is stated, today's deployment is that of the recommendation, not of the plan without any lever."""
+    stated = asked(**(FEW | {"response_cache": response_cache}))
+    without = posed(changes_of(stated, CATALOG, LeverSettings()).without)
+    current = judged_current(posed(stated))
+
+    assert current.within_slo_ratio is not None
+    assert judged_current(without, requirements_of(stated, CATALOG)) == current
 
 
 @pytest.mark.sampled(2)
@@ -293,7 +305,7 @@ def test_a_cache_that_is_too_large_or_hits_nothing_is_shown_without_a_price():
     large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 500.0, 1000)))
     useless = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.0, 0.1, 1000)))
 
-    assert large.by_lever["response_cache"].why == "no node of aws for 500 GiB of answers is in the catalog"
+    assert large.by_lever["response_cache"].why.startswith("no node of aws in the catalog holds 500 GiB")
     assert useless.by_lever["response_cache"].why == "none of 1,000 requests of the log repeats another"
 
 

@@ -14,8 +14,8 @@ from advisor.performance.model import MeasuredFactors, shipped_model
 from advisor.pipeline import BRIEF, answer, market_for
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.measured import _replica, compared
-from advisor.plan.planning import judged_current
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.today import judged_current
 from advisor.report.verdict import headline
 from advisor.workload.values import DeclaredDemand, Deployment, MeasuredLatency, Slo
 from builders import catalog_of, offer, workload

@@ -18,8 +18,9 @@ from advisor.performance.stage import serve
 from advisor.pipeline import recommend
 from advisor.plan.geography import in_reach
 from advisor.plan.ladder import Ladder
+from advisor.plan.market import market_of
 from advisor.plan.options import rank
-from advisor.plan.planning import Asked, market_of, plan_fleet, recommended_fleet
+from advisor.plan.planning import Asked, plan_fleet, recommended_fleet
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator

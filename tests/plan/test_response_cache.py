@@ -3,9 +3,13 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from advisor.catalog.values import Purchase
 from advisor.checks.policy import Policy
 from advisor.checks.run import Now, check_plan
 from advisor.cost.response_cache import priced_cache
@@ -16,7 +20,9 @@ from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question, requirements_of
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, Limits, ResponseCache, Survive
+from advisor.workload.planning_fields import read_response_cache
+from advisor.workload.values import MOST_HITS, DeclaredDemand, Deployment, Limits, ResponseCache, Survive
+from advisor.yaml_fields import document_of
 from builders import catalog_of, offer, workload
 
 CATALOG = catalog_of(offer())
@@ -44,6 +50,34 @@ def test_fleet_serves_the_rest_and_the_total_holds_the_nodes():
     )
 
 
+def current_of(**changes):
+    """Today's deployment of two machines as a plan prices it."""
+    today = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
+    return planned(catalog_of(offer("g6e.xlarge", on_demand=1.86)), current=today, **changes).current
+
+
+def test_today_is_priced_under_the_demand_of_today():
+    """All clients reach today's machines until a planned cache runs; one that runs already is part of what is paid."""
+    without, planned_one = current_of(response_cache=None), current_of()
+    running = current_of(response_cache=replace(HALF, runs_already=True))
+
+    assert planned_one == without
+    sent = 59.96  # the answers to the requests that reach the fleet; a cache of half of all sends as many again
+    assert running.total_usd_per_month - without.total_usd_per_month == pytest.approx(38.26 + sent, abs=0.011)
+
+
+@given(st.floats(1e-9, MOST_HITS), st.floats(1e-9, 1e6), st.none() | st.floats(1e-3, 1e6), st.booleans())
+def test_line_of_a_cache_states_it_to_the_last_digit(hit_ratio, memory_gib, ttl_seconds, runs_already):
+    """What is told to write is read back as the same cache."""
+    kept = ttl_seconds and round(ttl_seconds, 3)
+    stated = ResponseCache(hit_ratio, memory_gib, kept, runs_already)
+    field = document_of(stated.line, Path("workload.yaml")).mapping(("response_cache",))["response_cache"]
+    read = read_response_cache(field, Limits())
+
+    assert replace(read, ttl_seconds=kept) == stated
+    assert read.ttl_seconds == pytest.approx(kept)
+
+
 def test_cache_has_a_replica_where_the_fleet_survives_a_failure():
     """A fleet that may lose an instance may not lose the cache either: it is sized for what the cache leaves."""
     (line,) = [line for line in planned(limits=REPLICATED).fleet.cost_lines if line.item == "response_cache"]
@@ -52,11 +86,11 @@ def test_cache_has_a_replica_where_the_fleet_survives_a_failure():
 
 
 def test_a_cache_for_nothing_costs_its_nodes():
-    """With next to no hits the same fleet costs what the nodes cost more."""
+    """With next to no hits the same fleet costs what the node and the three metrics of its alarms cost more."""
     with_cache = planned(response_cache=replace(HALF, hit_ratio=1e-9)).fleet.cost
     without = planned(response_cache=None).fleet.cost
 
-    assert with_cache.total_usd_per_month - without.total_usd_per_month == pytest.approx(37.96, abs=0.011)
+    assert with_cache.total_usd_per_month - without.total_usd_per_month == pytest.approx(37.96 + 3 * 0.10, abs=0.011)
 
 
 def test_region_is_chosen_with_its_cache():
@@ -92,7 +126,11 @@ def test_place_without_a_node_is_a_rejection():
     assert plan.fleet is None
     assert (rejection.needed, rejection.unit) == (500.0, "GiB")
     assert rejection.available == pytest.approx(52.82 * 0.75)
-    assert "no node of aws for 500 GiB of answers is in the catalog" in rejection.message
+    assert rejection.message.startswith(
+        "no node of aws in the catalog holds 500 GiB of answers (the largest holds 39.6;"
+    )
+    assert "cache_nodes of the overlay file" in rejection.message
+    assert [miss.instance_type for miss in plan.nearest_misses] == ["*"]
     assert '"response_cache"' in plan_to_json(plan)
 
 
@@ -150,7 +188,12 @@ def test_cache_that_is_supposed_is_planned_as_one_that_is_stated(stated, asked):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("0.4", "missing: memory_gib"), ("0.4+20+1h+true", "4 parts"), ("1+20", "at most 0.999")]
+    ("text", "told"),
+    [
+        ("0.4", r"'0.4' is not hit_ratio\+memory_gib\+ttl"),
+        ("0.4+20+1h+true", "is not hit_ratio"),
+        ("1+20", "at most 0.999"),
+    ],
 )
 def test_wrong_cache_that_is_supposed_is_refused(text, told):
     """It takes a hit ratio and a size, as the file does, and names the setting."""
@@ -158,6 +201,7 @@ def test_wrong_cache_that_is_supposed_is_refused(text, told):
     with pytest.raises(InputError, match=told) as refused:
         what_if(question, CATALOG, f"response_cache={text}")
     assert refused.value.where.startswith(f"--what-if response_cache={text}")
+    assert text == "1+20" or "such as 0.4+20+1h" in refused.value.hint
 
 
 @pytest.mark.parametrize(

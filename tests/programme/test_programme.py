@@ -134,6 +134,17 @@ def test_levers_count_as_the_plan_that_they_make_together(report):
     }
 
 
+def test_a_lever_beyond_the_workload_file_says_what_to_write_there(report):
+    """The item has the line itself, and what it changes."""
+    line = "response_cache: {hit_ratio: 0.4, memory_gib: 2.0}"
+    used = next(lever for lever in report.levers if lever.used)
+    levers = [replace(lever, beyond_stated=True, line=line) if lever is used else lever for lever in report.levers]
+    programme = made(levers=(replace(report, levers=tuple(levers)),), max_payback=1e6)
+    item = next(item for item in programme.items if item.id.endswith(used.lever))
+
+    assert item.detail.startswith(f"state in the workload file: {line}; {used.change}")
+
+
 def test_a_lever_that_pays_back_late_is_refused_with_a_remedy(report):
     """A combination that holds such a lever has to be priced again without it."""
     with pytest.raises(InputError, match="paid back after") as refused:

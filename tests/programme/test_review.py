@@ -91,11 +91,36 @@ def test_the_billed_saving_is_the_difference_of_the_days(tmp_path):
 def test_the_cost_of_now_is_that_after_the_last_change(tmp_path):
     """Dear days between the start of the review and the change are no part of what is paid now, in all or by resource."""
     review = reviewed(written(tmp_path), {"chat/spot": CHANGED})
-    fleet = next(change for change in review.changes if change.resource == "i-fleet")
-    assert review.now_from == CHANGED + dt.timedelta(days=1)
-    assert fleet.after_usd_per_month < 400.0 * 1.1 * PER_MONTH
+    (fleet,) = review.changes
+    assert review.now_from == CHANGED + dt.timedelta(days=2)
+    assert (fleet.resource, review.before) == (
+        "i-fleet",
+        (FIRST.date() + dt.timedelta(days=3), CHANGED - dt.timedelta(days=1)),
+    )
+    assert fleet.before_usd_per_month - fleet.after_usd_per_month == pytest.approx(
+        review.applied[0].billed.usd_per_month
+    )
     assert review.usd_per_month < (400.0 * 1.1 + 40.0) * PER_MONTH
     assert f"from {review.now_from} on" in sections_text(review_sections(review), None)
+
+
+def test_machines_that_were_exchanged_are_what_changed_and_weekends_are_not(tmp_path):
+    """Of a fleet that other machines take the place of, old and new ones changed; a weekly rhythm is no change."""
+    charged = [
+        Charge(
+            cost=Decimal(900 if at.weekday() < 5 else 100) if name == "i-steady" else Decimal(usd),
+            resource=name,
+            at=at,
+        )
+        for at in (FIRST + dt.timedelta(days=number) for number in range(39))
+        for name, usd in (("i-steady", 0), ("i-old" if at.date() < CHANGED else "i-new", 500 if at.date() < CHANGED else 200))
+    ]  # fmt: skip
+    review = reviewed(write_focus(tmp_path / "bill.csv", charged), {"chat/spot": CHANGED})
+    text = sections_text(review_sections(review), None)
+
+    assert [(change.resource, round(change.before_usd_per_month / PER_MONTH), round(change.after_usd_per_month / PER_MONTH))
+            for change in review.changes] == [("i-old", 500, 0), ("i-new", 0, 200)]  # fmt: skip
+    assert f"before: mean of {review.before[0]} to {review.before[1]}; now: of {review.now_from} to" in text
 
 
 def test_levers_together_were_predicted_as_one_plan(tmp_path):

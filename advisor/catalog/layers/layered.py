@@ -16,7 +16,9 @@ from advisor.catalog.layers.engine_releases import RELEASES, releases_of
 from advisor.catalog.layers.imported import with_imported
 from advisor.catalog.layers.overlay import Overlay, read_overlay
 from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, providers
-from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless
+from advisor.catalog.levers import CacheNode
+from advisor.catalog.planning import AccountLimit, Commitment, CommitmentPrice, Serverless, ServicePrice
+from advisor.catalog.planning_readers import Triple
 from advisor.catalog.releases import Releases
 from advisor.catalog.values import InstanceType, Offer, Price
 from advisor.catalog.zones import Zones, read_zones
@@ -59,6 +61,33 @@ class LayeredCatalog(Catalog):
         if not overlay.has_prices:
             return self.listed_offers
         return tuple(overlay.priced(offer, self.today) for offer in self.listed_offers)
+
+    @cached_property
+    def cache_nodes(self) -> tuple[CacheNode, ...]:
+        """Nodes of in-memory stores; those of the overlay take the place of shipped ones of their name."""
+        shipped = self._shipped.cache_nodes
+        like = {node.provider: node for node in shipped}
+        stated = {
+            (own.provider, own.node): replace(
+                like[own.provider], node=own.node, memory_gib=own.memory_gib, provenance=own.provenance(self.today)
+            )
+            for own in self.overlay.cache_nodes
+            if own.provider in like
+        }
+        nodes = {(node.provider, node.node): node for node in shipped} | stated
+        return tuple(sorted(nodes.values(), key=lambda node: (node.memory_gib, node.node)))
+
+    @cached_property
+    def service_prices(self) -> dict[Triple, ServicePrice]:
+        """Prices of what is sold beside machines; those of the overlay's nodes first."""
+        items = {(node.provider, node.node): node.item for node in self.cache_nodes}
+        return self._shipped.service_prices | {
+            (own.provider, items[own.provider, own.node], own.region): ServicePrice(
+                own.usd_per_hour, "hour", own.provenance(self.today)
+            )
+            for own in self.overlay.cache_nodes
+            if (own.provider, own.node) in items
+        }
 
     def cpu_offers(self, provider: str, instance_type: str = "") -> tuple[Offer, ...]:
         """Machines without an accelerator at what this customer pays; no refresh reads them."""

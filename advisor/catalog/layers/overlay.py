@@ -17,9 +17,10 @@ from advisor.names import suggestion
 from advisor.yaml_fields import Field, read_document
 
 VERSION = "advisor.overlay/v1"
-KEYS = ("version", "discounts", "private_offers", "regions", "commitments", "quotas", "zones")
+KEYS = ("version", "discounts", "private_offers", "regions", "commitments", "quotas", "zones", "cache_nodes")
 _DISCOUNT_KEYS = ("provider", "families", "discount_ratio", "regions", "purchase", "until", "note")
 _OFFER_KEYS = ("provider", "region", "instance_type", "purchase", "usd_per_hour", "until", "note")
+_NODE_KEYS = ("provider", "region", "node", "memory_gib", "usd_per_hour", "note")
 _ZONES_KEYS = ("provider", "region", "instance_type", "zones")
 _PRICED = (Purchase.ON_DEMAND.value, Purchase.SPOT.value, Purchase.MANAGED.value)
 _ANY = "*"
@@ -68,6 +69,22 @@ class PrivateOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedNode:
+    """Node of an in-memory store in a region, at a price of one's own."""
+
+    provider: str
+    region: str
+    node: str
+    memory_gib: float
+    usd_per_hour: float
+    note: str
+
+    def provenance(self, today: dt.date) -> Provenance:
+        """Origin of size and price."""
+        return _provenance("overlay file", self.note, today, Quality.LISTED)
+
+
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """The prices of the file, and the zones that it states."""
 
@@ -76,6 +93,7 @@ class Overlay:
     private_offers: tuple[PrivateOffer, ...] = ()
     zones: Mapping[tuple[str, str, str], ZoneSupply] = field(default_factory=dict)
     """By provider, region and instance type."""
+    cache_nodes: tuple[StatedNode, ...] = ()
     content_hash: str = ""
 
     @property
@@ -178,6 +196,7 @@ def read_overlay(path: Path, machines: Collection[tuple[str, str]], regions: Col
         discounts=tuple(_discount(item, names) for item in _items(fields, "discounts")),
         private_offers=tuple(_private_offer(item, names) for item in _items(fields, "private_offers")),
         zones=dict(_zones(item, names) for item in _items(fields, "zones")),
+        cache_nodes=tuple(_stated_node(item, names) for item in _items(fields, "cache_nodes")),
         content_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
@@ -240,6 +259,19 @@ def _private_offer(field: Field, names: Names) -> PrivateOffer:
         until=_until(fields),
         note=_note(fields),
         where=f"{field.path}:{field.line}",
+    )
+
+
+def _stated_node(field: Field, names: Names) -> StatedNode:
+    fields = field.all_of(_NODE_KEYS, optional=("note",))
+    provider = names.provider(fields["provider"])
+    return StatedNode(
+        provider=provider,
+        region=names.region(provider, fields["region"]),
+        node=fields["node"].text(),
+        memory_gib=fields["memory_gib"].number(0, exclusive=True),
+        usd_per_hour=fields["usd_per_hour"].number(0, exclusive=True),
+        note=_note(fields),
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.plan.explain.why import Judged
-from advisor.plan.planning import Market, recommended_fleet
+from advisor.plan.market import Market
+from advisor.plan.planning import recommended_fleet
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.optimise import allocation_usd_per_month
 

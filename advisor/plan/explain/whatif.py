@@ -206,10 +206,9 @@ def _change_output(question: PlanRequest, value: str) -> PlanRequest:
 def _change_cache(question: PlanRequest, value: str) -> PlanRequest:
     """``0.4+20``, ``0.4+20+1h`` or ``none``: a cache that does not run yet, whatever runs now."""
     parts = value.split("+")
-    if len(parts) > len(_CACHE_PARTS):
-        raise InputError(
-            f"it has {len(parts)} parts", hint=f"give {'+'.join(_CACHE_PARTS)}, such as 0.4+20+1h, or none"
-        )
+    if value != _NONE and not _FEWEST_CACHE_PARTS <= len(parts) <= len(_CACHE_PARTS):
+        hint = f"such as 0.4+20+1h, 0.4+20 without a {_CACHE_PARTS[-1]}, or none"
+        raise InputError(f"'{value}' is not {'+'.join(_CACHE_PARTS)}", hint=hint)
     document = _mapping(dict(zip(_CACHE_PARTS, parts, strict=False)), "response_cache")
     cache = None if value == _NONE else read_response_cache(document, question.workload.limits)
     return replace(question, workload=replace(question.workload, response_cache=cache))
@@ -223,7 +222,7 @@ def _show_cache(question: PlanRequest) -> str:
     return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}"
 
 
-_CACHE_PARTS = CACHE_KEYS[:3]
+_CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2
 _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
     "purchase": lambda field: tuple(Purchase(name) for name in field.choices([kind.value for kind in Purchase])),
     "precisions": lambda field: field.choices(PRECISIONS),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog.layers.layered import layered
+from advisor.cost.response_cache import cheapest_node
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.pipeline import plan_for, with_account
@@ -278,3 +279,26 @@ def test_what_a_managed_service_asks_can_be_negotiated(catalog):
     assert managed(listed, "g5.xlarge", "eu-west-1") is None
     assert managed(made, "g5.xlarge", "eu-west-1").usd_per_hour == 1.2
     assert on_demand(made) == on_demand(listed)
+
+
+def test_a_stated_node_holds_what_no_listed_one_does(catalog):
+    """A larger node of one's own is priced as stated, in the share of its memory that those of its provider have."""
+    stated = (
+        "cache_nodes:\n- {provider: azure, region: eastus, node: Balanced_B10, memory_gib: 12, usd_per_hour: 0.3}\n"
+    )
+    node, price = cheapest_node(9.0, catalog(stated), "azure", "eastus")
+
+    assert isinstance(cheapest_node(9.0, catalog(""), "azure", "eastus"), str)
+    assert (node.node, node.engine, node.usable_gib) == ("Balanced_B10", "redis", pytest.approx(9.6))
+    assert (price.usd, price.unit, price.provenance.source) == (0.3, "hour", "overlay file")
+
+
+def test_a_stated_price_of_a_listed_node_counts(catalog):
+    """In its region the stated price is paid, elsewhere the listed one."""
+    stated = "cache_nodes:\n- {provider: aws, region: us-east-1, node: cache.t4g.medium, memory_gib: 3.09, usd_per_hour: 0.01}\n"
+    places = [cheapest_node(2.0, catalog(stated), "aws", region) for region in ("us-east-1", "us-west-2")]
+
+    assert [(node.node, price.usd) for node, price in places] == [
+        ("cache.t4g.medium", 0.01),
+        ("cache.t4g.medium", 0.052),
+    ]

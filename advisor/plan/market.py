@@ -1,0 +1,59 @@
+"""Market of a question: the question written down, with all that fleets are chosen from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from advisor.catalog.values import Offer
+from advisor.demand.values import Forecast
+from advisor.performance.served import Served
+from advisor.plan.fleet.choose import forecast_of
+from advisor.plan.problem.hours import Week, week_of
+from advisor.plan.problem.pools import Supply, check_purchase
+from advisor.plan.replay.validator import ReplayValidator
+from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
+from advisor.requirements import Requirements
+from advisor.workload.values import Workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """A question written down, with all that fleets are chosen from."""
+
+    context: PlanningContext
+    supply: Supply
+    """Of the question, and of whatever else a rung of the ladder allows."""
+    expected: Forecast
+    week: Week
+    formulation: Formulation
+    validator: ReplayValidator
+
+    @property
+    def workload(self) -> Workload:
+        """Workload as requested."""
+        return self.context.requirements.workload
+
+
+def market_of(
+    context: PlanningContext,
+    wide: Requirements,
+    served: Sequence[Served],
+    offers: Mapping[tuple[str, str], tuple[Offer, ...]],
+) -> Market:
+    """Write a question down.
+
+    Args:
+        context: what is asked, the catalog, the performance model, and what runs or is owned.
+        wide: the same requirements with all that any rung of the ladder allows.
+        served: candidates of the wide requirements that keep the SLO.
+        offers: of the wide requirements, by (provider, instance type).
+
+    Raises:
+        InputError: nothing that is allowed can be bought.
+    """
+    requirements = context.requirements
+    check_purchase(requirements)
+    expected = forecast_of(requirements)
+    week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
+    supply = supply_of(replace(context, requirements=wide), served, offers)
+    formulation = formulate(context, narrowed(supply, requirements.workload), week)
+    return Market(context, supply, expected, week, formulation, ReplayValidator(formulation, context))
