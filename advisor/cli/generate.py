@@ -49,6 +49,8 @@ _OPTIONS = (
                 "vllm-transcription",
                 "vllm-omni",
                 "text-embeddings-inference",
+                "triton-tensorrt",
+                "triton-onnx-runtime",
                 "custom",
             ]
         ),

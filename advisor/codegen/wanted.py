@@ -26,6 +26,10 @@ class Engine(StrEnum):
     VLLM_OMNI = "vllm-omni"
     """Pictures by diffusion."""
     TEXT_EMBEDDINGS_INFERENCE = "text-embeddings-inference"
+    TRITON_TENSORRT = "triton-tensorrt"
+    """ONNX files on NVIDIA: Triton's backend of ONNX Runtime, which hands the graph to TensorRT."""
+    TRITON_ONNX_RUNTIME = "triton-onnx-runtime"
+    """ONNX files on processors."""
     CUSTOM = "custom"
     """An image of the user's own (such as NIM) with its entrypoint as it is."""
 
