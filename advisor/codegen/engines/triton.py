@@ -24,26 +24,24 @@ _LONGEST_NAME = 60
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
 _NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free"
-_START = """
-options=() revision=main
-for word in "${@:2}"; do
-  case $word in --revision=*) revision=${word#*=} ;; *) options+=("$word") ;; esac
-done
-folder=$1
-if [[ $folder != /* ]]; then
-  folder=$HOME/.cache/onnx/$1/$revision
-  mkdir -p "$folder"
-  [[ -e $folder/model.onnx ]] || curl -fsSL --retry 9 ${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"} \\
-    -o "$folder/part" "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
-  [[ -e $folder/model.onnx ]] || mv "$folder/part" "$folder/model.onnx"
+_EXPORT = "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
+_START = f"""\
+options=() revision=main work=${{TMPDIR:-/tmp}} folder=$1
+for word in "${{@:2}}"; do case $word in --revision=*) revision=${{word#*=}};; *) options+=("$word");; esac; done
+if [[ $folder != /* ]]; then folder=$HOME/.cache/onnx/$1/$revision
+mkdir -p "$folder"
+token=(${{HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"}})
+[[ -e $folder/model.onnx ]] || curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
+[[ -e $folder/model.onnx ]] || mv "$folder/part" "$folder/model.onnx"
 fi
-mkdir -p "/tmp/models/$0" "$HOME/.cache/engines"
-ln -sfn "$HOME/.cache/engines" /tmp/engines
-ln -sfn "$folder" "/tmp/models/$0/1"
-printf %s "$MODEL_CONFIGURATION" >"/tmp/models/$0/config.pbtxt"
-exec tritonserver --model-repository=/tmp/models "${options[@]}"
-"""
-"""Program for bash: $0 is the name of the model, $1 its folder, or its repository on the hub with onnx/model.onnx in it."""
+[[ -e $folder/model.onnx ]] || folder=$folder/onnx
+mkdir -p "$work/models/$0" "$HOME/.cache/engines"
+ln -sfn "$HOME/.cache/engines" "$work/engines"
+ln -sfn "$folder" "$work/models/$0/1"
+printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
+exec tritonserver --model-repository="$work/models" "${{options[@]}}"
+""".strip().replace("\n", "; ")
+"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub, exports lie below onnx/."""
 _TENSORRT_CAUTION = (
     "TensorRT builds its engine at the first batch that is larger than all before: send one request, and a full batch, "
     "to each new host before it serves."
@@ -72,7 +70,7 @@ class TritonOnnx:
             image=request.image or f"{server.image}:{server.release}-py3",
             checkpoint=Checkpoint(None, _NEEDED),
             entrypoint="bash",
-            command=("-euc", _START.strip(), slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")),
+            command=("-euc", _START, _served_name(request.model)),
             model_option="",
             arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}"),
             port_option="--http-port=",
@@ -101,6 +99,11 @@ class TritonOnnx:
         if self.has_tensorrt:
             fields.append(_tensorrt(request.serves.precision))
         return " ".join(fields)
+
+
+def _served_name(model: str) -> str:
+    """Name that clients call below ``/v2/models/``."""
+    return slug(model.rpartition("/")[2].removesuffix(".onnx"), _LONGEST_NAME, "model")
 
 
 def _tensorrt(precision: str) -> str:
