@@ -41,7 +41,7 @@ ln -sfn "$folder" "$work/models/$0/1"
 printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
 exec tritonserver --model-repository="$work/models" "${{options[@]}}"
 """.strip().replace("\n", "; ")
-"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub, exports lie below onnx/."""
+"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub: exports lie in onnx/."""
 _TENSORRT_CAUTION = (
     "TensorRT builds its engine at the first batch that is larger than all before: send one request, and a full batch, "
     "to each new host before it serves."

@@ -203,8 +203,8 @@ def test_containers_that_others_run_take_a_batch_and_the_next():
 
 
 def test_a_planned_engine_without_a_container_is_refused_by_its_name():
-    """Triton's plans name it, with the way out."""
-    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Triton"):
+    """A plan for such a server names it, with the way out."""
+    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Optimum Neuron'"):
         container_of(
             make_option(engine="Optimum Neuron"),
             "resnet50",
