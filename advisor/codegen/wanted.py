@@ -30,6 +30,8 @@ class Engine(StrEnum):
     """ONNX files on NVIDIA: Triton's backend of ONNX Runtime, which hands the graph to TensorRT."""
     TRITON_ONNX_RUNTIME = "triton-onnx-runtime"
     """ONNX files on processors."""
+    OPENVINO_MODEL_SERVER = "openvino-model-server"
+    """Diffusion on processors."""
     CUSTOM = "custom"
     """An image of the user's own (such as NIM) with its entrypoint as it is."""
 

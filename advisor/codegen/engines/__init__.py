@@ -9,7 +9,7 @@ Prefix caching is left to the engines: all of them have it on by default where t
 from collections.abc import Mapping
 from typing import Protocol
 
-from advisor.codegen.engines import custom, sglang, tensorrt_llm, text_embeddings, triton, vllm, vllm_one_pass
+from advisor.codegen.engines import custom, openvino, sglang, tensorrt_llm, text_embeddings, triton, vllm, vllm_one_pass
 from advisor.codegen.engines.request import Demanded, Request, demanded, exact_version
 from advisor.codegen.model import Container
 from advisor.codegen.wanted import Engine
@@ -34,5 +34,6 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.TEXT_EMBEDDINGS_INFERENCE: text_embeddings,
     Engine.TRITON_TENSORRT: triton.TENSORRT,
     Engine.TRITON_ONNX_RUNTIME: triton.ONNX_RUNTIME,
+    Engine.OPENVINO_MODEL_SERVER: openvino,
     Engine.CUSTOM: custom,
 }

@@ -187,6 +187,18 @@ def images_on_gke() -> Scenario:
     return Scenario(plan, Wanted(target="gke"), gke.variables("us-central1"))
 
 
+def pictures_on_aks() -> Scenario:
+    """OpenVINO Model Server on processors, which tells no load."""
+    plan = _plan(
+        _cpu(
+            "Standard_D8as_v6", _EPYC, **_AZURE, engine="OpenVINO Model Server", weights_gib=6.5, max_concurrency=1,
+            context_tokens=1, request_shares=(1.0, 1.0), planned_requests_per_second_per_instance=0.01,
+        ),
+        model=SDXL, unit=Unit.PICTURES, size=2.1e7, latency_ms=120_000.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(target="aks"), azure_aks.variables("eastus"))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "ec2-embeddings": embeddings_on_ec2,
     "eks-reranker": reranker_on_eks,
@@ -196,5 +208,6 @@ SCENARIOS: Mapping[str, Make] = {
     "aks-reranker": reranker_on_aks,
     "ec2-images": images_on_ec2,
     "gke-images": images_on_gke,
+    "aks-pictures": pictures_on_aks,
     "vm-scale-set-pictures": pictures_on_scale_sets,
 }
