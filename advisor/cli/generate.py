@@ -52,6 +52,7 @@ _OPTIONS = (
                 "triton-tensorrt",
                 "triton-onnx-runtime",
                 "openvino-model-server",
+                "llama.cpp-server",
                 "custom",
             ]
         ),

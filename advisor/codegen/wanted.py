@@ -32,6 +32,8 @@ class Engine(StrEnum):
     """ONNX files on processors."""
     OPENVINO_MODEL_SERVER = "openvino-model-server"
     """Diffusion on processors."""
+    LLAMA_CPP_SERVER = "llama.cpp-server"
+    """Embedders in GGUF."""
     CUSTOM = "custom"
     """An image of the user's own (such as NIM) with its entrypoint as it is."""
 

@@ -304,3 +304,31 @@ def test_no_alarm_waits_for_times_that_nobody_publishes():
     assert "waiting_requests = {" in files["fleet.tf"]
     assert "latency = {" not in files["fleet.tf"]
     assert "no alarm on latency of triton-tensorrt, whose metrics hold no histogram of it" in files["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "source", "told"),
+    [
+        ("llama.cpp server", Unit.TEXTS, "org/m-gguf", ["--hf-repo", "org/m-gguf:Q4_K_M", "--embeddings"]),
+        ("llama.cpp server", Unit.TEXTS, "FOLDER", ["--model", "FOLDER/m.gguf", "--embeddings"]),
+        ("OpenVINO Model Server", Unit.PICTURES, "org/m-ov", ["--model_name=bge-m3", "--source_model=org/m-ov"]),
+        ("OpenVINO Model Server", Unit.PICTURES, "FOLDER", ["--model_name=bge-m3", "--model_path=FOLDER"]),
+    ],
+)
+def test_a_model_comes_from_the_hub_or_from_a_folder(name, unit, source, told, tmp_path):
+    """The program of a server asks the hub for a repository, and opens what a folder holds; options are its own."""
+    (tmp_path / "m.gguf").write_text("weights")
+    made = container(name, "cores", Runtime.CPU, demand=Demanded(unit), precision="int4", max_concurrency=4)
+    program = re.sub(r"/(ovms/bin/ovms|app/llama-server)", r"printf '%s\\n'", made.command[1])
+    model = str(tmp_path) if source == "FOLDER" else source
+    done = subprocess.run(
+        [made.entrypoint, made.command[0], program, made.command[2], model, *made.arguments, f"{made.port_option}8443"],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/root"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    words = done.stdout.splitlines()
+    assert words[: len(told)] == [word.replace("FOLDER", str(tmp_path)) for word in told]
+    assert words[-1] == "8443" if name.startswith("llama") else words[-1].endswith("port=8443")
