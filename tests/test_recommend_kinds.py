@@ -17,7 +17,7 @@ from advisor.codegen import Language, Wanted, generate
 from advisor.demand.arrivals import Requests
 from advisor.demand.requests import read_requests
 from advisor.demand.values import Unit
-from advisor.errors import InputError, NotDeployable
+from advisor.errors import InputError
 from advisor.models import weight_bytes
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.effects import shipped_effects
@@ -245,7 +245,7 @@ def test_a_trace_in_the_unit_of_the_model_is_its_demand(tmp_path, plans):
 
 
 def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
-    """Which only llama.cpp's server reads, that no code starts; a precision that is named is taken instead."""
+    """Which llama.cpp's server reads, in code as in the plan; a precision that is named is taken instead."""
     size = write_bert_gguf(tmp_path / "embedder.gguf")
     kind = ("embedder.gguf", "20, input_tokens: 128", "latency_p95: 400ms")
     plans = []
@@ -254,9 +254,10 @@ def test_a_gguf_file_is_planned_in_its_own_quantisation(tmp_path):
         path.write_text(path.read_text().replace(MACHINES, "[g4dn.xlarge]"))
         plans.append(recommend(path))
     own, wide = plans
-    (miss,) = own.nearest_misses
-    assert own.fleet is None
-    assert "int4: T4: no code is generated for llama.cpp server" in miss.message
+    assert (own.recommended.precision, own.recommended.engine) == ("int4", "llama.cpp server")
+    fleet = generate(own, Language.TERRAFORM).files["fleet.tf"]
+    assert "llama.cpp:server-cuda-b11151" in fleet
+    assert '"Q4_K_M"' in fleet
     assert (wide.recommended.precision, wide.recommended.engine) == ("fp16", "Text Embeddings Inference")
     assert weight_bytes(read_question(own.question).model, "int4") == size
 
@@ -301,7 +302,7 @@ def test_a_plan_is_replayed_on_a_trace(plans):
 
 
 @pytest.mark.parametrize("language", Language)
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if UNITS.get(kind) is not Unit.IMAGES])
+@pytest.mark.parametrize("kind", KINDS)
 def test_code_is_generated_for_what_is_planned(plans, kind, language):
     """The recommended fleet of each kind with a server becomes code, and so does every option of a single type."""
     plan = plans(kind)
@@ -313,11 +314,12 @@ def test_code_is_generated_for_what_is_planned(plans, kind, language):
     assert all(generate(plan, language, Wanted(rank=rank)).files for rank in engines.values())
 
 
-def test_no_code_is_written_for_a_server_that_no_container_is_known_of(plans):
-    """No server of images has one yet: the refusal names the planned one, and the way out."""
-    with pytest.raises(NotDeployable, match="no container is generated for the engine") as refused:
-        generate(plans("vision"), Language.TERRAFORM)
-    assert "--engine custom --image" in refused.value.hint
+def test_a_machine_whose_only_server_has_no_container_is_rejected(plans):
+    """Optimum Neuron would serve ViT on Inferentia2: the rejection names it, and the servers that code starts."""
+    rejections = [rejection for rejection in plans("vision").rejected if rejection.unit == "engine"]
+    (rejection,) = [rejection for rejection in rejections if rejection.instance_type == "inf2.xlarge"]
+    assert (rejection.code, rejection.available) == ("not_generated", "Optimum Neuron")
+    assert rejection.needed == "Triton (ONNX Runtime) or Triton (TensorRT)"
 
 
 def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):

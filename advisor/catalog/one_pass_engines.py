@@ -9,6 +9,8 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.tables import read_records
 
 SEPARATOR = ";"
+_FORMATS = ("onnx",)
+"""Families of models that are read from files of one format, whatever their architecture."""
 _COMPUTED = ("fp32", "bf16", "fp16")
 """Precisions of weights that are multiplied as they are."""
 
@@ -24,6 +26,8 @@ class OnePassEngine:
     """Units of the requests that it serves."""
     families: tuple[str, ...]
     """Of models that it is known to serve; empty: all of its units."""
+    formats: tuple[str, ...]
+    """Formats of models that it loads beside the checkpoints of the hub: ``onnx``."""
     cpu_architectures: tuple[str, ...]
     """Of the hosts that its image is built for."""
     least_compute_capability: float | None
@@ -47,7 +51,8 @@ class OnePassEngine:
 
     def serves(self, unit: str, family: str, precision: str) -> bool:
         """Whether it serves models of a family and unit with weights in a precision."""
-        return unit in self.units and precision in self.precisions and family in (self.families or (family,))
+        loads = family in self.formats if family in _FORMATS else family in (self.families or (family,))
+        return loads and unit in self.units and precision in self.precisions
 
     def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
         """Whether it has an image for a machine and its accelerators."""
@@ -82,6 +87,7 @@ def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePass
             vendor=row.text("vendor"),
             units=tuple(row.text("units").split(SEPARATOR)),
             families=tuple(filter(None, row.optional_text("families").split(SEPARATOR))),
+            formats=tuple(filter(None, row.optional_text("formats").split(SEPARATOR))),
             cpu_architectures=tuple(row.text("cpu_architectures").split(SEPARATOR)),
             least_compute_capability=row.optional_number("least_compute_capability"),
             compute_capabilities=tuple(

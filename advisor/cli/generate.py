@@ -49,6 +49,10 @@ _OPTIONS = (
                 "vllm-transcription",
                 "vllm-omni",
                 "text-embeddings-inference",
+                "triton-tensorrt",
+                "triton-onnx-runtime",
+                "openvino-model-server",
+                "llama.cpp-server",
                 "custom",
             ]
         ),

@@ -170,6 +170,11 @@ class Served:
     """Of a container that serves one replica."""
     pods: tuple[Pods, ...]
 
+    @property
+    def metrics_port_name(self) -> str:
+        """Name of the port that metrics are read at."""
+        return "http" if self.backend.container.metrics_port is None else "metrics"
+
 
 @dataclass(frozen=True, slots=True)
 class Entrance:

@@ -120,6 +120,8 @@ class Container:
     image_caution: str = ""
     """How the image differs from what was planned; "": not that anybody knew."""
     health_path: str = "/health"
+    metrics_port: int | None = None
+    """Port of the metrics page; None: that of the answers."""
     shares_port: bool = False
     """Several replicas answer on one port."""
     model_environment: str = ""

@@ -9,7 +9,17 @@ Prefix caching is left to the engines: all of them have it on by default where t
 from collections.abc import Mapping
 from typing import Protocol
 
-from advisor.codegen.engines import custom, sglang, tensorrt_llm, text_embeddings, vllm, vllm_one_pass
+from advisor.codegen.engines import (
+    custom,
+    llama_cpp,
+    openvino,
+    sglang,
+    tensorrt_llm,
+    text_embeddings,
+    triton,
+    vllm,
+    vllm_one_pass,
+)
 from advisor.codegen.engines.request import Demanded, Request, demanded, exact_version
 from advisor.codegen.model import Container
 from advisor.codegen.wanted import Engine
@@ -32,5 +42,9 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.VLLM_TRANSCRIPTION: vllm_one_pass.TRANSCRIPTION,
     Engine.VLLM_OMNI: vllm_one_pass.OMNI,
     Engine.TEXT_EMBEDDINGS_INFERENCE: text_embeddings,
+    Engine.TRITON_TENSORRT: triton.TENSORRT,
+    Engine.TRITON_ONNX_RUNTIME: triton.ONNX_RUNTIME,
+    Engine.OPENVINO_MODEL_SERVER: openvino,
+    Engine.LLAMA_CPP_SERVER: llama_cpp,
     Engine.CUSTOM: custom,
 }

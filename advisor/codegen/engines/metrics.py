@@ -35,7 +35,8 @@ class EngineMetrics:
     finished: str
     """A counter."""
     latency: str
-    """Histogram in seconds, without ``_bucket``: times to the first token, of answers in one pass to the whole one."""
+    """Histogram in seconds, without ``_bucket``: times to the first token, of answers in one pass to the whole one;
+    "": there is none."""
     switched_on_by: str
     """Options in a file that the generated command does not give, without which there are none; "": always there."""
     answers: Answers | None
@@ -45,22 +46,22 @@ class EngineMetrics:
     @property
     def load(self) -> tuple[str, ...]:
         """Names of the series that tell how busy and how quick the engine is: what alerts ask for is among them."""
-        histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum"))
+        histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum") if self.latency)
         return (self.waiting, *([self.running] if self.running else []), *histogram)
 
 
 def _metrics(row: Record) -> EngineMetrics:
     names = {**_names(row.optional_text("exporter")), **_own_names(row)}
-    is_one_pass = row.text("latency") == _WHOLE_ANSWER
+    is_token_by_token = row.text("latency") != _WHOLE_ANSWER
     counter = row.optional_text("answers")
     answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None
     return EngineMetrics(
         path=row.text("metrics_path"),
         waiting=names["requests_waiting"],
         running=names.get("requests_running", ""),
-        kv_cache_used="" if is_one_pass else names["kv_cache_used_ratio"],
+        kv_cache_used=names["kv_cache_used_ratio"] if is_token_by_token else "",
         finished=names["requests_finished"],
-        latency=names[row.text("latency")],
+        latency=names.get(row.text("latency"), ""),
         switched_on_by=row.optional_text("switched_on_by"),
         answers=answers,
         picker=row.optional_text("picker"),

@@ -42,7 +42,7 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
             continue
         for group in stack.groups:
             metrics = published(stack.backend_of(group).container.engine)
-            if metrics is not None:
+            if metrics is not None and (metrics.latency or alarm.target_seconds is None):
                 yield f"{group.key}/{alarm.title}", _of_engine(stack, alarm, group, metrics)
 
 

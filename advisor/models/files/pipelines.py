@@ -167,7 +167,9 @@ def _together(parts: list[_Part], pipeline: str, name: str, where: str) -> Model
         name,
         Checkpoint(_precision(tensors)),
     )
-    return replace(model, estimate_factor=max(part.factor for part in parts))
+    return replace(
+        model, estimate_factor=max(part.factor for part in parts), sample_size=float(side * side * steps) or None
+    )
 
 
 def _passes(part: _Part, defaults: _Defaults) -> int:

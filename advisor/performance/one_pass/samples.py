@@ -46,6 +46,8 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
     """
     per_sample = np.nan if model.flop_per_sample is None else model.flop_per_sample
     usual = usual_samples().get(model.family, UsualSample(np.nan, np.nan))
+    if model.sample_size is not None:
+        usual = UsualSample(model.sample_size, 1.0)
     match unit:
         case Unit.TOKENS | Unit.TEXTS:
             return flop_of_sample(model, sizes)

@@ -1,6 +1,7 @@
 """Servers of models that answer in one pass: what each is told, on which image, and what their queues count."""
 
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_an_engine_of_another_unit_is_refused_with_those_that_serve_it():
     scenario = SCENARIOS["ec2-embeddings"]()
     with pytest.raises(InputError, match="vllm serves tokens, and the plan is of texts") as refused:
         generate(scenario.plan, Language.TERRAFORM, replace(scenario.wanted, engine=Engine.VLLM))
-    assert "text-embeddings-inference, vllm-pooling" in refused.value.hint
+    assert "text-embeddings-inference, triton-onnx-runtime, triton-tensorrt, vllm-pooling" in refused.value.hint
     tokens = SCENARIOS["a10g-on-demand"]()
     with pytest.raises(InputError, match="vllm-pooling serves texts, and the plan is of tokens"):
         generate(tokens.plan, Language.TERRAFORM, replace(tokens.wanted, engine=Engine.VLLM_POOLING))
@@ -202,10 +203,10 @@ def test_containers_that_others_run_take_a_batch_and_the_next():
 
 
 def test_a_planned_engine_without_a_container_is_refused_by_its_name():
-    """Triton's plans name it, with the way out."""
-    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Triton"):
+    """A plan for such a server names it, with the way out."""
+    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Optimum Neuron'"):
         container_of(
-            make_option(engine="Triton (TensorRT)"),
+            make_option(engine="Optimum Neuron"),
             "resnet50",
             Platform(Runtime.CUDA, "x86_64", "", Quota("", "")),
             Wanted(),
@@ -256,3 +257,78 @@ def test_the_tighter_of_two_targets_is_alarmed():
 
     assert promise_of({"real_time_factor": 0.2, "latency_ms": 3000.0}, demand).seconds == 3.0
     assert promise_of({"real_time_factor": 0.2, "latency_ms": 30_000.0}, demand).seconds == 9.0
+
+
+@pytest.mark.parametrize("source", ["hub", "folder"])
+def test_triton_starts_on_a_repository_of_its_own(source, tmp_path):
+    """Its program links the model as version 1 beside the planned configuration, from the hub or from a folder."""
+    made = container("Triton (TensorRT)", demand=Demanded(Unit.IMAGES), max_concurrency=40)
+    programs, exported = tmp_path / "bin", tmp_path / "bucket" / "onnx"
+    programs.mkdir()
+    exported.mkdir(parents=True)
+    (exported / "model.onnx").write_text("graph")
+    stand_ins = {
+        "curl": 'while (($#)); do [[ $1 == -o ]] && echo graph >"$2"; address=$1; shift; done; echo "$address" >asked',
+        "tritonserver": 'printf "%s\\n" "$@" >told',
+    }
+    for name, program in stand_ins.items():
+        (programs / name).write_text(f"#!/bin/bash\n{program}\n")
+        (programs / name).chmod(0o755)
+    model = "org/vit-onnx" if source == "hub" else str(exported.parent)
+    subprocess.run(
+        [made.entrypoint, *made.command, model, *made.arguments, "--http-port=8000", "--revision=abc"],
+        env={"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **made.environment},
+        cwd=tmp_path,
+        check=True,
+        timeout=30,
+    )
+    served = tmp_path / "models" / "bge-m3"
+    assert (served / "1" / "model.onnx").read_text().strip() == "graph"
+    assert re.search(r"max_batch_size: 40 .*name: \"tensorrt\".*FP16", (served / "config.pbtxt").read_text())
+    told = (tmp_path / "told").read_text().split()
+    assert told == [f"--model-repository={tmp_path}/models", *made.arguments, "--http-port=8000"]
+    if source == "hub":
+        assert (tmp_path / "asked").read_text().strip().endswith("org/vit-onnx/resolve/abc/onnx/model.onnx")
+
+
+def test_a_graph_is_planned_on_servers_that_load_graphs():
+    """Neither vLLM nor Text Embeddings Inference loads an ONNX file, whatever is in it."""
+    servers = {server.engine for server in CATALOG.one_pass_engines if server.serves("texts", "onnx", "fp32")}
+    assert servers == {"Triton (TensorRT)", "Triton (ONNX Runtime)"}
+
+
+def test_no_alarm_waits_for_times_that_nobody_publishes():
+    """Triton has no histogram of its answers: the queue is watched, the latency is not, and the README says so."""
+    scenario = SCENARIOS["ec2-images"]()
+    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    assert "waiting_requests = {" in files["fleet.tf"]
+    assert "latency = {" not in files["fleet.tf"]
+    assert "no alarm on latency of triton-tensorrt, whose metrics hold no histogram of it" in files["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "source", "told"),
+    [
+        ("llama.cpp server", Unit.TEXTS, "org/m-gguf", ["--hf-repo", "org/m-gguf:Q4_K_M", "--embeddings"]),
+        ("llama.cpp server", Unit.TEXTS, "FOLDER", ["--model", "FOLDER/m.gguf", "--embeddings"]),
+        ("OpenVINO Model Server", Unit.PICTURES, "org/m-ov", ["--model_name=bge-m3", "--source_model=org/m-ov"]),
+        ("OpenVINO Model Server", Unit.PICTURES, "FOLDER", ["--model_name=bge-m3", "--model_path=FOLDER"]),
+    ],
+)
+def test_a_model_comes_from_the_hub_or_from_a_folder(name, unit, source, told, tmp_path):
+    """The program of a server asks the hub for a repository, and opens what a folder holds; options are its own."""
+    (tmp_path / "m.gguf").write_text("weights")
+    made = container(name, "cores", Runtime.CPU, demand=Demanded(unit), precision="int4", max_concurrency=4)
+    program = re.sub(r"/(ovms/bin/ovms|app/llama-server)", r"printf '%s\\n'", made.command[1])
+    model = str(tmp_path) if source == "FOLDER" else source
+    done = subprocess.run(
+        [made.entrypoint, made.command[0], program, made.command[2], model, *made.arguments, f"{made.port_option}8443"],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/root"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    words = done.stdout.splitlines()
+    assert words[: len(told)] == [word.replace("FOLDER", str(tmp_path)) for word in told]
+    assert words[-1] == "8443" if name.startswith("llama") else words[-1].endswith("port=8443")

@@ -16,6 +16,7 @@ from codegen.plans import Make, Scenario, make_fleet_plan, make_group
 from codegen.scenarios import azure_aks, azure_container_apps, azure_vm_scale_set, cloud_run, ec2, eks, gcp_mig, gke
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
+VIT = "google/vit-base-patch16-224"
 WHISPER, SDXL = "openai/whisper-large-v3", "stabilityai/stable-diffusion-xl-base-1.0"
 _SHARED: Mapping[str, Any] = {
     "max_concurrency": 16,
@@ -164,6 +165,40 @@ def embeddings_on_container_apps() -> Scenario:
     return Scenario(plan, Wanted(target="container-apps"), azure_container_apps.filled("eastus"))
 
 
+_VIT = {"engine": "Triton (TensorRT)", "weights_gib": 0.16, "max_concurrency": 40, "context_tokens": 1}
+
+
+def images_on_ec2() -> Scenario:
+    """Triton, whose metrics have a port of their own and no times, on T4 and on Arm processors."""
+    plan = _plan(
+        _group(**_VIT, instance_type="g4dn.xlarge", accelerator="T4"),
+        _cpu("c8g.2xlarge", _GRAVITON, **(_VIT | {"engine": "Triton (ONNX Runtime)", "max_concurrency": 8})),
+        model=VIT, unit=Unit.IMAGES, size=1.0, latency_ms=50.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/vit-onnx"}))
+
+
+def images_on_gke() -> Scenario:
+    """Triton on L4, in replicas that follow its queue."""
+    plan = _plan(
+        _group(**_L4, **_VIT, request_shares=(1.0, 1.0), instances=(1, 3)),
+        model=VIT, unit=Unit.IMAGES, size=1.0, policy=Policy.REACTIVE, latency_ms=50.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(target="gke"), gke.variables("us-central1"))
+
+
+def pictures_on_aks() -> Scenario:
+    """OpenVINO Model Server on processors, which tells no load."""
+    plan = _plan(
+        _cpu(
+            "Standard_D8as_v6", _EPYC, **_AZURE, engine="OpenVINO Model Server", weights_gib=6.5, max_concurrency=1,
+            context_tokens=1, request_shares=(1.0, 1.0), planned_requests_per_second_per_instance=0.01,
+        ),
+        model=SDXL, unit=Unit.PICTURES, size=2.1e7, latency_ms=120_000.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(target="aks"), azure_aks.variables("eastus"))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "ec2-embeddings": embeddings_on_ec2,
     "eks-reranker": reranker_on_eks,
@@ -171,5 +206,8 @@ SCENARIOS: Mapping[str, Make] = {
     "mig-speech": speech_on_mig,
     "gke-embeddings": embeddings_on_gke,
     "aks-reranker": reranker_on_aks,
+    "ec2-images": images_on_ec2,
+    "gke-images": images_on_gke,
+    "aks-pictures": pictures_on_aks,
     "vm-scale-set-pictures": pictures_on_scale_sets,
 }

@@ -90,7 +90,7 @@ if [[ $source == gs://* ]]; then
   install -d "$folder"
   # A pattern that only the folder matches: a plain name is first read as an object, and the bucket answers those who may
   # not list all of it that they may not, in place of that there is none.
-  if ! gcloud storage rsync --recursive "$source/$${model%?}[$${model: -1}]" "$folder" || [[ ! -f $folder/config.json ]]; then
+  if ! gcloud storage rsync --recursive "$source/$${model%?}[$${model: -1}]" "$folder" || [[ ! $(ls -A "$folder") ]]; then
     echo "No weights from $source/$model: copy the model there, or give another model_source" >&2
     exit 1
   fi

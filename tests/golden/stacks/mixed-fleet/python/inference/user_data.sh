@@ -111,7 +111,7 @@ if [[ $source == s3://* ]]; then
   # The other client does not follow a bucket into its region.
   printf '[default]\ns3 =\n  preferred_transfer_client = classic\n  max_concurrent_requests = 64\n' >/run/inference/aws
   export AWS_CONFIG_FILE=/run/inference/aws AWS_DEFAULT_REGION='${region}'
-  if ! aws s3 sync --only-show-errors "$source/$model" "$folder" || [[ ! -f $folder/config.json ]]; then
+  if ! aws s3 sync --only-show-errors "$source/$model" "$folder" || [[ ! $(ls -A "$folder") ]]; then
     echo "No weights from $source/$model: copy the model there, or give another model_source" >&2
     exit 1
   fi

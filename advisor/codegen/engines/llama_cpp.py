@@ -1,0 +1,67 @@
+"""The server of llama.cpp for embedders and rerankers in GGUF, on NVIDIA and on processors.
+
+Options and images: tools/server/README.md of llama.cpp, read in November 2026. It speaks plain HTTP, takes the value of
+an option as a word by itself, and counts no finished requests.
+"""
+
+from collections.abc import Mapping
+
+from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.request import Request, refusal
+from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.model import Checkpoint, Container, Runtime
+from advisor.codegen.wanted import Engine
+
+NAME = "llama.cpp server"
+_TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
+_QUANTISATIONS: Mapping[str, str] = {"int8": "Q8_0", "int4": "Q4_K_M"}
+_START = (
+    'model=$1 options=(); for word in "${@:2}"; do options+=("${word%%=*}"); '
+    '[[ $word != *=* ]] || options+=("${word#*=}"); done; '
+    'if [[ $model == /* ]]; then files=("$model"/*.gguf); source=(--model "${files[0]}"); '
+    'else source=(--hf-repo "$model:$0"); fi; '
+    'exec /app/llama-server "${source[@]}" "${options[@]}"'
+)
+"""Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
+
+
+def container(request: Request) -> Container:
+    """The container of llama.cpp.
+
+    Raises:
+        InputError: no image of it is known for the accelerator, or no file of the hub has such weights.
+    """
+    serves = request.serves
+    server = server_of(NAME, request)
+    quantisation = _QUANTISATIONS.get(serves.precision)
+    if quantisation is None:
+        raise refusal(serves, f"{NAME} is planned for GGUF in int8 and int4, not for {serves.precision}")
+    most = serves.max_concurrency
+    step = max(server.max_batch_tokens or 0, serves.context_tokens)
+    return Container(
+        engine=Engine.LLAMA_CPP_SERVER,
+        image=request.image or f"{server.image}:{_TAGS[request.platform.runtime]}{server.release}",
+        checkpoint=Checkpoint(None, f"the planned model as GGUF in {quantisation}"),
+        entrypoint="bash",
+        command=("-euc", _START, quantisation),
+        model_option="",
+        arguments=(
+            "--rerank" if request.demand.most_items > 1 else "--embeddings",
+            "--host=0.0.0.0",
+            f"--parallel={most}",
+            f"--ctx-size={most * serves.context_tokens}",
+            # A text is read in one step, whatever its length.
+            f"--batch-size={step}",
+            f"--ubatch-size={step}",
+        ),
+        tls_options=None,
+        revision_option="",
+        device_arguments=device_arguments(serves, request.platform),
+        health_path=server.health_path,
+        hub_image=processor_image(request),
+    )
+
+
+def catalog_name(_request: Request) -> str:
+    """The server as engines.csv names it."""
+    return NAME
