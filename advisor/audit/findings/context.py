@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from advisor.audit.findings.provider_commands import Place
+from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import money
@@ -33,6 +33,18 @@ class Interval(NamedTuple):
     def exactly(cls, value: Decimal) -> "Interval":
         """An amount that is known."""
         return cls(value, value, value)
+
+
+class Commands(NamedTuple):
+    """Commands of a provider, or of this program, for a finding; None: those of its rule."""
+
+    look: str | None = None
+    act: str | None = None
+
+    @classmethod
+    def of_places(cls, rule: Rule, places: Sequence[Place]) -> "Commands":
+        """Commands for the resources of a finding."""
+        return cls(looking_command(rule.id, places), acting_command(rule.id, places))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +101,12 @@ class Context:
         amount: Interval,
         evidence: str,
         resources: Sequence[tuple[str, Decimal]],
-        command: str | None = None,
+        commands: Commands = Commands(),  # noqa: B008 - frozen
         machines: Sequence[str] = (),
     ) -> Finding:
         """A finding by its rule; amounts are turned into those of a month."""
+        look = commands.look or self.command(rule, rule.look)
+        act = commands.act or (self.command(rule, rule.action) if rule.action else None)
         return Finding(
             id=rule.id,
             title=rule.title,
@@ -103,23 +117,27 @@ class Context:
             effort=rule.effort,
             evidence=evidence,
             risk=rule.risk,
-            command=command or self.command(rule),
+            command=act or look,
+            look=look,
+            why_no_action="" if act else rule.why_no_action,
             resources=resources,
             machines=machines,
         )
 
-    def command(self, rule: Rule) -> str:
-        """The command of this program that acts on a finding."""
+    def command(self, rule: Rule, action: str) -> str:
+        """A command of this program for a finding; see :attr:`Rule.action`."""
         audit = f"advisor audit {shlex.join(self.audit_words)} --finding {rule.id}"
-        if rule.action == "agent":
+        if action == "into":
+            return f"advisor audit {shlex.join(self.audit_words)} --into infra/"
+        if action == "agent":
             return "advisor agent install systemd"
-        if rule.action == "cache":
+        if action == "cache":
             logs = [log for log in self._request_logs() if log.endswith(_JSON_LINES)]
             return " && ".join(f"advisor demand cache {shlex.quote(log)}" for log in logs) or audit
-        if not self.telemetry_words or rule.action == "list":
+        if not self.telemetry_words or action == "list":
             return audit
         places = shlex.join(self.telemetry_words)
-        if rule.action == "samples":
+        if action == "samples":
             return f"advisor samples need {places}"
         option = "--prometheus" if places.startswith(("http://", "https://")) else "--samples"
         sources = " ".join(f"{option} {shlex.quote(place)}" for place in self.telemetry_words)
