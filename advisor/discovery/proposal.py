@@ -81,13 +81,16 @@ class Proposal:
     """None: not looked at."""
 
 
-def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()) -> Proposal:  # noqa: B008 - frozen
+def proposal_of(
+    service: Service, catalog: Catalog, answers: Answers = Answers(), *, watched: bool = False  # noqa: B008 - frozen
+) -> Proposal:  # fmt: skip
     """All that a workload file of a service can say.
 
     Args:
         service: as it was found.
         catalog: knows machines and regions.
         answers: what a person said of it.
+        watched: whether something that counts requests was asked.
     """
     name = answers.model or service.model
     model = known_model(name)
@@ -104,7 +107,7 @@ def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()
         context_tokens=context,
         slo=Latency(*map(rounded_up, targets.values)),
         current=current,
-        missing=tuple(_missing(service, name, model, answers)),
+        missing=tuple(_missing(service, name, model, answers, watched=watched)),
         remarks=(*service.notes, *remarks),
         answers=answers,
         measured=latency,
@@ -147,7 +150,9 @@ def rounded_up(milliseconds: float | None) -> float | None:
     return next(step * power for step in _STEPS if step * power >= milliseconds * (1 - 1e-9))
 
 
-def _missing(service: Service, name: str, model: Model | None, answers: Answers) -> Iterator[Missing]:
+def _missing(
+    service: Service, name: str, model: Model | None, answers: Answers, *, watched: bool
+) -> Iterator[Missing]:  # fmt: skip
     if not name:
         yield Missing(MODEL, "nothing names the model: write `model: OWNER/NAME`, or the path of its config.json")
     elif model is None and not answers.model:
@@ -163,9 +168,8 @@ def _missing(service: Service, name: str, model: Model | None, answers: Answers)
     lengths_known = answers.input_tokens is not None and answers.output_tokens is not None
     if service.observed is None:
         if answers.requests_per_second is None or not lengths_known:
-            yield Missing(
-                DEMAND, "nothing that was asked saw its requests: give --prometheus or --samples, or declare them"
-            )
+            remedy = "declare them" if watched else "give --prometheus or --samples, or declare them"
+            yield Missing(DEMAND, f"nothing that was asked saw its requests: {remedy}")
     elif not service.observed.counts_tokens and not lengths_known:
         who = f"{service.observed.engine} counts" if service.observed.engine else "nothing counts"
         tokens = "no tokens" if service.observed.engine else "tokens"

@@ -15,6 +15,7 @@ from audit.bills import Charge, focus_row, hours, write_csv
 
 WEEK = 24 * 7
 GROUP = "aws:autoscaling:groupName"
+AZURE = "/subscriptions/5d/resourceGroups/{}/providers/Microsoft.Compute/{}"
 NO_DISK, LOCAL_DISK = "p3.2xlarge", "g5.12xlarge"
 USE = Utilisation("host", 0.0, 0.0, 1.0, (0.0, WEEK * 3600.0), 1, ("idle",), None)
 
@@ -94,7 +95,11 @@ def test_a_group_becomes_smaller_by_its_idle_members(tmp_path, members, idle, si
 
 def test_a_group_whose_members_come_and_go_keeps_its_size(tmp_path):
     """A member that ended before the bill does leaves open how many there are."""
-    rows = [row for name, count in (("i-0a", WEEK), ("i-0b", WEEK), ("i-0c", 9)) for row in machine(name, {GROUP: "g"}, count)]
+    rows = [
+        row
+        for name, count in (("i-0a", WEEK), ("i-0b", WEEK), ("i-0c", 9))
+        for row in machine(name, {GROUP: "g"}, count)
+    ]
 
     assert command_of(tmp_path, rows, [idle_host("i-0a"), idle_host("i-0b")]) is None
 
@@ -105,10 +110,8 @@ def test_a_group_whose_members_come_and_go_keeps_its_size(tmp_path):
         ("gcp", "projects/p/zones/us-central1-a/instances/gpu-one", "g2-standard-8", True),
         ("gcp", "projects/p/zones/us-central1-a/instances/pool-x7f2", "g2-standard-8", False),
         ("gcp", "projects/p/zones/us-central1-a/instances/gpu-one", "a3-highgpu-8g", False),
-        ("azure", "/subscriptions/5d/resourceGroups/ai/providers/Microsoft.Compute/virtualMachines/gpu",
-         "Standard_NC4as_T4_v3", True),
-        ("azure", "/subscriptions/5d/resourceGroups/MC_a_b_c/providers/Microsoft.Compute/virtualMachineScaleSets/aks"
-         "/virtualMachines/0", "Standard_NC4as_T4_v3", False),
+        ("azure", AZURE.format("ai", "virtualMachines/gpu"), "Standard_NC4as_T4_v3", True),
+        ("azure", AZURE.format("MC_a_b_c", "virtualMachineScaleSets/aks/virtualMachines/0"), "Standard_NC4as_T4_v3", False),
     ],
 )  # fmt: skip
 def test_other_clouds_tell_groups_by_their_names(tmp_path, provider, resource, instance_type, is_stopped):

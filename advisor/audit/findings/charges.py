@@ -46,8 +46,8 @@ METERS = (
         rules.UNUSED,
         "unused = 'commitment'",
         is_certain=True,
-        evidence="commitments of {cost} were paid for and covered nothing, in {count}",
-        noun="line",
+        evidence="{cost} of {count} covered nothing",
+        noun="commitment",
     ),
     Meters(
         rules.RESERVATION,
@@ -102,10 +102,10 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
     cost = context.ledger.cost_of(meters.where)
     if cost <= 0:
         return
-    resources = context.resources(meters.where)
+    name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
+    resources = context.resources(meters.where, name)
     amount = Interval.exactly(cost) if meters.is_certain else Interval.between(ZERO, cost)
     words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
-    name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
     commands = Commands.of_places(meters.rule, context.places(meters.where, name))
     yield context.finding(meters.rule, amount, words, resources, commands)
 
@@ -126,7 +126,7 @@ def _expiring(context: Context) -> Iterator[Finding]:
         return
     more = f"what they cover costs {context.money(listed - cost)} more at list prices"
     evidence = f"{counted(count, 'commitment')}, the first until {first:%Y-%m-%d}; {more}"
-    resources = context.resources(where)
+    resources = context.resources(where, _COMMITTED)
     commands = Commands.of_places(rules.EXPIRING, context.places(where, _COMMITTED))
     yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, resources, commands)
 

@@ -70,10 +70,10 @@ class Context:
         """An amount over the bill's period, with its currency."""
         return money(amount, self.ledger.bill.currency)
 
-    def resources(self, where: str, most: int = 1000) -> list[tuple[str, Decimal]]:
-        """Resources of some charges with their cost, the dearest first."""
+    def resources(self, where: str, name: str = "resource", most: int = 1000) -> list[tuple[str, Decimal]]:
+        """Resources of some charges with their cost, the dearest first; see :meth:`places`."""
         rows = self.ledger.database.rows(
-            "SELECT coalesce(resource, service || ', ' || coalesce(region, 'no region')) AS name, sum(cost) AS cost "
+            f"SELECT coalesce({name}, service || ', ' || coalesce(region, 'no region')) AS name, sum(cost) AS cost "
             f"FROM charges WHERE {where} GROUP BY 1 HAVING sum(cost) <> 0 ORDER BY cost DESC, name LIMIT {most}"
         )
         return [(str(name), Decimal(cost)) for name, cost in rows]
