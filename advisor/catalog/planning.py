@@ -175,6 +175,12 @@ class Per(StrEnum):
     """A region with hosts."""
     SERVICES = "services"
     """A region in which services alone serve."""
+    GROUP = "group"
+    """A further group of hosts of a region."""
+    BACKEND = "backend"
+    """A further backend of hosts of a region."""
+    ENDPOINT = "endpoint"
+    """A further endpoint, container or app of a service of a region."""
     INSTANCE_HOUR = "instance_hour"
 
 
