@@ -307,8 +307,15 @@ def backend_count(hosts):
     )
 
 
+def balancer_count(provider, hosts):
+    """Load balancers of a region: at Azure one before the entrance and one for each backend."""
+    return 1 + backend_count(hosts) if provider == "azure" else 1
+
+
 def entrance_usd(item, region, peak, output_tokens):
-    """Price by the hour of the smallest that carries the busiest minute twice; 3.1 ms a request, 47 µs a token."""
+    """Price by the hour of the smallest that carries the busiest minute twice; 3.1 ms a request, 47 µs a token; None of others."""
+    if not item.endswith("entrance"):
+        return None
     needed = 2 * peak * (Fraction("0.0031") + output_tokens * Fraction("0.000047"))
     if item == "container_entrance":
         vcpus = next((size for size in map(Fraction, ("0.25", "0.5", "1", "2", "4")) if size >= needed), Fraction(4))
@@ -342,8 +349,7 @@ def standing(groups, week, input_tokens, output_tokens, peak):
         seconds = HOURS_A_MONTH * SECONDS
         quantities = {}
         if hosts:
-            balancers = 1 + backend_count(hosts) if provider == "azure" else 1
-            quantities["load_balancer"] = balancers * HOURS_A_MONTH
+            quantities["load_balancer"] = balancer_count(provider, hosts) * HOURS_A_MONTH
             gb = balanced * per_request
             if provider == "aws":
                 units = max(balanced / seconds / 25, gb / HOURS_A_MONTH)
@@ -360,10 +366,7 @@ def standing(groups, week, input_tokens, output_tokens, peak):
         services = [group for group in own if group not in hosts]
         quantities |= resources(provider, hosts, services, machine_hours(own, week) if provider == "gcp" else 0)
         for item, quantity in quantities.items():
-            is_entrance = item.endswith("entrance")
-            usd = (
-                entrance_usd(item, region, peak, output_tokens) if is_entrance else service_usd(provider, item, region)
-            )
+            usd = entrance_usd(item, region, peak, output_tokens) or service_usd(provider, item, region)
             found[provider, region, item] = quantity, usd and usd * quantity
     return found
 
