@@ -19,7 +19,7 @@ _BY_TOKEN = ("llm", "vlm")
 """Tasks whose requests are counted in tokens, as metrics count them."""
 _PLANNED_ENGINES = ("vLLM", "SGLang")
 """Engines that code is generated for, on accelerators that most run on."""
-MODEL, DEMAND, LENGTHS = "model", "demand", "lengths"
+MODEL, KIND, DEMAND, LENGTHS = "model", "kind", "demand", "lengths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Missing:
     """Something without which no plan can be made."""
 
     key: str
-    """``model``, ``demand`` or ``lengths``."""
+    """``model``, ``kind`` (a demand that no metric counts), ``demand`` or ``lengths``."""
     why: str
     """What could not be found out, and what to write."""
 
@@ -160,11 +160,9 @@ def _missing(
         told = f"write one that it knows ({near or 'none is alike'}), or the path of its config.json"
         yield Missing(MODEL, f"the catalog knows no model '{name}': {told}")
     elif model is not None and model.task not in _BY_TOKEN:
-        yield Missing(
-            MODEL, f"{model.name} does not answer token by token (task: {model.task}): its metrics make no plan"
-        )
-        if service.observed is not None:
-            return
+        told = f"{model.name} does not answer token by token (task: {model.task}), and its metrics make no plan"
+        yield Missing(KIND, f"{told}: declare its requests (docs/kinds.md)")
+        return
     lengths_known = answers.input_tokens is not None and answers.output_tokens is not None
     if service.observed is None:
         if answers.requests_per_second is None or not lengths_known:
