@@ -87,8 +87,8 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
         return
     if slo.is_unknown:
         yield _comment("No latency was measured, and without targets none is kept:")
-        targets = "latency_p95: 500ms" if _is_missing(proposal, KIND) else "ttft_p95: 1s, tpot_p95: 50ms"
-        yield _comment(f"slo: {{{targets}}}")
+        example = "latency_p95: 500ms" if _is_missing(proposal, KIND) else "ttft_p95: 1s, tpot_p95: 50ms"
+        yield _comment(f"slo: {{{example}}}")
         return
     targets = dict(zip(_TARGETS, slo.values, strict=True))
     pairs = ", ".join(f"{key}: {_duration(value)}" for key, value in targets.items() if value is not None)

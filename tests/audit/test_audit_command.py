@@ -127,6 +127,9 @@ def test_commands_stand_below_the_table_in_one_piece(rich_bill, rich_audit, run_
         assert f"{finding}: {command}" in shown
         assert f"{finding}: {command}" in page
     assert f"ADV117: {commands['ADV117']}" in alone
+    for finding in (each for each in rich_audit["findings"] if each["look"] != each["command"]):
+        assert f"{finding['id']}, look first: {finding['look']}" in shown
+        assert f"{finding['id']}, look first: {finding['look']}" in page
 
 
 def test_the_command_of_a_finding_repeats_the_options_it_was_found_with(tmp_path, run_advisor):

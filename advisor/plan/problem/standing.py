@@ -55,20 +55,20 @@ def region_rates(
 
 
 def further_of(allocations: Sequence[Allocation]) -> Further:
-    """Groups, backends and endpoints of a region beyond the first of each.
+    """Groups, backends and endpoints of a region beyond the first of each."""
+    kinds = zip(*(parts_of(allocation.pool, allocation.tariff) for allocation in allocations), strict=True)
+    return Further(*(max(len(set(parts) - {""}) - 1, 0) for parts in kinds))
 
-    A group is one pool that is ordered in one way: what is bought ahead runs as on demand.
+
+def parts_of(pool: Pool, tariff: Tariff) -> tuple[str, str, str]:
+    """Group, backend and endpoint of a region that instances are part of; "" where they are part of none.
+
+    A group is one pool that is ordered in one way: what is bought ahead runs as on demand. A backend is a kind of
+    replica. Services have an endpoint for each pool.
     """
-    hosts = [allocation for allocation in allocations if allocation.tariff.on_hosts]
-    groups = {group_of(allocation.pool, allocation.tariff) for allocation in hosts}
-    backends = {allocation.pool.replica_kind for allocation in hosts}
-    endpoints = {allocation.pool.key for allocation in allocations if not allocation.tariff.on_hosts}
-    return Further(*(max(len(parts) - 1, 0) for parts in (groups, backends, endpoints)))
-
-
-def group_of(pool: Pool, tariff: Tariff) -> tuple[str, str]:
-    """The group of machines that an allocation is part of."""
-    return pool.key, tariff.paid.ordered_as.value
+    if not tariff.on_hosts:
+        return "", "", pool.key
+    return f"{pool.key}/{tariff.paid.ordered_as.value}", f"kind {pool.replica_kind}", ""
 
 
 def standing_charges(

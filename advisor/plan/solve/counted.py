@@ -20,7 +20,7 @@ from advisor.plan.problem.formulas import (
     part_name,
     share_without,
 )
-from advisor.plan.problem.standing import group_of, mean_rate, usd_per_request
+from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE
@@ -86,18 +86,14 @@ def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
 
 def _further_usd(charges: RegionCharges, ways: Sequence[_Way]) -> Floats:
     """USD a month of groups, backends and endpoints of a region beyond the first of each."""
-    on_hosts = [way for way in ways if way.tariff.on_hosts]
-    kinds = (
-        (on_hosts, lambda way: group_of(way.pool, way.tariff)),
-        (on_hosts, lambda way: way.pool.replica_kind),
-        ([way for way in ways if not way.tariff.on_hosts], lambda way: way.pool.key),
-    )
     usd: Floats = np.zeros(())
-    for (members, kind_of), each in zip(kinds, charges.further_usd, strict=True):
-        used: dict[object, Floats] = {}
-        for way in members if each else ():
-            used[kind_of(way)] = used.get(kind_of(way), np.zeros(())) + way.counts
-        count = sum((np.where(instances > 0, 1.0, 0.0) for instances in used.values()), start=np.zeros(()))
+    for at, each in enumerate(charges.further_usd):
+        parts: dict[str, Floats] = {}
+        for way in ways if each else ():
+            part = parts_of(way.pool, way.tariff)[at]
+            parts[part] = parts.get(part, np.zeros(())) + way.counts
+        parts.pop("", None)
+        count = sum((np.where(instances > 0, 1.0, 0.0) for instances in parts.values()), start=np.zeros(()))
         usd = usd + np.maximum(count - 1, 0.0) * each
     return usd
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.standing import group_of, mean_rate, usd_per_request
+from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.units import HOURS_PER_WEEK
@@ -166,27 +166,21 @@ class ProgramVariables:
                 self._used_in_region(used, members, members, hosts_count=False)
 
     def _further(self) -> None:
-        """Each group, backend and endpoint that a region has beyond the first of its kind."""
-        problem, most = self.problem, [float(most_instances(self.problem, pool)) for pool in self.problem.pools]
-        kinds = (
-            (True, group_of),
-            (True, lambda pool, _: pool.replica_kind),
-            (False, lambda pool, _: pool.key),
-        )
-        for at, (on_hosts, kind_of) in enumerate(kinds):
-            parts: dict[str, dict[object, list[tuple[int, int]]]] = {}
-            for g, pool in enumerate(problem.pools):
+        """Costs of the groups, backends and endpoints that a region has beyond the first of its kind."""
+        parts: dict[tuple[str, int], dict[str, list[tuple[int, int]]]] = {}
+        for g, pool in enumerate(self.problem.pools):
+            if pool.region in self.problem.charges:
                 for t, tariff in enumerate(pool.tariffs):
-                    if tariff.on_hosts is on_hosts and pool.region in problem.charges:
-                        of_region = parts.setdefault(pool.region, {})
-                        of_region.setdefault(kind_of(pool, tariff), []).append((g, t))
-            for region, of_region in parts.items():
-                usd = problem.charges[region].further_usd[at]
-                if usd and len(of_region) > 1:
-                    self._beyond_the_first(usd, [[(g, t, most[g]) for g, t in each] for each in of_region.values()])
+                    for at, part in enumerate(parts_of(pool, tariff)):
+                        if part:
+                            parts.setdefault((pool.region, at), {}).setdefault(part, []).append((g, t))
+        for (region, at), members in parts.items():
+            usd = self.problem.charges[region].further_usd[at]
+            if usd and len(members) > 1:
+                self._beyond_the_first(usd, [*members.values()])
 
-    def _beyond_the_first(self, usd: float, parts: list[list[tuple[int, int, float]]]) -> None:
-        """A cost for all but one of the parts that run; each is its pools and tariffs with their most instances."""
+    def _beyond_the_first(self, usd: float, parts: list[list[tuple[int, int]]]) -> None:
+        """A cost for all but one of the parts that run; each is its (pool, tariff)."""
         last = len(self.problem.hours) - 1
         beyond = self.program.variable()
         self.program.add_cost(beyond, usd)
@@ -194,7 +188,8 @@ class ProgramVariables:
         for part in parts:
             used = self.program.variable(upper=1.0, integer=True)
             used_parts.append((used, -1.0))
-            for g, t, most in part:
+            for g, t in part:
+                most = float(most_instances(self.problem, self.problem.pools[g]))
                 is_serverless = self.problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS
                 for h in range(0 if is_serverless else last, last + 1):
                     self.program.row("further parts", [*self.instances(g, t, h), (used, -most)], upper=0.0)

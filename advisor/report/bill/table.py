@@ -272,7 +272,7 @@ def _no_action_words(finding: Finding) -> str:
 
 
 def _commands(finding: Finding) -> Iterator[str]:
-    """What looks, where that is another command, and what acts, each on a line of its own after the finding's id."""
+    """The command that looks, where that is another, and the one that acts: each on a line after the finding's id."""
     if finding.look != finding.command:
         yield f"{finding.id}, look first: {finding.look}"
     yield f"{finding.id}: {finding.command}"
