@@ -9,8 +9,7 @@ from statistics import fmean
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
-from advisor.audit.findings.provider_commands import Place, looking_command
-from advisor.audit.findings.stopping import LEAST_DAYS, stopping_command
+from advisor.audit.findings.stopping import LEAST_DAYS, stopping_commands
 from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
@@ -68,9 +67,7 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     time = counted(max(1, round(longest_seconds / SECONDS_PER_HOUR)), "hour")
     evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}, in {time}"
     dearest = sorted(hosts, key=lambda host: -host.cost)
-    places = [Place(host.provider, host.region, host.resource) for host in dearest]
-    commands = Commands(looking_command(rules.IDLE.id, places), stopping_command(context, dearest))
-    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), commands)
+    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), stopping_commands(context, dearest))
 
 
 def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:

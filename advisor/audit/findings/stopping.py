@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.audit.findings.context import Context
-from advisor.audit.findings.provider_commands import Place, acting_command
+from advisor.audit.findings.context import Commands, Context
+from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import IDLE
 from advisor.audit.values import HostCost
 from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR
@@ -30,8 +30,10 @@ _MADE_BY_A_GROUP = re.compile(r"/gke-|-[a-z0-9]{4}$|/resourceGroups/MC_", re.IGN
 _GROUP_NAME = re.compile(r"[\w./:@+=,-][\w ./:@+=,-]*")
 
 
-def stopping_command(context: Context, hosts: Sequence[HostCost]) -> str | None:
-    """The command that stops idle machines, or lowers the size of their groups; None where none can be taken back.
+def stopping_commands(context: Context, hosts: Sequence[HostCost]) -> Commands:
+    """Commands that show idle machines and groups, and that stop machines and lower the size of groups.
+
+    None acts where that could not be taken back.
 
     Args:
         context: the audit.
@@ -44,9 +46,13 @@ def stopping_command(context: Context, hosts: Sequence[HostCost]) -> str | None:
         for host in observed
         if _is_alone(host, tags) and _keeps_its_disks(context, host)
     ]
-    commands = [acting_command(IDLE.id, [place for place in alone if place.resource in _on_demand(context, alone)])]
-    commands += _smaller_groups(context, observed, tags)
-    return "; ".join(filter(None, commands)) or None
+    on_demand = _on_demand(context, alone)
+    looks = [looking_command(IDLE.id, [Place(host.provider, host.region, host.resource) for host in hosts])]
+    acts = [acting_command(IDLE.id, [place for place in alone if place.resource in on_demand])]
+    for group in _smaller_groups(context, observed, tags):
+        looks.append(group.look)
+        acts.append(group.act)
+    return Commands("; ".join(filter(None, looks)) or None, "; ".join(filter(None, acts)) or None)
 
 
 def _is_well_known(host: HostCost) -> bool:
@@ -98,8 +104,8 @@ def _on_demand(context: Context, places: Sequence[Place]) -> frozenset[str]:
     return frozenset(str(resource) for (resource,) in rows)
 
 
-def _smaller_groups(context: Context, hosts: Sequence[HostCost], tags: _OwnerTags) -> Iterator[str]:
-    """Commands that lower the desired size of AWS's groups by their idle machines."""
+def _smaller_groups(context: Context, hosts: Sequence[HostCost], tags: _OwnerTags) -> Iterator[Commands]:
+    """Commands that show AWS's groups, and lower their desired size by the idle machines."""
     end = context.ledger.bill.end
     gone = {
         str(resource)
@@ -115,8 +121,10 @@ def _smaller_groups(context: Context, hosts: Sequence[HostCost], tags: _OwnerTag
         size = max(working, min(len(members), FEWEST)) if working else 0
         is_fixed = not members & (gone | tags.in_clusters)
         if is_fixed and size < len(members) and _GROUP_NAME.fullmatch(group):
-            region = next(idle[resource].region for resource in idle if resource in members)
-            yield (
-                f"aws autoscaling set-desired-capacity --region {shlex.quote(region)} "
-                f"--auto-scaling-group-name {shlex.quote(group)} --desired-capacity {size}"
+            region = shlex.quote(next(idle[resource].region for resource in idle if resource in members))
+            yield Commands(
+                f"aws autoscaling describe-auto-scaling-groups --region {region} "
+                f"--auto-scaling-group-names {shlex.quote(group)}",
+                f"aws autoscaling set-desired-capacity --region {region} "
+                f"--auto-scaling-group-name {shlex.quote(group)} --desired-capacity {size}",
             )
