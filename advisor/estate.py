@@ -25,13 +25,14 @@ from advisor.plan.estate.contention import Contention, contest_of
 from advisor.plan.estate.divide import Shares, divide
 from advisor.plan.estate.resources import allotment, limits_of, uses_of
 from advisor.plan.estate.slots import Seating, SlotSearch, seating
-from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms
+from advisor.plan.estate.terms import FILE_NAME, Terms, read_terms, under_terms, with_account
 from advisor.plan.estate.values import FAILED, PLANNED, Estate, Part, WorkloadRow
 from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.request import PlanRequest
 from advisor.requirements import check_names
 from advisor.spread import Run, Spread
 from advisor.workload.document import read_workload
+from advisor.workload.negotiated import holdings_of, within_regions
 from advisor.workload.values import Workload
 
 Watch = Callable[[str, int, int], None]
@@ -89,8 +90,8 @@ def plan_estate(
     Raises:
         InputError: the directory holds no workload files, or its ``estate.yaml`` has to be mended.
     """
-    terms = read_terms(directory)
     day = today or dt.datetime.now(dt.UTC).date()
+    terms = with_account(read_terms(directory), holdings_of(load_catalog()), day)
     paths = workload_files(directory)
     tasks = [
         Task(path, path.relative_to(directory).as_posix(), terms, terms, day, calibration, len(paths) <= MOST_IN_FULL)
@@ -171,6 +172,8 @@ def _usd_of_machines(cost: FleetCost) -> float:
 def _answer(task: Task) -> Answer:
     catalog, model = load_catalog(), _model(task.calibration)
     workload = under_terms(read_workload(task.path), task.terms)
+    holdings = holdings_of(catalog)
+    workload = workload if holdings is None else within_regions(workload, holdings, catalog)
     workload = replace(workload, as_of=workload.as_of or task.today) if workload.commitments else workload
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)

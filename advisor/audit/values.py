@@ -183,6 +183,11 @@ class Finding:
     evidence: str
     risk: str
     command: str
+    """Command that acts on it and can be taken back; the one that looks where none does."""
+    look: str
+    """Command that shows first what it is about, and changes nothing."""
+    why_no_action: str
+    """Reason why the command only looks; "": it acts."""
     resources: Sequence[tuple[str, Decimal]]
     """Resources it was found at, with the cost over the period, the dearest first."""
     machines: Sequence[str] = ()

@@ -11,7 +11,8 @@ The JSON (``advisor.audit/v1``)::
     requests       teams, environments; null without request logs
     tags           by key: values, untagged; their sum is the bill
     chargeback     cost of the endpoints by team and environment of their requests
-    findings       id, title, usd_per_month, low, high (null: unknown), basis, effort, evidence, risk, command,
+    findings       id, title, usd_per_month, low, high (null: unknown), basis, effort, evidence, risk, command (acts,
+                   and can be taken back), look (shows first), why_no_action (null: command acts; else it is look),
                    resources
     notes          what a reader has to know
 """
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.output import deliver, deliver_application, output_option, report_width
+from advisor.cli.output import deliver, deliver_application, formats_option, output_option, report_width
 from advisor.cli.progress import Progress
 from advisor.cli.rates import rate_option
 from advisor.errors import InputError
@@ -136,14 +137,7 @@ def _words(name: str, value: object) -> Iterator[str]:
     help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
 )
 @click.option("--write", is_flag=True, help="With --into: write the changes too.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(_FORMATS),
-    default="table",
-    show_default=True,
-    help="How to show the result; focus: the bill's charges with kind and part of compute.",
-)
+@formats_option(*_FORMATS, told="How to show the result; focus: the bill's charges with kind and part of compute.")
 @click.option("--wide", is_flag=True, help="Every value, endpoint and finding, whatever the terminal's width.")
 @output_option
 @click.pass_context

@@ -9,7 +9,7 @@ import click
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_sarif, check_text
-from advisor.cli.output import calibration_option, deliver, output_option
+from advisor.cli.output import calibration_option, deliver, formats_option, output_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
 from advisor.performance.model import load_model
@@ -42,14 +42,7 @@ class DoesNotPass(AdvisorError):  # noqa: N818 - an outcome
     help="A price may move by as much, as a share of it.  [default: 0.05]",
 )
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="An older price does not hold.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "sarif", "junit"]),
-    default="table",
-    show_default=True,
-    help="How to show the result; sarif and junit are for plans.",
-)
+@formats_option("table", "json", "sarif", "junit", told="How to show the result; sarif and junit are for plans.")
 @output_option
 @calibration_option
 def command(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import MODEL_HELP, deliver, options_given, output_option
+from advisor.cli.output import MODEL_HELP, deliver, options_given, output_option, table_or_json_option
 from advisor.errors import InputError
 from advisor.questions.fit import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
 from advisor.reading import read_text
@@ -34,7 +34,7 @@ _LARGE = 1e6
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}."
 )
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@table_or_json_option
 @output_option
 def command(batch: Path | None, output_format: str, output: Path | None, **options: str | None) -> None:
     """Whether a model fits, what it takes, and how many whole requests its KV cache holds.

@@ -115,7 +115,7 @@ def command(
     asks = not yes and sys.stdin.isatty()
     stems = file_names((service.name, service.namespace or service.origin) for service in inventory.services)
     rows = [
-        _write(service, stem, _Run(out, catalog, _window_words(days), asks))
+        _write(service, stem, _Run(out, catalog, _window_words(days), asks, watched=bool(urls or samples)))
         for service, stem in zip(inventory.services, stems, strict=True)
     ]
     if output_format == "json":
@@ -136,6 +136,8 @@ class _Run:
     catalog: Catalog
     window: str
     asks: bool
+    watched: bool
+    """Whether servers or samples were asked for demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,9 @@ class _Row:
 
 
 def _write(service: Service, stem: str, run: _Run) -> _Row:
-    proposal = proposal_of(service, run.catalog)
+    proposal = proposal_of(service, run.catalog, watched=run.watched)
     if run.asks and (answers := _ask(proposal)) != Answers():
-        proposal = proposal_of(service, run.catalog, answers)
+        proposal = proposal_of(service, run.catalog, answers, watched=run.watched)
     text = workload_text(proposal, run.window)
     demand, reason = None, "; ".join(missing.why for missing in proposal.missing)
     if not reason:

@@ -6,23 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import click
-
-from advisor.cli.output import deliver
+from advisor.cli.output import deliver, formats_option
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 
 Cell = str | int | float | None
 Entry = Mapping[str, Cell]
 PRICE = "usd_per_hour"
-list_format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="How to show the result.",
-)
+list_format_option = formats_option("table", "json", "csv")
 
 
 def deliver_entries(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from advisor.atomic_files import write_output
 from advisor.errors import InputError
@@ -21,26 +22,46 @@ MODEL_HELP = "A catalogued name, or the path of a model's config.json, weights, 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _format_option(*formats: str) -> Callable[[Command], Command]:
+_BY_SUFFIX = {".json": "json", ".md": "markdown", ".sarif": "sarif", ".csv": "csv"}
+"""Formats that the name of a file asks for where ``--format`` is not given."""
+
+
+def formats_option(*formats: str, told: str = "How to show the result.") -> Callable[[Command], Command]:
+    """``--format``; without it the suffix of ``--output`` decides, where it names one of the formats.
+
+    Args:
+        formats: the first one is shown where nothing decides.
+        told: help of the option.
+    """
     return click.option(
         "--format",
         "output_format",
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="How to show the result.",
+        callback=_of_file,
+        help=told,
     )
+
+
+def _of_file(context: click.Context, option: click.Parameter, stated: str) -> str:
+    """The format of a result: as stated, else as the file for it is named. What is given is read before defaults."""
+    output = context.params.get("output")
+    if output is None or context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
+        return stated
+    named = _BY_SUFFIX.get(output.suffix.lower(), "")
+    return named if isinstance(option.type, click.Choice) and named in option.type.choices else stated
 
 
 STDOUT = Path("-")
 """Name of standard output, as other programs have it."""
-format_option = _format_option("table", "json", "markdown")
-table_or_json_option = _format_option("table", "json")
+format_option = formats_option("table", "json", "markdown")
+table_or_json_option = formats_option("table", "json")
 output_option = click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the result to this file instead of stdout.",
+    help="Write the result to this file instead of stdout; its suffix (.json, .md) says how, without --format.",
 )
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
-from advisor.cli.output import MODEL_HELP, calibration_option, deliver, options_given, output_option
+from advisor.cli.output import (
+    MODEL_HELP,
+    calibration_option,
+    deliver,
+    options_given,
+    output_option,
+    table_or_json_option,
+)
 from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
@@ -61,7 +68,7 @@ _WHOLE_FROM = 1000
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
 )
 @click.option("--explain", is_flag=True, help="The terms of each time, the learned factors and what they rest on.")
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@table_or_json_option
 @output_option
 @calibration_option
 def command(

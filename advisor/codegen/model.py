@@ -315,6 +315,8 @@ class Budget:
     """Disks, load balancer and data transfer are not in the plan's total."""
     of: str = "the plan"
     """Whose spending it is."""
+    holds_entrances: bool = False
+    """Whether the total holds Azure's entrances and the load balancers behind them."""
 
     @property
     def meaning(self) -> str:

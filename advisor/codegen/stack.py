@@ -161,7 +161,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda group: group.key)),
         backends=backends,
-        regions=_regions(plan, groups, shares),
+        regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
         answer_tokens=float(plan.demand["output_tokens"]["mean"]),
@@ -171,7 +171,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         slo_alarms=slo_alarms(promise, times_known=_times_known(backends)),
         slo_left_out=tuple(_slo_left_out(promise, backends)),
         agent=_agent(version) if has_gpu else None,
-        budget=Budget(_usd_per_month(plan, choice)),
+        budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": plan.workload.get("tags", {}).get("project", "inference")},
         owner={key: tag for key, tag in plan.workload.get("tags", {}).items() if key != "project"},
@@ -220,6 +220,14 @@ def _scaling(plan: Plan, choice: Choice) -> Scaling:
         follows = any(len(set(member.hours)) > 1 for member in choice.members)
         return Scaling.SCHEDULED if follows else Scaling.STATIC
     return Scaling(plan.fleet.scaling.recommended.value)
+
+
+def _budget(plan: Plan, choice: Choice) -> Budget:
+    """The spending that a plan expects; entrances are in the total of one that has lines of them."""
+    standing = plan.fleet.standing if plan.fleet is not None else ()
+    return Budget(
+        _usd_per_month(plan, choice), holds_entrances=any(charge.item.endswith("entrance") for charge in standing)
+    )
 
 
 def _usd_per_month(plan: Plan, choice: Choice) -> float:
@@ -382,16 +390,15 @@ def _backends(
     return tuple(backends[key] for key in sorted(backends))
 
 
-def _regions(plan: Plan, groups: Sequence[ComputeGroup], shares: Mapping[str, float]) -> tuple[Region, ...]:
-    """Regions of the groups; *shares* are those of all requests, by the keys of groups."""
+def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
+    """Regions of the groups; the entrance of each carries the peak of all, since another region may fail."""
     asked, peak = int(plan.workload["limits"]["zones"]), float(plan.demand["requests_per_second"]["peak"])
     regions = []
     for name in sorted({group.region for group in groups}):
         members = [group for group in groups if group.region == name]
         zones = max(asked, *(group.zones for group in members))
-        requests_per_second = peak * sum(shares[group.key] for group in members)
         weight = sum(group.weight for group in members)
-        regions.append(Region(name, weight, max(_FEWEST_SUBNETS, zones), zones, round(requests_per_second, 6)))
+        regions.append(Region(name, weight, max(_FEWEST_SUBNETS, zones), zones, round(peak, 6)))
     return tuple(regions)
 
 

@@ -1,11 +1,13 @@
 """Standing charges: what a region that serves takes beside its machines, such as load balancers, gateways and logs."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
+from advisor.cost.entrances import EntranceLoad, container_entrance_price, machine_price
 from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
@@ -39,6 +41,8 @@ _TITLES = {
     "kms_key": "encryption key",
     "alarm": "alarms",
     "log_alarm": "alarms on logs",
+    "entrance": "entrance",
+    "container_entrance": "entrance of containers",
     "response_cache": "response cache",
     "private_endpoint": "its private endpoint",
 }
@@ -53,7 +57,7 @@ class StandingCharge:
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
     response_cache, private_endpoint, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm,
-    log_alarm."""
+    log_alarm, entrance, container_entrance."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -72,13 +76,31 @@ class StandingCharge:
         return f"{_TITLES[self.item]} in {self.region}"
 
 
+class Further(NamedTuple):
+    """Parts of a fleet in a region beyond the first of each kind, or units for each of them."""
+
+    groups: float = 0
+    """Groups of hosts, each of one type of machine that is ordered in one way."""
+    backends: float = 0
+    """Backends: hosts of one kind of replica."""
+    endpoints: float = 0
+    """Endpoints, containers or apps of services."""
+
+    def units(self, each: "Further") -> float:
+        """Units of all, with so many for each."""
+        return self.groups * each.groups + self.backends * each.backends + self.endpoints * each.endpoints
+
+
+NONE_FURTHER = Further()
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeRule:
     """Units of one item in an average month.
 
-    ``anyway + instance hours · each_instance_hour + served · each + max(least, balanced · each_balanced)``, and in
-    place of the last term ``alone`` where no hosts serve. Both rates are means in requests per second: those that a
-    region serves, and those that its load balancer passes on.
+    ``anyway + instance hours · each_instance_hour + served · each + further · each_further + max(least, balanced ·
+    each_balanced)``, and in place of the last term ``alone`` where no hosts serve. Both rates are means in requests per
+    second: those that a region serves, and those that its load balancer passes on.
     """
 
     item: str
@@ -98,6 +120,8 @@ class ChargeRule:
     """Units of a region in which services alone serve."""
     each_instance_hour: float = 0.0
     """Units for each hour of an instance that is paid for."""
+    each_further: Further = NONE_FURTHER
+    """Units for each part of the fleet beyond the first."""
     assumes: Mapping[bool, str] = field(default_factory=dict)
     """Nature of the units and assumptions on their number: where hosts serve, and where services alone do."""
 
@@ -106,9 +130,12 @@ class ChargeRule:
         """Price of a unit; 0 where it is not known."""
         return 0.0 if self.price is None else self.price.usd
 
-    def quantity(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
+    def quantity(
+        self, served: float, balanced: float | None, instance_hours: float = 0.0, further: Further = NONE_FURTHER
+    ) -> float:  # fmt: skip
         """Units at two mean rates in requests per second (None: no hosts) and hours of instances in a month."""
         used = self.anyway + instance_hours * self.each_instance_hour + served * self.each
+        used += further.units(self.each_further)
         if balanced is None:
             return used + self.alone
         units = balanced * self.each_balanced
@@ -118,6 +145,8 @@ class ChargeRule:
 
 
 _ROUNDING = 1e-9
+NO_LOAD = EntranceLoad(0.0, 0.0)
+"""Load that the smallest entrance carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +160,8 @@ class RegionCharges:
     """Those whose units depend on rates or hours."""
     flat_usd: Mapping[bool, float] = field(init=False, repr=False, compare=False)
     """USD a month of the others, each to the cent: where hosts serve, and where services alone do."""
+    further_usd: Further = field(init=False, repr=False, compare=False)
+    """USD a month of each part of the fleet beyond the first."""
     counts_instance_hours: bool = field(init=False, repr=False, compare=False)
     """Whether any charge depends on the hours of instances."""
     anyway_usd_per_month: float = field(init=False, repr=False, compare=False)
@@ -140,7 +171,12 @@ class RegionCharges:
 
     def __post_init__(self) -> None:
         """Sum up what is the same at any load, which is asked for each fleet that is tried."""
-        by_load = tuple(rule for rule in self.rules if rule.each or rule.each_balanced or rule.each_instance_hour)
+        by_load = tuple(
+            rule
+            for rule in self.rules
+            if rule.each or rule.each_balanced or rule.each_instance_hour or any(rule.each_further)
+        )
+        further = Further(*(sum(rule.usd * rule.each_further[at] for rule in self.rules) for at in range(3)))
         flat = [rule for rule in self.rules if rule not in by_load]
         sums = {
             on_hosts: sum(round(rule.quantity(0.0, 0.0 if on_hosts else None) * rule.usd, 2) for rule in flat)
@@ -154,18 +190,25 @@ class RegionCharges:
         object.__setattr__(self, "_with_least", tuple(rule for rule in by_load if rule.least))
         object.__setattr__(self, "by_load", by_load)
         object.__setattr__(self, "flat_usd", sums)
+        object.__setattr__(self, "further_usd", further)
         object.__setattr__(self, "counts_instance_hours", any(rule.each_instance_hour for rule in by_load))
 
-    def charges(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> Iterator[StandingCharge]:
+    def charges(
+        self, served: float, balanced: float | None, instance_hours: float = 0.0, further: Further = NONE_FURTHER
+    ) -> Iterator[StandingCharge]:  # fmt: skip
         """The charges of a region; see :meth:`ChargeRule.quantity`."""
         for rule in self.rules:
-            quantity = rule.quantity(served, balanced, instance_hours)
-            if quantity or balanced is not None:
+            quantity = rule.quantity(served, balanced, instance_hours, further)
+            if quantity or (balanced is not None and not rule.alone):
                 yield _charge(self, rule, quantity, rule.assumes.get(balanced is not None, ""))
 
-    def usd_per_month(self, served: float, balanced: float | None, instance_hours: float = 0.0) -> float:
+    def usd_per_month(
+        self, served: float, balanced: float | None, instance_hours: float = 0.0, further: Further = NONE_FURTHER
+    ) -> float:  # fmt: skip
         """The sum of the charges whose price is known, each to the cent."""
-        by_load = sum(round(rule.quantity(served, balanced, instance_hours) * rule.usd, 2) for rule in self.by_load)
+        by_load = sum(
+            round(rule.quantity(served, balanced, instance_hours, further) * rule.usd, 2) for rule in self.by_load
+        )
         return self.flat_usd[balanced is not None] + by_load
 
     def usd_per_request(self, *, balanced: bool) -> float:
@@ -182,7 +225,12 @@ class RegionCharges:
 
 
 def region_charges(
-    catalog: Catalog, provider: str, region: str, gb_per_request: float, cache_nodes: int = 0
+    catalog: Catalog,
+    provider: str,
+    region: str,
+    gb_per_request: float,
+    entrance: EntranceLoad = NO_LOAD,
+    cache_nodes: int = 0,
 ) -> RegionCharges | None:
     """Charges of a region of the three clouds; None of others, of whom nothing is known.
 
@@ -191,6 +239,7 @@ def region_charges(
         provider: who runs the region.
         region: where.
         gb_per_request: prompt and answer on the wire.
+        entrance: load that an entrance has to carry.
         cache_nodes: nodes of the response cache that stands there; 0: there is none.
     """
     if provider not in CLOUDS:
@@ -217,15 +266,26 @@ def region_charges(
     rules.append(rule("log_ingest", each=lines, each_balanced=entries * gb_per_month))
     if provider == "aws":
         rules.append(rule("log_storage", each=lines * LOG_MONTHS * LOG_COMPRESSION))
-    return RegionCharges(provider, region, (*rules, *_resources(catalog, provider, region, cache_nodes)))
+    resources = {rule.item: rule for rule in _resources(catalog, provider, region, entrance, cache_nodes)}
+    rules = [_with_own(rule, resources.pop(rule.item, None)) for rule in rules]
+    return RegionCharges(provider, region, (*rules, *resources.values()))
+
+
+def _with_own(rule: ChargeRule, own: ChargeRule | None) -> ChargeRule:
+    """A rule of the load with the units that the generated code orders of the same."""
+    if own is None:
+        return rule
+    return replace(rule, least=own.least, each_further=own.each_further, assumes=own.assumes)
 
 
 def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
     """USD for an hour of an instance of what a region charges by it; 0 where no price of such is known."""
-    return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region))
+    return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region, NO_LOAD))
 
 
-def _resources(catalog: Catalog, provider: str, region: str, cache_nodes: int = 0) -> Iterator[ChargeRule]:
+def _resources(
+    catalog: Catalog, provider: str, region: str, entrance: EntranceLoad, cache_nodes: int = 0
+) -> Iterator[ChargeRule]:
     """Rules of what the generated code orders or needs in a region, one for each item."""
     of_cache = {Per.CACHE: min(cache_nodes, 1), Per.CACHE_NODE: cache_nodes}
     items: dict[str, dict[Per, RegionResource]] = {}
@@ -233,10 +293,10 @@ def _resources(catalog: Catalog, provider: str, region: str, cache_nodes: int = 
         if of_cache.get(resource.per, 1):
             items.setdefault(resource.item, {})[resource.per] = resource
     for item, resources in items.items():
-        price = catalog.service_price(provider, item, region)
-        hours = HOURS_PER_MONTH if price is not None and price.unit == "hour" else 1
+        price = _price(catalog, (provider, region), item, entrance)
+        hours = HOURS_PER_MONTH if price is not None and price.unit.endswith("hour") else 1
         counts = {per: resource.quantity for per, resource in resources.items()}
-        assumes = {True: _assumed(resources, Per.SERVICES), False: _assumed(resources, Per.HOSTS)}
+        assumes = {True: _assumed(resources, _OF_SERVICES), False: _assumed(resources, _OF_HOSTS)}
         yield ChargeRule(
             item,
             price,
@@ -244,12 +304,30 @@ def _resources(catalog: Catalog, provider: str, region: str, cache_nodes: int = 
             least=counts.get(Per.HOSTS, 0.0) * hours,
             alone=counts.get(Per.SERVICES, 0.0) * hours,
             each_instance_hour=counts.get(Per.INSTANCE_HOUR, 0.0),
+            each_further=Further(*(counts.get(per, 0.0) * hours for per in (Per.GROUP, Per.BACKEND, Per.ENDPOINT))),
             assumes=assumes,
         )
 
 
-def _assumed(resources: Mapping[Per, RegionResource], other: Per) -> str:
-    return "; ".join(resource.assumes for per, resource in resources.items() if per is not other)
+def _price(catalog: Catalog, place: tuple[str, str], item: str, entrance: EntranceLoad) -> ServicePrice | None:
+    """Price of a resource: of entrances that of the machine or container which carries the load."""
+    provider, region = place
+    if item == "entrance":
+        return machine_price(catalog, region, entrance)
+    if item == "container_entrance":
+        return container_entrance_price(catalog, region, entrance)
+    return catalog.service_price(provider, item, region)
+
+
+_OF_HOSTS, _OF_SERVICES = {Per.HOSTS, Per.GROUP, Per.BACKEND}, {Per.SERVICES, Per.ENDPOINT}
+
+
+def _assumed(resources: Mapping[Per, RegionResource], left_out: Collection[Per]) -> str:
+    ordered = sorted(resources.items(), key=lambda entry: entry[0] in _FURTHER)
+    return "; ".join(resource.assumes for per, resource in ordered if per not in left_out)
+
+
+_FURTHER = {Per.GROUP, Per.BACKEND, Per.ENDPOINT}
 
 
 def _charge(region: RegionCharges, rule: ChargeRule, quantity: float, assumes: str) -> StandingCharge:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
+from advisor.audit.findings.stopping import FEWEST
 from advisor.audit.run import Opened
 from advisor.audit.values import Bill, Endpoint
 from advisor.catalog import Catalog
@@ -14,7 +15,7 @@ from advisor.codegen.applying import Application, apply_all, targets_of
 from advisor.codegen.applying.addresses import typed_addresses
 from advisor.codegen.applying.project import open_project
 from advisor.demand.services.names import served_key
-from advisor.discovery.bill_places import FEWEST, Code, Wish, of_findings
+from advisor.discovery.bill_places import Code, Wish, of_findings
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of
 from advisor.discovery.settled import settled

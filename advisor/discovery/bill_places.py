@@ -8,6 +8,7 @@ from pathlib import Path
 
 from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.compute import Pool, is_idle
+from advisor.audit.findings.stopping import FEWEST, LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.values import HostCost
 from advisor.codegen.applying import Target, apply_to
 from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress
@@ -18,12 +19,6 @@ from advisor.errors import InputError
 from advisor.names import normalised
 from advisor.units import HOURS_PER_DAY
 
-FEWEST = 2
-"""Machines or replicas that stay where several run, so that any one may fail."""
-_LEAST_OBSERVED = 0.8
-"""Share of the billed time of machines that has to be observed before their number changes."""
-_LEAST_DAYS = 7
-"""Days that machines have to be billed before their number changes: nights and weekends are not like other days."""
 _WAYS = ("on demand", "as spot")
 _OTHER_WORK = ("train", "training", "batch", "test", "dev", "staging")
 """Words in an address of machines that serve nobody."""
@@ -102,10 +97,10 @@ def _too_little_known(kind: EndpointMachines, hosts: Sequence[HostCost]) -> str:
     """Reason why what was observed of machines does not decide how many there should be; "": it does."""
     observed = sum(host.observed_billed_ratio * kind.billed_seconds[host.resource] for host in hosts)
     observed_ratio = observed / (sum(kind.billed_seconds.values()) or 1.0)
-    if observed_ratio < _LEAST_OBSERVED:
-        return f"{observed_ratio:.0%} of their billed time was observed, {_LEAST_OBSERVED:.0%} is needed"
-    if kind.spanned_hours < _LEAST_DAYS * HOURS_PER_DAY:
-        return f"the bill has {kind.spanned_hours:,.0f} hours of them, {_LEAST_DAYS} days are needed"
+    if observed_ratio < LEAST_OBSERVED:
+        return f"{observed_ratio:.0%} of their billed time was observed, {LEAST_OBSERVED:.0%} is needed"
+    if kind.spanned_hours < LEAST_DAYS * HOURS_PER_DAY:
+        return f"the bill has {kind.spanned_hours:,.0f} hours of them, {LEAST_DAYS} days are needed"
     return ""
 
 

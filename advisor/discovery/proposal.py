@@ -19,7 +19,7 @@ _BY_TOKEN = ("llm", "vlm")
 """Tasks whose requests are counted in tokens, as metrics count them."""
 _PLANNED_ENGINES = ("vLLM", "SGLang")
 """Engines that code is generated for, on accelerators that most run on."""
-MODEL, DEMAND, LENGTHS = "model", "demand", "lengths"
+MODEL, KIND, DEMAND, LENGTHS = "model", "kind", "demand", "lengths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Missing:
     """Something without which no plan can be made."""
 
     key: str
-    """``model``, ``demand`` or ``lengths``."""
+    """``model``, ``kind`` (a demand that no metric counts), ``demand`` or ``lengths``."""
     why: str
     """What could not be found out, and what to write."""
 
@@ -81,13 +81,16 @@ class Proposal:
     """None: not looked at."""
 
 
-def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()) -> Proposal:  # noqa: B008 - frozen
+def proposal_of(
+    service: Service, catalog: Catalog, answers: Answers = Answers(), *, watched: bool = False  # noqa: B008 - frozen
+) -> Proposal:  # fmt: skip
     """All that a workload file of a service can say.
 
     Args:
         service: as it was found.
         catalog: knows machines and regions.
         answers: what a person said of it.
+        watched: whether something that counts requests was asked.
     """
     name = answers.model or service.model
     model = known_model(name)
@@ -104,7 +107,7 @@ def proposal_of(service: Service, catalog: Catalog, answers: Answers = Answers()
         context_tokens=context,
         slo=Latency(*map(rounded_up, targets.values)),
         current=current,
-        missing=tuple(_missing(service, name, model, answers)),
+        missing=tuple(_missing(service, name, model, answers, watched=watched)),
         remarks=(*service.notes, *remarks),
         answers=answers,
         measured=latency,
@@ -147,7 +150,9 @@ def rounded_up(milliseconds: float | None) -> float | None:
     return next(step * power for step in _STEPS if step * power >= milliseconds * (1 - 1e-9))
 
 
-def _missing(service: Service, name: str, model: Model | None, answers: Answers) -> Iterator[Missing]:
+def _missing(
+    service: Service, name: str, model: Model | None, answers: Answers, *, watched: bool
+) -> Iterator[Missing]:  # fmt: skip
     if not name:
         yield Missing(MODEL, "nothing names the model: write `model: OWNER/NAME`, or the path of its config.json")
     elif model is None and not answers.model:
@@ -155,17 +160,14 @@ def _missing(service: Service, name: str, model: Model | None, answers: Answers)
         told = f"write one that it knows ({near or 'none is alike'}), or the path of its config.json"
         yield Missing(MODEL, f"the catalog knows no model '{name}': {told}")
     elif model is not None and model.task not in _BY_TOKEN:
-        yield Missing(
-            MODEL, f"{model.name} does not answer token by token (task: {model.task}): its metrics make no plan"
-        )
-        if service.observed is not None:
-            return
+        told = f"{model.name} does not answer token by token (task: {model.task}), and its metrics make no plan"
+        yield Missing(KIND, f"{told}: declare its requests (docs/kinds.md)")
+        return
     lengths_known = answers.input_tokens is not None and answers.output_tokens is not None
     if service.observed is None:
         if answers.requests_per_second is None or not lengths_known:
-            yield Missing(
-                DEMAND, "nothing that was asked saw its requests: give --prometheus or --samples, or declare them"
-            )
+            remedy = "declare them" if watched else "give --prometheus or --samples, or declare them"
+            yield Missing(DEMAND, f"nothing that was asked saw its requests: {remedy}")
     elif not service.observed.counts_tokens and not lengths_known:
         who = f"{service.observed.engine} counts" if service.observed.engine else "nothing counts"
         tokens = "no tokens" if service.observed.engine else "tokens"

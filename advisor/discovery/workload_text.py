@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from advisor.discovery.proposal import DEMAND, LENGTHS, MODEL, Proposal, kept_targets, rounded_up
+from advisor.discovery.proposal import DEMAND, KIND, LENGTHS, MODEL, Proposal, kept_targets, known_model, rounded_up
 from advisor.discovery.values import Latency, Machine, Observed
 from advisor.names import printable
 from advisor.units import milliseconds, three_digits
@@ -18,6 +18,15 @@ _DEFAULT_PRECISION = "bf16"
 _WITHIN_RATIO = 0.95
 _WIDTH = 116
 _NEXT_LINE = "\n  "
+_TEXTS = "input_tokens: 300"
+_SIZES = {
+    "embedding": _TEXTS,
+    "encoder": _TEXTS,
+    "asr": "audio_seconds: 30",
+    "vision": "images: {count: 1}",
+    "diffusion": "steps: 30, images: {width: 1024, height: 1024, count: 1}",
+}
+"""Examples of the size of a request, by the task of models that answer in one pass."""
 _TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
 
 
@@ -50,8 +59,12 @@ def _head(proposal: Proposal) -> Iterator[str]:
         yield f"context_tokens: {proposal.context_tokens}  # the longest request that its engine takes today"
     if proposal.engine:
         yield f"engines: [{proposal.engine}]  # as today; without this line others too, as those of TPUs and Trainium"
-    elif engine := service.launch.engine:
+    elif (engine := service.launch.engine) and not _is_missing(proposal, KIND):
         yield _comment(f"Plans are made with another engine than {engine}.")
+
+
+def _is_missing(proposal: Proposal, key: str) -> bool:
+    return any(missing.key == key for missing in proposal.missing)
 
 
 def deployment_words(proposal: Proposal) -> str:
@@ -74,7 +87,8 @@ def _slo(proposal: Proposal, window: str) -> Iterator[str]:
         return
     if slo.is_unknown:
         yield _comment("No latency was measured, and without targets none is kept:")
-        yield _comment("slo: {ttft_p95: 1s, tpot_p95: 50ms}")
+        example = "latency_p95: 500ms" if _is_missing(proposal, KIND) else "ttft_p95: 1s, tpot_p95: 50ms"
+        yield _comment(f"slo: {{{example}}}")
         return
     targets = dict(zip(_TARGETS, slo.values, strict=True))
     pairs = ", ".join(f"{key}: {_duration(value)}" for key, value in targets.items() if value is not None)
@@ -117,6 +131,12 @@ def _demand(proposal: Proposal) -> Iterator[str]:
     observed = proposal.service.observed
     reasons = {missing.key: missing.why for missing in proposal.missing}
     answers = proposal.answers
+    if KIND in reasons:
+        model = known_model(proposal.model)
+        yield _comment(reasons[KIND], "MISSING: ")
+        size = _SIZES.get(model.task if model else "", _TEXTS)
+        yield _comment(f"demand: {{declared: {{requests_per_second: 1, {size}}}}}")
+        return
     if observed is None and DEMAND not in reasons:
         yield (
             f"demand: {{declared: {{requests_per_second: {answers.requests_per_second:g}, "

@@ -35,6 +35,8 @@ _ITEMS = {
     "kms_key": "encryption key",
     "alarm": "alarms",
     "log_alarm": "alarms on logs",
+    "entrance": "machines of the entrance",
+    "container_entrance": "containers of the entrance",
     "object_storage": "bucket of the weights",
     "registry_storage": "container registry",
     "cluster": "control plane of a cluster",

@@ -76,11 +76,19 @@ def with_holdings(workload: Workload, holdings: Holdings, catalog: Catalog, toda
         if commitment.expires >= day and commitment.provider in workload.providers
     ]
     return replace(
-        workload,
-        regions=_allowed(workload, holdings, catalog),
+        within_regions(workload, holdings, catalog),
         commitments=(*workload.commitments, *owned),
         limits=replace(workload.limits, quotas=(*workload.limits.quotas, *quotas)),
     )
+
+
+def within_regions(workload: Workload, holdings: Holdings, catalog: Catalog) -> Workload:
+    """The workload within the regions that the account may use.
+
+    Raises:
+        InputError: the workload names only others.
+    """
+    return replace(workload, regions=_allowed(workload, holdings, catalog))
 
 
 def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:

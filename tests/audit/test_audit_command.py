@@ -54,7 +54,7 @@ def test_the_table_says_the_verdict_first_and_fits_80_columns(rich_bill, run_adv
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Bill of $2,055.88 (effective cost), 2026-10-01 00:00 to 2026-10-08 00:00 UTC: ")
     lines = done.stdout.splitlines()
-    assert max(len(line) for line in lines if not re.match(r"ADV\d+: ", line)) <= 80
+    assert max(len(line) for line in lines if not re.match(r"ADV\d+(, look first)?: ", line)) <= 80
     assert done.stdout.index("Findings") < done.stdout.index("Showback")
     assert done.stderr == ""
 
@@ -86,10 +86,11 @@ def test_the_json_is_as_documented(rich_audit):
     assert sum(found["kinds"].values()) == pytest.approx(found["bill"]["effective_cost"], abs=1e-9)
     assert sum(found["compute_split"].values()) == pytest.approx(found["kinds"]["compute"], abs=1e-9)
     assert found["bill"]["until"] == "2026-10-08T00:00:00Z"
-    wanted = {"id", "title", "usd_per_month", "low", "high", "effort", "evidence", "command"}
+    wanted = {"id", "title", "usd_per_month", "low", "high", "effort", "evidence", "command", "look"}
     for finding in found["findings"]:
         assert wanted <= set(finding)
         assert finding["low"] <= finding["usd_per_month"] <= finding["high"]
+        assert (finding["why_no_action"] is not None) == (finding["command"] == finding["look"])
     assert {"ADV106", "ADV107", "ADV108", "ADV109", "ADV112", "ADV113", "ADV114", "ADV118"} <= {
         finding["id"] for finding in found["findings"]
     }
@@ -125,7 +126,10 @@ def test_commands_stand_below_the_table_in_one_piece(rich_bill, rich_audit, run_
     for finding, command in commands.items():
         assert f"{finding}: {command}" in shown
         assert f"{finding}: {command}" in page
-    assert commands["ADV117"] in alone
+    assert f"ADV117: {commands['ADV117']}" in alone
+    for finding in (each for each in rich_audit["findings"] if each["look"] != each["command"]):
+        assert f"{finding['id']}, look first: {finding['look']}" in shown
+        assert f"{finding['id']}, look first: {finding['look']}" in page
 
 
 def test_the_command_of_a_finding_repeats_the_options_it_was_found_with(tmp_path, run_advisor):

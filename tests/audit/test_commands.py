@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.audit.findings.provider_commands import Place, provider_command
+from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from audit.bills import Charge, focus_row, hours, write_bill, write_csv
 from audit.commands import aws_parsed, parsed, parts
 from audit.machines import ACCELERATED, billed, day_of, sampled
@@ -32,11 +32,21 @@ AWS = [
     ("ADV115", BALANCER.format("app/chat/0ab"), "describe-target-groups"),
     ("ADV115", BALANCER.format("chat"), "describe-load-balancers"),
     ("ADV115", "eipalloc-0ab", "describe-addresses"),
+    ("ADV117", "vol-0ab", "describe-tags"),
+    ("ADV117", "arn:aws:rds:us-east-1:1:db:users", "get-resources"),
+]
+ACTS = [
+    ("ADV101", "i-0abc", "stop-instances"),
     ("ADV117", "vol-0ab", "create-tags"),
     ("ADV117", "arn:aws:rds:us-east-1:1:db:users", "tag-resources"),
 ]
-HARMLESS = {"describe", "list", "show", "tag-resources", "create-tags", "tag update", "add-labels", "buckets update"}
-"""Words of which each command of a provider has one: they look, or add a tag or a tier."""
+HARMLESS = {"describe", "list", "show", "get-resources"}
+"""Words of which each command that looks has one."""
+TAKEN_BACK = {
+    "stop", "deallocate", "tag-resources", "create-tags", "tag update", "add-labels", "buckets update"
+}  # fmt: skip
+"""The same of each that acts: machines start again, tags and tiers are taken away."""
+TAKES_ACTS = {"ADV101", "ADV117"}
 
 
 def service_of(resource):
@@ -44,10 +54,13 @@ def service_of(resource):
     return EFS if resource.startswith("fs-") else S3
 
 
-@pytest.mark.parametrize(("finding", "resource", "verb"), AWS)
-def test_aws_has_the_operation_with_these_parameters(finding, resource, verb):
+@pytest.mark.parametrize(
+    ("command", "finding", "resource", "verb"),
+    [*((looking_command, *row) for row in AWS), *((acting_command, *row) for row in ACTS)],
+)
+def test_aws_has_the_operation_with_these_parameters(command, finding, resource, verb):
     """Verb, options and the options that it cannot do without are those of the API's own model."""
-    (words,) = parts(provider_command(finding, [Place("aws", "us-east-1", resource, service_of(resource))]))
+    (words,) = parts(command(finding, [Place("aws", "us-east-1", resource, service_of(resource))]))
     assert aws_parsed(words)[1] == verb
 
 
@@ -56,21 +69,15 @@ def test_aws_has_the_operation_with_these_parameters(finding, resource, verb):
     [
         ("ADV101", Place("azure", "eastus", VM), f"az vm show --show-details --ids {VM}"),
         ("ADV101", Place("azure", "eastus", f"{SET}/virtualMachines/0"), f"az vmss show --ids {SET}"),
-        (
-            "ADV117", Place("azure", "eastus", VM),
-            f"az tag update --operation merge --tags advisor-owner=unassigned --resource-id {VM}",
-        ),
-        (
-            "ADV117", Place("azure", "eastus", f"{SET}/virtualMachines/0"),
-            f"az tag update --operation merge --tags advisor-owner=unassigned --resource-id {SET}",
-        ),
+        ("ADV117", Place("azure", "eastus", VM), f"az tag list --resource-id {VM}"),
+        ("ADV117", Place("azure", "eastus", f"{SET}/virtualMachines/0"), f"az tag list --resource-id {SET}"),
         (
             "ADV108", Place("gcp", "us-central1", COMMITMENT),
             "gcloud compute commitments describe gpus --project p --region us-central1",
         ),
         (
             "ADV114", Place("gcp", "us", "projects/_/buckets/checkpoints"),
-            "gcloud storage buckets update gs://checkpoints --enable-autoclass",
+            "gcloud storage buckets describe gs://checkpoints",
         ),
         (
             "ADV101", Place("gcp", "us-central1", "//compute.googleapis.com/projects/p/zones/us-central1-a/instances/gpu-1"),
@@ -87,14 +94,42 @@ def test_aws_has_the_operation_with_these_parameters(finding, resource, verb):
 )  # fmt: skip
 def test_resources_are_named_as_their_own_kind_or_not_at_all(finding, place, command):
     """A machine of a scale set is the set's, a file system no bucket; names that lack a place have no command."""
-    assert provider_command(finding, [place]) == command
+    assert looking_command(finding, [place]) == command
+
+
+@pytest.mark.parametrize(
+    ("finding", "place", "command"),
+    [
+        ("ADV101", Place("azure", "eastus", VM), f"az vm deallocate --ids {VM}"),
+        (
+            "ADV101", Place("azure", "eastus", f"{SET}/virtualMachines/0"),
+            f"az vmss deallocate --ids {SET} --instance-ids 0",
+        ),
+        (
+            "ADV101", Place("gcp", "us-central1", "projects/p/zones/us-central1-a/instances/gpu-1"),
+            "gcloud compute instances stop projects/p/zones/us-central1-a/instances/gpu-1",
+        ),
+        (
+            "ADV114", Place("gcp", "us", "projects/_/buckets/checkpoints"),
+            "gcloud storage buckets update gs://checkpoints --enable-autoclass",
+        ),
+        (
+            "ADV117", Place("azure", "eastus", f"{SET}/virtualMachines/0"),
+            f"az tag update --operation merge --tags advisor-owner=unassigned --resource-id {SET}",
+        ),
+        *((finding, Place("aws", "us-east-1", name, S3), None) for finding, name, _ in AWS if finding not in TAKES_ACTS),
+    ],
+)  # fmt: skip
+def test_what_acts_can_be_taken_back(finding, place, command):
+    """Machines stop by their own kind's command, a bucket gets tiers, the rest a tag; nothing else is acted on."""
+    assert acting_command(finding, [place]) == command
 
 
 def test_resources_of_a_region_are_one_command_and_the_dearest_come_first():
     """Two regions are two commands, and more than ten resources are not named."""
     places = [Place("aws", region, f"i-0{number:02}") for number in range(8) for region in ("us-east-1", "us-west-2")]
 
-    first, second = provider_command("ADV101", places).split("; ")
+    first, second = looking_command("ADV101", places).split("; ")
 
     assert first.endswith("Values=" + ",".join(f"i-0{number:02}" for number in range(5)))
     assert first.split()[4] == "us-east-1"
@@ -111,16 +146,17 @@ def test_resources_of_a_region_are_one_command_and_the_dearest_come_first():
 )  # fmt: skip
 def test_no_name_of_a_bill_becomes_a_command(finding, provider, resource):
     """Whatever a resource is called, a shell reads the line as the words that were meant, which take nothing away."""
-    command = provider_command(finding, [Place(provider, "us-east-1", resource, S3)])
-
-    if command is not None:
+    for made_by, verbs in ((looking_command, HARMLESS), (acting_command, TAKEN_BACK)):
+        command = made_by(finding, [Place(provider, "us-east-1", resource, S3)])
+        if command is None:
+            continue
         lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         words = list(lexer)
         assert words[0] in {"aws", "az", "gcloud"}
         assert not set(words) & {";", "|", "&", "&&", "||", "(", ")", "<", ">"}
         assert not {"$", "`", "\n"} & set(command)
-        assert any(word in " ".join(words[:5]) for word in HARMLESS)
+        assert any(word in " ".join(words[:5]) for word in verbs)
 
 
 def test_every_type_of_machine_that_a_commitment_is_for_is_shown(tmp_path, audit):
@@ -155,8 +191,10 @@ def test_spare_accelerators_are_planned_from_what_was_measured(tmp_path, audit):
     """The workload files that the plan reads are written first, by the same line."""
     samples = sampled(tmp_path, lambda number: 0.5 if number % 10 == 0 else 0.13)
     found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,))
-    command = next(finding.command for finding in found.findings if finding.id == "ADV102")
+    finding = next(finding for finding in found.findings if finding.id == "ADV102")
 
-    init, recommend = parts(command)
+    init, recommend = parts(finding.look)
     assert parsed(init).params["samples"] == (str(samples),)
     assert recommend == ["advisor", "recommend", "workloads/"]
+    (into,) = parts(finding.command)
+    assert str(parsed(into).params["into"]) == "infra"

@@ -140,7 +140,8 @@ def test_idle_hosts_are_a_finding(tmp_path, audit):
 
     assert float(finding.per_month) == pytest.approx(20 * 730 / 2, rel=0.01)
     assert finding.low <= finding.per_month <= finding.high
-    assert finding.command == "aws ec2 describe-instances --region us-east-1 --filters Name=instance-id,Values=i-0aaa"
+    assert finding.look == "aws ec2 describe-instances --region us-east-1 --filters Name=instance-id,Values=i-0aaa"
+    assert finding.command.endswith(" --into infra/")  # two hours, and a local disk: the machine is not stopped
     assert finding.evidence.endswith("0% at p95, in 2 hours")
     assert finding.resources == [("i-0aaa", Decimal(20))]
 

@@ -10,6 +10,7 @@ import pytest
 from advisor.cli.output import deliver, report_width
 from advisor.cli.terminal import guard_terminals
 from advisor.names import printable
+from audit.bills import Charge, write_focus
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,27 @@ def test_a_report_is_as_wide_as_the_terminal(monkeypatch, columns, output, wide,
     monkeypatch.setattr("shutil.get_terminal_size", lambda fallback: os.terminal_size((columns or fallback[0], 24)))
 
     assert report_width(output, wide=wide) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (("-o", "x.json"), "{"),
+        (("-o", "x.JSON"), "{"),
+        (("-o", "x.md"), "##"),
+        (("-o", "x.txt"), "Bill"),
+        (("-o", "x.json", "--format", "table"), "Bill"),
+        (("--format", "sarif", "-o", "x.json"), '{\n  "$schema"'),
+        (("-o", "x.sarif"), '{\n  "$schema"'),
+    ],
+)
+def test_a_file_is_written_as_its_name_says(run_advisor, tmp_path, arguments, start):
+    """The suffix decides where no format is stated, and only then."""
+    bill = write_focus(tmp_path / "bill.csv", [Charge()])
+    done = run_advisor("audit", bill, *arguments, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / next(word for word in arguments if word.startswith("x."))).read_text().startswith(start)
 
 
 @pytest.mark.parametrize(("is_terminal", "shown"), [(True, "g6?[2J\tL4\n"), (False, "g6\x1b[2J\tL4\n")])

@@ -31,6 +31,17 @@ def metrics(alarm):
     return 0 if '"agent"' in alarm else len(watched[1].splitlines()) if watched else 1
 
 
+def metrics_of(*sources):
+    """Metrics of CloudWatch that the alarms on some sources watch: hosts and engines for each group."""
+    alarms = entries("mixed-fleet", "alarms")
+    return sum(metrics(alarm) for alarm in alarms if re.search(r'source\s*= "(\w+)"', alarm)[1] in sources)
+
+
+def conditions(stack, groups):
+    """Conditions of Google's alerts, of which those on hosts are there for each group."""
+    return len(entries(stack, "metric_alerts")) + groups * len(entries(stack, "host_alerts"))
+
+
 def app_alarms():
     """Metric alerts of one container app, which are written in its code."""
     code = (STACKS / "container-apps-a100-scheduled/terraform/monitoring.tf").read_text()
@@ -59,6 +70,12 @@ def cache_log_alarms():
     ("provider", "item", "per", "written"),
     [
         ("aws", "alarm", "hosts", lambda: sum(map(metrics, entries("a10g-on-demand", "alarms")))),
+        ("aws", "alarm", "group", lambda: metrics_of("host", "engine")),
+        ("aws", "alarm", "backend", lambda: metrics_of("load_balancer")),
+        ("aws", "alarm", "endpoint", lambda: len(entries("sagemaker-managed", "alarms"))),
+        ("gcp", "alarm", "group", lambda: (conditions("mig-two-regions", 3) - conditions("mig-h100", 1)) / 2),
+        ("azure", "alarm", "endpoint", app_alarms),
+        ("azure", "log_alarm", "endpoint", lambda: len(entries("container-apps-a100-scheduled", "log_alarms"))),
         ("aws", "alarm", "services", lambda: len(entries("sagemaker-managed", "alarms"))),
         ("azure", "log_alarm", "hosts", lambda: len(entries("vm-scale-set-t4-fp16", "alarms"))),
         ("azure", "log_alarm", "services", lambda: len(entries("container-apps-a100-scheduled", "log_alarms"))),

@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
-from advisor.cost.standing import instance_hour_usd, region_charges
+from advisor.cost.entrances import EntranceLoad
+from advisor.cost.standing import Further, instance_hour_usd, region_charges
 from advisor.units import HOURS_PER_MONTH
 
 CATALOG = load_catalog()
 
 
-RESOURCES = {"nat_gateway", "public_ip", "kms_key", "alarm", "log_alarm"}
+RESOURCES = {"nat_gateway", "public_ip", "kms_key", "alarm", "log_alarm", "entrance", "container_entrance"}
 
 
 def standing_charges(provider, region, requests_per_second, gb_per_request, balanced_ratio=1.0):
@@ -75,11 +76,45 @@ def test_use_and_hosts_add_up_to_what_a_region_charges(rate, where):
     assert charges.usd_per_month(rate, rate) == pytest.approx(parts, abs=0.06)
 
 
+@pytest.mark.parametrize(
+    ("provider", "region", "item", "further", "units"),
+    [
+        ("aws", "us-east-1", "alarm", Further(groups=1, backends=1), 22),
+        ("gcp", "us-central1", "alarm", Further(groups=2, backends=1), 16),
+        ("azure", "eastus", "load_balancer", Further(groups=1, backends=1), 3 * 730),
+        ("azure", "eastus", "alarm", Further(groups=1, backends=1), 1),
+    ],
+)
+def test_further_groups_and_backends_are_paid_for(provider, region, item, further, units):
+    """Units of a region's hosts, and the same amount a month for each further part as in the sum of the charges."""
+    charges = region_charges(CATALOG, provider, region, 1e-6)
+    (charge,) = (each for each in charges.charges(1.0, 1.0, 0.0, further) if each.item == item)
+    more = charges.usd_per_month(1.0, 1.0, 0.0, further) - charges.usd_per_month(1.0, 1.0)
+
+    assert charge.quantity == units
+    assert more == pytest.approx(further.units(charges.further_usd), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("rate", "size"), [(5, "Standard_B2ats_v2"), (60, "Standard_D2s_v5"), (200, "Standard_D8s_v5")]
+)
+def test_an_entrance_is_priced_by_its_size(rate, size):
+    """Two machines at all hours, as large as the busiest minute of 200-token answers asks; containers for services."""
+    charges = region_charges(CATALOG, "azure", "eastus", 1e-6, EntranceLoad(rate, 200.0))
+    hosts = {each.item: each for each in charges.charges(1.0, 1.0)}
+    services = {each.item for each in charges.charges(1.0, None)}
+
+    assert (hosts["entrance"].unit, hosts["entrance"].quantity) == (f"{size}-hour", 2 * 730)
+    assert "container_entrance" not in hosts
+    assert "container_entrance" in services
+    assert "entrance" not in services
+
+
 def test_what_is_assumed_is_said():
     """Each charge whose number is not that of the load says what it counts."""
     charges = region_charges(CATALOG, "aws", "us-east-1", 1e-6).charges(1.0, 1.0)
 
-    assert {charge.item for charge in charges if charge.assumes} == RESOURCES - {"log_alarm"}
+    assert {charge.item for charge in charges if charge.assumes} == {"nat_gateway", "public_ip", "kms_key", "alarm"}
 
 
 def test_standing_charges_by_hand():
@@ -102,11 +137,11 @@ def test_large_answers_fill_a_load_balancer_by_their_bytes():
 
 
 def test_azure_charges_the_data():
-    """1 request/s of 10 kB: 26.28 GB at 0.005 USD, and 0.5256 GB of logs at 2.30."""
+    """1 request/s of 10 kB: two load balancers, 26.28 GB at 0.005 USD, and 0.5256 GB of logs at 2.30."""
     balancer, data, logs = standing_charges("azure", "eastus", 1.0, 10e-6)
 
     assert [one.item for one in (balancer, data, logs)] == ["load_balancer", "load_balancer_data", "log_ingest"]
-    assert (balancer.usd_per_month, data.usd_per_month, logs.usd_per_month) == (18.25, 0.13, 1.21)
+    assert (balancer.usd_per_month, data.usd_per_month, logs.usd_per_month) == (36.5, 0.13, 1.21)
 
 
 def test_google_charges_three_proxies_at_least():

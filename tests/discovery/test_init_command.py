@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from advisor.cli.init import command
 from advisor.discovery.find import Places, Server, nothing_found
 from advisor.errors import InputError
+from advisor.workload.document import read_workload
 from discovery.api_server import Cluster, api_server, kubeconfig
 from discovery.estate import estate
 from discovery.simulated import EKS, GKE, PLANNED, SERVICES, objects
@@ -131,7 +132,7 @@ def test_without_permission_for_nodes_it_goes_on(tmp_path):
 
 
 def test_a_model_that_answers_in_one_pass_is_incomplete_though_nothing_saw_its_requests(tmp_path):
-    """Its file says what is missing, and the other services of the cluster have theirs."""
+    """Its file says what is missing, in lines that need their example alone; the other services have theirs."""
     with api_server(Cluster(objects(GKE))) as cluster:
         config = kubeconfig(tmp_path / "config", {GKE: cluster})
         done = init("--kubernetes", "--kubeconfig", config, "--out", tmp_path / "out", "--yes")
@@ -139,8 +140,13 @@ def test_a_model_that_answers_in_one_pass_is_incomplete_though_nothing_saw_its_r
     assert done.exit_code == 0, done.output
     files = {path.stem: path.read_text() for path in (tmp_path / "out/incomplete").glob("*.yaml")}
     assert set(files) == {truth.name for truth in SERVICES if truth.context == GKE}
+    assert files["embedder"].count("# MISSING: ") == 1
     assert "# MISSING: BAAI/bge-m3 does not answer token by token" in files["embedder"]
-    assert "# MISSING: nothing that was asked saw its requests" in files["embedder"]
+    assert "--prometheus" not in files["embedder"]
+    assert "# MISSING: nothing that was asked saw its requests: give --prometheus" in files["mistral"]
+    completed = tmp_path / "embedder.yaml"
+    completed.write_text(files["embedder"].replace("# slo:", "slo:").replace("# demand:", "demand:"))
+    assert read_workload(completed).demand.input_tokens == 300
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def _fleet(seen, where, document, week, groups, cost):
     }
     for part, amount in parts.items():
         seen.usd(f"{where}: {part}", cost[f"{part}_usd_per_month"], amount, roundings=2 * len(groups))
-    _standing(seen, where, cost, money.standing(groups, week, *tokens))
+    _standing(seen, where, cost, money.standing(groups, week, *tokens, _peak(question["demand"])))
     total = sum(Fraction(str(cost[f"{part}_usd_per_month"])) for part in (*parts, "standing"))
     seen.usd(f"{where}: total", cost["total_usd_per_month"], total, roundings=0)
     requests = week.requests([1] * len(week.mean))
@@ -288,7 +288,7 @@ def _beside(seen, document, week, groups, total):
     """Standing charges, quotas, policies and the static peak."""
     fleet, demand = document["fleet"], document["question"]["demand"]
     tokens = [Fraction(str(demand[name]["mean"])) for name in ("input_tokens", "output_tokens")]
-    own = money.standing(groups, week, *tokens)
+    own = money.standing(groups, week, *tokens, _peak(demand))
     printed = {(charge["provider"], charge["region"], charge["item"]): charge for charge in fleet["standing"]}
     seen.equal("standing charges", sorted(printed), sorted(own))
     for key in printed.keys() & own.keys():
@@ -350,6 +350,11 @@ def _static_peak(seen, document, week, groups):
     compute = Fraction(str(document["fleet"]["cost"]["compute_usd_per_month"]))
     printed = Fraction(str(peak["compute_usd_per_month"]))
     seen.ratio("saved of the static peak", peak["saved_ratio"], 1 - compute / printed)
+
+
+def _peak(demand):
+    """Requests per second of the busiest minute."""
+    return Fraction(str(demand["requests_per_second"]["peak"]))
 
 
 def _standing(seen, where, cost, charges):

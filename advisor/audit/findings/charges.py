@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from advisor.audit.findings import rules
-from advisor.audit.findings.context import Context, Interval, positive
-from advisor.audit.findings.provider_commands import provider_command
+from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import Rule
 from advisor.audit.money import counted
 from advisor.audit.values import ZERO, Finding
@@ -47,8 +46,8 @@ METERS = (
         rules.UNUSED,
         "unused = 'commitment'",
         is_certain=True,
-        evidence="commitments of {cost} were paid for and covered nothing, in {count}",
-        noun="line",
+        evidence="{cost} of {count} covered nothing",
+        noun="commitment",
     ),
     Meters(
         rules.RESERVATION,
@@ -103,12 +102,12 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
     cost = context.ledger.cost_of(meters.where)
     if cost <= 0:
         return
-    resources = context.resources(meters.where)
+    name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
+    resources = context.resources(meters.where, name)
     amount = Interval.exactly(cost) if meters.is_certain else Interval.between(ZERO, cost)
     words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
-    name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
-    command = provider_command(meters.rule.id, context.places(meters.where, name))
-    yield context.finding(meters.rule, amount, words, resources, command)
+    commands = Commands.of_places(meters.rule, context.places(meters.where, name))
+    yield context.finding(meters.rule, amount, words, resources, commands)
 
 
 def _expiring(context: Context) -> Iterator[Finding]:
@@ -127,9 +126,9 @@ def _expiring(context: Context) -> Iterator[Finding]:
         return
     more = f"what they cover costs {context.money(listed - cost)} more at list prices"
     evidence = f"{counted(count, 'commitment')}, the first until {first:%Y-%m-%d}; {more}"
-    resources = context.resources(where)
-    command = provider_command(rules.EXPIRING.id, context.places(where, _COMMITTED))
-    yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, resources, command)
+    resources = context.resources(where, _COMMITTED)
+    commands = Commands.of_places(rules.EXPIRING, context.places(where, _COMMITTED))
+    yield context.finding(rules.EXPIRING, Interval.between(ZERO, listed - cost), evidence, resources, commands)
 
 
 def _without_traffic(context: Context) -> Iterator[Finding]:
@@ -155,8 +154,8 @@ def _without_traffic(context: Context) -> Iterator[Finding]:
         return
     resources = context.resources(idle)
     evidence = f"{counted(len(resources), 'resource')} at {context.money(cost)}: the bill has no traffic of theirs"
-    command = provider_command(rules.UNUSED_NETWORK.id, context.places(idle))
-    yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources, command)
+    commands = Commands.of_places(rules.UNUSED_NETWORK, context.places(idle))
+    yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources, commands)
 
 
 def _untagged(context: Context) -> Iterator[Finding]:
@@ -168,5 +167,5 @@ def _untagged(context: Context) -> Iterator[Finding]:
         return
     evidence = f"{cost / total:.0%} of the bill carries no tag: it cannot be shown back to an owner"
     tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
-    command = provider_command(rules.UNTAGGED_SPEND.id, context.places(f"{where} AND resource NOT IN ({tagged})"))
-    yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where), command)
+    commands = Commands.of_places(rules.UNTAGGED_SPEND, context.places(f"{where} AND resource NOT IN ({tagged})"))
+    yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where), commands)

@@ -8,8 +8,8 @@ from itertools import groupby
 from statistics import fmean
 
 from advisor.audit.findings import rules
-from advisor.audit.findings.context import Context, Interval, positive
-from advisor.audit.findings.provider_commands import Place, provider_command
+from advisor.audit.findings.context import Commands, Context, Interval, positive
+from advisor.audit.findings.stopping import LEAST_DAYS, stopping_commands
 from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
@@ -24,7 +24,6 @@ _INTERRUPTIBLE = "(^|[^a-z])(dev|test|qa|stag|sandbox|batch|train|experiment|off
 """Values of tags, and words in names, of work that can be started again."""
 _STEADY = 0.9
 """Share of the bill's hours in which a machine ran from which it is steady."""
-_LEAST_DAYS = 7
 _MOST_SHOWN = 10
 """Types of machines that a command shows, the dearest of a finding."""
 _SPARE_KV = 0.5
@@ -68,9 +67,7 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     time = counted(max(1, round(longest_seconds / SECONDS_PER_HOUR)), "hour")
     evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}, in {time}"
     dearest = sorted(hosts, key=lambda host: -host.cost)
-    places = [Place(host.provider, host.region, host.resource) for host in dearest]
-    command = provider_command(rules.IDLE.id, places)
-    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), command)
+    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), stopping_commands(context, dearest))
 
 
 def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
@@ -237,7 +234,7 @@ def _spot(context: Context) -> Iterator[Finding]:
         left_out = _left_out(unpriced, "spot")
         evidence = f"development, test or batch work on demand: {_place_words(priced)}; spot prices as in the catalog"
         resources = context.resources(f"{where} AND {_at(priced)}")
-        yield context.finding(rules.SPOT, amount, evidence + left_out, resources, _show(priced))
+        yield context.finding(rules.SPOT, amount, evidence + left_out, resources, Commands(_show(priced)))
 
 
 def _at(places: Sequence[_Place]) -> str:
@@ -275,7 +272,7 @@ def _spot_shares(context: Context, provider: str, region: str, machine: str) -> 
 
 def _committed(context: Context) -> Iterator[Finding]:
     bill = context.ledger.bill
-    if bill.hours < _LEAST_DAYS * 24:
+    if bill.hours < LEAST_DAYS * 24:
         return
     steady = (
         "SELECT resource FROM charges WHERE is_accelerated AND purchase = 'on_demand' AND charge = 'usage' "
@@ -292,8 +289,8 @@ def _committed(context: Context) -> Iterator[Finding]:
         evidence = f"on demand in {_STEADY:.0%} of the hours or more: {_place_words(priced)}; one to three years"
         evidence += _left_out(unpriced, "commitment")
         machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
-        resources, command = context.resources(f"{where} AND {_at(priced)}"), _show(priced)
-        yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, command, machines)
+        resources, commands = context.resources(f"{where} AND {_at(priced)}"), Commands(_show(priced))
+        yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
 
 
 def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from advisor.audit.findings.provider_commands import Place
+from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import money
@@ -35,6 +35,18 @@ class Interval(NamedTuple):
         return cls(value, value, value)
 
 
+class Commands(NamedTuple):
+    """Commands of a provider, or of this program, for a finding; None: those of its rule."""
+
+    look: str | None = None
+    act: str | None = None
+
+    @classmethod
+    def of_places(cls, rule: Rule, places: Sequence[Place]) -> "Commands":
+        """Commands for the resources of a finding."""
+        return cls(looking_command(rule.id, places), acting_command(rule.id, places))
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """An audit as far as it is made, and the words of the command line that made it."""
@@ -58,10 +70,10 @@ class Context:
         """An amount over the bill's period, with its currency."""
         return money(amount, self.ledger.bill.currency)
 
-    def resources(self, where: str, most: int = 1000) -> list[tuple[str, Decimal]]:
-        """Resources of some charges with their cost, the dearest first."""
+    def resources(self, where: str, name: str = "resource", most: int = 1000) -> list[tuple[str, Decimal]]:
+        """Resources of some charges with their cost, the dearest first; see :meth:`places`."""
         rows = self.ledger.database.rows(
-            "SELECT coalesce(resource, service || ', ' || coalesce(region, 'no region')) AS name, sum(cost) AS cost "
+            f"SELECT coalesce({name}, service || ', ' || coalesce(region, 'no region')) AS name, sum(cost) AS cost "
             f"FROM charges WHERE {where} GROUP BY 1 HAVING sum(cost) <> 0 ORDER BY cost DESC, name LIMIT {most}"
         )
         return [(str(name), Decimal(cost)) for name, cost in rows]
@@ -89,10 +101,12 @@ class Context:
         amount: Interval,
         evidence: str,
         resources: Sequence[tuple[str, Decimal]],
-        command: str | None = None,
+        commands: Commands = Commands(),  # noqa: B008 - frozen
         machines: Sequence[str] = (),
     ) -> Finding:
         """A finding by its rule; amounts are turned into those of a month."""
+        look = commands.look or self.command(rule, rule.look)
+        act = commands.act or (self.command(rule, rule.action) if rule.action else None)
         return Finding(
             id=rule.id,
             title=rule.title,
@@ -103,23 +117,27 @@ class Context:
             effort=rule.effort,
             evidence=evidence,
             risk=rule.risk,
-            command=command or self.command(rule),
+            command=act or look,
+            look=look,
+            why_no_action="" if act else rule.why_no_action,
             resources=resources,
             machines=machines,
         )
 
-    def command(self, rule: Rule) -> str:
-        """The command of this program that acts on a finding."""
+    def command(self, rule: Rule, action: str) -> str:
+        """A command of this program for a finding; see :attr:`Rule.action`."""
         audit = f"advisor audit {shlex.join(self.audit_words)} --finding {rule.id}"
-        if rule.action == "agent":
+        if action == "into":
+            return f"advisor audit {shlex.join(self.audit_words)} --into infra/"
+        if action == "agent":
             return "advisor agent install systemd"
-        if rule.action == "cache":
+        if action == "cache":
             logs = [log for log in self._request_logs() if log.endswith(_JSON_LINES)]
             return " && ".join(f"advisor demand cache {shlex.quote(log)}" for log in logs) or audit
-        if not self.telemetry_words or rule.action == "list":
+        if not self.telemetry_words or action == "list":
             return audit
         places = shlex.join(self.telemetry_words)
-        if rule.action == "samples":
+        if action == "samples":
             return f"advisor samples need {places}"
         option = "--prometheus" if places.startswith(("http://", "https://")) else "--samples"
         sources = " ".join(f"{option} {shlex.quote(place)}" for place in self.telemetry_words)

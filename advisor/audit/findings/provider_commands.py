@@ -1,9 +1,9 @@
-"""Commands of a provider's own command line that show the resources of a finding.
+"""Commands of a provider's own command line for the resources of a finding: those that look, and those that act.
 
-A bill does not say what decides whether a resource can go: which group would start it again, what its disks hold, how
-old it is, what points at it. So these commands look, and change nothing; what to do then is in docs/findings.md. Two
-change something that takes nothing away: a bucket moves what nobody reads to cheaper tiers, and what has no tag gets
-one. Names come from a bill: only those of a known form are taken, and each is quoted.
+A bill does not say what decides whether a resource can go: what its disks hold, how old it is, what points at it. So
+most commands look and change nothing. Those that act can be taken back: machines stop (``stopping.py`` says which), a
+bucket moves what nobody reads to cheaper tiers, what has no tag gets one. Names come from a bill: only those of a known
+form are taken, and each is quoted.
 """
 
 import re
@@ -99,12 +99,13 @@ _COMMITMENTS = (
 _OWNER = "advisor-owner"
 """A tag of a name of its own: a bill shows only the tags that are activated, and another could have a value."""
 _AZURE_TAG = f"tag update --operation merge --tags {_OWNER}=unassigned --resource-id {{id}}"
-_FORMS: Mapping[str, Sequence[_Form]] = {
+_EC2 = r"(?:^|/)(?P<id>i-[0-9a-z]+)$"
+_TAGGED_EC2 = r"(?:^|/)(?P<id>(?:i|vol|snap|nat|eni|eipalloc|vpce)-[0-9a-z]+)$"
+_ARN = r"^(?P<id>arn:aws[\w-]*:[\w:./-]+)$"
+_BUCKET = r"buckets/(?P<id>[a-z0-9][a-z0-9_.-]{2,62})$"
+_LOOKS: Mapping[str, Sequence[_Form]] = {
     "ADV101": (
-        _aws(
-            r"(?:^|/)(?P<id>i-[0-9a-z]+)$",
-            "ec2 describe-instances --region {region} --filters Name=instance-id,Values={list}",
-        ),
+        _aws(_EC2, "ec2 describe-instances --region {region} --filters Name=instance-id,Values={list}"),
         _azure("virtualMachines", "vm show --show-details --ids {ids}"),
         _azure(_SCALE_SET, "vmss show --ids {ids}", _MEMBER),
         _google(_GOOGLE_VM, "compute instances describe {id}"),
@@ -149,7 +150,7 @@ _FORMS: Mapping[str, Sequence[_Form]] = {
             "s3api list-objects-v2 --bucket {id} --max-items 1000 --query 'Contents[].[LastModified,Size,Key]'",
             "^Amazon ?S3$|Simple Storage",
         ),
-        _google(r"buckets/(?P<id>[a-z0-9][a-z0-9_.-]{2,62})$", "storage buckets update gs://{id} --enable-autoclass"),
+        _google(_BUCKET, "storage buckets describe gs://{id}"),
         _azure("snapshots", "snapshot show --ids {ids}"),
     ),
     "ADV115": (
@@ -169,12 +170,29 @@ _FORMS: Mapping[str, Sequence[_Form]] = {
         _azure("loadBalancers", "network lb show --ids {ids}"),
     ),
     "ADV117": (
+        _aws(_TAGGED_EC2, "ec2 describe-tags --region {region} --filters Name=resource-id,Values={list}"),
+        _aws(_ARN, "resourcegroupstaggingapi get-resources --region {region} --resource-arn-list {ids}"),
+        _google(_GOOGLE_VM, "compute instances describe {id}"),
+        _azure(_SCALE_SET, "tag list --resource-id {id}", _MEMBER),
+        _azure(r"[\w.]+", "tag list --resource-id {id}"),
+    ),
+}
+"""Forms of what looks by finding, the first that fits counts."""
+_ACTS: Mapping[str, Sequence[_Form]] = {
+    "ADV101": (
+        _aws(_EC2, "ec2 stop-instances --region {region} --instance-ids {ids}"),
+        _azure("virtualMachines", "vm deallocate --ids {ids}"),
+        _azure(_SCALE_SET, "vmss deallocate --ids {id} --instance-ids {member}", r"/virtualMachines/(?P<member>\d+)"),
+        _google(_GOOGLE_VM, "compute instances stop {id}"),
+    ),
+    "ADV114": (_google(_BUCKET, "storage buckets update gs://{id} --enable-autoclass"),),
+    "ADV117": (
         _aws(
-            r"(?:^|/)(?P<id>(?:i|vol|snap|nat|eni|eipalloc|vpce)-[0-9a-z]+)$",
+            _TAGGED_EC2,
             f"ec2 create-tags --region {{region}} --resources {{ids}} --tags Key={_OWNER},Value=unassigned",
         ),
         _aws(
-            r"^(?P<id>arn:aws[\w-]*:[\w:./-]+)$",
+            _ARN,
             f"resourcegroupstaggingapi tag-resources --region {{region}} --tags {_OWNER}=unassigned "
             "--resource-arn-list {ids}",
         ),
@@ -183,22 +201,30 @@ _FORMS: Mapping[str, Sequence[_Form]] = {
         _azure(r"[\w.]+", _AZURE_TAG),
     ),
 }
-"""Forms by finding, the first that fits counts."""
+"""Forms of what acts by finding."""
 
 
-def provider_command(finding: str, places: Sequence[Place]) -> str | None:
-    """The command for the dearest resources of a finding; None where none has a known form.
+def looking_command(finding: str, places: Sequence[Place]) -> str | None:
+    """The command that shows the dearest resources of a finding; None where none has a known form."""
+    return _command(_LOOKS.get(finding, ()), places)
 
-    Parts of it do not depend on each other: what is gone since the bill keeps no other from being shown.
+
+def acting_command(finding: str, places: Sequence[Place]) -> str | None:
+    """The command that acts on the dearest resources of a finding and can be taken back; None where there is none."""
+    return _command(_ACTS.get(finding, ()), places)
+
+
+def _command(forms: Sequence[_Form], places: Sequence[Place]) -> str | None:
+    """One line for resources; its parts do not depend on each other: what is gone since the bill stops no other.
 
     Args:
-        finding: its id.
+        forms: those of the finding.
         places: its resources, the dearest first.
     """
     named: dict[tuple[_Form, str], list[Mapping[str, str]]] = {}
     count = 0
     for place in places:
-        formed = ((form, names) for form in _FORMS.get(finding, ()) if (names := form.names_of(place)) is not None)
+        formed = ((form, names) for form in forms if (names := form.names_of(place)) is not None)
         form, names = next(formed, (None, {}))
         if form is None or count == _MOST_RESOURCES:
             continue

@@ -17,7 +17,7 @@ from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm
-from advisor.codegen.targets.azure_entrances import HOSTS, containers
+from advisor.codegen.targets.azure_entrances import containers
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
@@ -29,6 +29,7 @@ from advisor.codegen.targets.azure_names import (
 from advisor.codegen.targets.entrances import ENTRANCE_HEALTH, entrance_weight, health_path, obstacle_to_entrances
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
+from advisor.cost.entrances import HOSTS
 
 _TERRAFORM = "terraform/azure-container-apps"
 _TEMPLATES = {

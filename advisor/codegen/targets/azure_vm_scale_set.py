@@ -9,7 +9,7 @@ from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
-from advisor.codegen.targets.azure_entrances import HOSTS, machines
+from advisor.codegen.targets.azure_entrances import machines
 from advisor.codegen.targets.azure_names import (
     EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
@@ -28,6 +28,7 @@ from advisor.codegen.targets.entrances import (
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
+from advisor.cost.entrances import HOSTS
 
 _TERRAFORM = "terraform/azure-vm-scale-set"
 _TEMPLATES = {

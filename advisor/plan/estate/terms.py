@@ -1,5 +1,6 @@
 """Terms that an estate shares: ``estate.yaml`` beside the workload files, in the words of the workload file."""
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from advisor.errors import InputError
 from advisor.plan.problem.pools import quota_key, stand_of
+from advisor.workload.negotiated import Holdings
 from advisor.workload.planning_fields import read_commitments, read_limits
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
 from advisor.yaml_fields import Field, read_document
@@ -90,6 +92,26 @@ def read_terms(directory: Path) -> Terms:
     )
 
 
+def with_account(terms: Terms, holdings: Holdings | None, today: dt.date) -> Terms:
+    """Terms with the quotas and commitments of the account, where ``estate.yaml`` does not say other of the same."""
+    if holdings is None:
+        return terms
+    limited = {quota_key(quota) for quota in terms.quotas}
+    owned = {owned_stand(commitment) for commitment in terms.commitments}
+    return replace(
+        terms,
+        quotas=(*terms.quotas, *(quota for quota in holdings.quotas if quota_key(quota) not in limited)),
+        commitments=(
+            *terms.commitments,
+            *(
+                commitment
+                for commitment in holdings.commitments
+                if commitment.expires >= today and owned_stand(commitment) not in owned
+            ),
+        ),
+    )
+
+
 def _sharing(field: Field | None) -> Sharing:
     return Terms().sharing if field is None else Sharing(field.choice(tuple(sharing.value for sharing in Sharing)))
 
@@ -106,7 +128,7 @@ def under_terms(workload: Workload, terms: Terms) -> Workload:
             raise InputError(
                 f"{commitment.instance_type} in {commitment.region} is owned by the workload and by the estate",
                 where=workload.where("commitments"),
-                hint=f"state it once: here, or in {FILE_NAME} for whoever gains most by it",
+                hint=f"state it once: here, or in {FILE_NAME} or the overlay file for whoever gains most by it",
             )
     quotas = {quota_key(quota): quota for quota in terms.quotas}
     for quota in workload.limits.quotas:

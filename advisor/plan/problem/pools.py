@@ -324,6 +324,7 @@ def _pool(
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
         supply=_supply_name(candidate, offer),
         backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
+        replica_kind=_replica_kind(candidate),
         loss_rank=supply.requirements.loss_rank(candidate.precision),
         most_rate=supply.served[at].most_requests_per_second * candidate.replicas_per_instance,
     )
@@ -332,6 +333,15 @@ def _pool(
 def _supply_name(candidate: Candidate, offer: Offer) -> str:
     """Accelerators of one kind in a region, whatever the size of the machine."""
     return f"{offer.provider}/{offer.region}/{candidate.accelerator.name}"
+
+
+def _replica_kind(candidate: Candidate) -> str:
+    """Accelerators, engine, precision and split of a machine's replicas."""
+    parts = (
+        f"{candidate.instance_type.accelerator_count}x{candidate.accelerator.name}", candidate.engine,
+        candidate.precision, candidate.tensor_parallel, candidate.pipeline_parallel, candidate.replicas_per_instance,
+    )  # fmt: skip
+    return "/".join(map(str, parts))
 
 
 def boot_disk_gib(candidate: Candidate, paid: PurchaseOption) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.cost.standing import StandingCharge
+from advisor.cost.standing import NONE_FURTHER, Further, StandingCharge
 from advisor.plan.problem.formulas import paid_hours_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, Tariff
 from advisor.units import HOURS_PER_WEEK
@@ -19,6 +19,8 @@ class RegionRates(NamedTuple):
     """Those that its load balancer passes on to hosts; None: no hosts, so no load balancer."""
     instance_hours: float = 0.0
     """Hours of instances that are paid for in an average month, where the region charges by them."""
+    further: Further = NONE_FURTHER
+    """Groups, backends and endpoints beyond the first."""
 
 
 def region_rates(
@@ -34,17 +36,39 @@ def region_rates(
     regions = {allocation.pool.region for allocation in allocations}
     if len(regions) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
         hours = sum(_instance_hours(problem, allocation) for allocation in allocations)
-        return dict.fromkeys(regions, RegionRates(mean_rate(problem), mean_rate(problem), hours))
+        return dict.fromkeys(
+            regions, RegionRates(mean_rate(problem), mean_rate(problem), hours, further_of(allocations))
+        )
     rates: dict[str, RegionRates] = {}
     for allocation in allocations:
-        served, balanced, hours = rates.get(allocation.pool.region, RegionRates(0.0, None))
+        served, balanced, hours, _ = rates.get(allocation.pool.region, RegionRates(0.0, None))
         rate = _rate(problem, allocation, allocations, shares)
         if allocation.tariff.on_hosts:
             balanced = (balanced or 0.0) + rate
         rates[allocation.pool.region] = RegionRates(
             served + rate, balanced, hours + _instance_hours(problem, allocation)
         )
-    return rates
+    return {
+        region: of_region._replace(further=further_of([each for each in allocations if each.pool.region == region]))
+        for region, of_region in rates.items()
+    }
+
+
+def further_of(allocations: Sequence[Allocation]) -> Further:
+    """Groups, backends and endpoints of a region beyond the first of each."""
+    kinds = zip(*(parts_of(allocation.pool, allocation.tariff) for allocation in allocations), strict=True)
+    return Further(*(max(len(set(parts) - {""}) - 1, 0) for parts in kinds))
+
+
+def parts_of(pool: Pool, tariff: Tariff) -> tuple[str, str, str]:
+    """Group, backend and endpoint of a region that instances are part of; "" where they are part of none.
+
+    A group is one pool that is ordered in one way: what is bought ahead runs as on demand. A backend is a kind of
+    replica. Services have an endpoint for each pool.
+    """
+    if not tariff.on_hosts:
+        return "", "", pool.key
+    return f"{pool.key}/{tariff.paid.ordered_as.value}", f"kind {pool.replica_kind}", ""
 
 
 def standing_charges(

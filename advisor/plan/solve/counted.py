@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advisor.cost.standing import RegionCharges
 from advisor.plan.problem.formulas import (
     Part,
     instance_usd_per_month,
@@ -19,7 +20,7 @@ from advisor.plan.problem.formulas import (
     part_name,
     share_without,
 )
-from advisor.plan.problem.standing import mean_rate, usd_per_request
+from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE
@@ -79,7 +80,21 @@ def _standing_usd(problem: Problem, ways: Sequence[_Way]) -> Floats:
         instances = sum(way.counts for way in members)
         hosts = sum((way.counts for way in members if way.tariff.on_hosts), start=np.zeros(()))
         usd = usd + np.where(instances > 0, charges.anyway_usd_per_month, 0.0)
-        usd = usd + np.where(hosts > 0, charges.fixed_usd_per_month(0.0), 0.0)
+        usd = usd + np.where(hosts > 0, charges.fixed_usd_per_month(0.0), 0.0) + _further_usd(charges, members)
+    return usd
+
+
+def _further_usd(charges: RegionCharges, ways: Sequence[_Way]) -> Floats:
+    """USD a month of groups, backends and endpoints of a region beyond the first of each."""
+    usd: Floats = np.zeros(())
+    for at, each in enumerate(charges.further_usd):
+        parts: dict[str, Floats] = {}
+        for way in ways if each else ():
+            part = parts_of(way.pool, way.tariff)[at]
+            parts[part] = parts.get(part, np.zeros(())) + way.counts
+        parts.pop("", None)
+        count = sum((np.where(instances > 0, 1.0, 0.0) for instances in parts.values()), start=np.zeros(()))
+        usd = usd + np.maximum(count - 1, 0.0) * each
     return usd
 
 

@@ -17,7 +17,7 @@ from advisor.plan.problem.formulas import (
     share_without,
     start_usd_per_month,
 )
-from advisor.plan.problem.standing import standing_usd_per_month
+from advisor.plan.problem.standing import region_rates, standing_usd_per_month
 from advisor.plan.problem.values import (
     Allocation,
     Constraint,
@@ -124,7 +124,32 @@ def _solved(
     ):
         program = FleetProgram(problem).build()
         solution = _below(program, seconds, known_usd, roughly=roughly)
+    if solution.found and _has_further_parts(problem, tuple(_allocations(problem, program, solution.values))):
+        return _with_further_parts(problem, (program, solution), seconds, roughly=roughly)
     return program, solution
+
+
+def _has_further_parts(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
+    """Whether a fleet pays for groups, backends or endpoints beyond the first of a region."""
+    return any(
+        rates.further.units(problem.charges[region].further_usd)
+        for region, rates in region_rates(problem, allocations, {}).items()
+        if region in problem.charges
+    )
+
+
+def _with_further_parts(
+    problem: Problem, found: tuple[FleetProgram, Solution], seconds: float, *, roughly: bool
+) -> tuple[FleetProgram, Solution]:  # fmt: skip
+    """The cheapest fleet when these are priced as well; the one found where none is cheaper or time is short."""
+    first, solution = found
+    usd = read_fleet(problem, first, solution).objective_usd_per_month
+    program = FleetProgram(problem, counts_further=True).build()
+    better = _below(program, seconds, usd, roughly=roughly)
+    if better.found:
+        return program, better
+    proven = solution.outcome is Outcome.OPTIMAL and better.outcome is Outcome.INFEASIBLE
+    return first, solution if proven else replace(solution, outcome=Outcome.STOPPED)
 
 
 def _below(program: FleetProgram, seconds: float, known_usd: float, *, roughly: bool) -> Solution:

@@ -87,7 +87,7 @@ def _of_one_type(parts: list[Problem], limit: float) -> Iterator[FleetSolution]:
 
 def _fewest_kinds(problem: Problem, limit: float) -> FleetSolution | None:
     """The fleet of fewest backends, then types, then least cost, of those within a limit; None where none is found."""
-    program = FleetProgram(problem).build()
+    program = FleetProgram(problem, counts_further=True).build()
     costs = [(variable, cost) for variable, cost in enumerate(program.program.costs) if cost]
     program.program.row(Constraint.BUDGET, costs, upper=limit)
     types = program.use_of_kinds(Constraint.MAX_INSTANCE_TYPES, lambda pool: pool.instance_type)

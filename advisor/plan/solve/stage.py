@@ -7,6 +7,7 @@ import numpy as np
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Offer, Purchase
+from advisor.cost.entrances import EntranceLoad
 from advisor.cost.response_cache import cache_nodes, cache_rules
 from advisor.cost.standing import RegionCharges, region_charges
 from advisor.cost.transfer import answer_gb, request_gb
@@ -184,11 +185,12 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
 def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog) -> Mapping[str, RegionCharges]:
     """Charges of the regions of pools for requests of the demand's size."""
     gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
-    workload = requirements.workload
+    demand, workload = requirements.demand, requirements.workload
+    entrance = EntranceLoad(demand.requests_per_second.peak, demand.output_tokens.mean)
     regions = {pool.region: pool.region.partition("/") for pool in pools}
     charges = {
         region: region_charges(
-            catalog, provider, place, gb_per_request, cache_nodes(workload, catalog, provider, place)
+            catalog, provider, place, gb_per_request, entrance, cache_nodes(workload, catalog, provider, place)
         )
         for region, (provider, _, place) in regions.items()
     }

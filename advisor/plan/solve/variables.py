@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from advisor.cost.standing import ChargeRule
 from advisor.plan.problem.formulas import instance_usd_per_month, mix_rate, requests_per_month
-from advisor.plan.problem.standing import mean_rate, usd_per_request
+from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
 from advisor.plan.problem.values import Constraint, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.solver import INFINITY, Program
 from advisor.units import HOURS_PER_WEEK
@@ -40,6 +40,9 @@ class ProgramVariables:
     elastic: Constraint | None = None
     relaxed: bool = False
     """Leave out rows of failures that a fleet keeps to most often without them, so that it has to be seen to."""
+    counts_further: bool = False
+    """Price groups, backends and endpoints beyond the first of a region: few fleets have them, and a binary variable
+    for each takes time. With a budget they are priced in any case."""
     incomplete: bool = False
     """Whether any such rows were left out."""
     program: Program = field(default_factory=Program)
@@ -72,6 +75,8 @@ class ProgramVariables:
         self._shares()
         self._standing()
         self._in_use()
+        if self.counts_further or self.problem.limits.max_usd_per_month is not None:
+            self._further()
 
     def _instances(self) -> None:
         for g, pool in enumerate(self.problem.pools):
@@ -159,6 +164,36 @@ class ProgramVariables:
             self.program.add_cost(used, problem.charges[region].anyway_usd_per_month)
             if not is_only:
                 self._used_in_region(used, members, members, hosts_count=False)
+
+    def _further(self) -> None:
+        """Costs of the groups, backends and endpoints that a region has beyond the first of its kind."""
+        parts: dict[tuple[str, int], dict[str, list[tuple[int, int]]]] = {}
+        for g, pool in enumerate(self.problem.pools):
+            if pool.region in self.problem.charges:
+                for t, tariff in enumerate(pool.tariffs):
+                    for at, part in enumerate(parts_of(pool, tariff)):
+                        if part:
+                            parts.setdefault((pool.region, at), {}).setdefault(part, []).append((g, t))
+        for (region, at), members in parts.items():
+            usd = self.problem.charges[region].further_usd[at]
+            if usd and len(members) > 1:
+                self._beyond_the_first(usd, [*members.values()])
+
+    def _beyond_the_first(self, usd: float, parts: list[list[tuple[int, int]]]) -> None:
+        """A cost for all but one of the parts that run; each is its (pool, tariff)."""
+        last = len(self.problem.hours) - 1
+        beyond = self.program.variable()
+        self.program.add_cost(beyond, usd)
+        used_parts: Terms = []
+        for part in parts:
+            used = self.program.variable(upper=1.0, integer=True)
+            used_parts.append((used, -1.0))
+            for g, t in part:
+                most = float(most_instances(self.problem, self.problem.pools[g]))
+                is_serverless = self.problem.pools[g].tariffs[t].paid is PurchaseOption.SERVERLESS
+                for h in range(0 if is_serverless else last, last + 1):
+                    self.program.row("further parts", [*self.instances(g, t, h), (used, -most)], upper=0.0)
+        self.program.row("further parts", [(beyond, 1.0), *used_parts], lower=-1.0)
 
     def _regions_with_services(self) -> set[str]:
         """Regions with charges in which other than hosts may serve; elsewhere what is in use has hosts."""

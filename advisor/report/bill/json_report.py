@@ -155,6 +155,8 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
         "evidence": finding.evidence,
         "risk": finding.risk,
         "command": finding.command,
+        "look": finding.look,
+        "why_no_action": finding.why_no_action or None,
         "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:SHOWN_RESOURCES]],
         "machines": list(finding.machines),
     }

@@ -30,13 +30,20 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
+def _commands(finding: Finding) -> str:
+    """Commands, each whole on a line of its own."""
+    if finding.look == finding.command:
+        return f" The command only looks: {finding.why_no_action}.\nRun: {finding.command}"
+    return f"\nLook first: {finding.look}\nRun: {finding.command}"
+
+
 def _result(audit: Audit, finding: Finding, bill: Path) -> dict[str, Any]:
     amount = monthly(finding.per_month, audit.bill.currency)
     return {
         "ruleId": finding.id,
         "ruleIndex": next(at for at, rule in enumerate(RULES) if rule.id == finding.id),
         "level": "warning" if finding.basis == SAVING else "note",
-        "message": {"text": f"{finding.title}: {amount}. {finding.evidence}. Run: {finding.command}"},
+        "message": {"text": f"{finding.title}: {amount}. {finding.evidence}.{_commands(finding)}"},
         "locations": sarif_place(bill.as_posix()),
         "properties": finding_entry(finding, is_in_usd=audit.is_in_usd),
     }

@@ -41,7 +41,7 @@ def finding_table(finding: Finding, currency: str | None, width: int | None) -> 
     lines = (*_finding_lines(finding, currency), f"Risk: {finding.risk}.")
     rows = tuple((name, money(cost, currency)) for name, cost in finding.resources)
     title = f"{finding.id} {finding.title}: {monthly(finding.per_month, currency)}"
-    section = Section(title, lines, ("found at", "cost in the bill"), rows, (finding.command,))
+    section = Section(title, lines, ("found at", "cost in the bill"), rows, tuple(_commands(finding)))
     return sections_text([section], width, whole=True)
 
 
@@ -253,14 +253,29 @@ def _findings(audit: Audit, *, whole: bool, is_page: bool) -> Section:
     rows = tuple(
         (
             finding.id,
-            f"{finding.title} ({finding.basis}, {finding.effort} effort)\n{finding.evidence}",
+            "\n".join(filter(None, (_headline(finding), finding.evidence, _no_action_words(finding)))),
             _interval(finding, audit.bill.currency, is_page=is_page),
         )
         for finding in shown
     )
     headers = ("id", Column("finding, evidence", prose=40), "a month")
-    commands = tuple(f"{finding.id}: {finding.command}" for finding in shown)
+    commands = tuple(command for finding in shown for command in _commands(finding))
     return Section("Findings", tuple(lines), headers, rows, commands)
+
+
+def _headline(finding: Finding) -> str:
+    return f"{finding.title} ({finding.basis}, {finding.effort} effort)"
+
+
+def _no_action_words(finding: Finding) -> str:
+    return f"the command only looks: {finding.why_no_action}" if finding.why_no_action else ""
+
+
+def _commands(finding: Finding) -> Iterator[str]:
+    """The command that looks, where that is another, and the one that acts: each on a line after the finding's id."""
+    if finding.look != finding.command:
+        yield f"{finding.id}, look first: {finding.look}"
+    yield f"{finding.id}: {finding.command}"
 
 
 def _interval(finding: Finding, currency: str | None, *, is_page: bool) -> str:
@@ -277,4 +292,5 @@ def _finding_lines(finding: Finding, currency: str | None) -> tuple[str, ...]:
     bounds = between(finding.low, finding.high, currency)
     amount = f"{bounds} a month" if bounds else monthly(finding.per_month, currency)
     words = f"{finding.basis.title()} of {amount}; {finding.effort} effort."
-    return f"{finding.evidence}.", words
+    told = _no_action_words(finding)
+    return f"{finding.evidence}.", words, *([f"{told[0].upper()}{told[1:]}."] if told else [])

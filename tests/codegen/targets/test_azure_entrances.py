@@ -11,6 +11,7 @@ from advisor.codegen import Language, Stage, Wanted, beside_total, generate
 from advisor.codegen.pricing import read_projects
 from advisor.codegen.rollout import Former
 from advisor.codegen.targets.azure_entrances import containers, machines
+from advisor.pipeline import recommend
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import make_fleet_plan, make_group, make_plan
 from codegen.scenarios import SCENARIOS
@@ -35,7 +36,7 @@ def test_a_small_fleet_has_burstable_hosts():
 @pytest.mark.parametrize("sizes", [machines, containers])
 @pytest.mark.parametrize("rate", [1, 16, 17, 60, 200, 290])
 def test_one_of_two_carries_twice_the_load(sizes, rate):
-    """Requests × (connection + 200 tokens) of the busiest region, with as much again for bursts; no smaller one does."""
+    """Requests × (connection + 200 tokens) of the whole demand, with as much again for bursts; no smaller one does."""
     needed = 2 * rate * (REQUEST_SECONDS + 200 * TOKEN_SECONDS)
     assert sizes(stack_of(rate, "eastus", "westeurope")).size.vcpus >= min(needed, 4)
     assert sizes(stack_of(rate / 8, "eastus")).size.vcpus <= sizes(stack_of(rate, "eastus")).size.vcpus
@@ -93,6 +94,28 @@ def test_price_of_a_directory_is_that_beside_the_total(name, tmp_path):
     assert f"the entrances: \\${hourly * 730:,.2f} a month" in files["README.md"]
     (told,) = beside_total(scenario.plan, scenario.wanted)
     assert told.startswith(f"The total leaves out the entrances: ${hourly * 730:,.2f} a month")
+
+
+def test_the_total_of_a_plan_holds_what_its_code_orders(tmp_path):
+    """Entrance and load balancers are lines of the plan, as many and as dear as those of its Terraform."""
+    workload = tmp_path / "workload.yaml"
+    workload.write_text(
+        "name: chat\nmodel: Qwen/Qwen3-8B\nproviders: [azure]\nregions: [eastus]\nslo: {ttft_p95: 1s}\n"
+        "demand: {declared: {requests_per_second: 12, input_tokens: 900, output_tokens: 200}}\n"
+    )
+    plan = recommend(workload)
+    files = generate(plan, Language.TERRAFORM, Wanted()).files
+    for path in ("fleet.tf", "compute.tf", "entrance.tf"):
+        (tmp_path / path).write_text(files[path])
+    (project,) = read_projects(tmp_path, None, load_catalog())
+    lines = {charge.item: charge for charge in plan.fleet.standing}
+    hourly = sum(cost.hourly for cost in project.now.costs if ".entrance[" in cost.resource.address)
+    backends = re.search(r"^  backends = {\n(.*?)^  }", files["fleet.tf"], re.DOTALL | re.MULTILINE)[1]
+
+    assert lines["entrance"].usd_per_month == pytest.approx(float(hourly) * 730, abs=0.005)
+    assert lines["load_balancer"].quantity == 730 * (1 + len(re.findall(r"^    [\w-]+ = {", backends, re.MULTILINE)))
+    assert beside_total(plan) == ()
+    assert f"{plan.fleet.cost.total_usd_per_month:.2f}" in files["fleet.tf"]
 
 
 def test_more_load_changes_the_data_alone():

@@ -108,6 +108,24 @@ def test_a_division_takes_from_nobody_what_he_could_do_without(tmp_path):
     assert len({row.fleet for row in estate.workloads}) > 1
 
 
+def test_what_the_account_owns_is_shared(tmp_path, run_advisor):
+    """Commitments and regions of the overlay file: the one instance serves one of two, in the region that is allowed."""
+    overlay = tmp_path / "config/advisor/catalog.yaml"
+    overlay.parent.mkdir(parents=True)
+    owned = "{provider: aws, region: us-east-1, instance_type: g6.xlarge, count: 1, expires: 2099-01-01}"
+    overlay.write_text(f"version: advisor.overlay/v1\nregions: {{aws: [us-east-1]}}\ncommitments: [{owned}]\n")
+    directory = estate_in(tmp_path / "in", 2, terms="sharing: none\n")
+    done = run_advisor(
+        "recommend", directory, "--format", "json", "--jobs", "1", XDG_CONFIG_HOME=str(overlay.parents[1])
+    )
+    plans = json.loads(done.stdout)["plans"].values()
+    groups = [group for plan in plans for group in plan["fleet"]["groups"]]
+
+    assert done.returncode == 0, done.stderr
+    assert sum(max(group["instances"]) for group in groups if group["purchase"] == "owned") == 1
+    assert {group["region"] for group in groups if group["provider"] == "aws"} == {"us-east-1"}
+
+
 def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     """Errors are told file by file at the end, with everything else planned and written; the exit code is 1."""
     directory = estate_in(tmp_path / "in", 1, impossible={"tpot": "1us"})

@@ -84,10 +84,28 @@ def balancers_of(problem: Problem, counts: Counts) -> float:
     }
     used = {problem.pools[g].region for (g, _), instances in counts.items() if any(instances)}
     return sum(
-        rule.usd * (rule.anyway + (rule.least if region in hosts else rule.alone))
+        rule.usd
+        * (rule.anyway + (rule.least if region in hosts else rule.alone) + _further(problem, counts, region, rule))
         for region in used
         for rule in _rules(problem, region)
     )
+
+
+def _further(problem: Problem, counts: Counts, region: str, rule) -> float:
+    """Units of a rule for each group, backend and endpoint of a region after its first one."""
+    groups, kinds, endpoints = set(), set(), set()
+    for (g, t), instances in counts.items():
+        pool = problem.pools[g]
+        if pool.region != region or not any(instances):
+            continue
+        paid = pool.tariffs[t].paid
+        if not _has_balancer(pool.tariffs[t]):
+            endpoints.add(g)
+            continue
+        groups.add((g, paid is PurchaseOption.SPOT))
+        kinds.add(pool.replica_kind)
+    more = (max(len(parts), 1) - 1 for parts in (groups, kinds, endpoints))
+    return sum(count * each for count, each in zip(more, rule.each_further, strict=True))
 
 
 def _rules(problem: Problem, region: str):

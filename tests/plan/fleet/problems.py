@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from advisor.catalog.planning import ServicePrice
 from advisor.catalog.values import Provenance, Quality
-from advisor.cost.standing import ChargeRule, RegionCharges
+from advisor.cost.standing import ChargeRule, Further, RegionCharges
 from advisor.plan.problem.values import HourClass, Pool, Problem, PurchaseOption, Tariff
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import Limits, Survive
@@ -133,6 +133,7 @@ def _pool(draw, at: int, paid: tuple[PurchaseOption, ...], places: int, buckets:
         zones=draw(st.integers(1, 3)),
         supply=f"{region}/{draw(st.sampled_from('ab'))}",
         backend=f"{region}/{draw(st.sampled_from('ab'))}/engine",
+        replica_kind=draw(st.sampled_from("ab")),
     )
 
 
@@ -162,6 +163,10 @@ def problems(draw, limits=None, *, paid=BILLED, columns=3, places=(1, 2), bucket
     )
 
 
+FURTHER = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (1.0, 1.0, 2.0))
+"""Units for each further group, backend and endpoint."""
+
+
 @st.composite
 def _charges(draw, region: str) -> RegionCharges:
     """A load balancer with alarms, fewer where services alone serve, logs of requests and what it passes on, a gateway."""
@@ -170,6 +175,7 @@ def _charges(draw, region: str) -> RegionCharges:
         (draw(st.sampled_from((0.0, 1.0, 50.0))), {"each": 1.0}),
         (draw(st.sampled_from((0.0, 5.0, 200.0))), {"each_balanced": 1.0}),
         (draw(st.sampled_from((0.0, 0.0, 30.0, 300.0))), {"anyway": 730.0}),
+        (draw(st.sampled_from((0.0, 0.0, 1.0, 40.0))), {"each_further": Further(*draw(st.sampled_from(FURTHER)))}),
     )
     return charges_of(
         region, *((usd / max(units.get("least", 1.0), units.get("anyway", 1.0)), units) for usd, units in rules)
