@@ -54,6 +54,8 @@ class Pages:
     doors: Doors
     secret: str
     """Text that a form for a workload brings along."""
+    first: str
+    """Path of the page that the server begins with."""
 
     async def start(self, _request: Request) -> Response:
         """The form for a workload."""
@@ -111,7 +113,7 @@ class Pages:
             raise _Stop(
                 Problem("this link was used before\n  hint: restart `advisor serve`, which prints another", 410)
             )
-        answer = _page("entered.html.j2")
+        answer = _page("entered.html.j2", first=self.first)
         answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
         return answer
 
@@ -178,9 +180,15 @@ async def _stopped(_request: Request, error: Exception) -> Response:
     return _problem_page(Problem(told, status))
 
 
-def app_of(sessions: Sessions, doors: Doors) -> Starlette:
-    """The application, which :class:`advisor.serve.guard.Guard` stands before."""
-    pages = Pages(sessions, doors, secrets.token_urlsafe(24))
+def app_of(sessions: Sessions, doors: Doors, first: str) -> Starlette:
+    """The application, which :class:`advisor.serve.guard.Guard` stands before.
+
+    Args:
+        sessions: workloads and their plans.
+        doors: who is let in.
+        first: path of the page that the server begins with.
+    """
+    pages = Pages(sessions, doors, secrets.token_urlsafe(24), first)
     answer = "/w/{session}/{answer}/"
     routes = [
         Route("/", pages.start, methods=["GET"]),

@@ -16,6 +16,7 @@ from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency
 from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
 from advisor.report.pages.live import Live
 from advisor.report.pages.rendering import provenance_rows, render_page
+from advisor.report.pages.replayed import distribution_charts, distribution_section
 from advisor.report.pages.week import week_chart
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines, size_lines
@@ -78,6 +79,8 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "replay": fleet.confirmed if fleet else None,
         "kept": list(kept_bars(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
         "gauges": list(latency_gauges(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
+        "distributions": list(distribution_charts(plan, fleet)) if fleet else [],
+        "distribution_section": distribution_section(plan, fleet) if fleet else None,
         "fleet": [group_section(fleet), *detail_sections(fleet)] if fleet else [],
         "limits": _limits(fleet) if fleet else None,
         "regions": Section("regions", tuple(option_legend(plan.options)), _REGIONS, rows=tuple(_region_rows(plan))),
