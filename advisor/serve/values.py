@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from advisor.demand.values import Demand
 from advisor.report.pages.live import Control
+from advisor.workload.values import Workload
 
 _PLAN = re.compile(r"\s*\{\s*\"schema\"\s*:")
 Changes = tuple[tuple[str, str], ...]
@@ -39,6 +40,28 @@ class Place:
     """Path of its downloads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a fleet is, and what it is of: what the first answer to a change is chosen from."""
+
+    providers: tuple[str, ...]
+    regions: tuple[str, ...]
+    instance_types: tuple[str, ...]
+    precisions: tuple[str, ...]
+
+    def within(self, workload: Workload) -> Workload:
+        """A workload with this scope alone, as far as it allows it; empty tuples where it allows nothing of it."""
+        narrowed = {
+            field.name: tuple(
+                value
+                for value in getattr(self, field.name)
+                if not getattr(workload, field.name) or value in getattr(workload, field.name)
+            )
+            for field in fields(self)
+        }
+        return replace(workload, **narrowed)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """A plan, and all that is shown and handed out of it."""
@@ -53,6 +76,15 @@ class Answer:
     """Changes that are a step away from this one."""
     demand: Demand | None
     """Demand as it was measured, for the next plan; None: it is stated."""
+    scope: Scope | None
+    """Of its fleet; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """First answer to a change: a fleet of the types of the plan before it, which its replay confirms."""
+
+    page: str
 
 
 @dataclass(frozen=True, slots=True)

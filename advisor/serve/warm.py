@@ -9,5 +9,6 @@ from advisor.serve import work
 with suppress(AdvisorError):  # the first plan says what is wrong
     work.catalog()
     work.performance()
+work.page_template()
 gc.freeze()
 gc.set_threshold(50_000)

@@ -20,7 +20,7 @@ _PERCENTILE = 0.95
 def latencies_s(outcome: Outcome, requests: Requests) -> Mapping[str, Floats]:
     """Seconds of the requests that were answered, by latency.
 
-    ``ttft`` and ``e2e`` are of every answer, ``tpot`` (seconds ÷ tokens after the first) of those of two tokens or more.
+    ``ttft`` and ``e2e`` are of every answer, ``tpot`` (seconds ÷ tokens after the first) of those with any.
     """
     answered = outcome.group >= 0
     steps = np.maximum(requests.output_tokens, 1) - 1
