@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-import jinja2
 import yaml
 
 from advisor.catalog import Catalog, load_catalog
@@ -26,7 +25,6 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.solve.stage import Effort
 from advisor.plan.values import Plan
-from advisor.report.html import page_environment
 from advisor.report.pages import first_page, plan_page
 from advisor.report.pages.live import Live
 from advisor.requirements import check_names
@@ -38,7 +36,7 @@ from advisor.workload.values import DeclaredDemand
 from advisor.yaml_fields import Field, document_of
 
 FIRST = Extent(
-    Effort(rehearsed_requests=4_000, kinds_tried=3, holds_up_to=False, in_full=False, every_kind=False, options=1),
+    Effort(rehearsed_requests=4_000, kinds_tried=3, holds_up_to=False, in_full=False, every_kind=False, options=0),
     replayed_options=0,
     has_ladder=False,
     judges_today=False,
@@ -60,11 +58,6 @@ def catalog() -> Catalog:
 def performance() -> PerformanceModel:
     """The shipped performance model, read once."""
     return load_model(None)
-
-
-def page_template() -> jinja2.Template:
-    """The page's template, compiled once."""
-    return page_environment().get_template("plan.html.j2")
 
 
 def done(work: Callable[[], Result]) -> Result | Problem:
