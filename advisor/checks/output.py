@@ -1,4 +1,4 @@
-"""A check as text, JSON, SARIF 2.1.0 and JUnit."""
+"""A check as text, Markdown, JSON, SARIF 2.1.0 and JUnit."""
 
 import json
 from dataclasses import asdict
@@ -9,6 +9,7 @@ from advisor.checks.rules import RULES
 from advisor.checks.values import Checked, Finding, Level
 from advisor.names import printable
 from advisor.report.sarif import sarif_place, sarif_text
+from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table
 
 SCHEMA = "advisor.check/v1"
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "note"}
@@ -22,6 +23,18 @@ def check_text(checked: Checked) -> str:
     head = f"{checked.plan} {verdict}: {', '.join(counts) or 'nothing found'} ({len(checked.looked_at)} rules)"
     lines = [line for finding in checked.findings for line in _lines(finding)]
     return "\n".join([head, *lines, *(f"note: {note}" for note in checked.notes)]) + "\n"
+
+
+def check_markdown(checked: Checked) -> str:
+    """The same for a comment: the verdict, and a table of the findings."""
+    verdict, *_ = check_text(checked).splitlines()
+    rows = [
+        (finding.level.value, finding.id, f"{_subject(finding)}{finding.message}", finding.command)
+        for finding in checked.findings
+    ]
+    table = render_markdown_table(("level", "id", "finding", "run"), rows) if rows else ""
+    blocks = [f"### {escape_markdown(verdict)}", table, markdown_list(checked.notes)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def check_json(checked: Checked) -> str:

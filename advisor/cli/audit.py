@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.output import deliver, deliver_application, output_option, report_width
+from advisor.cli.output import deliver, deliver_application, format_option, output_option, report_width
 from advisor.cli.progress import Progress
 from advisor.cli.rates import rate_option
 from advisor.errors import InputError
@@ -136,14 +136,7 @@ def _words(name: str, value: object) -> Iterator[str]:
     help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
 )
 @click.option("--write", is_flag=True, help="With --into: write the changes too.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(_FORMATS),
-    default="table",
-    show_default=True,
-    help="How to show the result; focus: the bill's charges with kind and part of compute.",
-)
+@format_option(*_FORMATS, note="focus: the bill's charges with kind and part of compute")
 @click.option("--wide", is_flag=True, help="Every value, endpoint and finding, whatever the terminal's width.")
 @output_option
 @click.pass_context

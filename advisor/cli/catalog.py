@@ -21,13 +21,12 @@ from advisor.cli.listing import (
     Cell,
     Entry,
     deliver_entries,
-    list_format_option,
     right_aligned,
     serialise,
     shown,
     whole,
 )
-from advisor.cli.output import deliver, output_option
+from advisor.cli.output import deliver, list_format_option, output_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
@@ -43,7 +42,7 @@ _ZONE_KEYS = (
     "spot_zone_high_usd_per_hour",
 )  # fmt: skip
 _CPU_KEYS = ("vcpus", "memory_gib", "cpu_flags")
-_EMPTY = {"json": "null", "csv": "empty"}
+_EMPTY = {"json": "null", "ndjson": "null", "csv": "empty", "markdown": "a dash"}
 
 
 @dataclass(frozen=True, slots=True)

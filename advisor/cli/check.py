@@ -8,8 +8,8 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
-from advisor.checks.output import check_json, check_junit, check_sarif, check_text
-from advisor.cli.output import calibration_option, deliver, output_option
+from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
+from advisor.cli.output import calibration_option, deliver, format_option, output_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
 from advisor.performance.model import load_model
@@ -42,14 +42,7 @@ class DoesNotPass(AdvisorError):  # noqa: N818 - an outcome
     help="A price may move by as much, as a share of it.  [default: 0.05]",
 )
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="An older price does not hold.")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "sarif", "junit"]),
-    default="table",
-    show_default=True,
-    help="How to show the result; sarif and junit are for plans.",
-)
+@format_option("table", "json", "markdown", "sarif", "junit", note="markdown, sarif and junit are for plans")
 @output_option
 @calibration_option
 def command(
@@ -78,9 +71,12 @@ def command(
         told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
         _check_plan(file, told, output_format, output)
         return
-    if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format in ("sarif", "junit"):
+    if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format not in (
+        "table",
+        "json",
+    ):
         raise click.UsageError(
-            f"{file} is no plan: --demand, --prometheus, --infra, --policy, sarif and junit are for plans"
+            f"{file} is no plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
         )
     _check_lock(file, 0.05 if tolerance is None else tolerance, max_price_age, output_format, output)
 
@@ -120,7 +116,7 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     today = dt.datetime.now(dt.UTC).date()
     now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
     checked = check_plan(plan_from_json(text, str(file)), text, str(file), now, policy)
-    writers = {"json": check_json, "sarif": check_sarif, "table": check_text}
+    writers = {"json": check_json, "markdown": check_markdown, "sarif": check_sarif, "table": check_text}
     shown = check_junit(checked, policy.fail_on) if output_format == "junit" else writers[output_format](checked)
     deliver(shown, output)
     if checked.failed:

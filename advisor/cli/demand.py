@@ -9,7 +9,7 @@ import numpy as np
 
 from advisor.cli.demand_cache import cache_command
 from advisor.cli.durations import duration_between
-from advisor.cli.output import deliver, output_option
+from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
@@ -62,7 +62,7 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
     type=float,
     help="Growth as a share, such as 0.3; default: the trend of three weeks or more.",
 )
-@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@table_or_json_option
 @output_option
 def forecast_command(
     demand: Path, horizon: timedelta, growth_per_year: float | None, output_format: str, output: Path | None

@@ -1,4 +1,4 @@
-"""Lists of catalog entries: as a table, as JSON, as CSV."""
+"""Lists of catalog entries, in each format that lists have."""
 
 import csv
 import io
@@ -6,23 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import click
-
 from advisor.cli.output import deliver
-from advisor.report.text_table import render_table
+from advisor.report.text_table import render_markdown_table, render_table
 from advisor.report.words import SOLD_UNPRICED
 
 Cell = str | int | float | None
 Entry = Mapping[str, Cell]
 PRICE = "usd_per_hour"
-list_format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="How to show the result.",
-)
 
 
 def deliver_entries(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
@@ -43,9 +33,14 @@ def whole(value: float | None) -> Cell:
 
 
 def serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str) -> str:
-    """Entries as JSON or CSV."""
+    """Entries as JSON, one to a line (NDJSON), as a Markdown table, or as CSV."""
     if output_format == "json":
         return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    if output_format == "ndjson":
+        return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    if output_format == "markdown":
+        heads = [key.replace("_", " ") for key in keys]
+        return render_markdown_table(heads, [[_cell(entry, key) for key in keys] for entry in entries]) + "\n"
     stream = io.StringIO()
     writer = csv.DictWriter(stream, keys, lineterminator="\n")
     writer.writeheader()

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, output_option
+from advisor.cli.output import deliver, format_option, output_option
 
 
 @click.command(name="price")
 @click.argument("source", type=click.Path(allow_dash=True, path_type=Path), metavar="DIR|plan.json")
-@click.option(
-    "--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="How to show the result; json has the shape of Infracost's output.",
-)  # fmt: skip
+@format_option("table", "json", note="json has the shape of Infracost's output")
 @output_option
 def command(source: Path, output_format: str, output: Path | None) -> None:
     """Price the accelerated resources of a Terraform plan from the catalog.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.demand.values import Demand
@@ -49,17 +49,22 @@ class Scope:
     instance_types: tuple[str, ...]
     precisions: tuple[str, ...]
 
-    def within(self, workload: Workload) -> Workload:
-        """A workload with this scope alone, as far as it allows it; empty tuples where it allows nothing of it."""
-        narrowed = {
-            field.name: tuple(
-                value
-                for value in getattr(self, field.name)
-                if not getattr(workload, field.name) or value in getattr(workload, field.name)
-            )
-            for field in fields(self)
-        }
-        return replace(workload, **narrowed)
+    def within(self, workload: Workload) -> Workload | None:
+        """A workload with this scope alone, as far as it allows it; None where it leaves nothing of it."""
+        narrowed = replace(
+            workload,
+            providers=_allowed(self.providers, workload.providers),
+            regions=_allowed(self.regions, workload.regions),
+            instance_types=_allowed(self.instance_types, workload.instance_types),
+            precisions=_allowed(self.precisions, workload.precisions),
+        )
+        parts = (narrowed.providers, narrowed.regions, narrowed.instance_types, narrowed.precisions)
+        return narrowed if all(parts) else None
+
+
+def _allowed(names: tuple[str, ...], stated: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that a workload states too; all of them where it states none."""
+    return tuple(name for name in names if not stated or name in stated)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -106,10 +106,10 @@ def first(source: Source, changes: Changes, demand: Demand | None, place: Place,
 
 def _first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> First:
     question, asked = (_questions_of_plan if source.is_plan else _questions_of_file)(source, changes, demand)
-    narrowed = replace(asked.question, workload=scope.within(asked.question.workload))
-    if not all(getattr(narrowed.workload, name.name) for name in fields(scope)):
+    narrowed = scope.within(asked.question.workload)
+    if narrowed is None:
         raise InputError("the change leaves nothing of the fleet before it")
-    plan = answer(narrowed, asked.catalog, performance(), FIRST).plan
+    plan = answer(replace(asked.question, workload=narrowed), asked.catalog, performance(), FIRST).plan
     if plan.fleet is None or plan.fleet.confirmed is None or not plan.fleet.confirmed.reached:
         raise InputError("no fleet of these types serves the changed question")
     steps = steps_of(controls_of(question, catalog(), of_file=not source.is_plan), changes)

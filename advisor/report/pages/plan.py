@@ -62,7 +62,7 @@ def plan_page(plan: Plan, live: Live | None = None) -> str:
 def first_page(plan: Plan, live: Live) -> str:
     """The page of the first answer to a change: fleet, cost and replay of a plan that has no options and no ladder."""
     fleet = plan.fleet
-    view = {
+    view: dict[str, Any] = {
         "kind": "plan",
         "title": str(plan.workload["name"]),
         "headline": headline(plan),
@@ -72,11 +72,11 @@ def first_page(plan: Plan, live: Live) -> str:
         "assumptions": plan.notes,
         "provenance": provenance_rows(plan.provenance),
     }
-    return _rendered(view | (_fleet_view(plan, fleet) if fleet else {}), live)
+    return _rendered({**view, **(_fleet_view(plan, fleet) if fleet else {})}, live)
 
 
 def _rendered(view: Mapping[str, Any], live: Live | None) -> str:
-    return render_page("plan.html.j2", dict.fromkeys(_SECTIONS) | view, live)
+    return render_page("plan.html.j2", {**dict.fromkeys(_SECTIONS), **view}, live)
 
 
 def _fleet_view(plan: Plan, fleet: Fleet) -> Mapping[str, Any]:
