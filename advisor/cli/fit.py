@@ -87,7 +87,7 @@ def _batch(path: Path, output_format: str) -> str:
     header, rows = _read_cases(path)
     kept = [name for name in header if name not in RESULT_COLUMNS]
     none = dict.fromkeys([*kept, *RESULT_COLUMNS])
-    answers = [none | {name: row.get(name, "") for name in kept} | _answered(row) for row in rows]
+    answers = [{**none, **{name: row.get(name, "") for name in kept}, **_answered(row)} for row in rows]
     return answers_text(answers, output_format, [*none])
 
 

@@ -174,7 +174,7 @@ def predict_table(text: str, where: str, model: PerformanceModel | None = None, 
             answers.silence(at, "the row has more cells than the header")
     if output_format != "csv":
         rows_asked = ({header[at]: row[at] for at in kept} for row in padded)
-        answered = [_as_numbers(asked) | result_of(answers, at) for at, asked in enumerate(rows_asked)]
+        answered = [{**_as_numbers(asked), **result_of(answers, at)} for at, asked in enumerate(rows_asked)]
         return answers_text(answered, output_format)
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")

@@ -114,7 +114,7 @@ class Sessions:
         return answer if isinstance(answer, Problem) else self._gone_ahead(session, answer)
 
     async def first(self, session: Session, changes: Changes) -> First | Kept | Problem:
-        """What is there first: the plan, or a confirmed fleet of the types of the plan before."""
+        """The plan, or a confirmed fleet of the types of the plan before where that is there first."""
         key = digest(changes)
         if session.scope is None or key in session.answers or session.awaits(key):
             return await self.plan(session, changes)
