@@ -9,7 +9,7 @@ import click
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
-from advisor.cli.output import calibration_option, deliver, format_option, output_option
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
 from advisor.performance.model import load_model
@@ -116,9 +116,14 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     today = dt.datetime.now(dt.UTC).date()
     now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
     checked = check_plan(plan_from_json(text, str(file)), text, str(file), now, policy)
-    writers = {"json": check_json, "markdown": check_markdown, "sarif": check_sarif, "table": check_text}
-    shown = check_junit(checked, policy.fail_on) if output_format == "junit" else writers[output_format](checked)
-    deliver(shown, output)
+    writers = {
+        "json": check_json,
+        "junit": lambda checked: check_junit(checked, policy.fail_on),
+        "markdown": check_markdown,
+        "sarif": check_sarif,
+        "table": lambda checked: check_text(checked, report_width(output, wide=False)),
+    }
+    deliver(writers[output_format](checked), output)
     if checked.failed:
         worst = checked.findings[0]
         raise DoesNotPass(f"{worst.id}: {worst.message}", where=str(file), hint=f"`{worst.command}`")

@@ -10,6 +10,7 @@ import click
 
 from advisor.cli.output import (
     MODEL_HELP,
+    PLAIN_WIDTH,
     answers_format,
     answers_format_option,
     answers_text,
@@ -20,6 +21,7 @@ from advisor.cli.output import (
 from advisor.errors import InputError
 from advisor.questions.fit import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
 from advisor.reading import read_text
+from advisor.report.fitted_table import wrap
 
 _REQUIRED = ("model", "accelerator")
 _EXTRA = "_extra"
@@ -61,8 +63,13 @@ def _single(given: dict[str, str], output_format: str) -> str:
         return json.dumps(result, indent=2) + "\n"
     if output_format != "table":
         return answers_text([result], output_format)
-    width = max(map(len, result))
-    return "".join(f"{name:<{width}}  {_shown(value)}\n" for name, value in result.items())
+    names = max(map(len, result))
+    lines = (
+        line
+        for name, value in result.items()
+        for line in wrap(_shown(value), PLAIN_WIDTH, f"{name:<{names}}  ", " " * (names + 2))
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _shown(value: object) -> str:
