@@ -1,7 +1,9 @@
 """``advisor check``: whether a plan, or the prices that it was made from, still hold."""
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -9,6 +11,7 @@ import click
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
+from advisor.checks.values import Checked
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
@@ -116,12 +119,12 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     today = dt.datetime.now(dt.UTC).date()
     now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
     checked = check_plan(plan_from_json(text, str(file)), text, str(file), now, policy)
-    writers = {
+    writers: dict[str, Callable[[Checked], str]] = {
         "json": check_json,
-        "junit": lambda checked: check_junit(checked, policy.fail_on),
+        "junit": partial(check_junit, failing=policy.fail_on),
         "markdown": check_markdown,
         "sarif": check_sarif,
-        "table": lambda checked: check_text(checked, report_width(output, wide=False)),
+        "table": partial(check_text, width=report_width(output, wide=False)),
     }
     deliver(writers[output_format](checked), output)
     if checked.failed:

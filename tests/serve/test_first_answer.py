@@ -31,6 +31,7 @@ def test_the_first_fleet_is_one_of_the_question_and_no_cheaper_than_the_plans(ch
     page = read_page(first.page)
     assert "First answer with" in page.text
     assert "requests over" in page.text
+    assert "option rests on" not in page.text
     assert [link.attributes["href"] for link in page.all("a") if "download" in link.attributes] == []
     assert 'http-equiv="refresh"' in first.page
     assert 'http-equiv="refresh"' not in whole.page

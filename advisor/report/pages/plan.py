@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.plan.fleet.chosen import Fleet
@@ -68,11 +69,17 @@ def first_page(plan: Plan, live: Live) -> str:
         "headline": headline(plan),
         "question": question_words(plan),
         "facts": list(_facts(plan)),
-        "verdict": list(verdict_lines(plan, 0)),
+        "verdict": list(verdict_lines(_by_itself(plan), 0)),
         "assumptions": plan.notes,
         "provenance": provenance_rows(plan.provenance),
     }
     return _rendered({**view, **(_fleet_view(plan, fleet) if fleet else {})}, live)
+
+
+def _by_itself(plan: Plan) -> Plan:
+    """A plan without what its fleet is compared with: options by their prices, tokens."""
+    fleet = None if plan.fleet is None else replace(plan.fleet, doubtful_prices=())
+    return replace(plan, fleet=fleet, token_apis=())
 
 
 def _rendered(view: Mapping[str, Any], live: Live | None) -> str:
