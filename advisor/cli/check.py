@@ -1,17 +1,16 @@
 """``advisor check``: whether a plan, or the prices that it was made from, still hold."""
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
 from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
-from advisor.checks.values import Checked
 from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
@@ -21,6 +20,11 @@ from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.report.drift import drift_json, drift_of, drift_words
 from advisor.workload.values import DemandSource, PrometheusDemand, TraceDemand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from advisor.checks.values import Checked
 
 
 class NoLongerHolds(AdvisorError):  # noqa: N818 - an outcome
