@@ -25,12 +25,26 @@ smoke() {
   "$advisor" recommend "$root/examples/gpu-samples/workload.yaml" > samples-plan.txt
   "$advisor" audit bill.csv > audit.txt
   "$advisor" catalog list --accelerator L4 > list.txt
+  served plan.json
   test -s infra/main.tf && test -s page.html && grep -q 1.50 audit.txt
+}
+
+served() {
+  "$advisor" serve "$1" --port 0 > served.txt 2> serve.log &
+  local server=$! address=
+  for _ in $(seq 1 300); do
+    address=$(sed -n 's/^serving on \(http[^;]*\);.*/\1/p' served.txt)
+    [[ -n $address ]] && break
+    sleep 0.1
+  done
+  curl -fsS "$address" > live.html || { kill "$server"; cat serve.log; return 1; }
+  kill "$server"
+  grep -q 'id="controls"' live.html
 }
 
 for end in ${ENDS:-lowest-direct highest}; do
   "$uv" venv --quiet --clear --python "${PYTHON:-python3.11}" "$place/$end"
-  "$uv" pip install --quiet --python "$place/$end/bin/python" --resolution "$end" "$root[audit,calibration,charts,aws,gpuhunt]"
+  "$uv" pip install --quiet --python "$place/$end/bin/python" --resolution "$end" "$root[audit,calibration,charts,aws,gpuhunt,serve]"
   (smoke "$place/$end") || { echo "$end: failed; see $place/$end/work"; exit 1; }
   echo "$end: $("$uv" pip freeze --python "$place/$end/bin/python" | grep -ciE '==') packages, all commands done"
   "$uv" pip freeze --python "$place/$end/bin/python" > "$place/$end.txt"

@@ -57,6 +57,7 @@ class Extent:
     every_variant: bool = False
     """Every precision and parallelism, not only the best of each offer."""
     has_ladder: bool = True
+    judges_today: bool = True
     rejections_beside_options: bool = True
     """Rejections are told where something is feasible, too."""
     notes: tuple[str, ...] = ()
@@ -229,7 +230,9 @@ def answer(
     every = in_reach(match(wide, catalog), wide.workload, catalog) if rungs else own
     served, too_slow = serve(every.candidates, wide, model)
     offers = offers_in(every.offers, regions) if regions else every.offers
-    asked = Asked(extent.replayed_options, every_variant=extent.every_variant, rungs=rungs)
+    asked = Asked(
+        extent.replayed_options, every_variant=extent.every_variant, rungs=rungs, judges_today=extent.judges_today
+    )
     market, planned = plan_routed(context, wide, served, offers, asked)
     rejections = list(dict.fromkeys([*own.rejections, *_of(own, too_slow), *planned.rejections]))
     if planned.options and not extent.rejections_beside_options:

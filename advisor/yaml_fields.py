@@ -32,10 +32,10 @@ _MS_PER_UNIT = {
     "h": SECONDS_PER_HOUR * MS_PER_SECOND,
 }
 _DAYS_PER_UNIT = {"d": 1.0, "w": 7.0, "y": 365.0}
-_DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)")
-_HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h")
+_DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w|y)", re.ASCII)
+_HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h", re.ASCII)
 _TRUTH = {"true": True, "false": False}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)", re.ASCII)
 _EXAMPLE = "see examples/chat/workload.yaml for one"
 _KIND = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 

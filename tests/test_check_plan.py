@@ -140,7 +140,12 @@ def test_sarif_and_junit_hold_the_same_findings(plan, run_advisor, tmp_path):
     """Two formats of other programs, each parsed back."""
     policy = quiet(tmp_path, levels={"CHK103": "error"}, max_spot_price_age="1d")
     _, findings = checked(run_advisor, plan, "--policy", policy)
+    markdown = run_advisor("check", plan, "--policy", policy, "--format", "markdown").stdout
     sarif = json.loads(run_advisor("check", plan, "--policy", policy, "--format", "sarif").stdout)
+    results = sarif["runs"][0]["results"]
+    assert [line.split(" | ")[1] for line in markdown.splitlines()[4:] if line.startswith("|")] == [
+        result["ruleId"] for result in results
+    ]
     run = sarif["runs"][0]
     assert {result["ruleId"] for result in run["results"]} == set(findings)
     assert all(run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] == one["ruleId"] for one in run["results"])

@@ -1,4 +1,4 @@
-"""A check as text, JSON, SARIF 2.1.0 and JUnit."""
+"""A check as text, Markdown, JSON, SARIF 2.1.0 and JUnit."""
 
 import json
 from dataclasses import asdict
@@ -8,20 +8,36 @@ from xml.etree import ElementTree as ET
 from advisor.checks.rules import RULES
 from advisor.checks.values import Checked, Finding, Level
 from advisor.names import printable
+from advisor.report.fitted_table import wrap
 from advisor.report.sarif import sarif_place, sarif_text
+from advisor.report.text_table import escape_markdown, markdown_list, render_markdown_table
 
 SCHEMA = "advisor.check/v1"
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "note"}
 _PAGE = "docs/check.md"
+_INDENT = " " * 4
 
 
-def check_text(checked: Checked) -> str:
-    """The verdict, then each finding with what mends it."""
+def check_text(checked: Checked, width: int | None = None) -> str:
+    """The verdict, then each finding with what mends it, in lines of a width but for commands."""
     counts = [f"{number} {level}{'s' * (number > 1)}" for level in Level if (number := _count(checked, level))]
     verdict = "does not pass" if checked.failed else "passes"
     head = f"{checked.plan} {verdict}: {', '.join(counts) or 'nothing found'} ({len(checked.looked_at)} rules)"
-    lines = [line for finding in checked.findings for line in _lines(finding)]
-    return "\n".join([head, *lines, *(f"note: {note}" for note in checked.notes)]) + "\n"
+    lines = [line for finding in checked.findings for line in _lines(finding, width)]
+    notes = [line for note in checked.notes for line in wrap(f"note: {note}", width, rest=_INDENT)]
+    return "\n".join([*wrap(head, width, rest=_INDENT), *lines, *notes]) + "\n"
+
+
+def check_markdown(checked: Checked) -> str:
+    """The same for a comment: the verdict, and a table of the findings."""
+    verdict, *_ = check_text(checked).splitlines()
+    rows = [
+        (finding.level.value, finding.id, f"{_subject(finding)}{finding.message}", finding.command)
+        for finding in checked.findings
+    ]
+    table = render_markdown_table(("level", "id", "finding", "run"), rows) if rows else ""
+    blocks = [f"### {escape_markdown(verdict)}", table, markdown_list(checked.notes)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def check_json(checked: Checked) -> str:
@@ -85,10 +101,10 @@ def _subject(finding: Finding) -> str:
     return f"{finding.subject}: " if finding.subject else ""
 
 
-def _lines(finding: Finding) -> list[str]:
+def _lines(finding: Finding, width: int | None = None) -> list[str]:
     title = RULES[finding.id].title
     return [
-        f"{finding.level} {finding.id}: {title}",
-        f"    {_subject(finding)}{finding.message}",
-        f"    {finding.command}",
+        *wrap(f"{finding.level} {finding.id}: {title}", width, rest=_INDENT),
+        *wrap(f"{_subject(finding)}{finding.message}", width, _INDENT, _INDENT),
+        f"{_INDENT}{finding.command}",
     ]

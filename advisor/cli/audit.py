@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.output import deliver, deliver_application, formats_option, output_option, report_width
+from advisor.cli.output import deliver, deliver_application, format_option, output_option, report_width
 from advisor.cli.progress import Progress
 from advisor.cli.rates import rate_option
 from advisor.errors import InputError
@@ -137,7 +137,7 @@ def _words(name: str, value: object) -> Iterator[str]:
     help="With --into: workload files, as `advisor init` writes them, for endpoints of their names.",
 )
 @click.option("--write", is_flag=True, help="With --into: write the changes too.")
-@formats_option(*_FORMATS, told="How to show the result; focus: the bill's charges with kind and part of compute.")
+@format_option(*_FORMATS, note="focus: the bill's charges with kind and part of compute")
 @click.option("--wide", is_flag=True, help="Every value, endpoint and finding, whatever the terminal's width.")
 @output_option
 @click.pass_context

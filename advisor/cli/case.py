@@ -10,7 +10,7 @@ from advisor.cases.document import read_case
 from advisor.cases.pricing import price_case
 from advisor.cases.values import SCHEMA, CaseReport
 from advisor.catalog import load_catalog
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.performance.model import load_model
 from advisor.pipeline import BEST, answer, prepared, question_for
@@ -28,7 +28,7 @@ _WITHOUT_LADDER = replace(BEST, has_ladder=False)
 @click.option("--tornado", is_flag=True, help="Price it again with each assumption halved and doubled: minutes.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="With every charge of every part, and the source of its price.")
-@format_option
+@report_format_option
 @output_option
 @calibration_option
 def command(

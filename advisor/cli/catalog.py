@@ -21,16 +21,17 @@ from advisor.cli.listing import (
     Cell,
     Entry,
     deliver_entries,
-    list_format_option,
+    fitted,
     right_aligned,
     serialise,
     shown,
     whole,
 )
-from advisor.cli.output import deliver, output_option
+from advisor.cli.output import deliver, list_format_option, output_option
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import InputError
 from advisor.names import suggestion
+from advisor.report.fitted_table import Column
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
 
@@ -43,7 +44,7 @@ _ZONE_KEYS = (
     "spot_zone_high_usd_per_hour",
 )  # fmt: skip
 _CPU_KEYS = ("vcpus", "memory_gib", "cpu_flags")
-_EMPTY = {"json": "null", "csv": "empty"}
+_EMPTY = {"json": "null", "ndjson": "null", "csv": "empty", "markdown": "a dash"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def list_accelerators(output_format: str, output: Path | None) -> None:
     """List accelerators with memory, bandwidth and dense peaks."""
     entries = [_accelerator_entry(accelerator) for accelerator in load_catalog().accelerators.values()]
     if output_format == "table":
-        deliver(_accelerator_table(entries), output)
+        deliver(_accelerator_table(entries, output), output)
     else:
         deliver(serialise(entries, tuple(entries[0]), output_format), output)
 
@@ -439,14 +440,15 @@ def _summary(offers: Sequence[Offer], unpriced: int) -> str:
     return f"{len(offers):,} offer{'' if len(offers) == 1 else 's'}; {age}{rest}\n"
 
 
-def _accelerator_table(entries: Sequence[Entry]) -> str:
+def _accelerator_table(entries: Sequence[Entry], output: Path | None) -> str:
     columns = {
         "name": "name", "vendor": "vendor", "memory_gib": "GiB", "memory_bandwidth_gb_per_second": "GB/s",
         "fp16_tflops": "fp16", "fp8_tflops": "fp8", "int8_tops": "int8", "fp4_tflops": "fp4", "quality": "quality",
     }  # fmt: skip
     rows = [[shown(entry[key]) for key in columns] for entry in entries]
     note = "peaks are dense, in TFLOPS (int8: TOPS); GiB as software sees them"
-    return f"{render_table(tuple(columns.values()), rows)}\n\n{len(rows)} accelerators; {note}\n"
+    heads = [Column(head, 1 if head in ("vendor", "quality") else 0) for head in columns.values()]
+    return f"{fitted(heads, rows, output)}\n{len(rows)} accelerators; {note}\n"
 
 
 def _show_price(value: Cell) -> str:

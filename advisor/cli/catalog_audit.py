@@ -7,7 +7,7 @@ import click
 
 from advisor.catalog.layers.audit import audit
 from advisor.catalog.loading import user_catalog
-from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.errors import AdvisorError
 from advisor.report.audit_words import audit_json, audit_markdown, audit_words
 
@@ -21,7 +21,7 @@ class NotSound(AdvisorError):  # noqa: N818 - an outcome
 @click.command("audit")
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="Day that ages are counted to; default: today.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where there is any problem.")
-@format_option
+@report_format_option
 @output_option
 def command(day: datetime | None, strict: bool, output_format: str, output: Path | None) -> None:
     """Audit the catalog as it counts for you, at list prices: coverage, age, quality, holes, contradictions.

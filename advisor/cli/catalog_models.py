@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.listing import Entry, deliver_entries, list_format_option
-from advisor.cli.output import output_option
+from advisor.cli.listing import Entry, deliver_entries
+from advisor.cli.output import list_format_option, output_option
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
 from advisor.models.model import Model

@@ -2,14 +2,16 @@
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from advisor.catalog import load_catalog
 from advisor.checks import Now, Policy, check_plan, read_policy
-from advisor.checks.output import check_json, check_junit, check_sarif, check_text
-from advisor.cli.output import calibration_option, deliver, formats_option, output_option
+from advisor.checks.output import check_json, check_junit, check_markdown, check_sarif, check_text
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.errors import AdvisorError
 from advisor.performance.model import load_model
@@ -18,6 +20,11 @@ from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.report.drift import drift_json, drift_of, drift_words
 from advisor.workload.values import DemandSource, PrometheusDemand, TraceDemand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from advisor.checks.values import Checked
 
 
 class NoLongerHolds(AdvisorError):  # noqa: N818 - an outcome
@@ -42,7 +49,7 @@ class DoesNotPass(AdvisorError):  # noqa: N818 - an outcome
     help="A price may move by as much, as a share of it.  [default: 0.05]",
 )
 @click.option("--max-price-age", type=click.IntRange(min=0), metavar="DAYS", help="An older price does not hold.")
-@formats_option("table", "json", "sarif", "junit", told="How to show the result; sarif and junit are for plans.")
+@format_option("table", "json", "markdown", "sarif", "junit", note="markdown, sarif and junit are for plans")
 @output_option
 @calibration_option
 def command(
@@ -71,9 +78,12 @@ def command(
         told = _Told(demand, prometheus, infra, policy, tolerance, max_price_age, calibration)
         _check_plan(file, told, output_format, output)
         return
-    if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format in ("sarif", "junit"):
+    if any(given is not None for given in (demand, prometheus, infra, policy)) or output_format not in (
+        "table",
+        "json",
+    ):
         raise click.UsageError(
-            f"{file} is no plan: --demand, --prometheus, --infra, --policy, sarif and junit are for plans"
+            f"{file} is no plan: --demand, --prometheus, --infra, --policy, markdown, sarif and junit are for plans"
         )
     _check_lock(file, 0.05 if tolerance is None else tolerance, max_price_age, output_format, output)
 
@@ -113,9 +123,14 @@ def _check_plan(file: Path, told: _Told, output_format: str, output: Path | None
     today = dt.datetime.now(dt.UTC).date()
     now = Now(load_catalog(), load_model(told.calibration), today, _demand(told), told.infra)
     checked = check_plan(plan_from_json(text, str(file)), text, str(file), now, policy)
-    writers = {"json": check_json, "sarif": check_sarif, "table": check_text}
-    shown = check_junit(checked, policy.fail_on) if output_format == "junit" else writers[output_format](checked)
-    deliver(shown, output)
+    writers: dict[str, Callable[[Checked], str]] = {
+        "json": check_json,
+        "junit": partial(check_junit, failing=policy.fail_on),
+        "markdown": check_markdown,
+        "sarif": check_sarif,
+        "table": partial(check_text, width=report_width(output, wide=False)),
+    }
+    deliver(writers[output_format](checked), output)
     if checked.failed:
         worst = checked.findings[0]
         raise DoesNotPass(f"{worst.id}: {worst.message}", where=str(file), hint=f"`{worst.command}`")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option, report_width
+from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _ESTATE_FILE = "estate.json"
 @click.command(name="diff")
 @click.argument("before", type=click.Path(path_type=Path), metavar="OLD.json")
 @click.argument("after", type=click.Path(path_type=Path), metavar="NEW.json")
-@format_option
+@report_format_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @output_option
 def command(before: Path, after: Path, output_format: str, wide: bool, output: Path | None) -> None:

@@ -32,6 +32,8 @@ def recommend_estate(
         InputError: some files have to be mended, or a price is older than *max_price_age* days.
         NothingFeasible: some workloads, or all of them together, cannot be served within their limits.
     """
+    if output_format == "csv":
+        raise click.UsageError("csv is of one workload file: a directory has table, json, markdown and html")
     if output is not None and output.is_file():
         raise InputError("a directory of workloads gives a directory of plans", where=str(output))
     with Progress("workloads") as progress:
@@ -44,10 +46,16 @@ def recommend_estate(
     if output is None and output_format == "json":
         click.echo(estate_to_json(estate, planned.plans), nl=False)
     else:
-        is_markdown = output_format == "markdown"
-        width = report_width(None, wide=wide)
-        click.echo(estate_markdown(estate) if is_markdown else estate_table(estate, width), nl=False)
+        click.echo(_shown(estate, output_format, report_width(None, wide=wide)), nl=False)
     _complain(estate, directory)
+
+
+def _shown(estate: Estate, output_format: str, width: int | None) -> str:
+    if output_format == "html":
+        from advisor.report.pages import estate_page  # noqa: PLC0415 - other formats do without templates
+
+        return estate_page(estate)
+    return estate_markdown(estate) if output_format == "markdown" else estate_table(estate, width)
 
 
 def _tell_age(estate: Estate, max_price_age: int | None) -> None:

@@ -10,7 +10,7 @@ import click
 
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.price_trust import first_day
-from advisor.cli.output import calibration_option, deliver, formats_option, output_option, report_width
+from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_layers
 from advisor.errors import InputError
 from advisor.performance.model import PerformanceModel, load_model
@@ -77,9 +77,7 @@ class _Explanation:
     help="Write the price of the plan's tokens to FILE, as LiteLLM configuration.",
 )
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@formats_option(
-    "table", "json", "markdown", _FOCUS, told="How to show the result; focus: the lines of --cost as FOCUS rows."
-)
+@format_option("table", "json", "markdown", "focus", note="focus: the lines of --cost as FOCUS rows")
 @output_option
 @calibration_option
 def command(

@@ -3,15 +3,25 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from advisor.cli.output import MODEL_HELP, deliver, options_given, output_option, table_or_json_option
+from advisor.cli.output import (
+    MODEL_HELP,
+    PLAIN_WIDTH,
+    answers_format,
+    answers_format_option,
+    answers_text,
+    deliver,
+    options_given,
+    output_option,
+)
 from advisor.errors import InputError
 from advisor.questions.fit import INPUT_COLUMNS, RESULT_COLUMNS, answer, answer_row, fit_case, no_answer
 from advisor.reading import read_text
+from advisor.report.fitted_table import wrap
 
 _REQUIRED = ("model", "accelerator")
 _EXTRA = "_extra"
@@ -34,15 +44,16 @@ _LARGE = 1e6
 @click.option(
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of cases: {', '.join(INPUT_COLUMNS)}."
 )
-@table_or_json_option
+@answers_format_option
 @output_option
-def command(batch: Path | None, output_format: str, output: Path | None, **options: str | None) -> None:
+def command(batch: Path | None, output_format: str | None, output: Path | None, **options: str | None) -> None:
     """Whether a model fits, what it takes, and how many whole requests its KV cache holds.
 
     GiB are summed over the accelerators of one replica. Accelerators beyond the tensor parallelism are pipeline stages.
     """
     given = options_given(options, batch, _REQUIRED)
-    deliver(_single(given, output_format) if batch is None else _batch(batch), output)
+    shown_as = answers_format(output_format, batch)
+    deliver(_single(given, shown_as) if batch is None else _batch(batch, shown_as), output)
 
 
 def _single(given: dict[str, str], output_format: str) -> str:
@@ -50,8 +61,15 @@ def _single(given: dict[str, str], output_format: str) -> str:
     result = case.inputs | answer(case)
     if output_format == "json":
         return json.dumps(result, indent=2) + "\n"
-    width = max(map(len, result))
-    return "".join(f"{name:<{width}}  {_shown(value)}\n" for name, value in result.items())
+    if output_format != "table":
+        return answers_text([result], output_format)
+    names = max(map(len, result))
+    lines = (
+        line
+        for name, value in result.items()
+        for line in wrap(_shown(value), PLAIN_WIDTH, f"{name:<{names}}  ", " " * (names + 2))
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _shown(value: object) -> str:
@@ -67,7 +85,7 @@ def _shown(value: object) -> str:
             return str(value) if value not in (None, "") else "-"
 
 
-def _batch(path: Path) -> str:
+def _batch(path: Path, output_format: str) -> str:
     """All rows of *path* with the result columns added; a wrong row has a reason and no numbers.
 
     Raises:
@@ -75,18 +93,13 @@ def _batch(path: Path) -> str:
     """
     header, rows = _read_cases(path)
     kept = [name for name in header if name not in RESULT_COLUMNS]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*kept, *RESULT_COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        result = no_answer("the row has more cells than the header") if _EXTRA in row else answer_row(row)
-        writer.writerow({name: row.get(name, "") for name in kept} | {k: _cell(v) for k, v in result.items()})
-    return text.getvalue()
+    none = dict.fromkeys([*kept, *RESULT_COLUMNS])
+    answers = [{**none, **{name: row.get(name, "") for name in kept}, **_answered(row)} for row in rows]
+    return answers_text(answers, output_format, [*none])
 
 
-def _cell(value: object) -> object:
-    """True and False as other programs read them."""
-    return str(value).lower() if isinstance(value, bool) else value
+def _answered(row: Mapping[str, str]) -> Mapping[str, object]:
+    return no_answer("the row has more cells than the header") if _EXTRA in row else answer_row(row)
 
 
 def _read_cases(path: Path) -> tuple[list[str], Iterator[dict[str, str]]]:

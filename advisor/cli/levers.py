@@ -10,7 +10,7 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.cli.numbers import Above
-from advisor.cli.output import calibration_option, deliver, format_option, output_option, report_width
+from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
 from advisor.cli.price_age import warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.levers.pricing import price_levers
@@ -82,7 +82,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="With what others measured or say of each lever.")
-@format_option
+@report_format_option
 @output_option
 @calibration_option
 def command(

@@ -1,4 +1,4 @@
-"""Lists of catalog entries: as a table, as JSON, as CSV."""
+"""Lists of catalog entries, in each format that lists have."""
 
 import csv
 import io
@@ -6,14 +6,35 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor.cli.output import deliver, formats_option
-from advisor.report.text_table import render_table
+from advisor.cli.output import deliver, report_width
+from advisor.report.fitted_table import Column, fit_table, wrap
+from advisor.report.text_table import render_markdown_table
 from advisor.report.words import SOLD_UNPRICED
 
 Cell = str | int | float | None
 Entry = Mapping[str, Cell]
 PRICE = "usd_per_hour"
-list_format_option = formats_option("table", "json", "csv")
+_REGIONS = "regions"
+_NEEDED = frozenset(
+    {
+        "name",
+        "item",
+        "service",
+        "accelerator",
+        "region",
+        _REGIONS,
+        PRICE,
+        "usd",
+        "unit",
+        "weights_gib",
+        "precision",
+        "input_usd_per_million",
+        "output_usd_per_million",
+    }
+)
+"""Columns that a table has however narrow it is."""
+_WRAPPED = {"service": 10, _REGIONS: 20}
+"""Characters that columns keep whose cells wrap."""
 
 
 def deliver_entries(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
@@ -23,9 +44,22 @@ def deliver_entries(entries: Sequence[Entry], output_format: str, output: Path |
         rows = [[_cell(entry, key) for key in keys] for entry in entries]
         if PRICE in keys:
             rows = right_aligned(rows, keys.index(PRICE))
-        deliver(render_table(tuple(key.replace("_", " ") for key in keys), rows) + "\n", output)
+        heads = [
+            Column(key.replace("_", " "), 0 if key in _NEEDED else at + 1, _WRAPPED.get(key, 0))
+            for at, key in enumerate(keys)
+        ]
+        deliver(fitted(heads, rows, output), output)
     else:
         deliver(serialise(entries, keys, output_format), output)
+
+
+def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], output: Path | None) -> str:
+    """A table as wide as lines of the result may be, and which columns only other formats have room for."""
+    width = report_width(output, wide=False)
+    table, left_out = fit_table(columns, rows, width)
+    names = ", ".join(columns[at].header for at in left_out)
+    note = wrap(f"(--format csv shows {names} too)", width, rest=" ") if names else []
+    return "\n".join([table, *note]) + "\n"
 
 
 def whole(value: float | None) -> Cell:
@@ -34,9 +68,14 @@ def whole(value: float | None) -> Cell:
 
 
 def serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str) -> str:
-    """Entries as JSON or CSV."""
+    """Entries as JSON, one to a line (NDJSON), as a Markdown table, or as CSV."""
     if output_format == "json":
         return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    if output_format == "ndjson":
+        return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    if output_format == "markdown":
+        heads = [key.replace("_", " ") for key in keys]
+        return render_markdown_table(heads, [[_cell(entry, key) for key in keys] for entry in entries]) + "\n"
     stream = io.StringIO()
     writer = csv.DictWriter(stream, keys, lineterminator="\n")
     writer.writeheader()
@@ -52,7 +91,9 @@ def right_aligned(rows: Sequence[Sequence[str]], at: int) -> list[list[str]]:
 
 def _cell(entry: Entry, key: str) -> str:
     """A cell of a table; a price that nobody states is told in words."""
-    return SOLD_UNPRICED if key == PRICE and entry[key] is None else shown(entry[key])
+    if key == PRICE and entry[key] is None:
+        return SOLD_UNPRICED
+    return shown(entry[key]).replace(";", "; ") if key == _REGIONS else shown(entry[key])
 
 
 def shown(value: Cell) -> str:

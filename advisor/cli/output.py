@@ -1,5 +1,8 @@
 """Where results go: stdout, or a file that is replaced in one step."""
 
+import csv
+import io
+import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,29 +25,13 @@ MODEL_HELP = "A catalogued name, or the path of a model's config.json, weights, 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-_BY_SUFFIX = {".json": "json", ".md": "markdown", ".sarif": "sarif", ".csv": "csv"}
+_BY_SUFFIX = {
+    ".json": "json", ".ndjson": "ndjson", ".csv": "csv", ".md": "markdown", ".html": "html", ".sarif": "sarif",
+}  # fmt: skip
 """Formats that the name of a file asks for where ``--format`` is not given."""
 
 
-def formats_option(*formats: str, told: str = "How to show the result.") -> Callable[[Command], Command]:
-    """``--format``; without it the suffix of ``--output`` decides, where it names one of the formats.
-
-    Args:
-        formats: the first one is shown where nothing decides.
-        told: help of the option.
-    """
-    return click.option(
-        "--format",
-        "output_format",
-        type=click.Choice(formats),
-        default=formats[0],
-        show_default=True,
-        callback=_of_file,
-        help=told,
-    )
-
-
-def _of_file(context: click.Context, option: click.Parameter, stated: str) -> str:
+def _of_file(context: click.Context, option: click.Parameter, stated: str | None) -> str | None:
     """The format of a result: as stated, else as the file for it is named. What is given is read before defaults."""
     output = context.params.get("output")
     if output is None or context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
@@ -53,10 +40,41 @@ def _of_file(context: click.Context, option: click.Parameter, stated: str) -> st
     return named if isinstance(option.type, click.Choice) and named in option.type.choices else stated
 
 
+def format_option(*formats: str, note: str = "") -> Callable[[Command], Command]:
+    """``--format`` of a command: names that all commands share, the first by default; others are refused with them.
+
+    Without it the suffix of ``--output`` decides, where it names one of the formats.
+
+    ``table``, ``json``, ``ndjson``, ``csv``, ``markdown``, ``html``, and what other programs read: ``sarif``, ``junit``
+    and ``focus``.
+
+    Args:
+        formats: those that the command has.
+        note: what its help says of one of them.
+    """
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        callback=_of_file,
+        help=f"How to show the result; {note}." if note else "How to show the result.",
+    )
+
+
 STDOUT = Path("-")
 """Name of standard output, as other programs have it."""
-format_option = formats_option("table", "json", "markdown")
-table_or_json_option = formats_option("table", "json")
+report_format_option = format_option("table", "json", "markdown")
+table_or_json_option = format_option("table", "json")
+list_format_option = format_option("table", "json", "ndjson", "csv", "markdown")
+answers_format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "ndjson", "csv"]),
+    callback=_of_file,
+    help="How to show the result.  [default: table; csv with --batch]",
+)
 output_option = click.option(
     "-o",
     "--output",
@@ -85,6 +103,42 @@ def options_given(options: Mapping[str, str | None], batch: Path | None, require
     if missing is not None:
         raise click.UsageError(f"give --{missing}, or --batch with a file")
     return given
+
+
+def answers_format(output_format: str | None, batch: Path | None) -> str:
+    """Format of answers: as given, else a table of one and CSV of several.
+
+    Raises:
+        click.UsageError: a table of several.
+    """
+    if batch is not None and output_format == "table":
+        raise click.UsageError("--batch gives csv, ndjson or json; a table is of a single question")
+    return output_format or ("table" if batch is None else "csv")
+
+
+def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, columns: Sequence[str] = ()) -> str:
+    """Questions with their answers as JSON, one to a line (NDJSON), or CSV; an empty text is null in JSON.
+
+    Args:
+        rows: all with the same keys.
+        output_format: ``json``, ``ndjson`` or ``csv``.
+        columns: of CSV, the keys of every row; those of the first row without.
+    """
+    if output_format != "csv":
+        values = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
+        if output_format == "json":
+            return json.dumps(values, indent=2) + "\n"
+        return "".join(json.dumps(row) + "\n" for row in values)
+    written = io.StringIO()
+    writer = csv.DictWriter(written, columns or list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
+    return written.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    """True and False as other programs read them."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def deliver(text: str, output: Path | None) -> None:

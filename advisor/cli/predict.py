@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from pathlib import Path
 
 import click
@@ -10,11 +11,13 @@ import click
 from advisor.catalog import load_catalog
 from advisor.cli.output import (
     MODEL_HELP,
+    answers_format,
+    answers_format_option,
+    answers_text,
     calibration_option,
     deliver,
     options_given,
     output_option,
-    table_or_json_option,
 )
 from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.errors import InputError
@@ -68,13 +71,13 @@ _WHOLE_FROM = 1000
     "--batch", type=click.Path(dir_okay=False, path_type=Path), help=f"CSV of questions: {', '.join(INPUT_COLUMNS)}."
 )
 @click.option("--explain", is_flag=True, help="The terms of each time, the learned factors and what they rest on.")
-@table_or_json_option
+@answers_format_option
 @output_option
 @calibration_option
 def command(
     batch: Path | None,
     explain: bool,
-    output_format: str,
+    output_format: str | None,
     output: Path | None,
     calibration: Path | None,
     **options: str | None,
@@ -87,13 +90,14 @@ def command(
     given = options_given(options, batch, REQUIRED_COLUMNS)
     if batch is not None and explain:
         raise click.UsageError("--explain takes a single question apart; leave out --batch")
+    shown_as = answers_format(output_format, batch)
+    if explain and shown_as in ("ndjson", "csv"):
+        raise click.UsageError("--explain is shown as a table or as json")
     model = load_model(calibration)
-    text = _single(given, output_format, model, explain=explain) if batch is None else _batch(batch, model)
-    deliver(text, output)
-
-
-def _batch(path: Path, model: PerformanceModel) -> str:
-    return predict_table(read_text(path, "questions"), str(path), model)
+    if batch is None:
+        deliver(_single(given, shown_as, model, explain=explain), output)
+    else:
+        deliver(predict_table(read_text(batch, "questions"), str(batch), model, shown_as), output)
 
 
 def _single(given: dict[str, str], output_format: str, model: PerformanceModel, *, explain: bool) -> str:
@@ -103,16 +107,29 @@ def _single(given: dict[str, str], output_format: str, model: PerformanceModel, 
     defaults = understood(given, catalog) | model_facts(given)
     result = result_of(answer_rows([given], catalog, model), 0)
     explanation = explain_row(given, catalog, model) if explain else None
+    values = _as_numbers(given) | defaults | result
     if output_format == "json":
         explained = {"explain": explain_values(explanation)} if explain else {}
-        return json.dumps(_as_numbers(given) | defaults | result | explained, indent=2) + "\n"
+        return json.dumps(values | explained, indent=2) + "\n"
+    if output_format != "table":
+        return answers_text([values], output_format)
     return _table(result, defaults) + (explain_text(explanation) if explain else "")
 
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
     """Question as it was asked, with its counts and lengths as numbers."""
-    numbers = {name: float(given[name]) for name in (*COUNT_COLUMNS, *NUMBER_COLUMNS) if name in given}
-    return given | {name: int(number) if number.is_integer() else number for name, number in numbers.items()}
+    return {name: _number(text) if name in (*COUNT_COLUMNS, *NUMBER_COLUMNS) else text for name, text in given.items()}
+
+
+def _number(text: str) -> float | str:
+    """A number; the text itself where it is none, as its row says."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return text
+    return int(number) if number.is_integer() else number
 
 
 def _table(result: dict[str, float | str | None], defaults: dict[str, float | str | None]) -> str:
@@ -141,8 +158,8 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.4g}"
 
 
-def predict_table(text: str, where: str, model: PerformanceModel | None = None) -> str:
-    """All rows of a CSV table with the result columns added after its own.
+def predict_table(text: str, where: str, model: PerformanceModel | None = None, output_format: str = "csv") -> str:
+    """All rows of a CSV table with the result columns added after its own, as CSV, JSON or NDJSON.
 
     Raises:
         InputError: the text is empty or no table with the columns needed.
@@ -155,6 +172,10 @@ def predict_table(text: str, where: str, model: PerformanceModel | None = None) 
     for at, row in enumerate(padded):
         if len(row) > width:
             answers.silence(at, "the row has more cells than the header")
+    if output_format != "csv":
+        rows_asked = ({header[at]: row[at] for at in kept} for row in padded)
+        answered = [{**_as_numbers(asked), **result_of(answers, at)} for at, asked in enumerate(rows_asked)]
+        return answers_text(answered, output_format)
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow([*(header[at] for at in kept), *RESULT_COLUMNS])

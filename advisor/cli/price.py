@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, formats_option, output_option
+from advisor.cli.output import deliver, format_option, output_option
 
 
 @click.command(name="price")
 @click.argument("source", type=click.Path(allow_dash=True, path_type=Path), metavar="DIR|plan.json")
-@formats_option("table", "json", told="How to show the result; json has the shape of Infracost's output.")
+@format_option("table", "json", note="json has the shape of Infracost's output")
 @output_option
 def command(source: Path, output_format: str, output: Path | None) -> None:
     """Price the accelerated resources of a Terraform plan from the catalog.

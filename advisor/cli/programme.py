@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.numbers import ABOVE_ZERO
-from advisor.cli.output import deliver, format_option, output_option, report_width
+from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.plan.document import plan_from_json
 from advisor.programme.build import Inputs, programme_of, read_findings, read_levers
 from advisor.reading import read_text
@@ -48,7 +48,7 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
     "--owner", "owners", multiple=True, callback=_owners, metavar="TAG=NAME", help="Own name of an owner tag."
 )
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@format_option
+@report_format_option
 @output_option
 def command(
     audit: Path | None,

@@ -8,17 +8,18 @@ from pathlib import Path
 import click
 
 from advisor.cli.durations import duration_between
-from advisor.cli.output import calibration_option, deliver, format_option, report_width
+from advisor.cli.output import answers_text, calibration_option, deliver, format_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
-from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan, Rejection
 from advisor.reading import read_text
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
+from advisor.report.option_values import OPTION_COLUMNS, option_values
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
@@ -46,7 +47,7 @@ _RELAX = {
 
 @click.command(name="recommend")
 @click.argument("workload", type=click.Path(path_type=Path))
-@format_option
+@format_option("table", "json", "csv", "markdown", "html", note="csv: the options, one a row; html: `advisor report`")
 @click.option(
     "-o",
     "--output",
@@ -256,6 +257,12 @@ class _Shown:
 def _render(plan: Plan, output_format: str, shown: _Shown) -> str:
     if output_format == "json":
         return plan_to_json(plan)
+    if output_format == "html":
+        from advisor.report.pages import plan_page  # noqa: PLC0415 - other formats do without templates
+
+        return plan_page(as_written(plan))
+    if output_format == "csv":
+        return answers_text([option_values(option) for option in as_written(plan).options], "csv", OPTION_COLUMNS)
     if output_format == "markdown":
         return plan_markdown(plan, shown.options, verbose=shown.verbose)
     return plan_table(plan, shown.options, width=shown.width, verbose=shown.verbose)

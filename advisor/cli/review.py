@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option, report_width
+from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.cli.progress import Progress
 from advisor.cli.rates import rate_option
 
@@ -44,7 +44,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 )
 @rate_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@format_option
+@report_format_option
 @output_option
 def command(
     bill: tuple[str, ...],

@@ -28,7 +28,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
@@ -59,7 +59,7 @@ _HEADERS = (
 @click.option(
     "--memory", "memory_gib", type=click.FloatRange(1), help="Of one accelerator, GiB.  [default: as sampled]"
 )
-@format_option
+@report_format_option
 @output_option
 def need(
     places: tuple[str, ...],

@@ -27,7 +27,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.cli.samples_chart import CHARTS, terminal_chart, write_chart
 from advisor.cli.samples_need import advice_lines, place_of
 from advisor.cli.samples_need import entry as need_entry
@@ -55,7 +55,7 @@ _JOULES_PER_KWH = SECONDS_PER_HOUR * 1000
 
 @click.command()
 @places_argument
-@format_option
+@report_format_option
 @output_option
 def show(places: tuple[str, ...], output_format: str, output: Path | None) -> None:
     """Peak against average, need and chart.

@@ -25,7 +25,7 @@ from typing import Any
 import click
 
 from advisor.cli.durations import duration_between
-from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.cli.progress import Progress
 from advisor.cli.samples_read import places_argument
 from advisor.durations import LONGEST
@@ -55,7 +55,7 @@ metrics_option = click.option(
 @places_argument
 @window_option
 @metrics_option
-@format_option
+@report_format_option
 @output_option
 def summary(
     places: tuple[str, ...],

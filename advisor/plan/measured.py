@@ -29,7 +29,7 @@ from advisor.performance.serving import capacity_at_slo
 from advisor.performance.stage import deployment_of, max_concurrency, times_of
 from advisor.performance.steps import StepTimes
 from advisor.plan.replay.engine import serve
-from advisor.plan.replay.result import p95_ms
+from advisor.plan.replay.latencies import p95_ms
 from advisor.plan.unit_words import LATENCY_NAMES, compared_words
 from advisor.plan.values import ComparedLatency
 from advisor.requirements import Requirements

@@ -46,6 +46,8 @@ class Asked:
     """Every precision and parallelism, not only the best of each offer and way of paying."""
     rungs: tuple[RungScope, ...] = ()
     """What each rung of the ladder allows; empty: no ladder."""
+    judges_today: bool = True
+    """Whether what runs today is priced and replayed too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +218,7 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
         fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
         choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(formulation, fleet)))
         best = recommended(found, context, fleet, options)
-    current = judged_current(market)
+    current = judged_current(market) if asked.judges_today else None
     if not asked.rungs or choice.fleet is None or not isinstance(found, Confirmed):
         return Planned(choice, best, options, (), None, current, (*choice.rejections, *ranking.rejections))
     ladder = Ladder(context, market.supply, market.week, market.validator)

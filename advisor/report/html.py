@@ -1,12 +1,15 @@
 """Pages from templates: every text is escaped, and a name that a template misses is an error."""
 
+from functools import cache
+
 import jinja2
 
 from advisor.data_files import data_dir
 
 
+@cache
 def page_environment() -> jinja2.Environment:
-    """The templates of reports."""
+    """The templates of reports, each compiled once."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(data_dir("templates") / "report"),
         autoescape=True,

@@ -54,6 +54,8 @@ class Pages:
     doors: Doors
     secret: str
     """Text that a form for a workload brings along."""
+    first: str
+    """Path of the page that the server begins with."""
 
     async def start(self, _request: Request) -> Response:
         """The form for a workload."""
@@ -79,27 +81,34 @@ class Pages:
         if not session.controls:
             await self._planned(session, ())
         changes = changes_of(form, session.controls)
-        await self._planned(session, changes)
+        answer = await self.sessions.first(session, changes)
+        if isinstance(answer, Problem):
+            raise _Stop(answer)
         return RedirectResponse(f"{session.path}{digest(changes)}/", 303)
 
     async def changed(self, request: Request) -> Response:
-        """The page of a changed question."""
-        return _sent(self._kept(request))
+        """The page of a changed question; the first answer while its plan is being made."""
+        page = self._session(request).first_page(request.path_params["answer"])
+        return await self.whole(request) if page is None else HTMLResponse(page)
+
+    async def whole(self, request: Request) -> Response:
+        """The page of a changed question's plan, once that is made."""
+        return _sent(await self._kept(request))
 
     async def workload(self, request: Request) -> Response:
         """The workload file with the changes."""
-        text = self._kept(request).workload
+        text = (await self._kept(request)).workload
         if not text:
             raise _Stop(_NO_PLAN)
         return _file("workload.yaml", text.encode(), "application/yaml")
 
     async def plan(self, request: Request) -> Response:
         """The plan, as `advisor recommend` writes it."""
-        return _file("plan.json", zlib.decompress(self._kept(request).plan), "application/json")
+        return _file("plan.json", zlib.decompress((await self._kept(request)).plan), "application/json")
 
     async def terraform(self, request: Request) -> Response:
         """The plan's Terraform."""
-        archive = await self.sessions.code(self._kept(request))
+        archive = await self.sessions.code(await self._kept(request))
         if isinstance(archive, Problem):
             raise _Stop(archive)
         return _file("terraform.zip", archive, "application/zip")
@@ -111,7 +120,7 @@ class Pages:
             raise _Stop(
                 Problem("this link was used before\n  hint: restart `advisor serve`, which prints another", 410)
             )
-        answer = _page("entered.html.j2")
+        answer = _page("entered.html.j2", first=self.first)
         answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
         return answer
 
@@ -127,11 +136,12 @@ class Pages:
             raise _Stop(_NO_WORKLOAD)
         return session
 
-    def _kept(self, request: Request) -> Kept:
-        kept = self._session(request).answers.get(request.path_params["answer"])
-        if kept is None:
-            raise _Stop(_NO_PLAN)
-        return kept
+    async def _kept(self, request: Request) -> Kept:
+        """A plan, which is waited for after a first answer."""
+        answer = await self.sessions.made(self._session(request), request.path_params["answer"])
+        if answer is None or isinstance(answer, Problem):
+            raise _Stop(answer or _NO_PLAN)
+        return answer
 
 
 def _sent(kept: Kept) -> Response:
@@ -178,9 +188,15 @@ async def _stopped(_request: Request, error: Exception) -> Response:
     return _problem_page(Problem(told, status))
 
 
-def app_of(sessions: Sessions, doors: Doors) -> Starlette:
-    """The application, which :class:`advisor.serve.guard.Guard` stands before."""
-    pages = Pages(sessions, doors, secrets.token_urlsafe(24))
+def app_of(sessions: Sessions, doors: Doors, first: str) -> Starlette:
+    """The application, which :class:`advisor.serve.guard.Guard` stands before.
+
+    Args:
+        sessions: workloads and their plans.
+        doors: who is let in.
+        first: path of the page that the server begins with.
+    """
+    pages = Pages(sessions, doors, secrets.token_urlsafe(24), first)
     answer = "/w/{session}/{answer}/"
     routes = [
         Route("/", pages.start, methods=["GET"]),
@@ -189,6 +205,7 @@ def app_of(sessions: Sessions, doors: Doors) -> Starlette:
         Route("/w/{session}/", pages.stated, methods=["GET"]),
         Route("/w/{session}/", pages.change, methods=["POST"]),
         Route(answer, pages.changed, methods=["GET"]),
+        Route(f"{answer}whole", pages.whole, methods=["GET"]),
         Route(f"{answer}workload.yaml", pages.workload, methods=["GET"]),
         Route(f"{answer}plan.json", pages.plan, methods=["GET"]),
         Route(f"{answer}terraform.zip", pages.terraform, methods=["GET"]),

@@ -19,9 +19,9 @@ NEAR = "near_current"
 STEP = "step."
 WAS = "was."
 _TIMES = "times"
-_FACTOR = re.compile(r"(\d+(?:\.\d+)?)x")
-_PERCENT = re.compile(r"([+-]\d+(?:\.\d+)?)%")
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)")
+_FACTOR = re.compile(r"(\d+(?:\.\d+)?)x", re.ASCII)
+_PERCENT = re.compile(r"([+-]\d+(?:\.\d+)?)%", re.ASCII)
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)", re.ASCII)
 _LONGEST = 40
 _SERIES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Steps of amounts within a power of ten."""

@@ -38,9 +38,10 @@ async def serve(
     workers = Workers(min(_AT_A_TIME, os.cpu_count() or 1))
     await workers.warm()
     sessions = Sessions(workers, plans_ahead=plans_ahead)
+    path = "/" if source is None else await _first(sessions, source)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
-        Guard(app_of(sessions, doors), doors),
+        Guard(app_of(sessions, doors, path), doors),
         lifespan="off",
         ws="none",
         http=ImpatientProtocol,
@@ -52,7 +53,6 @@ async def serve(
         h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
         timeout_graceful_shutdown=1,
     )
-    path = "/" if source is None else await _first(sessions, source)
     if doors.token:
         tell(f"for one browser, once: {doors.origin}{doors.new_code()}")
     tell(f"serving on {doors.origin}{path}; Ctrl-C stops")

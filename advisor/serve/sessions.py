@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from advisor.demand.values import Demand
 from advisor.report.pages.live import Control
-from advisor.serve.values import Answer, Changes, Place, Problem, Source
-from advisor.serve.work import code, planned
+from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
+from advisor.serve.work import code, first, planned
 from advisor.serve.workers import Workers
 
 MOST_SESSIONS = 32
@@ -27,6 +27,7 @@ class Kept:
     plan: bytes
     workload: str
     ahead: tuple[Changes, ...]
+    scope: Scope | None
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +42,20 @@ class Session:
     controls: tuple[Control, ...] = ()
     """Empty before the first answer."""
     demand: Demand | None = None
+    scope: Scope | None = None
+    """Of the fleet of the plan that was shown last."""
     pending: tuple[str, asyncio.Task[Kept | Problem]] | None = None
+    first: tuple[Changes, First] | None = None
+    """First answer to the latest change; None where its plan came before."""
+
+    def awaits(self, key: str) -> bool:
+        """Whether the plan for changes of a digest is being made."""
+        return self.pending is not None and self.pending[0] == key and not self.pending[1].done()
+
+    def first_page(self, key: str) -> str | None:
+        """Page of the first answer to changes of a digest while their plan is being made; None otherwise."""
+        is_shown = self.first is not None and digest(self.first[0]) == key and self.awaits(key)
+        return self.first[1].page if self.first is not None and is_shown else None
 
     @property
     def path(self) -> str:
@@ -99,13 +113,39 @@ class Sessions:
         answer = pending[1].result()
         return answer if isinstance(answer, Problem) else self._gone_ahead(session, answer)
 
+    async def first(self, session: Session, changes: Changes) -> First | Kept | Problem:
+        """The plan, or a confirmed fleet of the types of the plan before where that is there first."""
+        key = digest(changes)
+        if session.scope is None or key in session.answers or session.awaits(key):
+            return await self.plan(session, changes)
+        session.first = None
+        place = _place(session, key)
+        run = self._workers.run(first, session.source, changes, session.demand, place, session.scope)
+        answers = asyncio.create_task(run), asyncio.create_task(self.plan(session, changes))
+        try:
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+            if answers[1].done() or isinstance(fleet := await answers[0], Problem):
+                return await answers[1]
+        finally:
+            answers[0].cancel()
+        session.first = changes, fleet
+        return fleet
+
+    async def made(self, session: Session, key: str) -> Kept | Problem | None:
+        """The plan of changes by their digest, which is waited for after a first answer; None where it is not kept."""
+        if key in session.answers:
+            return session.answers[key]
+        if session.first is None or digest(session.first[0]) != key:
+            return None
+        return await self.plan(session, session.first[0])
+
     async def code(self, kept: Kept) -> bytes | Problem:
         """Terraform of a plan, as a ZIP archive."""
         return await self._workers.run(code, zlib.decompress(kept.plan).decode())
 
     async def _make(self, session: Session, changes: Changes, niceness: int = 0) -> Kept | Problem:
         key = digest(changes)
-        place = Place(session.path, session.secret, f"{session.path}{key}/")
+        place = _place(session, key)
         answer = await self._workers.run(planned, session.source, changes, session.demand, place, niceness=niceness)
         if isinstance(answer, Problem):
             return answer
@@ -122,6 +162,7 @@ class Sessions:
 
     def _gone_ahead(self, session: Session, kept: Kept) -> Kept:
         """An answer; what is a step away from it is planned from now on, while nobody asks for anything."""
+        session.scope = kept.scope
         self._stop_ahead()
         if self._plans_ahead and not any(other.pending for other in self._sessions.values()):
             self._ahead = asyncio.create_task(self._each(session, kept.ahead))
@@ -140,4 +181,8 @@ class Sessions:
 
 def _kept(answer: Answer) -> Kept:
     page, plan = (zlib.compress(text.encode(), 1) for text in (answer.page, answer.plan))
-    return Kept(page, plan, answer.workload, answer.ahead)
+    return Kept(page, plan, answer.workload, answer.ahead, answer.scope)
+
+
+def _place(session: Session, key: str) -> Place:
+    return Place(session.path, session.secret, f"{session.path}{key}/")

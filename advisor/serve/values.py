@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.demand.values import Demand
 from advisor.report.pages.live import Control
+from advisor.workload.values import Workload
 
 _PLAN = re.compile(r"\s*\{\s*\"schema\"\s*:")
 Changes = tuple[tuple[str, str], ...]
@@ -39,6 +40,33 @@ class Place:
     """Path of its downloads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a fleet is, and what it is of: what the first answer to a change is chosen from."""
+
+    providers: tuple[str, ...]
+    regions: tuple[str, ...]
+    instance_types: tuple[str, ...]
+    precisions: tuple[str, ...]
+
+    def within(self, workload: Workload) -> Workload | None:
+        """A workload with this scope alone, as far as it allows it; None where it leaves nothing of it."""
+        narrowed = replace(
+            workload,
+            providers=_allowed(self.providers, workload.providers),
+            regions=_allowed(self.regions, workload.regions),
+            instance_types=_allowed(self.instance_types, workload.instance_types),
+            precisions=_allowed(self.precisions, workload.precisions),
+        )
+        parts = (narrowed.providers, narrowed.regions, narrowed.instance_types, narrowed.precisions)
+        return narrowed if all(parts) else None
+
+
+def _allowed(names: tuple[str, ...], stated: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that a workload states too; all of them where it states none."""
+    return tuple(name for name in names if not stated or name in stated)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """A plan, and all that is shown and handed out of it."""
@@ -53,6 +81,15 @@ class Answer:
     """Changes that are a step away from this one."""
     demand: Demand | None
     """Demand as it was measured, for the next plan; None: it is stated."""
+    scope: Scope | None
+    """Of its fleet; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """First answer to a change: a fleet of the types of the plan before it, which its replay confirms."""
+
+    page: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -17,21 +18,31 @@ from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.models.catalog import catalogued_name
 from advisor.performance.model import PerformanceModel, load_model
-from advisor.pipeline import plan_question, prepared, question_for
+from advisor.pipeline import Extent, answer, plan_question, prepared, question_for
 from advisor.plan.document import plan_from_json, plan_to_json, why_not_as_made
 from advisor.plan.explain.whatif import what_if
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_for, read_question
+from advisor.plan.solve.stage import Effort
 from advisor.plan.values import Plan
-from advisor.report.pages import plan_page
+from advisor.report.pages import first_page, plan_page
 from advisor.report.pages.live import Live
 from advisor.requirements import check_names
 from advisor.serve.changes import DEMAND, ahead_of, changed_file, file_text, steps_of, words
 from advisor.serve.controls import controls_of
-from advisor.serve.values import Answer, Changes, Place, Problem, Source
+from advisor.serve.values import Answer, Changes, First, Place, Problem, Scope, Source
 from advisor.workload.document import workload_of
 from advisor.workload.values import DeclaredDemand
 from advisor.yaml_fields import Field, document_of
 
+FIRST = Extent(
+    Effort(rehearsed_requests=4_000, kinds_tried=3, holds_up_to=False, in_full=False, every_kind=False, options=0),
+    replayed_options=0,
+    has_ladder=False,
+    judges_today=False,
+    rejections_beside_options=False,
+)
+"""A confirmed fleet of few types in a fraction of the time of a plan."""
 _OWN_ONLY = "give the file on the command line: advisor serve workload.yaml"
 Result = TypeVar("Result")
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
@@ -78,7 +89,48 @@ def planned(source: Source, changes: Changes, demand: Demand | None, place: Plac
     return done(lambda: make(source, changes, demand, place))
 
 
-def _of_file(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
+def first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> First | Problem:
+    """The first answer to a change: the same question, of the types of an earlier fleet alone.
+
+    A fleet that it finds is one of the whole question too, which may have a cheaper one.
+
+    Args:
+        source: what the question is made from.
+        changes: what is otherwise than stated there.
+        demand: as it was measured for an earlier question of the same source.
+        place: of the page.
+        scope: of the earlier fleet.
+    """
+    return done(lambda: _first(source, changes, demand, place, scope))
+
+
+def _first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> First:
+    question, asked = (_questions_of_plan if source.is_plan else _questions_of_file)(source, changes, demand)
+    narrowed = scope.within(asked.question.workload)
+    if narrowed is None:
+        raise InputError("the change leaves nothing of the fleet before it")
+    plan = answer(replace(asked.question, workload=narrowed), asked.catalog, performance(), FIRST).plan
+    if plan.fleet is None or plan.fleet.confirmed is None or not plan.fleet.confirmed.reached:
+        raise InputError("no fleet of these types serves the changed question")
+    steps = steps_of(controls_of(question, catalog(), of_file=not source.is_plan), changes)
+    whole = f"{place.folder}whole"
+    return First(first_page(plan, Live(place.action, place.secret, steps, {}, words(changes), whole)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A changed question, and what it is answered from."""
+
+    question: PlanRequest
+    catalog: Catalog
+    measured: Demand | None
+    """Demand as its source has it; None: it is stated."""
+    file: str
+    """Text of the changed workload file; "" where a plan was given."""
+
+
+def _questions_of_file(source: Source, changes: Changes, demand: Demand | None) -> tuple[PlanRequest, _Asked]:
+    """The question as stated, and as changed."""
     root = document_of(source.text, source.path)
     if not source.is_own:
         _check_alone(root)
@@ -86,19 +138,23 @@ def _of_file(source: Source, changes: Changes, demand: Demand | None, place: Pla
     measured = demand or _measured(root)
     question = question_for(prepared(stated, catalog()), catalog(), performance(), measured=measured)
     changed = changed_file(root, changes, measured.requests_per_second.mean)
-    if changes:
-        # What users do between answers depends on how long these take, so that stated demand is computed anew.
-        kept = None if isinstance(stated.demand, DeclaredDemand) else measured
-        try:
-            workload = prepared(workload_of(changed), catalog())
-        except InputError as error:
-            # The file is free of faults: what was typed is not.
-            raise InputError(error.message, where=f"the controls: {words(changes)}", hint=error.hint) from error
-        asked = question_for(workload, catalog(), performance(), measured=kept)
-    else:
-        asked = question
-    plan = plan_question(asked, catalog(), model=performance())
-    return _answer(question, plan, changes, place, file_text(changed, changes), measured)
+    if not changes:
+        return question, _Asked(question, catalog(), measured, file_text(changed, changes))
+    # What users do between answers depends on how long these take, so that stated demand is computed anew.
+    kept = None if isinstance(stated.demand, DeclaredDemand) else measured
+    try:
+        workload = prepared(workload_of(changed), catalog())
+    except InputError as error:
+        # The file is free of faults: what was typed is not.
+        raise InputError(error.message, where=f"the controls: {words(changes)}", hint=error.hint) from error
+    asked = question_for(workload, catalog(), performance(), measured=kept)
+    return question, _Asked(asked, catalog(), measured, file_text(changed, changes))
+
+
+def _of_file(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
+    question, asked = _questions_of_file(source, changes, demand)
+    plan = plan_question(asked.question, asked.catalog, model=performance())
+    return _answer(question, plan, changes, place, asked.file, asked.measured)
 
 
 def _measured(root: Field) -> Demand:
@@ -125,17 +181,26 @@ def _check_alone(root: Field) -> None:
         )
 
 
-def _of_plan(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:  # noqa: ARG001 - held
-    given = plan_from_json(source.text, str(source.path))
-    question = read_question(given.question, str(source.path))
+def _questions_of_plan(source: Source, changes: Changes, demand: Demand | None) -> tuple[PlanRequest, _Asked]:  # noqa: ARG001 - held
+    """The question of a plan, and as changed."""
+    question = read_question(plan_from_json(source.text, str(source.path)).question, str(source.path))
     reason = why_not_as_made(source.text, str(source.path))
     if reason:
         raise InputError(reason, where=str(source.path), hint="make the plan again with `advisor recommend`")
     if not changes:
-        return _answer(question, given, changes, place, "", None)
+        return question, _Asked(question, catalog(), None, "")
     text = ",".join(f"{key}={value}" for key, value in changes)
-    asked, sold, _ = what_if(question, catalog(), text)
-    return _answer(question, plan_question(asked, sold, model=performance()), changes, place, "", None)
+    changed, sold, _ = what_if(question, catalog(), text)
+    return question, _Asked(changed, sold, None, "")
+
+
+def _of_plan(source: Source, changes: Changes, demand: Demand | None, place: Place) -> Answer:
+    question, asked = _questions_of_plan(source, changes, demand)
+    if not changes:
+        return _answer(question, plan_from_json(source.text, str(source.path)), changes, place, "", None)
+    return _answer(
+        question, plan_question(asked.question, asked.catalog, model=performance()), changes, place, "", None
+    )
 
 
 def _answer(
@@ -146,8 +211,21 @@ def _answer(
     downloads = {name: f"{place.folder}{name}" for name in names}
     live = Live(place.action, place.secret, steps_of(controls, changes), downloads, words(changes))
     return Answer(
-        plan_page(plan, live), plan_to_json(plan), workload, controls, tuple(ahead_of(controls, changes)), demand
+        page=plan_page(plan, live),
+        plan=plan_to_json(plan),
+        workload=workload,
+        controls=controls,
+        ahead=tuple(ahead_of(controls, changes)),
+        demand=demand,
+        scope=None if plan.fleet is None else _scope_of(plan.fleet),
     )
+
+
+def _scope_of(fleet: Fleet) -> Scope:
+    names = zip(
+        *((group.provider, group.region, group.instance_type, group.precision) for group in fleet.groups), strict=True
+    )
+    return Scope(*(tuple(dict.fromkeys(several)) for several in names))
 
 
 def code(plan: str) -> bytes | Problem:

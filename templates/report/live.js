@@ -18,11 +18,23 @@
       }
       replace(page);
       history.replaceState(null, "", answer.url);
+      await complete(own);
     } catch (error) {
       if (own === asked) told.textContent = "The server does not answer: is `advisor serve` still running?";
     } finally {
       if (own === asked) document.body.removeAttribute("aria-busy");
     }
+  };
+  // A first answer is shown until the whole plan is there.
+  const complete = async (own) => {
+    const { whole } = document.getElementById("controls").dataset;
+    if (!whole) return;
+    document.body.removeAttribute("aria-busy");
+    const answer = await fetch(whole, { signal: own.signal });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (own !== asked) return;
+    if (answer.ok) replace(page);
+    else document.getElementById("told").textContent = page.querySelector("main").textContent.trim();
   };
   const replace = (page) => {
     const focused = document.activeElement && document.activeElement.id;
@@ -42,4 +54,6 @@
     form.addEventListener("change", () => ask(form, null));
   };
   listen();
+  asked = new AbortController();
+  complete(asked).catch(() => {});
 })();

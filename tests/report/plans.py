@@ -17,6 +17,7 @@ from advisor.plan.fleet.chosen import (
     FleetGroup,
     ForecastUsed,
     HoldsUpTo,
+    LatencyDistribution,
     PlannedHours,
     RelaxedLimit,
     Spare,
@@ -127,6 +128,10 @@ def make_fleet(*groups: FleetGroup, **changes: Any) -> Fleet:
             Policy.STATIC, "the hours are alike", tuple(GroupSchedule(one.name, 12, ()) for one in groups), 5458.0, 5458.0, None, None, ""
         ),
         "holds_up_to": HoldsUpTo(1.35, 2.0),
+        "latencies": (
+            LatencyDistribution("ttft", 8819, 0.9994, 41.0, 88.0, 130.0, 201.0, 333.0, 429.0, 801.0, 1450.0),
+            LatencyDistribution("tpot", 8800, 0.9961, 21.0, 28.0, 34.0, 41.0, 48.0, 50.9, 57.0, 71.0),
+        ),
     }  # fmt: skip
     return Fleet(**(values | changes))
 

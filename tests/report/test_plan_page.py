@@ -25,7 +25,7 @@ from advisor.report.pages import plan_page
 from advisor.report.pages.axes import Axis, from_zero, log_around
 from advisor.report.pages.front import MOST_OPTIONS
 from advisor.report.pages.plan import MOST_REJECTIONS
-from advisor.units import HOURS_PER_WEEK
+from advisor.units import HOURS_PER_WEEK, milliseconds, ratio_words
 from advisor.workload.values import Deployment, Limits
 from builders import catalog_of, offer, workload
 from report.pages import bars, read_page, table_rows
@@ -145,6 +145,24 @@ def test_the_replay_stands_beside_the_slo():
     assert f"{replay.requests:,} requests" in text
     for value in (replay.ttft_p95_ms, replay.tpot_p95_ms):
         assert f"{value:.3g} ms by replay" in text
+
+
+def test_the_distribution_of_each_latency_stands_against_its_target():
+    """Every percentile of the plan is in the chart and in the table, with the share within the target."""
+    plan = planned()
+    rows = {row[0]: row[1:] for row in table_rows(page(), "latency at percentiles")}
+    charts = [one.attributes["aria-label"] for one in page().all("svg") if "answers" in one.attributes["aria-label"]]
+
+    assert [latency.name for latency in plan.fleet.latencies] == ["ttft", "tpot", "e2e"]
+    assert list(rows) == ["TTFT", "TPOT", "whole answer"]
+    for latency, told, chart in zip(plan.fleet.latencies, rows.values(), charts, strict=True):
+        values = [milliseconds(value) for value in latency.quantiles.values()]
+        target = plan.workload["slo"][f"{latency.name}_p95_ms"]
+        assert told[: len(values)] == values
+        assert all(f": {value}" in chart for value in values)
+        assert told[-2] == ("-" if target is None else milliseconds(target))
+        ratio = latency.within_target_ratio
+        assert told[-1] == ("-" if ratio is None else ratio_words(ratio))
 
 
 def test_today_stands_beside_the_recommendation():

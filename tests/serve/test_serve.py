@@ -339,6 +339,7 @@ def test_with_a_token_nothing_is_told_without_it(guarded):
     entered, again = guarded.ask(link), guarded.ask(link)
 
     assert (entered.status, again.status) == (200, 410)
+    assert f'<a href="{guarded.path}">Go on</a>' in entered.text
     cookie, *attributes = entered.headers["Set-Cookie"].split("; ")
     assert {"HttpOnly", "SameSite=strict"} <= set(attributes)
     names = ("127.0.0.1", socket.gethostname(), "10.1.2.3", "evil.example")

@@ -14,7 +14,7 @@ PRICED = (Purchase.ON_DEMAND, Purchase.SPOT, Purchase.MANAGED)
 """Ways of buying that have a price of their own in an offer; those of commitments follow from it."""
 
 _SUPPOSED = Provenance("supposed", "", Quality.RECALLED)
-_AMOUNT = re.compile(r"(?P<factor>\d+(?:\.\d+)?)x|(?P<percent>[+-]\d+(?:\.\d+)?)%|(?P<value>\d+(?:\.\d+)?)")
+_AMOUNT = re.compile(r"(?P<factor>\d+(?:\.\d+)?)x|(?P<percent>[+-]\d+(?:\.\d+)?)%|(?P<value>\d+(?:\.\d+)?)", re.ASCII)
 
 
 def amount_of(text: str, present: float) -> float:

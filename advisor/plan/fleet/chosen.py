@@ -168,6 +168,38 @@ class Confirmation:
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
 
 
+QUANTILES: Mapping[str, float] = {
+    "p5_ms": 0.05, "p25_ms": 0.25, "p50_ms": 0.5, "p75_ms": 0.75, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99,
+    "p999_ms": 0.999,
+}  # fmt: skip
+"""Quantile of each field of a distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyDistribution:
+    """A latency of the requests that the fleet's replay answered, at fixed percentiles, in ms."""
+
+    name: str
+    """``ttft``, ``tpot`` or ``e2e``; of models that answer in one pass ``latency``."""
+    requests: int
+    """Answers that it is of: for ``tpot`` those of two tokens or more."""
+    within_target_ratio: float | None
+    """Share of them within this latency's own target; None: there is none."""
+    p5_ms: float
+    p25_ms: float
+    p50_ms: float
+    p75_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    p999_ms: float
+
+    @property
+    def quantiles(self) -> Mapping[float, float]:
+        """Quantile → ms, in ascending order."""
+        return {quantile: getattr(self, name) for name, quantile in QUANTILES.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class HoldsUpTo:
     """Excess over its plan up to which the fleet still keeps the SLO, found by replay."""
@@ -301,6 +333,8 @@ class Fleet:
     quotas: tuple[QuotaNeed, ...] = ()
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it; empty for a plan that was made before there were any."""
+    latencies: tuple[LatencyDistribution, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Of the replay that ``confirmed`` tells of; empty where it was ended early, or the plan is of an older version."""
     response_cache: PlannedCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)

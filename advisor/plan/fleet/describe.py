@@ -93,6 +93,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         scaling=scaling_of(context, formulation, solution, expected),
         standing=standing,
         holds_up_to=confirmed.holds_up_to,
+        latencies=confirmed.latencies,
         cheapest=_cheapest(confirmed),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),

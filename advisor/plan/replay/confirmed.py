@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
+from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.values import FleetSolution, Infeasible
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.shares import planned_rates
@@ -23,6 +23,8 @@ class Confirmed:
     confirmation: Confirmation
     holds_up_to: HoldsUpTo | None = None
     """None where it was not looked for, or the fleet is not confirmed."""
+    latencies: tuple[LatencyDistribution, ...] = ()
+    """Of its replay; empty where that was ended early."""
     cheapest: "Confirmed | None" = None
     """The cheapest fleet where this is a simpler one; None where it is this one."""
 

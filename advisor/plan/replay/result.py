@@ -8,15 +8,13 @@ import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
 from advisor.plan.replay.early import Estimate
+from advisor.plan.replay.latencies import latencies_s, p95_ms
 from advisor.plan.replay.sessions import Session, Window, billed_hours
 from advisor.plan.replay.values import GroupResult, Outcome, ReplayGroup, ReplayResult
 from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 from advisor.workload.values import Slo
 
-Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-PERCENTILE = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +36,16 @@ def result_of(groups: Sequence[ReplayGroup], requests: Requests, slo: Slo, serve
     """Put the result together."""
     outcome, window = served.outcome, served.window
     kept = within(outcome, requests, slo)
-    answered = outcome.group >= 0
-    steps = np.maximum(requests.output_tokens, 1) - 1
-    several = answered & (steps > 0) & (outcome.decode_s > 0)
+    latencies = latencies_s(outcome, requests)
     by_group = tuple(_group(index, group, served, kept) for index, group in enumerate(groups))
     cost = sum(group_result.cost_usd for group_result in by_group)
     return ReplayResult(
         requests=requests.seconds.size,
         within_slo_ratio=float(kept.mean()),
-        ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
-        tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
-        e2e_p95_ms=p95_ms((outcome.ttft_s + outcome.decode_s)[answered]),
-        refused=int(np.count_nonzero(~answered)),
+        ttft_p95_ms=p95_ms(latencies["ttft"]),
+        tpot_p95_ms=p95_ms(latencies["tpot"]),
+        e2e_p95_ms=p95_ms(latencies["e2e"]),
+        refused=int(np.count_nonzero(outcome.group < 0)),
         preemptions=sum(served.preemptions),
         interruptions=sum(group_result.interruptions for group_result in by_group),
         cost_usd=cost,
@@ -97,8 +93,3 @@ def _group(index: int, group: ReplayGroup, served: Served, kept: Flags) -> Group
         instance_hours=hours,
         cost_usd=hours * group.usd_per_hour,
     )
-
-
-def p95_ms(seconds: Floats) -> float | None:
-    """95th percentile of seconds in ms; None where there are none."""
-    return float(np.quantile(seconds, PERCENTILE)) * MS_PER_SECOND if seconds.size else None

@@ -11,14 +11,15 @@ from advisor.candidates import Candidate
 from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, stressed
 from advisor.performance.stage import times_of
-from advisor.plan.fleet.chosen import HoldsUpTo
+from advisor.plan.fleet.chosen import HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.pools import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
-from advisor.plan.replay.result import p95_ms, within
+from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
+from advisor.plan.replay.result import within
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -53,6 +54,8 @@ class Trial:
     late: tuple[int, ...]
     """Positions of the groups whose requests are late too often; all of them where none stands out."""
     reached: bool
+    latencies: tuple[LatencyDistribution, ...]
+    """Of the whole sample; empty where it was not replayed whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class _Seen:
     """Positions of groups whose requests are late too often."""
     ended_early: bool
     """Whether it was clear before all were simulated whether the fleet holds: then these are estimates."""
+    latencies: tuple[LatencyDistribution, ...] = ()
+    """Empty where not all of it was asked for."""
 
 
 class Trials:
@@ -146,6 +151,7 @@ class Trials:
             tpot_p95_ms=sample.tpot_p95_ms,
             late=tuple(sorted(late)) or tuple(range(len(groups))),
             reached=min(sample.share, sample.busiest_share, worst) >= self.wanted,
+            latencies=sample.latencies,
         )
 
     def hold_idle(self, formulation: Formulation, solution: FleetSolution) -> bool:
@@ -257,17 +263,17 @@ class Trials:
         )  # fmt: skip
         served = simulate(small.groups, requests, routes=small.routes, cutoff=cutoff)
         outcome, early = served.outcome, served.early
-        kept, answered = within(outcome, requests, self._slo), outcome.group >= 0
-        judged = ~outcome.cut & answered if early else ~outcome.cut
-        steps = np.maximum(requests.output_tokens, 1) - 1
-        several = answered & (steps > 0) & (outcome.decode_s > 0)
+        kept = within(outcome, requests, self._slo)
+        judged = ~outcome.cut & (outcome.group >= 0) if early else ~outcome.cut
+        latencies = latencies_s(outcome, requests)
         return _Seen(
             share=early.share if early else _share(kept, judged),
             busiest_share=early.busiest_share if early else _share(kept[:count], judged[:count]),
-            ttft_p95_ms=p95_ms(outcome.ttft_s[answered]),
-            tpot_p95_ms=p95_ms(outcome.decode_s[several] / steps[several]),
+            ttft_p95_ms=p95_ms(latencies["ttft"]),
+            tpot_p95_ms=p95_ms(latencies["tpot"]),
             late=tuple(self._late(outcome, kept, judged)),
             ended_early=early is not None and not whole,
+            latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
         )
 
     def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "_Small":

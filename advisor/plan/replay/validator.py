@@ -329,7 +329,7 @@ class ReplayValidator:
         whole = whole and self._effort.in_full
         factor = confirmed.confirmation.headroom_factor
         trial = self._trials.of(confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=factor < 1)
-        return replace(confirmed, confirmation=self._confirmation(trial, factor))
+        return replace(confirmed, confirmation=self._confirmation(trial, factor), latencies=trial.latencies)
 
     def alone(self, formulation: Formulation) -> Confirmed | Infeasible:
         """The cheapest confirmed fleet of a question with one kind of replica, by bisection of its headroom.

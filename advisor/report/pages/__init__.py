@@ -5,6 +5,6 @@ page, takes seconds to be bundled, and shows nothing without JavaScript.
 """
 
 from advisor.report.pages.estate import estate_page
-from advisor.report.pages.plan import plan_page
+from advisor.report.pages.plan import first_page, plan_page
 
-__all__ = ["estate_page", "plan_page"]
+__all__ = ["estate_page", "first_page", "plan_page"]

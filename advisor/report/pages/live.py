@@ -50,3 +50,5 @@ class Live:
     """Name → path."""
     changes: str
     """Changes against what is stated: ``demand=2x``; "" for nothing."""
+    whole: str = ""
+    """Path of the whole plan, where this is the first answer to a change; "" where it is the whole plan itself."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from advisor.plan.fleet.chosen import Fleet
@@ -16,6 +17,7 @@ from advisor.report.pages.bars import cost_bars, kept_bars, ladder_bars, latency
 from advisor.report.pages.front import choices, front_charts, option_rows, shown_options
 from advisor.report.pages.live import Live
 from advisor.report.pages.rendering import provenance_rows, render_page
+from advisor.report.pages.replayed import distribution_charts, distribution_section
 from advisor.report.pages.week import week_chart
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines, size_lines
@@ -28,6 +30,13 @@ from advisor.units import ratio_words
 MOST_REJECTIONS = 3_000
 """Rows of the table of rejections, so that the page keeps below 3 MB; the counts by reason are of all."""
 _NOT_KNOWN = "-"
+_SECTIONS = (
+    "help", "ladder", "ladder_section", "today", "costs", "cost_lines", "week", "scaling", "fronts", "options",
+    "options_total", "options_legend", "option_heads", "choices", "replay", "kept", "gauges", "distributions",
+    "distribution_section", "fleet", "limits", "regions", "rejected", "rejected_counts", "rejected_total", "tokens",
+    "prices", "evidence", "quality",
+)  # fmt: skip
+"""Parts of the page that are left out where a view has nothing for them."""
 _WHY_NOT = ("provider", "region", "instance type", "precision", "TP", "why not", "needed", "available", "in words")
 _REGIONS = ("provider", "region", "options", "cheapest", "USD/month", "rejected", "")
 _PRICES = ("what", "place", "USD", "source", "date", "quality")
@@ -48,7 +57,48 @@ def plan_page(plan: Plan, live: Live | None = None) -> str:
 
     Every number is one of the plan's, in the words that the other formats have for it; nothing is computed anew.
     """
-    return render_page("plan.html.j2", _view(plan), live)
+    return _rendered(_view(plan), live)
+
+
+def first_page(plan: Plan, live: Live) -> str:
+    """The page of the first answer to a change: fleet, cost and replay of a plan that has no options and no ladder."""
+    fleet = plan.fleet
+    view: dict[str, Any] = {
+        "kind": "plan",
+        "title": str(plan.workload["name"]),
+        "headline": headline(plan),
+        "question": question_words(plan),
+        "facts": list(_facts(plan)),
+        "verdict": list(verdict_lines(_by_itself(plan), 0)),
+        "assumptions": plan.notes,
+        "provenance": provenance_rows(plan.provenance),
+    }
+    return _rendered({**view, **(_fleet_view(plan, fleet) if fleet else {})}, live)
+
+
+def _by_itself(plan: Plan) -> Plan:
+    """A plan without what its fleet is compared with: options by their prices, tokens."""
+    fleet = None if plan.fleet is None else replace(plan.fleet, doubtful_prices=())
+    return replace(plan, fleet=fleet, token_apis=())
+
+
+def _rendered(view: Mapping[str, Any], live: Live | None) -> str:
+    return render_page("plan.html.j2", {**dict.fromkeys(_SECTIONS), **view}, live)
+
+
+def _fleet_view(plan: Plan, fleet: Fleet) -> Mapping[str, Any]:
+    """Fleet, parts of its cost, its replay, and the prices that it pays."""
+    replay = fleet.confirmed
+    return {
+        "costs": list(cost_bars(fleet)),
+        "replay": replay,
+        "kept": list(kept_bars(plan, replay)) if replay else [],
+        "gauges": list(latency_gauges(plan, replay)) if replay else [],
+        "distributions": list(distribution_charts(plan, fleet)),
+        "distribution_section": distribution_section(plan, fleet),
+        "fleet": [group_section(fleet), *detail_sections(fleet)],
+        "prices": Section("prices paid", headers=_PRICES, rows=tuple(_price_rows(fleet))),
+    }
 
 
 def _view(plan: Plan) -> Mapping[str, Any]:
@@ -65,7 +115,6 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "ladder": list(ladder_bars(plan)),
         "ladder_section": ladder_section(plan, verbose=True),
         "today": _today(plan),
-        "costs": list(cost_bars(fleet)) if fleet else [],
         "cost_lines": fleet_lines(fleet, plan.workload["slo"]["within_ratio"]) if fleet else [],
         "week": week_chart(plan, fleet) if fleet else None,
         "scaling": [*scaling_lines(fleet), *size_lines(fleet, plan.options)] if fleet else [],
@@ -75,10 +124,6 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "options_legend": list(option_legend(options)),
         "option_heads": [column.header for column in option_columns(unit_of(plan.demand))],
         "choices": choices(rows),
-        "replay": fleet.confirmed if fleet else None,
-        "kept": list(kept_bars(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
-        "gauges": list(latency_gauges(plan, fleet.confirmed)) if fleet and fleet.confirmed else [],
-        "fleet": [group_section(fleet), *detail_sections(fleet)] if fleet else [],
         "limits": _limits(fleet) if fleet else None,
         "regions": Section("regions", tuple(option_legend(plan.options)), _REGIONS, rows=tuple(_region_rows(plan))),
         "rejected": Section("why not", headers=_WHY_NOT, rows=tuple(map(_rejection_cells, _listed(plan)))),
@@ -86,10 +131,10 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "rejected_total": len(plan.rejected),
         "tokens": token_section(plan) if plan.token_apis else None,
         "assumptions": [*question_lines(plan), *evidence_lines(plan), *plan.notes],
-        "prices": Section("prices paid", headers=_PRICES, rows=tuple(_price_rows(fleet))) if fleet else None,
         "evidence": _EVIDENCE,
         "quality": _QUALITY,
         "provenance": provenance_rows(plan.provenance),
+        **(_fleet_view(plan, fleet) if fleet else {}),
     }
 
 

@@ -1,0 +1,64 @@
+"""Latencies of a replay at fixed percentiles: those of the requests, and the share within each target."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.demand.arrivals import Requests
+from advisor.demand.values import Unit
+from advisor.plan.fleet.chosen import QUANTILES
+from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
+from advisor.plan.replay.values import Outcome
+from advisor.workload.values import Slo
+
+SLO = Slo(ttft_p95_ms=500.0, tpot_p95_ms=40.0)
+
+
+def outcome_of(ttft_s, decode_s, group=None):
+    """What became of requests, none of which was cut off."""
+    size = len(ttft_s)
+    groups = np.zeros(size, dtype=np.int32) if group is None else np.array(group, dtype=np.int32)
+    return Outcome(np.array(ttft_s), np.array(decode_s), groups, np.zeros(size, dtype=np.bool_))
+
+
+def requests_of(output_tokens):
+    """Requests with answers of so many tokens."""
+    size = len(output_tokens)
+    return Requests(np.arange(float(size)), np.full(size, 100, np.int32), np.array(output_tokens, np.int32))
+
+
+def test_each_latency_is_of_the_answers_that_have_it():
+    """One token takes no time per token; what was refused has no latency."""
+    outcome = outcome_of([0.1, 0.2, 0.9, np.nan], [3.0, 0.0, 9.0, np.nan], [0, 0, 0, -1])
+    found = latencies_s(outcome, requests_of([101, 1, 101, 50]))
+    of_tokens = {one.name: one for one in distributions(found, SLO, Unit.TOKENS)}
+
+    assert {name: one.requests for name, one in of_tokens.items()} == {"ttft": 3, "tpot": 2, "e2e": 3}
+    assert of_tokens["ttft"].within_target_ratio == pytest.approx(2 / 3)
+    assert of_tokens["tpot"].within_target_ratio == 0.5
+    assert of_tokens["e2e"].within_target_ratio is None
+    assert of_tokens["tpot"].p50_ms == pytest.approx(60.0)
+
+
+def test_answers_of_one_pass_have_one_latency():
+    """Against the target of the whole answer."""
+    found = latencies_s(outcome_of([0.1, 0.3], [0.0, 0.0]), requests_of([1, 1]))
+    (latency,) = distributions(found, Slo(latency_ms=200.0), Unit.TEXTS)
+
+    assert (latency.name, latency.requests, latency.within_target_ratio) == ("latency", 2, 0.5)
+
+
+@given(st.lists(st.floats(0.001, 1e3), min_size=1, max_size=200))
+def test_percentiles_rise_and_agree_with_the_one_that_stands_alone(seconds):
+    """From the fastest to the slowest request, with the 95th the same to the last bit."""
+    found = latencies_s(outcome_of(seconds, [0.0] * len(seconds)), requests_of([1] * len(seconds)))
+    (ttft, e2e) = distributions(found, SLO, Unit.TOKENS)
+    values = list(ttft.quantiles.values())
+
+    assert list(ttft.quantiles) == list(QUANTILES.values())
+    assert values == sorted(values)
+    assert min(seconds) * 1000 <= values[0] * (1 + 1e-9)
+    assert values[-1] <= max(seconds) * 1000 * (1 + 1e-9)
+    assert ttft.p95_ms == pytest.approx(p95_ms(found["ttft"]), rel=1e-12)
+    assert e2e.quantiles == ttft.quantiles
