@@ -69,7 +69,7 @@ class PredictOptions(TypedDict, total=False):
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """Sums in one order whatever the number of processors, as in the commands: the same question has the same digits."""
+    """Sums in one order on any number of processors, as in the commands: the same question has the same digits."""
     limited: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
     return limited
 

@@ -32,7 +32,7 @@ def plan():
     return advisor.recommend(CHAT)
 
 
-def test_a_plan_has_the_digits_of_the_command_on_any_number_of_processors(run_advisor, tmp_path):
+def test_a_plan_has_the_digits_of_the_command_on_any_number_of_processors(run_advisor):
     """However many threads linear algebra takes by itself, library and command write the same bytes."""
     program = (
         "import advisor, sys; from advisor.plan.document import plan_to_json; "
