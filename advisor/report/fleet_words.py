@@ -105,6 +105,10 @@ def _known_usd(amount: float | None) -> str:
     return "at an unknown price" if amount is None else usd(amount)
 
 
+_SLIGHT_RATIO = 0.001
+"""Gap of a bound that is told as an amount."""
+
+
 def proof_words(fleet: Fleet) -> str:
     """How sure it is that nothing is cheaper."""
     if fleet.cheapest is not None:
@@ -114,6 +118,9 @@ def proof_words(fleet: Fleet) -> str:
         return "no fleet that was tried keeps the SLO"
     if fleet.proven:
         return "no cheaper fleet keeps the SLO (proven)"
+    if 0 < fleet.gap_ratio < _SLIGHT_RATIO:
+        total = fleet.cost.total_usd_per_month
+        return f"no fleet that carries the planned rates costs less by more than {usd(total * fleet.gap_ratio)}"
     if fleet.gap_ratio:
         return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:

@@ -14,7 +14,7 @@ from advisor.plan.problem.formulas import (
     requests_per_month,
     share_without,
 )
-from advisor.plan.problem.standing import alone_usd_per_month
+from advisor.plan.problem.standing import alone_usd_per_month, region_rates
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.counted import counted, is_countable
@@ -77,6 +77,30 @@ def cheapest(
         fleet_solution: a fleet that is the answer where none is cheaper.
         roughly: whether a fleet that costs little more than the cheapest will do.
     """
+    solution = _cheapest(problem, fleet_solution, roughly=roughly)
+    if solution is fleet_solution or isinstance(solution, Infeasible):
+        return solution
+    return _bounded_without_further(problem, solution)
+
+
+def _bounded_without_further(problem: Problem, solution: FleetSolution) -> FleetSolution:
+    """A fleet whose bound leaves out what its regions charge for further groups and backends.
+
+    Pools are left out for others that cost no more but for that, see :mod:`advisor.plan.solve.dominance`.
+    """
+    rates = region_rates(problem, solution.allocations, {})
+    further = sum(
+        rates[region].further.units(charges.further_usd)
+        for region, charges in problem.charges.items()
+        if region in rates
+    )
+    bound = min(solution.bound_usd_per_month, solution.objective_usd_per_month - further)
+    return replace(solution, proven=solution.proven and not further, bound_usd_per_month=bound)
+
+
+def _cheapest(
+    problem: Problem, fleet_solution: FleetSolution | None, *, roughly: bool
+) -> FleetSolution | Infeasible:  # fmt: skip
     parts = scopes(problem)
     if len(parts) == 1 and is_countable(parts[0]):
         return _cheaper(fleet_solution, counted(parts[0])) or explain_conflict(parts[0])
