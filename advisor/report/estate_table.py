@@ -50,7 +50,7 @@ def totals(estate: Estate) -> list[str]:
         proof = "proven optimal" if together.gap_ratio == 0 else f"at most {together.gap_ratio:.2%} from the optimum"
         lines.append(f"{len(together.workloads)} workloads compete for shared limits; allocation {proof}")
     lines += [
-        f"{row.file}: users get far more than is predicted of what runs today ({compared_words(row.slower)}); find out "
+        f"{row.file}: users wait far longer than predicted of what runs today ({compared_words(row.slower)}); find out "
         "what takes the time before anything is taken away"
         for row in estate.workloads
         if row.slower

@@ -105,6 +105,13 @@ def _known_usd(amount: float | None) -> str:
     return "at an unknown price" if amount is None else usd(amount)
 
 
+def _gap_words(fleet: Fleet) -> str:
+    if fleet.gap_ratio < _SLIGHT_RATIO:
+        most = usd(fleet.cost.total_usd_per_month * fleet.gap_ratio)
+        return f"no fleet that carries the planned rates costs less by more than {most}"
+    return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
+
+
 _SLIGHT_RATIO = 0.001
 """Gap of a bound that is told as an amount."""
 
@@ -118,11 +125,8 @@ def proof_words(fleet: Fleet) -> str:
         return "no fleet that was tried keeps the SLO"
     if fleet.proven:
         return "no cheaper fleet keeps the SLO (proven)"
-    if 0 < fleet.gap_ratio < _SLIGHT_RATIO:
-        total = fleet.cost.total_usd_per_month
-        return f"no fleet that carries the planned rates costs less by more than {usd(total * fleet.gap_ratio)}"
     if fleet.gap_ratio:
-        return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
+        return _gap_words(fleet)
     if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
         return "no cheaper fleet carries the planned rates"
     return "the cheapest found that its replay confirms"

@@ -101,18 +101,12 @@ def test_resources_are_named_as_their_own_kind_or_not_at_all(finding, place, com
     ("finding", "place", "command"),
     [
         ("ADV101", Place("azure", "eastus", VM), f"az vm deallocate --ids {VM}"),
-        (
-            "ADV101", Place("azure", "eastus", f"{SET}/virtualMachines/0"),
-            f"az vmss deallocate --ids {SET} --instance-ids 0",
-        ),
+        ("ADV101", Place("azure", "eastus", f"{SET}/virtualMachines/0"), None),
         (
             "ADV101", Place("gcp", "us-central1", "projects/p/zones/us-central1-a/instances/gpu-1"),
             "gcloud compute instances stop projects/p/zones/us-central1-a/instances/gpu-1",
         ),
-        (
-            "ADV114", Place("gcp", "us", "projects/_/buckets/checkpoints"),
-            "gcloud storage buckets update gs://checkpoints --enable-autoclass",
-        ),
+        ("ADV114", Place("gcp", "us", "projects/_/buckets/checkpoints"), None),
         (
             "ADV117", Place("azure", "eastus", f"{SET}/virtualMachines/0"),
             f"az tag update --operation merge --tags advisor-owner=unassigned --resource-id {SET}",
@@ -121,7 +115,7 @@ def test_resources_are_named_as_their_own_kind_or_not_at_all(finding, place, com
     ],
 )  # fmt: skip
 def test_what_acts_can_be_taken_back(finding, place, command):
-    """Machines stop by their own kind's command, a bucket gets tiers, the rest a tag; nothing else is acted on."""
+    """Machines stop by their own kind's command, the rest gets a tag; nothing else is acted on."""
     assert acting_command(finding, [place]) == command
 
 

@@ -40,7 +40,7 @@ def test_a_measured_latency_far_above_its_prediction_is_said_below_the_table():
     slower = (ComparedLatency("tpot_p95_ms", 230.0, 38.9),)
     text = estate_table(estate_of(*ROWS, replace(ROWS[0], file="slow.yaml", slower=slower)))
 
-    assert "slow.yaml: users get far more than is predicted of what runs today (TPOT p95 230 ms measured, " in text
+    assert "slow.yaml: users wait far longer than predicted of what runs today (TPOT p95 230 ms measured, " in text
     assert text.count("than is predicted") == 1
 
 

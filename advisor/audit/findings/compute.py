@@ -9,7 +9,7 @@ from statistics import fmean
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
-from advisor.audit.findings.stopping import LEAST_DAYS, stopping_commands
+from advisor.audit.findings.stopping import LEAST_DAYS, on_demand_resources, stopping_commands
 from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
@@ -41,7 +41,7 @@ def compute_findings(context: Context) -> Iterator[Finding]:
     yield from _saturation(context, working)
     yield from _bandwidth(context, working)
     yield from _spot(context)
-    yield from _committed(context)
+    yield from _committed(context, idle)
     yield from _unwatched(context)
 
 
@@ -57,15 +57,20 @@ def _named(hosts: Sequence[HostCost]) -> list[tuple[str, Decimal]]:
 def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     if not hosts:
         return
-    observed = sum(map(_observed, hosts), ZERO)
+    on_demand = on_demand_resources(context)
+    saved = [host for host in hosts if host.resource in on_demand]
     amount = Interval(
-        observed, sum((host.parts["idle"] for host in hosts), ZERO), sum((host.cost for host in hosts), ZERO)
+        sum(map(_observed, saved), ZERO),
+        sum((host.parts["idle"] for host in saved), ZERO),
+        sum((host.cost for host in hosts), ZERO),
     )
     count = sum(host.use.accelerators for host in hosts)
     use = f"busy {_percent(hosts, 'mean')} on average, {_percent(hosts, 'p95')} at p95"
     longest_seconds = max(host.use.seconds[1] - host.use.seconds[0] for host in hosts)
     time = counted(max(1, round(longest_seconds / SECONDS_PER_HOUR)), "hour")
     evidence = f"{counted(count, 'accelerator')} of {counted(len(hosts), 'host')}: {use}, in {time}"
+    if len(saved) < len(hosts):
+        evidence += f"; {len(hosts) - len(saved)} on spot or a commitment, which count in the highest amount alone"
     dearest = sorted(hosts, key=lambda host: -host.cost)
     yield context.finding(rules.IDLE, amount, evidence, _named(hosts), stopping_commands(context, dearest))
 
@@ -270,13 +275,15 @@ def _spot_shares(context: Context, provider: str, region: str, machine: str) -> 
     return value, low, high
 
 
-def _committed(context: Context) -> Iterator[Finding]:
+def _committed(context: Context, idle: Sequence[HostCost]) -> Iterator[Finding]:
+    """Steady machines on demand; those that are idle are no reason to commit."""
     bill = context.ledger.bill
     if bill.hours < LEAST_DAYS * 24:
         return
     steady = (
         "SELECT resource FROM charges WHERE is_accelerated AND purchase = 'on_demand' AND charge = 'usage' "
-        f"AND resource IS NOT NULL GROUP BY resource HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
+        f"AND resource IS NOT NULL{_not_of(idle)} GROUP BY resource "
+        f"HAVING max(seconds) >= {_STEADY * bill.hours * 3600}"
     )
     where = f"is_accelerated AND purchase = 'on_demand' AND charge = 'usage' AND resource IN ({steady})"
     low, high, priced, unpriced = ZERO, ZERO, list[_Place](), list[_Place]()
@@ -291,6 +298,11 @@ def _committed(context: Context) -> Iterator[Finding]:
         machines = tuple(dict.fromkeys(machine for _, _, machine in priced))
         resources, commands = context.resources(f"{where} AND {_at(priced)}"), Commands(_show(priced))
         yield context.finding(rules.COMMIT, Interval(low, low, high), evidence, resources, commands, machines)
+
+
+def _not_of(hosts: Sequence[HostCost]) -> str:
+    """SQL that leaves machines out."""
+    return f" AND resource NOT IN ({', '.join(text(host.resource) for host in hosts)})" if hosts else ""
 
 
 def _discounts(context: Context, provider: str, region: str, machine: str) -> tuple[float, float] | None:

@@ -182,10 +182,8 @@ _ACTS: Mapping[str, Sequence[_Form]] = {
     "ADV101": (
         _aws(_EC2, "ec2 stop-instances --region {region} --instance-ids {ids}"),
         _azure("virtualMachines", "vm deallocate --ids {ids}"),
-        _azure(_SCALE_SET, "vmss deallocate --ids {id} --instance-ids {member}", r"/virtualMachines/(?P<member>\d+)"),
         _google(_GOOGLE_VM, "compute instances stop {id}"),
     ),
-    "ADV114": (_google(_BUCKET, "storage buckets update gs://{id} --enable-autoclass"),),
     "ADV117": (
         _aws(
             _TAGGED_EC2,

@@ -1,13 +1,12 @@
-"""Idle machines that stop and start again as they were, and fixed groups of machines that can be smaller.
+"""Idle machines that stop and start again as they were.
 
 A machine stops where it loses nothing and nothing starts another in its place: it is on demand, has no local disk, is
-in no group and no cluster, and was idle in a week or more. A member of a group of AWS's autoscaling is left to its
-group, whose desired size falls where the bill shows that it had the same members all the time.
+in no group and no cluster, and was idle in a week or more. Members of groups are left alone: a group starts another in
+their place, or ends one of its own choice.
 """
 
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.audit.findings.context import Commands, Context
@@ -25,15 +24,14 @@ LEAST_DAYS = 7
 _PLAIN_KEY = "regexp_replace(lower(key), '[^a-z]', '', 'g')"
 _IS_GROUP = f"{_PLAIN_KEY} LIKE '%autoscalinggroupname'"
 _IS_CLUSTER = f"regexp_matches({_PLAIN_KEY}, 'eks|kubernetes|karpenter|gke|aks|emr|sagemaker|beanstalk|cluster|batch')"
-_MADE_BY_A_GROUP = re.compile(r"/gke-|-[a-z0-9]{4}$|/resourceGroups/MC_", re.IGNORECASE)
-"""Names that Google's groups and Azure's clusters give to machines."""
-_GROUP_NAME = re.compile(r"[\w./:@+=,-][\w ./:@+=,-]*")
+_MADE_BY_A_GROUP = re.compile(
+    r"/gke-|-[a-z0-9]{4}$|/resourceGroups/MC_|/virtualMachineScaleSets/|_[0-9a-f]{8}$|/\d+$", re.IGNORECASE
+)
+"""Names that groups and clusters of Google and Azure give to machines, and numbers, which tell no name."""
 
 
 def stopping_commands(context: Context, hosts: Sequence[HostCost]) -> Commands:
-    """Commands that show idle machines and groups, and that stop machines and lower the size of groups.
-
-    None acts where that could not be taken back.
+    """Commands that show idle machines, and that stop those which start again as they were.
 
     Args:
         context: the audit.
@@ -46,13 +44,9 @@ def stopping_commands(context: Context, hosts: Sequence[HostCost]) -> Commands:
         for host in observed
         if _is_alone(host, tags) and _keeps_its_disks(context, host)
     ]
-    on_demand = _on_demand(context, alone)
-    looks = [looking_command(IDLE.id, [Place(host.provider, host.region, host.resource) for host in hosts])]
-    acts = [acting_command(IDLE.id, [place for place in alone if place.resource in on_demand])]
-    for group in _smaller_groups(context, observed, tags):
-        looks.append(group.look)
-        acts.append(group.act)
-    return Commands("; ".join(filter(None, looks)) or None, "; ".join(filter(None, acts)) or None)
+    on_demand = on_demand_resources(context)
+    look = looking_command(IDLE.id, [Place(host.provider, host.region, host.resource) for host in hosts])
+    return Commands(look, acting_command(IDLE.id, [place for place in alone if place.resource in on_demand]))
 
 
 def _is_well_known(host: HostCost) -> bool:
@@ -65,26 +59,25 @@ def _is_well_known(host: HostCost) -> bool:
 class _OwnerTags:
     """Tags of a bill that say what starts a machine."""
 
-    groups: Mapping[str, str]
-    """Group of autoscaling by machine."""
-    in_clusters: frozenset[str]
-    """Machines that something else starts, such as a cluster."""
+    owned: frozenset[str]
+    """Machines that something else starts, such as a group or a cluster."""
+    tell_groups: bool
+    """Whether the bill shows any group."""
 
 
 def _owner_tags(context: Context) -> _OwnerTags:
     rows = context.ledger.database.rows(
-        f"SELECT DISTINCT resource, CASE WHEN {_IS_GROUP} THEN value END FROM charges JOIN tags USING (tags_id) "
+        f"SELECT DISTINCT resource, {_IS_GROUP} FROM charges JOIN tags USING (tags_id) "
         f"WHERE resource IS NOT NULL AND kind = 'compute' AND ({_IS_GROUP} OR {_IS_CLUSTER})"
     )
-    groups = {str(resource): str(group) for resource, group in rows if group}
-    return _OwnerTags(groups, frozenset(str(resource) for resource, group in rows if not group))
+    return _OwnerTags(frozenset(str(resource) for resource, _ in rows), any(is_group for _, is_group in rows))
 
 
 def _is_alone(host: HostCost, tags: _OwnerTags) -> bool:
     """Whether nothing starts another machine in place of one: AWS has to show the groups of others to say so."""
-    if host.resource in tags.groups or host.resource in tags.in_clusters:
+    if host.resource in tags.owned:
         return False
-    return bool(tags.groups) if host.provider == "aws" else _MADE_BY_A_GROUP.search(host.resource) is None
+    return tags.tell_groups if host.provider == "aws" else _MADE_BY_A_GROUP.search(host.resource) is None
 
 
 def _keeps_its_disks(context: Context, host: HostCost) -> bool:
@@ -93,38 +86,10 @@ def _keeps_its_disks(context: Context, host: HostCost) -> bool:
     return machine is not None and machine.local_nvme_gb == 0
 
 
-def _on_demand(context: Context, places: Sequence[Place]) -> frozenset[str]:
+def on_demand_resources(context: Context) -> frozenset[str]:
     """Machines all of whose use is on demand: spot machines do not stop, and a commitment is paid all the same."""
-    if not places:
-        return frozenset()
     rows = context.ledger.database.rows(
         "SELECT resource FROM charges WHERE kind = 'compute' AND charge = 'usage' AND resource IS NOT NULL "
         "GROUP BY resource HAVING bool_and(purchase = 'on_demand')"
     )
     return frozenset(str(resource) for (resource,) in rows)
-
-
-def _smaller_groups(context: Context, hosts: Sequence[HostCost], tags: _OwnerTags) -> Iterator[Commands]:
-    """Commands that show AWS's groups, and lower their desired size by the idle machines."""
-    end = context.ledger.bill.end
-    gone = {
-        str(resource)
-        for (resource,) in context.ledger.database.rows(
-            "SELECT resource FROM charges WHERE kind = 'compute' AND charge = 'usage' AND resource IS NOT NULL "
-            f"GROUP BY resource HAVING max(end_time) < TIMESTAMP '{end}'"
-        )
-    }
-    idle = {host.resource: host for host in hosts if host.provider == "aws"}
-    for group in dict.fromkeys(tags.groups[resource] for resource in idle if resource in tags.groups):
-        members = {resource for resource, name in tags.groups.items() if name == group}
-        working = len(members - idle.keys())
-        size = max(working, min(len(members), FEWEST)) if working else 0
-        is_fixed = not members & (gone | tags.in_clusters)
-        if is_fixed and size < len(members) and _GROUP_NAME.fullmatch(group):
-            region = shlex.quote(next(idle[resource].region for resource in idle if resource in members))
-            yield Commands(
-                f"aws autoscaling describe-auto-scaling-groups --region {region} "
-                f"--auto-scaling-group-names {shlex.quote(group)}",
-                f"aws autoscaling set-desired-capacity --region {region} "
-                f"--auto-scaling-group-name {shlex.quote(group)} --desired-capacity {size}",
-            )

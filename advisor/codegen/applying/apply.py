@@ -94,7 +94,7 @@ def _edits_at(project: Module, address: str, target: Target) -> tuple[list[Edit]
                 edits[change.place.document.path, change.place.start] = change
     if not edits and not unchanged:
         raise InputError(
-            f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or ["it holds no instance type or count"]),
+            f"nothing at {address} can be edited:\n  " + "\n  ".join(notes or [_NOTHING_STATED]),
             where=str(project.directory),
         )
     for resource in resources:
@@ -108,6 +108,9 @@ def write_application(application: Application) -> None:
     """Write the changed files, each whole or not at all."""
     for path, text in application.files.items():
         write_text(path, text)
+
+
+_NOTHING_STATED = "it states no count, or no instance type, that could be changed"
 
 
 def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit | str | None]]:
