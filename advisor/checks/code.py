@@ -26,7 +26,7 @@ _CACHE = "cache"
 
 @dataclass(frozen=True, slots=True)
 class _Deployed:
-    """What the code starts."""
+    """Machines and caches that the code starts."""
 
     machines: Machines
     """With accelerators, of every root."""

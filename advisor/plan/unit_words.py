@@ -37,7 +37,7 @@ def latency_words(unit: Unit, ttft_ms: float | None, tpot_ms: float | None) -> I
 
 
 def replayed_first(fleet: Fleet, slo: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Percentile and ms of the first latency of a fleet's replay: that of the SLO, where the plan holds it, else p95."""
+    """Percentile and ms of the first latency of a fleet's replay: those of the SLO, where they are held, else p95."""
     quantile = slo.get("latency_percentile", Slo().latency_percentile)
     promised = (each.quantiles.get(quantile) for each in fleet.latencies if each.name == "latency")
     value_ms = next(promised, None)
