@@ -1,12 +1,17 @@
 """``advisor check PLAN.json``: what is no longer as a plan says, and what its policy lets pass."""
 
+import dataclasses
 import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from advisor.catalog import load_catalog
+from advisor.checks import code as code_of
 from advisor.checks.rules import RULES
+from advisor.codegen import Language, generate
+from codegen.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[1]
 DEMAND = ROOT / "examples/chat/demand.json"
@@ -95,6 +100,43 @@ def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_
     assert code == 1
     assert f"{number + 5} in the code, {number} in the plan" in findings["CHK301"]["message"]
     assert str(copy) in findings["CHK301"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "old", "new", "told"),
+    [
+        ("ec2-cache", "num_cache_clusters         = local.cache.nodes", "num_cache_clusters = 1", "1 × "),
+        ("ec2-cache", "node_type                  = local.cache.node_type", 'node_type = "cache.r7g.large"', "cache.r7g.large"),
+        ("mig-cache", "replica_count           = local.cache.nodes - 1", "replica_count = 4", "5 × "),
+        ("mig-cache", "node_type               = upper", 'node_type = "XLARGE" # ', "× xlarge"),
+        ("vm-scale-set-cache", "sku_name", 'sku_name = "Balanced_B999" # ', "Balanced_B999"),
+    ],
+)  # fmt: skip
+def test_code_with_another_cache_is_told(scenario, old, new, told, tmp_path):
+    """Both caches stand in the finding, whether the resource was edited or the plan changed; the same one is none."""
+    planned = SCENARIOS[scenario]().plan
+    files = generate(planned, Language.TERRAFORM, SCENARIOS[scenario]().wanted).files
+    for path, text in files.items():
+        if path.endswith(".tf"):
+            (tmp_path / path).write_text(text)
+    assert "CHK303" not in caches_told(planned, tmp_path)
+
+    without = dataclasses.replace(planned, fleet=dataclasses.replace(planned.fleet, response_cache=None))
+    assert caches_told(without, tmp_path)["CHK303"].endswith("none in the plan: code of this plan destroys it")
+
+    assert old in files["cache.tf"]
+    (tmp_path / "cache.tf").write_text(files["cache.tf"].replace(old, new))
+    in_code, in_plan = caches_told(planned, tmp_path)["CHK303"].split(" in the code, ")
+    assert told in in_code
+    assert told not in in_plan
+
+    (tmp_path / "cache.tf").unlink()
+    assert caches_told(planned, tmp_path)["CHK303"].startswith("none in the code, ")
+
+
+def caches_told(plan, infra):
+    """Messages about code, by rule."""
+    return {rule: message for rule, _, message, _ in code_of.look(plan, infra, load_catalog())}
 
 
 def test_a_demand_that_grew_misses_the_targets(plan, run_advisor, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+XGBOOST = Path(__file__).parent / "models/files/made/xgboost.json"
 
 CHAT = """\
 name: chat
@@ -104,7 +105,8 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
         ({"model": "meta-llama/Llama-3.1-8B-Instrukt"}, "Llama-3.1-8B-Instruct"),
         ({"model": "./nowhere/config.json"}, "nowhere"),
         ({"model": "google-bert/bert-base-uncased"}, "generates no tokens: its answer comes whole"),
-        ({"model": "t5-3b"}, "of a kind that no plan is made for"),
+        ({"model": "t5-3b"}, "`advisor predict` knows samples a second of this one"),
+        ({"model": str(XGBOOST)}, "of tabular models no rows were measured"),
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),
         ({"context_tokens": "10000000"}, "more than the 131,072"),

@@ -10,7 +10,7 @@ from advisor.demand.values import Unit
 from advisor.deployable import service_of
 from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
-from advisor.plan.unit_words import items_word, size_words, unit_of
+from advisor.plan.unit_words import items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
 from advisor.units import HOURS_PER_MONTH, ratio_words
 
@@ -27,7 +27,7 @@ def summary_of(plan: Plan, choice: Choice, quotas: Sequence[Quota]) -> Summary:
         model=str(plan.workload["model"]),
         headlines=tuple(_headline(member, unit) for member in choice.members),
         demand=tuple(_demand(plan.demand)),
-        prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, unit)),
+        prediction=tuple(_prediction(plan, option) if option else _confirmation(of_fleet, plan.workload["slo"])),
         cost=tuple(_option_cost(plan, option) if option else _fleet_cost(of_fleet, unit)),
         not_included=of_fleet.cost.leaves_out if of_fleet else option.cost.leaves_out if option else "",
         quotas=tuple(quotas),
@@ -102,7 +102,7 @@ def _rate(serves: Option | FleetGroup, predicted: Interval) -> str:
     return told if planned is None else f"{_figure(planned / serves.replicas_per_instance)} planned; {told}"
 
 
-def _confirmation(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
+def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
     if fleet is None:
         return
     for group in fleet.groups:
@@ -112,9 +112,10 @@ def _confirmation(fleet: Fleet | None, unit: Unit) -> Iterator[Row]:
     if replay is not None:
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
-        first = "Whole answer" if unit.is_one_pass else "Time to first token"
-        yield Row(f"{first}, p95, replayed", _milliseconds(replay.ttft_p95_ms))
-        if not unit.is_one_pass:
+        first = "Whole answer" if fleet.unit.is_one_pass else "Time to first token"
+        percentile, value_ms = replayed_first(fleet, slo)
+        yield Row(f"{first}, {percentile}, replayed", _milliseconds(value_ms))
+        if not fleet.unit.is_one_pass:
             yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))
 
 

@@ -142,6 +142,11 @@ def _other_schema(found: object) -> str:
         return "it was made by a newer version of advisor: update this one, or make the plan again with it"
     if str(found).startswith("advisor.estate/"):
         return "an estate holds a plan for each of its workloads: give one of those"
+    if str(found).startswith("advisor.") and not str(found).startswith(SCHEMA.rpartition("/")[0]):
+        return (
+            f"a plan is what `advisor recommend … --format json` writes; a document of {str(found)[:40]} is shown by "
+            "the command that made it, with another --format"
+        )
     return "make the plan again with `advisor recommend … --format json -o plan.json`"
 
 

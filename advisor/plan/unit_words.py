@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from advisor.demand.values import Unit
+from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import ComparedLatency
 from advisor.units import MS_PER_SECOND, milliseconds
+from advisor.workload.values import Slo
 
 _ITEMS: Mapping[Unit, str] = {
     Unit.TOKENS: "output tokens",
@@ -32,6 +34,28 @@ def latency_words(unit: Unit, ttft_ms: float | None, tpot_ms: float | None) -> I
     """``TTFT p95 275 ms``, ``TPOT p95 38.8 ms``; ``latency p95 120 ms`` of whole answers."""
     named = ((first_name(unit), ttft_ms), ("TPOT p95", None if unit.is_one_pass else tpot_ms))
     return (f"{name} {milliseconds(value)}" for name, value in named if value is not None)
+
+
+def replayed_first(fleet: Fleet, slo: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Percentile and ms of the first latency of a fleet's replay: those of the SLO, where they are held, else p95."""
+    quantile = slo.get("latency_percentile", Slo().latency_percentile)
+    promised = (each.quantiles.get(quantile) for each in fleet.latencies if each.name == "latency")
+    value_ms = next(promised, None)
+    if value_ms is not None:
+        return f"p{round(100 * quantile, 3):g}", value_ms
+    return "p95", None if fleet.confirmed is None else fleet.confirmed.ttft_p95_ms
+
+
+def replayed_words(fleet: Fleet, slo: Mapping[str, Any]) -> Iterator[str]:
+    """Latencies of a fleet's replay as :func:`latency_words`, of whole answers at the percentile of the SLO."""
+    if fleet.confirmed is None:
+        return
+    if not fleet.unit.is_one_pass:
+        yield from latency_words(fleet.unit, fleet.confirmed.ttft_p95_ms, fleet.confirmed.tpot_p95_ms)
+        return
+    percentile, value_ms = replayed_first(fleet, slo)
+    if value_ms is not None:
+        yield f"latency {percentile} {milliseconds(value_ms)}"
 
 
 def compared_words(latencies: Iterable[ComparedLatency]) -> str:

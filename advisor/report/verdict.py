@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from advisor.demand.values import DemandInterval
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
-from advisor.plan.unit_words import latency_words
+from advisor.plan.unit_words import replayed_words
 from advisor.plan.values import CurrentCost, Plan
 from advisor.report.fleet_tables import hour_words, names_of, part_words
 from advisor.report.fleet_words import holds_words
@@ -177,7 +177,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     kept = ratio_words(replay.within_slo_ratio)
     if _falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
-    p95s = "".join(f", {words}" for words in latency_words(fleet.unit, replay.ttft_p95_ms, replay.tpot_p95_ms))
+    p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"
     return (
         f"Replay: {kept} of {replay.requests:,} requests within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."

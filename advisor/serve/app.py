@@ -100,7 +100,7 @@ class Pages:
         text = (await self._kept(request)).workload
         if not text:
             raise _Stop(_NO_PLAN)
-        return _file("workload.yaml", text.encode(), "application/yaml")
+        return _file("", text.encode(), "application/yaml")
 
     async def plan(self, request: Request) -> Response:
         """The plan, as `advisor recommend` writes it."""
@@ -149,7 +149,9 @@ def _sent(kept: Kept) -> Response:
 
 
 def _file(name: str, content: bytes, media_type: str) -> Response:
-    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    """A download; without a name it gets the one that its link has."""
+    disposition = f'attachment; filename="{name}"' if name else "attachment"
+    return Response(content, media_type=media_type, headers={"Content-Disposition": disposition})
 
 
 async def _form(request: Request, most_bytes: int, secret: str) -> Form:

@@ -207,8 +207,9 @@ def _answer(
     question: PlanRequest, plan: Plan, changes: Changes, place: Place, workload: str, demand: Demand | None
 ) -> Answer:
     controls = controls_of(question, catalog(), of_file=bool(workload))
-    names = ["workload.yaml"] * bool(workload) + ["plan.json"] + ["terraform.zip"] * (plan.fleet is not None)
-    downloads = {name: f"{place.folder}{name}" for name in names}
+    names = ["plan.json"] + ["terraform.zip"] * (plan.fleet is not None)
+    downloads = {question.workload.path.name: f"{place.folder}workload.yaml"} if workload else {}
+    downloads |= {name: f"{place.folder}{name}" for name in names}
     live = Live(place.action, place.secret, steps_of(controls, changes), downloads, words(changes))
     return Answer(
         page=plan_page(plan, live),

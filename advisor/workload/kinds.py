@@ -29,6 +29,11 @@ UNITS: Mapping[str, Unit] = {
     "diffusion": Unit.PICTURES,
 }
 """By task of the model; others are not planned."""
+_NOT_PLANNED: Mapping[str, str] = {
+    "encoder-decoder": "`advisor predict` knows samples a second of this one",
+    "tabular": "of tabular models no rows were measured, so that nothing tells how many a second a machine answers",
+}
+"""By task of the model: what is known of models that are not planned."""
 _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
     Unit.TOKENS: ("input_tokens", "output_tokens"),
     Unit.TEXTS: ("input_tokens",),
@@ -64,7 +69,7 @@ def unit_of(model: Model, workload: Workload) -> Unit:
         raise InputError(
             f"{model.name} is of a kind that no plan is made for (task: {model.task})",
             where=workload.where("model"),
-            hint=f"models of these kinds are planned: {', '.join(UNITS)}; `advisor predict` knows others too",
+            hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_NOT_PLANNED[model.task]}",
         )
     return unit
 

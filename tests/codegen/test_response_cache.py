@@ -93,6 +93,19 @@ def test_rights_of_the_private_endpoint_are_told(name, role, language):
     assert role in rights
 
 
+@pytest.mark.parametrize("name", ["gke-cache", "mig-cache"])
+@pytest.mark.parametrize("language", Language)
+def test_cache_on_google_names_its_apis_and_its_certificate_authority(name, language):
+    """Both APIs stand with those of the project, and clients learn where the CA that they trust comes from."""
+    scenario = SCENARIOS[name]()
+    readme = written(scenario.plan, language, target=scenario.wanted.target)["README.md"]
+    apis = readme.partition("APIs")[2].partition("Quota")[0]
+
+    assert "memorystore" in apis
+    assert "networkconnectivity" in apis
+    assert "get-certificate-authority" in readme
+
+
 @pytest.mark.parametrize(("nodes", "survives"), [(1, "false"), (2, "true")])
 def test_replica_takes_over_where_there_is_one(nodes, survives):
     """The nodes are those of the plan, over several zones where one may fail."""

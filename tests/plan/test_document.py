@@ -162,6 +162,7 @@ def test_no_plan_at_all_is_refused(nonsense):
         ("advisor.plan/v0", "make the plan again"),
         ("advisor.plan/v12", "newer version"),
         ("advisor.estate/v1", "estate"),
+        ("advisor.levers/v1", "shown by the command that made it"),
         (7, "make the plan again"),
     ],
 )

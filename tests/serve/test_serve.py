@@ -30,14 +30,14 @@ EVIL = "http://evil.example"
 def folder(tmp_path_factory):
     """A folder with the small workload."""
     directory = tmp_path_factory.mktemp("served")
-    (directory / "workload.yaml").write_text(SMALL)
+    (directory / "small.yaml").write_text(SMALL)
     return directory
 
 
 @pytest.fixture(scope="module")
 def server(folder):
     """A server of the small workload."""
-    with serving(folder / "workload.yaml", "--no-ahead") as served:
+    with serving(folder / "small.yaml", "--no-ahead") as served:
         yield served
 
 
@@ -50,7 +50,7 @@ CHANGES = {
 def guarded(folder):
     """A server that others reach, and that plans ahead."""
     (folder / "token").write_text(f"{TOKEN}\n")
-    with serving(folder / "workload.yaml", "--token-file", folder / "token", "--host", "0.0.0.0", lines=2) as served:
+    with serving(folder / "small.yaml", "--token-file", folder / "token", "--host", "0.0.0.0", lines=2) as served:
         yield served
 
 
@@ -59,7 +59,7 @@ def test_a_changed_plan_is_that_of_the_changed_workload_file(server, tmp_path):
     changed = server.change(server.path, **CHANGES)
     assert changed.status == 303
     place = changed.headers["Location"]
-    file = tmp_path / "workload.yaml"
+    file = tmp_path / "small.yaml"
     file.write_text(server.ask(f"{place}workload.yaml").text)
 
     served = server.ask(f"{place}plan.json").text
@@ -71,6 +71,7 @@ def test_a_changed_plan_is_that_of_the_changed_workload_file(server, tmp_path):
     assert read_question(plan.question).workload.regions == ("us-east-1", "us-west-2")
     shown = server.ask(place).text
     assert f"{plan.fleet.cost.total_usd_per_month:,.2f}" in shown
+    assert 'download="small.yaml"' in shown
     assert "Planned with demand=1.5x, slo.tpot_p95=60ms, purchase=on_demand+spot, regions=us-east-1+us-west-2." in shown
 
 

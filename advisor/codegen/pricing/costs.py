@@ -147,9 +147,9 @@ def _component(use: Use, catalog: Catalog) -> Component:
     price = None if use.unpriced else _price(use, catalog)
     number = None if use.number is None else Decimal(str(use.number))
     name = _name(use, found=price is not None)
-    if price is None:
-        return Component(name, number, None)
     place = (use.provider, use.what or "", use.region or "")
+    if price is None:
+        return Component(name, number, None, place)
     is_spot = use.purchase is Purchase.SPOT
     return Component(name, number, Decimal(str(price.usd_per_hour)), place, price.provenance.as_of, is_spot)
 

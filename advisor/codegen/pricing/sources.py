@@ -12,7 +12,7 @@ from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_o
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
 from advisor.codegen.pricing.plan_schema import misshapen
 from advisor.codegen.pricing.resources import Resource, Resources, planned, prior
-from advisor.codegen.pricing.uses import Use, cache_node, first_known, purchase_of, text
+from advisor.codegen.pricing.uses import Use, first_known, purchase_of, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
@@ -23,12 +23,8 @@ _GROUPS, _REGIONS = "groups", "regions"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 """How types of resources begin → provider in the catalog."""
 _TYPES = ("instance_types", "instance_type", "machine_type", "vm_size", "size", "sku")
-_CACHES = {
-    "aws_elasticache_replication_group": "valkey",
-    "azurerm_managed_redis": "redis",
-    "google_memorystore_instance": "valkey",
-}
-"""Resource of a response cache → its engine."""
+CACHES = ("aws_elasticache_replication_group", "azurerm_managed_redis", "google_memorystore_instance")
+"""Resources of response caches, as generated code has them."""
 _MANAGED = "ml."
 """How the types of SageMaker begin, which are those of EC2."""
 _PLACES = ("region", "location", "zone")
@@ -150,14 +146,27 @@ def _beside(documents: list[Document], resources: list[Block]) -> Iterator[tuple
     }
     for block in resources:
         kind, name = block.labels
-        if kind in _CACHES and (cache := data.get("cache")):
-            provider = _PROVIDERS[kind.partition("_")[0]]
-            node, number = text(cache.get("node_type")), first_known(cache.get("nodes"))
-            use = cache_node(provider, text(cache.get("region")), node, _CACHES[kind], number)
-            yield Resource(f"{kind}.{name}", kind, name, {}), (use,)
+        if kind in CACHES:
+            resource = Resource(
+                f"{kind}.{name}", kind, name, {**_cache(kind, data.get("cache")), **_values(block, data)}
+            )
+            yield resource, RULES[kind](resource, Resources())
         for region in data.get(_REGIONS, ()) if kind in RULES and _is_of(block, _REGIONS) else ():
             resource = Resource(f'{kind}.{name}["{region}"]', kind, name, {**_values(block, data), "location": region})
             yield resource, RULES[kind](resource, Resources())
+
+
+def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a literal of the code
+    """Arguments that generated code computes from the data of its cache; an edited resource has literals of its own."""
+    nodes = first_known(cache.get("nodes")) if isinstance(cache, dict) else None
+    if nodes is None:
+        return {}
+    node = cache.get("node_type")
+    if kind.startswith("google_"):
+        return {"location": cache.get("region"), "node_type": node, "shard_count": 1, "replica_count": nodes - 1}
+    if kind.startswith("azurerm_"):
+        return {"location": cache.get("region"), "sku_name": node, "high_availability_enabled": nodes > 1}
+    return {"region": cache.get("region"), "node_type": node, "num_cache_clusters": nodes}
 
 
 def _values(block: Block, data: Mapping[str, Any]) -> Mapping[str, Any]:
