@@ -72,7 +72,7 @@ def cost_words(fleet: Fleet) -> str:
     cost = fleet.cost
     told = " + ".join(
         f"{usd(amount or 0.0)} {PART_WORDS[part]}"
-        for part, amount in cost.parts_usd_per_month.items()
+        for part, amount in fleet.parts_usd_per_month.items()
         if amount or part == "compute"
     )
     return (
@@ -123,9 +123,8 @@ def proof_words(fleet: Fleet) -> str:
         return f"no fleet that carries the planned rates costs less by more than {usd(total * fleet.gap_ratio)}"
     if fleet.gap_ratio:
         return f"no cheaper one of one type was confirmed; a mix up to {fleet.gap_ratio:.1%} cheaper is not ruled out"
-    if fleet.confirmed is None or fleet.confirmed.headroom_factor == 1:
-        return "no cheaper fleet carries the planned rates"
-    return "the cheapest found that its replay confirms"
+    carries = fleet.confirmed is None or fleet.confirmed.headroom_factor == 1
+    return "no cheaper fleet carries the planned rates" if carries else "the cheapest found that its replay confirms"
 
 
 def _search_words(fleet: Fleet) -> str:
