@@ -71,3 +71,8 @@ def milliseconds(value_ms: float) -> str:
 def three_digits(value: float) -> str:
     """Three significant digits, never as a power of ten: ``0.25``, ``34.6``, ``1050``."""
     return f"{float(f'{value:.3g}'):.0f}" if value >= _FOUR_DIGITS else f"{value:.3g}"
+
+
+def significant(value: float) -> float:
+    """A measured figure in three significant digits, as a line of a workload file states it."""
+    return float(f"{value:.3g}")

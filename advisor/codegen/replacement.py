@@ -38,6 +38,8 @@ class Replacement:
     """Before and after, of groups that change in number or schedule alone."""
     files: tuple[str, ...] = ()
     """Paths that are created, changed or removed."""
+    cache: str = ""
+    """Response cache that comes, goes or changes, in words; "" where none does."""
     not_generated: str = ""
     """Why there is no code to compare; "" where there is."""
 
@@ -51,6 +53,7 @@ class Replacement:
             *(f"new: {words}" for words in self.new),
             *(f"replaces: {before} → {after}" for before, after in self.replaced),
             *(f"resizes: {before} → {after}" for before, after in self.resized),
+            *filter(None, (self.cache,)),
             self._file_words,
         )
 
@@ -76,8 +79,24 @@ def replacement(before: Plan, after: Plan, language: Language, catalog: Catalog)
         new=tuple(words for root, rollout in now.rollouts.items() for words in _new(root, rollout, former)),
         replaced=tuple(_pairs(kept, _is_replaced)),
         resized=tuple(_pairs(kept, _is_resized)),
+        cache=_cache_words(before, after),
         files=tuple(sorted(path for path in {*former.files, *now.files} if _differs(path, former, now))),
     )
+
+
+def _cache_words(before: Plan, after: Plan) -> str:
+    """Nodes of the response cache that the later code adds, removes or puts in place of others."""
+    was, now = (_cache(plan) for plan in (before, after))
+    if was == now:
+        return ""
+    if was and now:
+        return f"response cache: {was} → {now}"
+    return f"new response cache: {now}" if now else f"removes the response cache: {was}"
+
+
+def _cache(plan: Plan) -> str:
+    cache = plan.fleet and plan.fleet.response_cache
+    return f"{cache.nodes} × {cache.node} in {cache.region}" if cache else ""
 
 
 def _left_by(code: Generated, language: Language) -> Former:

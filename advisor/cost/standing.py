@@ -1,7 +1,7 @@
 """Standing charges: what a region that serves takes beside its machines, such as load balancers, gateways and logs."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -45,7 +45,13 @@ _TITLES = {
     "container_entrance": "entrance of containers",
     "response_cache": "response cache",
     "private_endpoint": "its private endpoint",
+    "cache_alarm": "alarms of the response cache",
+    "cache_log_alarm": "alarms on its logs",
 }
+_OF_CACHE = "cache_"
+"""Prefix of items that are the same resource as those of the fleet, and come with its response cache."""
+CACHE_ITEMS = ("response_cache", "private_endpoint", "cache_alarm", "cache_log_alarm")
+"""Items of a response cache: its nodes and what comes with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class StandingCharge:
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
     response_cache, private_endpoint, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm,
-    log_alarm, entrance, container_entrance."""
+    log_alarm, entrance, container_entrance, and of a response cache cache_alarm, cache_log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -74,6 +80,11 @@ class StandingCharge:
     def title(self) -> str:
         """``load balancer in us-east-1``."""
         return f"{_TITLES[self.item]} in {self.region}"
+
+
+def cache_usd_per_month(charges: Iterable[StandingCharge]) -> float:
+    """USD a month of a response cache among standing charges, as far as prices are known, to the cent."""
+    return round(sum(charge.usd_per_month or 0.0 for charge in charges if charge.item in CACHE_ITEMS), 2)
 
 
 class Further(NamedTuple):
@@ -291,9 +302,10 @@ def _resources(
     items: dict[str, dict[Per, RegionResource]] = {}
     for resource in catalog.region_resources.get(provider, ()):
         if of_cache.get(resource.per, 1):
-            items.setdefault(resource.item, {})[resource.per] = resource
-    for item, resources in items.items():
-        price = _price(catalog, (provider, region), item, entrance)
+            own = _OF_CACHE if resource.per in of_cache else ""
+            items.setdefault(f"{own}{resource.item}", {})[resource.per] = resource
+    for item, resources in sorted(items.items(), key=lambda entry: entry[0].startswith(_OF_CACHE)):
+        price = _price(catalog, (provider, region), item.removeprefix(_OF_CACHE), entrance)
         hours = HOURS_PER_MONTH if price is not None and price.unit.endswith("hour") else 1
         counts = {per: resource.quantity for per, resource in resources.items()}
         assumes = {True: _assumed(resources, _OF_SERVICES), False: _assumed(resources, _OF_HOSTS)}

@@ -11,6 +11,7 @@ from advisor.levers.response_cache import MeasuredCache, MeasuredSemantic
 from advisor.levers.values import Change, LeverSettings, Reason, ReasonCode
 from advisor.models.catalog import catalogued_name
 from advisor.plan.request import PlanRequest
+from advisor.units import significant
 from advisor.workload.kinds import is_reranker
 from advisor.workload.values import MOST_HITS, ResponseCache, Workload
 
@@ -88,7 +89,8 @@ class _Caches:
         measured, cache = self.settings.cache, self.stated.response_cache
         if measured is not None:
             return self._refused(measured) or self._answering(
-                ResponseCache(measured.hit_ratio, measured.memory_gib, measured.ttl_seconds), _replayed(measured)
+                ResponseCache(significant(measured.hit_ratio), significant(measured.memory_gib), measured.ttl_seconds),
+                _replayed(measured),
             )
         if cache is None:
             return Reason(ReasonCode.FIGURE_MISSING, f"no hit ratio is measured: {how}, and give it with --cache")
@@ -119,7 +121,7 @@ class _Caches:
         if point.memory_gib is None:
             return Reason(ReasonCode.FIGURE_MISSING, "no request of the log says how large its answer is")
         change = self._answering(
-            ResponseCache(point.hit_ratio, point.memory_gib),
+            ResponseCache(significant(point.hit_ratio), significant(point.memory_gib)),
             f"{_replayed(measured)}; embedding each request and finding its neighbour are not in the price",
             f" from a similarity of {point.threshold:g} on, {point.false_hit_ratio:.1%} of the hits false",
         )

@@ -14,7 +14,8 @@ from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
-from advisor.workload.values import Routing, Scaling, Workload
+from advisor.units import significant
+from advisor.workload.values import DeclaredDemand, Routing, Scaling, Workload
 
 _STEPS = {
     "region": Step.SAME_CLOUD,
@@ -103,11 +104,11 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
             **{lever: _widening(wide, without, stated) for lever, wide in widening.items()},
             **_scaling(stated),
             "routing": _routing(stated),
-            "prompt": _prompt(settings.prompt_shorter),
+            "prompt": _prompt(question, settings.prompt_shorter),
             **cache_levers(question, settings, stated, without, catalog),
             "edge": _edge(question, catalog),
             "model": _smaller_model(question, catalog, settings.quality_floor),
-            **_of_one_pass(question.demand.unit, settings.prompt_shorter),
+            **_of_one_pass(question, settings.prompt_shorter),
         },
         quality_floor=settings.quality_floor,
         catalog=catalog,
@@ -202,26 +203,30 @@ def _routing(stated: Workload) -> Change | Reason:
     )  # fmt: skip
 
 
-def _of_one_pass(unit: Unit, shorter: float | None) -> Mapping[str, Change | Reason]:
+def _of_one_pass(question: PlanRequest, shorter: float | None) -> Mapping[str, Change | Reason]:
     """Levers on prompts and tokens, of a model that answers in one pass."""
+    unit = question.demand.unit
     if not unit.is_one_pass:
         return {}
     why = Reason(ReasonCode.NOT_OF_MODEL, "the model answers in one pass: it generates no tokens")
     reasons: dict[str, Change | Reason] = dict.fromkeys(_OF_TOKENS, why)
     if unit is not Unit.TEXTS:
         return reasons | {"prompt": Reason(ReasonCode.NOT_OF_MODEL, "a request holds no text")}
-    return reasons | {"prompt": _prompt(shorter, "texts")}
+    return reasons | {"prompt": _prompt(question, shorter, "texts")}
 
 
-def _prompt(shorter: float | None, what: str = "prompts") -> Change | Reason:
+def _prompt(question: PlanRequest, shorter: float | None, what: str = "prompts") -> Change | Reason:
     if shorter is None:
         why = f"say by what share {what} can be shorter: --prompt-shorter 0.2"
         return Reason(ReasonCode.FIGURE_MISSING, why)
+    declared = question.workload.demand
+    tokens = declared.input_tokens if isinstance(declared, DeclaredDemand) else None
     return Change(
         f"{what} {shorter:.0%} shorter",
         lambda question: replace(question, demand=with_token_lengths(question.demand, input_factor=1 - shorter)),
         beyond_stated=True,
         basis="share stated by --prompt-shorter",
+        line=f"input_tokens: {significant(tokens * (1 - shorter)):g}" if tokens else "",
     )
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import LeverEntry
+from advisor.cost.standing import cache_usd_per_month
 from advisor.errors import InputError, NothingFeasible
 from advisor.levers.changes import Changes, changes_of
 from advisor.levers.values import (
@@ -21,17 +22,17 @@ from advisor.levers.values import (
     UnpricedLever,
     Work,
 )
-from advisor.models.catalog import catalogued_name
 from advisor.names import suggestion
 from advisor.plan.ladder import is_allowed, rung_of
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet
+from advisor.plan.problem.standing import standing_charges
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
-from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis
+from advisor.plan.token_apis import TokenApi, compared_with_fleet
 from advisor.plan.values import CurrentCost, Rung, RungGroup
 from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
 from advisor.units import A_CENT, ratio_words
@@ -116,7 +117,8 @@ class _Pricing:
         levers = [self._in_combination(lever, combination) for lever in priced.values()]
         context = self._without.market.context
         together = self._compared(combination.plan, combination.pulled)
-        services = self._services(combination.plan)
+        cache_usd = _cache_usd(combination.plan)
+        services = self._services(combination.plan, cache_usd)
         return LeverReport(
             workload=context.requirements.workload.name,
             model=context.requirements.model.name,
@@ -127,7 +129,7 @@ class _Pricing:
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
-            unpriced=tuple(self._unpriced({**reasons, **_of_services(services)})),
+            unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd)})),
             services=services,
             unit=context.requirements.demand.unit,
         )
@@ -311,19 +313,10 @@ class _Pricing:
             if isinstance(reason, Reason):
                 yield UnpricedLever(entry.lever, entry.title, reason.why, entry.facts, reason.code)
 
-    def _services(self, together: _Planned) -> tuple[TokenApi, ...]:
-        """Services that sell the tokens of the unchanged demand, against the plan with every lever."""
-        requirements = self._without.market.context.requirements
-        demand, workload = requirements.demand, self._changes.without.workload
-        asked = TokenDemand(
-            requests_per_second=demand.requests_per_second.mean,
-            input_tokens=demand.input_tokens.mean,
-            output_tokens=demand.output_tokens.mean,
-            cached_ratio=0.0,
-            context_tokens=requirements.context_tokens,
-        )
-        name = catalogued_name(workload.model)
-        return token_apis(self._catalog, name, asked, workload.compare, together.usd_per_month)
+    def _services(self, together: _Planned, cache_usd: float) -> tuple[TokenApi, ...]:
+        """Services that sell the tokens of what the plan with every lever serves, as that plan compares them."""
+        requirements = together.market.context.requirements
+        return compared_with_fleet(requirements, self._catalog, together.usd_per_month, cache_usd)
 
 
 def _of_every_workload(entry: LeverEntry) -> Reason | None:
@@ -331,16 +324,23 @@ def _of_every_workload(entry: LeverEntry) -> Reason | None:
     return Reason(ReasonCode(entry.code), entry.why_unpriced) if entry.why_unpriced else None
 
 
-def _of_services(services: Sequence[TokenApi]) -> Mapping[str, Reason]:
+def _cache_usd(plan: _Planned) -> float:
+    """USD a month of the response cache in front of a plan's fleet."""
+    solution, problem = plan.confirmed.solution, plan.confirmed.formulation.problem
+    return cache_usd_per_month(standing_charges(problem, solution.allocations, solution.shares))
+
+
+def _of_services(services: Sequence[TokenApi], cache_usd: float) -> Mapping[str, Reason]:
     """Reasons of levers that take the place of the fleet: prices of services that sell the same tokens."""
     if not services:
         return {}
     cheapest, usd = services[0].name, services[0].total_usd_per_month
-    waiting = f"if all may, a batch tier at half of the list price would ask ${usd * _BATCH_RATIO:,.2f} of ${usd:,.2f}"
+    batch = (usd - cache_usd) * _BATCH_RATIO + cache_usd
+    waiting = f"if all may, a batch tier at half of the list price would ask ${batch:,.2f} of ${usd:,.2f}"
     return {
         "token_service": Reason(
             ReasonCode.BESIDE_THE_FLEET,
-            f"it keeps no latency target: {cheapest} asks ${usd:,.2f} a month for all requests",
+            f"it keeps no latency target: {cheapest} asks ${usd:,.2f} a month for what the plan with all levers serves",
         ),
         "token_tiers": Reason(ReasonCode.FIGURE_MISSING, f"which requests may wait is not known: {waiting}"),
     }

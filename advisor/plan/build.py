@@ -7,8 +7,8 @@ from typing import Any
 from advisor import __version__
 from advisor.candidates import Rejection
 from advisor.catalog import Catalog
+from advisor.cost.standing import cache_usd_per_month
 from advisor.demand.values import Demand, TokenQuantiles
-from advisor.models import catalogued_name
 from advisor.plan.digests import digest
 from advisor.plan.document import plain
 from advisor.plan.explain.narrowing import measure_first
@@ -17,7 +17,7 @@ from advisor.plan.misses import nearest_misses
 from advisor.plan.planning import Planned
 from advisor.plan.request import question_document
 from advisor.plan.solve.existing import by_stand
-from advisor.plan.token_apis import TokenApi, TokenDemand, token_apis, too_long_for
+from advisor.plan.token_apis import compared_with_fleet, too_long_for
 from advisor.plan.values import CurrentCost, Plan, PlanProvenance, Savings
 from advisor.requirements import Requirements
 
@@ -69,7 +69,12 @@ def build_plan(
         as_stated=planned.as_stated,
         fleet=choice.fleet,
         conflict=choice.conflict,
-        token_apis=_token_apis(requirements, choice.fleet, catalog),
+        token_apis=compared_with_fleet(
+            requirements,
+            catalog,
+            choice.fleet.cost.total_usd_per_month if choice.fleet else None,
+            cache_usd_per_month(choice.fleet.standing) if choice.fleet else 0.0,
+        ),
         question=question,
     )
 
@@ -77,15 +82,6 @@ def build_plan(
 def _planned_rate(fleet: Fleet | None) -> float:
     """Requests per second of the busiest hours."""
     return 0.0 if fleet is None else fleet.hour_classes[-1].planned_requests_per_second
-
-
-def _token_apis(requirements: Requirements, fleet: Fleet | None, catalog: Catalog) -> tuple[TokenApi, ...]:
-    workload, tokens = requirements.workload, requirements.demand.tokens
-    demand = TokenDemand.of(
-        demand_document(requirements.demand), tokens.prefix_cache_hit_ratio, requirements.context_tokens
-    )
-    usd_per_month = None if fleet is None else fleet.cost.total_usd_per_month
-    return token_apis(catalog, catalogued_name(workload.model), demand, workload.compare, usd_per_month)
 
 
 def workload_document(requirements: Requirements) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 Such a service gives no latency target and no place: it is a comparison, and never an option.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
+from advisor.models.catalog import catalogued_name
+from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
 _MOST = 5
@@ -22,7 +23,7 @@ class TokenApi:
     api_model: str
     """What the service calls the model."""
     total_usd_per_month: float
-    """Mean demand × list price; no volume discount."""
+    """Mean demand × list price, and the response cache in front of it; no volume discount."""
     input_usd_per_million: float
     output_usd_per_million: float
     price_source: str
@@ -32,7 +33,7 @@ class TokenApi:
     asked: bool = False
     """Whether the workload names it."""
     break_even_requests_per_second: float | None = None
-    """Mean rate from which the fleet as planned costs less, should it carry it; None without a fleet."""
+    """Mean rate, behind the response cache, from which the fleet as planned costs less; None without a fleet."""
 
     @property
     def name(self) -> str:
@@ -54,10 +55,16 @@ class TokenDemand:
     """Longest request."""
 
     @classmethod
-    def of(cls, demand: Mapping[str, Any], cached_ratio: float, context_tokens: int) -> "TokenDemand":
-        """Token demand from the plan's document of it."""
-        mean = {key: demand[key]["mean"] for key in ("requests_per_second", "input_tokens", "output_tokens")}
-        return cls(**mean, cached_ratio=cached_ratio, context_tokens=context_tokens)
+    def of(cls, requirements: Requirements) -> "TokenDemand":
+        """Token demand that a fleet for some requirements serves: of the requests that no response cache answers."""
+        demand = requirements.demand
+        return cls(
+            demand.requests_per_second.mean,
+            demand.input_tokens.mean,
+            demand.output_tokens.mean,
+            demand.tokens.prefix_cache_hit_ratio,
+            requirements.context_tokens,
+        )
 
     def fits(self, price: TokenPrice) -> bool:
         """Whether the price holds for the longest request."""
@@ -79,12 +86,22 @@ class TokenDemand:
         return round(self.requests_per_month * self.usd_per_request(price), 2)
 
 
+def compared_with_fleet(
+    requirements: Requirements, catalog: Catalog, fleet_usd_per_month: float | None, cache_usd_per_month: float
+) -> tuple[TokenApi, ...]:
+    """Services that sell the tokens of the demand that a fleet serves; see :func:`token_apis`."""
+    workload, demand = requirements.workload, TokenDemand.of(requirements)
+    name = catalogued_name(workload.model)
+    return token_apis(catalog, name, demand, workload.compare, fleet_usd_per_month, cache_usd_per_month)
+
+
 def token_apis(
     catalog: Catalog,
     model: str,
     demand: TokenDemand,
     asked: Sequence[str] = (),
     fleet_usd_per_month: float | None = None,
+    cache_usd_per_month: float = 0.0,
 ) -> tuple[TokenApi, ...]:
     """A month of the mean demand at services that sell tokens, cheapest first.
 
@@ -97,6 +114,7 @@ def token_apis(
         demand: what is asked of them.
         asked: services and models that the user named.
         fleet_usd_per_month: what they are compared with.
+        cache_usd_per_month: part of it that a response cache costs, which stands in front of services as well.
 
     Raises:
         InputError: a name that the catalog does not know.
@@ -114,7 +132,13 @@ def token_apis(
     )
     chosen = named | {price.name: price for price in by_price[:_MOST]}
     found = (
-        _priced(price, demand, fleet_usd_per_month, same_weights=price.model == model != "", asked=name in named)
+        _priced(
+            price,
+            demand,
+            (fleet_usd_per_month, cache_usd_per_month),
+            same_weights=price.model == model != "",
+            asked=name in named,
+        )
         for name, price in sorted(chosen.items(), key=lambda pair: (demand.usd_per_request(pair[1]), pair[0]))
     )
     return tuple(found)
@@ -132,14 +156,21 @@ def too_long_for(catalog: Catalog, asked: Sequence[str], context_tokens: int) ->
 
 
 def _priced(
-    price: TokenPrice, demand: TokenDemand, fleet_usd_per_month: float | None, *, same_weights: bool, asked: bool
-) -> TokenApi:  # fmt: skip
+    price: TokenPrice,
+    demand: TokenDemand,
+    fleet_and_cache_usd: tuple[float | None, float],
+    *,
+    same_weights: bool,
+    asked: bool,
+) -> TokenApi:
+    """A service with the cost of the response cache in front of it, against the fleet with the same cache."""
+    fleet_usd, cache_usd = fleet_and_cache_usd
     usd_per_request = demand.usd_per_request(price)
     seconds = SECONDS_PER_HOUR * HOURS_PER_MONTH
     return TokenApi(
         provider=price.provider,
         api_model=price.api_model,
-        total_usd_per_month=demand.usd_per_month(price),
+        total_usd_per_month=round(demand.usd_per_month(price) + cache_usd, 2),
         input_usd_per_million=price.input_usd_per_million,
         output_usd_per_million=price.output_usd_per_million,
         price_source=price.provenance.source,
@@ -147,6 +178,6 @@ def _priced(
         same_weights=same_weights,
         asked=asked,
         break_even_requests_per_second=(
-            None if fleet_usd_per_month is None else fleet_usd_per_month / seconds / usd_per_request
+            None if fleet_usd is None else (fleet_usd - cache_usd) / seconds / usd_per_request
         ),
     )

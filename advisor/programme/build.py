@@ -171,7 +171,7 @@ class _Builder:
         rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
         usd = lever.priced.saving_usd_per_month if worth is None else worth
-        stated = f"{_STATE}{lever.line}" if lever.beyond_stated and lever.line else ""
+        stated = _stated(lever)
         told = (stated, lever.change, lever.basis)
         item = self._item(
             Item(
@@ -232,7 +232,20 @@ class _Builder:
                 self._replace(combination.id, plan.current, plan.fleet.groups)
                 yield replace(item, counted_in=combination.id)
             elif levers:
-                yield item
+                yield self._without_hours_of_levers(item, name)
+
+    def _without_hours_of_levers(self, item: Item, workload: str) -> Item:
+        """A plan's item; without hours where levers that the plan holds are items with their own."""
+        held = [
+            f"{workload}/{lever.lever}"
+            for report in self._inputs.levers
+            for lever in report.levers
+            if report.workload == workload and lever.used and not lever.beyond_stated
+        ]
+        if not held:
+            return item
+        detail = f"{item.detail}; its hours are those of {' and '.join(held)}"
+        return replace(item, detail=detail, effort_hours=0.0, one_off_usd=0.0, payback_months=None)
 
     def _replace(self, name: str, current: CurrentCost | None, groups: Sequence[FleetGroup | RungGroup]) -> None:
         """Record of the type of today's deployment where the fleet of a combination is without it."""
@@ -345,6 +358,13 @@ class _Builder:
         if self._inputs.findings:
             hours = ", ".join(f"{effort.value} {hours:g}" for effort, hours in rules.EFFORT_HOURS.items())
             yield f"hours of findings are estimates by effort: {hours}"
+
+
+def _stated(lever: PricedLever) -> str:
+    """Lines to write for a lever, or that there are none to write."""
+    if not lever.beyond_stated:
+        return "the workload file allows it already"
+    return f"{_STATE}{lever.line}" if lever.line else ""
 
 
 def _combination(report: LeverReport) -> Combination:

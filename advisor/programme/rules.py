@@ -74,7 +74,7 @@ EVALUATED = ("model", "precision", "prompt", "semantic_cache")
 """Levers that change answers."""
 MEASURES = (
     (
-        ("response_cache", "embedding_cache", "semantic_cache"),
+        ("response_cache", "embedding_cache"),
         "Measure what caches would answer",
         "advisor demand cache requests.jsonl --format json -o cache.json",
         "`advisor levers {workload} --cache cache.json` prices the cache",

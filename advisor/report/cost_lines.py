@@ -42,6 +42,8 @@ _ITEMS = {
     "cluster": "control plane of a cluster",
     "response_cache": "nodes of the response cache",
     "private_endpoint": "its private endpoint",
+    "cache_alarm": "alarms of the response cache",
+    "cache_log_alarm": "alarms on its logs",
 }
 COST_COLUMNS = (
     Column("kind", importance=1),
@@ -70,7 +72,9 @@ _CATEGORIES = {
     CostKind.MANAGED: "AI and Machine Learning",
 }
 _GOVERNANCE = "Management and Governance"
-_ITEM_CATEGORIES = dict.fromkeys(("log_ingest", "log_storage", "alarm", "log_alarm", "kms_key"), _GOVERNANCE)
+_ITEM_CATEGORIES = dict.fromkeys(
+    ("log_ingest", "log_storage", "alarm", "log_alarm", "cache_alarm", "cache_log_alarm", "kms_key"), _GOVERNANCE
+)
 """Service categories of FOCUS, which `advisor audit` takes for the same kind as the line's."""
 _SERVICES = {
     CostKind.COMPUTE: "Virtual machines",

@@ -211,7 +211,10 @@ def front_section(front: Front) -> Section:
     fastest = front.fastest
     floor = f"no candidate is faster than {milliseconds(fastest.latency_ms)} with no other load"
     who = f"{fastest.instance_type} on {fastest.provider}, {fastest.precision}, TP {fastest.tensor_parallel}"
-    between = "a target between two rows takes the fleet of the tighter one; the other targets stay as they are"
+    between = (
+        "each row is the fleet recommended at its target, the other targets as they are; between two rows another "
+        "fleet may cost less than that of the tighter one"
+    )
     rows = tuple(
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",

@@ -72,7 +72,7 @@ def cost_words(fleet: Fleet) -> str:
     cost = fleet.cost
     told = " + ".join(
         f"{usd(amount or 0.0)} {PART_WORDS[part]}"
-        for part, amount in cost.parts_usd_per_month.items()
+        for part, amount in fleet.parts_usd_per_month.items()
         if amount or part == "compute"
     )
     return (

@@ -34,6 +34,7 @@ _FACTS = (
     Column("what was measured or is said", prose=30),
     Column("source", importance=1, prose=20),
 )
+_CACHES = ("response_cache", "semantic_cache", "embedding_cache")
 _LONGEST_LINE = 120
 """Characters of lines of a workload file that are written out; names of many regions take more."""
 
@@ -125,10 +126,12 @@ def _today_words(current: CurrentCost) -> str:
 def _service_words(report: LeverReport) -> str:
     cheapest = report.services[0]
     rate = cheapest.break_even_requests_per_second
-    told = "" if rate is None else f"; as much as the fleet with every lever at {rate:.3g} requests/s on average"
+    is_cached = any(lever.used and lever.lever in _CACHES for lever in report.levers)
+    behind, with_cache = (" behind the cache", ", the same cache in front,") if is_cached else ("", "")
+    told = "" if rate is None else f"; the fleet costs less from {rate:.3g} requests/s{behind} on average"
     return (
-        f"By the token, in place of any fleet: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} "
-        f"({cheapest.price_as_of}), without a latency target{told}."
+        f"By the token, for what the fleet with every lever serves: {cheapest.name}{with_cache} asks "
+        f"{usd(cheapest.total_usd_per_month)} ({cheapest.price_as_of}), without a latency target{told}."
     )
 
 

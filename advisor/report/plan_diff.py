@@ -14,7 +14,11 @@ from advisor.report.words import short_words
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")
 _TARGETS = ("ttft_p95_ms", "tpot_p95_ms")
-_DEMAND = ("requests_per_second", "input_tokens", "output_tokens")
+_RATE, _PEAK_RATIO = "requests_per_second", "peak_to_mean"
+_DEMAND = (_RATE, "input_tokens", "output_tokens")
+_STATED = ("mean", "peak")
+"""Figures of a demand that a workload file states; quantiles of a stated demand follow from them."""
+_EXACT_DIGITS = 12
 _UNASKED = ("as_of",)
 """Fields of a workload that say when it was asked, not what."""
 
@@ -114,7 +118,7 @@ def _facts(plan: Plan) -> PlanFacts:
     return PlanFacts(
         fleet=short_words(fleet.groups, with_precision=True) if fleet else "",
         usd_per_month=fleet.cost.total_usd_per_month if fleet else None,
-        parts_usd_per_month=fleet.cost.parts_usd_per_month if fleet else dict.fromkeys(COST_PARTS),
+        parts_usd_per_month=fleet.parts_usd_per_month if fleet else dict.fromkeys(COST_PARTS),
         within_slo_ratio=replay.within_slo_ratio if replay else None,
         wanted_within_slo_ratio=float(slo["within_ratio"]),
         unit=unit_of(plan.demand),
@@ -139,15 +143,27 @@ def _asked_differently(before: Plan, after: Plan) -> Iterator[AskedDifferently]:
     asked_before, asked_after = _asked(before), _asked(after)
     for field in dict.fromkeys((*asked_before, *asked_after)):
         was, now = asked_before.get(field), asked_after.get(field)
-        if was != now:
+        if was != now and not all(value is None or value is False for value in (was, now)):
             yield AskedDifferently(field, was, now)
 
 
 def _asked(plan: Plan) -> dict[str, Any]:
     """Fields of the workload and the demand by their dotted names."""
     workload = {name: value for name, value in plan.workload.items() if name not in _UNASKED}
-    demand = {name: plan.demand[name] for name in _DEMAND if name in plan.demand}
+    demand = {name: _asked_demand(plan, name) for name in _DEMAND if name in plan.demand}
     return dict(_leaves({"workload": workload, "demand": demand}, ""))
+
+
+def _asked_demand(plan: Plan, name: str) -> dict[str, float]:
+    """Figures of all clients' demand, whether or not a response cache answers some: what was counted or stated."""
+    figures, answered = plan.demand[name], plan.demand.get("answered_ratio", 0.0)
+    names = [key for key in figures if key in _STATED or plan.demand.get("requests")]
+    if name != _RATE or not answered:
+        return {key: figures[key] for key in names}
+    return {
+        key: figures[key] if key == _PEAK_RATIO else float(f"{figures[key] / (1 - answered):.{_EXACT_DIGITS}g}")
+        for key in names
+    }
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

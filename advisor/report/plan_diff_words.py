@@ -108,9 +108,10 @@ def _shortened(lines: Sequence[str]) -> tuple[str, ...]:
 def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, str]]:
     yield _texts("fleet", before.fleet, after.fleet)
     yield _amounts("USD a month", before.usd_per_month, after.usd_per_month)
-    for part, amount in after.parts_usd_per_month.items():
-        if amount or before.parts_usd_per_month.get(part):
-            yield _amounts(f"  {PART_WORDS[part]}", before.parts_usd_per_month.get(part), amount)
+    for part in dict.fromkeys((*after.parts_usd_per_month, *before.parts_usd_per_month)):
+        amounts = [facts.parts_usd_per_month.get(part, 0.0) for facts in (before, after)]
+        if any(amounts):
+            yield _amounts(f"  {PART_WORDS[part]}", *amounts)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
     yield from _latencies(before, after)
     yield _texts("holds up to", _holds(before), _holds(after))

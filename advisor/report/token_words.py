@@ -26,6 +26,8 @@ def token_section(plan: Plan) -> Section:
     shown = [token_api for token_api in plan.token_apis if token_api.asked or token_api in same]
     dates = " and ".join(sorted({token_api.price_as_of for token_api in shown}))
     lines = [f"the mean demand at list prices of {dates}: no latency target, no volume discount"]
+    if plan.fleet is not None and plan.fleet.response_cache is not None:
+        lines.append("of the requests behind the response cache, whose cost is in each: it stands in front of all")
     if any(not token_api.same_weights for token_api in shown):
         lines.append("other weights answer otherwise: their quality is not compared")
     if plan.fleet is not None:
@@ -40,11 +42,17 @@ def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
     return capacity is not None and requests_per_second > capacity
 
 
+def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
+    """``4.87 requests/s``, said to be behind the cache where one answers the others."""
+    behind = " behind the cache" if fleet is not None and fleet.response_cache is not None else ""
+    return f"{requests_per_second:.3g} requests/s{behind}"
+
+
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
     return (
-        f"the fleet never costs less at this size: it would from {requests_per_second:.3g} requests/s on average, and "
-        f"carries {capacity_requests_per_second(fleet):.3g}"
+        f"the fleet never costs less at this size: it would from {rate_words(fleet, requests_per_second)} on average, "
+        f"and carries {capacity_requests_per_second(fleet):.3g}"
     )
 
 
@@ -53,12 +61,13 @@ def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
     rate, mean = cheapest.break_even_requests_per_second or 0.0, plan.demand["requests_per_second"]["mean"]
     fleet = usd(plan.fleet.cost.total_usd_per_month) if plan.fleet else ""
     if rate <= mean:
-        return f"at {fleet} the fleet costs less than each of them, and would from {rate:.3g} requests/s on average"
+        least = rate_words(plan.fleet, rate)
+        return f"at {fleet} the fleet costs less than each of them, and would from {least} on average"
     if plan.fleet and is_beyond(plan.fleet, rate):
         return f"against {cheapest.name} {never_words(plan.fleet, rate)}"
     return (
-        f"the fleet at {fleet} would have to carry {rate:.3g} requests/s on average to cost less than {cheapest.name}; "
-        f"{mean:.3g} are expected"
+        f"the fleet at {fleet} would have to carry {rate_words(plan.fleet, rate)} on average to cost less than "
+        f"{cheapest.name}; {mean:.3g} are expected"
     )
 
 
@@ -77,4 +86,4 @@ def _cells(api: TokenApi, fleet: Fleet | None) -> tuple[str, ...]:
 def _cheaper_from(requests_per_second: float | None, fleet: Fleet | None) -> str:
     if requests_per_second is None or fleet is None:
         return ""
-    return "never at this size" if is_beyond(fleet, requests_per_second) else f"{requests_per_second:.3g} requests/s"
+    return "never at this size" if is_beyond(fleet, requests_per_second) else rate_words(fleet, requests_per_second)

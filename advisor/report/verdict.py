@@ -14,7 +14,7 @@ from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
-from advisor.report.token_words import is_beyond, never_words
+from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
     count_words,
     floor_words,
@@ -360,16 +360,17 @@ def _token_words(plan: Plan) -> Iterator[str]:
         return
     rate = cheapest.break_even_requests_per_second
     more = "" if rate is None else f"; {_break_even_words(plan.fleet, rate)}"
+    cache = "" if plan.fleet.response_cache is None else " with the same cache in front"
     yield (
-        f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights, without a "
-        f"latency target{more}."
+        f"By the token: {cheapest.name} asks {usd(cheapest.total_usd_per_month)} for the same weights{cache}, without "
+        f"a latency target{more}."
     )
 
 
 def _break_even_words(fleet: Fleet, requests_per_second: float) -> str:
     if is_beyond(fleet, requests_per_second):
         return never_words(fleet, requests_per_second)
-    return f"the fleet costs less from {requests_per_second:.3g} requests/s on average"
+    return f"the fleet costs less from {rate_words(fleet, requests_per_second)} on average"
 
 
 def _first_words(fleet: Fleet) -> Iterator[str]:

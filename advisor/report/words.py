@@ -80,6 +80,7 @@ PART_WORDS = {
     "transfer": "data transfer",
     "switching": "switching",
     "standing": "load balancers, gateways and logs",
+    "response_cache": "response cache",
 }
 """Parts of a fleet's total."""
 

@@ -413,3 +413,23 @@ def test_the_command_prints_and_writes_the_same(run_advisor):
 
     assert documents[0] == documents[1]
     assert f"${total:,.2f} a month" in " ".join(run_advisor(*command).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("lever", "settings", "rate"),
+    [
+        ("prompt", LeverSettings(prompt_shorter=0.2), 0.5),
+        ("response_cache", LeverSettings(cache=MeasuredCache(0.8, 0.2, 1000)), 8.0),
+    ],
+)
+def test_token_services_are_compared_as_the_plan_with_every_lever_compares_them(lever, settings, rate):
+    """Shorter prompts and a response cache are on both sides: services, totals and break-even are those of that plan."""
+    stated = FEW | {"demand": DeclaredDemand(rate, rate * 1.6, 800, 100), "compare": ("openai/gpt-4o",)}
+    told = report_of(settings, **stated)
+    levers = [priced.lever for priced in told.levers if not priced.dropped]
+    plan = plan_question(changes_of(asked(**stated), CATALOG, settings).question(levers), CATALOG)
+    words = " ".join(lever_sections(told)[0].lines)
+
+    assert lever in {priced.lever for priced in told.levers if priced.used}
+    assert told.services == plan.token_apis != ()
+    assert ("requests/s behind the cache" in words) is (lever == "response_cache")

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from advisor.catalog.values import Purchase
 from advisor.checks.policy import Policy
 from advisor.checks.run import Now, check_plan
+from advisor.codegen import Language
+from advisor.codegen.replacement import replacement
 from advisor.cost.response_cache import priced_cache
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
@@ -19,6 +21,8 @@ from advisor.pipeline import plan_for, plan_question, question_for
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question, requirements_of
+from advisor.report.fleet_words import cost_words
+from advisor.report.plan_diff import plan_diff
 from advisor.workload.document import read_workload
 from advisor.workload.planning_fields import read_response_cache
 from advisor.workload.values import MOST_HITS, DeclaredDemand, Deployment, Limits, ResponseCache, Survive
@@ -235,3 +239,43 @@ def test_engines_count_what_the_cache_of_a_plan_left():
     checked = check_plan(plan, plan_to_json(plan), "plan.json", now, Policy())
 
     assert any("the busiest minute has 64 requests/s" in finding.message for finding in checked.findings)
+
+
+def test_services_stand_behind_the_same_cache():
+    """A service costs its tokens and the cache; a fleet at the break-even rate costs as much, cache apart."""
+    plan = planned()
+    cache = plan.fleet.parts_usd_per_month["response_cache"]
+    api = plan.token_apis[0]
+    demand = plan.demand
+    tokens = api.input_usd_per_million * demand["input_tokens"]["mean"]
+    tokens += api.output_usd_per_million * demand["output_tokens"]["mean"]
+    usd_at_rate = 2.628 * tokens
+
+    assert cache == pytest.approx(37.96 + 3 * 0.10)
+    assert api.total_usd_per_month == pytest.approx(2.5 * usd_at_rate + cache, abs=0.01)
+    assert api.break_even_requests_per_second * usd_at_rate + cache == pytest.approx(
+        plan.fleet.cost.total_usd_per_month
+    )
+
+
+def test_cost_of_the_cache_has_a_name_of_its_own():
+    """Nodes, alarms and the private endpoint are one part of the total, apart from load balancers and logs."""
+    catalog = catalog_of(offer("Standard_NC24ads_A100_v4", provider="azure", region="eastus"))
+    fleet = planned(catalog, providers=("azure",), regions=("eastus",)).fleet
+    parts, items = fleet.parts_usd_per_month, {charge.item: charge.usd_per_month for charge in fleet.standing}
+    of_cache = ("response_cache", "private_endpoint", "cache_alarm", "cache_log_alarm")
+
+    assert parts["response_cache"] == pytest.approx(sum(items[item] for item in of_cache))
+    assert sum(filter(None, parts.values())) == pytest.approx(fleet.cost.total_usd_per_month, abs=0.005)
+    assert f"${parts['response_cache']:,.2f} response cache" in cost_words(fleet)
+
+
+def test_a_cache_that_comes_is_what_differs_and_what_its_code_adds():
+    """Rates that follow from the cache are not asked differently; its nodes are a line of what the code does."""
+    without, with_cache = planned(response_cache=None), planned()
+    fields = {asked.field for asked in plan_diff(without, with_cache).asked_differently}
+    cache = "1 × cache.t4g.medium in us-east-1"
+
+    assert fields == {f"workload.response_cache.{name}" for name in ("hit_ratio", "memory_gib", "ttl_seconds")}
+    assert f"new response cache: {cache}" in replacement(without, with_cache, Language.TERRAFORM, CATALOG).lines
+    assert f"removes the response cache: {cache}" in replacement(with_cache, without, Language.TERRAFORM, CATALOG).lines

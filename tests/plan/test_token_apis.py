@@ -13,17 +13,12 @@ from advisor.tables import read_rows
 
 ROOT = Path(__file__).parents[2]
 CATALOG = load_catalog()
-DEMAND = {
-    "requests_per_second": {"mean": 1.0},
-    "input_tokens": {"mean": 1000.0},
-    "output_tokens": {"mean": 200.0},
-}
 LLAMA = "meta-llama/Meta-Llama-3.1-8B"
 
 
 def costs(model=LLAMA, cached_ratio=0.0, context_tokens=4096, asked=(), fleet_usd_per_month=None):
     """Services for a request a second."""
-    demand = TokenDemand.of(DEMAND, cached_ratio, context_tokens)
+    demand = TokenDemand(1.0, 1000.0, 200.0, cached_ratio, context_tokens)
     return token_apis(CATALOG, model, demand, asked, fleet_usd_per_month)
 
 

@@ -262,3 +262,26 @@ def test_work_is_not_free():
 
     assert "0 is not above 0" in CliRunner().invoke(command, [*words, "0"]).output
     assert "a programme is made of them" in CliRunner().invoke(command, [*words, "100"]).output
+
+
+def test_hours_of_a_lever_that_the_plan_holds_count_once(priced):
+    """The plan's item has no hours of its own beside a used lever that the workload file allows already."""
+    report, plan = priced
+    used = next(lever for lever in report.levers if lever.used)
+    for beyond, hours in ((False, 0.0), (True, 24.0)):
+        levers = tuple(replace(lever, beyond_stated=beyond) for lever in report.levers)
+        programme = made(levers=(replace(report, levers=levers),), plans={"plan.json": plan}, max_payback=1e6)
+        items = {item.id: item for item in programme.items}
+
+        assert items[f"plan/{report.workload}"].effort_hours == hours
+        assert ("allows it already" in items[f"{report.workload}/{used.lever}"].detail) is not beyond
+
+
+def test_caches_are_measured_only_where_nothing_measured_them(report):
+    """A semantic cache alone without a figure asks for no replay of a log that was replayed."""
+    measured = tuple(lever for lever in report.unpriced if lever.lever != "response_cache")
+
+    assert "assess/response_cache" in {item.id for item in made(levers=(report,), max_payback=1e6).items}
+    assert "assess/response_cache" not in {
+        item.id for item in made(levers=(replace(report, unpriced=measured),), max_payback=1e6).items
+    }

@@ -58,7 +58,7 @@ class Front:
     stated_ms: float | None
     fastest: Fastest | None
     points: tuple[Point, ...]
-    """Each costs more than the one before and is faster; between two of them the faster one's price holds."""
+    """Each costs more than the one before and is faster; between two, another may cost less than the faster."""
 
 
 def pareto_front(under: Callable[[Mapping[str, float]], Judged], target: str, stated_ms: float | None) -> Front:

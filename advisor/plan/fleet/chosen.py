@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.response_cache import PlannedCache
-from advisor.cost.standing import StandingCharge
+from advisor.cost.standing import StandingCharge, cache_usd_per_month
 from advisor.demand.values import OMITTED_AT_DEFAULT, Backtest, Unit
 from advisor.performance.values import Interval
 from advisor.plan.fleet.cost_lines import CostLine
@@ -339,6 +339,15 @@ class Fleet:
     """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
+
+    @property
+    def parts_usd_per_month(self) -> Mapping[str, float | None]:
+        """Parts of the total, by name, the response cache apart from other standing charges; None: not counted."""
+        parts, cache = self.cost.parts_usd_per_month, cache_usd_per_month(self.standing)
+        standing = parts["standing"]
+        if not cache or standing is None:
+            return parts
+        return {**parts, "standing": round(standing - cache, 2), "response_cache": cache}
 
 
 @dataclass(frozen=True, slots=True)

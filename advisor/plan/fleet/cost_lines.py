@@ -79,7 +79,8 @@ class Host:
 
 _SWITCHING = "price of the instance on demand"
 _STANDING_KINDS = dict.fromkeys(
-    ("log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache"), CostKind.MANAGED
+    ("log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache", "cache_alarm", "cache_log_alarm"),
+    CostKind.MANAGED,
 )
 """Kinds of standing charges; all others are of the network."""
 

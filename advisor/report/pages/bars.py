@@ -81,7 +81,7 @@ def cost_bars(fleet: Fleet) -> Iterator[Bar]:
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
     parts += [
-        (PART_WORDS[part], amount or 0.0) for part, amount in cost.parts_usd_per_month.items() if part != "compute"
+        (PART_WORDS[part], amount or 0.0) for part, amount in fleet.parts_usd_per_month.items() if part != "compute"
     ]
     axis = from_zero((cost.total_usd_per_month,))
     so_far = 0.0
