@@ -75,7 +75,7 @@ variable "key_vault_dns_suffix" {
 variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
-  default     = 365
+  default     = 30
 
   validation {
     condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730

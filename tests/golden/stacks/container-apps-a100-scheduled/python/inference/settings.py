@@ -164,7 +164,7 @@ class Settings:
             SECRET_FORM,
         ),
     )
-    log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
+    log_retention_days: int = field(default=30, metadata=about("Days that logs are kept."))
     alert_emails: Sequence[str] = field(
         default=(),
         metadata=about(

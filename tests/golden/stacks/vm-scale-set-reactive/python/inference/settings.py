@@ -184,7 +184,7 @@ class Settings:
             SECRET_FORM,
         ),
     )
-    log_retention_days: int = field(default=365, metadata=about("Days that logs are kept."))
+    log_retention_days: int = field(default=30, metadata=about("Days that logs are kept."))
     private_dns_zone_id: pulumi.Input[str] | None = field(
         default=None,
         metadata=about(
