@@ -15,7 +15,7 @@ from advisor.catalog.planning import ServicePrice
 from advisor.cost.services import container_price
 
 HOSTS = 2
-"""Of an entrance."""
+"""Machines or containers of an entrance."""
 _REQUEST_SECONDS, _TOKEN_SECONDS = 0.0031, 0.000047
 _ROOM = 2
 """Times the busiest minute that one of the two carries."""

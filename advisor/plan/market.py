@@ -21,7 +21,7 @@ class Market:
 
     context: PlanningContext
     supply: Supply
-    """Of the question, and of whatever else a rung of the ladder allows."""
+    """Supply of the question, and of whatever else a rung of the ladder allows."""
     expected: Forecast
     week: Week
     formulation: Formulation

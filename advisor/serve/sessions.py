@@ -43,7 +43,7 @@ class Session:
     """Empty before the first answer."""
     demand: Demand | None = None
     scope: Scope | None = None
-    """Of the fleet of the plan that was shown last."""
+    """Fleet of the plan that was shown last."""
     pending: tuple[str, asyncio.Task[Kept | Problem]] | None = None
     first: tuple[Changes, First] | None = None
     """First answer to the latest change; None where its plan came before."""

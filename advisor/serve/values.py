@@ -82,7 +82,7 @@ class Answer:
     demand: Demand | None
     """Demand as it was measured, for the next plan; None: it is stated."""
     scope: Scope | None
-    """Of its fleet; None: there is none."""
+    """Fleet of it; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,7 +334,7 @@ class Fleet:
     cost_lines: tuple[CostLine, ...] = ()
     """Those in the total add up to it; empty for a plan that was made before there were any."""
     latencies: tuple[LatencyDistribution, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
-    """Of the replay that ``confirmed`` tells of; empty where it was ended early, or the plan is of an older version."""
+    """Latencies of the replay that ``confirmed`` tells of; empty where it was ended early, or in plans made before."""
     response_cache: PlannedCache | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)

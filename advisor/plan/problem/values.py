@@ -187,9 +187,9 @@ class Pool:
     supply: str = ""
     """Provider, region and accelerator: instances on spot that one shortage takes; "": those of the stand."""
     backend: str = ""
+    """Provider, region, accelerator and engine: what is built, rolled out and watched as one; "": the pool."""
     replica_kind: str = ""
     """Kind of its replicas in its region: hosts of one kind are one backend of the generated code."""
-    """Provider, region, accelerator and engine: what is built, rolled out and watched as one; "": the pool."""
     loss_rank: int = 0
     """Where its precision stands among those that keep less of the model's quality than the published one, in the order
     of the workload; 0: not among them."""

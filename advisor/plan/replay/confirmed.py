@@ -24,7 +24,7 @@ class Confirmed:
     holds_up_to: HoldsUpTo | None = None
     """None where it was not looked for, or the fleet is not confirmed."""
     latencies: tuple[LatencyDistribution, ...] = ()
-    """Of its replay; empty where that was ended early."""
+    """Latencies of its replay; empty where that was ended early."""
     cheapest: "Confirmed | None" = None
     """The cheapest fleet where this is a simpler one; None where it is this one."""
 

@@ -55,7 +55,7 @@ class Trial:
     """Positions of the groups whose requests are late too often; all of them where none stands out."""
     reached: bool
     latencies: tuple[LatencyDistribution, ...]
-    """Of the whole sample; empty where it was not replayed whole."""
+    """Latencies of the whole sample; empty where it was not replayed whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,18 +114,31 @@ def within(problem: Problem, most_usd: float, seconds: float) -> FleetSolution |
 def _solved(
     problem: Problem, known_usd: float = INFINITY, seconds: float = DEFAULT_SECONDS, *, roughly: bool = False
 ) -> tuple[FleetProgram, Solution]:
+    """The cheapest fleet below a cost; further groups and backends are priced where the cheapest without has any."""
+    program, solution = _searched(problem, known_usd, seconds, roughly=roughly)
+    if not solution.found or not _has_further_parts(problem, tuple(_allocations(problem, program, solution.values))):
+        return program, solution
+    usd = read_fleet(problem, program, solution).objective_usd_per_month
+    priced, better = _searched(problem, usd, seconds, roughly=roughly, counts_further=True)
+    if better.found:
+        return priced, better
+    proven = solution.outcome is Outcome.OPTIMAL and better.outcome is Outcome.INFEASIBLE
+    return program, solution if proven else replace(solution, outcome=Outcome.STOPPED)
+
+
+def _searched(
+    problem: Problem, known_usd: float, seconds: float, *, roughly: bool, counts_further: bool = False
+) -> tuple[FleetProgram, Solution]:  # fmt: skip
     """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
-    program = FleetProgram(problem, relaxed=True).build()
+    program = FleetProgram(problem, relaxed=True, counts_further=counts_further).build()
     solution = _below(program, seconds, known_usd, roughly=roughly)
     if (
         program.incomplete
         and solution.found
         and not _withstands(problem, tuple(_allocations(problem, program, solution.values)))
     ):
-        program = FleetProgram(problem).build()
+        program = FleetProgram(problem, counts_further=counts_further).build()
         solution = _below(program, seconds, known_usd, roughly=roughly)
-    if solution.found and _has_further_parts(problem, tuple(_allocations(problem, program, solution.values))):
-        return _with_further_parts(problem, (program, solution), seconds, roughly=roughly)
     return program, solution
 
 
@@ -136,20 +149,6 @@ def _has_further_parts(problem: Problem, allocations: tuple[Allocation, ...]) ->
         for region, rates in region_rates(problem, allocations, {}).items()
         if region in problem.charges
     )
-
-
-def _with_further_parts(
-    problem: Problem, found: tuple[FleetProgram, Solution], seconds: float, *, roughly: bool
-) -> tuple[FleetProgram, Solution]:  # fmt: skip
-    """The cheapest fleet when these are priced as well; the one found where none is cheaper or time is short."""
-    first, solution = found
-    usd = read_fleet(problem, first, solution).objective_usd_per_month
-    program = FleetProgram(problem, counts_further=True).build()
-    better = _below(program, seconds, usd, roughly=roughly)
-    if better.found:
-        return program, better
-    proven = solution.outcome is Outcome.OPTIMAL and better.outcome is Outcome.INFEASIBLE
-    return first, solution if proven else replace(solution, outcome=Outcome.STOPPED)
 
 
 def _below(program: FleetProgram, seconds: float, known_usd: float, *, roughly: bool) -> Solution:
