@@ -328,7 +328,7 @@ def with_headroom(problem: Problem, headroom: float) -> Problem:
 def with_less(problem: Problem, solution: FleetSolution, headroom: float) -> FleetSolution | None:
     """A fleet whose pools are taken to sustain so many times less; None where it then breaks a limit.
 
-    Where it is the cheapest fleet with more it is so with less.
+    Where it is the cheapest fleet with more it is so with less, but for what other routes of the requests cost.
     """
     pools = {group.pool.key: group.pool for group in solution.allocations}
     less = with_headroom(replace(problem, pools=tuple(pools.values())), headroom)

@@ -15,16 +15,23 @@ from plan.fleet.problems import everything, pool_of, problem_of, problems
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problem=problems(everything, buckets=(0,), held=True), headroom=st.sampled_from((1.0, 1.03, 1.2, 1.5)))
 def test_a_fleet_that_keeps_to_all_limits_with_more_headroom_is_the_cheapest_there(problem, headroom):
-    """The same instances keep to them by rules that are written down a second time, and no others cost less."""
+    """The same instances keep to them by rules that are written down a second time, and no others cost less.
+
+    Slower pools may leave more requests to a region that charges more for them: by so much others may be cheaper.
+    """
     solution = optimise(problem)
     if not isinstance(solution, FleetSolution):
         return
     less = with_headroom(problem, headroom)
     fleet = with_less(problem, solution, headroom)
 
-    assert (fleet is not None) == (cost_of(less, counts_of(problem, solution)) is not None)
+    cost = cost_of(less, counts_of(problem, solution))
+    assert (fleet is not None) == (cost is not None)
     if fleet is not None:
-        assert math.isclose(optimise(less).objective_usd_per_month, solution.objective_usd_per_month, abs_tol=0.02)
+        cheapest, routing_usd = optimise(less), max(cost - solution.objective_usd_per_month, 0.0)
+        assert math.isclose(
+            cheapest.objective_usd_per_month, solution.objective_usd_per_month, abs_tol=0.02 + routing_usd
+        )
 
 
 def test_small_machines_are_mixed_with_large_ones_that_cost_as_much_for_what_they_carry():
