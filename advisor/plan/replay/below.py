@@ -60,8 +60,10 @@ class BelowClosedForm:
     """The cheapest fleet with some headroom, replayed."""
     mix: Callable[[Formulation, Headroom, Confirmed], Confirmed | Infeasible]
     """About the cheapest fleet with some headroom, replayed; the given one where none is cheaper."""
-    solved: Callable[[Headroom, Formulation, Confirmed | None], FleetSolution | Infeasible]
+    solved: Callable[[Headroom, Formulation, Confirmed], FleetSolution | Infeasible]
     """The cheapest fleet with some headroom; the given one where none is cheaper."""
+    any_below: Callable[[Headroom, Formulation, float], FleetSolution | None]
+    """A fleet with some headroom that costs less than an amount, about the cheapest; None where none is found."""
     fewest: Callable[[Formulation, Confirmed], Confirmed]
     """The fleet of a question with as little headroom as holds, from one that holds."""
     refused: dict[tuple[object, ...], float]
@@ -255,8 +257,8 @@ class BelowClosedForm:
         cheap: FleetSolution | None = None
         while above > below * FINE:
             same = cheap and with_less(only.problem, cheap, headroom / below)
-            fleet = same or self.solved(dict.fromkeys(kinds, headroom), only, None)
-            if isinstance(fleet, FleetSolution) and fleet.objective_usd_per_month < limit_usd:
+            fleet = same or self.any_below(dict.fromkeys(kinds, headroom), only, limit_usd)
+            if fleet is not None:
                 cheap, below, ratio = fleet, headroom, limit_usd / fleet.objective_usd_per_month
                 headroom = min(headroom * max(ratio, TOLERANCE), math.sqrt(headroom * above))
             elif below:

@@ -46,7 +46,7 @@ from advisor.plan.replay.nearby import (
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, as_routed, optimise
-from advisor.plan.solve.scopes import Singles, cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
+from advisor.plan.solve.scopes import Singles, any_below, cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, in_precisions
@@ -96,6 +96,8 @@ class ReplayValidator:
         self._known: dict[tuple[object, ...], Confirmed | Infeasible] = {}
         self._solved: dict[tuple[object, ...], FleetSolution | Infeasible | None] = {}
         """None: no fleet is cheaper than the given one."""
+        self._cheap: dict[tuple[object, ...], FleetSolution | None] = {}
+        """A fleet below a cost; None: there is none."""
         self._found_alone: dict[tuple[object, ...], _Alone] = {}
         self._holding: dict[tuple[object, ...], Confirmed] = {}
         """Every fleet of any question that a replay confirms."""
@@ -501,6 +503,7 @@ class ReplayValidator:
             mix=lambda formulation, headroom, best: self._optimum(formulation, headroom, best, roughly=True),
             optimum=self._optimum,
             solved=lambda headroom, formulation, best: self._solve(self._with_headroom(formulation, headroom), best),
+            any_below=self._any_below,
             fewest=self._fewest,
             refused=self._refused,
             singles=self._singles,
@@ -608,6 +611,14 @@ class ReplayValidator:
         if solution is None and confirmed is not None:
             return confirmed.solution
         return solution or Infeasible((), ())
+
+    def _any_below(self, headroom: Mapping[Kind, float], formulation: Formulation, most_usd: float) -> FleetSolution | None:
+        """A fleet with some headroom that costs less than an amount; what was looked for before is not again."""
+        problem = self._with_headroom(formulation, headroom).problem
+        key = (most_usd, *content(problem))
+        if key not in self._cheap:
+            self._cheap[key] = any_below(problem, most_usd)
+        return self._cheap[key]
 
     def _confirmed(
         self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]

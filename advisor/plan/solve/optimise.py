@@ -79,7 +79,7 @@ def fleet_if_any(problem: Problem) -> FleetSolution | None:
     if first is not None:
         return improved(as_optimum(first), problem)
     program, solution = _solved(problem)
-    return read_fleet(problem, program, solution) if solution.found else None
+    return read_fleet(program, solution) if solution.found else None
 
 
 def as_optimum(fleet: FleetSolution) -> FleetSolution:
@@ -98,7 +98,7 @@ def improved(fleet_solution: FleetSolution, problem: Problem, *, roughly: bool =
     bound = min(fleet_solution.bound_usd_per_month, solution.bound)
     if solution.outcome is Outcome.UNSOLVED:
         return replace(fleet_solution, proven=False, bound_usd_per_month=bound)
-    found = read_fleet(problem, program, solution)
+    found = read_fleet(program, solution)
     best = found if found.objective_usd_per_month < fleet_solution.objective_usd_per_month else fleet_solution
     proven = fleet_solution.proven and solution.outcome is Outcome.OPTIMAL
     return replace(best, proven=proven, bound_usd_per_month=best.objective_usd_per_month if proven else bound)
@@ -107,8 +107,18 @@ def improved(fleet_solution: FleetSolution, problem: Problem, *, roughly: bool =
 def within(problem: Problem, most_usd: float, seconds: float) -> FleetSolution | None:
     """The cheapest fleet of at most a cost; None where none is found."""
     program, solution = _solved(problem, most_usd, seconds)
-    fleet = read_fleet(problem, program, solution) if solution.found else None
+    fleet = read_fleet(program, solution) if solution.found else None
     return fleet if fleet is not None and fleet.objective_usd_per_month <= most_usd + A_CENT else None
+
+
+def any_within(problem: Problem, most_usd: float) -> FleetSolution | None:
+    """A fleet below a cost, about the cheapest; None where none is found soon.
+
+    What further groups and backends cost counts in the fleet, but not in the search.
+    """
+    program, solution = _searched(problem, most_usd, DEFAULT_SECONDS, roughly=True)
+    fleet = read_fleet(program, solution) if solution.found else None
+    return fleet if fleet is not None and fleet.objective_usd_per_month < most_usd else None
 
 
 def _solved(
@@ -116,10 +126,11 @@ def _solved(
 ) -> tuple[FleetProgram, Solution]:
     """The cheapest fleet below a cost; further groups and backends are priced where the cheapest without has any."""
     program, solution = _searched(problem, known_usd, seconds, roughly=roughly)
-    if not solution.found or not _has_further_parts(problem, tuple(_allocations(problem, program, solution.values))):
+    if not solution.found or not _has_further_parts(problem, tuple(_allocations(program, solution.values))):
         return program, solution
-    usd = read_fleet(problem, program, solution).objective_usd_per_month
-    priced, better = _searched(problem, usd, seconds, roughly=roughly, counts_further=True)
+    usd = read_fleet(program, solution).objective_usd_per_month
+    fewer = replace(problem, pools=_worth(program, usd))
+    priced, better = _searched(fewer, usd, seconds, roughly=roughly, counts_further=True)
     if better.found:
         return priced, better
     proven = solution.outcome is Outcome.OPTIMAL and better.outcome is Outcome.INFEASIBLE
@@ -135,11 +146,21 @@ def _searched(
     if (
         program.incomplete
         and solution.found
-        and not _withstands(problem, tuple(_allocations(problem, program, solution.values)))
+        and not _withstands(problem, tuple(_allocations(program, solution.values)))
     ):
-        program = FleetProgram(problem, counts_further=counts_further).build()
+        fewer = replace(problem, pools=_worth(program, known_usd))
+        program = FleetProgram(fewer, counts_further=counts_further).build()
         solution = _below(program, seconds, known_usd, roughly=roughly)
     return program, solution
+
+
+def _worth(program: FleetProgram, known_usd: float) -> tuple[Pool, ...]:
+    """Pools that a fleet cheaper than a known one may have, of a problem with no fewer rows and no lower costs."""
+    if known_usd < INFINITY:
+        exclude_dearer(program.program, known_usd)
+    uppers = program.program.uppers
+    kept = {key[0] for key, variable in (*program.hourly.items(), *program.fixed.items()) if uppers[variable] > 0}
+    return tuple(pool for g, pool in enumerate(program.problem.pools) if g in kept)
 
 
 def _has_further_parts(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:
@@ -173,7 +194,7 @@ def _first_fleet(problem: Problem) -> FleetSolution | None:
         return None
     fewer = replace(problem, pools=tuple(problem.pools[g] for g in chosen))
     program, solution = _solved(fewer)
-    return read_fleet(fewer, program, solution) if solution.found else None
+    return read_fleet(program, solution) if solution.found else None
 
 
 def _promising(problem: Problem) -> list[int]:
@@ -200,7 +221,7 @@ def _promising(problem: Problem) -> list[int]:
 
 def exclude_dearer(program: Program, known_usd: float) -> bool:
     """Fix at zero what no solution cheaper than a known one has; whether there may be any."""
-    relaxed = program.solve(whole=False)
+    relaxed = program.relaxed()
     if relaxed.outcome is Outcome.INFEASIBLE:
         return False
     if relaxed.outcome is not Outcome.OPTIMAL:
@@ -214,13 +235,14 @@ def exclude_dearer(program: Program, known_usd: float) -> bool:
     return True
 
 
-def read_fleet(problem: Problem, program: FleetProgram, solution: Solution) -> FleetSolution:
+def read_fleet(program: FleetProgram, solution: Solution) -> FleetSolution:
     """The fleet of a solution, with its cost."""
-    allocations = tuple(_allocations(problem, program, solution.values))
+    problem = program.problem
+    allocations = tuple(_allocations(program, solution.values))
     shares = {
         pool.key: found
         for g, pool in enumerate(problem.pools)
-        if (found := _shares_of(problem, program, g, solution.values)).max() > TRACE_SHARE
+        if (found := _shares_of(program, g, solution.values)).max() > TRACE_SHARE
     }
     objective = objective_usd_per_month(problem, allocations, shares)
     return FleetSolution(
@@ -246,9 +268,9 @@ def as_routed(problem: Problem, fleet: FleetSolution) -> FleetSolution:
     return replace(fleet, shares=shares, objective_usd_per_month=usd, bound_usd_per_month=bound, proven=proven)
 
 
-def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Iterator[Allocation]:
-    hours = range(len(problem.hours))
-    for g, pool in enumerate(problem.pools):
+def _allocations(program: FleetProgram, values: Floats) -> Iterator[Allocation]:
+    hours = range(len(program.problem.hours))
+    for g, pool in enumerate(program.problem.pools):
         for t, tariff in enumerate(pool.tariffs):
             terms = [program.instances(g, t, h) for h in hours]
             instances = tuple(round(sum(count * float(values[variable]) for variable, count in at)) for at in terms)
@@ -256,8 +278,9 @@ def _allocations(problem: Problem, program: FleetProgram, values: Floats) -> Ite
                 yield Allocation(pool, tariff, instances)
 
 
-def _shares_of(problem: Problem, program: FleetProgram, g: int, values: Floats) -> Floats:
+def _shares_of(program: FleetProgram, g: int, values: Floats) -> Floats:
     """Share of each bucket's requests that a pool receives: what it takes of the mix and of the bucket alone."""
+    problem = program.problem
     buckets = problem.parts.size
     found = np.zeros((len(problem.hours), len(problem.place_shares), buckets))
     for h in range(len(problem.hours)):

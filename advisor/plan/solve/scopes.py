@@ -19,7 +19,7 @@ from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool,
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
-from advisor.plan.solve.optimise import explain_conflict, fleet_if_any, improved, relative_change
+from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
 from advisor.units import A_CENT
 
 ROUNDING = 1e-9
@@ -81,6 +81,16 @@ def cheapest(
     if solution is fleet_solution or isinstance(solution, Infeasible):
         return solution
     return _bounded_without_further(problem, solution)
+
+
+def any_below(problem: Problem, most_usd: float) -> FleetSolution | None:
+    """A fleet of any scope that costs less than an amount; None where none is found soon."""
+    for part in scopes(problem):
+        if lower_bound(part) < most_usd:
+            fleet = counted(part) if is_countable(part) else any_within(without_dominated(part), most_usd)
+            if fleet is not None and fleet.objective_usd_per_month < most_usd:
+                return fleet
+    return None
 
 
 def _bounded_without_further(problem: Problem, solution: FleetSolution) -> FleetSolution:

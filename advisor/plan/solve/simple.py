@@ -97,4 +97,4 @@ def _fewest_kinds(problem: Problem, limit: float) -> FleetSolution | None:
     for variable in backends.values():
         program.program.add_cost(variable, limit * (len(types) + 1))
     solution = program.program.solve(SECONDS)
-    return read_fleet(problem, program, solution) if solution.found else None
+    return read_fleet(program, solution) if solution.found else None

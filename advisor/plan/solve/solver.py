@@ -34,8 +34,10 @@ OPTIONS = {
     "mip_feasibility_tolerance": INTEGER_TOLERANCE,
     "primal_feasibility_tolerance": FEASIBLE,
 }
-ROUGHLY = {"mip_rel_gap": 0.01, "mip_max_nodes": 1_000}
+ROUGHLY = {"mip_rel_gap": 0.01, "mip_max_nodes": 1_000, "mip_pool_soft_limit": 100}
 """Where a fleet is looked for that may be of use, but not the cheapest of them."""
+CHEAP_ENOUGH = 0.97
+"""Of an amount that a rough search has to undercut: the first fleet that costs so little will do."""
 FOUND = 2
 """The solver's word for a solution that keeps to everything."""
 
@@ -83,6 +85,7 @@ class Program:
     starts: list[int] = field(default_factory=lambda: [0])
     columns: list[int] = field(default_factory=list)
     coefficients: list[float] = field(default_factory=list)
+    _relaxed: "Solution | None" = None
 
     def variable(self, *, lower: float = 0.0, upper: float = INFINITY, integer: bool = False) -> int:
         """A new variable from ``lower`` to ``upper``; returns its index."""
@@ -125,14 +128,17 @@ class Program:
             seconds: time limit.
             whole: whether integers have to be whole numbers; without, the linear relaxation is solved.
             below: nothing above it is of interest.
-            roughly: whether one within 1 % of the cheapest will do, or the best of so many branches.
+            roughly: whether one within 1 % of the cheapest will do, one that is 3 % below ``below``, or the best of so
+                many branches.
         """
         from highspy import HighsModelStatus  # noqa: PLC0415 - only plans load the solver
         from highspy._core import _Highs  # noqa: PLC0415 - the class around it prints a banner as it starts
 
         solver = _Highs()
         ends = {"time_limit": SLOWEST * seconds, "mip_max_nodes": int(NODES_PER_SECOND * seconds)}
-        chosen = {**ends, "objective_bound": below, **(ROUGHLY if roughly else {})}
+        chosen = {**ends, "objective_bound": below}
+        if roughly:
+            chosen |= {**ROUGHLY, "objective_target": below * CHEAP_ENOUGH if below < INFINITY else -INFINITY}
         for option, value in {**OPTIONS, **chosen}.items():
             solver.setOptionValue(option, value)
         solver.passModel(self._model(whole=whole))
@@ -148,6 +154,12 @@ class Program:
         if np.isfinite(info.objective_function_value) and info.primal_solution_status == FOUND:
             return Solution(Outcome.STOPPED, values, info.objective_function_value, info.mip_dual_bound, reduced)
         return Solution(Outcome.UNSOLVED, values, INFINITY, info.mip_dual_bound, reduced)
+
+    def relaxed(self) -> Solution:
+        """The linear relaxation, solved once: of the rows and bounds when it is first asked for."""
+        if self._relaxed is None:
+            self._relaxed = self.solve(whole=False)
+        return self._relaxed
 
     def _model(self, *, whole: bool) -> Any:  # noqa: ANN401 - the solver is imported where it is used
         from highspy import HighsLp, HighsVarType, MatrixFormat  # noqa: PLC0415 - as above
