@@ -46,7 +46,15 @@ from advisor.plan.replay.nearby import (
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import as_optimum, as_routed, optimise
-from advisor.plan.solve.scopes import Singles, any_below, cheapest, lower_bound, scopes, usd_alone, without_dominated_anywhere
+from advisor.plan.solve.scopes import (
+    Singles,
+    any_below,
+    cheapest,
+    lower_bound,
+    scopes,
+    usd_alone,
+    without_dominated_anywhere,
+)
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, in_precisions
@@ -612,7 +620,9 @@ class ReplayValidator:
             return confirmed.solution
         return solution or Infeasible((), ())
 
-    def _any_below(self, headroom: Mapping[Kind, float], formulation: Formulation, most_usd: float) -> FleetSolution | None:
+    def _any_below(
+        self, headroom: Mapping[Kind, float], formulation: Formulation, most_usd: float
+    ) -> FleetSolution | None:
         """A fleet with some headroom that costs less than an amount; what was looked for before is not again."""
         problem = self._with_headroom(formulation, headroom).problem
         key = (most_usd, *content(problem))
