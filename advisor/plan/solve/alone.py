@@ -118,13 +118,22 @@ def _instances(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> int | M
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
     fewest = max(math.ceil(load - ROUNDING), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
-    return _with_failures(problem, pool, tariff, fewest, at)
+    return _with_failures(problem, pool, tariff, fewest, (planned, load))
 
 
-def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at: int) -> int | Missed:
-    """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails."""
-    planned = problem.hours[at].planned_rate
-    load = load_of(problem, pool, planned)
+def _with_failures(
+    problem: Problem, pool: Pool, tariff: Tariff, fewest: int, carried: tuple[float, float]
+) -> int | Missed:
+    """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails.
+
+    Args:
+        problem: limits.
+        pool: what runs.
+        tariff: how it is paid for.
+        fewest: without failures.
+        carried: requests per second, and the instances that they keep busy.
+    """
+    planned, load = carried
     on_spot, base = tariff.paid is PurchaseOption.SPOT, problem.limits.on_demand_base_ratio
     if on_spot and base > 0 and load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
@@ -137,6 +146,8 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, at
     if left > 0 and pool.zones <= 1:
         name = Constraint.SPOT_REROUTE if on_spot and supply >= zone else Constraint.ZONES
         return Missed(name, 2.0, 1.0, "zones")
+    if left > 0:
+        count = max(count, math.ceil((left - ROUNDING) * pool.zones / (pool.zones - 1)) - 1)
     while left > 0 and count - lost_in_zone(count, pool.zones) < left - ROUNDING:
         count += 1
     return count

@@ -1,0 +1,281 @@
+"""Fleets of one question and what their replays show; what is costly to prepare is kept between them."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Self, TypeGuard
+
+from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.problem.constraints import most_headroom
+from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
+from advisor.plan.replay.confirmed import (
+    Confirmed,
+    instances_of,
+    usd_of,
+    worst_share,
+)
+from advisor.plan.replay.headroom import (
+    MOST_HEADROOM,
+    Bracket,
+    Kind,
+    bracket_of,
+    kind_of,
+    narrowed,
+    worthwhile,
+)
+from advisor.plan.replay.trials import Trial, Trials
+from advisor.plan.solve.optimise import as_optimum, as_routed
+from advisor.plan.solve.scopes import (
+    any_below,
+    cheapest,
+)
+from advisor.plan.solve.stage import Formulation, PlanningContext
+
+
+class ReplayedFleets:
+    """Fleets of one question, the cheapest with some headroom, each replayed; none is solved or replayed twice."""
+
+    def __init__(self, formulation: Formulation, context: PlanningContext) -> None:
+        """Make up the requests that every fleet is tried with."""
+        self._posed = formulation
+        self._effort = context.effort
+        self._setting = context
+        self._precisions = context.requirements.workload.precisions
+        self._sources = dict(formulation.pool_set.sources)
+        self._trials = Trials(formulation, context)
+        self._brackets: dict[Kind, Bracket] = {}
+        self._solved: dict[tuple[object, ...], FleetSolution | Infeasible | None] = {}
+        """None: no fleet is cheaper than the given one."""
+        self._cheap: dict[tuple[object, ...], FleetSolution | None] = {}
+        """A fleet below a cost; None: there is none."""
+        self._holding: dict[tuple[object, ...], Confirmed] = {}
+        """Every fleet of any question that a replay confirms."""
+
+    def within(self, formulation: Formulation, context: PlanningContext) -> Self:
+        """The same for another question about the same demand: what replays have shown of replicas is kept."""
+        other = copy.copy(self)
+        other.__dict__ |= {
+            "_posed": formulation,
+            "_setting": context,
+            "_effort": context.effort,
+            "_precisions": context.requirements.workload.precisions,
+            "_sources": {**self._sources, **formulation.pool_set.sources},
+            "_brackets": {kind: bracket for kind, bracket in self._brackets.items() if bracket.least == bracket.held},
+        }
+        return other
+
+    def learn(self, other: Self) -> None:
+        """Keep what another question about the same demand has shown of replicas."""
+        self._brackets |= other._brackets
+        self._sources |= other._sources
+
+    def with_known_headroom(self, formulation: Formulation) -> Formulation:
+        """A question with what replays have shown so far of each kind of replica."""
+        self._sources |= formulation.pool_set.sources
+        return self._with_headroom(formulation, {kind: bracket.held for kind, bracket in self._brackets.items()})
+
+    @property
+    def problem(self) -> Problem:
+        """Problem that fleets are chosen from."""
+        return self._posed.problem
+
+    def kind_of(self, key: str) -> Kind:
+        """Kind of the replicas of a pool, by its key."""
+        return kind_of(self._sources[key].served.candidate)
+
+    def replayed(self, formulation: Formulation, solution: FleetSolution) -> Confirmation:
+        """Confirmation of a given fleet by a replay."""
+        return self._confirmation(self._trials.of(formulation, solution, whole=True), 1.0)
+
+    def carried_beyond(self, confirmed: Confirmed) -> Mapping[Kind, float]:
+        """Headroom below 1 of each kind of a confirmed fleet that carries more than the closed form says."""
+        factor = confirmed.confirmation.headroom_factor
+        kinds = {self.kind_of(allocation.pool.key) for allocation in confirmed.solution.allocations}
+        return dict.fromkeys(kinds, factor) if confirmed.confirmation.reached and factor < 1 else {}
+
+    def with_limits(self, confirmed: Confirmed) -> Confirmed:
+        """The fleet with how far it holds, where that is asked for."""
+        self._sources |= confirmed.formulation.pool_set.sources
+        if not confirmed.confirmation.reached:
+            return confirmed
+        confirmed = self._in_full(confirmed)
+        if not self._effort.holds_up_to:
+            return confirmed
+        return replace(confirmed, holds_up_to=self._trials.holds_up_to(confirmed.formulation, confirmed.solution))
+
+    def as_shown(self, confirmed: Confirmed) -> Confirmed:
+        """The fleet with its shares after every failure and without any, as exact as they are known."""
+        return self._in_full(confirmed, whole=False)
+
+    def _in_full(self, confirmed: Confirmed, *, whole: bool = True) -> Confirmed:
+        """The fleet with all that its replays show: the search stops as soon as it is clear whether it holds."""
+        whole = whole and self._effort.in_full
+        factor = confirmed.confirmation.headroom_factor
+        trial = self._trials.of(confirmed.formulation, confirmed.solution, every=True, whole=whole, parts=factor < 1)
+        return replace(confirmed, confirmation=self._confirmation(trial, factor), latencies=trial.latencies)
+
+    def _planned_evenly(self, solution: FleetSolution) -> Confirmed:
+        """A fleet whose pools are planned to carry the busiest hour together, each in proportion to its capacity.
+
+        What any failure leaves carries its share of that hour too.
+        """
+        usual = {pool.key: pool for pool in self._posed.problem.pools}
+        plain = tuple(replace(allocation, pool=usual[allocation.pool.key]) for allocation in solution.allocations)
+        room = most_headroom(self._posed.problem, replace(solution, allocations=plain))
+        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
+        headroom = dict.fromkeys(kinds, room)
+        formulation = self._with_headroom(self._posed, headroom)
+        pools = {pool.key: pool for pool in formulation.problem.pools}
+        allocations = tuple(replace(allocation, pool=pools[allocation.pool.key]) for allocation in solution.allocations)
+        return self._confirmed(formulation, replace(solution, allocations=allocations), headroom)
+
+    def _bisected(
+        self,
+        formulation: Formulation,
+        least: Mapping[Kind, float],
+        hint: Bracket | None,
+        limit: float = math.inf,
+    ) -> tuple[Confirmed | Infeasible, Bracket | None]:
+        """The fleet with the smallest headroom, as a multiple of the least of each kind, that its replay confirms.
+
+        Args:
+            formulation: what it is chosen from.
+            least: headroom of each kind to begin with.
+            hint: a bracket that is likely to be that of these pools.
+            limit: USD a month; nothing from there on is of interest.
+        """
+        tried: dict[float, Confirmed] = {}
+
+        def holds(factor: float) -> bool | None:
+            """None where there is no fleet, or none below the limit."""
+            confirmed = self._optimum(formulation, {kind: one * factor for kind, one in least.items()})
+            if isinstance(confirmed, Infeasible) or confirmed.usd_per_month >= limit:
+                return None
+            tried[factor] = confirmed
+            return confirmed.confirmation.reached
+
+        first = holds(1.0)
+        if first is None:
+            return self._why_none(formulation, least), None
+        if first:
+            return tried[1.0], Bracket(1.0, 1.0)
+        if not (
+            worthwhile(limit, tried[1.0])
+            if len(least) > 1
+            else self._trials.hold_idle(formulation, tried[1.0].solution)
+        ):
+            return tried[1.0], Bracket(MOST_HEADROOM, math.inf)
+        outer = bracket_of(holds, hint, limit / tried[1.0].usd_per_month)
+        bracket = narrowed(outer, holds, tried, limit, exact=len(least) == 1)
+        if bracket.held in tried:
+            return tried[bracket.held], bracket
+        return max(tried.values(), key=worst_share), bracket
+
+    def _why_none(self, formulation: Formulation, least: Mapping[Kind, float]) -> Infeasible:
+        infeasible = self._solve(self._with_headroom(formulation, least))
+        return infeasible if isinstance(infeasible, Infeasible) else Infeasible((), ())
+
+    def _optimum(
+        self,
+        formulation: Formulation,
+        headroom: Mapping[Kind, float],
+        confirmed: Confirmed | None = None,
+        *,
+        roughly: bool = False,
+    ) -> Confirmed | Infeasible:
+        """The cheapest fleet with some headroom, replayed; a mix that fails is tried once more with other weights.
+
+        Weights follow what replicas are planned to carry: with the headroom of each kind, or as the closed form has it.
+        A known fleet where none is cheaper.
+        """
+        roomier = self._with_headroom(formulation, headroom)
+        solution = self._solve(roomier, confirmed, roughly=roughly)
+        if isinstance(solution, Infeasible):
+            return solution
+        if confirmed is not None and solution.allocations is confirmed.solution.allocations:
+            return confirmed
+        found = self._confirmed(roomier, solution, headroom)
+        kinds = {self.kind_of(allocation.pool.key) for allocation in solution.allocations}
+        if found.confirmation.reached or len({headroom.get(kind, 1.0) for kind in kinds}) == 1:
+            return found
+        other = self._planned_evenly(solution)
+        return other if other.confirmation.reached else found
+
+    def _solve(
+        self, formulation: Formulation, confirmed: Confirmed | None = None, *, roughly: bool = False
+    ) -> FleetSolution | Infeasible:  # fmt: skip
+        """The cheapest fleet; what was solved before, for this question or another, is not solved again.
+
+        That of the given one where none is cheaper: another of the same cost may have been given before.
+        """
+        key = (roughly, usd_of(confirmed), *content(formulation.problem))
+        if key not in self._solved:
+            limit = None if confirmed is None else as_optimum(confirmed.solution)
+            self._solved[key] = _unless_given(cheapest(formulation.problem, limit, roughly=roughly), limit)
+        solution = self._solved[key]
+        if solution is None and confirmed is not None:
+            return confirmed.solution
+        return solution or Infeasible((), ())
+
+    def _any_below(
+        self, headroom: Mapping[Kind, float], formulation: Formulation, most_usd: float
+    ) -> FleetSolution | None:
+        """A fleet with some headroom that costs less than an amount; what was looked for before is not again."""
+        problem = self._with_headroom(formulation, headroom).problem
+        key = (most_usd, *content(problem))
+        if key not in self._cheap:
+            self._cheap[key] = any_below(problem, most_usd)
+        return self._cheap[key]
+
+    def _confirmed(
+        self, formulation: Formulation, solution: FleetSolution, headroom: Mapping[Kind, float]
+    ) -> Confirmed:
+        solution = as_routed(formulation.problem, solution)
+        factor = max(headroom.get(self.kind_of(allocation.pool.key), 1.0) for allocation in solution.allocations)
+        trial = self._trials.of(formulation, solution, parts=factor < 1)
+        fleet = Confirmed(solution, formulation, self._confirmation(trial, factor))
+        if fleet.confirmation.reached:
+            self._holding[constraints_of(formulation.problem), instances_of(solution)] = fleet
+        return fleet
+
+    def _confirmation(self, trial: Trial, factor: float) -> Confirmation:
+        rehearsal = self._trials.rehearsal
+        return Confirmation(
+            requests=trial.requests,
+            minutes=rehearsal.minutes,
+            within_slo_ratio=trial.within_slo_ratio,
+            busiest_within_slo_ratio=trial.busiest_ratio,
+            without_one_within_slo_ratio=trial.without_one_ratio,
+            ttft_p95_ms=trial.ttft_p95_ms,
+            tpot_p95_ms=trial.tpot_p95_ms,
+            headroom_factor=factor,
+            reached=trial.reached,
+            arrivals=rehearsal.words,
+        )
+
+    def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:
+        """The question with what each kind of replica is taken to sustain; without those that never hold."""
+        return formulation.of(
+            pool.slower(factor) if factor != 1 else pool
+            for pool in formulation.problem.pools
+            for factor in (headroom.get(self.kind_of(pool.key), 1.0),)
+            if math.isfinite(factor)
+        )
+
+    def _is_allowed(self, confirmed: Confirmed | Infeasible) -> TypeGuard[Confirmed]:
+        """Whether a fleet of another question is one of this question too."""
+        if isinstance(confirmed, Infeasible):
+            return False
+        tariffs = {pool.key: pool.tariffs for pool in self._posed.problem.pools}
+        return all(
+            allocation.tariff in tariffs.get(allocation.pool.key, ()) for allocation in confirmed.solution.allocations
+        )
+
+
+def _unless_given(
+    solution: FleetSolution | Infeasible, given: FleetSolution | None
+) -> FleetSolution | Infeasible | None:  # fmt: skip
+    """A solution; None where it is the given one."""
+    same = given is not None and isinstance(solution, FleetSolution) and solution.allocations is given.allocations
+    return None if same else solution
