@@ -157,8 +157,11 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
 def _of_other_accelerators(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
     """A fleet, or a cheaper one of other accelerators alone: a search ends near the fleets that it began with.
 
-    It is looked for where a single type of them (``every`` has the ranked types) is near enough for a mix to cost less.
+    It is looked for where a single type of them (``every`` has the ranked types) is near enough for a mix to cost less,
+    and not in haste.
     """
+    if not market.context.effort.in_full:
+        return found
     sources = {**market.formulation.pool_set.sources, **every.pool_set.sources, **found.formulation.pool_set.sources}
 
     def chip(pool: Pool) -> str:
