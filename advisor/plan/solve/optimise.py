@@ -58,6 +58,8 @@ CONFLICT_SECONDS = 5.0
 FEW_POOLS = 12
 """So few are searched at once."""
 PROMISING = 2
+CHEAP_ENOUGH = 0.97
+"""Of an amount that any fleet is to undercut: the first that costs so little will do."""
 TRACE_SHARE = 1e-9
 """A smaller share of the requests is a rounding of the solver."""
 NOTHING_CHEAPER = Solution(Outcome.INFEASIBLE, np.zeros(0), INFINITY, INFINITY, np.zeros(0))
@@ -112,11 +114,11 @@ def within(problem: Problem, most_usd: float, seconds: float) -> FleetSolution |
 
 
 def any_within(problem: Problem, most_usd: float) -> FleetSolution | None:
-    """A fleet below a cost, about the cheapest; None where none is found soon.
+    """A fleet below a cost, about the cheapest or 3 % below it; None where none is found soon.
 
     What further groups and backends cost counts in the fleet, but not in the search.
     """
-    program, solution = _searched(problem, most_usd, DEFAULT_SECONDS, roughly=True)
+    program, solution = _searched(problem, most_usd, roughly=True, enough=most_usd * CHEAP_ENOUGH)
     fleet = read_fleet(program, solution) if solution.found else None
     return fleet if fleet is not None and fleet.objective_usd_per_month < most_usd else None
 
@@ -138,11 +140,17 @@ def _solved(
 
 
 def _searched(
-    problem: Problem, known_usd: float, seconds: float, *, roughly: bool, counts_further: bool = False
-) -> tuple[FleetProgram, Solution]:  # fmt: skip
+    problem: Problem,
+    known_usd: float,
+    seconds: float = DEFAULT_SECONDS,
+    *,
+    roughly: bool,
+    enough: float = -INFINITY,
+    counts_further: bool = False,
+) -> tuple[FleetProgram, Solution]:
     """The cheapest fleet below a cost, first without the rows of failures that it most often keeps to anyway."""
     program = FleetProgram(problem, relaxed=True, counts_further=counts_further).build()
-    solution = _below(program, seconds, known_usd, roughly=roughly)
+    solution = _below(program, seconds, known_usd, roughly=roughly, enough=enough)
     if (
         program.incomplete
         and solution.found
@@ -150,7 +158,7 @@ def _searched(
     ):
         fewer = replace(problem, pools=_worth(program, known_usd))
         program = FleetProgram(fewer, counts_further=counts_further).build()
-        solution = _below(program, seconds, known_usd, roughly=roughly)
+        solution = _below(program, seconds, known_usd, roughly=roughly, enough=enough)
     return program, solution
 
 
@@ -172,10 +180,10 @@ def _has_further_parts(problem: Problem, allocations: tuple[Allocation, ...]) ->
     )
 
 
-def _below(program: FleetProgram, seconds: float, known_usd: float, *, roughly: bool) -> Solution:
+def _below(program: FleetProgram, seconds: float, known_usd: float, *, roughly: bool, enough: float) -> Solution:
     if known_usd < INFINITY and not exclude_dearer(program.program, known_usd):
         return NOTHING_CHEAPER
-    return program.program.solve(seconds, below=known_usd + A_CENT, roughly=roughly)
+    return program.program.solve(seconds, below=known_usd + A_CENT, roughly=roughly, enough=enough)
 
 
 def _withstands(problem: Problem, allocations: tuple[Allocation, ...]) -> bool:

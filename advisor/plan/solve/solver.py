@@ -36,8 +36,6 @@ OPTIONS = {
 }
 ROUGHLY = {"mip_rel_gap": 0.01, "mip_max_nodes": 1_000, "mip_pool_soft_limit": 100}
 """Where a fleet is looked for that may be of use, but not the cheapest of them."""
-CHEAP_ENOUGH = 0.97
-"""Of an amount that a rough search has to undercut: the first fleet that costs so little will do."""
 FOUND = 2
 """The solver's word for a solution that keeps to everything."""
 
@@ -117,8 +115,14 @@ class Program:
         return len(self.row_names) - 1
 
     def solve(
-        self, seconds: float = DEFAULT_SECONDS, *, whole: bool = True, below: float = INFINITY, roughly: bool = False
-    ) -> Solution:  # fmt: skip
+        self,
+        seconds: float = DEFAULT_SECONDS,
+        *,
+        whole: bool = True,
+        below: float = INFINITY,
+        roughly: bool = False,
+        enough: float = -INFINITY,
+    ) -> Solution:
         """The cheapest solution, or the best that was found in the time.
 
         The same program gives the same solution: one thread, a fixed seed, no stop on a gap above half a cent, and a
@@ -128,17 +132,15 @@ class Program:
             seconds: time limit.
             whole: whether integers have to be whole numbers; without, the linear relaxation is solved.
             below: nothing above it is of interest.
-            roughly: whether one within 1 % of the cheapest will do, one that is 3 % below ``below``, or the best of so
-                many branches.
+            roughly: whether one within 1 % of the cheapest will do, or the best of so many branches.
+            enough: the first that costs no more will do.
         """
         from highspy import HighsModelStatus  # noqa: PLC0415 - only plans load the solver
         from highspy._core import _Highs  # noqa: PLC0415 - the class around it prints a banner as it starts
 
         solver = _Highs()
         ends = {"time_limit": SLOWEST * seconds, "mip_max_nodes": int(NODES_PER_SECOND * seconds)}
-        chosen = {**ends, "objective_bound": below}
-        if roughly:
-            chosen |= {**ROUGHLY, "objective_target": below * CHEAP_ENOUGH if below < INFINITY else -INFINITY}
+        chosen = {**ends, "objective_bound": below, "objective_target": enough, **(ROUGHLY if roughly else {})}
         for option, value in {**OPTIONS, **chosen}.items():
             solver.setOptionValue(option, value)
         solver.passModel(self._model(whole=whole))
