@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,7 +50,11 @@ class Missed:
 
 def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Missed:
     """The cheapest fleet of a pool under a tariff, or the limit that it cannot keep."""
-    counts = [_instances(problem, pool, tariff, at) for at in range(len(problem.hours))]
+    planned, load = [hour.planned_rate for hour in problem.hours], load_of(problem, pool, 1.0)
+    if not math.isfinite(load):
+        return Missed(Constraint.DEMAND, planned[0], 0.0, "requests/s")
+    asked = _asked(problem, pool, load)
+    counts = [_instances(problem, pool, tariff, asked, rate) for rate in planned]
     missed = next((count for count in counts if isinstance(count, Missed)), None)
     if missed is not None:
         return missed
@@ -108,22 +113,38 @@ def load_of(problem: Problem, pool: Pool, rate: float) -> float:
     return rate * float(problem.place_shares @ np.minimum(mixed, apart))
 
 
-def _instances(problem: Problem, pool: Pool, tariff: Tariff, at: int) -> int | Missed:
-    limits, planned = problem.limits, problem.hours[at].planned_rate
-    load = load_of(problem, pool, planned)
-    if not math.isfinite(load):
-        return Missed(Constraint.DEMAND, planned, 0.0, "requests/s")
+class _Asked(NamedTuple):
+    """What limits ask of a pool in every hour, for each request per second that is planned."""
+
+    load: float
+    """Instances that it keeps busy."""
+    usual: float
+    """Instances that sustain it at the rate of the mix."""
+    machine: float
+    """Of those, what is left without a machine."""
+    zone: float
+    """The same without a zone."""
+    supply: float
+    """Instances that the loss of a spot supply must leave."""
+
+
+def _asked(problem: Problem, pool: Pool, load: float) -> _Asked:
+    usual = 1 / mix_rate(problem, pool)
+    machine, zone, supply = (share_without(problem.limits, part) for part in (Part.MACHINE, Part.ZONE, Part.SUPPLY))
+    return _Asked(load, usual, machine * usual, zone * usual, load - (1 - supply) * usual if supply > 0 else 0.0)
+
+
+def _instances(problem: Problem, pool: Pool, tariff: Tariff, asked: _Asked, planned: float) -> int | Missed:
+    limits, load = problem.limits, planned * asked.load
     if planned <= 0 and problem.scaling.scale_to_zero:
         return 0
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
     fewest = max(math.ceil(load - ROUNDING), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
-    return _with_failures(problem, pool, tariff, fewest, (planned, load))
+    return _with_failures(problem, pool, tariff, fewest, _Asked(*(planned * each for each in asked)))
 
 
-def _with_failures(
-    problem: Problem, pool: Pool, tariff: Tariff, fewest: int, carried: tuple[float, float]
-) -> int | Missed:
+def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, asked: _Asked) -> int | Missed:
     """The fewest instances that leave enough of the load served whichever machine, zone or spot supply fails.
 
     Args:
@@ -131,24 +152,21 @@ def _with_failures(
         pool: what runs.
         tariff: how it is paid for.
         fewest: without failures.
-        carried: requests per second, and the instances that they keep busy.
+        asked: at the planned rate.
     """
-    planned, load = carried
     on_spot, base = tariff.paid is PurchaseOption.SPOT, problem.limits.on_demand_base_ratio
-    if on_spot and base > 0 and load > 0:
+    if on_spot and base > 0 and asked.load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
-    usual = planned / mix_rate(problem, pool)
-    machine, zone = (share_without(problem.limits, part) * usual for part in (Part.MACHINE, Part.ZONE))
-    share = share_without(problem.limits, Part.SUPPLY)
-    supply = load - (1 - share) * usual if share > 0 else 0.0
-    count = max(fewest, math.ceil(base * usual - ROUNDING), math.ceil(machine - ROUNDING) + 1 if machine > 0 else 0)
-    left = max(zone, supply if on_spot else 0.0)
-    if left > 0 and pool.zones <= 1:
-        name = Constraint.SPOT_REROUTE if on_spot and supply >= zone else Constraint.ZONES
+    spare = math.ceil(asked.machine - ROUNDING) + 1 if asked.machine > 0 else 0
+    count = max(fewest, math.ceil(base * asked.usual - ROUNDING), spare)
+    left = max(asked.zone, asked.supply if on_spot else 0.0)
+    if left <= 0:
+        return count
+    if pool.zones <= 1:
+        name = Constraint.SPOT_REROUTE if on_spot and asked.supply >= asked.zone else Constraint.ZONES
         return Missed(name, 2.0, 1.0, "zones")
-    if left > 0:
-        count = max(count, math.ceil((left - ROUNDING) * pool.zones / (pool.zones - 1)) - 1)
-    while left > 0 and count - lost_in_zone(count, pool.zones) < left - ROUNDING:
+    count = max(count, math.ceil((left - ROUNDING) * pool.zones / (pool.zones - 1)) - 1)
+    while count - lost_in_zone(count, pool.zones) < left - ROUNDING:
         count += 1
     return count
 
