@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -79,12 +80,15 @@ def alone(problem: Problem, pool: Pool, tariff: Tariff) -> FleetSolution | Misse
 def cheapest_counts(fewest: Sequence[int], usd: Sequence[float]) -> tuple[int, ...]:
     """Counts that never fall from a class to a busier one, none below the fewest, at least ``Σ usd · count``.
 
-    By dynamic programming over the classes: each has one of the fewest numbers of all.
+    Where nothing is gained by running each has as few as it may; else by dynamic programming over the classes, each of
+    which has one of the fewest numbers of all.
 
     Args:
         fewest: instances of each class at least.
         usd: what one instance costs for running in each class, starts included; it may be negative.
     """
+    if min(usd) >= 0:
+        return tuple(accumulate(fewest, max))
     levels = sorted(set(fewest))
     best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
     for least, cost in zip(fewest, usd, strict=True):

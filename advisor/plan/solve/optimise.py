@@ -301,7 +301,7 @@ def _shares_of(program: FleetProgram, g: int, values: Floats) -> Floats:
 
 def allocation_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     """Compute of one allocation, to the cent."""
-    return round(math.fsum(_parts(problem, allocation, allocation.tariff.usd_per_hour)), 2)
+    return _amounts(problem, allocation, (allocation.tariff.usd_per_hour,))[0]
 
 
 def interruptions_usd_per_month(problem: Problem, allocation: Allocation) -> float:
@@ -313,9 +313,7 @@ def interruption_parts_usd_per_month(problem: Problem, allocation: Allocation) -
     """Work and capacity that spot interruptions of one allocation lose, and downloads after them, each to the cent."""
     if not allocation.tariff.interruption_usd_per_hour:
         return 0.0, 0.0
-    lost, downloads = (
-        round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in interruption_parts_usd_per_hour(allocation)
-    )
+    lost, downloads = _amounts(problem, allocation, interruption_parts_usd_per_hour(allocation))
     return lost, downloads
 
 
@@ -328,7 +326,7 @@ def interruption_parts_usd_per_hour(allocation: Allocation) -> tuple[float, floa
 
 def disk_parts_usd_per_month(problem: Problem, allocation: Allocation) -> Sequence[float]:
     """Disks of one allocation by the measures that they are charged by, each to the cent."""
-    return [round(math.fsum(_parts(problem, allocation, usd)), 2) for usd in allocation.tariff.disk_parts_usd_per_hour]
+    return _amounts(problem, allocation, allocation.tariff.disk_parts_usd_per_hour)
 
 
 def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
@@ -338,6 +336,8 @@ def disks_usd_per_month(problem: Problem, allocation: Allocation) -> float:
 
 def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     """Download cost of starting ahead of busier hours for one allocation, to the cent."""
+    if not allocation.pool.start_usd:
+        return 0.0
     costs = [
         count * start_usd_per_month(problem, allocation.pool, allocation.tariff, h)
         for h, count in enumerate(allocation.instances)
@@ -345,13 +345,21 @@ def starts_usd_per_month(problem: Problem, allocation: Allocation) -> float:
     return round(math.fsum(costs), 2)
 
 
-PARTS = (allocation_usd_per_month, disks_usd_per_month, starts_usd_per_month, interruptions_usd_per_month)
-"""What an allocation costs."""
+def _amounts(problem: Problem, allocation: Allocation, usd_per_hour: Sequence[float]) -> list[float]:
+    """Cost of one allocation at each of some prices for an hour of an instance, each to the cent."""
+    pool, tariff = allocation.pool, allocation.tariff
+    billed = [
+        (count, billed_hours_per_month(problem, pool, tariff, at)) for at, count in enumerate(allocation.instances)
+    ]
+    return [round(math.fsum(count * usd * hours for count, hours in billed), 2) for usd in usd_per_hour]
 
 
-def _parts(problem: Problem, allocation: Allocation, usd_per_hour: float) -> Iterator[float]:
-    for h, count in enumerate(allocation.instances):
-        yield count * usd_per_hour * billed_hours_per_month(problem, allocation.pool, allocation.tariff, h)
+def allocation_parts(problem: Problem, allocation: Allocation) -> Iterator[float]:
+    """What an allocation costs, each to the cent: compute, disks, interruptions and starts."""
+    tariff = allocation.tariff
+    interruptions = interruption_parts_usd_per_hour(allocation) if tariff.interruption_usd_per_hour else ()
+    yield from _amounts(problem, allocation, (tariff.usd_per_hour, *tariff.disk_parts_usd_per_hour, *interruptions))
+    yield starts_usd_per_month(problem, allocation)
 
 
 def transfer_usd_per_month(
@@ -389,7 +397,7 @@ def objective_usd_per_month(
     problem: Problem, allocations: tuple[Allocation, ...], shares: Mapping[str, Floats]
 ) -> float:  # fmt: skip
     """The one number that is minimised and printed: the sum of its parts, each to the cent."""
-    parts = [part(problem, allocation) for allocation in allocations for part in PARTS]
+    parts = [part for allocation in allocations for part in allocation_parts(problem, allocation)]
     parts += (part(problem, allocations, shares) for part in (transfer_usd_per_month, standing_usd_per_month))
     return round(math.fsum((*parts, switching_usd_per_month(problem, allocations))), 2)
 

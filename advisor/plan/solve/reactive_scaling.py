@@ -11,7 +11,7 @@ from advisor.plan.cold_start import minimum_warm_replicas, reactive
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.problem.formulas import Part, mix_rate, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
-from advisor.plan.solve.optimise import PARTS
+from advisor.plan.solve.optimise import allocation_parts
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
 
 ROUNDING = 1e-9
@@ -139,7 +139,7 @@ def _steady(allocation: Allocation) -> bool:
 
 
 def _usd_per_month(problem: Problem, allocation: Allocation) -> float:
-    return math.fsum(part(problem, allocation) for part in PARTS)
+    return math.fsum(allocation_parts(problem, allocation))
 
 
 def _has_spare(problem: Problem, moving: list[Allocation]) -> bool:

@@ -14,7 +14,7 @@ from advisor.plan.problem.standing import standing_usd_per_month
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import (
     NEGOTIABLE,
-    PARTS,
+    allocation_parts,
     optimise,
     switching_usd_per_month,
     transfer_usd_per_month,
@@ -141,7 +141,7 @@ def test_total_is_the_sum_of_its_printed_parts(problem):
     if isinstance(found, Infeasible):
         return
     parts = [
-        *(part(problem, one) for part in PARTS for one in found.allocations),
+        *(part for one in found.allocations for part in allocation_parts(problem, one)),
         transfer_usd_per_month(problem, found.allocations, found.shares),
         switching_usd_per_month(problem, found.allocations),
         standing_usd_per_month(problem, found.allocations, found.shares),
