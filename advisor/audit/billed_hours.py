@@ -12,6 +12,8 @@ from advisor.audit.values import Utilisation
 from advisor.samples.query.values import Window
 
 IS_PAID_USE = "kind = 'compute' AND unused IS NULL AND charge IN ('usage', 'purchase') AND resource IS NOT NULL"
+IS_HOST_COST = "kind = 'compute' AND unused IS NULL AND charge IS DISTINCT FROM 'tax'"
+"""What a machine cost: its use, less the credits, refunds and discounts that name it."""
 MOST_WINDOWS = 200
 """Different times of samples that are asked for: each is a question to their store."""
 _US = 1_000_000

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from advisor.audit.billed_hours import IS_PAID_USE, Observation, billed_windows, observations, united
+from advisor.audit.billed_hours import IS_HOST_COST, IS_PAID_USE, Observation, billed_windows, observations, united
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import counted
 from advisor.audit.telemetry import Telemetry
@@ -99,7 +99,7 @@ def _joined(ledger: Ledger, telemetry: Telemetry | None, names: Mapping[str, str
         f"WHERE lower(key) IN ({tags}) AND {IS_PAID_USE}), "
         "pairs AS (SELECT DISTINCT host, resource FROM keyed JOIN host_keys USING (key)) "
         "SELECT host, resource, any_value(provider), any_value(region), coalesce(max(machine), '(unknown)'), "
-        f"sum(cost) FROM pairs JOIN charges USING (resource) WHERE {IS_PAID_USE} "
+        f"sum(cost) FROM pairs JOIN charges USING (resource) WHERE {IS_HOST_COST} "
         "GROUP BY host, resource ORDER BY sum(cost) DESC, resource"
     )
     machines = [

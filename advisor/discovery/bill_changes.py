@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
-from advisor.audit.findings.stopping import FEWEST
+from advisor.audit.findings.bounds import FEWEST
 from advisor.audit.run import Opened
 from advisor.audit.values import Bill, Endpoint
 from advisor.catalog import Catalog

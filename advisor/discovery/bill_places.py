@@ -8,7 +8,7 @@ from pathlib import Path
 
 from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.compute import Pool, is_idle
-from advisor.audit.findings.stopping import FEWEST, LEAST_DAYS, LEAST_OBSERVED
+from advisor.audit.findings.bounds import FEWEST, LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.values import HostCost
 from advisor.codegen.applying import Target, apply_to
 from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress

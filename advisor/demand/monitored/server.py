@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""
 _MINUTE_US = 60_000_000
+_HOUR_US, _DAY_US = 60 * _MINUTE_US, 24 * 60 * _MINUTE_US
 _LEAST_PART_US = 5 * _MINUTE_US
 _FEWEST_POINTS = 30
 _FIRST_POINTS = 240
@@ -67,14 +68,22 @@ class Monitored:
         selector: str = "",
         metrics: Path | None = None,
     ) -> "Monitored":
-        """A server from one time to another; without them in the days up to the end, which is now.
+        """A server from one time to another; without them in the days up to the end.
+
+        The end is now; of a window of a day or more the last full hour, where there was something a day before it, so
+        that questions of one hour have one answer.
 
         Raises:
             InputError: it cannot be asked, has nothing in that time, or the time lies ahead.
         """
-        end_us = time.time_ns() // 1000 if until_seconds is None else round(until_seconds * 1e6)
-        back_us = end_us - round(days * SECONDS_PER_DAY * 1e6)
-        start_us = back_us if from_seconds is None else round(from_seconds * 1e6)
+        now_us = time.time_ns() // 1000
+        days_us = round(days * SECONDS_PER_DAY * 1e6) if from_seconds is None else now_us - round(from_seconds * 1e6)
+        end_us = now_us if until_seconds is None else round(until_seconds * 1e6)
+        if until_seconds is None and days_us >= _DAY_US:
+            hour_us = now_us // _HOUR_US * _HOUR_US
+            before = Window(hour_us - _DAY_US - _HOUR_US, hour_us - _DAY_US)
+            end_us = hour_us if cls.at(access, before, selector, metrics).names else now_us
+        start_us = end_us - days_us if from_seconds is None else round(from_seconds * 1e6)
         if end_us - start_us < _MINUTE_US:
             raise InputError("the window ends before it begins", where=access.url, hint="check `from` and `until`")
         server = cls.at(access, Window(start_us, end_us), selector, metrics)
