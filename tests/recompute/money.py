@@ -286,8 +286,8 @@ def resources(provider, hosts, services, machine_hours):
         return {**units, "alarm": 4 + 4 * groups if hosts else 6}
     alarms, log_alarms = (1, 10) if hosts else (3, 2)
     units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 3 * more_endpoints}
-    disks = {"entrance_disk": 2} if hosts else {}
-    return {**units, **disks, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
+    with_it = {"entrance_disk": 2} if hosts else {"load_balancer": HOURS_A_MONTH}
+    return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
 
 
 def layout(group):
@@ -360,8 +360,6 @@ def standing(groups, week, input_tokens, output_tokens, peak):
                 quantities["load_balancer_proxy"] = max(ceil(proxies), 3) * HOURS_A_MONTH
             if provider != "aws":
                 quantities["load_balancer_data"] = gb
-        elif provider == "azure":
-            quantities["load_balancer"] = HOURS_A_MONTH
         logged = month * 200 + (balanced * 1000 if provider == "gcp" else 0)
         quantities["log_ingest"] = logged / 10**9
         if provider == "aws":

@@ -15,8 +15,7 @@ from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
-from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
-from advisor.samples.need.verdict import Code
+from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING, Code
 from advisor.units import SECONDS_PER_HOUR
 
 _Place = tuple[str, str, str]
