@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database
-from advisor.audit.telemetry import Telemetry
 from advisor.audit.values import Utilisation
 from advisor.samples.query.values import Window
 
+if TYPE_CHECKING:
+    from advisor.audit.telemetry import Telemetry
+
 IS_PAID_USE = "kind = 'compute' AND unused IS NULL AND charge IN ('usage', 'purchase') AND resource IS NOT NULL"
+IS_HOST_COST = "kind = 'compute' AND unused IS NULL AND charge IS DISTINCT FROM 'tax'"
+"""What a machine cost: its use, less the credits, refunds and discounts that name it."""
 MOST_WINDOWS = 200
 """Different times of samples that are asked for: each is a question to their store."""
 _US = 1_000_000
@@ -43,7 +46,7 @@ class Observation:
 
 def billed_windows(database: Database, resources: Sequence[str]) -> dict[str, list[Window]]:
     """Times in which each resource was billed without a gap, in order."""
-    database.connection.register("asked", pa.table([pa.array(resources, pa.string())], names=["resource"]))
+    database.load("asked", {"resource": "VARCHAR"}, [(resource,) for resource in resources])
     windows: dict[str, list[Window]] = {}
     for resource, start, end in database.rows(_CHUNKS):
         windows.setdefault(resource, []).append(Window(_microseconds(start), _microseconds(end)))
@@ -51,7 +54,7 @@ def billed_windows(database: Database, resources: Sequence[str]) -> dict[str, li
 
 
 def observations(
-    telemetry: Telemetry, machines: Mapping[str, Sequence[Window]]
+    telemetry: "Telemetry", machines: Mapping[str, Sequence[Window]]
 ) -> tuple[dict[str, list[Observation]], int]:
     """Observations of each host, and how many machines were billed in more pieces than are asked for.
 

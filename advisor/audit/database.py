@@ -1,7 +1,7 @@
 """A database on disk for the time of one audit, within bounds of memory."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
@@ -18,6 +18,8 @@ from advisor.scratch import scratch_folder
 MEMORY_MIB = 640
 """Most that the database holds in memory; the rest of an audit stays below 300 MiB."""
 _POLL_SECONDS = 0.2
+_MOST_PARAMETERS = 10_000
+"""Rows that a statement takes as parameters; Arrow is faster for more, and takes half a second to load."""
 Progress = Callable[[str, int, int], None]
 """Told what is read, and how much of how much."""
 
@@ -68,6 +70,28 @@ class Database:
     def row(self, query: str) -> tuple[Any, ...]:
         """The one row of an answer."""
         return self.rows(query)[0]
+
+    def load(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+        """Rows as a temporary table, in place of one of that name.
+
+        Args:
+            name: of the table.
+            columns: name and type of each.
+            rows: a value for each column.
+        """
+        values = [[row[position] for row in rows] for position in range(len(columns))]
+        create = f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT"
+        if len(rows) <= _MOST_PARAMETERS:
+            types = enumerate(columns.items(), start=1)
+            lists = ", ".join(f"unnest(${place}::{kind}[]) AS {column}" for place, (column, kind) in types)
+            self.connection.execute(f"{create} {lists}", values)
+            return
+        import pyarrow as pa  # noqa: PLC0415 - few bills have as many sets of tags
+
+        self.connection.register("arrow_rows", pa.table(values, names=list(columns)))
+        casts = ", ".join(f"{column}::{kind} AS {column}" for column, kind in columns.items())
+        self.connection.execute(f"{create} {casts} FROM arrow_rows")
+        self.connection.unregister("arrow_rows")
 
     def _watched(self, statement: str, what: str, progress: Progress) -> None:
         with ThreadPoolExecutor(1) as pool:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-import pyarrow as pa
-
 from advisor.audit.database import Database, opened
 from advisor.audit.detect import format_of
 from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows
@@ -32,6 +30,8 @@ _FACTOR_DIGITS = 14
 _SAME = f"format, {', '.join(TEXTS)}"
 """Columns of lines that are summed over time together."""
 _FILLED = ("filled_billed", "filled_effective")
+_IS_WHOLE = "({0}::DOUBLE = trunc({0}::DOUBLE))"
+"""Whether an amount has no cents; as a double, since numbers of 38 digits take ten times as long to divide."""
 _COUNTS = {
     "row_count": "count(*)",
     "bad": "count(*) FILTER (WHERE is_bad)",
@@ -39,8 +39,8 @@ _COUNTS = {
     "no_billed": "count(*) FILTER (WHERE billed IS NULL)",
     "no_effective": "count(*) FILTER (WHERE effective IS NULL)",
     "no_cost": "count(*) FILTER (WHERE billed IS NULL AND effective IS NULL)",
-    "fractions": "count(*) FILTER (WHERE billed <> trunc(billed))",
-    "rounded": "count(*) FILTER (WHERE billed <> trunc(billed) AND effective = trunc(effective))",
+    "fractions": f"count(*) FILTER (WHERE NOT {_IS_WHOLE.format('billed')})",
+    "rounded": f"count(*) FILTER (WHERE NOT {_IS_WHOLE.format('billed')} AND {_IS_WHOLE.format('effective')})",
 }
 """Lines that are counted, by the column of their number."""
 _AZURE_COMMITTED = "format = 'azure' AND purchase = 'committed' AND filled_effective <> 0"
@@ -350,7 +350,7 @@ def _convert(database: Database, currency: str, rate: Decimal) -> None:
 
 def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[str, str]]) -> None:
     """The table ``charges`` with cost, kind, machine, family and whether it is accelerated."""
-    _register(database, "catalogued", ("provider", "name"), catalogued)
+    database.load("catalogued", {"provider": "VARCHAR", "name": "VARCHAR"}, catalogued)
     meters = "format, provider, service, category, meter, description, details, instance_type, resource_type, charge"
     database.run(
         f"CREATE TABLE machines AS WITH kinds AS (SELECT {meters}, {kind_sql(kind_rules())} AS kind "
@@ -359,7 +359,7 @@ def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[
     )
     named = database.rows("SELECT DISTINCT provider, machine FROM machines WHERE machine IS NOT NULL")
     families = [(provider, machine, family_of(provider, machine)) for provider, machine in named]
-    _register(database, "families", ("provider", "machine", "family"), families)
+    database.load("families", dict.fromkeys(("provider", "machine", "family"), "VARCHAR"), families)
     database.run(
         f"CREATE TABLE meters AS SELECT machines.*, CASE WHEN kind = 'compute' THEN {family_sql()} END AS family, "
         f"kind = 'compute' AND ({accelerated_sql()}) AS is_accelerated "
@@ -377,13 +377,6 @@ def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[
         "LEFT JOIN tag_sets ON raw.tags = tag_sets.tags"
     )
     database.run("DROP TABLE raw")
-
-
-def _register(database: Database, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows of texts as a table."""
-    values = [[row[position] for row in rows] for position in range(len(columns))]
-    table = pa.table(values, schema=pa.schema([(column, pa.string()) for column in columns]))
-    database.connection.register(name, table)
 
 
 def of_usage(bound: str) -> str:

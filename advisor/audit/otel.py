@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import pyarrow as pa
-
 from advisor.audit.database import Database
 from advisor.errors import InputError
 
@@ -106,6 +104,8 @@ def read_otel(database: Database, path: Path) -> list[str]:
         "output_tokens",
         "errors",
     ]
+    import pyarrow as pa  # noqa: PLC0415 - bills and other logs do without
+
     table = pa.table([list(values) for values in zip(*rows, strict=True)], names=columns)
     database.connection.register("otel", table)
     database.run(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of
@@ -12,11 +13,13 @@ from advisor.audit.findings import Context, find_all
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
 from advisor.audit.tags import tag_tables
-from advisor.audit.telemetry import read_telemetry
 from advisor.audit.traffic import read_traffic
-from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Endpoint, Traffic
+from advisor.audit.values import KINDS, UNTAGGED, ZERO, Amounts, Audit, Bill, Endpoint, Traffic
 from advisor.catalog import Catalog, load_catalog
 from advisor.spread import Spread
+
+if TYPE_CHECKING:
+    from advisor.audit.telemetry import Telemetry
 
 _BY = {"provider": "true", "region": "true", "family": "kind = 'compute'", "purchase": "true"}
 """Breakdowns of the bill, and which part of it each is of."""
@@ -82,9 +85,7 @@ def _ledger(database: Database, inputs: Inputs, catalog: Catalog) -> Ledger:
 def _audit(database: Database, inputs: Inputs) -> Opened:
     catalog = load_catalog()
     ledger = _ledger(database, inputs, catalog)
-    telemetry = (
-        read_telemetry(inputs.telemetry, ledger.bill, extrapolates=inputs.extrapolates) if inputs.telemetry else None
-    )
+    telemetry = _telemetry(inputs, ledger.bill) if inputs.telemetry else None
     counts = {
         place: round(machine.accelerator_count)
         for place, machine in catalog.instance_types.items()
@@ -110,6 +111,12 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
         is_in_usd=ledger.bill.currency in ("USD", None),
     )
     return Opened(audit, ledger)
+
+
+def _telemetry(inputs: Inputs, bill: Bill) -> "Telemetry":
+    from advisor.audit.telemetry import read_telemetry  # noqa: PLC0415 - a bill alone needs no readers of samples
+
+    return read_telemetry(inputs.telemetry, bill, extrapolates=inputs.extrapolates)
 
 
 def _kinds(ledger: Ledger) -> dict[str, Decimal]:

@@ -16,16 +16,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from advisor.audit.billed_hours import IS_PAID_USE, Observation, billed_windows, observations, united
+from advisor.audit.billed_hours import IS_HOST_COST, IS_PAID_USE, Observation, billed_windows, observations, united
 from advisor.audit.ledger import Ledger
 from advisor.audit.money import counted
-from advisor.audit.telemetry import Telemetry
 from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost
 from advisor.errors import InputError
 from advisor.reading import read_text
+
+if TYPE_CHECKING:
+    from advisor.audit.telemetry import Telemetry
 
 _QUANTUM = Decimal("1e-15")
 _NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "kubernetes_io_hostname", "node", "hostname", "host")
@@ -46,7 +47,7 @@ class _Billed:
 
 def split_compute(
     ledger: Ledger,
-    telemetry: Telemetry | None,
+    telemetry: "Telemetry | None",
     accelerator_counts: Mapping[tuple[str, str], int],
     names: Mapping[str, str],
     *,
@@ -82,13 +83,12 @@ def split_compute(
     return ComputeSplit({part: parts[part] for part in PARTS}, hosts, notes)
 
 
-def _joined(ledger: Ledger, telemetry: Telemetry | None, names: Mapping[str, str]) -> tuple[list[_Billed], list[str]]:
+def _joined(ledger: Ledger, telemetry: "Telemetry | None", names: Mapping[str, str]) -> tuple[list[_Billed], list[str]]:
     """Machines of the bill with the host that each of them is."""
     if telemetry is None or not telemetry.hosts:
         return [], list(telemetry.notes) if telemetry else []
     keys = [(key, use.host) for use in telemetry.hosts for key in _keys(use.host, names)]
-    table = pa.table([list(column) for column in zip(*keys, strict=True)], names=["key", "host"])
-    ledger.database.connection.register("host_keys", table)
+    ledger.database.load("host_keys", {"key": "VARCHAR", "host": "VARCHAR"}, keys)
     tags = ", ".join(f"'{tag}'" for tag in _NAME_TAGS)
     found = ledger.database.rows(
         "WITH keyed AS ("
@@ -99,7 +99,7 @@ def _joined(ledger: Ledger, telemetry: Telemetry | None, names: Mapping[str, str
         f"WHERE lower(key) IN ({tags}) AND {IS_PAID_USE}), "
         "pairs AS (SELECT DISTINCT host, resource FROM keyed JOIN host_keys USING (key)) "
         "SELECT host, resource, any_value(provider), any_value(region), coalesce(max(machine), '(unknown)'), "
-        f"sum(cost) FROM pairs JOIN charges USING (resource) WHERE {IS_PAID_USE} "
+        f"sum(cost) FROM pairs JOIN charges USING (resource) WHERE {IS_HOST_COST} "
         "GROUP BY host, resource ORDER BY sum(cost) DESC, resource"
     )
     machines = [
@@ -110,7 +110,7 @@ def _joined(ledger: Ledger, telemetry: Telemetry | None, names: Mapping[str, str
 
 
 def _observed(
-    ledger: Ledger, telemetry: Telemetry, billed: Sequence[_Billed]
+    ledger: Ledger, telemetry: "Telemetry", billed: Sequence[_Billed]
 ) -> tuple[dict[str, list[Observation]], list[str]]:
     """Observations of the billed hours of each host, and notes on what was not asked for or not seen."""
     if not billed:
@@ -131,7 +131,7 @@ def _keys(host: str, names: Mapping[str, str]) -> set[str]:
     return {plain, plain.split(".")[0]}
 
 
-def _unambiguous(machines: Sequence[_Billed], telemetry: Telemetry) -> tuple[list[_Billed], list[str]]:
+def _unambiguous(machines: Sequence[_Billed], telemetry: "Telemetry") -> tuple[list[_Billed], list[str]]:
     """Machines whose host is theirs alone, and notes on the others."""
     hosts = [machine.host for machine in machines]
     resources = [machine.resource for machine in machines]

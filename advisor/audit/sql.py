@@ -88,6 +88,13 @@ class Columns:
             return f"TRY_CAST({name(column)} AS {MONEY})"
         return f"TRY_CAST(CAST({name(column)} AS VARCHAR) AS {MONEY})"
 
+    def given(self, *names: str) -> str:
+        """SQL of whether the first of some columns has a value; none of them is there: it has not."""
+        column = self.find(*names)
+        if column is None:
+            return "false"
+        return f"{self._as_text(column) if self.types[column] == 'VARCHAR' else name(column)} IS NOT NULL"
+
     def time(self, *names: str) -> str:
         """SQL of an instant in UTC; a time without a zone is taken to be UTC. NULL outside of 1990 to 2100."""
         column = self.find(*names)
@@ -101,12 +108,17 @@ class Columns:
         if kind in {"TIMESTAMP", "DATE"} or kind.startswith("TIMESTAMP_"):
             return f"CAST({quoted} AS TIMESTAMP)"
         if kind.startswith("TIMESTAMP WITH"):
-            return f"({quoted} AT TIME ZONE 'UTC')"
+            return _in_utc(quoted)
         value = f"CAST({quoted} AS VARCHAR)"
         return (
-            f"coalesce(TRY_CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC', try_strptime({value}, '%m/%d/%Y'), "
+            f"coalesce({_in_utc(f'TRY_CAST({value} AS TIMESTAMPTZ)')}, try_strptime({value}, '%m/%d/%Y'), "
             f"{_epoch(f'TRY_CAST({value} AS DOUBLE)')})"
         )
+
+
+def _in_utc(instant: str) -> str:
+    """A TIMESTAMPTZ as a TIMESTAMP in UTC, without the calendar of a time zone; NULL of what is not finite."""
+    return f"make_timestamp(epoch_us({instant}))"
 
 
 def _epoch(number: str) -> str:

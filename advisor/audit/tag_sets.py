@@ -4,12 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from advisor.audit.database import Database
 
 _BATCH = 20_000
-_SCHEMA = pa.schema([("tags_id", pa.int64()), ("key", pa.string()), ("value", pa.string())])
 
 
 def write_tags(database: Database) -> list[str]:
@@ -23,17 +20,9 @@ def write_tags(database: Database) -> list[str]:
             parsed = parse_tags(text)
             unreadable += parsed is None
             entries += [(tags_id, key, value) for key, value in (parsed or {}).items()]
-        _insert(database, entries)
+        database.load("tag_entries", {"tags_id": "BIGINT", "key": "VARCHAR", "value": "VARCHAR"}, entries)
+        database.run("INSERT INTO tags FROM tag_entries")
     return [f"{unreadable:,} sets of tags cannot be read: their charges count as untagged"] if unreadable else []
-
-
-def _insert(database: Database, entries: list[tuple[int, str, str]]) -> None:
-    if not entries:
-        return
-    columns = [list(column) for column in zip(*entries, strict=True)]
-    database.connection.register("tag_entries", pa.table(columns, schema=_SCHEMA))
-    database.run("INSERT INTO tags SELECT * FROM tag_entries")
-    database.connection.unregister("tag_entries")
 
 
 def parse_tags(text: str) -> dict[str, str] | None:

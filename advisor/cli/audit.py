@@ -11,9 +11,9 @@ The JSON (``advisor.audit/v1``)::
     requests       teams, environments; null without request logs
     tags           by key: values, untagged; their sum is the bill
     chargeback     cost of the endpoints by team and environment of their requests
-    findings       id, title, usd_per_month, low, high (null: unknown), basis, effort, evidence, risk, command (acts,
-                   and can be taken back), look (shows first), why_no_action (null: command acts; else it is look),
-                   resources
+    findings       id, title, usd_per_month (null: the bill is in another currency), per_month, low, high (in the
+                   bill's currency; null: its period is unknown), basis, effort, evidence, risk, command (acts, and can
+                   be taken back), look (shows first), why_no_action (null: command acts; else it is look), resources
     notes          what a reader has to know
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import make_directory, write_text
-from advisor.cli.output import report_width
+from advisor.cli.output import STDOUT, deliver, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.errors import InputError, NothingFeasible
@@ -20,13 +20,15 @@ from advisor.report.price_age import PriceUsed, check_age
 from advisor.spread import Spread
 
 ESTATE_FILE = "estate.json"
+_DOCUMENTS = (".json", ".md", ".html", ".txt")
+"""Suffixes of a file for one document of all plans; any other name is that of a directory."""
 
 
 def recommend_estate(
     directory: Path, output_format: str, output: Path | None, calibration: Path | None, spread: Spread,
     max_price_age: int | None = None, *, wide: bool = False,
 ) -> None:  # fmt: skip
-    """Plan a directory, show the estate, and write its plans.
+    """Plan a directory, show the estate, and write its plans into a directory, or into one document of that name.
 
     Raises:
         InputError: some files have to be mended, or a price is older than *max_price_age* days.
@@ -34,19 +36,22 @@ def recommend_estate(
     """
     if output_format == "csv":
         raise click.UsageError("csv is of one workload file: a directory has table, json, markdown and html")
-    if output is not None and output.is_file():
-        raise InputError("a directory of workloads gives a directory of plans", where=str(output))
+    document = output is None or output == STDOUT or (output.suffix.lower() in _DOCUMENTS and not output.is_dir())
+    if output is not None and not document and output.is_file():
+        hint = f"give a folder for them, or a name for one document: {', '.join(_DOCUMENTS)}"
+        raise InputError("a directory of workloads gives a directory of plans", where=str(output), hint=hint)
     with Progress("workloads") as progress:
         planned = plan_estate(directory, spread, calibration=calibration, watch=progress.watch)
     estate = planned.estate
     _tell_age(estate, max_price_age)
-    if output is not None:
+    if output is not None and not document:
         _write(estate, planned.plans, output)
         click.echo(f"wrote {estate.totals.workloads - estate.totals.failed} plans and {output / ESTATE_FILE}", err=True)
-    if output is None and output_format == "json":
-        click.echo(estate_to_json(estate, planned.plans), nl=False)
-    else:
         click.echo(_shown(estate, output_format, report_width(None, wide=wide)), nl=False)
+    elif output_format == "json":
+        deliver(estate_to_json(estate, planned.plans), output)
+    else:
+        deliver(_shown(estate, output_format, report_width(output, wide=wide)), output)
     _complain(estate, directory)
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ _COLUMNS = (
     "--window", type=duration_between(timedelta(hours=1), timedelta(days=3 * 365)), default="14d", show_default=True,
     help="How far back demand and latency count.",
 )  # fmt: skip
+@click.option(
+    "--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="With --prometheus: end of the window, UTC; files then ask for the same time.  [default: the last full hour]",
+)  # fmt: skip
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --prometheus: bearer token.")
 @click.option("--ca-file", type=click.Path(dir_okay=False, path_type=Path), help="With --prometheus: PEM file.")
 @click.option("--samples", multiple=True, metavar="DIR", help="Samples of `advisor agent run`. Repeatable.")
@@ -76,6 +80,7 @@ def command(
     urls: tuple[str, ...],
     selector: str,
     window: timedelta,
+    until: datetime | None,
     token_file: Path | None,
     ca_file: Path | None,
     samples: tuple[str, ...],
@@ -94,13 +99,17 @@ def command(
     """
     if not (contexts or urls or samples or regions):
         raise click.UsageError("name a place to look: --kubernetes, --prometheus URL, --samples DIR or --aws")
+    if until is not None and not urls:
+        raise click.UsageError("--until is for --prometheus: samples end with the last one")
     days = window / timedelta(days=1)
     places = Places(
         out=out,
         contexts=contexts,
         kubeconfig=kubeconfig,
         namespace=namespace,
-        servers=tuple(Server(url, days, selector, token_file, ca_file) for url in urls),
+        servers=tuple(
+            Server(url, days, selector, token_file, ca_file, until and until.replace(tzinfo=UTC)) for url in urls
+        ),
         samples=samples,
         accounts=tuple(Account(region or None, profile, window_text(days)) for region in regions),
         window_days=days,

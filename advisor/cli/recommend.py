@@ -52,7 +52,8 @@ _RELAX = {
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Write the result to this file instead of stdout; the plans of a directory into this directory.",
+    help="Write the result to this file instead of stdout; the plans of a directory into this directory, or into one "
+    "document (.json, .md, .html).",
 )
 @calibration_option
 @click.option("--all", "every_variant", is_flag=True, help="Every precision and parallelism, not only the best ones.")

@@ -42,6 +42,7 @@ _TITLES = {
     "alarm": "alarms",
     "log_alarm": "alarms on logs",
     "entrance": "entrance",
+    "entrance_disk": "its disks",
     "container_entrance": "entrance of containers",
     "response_cache": "response cache",
     "private_endpoint": "its private endpoint",
@@ -63,7 +64,7 @@ class StandingCharge:
     item: str
     """load_balancer, load_balancer_capacity, load_balancer_data, load_balancer_proxy, log_ingest, log_storage,
     response_cache, private_endpoint, or a resource of region_resources.csv: nat_gateway, public_ip, kms_key, alarm,
-    log_alarm, entrance, container_entrance, and of a response cache cache_alarm, cache_log_alarm."""
+    log_alarm, entrance, entrance_disk, container_entrance, and of a response cache cache_alarm, cache_log_alarm."""
     quantity: float
     """Units of an average month."""
     unit: str
@@ -286,7 +287,7 @@ def _with_own(rule: ChargeRule, own: ChargeRule | None) -> ChargeRule:
     """A rule of the load with the units that the generated code orders of the same."""
     if own is None:
         return rule
-    return replace(rule, least=own.least, each_further=own.each_further, assumes=own.assumes)
+    return replace(rule, least=own.least, alone=own.alone, each_further=own.each_further, assumes=own.assumes)
 
 
 def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
-from advisor.audit.findings.stopping import FEWEST
+from advisor.audit.findings.bounds import FEWEST
 from advisor.audit.run import Opened
 from advisor.audit.values import Bill, Endpoint
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
-from advisor.codegen.applying import Application, apply_all, targets_of
+from advisor.codegen.applying import Application, apply_all, targets_of, united
 from advisor.codegen.applying.addresses import typed_addresses
-from advisor.codegen.applying.project import open_project
+from advisor.codegen.applying.project import open_projects
 from advisor.demand.services.names import served_key
-from advisor.discovery.bill_places import Code, Wish, of_findings
+from advisor.discovery.bill_places import Code, Wish, of_findings, placed_in
 from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.proposal import proposal_of
 from advisor.discovery.settled import settled
@@ -80,14 +80,14 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
 
     Args:
         opened: an audit, with its charges.
-        directory: of the Terraform root.
+        directory: of the Terraform root, or of folders that are one each.
         catalog: machines and prices.
         sources: what is known of the endpoints.
 
     Raises:
         InputError: there is no Terraform, or telemetry or a workload file cannot be read.
     """
-    project = open_project(directory)
+    projects = open_projects(directory)
     kinds = machines_of(opened.ledger, sources.endpoint_tag)
     machines = {normalised(kind.endpoint): kind for kind in kinds if kind.endpoint}
     dearest = [endpoint for endpoint in opened.audit.endpoints if normalised(endpoint.name) in machines][:DEAREST]
@@ -99,10 +99,17 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
     planned = [wish.machines for wish in wishes if wish.is_planned]
     wishes += of_findings([kind for kind in kinds if kind not in planned], opened.audit.split.hosts)
     tags = [sources.endpoint_tag] if sources.endpoint_tag else list(ENDPOINT_TAGS)
-    code = Code(directory, project, tuple(typed_addresses(project)), tags, [*machines])
-    placed = tuple(map(code.placed, wishes))
-    pairs = [(wish.address, wish.target) for wish in placed if wish.target is not None and wish.address]
-    return Changes(placed, apply_all(directory, pairs, project) if pairs else None)
+    codes = {
+        folder: Code(project.directory, project, tuple(typed_addresses(project)), tags, [*machines])
+        for folder, project in projects.items()
+    }
+    placed = [placed_in(codes, wish) for wish in wishes]
+    parts = {}
+    for folder, code in codes.items():
+        pairs = [(wish.address, wish.target) for wish in placed if wish.target and wish.address and wish.root == folder]
+        if pairs:
+            parts[folder] = apply_all(code.directory, pairs, code.project)
+    return Changes(tuple(placed), united(parts) if parts else None)
 
 
 @dataclass(frozen=True, slots=True)

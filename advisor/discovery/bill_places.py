@@ -1,14 +1,14 @@
 """Places in a user's Terraform of the machines that a bill names, and what findings on these machines ask of them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from advisor.audit.endpoints import EndpointMachines
+from advisor.audit.findings.bounds import FEWEST, LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.findings.compute import Pool, is_idle
-from advisor.audit.findings.stopping import FEWEST, LEAST_DAYS, LEAST_OBSERVED
 from advisor.audit.values import HostCost
 from advisor.codegen.applying import Target, apply_to
 from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress
@@ -52,6 +52,8 @@ class Wish:
     """Machines that there should be; None: as today."""
     address: str = ""
     """Address of the code to edit; "": none is."""
+    root: str = ""
+    """Folder of the root that it is in, with its slash; "": the only one."""
     is_planned: bool = False
     """Whether a plan says how many machines are needed, which findings on them leave alone then."""
 
@@ -148,12 +150,22 @@ class Code:
         if not takes:
             return _unwritten(wish, "; ".join(f"{address}: {reason}" for address, reason in reasons.items()))
         named = [address for address in takes if self._is_named(wish, address)]
-        chosen = named if len(named) == 1 else takes
+        chosen = self._distinct(named, wish.target)
+        chosen = chosen if len(chosen) == 1 else self._distinct(takes, wish.target)
         if len(chosen) > 1:
             return _unwritten(wish, f"several places say {kind}: {', '.join(chosen)}")
         if followed and not named:
             return _unwritten(wish, f"{chosen[0]} says {kind}, but {hidden}")
         return replace(wish, address=chosen[0])
+
+    def says(self, instance_type: str) -> bool:
+        """Whether a type of machine stands anywhere in the code, or may."""
+        return any(instance_type in each.instance_types or each.not_followed for each in self.addresses)
+
+    def _distinct(self, addresses: Sequence[str], target: Target) -> list[str]:
+        """Addresses without those whose edits are another's: a template and its group say one type."""
+        patches = {apply_to(self.directory, address, target, self.project).patch: address for address in addresses}
+        return list(patches.values())
 
     def _facts(self, wish: Wish, address: str) -> Facts:
         return facts_at(self.project, address, wish.machines.provider)
@@ -188,7 +200,8 @@ class Code:
             return
         others = [name for name in self.endpoints if name != own and _carries(address, name)]
         others += [word for word in _OTHER_WORK if own and _carries(address, word)]
-        words = list(_telling_words(address)) if own else []
+        place = set(re.split(r"[^a-z0-9]+", machines.region.casefold()))
+        words = [word for word in _telling_words(address) if word not in place] if own else []
         if not any(len(word) >= _STEM and own.startswith(word) for word in words):
             others += words
         if others:
@@ -203,6 +216,23 @@ class Code:
         """Whether address or tags carry the name of the endpoint."""
         own = normalised(wish.machines.endpoint)
         return bool(own) and (_carries(address, own) or normalised(self._tagged(self._facts(wish, address))) == own)
+
+
+def placed_in(codes: Mapping[str, Code], wish: Wish) -> Wish:
+    """A wish with its place in the one root that can take it, or why none can; by the folder of each."""
+    placed = {folder: code.placed(wish) for folder, code in codes.items()}
+    if len(placed) == 1 or wish.target is None:
+        return next(iter(placed.values()))
+    takes = {folder: each for folder, each in placed.items() if each.address}
+    if len(takes) == 1:
+        folder, each = next(iter(takes.items()))
+        return replace(each, root=folder)
+    if takes:
+        places = ", ".join(f"{folder}{each.address}" for folder, each in takes.items())
+        return _unwritten(wish, f"several places say {wish.machines.instance_type}: {places}")
+    said = [folder for folder, code in codes.items() if code.says(wish.machines.instance_type)]
+    reasons = [f"{folder}: {placed[folder].told.removeprefix(f'{wish.told}; not written: ')}" for folder in said]
+    return _unwritten(wish, "; ".join(reasons) or f"no code says {wish.machines.instance_type}")
 
 
 def _differences(facts: Facts, machines: EndpointMachines) -> Iterator[str]:

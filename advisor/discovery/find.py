@@ -1,5 +1,6 @@
 """Everything that runs, from every place that was named, each service once with the best source of its demand."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ class Server:
     selector: str = ""
     token_file: Path | None = None
     ca_file: Path | None = None
+    until: dt.datetime | None = None
+    """End of the window; None: as :meth:`Monitored.between` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +85,16 @@ def _unverified(access: Access) -> str:
 
 def _monitored(server: Server) -> Monitored:
     access = PrometheusEndpoint.of(server.url, token_file=server.token_file, ca_file=server.ca_file)
-    return Monitored.between(access, server.window_days, None, None, server.selector)
+    until_seconds = None if server.until is None else server.until.timestamp()
+    return Monitored.between(access, server.window_days, None, until_seconds, server.selector)
 
 
 def _fields(server: Server) -> dict[str, str]:
     """Fields under ``demand.prometheus`` that reach a server."""
     files = {"token_file": server.token_file, "ca_file": server.ca_file}
     named = {key: str(path.resolve()) for key, path in files.items() if path is not None}
-    return {"url": server.url, "window": window_text(server.window_days), **named}
+    until = {} if server.until is None else {"until": server.until.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"url": server.url, "window": window_text(server.window_days), **until, **named}
 
 
 def _warnings(watched: Sequence[Watched]) -> tuple[str, ...]:

@@ -106,8 +106,10 @@ def _judged(proposal: Proposal) -> Iterator[str]:
     if proposal.rises:
         yield f"{busy_words(proposal)}: today's machines miss the targets then."
     elif judged is not None and judged.is_looser:
-        tight = _latency_words(Latency(*map(rounded_up, kept_targets(proposal.measured).values)))
-        yield f"Looser than {tight}, which a plan would not confirm for today's machines in the busiest minute."
+        tight = map(rounded_up, kept_targets(proposal.measured).values)
+        pairs = zip(tight, proposal.slo.values, strict=True)
+        looser = _latency_words(Latency(*(value if value != target else None for value, target in pairs)))
+        yield f"Looser than {looser}, which a plan would not confirm for today's machines in the busiest minute."
     elif judged is not None and proposal.current is not None and judged.needed != proposal.current[1]:
         needed = "no number" if judged.needed is None else str(judged.needed)
         yield f"By the plan's model {needed} of today's machines would keep them, though {proposal.current[1]} do:"

@@ -36,6 +36,7 @@ _ITEMS = {
     "alarm": "alarms",
     "log_alarm": "alarms on logs",
     "entrance": "machines of the entrance",
+    "entrance_disk": "their disks",
     "container_entrance": "containers of the entrance",
     "object_storage": "bucket of the weights",
     "registry_storage": "container registry",

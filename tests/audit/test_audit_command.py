@@ -256,16 +256,18 @@ def test_nothing_is_left_behind(rich_bill, run_advisor, tmp_path):
 
 
 def test_a_bill_in_euros_speaks_of_euros(tmp_path, run_advisor):
-    """No dollar sign, and no amount in USD, until a rate is stated."""
+    """No dollar sign, and no amount in USD, until a rate is stated; the interval is in euros, as the amount is."""
     bill = write_focus(tmp_path / "bill.csv", hours(Charge(cost=Decimal(10), currency="EUR", tags={"env": "dev"}), 168))
 
     assert "$" not in run_advisor("audit", bill).stdout
     found = json.loads(run_advisor("audit", bill, "--format", "json").stdout)
     assert found["findings"][0]["usd_per_month"] is None
+    assert all(finding["low"] <= finding["per_month"] <= finding["high"] for finding in found["findings"])
     assert found["findings"][0]["per_month"] > 0
     converted = json.loads(run_advisor("audit", bill, "--format", "json", "--rate", "eur=1.5").stdout)
     assert converted["bill"]["effective_cost"] == 2520
-    assert converted["findings"][0]["usd_per_month"] > 0
+    assert converted["findings"][0]["usd_per_month"] == pytest.approx(1.5 * found["findings"][0]["per_month"])
+    assert converted["findings"][0]["high"] == pytest.approx(1.5 * found["findings"][0]["high"])
 
 
 def test_every_finding_is_explained():

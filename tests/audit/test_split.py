@@ -9,7 +9,8 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
-from audit.bills import Charge
+from advisor.report.bill.table import audit_table
+from audit.bills import Charge, write_bill
 from audit.machines import ACCELERATED, ROWS_PER_HOUR, billed, day_of, sampled
 from samples.engine_building import engine_rows
 from samples.records import DAY, row
@@ -58,6 +59,31 @@ def test_samples_of_hours_that_were_not_billed_count_nowhere(tmp_path, audit, bi
     assert float(parts["needed"]) == pytest.approx(10 * sum(filter(None, of_hours)), abs=0.05)
     assert float(parts["unattributed"]) == pytest.approx(10 * of_hours.count(None), abs=0.05)
     assert sum(parts.values()) == 10 * len(charges)
+
+
+@pytest.mark.parametrize("form", ["focus", "cur"])
+@pytest.mark.parametrize("kind", ["refund", "credit", "usage"])
+def test_what_is_given_back_for_a_machine_lowers_its_cost(tmp_path, audit, form, kind):
+    """A refund, a credit and a correction of 4 for a machine of 20, half busy: 8 needed in every format, no rest."""
+    charges = [*day_of(ACCELERATED), replace(ACCELERATED, kind=kind, cost=Decimal(-4), line="back")]
+
+    split = audit(write_bill(tmp_path, form, charges), telemetry=(sampled(tmp_path, lambda _: 0.5),)).split
+
+    assert [host.cost for host in split.hosts] == [16]
+    assert float(split.parts["needed"]) == pytest.approx(8, abs=0.05)
+    assert float(split.parts["unattributed"]) == pytest.approx(0, abs=0.05)
+
+
+def test_a_negative_rest_is_credits_and_not_a_lack_of_telemetry(tmp_path, audit):
+    """A credit that names no machine is more than what has no telemetry, and the table says so."""
+    charges = [*day_of(ACCELERATED), replace(ACCELERATED, kind="credit", cost=Decimal(-4), resource="")]
+    found = audit(billed(tmp_path, charges), telemetry=(sampled(tmp_path, lambda _: 0.5),))
+
+    table = audit_table(found, None, whole=False)
+
+    assert float(found.split.parts["unattributed"]) == pytest.approx(-4, abs=0.05)
+    assert "credits and refunds that name no machine" in table
+    assert "no telemetry of it" not in table
 
 
 def test_accelerators_that_were_not_seen_are_unattributed(tmp_path, audit):
@@ -141,7 +167,7 @@ def test_idle_hosts_are_a_finding(tmp_path, audit):
     assert float(finding.per_month) == pytest.approx(20 * 730 / 2, rel=0.01)
     assert finding.low <= finding.per_month <= finding.high
     assert finding.look == "aws ec2 describe-instances --region us-east-1 --filters Name=instance-id,Values=i-0aaa"
-    assert finding.command.endswith(" --into infra/")  # two hours, and a local disk: the machine is not stopped
+    assert finding.command.endswith(" --into infra/")
     assert finding.evidence.endswith("0% at p95, in 2 hours")
     assert finding.resources == [("i-0aaa", Decimal(20))]
 

@@ -1,4 +1,4 @@
-"""The number of alarms that a plan pays for in a region is that of the generated code."""
+"""What a plan pays for in a region is what the generated code orders there."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from advisor.codegen import Language, Wanted, generate
 from codegen.scenarios import SCENARIOS
 
 STACKS = Path(__file__).parents[1] / "golden/stacks"
+ROOT = Path(__file__).parents[2]
 
 
 def entries(stack, *names):
@@ -103,3 +104,14 @@ def test_a_region_has_the_alarms_that_the_code_writes(provider, item, per, writt
 
     assert resource.quantity == written()
     assert resource.quantity > 0
+
+
+def test_every_kind_of_resource_is_counted_named_or_free():
+    """The table of the documentation says of each kind of resource in the templates, and of no other, where its cost is."""
+    templates = (ROOT / "templates/terraform").rglob("*.j2")
+    written = {kind for path in templates for kind in re.findall(r'^resource "(\w+)"', path.read_text(), re.MULTILINE)}
+    table = re.findall(r"^\| (`(?:aws|google|azurerm)_.*?) \|", (ROOT / "docs/planning.md").read_text(), re.MULTILINE)
+    told = re.findall(r"`(\w+)`", " ".join(table))
+
+    assert len(written) > 80
+    assert sorted(told) == sorted(written)

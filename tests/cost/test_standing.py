@@ -12,7 +12,9 @@ from advisor.units import HOURS_PER_MONTH
 CATALOG = load_catalog()
 
 
-RESOURCES = {"nat_gateway", "public_ip", "kms_key", "alarm", "log_alarm", "entrance", "container_entrance"}
+RESOURCES = {
+    "nat_gateway", "public_ip", "kms_key", "alarm", "log_alarm", "entrance", "entrance_disk", "container_entrance",
+}  # fmt: skip
 
 
 def standing_charges(provider, region, requests_per_second, gb_per_request, balanced_ratio=1.0):
@@ -108,6 +110,18 @@ def test_an_entrance_is_priced_by_its_size(rate, size):
     assert "container_entrance" not in hosts
     assert "container_entrance" in services
     assert "entrance" not in services
+
+
+def test_an_entrance_has_disks_and_the_environment_of_apps_a_load_balancer():
+    """Two disks of 2.40 USD with two machines; one load balancer, and no disk, where services alone serve."""
+    charges = region_charges(CATALOG, "azure", "eastus", 1e-6)
+    hosts = {charge.item: charge for charge in charges.charges(1.0, 1.0)}
+    services = {charge.item: charge for charge in charges.charges(1.0, None)}
+
+    assert (hosts["entrance_disk"].quantity, hosts["entrance_disk"].usd_per_month) == (2, 4.80)
+    assert "entrance_disk" not in services
+    assert services["load_balancer"].usd_per_month == 18.25
+    assert "environment of the apps" in services["load_balancer"].assumes
 
 
 def test_what_is_assumed_is_said():

@@ -428,3 +428,73 @@ def test_a_directory_without_code_is_refused(tmp_path):
     """The error says what to give."""
     with pytest.raises(InputError, match=r"no \.tf files"):
         changed(tmp_path, Path(tmp_path))
+
+
+DYNAMIC = """
+locals {
+  groups = {
+    us-east-1-chat = { types = ["g5.12xlarge", "g6.12xlarge"], count = 4 }
+  }
+}
+
+resource "aws_launch_template" "this" {
+  for_each      = local.groups
+  instance_type = each.value.types[0]
+}
+
+resource "aws_autoscaling_group" "this" {
+  for_each         = local.groups
+  min_size         = each.value.count
+  max_size         = 8
+  desired_capacity = each.value.count
+  mixed_instances_policy {
+    launch_template {
+      launch_template_specification {
+        launch_template_id = aws_launch_template.this[each.key].id
+      }
+      dynamic "override" {
+        for_each = each.value.types
+        content {
+          instance_type = override.value
+        }
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["chat", "a10g", "west"])
+def test_a_group_whose_types_are_a_loop_is_edited_once(tmp_path, idle, catalog, name):
+    """Template and group are one place; a region in the key names no endpoint, unless it is another than the bill's."""
+    directory = code(tmp_path, DYNAMIC.replace("us-east-1-chat", f"us-east-1-{name}").replace("count = 4", "count = 2"))
+
+    (wish, *_) = [wish for wish in changes_of(idle, directory, catalog, Sources()).wishes if wish.target]
+
+    assert ("its name says west" in wish.told) == (name == "west")
+    assert bool(wish.address) == (name != "west")
+
+
+def test_each_root_of_a_folder_gets_its_own_changes(tmp_path, idle, catalog):
+    """Paths of the patch begin at the folder that was given; a root without such machines is left alone."""
+    for name, text in (("chat", CODE), ("search", CODE.replace("g5.12xlarge", "g6.xlarge").replace("chat", "search"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "main.tf").write_text(text)
+
+    application = changes_of(idle, tmp_path, catalog, Sources()).application
+
+    assert application.patch.startswith("--- a/chat/main.tf\n+++ b/chat/main.tf\n")
+    assert list(application.files) == [tmp_path / "chat/main.tf"]
+    assert all(edit.startswith("chat: ") for edit in application.edits)
+
+
+def test_two_roots_that_say_the_same_are_named_and_left_alone(tmp_path, idle, catalog):
+    """Nothing tells which of them the bill's machines are of."""
+    for name in ("blue", "green"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "main.tf").write_text(CODE)
+
+    changes = changes_of(idle, tmp_path, catalog, Sources())
+
+    assert changes.application is None
+    assert any("blue/" in wish.told and "green/" in wish.told for wish in changes.wishes)

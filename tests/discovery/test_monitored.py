@@ -1,12 +1,16 @@
 """Whose series are whose on a real server."""
 
+import datetime as dt
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from advisor.catalog import load_catalog
 from advisor.demand.monitored import Monitored
+from advisor.discovery.find import Places, Server, find_services
 from advisor.discovery.monitored import observed_of, survey, unmatched_services
 from advisor.discovery.values import Launch, Service
 from advisor.samples.query.prometheus import PrometheusEndpoint
@@ -137,3 +141,35 @@ def loaded(times_ms, rates, slower):
 def points(times_ms, increments):
     """A counter."""
     return [(int(at), float(value)) for at, value in zip(times_ms, np.cumsum(increments), strict=True)]
+
+
+@pytest.mark.parametrize(("first_hours_ago", "is_full_hour"), [(26, True), (2, False)])
+def test_the_window_ends_at_the_last_full_hour_where_a_day_was_seen(
+    victoria_metrics_url, first_hours_ago, is_full_hour
+):  # fmt: skip
+    """Two questions within an hour have one answer; a server that saw less than a day is asked up to now."""
+    end, tag = time.time_ns() // 1_000_000, f"full-hour-{first_hours_ago}"
+    times_ms = np.arange(end - first_hours_ago * 3_600_000, end, 120_000)
+    write(victoria_metrics_url, [({**labels, "suite": tag}, points) for labels, points in series(CHAT, times_ms)])
+    access = PrometheusEndpoint.of(victoria_metrics_url, environment={})
+
+    window = Monitored.between(access, 14, None, None, f'suite="{tag}"').window
+
+    hour_us = 3_600_000_000
+    assert window.end_us == (
+        window.end_us // hour_us * hour_us if is_full_hour else end * 1000 // 60_000_000 * 60_000_000
+    )
+    assert window.end_us <= time.time_ns() // 1000
+
+
+def test_a_stated_end_stands_in_the_workload_file(victoria_metrics_url, times_ms):
+    """The file asks for the time that was asked for, so that a plan of it does not move."""
+    tag = "stated-end"
+    write(victoria_metrics_url, [({**labels, "suite": tag}, points) for labels, points in series(CHAT, times_ms)])
+    until = dt.datetime.fromtimestamp(times_ms[-1] // 60_000 * 60, dt.UTC)
+    places = Places(Path(), servers=(Server(victoria_metrics_url, 0.5, f'suite="{tag}"', until=until),))
+
+    (found, *_) = find_services(places, load_catalog()).services
+
+    assert found.observed.fields["until"] == f"{until:%Y-%m-%dT%H:%M:%SZ}"
+    assert found.observed.fields["window"] == "12h"

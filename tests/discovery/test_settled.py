@@ -64,6 +64,15 @@ def test_targets_that_a_plan_would_not_confirm_become_looser_and_say_so(tmp_path
     assert "# Looser than ttft_p95 300ms, tpot_p95 30ms, which a plan would not confirm" in text
 
 
+def test_only_targets_that_became_looser_are_named(tmp_path):
+    """What stays as it was measured is not said to be looser than itself."""
+    _, proposal, text = written(tmp_path, service(Latency(600.0, 30.0)), peak=1.8)
+    looser = next(line for line in text.splitlines() if line.startswith("# Looser than"))
+
+    assert (proposal.slo.ttft_p95_ms, proposal.slo.tpot_p95_ms) == (600, 40)
+    assert looser.startswith("# Looser than tpot_p95 30ms, which")
+
+
 def test_latency_that_rises_with_load_is_told_and_makes_no_target_looser(tmp_path):
     """The usual latency is the target, which the machines miss when busy, and a plan asks for more of them."""
     busy = ByLoad(Latency(250.0, 25.0), Latency(4000.0, 48.0), 6.0)

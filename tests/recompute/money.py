@@ -273,7 +273,7 @@ def resources(provider, hosts, services, machine_hours):
     """What the code orders or needs in a region beside machines and load balancer, in units of its price.
 
     A gateway with its address, at Google a 32nd of one for each hour of a machine; at AWS a key; alarms, more with each
-    group and backend of hosts, or each endpoint of services; at Azure two machines or containers before them.
+    group and backend of hosts, or each endpoint of services; at Azure two machines with disks, or containers, before them.
     """
     groups, backends = group_count(hosts), backend_count(hosts)
     more_endpoints = max(len({layout(group) for group in services}) - 1, 0)
@@ -286,7 +286,8 @@ def resources(provider, hosts, services, machine_hours):
         return {**units, "alarm": 4 + 4 * groups if hosts else 6}
     alarms, log_alarms = (1, 10) if hosts else (3, 2)
     units |= {"log_alarm": log_alarms + 2 * more_endpoints, "alarm": alarms + 3 * more_endpoints}
-    return {**units, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
+    with_it = {"entrance_disk": 2} if hosts else {"load_balancer": HOURS_A_MONTH}
+    return {**units, **with_it, ("entrance" if hosts else "container_entrance"): 2 * HOURS_A_MONTH}
 
 
 def layout(group):

@@ -8,14 +8,14 @@ from itertools import groupby
 from statistics import fmean
 
 from advisor.audit.findings import rules
+from advisor.audit.findings.bounds import LEAST_DAYS
 from advisor.audit.findings.context import Commands, Context, Interval, positive
-from advisor.audit.findings.stopping import LEAST_DAYS, on_demand_resources, stopping_commands
+from advisor.audit.findings.provider_commands import Place
 from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
-from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING
-from advisor.samples.need.verdict import Code
+from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING, Code
 from advisor.units import SECONDS_PER_HOUR
 
 _Place = tuple[str, str, str]
@@ -57,7 +57,7 @@ def _named(hosts: Sequence[HostCost]) -> list[tuple[str, Decimal]]:
 def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     if not hosts:
         return
-    on_demand = on_demand_resources(context)
+    on_demand = _on_demand_resources(context)
     saved = [host for host in hosts if host.resource in on_demand]
     amount = Interval(
         sum(map(_observed, saved), ZERO),
@@ -72,7 +72,17 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
     if len(saved) < len(hosts):
         evidence += f"; {len(hosts) - len(saved)} on spot or a commitment, which count in the highest amount alone"
     dearest = sorted(hosts, key=lambda host: -host.cost)
-    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), stopping_commands(context, dearest))
+    places = [Place(host.provider, host.region, host.resource) for host in dearest]
+    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), Commands.of_places(rules.IDLE, places))
+
+
+def _on_demand_resources(context: Context) -> frozenset[str]:
+    """Machines all of whose use is on demand: fewer of those that are committed to are paid all the same."""
+    rows = context.ledger.database.rows(
+        "SELECT resource FROM charges WHERE kind = 'compute' AND charge = 'usage' AND resource IS NOT NULL "
+        "GROUP BY resource HAVING bool_and(purchase = 'on_demand')"
+    )
+    return frozenset(str(resource) for (resource,) in rows)
 
 
 def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:

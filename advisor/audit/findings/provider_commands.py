@@ -1,9 +1,9 @@
 """Commands of a provider's own command line for the resources of a finding: those that look, and those that act.
 
 A bill does not say what decides whether a resource can go: what its disks hold, how old it is, what points at it. So
-most commands look and change nothing. Those that act can be taken back: machines stop (``stopping.py`` says which), a
-bucket moves what nobody reads to cheaper tiers, what has no tag gets one. Names come from a bill: only those of a known
-form are taken, and each is quoted.
+most commands look and change nothing. What acts can be taken back: what has no tag gets one. Nothing gives accelerators
+back to the provider, who may not have them again. Names come from a bill: only those of a known form are taken, and
+each is quoted.
 """
 
 import re
@@ -179,11 +179,6 @@ _LOOKS: Mapping[str, Sequence[_Form]] = {
 }
 """Forms of what looks by finding, the first that fits counts."""
 _ACTS: Mapping[str, Sequence[_Form]] = {
-    "ADV101": (
-        _aws(_EC2, "ec2 stop-instances --region {region} --instance-ids {ids}"),
-        _azure("virtualMachines", "vm deallocate --ids {ids}"),
-        _google(_GOOGLE_VM, "compute instances stop {id}"),
-    ),
     "ADV117": (
         _aws(
             _TAGGED_EC2,

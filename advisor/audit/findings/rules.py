@@ -17,8 +17,8 @@ class Rule:
     effort: Effort
     risk: str
     look: str
-    """Command of this program that shows what it is about where no provider's does: ``samples``, ``recommend``,
-    ``cache`` or ``list``."""
+    """Command of this program that shows what it is about where no provider's does: ``samples``, ``cache`` or
+    ``list``."""
     action: str = ""
     """Command of this program that acts where no provider's does: ``into``, ``recommend`` or ``agent``; "": none."""
     why_no_action: str = ""
@@ -27,12 +27,13 @@ class Rule:
 
 
 IDLE = Rule(
-    "ADV101", "Idle accelerators", Effort.LOW, "who owns the hosts has to agree that nothing else needs them",
+    "ADV101", "Idle accelerators", Effort.LOW,
+    "who owns the hosts has to agree that nothing else needs them; accelerators may not be had again",
     "samples", "into",
 )  # fmt: skip
 OVERSIZED = Rule(
     "ADV102", "More accelerators than the load needs", Effort.MEDIUM,
-    "latency at the peak rises; see that the SLO holds with fewer", "recommend", "into",
+    "latency at the peak rises; see that the SLO holds with fewer", "samples", "into",
 )  # fmt: skip
 MEMORY = Rule(
     "ADV103", "Over-allocated accelerator memory", Effort.MEDIUM,

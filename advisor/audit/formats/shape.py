@@ -46,9 +46,7 @@ def select_list(kind: Format, columns: Columns) -> str:
     """The shape as a list of SQL expressions over a file's columns."""
     given = kind.expressions(columns)
     bad = " OR ".join(
-        f"({columns.text(*group)} IS NOT NULL AND {columns.money(*group)} IS NULL)"
-        for group in kind.money
-        if columns.find(*group)
+        f"({columns.given(*group)} AND {columns.money(*group)} IS NULL)" for group in kind.money if columns.find(*group)
     )
     parts = [f"'{kind.name}' AS format"]
     parts += [f"{given.get(column, NULL)} AS {column}" for column in TEXTS]

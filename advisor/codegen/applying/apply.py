@@ -1,6 +1,7 @@
 """Edits of a user's Terraform: instance types and counts at an address, and nothing else."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from advisor.codegen.applying.targets import Target
 from advisor.codegen.hcl import Attribute, Block, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
 from advisor.errors import InputError
+
+_HEADER = re.compile(r"^((?:---(?= a/[^\n]*\n\+\+\+ b/)|\+\+\+(?= b/[^\n]*\n@@)) [ab]/)", re.MULTILINE)
+"""Beginning of the two lines of a patch that name a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,18 @@ class Application:
 def apply_to(directory: Path, address: str, target: Target, project: Module | None = None) -> Application:
     """Changes that writing *target* to *address* would make; see :func:`apply_all`."""
     return apply_all(directory, [(address, target)], project)
+
+
+def united(parts: Mapping[str, Application]) -> Application:
+    """Changes of several roots as one, with paths from the folder above them; by the name of each with its slash."""
+    named = [(f"{folder.rstrip('/')}: " if folder else "", part) for folder, part in parts.items()]
+    return Application(
+        "".join(_HEADER.sub(rf"\g<1>{folder}", part.patch) for folder, part in parts.items()),
+        {path: text for part in parts.values() for path, text in part.files.items()},
+        tuple(f"{folder}{edit}" for folder, part in named for edit in part.edits),
+        tuple(f"{folder}{note}" for folder, part in named for note in part.notes),
+        tuple(f"{folder}{note}" for folder, part in named for note in part.shared),
+    )
 
 
 def apply_all(
@@ -128,10 +144,12 @@ def _arguments(resource: Resource, target: Target) -> Iterator[tuple[str, Edit |
         seen[path] += 1
         wanted = _wanted(figure, target, resource.rule)
         if figure is Figure.EACH_TYPE and isinstance(wanted, list) and before < len(wanted):
-            yield name, _edit(resource, attribute, name, wanted[before])
+            place = _place(resource, attribute)
+            is_list = isinstance(place, Place) and isinstance(place.value, list)
+            yield name, _edit(resource, attribute, name, wanted if is_list else wanted[before])
         elif before:
-            place = resource.document.place(attribute.start)
-            yield name, f"{place} is one of several, and the plan has nothing for it: remove it"
+            where = resource.document.place(attribute.start)
+            yield name, f"{where} is one of several, and the plan has nothing for it: remove it"
         elif _keeps_greater(figure, target) and _is_greater(_place(resource, attribute), target):
             yield name, None
         else:
@@ -347,7 +365,7 @@ def _users(module: Module, steps: tuple[str, ...], own: set[str], counts: Callab
 
 def _beyond(resources: Sequence[Resource], target: Target) -> Iterator[str]:
     """Wishes of the plan that are not an instance type or a count."""
-    if target.is_spot and any(buys_spot_at(resource) is not True for resource in resources):
+    if target.is_spot and not any(buys_spot_at(resource) for resource in resources):
         yield f"the plan buys {target.key} as spot: how instances are bought is not edited"
     if "+" in target.instance_type:
         kind, _, accelerators = target.instance_type.partition("+")

@@ -122,6 +122,18 @@ def open_project(directory: Path) -> Module:
     return root
 
 
+def open_projects(directory: Path) -> dict[str, Module]:
+    """The root module in *directory*, or those of its folders where it has no code itself, by their names.
+
+    Raises:
+        InputError: it is no directory, or neither it nor a folder of it holds Terraform.
+    """
+    folders = sorted(path for path in directory.glob("*/") if not path.name.startswith(".") and any(path.glob("*.tf")))
+    if any(directory.glob("*.tf")) or not folders:
+        return {"": open_project(directory)}
+    return {f"{folder.name}/": open_project(folder) for folder in folders}
+
+
 def _read(path: Path, root: Path) -> Document:
     try:
         shown = path.relative_to(root) if path.is_relative_to(root) else path

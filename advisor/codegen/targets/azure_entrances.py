@@ -33,10 +33,11 @@ class Entrances:
         """Cost and what it is for."""
         each = self.size.name or f"{self.size.vcpus:g} vCPU and {self.size.memory_gib:g} GiB at work"
         hosts = f"{HOSTS * self.regions} × {each}"
+        disks = ", with their disks" if self.size.name else ""
         return (
             f"what {hosts} cost (not known)"
             if self.usd_per_month is None
-            else f"{usd(self.usd_per_month)} a month ({hosts})"
+            else f"{usd(self.usd_per_month)} a month ({hosts}{disks})"
         )
 
     def within(self, stack: Stack) -> Stack:
@@ -69,9 +70,11 @@ def machines(stack: Stack) -> Entrances:
     load = _load(stack)
     for size in load.carried_by(MACHINES):
         sold = machine_prices(catalog, size.name)
-        prices = [sold[region].usd for region in regions if region in sold]
-        if len(prices) == len(regions):
-            return Entrances(size, len(regions), HOSTS * HOURS_PER_MONTH * sum(prices), len(stack.backends))
+        disks = [catalog.service_price("azure", "entrance_disk", region) for region in regions if region in sold]
+        prices = [HOURS_PER_MONTH * sold[region].usd for region in regions if region in sold]
+        prices += [disk.usd for disk in disks if disk is not None]
+        if len(prices) == 2 * len(regions):
+            return Entrances(size, len(regions), HOSTS * sum(prices), len(stack.backends))
     return Entrances(load.carried_by(MACHINES[1:])[0], len(regions), None, len(stack.backends))
 
 

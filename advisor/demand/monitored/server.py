@@ -1,5 +1,6 @@
 """A server, a window and what series have to match; values over time in as many questions as its limits ask for."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from advisor.errors import InputError
 from advisor.samples.exporters import Name, table_with
-from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError
+from advisor.samples.query.prometheus.api import MOST_POINTS, PrometheusApi, TooMuchError, quoted
 from advisor.samples.query.prometheus.endpoint import PrometheusEndpoint
 from advisor.samples.query.prometheus.questions import Questions
 from advisor.samples.query.values import Window
@@ -20,6 +21,9 @@ Floats = npt.NDArray[np.float64]
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""
 _MINUTE_US = 60_000_000
+_HOUR_US, _DAY_US = 60 * _MINUTE_US, 24 * 60 * _MINUTE_US
+_ASKED_NAMES = 5
+"""Names of metrics by which it is told whether a server was at work a day before."""
 _LEAST_PART_US = 5 * _MINUTE_US
 _FEWEST_POINTS = 30
 _FIRST_POINTS = 240
@@ -67,7 +71,10 @@ class Monitored:
         selector: str = "",
         metrics: Path | None = None,
     ) -> "Monitored":
-        """A server from one time to another; without them in the days up to the end, which is now.
+        """A server from one time to another; without them in the days up to the end.
+
+        The end is now; of a window of a day or more the last full hour, where there was something a day before it, so
+        that questions of one hour have one answer.
 
         Raises:
             InputError: it cannot be asked, has nothing in that time, or the time lies ahead.
@@ -85,7 +92,19 @@ class Monitored:
                 where=access.url,
                 hint="check the selector, the window and the tenant",
             )
+        if until_seconds is None and end_us - start_us >= _DAY_US:
+            server._end_at_a_full_hour(moves_start=from_seconds is None)  # noqa: SLF001 - its own
         return server
+
+    def _end_at_a_full_hour(self, *, moves_start: bool) -> None:
+        """End the window at the last full hour, where any of some series was there a day before it."""
+        past_us = self.window.end_us % _HOUR_US
+        some = quoted("|".join(sorted(map(re.escape, self.names))[:_ASKED_NAMES]))
+        selector = ", ".join(filter(None, (f"__name__=~{some}", self.questions.selector)))
+        moment_us = self.window.end_us - past_us - _DAY_US
+        if self.at_moment(f"count(last_over_time({{{selector}}}[1h]))", moment_us):
+            start_us = self.window.start_us - (past_us if moves_start else 0)
+            self.window = Window(start_us, self.window.end_us - past_us)
 
     @property
     def source(self) -> str:

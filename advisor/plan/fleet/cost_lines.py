@@ -78,10 +78,10 @@ class Host:
 
 
 _SWITCHING = "price of the instance on demand"
-_STANDING_KINDS = dict.fromkeys(
-    ("log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache", "cache_alarm", "cache_log_alarm"),
-    CostKind.MANAGED,
-)
+_MANAGED = (
+    "log_ingest", "log_storage", "kms_key", "alarm", "log_alarm", "response_cache", "cache_alarm", "cache_log_alarm",
+)  # fmt: skip
+_STANDING_KINDS = {**dict.fromkeys(_MANAGED, CostKind.MANAGED), "entrance_disk": CostKind.STORAGE}
 """Kinds of standing charges; all others are of the network."""
 
 

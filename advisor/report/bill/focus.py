@@ -60,7 +60,7 @@ def _split(charge: Mapping[str, Any], host: HostCost | None, audit: Audit) -> li
         return [_row(charge, charge["billed"], charge["effective"], "", audit)]
     if charge["unused"] is not None:
         return [_row(charge, charge["billed"], charge["effective"], "unused_commitment", audit)]
-    if host is None or not host.cost or charge["charge"] not in ("usage", "purchase"):
+    if host is None or not host.cost or charge["charge"] == "tax":
         return [_row(charge, charge["billed"], charge["effective"], "unattributed", audit)]
     shares = {part: amount / host.cost for part, amount in host.parts.items()}
     billed, effective = (_parts(charge[column], shares) for column in ("billed", "effective"))

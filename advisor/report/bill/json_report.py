@@ -143,13 +143,16 @@ def _tags(table: TagTable) -> dict[str, Any]:
 
 
 def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
-    """One finding; amounts are null where the bill's period is unknown, those in USD where no rate was stated too."""
-    amounts = {"usd_per_month": finding.per_month, "low": finding.low, "high": finding.high}
+    """One finding; amounts are null where the bill's period is unknown, in USD also where no rate was stated.
+
+    The interval is in the currency of the bill, as ``per_month`` is.
+    """
+    amounts = {"per_month": finding.per_month, "low": finding.low, "high": finding.high}
     return {
         "id": finding.id,
         "title": finding.title,
-        **{name: _number(amount) if is_in_usd else None for name, amount in amounts.items()},
-        "per_month": _number(finding.per_month),
+        "usd_per_month": _number(finding.per_month) if is_in_usd else None,
+        **{name: _number(amount) for name, amount in amounts.items()},
         "basis": finding.basis,
         "effort": finding.effort.value,
         "evidence": finding.evidence,

@@ -19,6 +19,8 @@ _PART_WORDS = {
     "unattributed": "no telemetry of it (--samples, --prometheus)",
 }
 
+_GIVEN_BACK = "credits and refunds that name no machine with telemetry, less what has none"
+
 
 def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
     """Table for a terminal.
@@ -125,11 +127,16 @@ def _compute(audit: Audit) -> Section:
             part.replace("_", " "),
             money(cents[part], audit.bill.currency),
             percent(audit.split.parts[part], total),
-            _PART_WORDS[part],
+            _part_words(part, audit.split.parts[part]),
         )
         for part in PARTS
     )
     return Section("Compute: what it was for", (), ("part", "cost", "share", "meaning"), rows)
+
+
+def _part_words(part: str, amount: Decimal) -> str:
+    """Meaning of a part of compute; a negative rest is more credits and refunds than cost without telemetry."""
+    return _GIVEN_BACK if part == "unattributed" and amount < 0 else _PART_WORDS[part]
 
 
 def _amount_rows(

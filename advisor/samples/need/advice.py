@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from advisor.samples.need.limits import Code
 from advisor.samples.need.memory import MemoryNeed
-from advisor.samples.need.verdict import Code, Verdict
+from advisor.samples.need.verdict import Verdict
 from advisor.units import bytes_to_gib
 
 _SPARE_KV = 0.5

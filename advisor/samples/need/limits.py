@@ -1,8 +1,29 @@
 """Every threshold of the verdicts: its value, what it is compared with, and where it comes from."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 _DCGM = "NVIDIA DCGM, profiling metrics"
+
+
+class Code(StrEnum):
+    """Limit of an accelerator at its busiest."""
+
+    IDLE = "idle"
+    MEMORY_BOUND = "memory_bound"
+    """The KV cache is full while requests queue or are put back."""
+    THROTTLED = "throttled"
+    """Power, heat or the board lower its clocks."""
+    MIXED = "compute_and_bandwidth_bound"
+    COMPUTE_BOUND = "compute_bound"
+    """Tensor cores work most of the time: prefill, large batches."""
+    BANDWIDTH_BOUND = "bandwidth_bound"
+    """Memory bandwidth is used up while tensor cores are not: decode."""
+    BUSY_NOT_SATURATED = "busy_not_saturated"
+    """A kernel always runs, and most multiprocessors have no work."""
+    WITHIN_LIMITS = "within_limits"
+    """In use, and nothing is at a limit."""
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,34 +8,13 @@ was never measured leaves its question open and the others are asked.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from advisor.samples.need import limits
 from advisor.samples.need.bounds import Bounds, Truth, at_least, both, negation
 from advisor.samples.need.evidence import Evidence
-from advisor.samples.need.limits import Limit
+from advisor.samples.need.limits import Code, Limit
 
 Compared = tuple[Limit, Bounds]
-
-
-class Code(StrEnum):
-    """Limit of an accelerator at its busiest."""
-
-    IDLE = "idle"
-    MEMORY_BOUND = "memory_bound"
-    """The KV cache is full while requests queue or are put back."""
-    THROTTLED = "throttled"
-    """Power, heat or the board lower its clocks."""
-    MIXED = "compute_and_bandwidth_bound"
-    COMPUTE_BOUND = "compute_bound"
-    """Tensor cores work most of the time: prefill, large batches."""
-    BANDWIDTH_BOUND = "bandwidth_bound"
-    """Memory bandwidth is used up while tensor cores are not: decode."""
-    BUSY_NOT_SATURATED = "busy_not_saturated"
-    """A kernel always runs, and most multiprocessors have no work."""
-    WITHIN_LIMITS = "within_limits"
-    """In use, and nothing is at a limit."""
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

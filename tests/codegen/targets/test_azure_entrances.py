@@ -27,10 +27,10 @@ def stack_of(rate, *regions, tokens=200.0):
 
 
 def test_a_small_fleet_has_burstable_hosts():
-    """Two for each region at the catalog's price: tens of dollars a month, not hundreds."""
+    """Two for each region with a disk each, at the catalog's prices: tens of dollars a month, not hundreds."""
     entrances = machines(stack_of(5, "eastus2"))
     assert entrances.size.name == "Standard_B2ats_v2"
-    assert entrances.usd_per_month == pytest.approx(2 * 0.0094 * 730)
+    assert entrances.usd_per_month == pytest.approx(2 * (0.0094 * 730 + 2.40))
 
 
 @pytest.mark.parametrize("sizes", [machines, containers])
@@ -84,16 +84,18 @@ def test_a_region_that_does_not_sell_the_small_size_has_the_next():
 
 @pytest.mark.parametrize("name", ["vm-scale-set-mixed", "container-apps-mixed"])
 def test_price_of_a_directory_is_that_beside_the_total(name, tmp_path):
-    """One number in the README, the budget, ``advisor price`` and beside the total."""
+    """One number in the README, the budget and beside the total: that of ``advisor price``, with disks, which it leaves out."""
     scenario = SCENARIOS[name]()
     files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
     for path in ("fleet.tf", "compute.tf", "entrance.tf"):
         (tmp_path / path).write_text(files[path])
     (project,) = read_projects(tmp_path, None, load_catalog())
-    hourly = sum(cost.hourly for cost in project.now.costs if ".entrance[" in cost.resource.address)
-    assert f"the entrances: \\${hourly * 730:,.2f} a month" in files["README.md"]
+    entrances = [cost for cost in project.now.costs if ".entrance[" in cost.resource.address]
+    disks = 2 * 2.40 * len(entrances) if name.startswith("vm-") else 0
+    usd = f"{float(sum(cost.hourly for cost in entrances)) * 730 + disks:,.2f} a month"
+    assert f"the entrances: \\${usd}" in files["README.md"]
     (told,) = beside_total(scenario.plan, scenario.wanted)
-    assert told.startswith(f"The total leaves out the entrances: ${hourly * 730:,.2f} a month")
+    assert told.startswith(f"The total leaves out the entrances: ${usd}")
 
 
 def test_the_total_of_a_plan_holds_what_its_code_orders(tmp_path):

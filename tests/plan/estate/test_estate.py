@@ -145,6 +145,19 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path, run_advisor):
     assert estate["totals"]["total_usd_per_month"] == estate["workloads"][2]["usd_per_month"]
 
 
+def test_a_file_gets_one_document_of_all_plans(tmp_path, run_advisor):
+    """``-o all.json`` and ``-o all.md`` are documents, as ``--format`` prints them; an existing one is replaced."""
+    directory = estate_in(tmp_path / "in", 2)
+    (tmp_path / "all.json").write_text("old")
+
+    done = run_advisor("recommend", directory, "-o", tmp_path / "all.json", "--jobs", "1")
+    document = json.loads((tmp_path / "all.json").read_text())
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"wrote {tmp_path / 'all.json'}" in done.stderr
+    assert sorted(document["plans"]) == ["w0.yaml", "w1.yaml"]
+
+
 def test_the_age_of_prices_is_told_and_limited(tmp_path, run_advisor):
     """The oldest of all fleets, and a limit that refuses it."""
     directory = estate_in(tmp_path, 2)

@@ -16,10 +16,6 @@ resource "google_compute_firewall" "https" {
     protocol = "tcp"
     ports    = ["443"]
   }
-
-  log_config {
-    metadata = "EXCLUDE_ALL_METADATA"
-  }
 }
 
 resource "google_compute_firewall" "deny" {

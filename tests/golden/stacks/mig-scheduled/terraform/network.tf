@@ -20,10 +20,6 @@ resource "google_compute_firewall" "proxies_in" {
     protocol = "tcp"
     ports    = [tostring(local.host_port)]
   }
-
-  log_config {
-    metadata = "EXCLUDE_ALL_METADATA"
-  }
 }
 
 #trivy:ignore:GCP-0035 Image registries and model hubs have no fixed addresses
@@ -41,10 +37,6 @@ resource "google_compute_firewall" "https_out" {
   allow {
     protocol = "tcp"
     ports    = ["443"]
-  }
-
-  log_config {
-    metadata = "EXCLUDE_ALL_METADATA"
   }
 }
 

@@ -4,7 +4,7 @@
 
 locals {
   # Total of the plan and of the entrances for a month of 730 hours, in USD.
-  planned_usd_per_month = 1082.06
+  planned_usd_per_month = 1086.86
 
   # Weight: per mille of all requests in the busiest hours; health path: of its engines; instances: in the quietest.
   regions = {

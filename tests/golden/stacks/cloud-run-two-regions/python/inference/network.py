@@ -21,7 +21,6 @@ def firewalls(context: Context) -> None:
         target_tags=[context.network_tag],
         destination_ranges=["0.0.0.0/0"],
         allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=["443"])],
-        log_config=gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA"),
         opts=context.options(),
     )
     gcp.compute.Firewall(

@@ -38,7 +38,6 @@ def _firewalls_of(
 ) -> pulumi.Resource:
     https = gcp.compute.FirewallAllowArgs(protocol="tcp", ports=["443"])
     everything = gcp.compute.FirewallDenyArgs(protocol="all")
-    log = gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA")
     gcp.compute.Firewall(
         context.named(region, "proxies-in"),
         name=context.named(region, "proxies-in"),
@@ -48,7 +47,6 @@ def _firewalls_of(
         source_ranges=[*HEALTH_CHECK_RANGES, context.settings.networks[region].proxy_only_cidr],
         target_service_accounts=[email],
         allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(HOST_PORT)])],
-        log_config=log,
         opts=context.options(),
     )
     gcp.compute.Firewall(
@@ -62,7 +60,7 @@ def _firewalls_of(
         destination_ranges=["0.0.0.0/0"],
         target_service_accounts=[email],
         denies=[everything],
-        log_config=log,
+        log_config=gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA"),
         opts=context.options(),
     )
     # Image registries and model hubs have no fixed addresses.
@@ -76,7 +74,6 @@ def _firewalls_of(
         destination_ranges=["0.0.0.0/0"],
         target_service_accounts=[email],
         allows=[https],
-        log_config=log,
         opts=context.options(),
     )
 

@@ -5,7 +5,7 @@
 from inference.plan import Alarm, Backend, Entrance, Fleet, Group, Image, Profile, Region
 
 FLEET = Fleet(
-    planned_usd_per_month=7352.7,
+    planned_usd_per_month=7357.5,
     target_seconds=1,
     entrance=Entrance(
         size="Standard_B2ats_v2",

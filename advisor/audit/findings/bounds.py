@@ -1,0 +1,8 @@
+"""Bounds within which the number of machines may change."""
+
+FEWEST = 2
+"""Machines or replicas that stay where several run, so that any one may fail."""
+LEAST_OBSERVED = 0.8
+"""Share of the billed time of machines that has to be observed before their number changes."""
+LEAST_DAYS = 7
+"""Days that machines have to be billed before their number changes: nights and weekends are not like other days."""
