@@ -66,6 +66,7 @@ def format_option(*formats: str, note: str = "") -> Callable[[Command], Command]
 STDOUT = Path("-")
 """Name of standard output, as other programs have it."""
 report_format_option = format_option("table", "json", "markdown")
+page_format_option = format_option("table", "json", "markdown", "html", note="html: the page of `advisor report`")
 table_or_json_option = format_option("table", "json")
 list_format_option = format_option("table", "json", "ndjson", "csv", "markdown")
 answers_format_option = click.option(
@@ -139,6 +140,20 @@ def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, colum
 def _csv_cell(value: object) -> object:
     """True and False as other programs read them."""
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def json_or_page(text: str, output_format: str) -> str:
+    """A document's JSON text, or the page that `advisor report` makes of it.
+
+    Args:
+        text: JSON with a schema that has a page.
+        output_format: ``json`` or ``html``.
+    """
+    if output_format == "json":
+        return text
+    from advisor.report.pages.documents import page_of  # noqa: PLC0415 - other formats do without templates
+
+    return page_of(text, "the document")
 
 
 def deliver(text: str, output: Path | None) -> None:

@@ -8,7 +8,8 @@ import dataclasses
 import datetime as dt
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
@@ -99,13 +100,19 @@ def _of_dataclass(kind: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 -
 def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
     if origin in (types.UnionType, typing.Union):
         return _of_union(arguments, entry)
+    if not isinstance(origin, type):
+        return entry
+    if issubclass(origin, Sequence) and isinstance(entry, str):
+        raise TypeError(f"a list is needed, not {entry[:_SHOWN]!r}")
     if origin is tuple:
         items = arguments[:1] * len(entry) if arguments[-1] is Ellipsis else arguments
         return tuple(from_plain(item, one) for item, one in zip(items, entry, strict=True))
     if origin is np.ndarray:
         return np.array([float(number) for number in entry.split()], dtype=typing.get_args(arguments[1])[0])
-    if isinstance(origin, type) and issubclass(origin, Mapping):
+    if issubclass(origin, Mapping):
         return {_of_class(arguments[0], key): from_plain(arguments[1], one) for key, one in entry.items()}
+    if issubclass(origin, Sequence):
+        return [from_plain(arguments[0], one) for one in entry]
     return entry
 
 
@@ -128,6 +135,8 @@ def _of_class(kind: type, entry: Any) -> Any:  # noqa: ANN401 - any value
         return kind.fromisoformat(entry)
     if isinstance(entry, _SCALARS.get(kind, kind)):
         return entry
+    if kind is Decimal and isinstance(entry, float | int):
+        return Decimal(repr(entry))
     if issubclass(kind, PurePath) and isinstance(entry, str):
         return kind(entry)
     if issubclass(kind, Enum | int | str) and isinstance(entry, str | int | float):

@@ -36,7 +36,7 @@ from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of, read_findings
-from advisor.programme.values import read_programme
+from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
@@ -87,7 +87,7 @@ def _plan(text: str, _directory: Path) -> None:
 
 
 def _programme(text: str, directory: Path) -> None:
-    programme_json(read_programme(_file(directory, "programme.json", text)))
+    programme_json(PROGRAMME_DOCUMENT.read(_file(directory, "programme.json", text)))
 
 
 def _findings(text: str, directory: Path) -> None:

@@ -16,8 +16,8 @@ from advisor.levers.values import SCHEMA, LeverSettings
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.document import plain
-from advisor.programme.build import AuditFinding, Inputs, Resource, programme_of, read_findings, read_levers
-from advisor.programme.values import read_programme
+from advisor.programme.build import LEVERS, AuditFinding, Inputs, Resource, programme_of, read_findings
+from advisor.programme.values import PROGRAMME
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
@@ -172,13 +172,13 @@ def test_one_workload_is_given_once(report):
 def test_files_are_read_back(report, tmp_path):
     """A report of levers and a programme are the same after their files; another schema is refused."""
     (tmp_path / "levers.json").write_text(json.dumps({"schema": SCHEMA} | plain(report, "levers")))
-    again = made(levers=(read_levers(tmp_path / "levers.json"),), max_payback=1e6)
+    again = made(levers=(LEVERS.read(tmp_path / "levers.json"),), max_payback=1e6)
     (tmp_path / "programme.json").write_text(programme_json(again))
 
-    assert read_programme(tmp_path / "programme.json").items[0] == again.items[0]
-    assert programme_json(read_programme(tmp_path / "programme.json")) == programme_json(again)
+    assert PROGRAMME.read(tmp_path / "programme.json").items[0] == again.items[0]
+    assert programme_json(PROGRAMME.read(tmp_path / "programme.json")) == programme_json(again)
     with pytest.raises(InputError, match="this version reads"):
-        read_programme(tmp_path / "levers.json")
+        PROGRAMME.read(tmp_path / "levers.json")
 
 
 def test_every_item_is_an_issue():
