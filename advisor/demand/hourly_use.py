@@ -36,7 +36,7 @@ def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> Hourl
     """
     last = -(-window.end_us // _HOUR_US)
     first = max(window.start_us // _HOUR_US, last - MOST_HOURS)
-    newest = Window(first * _HOUR_US, window.end_us)
+    newest = Window(max(window.start_us, first * _HOUR_US), window.end_us)
     names = sorted(host for host in store.hosts if is_meant(host, hosts))
     some = frozenset(names[:MOST_HOSTS])
     answers = store.answers(newest, lambda reader: _of_hosts(reader, first, last - first), hosts, among=some)

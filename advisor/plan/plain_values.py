@@ -102,18 +102,22 @@ def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noq
         return _of_union(arguments, entry)
     if not isinstance(origin, type):
         return entry
-    if issubclass(origin, Sequence) and isinstance(entry, str):
-        raise TypeError(f"a list is needed, not {entry[:_SHOWN]!r}")
-    if origin is tuple:
-        items = arguments[:1] * len(entry) if arguments[-1] is Ellipsis else arguments
-        return tuple(from_plain(item, one) for item, one in zip(items, entry, strict=True))
+    if issubclass(origin, Sequence):
+        return _of_sequence(origin, arguments, entry)
     if origin is np.ndarray:
         return np.array([float(number) for number in entry.split()], dtype=typing.get_args(arguments[1])[0])
     if issubclass(origin, Mapping):
         return {_of_class(arguments[0], key): from_plain(arguments[1], one) for key, one in entry.items()}
-    if issubclass(origin, Sequence):
-        return [from_plain(arguments[0], one) for one in entry]
     return entry
+
+
+def _of_sequence(origin: type, arguments: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
+    """A tuple, of values that have hints of their own or one for all; a list for other sequences."""
+    if isinstance(entry, str):
+        raise TypeError(f"a list is needed, not {entry[:_SHOWN]!r}")
+    items = arguments if origin is tuple and arguments[-1] is not Ellipsis else arguments[:1] * len(entry)
+    values = [from_plain(item, value) for item, value in zip(items, entry, strict=True)]
+    return tuple(values) if origin is tuple else values
 
 
 def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value

@@ -82,7 +82,7 @@ def test_savings_of_levers_alone_are_those_of_the_json(documents, pages):
 def test_parts_and_findings_of_a_bill_are_those_of_the_json(documents, pages):
     """Parts end at the bill; every finding has its amount, its bounds and its command."""
     audit, page = json.loads(documents["audit"]), pages["audit"]
-    *parts, total = [amount(words) for _, words in bars(page, "Cost by kind")]
+    *parts, total = [amount(words) for _, words in bars(page, "Kinds of cost")]
     found = {name.split()[0]: words for name, words in bars(page, "What findings would save a month")}
 
     assert total == pytest.approx(audit["bill"]["effective_cost"], abs=0.0051)
@@ -107,7 +107,7 @@ def test_machines_of_a_bill_show_what_was_measured_of_them(tmp_path):
     ((resource, _, cost, needed, *rest),) = table_rows(read_page(page_of(text, "audit")), "Machines with telemetry")
     assert (resource, amount(cost)) == ("i-0aaa", pytest.approx(host["cost"], abs=0.0051))
     assert amount(needed) == pytest.approx(host["needed"], abs=0.0051)
-    assert rest[3:5] == [f"{host['busy_mean']:.1%}", f"{host['busy_p95']:.1%}"]
+    assert rest[4:6] == [f"{host['busy_mean']:.1%}", f"{host['busy_p95']:.1%}"]
 
 
 def test_an_audit_reads_back_as_it_was_written(documents, tmp_path):
@@ -123,7 +123,7 @@ def test_savings_of_a_programme_and_its_review_are_those_of_the_json(documents, 
 
     assert total == programme["total"]["usd_per_month"]
     assert sum(counted) == pytest.approx(total, abs=0.005 * len(counted))
-    told = dict(bars(pages["review"], "Predicted and billed savings, USD a month"))
+    told = dict(bars(pages["review"], "Predicted and billed"))
     for group in review["applied"]:
         assert amount(told[f"{group['id']}: predicted"]) == group["predicted"]["usd_per_month"]
         assert amount(told[f"{group['id']}: billed"]) == group["billed"]["usd_per_month"]

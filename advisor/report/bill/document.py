@@ -1,17 +1,17 @@
 """An audit read back from its JSON, whose numbers are floats: to 17 digits those that were written."""
 
-import json
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.audit.values import KINDS, PARTS, SCHEMA, Audit
+from advisor.audit.values import HOST_PARTS, KINDS, PARTS, SCHEMA, Audit
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain
 from advisor.reading import json_of
 
 _HINT = "make it again with `advisor audit BILL --format json -o audit.json`"
 _COLUMNS = ("provider", "region", "family", "purchase")
+_MOST = 1e18
 _Entry = Mapping[str, Any]
 _USE = {
     "mean": "busy_mean", "p95": "busy_p95", "host": "host", "observed_ratio": "observed_ratio",
@@ -40,10 +40,23 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
     if schema != SCHEMA:
         raise InputError(f"the schema is {schema!r}, and this version reads {SCHEMA}", where=where, hint=_HINT)
     try:
-        json.dumps(document, allow_nan=False)  # numbers beyond those of JSON
+        _refuse_beyond(document)
         return typing.cast("Audit", from_plain(Audit, _audit(document)))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"it is no audit of this version ({str(error)[:80]})", where=where, hint=_HINT) from error
+
+
+def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Refuse numbers that are no amounts of a bill.
+
+    Raises:
+        ValueError: one has more than 18 digits before its point.
+    """
+    if isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            _refuse_beyond(entry)
+    elif isinstance(value, float | int) and not abs(value) < _MOST:
+        raise ValueError(f"{value:.3g} is no number of a bill")
 
 
 def _audit(document: _Entry) -> dict[str, Any]:
@@ -81,8 +94,7 @@ def _bill(entry: _Entry) -> dict[str, Any]:
 
 def _host(entry: _Entry) -> dict[str, Any]:
     use = {ours: entry[theirs] for ours, theirs in _USE.items()}
-    parts = {part: entry[part] for part in PARTS if part in entry}
-    return _some(entry, _MACHINE) | {"parts": parts, "use": use}
+    return _some(entry, _MACHINE) | {"parts": _some(entry, HOST_PARTS), "use": use}
 
 
 def _endpoint(entry: _Entry, output_weight: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from advisor.report.sections import Section, sections_markdown, sections_text
 
 _TOP = 5
 _DEAREST = 3
-PART_WORDS = {
+_PART_WORDS = {
     "needed": "accelerators at work",
     "headroom": "kept for the busiest 5% of the time",
     "idle": "not used even then",
@@ -132,7 +132,7 @@ def _compute(audit: Audit) -> Section:
             part.replace("_", " "),
             money(cents[part], audit.bill.currency),
             percent(audit.split.parts[part], total),
-            PART_WORDS[part],
+            _PART_WORDS[part],
         )
         for part in PARTS
     )

@@ -5,15 +5,15 @@ from decimal import Decimal
 
 from advisor.audit.findings.rules import SAVING
 from advisor.audit.money import between, in_cents, money, percent
-from advisor.audit.values import PARTS, Audit, Finding
-from advisor.report.bill.table import PART_WORDS, audit_sections
+from advisor.audit.values import HOST_PARTS, PARTS, Audit, Finding
+from advisor.report.bill.table import audit_sections
 from advisor.report.pages.amounts import TOTAL, Amount, side_by_side, waterfall
 from advisor.report.pages.sectioned import Chart, Page, render_sections
 from advisor.report.sections import Section
 
 _FINDINGS = "Thin line: what the amount lies between. Savings of one finding can be part of another's."
 _HOSTS = (
-    "machine", "type", "cost", "needed", "headroom", "idle", "accelerators", "busy on average", "busy p95", "observed",
+    "machine", "type", "cost", *HOST_PARTS, "accelerators", "busy on average", "busy p95", "observed",
     "verdicts",
 )  # fmt: skip
 
@@ -33,9 +33,9 @@ def audit_page(audit: Audit) -> str:
             title="Audit of a bill",
             facts=tuple(_facts(audit)),
             charts=(
-                Chart("Cost by kind", waterfall([*_parts(kinds, currency), total])),
-                Chart("Compute: what it was for", waterfall(_parts(compute, currency, PART_WORDS))),
-                Chart("What findings would save a month", side_by_side(savings), _FINDINGS),
+                Chart("Kinds of cost", waterfall([*_parts(kinds, currency), total]), section="Cost by kind"),
+                Chart("Parts of compute", waterfall(_parts(compute, currency)), section="Compute: what it was for"),
+                Chart("What findings would save a month", side_by_side(savings), _FINDINGS, "Findings"),
             ),
             sections=(*audit_sections(audit, whole=True, is_page=True), hosts),
             searched="Findings",
@@ -50,18 +50,17 @@ def _facts(audit: Audit) -> Iterator[tuple[str, str]]:
     if savings and savings[0].per_month is not None:
         yield f"a month: the greatest saving, {savings[0].id}", money(savings[0].per_month, bill.currency)
     yield "findings", f"{len(audit.findings)}"
-    if audit.kinds["compute"]:
-        yield "of compute needed", percent(audit.split.parts["needed"], audit.kinds["compute"])
+    compute, unattributed = audit.kinds["compute"], audit.split.parts["unattributed"]
+    if compute > unattributed:
+        blind = f", {percent(unattributed, compute, 0)} without telemetry" if unattributed else ""
+        yield f"of compute needed{blind}", percent(audit.split.parts["needed"], compute)
 
 
-def _parts(
-    cents: Mapping[str, Decimal], currency: str | None, meaning: Mapping[str, str] | None = None
-) -> Iterator[Amount]:  # fmt: skip
+def _parts(cents: Mapping[str, Decimal], currency: str | None) -> Iterator[Amount]:
     """Parts that are not nothing."""
     for name, amount in cents.items():
         if amount:
-            note = (meaning or {}).get(name, "")
-            yield Amount(name.replace("_", " "), float(amount), money(amount, currency), note=note)
+            yield Amount(name.replace("_", " "), float(amount), money(amount, currency))
 
 
 def _found(finding: Finding, currency: str | None) -> tuple[Finding, Amount]:
@@ -73,7 +72,7 @@ def _found(finding: Finding, currency: str | None) -> tuple[Finding, Amount]:
 
 def _host_rows(audit: Audit) -> Iterator[tuple[str, ...]]:
     for host in audit.split.hosts:
-        parts = (money(host.parts[part], audit.bill.currency) for part in ("needed", "headroom", "idle"))
+        parts = (money(host.parts[part], audit.bill.currency) for part in HOST_PARTS)
         use = host.use
         yield (
             host.resource, host.instance_type, money(host.cost, audit.bill.currency), *parts, f"{use.accelerators}",

@@ -45,7 +45,9 @@ def review_page(review: Review) -> str:
             kind="review",
             title=f"Review of {review.since} to {review.until}",
             facts=tuple(_review_facts(review)),
-            charts=(Chart("Predicted and billed savings, USD a month", side_by_side(compared), _INTERVALS),),
+            charts=(
+                Chart("Predicted and billed", side_by_side(compared), _INTERVALS, section="predicted against billed"),
+            ),
             sections=tuple(review_sections(review)),
         )
     )

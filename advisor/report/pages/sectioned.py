@@ -21,6 +21,8 @@ class Chart:
     title: str
     bars: tuple[Bar, ...]
     legend: str = ""
+    section: str = ""
+    """Title of the section that it stands in; "": it has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Page:
 def render_sections(page: Page) -> str:
     """The page as HTML."""
     verdict, *rest = page.sections
+    charts = [chart for chart in page.charts if chart.bars]
     share = _MOST_CHARACTERS // max(len(rest), 1)
     return render_page(
         "sections.html.j2",
@@ -51,7 +54,8 @@ def render_sections(page: Page) -> str:
             "headline": verdict.title,
             "told": verdict.lines,
             "facts": page.facts,
-            "charts": [chart for chart in page.charts if chart.bars],
+            "charts": [chart for chart in charts if not chart.section],
+            "within": {chart.section: chart for chart in charts},
             "sections": [_within(section, share, page.kind) for section in rest if _is_filled(section)],
             "searched": page.searched,
         },
