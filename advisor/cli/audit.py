@@ -27,6 +27,7 @@ from click.core import ParameterSource
 
 from advisor.cli.output import deliver, deliver_application, format_option, json_or_page, output_option, report_width
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.cli.rates import rate_option
 from advisor.errors import InputError
 from advisor.names import printable
@@ -249,7 +250,7 @@ def _change(
         click.echo(printable(f"{wish.subject}: {wish.told}"), err=True)
     application = changes.application
     if application is None:
-        click.echo(f"{directory}: nothing to change", err=True)
+        tell(f"{directory}: nothing to change")
         return
     if write:
         write_application(application)

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from advisor.cli.durations import duration_between
-from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.cli.progress import Progress
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.sections import Section, sections_text
+from advisor.report.sections import Section, sections_markdown, sections_text
 from advisor.workload.kinds import UNITS, is_reranker
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -59,7 +59,7 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
     show_default=True,
     help="With --embedder: bytes of each of them as they are stored.",
 )
-@table_or_json_option
+@report_format_option
 @output_option
 def cache_command(
     log: Path,
@@ -86,8 +86,7 @@ def cache_command(
             "not every request has a timestamp, and --ttl needs them", where=str(log), hint="leave --ttl out"
         )  # fmt: skip
     replay = replay_caches(requests, block_tokens, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
-    text = _as_json(replay) if output_format == "json" else sections_text(list(_sections(replay)))
-    deliver(text, output)
+    deliver(_rendered(replay, output_format, report_width(output, wide=False)), output)
 
 
 def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> Vectors | None:
@@ -108,6 +107,13 @@ def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> 
             hint="leave it out; the size of an answer is that of response or output_tokens of the log",
         )
     return Vectors(model.name, dimension or model.hidden, number_bytes)
+
+
+def _rendered(replay: CacheReplay, output_format: str, width: int | None) -> str:
+    if output_format == "json":
+        return _as_json(replay)
+    sections = list(_sections(replay))
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
 
 
 def _as_json(replay: CacheReplay) -> str:

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from advisor.atomic_files import write_output
+from advisor.cli.quiet import quiet_option, tell
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,12 +77,17 @@ answers_format_option = click.option(
     callback=_of_file,
     help="How to show the result.  [default: table; csv with --batch]",
 )
-output_option = click.option(
+_file_option = click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the result to this file instead of stdout; its suffix (.json, .md) says how, without --format.",
 )
+
+
+def output_option(command: Command) -> Command:
+    """``--output`` and ``--quiet`` of a command that prints a result."""
+    return _file_option(quiet_option(command))
 
 
 calibration_option = click.option(
@@ -162,7 +168,7 @@ def deliver(text: str, output: Path | None) -> None:
         click.echo(text, nl=False)
         return
     write_output(output, text.encode())
-    click.echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")
 
 
 def deliver_application(application: "Application", directory: Path, output: Path | None, *, written: bool) -> None:
@@ -170,11 +176,11 @@ def deliver_application(application: "Application", directory: Path, output: Pat
     if application.edits:
         deliver(application.patch, output)
     for note in application.notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     if not application.edits:
-        click.echo(f"{directory}: everything is as planned already", err=True)
+        tell(f"{directory}: everything is as planned already")
     for edit in application.edits:
-        click.echo(f"{'changed' if written else 'would change'} {edit}", err=True)
+        tell(f"{'changed' if written else 'would change'} {edit}")
 
 
 def report_width(output: Path | None, *, wide: bool) -> int | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.output import deliver
+from advisor.cli.quiet import quiet_option
 
 
 @click.command(name="report")
@@ -15,6 +16,7 @@ from advisor.cli.output import deliver
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the page to this file instead of stdout.",
 )
+@quiet_option
 def command(document: Path, output: Path | None) -> None:
     """Write a PLAN (JSON of `advisor recommend`; - for standard input) as one HTML page.
 

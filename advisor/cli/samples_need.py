@@ -29,6 +29,7 @@ from typing import Any
 import click
 
 from advisor.cli.output import deliver, output_option, report_format_option
+from advisor.cli.quiet import tell
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
@@ -123,7 +124,7 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
     known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
     accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, known))))
     for note in backend.notes():
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     return accelerator_needs
 
 

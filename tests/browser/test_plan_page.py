@@ -112,7 +112,7 @@ def test_filters_narrow_down_charts_and_table_alike(opened, pages):
             rows = page.locator("#options-table tbody tr:visible")
             cells = rows.locator(f"td:nth-child({columns.index(name) + 1})").all_inner_texts()
             assert set(cells) == {value}
-            assert page.locator("g.point:not([hidden])").count() == 2 * len(cells)
+            assert page.locator("g.point[data-option]:not([hidden])").count() == 2 * len(cells)
             assert page.locator("#options-shown").inner_text() == f"{len(cells)} options shown"
             counts.append(len(cells))
         assert sum(counts) == every
