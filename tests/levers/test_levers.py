@@ -18,6 +18,7 @@ from advisor.levers.values import Change, LeverSettings, ReasonCode
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
+from advisor.plan.rungs import rungs_of
 from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_text
@@ -109,6 +110,17 @@ def test_today_costs_and_keeps_the_same_beside_levers_as_in_a_plan(response_cach
 
     assert current.within_slo_ratio is not None
     assert judged_current(without, requirements_of(stated, CATALOG)) == current
+
+
+@pytest.mark.sampled(2)
+def test_a_question_that_allows_everything_is_answered():
+    """The fleet of a rung below may have machines that the rung itself does not look at."""
+    wide = rungs_of(requirements_of(asked(), CATALOG), CATALOG)[-1].workload
+    plan = plan_question(replace(asked(), workload=wide), CATALOG)
+
+    costs = [rung.total_usd_per_month for rung in plan.ladder if rung.total_usd_per_month is not None]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == plan.fleet.cost.total_usd_per_month
 
 
 @pytest.mark.sampled(2)
