@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
-from advisor.demand.values import Demand, HourlyUse
+from advisor.demand.values import Demand, HourlyUse, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.catalog import model_names
@@ -47,10 +48,20 @@ def measure_demand(
 
 
 def planned_demand(demand: Demand, workload: Workload) -> Demand:
-    """So many times the demand as the workload asks for, without the requests that its response cache answers."""
+    """So many times the demand as the workload asks for, its prompts so many times as long, without cached answers.
+
+    Raises:
+        InputError: the requests hold no text that could be longer or shorter.
+    """
     if workload.demand_times != 1:
         told = f"planned for {workload.demand_times:g} times the demand ({demand.source})"
         demand = demand.times(workload.demand_times).with_notes(told)
+    if workload.prompt_times != 1:
+        if demand.unit not in (Unit.TOKENS, Unit.TEXTS):
+            told = f"requests of {demand.unit.value} have no prompt to be longer or shorter"
+            raise InputError(told, where=f"{workload.path}: demand.prompt_times", hint="leave it out")
+        told = f"planned for prompts {workload.prompt_times:g} times as long ({demand.source})"
+        demand = with_token_lengths(demand, input_factor=workload.prompt_times).with_notes(told)
     if workload.response_cache is not None and workload.response_cache.runs_already:
         return replace(demand, answered_ratio=workload.answered_ratio)
     return demand.with_response_cache(workload.answered_ratio)
