@@ -313,10 +313,11 @@ class _Builder:
         return self._item(item, Rule("platform", Phase.ASSESS))
 
     def _item(self, item: Item, rule: Rule) -> Item:
-        """An item with its week, owner, cost and payback."""
+        """An item with its week, owner, cost and payback, its saving in cents."""
         usd = item.effort_hours * self._inputs.hourly_rate_usd
         return replace(
             item,
+            saving=None if item.saving is None else item.saving.in_cents(),
             week=_week(rule.phase, item.effort_hours),
             owner=self._inputs.owners.get(rule.owner, rule.owner),
             one_off_usd=usd,

@@ -26,6 +26,10 @@ class Saving:
     low_usd_per_month: float
     high_usd_per_month: float
 
+    def in_cents(self) -> "Saving":
+        """Each amount rounded to cents, as it is shown: so that those of a total add up to it."""
+        return Saving(round(self.usd_per_month, 2), round(self.low_usd_per_month, 2), round(self.high_usd_per_month, 2))
+
     def plus(self, other: "Saving") -> "Saving":
         """Sum of two savings of different money."""
         return Saving(
@@ -88,7 +92,7 @@ class Combination:
     def saving(self) -> Saving:
         """Difference of two plans, which have no interval."""
         usd = self.paid_usd_per_month - self.usd_per_month
-        return Saving(usd, usd, usd)
+        return Saving(usd, usd, usd).in_cents()
 
 
 @dataclass(frozen=True, slots=True)

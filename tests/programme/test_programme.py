@@ -3,9 +3,12 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.audit.values import Effort
 from advisor.catalog.values import Purchase
@@ -194,6 +197,21 @@ def test_every_item_is_an_issue():
     shown = sections_text(programme_sections(programme), 80)
     assert "$500.00" in shown
     assert {f"{item.id}: {item.command}" for item in programme.items} <= set(shown.splitlines())
+
+
+@given(st.lists(st.floats(40, 1e6), min_size=1, max_size=8))
+def test_what_is_shown_adds_up_to_the_cent(savings):
+    """Amounts of the items, their bounds too, are those of the total, on the screen and in the file."""
+    named = enumerate(savings, 200)
+    programme = made(*(finding(f"ADV{number}", usd, (f"r-{number}",)) for number, usd in named), max_payback=1e6)
+    items = [item.saving for item in programme.items if item.saving is not None and not item.counted_in]
+    written = json.loads(programme_json(programme))
+
+    assert len(items) == len(savings)
+    for name in ("usd_per_month", "low_usd_per_month", "high_usd_per_month"):
+        cents = sum(Decimal(f"{getattr(saving, name):.2f}") for saving in items)
+        assert cents == Decimal(f"{getattr(programme.total, name):.2f}")
+        assert written["total"][name] == float(cents)
 
 
 def test_a_plan_counts_by_itself_or_in_its_levers(priced):
