@@ -17,6 +17,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.report.sections import Section, sections_markdown, sections_text
+from advisor.units import size_words
 from advisor.workload.kinds import UNITS, is_reranker
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -123,7 +124,10 @@ def _as_json(replay: CacheReplay) -> str:
 def _sections(replay: CacheReplay) -> Iterator[Section]:
     kept = "for ever" if replay.ttl_s is None else f"for {replay.ttl_s:,.0f} s"
     title = f"{replay.requests:,} requests: {replay.exact.unlimited_hit_ratio:.1%} are answered by an exact cache"
-    yield Section(title, (f"an answer counts {kept}; least recently used ones go first", *replay.notes))
+    lines = (f"an answer counts {kept}; least recently used ones go first", *replay.notes)
+    yield Section(
+        title, (*lines, "`advisor levers WORKLOAD --cache FILE` prices caches by this: -o FILE.json writes it")
+    )
     yield _curve("exact cache: equal requests", replay.exact, "hit ratio")
     if replay.prefix is not None:
         yield _curve(
@@ -134,14 +138,14 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
             (
                 f"{point.threshold:g}",
                 f"{point.entries:,}",
-                "-" if point.memory_gib is None else f"{point.memory_gib:,.4g}",
+                "-" if point.memory_gib is None else size_words(point.memory_gib),
                 f"{point.hit_ratio:.1%}",
                 "-" if point.false_hit_ratio is None else f"{point.false_hit_ratio:.1%}",
             )
             for point in replay.semantic
         )
         yield Section(
-            "semantic cache, unlimited", (), ("threshold", "entries", "GiB", "hit ratio", "false among hits"), rows
+            "semantic cache, unlimited", (), ("threshold", "entries", "memory", "hit ratio", "false among hits"), rows
         )
 
 
@@ -149,10 +153,10 @@ def _curve(title: str, curve: CacheCurve, ratio: str) -> Section:
     rows = tuple(
         (
             f"{point.entries:,}",
-            "-" if point.memory_gib is None else f"{point.memory_gib:,.4g}",
+            "-" if point.memory_gib is None else size_words(point.memory_gib),
             f"{point.hit_ratio:.1%}",
         )
         for point in curve.points
     )
     line = f"the last row is the working set: a larger cache hits no more than {curve.unlimited_hit_ratio:.1%}"
-    return Section(title, (line,), ("entries", "GiB", ratio), rows)
+    return Section(title, (line,), ("entries", "memory", ratio), rows)

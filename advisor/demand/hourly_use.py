@@ -51,7 +51,7 @@ def hourly_use(store: Store, window: Window, hosts: Sequence[str] = ()) -> Hourl
         hosts=len(some),
         hosts_in_all=len(names),
         signals={
-            signal: Hours(np.round(means[at, span], _DIGITS), np.round(greatest[at, span], _DIGITS))
+            signal: Hours(means[at, span].round(_DIGITS), greatest[at, span].round(_DIGITS))
             for at, signal in enumerate(_SIGNALS)
             if counts[at].any()
         },
