@@ -124,12 +124,12 @@ def answers_format(output_format: str | None, batch: Path | None) -> str:
 
 
 def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, columns: Sequence[str] = ()) -> str:
-    """Questions with their answers as JSON, one to a line (NDJSON), or CSV; an empty text is null in JSON.
+    """Rows as JSON, one to a line (NDJSON), or CSV, which leaves out what has parts; an empty text is null in JSON.
 
     Args:
         rows: all with the same keys.
         output_format: ``json``, ``ndjson`` or ``csv``.
-        columns: of CSV, the keys of every row; those of the first row without.
+        columns: of CSV; those of the first row without.
     """
     if output_format != "csv":
         values = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
@@ -137,14 +137,17 @@ def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, colum
             return json.dumps(values, indent=2) + "\n"
         return "".join(json.dumps(row) + "\n" for row in values)
     written = io.StringIO()
-    writer = csv.DictWriter(written, columns or list(rows[0]), lineterminator="\n")
+    names = columns or [name for name in dict(*rows[:1]) if not any(isinstance(row[name], Mapping) for row in rows)]
+    writer = csv.DictWriter(written, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: _csv_cell(row[name]) for name in names} for row in rows)
     return written.getvalue()
 
 
 def _csv_cell(value: object) -> object:
-    """True and False as other programs read them."""
+    """True and False as other programs read them, lists joined by semicolons."""
+    if isinstance(value, list):
+        return ";".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -13,7 +13,7 @@ from advisor.samples.store.reading import HostReader, Store, is_meant
 from advisor.units import SECONDS_PER_HOUR
 
 MOST_HOURS = 336
-MOST_HOSTS = 32
+MOST_HOSTS = 16
 """Hosts whose rows are read: an hour of a large fleet is known from some of it."""
 _HOUR_US = round(SECONDS_PER_HOUR) * US_PER_SECOND
 _SIGNALS: Mapping[str, tuple[Scope, str, str]] = {

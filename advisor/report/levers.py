@@ -64,6 +64,33 @@ def levers_json(report: LeverReport) -> str:
     return json.dumps({"schema": SCHEMA} | plain(report, "levers"), indent=1, ensure_ascii=False) + "\n"
 
 
+def lever_rows(report: LeverReport) -> list[dict[str, object]]:
+    """Every lever as a row with the same keys: its numbers, or why it has none."""
+    priced = [
+        {
+            "lever": lever.lever,
+            "saving_usd_per_month": lever.priced.saving_usd_per_month,
+            "worth_usd_per_month": lever.worth_usd_per_month,
+            "used": lever.used,
+            "effort_hours": lever.work.effort_hours,
+            "one_off_usd": lever.work.one_off_usd,
+            "payback_months": lever.work.payback_months,
+            "evidence": lever.priced.plan.evidence,
+            "wrong_answer_ratio": lever.wrong_answer_ratio,
+            "beyond_stated": lever.beyond_stated,
+            "line": lever.line,
+            "change": lever.change,
+            "risk": lever.risk,
+            "code": "",
+            "why": lever.dropped,
+        }
+        for lever in report.levers
+    ]
+    unpriced = ({"lever": lever.lever, "code": lever.code or "", "why": lever.why} for lever in report.unpriced)
+    names = dict.fromkeys(priced[0] if priced else ("lever", "code", "why"), "")
+    return [*plain(priced, "levers"), *({**names, **row} for row in unpriced)]
+
+
 def _verdict(report: LeverReport) -> str:
     """Levers of the combination, its cost, and that against what is paid."""
     used = [name_words(lever.lever) for lever in report.levers if lever.used]

@@ -1,22 +1,28 @@
 """Pages of levers, audits, programmes and reviews: their numbers are those of the JSON, and nothing is asked for."""
 
+import csv
+import io
 import json
 import re
 
 import pytest
 from click.testing import CliRunner
 
+from advisor.cli.output import answers_text
 from advisor.cli.report import command
 from advisor.errors import InputError
 from advisor.report.bill.document import audit_from_json
 from advisor.report.bill.json_report import audit_json
+from advisor.report.levers import lever_rows
 from advisor.report.pages.amounts import TOTAL, Amount, side_by_side, waterfall
 from advisor.report.pages.documents import page_of
 from advisor.report.pages.sectioned import Page, render_sections
 from advisor.report.sections import Section
+from levers.test_levers import few
 from report.documents import sampled_audit_text, texts
 from report.pages import bars, check_alone, check_readable, read_page, table_rows
 
+_SAVING = "saving_usd_per_month"
 KINDS = ("levers", "audit", "programme", "review")
 HOSTILE = "\"><script>alert(1)</script>'`{{ 7*7 }}</title>"
 
@@ -77,6 +83,22 @@ def test_savings_of_levers_alone_are_those_of_the_json(documents, pages):
     assert {name: amount(words) for name, words in told} == alone
     assert {name: row[1] for name, row in rows.items()} == {name: f"{saved:,.2f}" for name, saved in alone.items()}
     assert table_rows(pages["levers"], "what others measured or say")
+
+
+def test_rows_of_levers_are_those_of_the_json(documents):
+    """As CSV and line by line: the numbers of each, or the code and the reason why it has none."""
+    report, rows = json.loads(documents["levers"]), lever_rows(few())
+    as_csv = list(csv.DictReader(io.StringIO(answers_text(rows, "csv"))))
+    priced, unpriced = rows[: len(report["levers"])], rows[len(report["levers"]) :]
+
+    assert [row["lever"] for row in rows] == [row["lever"] for row in as_csv]
+    for lever, row, cells in zip(report["levers"], priced, as_csv, strict=False):
+        assert row["saving_usd_per_month"] == lever["priced"]["saving_usd_per_month"] == float(cells[_SAVING])
+        assert row["worth_usd_per_month"] == lever["worth_usd_per_month"]
+        assert cells["used"] == str(lever["used"]).lower()
+    assert [(row["code"], row["why"]) for row in unpriced] == [(one["code"], one["why"]) for one in report["unpriced"]]
+    lines = [json.loads(line) for line in answers_text(rows, "ndjson").splitlines()]
+    assert lines[-1][_SAVING] is None
 
 
 def test_parts_and_findings_of_a_bill_are_those_of_the_json(documents, pages):

@@ -10,10 +10,9 @@ from advisor.report.words import payback_words, usd
 from advisor.units import A_CENT
 
 _STEPS = (
-    "Each step is what the combination would cost more without that lever. What is left is saved by several: by any of "
-    "them where it is less, only by them together where it is more."
+    "Each step is what the combination would cost more without that lever. What any of several would save, or what "
+    "several save only together and so count alike, is a step of its own."
 )
-_LEVERS = "levers, USD a month: each is the difference of two plans"
 
 
 def levers_page(report: LeverReport) -> str:
@@ -59,5 +58,5 @@ def _steps(report: LeverReport) -> Iterator[Amount]:
     yield from (Amount(name, -worth) for name, worth in worths)
     shared = together - without + sum(worth for _, worth in worths)
     if abs(shared) >= A_CENT:
-        yield Amount("saved by several" if shared < 0 else "saved only together", shared)
+        yield Amount("saved by any of several" if shared < 0 else "counted in several steps", shared)
     yield Amount("with all levers", together, kind=TOTAL)
