@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
 from advisor.demand.busy import Busy, demand_from_busy
+from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
-from advisor.demand.values import Demand
+from advisor.demand.values import Demand, HourlyUse, Unit
 from advisor.errors import InputError
 from advisor.models import Model
 from advisor.models.catalog import model_names
@@ -28,6 +29,7 @@ from advisor.workload.values import (
 )
 
 if TYPE_CHECKING:
+    from advisor.demand.recorded import Within
     from advisor.demand.services import Wanted
 
 CountProgress = Callable[[int], None]
@@ -46,10 +48,20 @@ def measure_demand(
 
 
 def planned_demand(demand: Demand, workload: Workload) -> Demand:
-    """So many times the demand as the workload asks for, without the requests that its response cache answers."""
+    """So many times the demand as the workload asks for, its prompts so many times as long, without cached answers.
+
+    Raises:
+        InputError: the requests hold no text that could be longer or shorter.
+    """
     if workload.demand_times != 1:
         told = f"planned for {workload.demand_times:g} times the demand ({demand.source})"
         demand = demand.times(workload.demand_times).with_notes(told)
+    if workload.prompt_times != 1:
+        if demand.unit not in (Unit.TOKENS, Unit.TEXTS):
+            told = f"requests of {demand.unit.value} have no prompt to be longer or shorter"
+            raise InputError(told, where=f"{workload.path}: demand.prompt_times", hint="leave it out")
+        told = f"planned for prompts {workload.prompt_times:g} times as long ({demand.source})"
+        demand = with_token_lengths(demand, input_factor=workload.prompt_times).with_notes(told)
     if workload.response_cache is not None and workload.response_cache.runs_already:
         return replace(demand, answered_ratio=workload.answered_ratio)
     return demand.with_response_cache(workload.answered_ratio)
@@ -70,7 +82,7 @@ def read_demand(
             return _demand_of_trace(path, workload, model, progress)
         case SampleDemand() as sampled:
             measured = _demand_of_samples(sampled, workload, model, catalog, performance)
-            return measured.with_notes(*_fleet_notes(sampled, workload))
+            return replace(measured.with_notes(*_fleet_notes(sampled, workload)), use=_use_of_samples(sampled))
         case PrometheusDemand() as watched:
             return _demand_of_server(watched, workload, model, catalog, performance)
         case CloudWatchDemand() as watched:
@@ -109,16 +121,14 @@ def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: Cou
 def _demand_of_samples(
     sampled: SampleDemand, workload: Workload, model: Model, catalog: Catalog, performance: PerformanceModel
 ) -> Demand:  # fmt: skip
-    from advisor.demand.recorded import Within, read_fleet
+    from advisor.demand.recorded import read_fleet
     from advisor.demand.services import demand_of_views
     from advisor.samples.busy import busy_profile
     from advisor.samples.need.fleet import notes_on
     from advisor.samples.store.reading import Store
 
-    store = Store(sampled.places)
-    recorded = sampled.recorded
-    within = Within(sampled.hosts, sampled.window_days, recorded.from_seconds, recorded.until_seconds)
-    fleet = read_fleet(store, within)
+    store, recorded = Store(sampled.places), sampled.recorded
+    fleet = read_fleet(store, _within(sampled))
     asked = _asked_of("samples", store.where, sampled, model)
     counted = demand_of_views(fleet.views, asked, "counters of the serving engines")
     notes = (*notes_on(fleet.needs), *(f"samples left out: {note}" for note in store.notes()))
@@ -130,6 +140,23 @@ def _demand_of_samples(
     serves = busy_second_or_reason(workload, model, catalog, lengths, performance)
     demand = demand_from_busy(observed, serves, sampled.requests_per_day, lengths)
     return demand.with_notes(*notes, *_idle_name(recorded))
+
+
+def _within(sampled: SampleDemand) -> "Within":
+    """Filters of the rows that a workload names."""
+    from advisor.demand.recorded import Within
+
+    recorded = sampled.recorded
+    return Within(sampled.hosts, sampled.window_days, recorded.from_seconds, recorded.until_seconds)
+
+
+def _use_of_samples(sampled: SampleDemand) -> HourlyUse | None:
+    """Use of the sampled machines by the hour."""
+    from advisor.demand.hourly_use import hourly_use
+    from advisor.samples.store.reading import Store
+
+    store = Store(sampled.places)
+    return hourly_use(store, _within(sampled).window(store), sampled.hosts)
 
 
 def _idle_name(recorded: Recorded) -> tuple[str, ...]:

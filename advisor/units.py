@@ -40,6 +40,14 @@ def bytes_to_gib(size_bytes: float) -> float:
     return size_bytes / BYTES_PER_GIB
 
 
+def size_words(size_gib: float) -> str:
+    """``1.83 MiB`` or ``34.6 GiB``: three significant digits in the unit in which they are at least one."""
+    for unit, per_gib in (("GiB", 1), ("MiB", BYTES_PER_GIB / BYTES_PER_MIB), ("KiB", BYTES_PER_GIB / BYTES_PER_KIB)):
+        if size_gib * per_gib >= 1:
+            return f"{float(f'{size_gib * per_gib:.3g}'):,g} {unit}"
+    return f"{gib_to_bytes(size_gib):,.0f} B"
+
+
 def gib_to_bytes(size_gib: float) -> float:
     """GiB as bytes."""
     return size_gib * BYTES_PER_GIB

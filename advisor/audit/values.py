@@ -12,6 +12,8 @@ SHOWN_RESOURCES = 100
 UNTAGGED = "(untagged)"
 UNKNOWN = "(unknown)"
 KINDS = ("compute", "storage", "network", "managed", "other")
+HOST_PARTS = ("needed", "headroom", "idle", "unattributed")
+"""Parts of the cost of a machine with telemetry."""
 PARTS = ("needed", "headroom", "idle", "unused_commitment", "unattributed")
 ZERO = Decimal(0)
 

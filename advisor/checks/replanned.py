@@ -58,7 +58,9 @@ def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
             where="--demand",
             hint="check without it, or change demand.declared in the workload and plan again",
         )
-    workload = replace(question.workload, demand=now.demand, path=Path("workload.yaml"), demand_times=1.0)
+    workload = replace(
+        question.workload, demand=now.demand, path=Path("workload.yaml"), demand_times=1.0, prompt_times=1.0
+    )
     if workload.response_cache is not None and not isinstance(now.demand, TraceDemand):
         # What engines counted is what the cache of the plan left to them.
         workload = replace(workload, response_cache=replace(workload.response_cache, runs_already=True))

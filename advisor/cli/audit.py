@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from advisor.cli.output import deliver, deliver_application, format_option, output_option, report_width
+from advisor.cli.output import deliver, deliver_application, format_option, json_or_page, output_option, report_width
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.cli.rates import rate_option
 from advisor.errors import InputError
 from advisor.names import printable
@@ -35,7 +36,7 @@ from advisor.spread import BACKENDS, Spread
 if TYPE_CHECKING:
     from advisor.audit.run import Inputs, Opened
 
-_FORMATS = ("table", "json", "markdown", "focus", "sarif")
+_FORMATS = ("table", "json", "markdown", "html", "focus", "sarif")
 _SHOWING = (
     "tags", "jobs", "backend", "scheduler", "finding", "into", "workloads", "write", "output_format", "wide", "output",
 )  # fmt: skip
@@ -212,8 +213,8 @@ def _rendered(
     if finding is not None:
         return [_one_finding(opened, finding, output_format, width)]
     match output_format:
-        case "json":
-            return [json_report.audit_json(audit)]
+        case "json" | "html":
+            return [json_or_page(json_report.audit_json(audit), output_format)]
         case "markdown":
             return [table.audit_markdown(audit)]
         case "sarif":
@@ -249,7 +250,7 @@ def _change(
         click.echo(printable(f"{wish.subject}: {wish.told}"), err=True)
     application = changes.application
     if application is None:
-        click.echo(f"{directory}: nothing to change", err=True)
+        tell(f"{directory}: nothing to change")
         return
     if write:
         write_application(application)

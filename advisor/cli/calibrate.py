@@ -9,6 +9,7 @@ import click
 
 from advisor.atomic_files import write_output
 from advisor.catalog import load_catalog
+from advisor.cli.quiet import quiet_option, tell
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.report.text_table import render_table
@@ -50,6 +51,7 @@ SHOWN_PLACES = 6
 @click.option(
     "--rebuild", is_flag=True, help="Build the catalog's own calibration anew from its measurements (minutes)."
 )
+@quiet_option
 def command(
     files: tuple[Path, ...],
     output: Path,
@@ -82,7 +84,7 @@ def _rebuild(output: Path) -> None:
     observed, left_out = observe(reading.measurements, catalog)
     click.echo(left_out_text([*reading.left_out, *left_out]), err=True)
     write_files(rebuild(observed, reading.measurements, catalog, lambda line: click.echo(line, err=True)), output)
-    click.echo(f"wrote {output}: {observed.size:,} measurements", err=True)
+    tell(f"wrote {output}: {observed.size:,} measurements")
 
 
 def _calibrate(
@@ -122,7 +124,7 @@ def _calibrate(
     learned = learn(own, published, shipped())
     write_files(own_files(learned.calibration, own, data_dir("instance_catalog")), output)
     click.echo(learned_text(learned, own.size), nl=False)
-    click.echo(f"wrote {output}: use it with --calibration {output}", err=True)
+    tell(f"wrote {output}: use it with --calibration {output}")
 
 
 def left_out_text(left_out: Sequence["LeftOut"]) -> str:

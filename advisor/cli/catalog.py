@@ -29,6 +29,7 @@ from advisor.cli.listing import (
 )
 from advisor.cli.output import deliver, list_format_option, output_option
 from advisor.cli.price_age import warn_of_layers
+from advisor.cli.quiet import tell
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.fitted_table import Column
@@ -104,7 +105,7 @@ def list_offers(
     catalog = load_catalog()
     offers = select(catalog, Filters(providers, regions, instance_types, accelerators, cpu))
     if not offers:
-        click.echo("note: nothing in the catalog is sold that way", err=True)
+        tell("note: nothing in the catalog is sold that way")
     describe, table = (_cpu_entry, _cpu_table) if cpu else (_offer_entry, _offer_table)
     entries = [describe(catalog, offer) for offer in offers]
     keys: tuple[str, ...] = _OFFER_KEYS + (_CPU_KEYS if cpu else ())
@@ -117,7 +118,7 @@ def list_offers(
     unpriced = sum(map(_is_unpriced, entries))
     if unpriced:
         # The keys are a promise to other programs, so that null has to say it there.
-        click.echo(f"note: {_unpriced_words(unpriced)}: both prices are {_EMPTY[output_format]}", err=True)
+        tell(f"note: {_unpriced_words(unpriced)}: both prices are {_EMPTY[output_format]}")
     deliver(serialise(entries, keys, output_format), output)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from advisor.catalog import load_catalog
+from advisor.cli.quiet import quiet_option
 from advisor.plan.digests import digest
 from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
 from advisor.reading import read_text
@@ -19,6 +20,7 @@ from advisor.reading import read_text
     type=click.Path(dir_okay=False, path_type=Path),
     help=f"File to write; default: {DEFAULT_NAME} beside the plan.",
 )
+@quiet_option
 def lock_command(plan_file: Path, output: Path | None) -> None:
     """Write the rows of the catalog that PLAN.json was made from, to commit beside the infrastructure.
 

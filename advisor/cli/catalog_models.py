@@ -12,6 +12,10 @@ from advisor.models.model import Model
 from advisor.units import bytes_to_gib
 
 _BILLION = 1e9
+_HEADS = {
+    "billion_parameters": "10⁹ params", "active_billion": "10⁹ active", "weights_gib": "size GiB",
+    "precision": "held as", "context_tokens": "context",
+}  # fmt: skip
 
 
 @click.command("models")
@@ -26,7 +30,7 @@ def models_command(name: str, output_format: str, output: Path | None) -> None:
             f"no model has '{name}' in its name",
             hint="ask without NAME for all, or give the path of a config.json in place of a name",
         )
-    deliver_entries([_entry(find_model(known)) for known in names], output_format, output)
+    deliver_entries([_entry(find_model(known)) for known in names], output_format, output, _HEADS)
 
 
 def _entry(model: Model) -> Entry:

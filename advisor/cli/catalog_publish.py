@@ -16,6 +16,7 @@ from advisor.catalog.layers.updating import Updated, update
 from advisor.catalog.loading import user_catalog
 from advisor.cli.catalog_refresh import NotPublished, acceptance, confirm_option, max_move_option, without_password
 from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.cli.quiet import quiet_option
 from advisor.errors import InputError
 from advisor.report.update_words import update_json, update_words
 
@@ -32,6 +33,7 @@ _KEPT = "unfinished"
     help="Directory to write to, or a file that ends in .zip.",
 )
 @click.option("--sign-key", type=click.Path(path_type=Path), help="SSH key to sign with (ssh-keygen -Y sign).")
+@quiet_option
 def publish_command(names: tuple[str, ...], output: Path, sign_key: Path | None) -> None:
     """Write the prices of each PROVIDER for others, as files that lie on any web server or in any bucket.
 

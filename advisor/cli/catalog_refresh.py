@@ -29,6 +29,7 @@ from advisor.catalog.values import InstanceType
 from advisor.cli import catalog_engines
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text
@@ -363,7 +364,7 @@ def _ask_gcp(
     catalog: LayeredCatalog, wanted: Sequence[str], key_file: Path | None, account: _Account, endpoint_url: str | None
 ) -> RefreshJob:
     if wanted:
-        click.echo("note: Google has one price list for all regions, so all of them are read", err=True)
+        tell("note: Google has one price list for all regions, so all of them are read")
     machines = [machine for (owner, _), machine in catalog.instance_types.items() if owner == "gcp"]
     tasks = [*_gcp_prices(catalog, machines, key_file, endpoint_url)]
     if (asked := account.client()) is not None:
@@ -381,7 +382,7 @@ def _gcp_prices(
     if key_file is not None:
         key = read_text(key_file, "API key").strip()
         return gcp.tasks(machines, Client(), key, endpoint_url or gcp.URL)
-    click.echo("note: Google asks for a key (--gcp-api-key-file); without one a public list of sums is read", err=True)
+    tell("note: Google asks for a key (--gcp-api-key-file); without one a public list of sums is read")
     offers = catalog.as_listed().offers_in(("gcp",))
     asked = [
         snapshot.read_on for snapshot in catalog.snapshots if snapshot.provider == "gcp" and not _is_public(snapshot)

@@ -11,6 +11,7 @@ from advisor.cli.demand_cache import cache_command
 from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.demand.forecast import DAYS, forecast
 from advisor.demand.summary import read_summary, summary_json
 from advisor.demand.values import Backtest, Demand, Floats, Forecast
@@ -44,7 +45,7 @@ def summarise(trace: Path, source: str, attribution: str, output: Path | None) -
     with Progress("requests read") as progress:
         tally = tally_trace(trace, progress)
     for note in tally.notes():
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     deliver(summary_json(tally, source or f"trace {trace.name}", attribution), output)
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from advisor.cli.durations import duration_between
-from advisor.cli.output import deliver, output_option, table_or_json_option
+from advisor.cli.output import deliver, output_option, report_format_option, report_width
 from advisor.cli.progress import Progress
 from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import SCHEMA, CacheCurve, CacheReplay, Vectors, replay_caches
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
-from advisor.report.sections import Section, sections_text
+from advisor.report.sections import Section, sections_markdown, sections_text
+from advisor.units import size_words
 from advisor.workload.kinds import UNITS, is_reranker
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -59,7 +60,7 @@ _THRESHOLDS = (0.8, 0.85, 0.9, 0.95, 0.98)
     show_default=True,
     help="With --embedder: bytes of each of them as they are stored.",
 )
-@table_or_json_option
+@report_format_option
 @output_option
 def cache_command(
     log: Path,
@@ -86,8 +87,7 @@ def cache_command(
             "not every request has a timestamp, and --ttl needs them", where=str(log), hint="leave --ttl out"
         )  # fmt: skip
     replay = replay_caches(requests, block_tokens, None if ttl is None else ttl.total_seconds(), thresholds, vectors)
-    text = _as_json(replay) if output_format == "json" else sections_text(list(_sections(replay)))
-    deliver(text, output)
+    deliver(_rendered(replay, output_format, report_width(output, wide=False)), output)
 
 
 def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> Vectors | None:
@@ -110,6 +110,13 @@ def _vectors(embedder: str | None, dimension: int | None, number_bytes: int) -> 
     return Vectors(model.name, dimension or model.hidden, number_bytes)
 
 
+def _rendered(replay: CacheReplay, output_format: str, width: int | None) -> str:
+    if output_format == "json":
+        return _as_json(replay)
+    sections = list(_sections(replay))
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+
+
 def _as_json(replay: CacheReplay) -> str:
     return json.dumps({"schema": SCHEMA} | asdict(replay), indent=1) + "\n"
 
@@ -117,7 +124,10 @@ def _as_json(replay: CacheReplay) -> str:
 def _sections(replay: CacheReplay) -> Iterator[Section]:
     kept = "for ever" if replay.ttl_s is None else f"for {replay.ttl_s:,.0f} s"
     title = f"{replay.requests:,} requests: {replay.exact.unlimited_hit_ratio:.1%} are answered by an exact cache"
-    yield Section(title, (f"an answer counts {kept}; least recently used ones go first", *replay.notes))
+    lines = (f"an answer counts {kept}; least recently used ones go first", *replay.notes)
+    yield Section(
+        title, (*lines, "`advisor levers WORKLOAD --cache FILE` prices caches by this: -o FILE.json writes it")
+    )
     yield _curve("exact cache: equal requests", replay.exact, "hit ratio")
     if replay.prefix is not None:
         yield _curve(
@@ -128,14 +138,14 @@ def _sections(replay: CacheReplay) -> Iterator[Section]:
             (
                 f"{point.threshold:g}",
                 f"{point.entries:,}",
-                "-" if point.memory_gib is None else f"{point.memory_gib:,.4g}",
+                "-" if point.memory_gib is None else size_words(point.memory_gib),
                 f"{point.hit_ratio:.1%}",
                 "-" if point.false_hit_ratio is None else f"{point.false_hit_ratio:.1%}",
             )
             for point in replay.semantic
         )
         yield Section(
-            "semantic cache, unlimited", (), ("threshold", "entries", "GiB", "hit ratio", "false among hits"), rows
+            "semantic cache, unlimited", (), ("threshold", "entries", "memory", "hit ratio", "false among hits"), rows
         )
 
 
@@ -143,10 +153,10 @@ def _curve(title: str, curve: CacheCurve, ratio: str) -> Section:
     rows = tuple(
         (
             f"{point.entries:,}",
-            "-" if point.memory_gib is None else f"{point.memory_gib:,.4g}",
+            "-" if point.memory_gib is None else size_words(point.memory_gib),
             f"{point.hit_ratio:.1%}",
         )
         for point in curve.points
     )
     line = f"the last row is the working set: a larger cache hits no more than {curve.unlimited_hit_ratio:.1%}"
-    return Section(title, (line,), ("entries", "GiB", ratio), rows)
+    return Section(title, (line,), ("entries", "memory", ratio), rows)

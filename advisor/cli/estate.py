@@ -11,6 +11,7 @@ from advisor.atomic_files import make_directory, write_text
 from advisor.cli.output import STDOUT, deliver, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.errors import InputError, NothingFeasible
 from advisor.estate import plan_estate
 from advisor.plan.estate.document import estate_to_json
@@ -46,7 +47,7 @@ def recommend_estate(
     _tell_age(estate, max_price_age)
     if output is not None and not document:
         _write(estate, planned.plans, output)
-        click.echo(f"wrote {estate.totals.workloads - estate.totals.failed} plans and {output / ESTATE_FILE}", err=True)
+        tell(f"wrote {estate.totals.workloads - estate.totals.failed} plans and {output / ESTATE_FILE}")
         click.echo(_shown(estate, output_format, report_width(None, wide=wide)), nl=False)
     elif output_format == "json":
         deliver(estate_to_json(estate, planned.plans), output)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.cli.output import check_unedited
+from advisor.cli.quiet import quiet_option, tell
 from advisor.reading import read_text
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ _OPTIONS = (
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
     """The arguments that every language has."""
+    function = quiet_option(function)
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -161,6 +163,7 @@ def pulumi(language: str, **asked: Any) -> None:  # noqa: ANN401 - the options a
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written as a patch, and write nothing.")
 @click.option("--force", is_flag=True, help="Write every file as it is generated, over edits and files of others.")
+@quiet_option
 def monitoring(plan: Path, directory: Path, matchers: str | None, *, dry_run: bool, force: bool) -> None:
     """Write Prometheus rules and a Grafana dashboard that hold PLAN.json against what is served and spent.
 
@@ -189,7 +192,7 @@ def _generate(language: "Language", asked: dict[str, Any]) -> None:
     for warning in generated.warnings:
         click.echo(f"warning: {warning}", err=True)
     for note in generated.notes:
-        click.echo(note, err=True)
+        tell(note)
     prefer = ConflictPolicy(asked["conflicts"]) if asked["conflicts"] else None
     shown = write_files(generated, directory, WriteOptions(prefer, force=asked["force"], dry_run=True))
     click.echo(shown.patch() if asked["dry_run"] else shown.patch(shown.edited), nl=False)
@@ -208,7 +211,7 @@ def _tell(report: "WriteReport", *, is_dry: bool) -> None:
             note = f" ({change.note})" if change.note else ""
             click.echo(f"{word} {report.directory / change.path}{note}", err=is_dry)
     for note in report.notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     click.echo(f"{'dry run, nothing written: ' if is_dry else ''}{report.summary}", err=is_dry)
 
 
@@ -260,7 +263,7 @@ def _as_component(asked: bool | None, former: "Former", language: "Language", di
 
 
 def _tell_kept(directory: Path, what: str, option: str) -> None:
-    click.echo(f"note: {directory} holds {what}, which is written again; {option} ends that", err=True)
+    tell(f"note: {directory} holds {what}, which is written again; {option} ends that")
 
 
 def _digests(directory: Path) -> Mapping[str, str]:

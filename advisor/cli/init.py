@@ -18,6 +18,7 @@ from advisor.atomic_files import make_directory
 from advisor.catalog import Catalog, load_catalog
 from advisor.cli.durations import duration_between
 from advisor.cli.output import report_width, table_or_json_option
+from advisor.cli.quiet import quiet_option, tell
 from advisor.demand.values import Demand
 from advisor.discovery.aws import Account
 from advisor.discovery.files import INCOMPLETE, Result, Written, file_names, is_edited, remove_unedited, write_workload
@@ -73,6 +74,7 @@ _COLUMNS = (
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="Ask nothing: what is unknown stands as a comment in the files.")
 @table_or_json_option
+@quiet_option
 def command(
     contexts: tuple[str, ...],
     kubeconfig: Path | None,
@@ -117,7 +119,7 @@ def command(
     catalog = load_catalog()
     inventory = find_services(places, catalog)
     for note in inventory.notes:
-        click.echo(f"note: {printable(note)}", err=True)
+        tell(f"note: {printable(note)}")
     if not inventory.services:
         raise nothing_found(places)
     make_directory(out)

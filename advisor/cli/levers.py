@@ -1,7 +1,6 @@
 """``advisor levers``: what else would cost less, every lever priced by the planner, alone and together."""
 
 import datetime as dt
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +9,26 @@ import click
 
 from advisor.catalog import load_catalog
 from advisor.cli.numbers import Above
-from advisor.cli.output import calibration_option, deliver, output_option, report_format_option, report_width
+from advisor.cli.output import (
+    answers_text,
+    calibration_option,
+    deliver,
+    format_option,
+    json_or_page,
+    output_option,
+    report_width,
+)
 from advisor.cli.price_age import warn_of_layers
 from advisor.cli.progress import Progress
 from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import read_measured_cache
-from advisor.levers.values import SCHEMA, LeverReport, LeverSettings
+from advisor.levers.values import LeverReport, LeverSettings
 from advisor.performance.model import load_model
 from advisor.pipeline import market_for, question_for, with_account
-from advisor.plan.document import plain
 from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
-from advisor.report.levers import lever_sections
+from advisor.report.levers import lever_rows, lever_sections, levers_json
 from advisor.report.sections import sections_markdown, sections_text
 from advisor.workload.document import read_workload
 
@@ -82,7 +88,7 @@ def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[st
 @click.option("--effort", multiple=True, callback=_efforts, metavar="LEVER=HOURS", help="Your own hours. Repeatable.")
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @click.option("--verbose", is_flag=True, help="With what others measured or say of each lever.")
-@report_format_option
+@format_option("table", "json", "ndjson", "csv", "markdown", "html", note="csv: a lever a row; html: `advisor report`")
 @output_option
 @calibration_option
 def command(
@@ -128,7 +134,9 @@ def command(
 
 
 def _render(report: LeverReport, output_format: str, width: int | None, *, verbose: bool) -> str:
-    if output_format == "json":
-        return json.dumps({"schema": SCHEMA} | plain(report, "levers"), indent=1, ensure_ascii=False) + "\n"
+    if output_format in ("json", "html"):
+        return json_or_page(levers_json(report), output_format)
+    if output_format in ("ndjson", "csv"):
+        return answers_text(lever_rows(report), output_format)
     sections = lever_sections(report, verbose=verbose)
     return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)

@@ -37,18 +37,27 @@ _WRAPPED = {"service": 10, _REGIONS: 20}
 """Characters that columns keep whose cells wrap."""
 
 
-def deliver_entries(entries: Sequence[Entry], output_format: str, output: Path | None) -> None:
-    """Entries with the same keys, in the format that is asked for."""
-    keys = tuple(entries[0])
+def deliver_entries(
+    entries: Sequence[Entry], output_format: str, output: Path | None, heads: Mapping[str, str] | None = None
+) -> None:  # fmt: skip
+    """Entries with the same keys, in the format that is asked for.
+
+    Args:
+        entries: at least one.
+        output_format: of :data:`advisor.cli.output.list_format_option`.
+        output: file; None: stdout.
+        heads: words above columns of a table by key, where those of the key take more room than its cells.
+    """
+    keys, named = tuple(entries[0]), heads or {}
     if output_format == "table":
         rows = [[_cell(entry, key) for key in keys] for entry in entries]
         if PRICE in keys:
             rows = right_aligned(rows, keys.index(PRICE))
-        heads = [
-            Column(key.replace("_", " "), 0 if key in _NEEDED else at + 1, _WRAPPED.get(key, 0))
+        columns = [
+            Column(named.get(key, key.replace("_", " ")), 0 if key in _NEEDED else at + 1, _WRAPPED.get(key, 0))
             for at, key in enumerate(keys)
         ]
-        deliver(fitted(heads, rows, output), output)
+        deliver(fitted(columns, rows, output), output)
     else:
         deliver(serialise(entries, keys, output_format), output)
 

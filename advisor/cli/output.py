@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from advisor.atomic_files import write_output
+from advisor.cli.quiet import quiet_option, tell
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def format_option(*formats: str, note: str = "") -> Callable[[Command], Command]
 STDOUT = Path("-")
 """Name of standard output, as other programs have it."""
 report_format_option = format_option("table", "json", "markdown")
+page_format_option = format_option("table", "json", "markdown", "html", note="html: the page of `advisor report`")
 table_or_json_option = format_option("table", "json")
 list_format_option = format_option("table", "json", "ndjson", "csv", "markdown")
 answers_format_option = click.option(
@@ -75,12 +77,17 @@ answers_format_option = click.option(
     callback=_of_file,
     help="How to show the result.  [default: table; csv with --batch]",
 )
-output_option = click.option(
+_file_option = click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the result to this file instead of stdout; its suffix (.json, .md) says how, without --format.",
 )
+
+
+def output_option(command: Command) -> Command:
+    """``--output`` and ``--quiet`` of a command that prints a result."""
+    return _file_option(quiet_option(command))
 
 
 calibration_option = click.option(
@@ -117,12 +124,12 @@ def answers_format(output_format: str | None, batch: Path | None) -> str:
 
 
 def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, columns: Sequence[str] = ()) -> str:
-    """Questions with their answers as JSON, one to a line (NDJSON), or CSV; an empty text is null in JSON.
+    """Rows as JSON, one to a line (NDJSON), or CSV, which leaves out what has parts; an empty text is null in JSON.
 
     Args:
         rows: all with the same keys.
         output_format: ``json``, ``ndjson`` or ``csv``.
-        columns: of CSV, the keys of every row; those of the first row without.
+        columns: of CSV; those of the first row without.
     """
     if output_format != "csv":
         values = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
@@ -130,15 +137,32 @@ def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, colum
             return json.dumps(values, indent=2) + "\n"
         return "".join(json.dumps(row) + "\n" for row in values)
     written = io.StringIO()
-    writer = csv.DictWriter(written, columns or list(rows[0]), lineterminator="\n")
+    names = columns or [name for name in dict(*rows[:1]) if not any(isinstance(row[name], Mapping) for row in rows)]
+    writer = csv.DictWriter(written, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: _csv_cell(row[name]) for name in names} for row in rows)
     return written.getvalue()
 
 
 def _csv_cell(value: object) -> object:
-    """True and False as other programs read them."""
+    """True and False as other programs read them, lists joined by semicolons."""
+    if isinstance(value, list):
+        return ";".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def json_or_page(text: str, output_format: str) -> str:
+    """A document's JSON text, or the page that `advisor report` makes of it.
+
+    Args:
+        text: JSON with a schema that has a page.
+        output_format: ``json`` or ``html``.
+    """
+    if output_format == "json":
+        return text
+    from advisor.report.pages.documents import page_of  # noqa: PLC0415 - other formats do without templates
+
+    return page_of(text, "the document")
 
 
 def deliver(text: str, output: Path | None) -> None:
@@ -147,7 +171,7 @@ def deliver(text: str, output: Path | None) -> None:
         click.echo(text, nl=False)
         return
     write_output(output, text.encode())
-    click.echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")
 
 
 def deliver_application(application: "Application", directory: Path, output: Path | None, *, written: bool) -> None:
@@ -155,11 +179,11 @@ def deliver_application(application: "Application", directory: Path, output: Pat
     if application.edits:
         deliver(application.patch, output)
     for note in application.notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     if not application.edits:
-        click.echo(f"{directory}: everything is as planned already", err=True)
+        tell(f"{directory}: everything is as planned already")
     for edit in application.edits:
-        click.echo(f"{'changed' if written else 'would change'} {edit}", err=True)
+        tell(f"{'changed' if written else 'would change'} {edit}")
 
 
 def report_width(output: Path | None, *, wide: bool) -> int | None:

@@ -18,6 +18,7 @@ from advisor.cli.output import (
     deliver,
     options_given,
     output_option,
+    report_width,
 )
 from advisor.cli.predict_explain import explain_text, explain_values
 from advisor.errors import InputError
@@ -37,6 +38,7 @@ from advisor.questions.predict import (
     understood,
 )
 from advisor.reading import read_text
+from advisor.report.fitted_table import wrap
 
 _WHOLE_FROM = 1000
 """From here on a number is shown without decimals."""
@@ -95,12 +97,14 @@ def command(
         raise click.UsageError("--explain is shown as a table or as json")
     model = load_model(calibration)
     if batch is None:
-        deliver(_single(given, shown_as, model, explain=explain), output)
+        deliver(_single(given, shown_as, model, report_width(output, wide=False), explain=explain), output)
     else:
         deliver(predict_table(read_text(batch, "questions"), str(batch), model, shown_as), output)
 
 
-def _single(given: dict[str, str], output_format: str, model: PerformanceModel, *, explain: bool) -> str:
+def _single(
+    given: dict[str, str], output_format: str, model: PerformanceModel, width: int | None, *, explain: bool
+) -> str:  # fmt: skip
     """One question; a name that is not known stops the program here, where in a table it is the row's reason."""
     catalog = load_catalog()
     check_row(given, catalog)
@@ -113,7 +117,7 @@ def _single(given: dict[str, str], output_format: str, model: PerformanceModel, 
         return json.dumps(values | explained, indent=2) + "\n"
     if output_format != "table":
         return answers_text([values], output_format)
-    return _table(result, defaults) + (explain_text(explanation) if explain else "")
+    return _table(result, defaults, width) + (explain_text(explanation) if explain else "")
 
 
 def _as_numbers(given: dict[str, str]) -> dict[str, float | str]:
@@ -132,12 +136,15 @@ def _number(text: str) -> float | str:
     return int(number) if number.is_integer() else number
 
 
-def _table(result: dict[str, float | str | None], defaults: dict[str, float | str | None]) -> str:
-    """The numbers for people, each with its range, and what they are for."""
-    width = max(map(len, QUANTITIES))
-    lines = [f"{quantity:<{width}}  {_with_range(result, quantity)}" for quantity in QUANTITIES]
-    lines += [f"{name:<{width}}  {result[name] or '-'}" for name in ("evidence", "reason")]
-    lines += [f"{name:<{width}}  {_fact(value)}" for name, value in defaults.items()]
+def _table(
+    result: dict[str, float | str | None], defaults: dict[str, float | str | None], width: int | None
+) -> str:  # fmt: skip
+    """The numbers for people, each with its range, and what they are for, in lines of a width."""
+    margin = max(map(len, QUANTITIES)) + 2
+    rows = [(quantity, _with_range(result, quantity)) for quantity in QUANTITIES]
+    rows += [(name, str(result[name] or "-")) for name in ("evidence", "reason")]
+    rows += [(name, _fact(value)) for name, value in defaults.items()]
+    lines = (line for name, told in rows for line in wrap(told, width, f"{name:<{margin}}", " " * margin))
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from advisor.cli.output import deliver, format_option, output_option
+from advisor.cli.quiet import tell
 
 
 @click.command(name="price")
@@ -44,4 +45,4 @@ def command(source: Path, output_format: str, output: Path | None) -> None:
     deliver(text, output)
     unknown = [address for project in projects for address in project.now.unknown]
     if output_format == "json" and unknown:
-        click.echo(f"note: the total lacks what has no price: {', '.join(unknown)}", err=True)
+        tell(f"note: the total lacks what has no price: {', '.join(unknown)}")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from advisor.catalog import load_catalog
+from advisor.cli.quiet import tell
 from advisor.report.price_age import PriceUsed, age_sentence, is_ahead, is_old, oldest_of, refresh_hint
 from advisor.workload.negotiated import expired, holdings_of
 
@@ -37,4 +38,4 @@ def tell_age(used: Iterable[PriceUsed]) -> None:
     if is_old(oldest, today):
         click.echo(f"warning: {age_sentence(oldest, today)}; {refresh_hint(oldest.provider)}", err=True)
     else:
-        click.echo(f"note: {age_sentence(oldest, today)}", err=True)
+        tell(f"note: {age_sentence(oldest, today)}")

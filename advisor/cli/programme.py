@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from advisor.cli.numbers import ABOVE_ZERO
-from advisor.cli.output import deliver, output_option, report_format_option, report_width
+from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.plan.document import plan_from_json
-from advisor.programme.build import Inputs, programme_of, read_findings, read_levers
+from advisor.programme.build import LEVERS, Inputs, programme_of, read_findings
 from advisor.reading import read_text
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_markdown, sections_text
@@ -48,7 +48,7 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
     "--owner", "owners", multiple=True, callback=_owners, metavar="TAG=NAME", help="Own name of an owner tag."
 )
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@report_format_option
+@page_format_option
 @output_option
 def command(
     audit: Path | None,
@@ -76,14 +76,14 @@ def command(
         hourly_rate_usd=hourly_rate,
         max_payback_months=max_payback,
         findings=read_findings(audit) if audit else (),
-        levers=tuple(map(read_levers, levers)),
+        levers=tuple(map(LEVERS.read, levers)),
         plans={str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans},
         workload_path=workload,
         owners=owners,
     )
     programme = programme_of(inputs)
-    if output_format == "json":
-        deliver(programme_json(programme), output)
+    if output_format in ("json", "html"):
+        deliver(json_or_page(programme_json(programme), output_format), output)
         return
     sections = programme_sections(programme)
     shown = sections_markdown(sections) if output_format == "markdown" else None

@@ -7,6 +7,8 @@ from typing import Self
 
 import click
 
+from advisor.cli.quiet import is_quiet
+
 _QUIET_SECONDS = 1.0
 _EVERY_SECONDS = 0.2
 _BAR_WIDTH = 30
@@ -39,7 +41,12 @@ class Progress:
 
     def _draw(self, text: str) -> None:
         now = time.monotonic()
-        if now - self._started < _QUIET_SECONDS or now - self._drawn < _EVERY_SECONDS or not sys.stderr.isatty():
+        if (
+            now - self._started < _QUIET_SECONDS
+            or now - self._drawn < _EVERY_SECONDS
+            or not sys.stderr.isatty()
+            or is_quiet()
+        ):
             return
         self._drawn = now
         click.echo(f"\r{text}\033[K", sys.__stderr__, nl=False)

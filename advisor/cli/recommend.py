@@ -11,6 +11,7 @@ from advisor.cli.durations import duration_between
 from advisor.cli.output import answers_text, calibration_option, deliver, format_option, report_width
 from advisor.cli.price_age import tell_age, warn_of_holdings, warn_of_layers
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import quiet_option, tell
 from advisor.errors import NothingFeasible
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
@@ -116,6 +117,7 @@ _RELAX = {
     "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What spreads a directory."
 )
 @click.option("--scheduler", help="Address of a running Dask or Ray cluster; a local one is started without.")
+@quiet_option
 def command(
     workload: Path,
     output_format: str,
@@ -201,9 +203,9 @@ def _write_terraform(plan: Plan, directory: Path) -> None:
     for warning in generated.warnings:
         click.echo(f"warning: {warning}", err=True)
     for note in generated.notes:
-        click.echo(note, err=True)
+        tell(note)
     report = write_files(generated, directory)
-    click.echo(report.summary, err=True)
+    tell(report.summary)
 
 
 def _watched(

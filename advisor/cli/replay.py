@@ -7,6 +7,7 @@ import click
 
 from advisor.cli.output import calibration_option, deliver, output_option, table_or_json_option
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.reading import read_text
 
 
@@ -38,7 +39,7 @@ def command(
     fleet = planned(document, load_catalog(), load_model(calibration), rank, where=str(plan))
     requests = read_requests(trace, fleet.columns)
     for note in (*fleet.notes, *requests.notes):
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     with Progress("requests replayed") as progress:
         result = replay(fleet.groups, requests, fleet.slo, routes=fleet.routes, progress=progress)
     if output_format == "json":

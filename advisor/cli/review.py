@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.output import deliver, output_option, report_format_option, report_width
+from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.cli.progress import Progress
 from advisor.cli.rates import rate_option
 
@@ -44,7 +44,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 )
 @rate_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
-@report_format_option
+@page_format_option
 @output_option
 def command(
     bill: tuple[str, ...],
@@ -69,19 +69,19 @@ def command(
     from advisor.audit.values import Basis  # noqa: PLC0415 - as above
     from advisor.plan.document import plan_from_json  # noqa: PLC0415 - as above
     from advisor.programme.review import Question, review_of  # noqa: PLC0415 - as above
-    from advisor.programme.values import read_programme  # noqa: PLC0415 - as above
+    from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.reading import read_text  # noqa: PLC0415 - as above
     from advisor.report.review import review_json, review_sections  # noqa: PLC0415 - as above
     from advisor.report.sections import sections_markdown, sections_text  # noqa: PLC0415 - as above
 
     read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
-    question = Question(read_programme(programme_file), since.date(), applied, read)
+    question = Question(PROGRAMME.read(programme_file), since.date(), applied, read)
     inputs = Inputs(bill, question=Reading(Basis(cost), rates))
     with Progress("percent of the bill read") as progress, charges(inputs, progress.watch) as ledger:
         traffic = read_traffic(ledger.database, requests, ledger.bill) if requests else None
         review = review_of(question, ledger, traffic)
-    if output_format == "json":
-        deliver(review_json(review), output)
+    if output_format in ("json", "html"):
+        deliver(json_or_page(review_json(review), output_format), output)
         return
     sections = review_sections(review)
     shown = sections_markdown(sections) if output_format == "markdown" else None

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from advisor.atomic_files import write_output
+from advisor.cli.quiet import tell
 from advisor.report.samples_chart.curves import Curve, curve
 from advisor.report.samples_chart.page import render_page
 from advisor.report.samples_chart.png import render_png
@@ -41,8 +42,8 @@ def write_chart(fleet: Fleet, output: Path) -> None:
             content = render_page(curves, notes).encode()
     write_output(output, content)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"wrote {output}", err=True)
+        tell(f"note: {note}")
+    tell(f"wrote {output}")
 
 
 def terminal_chart(fleet: Fleet) -> str:

@@ -28,7 +28,8 @@ from typing import Any
 
 import click
 
-from advisor.cli.output import deliver, output_option, report_format_option
+from advisor.cli.output import answers_text, deliver, list_format_option, output_option
+from advisor.cli.quiet import tell
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
@@ -59,7 +60,7 @@ _HEADERS = (
 @click.option(
     "--memory", "memory_gib", type=click.FloatRange(1), help="Of one accelerator, GiB.  [default: as sampled]"
 )
-@report_format_option
+@list_format_option
 @output_option
 def need(
     places: tuple[str, ...],
@@ -123,14 +124,16 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
     known = [name for name in backend.metrics(asked) if name in METRICS_NEEDED]
     accelerator_needs = tuple(assess_summaries(list(summaries(backend, asked, known))))
     for note in backend.notes():
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     return accelerator_needs
 
 
 def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) -> str:
+    entries = [entry(accelerator_need) for accelerator_need in accelerator_needs]
     if output_format == "json":
-        entries = [entry(accelerator_need) for accelerator_need in accelerator_needs]
         return f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n"
+    if output_format in ("ndjson", "csv"):
+        return answers_text(entries, output_format)
     render = render_markdown_table if output_format == "markdown" else render_table
     return "\n".join(
         [

@@ -6,6 +6,7 @@ from datetime import timedelta
 import click
 
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.errors import InputError
 from advisor.samples.need.fleet import Fleet
 from advisor.samples.query.values import Window
@@ -35,11 +36,11 @@ def fleet_at(places: Sequence[str], span: timedelta | None = None) -> Fleet:
     with Progress("hosts read") as progress:
         fleet = Fleet.of(store, _window(store, span), progress.watch)
     for note in store.notes():
-        click.echo(f"skipped {note}", err=True)
+        tell(f"skipped {note}")
     if not fleet.accelerators:
         if not fleet.engines:
             raise no_rows(store)
-        click.echo("note: serving engines were watched here, and no accelerators", err=True)
+        tell("note: serving engines were watched here, and no accelerators")
     return fleet
 
 

@@ -27,6 +27,7 @@ import click
 from advisor.cli.durations import duration_between
 from advisor.cli.output import deliver, output_option, report_format_option
 from advisor.cli.progress import Progress
+from advisor.cli.quiet import tell
 from advisor.cli.samples_read import places_argument
 from advisor.durations import LONGEST
 from advisor.errors import InputError
@@ -73,7 +74,7 @@ def summary(
 
     text, notes = render_summary(open_backend(places, metrics=metrics_file), ", ".join(places), window, output_format)
     for note in (*notes, *_fleet_notes(places)):
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     deliver(text, output)
 
 

@@ -45,9 +45,9 @@ _TITLES = {
     "entrance_disk": "its disks",
     "container_entrance": "entrance of containers",
     "response_cache": "response cache",
-    "private_endpoint": "its private endpoint",
+    "private_endpoint": "private endpoint of the response cache",
     "cache_alarm": "alarms of the response cache",
-    "cache_log_alarm": "alarms on its logs",
+    "cache_log_alarm": "alarms on logs of the response cache",
 }
 _OF_CACHE = "cache_"
 """Prefix of items that are the same resource as those of the fleet, and come with its response cache."""

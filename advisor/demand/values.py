@@ -139,6 +139,30 @@ class DemandInterval:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Hours:
+    """A signal in consecutive hours; both arrays have shape ``(hours,)``, NaN where nothing was observed."""
+
+    mean: Floats
+    """Over all rows of all machines."""
+    greatest: Floats
+    """Of any machine at any time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HourlyUse:
+    """Use of the machines that served a demand while it was observed."""
+
+    start_seconds: float
+    """Start of the first hour, since 1970, UTC."""
+    hosts: int
+    """Hosts that were read for it."""
+    hosts_in_all: int
+    signals: Mapping[str, Hours]
+    """``memory_used_ratio`` and ``busy_ratio`` of accelerators, ``kv_cache_used_ratio`` and ``requests_waiting`` of
+    serving engines; those that nothing says are left out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Demand:
     """Load that has to be served."""
 
@@ -166,6 +190,8 @@ class Demand:
 
     answered_ratio: float = field(default=0.0, metadata=OMITTED_AT_DEFAULT)
     """Share of the clients' requests that a response cache answers; the rates are of the others."""
+    use: HourlyUse | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Use of the machines that were sampled; None: the demand comes from something else."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""

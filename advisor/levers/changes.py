@@ -6,11 +6,11 @@ from functools import partial
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import ScoresKept
+from advisor.demand.lengths import with_token_lengths
 from advisor.demand.values import Unit
 from advisor.levers.caches import cache_levers
 from advisor.levers.values import Change, LeverSettings, QualityKept, Reason, ReasonCode
 from advisor.models import find_model
-from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
@@ -219,14 +219,16 @@ def _prompt(question: PlanRequest, shorter: float | None, what: str = "prompts")
     if shorter is None:
         why = f"say by what share {what} can be shorter: --prompt-shorter 0.2"
         return Reason(ReasonCode.FIGURE_MISSING, why)
-    declared = question.workload.demand
-    tokens = declared.input_tokens if isinstance(declared, DeclaredDemand) else None
+    workload = question.workload
+    declared = workload.demand if isinstance(workload.demand, DeclaredDemand) else None
+    tokens = declared.input_tokens if declared and workload.prompt_times == 1 else None
+    measured = f"prompt_times: {significant(workload.prompt_times * (1 - shorter)):g}"
     return Change(
         f"{what} {shorter:.0%} shorter",
         lambda question: replace(question, demand=with_token_lengths(question.demand, input_factor=1 - shorter)),
         beyond_stated=True,
         basis="share stated by --prompt-shorter",
-        line=f"input_tokens: {significant(tokens * (1 - shorter)):g}" if tokens else "",
+        line=f"input_tokens: {significant(tokens * (1 - shorter)):g}" if tokens else measured,
     )
 
 

@@ -145,7 +145,7 @@ def _other_schema(found: object) -> str:
     if str(found).startswith("advisor.") and not str(found).startswith(SCHEMA.rpartition("/")[0]):
         return (
             f"a plan is what `advisor recommend … --format json` writes; a document of {str(found)[:40]} is shown by "
-            "the command that made it, with another --format"
+            "the command that made it, with another --format, or by `advisor report`"
         )
     return "make the plan again with `advisor recommend … --format json -o plan.json`"
 

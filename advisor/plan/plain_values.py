@@ -8,7 +8,8 @@ import dataclasses
 import datetime as dt
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
@@ -99,14 +100,24 @@ def _of_dataclass(kind: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 -
 def _generic(origin: Any, arguments: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
     if origin in (types.UnionType, typing.Union):
         return _of_union(arguments, entry)
-    if origin is tuple:
-        items = arguments[:1] * len(entry) if arguments[-1] is Ellipsis else arguments
-        return tuple(from_plain(item, one) for item, one in zip(items, entry, strict=True))
+    if not isinstance(origin, type):
+        return entry
+    if issubclass(origin, Sequence):
+        return _of_sequence(origin, arguments, entry)
     if origin is np.ndarray:
         return np.array([float(number) for number in entry.split()], dtype=typing.get_args(arguments[1])[0])
-    if isinstance(origin, type) and issubclass(origin, Mapping):
+    if issubclass(origin, Mapping):
         return {_of_class(arguments[0], key): from_plain(arguments[1], one) for key, one in entry.items()}
     return entry
+
+
+def _of_sequence(origin: type, arguments: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
+    """A tuple, of values that have hints of their own or one for all; a list for other sequences."""
+    if isinstance(entry, str):
+        raise TypeError(f"a list is needed, not {entry[:_SHOWN]!r}")
+    items = arguments if origin is tuple and arguments[-1] is not Ellipsis else arguments[:1] * len(entry)
+    values = [from_plain(item, value) for item, value in zip(items, entry, strict=True)]
+    return tuple(values) if origin is tuple else values
 
 
 def _of_union(members: tuple[Any, ...], entry: Any) -> Any:  # noqa: ANN401 - any value
@@ -128,6 +139,8 @@ def _of_class(kind: type, entry: Any) -> Any:  # noqa: ANN401 - any value
         return kind.fromisoformat(entry)
     if isinstance(entry, _SCALARS.get(kind, kind)):
         return entry
+    if kind is Decimal and isinstance(entry, float | int):
+        return Decimal(repr(entry))
     if issubclass(kind, PurePath) and isinstance(entry, str):
         return kind(entry)
     if issubclass(kind, Enum | int | str) and isinstance(entry, str | int | float):

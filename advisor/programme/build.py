@@ -15,12 +15,11 @@ from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.values import CurrentCost, Plan, RungGroup
 from advisor.programme import rules
 from advisor.programme.rules import Phase, Rule
-from advisor.programme.values import DAYS, Combination, Item, LeftOut, Programme, Saving, document_of, total_of
+from advisor.programme.values import DAYS, Combination, Document, Item, LeftOut, Programme, Saving, total_of
 from advisor.units import A_CENT
 
 _SERVING = "(serving)"
 _STATE = "state in the workload file: "
-_AUDIT_HINT = "make it with `advisor audit BILL --format json -o audit.json`"
 _LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
 
 
@@ -60,6 +59,10 @@ class AuditDocument:
     findings: tuple[AuditFinding, ...]
 
 
+_AUDIT = Document(AuditDocument, "audit", AUDIT_SCHEMA, "make it with `advisor audit BILL --format json -o audit.json`")
+LEVERS = Document(LeverReport, "report of levers", LEVERS_SCHEMA, _LEVERS_HINT)
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """Inputs of a programme."""
@@ -82,7 +85,7 @@ def read_findings(path: Path) -> tuple[AuditFinding, ...]:
     Raises:
         InputError: it is no such document, or in another currency than USD.
     """
-    document: AuditDocument = document_of(AuditDocument, path, "audit", AUDIT_SCHEMA, _AUDIT_HINT)
+    document = _AUDIT.read(path)
     if any(finding.usd_per_month is None for finding in document.findings):
         raise InputError(
             "the audit does not know its amounts in USD a month",
@@ -90,15 +93,6 @@ def read_findings(path: Path) -> tuple[AuditFinding, ...]:
             hint="repeat it with --rate, such as --rate EUR=1.08, or of a bill whose rows state begin and end",
         )
     return document.findings
-
-
-def read_levers(path: Path) -> LeverReport:
-    """Report of `advisor levers --format json`.
-
-    Raises:
-        InputError: it is no such document.
-    """
-    return document_of(LeverReport, path, "report of levers", LEVERS_SCHEMA, _LEVERS_HINT)  # type: ignore[no-any-return]
 
 
 def programme_of(inputs: Inputs) -> Programme:
@@ -319,10 +313,11 @@ class _Builder:
         return self._item(item, Rule("platform", Phase.ASSESS))
 
     def _item(self, item: Item, rule: Rule) -> Item:
-        """An item with its week, owner, cost and payback."""
+        """An item with its week, owner, cost and payback, its saving in cents."""
         usd = item.effort_hours * self._inputs.hourly_rate_usd
         return replace(
             item,
+            saving=None if item.saving is None else item.saving.in_cents(),
             week=_week(rule.phase, item.effort_hours),
             owner=self._inputs.owners.get(rule.owner, rule.owner),
             one_off_usd=usd,

@@ -1,18 +1,20 @@
 """Values of a programme, and how its file is read."""
 
 import datetime as dt
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain
-from advisor.reading import read_json
+from advisor.reading import json_of, read_text
 
 SCHEMA = "advisor.programme/v1"
 DAYS = 30
+_Kind = TypeVar("_Kind")
 _HINT = "make it with `advisor programme … --format json -o programme.json`"
 
 
@@ -23,6 +25,10 @@ class Saving:
     usd_per_month: float
     low_usd_per_month: float
     high_usd_per_month: float
+
+    def in_cents(self) -> "Saving":
+        """Each amount rounded to cents, as it is shown: so that those of a total add up to it."""
+        return Saving(round(self.usd_per_month, 2), round(self.low_usd_per_month, 2), round(self.high_usd_per_month, 2))
 
     def plus(self, other: "Saving") -> "Saving":
         """Sum of two savings of different money."""
@@ -86,7 +92,7 @@ class Combination:
     def saving(self) -> Saving:
         """Difference of two plans, which have no interval."""
         usd = self.paid_usd_per_month - self.usd_per_month
-        return Saving(usd, usd, usd)
+        return Saving(usd, usd, usd).in_cents()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,38 +123,44 @@ class Programme:
     notes: tuple[str, ...]
 
 
-def read_programme(path: Path) -> Programme:
-    """A programme from its file.
+@dataclass(frozen=True, slots=True)
+class Document(Generic[_Kind]):
+    """JSON document of this program whose keys are the fields of a dataclass; further keys are left out."""
 
-    Raises:
-        InputError: it is none.
-    """
-    return document_of(Programme, path, "programme", SCHEMA, _HINT)  # type: ignore[no-any-return]
+    kind: type[_Kind]
+    noun: str
+    schema: str
+    hint: str
+    """Remedy where it cannot be read."""
+
+    def read(self, path: Path) -> _Kind:
+        """Value of a file.
+
+        Raises:
+            InputError: the file cannot be read, has another schema, or other fields.
+        """
+        return self.parse(read_text(path, self.noun, self.hint), str(path))
+
+    def parse(self, text: str, where: str) -> _Kind:
+        """Value of a text.
+
+        Raises:
+            InputError: it is no JSON, has another schema, or other fields.
+        """
+        document = json_of(text, where, self.hint)
+        written = document.get("schema") if isinstance(document, dict) else None
+        if written != self.schema:
+            told = f"the schema is {str(written)[:40]!r}, and this version reads {self.schema}"
+            raise InputError(told, where=where, hint=self.hint)
+        held = _fields(document, [field.name for field in fields(self.kind)])  # type: ignore[arg-type] # a dataclass
+        try:
+            json.dumps(held, allow_nan=False)  # numbers beyond those of JSON
+            return cast("_Kind", from_plain(self.kind, held))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"it is no {self.noun} ({str(error)[:80]})", where=where, hint=self.hint) from error
 
 
-def document_of(kind: type[Any], path: Path, what: str, schema: str, hint: str) -> Any:  # noqa: ANN401 - of that kind
-    """Value of a JSON document of this program.
-
-    Args:
-        kind: dataclass whose fields are the document's keys; further keys of the document are left out.
-        path: the file.
-        what: noun for messages.
-        schema: value of the document's ``schema``.
-        hint: remedy.
-
-    Raises:
-        InputError: the file cannot be read, has another schema, or other fields.
-    """
-    document = read_json(path, what, hint)
-    written = document.get("schema") if isinstance(document, dict) else None
-    if written != schema:
-        raise InputError(
-            f"the schema is {str(written)[:40]!r}, and this version reads {schema}", where=str(path), hint=hint
-        )  # fmt: skip
-    try:
-        return from_plain(kind, _fields(document, [field.name for field in fields(kind)]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"it is no {what} ({str(error)[:80]})", where=str(path), hint=hint) from error
+PROGRAMME = Document(Programme, "programme", SCHEMA, _HINT)
 
 
 def _fields(document: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -42,9 +42,9 @@ _ITEMS = {
     "registry_storage": "container registry",
     "cluster": "control plane of a cluster",
     "response_cache": "nodes of the response cache",
-    "private_endpoint": "its private endpoint",
+    "private_endpoint": "private endpoint of the response cache",
     "cache_alarm": "alarms of the response cache",
-    "cache_log_alarm": "alarms on its logs",
+    "cache_log_alarm": "alarms on logs of the response cache",
 }
 COST_COLUMNS = (
     Column("kind", importance=1),

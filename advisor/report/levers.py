@@ -1,10 +1,12 @@
 """Levers in words and tables: the verdict first, then each lever alone and in the combination."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from advisor.catalog.levers import LeverFact
-from advisor.levers.values import LeverReport, PricedLever, QualityKept, UnpricedLever, Work
+from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
+from advisor.plan.document import plain
 from advisor.plan.unit_words import first_name
 from advisor.plan.values import CurrentCost
 from advisor.report.fitted_table import Column
@@ -57,9 +59,41 @@ def lever_sections(report: LeverReport, *, verbose: bool = False) -> list[Sectio
     return shown
 
 
+def levers_json(report: LeverReport) -> str:
+    """The report as JSON."""
+    return json.dumps({"schema": SCHEMA} | plain(report, "levers"), indent=1, ensure_ascii=False) + "\n"
+
+
+def lever_rows(report: LeverReport) -> list[dict[str, object]]:
+    """Every lever as a row with the same keys: its numbers, or why it has none."""
+    priced = [
+        {
+            "lever": lever.lever,
+            "saving_usd_per_month": lever.priced.saving_usd_per_month,
+            "worth_usd_per_month": lever.worth_usd_per_month,
+            "used": lever.used,
+            "effort_hours": lever.work.effort_hours,
+            "one_off_usd": lever.work.one_off_usd,
+            "payback_months": lever.work.payback_months,
+            "evidence": lever.priced.plan.evidence,
+            "wrong_answer_ratio": lever.wrong_answer_ratio,
+            "beyond_stated": lever.beyond_stated,
+            "line": lever.line,
+            "change": lever.change,
+            "risk": lever.risk,
+            "code": "",
+            "why": lever.dropped,
+        }
+        for lever in report.levers
+    ]
+    unpriced = ({"lever": lever.lever, "code": lever.code or "", "why": lever.why} for lever in report.unpriced)
+    names = dict.fromkeys(priced[0] if priced else ("lever", "code", "why"), "")
+    return [*plain(priced, "levers"), *({**names, **row} for row in unpriced)]
+
+
 def _verdict(report: LeverReport) -> str:
     """Levers of the combination, its cost, and that against what is paid."""
-    used = [_name(lever.lever) for lever in report.levers if lever.used]
+    used = [name_words(lever.lever) for lever in report.levers if lever.used]
     without, total = report.without.total_usd_per_month or 0.0, report.together.plan.total_usd_per_month or 0.0
     if not used:
         return f"No lever saves anything: {usd(without)} a month stays"
@@ -76,10 +110,10 @@ def _told(report: LeverReport) -> Iterator[str]:
         saving = lever.priced.saving_usd_per_month
         if saving < -A_CENT:
             beside = f", and saves {_worth(lever)} with the others" if lever.used else ""
-            yield f"Costs more: {_name(lever.lever)} alone adds {usd(-saving)} a month{beside}."
+            yield f"Costs more: {name_words(lever.lever)} alone adds {usd(-saving)} a month{beside}."
     if report.current is not None:
         yield _today_words(report.current)
-    needed = f", with {' + '.join(map(_name, report.needed))}: none does without" if report.needed else ""
+    needed = f", with {' + '.join(map(name_words, report.needed))}: none does without" if report.needed else ""
     fleet, total = short_words(report.without.groups, with_precision=True), report.without.total_usd_per_month
     yield f"Without any lever: {fleet} at {_usd(total)} a month{needed}."
     if any(lever.used for lever in report.levers):
@@ -97,7 +131,7 @@ def _combined(report: LeverReport) -> Iterator[str]:
         if lever.used and lever.wrong_answer_ratio:
             yield (
                 f"Wrong answers: {lever.wrong_answer_ratio:.1%} of the requests get the answer to another "
-                f"({_name(lever.lever)})."
+                f"({name_words(lever.lever)})."
             )
     yield f"Latency: {_latency_words(report)}."
     if plan.requires:
@@ -146,7 +180,7 @@ def _table_lines(report: LeverReport) -> Iterator[str]:
 
 def _row(lever: PricedLever) -> tuple[str, ...]:
     return (
-        _name(lever.lever),
+        name_words(lever.lever),
         f"{lever.priced.saving_usd_per_month:,.2f}",
         _worth(lever),
         f"{lever.work.effort_hours:,.0f}",
@@ -174,9 +208,9 @@ def _change_words(lever: PricedLever) -> Iterator[str]:
 
 
 def _unpriced_row(lever: UnpricedLever) -> tuple[str, ...]:
-    counts = Counter(_name(fact.evidence) for fact in lever.facts)
+    counts = Counter(name_words(fact.evidence) for fact in lever.facts)
     return (
-        _name(lever.lever),
+        name_words(lever.lever),
         "\n".join(f"{count} × {kind}" for kind, count in counts.most_common()),
         lever.code or "",
         lever.why,
@@ -192,7 +226,7 @@ def _fact_rows(report: LeverReport) -> Iterator[tuple[str, ...]]:
 def _fact_row(lever: str, fact: LeverFact) -> tuple[str, ...]:
     told = "; ".join(filter(None, (fact.metric, fact.setting, fact.condition)))
     origin = f"{fact.provenance.source}, {fact.provenance.as_of}"
-    return _name(lever), f"{fact.value} {fact.unit}".strip(), _name(fact.evidence), told, origin
+    return name_words(lever), f"{fact.value} {fact.unit}".strip(), name_words(fact.evidence), told, origin
 
 
 def _quality_words(quality: QualityKept | None) -> str:
@@ -232,6 +266,6 @@ def _usd(amount: float | None) -> str:
     return "-" if amount is None else usd(amount)
 
 
-def _name(key: str) -> str:
+def name_words(key: str) -> str:
     """``prefix cache``."""
     return key.replace("_", " ")

@@ -30,7 +30,7 @@ def programme_sections(programme: Programme) -> list[Section]:
     for week, group in groupby(programme.items, key=lambda item: item.week):
         items = list(group)
         commands = tuple(f"{item.id}: {item.command}" for item in items)
-        title = f"week {week}: {_WEEKS[week]}"
+        title = f"week {week}: {_WEEKS.get(week, 'later')}"
         sections.append(Section(title, (), _ITEMS, tuple(_row(item) for item in items), commands))
     if programme.left_out:
         rows = tuple((left.id, left.why) for left in programme.left_out)

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 from advisor.plan.document import plain
 from advisor.programme.review import SCHEMA, Applied, Review
+from advisor.programme.values import Document
 from advisor.report.fitted_table import Column
 from advisor.report.programme import saving_words
 from advisor.report.sections import Section
 from advisor.report.words import usd
 
+REVIEW = Document(Review, "review", SCHEMA, "make it with `advisor review BILL … --format json -o review.json`")
 _APPLIED = (
     Column("about"),
     Column("predicted, USD a month"),

@@ -89,14 +89,15 @@ def _saved(plan: Plan) -> str:
 def risk_words(plan: Plan) -> str:
     """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
 
-    Demand, replay, replicas beyond the closed form, lowered predictions, history, forecast, measured latency,
-    prediction, price, commitment, failure, spot.
+    Demand (told from accelerators, or declared), replay, replicas beyond the closed form, lowered predictions, history,
+    forecast, measured latency, prediction, price, commitment, failure, spot.
     """
     fleet = plan.fleet
     if fleet is None:
         return "none"
     applies = {
         "demand": plan.demand.get("interval") is not None,
+        "demand declared (not measured)": _is_declared(plan),
         "replay": fleet.confirmed is None or _falls_short(plan, fleet),
         **dict.fromkeys(_headroom_risks(fleet), True),
         **dict.fromkeys(_measured_risks(plan, fleet), True),
@@ -109,6 +110,11 @@ def risk_words(plan: Plan) -> str:
         "spot": any(group.purchase == "spot" for group in fleet.groups),
     }
     return ", ".join(words for words, holds in applies.items() if holds) or "none"
+
+
+def _is_declared(plan: Plan) -> bool:
+    """Whether the demand is stated, and nothing was counted."""
+    return plan.demand.get("requests") is None and plan.demand.get("interval") is None
 
 
 def _headroom_risks(fleet: Fleet) -> Iterator[str]:

@@ -52,7 +52,8 @@ _DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus", "clo
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _TIMES = "times"
 _MOST_TIMES = 1e6
-_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", _TIMES)
+_PROMPT_TIMES = "prompt_times"
+_BESIDE_SOURCE = (_HIT_RATIO, "growth_per_year", "horizon", _TIMES, _PROMPT_TIMES)
 _RATE = "requests_per_second"
 _USERS = "concurrent_users"
 _IMAGES = "images"
@@ -144,7 +145,8 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         tags=read_tags(fields["tags"]) if "tags" in fields else (),
         response_cache=read_response_cache(fields["response_cache"], limits) if "response_cache" in fields else None,
         near_current=current is not None and not {"providers", "regions"} & set(fields),
-        demand_times=_times(fields.get("demand")),
+        demand_times=_factor(fields.get("demand"), _TIMES),
+        prompt_times=_factor(fields.get("demand"), _PROMPT_TIMES),
     )
 
 
@@ -233,8 +235,8 @@ def _horizon_days(demand: Field | None) -> float:
     return stated.days() if stated else DEFAULT_HORIZON_DAYS
 
 
-def _times(demand: Field | None) -> float:
-    stated = _beside(demand).get(_TIMES)
+def _factor(demand: Field | None, key: str) -> float:
+    stated = _beside(demand).get(key)
     return stated.number(0, exclusive=True, maximum=_MOST_TIMES) if stated else 1.0
 
 

@@ -416,6 +416,8 @@ class Workload:
     """Whether the plan stays within provider and continent of ``current``: the file names no provider and no region."""
     demand_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Planned demand ÷ measured or declared demand."""
+    prompt_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
+    """Length of the planned prompts ÷ that of the measured or declared ones."""
 
     @property
     def answered_ratio(self) -> float:

@@ -36,13 +36,15 @@ from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.programme.build import Inputs as ProgrammeInputs
 from advisor.programme.build import programme_of, read_findings
-from advisor.programme.values import read_programme
+from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
+from advisor.report.pages.documents import page_of
 from advisor.report.plan_diff import plan_diff
 from advisor.report.plan_diff_words import diff_markdown
 from advisor.report.programme import programme_json
+from advisor.report.review import review_json
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from attack.mutations import damaged_bytes, damaged_cells, damaged_json, damaged_lines, damaged_text, damaged_value
@@ -52,7 +54,8 @@ from codegen.plans import make_fleet_plan, make_group
 from codegen.pricing import test_every_kind
 from models.networks.published import NETWORKS, PIPELINE
 from programme.test_programme import finding
-from programme.test_review import PROGRAMME
+from programme.test_review import CHANGED, PROGRAMME, reviewed, written
+from report.documents import sampled_audit_text
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASUREMENTS = ROOT / "tests" / "calibration" / "readers" / "samples"
@@ -87,7 +90,20 @@ def _plan(text: str, _directory: Path) -> None:
 
 
 def _programme(text: str, directory: Path) -> None:
-    programme_json(read_programme(_file(directory, "programme.json", text)))
+    programme_json(PROGRAMME_DOCUMENT.read(_file(directory, "programme.json", text)))
+    page_of(text, "programme.json")
+
+
+@cache
+def _audit_text() -> str:
+    with TemporaryDirectory() as folder:
+        return sampled_audit_text(Path(folder) / "samples")
+
+
+@cache
+def _review_text() -> str:
+    with TemporaryDirectory() as folder:
+        return review_json(reviewed(written(Path(folder)), {"chat/spot": CHANGED}))
 
 
 def _findings(text: str, directory: Path) -> None:
@@ -315,6 +331,8 @@ READERS = {
     "otel": _log("metrics.jsonl", OTEL, damaged_json),
     "plan": Reader(_plan_text, damaged_json, _plan),
     "estate": Reader(_estate_text, damaged_json, _estate),
+    "audit page": Reader(_audit_text, damaged_json, lambda text, _: page_of(text, "audit.json")),
+    "review page": Reader(_review_text, damaged_json, lambda text, _: page_of(text, "review.json")),
     "programme": Reader(lambda: programme_json(PROGRAMME), damaged_json, _programme),
     "findings": Reader(lambda: json.dumps(AUDIT), damaged_json, _findings),
     "request log of a cache": _cache_log(),
@@ -349,7 +367,7 @@ READERS = {
     **{f"model network {entry['name']}": _network(entry["config"]) for entry in NETWORKS[::3]},
     "model pipeline": Reader(lambda: PIPELINE, damaged_value, _pipeline, 5),
     "fit cases": Reader(
-        lambda: FIT_CASES, damaged_cells, lambda text, directory: fit_table(_file(directory, "cases.csv", text))
+        lambda: FIT_CASES, damaged_cells, lambda text, directory: fit_table(_file(directory, "cases.csv", text), "csv")
     ),
     "predictions": Reader(lambda: PREDICTIONS, damaged_cells, lambda text, _: predict_table(text, "questions.csv")),
     "trace": Reader(

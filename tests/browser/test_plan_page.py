@@ -9,9 +9,11 @@ import pytest
 
 from advisor.pipeline import plan_for
 from advisor.report.pages import estate_page, plan_page
+from advisor.report.pages.documents import page_of
 from advisor.workload.values import Limits
 from builders import catalog_of, offer, workload
-from report.plans import mixed_plan, no_plan
+from report.documents import texts as document_texts
+from report.plans import mixed_plan, no_plan, sampled_plan
 from report.test_estate_table import ROWS, estate_of
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: `make browser-test` installs it")
@@ -32,7 +34,7 @@ SCHEMES = ("light", "dark")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Paths of pages: of a real plan, of a mixed fleet that follows the hours, of a plan without a fleet, of an estate."""
+    """Paths of pages: of a real plan, of a mixed fleet that follows the hours, of none, of every other document."""
     directory = tmp_path_factory.mktemp("pages")
     regions = ("us-east-1", "us-west-2")
     plans = {
@@ -41,6 +43,8 @@ def pages(tmp_path_factory):
         "none": no_plan(),
     }
     texts = {name: plan_page(plan) for name, plan in plans.items()} | {"estate": estate_page(estate_of(*ROWS))}
+    texts |= {kind: page_of(text, kind) for kind, text in document_texts(directory).items()}
+    texts["sampled"] = plan_page(sampled_plan())
     for name, text in texts.items():
         (directory / f"{name}.html").write_text(text)
     return {name: directory / f"{name}.html" for name in texts}
@@ -80,7 +84,9 @@ def opened(browser):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["real", "mixed", "none", "estate"])
+@pytest.mark.parametrize(
+    "name", ["real", "mixed", "none", "estate", "levers", "audit", "programme", "review", "sampled"]
+)
 def test_a_page_fits_its_window_and_is_accessible(opened, pages, name, width, scheme):
     """Nothing is wider than the window, and axe finds nothing serious, contrast included."""
     page = opened(pages[name], width, scheme)
@@ -106,7 +112,7 @@ def test_filters_narrow_down_charts_and_table_alike(opened, pages):
             rows = page.locator("#options-table tbody tr:visible")
             cells = rows.locator(f"td:nth-child({columns.index(name) + 1})").all_inner_texts()
             assert set(cells) == {value}
-            assert page.locator("g.point:not([hidden])").count() == 2 * len(cells)
+            assert page.locator("g.point[data-option]:not([hidden])").count() == 2 * len(cells)
             assert page.locator("#options-shown").inner_text() == f"{len(cells)} options shown"
             counts.append(len(cells))
         assert sum(counts) == every
@@ -130,6 +136,17 @@ def test_the_search_shows_rows_that_hold_every_word(opened, pages):
     assert page.locator("#search-shown").inner_text() == f"{len(matching)} rows shown"
     page.locator("#search").fill("")
     assert page.locator("#searched tbody tr:visible").count() == len(texts)
+
+
+def test_findings_are_searched(opened, pages):
+    """As the rejections of a plan are."""
+    page = opened(pages["audit"])
+    rows = page.locator("#searched tbody tr")
+    names = rows.locator("td:first-child").all_inner_texts()
+    assert len(names) > 1
+
+    page.locator("#search").fill(names[1].lower())
+    assert page.locator("#searched tbody tr:visible td:first-child").all_inner_texts() == [names[1]]
 
 
 def test_a_chart_tells_what_is_pointed_at(opened, pages):

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import click
 import pytest
@@ -14,6 +16,7 @@ from advisor.cli.predict import command as predict
 from advisor.report.option_values import OPTION_COLUMNS, option_values
 from report.plans import mixed_plan, spot_plan
 
+ROOT = Path(__file__).parents[2]
 KNOWN = {"table", "json", "ndjson", "csv", "markdown", "html", "sarif", "junit", "focus"}
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 CASES = f"model,accelerator,concurrency,input_tokens,output_tokens\n{MODEL},L4,4,500,100\n{MODEL},NoSuch,4,500,100\n"
@@ -42,6 +45,52 @@ def test_every_command_names_its_formats_alike():
     for path, choices in formats.items():
         assert set(choices) <= KNOWN, path
         assert choices[0] == "table", path
+
+
+def formats_by_command():
+    """Formats of every command that has some."""
+    return {
+        " ".join(path): option.type.choices
+        for path, command in commands_of(advisor, click.Context(advisor))
+        for option in command.params
+        if option.name == "output_format"
+    }
+
+
+def test_the_page_on_results_names_the_formats_of_every_command():
+    """docs/results.md has a row for each, with its formats in their order, and names all others that can be quiet."""
+    page = (ROOT / "docs/results.md").read_text()
+    rows = dict(re.findall(r"^\| `([\w -]+)` \| ([\w, ]+) \|$", page, re.MULTILINE))
+    quiet = {
+        " ".join(path)
+        for path, command in commands_of(advisor, click.Context(advisor))
+        if any("--quiet" in option.opts for option in command.params)
+    }
+
+    assert rows == {command: ", ".join(formats) for command, formats in formats_by_command().items()}
+    assert set(rows) <= quiet
+    assert all(f"`{command.partition(' ')[0] if 'generate' in command else command}`" in page for command in quiet)
+
+
+def test_an_unknown_format_is_refused_with_those_there_are():
+    """By every command, before it reads anything."""
+    for path, command in commands_of(advisor, click.Context(advisor)):
+        formats = formats_by_command().get(" ".join(path))
+        if formats:
+            done = CliRunner().invoke(command, ["--format", "xml"])
+            assert done.exit_code == 2, path
+            assert all(f"'{name}'" in " ".join(done.output.split()) for name in formats), path
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",)])
+def test_a_quiet_command_tells_no_notes(tmp_path, options):
+    """Neither what it wrote nor how old prices are; the result is the same."""
+    arguments = ["catalog", "accelerators", "-o", str(tmp_path / "list.csv"), *options]
+    done = CliRunner().invoke(advisor, arguments)
+
+    assert done.exit_code == 0, done.output
+    assert ("wrote" in done.output) == (options == ())
+    assert len((tmp_path / "list.csv").read_text().splitlines()) > 10
 
 
 @pytest.mark.parametrize("command", [fit, predict])

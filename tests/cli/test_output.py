@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from advisor.cli.app import advisor
 from advisor.cli.output import deliver, report_width
 from advisor.cli.terminal import guard_terminals
 from advisor.names import printable
@@ -77,3 +79,19 @@ def test_a_dash_is_standard_output(capsys, tmp_path, monkeypatch):
     deliver("text\n", Path("-"))
     assert capsys.readouterr() == ("text\n", "")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("catalog", "models", "llama"),
+        ("predict", "--model", "Qwen/Qwen2.5-72B-Instruct", "--accelerator", "L4", "--input-tokens", "4000"),
+    ],
+)
+def test_columns_and_reasons_fit_a_pipe(words):
+    """80 characters hold the size of every model, and a long reason in several lines."""
+    done = CliRunner().invoke(advisor, [*words, "--output-tokens", "100"] if "predict" in words else words)
+
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "params" in lines[1] if "models" in words else "usable" in done.output

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -18,11 +19,12 @@ from advisor.levers.values import Change, LeverSettings, ReasonCode
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.request import question_document, requirements_of
+from advisor.plan.rungs import rungs_of
 from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_text
 from advisor.tables import read_rows
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo, TraceDemand
 from builders import catalog_of, offer, workload
 
 OFFERS = (
@@ -109,6 +111,40 @@ def test_today_costs_and_keeps_the_same_beside_levers_as_in_a_plan(response_cach
 
     assert current.within_slo_ratio is not None
     assert judged_current(without, requirements_of(stated, CATALOG)) == current
+
+
+@pytest.mark.parametrize(
+    ("demand", "stated", "line"),
+    [
+        (DeclaredDemand(0.5, 0.8, 800, 100), 1.0, "input_tokens: 640"),
+        (DeclaredDemand(0.5, 0.8, 800, 100), 0.5, "prompt_times: 0.4"),
+        (TraceDemand(Path(__file__).parents[2] / "examples/chat/demand.json"), 1.0, "prompt_times: 0.8"),
+    ],
+)
+def test_shorter_prompts_are_a_line_of_the_workload_file(demand, stated, line):
+    """Whatever the demand comes from, that line gives the question that the lever makes."""
+    question = asked(demand=demand, prompt_times=stated)
+    change = changes_of(question, CATALOG, LeverSettings(prompt_shorter=0.2)).by_lever["prompt"]
+    key, value = change.line.split(": ")
+    written = {key: float(value)} if key == "prompt_times" else {"demand": replace(demand, input_tokens=float(value))}
+    again = asked(**({"demand": demand, "prompt_times": stated} | written))
+
+    assert change.line == line
+    by_lever = change.to(question).demand
+    assert again.demand.input_tokens == by_lever.input_tokens
+    assert again.demand.tokens.mean_input_tokens() == pytest.approx(by_lever.tokens.mean_input_tokens())
+    assert again.demand.longest_request_tokens == pytest.approx(by_lever.longest_request_tokens)
+
+
+@pytest.mark.sampled(2)
+def test_a_question_that_allows_everything_is_answered():
+    """The fleet of a rung below may have machines that the rung itself does not look at."""
+    wide = rungs_of(requirements_of(asked(), CATALOG), CATALOG)[-1].workload
+    plan = plan_question(replace(asked(), workload=wide), CATALOG)
+
+    costs = [rung.total_usd_per_month for rung in plan.ladder if rung.total_usd_per_month is not None]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == plan.fleet.cost.total_usd_per_month
 
 
 @pytest.mark.sampled(2)

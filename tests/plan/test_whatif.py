@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
+from advisor.demand.lengths import with_token_lengths
 from advisor.demand.values import DemandProfile
 from advisor.demand_sources import measure_demand
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
-from advisor.plan.explain.perturb import with_token_lengths
 from advisor.plan.explain.whatif import compare, types_priced, what_if
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.workload.document import read_workload

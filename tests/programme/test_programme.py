@@ -3,9 +3,12 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.audit.values import Effort
 from advisor.catalog.values import Purchase
@@ -16,8 +19,8 @@ from advisor.levers.values import SCHEMA, LeverSettings
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.document import plain
-from advisor.programme.build import AuditFinding, Inputs, Resource, programme_of, read_findings, read_levers
-from advisor.programme.values import read_programme
+from advisor.programme.build import LEVERS, AuditFinding, Inputs, Resource, programme_of, read_findings
+from advisor.programme.values import PROGRAMME
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
@@ -172,13 +175,13 @@ def test_one_workload_is_given_once(report):
 def test_files_are_read_back(report, tmp_path):
     """A report of levers and a programme are the same after their files; another schema is refused."""
     (tmp_path / "levers.json").write_text(json.dumps({"schema": SCHEMA} | plain(report, "levers")))
-    again = made(levers=(read_levers(tmp_path / "levers.json"),), max_payback=1e6)
+    again = made(levers=(LEVERS.read(tmp_path / "levers.json"),), max_payback=1e6)
     (tmp_path / "programme.json").write_text(programme_json(again))
 
-    assert read_programme(tmp_path / "programme.json").items[0] == again.items[0]
-    assert programme_json(read_programme(tmp_path / "programme.json")) == programme_json(again)
+    assert PROGRAMME.read(tmp_path / "programme.json").items[0] == again.items[0]
+    assert programme_json(PROGRAMME.read(tmp_path / "programme.json")) == programme_json(again)
     with pytest.raises(InputError, match="this version reads"):
-        read_programme(tmp_path / "levers.json")
+        PROGRAMME.read(tmp_path / "levers.json")
 
 
 def test_every_item_is_an_issue():
@@ -194,6 +197,21 @@ def test_every_item_is_an_issue():
     shown = sections_text(programme_sections(programme), 80)
     assert "$500.00" in shown
     assert {f"{item.id}: {item.command}" for item in programme.items} <= set(shown.splitlines())
+
+
+@given(st.lists(st.floats(40, 1e6), min_size=1, max_size=8))
+def test_what_is_shown_adds_up_to_the_cent(savings):
+    """Amounts of the items, their bounds too, are those of the total, on the screen and in the file."""
+    named = enumerate(savings, 200)
+    programme = made(*(finding(f"ADV{number}", usd, (f"r-{number}",)) for number, usd in named), max_payback=1e6)
+    items = [item.saving for item in programme.items if item.saving is not None and not item.counted_in]
+    written = json.loads(programme_json(programme))
+
+    assert len(items) == len(savings)
+    for name in ("usd_per_month", "low_usd_per_month", "high_usd_per_month"):
+        cents = sum(Decimal(f"{getattr(saving, name):.2f}") for saving in items)
+        assert cents == Decimal(f"{getattr(programme.total, name):.2f}")
+        assert written["total"][name] == float(cents)
 
 
 def test_a_plan_counts_by_itself_or_in_its_levers(priced):

@@ -1,5 +1,8 @@
 """A page as tests read it: elements in order with their attributes and text, as an HTML parser sees them."""
 
+import base64
+import hashlib
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
@@ -75,3 +78,37 @@ def bars(page, name):
     """Name and what is told of each bar of a list."""
     (found,) = [one for one in page.all("ul") if one.attributes.get("aria-label") == name]
     return [tuple(span.text for span in row.children if span.tag == "span") for row in found.children]
+
+
+def check_readable(page):
+    """One title, headings in order, names for charts and scrolled tables, unique ids, links that lead somewhere."""
+    tags = ("a", "svg", "div", "h1", "h2", "h3", "section", "table", "label", "select", "input", "main")
+    ids = [element.attributes["id"] for tag in tags for element in page.all(tag) if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+    assert all(link.attributes["href"][1:] in ids for link in page.all("a"))
+    assert len(list(page.all("h1"))) == 1
+    assert next(page.all("html")).attributes["lang"] == "en"
+    assert all(chart.attributes.get("aria-label") for chart in page.all("svg"))
+    regions = [part.attributes for part in page.all("div") if part.attributes.get("role") == "region"]
+    names = [region["aria-label"] for region in regions]
+    assert len(names) == len(set(names)) == len(list(page.all("table"))) + len(list(page.all("pre")))
+    assert all(region.get("tabindex") == "0" for region in regions)
+    assert all(head.attributes.get("scope") for head in page.all("th"))
+
+
+def check_alone(text):
+    """No address but anchors and an empty icon; the policy names the script by its hash and forbids the rest."""
+    page = read_page(text)
+    assert not re.search(r"url\(|@import|\bsrc=|<(iframe|object|embed|img|base|form)\b", text)
+    assert [link.attributes["href"] for link in page.all("link")] == ["data:,"]
+    assert all(link.attributes["href"].startswith("#") for link in page.all("a"))
+    (script,) = page.all("script")
+    (policy,) = [
+        meta.attributes["content"]
+        for meta in page.all("meta")
+        if meta.attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy.startswith("default-src 'none';")
+    digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert not re.search(r"\son\w+=", re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL))

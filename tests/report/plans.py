@@ -3,7 +3,12 @@
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from advisor.candidates import Rejection
+from advisor.demand.values import HourlyUse, Hours
+from advisor.performance.model import shipped_model
+from advisor.pipeline import question_for
 from advisor.plan.document import plain
 from advisor.plan.fleet.chosen import (
     Cheapest,
@@ -25,6 +30,7 @@ from advisor.plan.fleet.chosen import (
 )
 from advisor.plan.fleet.scaling_values import GroupSchedule, Policy, ScalingPlan
 from advisor.plan.layout import Layout
+from advisor.plan.plain_values import to_plain
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import (
     CurrentCost,
@@ -40,6 +46,7 @@ from advisor.plan.values import (
     Savings,
 )
 from advisor.workload.values import Limits, Slo
+from builders import catalog_of, offer, workload
 
 HOURS_PER_MONTH = 730
 COMMITMENT = "Compute Savings Plan, 1 y, no upfront"
@@ -335,3 +342,15 @@ def no_plan() -> Plan:
     miss = rejection("budget", "g6e.xlarge (us-east-1): alone on on demand it takes 4,074 USD/month, 500 allowed")
     rejected = (miss, rejection("slo_tpot", "slow"), rejection("slo_tpot", "slow"), rejection("preview", "preview"))
     return make_plan(None, conflict=conflict, rejected=rejected, nearest_misses=(miss,))
+
+
+def sampled_plan() -> Plan:
+    """A plan whose demand was sampled over ten days, with a gap of two hours; nothing said how full memory was."""
+    question = question_for(workload(), catalog_of(offer("g6e.xlarge", on_demand=1.86)), shipped_model())
+    busy = 0.5 + 0.4 * np.sin(np.arange(240) * np.pi / 12)
+    busy[30:32] = np.nan
+    waiting = np.where(busy > 0.8, 7.0, 0.0)
+    signals = {"busy_ratio": Hours(busy, np.minimum(busy + 0.1, 1.0)), "requests_waiting": Hours(waiting, 2 * waiting)}
+    use = HourlyUse(1_792_800_000.0, 2, 3, signals)
+    document = to_plain(replace(question, demand=replace(question.demand, use=use)))
+    return replace(mixed_plan(), question=document)

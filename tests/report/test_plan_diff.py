@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 
 import pytest
@@ -235,6 +235,13 @@ def test_code_says_what_an_apply_replaces(catalog):
     assert code([three], [spot]).replaced == (("3 × g6.xlarge in us-east-1", "3 × spot g6.xlarge in us-east-1"),)
     assert code([three], [other]).replaced == (("3 × g6.xlarge in us-east-1", "3 × g6e.xlarge in us-east-1"),)
     assert "fleet.tf" in code([three], [spot]).files
+    replaced = "replaces: 3 × g6.xlarge in us-east-1 → 3 × spot g6.xlarge in us-east-1"
+    assert code([three], [spot]).lines[0] == replaced
+    compared = plan_diff(*(_code_plan(one) for one in (three, spot)))
+    assert replaced in diff_markdown(compared, code([three], [spot]).lines)
+    assert replaced in diff_table(compared, code([three], [spot]).lines, 80)
+    written = json.loads(diff_json(compared, asdict(code([three], [spot]))))
+    assert written["code"]["replaced"] == [["3 × g6.xlarge in us-east-1", "3 × spot g6.xlarge in us-east-1"]]
     assert code([three], [three, far]).new == ("3 × g6.xlarge in us-west-2",)
     assert code([three, far], [three]).retires == ("3 × g6.xlarge in us-west-2",)
     moved = code([three], [far])

@@ -103,6 +103,7 @@ CASES = {
     "demand.prefix_cache_hit_ratio": ({}, {"demand.prefix_cache_hit_ratio": 0.6}),
     "demand.growth_per_year": ({}, {"demand.growth_per_year": 9.0}),
     "demand.times": ({}, {"demand.times": 6}),
+    "demand.prompt_times": ({}, {"demand.prompt_times": 6}),
     "demand.horizon": ({"demand.growth_per_year": 3.0}, {"demand.horizon": "300d"}),
     "declared.requests_per_second": ({}, {"demand.declared.requests_per_second": 30}),
     "declared.peak_requests_per_second": ({}, {"demand.declared.peak_requests_per_second": 30}),

@@ -16,10 +16,11 @@ import yaml
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.lengths import with_token_lengths
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
-from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price, with_token_lengths
+from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_price
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words

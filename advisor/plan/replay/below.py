@@ -19,7 +19,16 @@ from advisor.plan.problem.values import (
     content,
 )
 from advisor.plan.replay.confirmed import Confirmed, unproven, worst_share
-from advisor.plan.replay.headroom import EXACT, LEAST_HEADROOM, MANY, MOST_HEADROOM, TOLERANCE, WORTH_RATIO, Kind
+from advisor.plan.replay.headroom import (
+    EXACT,
+    LEAST_HEADROOM,
+    MANY,
+    MOST_HEADROOM,
+    TOLERANCE,
+    WORTH_RATIO,
+    Kind,
+    kind_of,
+)
 from advisor.plan.solve.neighbours import keeps_to_all
 from advisor.plan.solve.scopes import Singles, usd_alone
 from advisor.plan.solve.solver import HALF_A_CENT
@@ -130,7 +139,8 @@ class BelowClosedForm:
         regions = {group.pool.region for group in best.solution.allocations}
         problem = self.formulation.problem
         near = replace(problem, pools=tuple(pool for pool in problem.pools if pool.region in regions))
-        own = {self.kind_of(group.pool.key) for group in best.solution.allocations}
+        sources = best.formulation.pool_set.sources  # its pools are none of this formulation where a rung below has it
+        own = {kind_of(sources[group.pool.key].served.candidate) for group in best.solution.allocations}
         of_kinds = sorted(self._pools_of_kinds(near), key=lambda pools: self.kind_of(pools[0].key) not in own)
         return tuple(
             pool for pools in of_kinds[:MIXES_ALIKE] for pool in cheapest_by_payment(replace(problem, pools=pools))

@@ -76,6 +76,11 @@ def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
             "busy_p95": host.use.p95,
             "observed_ratio": host.use.observed_ratio,
             "verdicts": list(host.use.verdicts),
+            "provider": host.provider,
+            "region": host.region,
+            "observed_billed_ratio": host.observed_billed_ratio,
+            "sampled_seconds": list(host.use.seconds),
+            "kv_max": host.use.kv_max,
         }
         for host in split.hosts
     ]

@@ -30,12 +30,12 @@ def audit_table(audit: Audit, width: int | None, *, whole: bool) -> str:
         width: characters of a line; None: no limit.
         whole: every value, finding and endpoint, not the greatest alone.
     """
-    return sections_text(_sections(audit, whole=whole), width, whole=whole)
+    return sections_text(audit_sections(audit, whole=whole), width, whole=whole)
 
 
 def audit_markdown(audit: Audit) -> str:
     """Markdown for a pull request or a wiki page."""
-    return sections_markdown(_sections(audit, whole=True, is_page=True))
+    return sections_markdown(audit_sections(audit, whole=True, is_page=True))
 
 
 def finding_table(finding: Finding, currency: str | None, width: int | None) -> str:
@@ -47,7 +47,14 @@ def finding_table(finding: Finding, currency: str | None, width: int | None) -> 
     return sections_text([section], width, whole=True)
 
 
-def _sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[Section]:
+def audit_sections(audit: Audit, *, whole: bool, is_page: bool = False) -> list[Section]:
+    """The verdict, then the tables of an audit.
+
+    Args:
+        audit: what is shown.
+        whole: every value, finding and endpoint, not the greatest alone.
+        is_page: intervals stand beside their amounts, not under them.
+    """
     sections = [_verdict(audit), _kinds(audit), _compute(audit), _findings(audit, whole=whole, is_page=is_page)]
     sections += [_endpoints(audit, whole=whole)] if audit.endpoints else []
     sections += [_teams(audit.traffic.teams)] if audit.traffic and _has_names(audit.traffic.teams) else []

@@ -26,6 +26,10 @@ class Bar:
     kind: str = ""
     """``total``, ``chosen``, ``late``; "" for others."""
     note: str = ""
+    low: str = ""
+    """Begin of the interval that the amount lies in; "": it has none."""
+    reach: str = ""
+    """Width of that interval."""
 
 
 @dataclass(frozen=True, slots=True)

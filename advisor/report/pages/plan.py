@@ -18,6 +18,7 @@ from advisor.report.pages.front import choices, front_charts, option_rows, shown
 from advisor.report.pages.live import Live
 from advisor.report.pages.rendering import provenance_rows, render_page
 from advisor.report.pages.replayed import distribution_charts, distribution_section
+from advisor.report.pages.timeline import signal_charts, use_of, use_section
 from advisor.report.pages.week import week_chart
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
 from advisor.report.scaling_words import scaling_lines, size_lines
@@ -34,7 +35,7 @@ _SECTIONS = (
     "help", "ladder", "ladder_section", "today", "costs", "cost_lines", "week", "scaling", "fronts", "options",
     "options_total", "options_legend", "option_heads", "choices", "replay", "kept", "gauges", "distributions",
     "distribution_section", "fleet", "limits", "regions", "rejected", "rejected_counts", "rejected_total", "tokens",
-    "prices", "evidence", "quality",
+    "prices", "evidence", "quality", "timeline", "timeline_section",
 )  # fmt: skip
 """Parts of the page that are left out where a view has nothing for them."""
 _WHY_NOT = ("provider", "region", "instance type", "precision", "TP", "why not", "needed", "available", "in words")
@@ -102,7 +103,7 @@ def _fleet_view(plan: Plan, fleet: Fleet) -> Mapping[str, Any]:
 
 
 def _view(plan: Plan) -> Mapping[str, Any]:
-    fleet, options = plan.fleet, shown_options(plan)
+    fleet, options, use = plan.fleet, shown_options(plan), use_of(plan)
     rows = option_rows(plan, options)
     return {
         "kind": "plan",
@@ -117,6 +118,8 @@ def _view(plan: Plan) -> Mapping[str, Any]:
         "today": _today(plan),
         "cost_lines": fleet_lines(fleet, plan.workload["slo"]["within_ratio"]) if fleet else [],
         "week": week_chart(plan, fleet) if fleet else None,
+        "timeline": list(signal_charts(use)) if use else [],
+        "timeline_section": use_section(use) if use else None,
         "scaling": [*scaling_lines(fleet), *size_lines(fleet, plan.options)] if fleet else [],
         "fronts": list(front_charts(plan, options, rows)),
         "options": rows,

@@ -72,10 +72,10 @@ def week_chart(plan: Plan, fleet: Fleet) -> WeekChart:
     axis = from_zero(value for hour in hours for value in (hour.capacity, hour.planned, hour.seen) if value is not None)
     return WeekChart(
         hours=hours,
-        capacity=tuple(_blocks([hour.capacity for hour in hours], axis)),
-        planned=tuple(_blocks([hour.planned for hour in hours], axis)),
-        mean=tuple(_blocks([hour.mean for hour in hours], axis)),
-        seen=tuple(_blocks([hour.seen for hour in hours], axis)),
+        capacity=tuple(blocks([hour.capacity for hour in hours], axis)),
+        planned=tuple(blocks([hour.planned for hour in hours], axis)),
+        mean=tuple(blocks([hour.mean for hour in hours], axis)),
+        seen=tuple(blocks([hour.seen for hour in hours], axis)),
         marks=tuple((percent(100.0 - axis.at(mark)), f"{mark:,g}") for mark in axis.marks()),
         days=tuple((percent(100.0 * at / len(DAYS)), day) for at, day in enumerate(DAYS)),
         columns=tuple((percent(100.0 * at / HOURS_PER_WEEK), _told(hour)) for at, hour in enumerate(hours)),
@@ -123,19 +123,19 @@ def _seen(plan: Plan) -> Sequence[float | None]:
     return [None if math.isnan(mean) else float(mean) / SECONDS_PER_MINUTE for mean in means]
 
 
-def _blocks(values: Sequence[float | None], axis: Axis) -> Iterator[Block]:
-    """Runs of equal values, from the axis up; none where nothing is known."""
-    start = 0
+def blocks(values: Sequence[float | None], axis: Axis) -> Iterator[Block]:
+    """Runs of equal values of consecutive hours, from the axis up; none where nothing is known."""
+    start, count = 0, len(values)
     for value, run in groupby(values):
         length = len(list(run))
         if value is not None:
             height = axis.at(value)
             yield Block(
-                x=percent(100.0 * start / HOURS_PER_WEEK),
-                width=percent(100.0 * length / HOURS_PER_WEEK),
+                x=percent(100.0 * start / count),
+                width=percent(100.0 * length / count),
                 y=percent(100.0 - height),
                 height=percent(height),
-                end=percent(100.0 * (start + length) / HOURS_PER_WEEK),
+                end=percent(100.0 * (start + length) / count),
             )
         start += length
 

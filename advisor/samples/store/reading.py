@@ -139,7 +139,7 @@ class Store:
 
     def _groups(self, window: Window, patterns: Sequence[str]) -> list[list[str]]:
         """Hosts with something in the window; together those that had the same accelerators one after the other."""
-        meant = {name: host for name, host in self._hosts.items() if _is_meant(name, patterns)}
+        meant = {name: host for name, host in self._hosts.items() if is_meant(name, patterns)}
         days = {
             name: {day for day, _ in host.days_within(window.start_us, window.end_us)} for name, host in meant.items()
         }
@@ -355,7 +355,8 @@ def no_rows(store: Store) -> InputError:
     )
 
 
-def _is_meant(host: str, patterns: Sequence[str]) -> bool:
+def is_meant(host: str, patterns: Sequence[str]) -> bool:
+    """Whether a host has one of several names or patterns such as ``gpu-*``; without any, every host is meant."""
     return not patterns or any(fnmatchcase(host, pattern) for pattern in patterns)
 
 

@@ -1,0 +1,139 @@
+"""Use of the sampled machines over time: memory, busy, KV cache and queue, by the hour."""
+
+import datetime as dt
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.demand.values import Floats, HourlyUse
+from advisor.errors import InputError
+from advisor.plan.request import read_question
+from advisor.plan.values import Plan
+from advisor.report.pages.axes import Axis, from_zero, percent
+from advisor.report.pages.week import Block, blocks
+from advisor.report.sections import Section
+from advisor.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+
+_MOST_MARKS = 7
+"""Days that are named under a chart."""
+_NOT_KNOWN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Signal:
+    """Words of a signal."""
+
+    title: str
+    told: str
+    is_share: bool = True
+
+
+_SIGNALS = {
+    "memory_used_ratio": _Signal("memory in use", "share of each accelerator's memory"),
+    "busy_ratio": _Signal("busy", "share of the time in which a kernel ran; busy is not saturated"),
+    "kv_cache_used_ratio": _Signal("KV cache in use", "share of each engine's KV cache"),
+    "requests_waiting": _Signal("queue", "requests that wait at an engine", is_share=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChart:
+    """One signal, in percent of its chart's box."""
+
+    title: str
+    told: str
+    mean: tuple[Block, ...]
+    greatest: tuple[Block, ...]
+    y_marks: tuple[tuple[str, str], ...]
+    x_marks: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...]
+    """Place of each hour and what is told of it."""
+    hour_width: str
+    summary: str
+    """For people who do not see it."""
+
+
+def use_of(plan: Plan) -> HourlyUse | None:
+    """Use of the machines that the plan's demand was sampled at; None where it was not."""
+    try:
+        return read_question(plan.question).demand.use
+    except InputError:  # an older plan: its other numbers are shown all the same
+        return None
+
+
+def signal_charts(use: HourlyUse) -> Iterator[SignalChart]:
+    """A chart for each signal that is known."""
+    hours = _hours(use)
+    for name, signal in _SIGNALS.items():
+        if name in use.signals:
+            yield _chart(signal, use.signals[name].mean, use.signals[name].greatest, hours)
+
+
+def use_section(use: HourlyUse) -> Section:
+    """The same numbers as a table."""
+    known = {name: signal for name, signal in _SIGNALS.items() if name in use.signals}
+    heads = [head for signal in known.values() for head in (f"{signal.title}, mean", f"{signal.title}, greatest")]
+    rows = tuple(
+        (
+            f"{hour:%Y-%m-%d %H:%M}",
+            *(
+                _words(signal, float(values[at]))
+                for name, signal in known.items()
+                for values in (use.signals[name].mean, use.signals[name].greatest)
+            ),
+        )
+        for at, hour in enumerate(_hours(use))
+    )
+    read = f"{use.hosts:,} host{'' if use.hosts == 1 else 's'}"
+    read += f" of {use.hosts_in_all:,}" if use.hosts < use.hosts_in_all else ""
+    return Section("use by the hour", (f"Samples of {read}. Hours are UTC.",), ("hour, UTC", *heads), rows)
+
+
+def _hours(use: HourlyUse) -> list[dt.datetime]:
+    count = len(next(iter(use.signals.values())).mean)
+    start = dt.datetime.fromtimestamp(use.start_seconds, dt.UTC)
+    return [start + dt.timedelta(seconds=at * SECONDS_PER_HOUR) for at in range(count)]
+
+
+def _chart(signal: _Signal, mean: Floats, greatest: Floats, hours: list[dt.datetime]) -> SignalChart:
+    count = len(hours)
+    means, most = (
+        [None if math.isnan(value) else float(value) for value in values.tolist()] for values in (mean, greatest)
+    )
+    axis = Axis(0.0, 1.0) if signal.is_share else from_zero(value for value in most if value is not None)
+    told = [
+        f"{hour:%a %Y-%m-%d %H:%M} UTC: {_words(signal, mean[at])} on average, {_words(signal, greatest[at])} at most"
+        for at, hour in enumerate(hours)
+    ]
+    midnights = [at for at, hour in enumerate(hours) if hour.hour == 0] or [0]
+    every = -(-len(midnights) // _MOST_MARKS)
+    return SignalChart(
+        title=signal.title,
+        told=signal.told,
+        mean=tuple(blocks(means, axis)),
+        greatest=tuple(blocks(most, axis)),
+        y_marks=tuple((percent(100.0 - axis.at(mark)), _mark(signal, mark)) for mark in axis.marks()),
+        x_marks=tuple((percent(100.0 * at / count), f"{hours[at]:%m-%d}") for at in midnights[::every]),
+        columns=tuple((percent(100.0 * at / count), words) for at, words in enumerate(told)),
+        hour_width=percent(100.0 / count),
+        summary=(
+            f"{signal.title} over {count / HOURS_PER_DAY:,.3g} days: {_words(signal, _mean(means))} on average, "
+            f"{_words(signal, max((value for value in most if value is not None), default=math.nan))} at most; "
+            "the table below holds every hour."
+        ),
+    )
+
+
+def _mean(values: list[float | None]) -> float:
+    observed = [value for value in values if value is not None]
+    return sum(observed) / len(observed) if observed else math.nan
+
+
+def _mark(signal: _Signal, mark: float) -> str:
+    return f"{mark:.0%}" if signal.is_share else f"{mark:,g}"
+
+
+def _words(signal: _Signal, value: float) -> str:
+    if math.isnan(value):
+        return _NOT_KNOWN
+    return f"{value:.1%}" if signal.is_share else f"{value:,.3g}"
