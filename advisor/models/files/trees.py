@@ -197,8 +197,9 @@ def _xgboost_tree(tree: object, where: str) -> Tree:
 
 def _columns(stated: object, before: int = 0) -> int | None:
     """Columns of a row: a number that a file states as text, and those before it; None where there are none."""
-    is_number = isinstance(stated, str) and _NUMBER.fullmatch(stated)
-    return (int(stated) + before or None) if is_number else None
+    if not isinstance(stated, str) or not _NUMBER.fullmatch(stated):
+        return None
+    return int(stated) + before or None
 
 
 def _inner(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
