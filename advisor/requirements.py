@@ -210,6 +210,15 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
         )
 
 
+def demand_factors(workload: Workload, demand: Demand) -> tuple[float, float]:
+    """Least and largest factor on a demand within the rates that can be planned for."""
+    rate = demand.requests_per_second
+    return (
+        FEWEST_REQUESTS_PER_SECOND / _grown(rate.mean, workload),
+        MOST_REQUESTS_PER_SECOND / _grown(rate.peak, workload),
+    )
+
+
 def _grown(rate: float, workload: Workload) -> float:
     """The rate at the end of the horizon, with the growth that is stated; no more than numbers can hold."""
     exponent = math.log1p(workload.growth_per_year or 0.0) * workload.horizon_days / DAYS_PER_YEAR
