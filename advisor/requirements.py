@@ -15,7 +15,7 @@ from advisor.models.model import Model
 from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
-from advisor.workload.kinds import check_targets, unit_of
+from advisor.workload.kinds import UNITS, check_targets, unit_of
 from advisor.workload.scope import in_scope, scope_notes
 from advisor.workload.values import (
     DEFAULT_PRECISIONS,
@@ -92,10 +92,14 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
 
 
 def _in_own_precision(workload: Workload, model: Model) -> Workload:
-    """The workload with the precision of a file whose weights are quantised, where the workload names none."""
+    """The workload with the precision of a file that is served as it is stored, where the workload names none.
+
+    Quantised weights are, and trees, whose comparisons are not done in 16 bit.
+    """
     own = model.checkpoint
     is_open = "precisions" not in workload.lines and workload.precisions == DEFAULT_PRECISIONS
-    if not is_open or not own.file_bytes or own.precision in WIDE_PRECISIONS:
+    is_cast = own.precision in WIDE_PRECISIONS and UNITS.get(model.task) is not Unit.ROWS
+    if not is_open or not own.file_bytes or is_cast:
         return workload
     return replace(workload, precisions=(own.precision,))
 
@@ -204,6 +208,15 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
             where=where,
             hint=f"{slower}state at least {FEWEST_REQUESTS_PER_SECOND:g} requests/s, one in 32 years",
         )
+
+
+def demand_factors(workload: Workload, demand: Demand) -> tuple[float, float]:
+    """Least and largest factor on a demand within the rates that can be planned for."""
+    rate = demand.requests_per_second
+    return (
+        FEWEST_REQUESTS_PER_SECOND / _grown(rate.mean, workload),
+        MOST_REQUESTS_PER_SECOND / _grown(rate.peak, workload),
+    )
 
 
 def _grown(rate: float, workload: Workload) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-XGBOOST = Path(__file__).parent / "models/files/made/xgboost.json"
+FOREST = Path(__file__).parent / "models/files/made/forest.skops"
 
 CHAT = """\
 name: chat
@@ -31,7 +31,7 @@ def write(tmp_path, text=CHAT, **replacements) -> Path:
     return path
 
 
-@pytest.mark.parametrize("example", ["chat", "code", "embedding", "gpu-samples"])
+@pytest.mark.parametrize("example", ["chat", "code", "embedding", "gpu-samples", "trees"])
 def test_the_examples_give_what_they_show(example, run_advisor, golden):
     """Each example's expected output is what the program prints."""
     done = run_advisor("recommend", EXAMPLES / example / "workload.yaml")
@@ -106,7 +106,7 @@ def test_every_variant_is_kept_on_request(tmp_path, run_advisor):
         ({"model": "./nowhere/config.json"}, "nowhere"),
         ({"model": "google-bert/bert-base-uncased"}, "generates no tokens: its answer comes whole"),
         ({"model": "t5-3b"}, "`advisor predict` knows samples a second of this one"),
-        ({"model": str(XGBOOST)}, "of tabular models no rows were measured"),
+        ({"model": str(FOREST)}, "of tabular models, those that XGBoost or LightGBM saved with trees"),
         ({"regions": "[us-east-11]"}, "did you mean us-east-1"),
         ({"providers": "[awz]"}, "did you mean aws"),
         ({"context_tokens": "10000000"}, "more than the 131,072"),

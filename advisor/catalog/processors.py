@@ -113,6 +113,12 @@ def cores_of(machine: CpuInstance) -> int:
     return machine.cores if machine.cores is not None else max(machine.vcpus // threads, 1)
 
 
+def cores_and_clock(accelerator: Accelerator, peaks: Iterable[ProcessorPeak]) -> tuple[float, float]:
+    """Cores of a machine that stand as one accelerator, and their clock in GHz."""
+    peak = next(peak for peak in peaks if peak.generation == accelerator.architecture)
+    return accelerator.memory_bandwidth_gb_per_second / peak.memory_gb_per_second_per_core, peak.all_core_ghz
+
+
 @lru_cache(maxsize=8)
 def _offers(catalog: Catalog, provider: str) -> tuple[Offer, ...]:
     """Machines without an accelerator that a provider sells, read once."""

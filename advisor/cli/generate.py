@@ -52,6 +52,7 @@ _OPTIONS = (
                 "text-embeddings-inference",
                 "triton-tensorrt",
                 "triton-onnx-runtime",
+                "triton-fil",
                 "openvino-model-server",
                 "llama.cpp-server",
                 "custom",

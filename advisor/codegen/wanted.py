@@ -30,6 +30,8 @@ class Engine(StrEnum):
     """ONNX files on NVIDIA: Triton's backend of ONNX Runtime, which hands the graph to TensorRT."""
     TRITON_ONNX_RUNTIME = "triton-onnx-runtime"
     """ONNX files on processors."""
+    TRITON_FIL = "triton-fil"
+    """Trees of XGBoost and LightGBM, on NVIDIA and on processors."""
     OPENVINO_MODEL_SERVER = "openvino-model-server"
     """Diffusion on processors."""
     LLAMA_CPP_SERVER = "llama.cpp-server"

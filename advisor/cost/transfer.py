@@ -23,6 +23,8 @@ BYTES_PER_SPOKEN_SECOND = 15
 """Two and a half words a second."""
 BYTES_PER_AUDIO_SECOND = 32_000
 """16 kHz, 16 bit, one channel: what speech models take."""
+BYTES_PER_COLUMN = 4
+"""A number in fp32, as Triton takes it in binary."""
 BYTES_PER_IMAGE = 150_000
 """A photograph as JPEG; an estimate."""
 BYTES_PER_PICTURE = 1_500_000
@@ -66,6 +68,7 @@ def request_gb(demand: Demand) -> float:
         Unit.AUDIO: size / MS_PER_SECOND * BYTES_PER_AUDIO_SECOND,
         Unit.IMAGES: BYTES_PER_IMAGE,
         Unit.PICTURES: 0.0,
+        Unit.ROWS: size * BYTES_PER_COLUMN,
     }
     return (BYTES_PER_ANSWER + items * sent[demand.unit]) / BYTES_PER_GB
 
@@ -79,5 +82,7 @@ def _bytes_of_item(demand: Demand, model: Model) -> float:
             return demand.input_tokens.mean / MS_PER_SECOND * BYTES_PER_SPOKEN_SECOND
         case Unit.PICTURES:
             return BYTES_PER_PICTURE
+        case Unit.ROWS:
+            return BYTES_PER_COLUMN
         case _:
             return BYTES_PER_LABELS

@@ -37,6 +37,7 @@ RECORDING = Column(
     counted="a recording, in ms,",
 )
 IMAGES = Column("images", ("images",), least=1, usual=1, counted="a number of images")
+ROWS = Column("rows", ("rows",), least=1, usual=1, counted="a number of rows")
 ONE = Column("items", usual=1)
 
 SizeColumns = tuple[Column, Column]

@@ -28,6 +28,8 @@ class Unit(StrEnum):
     """Images, classified or embedded."""
     PICTURES = "pictures"
     """Pictures that are made in so many pixels × denoising steps."""
+    ROWS = "rows"
+    """Rows of so many columns, scored by trees."""
 
     @property
     def is_one_pass(self) -> bool:

@@ -24,6 +24,7 @@ _SIZES = {
     "encoder": _TEXTS,
     "asr": "audio_seconds: 30",
     "vision": "images: {count: 1}",
+    "tabular": "rows: 1",
     "diffusion": "steps: 30, images: {width: 1024, height: 1024, count: 1}",
 }
 """Examples of the size of a request, by the task of models that answer in one pass."""

@@ -94,7 +94,8 @@ class Model:
     sample: str = ""
     """One sample of a model that answers in one pass, or why its FLOPs are not known; "" where ``source`` says it."""
     sample_size: float | None = None
-    """Pixels × denoising steps of that sample; None: where a table says it, or for models of another kind."""
+    """Pixels × denoising steps of that sample, or columns of a row; None: where a table says it, or for models of
+    another kind."""
     estimate_factor: float = 1.0
     """Factor within which FLOPs and cache that were estimated from tensor shapes lie; 1: counted."""
     source: str = ""

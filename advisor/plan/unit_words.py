@@ -15,6 +15,7 @@ _ITEMS: Mapping[Unit, str] = {
     Unit.AUDIO: "recordings",
     Unit.IMAGES: "images",
     Unit.PICTURES: "pictures",
+    Unit.ROWS: "rows",
 }
 LATENCY_NAMES: Mapping[str, str] = {"ttft_p95_ms": "TTFT", "tpot_p95_ms": "TPOT", "e2e_p95_ms": "end-to-end"}
 _MEGA = 1e6
@@ -88,6 +89,8 @@ def size_words(demand: Mapping[str, Any]) -> str:
             return f"{count} {_noun('image', count)} a request"
         case Unit.PICTURES:
             return f"{count} {_noun('picture', count)} of {size['mean'] / _MEGA:,.4g} M pixels × steps a request"
+        case Unit.ROWS:
+            return f"{count} {_noun('row', count)} of {size['mean']:,.0f} columns a request"
 
 
 def _noun(singular: str, count: str) -> str:

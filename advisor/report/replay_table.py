@@ -5,6 +5,8 @@ from advisor.report.text_table import render_table
 from advisor.units import ratio_words
 from advisor.workload.values import Slo
 
+_WHOLE_MS = 10
+"""Milliseconds from which no fraction of one is told."""
 _GROUP_COLUMNS = ("group", "requests", "within", "instance hours", "cost")
 
 
@@ -38,7 +40,7 @@ def replay_table(title: str, result: ReplayResult, slo: Slo) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"
+    return "-" if value is None else f"{value:,.0f} ms" if value >= _WHOLE_MS else f"{value:.3g} ms"
 
 
 def _share(ratio: float | None) -> str:

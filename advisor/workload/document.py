@@ -58,7 +58,7 @@ _RATE = "requests_per_second"
 _USERS = "concurrent_users"
 _IMAGES = "images"
 _IMAGE_KEYS = ("count", "width", "height")
-_SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps")
+_SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds", _IMAGES, "steps", "rows")
 """Of requests to models that answer in one pass."""
 _TOKEN_KEYS = ("input_tokens", "output_tokens")
 _DECLARED_KEYS = (_RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
@@ -298,6 +298,7 @@ def _one_pass_size(fields: Mapping[str, Field]) -> OnePassSize:
         width=count(images, "width", _MOST_PIXELS),
         height=count(images, "height", _MOST_PIXELS),
         steps=count(fields, "steps", _MOST_ITEMS),
+        rows=count(fields, "rows", _MOST_ITEMS),
     )
 
 

@@ -1,7 +1,7 @@
 """Kinds of models by the unit of their requests, and the size of a request in that unit as a workload states it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from advisor.demand.trace_columns import (
     DOCUMENT,
@@ -10,6 +10,7 @@ from advisor.demand.trace_columns import (
     OF_TOKENS,
     ONE,
     RECORDING,
+    ROWS,
     TEXT,
     SizeColumns,
 )
@@ -27,11 +28,12 @@ UNITS: Mapping[str, Unit] = {
     "asr": Unit.AUDIO,
     "vision": Unit.IMAGES,
     "diffusion": Unit.PICTURES,
+    "tabular": Unit.ROWS,
 }
 """By task of the model; others are not planned."""
 _NOT_PLANNED: Mapping[str, str] = {
     "encoder-decoder": "`advisor predict` knows samples a second of this one",
-    "tabular": "of tabular models no rows were measured, so that nothing tells how many a second a machine answers",
+    "tabular": "of tabular models, those that XGBoost or LightGBM saved with trees, which Triton loads",
 }
 """By task of the model: what is known of models that are not planned."""
 _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
@@ -40,6 +42,7 @@ _OF_UNIT: Mapping[Unit, tuple[str, ...]] = {
     Unit.AUDIO: ("audio_seconds",),
     Unit.IMAGES: ("images",),
     Unit.PICTURES: ("steps", "images"),
+    Unit.ROWS: ("rows",),
 }
 """Keys of demand.declared that give the size of a request."""
 _OF_RERANKERS = ("documents", "tokens_per_document", "query_tokens")
@@ -65,9 +68,9 @@ def unit_of(model: Model, workload: Workload) -> Unit:
         InputError: models of its task are not planned.
     """
     unit = UNITS.get(model.task)
-    if unit is None:
+    if unit is None or (unit is Unit.ROWS and model.sample_size is None):
         raise InputError(
-            f"{model.name} is of a kind that no plan is made for (task: {model.task})",
+            f"{model.name} is of a kind that no plan is made for (task: {model.task}, family: {model.family})",
             where=workload.where("model"),
             hint=f"models of these kinds are planned: {', '.join(UNITS)}; {_NOT_PLANNED[model.task]}",
         )
@@ -104,6 +107,8 @@ def trace_columns(model: Model, unit: Unit) -> SizeColumns:
             f"the work of pictures is not read from traces, and {model.name} makes pictures",
             hint="state requests_per_second, steps and images under demand.declared",
         )
+    if unit is Unit.ROWS:
+        return replace(ONE, usual=round(_columns(model))), ROWS
     return (DOCUMENT, DOCUMENTS) if is_reranker(model) else _TRACED[unit]
 
 
@@ -212,12 +217,23 @@ def _pictures(declared: DeclaredDemand, _model: Model, workload: Workload) -> Si
     return float(size.width * size.height * size.steps), float(size.images or 1)
 
 
+def _rows(declared: DeclaredDemand, model: Model, _workload: Workload) -> Size:
+    """Rows of a request, each of as many columns as the model reads."""
+    return _columns(model), float(declared.size.rows or 1)
+
+
+def _columns(model: Model) -> float:
+    """Columns of a row; :func:`unit_of` refuses models of which they are not known."""
+    return model.sample_size or 1.0
+
+
 _SIZES: Mapping[Unit, Callable[[DeclaredDemand, Model, Workload], Size]] = {
     Unit.TOKENS: _tokens,
     Unit.TEXTS: _texts,
     Unit.AUDIO: _audio,
     Unit.IMAGES: _images,
     Unit.PICTURES: _pictures,
+    Unit.ROWS: _rows,
 }
 _MEASURES: Mapping[Unit, str] = {
     Unit.TOKENS: "tokens",
@@ -225,6 +241,7 @@ _MEASURES: Mapping[Unit, str] = {
     Unit.AUDIO: "ms",
     Unit.IMAGES: "images",
     Unit.PICTURES: "pixels × steps",
+    Unit.ROWS: "columns",
 }
 
 

@@ -212,6 +212,8 @@ class OnePassSize:
     """Pixels of an image."""
     steps: int | None = None
     """Denoising steps of a picture."""
+    rows: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Of a request to trees."""
 
 
 @dataclass(frozen=True, slots=True)

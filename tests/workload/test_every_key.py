@@ -51,6 +51,11 @@ SEEING = {
     "slo": {},
     "demand": {"declared": {"requests_per_second": 900, "images": {"count": 1}}},
 }
+SCORING = {
+    "model": str(EXAMPLES / "trees" / "xgboost.json"),
+    "slo": {"latency_p95": "20ms"},
+    "demand": {"declared": {"requests_per_second": 2000, "rows": 10}},
+}
 PAINTED = {"declared": {"requests_per_second": 1, "steps": 20, "images": {"width": 1024, "height": 1024}}}
 PAINTING = {"model": "stabilityai/stable-diffusion-xl-base-1.0", "slo": {}, "demand": PAINTED}
 USERS = {"declared": {"concurrent_users": 60, "input_tokens": 800, "output_tokens": 200}}
@@ -116,6 +121,7 @@ CASES = {
     "declared.query_tokens": (RANKING, {"demand.declared.query_tokens": 900}),
     "declared.audio_seconds": (SPEECH, {"demand.declared.audio_seconds": 100}),
     "declared.images": (SEEING, {"demand.declared.images": {"count": 9}}),
+    "declared.rows": (SCORING, {"demand.declared.rows": 4000}),
     "declared.steps": (PAINTING, {"demand.declared.steps": 80}),
     "samples.path": ({"demand": SAMPLES}, {"demand.samples.path": [f"{PLACE}/date=2026-10-14"]}),
     "samples.hosts": ({"demand": SAMPLES}, {"demand.samples.hosts": ["nobody-*"]}),

@@ -1,5 +1,7 @@
 """Demand in the unit of the model, and every way to state it in another one."""
 
+from pathlib import Path
+
 import pytest
 
 from advisor.demand.values import Unit
@@ -11,6 +13,8 @@ from advisor.workload.kinds import check_targets, declared_size, is_reranker
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
 SPEECH, VISION, CHAT = "openai/whisper-large-v3", "resnet50", "meta-llama/Llama-3.1-8B-Instruct"
 DIFFUSION = "stabilityai/stable-diffusion-xl-base-1.0"
+MADE = Path(__file__).parents[1] / "models" / "files" / "made"
+TREES = str(MADE / "xgboost.ubj")
 
 
 def read(tmp_path, model, declared, slo="{}"):
@@ -33,6 +37,8 @@ def read(tmp_path, model, declared, slo="{}"):
         (VISION, "", (Unit.IMAGES, (1, 1))),
         (VISION, "images: {count: 4, width: 640, height: 480}", (Unit.IMAGES, (1, 4))),
         (DIFFUSION, "steps: 20, images: {width: 1024, height: 512}", (Unit.PICTURES, (20 * 1024 * 512, 1))),
+        (TREES, "", (Unit.ROWS, (6, 1))),
+        (str(MADE / "lightgbm.txt"), "rows: 40", (Unit.ROWS, (6, 40))),
     ],
 )
 def test_size_in_the_unit_of_the_model(tmp_path, model, declared, expected):
@@ -61,6 +67,10 @@ def test_size_in_the_unit_of_the_model(tmp_path, model, declared, expected):
         (DIFFUSION, "steps: 20", "images: {width, height} is missing", "steps: 20 and images"),
         (DIFFUSION, "images: {width: 9, height: 9}", "steps is missing", "state both"),
         (DIFFUSION, "steps: 9999, images: {width: 9999, height: 9999}", "too many", "split it"),
+        (VISION, "rows: 5", "rows is no size", "sized by images"),
+        (TREES, "input_tokens: 5", "input_tokens is no size", "sized by rows"),
+        (str(MADE / "forest.skops"), "rows: 5", "no plan is made for", "XGBoost or LightGBM saved with trees"),
+        (str(MADE / "forest.onnx"), "rows: 5", "no plan is made for", "XGBoost or LightGBM saved with trees"),
         (CHAT, "documents: 3, input_tokens: 5", "answers token by token", "take documents out"),
         (CHAT, "input_tokens: 5", "missing: output_tokens", "add output_tokens"),
         ("t5-3b", "input_tokens: 5", "no plan is made for", "models of these kinds are planned"),
@@ -80,6 +90,7 @@ def test_a_size_of_another_kind_is_named_with_its_remedy(tmp_path, model, declar
     [
         (EMBEDDER, Unit.TEXTS, "{ttft_p95: 1s}", "does not answer token by token"),
         (CHAT, Unit.TOKENS, "{latency_p95: 1s}", "says nothing of it"),
+        (TREES, Unit.ROWS, "{ttft_p95: 1s}", "does not answer token by token"),
         (EMBEDDER, Unit.TEXTS, "{real_time_factor: 0.1}", "a real_time_factor is of speech"),
     ],
 )

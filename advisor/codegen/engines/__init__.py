@@ -44,6 +44,7 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.TEXT_EMBEDDINGS_INFERENCE: text_embeddings,
     Engine.TRITON_TENSORRT: triton.TENSORRT,
     Engine.TRITON_ONNX_RUNTIME: triton.ONNX_RUNTIME,
+    Engine.TRITON_FIL: triton.FIL,
     Engine.OPENVINO_MODEL_SERVER: openvino,
     Engine.LLAMA_CPP_SERVER: llama_cpp,
     Engine.CUSTOM: custom,

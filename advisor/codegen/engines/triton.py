@@ -1,13 +1,16 @@
-"""NVIDIA Triton Inference Server for ONNX files: ONNX Runtime on processors, and on NVIDIA with TensorRT.
+"""NVIDIA Triton Inference Server: ONNX files on ONNX Runtime and, on NVIDIA, TensorRT; trees on its FIL backend.
 
 The container writes its own model repository: the folder of the model as version 1, and a configuration with the plan's
-batch and wait, whose inputs and outputs Triton completes from the graph. The server speaks plain HTTP, counts whole
-requests, and has a metrics page of its own.
+batch and wait. Inputs and outputs of a graph are completed by Triton; those of trees are read from their file at the
+start, so that a model that was trained anew on other columns is served as well. The server speaks plain HTTP, counts
+whole requests, and has a metrics page of its own.
 
 Options and fields: docs/user_guide of Triton (batcher, metrics, model configuration) and src/command_line_parser.cc, at
-release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026). curl is in its image.
+release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026); of trees: docs and
+src/shared_state.h of the FIL backend (June 2026). curl and grep are in its image.
 """
 
+import re
 from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
@@ -21,17 +24,25 @@ from advisor.units import MICROSECONDS_PER_MS
 
 _METRICS_PORT = 8002
 _LONGEST_NAME = 60
+_ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
 _NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free"
 _EXPORT = "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
-_START = f"""\
-options=() revision=main work=${{TMPDIR:-/tmp}} folder=$1
-for word in "${{@:2}}"; do case $word in --revision=*) revision=${{word#*=}};; *) options+=("$word");; esac; done
-if [[ $folder != /* ]]; then folder=$HOME/.cache/onnx/$1/$revision
+_WORDS = """\
+options=() revision=main work=${TMPDIR:-/tmp} folder=$1
+for word in "${@:2}"; do case $word in --revision=*) revision=${word#*=};; *) options+=("$word");; esac; done
+"""
+_HUB = """\
 mkdir -p "$folder"
-token=(${{HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"}})
-[[ -e $folder/model.onnx ]] || curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
+token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
+"""
+_SERVE = """\
+exec tritonserver --model-repository="$work/models" "${options[@]}"
+"""
+_START = f"""\
+{_WORDS}if [[ $folder != /* ]]; then folder=$HOME/.cache/onnx/$1/$revision
+{_HUB}[[ -e $folder/model.onnx ]] || curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
 [[ -e $folder/model.onnx ]] || mv "$folder/part" "$folder/model.onnx"
 fi
 [[ -e $folder/model.onnx ]] || folder=$folder/onnx
@@ -39,9 +50,39 @@ mkdir -p "$work/models/$0" "$HOME/.cache/engines"
 ln -sfn "$HOME/.cache/engines" "$work/engines"
 ln -sfn "$folder" "$work/models/$0/1"
 printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
-exec tritonserver --model-repository="$work/models" "${{options[@]}}"
-""".strip().replace("\n", "; ")
+{_SERVE}""".strip().replace("\n", "; ")
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub: exports lie in onnx/."""
+_NEEDED_TREES = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
+_FILES = "xgboost.ubj xgboost.json model.txt"
+_DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
+_NUMBER = "LC_ALL=C grep -aoPm1"
+_START_TREES = f"""\
+{_WORDS}if [[ $folder != /* ]]; then folder=$HOME/.cache/trees/$1/$revision
+{_HUB}for file in {_FILES}; do [[ ! -e $folder/$file ]] || break
+curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_DOWNLOAD}" || continue
+mv "$folder/part" "$folder/$file"
+break
+done
+fi
+for file in {_FILES}; do [[ ! -e $folder/$file ]] || break
+done
+case $file in *.ubj) kind=xgboost_ubj;; *.json) kind=xgboost_json;; *) kind=lightgbm;; esac
+read -r columns < <({_NUMBER} '(num_feature|max_feature_idx)[^0-9]*\\K[0-9]+' "$folder/$file") || true
+read -r classes < <({_NUMBER} 'num_class[^0-9]*\\K[0-9]+' "$folder/$file") || true
+columns=${{columns:?no trees with a number of columns in $folder}} several=false
+[[ $kind != lightgbm ]] || columns=$((columns + 1))
+[[ ${{classes:-1}} -le 1 ]] || several=true
+[[ $several = true ]] || classes=1
+mkdir -p "$work/models/$0"
+ln -sfn "$folder" "$work/models/$0/1"
+{{ printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
+printf ' input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$columns"
+printf ' output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$classes"
+printf ' parameters {{ key: "%s" value: {{ string_value: "%s" }} }}' \
+model_type $kind is_classifier $several predict_proba $several threshold 0.5
+}} >"$work/models/$0/config.pbtxt"
+{_SERVE}""".strip().replace("\n", "; ")
+"""The same of trees: one score of each row, a value or the probability of the class 1; of more classes one each."""
 _TENSORRT_CAUTION = (
     "TensorRT builds its engine at the first batch that is larger than all before: send one request, and a full batch, "
     "to each new host before it serves."
@@ -49,12 +90,19 @@ _TENSORRT_CAUTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class TritonOnnx:
-    """One way in which Triton runs an ONNX graph."""
+class Triton:
+    """One way in which Triton runs models."""
 
     engine: Engine
     name: str
     """As engines.csv of the catalog names it."""
+    backend: str
+    needed: str
+    """What ``model_ids`` names."""
+    start: str
+    """Program for bash."""
+    fields: tuple[str, ...] = ()
+    """Of the configuration, beside batch and wait."""
     has_tensorrt: bool = False
 
     def container(self, request: Request) -> Container:
@@ -68,9 +116,9 @@ class TritonOnnx:
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}-py3",
-            checkpoint=Checkpoint(None, _NEEDED),
+            checkpoint=Checkpoint(None, self.needed),
             entrypoint="bash",
-            command=("-euc", _START, _served_name(request.model)),
+            command=("-euc", self.start, _served_name(request.model)),
             model_option="",
             arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}"),
             port_option="--http-port=",
@@ -92,10 +140,11 @@ class TritonOnnx:
         """The model's ``config.pbtxt``: largest batch and longest wait as planned."""
         wait_us = round(server.max_wait_ms * MICROSECONDS_PER_MS)
         fields = [
-            'backend: "onnxruntime"',
+            f'backend: "{self.backend}"',
             f"max_batch_size: {request.serves.max_concurrency}",
             f"dynamic_batching {{ max_queue_delay_microseconds: {wait_us} }}",
         ]
+        fields += self.fields
         if self.has_tensorrt:
             fields.append(_tensorrt(request.serves.precision))
         return " ".join(fields)
@@ -103,7 +152,7 @@ class TritonOnnx:
 
 def _served_name(model: str) -> str:
     """Name that clients call below ``/v2/models/``."""
-    return slug(model.rpartition("/")[2].removesuffix(".onnx"), _LONGEST_NAME, "model")
+    return slug(_ENDING.sub("", model.rpartition("/")[2]), _LONGEST_NAME, "model")
 
 
 def _tensorrt(precision: str) -> str:
@@ -118,5 +167,9 @@ def _tensorrt(precision: str) -> str:
     return f"optimization {{ execution_accelerators {{ gpu_execution_accelerator: [ {accelerator} ] }} }}"
 
 
-TENSORRT = TritonOnnx(Engine.TRITON_TENSORRT, "Triton (TensorRT)", has_tensorrt=True)
-ONNX_RUNTIME = TritonOnnx(Engine.TRITON_ONNX_RUNTIME, "Triton (ONNX Runtime)")
+_ON_EACH_GPU = "instance_group [ { kind: KIND_AUTO } ]"
+"""One instance on each GPU; on the processor where there is none."""
+_ONNX = ("onnxruntime", _NEEDED, _START)
+TENSORRT = Triton(Engine.TRITON_TENSORRT, "Triton (TensorRT)", *_ONNX, has_tensorrt=True)
+ONNX_RUNTIME = Triton(Engine.TRITON_ONNX_RUNTIME, "Triton (ONNX Runtime)", *_ONNX)
+FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, _START_TREES, (_ON_EACH_GPU,))

@@ -165,7 +165,8 @@ def _forest_model(forest: Forest, family: str, file: Path, name: str) -> Model:
     """Trees, which take about as many bytes in memory as in their file."""
     work = Work(max(forest.parameters, 1), forest.operations)
     checkpoint = Checkpoint("fp32", file_bytes=file.stat().st_size)
-    return whole_model(Network(work, "tabular", forest.sample), family, name, checkpoint)
+    model = whole_model(Network(work, "tabular", forest.sample), family, name, checkpoint)
+    return replace(model, sample_size=forest.columns)
 
 
 _MAGIC = {MAGIC: ".gguf", _ZIP_FIRST: ".skops", b"tree": ".lightgbm"}

@@ -4,6 +4,7 @@ A row passes one comparison at each level of each tree. How many that are on ave
 each leaf counts; where a file does not say, every leaf is taken as equally likely.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ Numbers = npt.NDArray[np.float64]
 Children = npt.NDArray[np.int64]
 _MOST_DEPTH, _MOST_LEVELS, _LEVELS_OF_A_TREE = 10_000, 2_000_000, 10
 """Levels of a tree and of all trees: 100,000 of depth 10, each of which takes as long to begin as ten levels."""
+_NUMBER = re.compile(r"[0-9]{1,7}")
 _HINT = "save the model with Booster.save_model('model.ubj') or 'model.json'"
 
 
@@ -39,6 +41,8 @@ class Forest:
     trees: tuple[Tree, ...]
     coefficients: int = 0
     values_per_leaf: int = 1
+    columns: int | None = None
+    """Values of a row; None where the file does not state them."""
 
     @property
     def parameters(self) -> int:
@@ -181,13 +185,21 @@ def xgboost_forest(values: Mapping[str, Any], where: str) -> Forest:
             where=where,
             hint=_HINT,
         )
-    return Forest(bounded((_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)), where))
+    trees = bounded((_xgboost_tree(tree, f"{where}: tree {at}") for at, tree in enumerate(listed)), where)
+    return Forest(trees, columns=_columns(_inner(values, "learner", "learner_model_param").get("num_feature")))
 
 
 def _xgboost_tree(tree: object, where: str) -> Tree:
     fields = tree if isinstance(tree, dict) else {}
     left, right = (whole_numbers(fields.get(f"{side}_children"), where) for side in ("left", "right"))
     return tree_of(left, right, real_numbers(fields.get("sum_hessian")), where)
+
+
+def _columns(stated: object, before: int = 0) -> int | None:
+    """Columns of a row: a number that a file states as text, and those before it; None where there are none."""
+    if not isinstance(stated, str) or not _NUMBER.fullmatch(stated):
+        return None
+    return int(stated) + before or None
 
 
 def _inner(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
@@ -208,7 +220,9 @@ def lightgbm_forest(text: str, where: str) -> Forest:
         raise InputError(
             "there is no tree in the file", where=where, hint="save it with Booster.save_model('model.txt')"
         )
-    return Forest(bounded((_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)), where))
+    trees = bounded((_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)), where)
+    head = dict(line.split("=", 1) for line in text.partition("\nTree=")[0].splitlines() if "=" in line)
+    return Forest(trees, columns=_columns(head.get("max_feature_idx"), before=1))
 
 
 def _lightgbm_tree(block: str, where: str) -> Tree:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.performance.one_pass.effects import shipped_effects
-from advisor.performance.one_pass.work import KINDS, batch_seconds, flop_of_sample, labels_of, machine_of
+from advisor.performance.one_pass.costs import batch_cost
+from advisor.performance.one_pass.forests import SERVED_ON, is_forest
+from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
 from advisor.performance.setups import Resolved
@@ -34,7 +35,7 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
     """Questions that share set-up and scenario."""
     flop = flop_of_sample(setup.model, questions.input_tokens[rows])
     limit = setup.model.max_context_tokens or np.inf
-    known = np.isfinite(flop) & (setup.model.task in KINDS)
+    known = np.isfinite(flop) & _is_predicted(setup)
     standing = known & ~(questions.input_tokens[rows] > limit)
     for at, has_flop in zip(rows[~standing].tolist(), known[~standing].tolist(), strict=True):
         answers.reason[at] = _reason(setup, has_flop=has_flop)
@@ -42,13 +43,19 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
         return
     rows = rows[standing]
     scenario = SCENARIOS[questions.scenario[rows[0]]]
-    labels, effects = labels_of(setup, scenario), shipped_effects()
+    cost = batch_cost(setup, scenario)
     batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup))
-    rate = used * batch / batch_seconds(machine_of(setup), flop[standing], batch, effects.factors(labels))
-    (low, high), evidence = effects.spread(labels), effects.evidence(labels).value
+    rate = used * batch / (cost.fixed_s + batch * cost.seconds_per_flop * flop[standing])
+    low, high = cost.spread
     answers.store("samples_per_second", rows, (rate, rate * low, rate * high))
     for at in rows.tolist():
-        answers.evidence[at] = evidence
+        answers.evidence[at] = cost.evidence.value
+
+
+def _is_predicted(setup: Resolved) -> bool:
+    """Whether a rate is known of the model's kind: of trees on what their server runs on."""
+    runs = setup.deployment.accelerator.vendor in SERVED_ON
+    return runs if is_forest(setup.model) else setup.model.task in KINDS
 
 
 def accelerators_of(setup: Resolved) -> float:
@@ -72,6 +79,8 @@ def _reason(setup: Resolved, *, has_flop: bool) -> str:
         return f"the input is longer than the {setup.model.max_context_tokens:,} tokens that the model takes"
     if setup.model.hidden and setup.model.task in KINDS:
         return f"input_tokens is needed: no usual length of {setup.model.name} is known"
+    if is_forest(setup.model):
+        return f"no server of trees is known on {setup.deployment.accelerator.name}"
     if setup.model.flop_per_sample is not None:
         return f"no measurement of {setup.model.task} models is known, such as {setup.model.name}"
     why = setup.model.sample.removeprefix("not known")

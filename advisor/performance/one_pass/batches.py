@@ -24,6 +24,7 @@ class BatchTimes:
     """Requests of any size are served: their items are spread over batches."""
     kv_tokens: int = _ANY
 
-    def item_seconds(self, sizes: Floats) -> Floats:
-        """Seconds that items of some sizes add to their batch."""
-        return flop_of_items(self.model, self.unit, sizes) * self.replica.seconds_per_flop
+    def item_seconds(self, sizes: Floats, items: Floats | float = 1.0) -> Floats:
+        """Seconds that items of some sizes add to their batch, each with its share of a request of so many items."""
+        of_request: Floats | float = self.replica.request_s / items
+        return flop_of_items(self.model, self.unit, sizes) * self.replica.seconds_per_flop + of_request

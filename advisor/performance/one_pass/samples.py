@@ -36,8 +36,8 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
     """FLOPs of items of some sizes; NaN where they are not known.
 
     A text's follow from its tokens (:func:`advisor.performance.one_pass.work.flop_of_sample`). An image is scaled to
-    the model's own input. A recording is transcribed in windows of its usual length, the last one padded; a picture
-    takes more in proportion to pixels × steps.
+    the model's own input, a row has the model's own columns. A recording is transcribed in windows of its usual length,
+    the last one padded; a picture takes more in proportion to pixels × steps.
 
     Args:
         model: what computes them.
@@ -51,7 +51,7 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
     match unit:
         case Unit.TOKENS | Unit.TEXTS:
             return flop_of_sample(model, sizes)
-        case Unit.IMAGES:
+        case Unit.IMAGES | Unit.ROWS:
             return np.full(sizes.shape, per_sample)
         case Unit.AUDIO:
             return np.ceil(sizes / usual.size) * usual.samples * per_sample

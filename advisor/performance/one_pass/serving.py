@@ -23,9 +23,8 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
-from advisor.performance.one_pass.effects import shipped_effects
+from advisor.performance.one_pass.costs import batch_cost
 from advisor.performance.one_pass.samples import flop_of_items
-from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Deployment, Evidence, Scenario
@@ -36,23 +35,30 @@ from advisor.workload.values import Slo
 P95_LATE = 0.05
 _MOST_ITEMS = 4096
 """Items of a batch where the server limits neither them nor their tokens."""
+_LIMITED_BY_SIZE = (Unit.TEXTS, Unit.ROWS)
+"""Units of which servers limit the sum of sizes in a batch: tokens of texts, values of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A server on one accelerator: a batch takes ``fixed_s + FLOPs of its items × seconds_per_flop``."""
+    """A server on one accelerator: a batch takes ``fixed_s + FLOPs of its items × seconds_per_flop``.
+
+    Each of its requests adds ``request_s``.
+    """
 
     fixed_s: float
     seconds_per_flop: float
     largest_items: int
     """Of a batch at most: what the server takes, and the latency leaves."""
     largest_tokens: float
-    """Of a batch at most, of texts; infinite where nothing limits them."""
+    """Of a batch at most, of texts, or values of rows; infinite where nothing limits them."""
     wait_s: float
     """Time that an item waits for others before a batch is begun."""
     evidence: Evidence
     spread: tuple[float, float]
     """Factors from a rate to the ends of its 80 % interval."""
+    request_s: float = 0.0
+    """Of a request beside its items."""
 
 
 def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requirements) -> Replica:
@@ -64,25 +70,24 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
         requirements: model, sizes and SLO.
     """
     resolved = Resolved(requirements.model, deployment, 1)
-    effects, labels = shipped_effects(), labels_of(resolved, Scenario.SATURATED)
-    arithmetic, rest = effects.factors(labels)
-    machine = machine_of(resolved)
-    fixed_s, per_flop = machine.fixed_s * rest, max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second
+    cost = batch_cost(resolved, Scenario.SATURATED)
     demand, server = requirements.demand, candidate.batcher
     sizes, items = demand.tokens.input_tokens, demand.tokens.output_tokens
-    tokens = math.inf if server is None or demand.unit is not Unit.TEXTS else server.max_batch_tokens or math.inf
+    limits_sizes = server is not None and demand.unit in _LIMITED_BY_SIZE
+    tokens = (server.max_batch_tokens if server is not None and limits_sizes else None) or math.inf
     most = min(_MOST_ITEMS if server is None else server.max_batch_items or _MOST_ITEMS, tokens / float(sizes.max()))
-    item_s = flop_of_items(requirements.model, demand.unit, sizes) * per_flop
+    item_s = flop_of_items(requirements.model, demand.unit, sizes) * cost.seconds_per_flop + cost.request_s / items
     limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
-    left = largest_batch(*(np.array([number]) for number in (fixed_s, float(item_s.max()), limit, most)))
+    left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
     return Replica(
-        fixed_s=fixed_s,
-        seconds_per_flop=per_flop,
+        fixed_s=cost.fixed_s,
+        seconds_per_flop=cost.seconds_per_flop,
         largest_items=int(max(left[0], min(most, float(items.max())), 1)),
         largest_tokens=tokens,
         wait_s=0.0 if server is None else server.max_wait_ms / MS_PER_SECOND,
-        evidence=effects.evidence(labels),
-        spread=effects.spread(labels),
+        request_s=cost.request_s,
+        evidence=cost.evidence,
+        spread=cost.spread,
     )
 
 
@@ -121,9 +126,10 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
 
     flop = flop_of_items(requirements.model, requirements.demand.unit, tokens.input_tokens)
     per_flop = column([replica.seconds_per_flop for replica in replicas])
+    of_request = column([replica.request_s for replica in replicas])
     return Batching(
         fixed_s=column([replica.fixed_s for replica in replicas]),
-        item_s=per_flop[:, None] * flop[None, :],
+        item_s=per_flop[:, None] * flop[None, :] + of_request[:, None] / tokens.output_tokens[None, :],
         items=tokens.output_tokens,
         probability=tokens.probability,
         largest=column([float(replica.largest_items) for replica in replicas]),

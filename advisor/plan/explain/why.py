@@ -28,6 +28,7 @@ from advisor.plan.solve.optimise import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Formulation
+from advisor.requirements import demand_factors
 from advisor.units import ratio_words
 from advisor.workload.values import Workload
 
@@ -305,10 +306,13 @@ class _Case:
     def load(self, *, wins: bool) -> tuple[LoadRange, ...]:
         """Ranges of demand in which it wins: around today's demand, or the nearest range below and above it."""
         wins_at = partial(self._wins, {})
+        requirements = self.judged.market.context.requirements
+        least, most = demand_factors(requirements.workload, requirements.demand)
+        both = [[step for step in steps if least <= step <= most] for steps in (_DOWN, _STEPS)]
         if wins:
-            low, high = (lost_after(wins_at, 1.0, steps) for steps in (_DOWN, _STEPS))
+            low, high = (lost_after(wins_at, 1.0, steps) for steps in both)
             return (LoadRange(low, high),)
-        ranges = [_range(wins_at, steps) for steps in (_DOWN, _STEPS)]
+        ranges = [_range(wins_at, steps) for steps in both]
         return tuple(range_ for range_ in ranges if range_ is not None)
 
     def obstacles(self) -> tuple[Obstacle, ...]:

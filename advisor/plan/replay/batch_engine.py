@@ -25,7 +25,7 @@ def batch_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
         items: of each request, at least 1.
     """
     fixed, wait = times.replica.fixed_s, times.replica.wait_s
-    arrivals, own = arrivals_s.tolist(), times.item_seconds(sizes.astype(np.float64)).tolist()
+    arrivals, own = arrivals_s.tolist(), _of_items(times, sizes, items).tolist()
     fitting, left = _fitting(times, sizes).tolist(), items.tolist()
     ends, head, now, count = np.zeros(len(arrivals)), 0, 0.0, len(arrivals)
     while head < count:
@@ -52,7 +52,12 @@ def alone_ends(times: BatchTimes, arrivals_s: Floats, sizes: Integers, items: In
     replica = times.replica
     batches = np.ceil(items / _fitting(times, sizes))
     ends: Floats = arrivals_s + replica.wait_s + batches * replica.fixed_s
-    return ends + items * times.item_seconds(sizes.astype(np.float64))
+    return ends + items * _of_items(times, sizes, items)
+
+
+def _of_items(times: BatchTimes, sizes: Integers, items: Integers) -> Floats:
+    """Seconds that one item of each request adds to its batch."""
+    return times.item_seconds(sizes.astype(np.float64), items.astype(np.float64))
 
 
 _ROUNDING = 1e-9

@@ -50,7 +50,7 @@ def _full(times: Times, alone_s: float, prompt: float, answer: float) -> tuple[f
 def _full_batch(times: BatchTimes, size: float, items: float) -> tuple[float, float]:
     replica = times.replica
     fitting = max(min(float(replica.largest_items), replica.largest_tokens / max(size, 1.0)), 1.0)
-    seconds = replica.fixed_s + fitting * float(times.item_seconds(np.array([size]))[0])
+    seconds = replica.fixed_s + fitting * float(times.item_seconds(np.array([size]), items)[0])
     return max(fitting / items, 1.0), seconds * max(items / fitting, 1.0)
 
 

@@ -28,6 +28,7 @@ from codegen.scenarios import SCENARIOS
 from codegen.scenarios.one_pass import embeddings_on_container_apps, speech_on_cloud_run
 
 CATALOG = load_catalog()
+TREES = Path(__file__).resolve().parents[2] / "models" / "files" / "made"
 OPTIONS = Path(__file__).resolve().parents[1] / "data" / "engine_options"
 GENERATED = [server for server in CATALOG.one_pass_engines if server.release]
 RUNTIMES = {"nvidia": Runtime.CUDA, "amd": Runtime.ROCM, "cpu": Runtime.CPU}
@@ -289,6 +290,70 @@ def test_triton_starts_on_a_repository_of_its_own(source, tmp_path):
     assert told == [f"--model-repository={tmp_path}/models", *made.arguments, "--http-port=8000"]
     if source == "hub":
         assert (tmp_path / "asked").read_text().strip().endswith("org/vit-onnx/resolve/abc/onnx/model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("made", "file", "told"),
+    [
+        ("xgboost.json", "xgboost.json", ("xgboost_json", 6, 1, "false")),
+        ("xgboost.ubj", "xgboost.ubj", ("xgboost_ubj", 6, 1, "false")),
+        ("lightgbm.txt", "model.txt", ("lightgbm", 6, 1, "false")),
+        ("several", "xgboost.json", ("xgboost_json", 6, 4, "true")),
+    ],
+)
+@pytest.mark.parametrize("source", ["hub", "folder"])
+def test_triton_serves_trees_as_their_file_says(source, made, file, told, tmp_path):
+    """Format, columns and classes are those of the file that the program finds, and the rest is as planned."""
+    served = container("Triton (FIL)", "cores", Runtime.CPU, demand=Demanded(Unit.ROWS), max_concurrency=300)
+    programs, folder = tmp_path / "bin", tmp_path / "bucket"
+    programs.mkdir()
+    folder.mkdir()
+    content = (TREES / made.replace("several", "xgboost.json")).read_bytes()
+    (folder / file).write_bytes(
+        content.replace(b'"num_class":"0"', b'"num_class":"4"') if made == "several" else content
+    )
+    stand_ins = {
+        "curl": 'for word; do [[ $word = -o ]] && at=1 || [[ ! $at ]] || { to=$word at=; }; done; cp "bucket/${word##*/}" "$to"',
+        "tritonserver": "true",
+    }
+    for name, program in stand_ins.items():
+        (programs / name).write_text(f"#!/bin/bash\n{program}\n")
+        (programs / name).chmod(0o755)
+    subprocess.run(
+        [served.entrypoint, *served.command, "org/trees" if source == "hub" else str(folder), *served.arguments],
+        env={"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **served.environment},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    version = tmp_path / "models" / "bge-m3" / "1"
+    assert (version / file).read_bytes() == (folder / file).read_bytes()
+    fields = (version.parent / "config.pbtxt").read_text()
+    kind, columns, scores, is_classifier = told
+    assert 'backend: "fil" max_batch_size: 300 dynamic_batching' in fields
+    assert f'default_model_filename: "{file}"' in fields
+    assert f'input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ {columns} ] }} ]' in fields
+    assert f'output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ {scores} ] }} ]' in fields
+    parameters = dict(re.findall(r'key: "(\w+)" value: { string_value: "([^"]+)" }', fields))
+    assert parameters == {
+        "model_type": kind, "is_classifier": is_classifier, "predict_proba": is_classifier, "threshold": "0.5",
+    }  # fmt: skip
+
+
+def test_triton_refuses_a_folder_without_trees(tmp_path):
+    """The program ends with the folder that holds none of the three files."""
+    served = container("Triton (FIL)", "cores", Runtime.CPU, demand=Demanded(Unit.ROWS))
+    done = subprocess.run(
+        [served.entrypoint, *served.command, str(tmp_path), *served.arguments],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **served.environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode != 0
+    assert f"no trees with a number of columns in {tmp_path}" in done.stderr
 
 
 def test_a_graph_is_planned_on_servers_that_load_graphs():

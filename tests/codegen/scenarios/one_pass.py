@@ -178,6 +178,17 @@ def images_on_ec2() -> Scenario:
     return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/vit-onnx"}))
 
 
+def trees_on_ec2() -> Scenario:
+    """Triton's backend for trees, on T4 and on Arm processors."""
+    forest = {"engine": "Triton (FIL)", "precision": "fp32", "weights_gib": 0.1, "context_tokens": 1}
+    plan = _plan(
+        _group(**forest, instance_type="g4dn.xlarge", accelerator="T4", max_concurrency=4096),
+        _cpu("c8g.2xlarge", _GRAVITON, **forest, max_concurrency=512),
+        model="fraud.ubj", unit=Unit.ROWS, size=48.0, items=4.0, latency_ms=20.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/fraud"}))
+
+
 def images_on_gke() -> Scenario:
     """Triton on L4, in replicas that follow its queue."""
     plan = _plan(
@@ -207,6 +218,7 @@ SCENARIOS: Mapping[str, Make] = {
     "gke-embeddings": embeddings_on_gke,
     "aks-reranker": reranker_on_aks,
     "ec2-images": images_on_ec2,
+    "ec2-trees": trees_on_ec2,
     "gke-images": images_on_gke,
     "aks-pictures": pictures_on_aks,
     "vm-scale-set-pictures": pictures_on_scale_sets,

@@ -51,11 +51,11 @@ def test_both_commands_say_what_a_file_holds(name, item):
 
 
 def test_what_has_no_throughput_says_why():
-    """Trees have no measurements, a free size has no FLOPs: size and work are said all the same."""
-    trees, free = answer(predict_command, "xgboost.ubj"), answer(predict_command, "any_size.onnx")
+    """No server loads trees of scikit-learn, a free size has no FLOPs: size and work are said all the same."""
+    trees, free = answer(predict_command, "forest.skops"), answer(predict_command, "any_size.onnx")
 
-    assert trees["reason"] == "no measurement of tabular models is known, such as xgboost"
-    assert trees["item"].startswith("one row: 5 trees")
+    assert trees["reason"] == "no measurement of tabular models is known, such as forest"
+    assert trees["item"].startswith("one row: 3 trees")
     assert free["flop_per_item"] is None
     assert "input 'image' has the free dimension 'height'" in free["reason"]
 

@@ -143,6 +143,7 @@ def test_xgboost_trees(name):
     assert model.parameters_total == COUNTED["xgboost"]["parameters"]
     assert weight_bytes(model, "fp32") == (MADE / name).stat().st_size
     assert model.sample.startswith("one row: 5 trees of depth 3 at most")
+    assert model.sample_size == 6
 
 
 def test_lightgbm_trees():
@@ -151,6 +152,7 @@ def test_lightgbm_trees():
 
     assert model.parameters_total == COUNTED["lightgbm"]["parameters"]
     assert model.sample.startswith("one row: 4 trees of depth 4 at most")
+    assert model.sample_size == 6
 
 
 def test_scikit_learn_models():

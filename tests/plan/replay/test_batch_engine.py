@@ -16,7 +16,7 @@ from performance.batch_simulator import simulate
 def times(fixed_s=0.005, item_s=0.010, items=32, tokens=np.inf, wait_s=0.0):
     """Times of a replica whose items all take as long, whatever their size."""
     replica = Replica(fixed_s, item_s, items, tokens, wait_s, Evidence.ROOFLINE, (1.0, 1.0))
-    return SimpleNamespace(replica=replica, item_seconds=lambda sizes: np.full(sizes.shape, item_s))
+    return SimpleNamespace(replica=replica, item_seconds=lambda sizes, _items: np.full(sizes.shape, item_s))
 
 
 def ends(of, arrivals, sizes, items):

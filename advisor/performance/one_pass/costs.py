@@ -1,0 +1,40 @@
+"""Seconds that a batch of one server takes, of networks by what was learned of them and of trees by their own rule."""
+
+from dataclasses import dataclass
+
+from advisor.performance.one_pass.effects import shipped_effects
+from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, is_forest
+from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
+from advisor.performance.setups import Resolved
+from advisor.performance.values import Evidence, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCost:
+    """A batch takes ``fixed_s + FLOPs of its items × seconds_per_flop``; FLOPs of trees are their operations."""
+
+    fixed_s: float
+    seconds_per_flop: float
+    request_s: float
+    """Of a request beside its items; 0: nothing is known beyond the batch."""
+    evidence: Evidence
+    spread: tuple[float, float]
+    """Factors from a rate to the ends of its 80 % interval."""
+
+
+def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
+    """Cost of a batch on one of the set-up's accelerators."""
+    if is_forest(setup.model):
+        seconds = forest_seconds(setup)
+        evidence, spread = forest_evidence(setup.deployment.accelerator)
+        per_flop = seconds.row_s / (setup.model.flop_per_sample or 1.0)
+        return BatchCost(seconds.fixed_s, per_flop, seconds.request_s, evidence, spread)
+    effects, labels, machine = shipped_effects(), labels_of(setup, scenario), machine_of(setup)
+    arithmetic, rest = effects.factors(labels)
+    return BatchCost(
+        fixed_s=machine.fixed_s * rest,
+        seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,
+        request_s=0.0,
+        evidence=effects.evidence(labels),
+        spread=effects.spread(labels),
+    )

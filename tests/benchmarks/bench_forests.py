@@ -1,0 +1,113 @@
+"""Trees: how near each measured rate is to what the others give, and the rates of this machine's processor.
+
+Run it with ``python tests/benchmarks/bench_forests.py``; it prints, for each vendor, the error of every row of
+``forest_measurements.csv`` that is left out, and asserts nothing. With ``--measure`` it times GTIL on full trees with
+random splits and rows, in processor seconds of one core, and prints rows of that table; that needs ``pip install treelite``.
+"""
+
+import importlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advisor.performance.one_pass.forests import SERVED_ON, forest_measurements, rate_of
+
+SHAPES = (
+    (50, 3, 32), (100, 3, 32), (500, 3, 32), (500, 3, 400), (50, 6, 32), (100, 6, 32), (300, 6, 32), (1000, 6, 32),
+    (1000, 6, 100), (50, 8, 32), (100, 8, 32), (500, 8, 32), (500, 8, 400), (50, 10, 32), (300, 10, 32), (1000, 10, 32),
+    (100, 12, 100),
+)  # fmt: skip
+"""Trees, depth and columns."""
+BATCH = 256
+SECONDS = 0.5
+DRAWS = np.random.default_rng(1)
+
+
+def errors(vendor: str) -> Iterator[tuple[str, float]]:
+    """Predicted ÷ measured rate of each row of a vendor, from the others."""
+    rows = [row for row in forest_measurements() if row.vendor == vendor]
+    for row in rows:
+        rest = rate_of([other for other in rows if other is not row])
+        yield f"{row.hardware}, {row.work:,.0f} operations a row", rest.per_unit / row.per_unit
+
+
+def full_tree(depth: int, columns: int) -> dict[str, Any]:
+    """A tree of XGBoost whose leaves are all at one depth."""
+    nodes, splits = 2 ** (depth + 1) - 1, 2**depth - 1
+    at = np.arange(nodes)
+    is_split = at < splits
+    zeros = [0.0] * nodes
+    return {
+        "base_weights": zeros, "categories": [], "categories_nodes": [], "categories_segments": [],
+        "categories_sizes": [], "default_left": [0] * nodes, "id": 0, "loss_changes": zeros, "sum_hessian": zeros,
+        "left_children": np.where(is_split, 2 * at + 1, -1).tolist(),
+        "right_children": np.where(is_split, 2 * at + 2, -1).tolist(),
+        "parents": np.where(at > 0, (at - 1) // 2, 2**31 - 1).tolist(),
+        "split_conditions": DRAWS.uniform(0.3, 0.7, nodes).tolist(),
+        "split_indices": np.where(is_split, DRAWS.integers(0, columns, nodes), 0).tolist(),
+        "split_type": [0] * nodes,
+        "tree_param": {"num_deleted": "0", "num_feature": str(columns), "num_nodes": str(nodes), "size_leaf_vector": "1"},
+    }  # fmt: skip
+
+
+def full_forest(trees: int, depth: int, columns: int) -> dict[str, Any]:
+    """A model of XGBoost of full trees."""
+    booster = {
+        "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(trees)},
+        "iteration_indptr": [*range(trees + 1)],
+        "tree_info": [0] * trees,
+        "trees": [full_tree(depth, columns) for _ in range(trees)],
+    }
+    parameters = {"base_score": "5E-1", "num_class": "0", "num_feature": str(columns), "num_target": "1"}
+    learner = {
+        "attributes": {}, "feature_names": [], "feature_types": [],
+        "gradient_booster": {"model": booster, "name": "gbtree"},
+        "learner_model_param": parameters | {"boost_from_average": "1"},
+        "objective": {"name": "binary:logistic", "reg_loss_param": {"scale_pos_weight": "1"}},
+    }  # fmt: skip
+    return {"learner": learner, "version": [2, 1, 1]}
+
+
+def fastest(call: Callable[[], object]) -> float:
+    """Least processor seconds of a call among those of half a second."""
+    taken: list[float] = []
+    while sum(taken) < SECONDS or len(taken) < 3:
+        begin = time.process_time()
+        call()
+        taken.append(time.process_time() - begin)
+    return min(taken)
+
+
+def measure(shapes: Sequence[tuple[int, int, int]]) -> None:
+    """Print rows per second of one core for some shapes."""
+    treelite = importlib.import_module("treelite")
+    for trees, depth, columns in shapes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.json"
+            path.write_text(json.dumps(full_forest(trees, depth, columns)))
+            model = treelite.frontend.load_xgboost_model(str(path), format_choice="json")
+        rows = DRAWS.uniform(0, 1, (BATCH, columns)).astype(np.float32)
+        seconds = fastest(lambda model=model, rows=rows: treelite.gtil.predict(model, rows, nthread=1))
+        nodes = trees * (2 ** (depth + 1) - 1)
+        print(f"1,{trees},{depth},{nodes},{columns},{BATCH},{BATCH / seconds:.0f}")
+
+
+if __name__ == "__main__":
+    if "--measure" in sys.argv:
+        print("cores,trees,depth,nodes,columns,batch,rows_per_second")
+        measure(SHAPES)
+    else:
+        for vendor in SERVED_ON:
+            ratios = dict(errors(vendor))
+            for name, ratio in errors(vendor):
+                print(f"{vendor:8} {ratio:6.2f} × measured  {name}")
+            off = np.abs(np.log([*ratios.values()]))
+            print(
+                f"{vendor:8} median {np.expm1(np.median(off)):.0%}, nine of ten {np.expm1(np.quantile(off, 0.9)):.0%}"
+            )
