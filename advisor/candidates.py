@@ -173,8 +173,7 @@ def judge_hardware(
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
     whole, slices = _seats(instance_type, accelerator, catalog)
-    for precision in requirements.workload.precisions:
-        engine = _engine(instance_type, accelerator, precision, requirements, catalog)
+    for engine in _engines(instance_type, accelerator, requirements, catalog):
         if isinstance(engine, Rejection):
             yield engine
             continue
@@ -183,6 +182,19 @@ def judge_hardware(
             yield outcome
             if tensor_parallel == 1 and isinstance(outcome, Candidate):
                 yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
+
+
+def _engines(
+    instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
+) -> Iterator[EngineSupport | Rejection]:
+    """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
+    served: set[tuple[str, str]] = set()
+    for precision in requirements.workload.precisions:
+        engine = _engine(instance_type, accelerator, precision, requirements, catalog)
+        if isinstance(engine, Rejection) or (engine.engine, engine.precision) not in served:
+            yield engine
+        if not isinstance(engine, Rejection):
+            served.add((engine.engine, engine.precision))
 
 
 def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.quoting import Quoted
+from advisor.codegen.quoting import Quoted, lines_of
 
 _STEP = 4
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -42,7 +42,8 @@ def python_value(value: object, indent: int = 0) -> Quoted:
         ValueError: a number that is not finite, or a call whose names are no names.
     """
     if isinstance(value, str):
-        return Quoted(_text(value))
+        lines = (_text(f"{line}\n") for line in lines_of(value))
+        return Quoted(_lines("(", lines, ")", indent, after="") if lines_of(value) else _text(value))
     if value is None or isinstance(value, bool | int):
         return Quoted(repr(value))
     if isinstance(value, float):
@@ -64,8 +65,8 @@ def _word(name: str) -> str:
     return name
 
 
-def _lines(start: str, entries: Iterable[str], end: str, indent: int) -> str:
-    inner = "".join(f"{' ' * (indent + _STEP)}{entry},\n" for entry in entries)
+def _lines(start: str, entries: Iterable[str], end: str, indent: int, after: str = ",") -> str:
+    inner = "".join(f"{' ' * (indent + _STEP)}{entry}{after}\n" for entry in entries)
     return f"{start}\n{inner}{' ' * indent}{end}" if inner else start + end
 
 

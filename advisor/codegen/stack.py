@@ -131,7 +131,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     choice = replace(choice, members=tuple(replace(member, zones=_zones(plan, member)) for member in choice.members))
     model = str(plan.workload["model"])
     platforms = [platform_of(member.serves) for member in choice.members]
-    asked = replace(demanded(plan.demand), prefix_cached=plan.workload.get("prefix_cache_hit_ratio", 0.0) > 0)
+    asked = demanded(plan.demand, plan.workload)
     containers = [
         container_of(member.serves, model, platform, wanted, asked)
         for member, platform in zip(choice.members, platforms, strict=True)
@@ -168,7 +168,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
-        slo_alarms=slo_alarms(promise, times_known=_times_known(backends)),
+        slo_alarms=slo_alarms(promise),
         slo_left_out=tuple(_slo_left_out(promise, backends)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
@@ -187,20 +187,11 @@ def _slo_left_out(promise: Promise | None, backends: Sequence[Backend]) -> Itera
         yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
         return
     for engine in dict.fromkeys(backend.container.engine for backend in backends):
-        metrics = published(engine)
-        if metrics is not None:
-            if not metrics.latency:
-                yield f"no alarm on {promise.words} of {engine.value}, whose metrics hold no histogram of it"
+        if published(engine) is not None:
             continue
         switch = METRICS[engine].switched_on_by if engine in METRICS else ""
         why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
         yield f"no alarms on {promise.words} and waiting requests of {engine.value}, which {why}"
-
-
-def _times_known(backends: Sequence[Backend]) -> bool:
-    """Whether some engine may tell how long its answers take: one without known metrics may."""
-    metrics = [published(backend.container.engine) for backend in backends]
-    return any(names is None or names.latency for names in metrics)
 
 
 def _agent(version: str) -> Agent:

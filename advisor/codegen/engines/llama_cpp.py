@@ -15,13 +15,20 @@ from advisor.codegen.wanted import Engine
 NAME = "llama.cpp server"
 _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
 _QUANTISATIONS: Mapping[str, str] = {"int8": "Q8_0", "int4": "Q4_K_M"}
-_START = (
-    'model=$1 options=(); for word in "${@:2}"; do options+=("${word%%=*}"); '
-    '[[ $word != *=* ]] || options+=("${word#*=}"); done; '
-    'if [[ $model == /* ]]; then files=("$model"/*.gguf); source=(--model "${files[0]}"); '
-    'else source=(--hf-repo "$model:$0"); fi; '
-    'exec /app/llama-server "${source[@]}" "${options[@]}"'
-)
+_START = """\
+model=$1 options=()
+for word in "${@:2}"; do
+  options+=("${word%%=*}")
+  [[ $word != *=* ]] || options+=("${word#*=}")
+done
+if [[ $model == /* ]]; then
+  files=("$model"/*.gguf)
+  source=(--model "${files[0]}")
+else
+  source=(--hf-repo "$model:$0")
+fi
+exec /app/llama-server "${source[@]}" "${options[@]}"
+"""
 """Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from advisor.codegen.wanted import Engine
 from advisor.samples import exporters
 from advisor.tables import Record, read_records, read_rows
+from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND
 
 _WHOLE_ANSWER = "e2e_seconds"
+_QUANTILES = "e2e_quantiles_us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class EngineMetrics:
     latency: str
     """Histogram in seconds, without ``_bucket``: times to the first token, of answers in one pass to the whole one;
     "": there is none."""
+    quantiles_us: str
+    """Summary of the same of the last minute in microseconds, where there is no histogram; "": there is one."""
     switched_on_by: str
     """Options in a file that the generated command does not give, without which there are none; "": always there."""
     answers: Answers | None
@@ -44,10 +48,37 @@ class EngineMetrics:
     """As endpoint pickers of the Gateway API call the engine; "": they do not know it."""
 
     @property
+    def times(self) -> str:
+        """The histogram, or the summary in its place: every engine of the table has one of them."""
+        return self.latency or self.quantiles_us
+
+    @property
     def load(self) -> tuple[str, ...]:
         """Names of the series that tell how busy and how quick the engine is: what alerts ask for is among them."""
         histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum") if self.latency)
-        return (self.waiting, *([self.running] if self.running else []), *histogram)
+        summary = (self.quantiles_us, f"{self.quantiles_us}_count") if self.quantiles_us else ()
+        return (self.waiting, *([self.running] if self.running else []), *histogram, *summary)
+
+    def quantile_query(self, quantile: float, matchers: str, window: str, by: str = "") -> str:
+        """Query for a quantile of the times in seconds over a window, such as ``300s``.
+
+        Histograms add up. Summaries do not: each replica's quantiles of a minute are averaged, over minutes with
+        requests and over replicas, of which a balancer gives each the same.
+
+        Args:
+            quantile: from 0 to 1; of a summary one that it holds.
+            matchers: of the series, without braces.
+            window: how far back it looks.
+            by: labels by which results stay apart.
+        """
+        if self.latency:
+            labels = f"{by}, le" if by else "le"
+            buckets = f"sum by ({labels}) (rate({self.latency}_bucket{{{matchers}}}[{window}]))"
+            return f"histogram_quantile({quantile:g}, {buckets})"
+        picked = ",".join(filter(None, (matchers, f'quantile="{quantile:g}"')))
+        grouped = f" by ({by})" if by else ""
+        with_requests = f"({self.quantiles_us}{{{picked}}} >= 0)[{window}:1m]"
+        return f"avg{grouped} (avg_over_time({with_requests})) / {MICROSECONDS_PER_MS * MS_PER_SECOND:.0f}"
 
 
 def _metrics(row: Record) -> EngineMetrics:
@@ -62,6 +93,7 @@ def _metrics(row: Record) -> EngineMetrics:
         kv_cache_used=names["kv_cache_used_ratio"] if is_token_by_token else "",
         finished=names["requests_finished"],
         latency=names.get(row.text("latency"), ""),
+        quantiles_us=names.get(_QUANTILES, ""),
         switched_on_by=row.optional_text("switched_on_by"),
         answers=answers,
         picker=row.optional_text("picker"),

@@ -18,11 +18,14 @@ from advisor.codegen.wanted import Engine
 NAME = "OpenVINO Model Server"
 _LONGEST_NAME = 60
 _NEEDED = "the planned pipeline in the format of OpenVINO, such as one of the organisation OpenVINO on the hub"
-_START = (
-    'if [[ $1 == /* ]]; then source=("--model_path=$1"); else source=("--source_model=$1" '
-    '"--model_repository_path=$HOME/.cache/models" --task=image_generation); fi; '
-    'exec /ovms/bin/ovms "--model_name=$0" "${source[@]}" "${@:2}"'
-)
+_START = """\
+if [[ $1 == /* ]]; then
+  source=("--model_path=$1")
+else
+  source=("--source_model=$1" "--model_repository_path=$HOME/.cache/models" --task=image_generation)
+fi
+exec /ovms/bin/ovms "--model_name=$0" "${source[@]}" "${@:2}"
+"""
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
 
 

@@ -81,8 +81,6 @@ _WARMUP_SECONDS = 60
 """From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
 _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
-_NO_HISTOGRAM = "-"
-"""In place of an engine's histogram of times where it has none: a word by itself for the host's script."""
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
 _ANSWERS = {
@@ -226,6 +224,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_on_demand": not all(group.is_spot for group in stack.groups),
         "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
+        "has_quantiles": any(
+            metrics.quantiles_us for backend in stack.backends if (metrics := published(backend.container.engine))
+        ),
         "has_metrics_ports": any(backend.container.metrics_port is not None for backend in stack.backends),
         "key_is_for": "Logs and alerts",
         "encrypts_logs": True,
@@ -323,7 +324,7 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     own_port = {} if container.metrics_port is None else {"port": container.metrics_port}
     return {
         "path": metrics.path,
-        "latency": metrics.latency or _NO_HISTOGRAM,
+        "latency": metrics.times,
         "waiting": metrics.waiting,
         "target_seconds": next(targets, 0.0),
         **own_port,
