@@ -49,7 +49,12 @@ def _plan(
     }
     return dataclasses.replace(
         plan,
-        workload={**plan.workload, "slo": targets, "context_tokens": 512, "model_inputs": inputs},
+        workload={
+            **plan.workload,
+            "slo": targets,
+            "context_tokens": 512,
+            **({"model_inputs": inputs} if inputs else {}),
+        },
         demand={**plan.demand, **lengths, "unit": unit.value},
     )
 
