@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from advisor.codegen.quoting import Quoted, lines_of
 
 _STEP = 4
+_WIDTH = 120
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE = 0xFF
 _LARGEST_PLAIN = 1e15
@@ -42,8 +43,10 @@ def python_value(value: object, indent: int = 0) -> Quoted:
         ValueError: a number that is not finite, or a call whose names are no names.
     """
     if isinstance(value, str):
-        lines = (_text(f"{line}\n") for line in lines_of(value))
-        return Quoted(_lines("(", lines, ")", indent, after="") if lines_of(value) else _text(value))
+        literal, lines = _text(value), lines_of(value)
+        if not lines or indent + _STEP + len(literal) <= _WIDTH:  # the formatter joins what fits on one line
+            return Quoted(literal)
+        return Quoted(_lines("(", (_text(f"{line}\n") for line in lines), ")", indent, after=""))
     if value is None or isinstance(value, bool | int):
         return Quoted(repr(value))
     if isinstance(value, float):
