@@ -43,10 +43,7 @@ def python_value(value: object, indent: int = 0) -> Quoted:
         ValueError: a number that is not finite, or a call whose names are no names.
     """
     if isinstance(value, str):
-        literal, lines = _text(value), lines_of(value)
-        if not lines or indent + _STEP + len(literal) <= _WIDTH:  # the formatter joins what fits on one line
-            return Quoted(literal)
-        return Quoted(_lines("(", (_text(f"{line}\n") for line in lines), ")", indent, after=""))
+        return Quoted(_text_or_lines(value, indent))
     if value is None or isinstance(value, bool | int):
         return Quoted(repr(value))
     if isinstance(value, float):
@@ -60,6 +57,14 @@ def python_value(value: object, indent: int = 0) -> Quoted:
     if isinstance(value, Sequence):
         return Quoted(_lines("[", (python_value(one, indent + _STEP) for one in value), "]", indent))
     raise TypeError(f"{value!r} has no Python literal")
+
+
+def _text_or_lines(text: str, indent: int) -> str:
+    """A text, a program line by line; the formatter joins what fits on one line."""
+    literal, lines = _text(text), lines_of(text)
+    if not lines or indent + _STEP + len(literal) <= _WIDTH:
+        return literal
+    return _lines("(", (_text(f"{line}\n") for line in lines), ")", indent, after="")
 
 
 def _word(name: str) -> str:

@@ -72,17 +72,22 @@ class EngineMetrics:
             by: labels by which results stay apart.
         """
         if self.latency:
-            labels = f"{by}, le" if by else "le"
-            buckets = f"sum by ({labels}) (rate({self.latency}_bucket{{{matchers}}}[{window}]))"
-            return f"histogram_quantile({quantile:g}, {buckets})"
+            return histogram_query(self.latency, quantile, matchers, window, by)
         picked = ",".join(filter(None, (matchers, f'quantile="{quantile:g}"')))
         grouped = f" by ({by})" if by else ""
         with_requests = f"({self.quantiles_us}{{{picked}}} >= 0)[{window}:1m]"
         return f"avg{grouped} (avg_over_time({with_requests})) / {MICROSECONDS_PER_MS * MS_PER_SECOND:.0f}"
 
 
+def histogram_query(name: str, quantile: float, matchers: str, window: str, by: str = "") -> str:
+    """Query for a quantile of a histogram; arguments as of :meth:`EngineMetrics.quantile_query`."""
+    labels = f"{by}, le" if by else "le"
+    picked = f"{{{matchers}}}" if matchers else ""
+    return f"histogram_quantile({quantile:g}, sum by ({labels}) (rate({name}_bucket{picked}[{window}])))"
+
+
 def _metrics(row: Record) -> EngineMetrics:
-    names = {**_names(row.optional_text("exporter")), **_own_names(row)}
+    names = _page_names(row)
     is_token_by_token = row.text("latency") != _WHOLE_ANSWER
     counter = row.optional_text("answers")
     answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None
@@ -98,6 +103,10 @@ def _metrics(row: Record) -> EngineMetrics:
         answers=answers,
         picker=row.optional_text("picker"),
     )
+
+
+def _page_names(row: Record) -> Mapping[str, str]:
+    return {**_names(row.optional_text("exporter")), **_own_names(row)}
 
 
 def _own_names(row: Record) -> Mapping[str, str]:
@@ -119,6 +128,8 @@ METRICS: Mapping[Engine, EngineMetrics] = {
     engine: _metrics(row) for engine, row in _ROWS.items() if row.optional_text("metrics_path")
 }
 """Of the engines that publish any; an image of the user's own is not among them."""
+PAGE_NAMES: Mapping[Engine, Mapping[str, str]] = {engine: _page_names(_ROWS[engine]) for engine in METRICS}
+"""Metric of the product → name on the engine's page."""
 CLIENT_PATHS: Mapping[Engine, tuple[str, ...]] = {
     engine: tuple(row.text("client_paths").split(";")) for engine, row in _ROWS.items()
 }

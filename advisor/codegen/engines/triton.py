@@ -83,7 +83,7 @@ class TritonOnnx:
             image=request.image or f"{server.image}:{server.release}-py3",
             checkpoint=Checkpoint(None, _needed(request.demand.inputs)),
             entrypoint="bash",
-            command=("-euc", _START, _served_name(request.model)),
+            command=("-euc", _START, served_model(request.model)),
             model_option="",
             arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}", _TIMES),
             port_option="--http-port=",
@@ -150,7 +150,7 @@ def _text(text: str) -> str:
     return '"' + "".join(c if plain.fullmatch(c) else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
 
 
-def _served_name(model: str) -> str:
+def served_model(model: str) -> str:
     """Name that clients call below ``/v2/models/``."""
     return slug(model.rpartition("/")[2].removesuffix(".onnx"), _LONGEST_NAME, "model")
 

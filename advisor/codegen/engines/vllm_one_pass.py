@@ -13,7 +13,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, served_name
+from advisor.codegen.engines.request import Demanded, Request, refusal, served_name
 from advisor.codegen.model import Container, Platform, Runtime, Serves
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
@@ -48,7 +48,7 @@ class VllmOnePass:
         serves = request.serves
         server = server_of(self.name, request)
         sharing = () if self.is_pipeline else _sharing_arguments(serves)
-        counted = _engine_requests(request)
+        counted = engine_requests(request.demand)
         return Container(
             engine=self.engine,
             image=request.image or _image(server, request.platform),
@@ -112,9 +112,8 @@ def _image(server: OnePassEngine, platform: Platform) -> str:
     return f"{server.image}:v{server.release}{tag_end}"
 
 
-def _engine_requests(request: Request) -> float:
+def engine_requests(demand: Demanded) -> float:
     """Requests that the engine counts for one of the workload: one for each text, and for each window of audio."""
-    demand = request.demand
     windows = max(math.ceil(demand.item_size / _WINDOW_MS), 1) if demand.unit is Unit.AUDIO else 1
     return demand.items * windows
 
