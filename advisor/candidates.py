@@ -5,8 +5,8 @@ whether generated code can start it (:mod:`advisor.deployable`); prices come lat
 plays its part.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.catalog import Catalog
@@ -63,6 +63,17 @@ class Candidate:
     """Requests that an engine without paging has room for, each of the longest length; None: as the cache holds."""
     batcher: OnePassEngine | None = None
     """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
+    stands_for: tuple[str, ...] = ()
+    """Precisions of the workload that are served in its own; empty: its own alone."""
+
+    def is_in(self, precisions: Collection[str]) -> bool:
+        """Whether it is what one of these precisions of a workload is served in."""
+        return any(precision in precisions for precision in self.stands_for or (self.precision,))
+
+    def rank_in(self, precisions: Sequence[str]) -> int:
+        """Place of the first of a workload's precisions that it serves, from 0."""
+        served = self.stands_for or (self.precision,)
+        return min(at for at, precision in enumerate(precisions) if precision in served)
 
     @property
     def setup(self) -> Setup:
@@ -188,13 +199,18 @@ def _engines(
     instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
 ) -> Iterator[EngineSupport | Rejection]:
     """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
-    served: set[tuple[str, str]] = set()
-    for precision in requirements.workload.precisions:
-        engine = _engine(instance_type, accelerator, precision, requirements, catalog)
-        if isinstance(engine, Rejection) or (engine.engine, engine.precision) not in served:
-            yield engine
+    asked = requirements.workload.precisions
+    engines = [_engine(instance_type, accelerator, precision, requirements, catalog) for precision in asked]
+    stands_for: dict[tuple[str, str], tuple[str, ...]] = {}
+    for precision, engine in zip(asked, engines, strict=True):
         if not isinstance(engine, Rejection):
-            served.add((engine.engine, engine.precision))
+            key = (engine.engine, engine.precision)
+            stands_for[key] = (*stands_for.get(key, ()), precision)
+    for engine in engines:
+        if isinstance(engine, Rejection):
+            yield engine
+        elif cast := stands_for.pop((engine.engine, engine.precision), ()):
+            yield engine if cast == (engine.precision,) else replace(engine, stands_for=cast)
 
 
 def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
@@ -303,6 +319,7 @@ def _judge_one(
         partition=seat.partition,
         max_sequences=memory.max_concurrency if is_contiguous else None,
         batcher=catalog.one_pass_engine(engine.engine, seat.accelerator.vendor),
+        stands_for=engine.stands_for,
     )
 
 
