@@ -8,23 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.codegen.alarms import Promise, alarms_of, promise_of, slo_alarms
+from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.metrics import METRICS, published
-from advisor.codegen.model import (
-    Agent,
-    Backend,
-    Budget,
-    ComputeGroup,
-    Container,
-    LoadBalancer,
-    Platform,
-    Region,
-    Runtime,
-    Scaling,
-    Serves,
-    Stack,
-)
+from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug

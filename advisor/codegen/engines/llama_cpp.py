@@ -6,10 +6,10 @@ an option as a word by itself, and counts no finished requests.
 
 from collections.abc import Mapping
 
+from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.model import Checkpoint, Container, Runtime
 from advisor.codegen.wanted import Engine
 
 NAME = "llama.cpp server"

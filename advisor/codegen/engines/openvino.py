@@ -8,10 +8,10 @@ Sources: demos/image_generation and docs (starting the server, parameters, metri
 read in November 2026. Its image runs as a user of its own, who may not write to the cache of a host.
 """
 
+from advisor.codegen.container import Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.model import Checkpoint, Container
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.model import Platform, Serves
+from advisor.codegen.container import Platform, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import ModelInput

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.codegen.container import Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.model import Checkpoint, Container
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput

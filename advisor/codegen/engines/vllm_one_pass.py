@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Demanded, Request, refusal, served_name
-from advisor.codegen.model import Container, Platform, Runtime, Serves
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 

@@ -7,6 +7,7 @@ the aggregated example of Dynamo 1.4, read in November 2026.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms.shared import (
     PROBE_SECONDS,
     Document,
@@ -30,7 +31,7 @@ from advisor.codegen.forms.shared import (
     vllm_obstacle,
 )
 from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served
-from advisor.codegen.model import ComputeGroup, Runtime, Stack
+from advisor.codegen.model import ComputeGroup, Stack
 
 VERSION = "1.4.2"
 IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"

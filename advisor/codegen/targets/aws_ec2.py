@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source
+from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks

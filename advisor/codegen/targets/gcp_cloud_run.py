@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import Backend, ComputeGroup, Container, Quota, Scaling, Stack
+from advisor.codegen.container import Container, Quota
+from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug

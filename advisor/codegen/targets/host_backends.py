@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from advisor.codegen.model import Backend, Container, Stack
+from advisor.codegen.container import Container
+from advisor.codegen.model import Backend, Stack
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
 

@@ -13,9 +13,9 @@ from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.alarms import promise_of
+from advisor.codegen.container import Platform, Quota, Runtime
 from advisor.codegen.engines import ENGINES, Demanded, demanded
 from advisor.codegen.engines.metrics import METRICS
-from advisor.codegen.model import Platform, Quota, Runtime
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.serving import container_of, planned_as, served_units
 from advisor.codegen.wanted import Engine
