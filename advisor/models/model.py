@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
-from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.models.layers import Layer, MixerKind
+from advisor.reading import OMITTED_AT_DEFAULT
 
 
 class Scope(StrEnum):

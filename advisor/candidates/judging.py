@@ -1,0 +1,256 @@
+"""The judgement of instance types: which hold the model in which layout, and what the others lack.
+
+Hardware is judged once for each instance type, precision and tensor parallelism, whatever the region, and so is
+whether generated code can start it (:mod:`advisor.deployable`); prices come later (:mod:`advisor.plan`), where a region
+plays its part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from advisor.candidates.engines import engines_of
+from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
+from advisor.catalog import Catalog
+from advisor.catalog.partitions import Partition, share_of, slice_of
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
+from advisor.deployable import Shortfall, machine_shortfall, shortfall
+from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
+from advisor.requirements import Requirements
+from advisor.workload.scope import allows
+
+_REGIONS_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Slot that a rank of a replica runs on."""
+
+    accelerator: Accelerator
+    per_instance: int
+    partition: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """The outcome for every instance type in scope."""
+
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...]
+    offers: dict[tuple[str, str], tuple[Offer, ...]]
+    """Offers in scope of each (provider, instance type)."""
+
+
+def match(requirements: Requirements, catalog: Catalog) -> Matches:
+    """Judge every instance type of the chosen providers."""
+    workload = requirements.workload
+    offers = _offers_in_scope(requirements, catalog)
+    every = catalog.offers_in(workload.providers, workload.regions, withdrawn=True)
+    withdrawn = {(offer.provider, offer.instance_type) for offer in every if offer.withdrawn}
+    candidates: list[Candidate] = []
+    rejected: list[Rejection] = []
+    for (provider, name), instance_type in catalog.instance_types.items():
+        if not allows(workload, instance_type):
+            continue
+        if (provider, name) not in offers:
+            rejected.append(_not_sold(instance_type, workload.regions, was_sold=(provider, name) in withdrawn))
+            continue
+        for outcome in judge(instance_type, requirements, catalog):
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
+            else:
+                rejected.append(outcome)
+    return Matches(tuple(candidates), tuple(rejected), offers)
+
+
+def judge(
+    instance_type: InstanceType, requirements: Requirements, catalog: Catalog
+) -> Iterator[Candidate | Rejection]:  # fmt: skip
+    """Each precision × tensor parallelism, and each precision × slice, as a candidate or a rejection.
+
+    A candidate can be deployed by generated code for one way of paying at least.
+    """
+    if (refused := machine_shortfall(instance_type, catalog)) is not None:
+        yield reject(instance_type, refused)
+        return
+    refusals: set[tuple[str, str, int | None, bool]] = set()
+    for outcome in judge_hardware(instance_type, requirements, catalog):
+        found = shortfall(outcome.setup, catalog) if isinstance(outcome, Candidate) else None
+        if found is None or isinstance(outcome, Rejection):
+            yield outcome
+            continue
+        rejection = reject_undeployable(outcome, found)
+        key = (found.code, rejection.precision, rejection.tensor_parallel, bool(rejection.partition))
+        if key not in refusals:
+            yield rejection
+        refusals.add(key)
+
+
+def judge_hardware(
+    instance_type: InstanceType, requirements: Requirements, catalog: Catalog
+) -> Iterator[Candidate | Rejection]:  # fmt: skip
+    """The same of a machine that runs already: whatever started it, no generated code has to."""
+    if instance_type.accelerator_count is None:
+        reason = "how many accelerators it has is not known"
+        yield reject(instance_type, Shortfall("unknown_hardware", "accelerators", "a known number", None, reason))
+        return
+    accelerator = catalog.accelerator(instance_type.accelerator)
+    whole, slices = _seats(instance_type, accelerator, catalog)
+    for engine in engines_of(instance_type, accelerator, requirements, catalog):
+        if isinstance(engine, Rejection):
+            yield engine
+            continue
+        for tensor_parallel in _parallel_choices(instance_type, requirements):
+            outcome = _judge_one(instance_type, whole, engine, tensor_parallel, requirements, catalog)
+            yield outcome
+            if tensor_parallel == 1 and isinstance(outcome, Candidate):
+                yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
+
+
+def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
+    """Tensor parallelism worth trying: powers of two up to the accelerators, and all of them."""
+    whole = max(int(accelerator_count), 1)
+    powers = [1 << power for power in range(whole.bit_length()) if 1 << power <= whole]
+    return tuple(dict.fromkeys([*powers, whole]))
+
+
+def _parallel_choices(instance_type: InstanceType, requirements: Requirements) -> tuple[int, ...]:
+    """Tensor parallelism worth trying; models that answer in one pass have a copy on each accelerator."""
+    return (1,) if requirements.demand.unit.is_one_pass else parallel_choices(instance_type.accelerator_count or 0.0)
+
+
+def divides_heads(model: Model, tensor_parallel: int) -> bool:
+    """Whether attention can be split: every rank has the same number of heads, of key-value heads too."""
+    if model.n_heads % tensor_parallel:
+        return False
+    return model.n_kv_heads % tensor_parallel == 0 or tensor_parallel % model.n_kv_heads == 0
+
+
+def _seats(
+    instance_type: InstanceType, accelerator: Accelerator, catalog: Catalog
+) -> tuple[_Seat, tuple[_Seat, ...]]:  # fmt: skip
+    """The accelerators (or the share of one) of an instance type as they come, and the slices they can be cut into."""
+    count = instance_type.accelerator_count or 0.0
+    if count < 1:
+        return _Seat(share_of(accelerator, f"share {count:g}", count), 1), ()
+    profiles = [
+        partition for partition in catalog.partitions(accelerator.name) if instance_type.provider in partition.providers
+    ]
+    return _Seat(accelerator, int(count)), tuple(_cut(accelerator, profile, int(count)) for profile in profiles)
+
+
+def _cut(accelerator: Accelerator, partition: Partition, count: int) -> _Seat:
+    return _Seat(slice_of(accelerator, partition), partition.per_accelerator * count, partition.name)
+
+
+def _judge_slices(
+    instance_type: InstanceType,
+    slices: tuple[_Seat, ...],
+    engine: EngineSupport,
+    requirements: Requirements,
+    catalog: Catalog,
+) -> Iterator[Candidate | Rejection]:
+    """The slices that hold what one accelerator holds; where none does, the largest is rejected for all of them."""
+    outcomes = [_judge_one(instance_type, seat, engine, 1, requirements, catalog) for seat in slices]
+    fitting = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
+    yield from fitting or outcomes[-1:]
+
+
+def _judge_one(
+    instance_type: InstanceType,
+    seat: _Seat,
+    engine: EngineSupport,
+    tensor_parallel: int,
+    requirements: Requirements,
+    catalog: Catalog,
+) -> Candidate | Rejection:
+    if tensor_parallel > 1 and not divides_heads(requirements.model, tensor_parallel):
+        heads = requirements.model.n_heads
+        reason = f"{heads} attention heads cannot be split over {tensor_parallel} accelerators"
+        unsplit = Shortfall("parallelism", "attention heads", tensor_parallel, heads, reason)
+        return reject(instance_type, unsplit, engine.precision, tensor_parallel)
+    memory = _fit(
+        requirements.model,
+        FitRequest(
+            accelerator_memory_gib=seat.accelerator.memory_gib,
+            accelerator_count=tensor_parallel,
+            tensor_parallel=tensor_parallel,
+            pipeline_parallel=1,
+            precision=engine.precision,
+            kv_precision=AUTO,
+            engine=engine.engine,
+            engine_version=engine.engine_version,
+            context_tokens=requirements.context_tokens,
+            concurrency=1,
+            memory_utilization=requirements.workload.limits.memory_utilization,
+            made_while_loading=_is_made_while_loading(requirements.model, engine, catalog),
+            accelerator=seat.accelerator.name,
+        ),
+    )
+    is_contiguous = catalog.deployment.is_contiguous(engine.engine)
+    if not memory.fits:
+        found = _memory_shortfall(memory, requirements.context_tokens, is_contiguous=is_contiguous)
+        return reject(instance_type, found, engine.precision, tensor_parallel, partition=seat.partition)
+    return Candidate(
+        instance_type=instance_type,
+        accelerator=seat.accelerator,
+        precision=engine.precision,
+        compute_precision=engine.compute_precision,
+        engine=engine.engine,
+        engine_version=engine.engine_version,
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=1,
+        replicas_per_instance=seat.per_instance // tensor_parallel,
+        memory=memory,
+        partition=seat.partition,
+        max_sequences=memory.max_concurrency if is_contiguous else None,
+        batcher=catalog.one_pass_engine(engine.engine, seat.accelerator.vendor),
+        stands_for=engine.stands_for,
+    )
+
+
+def _is_made_while_loading(model: Model, engine: EngineSupport, catalog: Catalog) -> bool:
+    """Whether the engine quantises published weights; also those that only the user can name."""
+    if model.checkpoint.precision == engine.precision:
+        return False
+    weights = catalog.loaded_weights(model.name, engine.precision, engine.engine)
+    if weights is not None:
+        return weights.made_while_loading
+    return catalog.is_made_while_loading(engine.precision, engine.engine)
+
+
+def _memory_shortfall(memory: MemoryFit, context_tokens: int, *, is_contiguous: bool) -> Shortfall:
+    """Shortfall of memory: weights and one request, or the range that an engine without paging reserves for it."""
+    beside_weights = memory.kv_cache_gib_available
+    if not is_contiguous or beside_weights <= 0:
+        return Shortfall("memory", "GiB", memory.needed_gib, memory.usable_gib, memory.reason)
+    one_sequence = memory.needed_gib - memory.usable_gib + beside_weights
+    reason = (
+        f"the engine reserves {one_sequence:.1f} GiB for each sequence ({context_tokens:,} tokens without paging), "
+        f"{beside_weights:.1f} GiB are left beside the weights"
+    )
+    return Shortfall("contiguous_kv", "GiB", one_sequence, beside_weights, reason)
+
+
+@lru_cache(maxsize=4096)
+def _fit(model: Model, request: FitRequest) -> MemoryFit:
+    """The same accelerator stands in many instance types."""
+    return fit_memory(model, request)
+
+
+def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple[str, str], tuple[Offer, ...]]:
+    workload = requirements.workload
+    grouped: dict[tuple[str, str], list[Offer]] = {}
+    for offer in catalog.offers_in(workload.providers, workload.regions):
+        grouped.setdefault((offer.provider, offer.instance_type), []).append(offer)
+    machines = catalog.instance_types
+    return {
+        key: tuple(offers) for key, offers in grouped.items() if key not in machines or allows(workload, machines[key])
+    }
+
+
+def _not_sold(instance_type: InstanceType, regions: tuple[str, ...], *, was_sold: bool) -> Rejection:
+    wanted = ", ".join(regions) if len(regions) <= _REGIONS_NAMED else f"any of {len(regions)} regions"
+    wanted = wanted or "any region"
+    reason = f"not sold in {wanted} any more" if was_sold else f"not known to be sold in {wanted}"
+    return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, reason))
