@@ -9,6 +9,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
 from advisor.catalog.values import Accelerator
 from advisor.cli.catalog_audit import command as audit_command
+from advisor.cli.catalog_diff import diff
 from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
 from advisor.cli.catalog_lock import lock_command
 from advisor.cli.catalog_models import models_command
@@ -16,7 +17,6 @@ from advisor.cli.catalog_offers import check_known
 from advisor.cli.catalog_offers import command as offers_command
 from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
-from advisor.cli.catalog_refresh import diff
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.listing import (
     Entry,

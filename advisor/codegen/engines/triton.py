@@ -118,7 +118,7 @@ class TritonOnnx:
 
 
 def _needed(inputs: Sequence[ModelInput]) -> str:
-    """What the folder has to hold, with the inputs of the graph where requests are sent to it before it serves."""
+    """Contents of the folder, with the inputs of the graph where requests are sent to it before it serves."""
     shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) for tensor in inputs)
     named = [f"{tensor.name} ({tensor.type}, {shape})" for tensor, shape in zip(inputs, shapes, strict=True)]
     return f"{_NEEDED} and whose inputs are {', '.join(named)}" if named else _NEEDED

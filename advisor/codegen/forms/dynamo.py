@@ -30,7 +30,8 @@ from advisor.codegen.forms.shared import (
     spread_obstacle,
     vllm_obstacle,
 )
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served
+from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
 
 VERSION = "1.4.2"

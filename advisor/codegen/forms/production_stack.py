@@ -29,7 +29,8 @@ from advisor.codegen.forms.shared import (
     tolerations,
     vllm_obstacle,
 )
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, repository
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served, repository
+from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
 
 _LONGEST = 47

@@ -6,7 +6,8 @@ from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Runtime
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, served_in
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served, served_in
+from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import Stack
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Engine

@@ -47,7 +47,7 @@ class Target:
 
     @property
     def percentile(self) -> str:
-        """Such as p95."""
+        """Percentile that has to keep it, such as p95."""
         return f"p{100 * (1 - self.beyond_ratio):g}"
 
 

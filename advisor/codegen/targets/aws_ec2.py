@@ -9,7 +9,7 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.aws_partitions import has_budgets, partition_of
@@ -17,6 +17,7 @@ from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
     pins,
+    python_fleet,
     serving_arguments,
 )
 from advisor.codegen.targets.target import Files, Target
@@ -122,27 +123,11 @@ def _python(stack: Stack) -> Files:
     more = {
         "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
-        "fleet": _python_fleet(stack, known),
+        "fleet": python_fleet(stack, known, known["alarms"]),
         "networks": calls("Network", known["networks"]),
         "configuration": _configuration(stack, known),
     }
     return render_pulumi(_PYTHON, templates, stack, {**known, **more})
-
-
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    groups = {
-        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
-        for key, group in known["groups"].items()
-    }
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", groups),
-        "alarms": calls("Alarm", known["alarms"]),
-    }
-    return Call("Fleet", fleet)
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:

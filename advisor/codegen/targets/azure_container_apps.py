@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Container
-from advisor.codegen.kubernetes import windows
+from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
