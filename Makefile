@@ -38,10 +38,10 @@ demo: $(READY) ## Run the main job on examples/chat and show the result.
 	$(BIN)/advisor recommend examples/chat/workload.yaml --format json --output $(DEMO)/plan.json
 	$(BIN)/advisor generate terraform $(DEMO)/plan.json --out $(DEMO)/infra
 
-test: $(READY) ## Run every test that this machine has the tools for.
+test: $(READY) tools services ## Run every test; what they need is installed first, where it can be.
 	$(PYTEST) --durations 15
 
-test-every: $(READY) ## Run every case of every test, those of other days too: hours.
+test-every: $(READY) tools services ## Run every case of every test, those of other days too: hours.
 	ADVISOR_EVERY_CASE=1 ADVISOR_EVERY_STACK=1 ADVISOR_EVERY_WORKLOAD=1 ADVISOR_EVERY_KEY=1 $(PYTEST) --durations 15
 
 test-fast: $(READY) ## Run the tests that take less than ten seconds each.
@@ -108,10 +108,10 @@ audit: $(SUPPLY)/.ready ## Look for known vulnerabilities in what users install;
 	--format json --output build/audit.json 2> build/audit.log || true
 	@$(PYTHON) .ci/requirements/report.py audit build/audit.json
 
-tools: ## Install the tools that check generated code (Terraform core, linters) into .verify.
+tools: ## Install the tools that check generated code (Terraform core, linters) into .verify, unless they are there.
 	bash tests/iac/install_tools.sh
 
-services: ## Install the servers that samples are tested against (Debian packages, as root).
+services: ## Install the servers that samples are tested against (Debian packages, as root), unless they are there.
 	bash tests/services/install.sh
 
 clean: ## Remove what the other targets made.

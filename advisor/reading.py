@@ -6,14 +6,17 @@ import stat
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from advisor.errors import InputError
 from advisor.units import BYTES_PER_MIB
 
+OMITTED_AT_DEFAULT: Mapping[str, Any] = MappingProxyType({"omitted_at_default": True})
+"""Metadata of a field that documents leave out where it has its default."""
 MOST_BYTES = 512 * BYTES_PER_MIB
 """Largest file that is read into memory: Terraform writes plans of some hundred MiB."""
 MOST_DIGITS = 40

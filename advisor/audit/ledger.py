@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from advisor.audit.currency import one_currency, rate_notes
 from advisor.audit.database import Database, opened
 from advisor.audit.detect import format_of
 from advisor.audit.duplicates import identical_files, repeated_lines, repeated_rows
@@ -26,7 +27,6 @@ from advisor.errors import InputError
 from advisor.spread import Spread
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
-_FACTOR_DIGITS = 14
 _SAME = f"format, {', '.join(TEXTS)}"
 """Columns of lines that are summed over time together."""
 _FILLED = ("filled_billed", "filled_effective")
@@ -72,7 +72,7 @@ class Ledger:
     @property
     def converted(self) -> tuple[str, ...]:
         """Notes on amounts that were converted."""
-        return _rate_notes(self.rates)
+        return rate_notes(self.rates)
 
     def sums(self, column: str, where: str = "true") -> dict[str, Decimal]:
         """Cost by an expression over ``charges``, the dearest first."""
@@ -117,9 +117,9 @@ def read_ledger(
     basis, basis_notes = _basis(database, question.basis)
     if basis is Basis.BILLED:
         _divide_fees(database)
-    currency, rates = _one_currency(database, question.rates)
+    currency, rates = one_currency(database, question.rates)
     _write_charges(database, basis, catalogued)
-    notes += [*basis_notes, *_rate_notes(rates), *write_tags(database)]
+    notes += [*basis_notes, *rate_notes(rates), *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
     return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates)
@@ -293,59 +293,6 @@ def _rows(count: str) -> str:
 def _unstated(basis: Basis) -> str:
     """SQL of the rows of a group that do not state a cost."""
     return f"CASE WHEN {basis} IS NULL THEN row_count ELSE no_{basis} END"
-
-
-def _one_currency(database: Database, rates: Mapping[str, Decimal]) -> tuple[str | None, Mapping[str, Decimal]]:
-    """Bring every amount into one currency; which one, and the rates of those that were converted.
-
-    Raises:
-        InputError: there are several, and a rate is missing.
-    """
-    found: list[tuple[str | None, Decimal]] = database.rows(
-        "SELECT currency, coalesce(nullif(sum(filled_effective), 0), sum(filled_billed)) FROM raw "
-        "GROUP BY 1 HAVING count(*) FILTER (WHERE filled_effective <> 0 OR filled_billed <> 0) > 0 ORDER BY 2 DESC"
-    )
-    names = [currency for currency, _ in found]
-    if None in names:
-        raise InputError("some charges have no currency", hint="see that BillingCurrency is filled in every row")
-    currencies = [currency for currency in names if currency is not None]
-    if not currencies:
-        only: str | None = database.row("SELECT max(currency) FROM raw")[0]
-        return only, {}
-    lacking = [currency for currency in currencies if currency != "USD" and currency not in rates]
-    if len(currencies) == 1 and lacking:
-        return currencies[0], {}
-    if lacking:
-        amounts = ", ".join(f"{currency} {amount:,.2f}" for currency, amount in found)
-        raise InputError(
-            f"the bill is in several currencies: {amounts}",
-            hint=f"state what one {lacking[0]} is in USD, such as --rate {lacking[0]}=1.08",
-        )
-    used = {currency: rates[currency] for currency in currencies if currency != "USD"}
-    for currency, rate in used.items():
-        _convert(database, currency, rate)
-    return "USD", used
-
-
-def _rate_notes(rates: Mapping[str, Decimal]) -> tuple[str, ...]:
-    return tuple(
-        f"amounts in {currency} are converted: 1 {currency} = {rate:f} USD" for currency, rate in rates.items()
-    )
-
-
-def converted_amount(amount: str, rate: Decimal) -> str:
-    """SQL: an amount times a rate."""
-    whole = max(rate.adjusted() + 1, 0)
-    factor = f"{rate:f}::DECIMAL({_FACTOR_DIGITS},{_FACTOR_DIGITS - whole})"
-    return f"({amount}::DECIMAL(24,10) * {factor})::{MONEY}"
-
-
-def _convert(database: Database, currency: str, rate: Decimal) -> None:
-    exact = ", ".join(
-        f"{column} = {converted_amount(column, rate)}"
-        for column in ("billed", "effective", "filled_billed", "filled_effective", "list_cost")
-    )
-    database.run(f"UPDATE raw SET {exact} WHERE currency = {text(currency)}")
 
 
 def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[str, str]]) -> None:

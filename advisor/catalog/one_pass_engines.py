@@ -1,6 +1,6 @@
 """Servers of models that answer in one pass: where they run, what they serve and how they batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,14 @@ from advisor.tables import read_records
 SEPARATOR = ";"
 _FORMATS = ("onnx",)
 """Families of models that are read from files of one format, whatever their architecture."""
-_COMPUTED = ("fp32", "bf16", "fp16")
-"""Precisions of weights that are multiplied as they are."""
+_CASTS: Mapping[str, tuple[str, ...]] = {
+    "bf16": ("bf16", "fp16", "fp32"),
+    "fp16": ("fp16", "bf16", "fp32"),
+    "fp32": ("fp32",),
+}
+"""Precision of weights that are multiplied as they are → what they are cast to, the nearest first."""
+_FIRST_WITH_BF16 = 8.0
+"""Compute capability: Turing and older have units for fp16 alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class OnePassEngine:
     compute_capabilities: tuple[float, ...]
     """Compute capabilities that images are built for; empty: all from the least one on."""
     precisions: tuple[str, ...]
-    """Of the weights: it casts 16- and 32-bit ones into each other."""
+    """16- and 32-bit precisions that it computes in, to which it casts weights, and others that it loads."""
     image: str
     """Without a tag."""
     release: str
@@ -52,7 +58,7 @@ class OnePassEngine:
     def serves(self, unit: str, family: str, precision: str) -> bool:
         """Whether it serves models of a family and unit with weights in a precision."""
         loads = family in self.formats if family in _FORMATS else family in (self.families or (family,))
-        return loads and unit in self.units and precision in self.precisions
+        return loads and unit in self.units and bool(self._casts(precision))
 
     def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
         """Whether it has an image for a machine and its accelerators."""
@@ -62,9 +68,18 @@ class OnePassEngine:
         has_image = machine.cpu_architecture in self.cpu_architectures
         return self.vendor == accelerator.vendor and has_image and is_new_enough and is_built_for
 
+    def _casts(self, precision: str) -> tuple[str, ...]:
+        """Precisions that weights of one are served in, the nearest first; empty: it does not load them."""
+        return tuple(cast for cast in _CASTS.get(precision, (precision,)) if cast in self.precisions)
+
+    def served_precision(self, accelerator: Accelerator, precision: str) -> str:
+        """Precision that runs where a precision that it serves is asked for: the nearest that the units compute in."""
+        return next((cast for cast in self._casts(precision) if _computes(accelerator, cast)), precision)
+
     def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
-        """How it serves a precision that it serves: weights are widened to 16 bit, or 32 bit without such units."""
-        computed = precision if precision in _COMPUTED else "fp16"
+        """How it serves a precision that it serves, in what runs: fewer bits are widened to 16, or 32 without units."""
+        precision = self.served_precision(accelerator, precision)
+        computed = precision if precision in _CASTS else "fp16"
         computed = "fp32" if accelerator.fp16_tflops is None else computed
         is_read = self.provenance.quality in (Quality.LISTED, Quality.DERIVED)
         return EngineSupport(
@@ -77,6 +92,15 @@ class OnePassEngine:
             provenance=self.provenance,
             evidence=Evidence.DOCUMENTED if is_read else Evidence.UNTESTED,
         )
+
+
+def _computes(accelerator: Accelerator, precision: str) -> bool:
+    """Whether an accelerator has units for a precision of 16 or 32 bit; fewer bits are widened."""
+    capability = accelerator.compute_capability
+    is_old = capability is not None and capability < _FIRST_WITH_BF16
+    if precision == "bf16" and is_old:
+        return False
+    return precision not in _CASTS or precision == "fp32" or accelerator.fp16_tflops is not None
 
 
 def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePassEngine]:

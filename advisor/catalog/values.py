@@ -207,6 +207,8 @@ class EngineSupport:
     """First release it holds for no more; "": every one since."""
     engine_version: str = ""
     """Release that a plan takes; "" where none is known."""
+    stands_for: tuple[str, ...] = ()
+    """Precisions that a workload asks for and that are cast to this one; empty: this one alone."""
 
     @property
     def serves(self) -> bool:

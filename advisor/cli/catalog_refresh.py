@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import click
 
-from advisor.catalog.layers.changes import Change, changes
-from advisor.catalog.layers.layered import LayeredCatalog, offers_of_snapshot
+from advisor.catalog.layers.layered import LayeredCatalog
 from advisor.catalog.layers.merging import REFRESHED
-from advisor.catalog.layers.places import published_dir, refreshed_dir
+from advisor.catalog.layers.places import refreshed_dir
 from advisor.catalog.layers.refreshing import Refreshed, RefreshOptions, refresh
-from advisor.catalog.layers.snapshot import Damaged, Snapshot, current, forget, previous, providers
+from advisor.catalog.layers.snapshot import Snapshot, forget, providers
 from advisor.catalog.loading import user_catalog
 from advisor.catalog.refresh import aws, aws_public, azure, azure_zones, gcp, gcp_public, gcp_zones
 from advisor.catalog.refresh.engines import ENGINES
@@ -33,7 +32,7 @@ from advisor.cli.quiet import tell
 from advisor.errors import AdvisorError, InputError
 from advisor.names import suggestion, without_credentials
 from advisor.reading import read_text
-from advisor.report.refresh_words import change_words, changes_json, refresh_json, refresh_words
+from advisor.report.refresh_words import refresh_json, refresh_words
 from advisor.tables import read_rows
 
 _MOST_CONFIRMED = 6
@@ -128,7 +127,7 @@ def command(
             raise click.UsageError("--print-policy is for aws; no other provider asks for a policy")
         deliver(json.dumps(aws.policy(), indent=2) + "\n", output)
         return
-    wanted = _wanted(names)
+    wanted = wanted_providers(names)
     if is_forgotten:
         if dry_run:
             raise click.UsageError("--forget and --dry-run exclude each other")
@@ -149,60 +148,13 @@ def command(
     _check(results, not_asked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """Snapshots that `diff` can tell the changes of."""
+def wanted_providers(names: Sequence[str]) -> tuple[str, ...]:
+    """Providers to refresh, each once: those that are named, or every known one.
 
-    name: str
-    done: str
-    command: str
-    """``{}`` is the provider."""
-    root: Callable[[], Path]
-
-
-_REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
-_UPDATED = _Layer("published", "updated", "update URL", published_dir)
-
-
-@click.command("diff")
-@click.argument("names", metavar="[PROVIDER…]", nargs=-1)
-@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with what was before.")
-@click.option("--published", is_flag=True, help="What the last `advisor catalog update` changed.")
-@table_or_json_option
-@output_option
-def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
-    """What the last refresh changed, or the last update: new types, price moves, offers that are gone."""
-    if ENGINES in names:
-        catalog_engines.check_alone(names)
-        catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)
-        return
-    layer = _UPDATED if published else _REFRESHED
-    root = layer.root()
-    wanted = names if names and "all" not in names else providers(root)
-    if not wanted:
-        raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
-    found: list[Change] = []
-    for name in wanted:
-        now = current(root, name)
-        if isinstance(now, Damaged):
-            raise InputError(
-                f"the {layer.name} prices of {name} are not used: {now.reason}",
-                hint=f"run `advisor catalog {layer.command.format(name)}`",
-            )
-        if now is None:
-            _wanted((name,))
-            raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
-        before = None if shipped else previous(root, name)
-        old = offers_of_snapshot(before) if before else _shipped(name)
-        found.extend(changes(old, offers_of_snapshot(now)))
-    deliver(changes_json(found) if output_format == "json" else change_words(found), output)
-
-
-def _shipped(provider: str) -> list[Any]:
-    return [offer for offer in user_catalog().shipped_offers if offer.provider == provider]
-
-
-def _wanted(names: Sequence[str]) -> tuple[str, ...]:
+    Raises:
+        UsageError: none is named.
+        InputError: nothing is known of a name.
+    """
     known = tuple(dict.fromkeys((*BUILT_IN, *plugin_names(), *providers(refreshed_dir()))))
     if not names:
         raise click.UsageError(f"name a provider: {', '.join(known)} or all")

@@ -159,17 +159,12 @@ def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | N
     return Promise("latency", title, round(min(targets_ms) / _MS_PER_SECOND, 6), round(100 - percentile, 3))
 
 
-def slo_alarms(promise: Promise | None, *, times_known: bool = True) -> tuple[Alarm, ...]:
+def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
     """The alarms ``ttft`` or ``latency``, ``waiting_requests`` and ``server_errors`` on what clients were promised.
 
-    Args:
-        promise: without one nobody can say what is too long, and the first two are left out.
-        times_known: some engine tells how long its answers take; the first one is left out where none does.
+    Without a promise nobody can say what is too long, and the first two are left out.
     """
-    if promise is None:
-        return (_server_errors(),)
-    slow = (_slow(promise),) if times_known else ()
-    return (*slow, _waiting_requests(promise), _server_errors())
+    return (_server_errors(),) if promise is None else (_slow(promise), _waiting_requests(promise), _server_errors())
 
 
 def _slow(promise: Promise) -> Alarm:

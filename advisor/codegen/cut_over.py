@@ -21,11 +21,11 @@ from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.cut_over_commands import checks, removals
+from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import renamed
 from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, traits_of
-from advisor.codegen.stack import per_mille
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 

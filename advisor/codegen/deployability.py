@@ -2,7 +2,7 @@
 
 from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
-from advisor.codegen.model import Serves
+from advisor.codegen.container import Serves
 from advisor.deployable import Setup, deployable
 from advisor.errors import NotDeployable
 

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from advisor.codegen.container import Container
 from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.kubernetes import node_volume_gib
-from advisor.codegen.model import Container, Scaling, Stack
+from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.summary import usd
 
 _OF_PODS = ("gke", "aks")

@@ -7,8 +7,9 @@ Workload Identity Federation for GKE and Microsoft Entra Workload ID. Read in No
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from advisor.codegen.container import Runtime
 from advisor.codegen.engines.metrics import STREAMING
-from advisor.codegen.model import Backend, Runtime, Stack
+from advisor.codegen.model import Backend, Stack
 from advisor.codegen.quoting import slug
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Engine

@@ -75,10 +75,8 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
         counted = backend.container.counted_per_request
         return f"{waiting} > {alarm.threshold_at(_replica_rate(groups) * counted):g}"
-    if not metrics.latency:
-        return ""
-    buckets = f"sum by ({by}, le) (rate({metrics.latency}_bucket{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
-    return f"histogram_quantile({1 - alarm.threshold / 100:g}, {buckets}) > {alarm.target_seconds:g}"
+    quantile = metrics.quantile_query(1 - alarm.threshold / 100, of_pods, f"{_WINDOW_SECONDS}s", by)
+    return f"{quantile} > {alarm.target_seconds:g}"
 
 
 def _errors(answers: Answers, series: str, by: str, percent: float) -> str:

@@ -6,9 +6,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.quoting import Quoted
+from advisor.codegen.quoting import Quoted, lines_of
 
 _STEP = 4
+_WIDTH = 120
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE = 0xFF
 _LARGEST_PLAIN = 1e15
@@ -42,7 +43,7 @@ def python_value(value: object, indent: int = 0) -> Quoted:
         ValueError: a number that is not finite, or a call whose names are no names.
     """
     if isinstance(value, str):
-        return Quoted(_text(value))
+        return Quoted(_text_or_lines(value, indent))
     if value is None or isinstance(value, bool | int):
         return Quoted(repr(value))
     if isinstance(value, float):
@@ -58,14 +59,22 @@ def python_value(value: object, indent: int = 0) -> Quoted:
     raise TypeError(f"{value!r} has no Python literal")
 
 
+def _text_or_lines(text: str, indent: int) -> str:
+    """A text, a program line by line; the formatter joins what fits on one line."""
+    literal, lines = _text(text), lines_of(text)
+    if not lines or indent + _STEP + len(literal) <= _WIDTH:
+        return literal
+    return _lines("(", (_text(f"{line}\n") for line in lines), ")", indent, after="")
+
+
 def _word(name: str) -> str:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"{name!r} is no name in Python")
     return name
 
 
-def _lines(start: str, entries: Iterable[str], end: str, indent: int) -> str:
-    inner = "".join(f"{' ' * (indent + _STEP)}{entry},\n" for entry in entries)
+def _lines(start: str, entries: Iterable[str], end: str, indent: int, after: str = ",") -> str:
+    inner = "".join(f"{' ' * (indent + _STEP)}{entry}{after}\n" for entry in entries)
     return f"{start}\n{inner}{' ' * indent}{end}" if inner else start + end
 
 

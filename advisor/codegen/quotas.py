@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from advisor.catalog import load_catalog
-from advisor.codegen.model import ComputeGroup, Quota, Runtime
+from advisor.codegen.container import Quota, Runtime
+from advisor.codegen.model import ComputeGroup
 from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
 
 _VCPUS = "vCPUs"

@@ -23,6 +23,12 @@ _IMAGE = re.compile(
 )
 _LABEL_KEY = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 _HCL_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_HCL_DISARMED = re.compile(r"[$%]{2,}\{")
+"""Marks of templates that are written down already: rare, and escaped in strings only."""
+_KUBERNETES_MARK = re.compile(r"\$(?=[$(])")
+_HEREDOC = "EOT"
+_PLAIN_LINE = re.compile(r"[ -~]*[!-~]")
+_FEWEST_LINES = 2
 _HCL_INDENT = 2
 _HCL_WIDTH = 110
 _SPACES = re.compile(r"\s+")
@@ -32,6 +38,17 @@ class Quoted(str):
     """Text that is safe to print into the language its filter is named after."""
 
     __slots__ = ()
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """Lines of a program or a file, each to be written on a line of its own; empty: the text is written as one string.
+
+    Every line ends, none is empty, and the first is not indented: heredocs and block scalars hold such a text as it is.
+    """
+    lines = text.split("\n")
+    is_plain = all(_PLAIN_LINE.fullmatch(line) and line.strip() != _HEREDOC for line in lines[:-1])
+    is_block = len(lines) > _FEWEST_LINES and not lines[-1] and is_plain and lines[0][0] != " "
+    return tuple(lines[:-1]) if is_block and not _HCL_DISARMED.search(text) else ()
 
 
 def hcl_string(text: str) -> Quoted:
@@ -63,7 +80,7 @@ def hcl_value(value: object, indent: int = 0) -> Quoted:
     if value is None or isinstance(value, bool):
         return Quoted({None: "null", True: "true", False: "false"}[value])
     if isinstance(value, str):
-        return hcl_string(value)
+        return _hcl_heredoc(lines_of(value), indent) if lines_of(value) else hcl_string(value)
     if isinstance(value, int | float):
         return hcl_number(value)
     if isinstance(value, Mapping):
@@ -73,14 +90,26 @@ def hcl_value(value: object, indent: int = 0) -> Quoted:
     raise TypeError(f"{value!r} has no form in HCL")
 
 
+def _hcl_heredoc(lines: Iterable[str], indent: int) -> Quoted:
+    """A text over several lines, whose indentation Terraform takes away."""
+    space = " " * indent
+    inner = "".join(f"{space}  {_HCL_TEMPLATE_MARK.sub(_disarm, line)}\n" for line in lines)
+    return Quoted(f"<<-{_HEREDOC}\n{inner}{space}{_HEREDOC}")
+
+
 def _hcl_tuple(values: Sequence[object], indent: int) -> Quoted:
     literals = [hcl_value(value, indent + _HCL_INDENT) for value in values]
     line = f"[{', '.join(literals)}]"
     if len(line) + indent <= _HCL_WIDTH and "\n" not in line:
         return Quoted(line)
     space = " " * (indent + _HCL_INDENT)
-    lines = "".join(f"{space}{literal},\n" for literal in literals)
+    lines = "".join(f"{space}{literal}{_comma(literal, space)}\n" for literal in literals)
     return Quoted(f"[\n{lines}{' ' * indent}]")
+
+
+def _comma(literal: str, space: str) -> str:
+    """The comma after an item; nothing else may stand on the line that ends a heredoc."""
+    return f"\n{space}," if literal.endswith(f"\n{space}{_HEREDOC}") else ","
 
 
 def _hcl_object(values: Mapping[str, object], indent: int) -> Quoted:
@@ -238,9 +267,16 @@ def yaml_value(value: object, indent: int = 0) -> Quoted:
     raise TypeError(f"{value!r} cannot be written in YAML")
 
 
-def kubernetes_argument(text: str) -> Quoted:
-    """The same for a container's argument, in which Kubernetes replaces ``$(NAME)``."""
-    return yaml_string(text.replace("$", "$$"))
+def kubernetes_argument(text: str, indent: int = 0) -> Quoted:
+    """The same for a container's argument, in which Kubernetes replaces ``$(NAME)`` and ``$$``; a program line by line.
+
+    Args:
+        text: the argument.
+        indent: columns before the lines of a program.
+    """
+    literal = _KUBERNETES_MARK.sub("$$", text)
+    lines = lines_of(literal) if indent else ()
+    return Quoted("|" + "".join(f"\n{' ' * indent}{line}" for line in lines)) if lines else yaml_string(literal)
 
 
 def kubernetes_variable(name: str, option: str = "", before: str = "") -> Quoted:

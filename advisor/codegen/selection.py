@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.model import Serves
+from advisor.codegen.container import Serves
 from advisor.codegen.timetable import HOURS_PER_WEEK
 from advisor.codegen.wanted import Wanted
 from advisor.errors import AdvisorError, InputError, NotDeployable

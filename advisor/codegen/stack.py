@@ -1,6 +1,5 @@
 """Plan → stacks, one for each cloud: what has to be deployed, and every number that the code holds."""
 
-import hashlib
 import math
 import re
 from collections import Counter
@@ -8,23 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.codegen.alarms import Promise, alarms_of, promise_of, slo_alarms
+from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.metrics import METRICS, published
-from advisor.codegen.model import (
-    Agent,
-    Backend,
-    Budget,
-    ComputeGroup,
-    Container,
-    LoadBalancer,
-    Platform,
-    Region,
-    Runtime,
-    Scaling,
-    Serves,
-    Stack,
-)
+from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
+from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.quoting import slug
@@ -49,10 +37,6 @@ from advisor.workload.values import Survive
 _EXAMPLE_HASH = "0" * 64
 _LONGEST_NAME = 24
 """A load balancer's name may have 32 characters, and a suffix has to fit."""
-_MILLE = 1000
-_LONGEST_KEY = 38
-"""With the name and a hyphen within the 63 characters of a host name."""
-_HASH_DIGITS = 6
 _CUT = (
     "Resources are named {name}: the workload's name is cut to what every service takes. Another workload of the "
     "account that starts alike would have the same name: set name for one of them."
@@ -131,13 +115,13 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     choice = replace(choice, members=tuple(replace(member, zones=_zones(plan, member)) for member in choice.members))
     model = str(plan.workload["model"])
     platforms = [platform_of(member.serves) for member in choice.members]
-    asked = replace(demanded(plan.demand), prefix_cached=plan.workload.get("prefix_cache_hit_ratio", 0.0) > 0)
+    asked = demanded(plan.demand, plan.workload)
     containers = [
         container_of(member.serves, model, platform, wanted, asked)
         for member, platform in zip(choice.members, platforms, strict=True)
     ]
-    names = [_backend_name(member, wanted) for member in choice.members]
-    keys = _unique(names)
+    names = [backend_name(member, wanted) for member in choice.members]
+    keys = unique_keys(names)
     scaling = _scaling(plan, choice)
     group_names = group_keys(choice.members)
     shares = {key: member.request_share for key, member in zip(group_names, choice.members, strict=True)}
@@ -168,7 +152,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
-        slo_alarms=slo_alarms(promise, times_known=_times_known(backends)),
+        slo_alarms=slo_alarms(promise),
         slo_left_out=tuple(_slo_left_out(promise, backends)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
@@ -187,20 +171,11 @@ def _slo_left_out(promise: Promise | None, backends: Sequence[Backend]) -> Itera
         yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
         return
     for engine in dict.fromkeys(backend.container.engine for backend in backends):
-        metrics = published(engine)
-        if metrics is not None:
-            if not metrics.latency:
-                yield f"no alarm on {promise.words} of {engine.value}, whose metrics hold no histogram of it"
+        if published(engine) is not None:
             continue
         switch = METRICS[engine].switched_on_by if engine in METRICS else ""
         why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"
         yield f"no alarms on {promise.words} and waiting requests of {engine.value}, which {why}"
-
-
-def _times_known(backends: Sequence[Backend]) -> bool:
-    """Whether some engine may tell how long its answers take: one without known metrics may."""
-    metrics = [published(backend.container.engine) for backend in backends]
-    return any(names is None or names.latency for names in metrics)
 
 
 def _agent(version: str) -> Agent:
@@ -337,46 +312,6 @@ def interchangeable_types(plan: Plan, member: Member) -> tuple[str, ...]:
     return tuple(sorted(alike - {member.serves.instance_type}))
 
 
-def _split(member: Member) -> str:
-    one = member.serves
-    stages = f"pp{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
-    replicas = f"x{one.replicas_per_instance}" if one.replicas_per_instance > 1 else ""
-    return f"{one.precision} tp{one.tensor_parallel}{stages}{replicas}"
-
-
-def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
-    """The key of the group of each member: stable from plan to plan, and unique."""
-    names = [_group_name(member) for member in members]
-    keys = _unique(names)
-    return tuple(keys[name] for name in names)
-
-
-def _group_name(member: Member) -> str:
-    kind = PurchaseOption(member.serves.purchase).ordered_as.replace("_", "-")
-    return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
-
-
-def _backend_name(member: Member, wanted: Wanted) -> str:
-    one = member.serves
-    engine = one.engine if wanted.engine is None else wanted.engine.value
-    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {engine}"
-
-
-def _unique(names: Sequence[str]) -> Mapping[str, str]:
-    """Name → slug within the longest length; names that are cut, or meet, carry a hash of the whole name."""
-    plain = {name: slug(name, 10 * _LONGEST_KEY, "group") for name in names}
-    counts = list(plain.values())
-    return {
-        name: text if len(text) <= _LONGEST_KEY and counts.count(text) == 1 else _cut(name, text)
-        for name, text in plain.items()
-    }
-
-
-def _cut(name: str, text: str) -> str:
-    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
-    return f"{text[: _LONGEST_KEY - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
-
-
 def _backends(
     groups: Sequence[ComputeGroup], containers: Sequence[Container], platforms: Sequence[Platform]
 ) -> tuple[Backend, ...]:
@@ -411,19 +346,6 @@ def _zones(plan: Plan, member: Member) -> int:
     asked = int(limits["zones"])
     counts_on = asked > 1 or limits["survive"] == Survive.ZONE or member.serves.purchase == PurchaseOption.SPOT
     return member.zones if counts_on else min(asked, member.zones)
-
-
-def per_mille(shares: Mapping[str, float], of: int = _MILLE) -> Mapping[str, int]:
-    """Shares as whole per mille that add up to *of*, each at least 1 where that reaches (largest remainders)."""
-    total, least = sum(shares.values()), 1 if of >= len(shares) else 0
-    exact = {key: of * share / total if total > 0 else of / len(shares) for key, share in shares.items()}
-    whole = {key: max(least, math.floor(value)) for key, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda key: (whole[key] - exact[key], key))
-    step = 1 if sum(whole.values()) < of else -1
-    order = by_remainder if step > 0 else [key for key in reversed(by_remainder) if whole[key] > 1]
-    for key in (order * _MILLE)[: abs(of - sum(whole.values()))]:
-        whole[key] += step
-    return whole
 
 
 def _digest(plan: Plan, choice: Choice) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from advisor.codegen.alarms import promise_of
-from advisor.codegen.model import Quota, Row, Summary
+from advisor.codegen.container import Quota
+from advisor.codegen.model import Row, Summary
 from advisor.codegen.selection import Choice, Member
 from advisor.demand.values import Unit
 from advisor.deployable import service_of

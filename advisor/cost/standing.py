@@ -8,7 +8,7 @@ from typing import NamedTuple
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
 from advisor.cost.entrances import EntranceLoad, container_entrance_price, machine_price
-from advisor.demand.values import OMITTED_AT_DEFAULT
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import BYTES_PER_GB, HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MONTH
 
 BYTES_PER_LOG_LINE = 200

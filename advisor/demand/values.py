@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from advisor.reading import OMITTED_AT_DEFAULT
 
-OMITTED_AT_DEFAULT: Mapping[str, Any] = MappingProxyType({"omitted_at_default": True})
-"""Metadata of a field that documents leave out where it has its default."""
+Floats = npt.NDArray[np.float64]
 
 
 class Unit(StrEnum):

@@ -20,6 +20,7 @@ from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import DECLARED, read_declared
 from advisor.models.files import ENDINGS, FORMATS, holds_model, model_at
+from advisor.models.inputs import exported_inputs
 from advisor.models.model import Checkpoint, Model, Scope
 from advisor.tables import Row, optional_float, read_rows
 
@@ -165,7 +166,9 @@ def _from_row(name: str) -> Model:
     active = row["published_parameters_active"]
     checkpoint = Checkpoint(row["checkpoint_precision"], Scope(row["checkpoint_scope"]))
     if row["model_type"] == DECLARED:
-        model = read_declared(ConfigFields(values, where), name, checkpoint)
+        fields = ConfigFields(values, where)
+        model = read_declared(fields, name, checkpoint)
+        model = replace(model, inputs=exported_inputs(row["family"], fields))
     else:
         towers = int(row["tower_parameters"] or 0)
         model = model_from_config(values, name=name, where=where, towers=towers)

@@ -5,6 +5,7 @@ Which builder reads it is decided by ``model_type``. Models that see or hear kee
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from advisor.models.checkpoints import read_checkpoint
 from advisor.models.config_fields import ConfigFields
 from advisor.models.decoder import read_decoder
 from advisor.models.encoders import ENCODER_TYPES, read_encoder
+from advisor.models.inputs import exported_inputs
 from advisor.models.model import Model
 from advisor.models.networks import NETWORKS, network_model
 from advisor.models.towers import tower_parameters
@@ -54,11 +56,12 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     outer = ConfigFields(values, where)
     checkpoint = read_checkpoint(outer)
     if outer.text("", "model_type") in NETWORKS:
-        return network_model(outer, name, checkpoint)
+        network = network_model(outer, name, checkpoint)
+        return replace(network, inputs=exported_inputs(network.family, outer))
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:
-        return read_encoder(text, name, checkpoint)
+        return replace(read_encoder(text, name, checkpoint), inputs=exported_inputs(model_type, text))
     if model_type not in TRAITS:
         raise _unknown(model_type, values, where)
     counted = tower_parameters(outer, text.integer("hidden_size", "n_embd", "d_model")) if towers is None else towers

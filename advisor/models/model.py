@@ -1,11 +1,12 @@
 """A model: its layers, what stands before and after them, and how its published weights are stored."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
 from advisor.models.layers import Layer, MixerKind
+from advisor.reading import OMITTED_AT_DEFAULT
 
 
 class Scope(StrEnum):
@@ -64,6 +65,17 @@ class Surroundings:
     """Poolers and other small parts."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A tensor that the graph of a model takes."""
+
+    name: str
+    type: str
+    """Of its numbers: fp32, fp16, int64, ..."""
+    shape: tuple[int | None, ...]
+    """Of one item, without the batch; None: the tokens of a text."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A model as sizing sees it. Compared by identity: each is made once and kept."""
@@ -99,6 +111,8 @@ class Model:
     estimate_factor: float = 1.0
     """Factor within which FLOPs and cache that were estimated from tensor shapes lie; 1: counted."""
     source: str = ""
+    inputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Of its graph in ONNX, by the file or by the convention of exporters; empty: not known."""
 
     @cached_property
     def n_layers(self) -> int:

@@ -113,9 +113,16 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "engines": list(workload.engines),
         "exclude": plain(workload.exclude, "exclude"),
         "listed_only": workload.listed_only,
+        **_model_inputs(requirements),
         **({"tags": dict(workload.tags)} if workload.tags else {}),
         **({"response_cache": plain(workload.response_cache, "response_cache")} if workload.response_cache else {}),
     }
+
+
+def _model_inputs(requirements: Requirements) -> dict[str, Any]:
+    """Tensors that the model's graph takes, which a server of graphs is told; of models that answer in one pass."""
+    inputs = requirements.model.inputs if requirements.demand.unit.is_one_pass else ()
+    return {"model_inputs": plain(inputs, "model_inputs")} if inputs else {}
 
 
 def demand_document(demand: Demand) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def is_allowed(workload: Workload, fleet: Confirmed) -> bool:
         if not (
             allows(workload, source.served.candidate.instance_type)
             and source.offer.region in workload.regions
-            and source.served.candidate.precision in workload.precisions
+            and source.served.candidate.is_in(workload.precisions)
             and (paid in _UNLISTED or paid.value in workload.purchase)
         ):
             return False

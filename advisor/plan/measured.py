@@ -178,7 +178,7 @@ def _replica(
     predictable = [
         each for each in candidates if not each.partition and peak_flops(each.accelerator, each.compute_precision)
     ]
-    whole = sorted(predictable, key=lambda each: named.index(each.precision))
+    whole = sorted(predictable, key=lambda each: each.rank_in(named))
     layouts = [each for each in whole if each.precision == whole[0].precision]
     if not layouts:
         return None

@@ -262,7 +262,7 @@ def _preference(
     order = context.requirements.workload.precisions
     capacity = single.instances[-1] * mix_rate(formulation.problem, single.pool)
     return (
-        single.usd_per_month, candidate.partition != "", order.index(candidate.precision), -capacity,
+        single.usd_per_month, candidate.partition != "", candidate.rank_in(order), -capacity,
         single.pool.key, single.tariff.paid.value,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.demand.values import OMITTED_AT_DEFAULT
+from advisor.reading import OMITTED_AT_DEFAULT
 
 _SHOWN = 60
 _SCALARS: Mapping[type, type | types.UnionType] = {float: float | int}

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.candidates import Rejection
-from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
 from advisor.plan.layout import Layout
 from advisor.plan.token_apis import TokenApi
+from advisor.reading import OMITTED_AT_DEFAULT
 
 __all__ = [
     "SCHEMA",

@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
-from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.models.files import ENDINGS
+from advisor.reading import OMITTED_AT_DEFAULT
 
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 """Every precision that weights can be served in."""

@@ -14,7 +14,7 @@ from advisor.calibration.readers.files import read_measurements
 from advisor.cases.document import read_case
 from advisor.catalog import load_catalog
 from advisor.catalog.layers.overlay import read_overlay
-from advisor.catalog.refresh import aws, azure, gcp
+from advisor.catalog.refresh import aws_rows, azure, gcp
 from advisor.catalog.refresh.journal import Journal, run_tasks
 from advisor.catalog.refresh.values import RefreshJob, Task
 from advisor.cli.fit import _batch as fit_table
@@ -377,7 +377,7 @@ READERS = {
     "aws price list": Reader(
         lambda: json.loads(product("g5.xlarge", "eastus", 1.0, reserved=((1, "standard", "No Upfront", 0, 0.6),))),
         damaged_value,
-        _rows(lambda item: aws.product_rows(item, "eastus", {"g5.xlarge"})),
+        _rows(lambda item: aws_rows.product_rows(item, "eastus", {"g5.xlarge"})),
     ),
     "azure price list": Reader(
         lambda: azure_item("Standard_NC4as_T4_v3", "eastus", 0.55, savingsPlan=[{"unitPrice": 5.1, "term": "3 Years"}]),

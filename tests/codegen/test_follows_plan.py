@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Scaling
 from advisor.codegen.selection import choose
-from advisor.codegen.stack import per_mille, stacks_of
+from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Wanted
 from advisor.performance.model import shipped_model
 from advisor.plan.fleet.choose import forecast_of

@@ -1,6 +1,7 @@
 """``advisor generate monitoring``: rules that Prometheus reads, and that ring at the right numbers."""
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,9 +11,9 @@ import pytest
 import yaml
 
 from advisor.codegen.monitoring import monitoring_files
-from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.plan.document import plan_from_json
+from codegen.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 PROMTOOL = shutil.which("promtool")
@@ -185,10 +186,40 @@ def test_a_second_run_changes_nothing_and_code_of_another_kind_stays(plan, run_a
 
 
 def test_what_cannot_be_watched_is_said(read):
-    """A plan without a fleet, an engine without known metrics, and a model that answers in one pass."""
+    """A plan without a fleet, and engines without known metrics."""
     with pytest.raises(InputError, match="no fleet"):
         monitoring_files(replace(read, fleet=None))
     with pytest.raises(InputError, match="publishes no metrics"):
         monitoring_files(as_engine(read, "NIM"))
-    with pytest.raises(InputError, match="language models only so far"):
-        monitoring_files(replace(read, fleet=replace(read.fleet, unit=Unit.TEXTS)))
+    pictures = SCENARIOS["aks-pictures"]().plan
+    with pytest.raises(InputError, match="OpenVINO Model Server publishes no metrics"):
+        monitoring_files(pictures)
+
+
+@needs_promtool
+@pytest.mark.parametrize("name", ["ec2-images", "eks-reranker", "mig-speech"])
+def test_answers_in_one_pass_are_watched_in_their_own_measures(name, tmp_path):
+    """Rules of each kind parse and pass their test: whole answers in place of tokens, texts counted as the engine does."""
+    directory = written(monitoring_files(SCENARIOS[name]().plan), tmp_path)
+    promtool(directory, "check", "rules", "advisor-rules.yaml")
+    promtool(directory, "test", "rules", "advisor-rules.test.yaml")
+    rules = (directory / "advisor-rules.yaml").read_text()
+    assert "advisor:latency_seconds:p95" in rules
+    assert not re.search("tokens|kv_cache|ttft", rules)
+
+
+@needs_promtool
+@pytest.mark.parametrize(("microseconds", "rings"), [("40000x180", False), ("60000x180", True), ("NaN " * 181, False)])
+def test_quantiles_over_the_target_ring(microseconds, rings, tmp_path):
+    """Triton's p95 of each minute against 50 ms; minutes without a request say nothing."""
+    plan = SCENARIOS["ec2-images"]().plan
+    own = 'model="vit-base-patch16-224",instance="a"'
+    series = {
+        f'nv_inference_request_summary_us{{{own},quantile="0.95"}}': microseconds.strip(),
+        f"nv_inference_request_success{{{own}}}": "0+60x180",
+        f"nv_inference_pending_request_count{{{own}}}": "0x180",
+    }
+    directory = written(monitoring_files(plan), tmp_path)
+    document = rules_test(plan, series, {"AdvisorLatencyOverTarget": rings}, 170)
+    (directory / "own.test.yaml").write_text(yaml.safe_dump(document))
+    promtool(directory, "test", "rules", "own.test.yaml")

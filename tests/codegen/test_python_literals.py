@@ -29,6 +29,7 @@ def test_literal_evaluates_to_the_value(value):
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(VALUES, min_size=20, max_size=40))
+@example(["first 'line'\n  second \"line\"\nthird\n" * 3, {"a": "b\nc\nd\n"}])
 @example([HOSTILE, ["'", '"', "'\"", {'"': [["x" * 200]]}]])
 def test_layout_is_that_of_the_formatter(values):
     """``ruff format`` changes nothing."""

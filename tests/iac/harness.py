@@ -19,7 +19,7 @@ SCHEMAS = HERE / "schemas"
 PROVIDERS = {"aws": "6.69.1", "google": "8.7.0", "google-beta": "8.7.0", "azurerm": "5.10.0"}
 """Simulated, each with the schema of this version."""
 REAL_AWS_VERSION = "3.39.0"
-INSTALL_HINT = "not installed: run tests/iac/install_tools.sh"
+INSTALL_HINT = "not installed: run make tools"
 
 # NOTE: the library closes the descriptors that it is given, and may be called once in a process.
 _TERRAFORM = """

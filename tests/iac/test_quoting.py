@@ -27,7 +27,16 @@ EDGES = (
     "\u2028",
     HOSTILE,
 )
-EDGE_TEXT = st.sampled_from(["", "a b", "${x}", 'say "hi"', "long " * 30])
+PROGRAMS = (
+    "a\n  ${b}\nEOTs %{c}\n",
+    "a\nEOT\nb\n",
+    "a\n\nb\n",
+    "a\n$${b}\nc\n",
+    "  a\nb\nc\n",
+    'a\n"b" \\n\nc\n',
+    "a\nb\nc",
+)
+EDGE_TEXT = st.sampled_from(["", "a b", "${x}", 'say "hi"', "long " * 30, *PROGRAMS])
 BATCH = st.lists(
     st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text("${}%\"\\\n'"), min_size=200, max_size=200
 )

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from advisor.codegen.keys import group_keys
 from advisor.codegen.selection import Member, choose
-from advisor.codegen.stack import group_keys, interchangeable_types, most_instances
+from advisor.codegen.stack import interchangeable_types, most_instances
 from advisor.codegen.wanted import Wanted
 from advisor.plan.values import Plan
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from advisor.catalog import load_catalog
-from advisor.codegen.model import Checkpoint
+from advisor.codegen.container import Checkpoint
 
 QUANTISED_CHECKPOINTS = {
     "fp8": "an FP8 checkpoint",

@@ -5,7 +5,7 @@ On processors vLLM binds threads and memory to cores, for which its guide gives 
 
 from collections.abc import Mapping
 
-from advisor.codegen.model import Platform, Runtime, Serves
+from advisor.codegen.container import Platform, Runtime, Serves
 
 _DEVICES: Mapping[Runtime, tuple[str, ...]] = {
     Runtime.CUDA: ("--gpus=all",),

@@ -6,22 +6,29 @@ an option as a word by itself, and counts no finished requests.
 
 from collections.abc import Mapping
 
+from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.model import Checkpoint, Container, Runtime
 from advisor.codegen.wanted import Engine
 
 NAME = "llama.cpp server"
 _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
 _QUANTISATIONS: Mapping[str, str] = {"int8": "Q8_0", "int4": "Q4_K_M"}
-_START = (
-    'model=$1 options=(); for word in "${@:2}"; do options+=("${word%%=*}"); '
-    '[[ $word != *=* ]] || options+=("${word#*=}"); done; '
-    'if [[ $model == /* ]]; then files=("$model"/*.gguf); source=(--model "${files[0]}"); '
-    'else source=(--hf-repo "$model:$0"); fi; '
-    'exec /app/llama-server "${source[@]}" "${options[@]}"'
-)
+_START = """\
+model=$1 options=()
+for word in "${@:2}"; do
+  options+=("${word%%=*}")
+  [[ $word != *=* ]] || options+=("${word#*=}")
+done
+if [[ $model == /* ]]; then
+  files=("$model"/*.gguf)
+  source=(--model "${files[0]}")
+else
+  source=(--hf-repo "$model:$0")
+fi
+exec /app/llama-server "${source[@]}" "${options[@]}"
+"""
 """Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
 
 

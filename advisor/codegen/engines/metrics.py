@@ -10,8 +10,10 @@ from pathlib import Path
 from advisor.codegen.wanted import Engine
 from advisor.samples import exporters
 from advisor.tables import Record, read_records, read_rows
+from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND
 
 _WHOLE_ANSWER = "e2e_seconds"
+_QUANTILES = "e2e_quantiles_us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class EngineMetrics:
     latency: str
     """Histogram in seconds, without ``_bucket``: times to the first token, of answers in one pass to the whole one;
     "": there is none."""
+    quantiles_us: str
+    """Summary of the same of the last minute in microseconds, where there is no histogram; "": there is one."""
     switched_on_by: str
     """Options in a file that the generated command does not give, without which there are none; "": always there."""
     answers: Answers | None
@@ -44,14 +48,46 @@ class EngineMetrics:
     """As endpoint pickers of the Gateway API call the engine; "": they do not know it."""
 
     @property
+    def times(self) -> str:
+        """The histogram, or the summary in its place: every engine of the table has one of them."""
+        return self.latency or self.quantiles_us
+
+    @property
     def load(self) -> tuple[str, ...]:
         """Names of the series that tell how busy and how quick the engine is: what alerts ask for is among them."""
         histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum") if self.latency)
-        return (self.waiting, *([self.running] if self.running else []), *histogram)
+        summary = (self.quantiles_us, f"{self.quantiles_us}_count") if self.quantiles_us else ()
+        return (self.waiting, *([self.running] if self.running else []), *histogram, *summary)
+
+    def quantile_query(self, quantile: float, matchers: str, window: str, by: str = "") -> str:
+        """Query for a quantile of the times in seconds over a window, such as ``300s``.
+
+        Histograms add up. Summaries do not: each replica's quantiles of a minute are averaged, over minutes with
+        requests and over replicas, of which a balancer gives each the same.
+
+        Args:
+            quantile: from 0 to 1; of a summary one that it holds.
+            matchers: of the series, without braces.
+            window: how far back it looks.
+            by: labels by which results stay apart.
+        """
+        if self.latency:
+            return histogram_query(self.latency, quantile, matchers, window, by)
+        picked = ",".join(filter(None, (matchers, f'quantile="{quantile:g}"')))
+        grouped = f" by ({by})" if by else ""
+        with_requests = f"({self.quantiles_us}{{{picked}}} >= 0)[{window}:1m]"
+        return f"avg{grouped} (avg_over_time({with_requests})) / {MICROSECONDS_PER_MS * MS_PER_SECOND:.0f}"
+
+
+def histogram_query(name: str, quantile: float, matchers: str, window: str, by: str = "") -> str:
+    """Query for a quantile of a histogram; arguments as of :meth:`EngineMetrics.quantile_query`."""
+    labels = f"{by}, le" if by else "le"
+    picked = f"{{{matchers}}}" if matchers else ""
+    return f"histogram_quantile({quantile:g}, sum by ({labels}) (rate({name}_bucket{picked}[{window}])))"
 
 
 def _metrics(row: Record) -> EngineMetrics:
-    names = {**_names(row.optional_text("exporter")), **_own_names(row)}
+    names = _page_names(row)
     is_token_by_token = row.text("latency") != _WHOLE_ANSWER
     counter = row.optional_text("answers")
     answers = Answers(counter, row.text("answers_path"), row.text("answers_status")) if counter else None
@@ -62,10 +98,15 @@ def _metrics(row: Record) -> EngineMetrics:
         kv_cache_used=names["kv_cache_used_ratio"] if is_token_by_token else "",
         finished=names["requests_finished"],
         latency=names.get(row.text("latency"), ""),
+        quantiles_us=names.get(_QUANTILES, ""),
         switched_on_by=row.optional_text("switched_on_by"),
         answers=answers,
         picker=row.optional_text("picker"),
     )
+
+
+def _page_names(row: Record) -> Mapping[str, str]:
+    return {**_names(row.optional_text("exporter")), **_own_names(row)}
 
 
 def _own_names(row: Record) -> Mapping[str, str]:
@@ -87,6 +128,8 @@ METRICS: Mapping[Engine, EngineMetrics] = {
     engine: _metrics(row) for engine, row in _ROWS.items() if row.optional_text("metrics_path")
 }
 """Of the engines that publish any; an image of the user's own is not among them."""
+PAGE_NAMES: Mapping[Engine, Mapping[str, str]] = {engine: _page_names(_ROWS[engine]) for engine in METRICS}
+"""Metric of the product → name on the engine's page."""
 CLIENT_PATHS: Mapping[Engine, tuple[str, ...]] = {
     engine: tuple(row.text("client_paths").split(";")) for engine, row in _ROWS.items()
 }

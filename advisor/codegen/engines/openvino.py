@@ -8,21 +8,24 @@ Sources: demos/image_generation and docs (starting the server, parameters, metri
 read in November 2026. Its image runs as a user of its own, who may not write to the cache of a host.
 """
 
+from advisor.codegen.container import Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.model import Checkpoint, Container
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 
 NAME = "OpenVINO Model Server"
 _LONGEST_NAME = 60
 _NEEDED = "the planned pipeline in the format of OpenVINO, such as one of the organisation OpenVINO on the hub"
-_START = (
-    'if [[ $1 == /* ]]; then source=("--model_path=$1"); else source=("--source_model=$1" '
-    '"--model_repository_path=$HOME/.cache/models" --task=image_generation); fi; '
-    'exec /ovms/bin/ovms "--model_name=$0" "${source[@]}" "${@:2}"'
-)
+_START = """\
+if [[ $1 == /* ]]; then
+  source=("--model_path=$1")
+else
+  source=("--source_model=$1" "--model_repository_path=$HOME/.cache/models" --task=image_generation)
+fi
+exec /ovms/bin/ovms "--model_name=$0" "${source[@]}" "${@:2}"
+"""
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
 
 

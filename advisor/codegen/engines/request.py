@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.model import Platform, Serves
+from advisor.codegen.container import Platform, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
+from advisor.models.model import ModelInput
 from advisor.plan.unit_words import unit_of
 
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
@@ -27,15 +28,26 @@ class Demanded:
     """Mean size of one item: tokens, milliseconds of audio, pixels × steps."""
     prefix_cached: bool = False
     """The plan counts on tokens that replicas hold of earlier prompts."""
+    inputs: tuple[ModelInput, ...] = ()
+    """Tensors that the model's graph takes; empty: not known."""
 
 
-def demanded(demand: Mapping[str, Any]) -> Demanded:
-    """Requests of a plan's demand; one item each of a model that answers token by token."""
-    unit = unit_of(demand)
+def demanded(demand: Mapping[str, Any], workload: Mapping[str, Any] | None = None) -> Demanded:
+    """Requests of a plan's demand; one item each of a model that answers token by token.
+
+    Args:
+        demand: of the plan.
+        workload: of the plan, for what its engine is told beside the demand.
+    """
+    unit, workload = unit_of(demand), workload or {}
+    cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
     if not unit.is_one_pass:
-        return Demanded()
+        return Demanded(prefix_cached=cached)
     items, size = demand["output_tokens"], demand["input_tokens"]
-    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"])
+    inputs = tuple(
+        ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
+    )
+    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ Options: ``sglang.launch_server`` of 0.5.9 and 0.5.23, read from the wheels (tes
 lmsysorg/sglang, tags seen in November 2026.
 """
 
+from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
-from advisor.codegen.model import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.wanted import Engine
 
 NAME = "SGLang"

@@ -2,8 +2,8 @@
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import EngineSupport, Support
+from advisor.codegen.container import Runtime
 from advisor.codegen.engines.request import Request, refusal
-from advisor.codegen.model import Runtime
 
 _HALF = "fp16"
 _VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd"}

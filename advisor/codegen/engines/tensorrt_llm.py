@@ -4,11 +4,11 @@ Options: tensorrt_llm/commands/serve.py of NVIDIA/TensorRT-LLM (tests/codegen/da
 release of the same number. The server speaks plain HTTP.
 """
 
+from advisor.codegen.container import Container, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.support import memory_gib, release_of, support_of
-from advisor.codegen.model import Container, Runtime, Serves
 from advisor.codegen.wanted import Engine
 
 NAME = "TensorRT-LLM"

@@ -1,9 +1,9 @@
 """NVIDIA Triton Inference Server: ONNX files on ONNX Runtime and, on NVIDIA, TensorRT; trees on its FIL backend.
 
 The container writes its own model repository: the folder of the model as version 1, and a configuration with the plan's
-batch and wait. Inputs and outputs of a graph are completed by Triton; those of trees are read from their file at the
-start, so that a model that was trained anew on other columns is served as well. The server speaks plain HTTP, counts
-whole requests, and has a metrics page of its own.
+batch and wait, and the requests that it answers before it is ready. Inputs and outputs of a graph are completed by
+Triton; those of trees are read from their file at the start, so that a model that was trained anew on other columns is
+served as well. The server speaks plain HTTP, counts whole requests, and has a metrics page of its own.
 
 Options and fields: docs/user_guide of Triton (batcher, metrics, model configuration) and src/command_line_parser.cc, at
 release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026); of trees: docs and
@@ -11,18 +11,22 @@ src/shared_state.h of the FIL backend (June 2026). curl and grep are in its imag
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.codegen.container import Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.model import Checkpoint, Container
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
+from advisor.models.model import ModelInput
 from advisor.units import MICROSECONDS_PER_MS
 
 _METRICS_PORT = 8002
+_TIMES = "--metrics-config=summary_latencies=true"
+"""Quantiles of whole answers over the last minute, which are published on request."""
 _LONGEST_NAME = 60
 _ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
@@ -31,42 +35,57 @@ _NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dim
 _EXPORT = "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
 _WORDS = """\
 options=() revision=main work=${TMPDIR:-/tmp} folder=$1
-for word in "${@:2}"; do case $word in --revision=*) revision=${word#*=};; *) options+=("$word");; esac; done
+for word in "${@:2}"; do
+  case $word in
+    --revision=*) revision=${word#*=} ;;
+    *) options+=("$word") ;;
+  esac
+done
 """
 _HUB = """\
-mkdir -p "$folder"
-token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
+  mkdir -p "$folder"
+  token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
 """
 _SERVE = """\
 exec tritonserver --model-repository="$work/models" "${options[@]}"
 """
 _START = f"""\
-{_WORDS}if [[ $folder != /* ]]; then folder=$HOME/.cache/onnx/$1/$revision
-{_HUB}[[ -e $folder/model.onnx ]] || curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
-[[ -e $folder/model.onnx ]] || mv "$folder/part" "$folder/model.onnx"
+{_WORDS}if [[ $folder != /* ]]; then
+  folder=$HOME/.cache/onnx/$1/$revision
+{_HUB}  if [[ ! -e $folder/model.onnx ]]; then
+    curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
+    mv "$folder/part" "$folder/model.onnx"
+  fi
 fi
 [[ -e $folder/model.onnx ]] || folder=$folder/onnx
 mkdir -p "$work/models/$0" "$HOME/.cache/engines"
 ln -sfn "$HOME/.cache/engines" "$work/engines"
 ln -sfn "$folder" "$work/models/$0/1"
 printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
-{_SERVE}""".strip().replace("\n", "; ")
+{_SERVE}"""
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub: exports lie in onnx/."""
 _NEEDED_TREES = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
 _FILES = "xgboost.ubj xgboost.json model.txt"
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
 _NUMBER = "LC_ALL=C grep -aoPm1"
 _START_TREES = f"""\
-{_WORDS}if [[ $folder != /* ]]; then folder=$HOME/.cache/trees/$1/$revision
-{_HUB}for file in {_FILES}; do [[ ! -e $folder/$file ]] || break
-curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_DOWNLOAD}" || continue
-mv "$folder/part" "$folder/$file"
-break
-done
+{_WORDS}if [[ $folder != /* ]]; then
+  folder=$HOME/.cache/trees/$1/$revision
+{_HUB}  for file in {_FILES}; do
+    [[ ! -e $folder/$file ]] || break
+    curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_DOWNLOAD}" || continue
+    mv "$folder/part" "$folder/$file"
+    break
+  done
 fi
-for file in {_FILES}; do [[ ! -e $folder/$file ]] || break
+for file in {_FILES}; do
+  [[ ! -e $folder/$file ]] || break
 done
-case $file in *.ubj) kind=xgboost_ubj;; *.json) kind=xgboost_json;; *) kind=lightgbm;; esac
+case $file in
+  *.ubj) kind=xgboost_ubj ;;
+  *.json) kind=xgboost_json ;;
+  *) kind=lightgbm ;;
+esac
 read -r columns < <({_NUMBER} '(num_feature|max_feature_idx)[^0-9]*\\K[0-9]+' "$folder/$file") || true
 read -r classes < <({_NUMBER} 'num_class[^0-9]*\\K[0-9]+' "$folder/$file") || true
 columns=${{columns:?no trees with a number of columns in $folder}} several=false
@@ -75,17 +94,18 @@ columns=${{columns:?no trees with a number of columns in $folder}} several=false
 [[ $several = true ]] || classes=1
 mkdir -p "$work/models/$0"
 ln -sfn "$folder" "$work/models/$0/1"
-{{ printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
-printf ' input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$columns"
-printf ' output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$classes"
-printf ' parameters {{ key: "%s" value: {{ string_value: "%s" }} }}' \
-model_type $kind is_classifier $several predict_proba $several threshold 0.5
+{{
+  printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
+  printf ' input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$columns"
+  printf ' output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$classes"
+  printf ' parameters {{ key: "%s" value: {{ string_value: "%s" }} }}' \
+    model_type $kind is_classifier $several predict_proba $several threshold 0.5
 }} >"$work/models/$0/config.pbtxt"
-{_SERVE}""".strip().replace("\n", "; ")
+{_SERVE}"""
 """The same of trees: one score of each row, a value or the probability of the class 1; of more classes one each."""
 _TENSORRT_CAUTION = (
-    "TensorRT builds its engine at the first batch that is larger than all before: send one request, and a full batch, "
-    "to each new host before it serves."
+    "The inputs of the graph are not known, so that nothing warms it up. TensorRT builds its engine at the first batch "
+    "that is larger than all before: send one request, and a full batch, to each new host before it serves."
 )
 
 
@@ -116,16 +136,16 @@ class Triton:
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}-py3",
-            checkpoint=Checkpoint(None, self.needed),
+            checkpoint=Checkpoint(None, _needed(self.needed, request.demand.inputs)),
             entrypoint="bash",
-            command=("-euc", self.start, _served_name(request.model)),
+            command=("-euc", self.start, served_model(request.model)),
             model_option="",
-            arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}"),
+            arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}", _TIMES),
             port_option="--http-port=",
             tls_options=None,
             device_arguments=device_arguments(serves, request.platform),
             environment={_CONFIGURATION: self._configuration(request, server)},
-            image_caution=_TENSORRT_CAUTION if self.has_tensorrt else "",
+            image_caution=_TENSORRT_CAUTION if self.has_tensorrt and not request.demand.inputs else "",
             health_path=server.health_path,
             metrics_port=_METRICS_PORT,
             shares_port=serves.replicas_per_instance > 1,
@@ -139,18 +159,54 @@ class Triton:
     def _configuration(self, request: Request, server: OnePassEngine) -> str:
         """The model's ``config.pbtxt``: largest batch and longest wait as planned."""
         wait_us = round(server.max_wait_ms * MICROSECONDS_PER_MS)
+        serves = request.serves
         fields = [
             f'backend: "{self.backend}"',
-            f"max_batch_size: {request.serves.max_concurrency}",
+            f"max_batch_size: {serves.max_concurrency}",
             f"dynamic_batching {{ max_queue_delay_microseconds: {wait_us} }}",
+            *self.fields,
         ]
-        fields += self.fields
         if self.has_tensorrt:
-            fields.append(_tensorrt(request.serves.precision))
-        return " ".join(fields)
+            fields.append(_tensorrt(serves.precision))
+        if request.demand.inputs:
+            fields.append(_warm_up(request.demand.inputs, serves.max_concurrency, serves.context_tokens))
+        return "\n".join(fields) + "\n"
 
 
-def _served_name(model: str) -> str:
+def _needed(folder: str, inputs: Sequence[ModelInput]) -> str:
+    """Contents of the folder, with the inputs of the graph where requests are sent to it before it serves."""
+    shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) for tensor in inputs)
+    named = [f"{tensor.name} ({tensor.type}, {shape})" for tensor, shape in zip(inputs, shapes, strict=True)]
+    return f"{folder} and whose inputs are {', '.join(named)}" if named else folder
+
+
+def _warm_up(inputs: Sequence[ModelInput], largest_batch: int, longest_tokens: int) -> str:
+    """Field with the requests that an instance answers before it counts as ready: the smallest and the largest batch.
+
+    Between the two lies every shape that is served, so that TensorRT builds no engine for a client's request. Zeros are
+    tokens of every vocabulary.
+    """
+    samples = []
+    for name, batch, tokens in (("smallest", 1, 1), ("largest", largest_batch, longest_tokens)):
+        lines = [f'    name: "{name}"', f"    batch_size: {batch}"]
+        for tensor in inputs:
+            sizes = ", ".join(str(tokens if size is None else size) for size in tensor.shape)
+            lines += [
+                f"    inputs {{ key: {_text(tensor.name)} value {{",
+                f"      data_type: TYPE_{tensor.type.upper()} dims: [ {sizes} ] zero_data: true",
+                "    } }",
+            ]
+        samples.append("\n".join(["  {", *lines, "  }"]))
+    return "\n".join(["model_warmup [", ",\n".join(samples), "]"])
+
+
+def _text(text: str) -> str:
+    """A text in protobuf's text format: what is no plain character of ASCII as its bytes in octal."""
+    plain = re.compile(r"[ !#-\[\]-~]")
+    return '"' + "".join(c if plain.fullmatch(c) else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
+
+
+def served_model(model: str) -> str:
     """Name that clients call below ``/v2/models/``."""
     return slug(_ENDING.sub("", model.rpartition("/")[2]), _LONGEST_NAME, "model")
 
@@ -162,9 +218,9 @@ def _tensorrt(precision: str) -> str:
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": _ENGINES,
     }
-    parameters = " ".join(f'parameters {{ key: "{key}" value: "{value}" }}' for key, value in settings.items())
-    accelerator = f'{{ name: "tensorrt" {parameters} }}'
-    return f"optimization {{ execution_accelerators {{ gpu_execution_accelerator: [ {accelerator} ] }} }}"
+    parameters = "\n".join(f'    parameters {{ key: "{key}" value: "{value}" }}' for key, value in settings.items())
+    accelerator = f'gpu_execution_accelerator: [ {{\n    name: "tensorrt"\n{parameters}\n  }} ]'
+    return f"optimization {{ execution_accelerators {{\n  {accelerator}\n}} }}"
 
 
 _ON_EACH_GPU = "instance_group [ { kind: KIND_AUTO } ]"

@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Sequence
 
 from advisor.catalog.precisions import is_hub_id
+from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
-from advisor.codegen.model import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.wanted import Engine
 
 _NXDI = "vLLM-NxDI"

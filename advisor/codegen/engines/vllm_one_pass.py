@@ -11,18 +11,16 @@ from dataclasses import dataclass
 
 from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
-from advisor.catalog.processors import read_processor_peaks, slowest_of
+from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.request import Request, refusal, served_name
-from advisor.codegen.model import Container, Platform, Runtime, Serves
+from advisor.codegen.engines.request import Demanded, Request, refusal, served_name
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 
 _VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd", Runtime.CPU: "cpu"}
 _TAGS = {"x86_64": "-x86_64", "arm64": "-arm64"}
 """Ends of the tags of the image for processors."""
-_FIRST_WITH_BF16 = 8.0
 _DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
 _CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 """GiB of memory for the cache of models with a decoder; encoders take none of it."""
@@ -50,7 +48,7 @@ class VllmOnePass:
         serves = request.serves
         server = server_of(self.name, request)
         sharing = () if self.is_pipeline else _sharing_arguments(serves)
-        counted = _engine_requests(request)
+        counted = engine_requests(request.demand)
         return Container(
             engine=self.engine,
             image=request.image or _image(server, request.platform),
@@ -70,7 +68,7 @@ class VllmOnePass:
 
     def _arguments(self, request: Request, server: OnePassEngine) -> list[str]:
         serves = request.serves
-        dtype = [f"--dtype={_dtype(request)}"]
+        dtype = [f"--dtype={_DTYPES[serves.precision]}"]
         if self.is_pipeline:
             return dtype
         arguments = [*dtype, f"--max-num-seqs={serves.max_concurrency}"]
@@ -100,24 +98,6 @@ def server_of(name: str, request: Request, runtime: Runtime | None = None) -> On
     return server
 
 
-def _dtype(request: Request) -> str:
-    """Type of the arithmetic: bf16 from compute capability 8.0 on; on processors bf16 where they have it, else fp32."""
-    serves = request.serves
-    if request.platform.runtime is Runtime.CPU:
-        return "bfloat16" if serves.precision != "fp32" and _processor_has_bf16(serves) else "float32"
-    accelerator = load_catalog().known_accelerator(serves.accelerator)
-    capability = None if accelerator is None else accelerator.compute_capability
-    is_old = capability is not None and capability < _FIRST_WITH_BF16
-    return _DTYPES["fp16" if is_old and serves.precision == "bf16" else serves.precision]
-
-
-def _processor_has_bf16(serves: Serves) -> bool:
-    catalog = load_catalog()
-    machine = catalog.cpu_instances.get((serves.provider, serves.instance_type))
-    peak = None if machine is None else slowest_of(machine, read_processor_peaks(catalog.directory))
-    return peak is not None and peak.bf16_flop_per_cycle is not None
-
-
 def processor_image(request: Request) -> str:
     """Image of vLLM for the processors of the machine: it has Python and the client of the hub.
 
@@ -132,9 +112,8 @@ def _image(server: OnePassEngine, platform: Platform) -> str:
     return f"{server.image}:v{server.release}{tag_end}"
 
 
-def _engine_requests(request: Request) -> float:
+def engine_requests(demand: Demanded) -> float:
     """Requests that the engine counts for one of the workload: one for each text, and for each window of audio."""
-    demand = request.demand
     windows = max(math.ceil(demand.item_size / _WINDOW_MS), 1) if demand.unit is Unit.AUDIO else 1
     return demand.items * windows
 

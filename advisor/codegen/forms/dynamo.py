@@ -7,6 +7,7 @@ the aggregated example of Dynamo 1.4, read in November 2026.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms.shared import (
     PROBE_SECONDS,
     Document,
@@ -29,8 +30,9 @@ from advisor.codegen.forms.shared import (
     spread_obstacle,
     vllm_obstacle,
 )
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served
-from advisor.codegen.model import ComputeGroup, Runtime, Stack
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served
+from advisor.codegen.kubernetes_scaling import Scale
+from advisor.codegen.model import ComputeGroup, Stack
 
 VERSION = "1.4.2"
 IMAGE = f"nvcr.io/nvidia/ai-dynamo/vllm-runtime:{VERSION}"

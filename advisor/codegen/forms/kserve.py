@@ -9,6 +9,7 @@ KServe 0.20, whose shell evaluates the arguments once more.
 import shlex
 from collections.abc import Mapping
 
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms.shared import (
     PROBE_SECONDS,
     Document,
@@ -29,8 +30,9 @@ from advisor.codegen.forms.shared import (
     security,
     vllm_obstacle,
 )
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served
-from advisor.codegen.model import ComputeGroup, Runtime, Stack
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served
+from advisor.codegen.kubernetes_scaling import Scale
+from advisor.codegen.model import ComputeGroup, Stack
 
 _CONTAINER = "main"
 _ROOT = {"runAsNonRoot": False, "runAsUser": 0}

@@ -6,6 +6,7 @@ so that what scales stands among its extra objects; it names pods after release 
 
 from collections.abc import Mapping
 
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms.shared import (
     PORT,
     PROBE_SECONDS,
@@ -28,8 +29,9 @@ from advisor.codegen.forms.shared import (
     tolerations,
     vllm_obstacle,
 )
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, repository
-from advisor.codegen.model import ComputeGroup, Runtime, Stack
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served, repository
+from advisor.codegen.kubernetes_scaling import Scale
+from advisor.codegen.model import ComputeGroup, Stack
 
 _LONGEST = 47
 """Of release and model with a hyphen: ``-engine-service`` follows."""

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.catalog.precisions import is_hub_id
-from advisor.codegen.kubernetes import ClusterManner, Pods, Scale, Served, served_in
-from advisor.codegen.model import Runtime, Stack
+from advisor.codegen.container import Runtime
+from advisor.codegen.kubernetes import ClusterManner, Pods, Served, served_in
+from advisor.codegen.kubernetes_scaling import Scale
+from advisor.codegen.model import Stack
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Engine
 

@@ -41,6 +41,14 @@ _PANELS = (
     Panel("Time per output token, p95", "s", (("p95", "tpot_seconds:p95"), ("target", "tpot_seconds:target"))),
     Panel("End to end, p95", "s", (("p95", "e2e_seconds:p95"), ("target", "e2e_seconds:target"))),
     Panel(
+        "Latency of whole answers",
+        "s",
+        (
+            *((name, f"latency_seconds:{name}") for name in ("p50", "p95", "p99")),
+            ("target", "latency_seconds:target"),
+        ),
+    ),
+    Panel(
         "Requests per second against capacity",
         "reqps",
         (("requests", "requests_per_second:rate5m"), ("planned capacity", "requests_per_second:capacity")),

@@ -32,8 +32,7 @@ def monitoring_files(plan: Plan, matchers: str | None = None) -> Mapping[str, st
         matchers: label matchers of the workload's series; None: the model's name.
 
     Raises:
-        InputError: the plan has no fleet, its model answers in one pass, or an engine publishes no metrics that are
-            known.
+        InputError: the plan has no fleet, or an engine publishes no metrics that are known.
     """
     figures = watched(plan, matchers)
     test = {RULES_TEST: _yaml(_rules_test(figures))} if figures.names_one_series else {}
@@ -115,7 +114,7 @@ def _load_beyond_plan(figures: Watched) -> Mapping[str, Any]:
 
 def _series(figures: Watched, requests_per_second: float) -> list[Mapping[str, str]]:
     """Series of every replica that serves so many requests per second, of the first engine."""
-    per_minute = requests_per_second * 60
+    per_minute = requests_per_second * 60 * figures.finished_per_request[figures.names["requests_finished"][0]]
     shapes = {
         "requests_running": f"4x{_MINUTES}",
         "requests_waiting": f"0x{_MINUTES}",

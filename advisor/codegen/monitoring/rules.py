@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from advisor.codegen.engines.metrics import METRICS, Answers
-from advisor.codegen.monitoring.watched import Watched
+from advisor.codegen.monitoring.watched import Target, Watched
 from advisor.codegen.wanted import Engine
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
-_BEYOND_P95_RATIO = 0.05
 _BURNS = (
     (14.4, "1h", "5m", "page"),
     (6.0, "6h", "30m", "page"),
@@ -22,8 +21,6 @@ _BURNS = (
 )
 """Times too fast, long and short window, and who is told."""
 _TOO_OFTEN = "more often than it may"
-_TARGETS = {"ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds"}
-"""Target → histogram of the product."""
 _OVER_BUDGET_RATIO = 1.05
 _DEARER_RATIO = 1.5
 _OVERSIZED_RATIO = 0.5
@@ -55,33 +52,34 @@ class Alert:
 
 def recordings_of(plan: Watched) -> Iterator[Recording]:
     """Series of what is served and spent, beside what was planned."""
-    yield Recording(
-        "advisor:replicas:count", f"count(count by (instance, engine, dp_rank) ({plan.series('requests_running')}))"
-    )
-    yield Recording("advisor:requests_running:sum", f"sum({plan.series('requests_running')})")
+    yield Recording("advisor:replicas:count", f"count(count by ({plan.replica_labels}) ({plan.present}))")
+    if plan.publishes("requests_running"):
+        yield Recording("advisor:requests_running:sum", f"sum({plan.series('requests_running')})")
     if plan.publishes("requests_waiting"):
         yield Recording("advisor:requests_waiting:sum", f"sum({plan.series('requests_waiting')})")
     if plan.publishes("kv_cache_used_ratio"):
         yield Recording("advisor:kv_cache_used:ratio", f"avg({plan.series('kv_cache_used_ratio')})")
-    yield Recording("advisor:requests_per_second:rate5m", _rate(plan, "requests_finished", "5m"))
-    yield Recording("advisor:requests_per_second:rate1h", _rate(plan, "requests_finished", "1h"))
-    yield Recording("advisor:output_tokens_per_second:rate1h", _rate(plan, "generated_tokens", "1h"))
+    yield Recording("advisor:requests_per_second:rate5m", plan.finished_rate("5m"))
+    yield Recording("advisor:requests_per_second:rate1h", plan.finished_rate("1h"))
+    if plan.publishes("generated_tokens"):
+        rate = f"sum(rate({plan.series('generated_tokens')}[1h]))"
+        yield Recording("advisor:output_tokens_per_second:rate1h", rate)
     yield Recording("advisor:usd_per_hour:actual", f"{plan.own('replicas:count')} * {plan.usd_per_replica_hour:.6g}")
     yield Recording("advisor:usd_per_hour:planned", f"vector({plan.usd_per_hour:.6g})")
     spent = f"avg_over_time({plan.own('usd_per_hour:actual')}[1h])"
     for unit, series, size, planned in (
         ("1000_requests", "requests", 1000, plan.usd_per_1000_requests),
         ("million_output_tokens", "output_tokens", TOKENS_PER_MILLION, plan.usd_per_million_output_tokens),
-    ):
+    )[: 2 if plan.publishes("generated_tokens") else 1]:
         served = f"({plan.own(f'{series}_per_second:rate1h')} * {SECONDS_PER_HOUR / size:.6g} > 0)"
         yield Recording(f"advisor:usd_per_{unit}:actual", f"{spent} / {served}")
         yield Recording(f"advisor:usd_per_{unit}:planned", f"vector({planned:.6g})")
     each = plan.requests_per_second_per_replica
     yield Recording("advisor:requests_per_second:capacity", f"{plan.own('replicas:count')} * {each:.6g}")
-    for name, target in plan.targets_seconds.items():
-        if plan.publishes(_TARGETS[name]):
-            yield Recording(f"advisor:{name}_seconds:p95", _quantile(plan, name, 0.95, "5m"))
-            yield Recording(f"advisor:{name}_seconds:target", f"vector({target:.6g})")
+    for target in _told(plan):
+        value = plan.quantile(target, 1 - target.beyond_ratio, "5m")
+        yield Recording(f"advisor:{target.name}_seconds:{target.percentile}", value)
+        yield Recording(f"advisor:{target.name}_seconds:target", f"vector({target.seconds:.6g})")
     failed = _failed(plan)
     if failed:
         yield Recording("advisor:failed:ratio_rate5m", failed)
@@ -91,31 +89,55 @@ def recordings_of(plan: Watched) -> Iterator[Recording]:
 
 def alerts_of(plan: Watched) -> Iterator[Alert]:
     """Alerts for people: targets missed, money beyond the plan, capacity too small or too large."""
-    for name, target in plan.targets_seconds.items():
-        if plan.publishes(_TARGETS[name]):
-            yield from _burns(plan, name, target)
+    for target in _told(plan):
+        yield from _burns(plan, target) if plan.has_histogram(target) else _over_target(plan, target)
     yield from _of_money(plan)
     yield from _of_capacity(plan)
-    gone = f"absent({plan.series('requests_running')})"
+    gone = f"absent({plan.present})"
     yield Alert(
         "AdvisorNothingMeasured", gone, "10m", "page", "no engine of the workload is seen",
         "Nothing runs, or nothing scrapes it; every other rule is silent meanwhile.",
     )  # fmt: skip
 
 
-def _burns(plan: Watched, name: str, target: float) -> Iterator[Alert]:
+def _told(plan: Watched) -> Iterator[Target]:
+    """Targets whose times some engine tells."""
+    return (target for target in plan.targets if plan.publishes(target.metric) or not plan.has_histogram(target))
+
+
+def _burns(plan: Watched, target: Target) -> Iterator[Alert]:
     """The alerts of one latency target."""
+    allowed = target.beyond_ratio
     for times, long, short, severity in _BURNS:
-        quantile = round(1 - times * _BEYOND_P95_RATIO, 4)
+        if times * allowed >= 1:  # more than all requests: of the median no budget burns so fast
+            continue
+        quantile = round(1 - times * allowed, 4)
         often = _TOO_OFTEN if times == 1 else f"{times:g} times as often as it may"
-        over = [f"{_quantile(plan, name, quantile, window)} > {target:.6g}" for window in (long, short)]
+        over = [f"{plan.quantile(target, quantile, window)} > {target.seconds:.6g}" for window in (long, short)]
         yield Alert(
             "AdvisorLatencyBudgetBurn", " and ".join(over), "2m", severity,
-            f"{name.upper()} is beyond its target {often}",
-            f"More than {times * _BEYOND_P95_RATIO:.0%} of the requests of the last {long} and of the last {short} "
-            f"took longer than {target:g} s; 5 % may.",
-            {"target": name, "window": long},
+            f"{_title(target)} is beyond its target {often}",
+            f"More than {times * allowed:.0%} of the requests of the last {long} and of the last {short} "
+            f"took longer than {target.seconds:g} s; {100 * allowed:g} % may.",
+            {"target": target.name, "window": long},
         )  # fmt: skip
+
+
+def _over_target(plan: Watched, target: Target) -> Iterator[Alert]:
+    """The alert of a latency of which engines tell a few quantiles of the last minute: no budget follows from them."""
+    over = [
+        f"{plan.quantile(target, 1 - target.beyond_ratio, window)} > {target.seconds:.6g}" for window in ("1h", "5m")
+    ]
+    yield Alert(
+        "AdvisorLatencyOverTarget", " and ".join(over), "2m", "page",
+        f"{_title(target)} {target.percentile} is over its target",
+        f"On the mean of the last hour and of the last 5 minutes it was over {target.seconds:g} s.",
+        {"target": target.name},
+    )  # fmt: skip
+
+
+def _title(target: Target) -> str:
+    return target.name.capitalize() if target.name == "latency" else target.name.upper()
 
 
 def _of_money(plan: Watched) -> Iterator[Alert]:
@@ -178,20 +200,11 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
     )  # fmt: skip
 
 
-def _rate(plan: Watched, counter: str, window: str) -> str:
-    return f"sum(rate({plan.series(counter)}[{window}]))"
-
-
-def _quantile(plan: Watched, name: str, quantile: float, window: str) -> str:
-    buckets = f"sum by (le) (rate({plan.series(_TARGETS[name], '_bucket')}[{window}]))"
-    return f"histogram_quantile({quantile:g}, {buckets})"
-
-
 def _failed(plan: Watched) -> str:
     """Share of the answers that are errors of the server; "" where no engine counts them."""
     counted = {metrics.answers for engine in Engine if (metrics := METRICS.get(engine)) and metrics.answers}
     own = [answers for answers in counted if _is_of(plan, answers)]
-    if len(own) != 1 or len(plan.names["requests_running"]) != 1:
+    if len(own) != 1 or len(plan.names.get("requests_running", ())) != 1:
         return ""
     answers = own[0]
     every = f'{answers.path_label}=~"/v1/.+"'
@@ -203,5 +216,6 @@ def _failed(plan: Watched) -> str:
 def _is_of(plan: Watched, answers: Answers) -> bool:
     """Whether an engine of the fleet counts its answers so."""
     return any(
-        metrics.answers == answers and metrics.running in plan.names["requests_running"] for metrics in METRICS.values()
+        metrics.answers == answers and metrics.running in plan.names.get("requests_running", ())
+        for metrics in METRICS.values()
     )

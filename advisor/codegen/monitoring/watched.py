@@ -3,25 +3,52 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from advisor.codegen.alarms import promise_of
+from advisor.codegen.engines import demanded
+from advisor.codegen.engines.metrics import METRICS, PAGE_NAMES, histogram_query
+from advisor.codegen.engines.triton import served_model
+from advisor.codegen.engines.vllm_one_pass import engine_requests
 from advisor.codegen.serving import planned_engine
 from advisor.codegen.wanted import Engine
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.values import Plan
-from advisor.samples import exporters
-from advisor.tables import read_rows
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MS_PER_SECOND
 
-_EXPORTERS = {Engine.VLLM: "vllm", Engine.SGLANG: "sglang", Engine.TENSORRT_LLM: "trtllm"}
-_MODEL_LABEL = frozenset({Engine.VLLM, Engine.SGLANG})
+_NAMED = frozenset({Engine.VLLM, Engine.SGLANG, Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION})
 """Engines whose series carry ``model_name``."""
+_TRITON = frozenset({Engine.TRITON_TENSORRT, Engine.TRITON_ONNX_RUNTIME})
+"""Their series carry ``model``, and those of a GPU its ``gpu_uuid``."""
+_COUNTS_ITEMS = frozenset({Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION, Engine.VLLM_OMNI})
+"""They finish a request for each item of the workload's."""
+_OF_TOKENS = frozenset({"kv_cache_used_ratio", "generated_tokens", "ttft_seconds", "tpot_seconds"})
+"""Metrics that say nothing of answers in one pass."""
+_WHOLE_ANSWER = "e2e_seconds"
+_BEYOND_P95_RATIO = 0.05
 
 _MATCHER = r'[A-Za-z_][A-Za-z0-9_]*(?:=~|!~|!=|=)"(?:[^"\\\n]|\\["\\nt.])*"'
 _MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A latency that was promised."""
+
+    name: str
+    """ttft, tpot, e2e; latency of an answer in one pass."""
+    metric: str
+    """Of the product."""
+    seconds: float
+    beyond_ratio: float = _BEYOND_P95_RATIO
+    """Share of the requests that may take longer."""
+
+    @property
+    def percentile(self) -> str:
+        """Percentile that has to keep it, such as p95."""
+        return f"p{100 * (1 - self.beyond_ratio):g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +60,9 @@ class Watched:
     """Matchers of the series, such as ``model_name="…"``; empty: all that these engines publish."""
     names: Mapping[str, tuple[str, ...]]
     """Metric of the product → names on the engines' pages."""
+    engines: tuple[Engine, ...]
+    finished_per_request: Mapping[str, float]
+    """Name of a counter of finished requests → how much it counts for one of the workload's."""
     usd_per_hour: float
     """Mean over the week, with all that the plan's total holds."""
     usd_per_replica_hour: float
@@ -47,12 +77,52 @@ class Watched:
     """What one replica is planned to carry, on average over the busiest hours."""
     peak_requests_per_second: float
     """The busiest hours' planned rate."""
-    targets_seconds: Mapping[str, float]
-    """ttft, tpot, e2e → target at the 95th percentile, of those that are stated."""
+    targets: tuple[Target, ...]
+    """Those that are stated, and that an engine tells the times for."""
 
     def series(self, metric: str, suffix: str = "") -> str:
         """Selector of a metric on every engine of the fleet."""
-        names = [name + suffix for name in self.names[metric]]
+        return self._selector([name + suffix for name in self.names[metric]])
+
+    @property
+    def present(self) -> str:
+        """Selector of a series that every replica has: its load, or the count of what it finished."""
+        pages = [PAGE_NAMES[engine] for engine in self.engines]
+        own = [page.get("requests_running") or page["requests_finished"] for page in pages]
+        return self._selector(list(dict.fromkeys(own)))
+
+    @property
+    def replica_labels(self) -> str:
+        """Labels that tell the replicas of a fleet apart."""
+        return "instance, engine, dp_rank" + (", gpu_uuid" if _TRITON & set(self.engines) else "")
+
+    def finished_rate(self, window: str) -> str:
+        """Query for the requests of the workload that are finished in a second."""
+        by_count: dict[float, list[str]] = {}
+        for name in self.names["requests_finished"]:
+            by_count.setdefault(self.finished_per_request[name], []).append(name)
+        rates = [
+            f"sum(rate({self._selector(names)}[{window}]))" + (f" / {count:.6g}" if count != 1 else "")
+            for count, names in by_count.items()
+        ]
+        return rates[0] if len(rates) == 1 else " + ".join(f"({rate} or vector(0))" for rate in rates)
+
+    def quantile(self, target: Target, quantile: float, window: str) -> str:
+        """Query for a quantile of a latency in seconds; of engines with different buckets, that of the slowest."""
+        queries = [histogram_query(name, quantile, self.matchers, window) for name in self.names.get(target.metric, ())]
+        if not self.has_histogram(target):
+            pages = {METRICS[engine].quantiles_us: METRICS[engine] for engine in self.engines}
+            queries += [page.quantile_query(quantile, self.matchers, window) for name, page in pages.items() if name]
+        if len(queries) == 1:
+            return queries[0]
+        apart = (f'label_replace({query}, "at", "{at}", "", "")' for at, query in enumerate(queries))
+        return f"max({' or '.join(apart)})"
+
+    def has_histogram(self, target: Target) -> bool:
+        """Whether every engine tells any quantile of a latency; summaries hold a few."""
+        return target.metric != _WHOLE_ANSWER or not any(METRICS[engine].quantiles_us for engine in self.engines)
+
+    def _selector(self, names: Sequence[str]) -> str:
         if len(names) == 1:
             return f"{names[0]}{{{self.matchers}}}" if self.matchers else names[0]
         either = f'__name__=~"{"|".join(names)}"'
@@ -81,24 +151,19 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
     """Figures of a plan that are watched.
 
     Args:
-        plan: with a fleet of token-by-token engines.
+        plan: with a fleet.
         matchers: of the workload's series; None: the model's name, where all engines publish it as a label.
 
     Raises:
-        InputError: there is no fleet, its model answers in one pass, or an engine publishes no metrics that are known.
+        InputError: there is no fleet, or an engine publishes no metrics that are known.
     """
     fleet, recommended = plan.fleet, plan.recommended
     if fleet is None or recommended is None:
         raise InputError("the plan has no fleet to watch", hint="see its conflict, and plan again with other limits")
-    if fleet.unit.is_one_pass:
-        raise InputError(
-            f"{plan.workload['model']} answers in one pass; monitoring is generated for language models only so far",
-            hint="`advisor generate terraform` writes alarms on its latency: docs/kinds.md says which",
-        )
     planned = {group.engine: planned_engine(group) for group in fleet.groups}
-    unknown = next((name for name, engine in planned.items() if engine not in _EXPORTERS), None)
+    unknown = next((name for name, engine in planned.items() if engine not in METRICS), None)
     if unknown is not None:
-        raise InputError(f"{unknown} publishes no metrics that are known", hint=f"known: {', '.join(_EXPORTERS)}")
+        raise InputError(f"{unknown} publishes no metrics that are known", hint=f"known: {', '.join(METRICS)}")
     engines = sorted({engine for engine in planned.values() if engine is not None})
     usd_per_hour = fleet.cost.total_usd_per_month / HOURS_PER_MONTH
     replica_hours = _replica_hours_per_week(fleet)
@@ -110,7 +175,9 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
     return Watched(
         workload=plan.workload["name"],
         matchers=_matchers(plan, engines) if matchers is None else _checked(matchers),
-        names=_names(engines),
+        names=_names(engines, is_one_pass=fleet.unit.is_one_pass),
+        engines=tuple(engines),
+        finished_per_request=_finished_per_request(plan, engines),
         usd_per_hour=usd_per_hour,
         usd_per_replica_hour=usd_per_hour * HOURS_PER_WEEK / replica_hours,
         usd_per_1000_requests=fleet.cost.usd_per_1000_requests,
@@ -120,12 +187,30 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
         replicas=replicas,
         requests_per_second_per_replica=carried / replicas,
         peak_requests_per_second=fleet.hour_classes[busiest].planned_requests_per_second,
-        targets_seconds={
-            name: target / MS_PER_SECOND
-            for name in ("ttft", "tpot", "e2e")
-            if (target := plan.workload["slo"][f"{name}_p95_ms"]) is not None
-        },
+        targets=tuple(_targets(plan)),
     )
+
+
+def _targets(plan: Plan) -> Iterator[Target]:
+    """Latencies that the workload promises: those of tokens, or of an answer in one pass."""
+    slo = plan.workload["slo"]
+    if plan.fleet is not None and plan.fleet.unit.is_one_pass:
+        if (promise := promise_of(slo, plan.demand)) is not None:
+            yield Target("latency", _WHOLE_ANSWER, promise.seconds, round(promise.beyond_percent / 100, 5))
+        return
+    for name in ("ttft", "tpot", "e2e"):
+        if slo[f"{name}_p95_ms"] is not None:
+            yield Target(name, f"{name}_seconds", slo[f"{name}_p95_ms"] / MS_PER_SECOND)
+
+
+def _finished_per_request(plan: Plan, engines: Sequence[Engine]) -> Mapping[str, float]:
+    """Name of a counter → its count of one request; vLLM counts each text, and each window of audio."""
+    items = engine_requests(demanded(plan.demand))
+    return {
+        PAGE_NAMES[engine]["requests_finished"]: items if engine in _COUNTS_ITEMS else 1.0
+        for engine in engines
+        if "requests_finished" in PAGE_NAMES[engine]
+    }
 
 
 def _replica_hours_per_week(fleet: Fleet) -> float:
@@ -152,15 +237,17 @@ def _checked(matchers: str) -> str:
 
 def _matchers(plan: Plan, engines: Sequence[Engine]) -> str:
     """The model's name, as generated code has engines tell it."""
+    if set(engines) <= _TRITON:
+        return f'model="{served_model(plan.workload["model"])}"'
     model = json.dumps(plan.workload["model"], ensure_ascii=False)
-    return f"model_name={model}" if set(engines) <= _MODEL_LABEL else ""
+    return f"model_name={model}" if set(engines) <= _NAMED else ""
 
 
-def _names(engines: Sequence[Engine]) -> Mapping[str, tuple[str, ...]]:
+def _names(engines: Sequence[Engine], *, is_one_pass: bool) -> Mapping[str, tuple[str, ...]]:
     """Metric of the product → usual name on the page of each engine that has it."""
-    pages = [_EXPORTERS[engine] for engine in engines]
     names: dict[str, tuple[str, ...]] = {}
-    for row in read_rows(Path(exporters.__file__).with_name("names.csv")):
-        if row["exporter"] in pages and row["order"] == "1":
-            names[row["metric"]] = (*names.get(row["metric"], ()), row["name"])
+    for engine in engines:
+        for metric, name in PAGE_NAMES[engine].items():
+            if name not in names.get(metric, ()) and not (is_one_pass and metric in _OF_TOKENS):
+                names[metric] = (*names.get(metric, ()), name)
     return names

@@ -1,7 +1,7 @@
 """Names of each cloud for things: machine images, runtimes and quotas of its accelerated instance types."""
 
+from advisor.codegen.container import Platform, Serves
 from advisor.codegen.deployability import check_deployable
-from advisor.codegen.model import Platform, Serves
 from advisor.codegen.platforms import aws, azure, gcp
 from advisor.errors import NotDeployable
 

@@ -6,8 +6,8 @@ Sources: the AWS guides to Deep Learning AMIs, Neuron and EC2 quotas, read in No
 import re
 from dataclasses import dataclass
 
+from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.codegen.deployability import family_of
-from advisor.codegen.model import Platform, Quota, Runtime, Serves
 from advisor.errors import InputError
 
 

@@ -8,8 +8,8 @@ Azure/azhpc-images, the driver lists in Azure/azhpc-extensions and Azure/aks-gpu
 import re
 from dataclasses import dataclass
 
+from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.codegen.deployability import family_of
-from advisor.codegen.model import Platform, Quota, Runtime, Serves
 from advisor.errors import InputError
 
 

@@ -7,7 +7,7 @@ Cloud Run Admin API, read in November 2026.
 import re
 from dataclasses import dataclass
 
-from advisor.codegen.model import Platform, Quota, Runtime, Serves
+from advisor.codegen.container import Platform, Quota, Runtime, Serves
 from advisor.errors import InputError
 
 LONGEST_START_SECONDS = 1800

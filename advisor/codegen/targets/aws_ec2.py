@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source
+from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import published
-from advisor.codegen.model import Backend, ComputeGroup, Container, Region, Runtime, Scaling, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.aws_partitions import has_budgets, partition_of
@@ -16,6 +17,7 @@ from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
     pins,
+    python_fleet,
     serving_arguments,
 )
 from advisor.codegen.targets.target import Files, Target
@@ -81,8 +83,6 @@ _WARMUP_SECONDS = 60
 """From the first answer until the load is spread: two health checks of 15 s, and a minute of metrics."""
 _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
-_NO_HISTOGRAM = "-"
-"""In place of an engine's histogram of times where it has none: a word by itself for the host's script."""
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
 _ANSWERS = {
@@ -123,27 +123,11 @@ def _python(stack: Stack) -> Files:
     more = {
         "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
-        "fleet": _python_fleet(stack, known),
+        "fleet": python_fleet(stack, known, known["alarms"]),
         "networks": calls("Network", known["networks"]),
         "configuration": _configuration(stack, known),
     }
     return render_pulumi(_PYTHON, templates, stack, {**known, **more})
-
-
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    groups = {
-        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
-        for key, group in known["groups"].items()
-    }
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", groups),
-        "alarms": calls("Alarm", known["alarms"]),
-    }
-    return Call("Fleet", fleet)
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:
@@ -226,6 +210,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_on_demand": not all(group.is_spot for group in stack.groups),
         "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
+        "has_quantiles": any(
+            metrics.quantiles_us for backend in stack.backends if (metrics := published(backend.container.engine))
+        ),
         "has_metrics_ports": any(backend.container.metrics_port is not None for backend in stack.backends),
         "key_is_for": "Logs and alerts",
         "encrypts_logs": True,
@@ -323,7 +310,7 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     own_port = {} if container.metrics_port is None else {"port": container.metrics_port}
     return {
         "path": metrics.path,
-        "latency": metrics.latency or _NO_HISTOGRAM,
+        "latency": metrics.times,
         "waiting": metrics.waiting,
         "target_seconds": next(targets, 0.0),
         **own_port,

@@ -11,6 +11,7 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files, workload_name
 from advisor.codegen.kubernetes import (
     DEVICES,
@@ -22,7 +23,7 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
-from advisor.codegen.model import ComputeGroup, Region, Runtime, Scaling, Stack
+from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import render_pulumi, render_terraform

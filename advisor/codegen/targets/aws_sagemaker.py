@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, ComputeGroup, Quota, Region, Scaling, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.container import Quota
+from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
+from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
-from advisor.codegen.targets.host_backends import pins
+from advisor.codegen.targets.host_backends import pins, python_fleet
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
 
@@ -129,29 +130,13 @@ def _python(stack: Stack) -> Files:
     more = {
         "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
-        "fleet": _python_fleet(stack, known),
+        "fleet": python_fleet(stack, known, known["alarm_facts"]),
         "networks": calls("Network", known["networks"]),
         "rollback_alarm": monitoring.ERRORS.name,
         "scales": stack.scaling is not Scaling.STATIC,
         "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
     }
     return render_pulumi(_PYTHON, templates, stack, {**known, **more})
-
-
-def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
-    """The plan as the program holds it."""
-    groups = {
-        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
-        for key, group in known["groups"].items()
-    }
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", groups),
-        "alarms": calls("Alarm", known["alarm_facts"]),
-    }
-    return Call("Fleet", fleet)
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -85,14 +85,18 @@ _MICROSECONDS = 1_000_000
 NO_QUEUE = "no alarm on waiting requests, which SageMaker does not count"
 
 
-def _ttft(stack: Stack) -> Iterator[EndpointAlarm]:
-    """The alarm on the first chunk of streamed answers, from SageMaker's entrance on."""
+def _times(stack: Stack) -> Iterator[EndpointAlarm]:
+    """The alarm on the first chunk of streamed answers, from the entrance on, or on whole answers in one pass."""
     for alarm in stack.slo_alarms:
-        if alarm.target_seconds is not None and alarm.name == "ttft":
+        if alarm.target_seconds is not None:
+            percentile = f"p{100 - alarm.threshold:g}"
+            what = f"TTFT {percentile} of streamed answers" if alarm.name == "ttft" else f"Latency {percentile}"
             yield EndpointAlarm(
                 name=alarm.name,
-                description=f"TTFT p95 of streamed answers over the target of {alarm.target_seconds:g} s.",
-                metric=Metric(_INVOCATIONS, "FirstChunkLatency", "p95"),
+                description=f"{what} over the target of {alarm.target_seconds:g} s.",
+                metric=Metric(
+                    _INVOCATIONS, "FirstChunkLatency" if alarm.name == "ttft" else "ModelLatency", percentile
+                ),
                 below=False,
                 threshold=alarm.target_seconds * _MICROSECONDS,
                 periods=alarm.periods,
@@ -118,4 +122,4 @@ def alarms_of(stack: Stack) -> tuple[EndpointAlarm, ...]:
         for alarm in stack.alarms
         if alarm.name in _METRICS
     )
-    return (ERRORS, *_ttft(stack), *planned)
+    return (ERRORS, *_times(stack), *planned)

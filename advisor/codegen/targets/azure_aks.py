@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes import (
     DEVICES,
@@ -21,7 +22,7 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
-from advisor.codegen.model import ComputeGroup, Runtime, Stack
+from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule

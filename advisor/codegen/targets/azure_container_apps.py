@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.kubernetes import windows
-from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Container, Stack
+from advisor.codegen.container import Container
+from advisor.codegen.kubernetes_scaling import windows
+from advisor.codegen.model import START_PATIENCE, Backend, ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform

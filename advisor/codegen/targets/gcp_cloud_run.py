@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.model import Backend, ComputeGroup, Container, Quota, Scaling, Stack
+from advisor.codegen.container import Container, Quota
+from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
@@ -304,9 +305,17 @@ def _alerts(stack: Stack) -> Mapping[str, Alert]:
 
 
 def _slo_alerts(stack: Stack) -> Iterator[tuple[str, Alert]]:
-    """TTFT is left out: nobody but the engine knows it, and its metrics stay within the container."""
+    """TTFT is left out: nobody but the engine knows it, and its metrics stay within the container.
+
+    An answer in one pass takes as long as its request, which Cloud Run measures.
+    """
     for alarm in stack.slo_alarms:
-        if alarm.name == "server_errors":
+        if alarm.name == "latency" and alarm.target_seconds is not None:
+            aligner = f"ALIGN_PERCENTILE_{100 - alarm.threshold:02g}"
+            latencies = _alert(alarm.description, "request_latencies", aligner, "REDUCE_MAX")
+            target = replace(alarm, threshold=alarm.target_seconds)
+            yield alarm.name, from_alarm(target, latencies, divisor=1 / _MS_PER_SECOND)
+        elif alarm.name == "server_errors":
             yield alarm.name, replace(from_alarm(alarm, _SERVER_ERRORS, divisor=100), description=alarm.description)
         elif alarm.name == "waiting_requests":
             description = f"One request in 20 waits for a container longer than {stack.latency_words} may take, "

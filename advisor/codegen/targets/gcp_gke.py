@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.codegen.alarms import Alarm
+from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes import (
     DEVICES,
@@ -20,7 +21,7 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
 )
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
-from advisor.codegen.model import Region, Runtime, Scaling, Stack
+from advisor.codegen.model import Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug

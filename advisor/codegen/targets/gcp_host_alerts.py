@@ -42,7 +42,7 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
             continue
         for group in stack.groups:
             metrics = published(stack.backend_of(group).container.engine)
-            if metrics is not None and (metrics.latency or alarm.target_seconds is None):
+            if metrics is not None:
                 yield f"{group.key}/{alarm.title}", _of_engine(stack, alarm, group, metrics)
 
 
@@ -53,12 +53,12 @@ def scraped(engine: Engine) -> str:
 
 
 def _of_engine(stack: Stack, alarm: Alarm, group: ComputeGroup, metrics: EngineMetrics) -> Mapping[str, object]:
-    picked = f'{{deployment="NAME",group="{group.key}"}}'
+    picked = f'deployment="NAME",group="{group.key}"'
     if alarm.target_seconds is None:
         threshold = alarm.threshold_at(stack.queued_per_second(group))
-        return _query(alarm, f"avg({metrics.waiting}{picked})", threshold)
-    buckets = f"sum by (le) (rate({metrics.latency}_bucket{picked}[{alarm.period_seconds}s]))"
-    return _query(alarm, f"histogram_quantile({1 - alarm.threshold / 100:g}, {buckets})", alarm.target_seconds)
+        return _query(alarm, f"avg({metrics.waiting}{{{picked}}})", threshold)
+    value = metrics.quantile_query(1 - alarm.threshold / 100, picked, f"{alarm.period_seconds}s")
+    return _query(alarm, value, alarm.target_seconds)
 
 
 def _failed_percent(stack: Stack, alarm: Alarm) -> str:

@@ -7,7 +7,8 @@ themselves form an ordinary managed instance group.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from advisor.codegen.model import Backend, Region, Runtime, Scaling, Stack
+from advisor.codegen.container import Runtime
+from advisor.codegen.model import Backend, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import render_pulumi, render_terraform

@@ -1,8 +1,11 @@
 """A backend as hosts run it with ``docker run``: what the targets on virtual machines have in common."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from advisor.codegen.model import Backend, Container, Stack
+from advisor.codegen.container import Container
+from advisor.codegen.model import Backend, Stack
+from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
 
@@ -66,3 +69,19 @@ def serving_arguments(container: Container, host_port: int, key: str, certificat
     port = [f"{container.port_option}{host_port}"] if container.port_option else []
     paths = zip(container.tls_options or (), (key, certificate), strict=False)
     return (*container.arguments, *port, *(f"{option}{path}" for option, path in paths))
+
+
+def python_fleet(stack: Stack, known: Mapping[str, Any], alarms: Mapping[str, Mapping[str, object]]) -> Call:
+    """The plan as a program on AWS holds it."""
+    groups = {
+        key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
+        for key, group in known["groups"].items()
+    }
+    fleet = {
+        "planned_usd_per_month": stack.budget.usd_per_month,
+        "regions": calls("Region", known["regions"]),
+        "backends": calls("Backend", known["backends"]),
+        "groups": calls("Group", groups),
+        "alarms": calls("Alarm", alarms),
+    }
+    return Call("Fleet", fleet)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
-from advisor.models.files.onnx_graph import OnnxFile, is_weight, read_onnx
+from advisor.models.files.onnx_graph import Graph, OnnxFile, is_weight, read_onnx
 from advisor.models.files.onnx_work import count_flop, free_dimensions
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
-from advisor.models.model import Checkpoint, Model, Surroundings
+from advisor.models.model import Checkpoint, Model, ModelInput, Surroundings
 from advisor.models.networks import whole_model
 from advisor.models.networks.values import Network
 from advisor.models.networks.work import Work
@@ -18,6 +18,7 @@ from advisor.models.networks.work import Work
 _LENGTHS = (64, 128, 256)
 """Lengths at which a graph with one free dimension is counted: three points fix a polynomial of the second degree."""
 _LONGEST_TABLE = 8192
+_FLOATS = {"FLOAT": "fp32", "DOUBLE": "fp64", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
 
 
 def onnx_model(path: Path, name: str) -> Model:
@@ -42,9 +43,24 @@ def onnx_model(path: Path, name: str) -> Model:
     weights = file.weights
     checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
     model = _counted(file, max(parameters_of(weights), 1), name, checkpoint)
-    return replace(
-        model, source=f"ONNX operator set {file.opset}" + (f", written by {file.producer}" if file.producer else "")
+    source = f"ONNX operator set {file.opset}" + (f", written by {file.producer}" if file.producer else "")
+    return replace(model, source=source, inputs=_inputs(file.graph))
+
+
+def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
+    """Tensors that the graph takes for one item; empty where one has no type, or more is free than batch and length."""
+    _, lengths = free_dimensions(graph)
+    names = [name for name in graph.inputs if name not in graph.weights]
+    inputs = tuple(
+        ModelInput(
+            name,
+            _FLOATS.get(graph.types[name], graph.types[name].lower()),
+            tuple(size if isinstance(size, int) else None for size in graph.inputs[name][1:]),
+        )
+        for name in names
     )
+    has_batches = all(graph.inputs[name] and not isinstance(graph.inputs[name][0], int) for name in names)
+    return inputs if has_batches and len(lengths) <= 1 and all(graph.types[name] for name in names) else ()
 
 
 def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint) -> Model:

@@ -79,6 +79,8 @@ class Graph:
     factors: dict[str, list[float]] = field(default_factory=dict)
     """Values of the smallest tensors of floats: by how much an image is resized."""
     inputs: dict[str, tuple[Dimension, ...]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    """Of the numbers of the inputs: FLOAT, INT64, ...; "" where the file does not say it."""
     stated: dict[str, tuple[Dimension, ...]] = field(default_factory=dict)
     external: bool = False
 
@@ -172,8 +174,10 @@ class _Reader:
             case 5:
                 self._keep(graph, "", value)
             case 11 | 13:
-                name, shape = _value_info(value)
+                name, kind, shape = _value_info(value)
                 (graph.inputs if number == 11 else graph.stated)[name] = shape
+                if number == 11:
+                    graph.types[name] = kind
             case 15:
                 raise CutOff("sparse initialisers, which are not read")
 
@@ -279,11 +283,16 @@ def _factors(tensor: Tensor, stored: object) -> list[float]:
     return [float(value) for value in np.frombuffer(stored, dtype=np.float32)]
 
 
-def _value_info(data: memoryview) -> tuple[str, tuple[Dimension, ...]]:
-    """Name and shape of an input or of a value in between."""
+def _value_info(data: memoryview) -> tuple[str, str, tuple[Dimension, ...]]:
+    """Name, type and shape of an input or of a value in between."""
     values = _message(data)
     tensor_type = _message(_message(values.get(2)).get(1))
-    return text(values.get(1, 0)), _dimensions(tensor_type.get(2))
+    kind = tensor_type.get(1)
+    return (
+        text(values.get(1, 0)),
+        _TYPES.get(kind, ("", 0))[0] if isinstance(kind, int) else "",
+        _dimensions(tensor_type.get(2)),
+    )
 
 
 def _message(data: int | memoryview | None) -> Mapping[int, int | memoryview]:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.plan.estate.commitments import HourlyUse, SharedCommitment
 from advisor.plan.estate.contention import Contention
 from advisor.plan.estate.packing import SharedMachine
 from advisor.plan.estate.resources import ResourceUse, Uses
 from advisor.plan.estate.slots import Seating
 from advisor.plan.values import ComparedLatency, PlanProvenance
+from advisor.reading import OMITTED_AT_DEFAULT
 
 SCHEMA = "advisor.estate/v1"
 PLANNED = "planned"

@@ -100,8 +100,9 @@ def _other_precisions(rejection: Rejection, requirements: Requirements, catalog:
     machine = catalog.instance_type(rejection.provider, rejection.instance_type)
     others = tuple(one for one in PRECISIONS if one not in requirements.workload.precisions)
     asked = replace(requirements, workload=replace(requirements.workload, precisions=others))
-    fitting = {candidate.precision for candidate in judge(machine, asked, catalog) if isinstance(candidate, Candidate)}
-    return f"precisions={'+'.join(other for other in others if other in fitting)}" if fitting else ""
+    fitting = [candidate for candidate in judge(machine, asked, catalog) if isinstance(candidate, Candidate)]
+    named = (other for other in others if any(candidate.is_in((other,)) for candidate in fitting))
+    return f"precisions={'+'.join(named)}" if fitting else ""
 
 
 def _sold_in(catalog: Catalog, provider: str, name: str) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from advisor.cost import FLEET_LEAVES_OUT
 from advisor.cost.response_cache import PlannedCache
 from advisor.cost.standing import StandingCharge, cache_usd_per_month
-from advisor.demand.values import OMITTED_AT_DEFAULT, Backtest, Unit
+from advisor.demand.values import Backtest, Unit
 from advisor.performance.values import Interval
 from advisor.plan.fleet.cost_lines import CostLine
 from advisor.plan.fleet.scaling_values import ScalingPlan
 from advisor.plan.layout import Layout
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import A_CENT
 
 

@@ -9,7 +9,6 @@ from advisor.catalog import Catalog
 from advisor.catalog.planning import ServicePrice
 from advisor.cost.services import disk_parts
 from advisor.cost.standing import StandingCharge
-from advisor.demand.values import OMITTED_AT_DEFAULT
 from advisor.plan.problem.formulas import paid_hours_per_month, starts_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
 from advisor.plan.solve.optimise import (
@@ -21,6 +20,7 @@ from advisor.plan.solve.optimise import (
     pool_transfer_usd_per_month,
     starts_usd_per_month,
 )
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import HOURS_PER_MONTH
 
 

@@ -322,10 +322,11 @@ class FleetSearch(ReplayedFleets):
         """
         order, sources = self._precisions, confirmed.formulation.pool_set.sources
         used = [
-            sources[allocation.pool.key].served.candidate.precision for allocation in confirmed.solution.allocations
+            sources[allocation.pool.key].served.candidate.rank_in(order)
+            for allocation in confirmed.solution.allocations
         ]
         usual = min(confirmed.confirmation.headroom_factor, 1.0)
-        for count in range(1, max(order.index(one) for one in used) + 1):
+        for count in range(1, max(used) + 1):
             fewer = in_precisions(
                 replace(confirmed.formulation, problem=self._posed.problem), confirmed.solution, order[:count]
             )

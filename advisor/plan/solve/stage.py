@@ -138,7 +138,7 @@ def narrowed(supply: Supply, workload: Workload) -> Supply:
         index
         for index, served in enumerate(supply.served)
         if (served.candidate.instance_type.provider, served.candidate.instance_type.name) in offers
-        and served.candidate.precision in workload.precisions
+        and served.candidate.is_in(workload.precisions)
     ]
     return supply.take(at, offers, replace(supply.requirements, workload=workload))
 
@@ -229,7 +229,7 @@ def _is_one_of(
     served: Served, offers: Mapping[tuple[str, str], tuple[Offer, ...]], precisions: Sequence[str]
 ) -> bool:  # fmt: skip
     machine = served.candidate.instance_type
-    return (machine.provider, machine.name) in offers and served.candidate.precision in precisions
+    return (machine.provider, machine.name) in offers and served.candidate.is_in(precisions)
 
 
 def _rates(

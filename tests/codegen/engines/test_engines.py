@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import generate
-from advisor.codegen.model import Platform, Quota, Runtime
+from advisor.codegen.container import Platform, Quota, Runtime
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.serving import container_of

@@ -10,15 +10,18 @@ import yaml
 
 from advisor.candidates import Candidate, Rejection, match
 from advisor.catalog import load_catalog
+from advisor.catalog.processors import with_processors
 from advisor.codegen import Language, Wanted, generate
 from advisor.codegen.alarms import promise_of
+from advisor.codegen.container import Platform, Quota, Runtime
 from advisor.codegen.engines import ENGINES, Demanded, demanded
-from advisor.codegen.model import Platform, Quota, Runtime
+from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.quoting import image_reference
 from advisor.codegen.serving import container_of, planned_as, served_units
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
+from advisor.models.model import ModelInput
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for
 from advisor.plan.request import catalog_for, requirements_of
@@ -93,7 +96,7 @@ def test_release_knows_every_option(name, release):
     ("name", "changes", "dtype", "tag"),
     [
         ("vLLM (pooling)", {}, "bfloat16", "vllm-openai:v0.33.0"),
-        ("vLLM (pooling)", {"accelerator": "T4"}, "half", "vllm-openai:v0.33.0"),
+        ("vLLM (pooling)", {"accelerator": "T4", "precision": "fp16"}, "half", "vllm-openai:v0.33.0"),
         ("vLLM (pooling)", {"precision": "fp32"}, "float32", "vllm-openai:v0.33.0"),
         ("Text Embeddings Inference", {}, "float16", ":89-1.9.3"),
         ("Text Embeddings Inference", {"accelerator": "T4"}, "float16", ":turing-1.9.3"),
@@ -103,18 +106,39 @@ def test_release_knows_every_option(name, release):
     ],
 )
 def test_arithmetic_and_image_follow_the_accelerator(name, changes, dtype, tag):
-    """Accelerators without bf16 compute in fp16, and images are those built for a compute capability."""
+    """Engines compute in the planned precision, and images are those built for a compute capability."""
     made = container(name, **changes)
     assert value_of(made, "--dtype") == dtype
     assert made.image.endswith(tag)
 
 
-@pytest.mark.parametrize(("place", "dtype"), [(SAPPHIRE, "bfloat16"), (ICE_LAKE, "float32")])
-def test_processors_compute_in_bf16_where_they_have_it(place, dtype):
-    """Sapphire Rapids has bf16 in hardware, Ice Lake has not; neither is asked for a share of GPU memory."""
-    provider, instance_type = place
-    made = container("vLLM (pooling)", "cores", Runtime.CPU, provider=provider, instance_type=instance_type)
-    assert value_of(made, "--dtype") == dtype
+@pytest.mark.parametrize(
+    ("engine", "hardware", "asked", "runs"),
+    [
+        ("vLLM (pooling)", "L4", "bf16", "bf16"),
+        ("vLLM (pooling)", "T4", "bf16", "fp16"),
+        ("Text Embeddings Inference", "L4", "bf16", "fp16"),
+        ("Triton (TensorRT)", "L4", "bf16", "fp16"),
+        ("Triton (TensorRT)", "T4", "fp32", "fp32"),
+        ("llama.cpp server", "T4", "int4", "int4"),
+        ("vLLM (pooling)", SAPPHIRE, "fp16", "bf16"),
+        ("vLLM (pooling)", ICE_LAKE, "bf16", "fp32"),
+        ("Triton (ONNX Runtime)", SAPPHIRE, "bf16", "fp32"),
+    ],
+)
+def test_precision_that_is_planned_is_the_one_that_runs(engine, hardware, asked, runs):
+    """Weights are cast to what accelerator and server compute in: nothing is planned in bf16 on Turing or TensorRT."""
+    catalog = with_processors(CATALOG, ("aws", "gcp"), 1.0, frozenset((SAPPHIRE[1], ICE_LAKE[1])))
+    name = hardware if isinstance(hardware, str) else catalog.instance_types[hardware].accelerator
+    accelerator = catalog.accelerator(name)
+    served = catalog.one_pass_engine(engine, accelerator.vendor).support(accelerator, asked)
+    assert (served.precision, served.compute_precision) == (runs, "fp16" if asked == "int4" else runs)
+
+
+def test_processors_are_asked_for_no_share_of_a_memory():
+    """It is one of GPUs; the precision is the planned one."""
+    made = container("vLLM (pooling)", "cores", Runtime.CPU, provider=SAPPHIRE[0], instance_type=SAPPHIRE[1])
+    assert value_of(made, "--dtype") == "bfloat16"
     assert value_of(made, "--gpu-memory-utilization") is None
     assert made.image.endswith("-x86_64")
 
@@ -285,7 +309,7 @@ def test_triton_starts_on_a_repository_of_its_own(source, tmp_path):
     )
     served = tmp_path / "models" / "bge-m3"
     assert (served / "1" / "model.onnx").read_text().strip() == "graph"
-    assert re.search(r"max_batch_size: 40 .*name: \"tensorrt\".*FP16", (served / "config.pbtxt").read_text())
+    assert re.search(r"(?s)max_batch_size: 40\n.*name: \"tensorrt\".*FP16", (served / "config.pbtxt").read_text())
     told = (tmp_path / "told").read_text().split()
     assert told == [f"--model-repository={tmp_path}/models", *made.arguments, "--http-port=8000"]
     if source == "hub":
@@ -362,13 +386,62 @@ def test_a_graph_is_planned_on_servers_that_load_graphs():
     assert servers == {"Triton (TensorRT)", "Triton (ONNX Runtime)"}
 
 
-def test_no_alarm_waits_for_times_that_nobody_publishes():
-    """Triton has no histogram of its answers: the queue is watched, the latency is not, and the README says so."""
-    scenario = SCENARIOS["ec2-images"]()
-    files = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
-    assert "waiting_requests = {" in files["fleet.tf"]
-    assert "latency = {" not in files["fleet.tf"]
-    assert "no alarm on latency of triton-tensorrt, whose metrics hold no histogram of it" in files["README.md"]
+def test_a_graph_of_known_inputs_is_warm_before_it_is_ready():
+    """The smallest and the largest batch of zeros, in the shapes of the inputs; without them a caution says it."""
+    texts = (ModelInput("input_ids", "int64", (None,)), ModelInput('odd "name"\\\n', "fp32", (2, None)))
+    demand = Demanded(Unit.TEXTS, 1.0, 1, 100.0, inputs=texts)
+    made = container("Triton (TensorRT)", demand=demand, max_concurrency=40, context_tokens=512)
+    configuration = made.environment["MODEL_CONFIGURATION"]
+    warm_up = configuration[configuration.index("model_warmup") :]
+    assert re.findall(r"batch_size: (\d+)", warm_up) == ["1", "40"]
+    assert re.findall(r"data_type: (\w+) dims: \[ ([\d, ]+) \] zero_data: true", warm_up) == [
+        ("TYPE_INT64", "1"),
+        ("TYPE_FP32", "2, 1"),
+        ("TYPE_INT64", "512"),
+        ("TYPE_FP32", "2, 512"),
+    ]
+    assert re.findall(r"key: (.+) value", warm_up) == ['"input_ids"', r'"odd \042name\042\134\012"'] * 2
+    assert made.checkpoint.needed.endswith('inputs are input_ids (int64, tokens), odd "name"\\\n (fp32, 2 × tokens)')
+    assert not made.image_caution
+    blind = container("Triton (TensorRT)", demand=Demanded(Unit.IMAGES))
+    assert "model_warmup" not in blind.environment["MODEL_CONFIGURATION"]
+    assert "inputs of the graph are not known" in blind.image_caution
+
+
+@pytest.mark.parametrize("engine", METRICS, ids=str)
+def test_every_engine_with_metrics_tells_how_long_answers_take(engine):
+    """A histogram, whose buckets add up, or quantiles of each replica, which are averaged over those with requests."""
+    metrics = METRICS[engine]
+    query = metrics.quantile_query(0.95, 'pod="a"', "300s", "namespace")
+    if metrics.latency:
+        assert query == (
+            f'histogram_quantile(0.95, sum by (namespace, le) (rate({metrics.latency}_bucket{{pod="a"}}[300s])))'
+        )
+    else:
+        picked = f'({metrics.quantiles_us}{{pod="a",quantile="0.95"}} >= 0)[300s:1m]'
+        assert query == f"avg by (namespace) (avg_over_time({picked})) / 1000000"
+    assert set(metrics.load) >= {metrics.waiting}
+
+
+@pytest.mark.parametrize("name", ["ec2-images", "gke-images", "ec2-embeddings", "mig-speech"])
+def test_latency_of_every_kind_is_alarmed_against_its_target(name):
+    """Each stack of a model that answers in one pass has an alarm on latency, in both languages."""
+    scenario = SCENARIOS[name]()
+    for language in Language:
+        made = generate(scenario.plan, language, scenario.wanted)
+        fleet = next(text for path, text in made.files.items() if path.endswith(("fleet.tf", "/fleet.py")))
+        assert re.search(r"latency\b.*[{(]", fleet)
+    assert "no alarm on latency" not in made.files["README.md"]
+
+
+def test_cloud_run_alarms_on_its_own_measure_of_an_answer():
+    """A recording of 45 s within a fifth of its length: requests of the 95th percentile take no longer than 9,000 ms."""
+    scenario = speech_on_cloud_run()
+    fleet = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files["fleet.tf"]
+    alarm = fleet[fleet.index("latency = {") :].split("}")[0]
+    assert 'metric      = "run.googleapis.com/request_latencies"' in alarm
+    assert "ALIGN_PERCENTILE_95" in alarm
+    assert re.search(r"threshold += 9000\b", alarm)
 
 
 @pytest.mark.parametrize(

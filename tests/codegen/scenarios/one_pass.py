@@ -5,10 +5,12 @@ Two more are generated without the tools of the golden stacks: a container is th
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from advisor.codegen import Wanted
 from advisor.demand.values import Unit
+from advisor.models.catalog import find_model
 from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Interval
@@ -39,6 +41,7 @@ def _plan(
 ) -> Any:  # fmt: skip
     """A plan of requests of so many items of a size."""
     plan = make_fleet_plan(*groups, policy=policy, model=model, fleet={"unit": unit})
+    inputs = [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in find_model(model).inputs]
     targets = {"ttft_p95_ms": None, "tpot_p95_ms": None, "e2e_p95_ms": None, "within_ratio": 0.99, **slo}
     lengths = {
         name: dict.fromkeys(("mean", "p50", "p95", "p99", "max"), value)
@@ -46,7 +49,12 @@ def _plan(
     }
     return dataclasses.replace(
         plan,
-        workload={**plan.workload, "slo": targets, "context_tokens": 512},
+        workload={
+            **plan.workload,
+            "slo": targets,
+            "context_tokens": 512,
+            **({"model_inputs": inputs} if inputs else {}),
+        },
         demand={**plan.demand, **lengths, "unit": unit.value},
     )
 
@@ -69,7 +77,7 @@ _AXION, _EPYC = "8 cores of Google Axion (Neoverse V2)", "4 cores of AMD EPYC 9V
 def embeddings_on_ec2() -> Scenario:
     """Text Embeddings Inference, which speaks plain HTTP, beside Arm processors, whose hosts install Docker."""
     plan = _plan(
-        _group(engine="Text Embeddings Inference"),
+        _group(engine="Text Embeddings Inference", precision="fp16"),
         _cpu("c8g.2xlarge", _GRAVITON),
         model=EMBEDDER, unit=Unit.TEXTS, size=512.0, latency_ms=200.0,
     )  # fmt: skip
@@ -121,7 +129,7 @@ def embeddings_on_gke() -> Scenario:
     """Text Embeddings Inference on L4 beside Arm processors: both where plain HTTP stays in the cluster."""
     axion = {"provider": "gcp", "region": "us-central1"}
     plan = _plan(
-        _group(**_L4, engine="Text Embeddings Inference"),
+        _group(**_L4, engine="Text Embeddings Inference", precision="fp16"),
         _cpu("c4a-standard-8", _AXION, **axion),
         model=EMBEDDER, unit=Unit.TEXTS, size=512.0, latency_ms=200.0,
     )  # fmt: skip
@@ -129,12 +137,14 @@ def embeddings_on_gke() -> Scenario:
 
 
 _AZURE = {"provider": "azure", "region": "eastus"}
+_T4 = {"instance_type": "Standard_NC4as_T4_v3", "accelerator": "T4", "precision": "fp16"}
+"""It has no bf16."""
 
 
 def reranker_on_aks() -> Scenario:
     """Text Embeddings Inference on T4, whose image is one of its own, beside processors of AMD."""
     plan = _plan(
-        _group(**_AZURE, instance_type="Standard_NC4as_T4_v3", accelerator="T4", engine="Text Embeddings Inference"),
+        _group(**_AZURE, **_T4, engine="Text Embeddings Inference"),
         _cpu("Standard_D8as_v6", _EPYC, **_AZURE),
         model=RERANKER, unit=Unit.TEXTS, size=512.0, items=23.0, latency_ms=1000.0,
     )  # fmt: skip
@@ -158,21 +168,28 @@ def embeddings_on_container_apps() -> Scenario:
     """VLLM for one text a request, whose queue is read from its log."""
     plan = _plan(
         _group(
-            **_AZURE, instance_type="Standard_NC4as_T4_v3", accelerator="T4", engine="vLLM (pooling)", request_shares=(1.0, 1.0)
+            **_AZURE, **_T4, engine="vLLM (pooling)", request_shares=(1.0, 1.0)
         ),
         model=EMBEDDER, unit=Unit.TEXTS, size=512.0, latency_ms=200.0,
     )  # fmt: skip
     return Scenario(plan, Wanted(target="container-apps"), azure_container_apps.filled("eastus"))
 
 
-_VIT = {"engine": "Triton (TensorRT)", "weights_gib": 0.16, "max_concurrency": 40, "context_tokens": 1}
+_VIT = {
+    "engine": "Triton (TensorRT)",
+    "precision": "fp16",
+    "weights_gib": 0.16,
+    "max_concurrency": 40,
+    "context_tokens": 1,
+}
+_ON_CORES = {"engine": "Triton (ONNX Runtime)", "precision": "fp32", "weights_gib": 0.32, "max_concurrency": 8}
 
 
 def images_on_ec2() -> Scenario:
-    """Triton, whose metrics have a port of their own and no times, on T4 and on Arm processors."""
+    """Triton, whose metrics have a port of their own and quantiles, on T4 and on Arm processors."""
     plan = _plan(
         _group(**_VIT, instance_type="g4dn.xlarge", accelerator="T4"),
-        _cpu("c8g.2xlarge", _GRAVITON, **(_VIT | {"engine": "Triton (ONNX Runtime)", "max_concurrency": 8})),
+        _cpu("c8g.2xlarge", _GRAVITON, **(_VIT | _ON_CORES)),
         model=VIT, unit=Unit.IMAGES, size=1.0, latency_ms=50.0,
     )  # fmt: skip
     return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/vit-onnx"}))

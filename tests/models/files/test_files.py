@@ -22,6 +22,7 @@ from advisor.models.files.gguf import _BLOCKS
 from advisor.models.files.tensors import Tensor
 from advisor.models.files.trees import tree_of
 from advisor.models.kv_cache import kv_elements_per_token
+from advisor.models.model import ModelInput
 from advisor.models.weights import Split, rank_weight_bytes
 from advisor.performance.one_pass.work import flop_of_sample
 from advisor.workload.document import read_workload
@@ -133,6 +134,41 @@ def test_onnx_of_a_free_size_says_what_is_missing():
     assert (
         model.sample == "not known: input 'image' has the free dimension 'height'; export the model with a fixed size"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("pictures.onnx", (ModelInput("image", "fp32", (3, 32, 32)),)),
+        ("texts.onnx", (ModelInput("tokens", "int64", (None,)),)),
+        ("any_size.onnx", ()),
+    ],
+)
+def test_inputs_are_those_of_the_header(name, inputs):
+    """Name, type and shape of one item; none where more is free than the batch and the length of a text."""
+    assert made(name).inputs == inputs
+
+
+def test_inputs_of_others_are_those_that_exporters_write(tmp_path):
+    """RoBERTa takes no types of tokens, an image has the side of the configuration, and of Whisper nothing is said."""
+    config = {
+        "model_type": "vit",
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 384,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    names = {
+        model: [tensor.name for tensor in find_model(model).inputs]
+        for model in ("BAAI/bge-m3", "BAAI/bge-small-en-v1.5")
+    }
+
+    assert names["BAAI/bge-m3"] == ["input_ids", "attention_mask"]
+    assert names["BAAI/bge-small-en-v1.5"] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert find_model(str(tmp_path)).inputs == (ModelInput("pixel_values", "fp32", (3, 384, 384)),)
+    assert find_model("google/vit-base-patch16-224").inputs == (ModelInput("pixel_values", "fp32", (3, 224, 224)),)
+    assert find_model("openai/whisper-large-v3").inputs == ()
 
 
 @pytest.mark.parametrize("name", ["xgboost.json", "xgboost.ubj"])

@@ -1,102 +1,25 @@
-"""Requirements × catalog → candidates that can hold the model, or rejections with the two numbers compared.
+"""The judgement of instance types: which hold the model in which layout, and what the others lack.
 
 Hardware is judged once for each instance type, precision and tensor parallelism, whatever the region, and so is
 whether generated code can start it (:mod:`advisor.deployable`); prices come later (:mod:`advisor.plan`), where a region
 plays its part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from advisor.candidates.engines import engines_of
+from advisor.candidates.values import Candidate, Rejection, reject, reject_undeployable
 from advisor.catalog import Catalog
-from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.partitions import Partition, share_of, slice_of
-from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer, Support
-from advisor.demand.values import Unit
-from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall, machine_shortfall, shortfall
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Offer
+from advisor.deployable import Shortfall, machine_shortfall, shortfall
 from advisor.models import AUTO, FitRequest, MemoryFit, Model, fit_memory
 from advisor.requirements import Requirements
-from advisor.workload.scope import allows, allows_engine, engine_names, serving_engines
-from advisor.workload.values import Workload
+from advisor.workload.scope import allows
 
-__all__ = [
-    "ANY",
-    "Candidate",
-    "Matches",
-    "Rejection",
-    "Shortfall",
-    "divides_heads",
-    "judge",
-    "judge_hardware",
-    "match",
-    "parallel_choices",
-    "reject",
-    "reject_candidate",
-    "reject_undeployable",
-]
-
-ANY = "*"
-"""In a rejection: whatever the region or precision."""
 _REGIONS_NAMED = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An instance type with precision, parallelism and engine that can hold the model."""
-
-    instance_type: InstanceType
-    accelerator: Accelerator
-    """As one rank sees it: a whole one, or the share or slice that it has."""
-    precision: str
-    compute_precision: str
-    engine: str
-    engine_version: str
-    tensor_parallel: int
-    pipeline_parallel: int
-    replicas_per_instance: int
-    memory: MemoryFit
-    """Of one replica."""
-    partition: str = ""
-    """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
-    max_sequences: int | None = None
-    """Requests that an engine without paging has room for, each of the longest length; None: as the cache holds."""
-    batcher: OnePassEngine | None = None
-    """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
-
-    @property
-    def setup(self) -> Setup:
-        """The machine as it would be deployed."""
-        return Setup(
-            provider=self.instance_type.provider,
-            instance_type=self.instance_type.name,
-            accelerator=self.instance_type.accelerator,
-            partition=self.partition,
-            replicas_per_instance=self.replicas_per_instance,
-            precision=self.precision,
-            engine=self.engine,
-            checkpoint_gib=self.memory.checkpoint_gib,
-            loading_gib=self.memory.loading_gib,
-            accelerator_gib=self.accelerator.memory_gib,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why an offer (or a whole instance type: region ``*``) cannot be an option."""
-
-    provider: str
-    region: str
-    instance_type: str
-    precision: str
-    tensor_parallel: int | None
-    code: str
-    needed: float | str | None
-    available: float | str | None
-    unit: str
-    message: str
-    partition: str = ""
-    """Slices that the accelerators would be cut into; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +96,7 @@ def judge_hardware(
         return
     accelerator = catalog.accelerator(instance_type.accelerator)
     whole, slices = _seats(instance_type, accelerator, catalog)
-    for precision in requirements.workload.precisions:
-        engine = _engine(instance_type, accelerator, precision, requirements, catalog)
+    for engine in engines_of(instance_type, accelerator, requirements, catalog):
         if isinstance(engine, Rejection):
             yield engine
             continue
@@ -183,14 +105,6 @@ def judge_hardware(
             yield outcome
             if tensor_parallel == 1 and isinstance(outcome, Candidate):
                 yield from _judge_slices(instance_type, slices, engine, requirements, catalog)
-
-
-def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
-    """The rejection of what generated code cannot start: of the whole machine where its layout plays no part."""
-    if found.unit in (TARGETS, PURCHASE):
-        partition = candidate.partition if found.unit == TARGETS else ""
-        return reject(candidate.instance_type, found, region=region, partition=partition)
-    return reject_candidate(candidate, found, region)
 
 
 def parallel_choices(accelerator_count: float) -> tuple[int, ...]:
@@ -291,6 +205,7 @@ def _judge_one(
         partition=seat.partition,
         max_sequences=memory.max_concurrency if is_contiguous else None,
         batcher=catalog.one_pass_engine(engine.engine, seat.accelerator.vendor),
+        stands_for=engine.stands_for,
     )
 
 
@@ -323,93 +238,6 @@ def _fit(model: Model, request: FitRequest) -> MemoryFit:
     return fit_memory(model, request)
 
 
-def _engine(
-    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
-) -> EngineSupport | Rejection:
-    """The first allowed engine that serves the precision and the model on the accelerator, or why none does."""
-    model, workload = requirements.model, requirements.workload
-    if requirements.demand.unit.is_one_pass:
-        return _one_pass_engine(instance_type, accelerator, precision, requirements, catalog)
-    rows = catalog.engine_support(accelerator.name, precision)
-    serving = serving_engines(rows)
-    if not serving:
-        return reject(instance_type, _unserved(rows, accelerator, precision), precision)
-    allowed = [row for row in serving if allows_engine(workload, row.engine)]
-    if not allowed:
-        return reject(instance_type, _engine_excluded(workload, engine_names(serving)), precision)
-    for row in allowed:
-        status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
-        if status in (None, "supported", "validated"):
-            return row
-    reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
-    return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
-
-
-def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:
-    needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
-    available = ", ".join(engines)
-    reason = f"it is served by {available}, which the workload leaves out"
-    return Shortfall("engine_excluded", "engines", needed, available, reason)
-
-
-def _one_pass_engine(
-    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
-) -> EngineSupport | Rejection:
-    """The first allowed server of a model that answers in one pass, or why there is none."""
-    unit, family = requirements.demand.unit, requirements.model.family
-    serving = [
-        server
-        for server in catalog.one_pass_engines
-        if server.serves(unit, family, precision) and server.runs_on(instance_type, accelerator)
-    ]
-    if not serving:
-        reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
-        return reject(instance_type, Shortfall("precision_unsupported", "support", precision, None, reason), precision)
-    # What generated code starts comes first; the rest is planned where no code is generated anyway.
-    allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
-    startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
-    startable.sort(key=lambda server: _is_crowded(server, instance_type, catalog))
-    if not allowed:
-        names = tuple(server.engine for server in serving)
-        return reject(instance_type, _engine_excluded(requirements.workload, names), precision)
-    if not startable:
-        return reject(instance_type, _without_container(allowed, accelerator, unit, catalog), precision)
-    return startable[0].support(accelerator, precision)
-
-
-def _is_generated(instance_type: InstanceType, unit: Unit, catalog: Catalog) -> bool:
-    """Whether code is generated for servers of a unit on some machines of a provider."""
-    return instance_type.provider in catalog.deployment.providers and unit in catalog.generated_units
-
-
-def _is_crowded(server: OnePassEngine, instance_type: InstanceType, catalog: Catalog) -> bool:
-    """Whether a machine has more accelerators than the server has replicas on one."""
-    most = catalog.deployment.number(server.engine, "replicas_per_machine")
-    return most is not None and (instance_type.accelerator_count or 0.0) > most
-
-
-def _without_container(
-    servers: Sequence[OnePassEngine], accelerator: Accelerator, unit: Unit, catalog: Catalog
-) -> Shortfall:  # fmt: skip
-    names = " and ".join(server.engine for server in servers)
-    written = {server.engine for server in catalog.one_pass_engines if server.release and unit in server.units}
-    reason = f"{accelerator.name}: no code is generated for {names}, which would serve {unit} there"
-    return Shortfall("not_generated", "engine", " or ".join(sorted(written)), names, reason)
-
-
-def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision: str) -> Shortfall:
-    """Why no engine is known to serve a precision: all refuse it, or nobody says of one of them."""
-    untested = next((row for row in rows if row.support is Support.UNTESTED), None)
-    if rows and untested is None:
-        detail = rows[0].detail or "no engine of the catalog serves it"
-        return Shortfall(
-            "precision_unsupported", "support", precision, rows[0].support.value, f"{accelerator.name}: {detail}"
-        )
-    engine = f"{untested.engine} {untested.engine_version}".strip() if untested else "an engine of the catalog"
-    reason = f"{accelerator.name}: no document or measurement says whether {engine} serves it"
-    return Shortfall("precision_untested", "support", precision, Support.UNTESTED.value, reason)
-
-
 def _offers_in_scope(requirements: Requirements, catalog: Catalog) -> dict[tuple[str, str], tuple[Offer, ...]]:
     workload = requirements.workload
     grouped: dict[tuple[str, str], list[Offer]] = {}
@@ -426,43 +254,3 @@ def _not_sold(instance_type: InstanceType, regions: tuple[str, ...], *, was_sold
     wanted = wanted or "any region"
     reason = f"not sold in {wanted} any more" if was_sold else f"not known to be sold in {wanted}"
     return reject(instance_type, Shortfall("not_sold", "regions", wanted, 0, reason))
-
-
-def reject(
-    instance_type: InstanceType,
-    found: Shortfall,
-    precision: str = ANY,
-    tensor_parallel: int | None = None,
-    region: str = ANY,
-    partition: str = "",
-) -> Rejection:
-    """A rejection whose message leads with what was judged."""
-    subject = instance_type.name
-    if region != ANY:
-        subject += f" in {region}"
-    if precision != ANY:
-        subject += f" {precision}"
-    if tensor_parallel is not None and tensor_parallel > 1:
-        subject += f" on {tensor_parallel} accelerators"
-    if partition:
-        subject += f" in slices {partition}"
-    return Rejection(
-        provider=instance_type.provider,
-        region=region,
-        instance_type=instance_type.name,
-        precision=precision,
-        tensor_parallel=tensor_parallel,
-        code=found.code,
-        needed=found.needed,
-        available=found.available,
-        unit=found.unit,
-        message=f"{subject}: {found.reason}",
-        partition=partition,
-    )
-
-
-def reject_candidate(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
-    """The rejection of what had passed as a candidate."""
-    return reject(
-        candidate.instance_type, found, candidate.precision, candidate.tensor_parallel, region, candidate.partition
-    )

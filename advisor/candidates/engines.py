@@ -1,0 +1,119 @@
+"""The engine that serves the model on a machine, in each of the precisions of a workload."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from advisor.candidates.values import Rejection, reject
+from advisor.catalog import Catalog
+from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
+from advisor.demand.values import Unit
+from advisor.deployable import Shortfall
+from advisor.requirements import Requirements
+from advisor.workload.scope import allows_engine, engine_names, serving_engines
+from advisor.workload.values import Workload
+
+
+def engines_of(
+    instance_type: InstanceType, accelerator: Accelerator, requirements: Requirements, catalog: Catalog
+) -> Iterator[EngineSupport | Rejection]:
+    """The engine of each of the workload's precisions, or why none serves it; precisions cast to the same are one."""
+    asked = requirements.workload.precisions
+    engines = [_engine(instance_type, accelerator, precision, requirements, catalog) for precision in asked]
+    stands_for: dict[tuple[str, str], tuple[str, ...]] = {}
+    for precision, engine in zip(asked, engines, strict=True):
+        if not isinstance(engine, Rejection):
+            key = (engine.engine, engine.precision)
+            stands_for[key] = (*stands_for.get(key, ()), precision)
+    for engine in engines:
+        if isinstance(engine, Rejection):
+            yield engine
+        elif cast := stands_for.pop((engine.engine, engine.precision), ()):
+            yield engine if cast == (engine.precision,) else replace(engine, stands_for=cast)
+
+
+def _engine(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> EngineSupport | Rejection:
+    """The first allowed engine that serves the precision and the model on the accelerator, or why none does."""
+    model, workload = requirements.model, requirements.workload
+    if requirements.demand.unit.is_one_pass:
+        return _one_pass_engine(instance_type, accelerator, precision, requirements, catalog)
+    rows = catalog.engine_support(accelerator.name, precision)
+    serving = serving_engines(rows)
+    if not serving:
+        return reject(instance_type, _unserved(rows, accelerator, precision), precision)
+    allowed = [row for row in serving if allows_engine(workload, row.engine)]
+    if not allowed:
+        return reject(instance_type, _engine_excluded(workload, engine_names(serving)), precision)
+    for row in allowed:
+        status = catalog.model_status(row.engine, accelerator.name, model.name, model.family)
+        if status in (None, "supported", "validated"):
+            return row
+    reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
+    return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:
+    needed = ", ".join(workload.engines) or f"other than {', '.join(workload.exclude.engines)}"
+    available = ", ".join(engines)
+    reason = f"it is served by {available}, which the workload leaves out"
+    return Shortfall("engine_excluded", "engines", needed, available, reason)
+
+
+def _one_pass_engine(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, requirements: Requirements, catalog: Catalog
+) -> EngineSupport | Rejection:
+    """The first allowed server of a model that answers in one pass, or why there is none."""
+    unit, family = requirements.demand.unit, requirements.model.family
+    serving = [
+        server
+        for server in catalog.one_pass_engines
+        if server.serves(unit, family, precision) and server.runs_on(instance_type, accelerator)
+    ]
+    if not serving:
+        reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
+        return reject(instance_type, Shortfall("precision_unsupported", "support", precision, None, reason), precision)
+    # What generated code starts comes first; the rest is planned where no code is generated anyway.
+    allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
+    startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
+    startable.sort(key=lambda server: _is_crowded(server, instance_type, catalog))
+    if not allowed:
+        names = tuple(server.engine for server in serving)
+        return reject(instance_type, _engine_excluded(requirements.workload, names), precision)
+    if not startable:
+        return reject(instance_type, _without_container(allowed, accelerator, unit, catalog), precision)
+    return startable[0].support(accelerator, precision)
+
+
+def _is_generated(instance_type: InstanceType, unit: Unit, catalog: Catalog) -> bool:
+    """Whether code is generated for servers of a unit on some machines of a provider."""
+    return instance_type.provider in catalog.deployment.providers and unit in catalog.generated_units
+
+
+def _is_crowded(server: OnePassEngine, instance_type: InstanceType, catalog: Catalog) -> bool:
+    """Whether a machine has more accelerators than the server has replicas on one."""
+    most = catalog.deployment.number(server.engine, "replicas_per_machine")
+    return most is not None and (instance_type.accelerator_count or 0.0) > most
+
+
+def _without_container(
+    servers: Sequence[OnePassEngine], accelerator: Accelerator, unit: Unit, catalog: Catalog
+) -> Shortfall:  # fmt: skip
+    names = " and ".join(server.engine for server in servers)
+    written = {server.engine for server in catalog.one_pass_engines if server.release and unit in server.units}
+    reason = f"{accelerator.name}: no code is generated for {names}, which would serve {unit} there"
+    return Shortfall("not_generated", "engine", " or ".join(sorted(written)), names, reason)
+
+
+def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision: str) -> Shortfall:
+    """Why no engine is known to serve a precision: all refuse it, or nobody says of one of them."""
+    untested = next((row for row in rows if row.support is Support.UNTESTED), None)
+    if rows and untested is None:
+        detail = rows[0].detail or "no engine of the catalog serves it"
+        return Shortfall(
+            "precision_unsupported", "support", precision, rows[0].support.value, f"{accelerator.name}: {detail}"
+        )
+    engine = f"{untested.engine} {untested.engine_version}".strip() if untested else "an engine of the catalog"
+    reason = f"{accelerator.name}: no document or measurement says whether {engine} serves it"
+    return Shortfall("precision_untested", "support", precision, Support.UNTESTED.value, reason)

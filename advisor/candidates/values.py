@@ -1,0 +1,129 @@
+"""Candidates and rejections: what was judged, and what it was judged by."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from advisor.catalog.one_pass_engines import OnePassEngine
+from advisor.catalog.values import Accelerator, InstanceType
+from advisor.deployable import PURCHASE, TARGETS, Setup, Shortfall
+from advisor.models import MemoryFit
+
+ANY = "*"
+"""In a rejection: whatever the region or precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instance type with precision, parallelism and engine that can hold the model."""
+
+    instance_type: InstanceType
+    accelerator: Accelerator
+    """As one rank sees it: a whole one, or the share or slice that it has."""
+    precision: str
+    compute_precision: str
+    engine: str
+    engine_version: str
+    tensor_parallel: int
+    pipeline_parallel: int
+    replicas_per_instance: int
+    memory: MemoryFit
+    """Of one replica."""
+    partition: str = ""
+    """Slices that every accelerator is cut into, one for each replica: mig-1g.10gb; "" for none."""
+    max_sequences: int | None = None
+    """Requests that an engine without paging has room for, each of the longest length; None: as the cache holds."""
+    batcher: OnePassEngine | None = None
+    """Server that batches requests to a model that answers in one pass; None: it answers token by token."""
+    stands_for: tuple[str, ...] = ()
+    """Precisions of the workload that are served in its own; empty: its own alone."""
+
+    def is_in(self, precisions: Collection[str]) -> bool:
+        """Whether it is what one of these precisions of a workload is served in."""
+        return any(precision in precisions for precision in self.stands_for or (self.precision,))
+
+    def rank_in(self, precisions: Sequence[str]) -> int:
+        """Place of the first of a workload's precisions that it serves, from 0."""
+        served = self.stands_for or (self.precision,)
+        return min(at for at, precision in enumerate(precisions) if precision in served)
+
+    @property
+    def setup(self) -> Setup:
+        """The machine as it would be deployed."""
+        return Setup(
+            provider=self.instance_type.provider,
+            instance_type=self.instance_type.name,
+            accelerator=self.instance_type.accelerator,
+            partition=self.partition,
+            replicas_per_instance=self.replicas_per_instance,
+            precision=self.precision,
+            engine=self.engine,
+            checkpoint_gib=self.memory.checkpoint_gib,
+            loading_gib=self.memory.loading_gib,
+            accelerator_gib=self.accelerator.memory_gib,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an offer (or a whole instance type: region ``*``) cannot be an option."""
+
+    provider: str
+    region: str
+    instance_type: str
+    precision: str
+    tensor_parallel: int | None
+    code: str
+    needed: float | str | None
+    available: float | str | None
+    unit: str
+    message: str
+    partition: str = ""
+    """Slices that the accelerators would be cut into; "" for none."""
+
+
+def reject_undeployable(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+    """The rejection of what generated code cannot start: of the whole machine where its layout plays no part."""
+    if found.unit in (TARGETS, PURCHASE):
+        partition = candidate.partition if found.unit == TARGETS else ""
+        return reject(candidate.instance_type, found, region=region, partition=partition)
+    return reject_candidate(candidate, found, region)
+
+
+def reject(
+    instance_type: InstanceType,
+    found: Shortfall,
+    precision: str = ANY,
+    tensor_parallel: int | None = None,
+    region: str = ANY,
+    partition: str = "",
+) -> Rejection:
+    """A rejection whose message leads with what was judged."""
+    subject = instance_type.name
+    if region != ANY:
+        subject += f" in {region}"
+    if precision != ANY:
+        subject += f" {precision}"
+    if tensor_parallel is not None and tensor_parallel > 1:
+        subject += f" on {tensor_parallel} accelerators"
+    if partition:
+        subject += f" in slices {partition}"
+    return Rejection(
+        provider=instance_type.provider,
+        region=region,
+        instance_type=instance_type.name,
+        precision=precision,
+        tensor_parallel=tensor_parallel,
+        code=found.code,
+        needed=found.needed,
+        available=found.available,
+        unit=found.unit,
+        message=f"{subject}: {found.reason}",
+        partition=partition,
+    )
+
+
+def reject_candidate(candidate: Candidate, found: Shortfall, region: str = ANY) -> Rejection:
+    """The rejection of what had passed as a candidate."""
+    return reject(
+        candidate.instance_type, found, candidate.precision, candidate.tensor_parallel, region, candidate.partition
+    )

@@ -1,0 +1,127 @@
+"""How one instance boots and what its container is told: accelerator, machine image, weights, command and ports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from advisor.codegen.wanted import Engine
+from advisor.plan.fleet.chosen import FleetGroup
+from advisor.plan.values import Option
+
+
+class Runtime(StrEnum):
+    """Driver and runtime that an accelerator needs."""
+
+    CUDA = "cuda"
+    ROCM = "rocm"
+    NEURON = "neuron"
+    GAUDI = "gaudi"
+    TPU = "tpu"
+    CPU = "cpu"
+    """Processors, and no accelerator beside them."""
+
+
+Serves = Option | FleetGroup
+"""How one instance serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Quota that an account must be allowed before anything starts."""
+
+    code: str
+    """As the provider's quota service names it."""
+    name: str
+    unit: str = "vCPUs"
+    needed: str = ""
+    """How much of it, region by region, in words; "" where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """How one instance type boots and serves."""
+
+    runtime: Runtime
+    cpu_architecture: str
+    """x86_64 or arm64."""
+    machine_image: str
+    """AWS: public SSM parameter; Google: ``project/family``; Azure: ``publisher:offer:sku:version``."""
+    quota: Quota
+    cores_per_accelerator: int = 1
+    """Cores that an accelerator shows to software: NeuronCores of a chip; 1 for a GPU."""
+
+    @property
+    def debian_architecture(self) -> str:
+        """The processors as Debian, containers and Kubernetes call them: amd64 or arm64."""
+        return "amd64" if self.cpu_architecture == "x86_64" else self.cpu_architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Which weights the container downloads."""
+
+    model_id: str | None
+    """Hub name; None when only the user can name the checkpoint."""
+    needed: str
+    """What the checkpoint has to be, in words."""
+    made_while_loading: bool = False
+    """The engine quantises it to the planned precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container for all replicas of an instance.
+
+    Its command is ``entrypoint *command model_option+MODEL *arguments port_option+PORT …``; an image with
+    :attr:`model_environment` is given variables in place of a command.
+    """
+
+    engine: Engine
+    image: str
+    checkpoint: Checkpoint
+    entrypoint: str
+    """Program, such as ``vllm``; "": that of the image."""
+    command: tuple[str, ...]
+    """Words before the model, such as ``serve``."""
+    model_option: str
+    """Such as ``--model-path=``; "": the model is a word by itself."""
+    arguments: tuple[str, ...]
+    """Everything that the plan decides: precision, parallelism, batch, context, memory."""
+    port_option: str = "--port="
+    tls_options: tuple[str, str] | None = ("--ssl-keyfile=", "--ssl-certfile=")
+    """Options that take the paths of key and certificate; None: the engine speaks plain HTTP only."""
+    revision_option: str = "--revision="
+    """Takes the commit of the weights; "": there is none."""
+    device_arguments: tuple[str, ...] = ()
+    """Of ``docker run``: which accelerators the container sees, and what it needs to reach them."""
+    sharing_arguments: tuple[str, ...] = ()
+    """Those of *arguments* that make one container serve all replicas of an instance; left out of a container that
+    serves one replica."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    image_caution: str = ""
+    """How the image differs from what was planned; "": not that anybody knew."""
+    health_path: str = "/health"
+    metrics_port: int | None = None
+    """Port of the metrics page; None: that of the answers."""
+    shares_port: bool = False
+    """Several replicas answer on one port."""
+    model_environment: str = ""
+    """Variable that takes the model, such as MODEL_ID; "": the command names the model."""
+    model_prefix: str = ""
+    """Before the model in that variable, such as ``hf://``."""
+    port_environment: str = ""
+    """Variable that takes the port; "": :attr:`port_option` does."""
+    compiled_environment: str = ""
+    """Variable that takes the folder of what the engine compiles before it serves; "": it has none."""
+    compiled_folder: str = ""
+    """That folder, below the cache of the container: another for other weights, images and arguments."""
+    cache_environment: str = ""
+    """Variable that takes the folder of downloads; "": the engine finds it below the home folder."""
+    cache_folder: str = ""
+    """The folder of downloads, below the cache of the container."""
+    hub_image: str = ""
+    """Image that holds the client of the hub, for copies of the weights; "": that of the engine."""
+    counted_per_request: float = 1.0
+    """Entries of one request of the workload in the engine's queue: its texts, or windows of audio."""
+    finished_per_request: float = 1.0
+    """The same of the engine's counter of finished requests."""

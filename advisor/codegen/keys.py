@@ -1,0 +1,73 @@
+"""Names of groups and backends that stay from plan to plan, and their weights."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+
+from advisor.codegen.quoting import slug
+from advisor.codegen.selection import Member
+from advisor.codegen.wanted import Wanted
+from advisor.plan.problem.values import PurchaseOption
+
+_MILLE = 1000
+
+
+_LONGEST_KEY = 38
+"""With the name and a hyphen within the 63 characters of a host name."""
+
+
+_HASH_DIGITS = 6
+
+
+def _split(member: Member) -> str:
+    one = member.serves
+    stages = f"pp{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
+    replicas = f"x{one.replicas_per_instance}" if one.replicas_per_instance > 1 else ""
+    return f"{one.precision} tp{one.tensor_parallel}{stages}{replicas}"
+
+
+def group_keys(members: Sequence[Member]) -> tuple[str, ...]:
+    """The key of the group of each member: stable from plan to plan, and unique."""
+    names = [_group_name(member) for member in members]
+    keys = unique_keys(names)
+    return tuple(keys[name] for name in names)
+
+
+def _group_name(member: Member) -> str:
+    kind = PurchaseOption(member.serves.purchase).ordered_as.replace("_", "-")
+    return f"{member.serves.region} {member.serves.instance_type.removeprefix('Standard_')} {_split(member)} {kind}"
+
+
+def backend_name(member: Member, wanted: Wanted) -> str:
+    """Name of the backend of a member: what serves alike in one region has the same."""
+    one = member.serves
+    engine = one.engine if wanted.engine is None else wanted.engine.value
+    return f"{one.region} {one.accelerator_count:g}x{one.accelerator} {_split(member)} {engine}"
+
+
+def unique_keys(names: Sequence[str]) -> Mapping[str, str]:
+    """Name → slug within the longest length; names that are cut, or meet, carry a hash of the whole name."""
+    plain = {name: slug(name, 10 * _LONGEST_KEY, "group") for name in names}
+    counts = list(plain.values())
+    return {
+        name: text if len(text) <= _LONGEST_KEY and counts.count(text) == 1 else _cut(name, text)
+        for name, text in plain.items()
+    }
+
+
+def _cut(name: str, text: str) -> str:
+    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]
+    return f"{text[: _LONGEST_KEY - _HASH_DIGITS - 1].rstrip('-')}-{mark}"
+
+
+def per_mille(shares: Mapping[str, float], of: int = _MILLE) -> Mapping[str, int]:
+    """Shares as whole per mille that add up to *of*, each at least 1 where that reaches (largest remainders)."""
+    total, least = sum(shares.values()), 1 if of >= len(shares) else 0
+    exact = {key: of * share / total if total > 0 else of / len(shares) for key, share in shares.items()}
+    whole = {key: max(least, math.floor(value)) for key, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda key: (whole[key] - exact[key], key))
+    step = 1 if sum(whole.values()) < of else -1
+    order = by_remainder if step > 0 else [key for key in reversed(by_remainder) if whole[key] > 1]
+    for key in (order * _MILLE)[: abs(of - sum(whole.values()))]:
+        whole[key] += step
+    return whole

@@ -1,0 +1,116 @@
+"""How many pods of a group run in a cluster: by the clock, or by what its engines finish and queue."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from advisor.codegen.engines.metrics import EngineMetrics, published
+from advisor.codegen.model import ComputeGroup, Scaling, ScheduledSize, Stack
+from advisor.codegen.timetable import HOURS_PER_WEEK
+
+_LONGEST_STABILIZATION_SECONDS = 3600
+
+
+_KV_CACHE_TARGET = 0.8
+"""Share of the KV cache in use that replicas are added at: above it, engines begin to preempt requests."""
+
+
+_WAITING_TARGET = 4
+"""Requests that may wait for each replica."""
+
+
+_MINUTES_PER_DAY = 24 * 60
+
+
+_MINUTES_PER_WEEK = HOURS_PER_WEEK * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Times of the week in which so many replicas run."""
+
+    start: str
+    """Five cron fields, in UTC."""
+    end: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A Prometheus query, and how much of it one replica takes."""
+
+    query: str
+    threshold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How the number of replicas of a group changes."""
+
+    least: int
+    most: int
+    fallback: int
+    """While Prometheus does not answer."""
+    stabilization_seconds: int
+    """As long as a replica takes to start, so that none is stopped that is wanted again at once."""
+    windows: tuple[Window, ...]
+    triggers: tuple[Trigger, ...]
+
+
+def scale_of(stack: Stack, group: ComputeGroup) -> Scale | None:
+    """How the pods of a group scale; None: their number stays."""
+    metrics = published(stack.backend_of(group).container.engine)
+    each, by_load = group.replicas_per_instance, stack.scaling is Scaling.REACTIVE and metrics is not None
+    if not by_load and not group.schedule:
+        return None
+    return Scale(
+        # Pods that are not there publish no metrics that could bring them back.
+        least=max(1, group.min_instances * each) if by_load else group.min_instances * each,
+        most=(group.max_instances if by_load else group.instances) * each,
+        fallback=group.instances * each,
+        stabilization_seconds=min(group.start_seconds, _LONGEST_STABILIZATION_SECONDS),
+        windows=windows(group.schedule, group.min_instances, each),
+        triggers=_triggers(stack, group, metrics) if by_load and metrics else (),
+    )
+
+
+def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tuple[Trigger, ...]:
+    pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
+    container = stack.backend_of(group).container
+    sustained = group.requests_per_second_per_instance / group.replicas_per_instance * container.finished_per_request
+    triggers = (
+        Trigger(f"sum(rate({metrics.finished}{pods}[2m]))", f"{sustained:.4g}"),
+        Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET * container.counted_per_request:g}"),
+    )
+    if not metrics.kv_cache_used:
+        return triggers
+    return (*triggers, Trigger(f"sum({metrics.kv_cache_used}{pods})", f"{_KV_CACHE_TARGET:g}"))
+
+
+def windows(schedule: tuple[ScheduledSize, ...], least: int, replicas_per_instance: int) -> tuple[Window, ...]:
+    """The times in which more than *least* instances run, with their replicas."""
+    turns = sorted(
+        (_minute_of_week(scheduled_size, day), scheduled_size.instances)
+        for scheduled_size in schedule
+        for day in scheduled_size.weekdays
+    )
+    if not turns:
+        return ()
+    found: dict[tuple[int, int, int], list[int]] = {}
+    for (start, size), (end, _) in pairwise([*turns, (turns[0][0] + _MINUTES_PER_WEEK, turns[0][1])]):
+        if size > least:
+            found.setdefault((start % _MINUTES_PER_DAY, end - start, size), []).append(start)
+    return tuple(
+        Window(_cron(starts), _cron([start + length for start in starts]), size * replicas_per_instance)
+        for (_, length, size), starts in sorted(found.items())
+    )
+
+
+def _minute_of_week(entry: ScheduledSize, weekday: int) -> int:
+    return (weekday - 1) * _MINUTES_PER_DAY + entry.hour * 60 + entry.minute
+
+
+def _cron(minutes_of_week: list[int]) -> str:
+    """The cron fields of times that lie at the same minute of their days."""
+    hour, minute = divmod(minutes_of_week[0] % _MINUTES_PER_DAY, 60)
+    days = sorted({minute // _MINUTES_PER_DAY % 7 + 1 for minute in minutes_of_week})
+    return ScheduledSize(hour, minute, tuple(days), 0).cron
