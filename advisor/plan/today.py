@@ -17,7 +17,7 @@ from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import excluded_today
 from advisor.plan.solve.alone import whole_shares
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.plan.values import CurrentCost
 from advisor.requirements import Requirements

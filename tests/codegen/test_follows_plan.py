@@ -23,7 +23,7 @@ from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.replay.trials import routes_of
 from advisor.plan.replay.validator import ReplayValidator
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.units import HOURS_PER_WEEK
 from advisor.workload.values import DeclaredDemand, Limits
 from builders import catalog_of, offer, workload

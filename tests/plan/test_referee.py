@@ -27,7 +27,7 @@ from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import rungs_of
 from advisor.plan.solve.existing import standing_of
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload

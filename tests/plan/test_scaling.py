@@ -25,7 +25,7 @@ from advisor.plan.problem.hours import week_of
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption, Tariff
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.scaling import group_schedule, recommend, scaling_of, static_usd_per_month
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, main_pool, reactive_policy
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.stage import ExistingFleet, PlanningContext, formulate, supply_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from advisor.plan.problem.values import Pool
 from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.simple import preference
 
 

@@ -8,7 +8,7 @@ from advisor.plan.explain.why import Judged
 from advisor.plan.market import Market
 from advisor.plan.planning import recommended_fleet
 from advisor.plan.replay.validator import Confirmed
-from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.objective import allocation_usd_per_month
 
 OF_TOKENS, OF_WHOLE_ANSWERS = ("ttft_p95", "tpot_p95", "e2e_p95"), ("latency",)
 TARGETS = (*OF_TOKENS, *OF_WHOLE_ANSWERS)

@@ -24,7 +24,7 @@ from advisor.plan.planning import likely_fleet, recommended_fleet
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, content
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.replay.validator import Confirmed
-from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.scopes import cheapest
 from advisor.plan.solve.simple import simplest
 from advisor.plan.solve.stage import Formulation

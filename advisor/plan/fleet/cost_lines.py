@@ -11,7 +11,7 @@ from advisor.cost.services import disk_parts
 from advisor.cost.standing import StandingCharge
 from advisor.plan.problem.formulas import paid_hours_per_month, starts_per_month
 from advisor.plan.problem.values import Allocation, Floats, Pool, Problem, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import (
+from advisor.plan.solve.objective import (
     allocation_usd_per_month,
     answers_per_month,
     disk_parts_usd_per_month,

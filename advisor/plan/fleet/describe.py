@@ -39,7 +39,7 @@ from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.trials import name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.alone import Missed, alone
-from advisor.plan.solve.optimise import (
+from advisor.plan.solve.objective import (
     allocation_usd_per_month,
     disks_usd_per_month,
     interruptions_usd_per_month,

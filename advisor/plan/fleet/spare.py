@@ -12,7 +12,7 @@ from advisor.plan.problem.values import Allocation, Constraint, FleetSolution, P
 from advisor.plan.replay.confirmed import Confirmed, worst_share
 from advisor.plan.replay.trials import name_of
 from advisor.plan.solve.even import can_carry
-from advisor.plan.solve.optimise import allocation_usd_per_month
+from advisor.plan.solve.objective import allocation_usd_per_month
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.stage import Formulation
 

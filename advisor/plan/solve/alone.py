@@ -32,7 +32,7 @@ from advisor.plan.problem.values import (
     PurchaseOption,
     Tariff,
 )
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import ALMOST_ONE
 from advisor.units import HOURS_PER_MONTH
 
@@ -118,7 +118,7 @@ def load_of(problem: Problem, pool: Pool, rate: float) -> float:
 
 
 class _Asked(NamedTuple):
-    """What limits ask of a pool in every hour, for each request per second that is planned."""
+    """Instances that limits ask of a pool, for each request per second that is planned."""
 
     load: float
     """Instances that it keeps busy."""

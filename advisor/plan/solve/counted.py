@@ -22,7 +22,7 @@ from advisor.plan.problem.formulas import (
 )
 from advisor.plan.problem.standing import mean_rate, parts_of, usd_per_request
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Pool, Problem, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.solver import FEASIBLE
 from advisor.plan.solve.variables import most_instances
 

@@ -10,7 +10,7 @@ import numpy as np
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import objective_usd_per_month
+from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.scopes import scope_of
 from advisor.units import HOURS_PER_MONTH

@@ -11,7 +11,7 @@ from advisor.plan.cold_start import minimum_warm_replicas, reactive
 from advisor.plan.fleet.scaling_values import ReactivePolicy
 from advisor.plan.problem.formulas import Part, mix_rate, share_without
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
-from advisor.plan.solve.optimise import allocation_parts
+from advisor.plan.solve.objective import allocation_parts
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_MONTH
 
 ROUNDING = 1e-9

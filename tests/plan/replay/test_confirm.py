@@ -17,7 +17,8 @@ from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.trials import Trials, largest, name_of, routes_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.replay.values import ReplayGroup, Route
-from advisor.plan.solve.optimise import objective_usd_per_month, optimise
+from advisor.plan.solve.objective import objective_usd_per_month
+from advisor.plan.solve.optimise import optimise
 from advisor.plan.solve.simple import complexity
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload

@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 
 from advisor.plan.problem.standing import standing_usd_per_month
 from advisor.plan.problem.values import FleetSolution, HourClass, Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import (
-    NEGOTIABLE,
-    allocation_parts,
-    optimise,
-    switching_usd_per_month,
-    transfer_usd_per_month,
-)
+from advisor.plan.solve.objective import allocation_parts, switching_usd_per_month, transfer_usd_per_month
+from advisor.plan.solve.optimise import NEGOTIABLE, optimise
 from advisor.plan.solve.program import FleetProgram
 from advisor.plan.solve.solver import Outcome
 from advisor.workload.values import Limits, Scaling, Survive

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
-from advisor.plan.solve.optimise import as_routed, optimise, transfer_usd_per_month
+from advisor.plan.solve.objective import transfer_usd_per_month
+from advisor.plan.solve.optimise import as_routed, optimise
 from advisor.plan.solve.shares import planned_rates, request_shares, targets, weights
 from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
 

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution, PurchaseOption
-from advisor.plan.solve.optimise import optimise, switching_usd_per_month
+from advisor.plan.solve.objective import switching_usd_per_month
+from advisor.plan.solve.optimise import optimise
 from plan.fleet.problems import problems, scaled
 
 CENTS = 0.06
