@@ -31,7 +31,7 @@ from advisor.plan.fleet.chosen import FleetCost
 from advisor.plan.request import PlanRequest
 from advisor.requirements import check_names
 from advisor.spread import Run, Spread
-from advisor.workload.document import read_workload
+from advisor.workload.document import INCOMPLETE, read_workload
 from advisor.workload.negotiated import holdings_of, within_regions
 from advisor.workload.values import Workload
 
@@ -119,7 +119,11 @@ def workload_files(directory: Path) -> list[Path]:
     paths = [path for path in sorted(directory.iterdir()) if path.suffix in _SUFFIXES and path.name != FILE_NAME]
     paths += sorted(directory.glob("*/workload.yaml"))
     if not paths:
-        raise InputError("the directory holds no workload files", where=str(directory), hint="add NAME.yaml files")
+        unfinished = directory / INCOMPLETE
+        hint = f"files in {unfinished} say what they lack: add it, and move them here" if unfinished.is_dir() else ""
+        raise InputError(
+            "the directory holds no workload files", where=str(directory), hint=hint or "add NAME.yaml files"
+        )
     by_stem: dict[Path, Path] = {}
     for path in paths:
         other = by_stem.setdefault(path.with_suffix(""), path)

@@ -15,7 +15,6 @@ from pathlib import Path
 from advisor.atomic_files import make_directory, write_text
 from advisor.reading import read_text
 
-INCOMPLETE = "incomplete"
 _FIRST_LINE = "# Written by `advisor init` ({}); a file that was edited is left as it is."
 _DIGEST = re.compile(r"# Written by `advisor init` \(([0-9a-f]{16})\)")
 

@@ -36,6 +36,7 @@ from advisor.workload.values import (
 )
 from advisor.yaml_fields import Field, read_document
 
+INCOMPLETE = "incomplete"  # folder below workload files for those that lack something
 _KEYS = (
     "name", "model", "precisions", "slo", "demand", "providers", "regions", "purchase", "context_tokens", "current",
     "limits", "users", "residency", "commitments", "scaling", "routing", "as_of", "compare", "accelerators",

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from advisor.audit.database import opened
 from advisor.audit.money import in_cents, percent
 from advisor.audit.values import Basis
 from advisor.report.bill.json_report import finding_entry
@@ -125,3 +126,13 @@ def test_bounds_and_blanks_can_be_told_apart(tmp_path, audit):
     assert "(ADV112, $0.00 to $13,140.00)" in page
     assert '| "Search " |' in page
     assert "--finding ADV112" in page
+
+
+@pytest.mark.parametrize("count", [0, 3, 10_001])
+def test_few_and_many_rows_are_loaded_alike(count):
+    """As parameters or by Arrow: every row once, with quotes, blanks and missing values as they are."""
+    rows = [(number, f'it\'s "{number}"; ', None) for number in range(count)]
+
+    with opened() as database:
+        database.load("loaded", {"number": "BIGINT", "words": "VARCHAR", "lacking": "VARCHAR"}, rows)
+        assert database.rows("SELECT * FROM loaded ORDER BY number") == rows

@@ -158,6 +158,16 @@ def test_a_file_gets_one_document_of_all_plans(tmp_path, run_advisor):
     assert sorted(document["plans"]) == ["w0.yaml", "w1.yaml"]
 
 
+def test_a_folder_of_unfinished_files_alone_says_where_they_are(tmp_path, run_advisor):
+    """Where `advisor init` could finish none, the hint names the folder in which each says what it lacks."""
+    (tmp_path / "incomplete").mkdir()
+
+    done = run_advisor("recommend", tmp_path)
+
+    assert done.returncode == 1
+    assert f"files in {tmp_path / 'incomplete'} say what they lack" in " ".join(done.stderr.split())
+
+
 def test_the_age_of_prices_is_told_and_limited(tmp_path, run_advisor):
     """The oldest of all fleets, and a limit that refuses it."""
     directory = estate_in(tmp_path, 2)
