@@ -137,7 +137,8 @@ def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, colum
             return json.dumps(values, indent=2) + "\n"
         return "".join(json.dumps(row) + "\n" for row in values)
     written = io.StringIO()
-    names = columns or [name for name in dict(*rows[:1]) if not any(isinstance(row[name], Mapping) for row in rows)]
+    first: Mapping[str, object] = rows[0] if rows else {}
+    names = columns or [name for name in first if not any(isinstance(row[name], Mapping) for row in rows)]
     writer = csv.DictWriter(written, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _csv_cell(row[name]) for name in names} for row in rows)

@@ -61,7 +61,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "Exit code 1: one of them is not running, or its state cannot be read.",
     )
     parser.add_argument("directory", type=Path, nargs="?", default=Path("samples"), metavar="DIRECTORY")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
     return parser
 
 

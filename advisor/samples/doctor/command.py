@@ -49,7 +49,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="metrics page of a serving engine, repeatable",
     )  # fmt: skip
     add("--directory", type=Path, default=Path("samples"), metavar="DIR", help="where the agent is to write")
-    add("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    add("--format", choices=("table", "json"), default="table", help="default: %(default)s")
     add("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
     return parser
 
