@@ -23,7 +23,7 @@ from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.report.levers import lever_sections
-from advisor.report.sections import sections_markdown, sections_text
+from advisor.report.sections import sections_as
 from advisor.workload.document import read_workload
 
 
@@ -131,4 +131,4 @@ def _render(report: LeverReport, output_format: str, width: int | None, *, verbo
     if output_format == "json":
         return json.dumps({"schema": SCHEMA} | plain(report, "levers"), indent=1, ensure_ascii=False) + "\n"
     sections = lever_sections(report, verbose=verbose)
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+    return sections_as(output_format, sections, width)
