@@ -28,7 +28,7 @@ from click.core import ParameterSource
 from advisor.cli.output import deliver, deliver_application, format_option, json_or_page, output_option, report_width
 from advisor.cli.progress import Progress
 from advisor.cli.quiet import tell
-from advisor.cli.rates import rate_option
+from advisor.cli.rates import cost_option, rate_option
 from advisor.errors import InputError
 from advisor.names import printable
 from advisor.spread import BACKENDS, Spread
@@ -81,13 +81,7 @@ def _words(name: str, value: object) -> Iterator[str]:
     metavar="LOG",
     help="Request log, LiteLLM spend log or OpenTelemetry metrics. (repeatable)",
 )
-@click.option(
-    "--cost",
-    type=click.Choice(["effective", "billed"]),
-    default="effective",
-    show_default=True,
-    help="Prepaid commitments spread over their use, or as invoiced.",
-)
+@cost_option
 @rate_option
 @click.option(
     "--tag",

@@ -17,7 +17,7 @@ from advisor.pipeline import BEST, answer, prepared, question_for
 from advisor.plan.document import plain
 from advisor.plan.values import Plan
 from advisor.report.cases import case_sections
-from advisor.report.sections import sections_markdown, sections_text
+from advisor.report.sections import sections_as
 from advisor.workload.values import Workload
 
 _WITHOUT_LADDER = replace(BEST, has_ladder=False)
@@ -61,4 +61,4 @@ def _render(report: CaseReport, output_format: str, width: int | None, *, verbos
     if output_format == "json":
         return json.dumps({"schema": SCHEMA} | plain(report, "case"), indent=1, ensure_ascii=False) + "\n"
     sections = case_sections(report, verbose=verbose)
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+    return sections_as(output_format, sections, width)

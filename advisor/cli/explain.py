@@ -28,7 +28,7 @@ from advisor.report.cost_lines import cost_section, focus_of
 from advisor.report.explain_plan import front_section, outcome_sections, what_if_section, why_section
 from advisor.report.litellm import litellm_config
 from advisor.report.price_age import prices_used
-from advisor.report.sections import Section, sections_markdown, sections_text
+from advisor.report.sections import Section, sections_as
 
 SCHEMA = "advisor.explanation/v1"
 _STATED = "stated"
@@ -138,7 +138,7 @@ def _cost(plan: Plan, asked: _Asked, output_format: str, width: int | None) -> s
         }
         return json.dumps({"schema": SCHEMA, "cost": cost}, indent=1, ensure_ascii=False) + "\n"
     sections = [cost_section(fleet, beside)]
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+    return sections_as(output_format, sections, width)
 
 
 def _beside_total(plan: Plan, fleet: Fleet) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ def _render(explanation: _Explanation, output_format: str, width: int | None) ->
         answered: dict[str, Any] = {name: one for name, one in plain(explanation, "explanation").items() if one}
         return json.dumps({"schema": SCHEMA} | answered, indent=1, ensure_ascii=False) + "\n"
     sections = _sections(explanation)
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+    return sections_as(output_format, sections, width)
 
 
 def _sections(explanation: _Explanation) -> list[Section]:

@@ -29,7 +29,7 @@ from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
 from advisor.report.levers import lever_rows, lever_sections, levers_json
-from advisor.report.sections import sections_markdown, sections_text
+from advisor.report.sections import sections_as
 from advisor.workload.document import read_workload
 
 
@@ -139,4 +139,4 @@ def _render(report: LeverReport, output_format: str, width: int | None, *, verbo
     if output_format in ("ndjson", "csv"):
         return answers_text(lever_rows(report), output_format)
     sections = lever_sections(report, verbose=verbose)
-    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width)
+    return sections_as(output_format, sections, width)

@@ -11,7 +11,7 @@ from advisor.plan.document import plan_from_json
 from advisor.programme.build import LEVERS, Inputs, programme_of, read_findings
 from advisor.reading import read_text
 from advisor.report.programme import programme_json, programme_sections
-from advisor.report.sections import sections_markdown, sections_text
+from advisor.report.sections import sections_as
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -86,5 +86,4 @@ def command(
         deliver(json_or_page(programme_json(programme), output_format), output)
         return
     sections = programme_sections(programme)
-    shown = sections_markdown(sections) if output_format == "markdown" else None
-    deliver(shown or sections_text(sections, report_width(output, wide=wide), whole=True), output)
+    deliver(sections_as(output_format, sections, report_width(output, wide=wide), whole=True), output)

@@ -1,4 +1,4 @@
-"""``--rate EUR=1.08``: what one unit of a bill's currency is in USD."""
+"""Options of commands that read bills: the kind of cost, and what one unit of a currency is in USD."""
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -32,3 +32,11 @@ rate_option = click.option(
     help="USD for one unit of a currency, such as EUR=1.08. (repeatable)",
 )
 """Stated rates by currency; a bill in one that has none stays as it is."""
+cost_option = click.option(
+    "--cost",
+    type=click.Choice(["effective", "billed"]),
+    default="effective",
+    show_default=True,
+    help="Prepaid commitments spread over their use, or as invoiced.",
+)
+"""Whether commitments count when they are used or when they are paid."""

@@ -8,7 +8,7 @@ import click
 
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.cli.progress import Progress
-from advisor.cli.rates import rate_option
+from advisor.cli.rates import cost_option, rate_option
 
 _DATE = "%Y-%m-%d"
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -35,13 +35,7 @@ def _applied(_context: click.Context, _option: click.Parameter, values: tuple[st
 )
 @click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to hold against the bill. (repeatable)")
 @click.option("--requests", multiple=True, metavar="LOG", help="Request log, as of `advisor audit`. (repeatable)")
-@click.option(
-    "--cost",
-    type=click.Choice(["effective", "billed"]),
-    default="effective",
-    show_default=True,
-    help="Prepaid commitments spread over their use, or as invoiced.",
-)
+@cost_option
 @rate_option
 @click.option("--wide", is_flag=True, help="Tables and lines as wide as they get, whatever the terminal's width.")
 @page_format_option
@@ -72,7 +66,7 @@ def command(
     from advisor.programme.values import PROGRAMME  # noqa: PLC0415 - as above
     from advisor.reading import read_text  # noqa: PLC0415 - as above
     from advisor.report.review import review_json, review_sections  # noqa: PLC0415 - as above
-    from advisor.report.sections import sections_markdown, sections_text  # noqa: PLC0415 - as above
+    from advisor.report.sections import sections_as  # noqa: PLC0415 - as above
 
     read = {str(path): plan_from_json(read_text(path, "plan"), str(path)) for path in plans}
     question = Question(PROGRAMME.read(programme_file), since.date(), applied, read)
@@ -84,5 +78,4 @@ def command(
         deliver(json_or_page(review_json(review), output_format), output)
         return
     sections = review_sections(review)
-    shown = sections_markdown(sections) if output_format == "markdown" else None
-    deliver(shown or sections_text(sections, report_width(output, wide=wide), whole=True), output)
+    deliver(sections_as(output_format, sections, report_width(output, wide=wide), whole=True), output)

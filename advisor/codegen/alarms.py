@@ -57,11 +57,11 @@ class Alarm:
     source: Source
     metric: str
     statistic: str
-    below: bool
-    """Rings below the threshold, else above it."""
     threshold: float
     periods: int
-    missing: Missing
+    below: bool = False
+    """Rings below the threshold, else above it."""
+    missing: Missing = Missing.IS_FINE
     per_instance: bool = False
     """The threshold counts for each planned instance."""
     ratio_of: str = ""
@@ -176,10 +176,8 @@ def _slow(promise: Promise) -> Alarm:
         metric=OVER_TARGET,
         ratio_of=TARGET_REQUESTS,
         statistic="Sum",
-        below=False,
         threshold=promise.beyond_percent,
         periods=_SLO_PERIODS,
-        missing=Missing.IS_FINE,
         target_seconds=promise.seconds,
     )
 
@@ -193,11 +191,9 @@ def _waiting_requests(promise: Promise) -> Alarm:
         source=Source.ENGINE,
         metric=REQUESTS_WAITING,
         statistic="Average",
-        below=False,
         threshold=promise.seconds,
         per_request_rate=True,
         periods=_SLO_PERIODS,
-        missing=Missing.IS_FINE,
     )
 
 
@@ -210,10 +206,8 @@ def _server_errors() -> Alarm:
         beside="HTTPCode_ELB_5XX_Count",
         ratio_of="RequestCount",
         statistic="Sum",
-        below=False,
         threshold=_FAILED_PERCENT,
         periods=_SLO_PERIODS,
-        missing=Missing.IS_FINE,
     )
 
 
@@ -228,7 +222,6 @@ def _idle_gpu() -> Alarm:
         threshold=_IDLE_GPU_PERCENT,
         periods=_IDLE_PERIODS,
         needs_gpu=True,
-        missing=Missing.IS_FINE,
     )
 
 
@@ -255,11 +248,9 @@ def _gpu_memory(memory_utilization: float) -> Alarm:
         source=Source.HOST,
         metric="nvidia_smi_memory_used",
         statistic="Maximum",
-        below=False,
         threshold=threshold,
         periods=3,
         needs_gpu=True,
-        missing=Missing.IS_FINE,
         ratio_of="nvidia_smi_memory_total",
     )
 
@@ -271,10 +262,8 @@ def _gpu_errors() -> Alarm:
         source=Source.KERNEL_LOG,
         metric="gpu_xid_errors",
         statistic="Sum",
-        below=False,
         threshold=0,
         periods=1,
-        missing=Missing.IS_FINE,
         needs_gpu=True,
         pattern="NVRM: Xid",
     )
@@ -287,10 +276,8 @@ def _host_memory() -> Alarm:
         source=Source.HOST,
         metric="mem_used_percent",
         statistic="Maximum",
-        below=False,
         threshold=_HOST_MEMORY_PERCENT,
         periods=3,
-        missing=Missing.IS_FINE,
     )
 
 

@@ -76,6 +76,13 @@ def sections_markdown(sections: Sequence[Section], level: int = 2) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
+def sections_as(
+    output_format: str, sections: Sequence[Section], width: int | None = None, *, whole: bool = False
+) -> str:  # fmt: skip
+    """Sections in the format that a command was asked for: ``markdown``, else text."""
+    return sections_markdown(sections) if output_format == "markdown" else sections_text(sections, width, whole=whole)
+
+
 def _markdown_blocks(section: Section, level: int) -> Iterator[str]:
     yield f"{'#' * level} {escape_markdown(section.title)}"
     yield markdown_list(section.lines)

@@ -20,8 +20,8 @@ from advisor.codegen.kubernetes import (
     obstacle_to_kubernetes,
     repository,
     served_in,
-    windows,
 )
+from advisor.codegen.kubernetes_scaling import windows
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.timetable import HOURS_PER_WEEK, scheduled_sizes

@@ -15,7 +15,7 @@ from advisor.catalog.refresh.values import Found, RefreshJob
 from advisor.catalog.values import Offer
 
 _JOURNAL = "unfinished"
-_DRY_RUN = "dry run"
+DRY_RUN = "dry run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,25 @@ class RefreshOptions:
     dry_run: bool = False
     at_once: int = 8
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+
+
+def why_not_published(snapshot: Snapshot | None, found: Found, missing: str, held: int, noun: str) -> str:
+    """Why a refresh published nothing; empty where it published a snapshot.
+
+    Args:
+        snapshot: what was published.
+        found: what was read.
+        missing: what could not be read at all, as a sentence; "": nothing.
+        held: how many rows or findings keep the rest from being published.
+        noun: how one of them is called.
+    """
+    if snapshot is not None:
+        return ""
+    if found.failed:
+        return f"{len(found.failed)} part{'s' if len(found.failed) > 1 else ''} could not be read"
+    if missing or not held:
+        return missing or DRY_RUN
+    return f"{held} {noun}{'s are' if held > 1 else ' is'} held up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +67,14 @@ class Refreshed:
     @property
     def reason(self) -> str:
         """Why nothing was published; empty when something was."""
-        if self.snapshot is not None:
-            return ""
-        if self.found.failed:
-            return f"{len(self.found.failed)} part{'s' if len(self.found.failed) > 1 else ''} could not be read"
-        if not any(part == "prices" for _, part in self.found.complete):
-            return "no price could be read"
-        return f"{len(self.held)} row{'s are' if len(self.held) > 1 else ' is'} held up" if self.held else _DRY_RUN
+        has_prices = any(part == "prices" for _, part in self.found.complete)
+        missing = "" if has_prices else "no price could be read"
+        return why_not_published(self.snapshot, self.found, missing, len(self.held), "row")
 
     @property
     def is_sound(self) -> bool:
         """Whether it was published, or would have been."""
-        return self.reason in ("", _DRY_RUN)
+        return self.reason in ("", DRY_RUN)
 
 
 def refresh(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.catalog.layers.engine_releases import RELEASES, TABLE, ReleaseChange, release_changes, releases_of
-from advisor.catalog.layers.refreshing import RefreshOptions
+from advisor.catalog.layers.refreshing import DRY_RUN, RefreshOptions, why_not_published
 from advisor.catalog.layers.snapshot import Snapshot, discard, sole_writer, stage, table_text, take
 from advisor.catalog.refresh.engines import HeldReleases, ReleaseGuard, held_releases
 from advisor.catalog.refresh.journal import Journal, Progress, run_tasks
@@ -16,7 +16,6 @@ from advisor.catalog.values import Quality
 _COLUMNS = ("engine", "version", "released", "source", "as_of", "quality")
 _SOURCE_COLUMNS = ("source_id", "title")
 _JOURNAL = "unfinished"
-_DRY_RUN = "dry run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +38,13 @@ class RefreshedEngines:
     @property
     def reason(self) -> str:
         """Why nothing was published; empty when something was."""
-        if self.snapshot is not None:
-            return ""
-        if self.found.failed:
-            return f"{len(self.found.failed)} part{'s' if len(self.found.failed) > 1 else ''} could not be read"
-        if not self.found.complete:
-            return "no release could be read"
-        return f"{len(self.held)} finding{'s are' if len(self.held) > 1 else ' is'} held up" if self.held else _DRY_RUN
+        missing = "" if self.found.complete else "no release could be read"
+        return why_not_published(self.snapshot, self.found, missing, len(self.held), "finding")
 
     @property
     def is_sound(self) -> bool:
         """Whether it was published, or would have been."""
-        return self.reason in ("", _DRY_RUN)
+        return self.reason in ("", DRY_RUN)
 
 
 def refresh_engines(
