@@ -1,7 +1,7 @@
 """Auditing bills and request logs of any size: time, rows a second and peak memory; prints, asserts nothing.
 
 ``python tests/benchmarks/bench_audit.py [FOCUS_ROWS [CSV_ROWS [REQUESTS]]]``; the sizes that the product is held to
-are 100,000,000 rows of FOCUS in Parquet, a CSV of 5 GB (8,000,000 rows) and 10,000,000 requests, on two cores.
+are 100,000,000 rows of FOCUS in Parquet, a CSV of 5 GB (14,500,000 rows) and 10,000,000 requests, on two cores.
 """
 
 import subprocess
