@@ -98,7 +98,7 @@ ln -sfn "$folder" "$work/models/$0/1"
   printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
   printf ' input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$columns"
   printf ' output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ %s ] }} ]' "$classes"
-  printf ' parameters {{ key: "%s" value: {{ string_value: "%s" }} }}' \
+  printf ' parameters {{ key: "%s" value: {{ string_value: "%s" }} }}' \\
     model_type $kind is_classifier $several predict_proba $several threshold 0.5
 }} >"$work/models/$0/config.pbtxt"
 {_SERVE}"""
