@@ -41,7 +41,8 @@ def _plan(
 ) -> Any:  # fmt: skip
     """A plan of requests of so many items of a size."""
     plan = make_fleet_plan(*groups, policy=policy, model=model, fleet={"unit": unit})
-    inputs = [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in find_model(model).inputs]
+    tensors = () if unit is Unit.ROWS else find_model(model).inputs
+    inputs = [{**asdict(tensor), "shape": list(tensor.shape)} for tensor in tensors]
     targets = {"ttft_p95_ms": None, "tpot_p95_ms": None, "e2e_p95_ms": None, "within_ratio": 0.99, **slo}
     lengths = {
         name: dict.fromkeys(("mean", "p50", "p95", "p99", "max"), value)

@@ -26,22 +26,77 @@ locals {
       entrypoint = "bash"
       command = [
         "-euc",
-        "options=() revision=main work=$${TMPDIR:-/tmp} folder=$1; for word in \"$${@:2}\"; do case $word in --revision=*) revision=$${word#*=};; *) options+=(\"$word\");; esac; done; if [[ $folder != /* ]]; then folder=$HOME/.cache/trees/$1/$revision; mkdir -p \"$folder\"; token=($${HF_TOKEN:+--oauth2-bearer \"$HF_TOKEN\"}); for file in xgboost.ubj xgboost.json model.txt; do [[ ! -e $folder/$file ]] || break; curl -fsSL --retry 9 \"$${token[@]}\" -o \"$folder/part\" \"https://huggingface.co/$1/resolve/$revision/$file\" || continue; mv \"$folder/part\" \"$folder/$file\"; break; done; fi; for file in xgboost.ubj xgboost.json model.txt; do [[ ! -e $folder/$file ]] || break; done; case $file in *.ubj) kind=xgboost_ubj;; *.json) kind=xgboost_json;; *) kind=lightgbm;; esac; read -r columns < <(LC_ALL=C grep -aoPm1 '(num_feature|max_feature_idx)[^0-9]*\\K[0-9]+' \"$folder/$file\") || true; read -r classes < <(LC_ALL=C grep -aoPm1 'num_class[^0-9]*\\K[0-9]+' \"$folder/$file\") || true; columns=$${columns:?no trees with a number of columns in $folder} several=false; [[ $kind != lightgbm ]] || columns=$((columns + 1)); [[ $${classes:-1} -le 1 ]] || several=true; [[ $several = true ]] || classes=1; mkdir -p \"$work/models/$0\"; ln -sfn \"$folder\" \"$work/models/$0/1\"; { printf '%s default_model_filename: \"%s\"' \"$MODEL_CONFIGURATION\" \"$file\"; printf ' input [ { name: \"input__0\" data_type: TYPE_FP32 dims: [ %s ] } ]' \"$columns\"; printf ' output [ { name: \"output__0\" data_type: TYPE_FP32 dims: [ %s ] } ]' \"$classes\"; printf ' parameters { key: \"%s\" value: { string_value: \"%s\" } }' model_type $kind is_classifier $several predict_proba $several threshold 0.5; } >\"$work/models/$0/config.pbtxt\"; exec tritonserver --model-repository=\"$work/models\" \"$${options[@]}\"",
+        <<-EOT
+          options=() revision=main work=$${TMPDIR:-/tmp} folder=$1
+          for word in "$${@:2}"; do
+            case $word in
+              --revision=*) revision=$${word#*=} ;;
+              *) options+=("$word") ;;
+            esac
+          done
+          if [[ $folder != /* ]]; then
+            folder=$HOME/.cache/trees/$1/$revision
+            mkdir -p "$folder"
+            token=($${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
+            for file in xgboost.ubj xgboost.json model.txt; do
+              [[ ! -e $folder/$file ]] || break
+              curl -fsSL --retry 9 "$${token[@]}" -o "$folder/part" "https://huggingface.co/$1/resolve/$revision/$file" || continue
+              mv "$folder/part" "$folder/$file"
+              break
+            done
+          fi
+          for file in xgboost.ubj xgboost.json model.txt; do
+            [[ ! -e $folder/$file ]] || break
+          done
+          case $file in
+            *.ubj) kind=xgboost_ubj ;;
+            *.json) kind=xgboost_json ;;
+            *) kind=lightgbm ;;
+          esac
+          read -r columns < <(LC_ALL=C grep -aoPm1 '(num_feature|max_feature_idx)[^0-9]*\K[0-9]+' "$folder/$file") || true
+          read -r classes < <(LC_ALL=C grep -aoPm1 'num_class[^0-9]*\K[0-9]+' "$folder/$file") || true
+          columns=$${columns:?no trees with a number of columns in $folder} several=false
+          [[ $kind != lightgbm ]] || columns=$((columns + 1))
+          [[ $${classes:-1} -le 1 ]] || several=true
+          [[ $several = true ]] || classes=1
+          mkdir -p "$work/models/$0"
+          ln -sfn "$folder" "$work/models/$0/1"
+          {
+            printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
+            printf ' input [ { name: "input__0" data_type: TYPE_FP32 dims: [ %s ] } ]' "$columns"
+            printf ' output [ { name: "output__0" data_type: TYPE_FP32 dims: [ %s ] } ]' "$classes"
+            printf ' parameters { key: "%s" value: { string_value: "%s" } }' \
+              model_type $kind is_classifier $several predict_proba $several threshold 0.5
+          } >"$work/models/$0/config.pbtxt"
+          exec tritonserver --model-repository="$work/models" "$${options[@]}"
+        EOT
+        ,
         "fraud",
       ]
-      model_option    = ""
-      arguments       = ["--allow-grpc=false", "--metrics-port=8002", "--http-port=8443"]
+      model_option = ""
+      arguments = [
+        "--allow-grpc=false",
+        "--metrics-port=8002",
+        "--metrics-config=summary_latencies=true",
+        "--http-port=8443",
+      ]
       revision_option = "--revision="
       docker_arguments = [
         "--cap-add=SYS_NICE",
-        "--env=MODEL_CONFIGURATION=backend: \"fil\" max_batch_size: 512 dynamic_batching { max_queue_delay_microseconds: 0 } instance_group [ { kind: KIND_AUTO } ]",
+        <<-EOT
+          --env=MODEL_CONFIGURATION=backend: "fil"
+          max_batch_size: 512
+          dynamic_batching { max_queue_delay_microseconds: 0 }
+          instance_group [ { kind: KIND_AUTO } ]
+        EOT
+        ,
       ]
       health_path = "/v2/health/ready"
       metrics = {
         path           = "/metrics"
-        latency        = "-"
+        latency        = "nv_inference_request_summary_us"
         waiting        = "nv_inference_pending_request_count"
-        target_seconds = 0
+        target_seconds = 0.02
         port           = 8002
       }
       protocol      = "HTTP"
@@ -57,22 +112,77 @@ locals {
       entrypoint = "bash"
       command = [
         "-euc",
-        "options=() revision=main work=$${TMPDIR:-/tmp} folder=$1; for word in \"$${@:2}\"; do case $word in --revision=*) revision=$${word#*=};; *) options+=(\"$word\");; esac; done; if [[ $folder != /* ]]; then folder=$HOME/.cache/trees/$1/$revision; mkdir -p \"$folder\"; token=($${HF_TOKEN:+--oauth2-bearer \"$HF_TOKEN\"}); for file in xgboost.ubj xgboost.json model.txt; do [[ ! -e $folder/$file ]] || break; curl -fsSL --retry 9 \"$${token[@]}\" -o \"$folder/part\" \"https://huggingface.co/$1/resolve/$revision/$file\" || continue; mv \"$folder/part\" \"$folder/$file\"; break; done; fi; for file in xgboost.ubj xgboost.json model.txt; do [[ ! -e $folder/$file ]] || break; done; case $file in *.ubj) kind=xgboost_ubj;; *.json) kind=xgboost_json;; *) kind=lightgbm;; esac; read -r columns < <(LC_ALL=C grep -aoPm1 '(num_feature|max_feature_idx)[^0-9]*\\K[0-9]+' \"$folder/$file\") || true; read -r classes < <(LC_ALL=C grep -aoPm1 'num_class[^0-9]*\\K[0-9]+' \"$folder/$file\") || true; columns=$${columns:?no trees with a number of columns in $folder} several=false; [[ $kind != lightgbm ]] || columns=$((columns + 1)); [[ $${classes:-1} -le 1 ]] || several=true; [[ $several = true ]] || classes=1; mkdir -p \"$work/models/$0\"; ln -sfn \"$folder\" \"$work/models/$0/1\"; { printf '%s default_model_filename: \"%s\"' \"$MODEL_CONFIGURATION\" \"$file\"; printf ' input [ { name: \"input__0\" data_type: TYPE_FP32 dims: [ %s ] } ]' \"$columns\"; printf ' output [ { name: \"output__0\" data_type: TYPE_FP32 dims: [ %s ] } ]' \"$classes\"; printf ' parameters { key: \"%s\" value: { string_value: \"%s\" } }' model_type $kind is_classifier $several predict_proba $several threshold 0.5; } >\"$work/models/$0/config.pbtxt\"; exec tritonserver --model-repository=\"$work/models\" \"$${options[@]}\"",
+        <<-EOT
+          options=() revision=main work=$${TMPDIR:-/tmp} folder=$1
+          for word in "$${@:2}"; do
+            case $word in
+              --revision=*) revision=$${word#*=} ;;
+              *) options+=("$word") ;;
+            esac
+          done
+          if [[ $folder != /* ]]; then
+            folder=$HOME/.cache/trees/$1/$revision
+            mkdir -p "$folder"
+            token=($${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
+            for file in xgboost.ubj xgboost.json model.txt; do
+              [[ ! -e $folder/$file ]] || break
+              curl -fsSL --retry 9 "$${token[@]}" -o "$folder/part" "https://huggingface.co/$1/resolve/$revision/$file" || continue
+              mv "$folder/part" "$folder/$file"
+              break
+            done
+          fi
+          for file in xgboost.ubj xgboost.json model.txt; do
+            [[ ! -e $folder/$file ]] || break
+          done
+          case $file in
+            *.ubj) kind=xgboost_ubj ;;
+            *.json) kind=xgboost_json ;;
+            *) kind=lightgbm ;;
+          esac
+          read -r columns < <(LC_ALL=C grep -aoPm1 '(num_feature|max_feature_idx)[^0-9]*\K[0-9]+' "$folder/$file") || true
+          read -r classes < <(LC_ALL=C grep -aoPm1 'num_class[^0-9]*\K[0-9]+' "$folder/$file") || true
+          columns=$${columns:?no trees with a number of columns in $folder} several=false
+          [[ $kind != lightgbm ]] || columns=$((columns + 1))
+          [[ $${classes:-1} -le 1 ]] || several=true
+          [[ $several = true ]] || classes=1
+          mkdir -p "$work/models/$0"
+          ln -sfn "$folder" "$work/models/$0/1"
+          {
+            printf '%s default_model_filename: "%s"' "$MODEL_CONFIGURATION" "$file"
+            printf ' input [ { name: "input__0" data_type: TYPE_FP32 dims: [ %s ] } ]' "$columns"
+            printf ' output [ { name: "output__0" data_type: TYPE_FP32 dims: [ %s ] } ]' "$classes"
+            printf ' parameters { key: "%s" value: { string_value: "%s" } }' \
+              model_type $kind is_classifier $several predict_proba $several threshold 0.5
+          } >"$work/models/$0/config.pbtxt"
+          exec tritonserver --model-repository="$work/models" "$${options[@]}"
+        EOT
+        ,
         "fraud",
       ]
-      model_option    = ""
-      arguments       = ["--allow-grpc=false", "--metrics-port=8002", "--http-port=8443"]
+      model_option = ""
+      arguments = [
+        "--allow-grpc=false",
+        "--metrics-port=8002",
+        "--metrics-config=summary_latencies=true",
+        "--http-port=8443",
+      ]
       revision_option = "--revision="
       docker_arguments = [
         "--gpus=all",
-        "--env=MODEL_CONFIGURATION=backend: \"fil\" max_batch_size: 4096 dynamic_batching { max_queue_delay_microseconds: 0 } instance_group [ { kind: KIND_AUTO } ]",
+        <<-EOT
+          --env=MODEL_CONFIGURATION=backend: "fil"
+          max_batch_size: 4096
+          dynamic_batching { max_queue_delay_microseconds: 0 }
+          instance_group [ { kind: KIND_AUTO } ]
+        EOT
+        ,
       ]
       health_path = "/v2/health/ready"
       metrics = {
         path           = "/metrics"
-        latency        = "-"
+        latency        = "nv_inference_request_summary_us"
         waiting        = "nv_inference_pending_request_count"
-        target_seconds = 0
+        target_seconds = 0.02
         port           = 8002
       }
       protocol      = "HTTP"
@@ -191,6 +301,18 @@ locals {
       periods     = 4
       missing     = "breaching"
       needs       = "agent"
+    }
+    latency = {
+      description = "latency p95 over the target: more than 5 percent of the requests take longer than 0.02 s."
+      source      = "engine"
+      metrics = {
+        part  = "over_target"
+        whole = "target_requests"
+      }
+      expression = "100 * part / whole"
+      statistic  = "Sum"
+      threshold  = 5
+      periods    = 3
     }
     waiting_requests = {
       description = "Queue longer than 0.02 s at the planned rate: latency will pass its target."
