@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, Unresolved, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Rule
-from advisor.codegen.hcl import Attribute, Block, Document, references, traversal
+from advisor.codegen.hcl import Attribute, Block, Document, references
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
 
@@ -233,24 +233,12 @@ def _refers(block: Block, argument: str, address: str) -> bool:
 
 
 def everything_in(block: Block, path: str = "") -> Iterator[tuple[str, Attribute]]:
-    """Every argument of a block with its path; those of dynamic blocks under the name of the block.
-
-    An argument that is the value of a dynamic block's loop is the list that the loop goes over.
-    """
+    """Every argument of a block with its path; those of dynamic blocks under the name of the block."""
     for name, attribute in block.attributes.items():
         yield f"{path}{name}", attribute
     for inner in block.blocks:
         if inner.kind == "dynamic":
             for content in inner.of("content"):
-                arguments = everything_in(content, f"{path}{inner.labels[0]}.")
-                yield from ((name, _looped(inner, attribute)) for name, attribute in arguments)
+                yield from everything_in(content, f"{path}{inner.labels[0]}.")
         else:
             yield from everything_in(inner, f"{path}{inner.kind}.")
-
-
-def _looped(dynamic: Block, attribute: Attribute) -> Attribute:
-    """The list of a dynamic block's loop, where an argument is its value; else the argument."""
-    iterator, loop = dynamic.attributes.get("iterator"), dynamic.attributes.get("for_each")
-    named = traversal(iterator.value.node) if iterator else None
-    of_loop = (*(named or dynamic.labels[:1]), "value")
-    return loop if loop is not None and traversal(attribute.value.node) == of_loop else attribute

@@ -96,7 +96,30 @@ def _follow(question: _Question, node: Any, steps: tuple[str, ...]) -> Place | U
         return _next(question, found[0], found[1].value.node, rest, _label(question, f"local.{steps[1]}"))
     if steps[:2] == ("each", "value"):
         return _each(question, node, rest)
+    if steps[1:2] == ("value",) and (loop := _dynamic_loop(question.scope.block, steps[0])) is not None:
+        return _in_dynamic_block(replace(question, node=loop, path=rest), node)
     return _unresolved(question, node, "comes from elsewhere")
+
+
+def _in_dynamic_block(question: _Question, node: Any) -> Place | Unresolved:  # noqa: ANN401
+    """The list that a dynamic block goes over; or what lies at a path in its entry, where it has one alone."""
+    path = question.path
+    if path and isinstance(_resolve(replace(question, path=("1", *path))), Place):
+        return _unresolved(question, node, "is one of several")
+    return _resolve(replace(question, path=("0", *path) if path else ()))
+
+
+def _dynamic_loop(block: Block | None, iterator: str) -> Any:  # noqa: ANN401
+    """Expression that a dynamic block of that name, anywhere in a block, goes over; None: there is no such block."""
+    for inner in block.blocks if block else ():
+        loop = inner.attributes.get("for_each")
+        named = inner.attributes.get("iterator")
+        name = traversal(named.value.node) if named else tuple(inner.labels[:1])
+        if inner.kind == "dynamic" and loop is not None and name == (iterator,):
+            return loop.value.node
+        if (nested := _dynamic_loop(inner, iterator)) is not None:
+            return nested
+    return None
 
 
 def _next(

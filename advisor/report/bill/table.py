@@ -118,8 +118,10 @@ def _verdict_lines(audit: Audit, savings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _share_words(split: Mapping[str, Decimal], compute: Decimal) -> str:
-    shares = [f"{percent(split[part], compute, 0)} {part.replace('_', ' ')}" for part in PARTS if split[part]]
-    return ", ".join(shares)
+    named = {part: part.replace("_", " ") for part in PARTS}
+    if split["unattributed"] < 0:
+        named["unattributed"] = "credits and refunds of none of these"
+    return ", ".join(f"{percent(split[part], compute, 0)} {named[part]}" for part in PARTS if split[part])
 
 
 def _kinds(audit: Audit) -> Section:

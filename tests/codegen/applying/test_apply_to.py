@@ -443,3 +443,54 @@ def test_mistakes_on_the_command_line_are_explained(tmp_path):
     broken = run(tmp_path, "--address", "aws_instance.x", "--plan", plan).exception
     assert "main.tf:1" in str(broken)
     assert "not valid HCL" in str(broken)
+
+
+SETTING = """resource "aws_autoscaling_group" "gpu" {
+  desired_capacity = 2
+
+  mixed_instances_policy {
+    launch_template {
+      dynamic "override" {
+        for_each = local.types
+        iterator = kind
+        content {
+          instance_type = kind.value
+        }
+      }
+    }
+  }
+}
+
+resource "aws_sagemaker_endpoint_configuration" "gpu" {
+  dynamic "production_variants" {
+    for_each = local.variants
+    content {
+      instance_type          = production_variants.value.type
+      initial_instance_count = production_variants.value.count
+    }
+  }
+}
+"""
+
+
+def test_the_list_of_a_dynamic_block_is_edited(tmp_path):
+    """A loop over types gets the planned ones, whatever its iterator is called."""
+    write(tmp_path, main=SETTING, data='locals {\n  types = ["g5.xlarge", "g5.2xlarge"]\n  variants = []\n}\n')
+
+    patch = apply_to(tmp_path, "aws_autoscaling_group.gpu", target()).patch
+
+    assert '+  types = ["g6e.xlarge"]' in patch
+    assert "+  desired_capacity = 3" in patch
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_entry_of_a_dynamic_block_is_edited_where_it_is_the_only_one(tmp_path, count):
+    """Of several entries nothing says which one the plan is for."""
+    entries = ", ".join('{ type = "ml.g5.xlarge", count = 1 }' for _ in range(count))
+    write(tmp_path, main=SETTING, data=f"locals {{\n  types    = []\n  variants = [{entries}]\n}}\n")
+    address = "aws_sagemaker_endpoint_configuration.gpu"
+    if count == 1:
+        assert '+  variants = [{ type = "ml.g6e.xlarge", count = 3 }]' in apply_to(tmp_path, address, target()).patch
+        return
+    with pytest.raises(InputError, match="is one of several"):
+        apply_to(tmp_path, address, target())
