@@ -134,6 +134,12 @@ def deep_trees(trees, depth, columns=8):
     return {"learner": {"gradient_booster": booster, "learner_model_param": {"num_feature": str(columns)}}}
 
 
+def test_trees_in_a_precision_that_no_server_has_are_refused(tmp_path):
+    """Thresholds are compared as they were trained: other precisions than fp32 are no wish that can be met."""
+    with pytest.raises(InputError, match="trees are served in fp32, and not in bf16"):
+        recommend(write(tmp_path, KINDS["trees"], "precisions: [bf16]\n"))
+
+
 def test_a_trace_of_rows_is_the_demand_of_trees(tmp_path):
     """Rows are read request by request, one where the trace does not count them; columns are the model's."""
     path = write(tmp_path, KINDS["trees"])
