@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from samples.query.remote_writing import write
 
 __all__ = ["prometheus_url", "victoria_metrics_url"]
 
-TREES = Path(__file__).parents[1] / "examples" / "trees" / "xgboost.json"
 WORKLOAD = """\
 name: chat
 model: meta-llama/Llama-3.1-8B-Instruct
@@ -68,32 +66,6 @@ def test_demand_from_a_server_makes_a_plan_that_can_be_made_again(tmp_path, run_
 
     again = run_advisor("explain", tmp_path / "plan.json", "--what-if", "demand=2x")
     assert again.returncode == 0, again.stderr
-
-
-@pytest.mark.sampled(2)
-def test_requests_that_triton_counts_are_the_demand_of_trees(tmp_path, run_advisor, victoria_metrics_url):
-    """Its counter gives the rate, the workload the rows of a request, and the model's file their columns."""
-    times = now_ms()
-    labels = {"instance": "a:8002", "namespace": "payments", "model": "xgboost", "version": "1"}
-    grown = counter(40 + 20 * np.sin(np.arange(len(times)) * 8 * np.pi / len(times)), 15)
-    series = [
-        ({"__name__": "nv_inference_request_success", **labels}, points(times * 1000, grown)),
-        ({"__name__": "nv_inference_pending_request_count", **labels}, points(times * 1000, np.zeros(len(times)))),
-    ]
-    write(victoria_metrics_url, series)
-    text = (
-        f"name: a\nmodel: {TREES}\nslo: {{latency_p95: 20ms}}\nproviders: [aws]\nregions: [us-east-1]\n"
-        "instance_types: [c7i.xlarge, g4dn.xlarge]\ndemand:\n  prometheus:\n"
-        f"    {{url: '{victoria_metrics_url}', window: 3h, selector: 'namespace=\"payments\"', rows: 10}}\n"
-    )
-    done = run_advisor("recommend", workload(tmp_path, text), "--format", "json")
-    assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)
-    assert plan["demand"]["unit"] == "rows"
-    assert plan["demand"]["requests_per_second"]["mean"] == pytest.approx(40, rel=0.02)
-    assert (plan["demand"]["input_tokens"]["mean"], plan["demand"]["output_tokens"]["mean"]) == (30, 10)
-    assert "Triton metrics" in plan["demand"]["source"]
-    assert any("each of which is taken to bring 10 of the rows" in note for note in plan["notes"])
 
 
 def test_the_workload_file_may_name_the_server(tmp_path, run_advisor, engines_url):
