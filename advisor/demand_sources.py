@@ -17,7 +17,7 @@ from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import demand_as_declared
-from advisor.workload.kinds import trace_columns, unit_of
+from advisor.workload.kinds import counted_size, trace_columns, unit_of
 from advisor.workload.values import (
     CloudWatchDemand,
     DeclaredDemand,
@@ -74,7 +74,27 @@ def read_demand(
     performance: PerformanceModel,
     progress: CountProgress | None = None,
 ) -> Demand:
-    """Demand as its source has it."""
+    """Demand as its source has it; of recorded requests of one size in that size, as their server counts them."""
+    source = workload.demand
+    if not isinstance(source, SampleDemand | PrometheusDemand | CloudWatchDemand):
+        return _read(workload, model, catalog, performance, progress)
+    size = counted_size(model, source.recorded, workload)
+    if size is None:
+        return _read(workload, model, catalog, performance, progress)
+    sized = replace(workload, demand=replace(source, input_tokens=size[0], output_tokens=size[1]))
+    demand = replace(_read(sized, model, catalog, performance, progress), unit=unit_of(model, workload))
+    told = f"metrics count requests, each of which is taken to bring {size[1]:g} of the {demand.unit}"
+    return demand.with_notes(told)
+
+
+def _read(
+    workload: Workload,
+    model: Model,
+    catalog: Catalog,
+    performance: PerformanceModel,
+    progress: CountProgress | None,
+) -> Demand:
+    """Demand in the source's own count."""
     match workload.demand:
         case DeclaredDemand() as stated:
             return demand_as_declared(stated, workload, model)

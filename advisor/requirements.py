@@ -72,6 +72,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
     workload = _in_own_precision(in_scope(workload, catalog), model)
     _check_unit(workload, model, demand)
     check_targets(workload, model, demand.unit)
+    _check_precisions(workload, demand)
     _check_rate(workload, demand)
     context_tokens = _context_tokens(workload, model, demand)
     regions = tuple(
@@ -102,6 +103,17 @@ def _in_own_precision(workload: Workload, model: Model) -> Workload:
     if not is_open or not own.file_bytes or is_cast:
         return workload
     return replace(workload, precisions=(own.precision,))
+
+
+def _check_precisions(workload: Workload, demand: Demand) -> None:
+    """Refuse precisions that trees are not served in."""
+    own = "fp32"
+    if demand.unit is Unit.ROWS and own not in workload.precisions:
+        raise InputError(
+            f"trees are served in {own}, and not in {', '.join(workload.precisions)}",
+            where=workload.where("precisions"),
+            hint="take precisions out",
+        )
 
 
 def _prefix_cache_note(workload: Workload, demand: Demand) -> tuple[str, ...]:

@@ -27,6 +27,15 @@ def test_the_readme_shows_the_real_output():
     assert shown[1] == (ROOT / "examples/chat/expected.txt").read_text()
 
 
+def test_the_trees_of_the_page_are_the_example():
+    """The workload in docs/kinds.md is that of the example, whose output a test compares with the program."""
+    page = (ROOT / "docs/kinds.md").read_text()
+    shown = re.search(r"<!-- examples/trees/workload.yaml -->\n```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert shown is not None
+    assert shown[1] == (ROOT / "examples/trees/workload.yaml").read_text()
+
+
 def test_every_page_that_is_linked_exists():
     """No link within the documentation leads nowhere."""
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:

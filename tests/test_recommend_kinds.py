@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import math
 import struct
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,12 @@ from advisor.plan.request import catalog_for, read_question, requirements_of
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from advisor.workload.values import Slo
+from demand.monitored.serving import counter
+from samples.query.conftest import victoria_metrics_url
+from samples.query.fleets import points
+from samples.query.remote_writing import write as remote_write
+
+__all__ = ["victoria_metrics_url"]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
@@ -132,6 +139,39 @@ def deep_trees(trees, depth, columns=8):
     tree = {name: [*values, {"sum_hessian": 1.0}.get(name, -1)] for name, values in chain.items()}
     booster = {"model": {"trees": [tree] * trees}}
     return {"learner": {"gradient_booster": booster, "learner_model_param": {"num_feature": str(columns)}}}
+
+
+@pytest.mark.sampled(2)
+def test_requests_that_triton_counts_are_the_demand_of_trees(tmp_path, victoria_metrics_url):
+    """Its counter gives the rate, the workload the rows of a request, and the model's file their columns."""
+    now_ms = time.time_ns() // 1_000_000
+    times = np.arange(now_ms - 2 * 3_600_000, now_ms, 15_000)
+    labels = {"instance": "a:8002", "namespace": "payments", "model": "xgboost", "version": "1"}
+    grown = counter(40 + 20 * np.sin(np.arange(len(times)) * 8 * np.pi / len(times)), 15)
+    series = [
+        ({"__name__": "nv_inference_request_success", **labels}, points(times * 1000, grown)),
+        ({"__name__": "nv_inference_pending_request_count", **labels}, points(times * 1000, np.zeros(len(times)))),
+    ]
+    remote_write(victoria_metrics_url, series)
+    text = (
+        f"name: a\nmodel: {KINDS['trees'][0]}\nslo: {{latency_p95: 20ms}}\nproviders: [aws]\nregions: [us-east-1]\n"
+        "instance_types: [c7i.xlarge, g4dn.xlarge]\ndemand:\n  prometheus:\n"
+        f"    {{url: '{victoria_metrics_url}', window: 3h, selector: 'namespace=\"payments\"', rows: 10}}\n"
+    )
+    path = tmp_path / "workload.yaml"
+    path.write_text(text)
+    demand = question_for(read_workload(path), load_catalog(), shipped_model()).demand
+    assert demand.unit is Unit.ROWS
+    assert demand.requests_per_second.mean == pytest.approx(40, rel=0.02)
+    assert (demand.input_tokens.mean, demand.output_tokens.mean) == (30, 10)
+    assert "Triton metrics" in demand.source
+    assert any("each of which is taken to bring 10 of the rows" in note for note in demand.notes)
+
+
+def test_trees_in_a_precision_that_no_server_has_are_refused(tmp_path):
+    """Thresholds are compared as they were trained: other precisions than fp32 are no wish that can be met."""
+    with pytest.raises(InputError, match="trees are served in fp32, and not in bf16"):
+        recommend(write(tmp_path, KINDS["trees"], "precisions: [bf16]\n"))
 
 
 def test_a_trace_of_rows_is_the_demand_of_trees(tmp_path):

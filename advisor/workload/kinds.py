@@ -18,7 +18,7 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.units import MS_PER_SECOND
-from advisor.workload.values import DeclaredDemand, OnePassSize, Workload
+from advisor.workload.values import DeclaredDemand, OnePassSize, Recorded, Workload
 
 UNITS: Mapping[str, Unit] = {
     "llm": Unit.TOKENS,
@@ -94,6 +94,24 @@ def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) ->
     if size > LARGEST_SIZE:
         raise _fault(workload, f"{size:,.0f} {_MEASURES[unit]} of one item are too many", "split it into several")
     return unit, (size, items)
+
+
+def counted_size(model: Model, recorded: Recorded, workload: Workload) -> Size | None:
+    """Size of requests that metrics count as wholes; None of kinds whose items differ in size.
+
+    Raises:
+        InputError: models of its task are not planned, or rows are stated of another kind.
+    """
+    unit = unit_of(model, workload)
+    if recorded.rows is not None and unit is not Unit.ROWS:
+        raise InputError(
+            f"rows is no size of a request to {model.name} (task: {model.task})",
+            where=workload.where("demand"),
+            hint="take rows out: it is of trees",
+        )
+    if unit is Unit.IMAGES:
+        return 1.0, 1.0
+    return (_columns(model), float(recorded.rows or 1)) if unit is Unit.ROWS else None
 
 
 def trace_columns(model: Model, unit: Unit) -> SizeColumns:

@@ -9,9 +9,10 @@ from advisor.workload.values import Recorded
 from advisor.yaml_fields import Field
 
 RECORDED_KEYS = (
-    "model", "window", "from", "until", "timezone", "requests_per_day", "input_tokens", "output_tokens",
+    "model", "window", "from", "until", "timezone", "requests_per_day", "input_tokens", "output_tokens", "rows",
 )  # fmt: skip
 _MOST_TOKENS = 1e9
+_MOST_ROWS = 10_000
 
 
 def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict[str, Any]:
@@ -32,7 +33,10 @@ def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict
         "output_tokens": _tokens(fields.get("output_tokens")),
         "cache_is_stated": cache_is_stated,
         "recorded": Recorded(
-            served_as=fields["model"].text() if "model" in fields else None, from_seconds=start, until_seconds=end
+            served_as=fields["model"].text() if "model" in fields else None,
+            from_seconds=start,
+            until_seconds=end,
+            rows=fields["rows"].count(1, _MOST_ROWS) if "rows" in fields else None,
         ),
     }
 

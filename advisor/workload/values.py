@@ -251,6 +251,8 @@ class Recorded:
     """Since 1970; None: the window before the end."""
     until_seconds: float | None = None
     """Since 1970; None: the last sample, or now."""
+    rows: int | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Of a request to trees, whose server counts requests alone; None: one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ SEEING = {
 }
 SCORING = {
     "model": str(EXAMPLES / "trees" / "xgboost.json"),
+    "precisions": ["fp32"],
     "slo": {"latency_p95": "20ms"},
     "demand": {"declared": {"requests_per_second": 2000, "rows": 10}},
 }
@@ -135,6 +136,9 @@ CASES = {
     "samples.requests_per_day": ({"demand": SAMPLES}, {"demand.samples.requests_per_day": 4000000}),
     "samples.input_tokens": ({"demand": SAMPLES}, {"demand.samples.input_tokens": 4000}),
     "samples.output_tokens": ({"demand": SAMPLES}, {"demand.samples.output_tokens": 900}),
+    "samples.rows": (
+        SCORING | {"demand": {"samples": {"path": PLACE, "requests_per_day": 4_000_000}}}, {"demand.samples.rows": 4000}
+    ),
     "current.provider": ({"current": HELD}, {"current": HELD | {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}}),
     "current.region": ({"current": HELD}, {"current.region": "us-west-2"}),
     "current.instance_type": ({"current": HELD}, {"current.instance_type": "g5.xlarge"}),

@@ -8,7 +8,8 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.workload.document import read_workload
-from advisor.workload.kinds import check_targets, declared_size, is_reranker
+from advisor.workload.kinds import check_targets, counted_size, declared_size, is_reranker
+from advisor.workload.values import Recorded
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
 SPEECH, VISION, CHAT = "openai/whisper-large-v3", "resnet50", "meta-llama/Llama-3.1-8B-Instruct"
@@ -120,6 +121,16 @@ def test_targets_that_no_replay_confirms_are_refused(tmp_path, slo):
     """A rate is the demand, and one replay has one percentile."""
     with pytest.raises(InputError):
         read(tmp_path, EMBEDDER, "input_tokens: 5", slo)
+
+
+def test_requests_that_metrics_count_have_the_size_of_their_model(tmp_path):
+    """One image, rows of the model's columns, as many as are stated; texts differ in length, and rows are of trees."""
+    workload = read(tmp_path, EMBEDDER, "input_tokens: 5")
+    counted = {model: counted_size(find_model(model), Recorded(), workload) for model in (VISION, TREES, EMBEDDER)}
+    assert counted == {VISION: (1, 1), TREES: (6, 1), EMBEDDER: None}
+    assert counted_size(find_model(TREES), Recorded(rows=40), workload) == (6, 40)
+    with pytest.raises(InputError, match="rows is no size of a request"):
+        counted_size(find_model(CHAT), Recorded(rows=40), workload)
 
 
 def test_a_reranker_is_told_by_its_name():
