@@ -355,7 +355,7 @@ def test_triton_serves_trees_as_their_file_says(source, made, file, told, tmp_pa
     assert (version / file).read_bytes() == (folder / file).read_bytes()
     fields = (version.parent / "config.pbtxt").read_text()
     kind, columns, scores, is_classifier = told
-    assert 'backend: "fil" max_batch_size: 300 dynamic_batching' in fields
+    assert 'backend: "fil"\nmax_batch_size: 300\ndynamic_batching' in fields
     assert f'default_model_filename: "{file}"' in fields
     assert f'input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ {columns} ] }} ]' in fields
     assert f'output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ {scores} ] }} ]' in fields
