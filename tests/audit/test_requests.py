@@ -241,6 +241,18 @@ def test_the_daily_table_of_litellm_counts_requests(tmp_path, audit):
     assert (usage.requests, usage.errors, usage.input_tokens) == (40, 2, 1000)
 
 
+def test_repeated_prompts_are_counted_exactly(tmp_path, audit):
+    """Of 12,000 prompts 7,000 are different: the share of repeated ones has no error and no chance in it."""
+    rows = [
+        {"timestamp": "2026-10-01T00:00:00Z", "endpoint": "chat", "prompt": f"prompt {n % 7000}"} for n in range(12000)
+    ]
+
+    found = audit(bill(tmp_path), requests=(str(write_csv(tmp_path / "log.csv", rows)),))
+
+    (usage,) = (endpoint.usage for endpoint in found.endpoints if endpoint.name == "chat")
+    assert usage.repeated_ratio == pytest.approx(1 - 7000 / 12000, abs=1e-12)
+
+
 @pytest.mark.sampled(3)
 def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
     """Prompts are counted by hash: not in the output, not in what is said, and the log is as it was."""
@@ -255,7 +267,7 @@ def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
     assert log.read_bytes() == before
     done = run_advisor("audit", bill(tmp_path), "--requests", log, "--format", "json")
     (one,) = [each for each in json.loads(done.stdout)["endpoints"] if each["name"] == "assistant"]
-    assert one["repeated_ratio"] == pytest.approx(0.95, abs=0.02)
+    assert one["repeated_ratio"] == pytest.approx(0.95)
     assert any("not kept" in note for note in json.loads(done.stdout)["notes"])
 
 
