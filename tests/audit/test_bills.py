@@ -661,6 +661,32 @@ def test_a_bill_without_a_column_of_tags_has_no_untagged_spend(tmp_path, audit):
     assert float(finding.per_month) == pytest.approx(30 * 730)
 
 
+def test_the_unused_part_of_a_fee_is_scaled_by_its_own_hours(tmp_path, audit):
+    """A reservation's month that is in a bill of two days is a month's, not fifteen months'."""
+    charges = [*hours(Charge(), 48), Charge(cost=Decimal(0), effective=Decimal(72), kind="unused", resource="sp-1")]
+    rows = [focus_row(charge) for charge in charges]
+    rows[-1]["ChargePeriodEnd"] = f"{charges[-1].at + 720 * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    rows[-1]["ChargeCategory"] = "Purchase"
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+    (finding,) = (finding for finding in found.findings if finding.id == "ADV108")
+
+    assert found.bill.hours == 48
+    assert float(finding.per_month) == pytest.approx(72 * 730 / 720)
+    assert finding.resources == [("sp-1", Decimal(72))]
+
+
+def test_a_credit_that_names_a_machine_is_of_its_family(tmp_path, audit):
+    """Credits leave the type out; other charges of the same machine say it."""
+    charges = [Charge("accelerator", Decimal(10)), Charge("accelerator", Decimal(-4), kind="credit")]
+    rows = [focus_row(charge) for charge in charges]
+    rows[1] |= {"SkuMeter": "", "ChargeDescription": "Goodwill"}
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert found.by["family"] == {"g5": Decimal(6)}
+
+
 @pytest.mark.parametrize(
     ("sku", "kind"),
     [

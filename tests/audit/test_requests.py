@@ -169,6 +169,23 @@ def test_an_endpoint_that_no_log_knows_is_a_finding(tmp_path, audit):
     assert by_name(found)["old"].usage is None
 
 
+def test_what_does_not_end_with_an_endpoint_is_no_saving_of_deleting_it(tmp_path, audit):
+    """Models sold by the token cost nothing without requests, and a commitment costs the same without its endpoint."""
+    committed = Charge(cost=Decimal(0), effective=Decimal(5), kind="covered", tags={"endpoint": "bought"})
+    partly = [Charge(tags={"endpoint": "old"}), Charge(kind="covered", resource="i-1", tags={"endpoint": "old"})]
+    charges = [Charge(tags={"endpoint": "chat"}), Charge("tokens", resource="claude"), committed, *partly]
+    charges = [each for charge in charges for each in hours(charge, 24)]
+    log = write_csv(tmp_path / "log.csv", day())
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(log),))
+    (finding,) = (finding for finding in found.findings if finding.id == "ADV116")
+
+    assert {"bought", "old", "chat"} < set(by_name(found))
+    assert finding.resources == [("old", Decimal(24))]
+    assert float(finding.high) == pytest.approx(730)
+    assert "which does not end with an endpoint" in finding.evidence
+
+
 def test_an_endpoint_that_no_charge_names_has_no_cost(tmp_path, audit):
     """Its cost is unknown, not zero, and that is said."""
     log = write_csv(tmp_path / "log.csv", day(endpoint="embed"))

@@ -173,6 +173,40 @@ def test_idle_hosts_are_a_finding(tmp_path, audit):
     assert finding.resources == [("i-0aaa", Decimal(20))]
 
 
+def test_extrapolated_hosts_have_a_verdict(tmp_path, audit):
+    """Samples of a quarter of the time leave it open whether it is idle; where the rest is taken to be like it, it is."""
+    folder = tmp_path / "samples"
+    numbers = range(1, 2 * ROWS_PER_HOUR + 1)
+    records = [
+        row(number, index, "i-0aaa", busy_ratio=0.0) for index in range(4) for number in numbers if number % 4 == 0
+    ]
+    store(folder, records, name="i-0aaa")
+    bill = billed(tmp_path, day_of(ACCELERATED))
+
+    def verdicts(**options):
+        found = audit(bill, telemetry=(str(folder),), **options)
+        return {verdict for host in found.split.hosts for verdict in host.use.verdicts}, found
+
+    assert verdicts()[0] == {"unknown"}
+    extrapolated, found = verdicts(extrapolates=True)
+    assert extrapolated == {"idle"}
+    assert found.split.parts["idle"] == 20
+    assert "ADV101" in {finding.id for finding in found.findings}
+
+
+@pytest.mark.parametrize("busy", [0.11, 0.325, 1 / 3])
+def test_a_host_that_was_observed_throughout_has_nothing_unattributed(tmp_path, audit, busy):
+    """Its parts are its cost to the last digit: shares are decimals, not binary fractions."""
+    samples = sampled(tmp_path, lambda _: busy)
+    cost = Decimal("1379.33")
+
+    found = audit(billed(tmp_path, day_of(replace(ACCELERATED, cost=cost))), telemetry=(samples,), extrapolates=True)
+    (host,) = found.split.hosts
+
+    assert host.parts["unattributed"] == 0
+    assert sum(host.parts.values()) == host.cost == 2 * cost
+
+
 def test_more_accelerators_than_needed_are_a_finding(tmp_path, audit):
     """Four accelerators at 17 % on average and 50 % at p95: three would do, at 80 % use."""
     samples = sampled(tmp_path, lambda number: 0.5 if number % 10 == 0 else 0.13)
