@@ -1,7 +1,7 @@
 """Cost of endpoints and owners: what the bill says they cost over what the request logs say they served."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -52,7 +52,7 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
         traffic: request logs; None: there are none.
         tag: that names the endpoint of a charge; None: the usual ones.
     """
-    costs, times = _billed(ledger, tag)
+    costs, avoidable, times = _billed(ledger, tag)
     usages = {normalised(usage.name): usage for usage in traffic.endpoints} if traffic else {}
     names: dict[str, str] = {}
     billed: dict[str, Decimal] = {}
@@ -63,7 +63,11 @@ def endpoints_of(ledger: Ledger, traffic: Traffic | None, tag: str | None) -> tu
     share = _log_share(ledger.bill, traffic)
     weight = traffic.output_weight if traffic else 1.0
     endpoints = [
-        _endpoint(names[key], billed.get(key), usages.get(key), (share, weight), times.get(key)) for key in names
+        replace(
+            _endpoint(names[key], billed.get(key), usages.get(key), (share, weight), times.get(key)),
+            avoidable_cost=avoidable.get(key, ZERO),
+        )
+        for key in names
     ]
     return sorted(
         endpoints, key=lambda endpoint: (endpoint.cost is None, -(endpoint.cost or ZERO), endpoint.name)
@@ -83,22 +87,31 @@ def _notes(endpoints: Sequence[Endpoint], traffic: Traffic | None) -> list[str]:
     return notes
 
 
-def _billed(ledger: Ledger, tag: str | None) -> tuple[dict[str, Decimal], dict[str, tuple[float, float]]]:
-    """Cost by endpoint, and the time of its charges by its normalised name.
+_AVOIDABLE = "kind <> 'managed' AND purchase IS DISTINCT FROM 'committed'"
+"""Charges that end with an endpoint: those of tokens end with its requests, those of a commitment with its term."""
+
+
+def _billed(
+    ledger: Ledger, tag: str | None
+) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, tuple[float, float]]]:
+    """Cost by endpoint; by its normalised name what of it would end with it, and the time of its charges.
 
     SageMaker's endpoints go by name, others by tag, models sold by the token by model.
     """
     name, named = _naming(tag)
     rows = ledger.database.rows(
-        f"SELECT {name} AS name, sum(cost), {of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges "
+        f"SELECT {name} AS name, sum(cost), coalesce(sum(cost) FILTER (WHERE {_AVOIDABLE}), 0), "
+        f"{of_usage('min(start_time)')}, {of_usage('max(end_time)')} FROM charges "
         f"LEFT JOIN {named} AS named USING (tags_id) GROUP BY 1 HAVING name IS NOT NULL ORDER BY 2 DESC, 1"
     )
     times: dict[str, tuple[float, float]] = {}
-    for endpoint, _, start, end in rows:
+    avoidable: dict[str, Decimal] = {}
+    for endpoint, _, ending, start, end in rows:
+        avoidable[normalised(endpoint)] = avoidable.get(normalised(endpoint), ZERO) + Decimal(ending)
         if start is not None and end is not None:
             begun, ended = times.get(normalised(endpoint), (_epoch(start), _epoch(end)))
             times[normalised(endpoint)] = (min(begun, _epoch(start)), max(ended, _epoch(end)))
-    return {endpoint: cost for endpoint, cost, _, _ in rows}, times
+    return {endpoint: cost for endpoint, cost, *_ in rows}, avoidable, times
 
 
 def _epoch(moment: datetime) -> float:

@@ -25,6 +25,7 @@ from advisor.audit.values import ZERO, Basis, Bill
 from advisor.catalog.families import family_of
 from advisor.errors import InputError
 from advisor.spread import Spread
+from advisor.units import SECONDS_PER_HOUR
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
 _SAME = f"format, {', '.join(TEXTS)}"
@@ -68,6 +69,8 @@ class Ledger:
     notes: Sequence[str]
     rates: Mapping[str, Decimal] = field(default_factory=dict)
     """Rates by which amounts in other currencies were converted into that of the bill."""
+    tagless: frozenset[str] = frozenset()
+    """Formats of which no file has a column of tags: whether their charges carry some is unknown."""
 
     @property
     def converted(self) -> tuple[str, ...]:
@@ -83,6 +86,15 @@ class Ledger:
         """Cost of some charges."""
         total = self.database.row(f"SELECT sum(cost) FROM charges WHERE {where}")[0]
         return ZERO if total is None else Decimal(total)
+
+    def cost_within(self, where: str) -> Decimal:
+        """Cost of some charges over a time as long as the bill: of a fee for longer than that, such a part."""
+        seconds = Decimal(self.bill.hours) * SECONDS_PER_HOUR
+        rows = self.database.rows(
+            f"SELECT coalesce(epoch(end_time) - epoch(start_time), 0)::BIGINT, sum(cost) FROM charges WHERE {where} "
+            "GROUP BY 1"
+        )
+        return sum((cost * min(Decimal(1), seconds / span) if seconds and span else cost for span, cost in rows), ZERO)
 
 
 def read_ledger(
@@ -122,7 +134,8 @@ def read_ledger(
     notes += [*basis_notes, *rate_notes(rates), *write_tags(database)]
     bill = _bill(database, currency, rows, basis)
     notes += ["the bill's period is unknown, and with it every amount a month"] if rows and not bill.hours else []
-    return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates)
+    tagless = {kind.name for _, kind in read} - {kind.name for table, kind in read if kind.tells_tags(table.columns)}
+    return Ledger(database, bill, tuple(dict.fromkeys(notes)), rates, frozenset(tagless))
 
 
 def _title(kind: Format, table: Table) -> str:
@@ -324,6 +337,18 @@ def _write_charges(database: Database, basis: Basis, catalogued: Sequence[tuple[
         "LEFT JOIN tag_sets ON raw.tags = tag_sets.tags"
     )
     database.run("DROP TABLE raw")
+    _name_machines(database)
+
+
+def _name_machines(database: Database) -> None:
+    """Give credits and refunds of a machine its type, which they leave out."""
+    database.run(
+        "UPDATE charges SET machine = typed.machine, family = typed.family FROM (SELECT resource, "
+        "min(machine) AS machine, min(family) AS family FROM charges WHERE resource IS NOT NULL AND family IS NOT NULL "
+        "GROUP BY resource HAVING count(DISTINCT coalesce(machine, '')) = 1 AND count(DISTINCT family) = 1) AS typed "
+        "WHERE charges.resource = typed.resource AND charges.family IS NULL AND charges.kind = 'compute' "
+        "AND charges.charge IN ('credit', 'adjustment')"
+    )
 
 
 def of_usage(bound: str) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING
 
 from advisor.audit.database import Database, Progress, opened
-from advisor.audit.endpoints import chargeback, endpoints_of
+from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
 from advisor.audit.files import files_of
 from advisor.audit.findings import Context, find_all
 from advisor.audit.ledger import Ledger, Question, read_ledger
@@ -96,7 +96,8 @@ def _audit(database: Database, inputs: Inputs) -> Opened:
     traffic = read_traffic(database, inputs.requests, ledger.bill) if inputs.requests else None
     endpoints, endpoint_notes = endpoints_of(ledger, traffic, inputs.endpoint_tag)
     words = (*inputs.bill, *inputs.option_words)
-    context = Context(ledger, catalog, split, endpoints, traffic, words, inputs.telemetry)
+    machines = machines_of(ledger, inputs.endpoint_tag)
+    context = Context(ledger, catalog, split, endpoints, traffic, machines, words, inputs.telemetry)
     audit = Audit(
         bill=ledger.bill,
         kinds=_kinds(ledger),

@@ -3,8 +3,10 @@
 For a billed machine with telemetry, over the share of its billed time and of its accelerators that was observed::
 
     needed   = cost × mean use                 the accelerators worked
-    headroom = cost × (p95 use - mean use)     kept for the busiest twentieth of the time
-    idle     = cost × (1 - p95 use)            not used even then
+    headroom = cost × (peak use - mean use)    kept for the busiest twentieth of the time
+    idle     = cost × (1 - peak use)           not used even then
+
+where the peak use is the p95, or the mean where rare bursts lift that above it: no part is below nothing.
 
 Times that were billed with gaps between them are split one by one; samples of a gap count nowhere. The
 rest of it, and everything without telemetry, is unattributed. Nothing is guessed.
@@ -14,7 +16,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from advisor.reading import read_text
 if TYPE_CHECKING:
     from advisor.audit.telemetry import Telemetry
 
-_QUANTUM = Decimal("1e-15")
+_RATIO = Decimal("1e-12")
 _NAME_TAGS = ("name", "aws:eks:node", "kubernetes.io/hostname", "kubernetes_io_hostname", "node", "hostname", "host")
 _LAST = r"[^/:]+$"
 
@@ -155,22 +157,24 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 def _host_cost(machine: _Billed, seen: Sequence[Observation], expected: int | None) -> HostCost:
     """Parts of a machine's cost by its use; what was not observed is in none of them."""
     parts = {"needed": ZERO, "headroom": ZERO, "idle": ZERO}
-    observed_billed_ratio = 0.0
+    observed_ratio = ZERO
     for observation in seen:
         use = observation.use
-        observed = observation.billed_ratio * min(use.accelerators / (expected or use.accelerators), 1.0)
-        observed_billed_ratio += observed
-        peak = max(use.p95, use.mean)
-        for part, share in {"needed": use.mean, "headroom": peak - use.mean, "idle": 1 - peak}.items():
-            parts[part] += _portion(machine.cost, observed * share)
+        observed = _ratio(observation.billed_ratio * min(use.accelerators / (expected or use.accelerators), 1.0))
+        observed = min(observed, 1 - observed_ratio)
+        observed_ratio += observed
+        mean, peak = _ratio(use.mean), _ratio(max(use.p95, use.mean))
+        for part, share in {"needed": mean, "headroom": peak - mean, "idle": 1 - peak}.items():
+            parts[part] += machine.cost * observed * share
     parts["unattributed"] = machine.cost - sum(parts.values(), ZERO)
     use = united(seen)
     place = machine.resource, machine.machine, machine.provider, machine.region
-    return HostCost(*place, machine.cost, parts, use, observed_billed_ratio)
+    return HostCost(*place, machine.cost, parts, use, float(observed_ratio))
 
 
-def _portion(cost: Decimal, share: float) -> Decimal:
-    return (cost * Decimal(share)).quantize(_QUANTUM, ROUND_HALF_EVEN)
+def _ratio(share: float) -> Decimal:
+    """A share to twelve digits, of which parts of any cost are exact."""
+    return Decimal(share).quantize(_RATIO)
 
 
 def read_host_names(path: Path | None) -> dict[str, str]:

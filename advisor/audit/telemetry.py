@@ -10,6 +10,7 @@ from advisor.audit.values import Bill, Utilisation
 from advisor.samples.metrics import METRICS, Kind
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
+from advisor.samples.need.limits import Code
 from advisor.samples.query.open import open_backend
 from advisor.samples.query.values import Accelerator, QueryBackend, Summary, Window
 
@@ -59,7 +60,7 @@ def read_telemetry(places: Sequence[str], bill: Bill, *, extrapolates: bool) -> 
             "compute is attributed; --extrapolate takes the bill's time to have been like the sampled"
         )
         return Telemetry((), (note,))
-    hosts = tuple(_hosts(backend, window))
+    hosts = tuple(_hosts(backend, window, extrapolates=extrapolates))
     notes = (*backend.notes(), *(() if hosts else ("no accelerator says how busy it was",)))
     return Telemetry(hosts, notes, window, backend)
 
@@ -72,13 +73,14 @@ def _common(whole: Window, bill: Bill) -> Window | None:
     return shared if shared.start_us < shared.end_us else None
 
 
-def _hosts(backend: QueryBackend, window: Window) -> Iterator[Utilisation]:
+def _hosts(backend: QueryBackend, window: Window, *, extrapolates: bool = False) -> Iterator[Utilisation]:
     known = [name for name in backend.metrics(window) if name in METRICS_NEEDED and METRICS[name].kind is Kind.GAUGE]
     summaries = list(backend.summaries(known, window))
     found = _Found(
         {(summary.accelerator, summary.metric): summary for summary in summaries},
         {need.who: need for need in assess_summaries(summaries)},
         window,
+        extrapolates,
     )
     for host, accelerators in groupby(sorted(found.needs, key=lambda who: who.place), key=lambda who: who.host):
         if (use := _of_host(host, list(accelerators), found)) is not None:
@@ -92,6 +94,13 @@ class _Found:
     summaries: Mapping[tuple[Accelerator, str], Summary]
     needs: Mapping[Accelerator, AcceleratorNeed]
     window: Window
+    extrapolates: bool
+    """Whether what was not observed is taken to have been like the rest."""
+
+    def verdict(self, who: Accelerator) -> str:
+        """Verdict on an accelerator by what the audit knows, or takes to be so."""
+        verdict = self.needs[who].verdict
+        return (verdict.likely if self.extrapolates and verdict.code is Code.UNKNOWN else verdict.code).value
 
 
 def _of_host(host: str, accelerators: Sequence[Accelerator], found: _Found) -> Utilisation | None:
@@ -108,7 +117,7 @@ def _of_host(host: str, accelerators: Sequence[Accelerator], found: _Found) -> U
         observed_ratio=sum(min(summary.coverage_ratio, 1.0) for summary in activity) / len(whole),
         seconds=(found.window.start_us / _US, found.window.end_us / _US),
         accelerators=len({who.index for who in accelerators}),
-        verdicts=tuple(found.needs[who].verdict.code.value for who in whole),
+        verdicts=tuple(map(found.verdict, whole)),
         kv_max=max(uses, default=None),
     )
 

@@ -164,6 +164,8 @@ class Endpoint:
     """Share of the cost of the log's time that failed requests took."""
     billed_seconds: tuple[float, float] | None
     """Begin and end of its charges, since 1970, UTC; None: unknown."""
+    avoidable_cost: Decimal = ZERO
+    """Part of the bill's cost that would end with it: neither sold by the token nor under a commitment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ _FORMATS = ("table", "json", "markdown", "html", "focus", "sarif")
 _SHOWING = (
     "tags", "jobs", "backend", "scheduler", "finding", "into", "workloads", "write", "output_format", "wide", "output",
 )  # fmt: skip
-"""Options that change no finding."""
+"""Options that change no finding; those whose value no command sees, such as ``--quiet``, never do."""
 
 
 def _option_words(context: click.Context) -> tuple[str, ...]:
@@ -49,6 +49,7 @@ def _option_words(context: click.Context) -> tuple[str, ...]:
         option
         for option in context.command.params
         if isinstance(option, click.Option)
+        and option.name in context.params
         and option.name not in _SHOWING
         and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
     )

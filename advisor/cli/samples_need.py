@@ -16,6 +16,8 @@ The JSON is a list with one object for each accelerator::
     queue_p95         requests waiting
     busy_p95, sm_active_p95, dram_active_p95, tensor_active_p95
     bytes_per_second  mean rates over nvlink_sent_bytes, pcie_received_bytes, ... as far as they were counted
+    oversized         accelerators of its product in hosts that have as many, and enough: so many would do at the use
+                      from which nothing is to spare (0.8); null where none is to spare, or its use is unknown
     coverage_ratio    the least of the signals that the verdict rests on
     advice            one sentence
 """
@@ -39,7 +41,9 @@ from advisor.samples.need.advice import grouped
 from advisor.samples.need.assess import AcceleratorNeed
 from advisor.samples.need.bounds import Bounds
 from advisor.samples.need.from_summaries import METRICS_NEEDED, assess_summaries
+from advisor.samples.need.limits import WORKING
 from advisor.samples.need.memory import Fixed, MemoryNeed
+from advisor.samples.need.spare import Oversized, oversized
 from advisor.samples.query.open import open_backend
 from advisor.samples.store.files import is_store
 from advisor.units import bytes_to_gib, gib_to_bytes
@@ -129,7 +133,11 @@ def _assess(places: Sequence[str], window: timedelta | None, metrics: Path | Non
 
 
 def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) -> str:
-    entries = [entry(accelerator_need) for accelerator_need in accelerator_needs]
+    spare = {host: each for each in oversized(accelerator_needs) for host in each.hosts}
+    entries = [
+        {**entry(accelerator_need), "oversized": _oversized_entry(spare.get(accelerator_need.who.host))}
+        for accelerator_need in accelerator_needs
+    ]
     if output_format == "json":
         return f"{json.dumps(entries, indent=2, ensure_ascii=False)}\n"
     if output_format in ("ndjson", "csv"):
@@ -146,16 +154,27 @@ def _rendered(accelerator_needs: Sequence[AcceleratorNeed], output_format: str) 
 
 
 def advice_lines(accelerator_needs: Sequence[AcceleratorNeed]) -> list[str]:
-    """Advice, each line once for all accelerators that it is given for."""
-    return [
-        f"- {line}"
-        for line in grouped(
-            [
-                (f"{accelerator_need.who.host} #{place_of(accelerator_need)}", accelerator_need.advice)
-                for accelerator_need in accelerator_needs
-            ]
-        )
-    ]
+    """Advice, each line once for all accelerators that it is given for, and which products are oversized."""
+    lines = grouped(
+        [
+            (f"{accelerator_need.who.host} #{place_of(accelerator_need)}", accelerator_need.advice)
+            for accelerator_need in accelerator_needs
+        ]
+    )
+    return [f"- {line}" for line in (*lines, *map(_oversized_line, oversized(accelerator_needs)))]
+
+
+def _oversized_entry(spare: Oversized | None) -> dict[str, int] | None:
+    return spare and {"accelerators": spare.accelerators, "enough": spare.enough}
+
+
+def _oversized_line(spare: Oversized) -> str:
+    count = len(spare.hosts)
+    hosts = spare.hosts[0] if count == 1 else f"{count:,} hosts of {spare.accelerators // count}"
+    return (
+        f"oversized: {spare.accelerators:,} × {spare.product or 'accelerator'} ({hosts}) busy "
+        f"{percent(spare.busy_p95)} at p95; {spare.enough:,} would do at {percent(WORKING.value)} use"
+    )
 
 
 def place_of(accelerator_need: AcceleratorNeed) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.audit.endpoints import ENDPOINT_TAGS, EndpointMachines, machines_of
-from advisor.audit.findings.bounds import FEWEST
 from advisor.audit.run import Opened
 from advisor.audit.values import Bill, Endpoint
 from advisor.catalog import Catalog
@@ -26,6 +25,7 @@ from advisor.errors import AdvisorError, InputError
 from advisor.names import normalised
 from advisor.pipeline import plan_for, prepared
 from advisor.plan.values import Plan
+from advisor.samples.need.spare import FEWEST
 from advisor.units import HOURS_PER_DAY
 from advisor.workload.document import read_workload
 from advisor.workload.values import Deployment, Workload

@@ -7,8 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from advisor.audit.endpoints import EndpointMachines
-from advisor.audit.findings.bounds import FEWEST, LEAST_DAYS, LEAST_OBSERVED
-from advisor.audit.findings.compute import Pool, is_idle
+from advisor.audit.findings.fleets import MeasuredFleet, fleets_of
 from advisor.audit.values import HostCost
 from advisor.codegen.applying import Target, apply_to
 from advisor.codegen.applying.addresses import GROUP_MAPS, TypedAddress
@@ -17,7 +16,6 @@ from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.rules import RULES, Figure
 from advisor.errors import InputError
 from advisor.names import normalised
-from advisor.units import HOURS_PER_DAY
 
 _WAYS = ("on demand", "as spot")
 _OTHER_WORK = ("train", "training", "batch", "test", "dev", "staging")
@@ -65,45 +63,28 @@ def of_findings(kinds: Sequence[EndpointMachines], hosts: Sequence[HostCost]) ->
         kinds: machines of the bill, the dearest last.
         hosts: those with telemetry.
     """
-    for kind in reversed(kinds):
-        seen = [host for host in hosts if host.resource in kind.billed_seconds]
-        if seen:
-            yield from _of_finding(kind, seen)
+    for fleet in fleets_of(kinds, hosts):
+        if (
+            fleet.kind is not None
+            and fleet.enough < fleet.instances
+            and (fleet.idle or fleet.loaded < len(fleet.working))
+        ):
+            yield _of_fleet(fleet, fleet.kind)
 
 
-def _of_finding(kind: EndpointMachines, hosts: Sequence[HostCost]) -> Iterator[Wish]:
-    working = [host for host in hosts if not is_idle(host)]
-    # Nothing is known of those without telemetry: they stay.
-    unseen, idle = len(kind.billed_seconds) - len(hosts), len(hosts) - len(working)
-    load = Pool(kind.provider, kind.region, kind.instance_type, working).needed_hosts if working else 0
-    enough = load + unseen
-    needed = max(enough, min(kind.instances, FEWEST)) if enough else 0
-    ids = [*(["ADV101"] if idle else []), *(["ADV102"] if load < len(working) else [])]
-    if enough >= kind.instances or not ids:
-        return
+def _of_fleet(fleet: MeasuredFleet, kind: EndpointMachines) -> Wish:
+    ids = [*(["ADV101"] if fleet.gone else []), *(["ADV102"] if fleet.spare or not fleet.gone else [])]
     endpoint = f" of {kind.endpoint}" if kind.endpoint else ""
     wish = Wish(f"{' and '.join(ids)} ({kind.instance_type}{endpoint})", "", kind)
-    change = f"{kind.instances} → {needed} × {kind.instance_type} in {kind.region}"
-    told = f"{change}, {idle} of them idle" if enough else f"{change}: all of them are idle"
-    if enough < needed:
-        told = f"{told}; {enough} would carry the load, {needed} stay so that one may fail"
-    if why := _too_little_known(kind, hosts):
-        yield replace(wish, told=f"{told}; not written: {why}")
-    elif needed >= kind.instances:
-        yield replace(wish, told=f"{told}; nothing is changed")
-    else:
-        yield replace(wish, told=told, target=_fewer(kind, needed))
-
-
-def _too_little_known(kind: EndpointMachines, hosts: Sequence[HostCost]) -> str:
-    """Reason why what was observed of machines does not decide how many there should be; "": it does."""
-    observed = sum(host.observed_billed_ratio * kind.billed_seconds[host.resource] for host in hosts)
-    observed_ratio = observed / (sum(kind.billed_seconds.values()) or 1.0)
-    if observed_ratio < LEAST_OBSERVED:
-        return f"{observed_ratio:.0%} of their billed time was observed, {LEAST_OBSERVED:.0%} is needed"
-    if kind.spanned_hours < LEAST_DAYS * HOURS_PER_DAY:
-        return f"the bill has {kind.spanned_hours:,.0f} hours of them, {LEAST_DAYS} days are needed"
-    return ""
+    change = f"{kind.instances} → {fleet.needed} × {kind.instance_type} in {kind.region}"
+    told = f"{change}, {len(fleet.idle)} of them idle" if fleet.enough else f"{change}: all of them are idle"
+    if fleet.enough < fleet.needed:
+        told = f"{told}; {fleet.enough} would carry the load, {fleet.needed} stay so that one may fail"
+    if fleet.needed >= kind.instances:
+        return replace(wish, told=f"{told}; nothing is changed")
+    if why := fleet.too_little_known:
+        return replace(wish, told=f"{told}; not written: {why}")
+    return replace(wish, told=told, target=_fewer(kind, fleet.needed))
 
 
 def _fewer(kind: EndpointMachines, needed: int) -> Target:

@@ -149,6 +149,14 @@ def test_the_command_of_a_finding_repeats_the_options_it_was_found_with(tmp_path
     assert "--wide" not in command
 
 
+def test_a_quiet_audit_finds_the_same(rich_bill, rich_audit, run_advisor):
+    """`--quiet` only leaves out notes: no printed command repeats it."""
+    done = run_advisor("audit", rich_bill, "-q", "--format", "json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["findings"] == rich_audit["findings"]
+
+
 def test_focus_rows_sum_up_to_the_bill(rich_bill, rich_audit, run_advisor):
     """The exported charges are the bill, by kind and by part of compute, and can be audited again."""
     done = run_advisor("audit", rich_bill, "--format", "focus")

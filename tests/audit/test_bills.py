@@ -628,6 +628,83 @@ def test_labels_of_google_are_tags_and_what_it_cannot_tell_is_said(tmp_path, aud
     assert any("it cannot tell" in note and "unused commitments" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        '[{"key": "cores", "value": "8"}, {"key": "compute.googleapis.com/machine_spec", "value": "g2-standard-8"}]',
+        '[{"key":"compute.googleapis.com/machine_spec","value":"g2-standard-8"}]',
+        '{"compute.googleapis.com/machine_spec" : "g2-standard-8"}',
+    ],
+)
+def test_the_machine_type_of_google_is_read_from_its_system_labels(tmp_path, audit, labels):
+    """A list of keys and values or an object, however they are spaced."""
+    bill = write_bill(tmp_path, "gcp-csv", [Charge()])
+    rows = [{**row, "system_labels": labels} for row in csv.DictReader(bill.read_text().splitlines())]
+
+    found = audit(write_csv(tmp_path / "labelled.csv", rows))
+
+    assert found.by["family"] == {"g2-standard": Decimal(1)}
+
+
+def test_a_bill_without_a_column_of_tags_has_no_untagged_spend(tmp_path, audit):
+    """What carries no tag is unknown there; beside a bill with tags, only that one's charges are untagged."""
+    bill = write_bill(tmp_path, "gcp-csv", [Charge(cost=Decimal(50))])
+    rows = csv.DictReader(bill.read_text().splitlines())
+    plain = write_csv(tmp_path / "plain.csv", [{key: row[key] for key in row if key != "labels"} for row in rows])
+    untagged = write_focus(tmp_path / "focus.csv", [Charge(cost=Decimal(30)), Charge(tags={"team": "a"})])
+
+    alone, beside = audit(plain), audit(plain, untagged)
+
+    assert "ADV117" not in {finding.id for finding in alone.findings}
+    assert "the export has no labels: owners are unknown" in alone.notes
+    (finding,) = (finding for finding in beside.findings if finding.id == "ADV117")
+    assert float(finding.per_month) == pytest.approx(30 * 730)
+
+
+def test_the_unused_part_of_a_fee_is_scaled_by_its_own_hours(tmp_path, audit):
+    """A reservation's month that is in a bill of two days is a month's, not fifteen months'."""
+    charges = [*hours(Charge(), 48), Charge(cost=Decimal(0), effective=Decimal(72), kind="unused", resource="sp-1")]
+    rows = [focus_row(charge) for charge in charges]
+    rows[-1]["ChargePeriodEnd"] = f"{charges[-1].at + 720 * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    rows[-1]["ChargeCategory"] = "Purchase"
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+    (finding,) = (finding for finding in found.findings if finding.id == "ADV108")
+
+    assert found.bill.hours == 48
+    assert float(finding.per_month) == pytest.approx(72 * 730 / 720)
+    assert finding.resources == [("sp-1", Decimal(72))]
+
+
+def test_a_credit_that_names_a_machine_is_of_its_family(tmp_path, audit):
+    """Credits leave the type out; other charges of the same machine say it."""
+    charges = [Charge("accelerator", Decimal(10)), Charge("accelerator", Decimal(-4), kind="credit")]
+    rows = [focus_row(charge) for charge in charges]
+    rows[1] |= {"SkuMeter": "", "ChargeDescription": "Goodwill"}
+
+    found = audit(write_csv(tmp_path / "bill.csv", rows))
+
+    assert found.by["family"] == {"g5": Decimal(6)}
+
+
+@pytest.mark.parametrize(
+    ("sku", "kind"),
+    [
+        ("Regional Kubernetes Clusters", "managed"),
+        ("Zonal Kubernetes Clusters", "managed"),
+        ("Autopilot Pod mCPU Requests (us-central1)", "compute"),
+    ],
+)
+def test_the_fee_of_a_cluster_of_google_is_managed(tmp_path, audit, sku, kind):
+    """As those of EKS and AKS are; the pods of Autopilot are compute."""
+    rows = list(csv.DictReader(write_bill(tmp_path, "gcp-csv", [Charge()]).read_text().splitlines()))
+    rows[0] |= {"service_description": "Kubernetes Engine", "sku_description": sku}
+
+    found = audit(write_csv(tmp_path / "gke.csv", rows))
+
+    assert found.kinds[kind] == found.bill.cost == 1
+
+
 def test_spellings_of_a_tag_are_one_and_changes_are_said(tmp_path, audit):
     """``Team`` and ``team`` are one owner's tag; a resource that changed hands is said."""
     charges = [

@@ -175,7 +175,7 @@ def test_repeated_prompts_are_replayed_against_caches(tmp_path, audit):
 
 
 def test_looking_at_spare_accelerators_writes_nothing(tmp_path, audit):
-    """The first command says how many accelerators would do, the second prints a patch."""
+    """The first command says how many accelerators would do, the second plans smaller machines."""
     samples = sampled(tmp_path, lambda number: 0.5 if number % 10 == 0 else 0.13)
     found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,))
     finding = next(finding for finding in found.findings if finding.id == "ADV102")
@@ -184,5 +184,5 @@ def test_looking_at_spare_accelerators_writes_nothing(tmp_path, audit):
     assert look[:3] == ["advisor", "samples", "need"]
     assert str(samples) in look
     parsed(look)
-    (into,) = parts(finding.command)
-    assert str(parsed(into).params["into"]) == "infra"
+    for words in parts(finding.command):
+        parsed(words)

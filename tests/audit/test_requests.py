@@ -169,6 +169,23 @@ def test_an_endpoint_that_no_log_knows_is_a_finding(tmp_path, audit):
     assert by_name(found)["old"].usage is None
 
 
+def test_what_does_not_end_with_an_endpoint_is_no_saving_of_deleting_it(tmp_path, audit):
+    """Models sold by the token cost nothing without requests, and a commitment costs the same without its endpoint."""
+    committed = Charge(cost=Decimal(0), effective=Decimal(5), kind="covered", tags={"endpoint": "bought"})
+    partly = [Charge(tags={"endpoint": "old"}), Charge(kind="covered", resource="i-1", tags={"endpoint": "old"})]
+    charges = [Charge(tags={"endpoint": "chat"}), Charge("tokens", resource="claude"), committed, *partly]
+    charges = [each for charge in charges for each in hours(charge, 24)]
+    log = write_csv(tmp_path / "log.csv", day())
+
+    found = audit(write_focus(tmp_path / "bill.csv", charges), requests=(str(log),))
+    (finding,) = (finding for finding in found.findings if finding.id == "ADV116")
+
+    assert {"bought", "old", "chat"} < set(by_name(found))
+    assert finding.resources == [("old", Decimal(24))]
+    assert float(finding.high) == pytest.approx(730)
+    assert "which does not end with an endpoint" in finding.evidence
+
+
 def test_an_endpoint_that_no_charge_names_has_no_cost(tmp_path, audit):
     """Its cost is unknown, not zero, and that is said."""
     log = write_csv(tmp_path / "log.csv", day(endpoint="embed"))
@@ -241,6 +258,18 @@ def test_the_daily_table_of_litellm_counts_requests(tmp_path, audit):
     assert (usage.requests, usage.errors, usage.input_tokens) == (40, 2, 1000)
 
 
+def test_repeated_prompts_are_counted_exactly(tmp_path, audit):
+    """Of 12,000 prompts 7,000 are different: the share of repeated ones has no error and no chance in it."""
+    rows = [
+        {"timestamp": "2026-10-01T00:00:00Z", "endpoint": "chat", "prompt": f"prompt {n % 7000}"} for n in range(12000)
+    ]
+
+    found = audit(bill(tmp_path), requests=(str(write_csv(tmp_path / "log.csv", rows)),))
+
+    (usage,) = (endpoint.usage for endpoint in found.endpoints if endpoint.name == "chat")
+    assert usage.repeated_ratio == pytest.approx(1 - 7000 / 12000, abs=1e-12)
+
+
 @pytest.mark.sampled(3)
 def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
     """Prompts are counted by hash: not in the output, not in what is said, and the log is as it was."""
@@ -255,7 +284,7 @@ def test_prompts_are_neither_kept_nor_shown(tmp_path, run_advisor):
     assert log.read_bytes() == before
     done = run_advisor("audit", bill(tmp_path), "--requests", log, "--format", "json")
     (one,) = [each for each in json.loads(done.stdout)["endpoints"] if each["name"] == "assistant"]
-    assert one["repeated_ratio"] == pytest.approx(0.95, abs=0.02)
+    assert one["repeated_ratio"] == pytest.approx(0.95)
     assert any("not kept" in note for note in json.loads(done.stdout)["notes"])
 
 

@@ -167,9 +167,44 @@ def test_idle_hosts_are_a_finding(tmp_path, audit):
     assert float(finding.per_month) == pytest.approx(20 * 730 / 2, rel=0.01)
     assert finding.low <= finding.per_month <= finding.high
     assert finding.look == "aws ec2 describe-instances --region us-east-1 --filters Name=instance-id,Values=i-0aaa"
-    assert finding.command.endswith(" --into infra/")
+    assert finding.command == finding.look
+    assert finding.why_no_action == "the bill has 2 hours of them, 7 days are needed"
     assert finding.evidence.endswith("0% at p95, in 2 hours")
     assert finding.resources == [("i-0aaa", Decimal(20))]
+
+
+def test_extrapolated_hosts_have_a_verdict(tmp_path, audit):
+    """Samples of a quarter of the time leave it open whether it is idle; where the rest is taken to be like it, it is."""
+    folder = tmp_path / "samples"
+    numbers = range(1, 2 * ROWS_PER_HOUR + 1)
+    records = [
+        row(number, index, "i-0aaa", busy_ratio=0.0) for index in range(4) for number in numbers if number % 4 == 0
+    ]
+    store(folder, records, name="i-0aaa")
+    bill = billed(tmp_path, day_of(ACCELERATED))
+
+    def verdicts(**options):
+        found = audit(bill, telemetry=(str(folder),), **options)
+        return {verdict for host in found.split.hosts for verdict in host.use.verdicts}, found
+
+    assert verdicts()[0] == {"unknown"}
+    extrapolated, found = verdicts(extrapolates=True)
+    assert extrapolated == {"idle"}
+    assert found.split.parts["idle"] == 20
+    assert "ADV101" in {finding.id for finding in found.findings}
+
+
+@pytest.mark.parametrize("busy", [0.11, 0.325, 1 / 3])
+def test_a_host_that_was_observed_throughout_has_nothing_unattributed(tmp_path, audit, busy):
+    """Its parts are its cost to the last digit: shares are decimals, not binary fractions."""
+    samples = sampled(tmp_path, lambda _: busy)
+    cost = Decimal("1379.33")
+
+    found = audit(billed(tmp_path, day_of(replace(ACCELERATED, cost=cost))), telemetry=(samples,), extrapolates=True)
+    (host,) = found.split.hosts
+
+    assert host.parts["unattributed"] == 0
+    assert sum(host.parts.values()) == host.cost == 2 * cost
 
 
 def test_more_accelerators_than_needed_are_a_finding(tmp_path, audit):
@@ -179,8 +214,45 @@ def test_more_accelerators_than_needed_are_a_finding(tmp_path, audit):
     found = audit(billed(tmp_path, day_of(ACCELERATED)), telemetry=(samples,))
     finding = next(one for one in found.findings if one.id == "ADV102")
 
-    assert "4 accelerators busy 17% on average and 50% at p95, 3 would do" in finding.evidence
-    assert float(finding.per_month) == pytest.approx(20 / 4 * 730 / 2, rel=0.01)
+    assert "4 accelerators busy 17% on average and 50% at p95, 3 would do on smaller machines" in finding.evidence
+    assert (finding.low, finding.per_month) == (0, finding.high / 2)
+    assert float(finding.high) == pytest.approx(20 / 4 * 730 / 2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "kept", "finding_id", "command"),
+    [(1, 0, "ADV101", "--into infra/"), (2, 2, "ADV102", "recommend workloads/"), (3, 2, "ADV101", "--into infra/")],
+)
+def test_idle_hosts_that_stay_so_that_one_may_fail_are_no_saving(tmp_path, audit, hosts, kept, finding_id, command):
+    """What `--into` would leave is promised by no finding on idle hosts; smaller machines are looked for instead."""
+    names = [f"i-{number}" for number in range(hosts)]
+    for name in names:
+        samples = sampled(tmp_path, lambda _, busy=0.3 * (name == "i-0" and hosts > 1): busy, host=name)
+    charges = [each for name in names for each in day_of(replace(ACCELERATED, resource=name), 200)]
+
+    found = audit(billed(tmp_path, charges), telemetry=(samples,), extrapolates=True)
+    findings = {finding.id: finding for finding in found.findings}
+
+    finding = findings[finding_id]
+    assert len(finding.resources) == (kept if finding_id == "ADV102" else hosts - kept)
+    assert finding.command.endswith(command)
+    assert ("ADV101" in findings) == (finding_id == "ADV101")
+
+
+def test_spare_hosts_are_a_finding_of_what_into_takes_away(tmp_path, audit):
+    """Four busy hosts of whose load two carry all: half of the cost at most, by the command that lowers the number."""
+    names = [f"i-{number}" for number in range(4)]
+    for name in names:
+        samples = sampled(tmp_path, lambda _: 0.2, host=name)
+    charges = [each for name in names for each in day_of(replace(ACCELERATED, resource=name), 200)]
+
+    found = audit(billed(tmp_path, charges), telemetry=(samples,), extrapolates=True)
+    finding = next(finding for finding in found.findings if finding.id == "ADV102")
+
+    assert "16 accelerators busy 20% on average and 20% at p95, 4 would do, so 2 of 4 hosts may go" in finding.evidence
+    assert float(finding.high) == pytest.approx(2 * 10 * 730, rel=0.01)
+    assert (finding.low, float(finding.per_month)) == (0, pytest.approx(float(finding.high) / 2))
+    assert finding.command.endswith("--into infra/")
 
 
 def test_a_kv_cache_that_is_never_filled_is_a_finding(tmp_path, audit):

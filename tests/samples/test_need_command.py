@@ -70,6 +70,22 @@ def test_the_need_is_an_interval_where_it_is_not(tmp_path):
     assert lines[-1].endswith("80% of the KV cache is never used: state the model, to say how much memory would do")
 
 
+def test_more_accelerators_than_the_load_needs_are_oversized_by_a_number(tmp_path):
+    """Eight at 17 % on average and 50 % at p95: five would do at 80 % use, of each of which the JSON says so too."""
+    records = [
+        row(number, index, busy_ratio=0.5 if number % 10 == 0 else 0.13)
+        for index in range(8)
+        for number in range(1, 41)
+    ]
+    store(tmp_path, records)
+
+    assert need(tmp_path).stdout.splitlines()[-1] == (
+        "- oversized: 8 × NVIDIA H100 (host-a) busy 50% at p95; 5 would do at 80% use"
+    )
+    entries = json.loads(need(tmp_path, "--format", "json").stdout)
+    assert [entry["oversized"] for entry in entries] == [{"accelerators": 8, "enough": 5}] * 8
+
+
 def test_an_unknown_model_is_named(tmp_path):
     """A model that is not in the catalog ends with exit 1 and no traceback."""
     served_store(tmp_path)

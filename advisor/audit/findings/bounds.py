@@ -1,7 +1,5 @@
 """Bounds within which the number of machines may change."""
 
-FEWEST = 2
-"""Machines or replicas that stay where several run, so that any one may fail."""
 LEAST_OBSERVED = 0.8
 """Share of the billed time of machines that has to be observed before their number changes."""
 LEAST_DAYS = 7

@@ -8,6 +8,7 @@ from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import Rule
 from advisor.audit.money import counted
+from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding
 
 _COMMITTED = "coalesce(commitment, resource)"
@@ -104,7 +105,8 @@ def _of_meters(context: Context, meters: Meters) -> Iterator[Finding]:
         return
     name = _COMMITTED if meters.rule is rules.UNUSED else "resource"
     resources = context.resources(meters.where, name)
-    amount = Interval.exactly(cost) if meters.is_certain else Interval.between(ZERO, cost)
+    saved = context.ledger.cost_within(meters.where)
+    amount = Interval.exactly(saved) if meters.is_certain else Interval.between(ZERO, saved)
     words = meters.evidence.format(cost=context.money(cost), count=counted(len(resources), meters.noun))
     commands = Commands.of_places(meters.rule, context.places(meters.where, name))
     yield context.finding(meters.rule, amount, words, resources, commands)
@@ -155,12 +157,14 @@ def _without_traffic(context: Context) -> Iterator[Finding]:
     resources = context.resources(idle)
     evidence = f"{counted(len(resources), 'resource')} at {context.money(cost)}: the bill has no traffic of theirs"
     commands = Commands.of_places(rules.UNUSED_NETWORK, context.places(idle))
-    yield context.finding(rules.UNUSED_NETWORK, Interval.exactly(cost), evidence, resources, commands)
+    amount = Interval.exactly(context.ledger.cost_within(idle))
+    yield context.finding(rules.UNUSED_NETWORK, amount, evidence, resources, commands)
 
 
 def _untagged(context: Context) -> Iterator[Finding]:
-    """Charges without any of the tags that name an owner; of a bill without tags all of them."""
-    where = "(tags_id IS NULL OR tags_id NOT IN (SELECT tags_id FROM tags)) AND charge <> 'tax'"
+    """Charges without any of the tags that name an owner; files without a column of tags do not say which these are."""
+    tells = "".join(f" AND format <> {text(name)}" for name in sorted(context.ledger.tagless))
+    where = f"(tags_id IS NULL OR tags_id NOT IN (SELECT tags_id FROM tags)) AND charge <> 'tax'{tells}"
     cost = positive(context.ledger.cost_of(where))
     total = context.ledger.bill.cost
     if cost <= 0 or total <= 0:
@@ -168,4 +172,5 @@ def _untagged(context: Context) -> Iterator[Finding]:
     evidence = f"{cost / total:.0%} of the bill carries no tag: it cannot be shown back to an owner"
     tagged = "SELECT resource FROM charges WHERE tags_id IN (SELECT tags_id FROM tags) AND resource IS NOT NULL"
     commands = Commands.of_places(rules.UNTAGGED_SPEND, context.places(f"{where} AND resource NOT IN ({tagged})"))
-    yield context.finding(rules.UNTAGGED_SPEND, Interval.exactly(cost), evidence, context.resources(where), commands)
+    amount = Interval.exactly(positive(context.ledger.cost_within(where)))
+    yield context.finding(rules.UNTAGGED_SPEND, amount, evidence, context.resources(where), commands)

@@ -1,21 +1,19 @@
 """Findings on accelerated hosts: measured use, and ways of paying."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
 from statistics import fmean
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.bounds import LEAST_DAYS
 from advisor.audit.findings.context import Commands, Context, Interval, positive
+from advisor.audit.findings.fleets import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
 from advisor.audit.findings.provider_commands import Place
 from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
-from advisor.samples.need.limits import SM_INEFFECTIVE, WORKING, Code
+from advisor.samples.need.limits import SM_INEFFECTIVE, Code
 from advisor.units import SECONDS_PER_HOUR
 
 _Place = tuple[str, str, str]
@@ -33,15 +31,15 @@ _SPARE_KV = 0.5
 def compute_findings(context: Context) -> Iterator[Finding]:
     """Idle and oversized hosts, unused memory, poor saturation, spot and commitments, hosts without telemetry."""
     hosts = context.split.hosts
-    idle = [host for host in hosts if is_idle(host)]
-    working = [host for host in hosts if host not in idle]
-    yield from _idle(context, idle)
-    yield from _oversized(context, working)
+    working = [host for host in hosts if not is_idle(host)]
+    fleets = list(fleets_of(context.machines, hosts))
+    yield from _idle(context, fleets)
+    yield from _oversized(context, fleets)
     yield from _memory(context, working)
     yield from _saturation(context, working)
     yield from _bandwidth(context, working)
     yield from _spot(context)
-    yield from _committed(context, idle)
+    yield from _committed(context, [host for host in hosts if is_idle(host)])
     yield from _unwatched(context)
 
 
@@ -54,7 +52,9 @@ def _named(hosts: Sequence[HostCost]) -> list[tuple[str, Decimal]]:
     return [(host.resource, host.cost) for host in sorted(hosts, key=lambda host: -host.cost)]
 
 
-def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
+def _idle(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding]:
+    """Idle hosts that may go by the rule of ``--into``; others count among those of :func:`_oversized`."""
+    hosts = [host for fleet in fleets for host in fleet.gone]
     if not hosts:
         return
     on_demand = _on_demand_resources(context)
@@ -73,7 +73,15 @@ def _idle(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
         evidence += f"; {len(hosts) - len(saved)} on spot or a commitment, which count in the highest amount alone"
     dearest = sorted(hosts, key=lambda host: -host.cost)
     places = [Place(host.provider, host.region, host.resource) for host in dearest]
-    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), Commands.of_places(rules.IDLE, places))
+    refused = _refused([fleet for fleet in fleets if fleet.gone])
+    commands = Commands.of_places(rules.IDLE, places)._replace(why_no_action=refused)
+    yield context.finding(rules.IDLE, amount, evidence, _named(hosts), commands)
+
+
+def _refused(fleets: Sequence[MeasuredFleet]) -> str:
+    """Reasons why ``--into`` leaves every one of some fleets as it is; "": it changes one."""
+    reasons = [fleet.too_little_known for fleet in fleets]
+    return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
 
 def _on_demand_resources(context: Context) -> frozenset[str]:
@@ -85,72 +93,36 @@ def _on_demand_resources(context: Context) -> frozenset[str]:
     return frozenset(str(resource) for (resource,) in rows)
 
 
-def _oversized(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:
-    """Hosts of one type and region as one pool: accelerators that its p95 needs at the limit of a busy accelerator."""
-    spare, words, resources = Interval(ZERO, ZERO, ZERO), [], list[tuple[str, Decimal]]()
-    for pool in pools_of(hosts):
-        count, enough = pool.accelerators, pool.needed_accelerators
+def _oversized(context: Context, fleets: Sequence[MeasuredFleet]) -> Iterator[Finding]:
+    """Machines of a fleet that the others can carry; where none may go, accelerators that smaller machines lack."""
+    most, words, resources, actions = ZERO, list[str](), list[tuple[str, Decimal]](), list[str]()
+    for fleet in fleets:
+        hosts = fleet.kept
+        count, enough = accelerators_of(hosts), needed_accelerators(hosts, len(hosts))
         if enough >= count:
             continue
-        observed = sum(map(_observed, pool.hosts), ZERO)
-        least = min(_accelerators(pool.hosts, "mean"), enough)
-        spare = Interval(
-            spare.value + _share(observed, 1 - enough / count),
-            spare.low,
-            spare.high + _share(observed, 1 - least / count),
-        )
+        may_go = fleet.spare and not fleet.too_little_known
+        most += _share(sum(map(_observed, hosts), ZERO), fleet.spare / len(hosts) if may_go else 1 - enough / count)
         words.append(
-            f"{pool.instance_type} in {pool.region}: {count} accelerators busy {_percent(pool.hosts, 'mean')} on "
-            f"average and {_percent(pool.hosts, 'p95')} at p95, {enough} would do"
+            f"{fleet.instance_type} in {fleet.region}: {count} accelerators busy {_percent(hosts, 'mean')} on "
+            f"average and {_percent(hosts, 'p95')} at p95, {enough} would do"
+            + (f", so {fleet.spare} of {counted(len(hosts), 'host')} may go" if may_go else _why_all_stay(fleet))
         )
-        resources += _named(pool.hosts)
+        resources += _named(hosts)
+        actions.append("into" if may_go else "recommend")
     if words:
-        yield context.finding(rules.OVERSIZED, spare, "; ".join(words), resources)
+        act = "; ".join(context.command(rules.OVERSIZED, action) for action in sorted(set(actions)))
+        amount = Interval.between(ZERO, most)
+        yield context.finding(rules.OVERSIZED, amount, "; ".join(words), resources, Commands(act=act))
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Machines of one type and region that were measured."""
-
-    provider: str
-    region: str
-    instance_type: str
-    hosts: Sequence[HostCost]
-
-    @property
-    def accelerators(self) -> int:
-        """Accelerators of all hosts."""
-        return sum(host.use.accelerators for host in self.hosts)
-
-    @property
-    def needed_accelerators(self) -> int:
-        """Accelerators that carry the use of the busiest twentieth of the time."""
-        return _accelerators(self.hosts, "p95")
-
-    @property
-    def needed_hosts(self) -> int:
-        """Whole machines that have as many accelerators."""
-        return math.ceil(self.needed_accelerators * len(self.hosts) / self.accelerators)
-
-
-def is_idle(host: HostCost) -> bool:
-    """Whether all accelerators of a host are idle."""
-    return bool(host.use.verdicts) and set(host.use.verdicts) == {Code.IDLE.value}
-
-
-def pools_of(hosts: Sequence[HostCost]) -> list[Pool]:
-    """Hosts by provider, region and instance type."""
-
-    def place_of(host: HostCost) -> tuple[str, str, str]:
-        return host.provider, host.region, host.instance_type
-
-    return [Pool(*place, list(pooled)) for place, pooled in groupby(sorted(hosts, key=place_of), place_of)]
-
-
-def _accelerators(pool: Sequence[HostCost], statistic: str) -> int:
-    """Accelerators that carry the use of a pool at the use from which nothing is to spare."""
-    used: float = sum(getattr(host.use, statistic) * host.use.accelerators for host in pool)
-    return max(1, math.ceil(used / WORKING.value - 1e-9))
+def _why_all_stay(fleet: MeasuredFleet) -> str:
+    """Reason why no whole machine goes, and smaller ones are looked for."""
+    if fleet.spare:
+        return f" on smaller machines; none of these goes: {fleet.too_little_known}"
+    if fleet.enough < fleet.needed:
+        return f" on smaller machines; {fleet.needed} stay so that one may fail"
+    return " on smaller machines"
 
 
 def _memory(context: Context, hosts: Sequence[HostCost]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+from advisor.audit.endpoints import EndpointMachines
 from advisor.audit.findings.provider_commands import Place, acting_command, looking_command
 from advisor.audit.findings.rules import Rule
 from advisor.audit.ledger import Ledger
@@ -40,6 +41,8 @@ class Commands(NamedTuple):
 
     look: str | None = None
     act: str | None = None
+    why_no_action: str = ""
+    """Reason why nothing acts, whatever the rule says; "": as the rule says."""
 
     @classmethod
     def of_places(cls, rule: Rule, places: Sequence[Place]) -> "Commands":
@@ -56,6 +59,8 @@ class Context:
     split: ComputeSplit
     endpoints: Sequence[Endpoint]
     traffic: Traffic | None
+    machines: Sequence[EndpointMachines]
+    """Accelerated machines of the bill, the dearest kind last."""
     audit_words: Sequence[str]
     """Arguments of ``advisor audit`` that repeat this audit."""
     telemetry_words: Sequence[str]
@@ -107,6 +112,7 @@ class Context:
         """A finding by its rule; amounts are turned into those of a month."""
         look = commands.look or self.command(rule, rule.look)
         act = commands.act or (self.command(rule, rule.action) if rule.action else None)
+        act = None if commands.why_no_action else act
         return Finding(
             id=rule.id,
             title=rule.title,
@@ -119,7 +125,7 @@ class Context:
             risk=rule.risk,
             command=act or look,
             look=look,
-            why_no_action="" if act else rule.why_no_action,
+            why_no_action="" if act else commands.why_no_action or rule.why_no_action,
             resources=resources,
             machines=machines,
         )

@@ -30,16 +30,19 @@ def _without_requests(context: Context) -> Iterator[Finding]:
     silent = [
         endpoint
         for endpoint in context.endpoints
-        if endpoint.usage is None and endpoint.cost is not None and endpoint.cost > 0 and _is_covered(context, endpoint)
+        if endpoint.usage is None and endpoint.avoidable_cost > 0 and _is_covered(context, endpoint)
     ]
     if not silent or not any(endpoint.usage and endpoint.cost_source == "bill" for endpoint in context.endpoints):
         return  # names of log and bill have nothing in common: that nothing was asked is not known
-    cost = sum((endpoint.cost or ZERO for endpoint in silent), ZERO)
+    cost = sum((endpoint.avoidable_cost for endpoint in silent), ZERO)
     names = ", ".join(endpoint.name for endpoint in silent[:3]) + (
         f" and {len(silent) - 3} more" if len(silent) > 3 else ""
     )
     evidence = f"{counted(len(silent), 'endpoint')} in the bill and in no request log: {names}"
-    yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, _named(silent))
+    if any(endpoint.avoidable_cost != endpoint.cost for endpoint in silent):
+        evidence += "; without what commitments and tokens cost, which does not end with an endpoint"
+    resources = [(endpoint.name, endpoint.avoidable_cost) for endpoint in silent]
+    yield context.finding(rules.NO_REQUESTS, Interval.between(ZERO, cost), evidence, resources)
 
 
 def _is_covered(context: Context, endpoint: Endpoint) -> bool:

@@ -6,7 +6,7 @@ that nothing used, nothing for upfront fees and negations.
 """
 
 from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import MONEY, Columns, name, text
+from advisor.audit.sql import MONEY, NULL, Columns, name, text
 
 _LEGACY_TAG = ("resourcetags", "resource_tags_")
 _KEY = r'"(?:resourceTags/)?(?:user[_:])?([^"]*"\s*:)'
@@ -104,7 +104,7 @@ def _tags(columns: Columns) -> str:
         return _plain_keys(columns.text("resource_tags"))
     found = [column for column in columns.types if column.casefold().startswith(_LEGACY_TAG)]
     if not found:
-        return _plain_keys(columns.text("tags"))
+        return _plain_keys(columns.text("tags")) if columns.find("tags") else NULL
     pairs = ", ".join(f"{text(_tag_key(column))}, {name(column)}" for column in found)
     return f"CAST(json_object({pairs}) AS VARCHAR)"
 

@@ -5,7 +5,9 @@ The export states cost and credits apart; their sum is what is billed. It has no
 """  # noqa: D205 - the address is longer than a line
 
 from advisor.audit.formats.shape import Expressions, Format
-from advisor.audit.sql import MONEY, Columns, name
+from advisor.audit.sql import MONEY, Columns, name, text
+
+_MACHINE = "compute.googleapis.com/machine_spec"
 
 
 def _expressions(columns: Columns) -> Expressions:
@@ -49,9 +51,13 @@ def _credits(columns: Columns) -> str:
 
 
 def _machine_type(columns: Columns) -> str:
-    """The system label ``compute.googleapis.com/machine_spec``."""
-    labels = columns.text("system_labels")
-    return f"nullif(regexp_extract({labels}, 'machine_spec[^a-z0-9]+(?:value\"?:\"?)?([a-z0-9-]+)', 1), '')"
+    """The system label ``compute.googleapis.com/machine_spec``: of a list of keys and values, or of an object."""
+    labels = f"TRY_CAST({columns.text('system_labels')} AS JSON)"
+    key, value = (f"json_extract_string(label, '$.{part}')" for part in ("key", "value"))
+    entries = f"list_filter(TRY_CAST({labels} AS JSON[]), lambda label: {key} = {text(_MACHINE)})"
+    listed = f"list_extract(list_transform({entries}, lambda label: {value}), 1)"
+    path = text('$."' + _MACHINE + '"')
+    return f"nullif(coalesce({listed}, json_extract_string({labels}, {path})), '')"
 
 
 def _notes(columns: Columns) -> tuple[str, ...]:
@@ -60,7 +66,7 @@ def _notes(columns: Columns) -> tuple[str, ...]:
         notes.append(
             "the standard export names no resources: nothing can be joined with telemetry; use the detailed one"
         )
-    if columns.find("labels") is None:
+    if columns.find("labels", "project.labels") is None:
         notes.append("the export has no labels: owners are unknown")
     return tuple(notes)
 

@@ -41,6 +41,10 @@ class Format:
         """Mandatory columns that are not there, the first spelling of each."""
         return [group[0] for group in self.mandatory if columns.find(*group) is None]
 
+    def tells_tags(self, columns: Columns) -> bool:
+        """Whether there is a column of tags: without one nothing is known to carry none."""
+        return self.expressions(columns).get("tags", NULL) != NULL
+
 
 def select_list(kind: Format, columns: Columns) -> str:
     """The shape as a list of SQL expressions over a file's columns."""

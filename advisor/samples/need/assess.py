@@ -35,6 +35,12 @@ class AcceleratorNeed:
         bounds = getattr(self.evidence, name)
         return None if bounds is None else bounds.value
 
+    @property
+    def used_p95(self) -> float | None:
+        """The p95 of the share of time in which it worked: busy, else SM active; None: unknown."""
+        activity = self.evidence.busy or self.evidence.sm_active
+        return None if activity is None else activity.value
+
     def besides(self, fixed: Fixed) -> "AcceleratorNeed":
         """The same where it is known what engines hold besides their KV pool."""
         if self.memory is None:
