@@ -131,6 +131,7 @@ class _Pricing:
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
             unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd)})),
             services=services,
+            path=context.requirements.workload.path.as_posix(),
             unit=context.requirements.demand.unit,
         )
 

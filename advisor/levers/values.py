@@ -198,5 +198,7 @@ class LeverReport:
     unpriced: tuple[UnpricedLever, ...]
     services: tuple[TokenApi, ...]
     """Services that sell the same tokens, in place of any fleet; none has a latency target."""
+    path: str = ""
+    """File of the workload as it was named; "": not known."""
     unit: Unit = Unit.TOKENS
     """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""
