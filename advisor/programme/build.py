@@ -260,8 +260,8 @@ class _Builder:
             for levers, title, *lines in rules.MEASURES:
                 if unpriced & set(levers):
                     command, check = (line.format(workload=self._file(report), cache=cache) for line in lines)
-                    name, title = f"{report.workload}/{levers[0]}", f"{title} ({report.workload})"
-                    yield self._assessment(name, title, command, check, rules.MEASURE_HOURS)
+                    name, whole = f"{report.workload}/{levers[0]}", f"{title} ({report.workload})"
+                    yield self._assessment(name, whole, command, check, rules.MEASURE_HOURS)
 
     def _assessment(self, name: str, title: str, command: str, check: str, hours: float) -> Item:
         item = Item(f"assess/{name}", title, "", command, check, "none: nothing changes", hours)
