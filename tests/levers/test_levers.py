@@ -36,6 +36,7 @@ OFFERS = (
 )
 CATALOG = catalog_of(*OFFERS)
 TODAY = Deployment("aws", "us-east-1", "g5.12xlarge", 1, Purchase.ON_DEMAND)
+EXCLUDED = ("ca-central-1", "ca-west-1", "mx-central-1", "us-west-1", "us-west-2")
 WIDENING = {"region", "accelerator", "cloud", "commit", "spot", "precision"}
 PRICED = WIDENING | {"schedule", "scale_to_zero", "prefix_cache", "prompt", "model"}
 FEW = {
@@ -299,6 +300,28 @@ def test_changes_are_told_in_words():
     assert not told["spot"].beyond_stated
     assert told["cloud"].beyond_stated
     assert told["scale_to_zero"].beyond_stated
+
+
+@pytest.mark.parametrize(
+    ("stated", "line"),
+    [
+        ({"regions": (), "providers": ("aws",)}, "providers: [aws, gcp, azure]"),
+        (
+            {"regions": ("us-east-1",), "providers": ("aws",)},
+            "providers: [aws, gcp, azure]; regions: [us-east-1, us-central1]",
+        ),
+        (
+            {"regions": (), "providers": ("aws",), "near_current": True, "exclude": Exclude(regions=EXCLUDED)},
+            "providers: [aws, gcp, azure]; regions: [us-east-1, us-east-2, us-central1]",
+        ),
+    ],
+    ids=["open", "named", "near today"],
+)
+def test_lines_of_another_cloud_name_the_regions_of_its_fleets(stated, line):
+    """Beside the stated regions only those that a fleet is in; none where the file leaves regions open."""
+    change = changes_of(asked(**stated), CATALOG, SETTINGS).by_lever["cloud"]
+
+    assert change.line_for({"us-east-1", "us-central1"}) == line
 
 
 def test_a_response_cache_is_its_node_and_a_smaller_fleet():
