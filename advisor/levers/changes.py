@@ -15,7 +15,7 @@ from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
 from advisor.units import significant
-from advisor.workload.values import DeclaredDemand, Routing, Scaling, Workload
+from advisor.workload.values import WIDE_PRECISIONS, DeclaredDemand, Routing, Scaling, Workload
 
 _STEPS = {
     "region": Step.SAME_CLOUD,
@@ -251,17 +251,28 @@ def _prompt(question: PlanRequest, shorter: float | None, what: str = "prompts")
 def _precisions(
     wide: Workload | Reason, stated: Workload, question: PlanRequest, catalog: Catalog, settings: LeverSettings
 ) -> Workload | Reason:
-    """Scope with the stated precisions; with a quality floor all that keep it."""
+    """Scope with the stated precisions; with a quality floor all that keep it.
+
+    Of a model that answers in one pass servers cast 16- and 32-bit weights as they compute: these are no others.
+    """
     if isinstance(wide, Reason):
         return wide
     first, *others = wide.precisions
+    casts = WIDE_PRECISIONS if question.demand.unit.is_one_pass and first in WIDE_PRECISIONS else ()
     if settings.quality_floor is None:
-        if len(stated.precisions) == 1:
-            why = f"the workload names {first} alone: say what quality is enough with --quality-floor, or name others"
+        if set(stated.precisions) <= {first, *casts}:
+            is_named = "precisions" in question.workload.lines
+            told = (
+                f"the workload names {' and '.join(stated.precisions)} alone"
+                if is_named
+                else f"no precision is named, so {first} is planned"
+            )
+            cast = f", cast as servers compute ({', '.join(casts)})" if casts else ""
+            why = f"{told}{cast}: say what quality is enough with --quality-floor, or name others"
             return Reason(ReasonCode.FIGURE_MISSING, why)
         return replace(wide, precisions=stated.precisions)
     floor = settings.quality_floor
-    kept = [name for name in others if _precision_ratio(catalog, question, name) >= floor]
+    kept = [name for name in others if name not in casts and _precision_ratio(catalog, question, name) >= floor]
     if not kept:
         return Reason(ReasonCode.NOT_IN_CATALOG, f"no other precision is known to keep {floor:.0%}")
     return replace(wide, precisions=(first, *kept))

@@ -232,6 +232,17 @@ def test_without_a_floor_no_quality_is_given_up_beyond_the_workload():
     assert "--quality-floor" in bare.by_lever["precision"].why
 
 
+@pytest.mark.parametrize(("floor", "code"), [(None, "figure_missing"), (1.0, "not_in_catalog")])
+def test_what_servers_cast_weights_to_is_no_other_precision(floor, code):
+    """Of a model that answers in one pass fp16 is how bf16 is computed: neither a lever nor a contradiction."""
+    demand = DeclaredDemand(5, 8, 300, None)
+    question = asked(model="BAAI/bge-m3", demand=demand, slo=Slo(latency_ms=500), precisions=("bf16", "fp16"))
+    reason = changes_of(question, CATALOG, LeverSettings(quality_floor=floor)).by_lever["precision"]
+
+    assert reason.code == code
+    assert floor or "no precision is named, so bf16 is planned, cast as servers compute" in reason.why
+
+
 def test_figures_of_others_never_enter_a_price(tmp_path):
     """Without a single claim or measurement of others every price is the same, and those levers are still shown."""
     for path in CATALOG.directory.glob("*.csv"):
