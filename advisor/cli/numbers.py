@@ -28,6 +28,3 @@ class Above(click.ParamType[float]):
             most = "" if self._most == math.inf else f" and at most {self._most:g}"
             self.fail(f"{value} is not above 0{most}: {self._hint}", param, ctx)
         return number
-
-
-ABOVE_ZERO = Above("give a number such as 6")

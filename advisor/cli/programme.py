@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.numbers import ABOVE_ZERO
+from advisor.cli.numbers import Above
 from advisor.cli.output import deliver, json_or_page, output_option, page_format_option, report_width
 from advisor.plan.document import plan_from_json
-from advisor.programme.build import LEVERS, Inputs, programme_of, read_findings
+from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.reading import read_text
+from advisor.report.bill.document import read_findings
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_as
 
@@ -31,14 +32,22 @@ def _owners(_context: click.Context, _option: click.Parameter, values: tuple[str
 @click.option("--audit", type=_FILE, help="Findings: JSON of `advisor audit`.")
 @click.option("--levers", multiple=True, type=_FILE, help="Levers: JSON of `advisor levers`. (repeatable)")
 @click.option("--plan", "plans", multiple=True, type=_FILE, help="Plan to deploy. (repeatable)")
-@click.option("--workload", default="workload.yaml", show_default=True, help="Workload file that commands name.")
+@click.option(
+    "--workload", default="workload.yaml", show_default=True, help="Workload file, where levers do not name theirs."
+)
 @click.option(
     "--start", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="DATE", help="First day, such as 2026-12-01."
 )
-@click.option("--hourly-rate", type=ABOVE_ZERO, required=True, metavar="USD", help="Cost of an hour of work.")
+@click.option(
+    "--hourly-rate",
+    type=Above("work is not free; give what an hour of it costs, such as 100"),
+    required=True,
+    metavar="USD",
+    help="Cost of an hour of work.",
+)
 @click.option(
     "--max-payback",
-    type=ABOVE_ZERO,
+    type=Above("give months, such as 6"),
     default=12.0,
     show_default=True,
     metavar="MONTHS",

@@ -15,7 +15,7 @@ from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
 from advisor.plan.weights import weights_of
 from advisor.units import significant
-from advisor.workload.values import DeclaredDemand, Routing, Scaling, Workload
+from advisor.workload.values import WIDE_PRECISIONS, DeclaredDemand, Routing, Scaling, Workload
 
 _STEPS = {
     "region": Step.SAME_CLOUD,
@@ -101,7 +101,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
         stated=question,
         without=replace(question, workload=without),
         by_lever={
-            **{lever: _widening(wide, without, stated) for lever, wide in widening.items()},
+            **{lever: _widening(wide, without, stated, question.workload) for lever, wide in widening.items()},
             **_scaling(stated),
             "routing": _routing(stated),
             "prompt": _prompt(question, settings.prompt_shorter),
@@ -133,8 +133,8 @@ def _with_workload(question: PlanRequest, **fields: object) -> PlanRequest:
     return replace(question, workload=replace(question.workload, **fields))  # type: ignore[arg-type]
 
 
-def _widening(wide: Workload | Reason, without: Workload, stated: Workload) -> Change | Reason:
-    """Change to a scope that allows more."""
+def _widening(wide: Workload | Reason, without: Workload, stated: Workload, written: Workload) -> Change | Reason:
+    """Change to a scope that allows more; *written*: the workload as its file has it."""
     if isinstance(wide, Reason):
         return wide
     told = [
@@ -149,16 +149,32 @@ def _widening(wide: Workload | Reason, without: Workload, stated: Workload) -> C
         lambda question: replace(question, workload=union(question.workload, wide)),
         widens=True,
         beyond_stated=not is_within(wide, stated),
-        line="; ".join(_lines(union(stated, wide), stated)),
+        scoped_line=lambda regions: "; ".join(_lines(union(stated, wide), stated, written, regions)),
     )
 
 
-def _lines(wide: Workload, stated: Workload) -> Iterator[str]:
-    """Lines of the workload file that allow as much as *wide* and the stated workload together."""
+def _lines(wide: Workload, stated: Workload, written: Workload, regions: Collection[str]) -> Iterator[str]:
+    """Lines of the workload file that allow as much as *wide* does in the stated regions and in those of fleets."""
     for key in _WIDENED:
-        names = getattr(wide, key)
-        if set(names) != set(getattr(stated, key)):
+        names, before = getattr(wide, key), getattr(stated, key)
+        if key == "regions":
+            names, before = _line_regions(wide, stated, written, regions)
+        if set(names) != set(before):
             yield f"{key}: [{', '.join(map(str, names))}]" if names else f"no {key}, which allows any"
+
+
+def _line_regions(
+    wide: Workload, stated: Workload, written: Workload, regions: Collection[str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Regions to state, and those that the file states beside the other lines: none where today's place says which.
+
+    A file that names none leaves them open; one that names no providers either keeps to today's until it names them.
+    """
+    if not written.regions and not written.near_current:
+        return (), ()
+    names = [*stated.regions, *(name for name in wide.regions if name in regions and name not in stated.regions)]
+    is_open = written.near_current and set(wide.providers) != set(stated.providers)
+    return names, () if is_open else stated.regions
 
 
 def _names(values: Sequence[str]) -> str:
@@ -235,17 +251,28 @@ def _prompt(question: PlanRequest, shorter: float | None, what: str = "prompts")
 def _precisions(
     wide: Workload | Reason, stated: Workload, question: PlanRequest, catalog: Catalog, settings: LeverSettings
 ) -> Workload | Reason:
-    """Scope with the stated precisions; with a quality floor all that keep it."""
+    """Scope with the stated precisions; with a quality floor all that keep it.
+
+    Of a model that answers in one pass servers cast 16- and 32-bit weights as they compute: these are no others.
+    """
     if isinstance(wide, Reason):
         return wide
     first, *others = wide.precisions
+    casts = WIDE_PRECISIONS if question.demand.unit.is_one_pass and first in WIDE_PRECISIONS else ()
     if settings.quality_floor is None:
-        if len(stated.precisions) == 1:
-            why = f"the workload names {first} alone: say what quality is enough with --quality-floor, or name others"
+        if set(stated.precisions) <= {first, *casts}:
+            is_named = "precisions" in question.workload.lines
+            told = (
+                f"the workload names {' and '.join(stated.precisions)} alone"
+                if is_named
+                else f"no precision is named, so {first} is planned"
+            )
+            cast = f", cast as servers compute ({', '.join(casts)})" if casts else ""
+            why = f"{told}{cast}: say what quality is enough with --quality-floor, or name others"
             return Reason(ReasonCode.FIGURE_MISSING, why)
         return replace(wide, precisions=stated.precisions)
     floor = settings.quality_floor
-    kept = [name for name in others if _precision_ratio(catalog, question, name) >= floor]
+    kept = [name for name in others if name not in casts and _precision_ratio(catalog, question, name) >= floor]
     if not kept:
         return Reason(ReasonCode.NOT_IN_CATALOG, f"no other precision is known to keep {floor:.0%}")
     return replace(wide, precisions=(first, *kept))

@@ -114,9 +114,9 @@ class _Pricing:
         reasons = {lever: Reason(ReasonCode.INFEASIBLE, plan) for lever, plan in alone.items() if isinstance(plan, str)}
         priced = {lever: self._alone(lever, plan) for lever, plan in alone.items() if isinstance(plan, _Planned)}
         combination = self._combination(priced)
-        levers = [self._in_combination(lever, combination) for lever in priced.values()]
         context = self._without.market.context
         together = self._compared(combination.plan, combination.pulled)
+        levers = [self._in_combination(lever, combination, _regions(together)) for lever in priced.values()]
         cache_usd = _cache_usd(combination.plan)
         services = self._services(combination.plan, cache_usd)
         return LeverReport(
@@ -131,6 +131,7 @@ class _Pricing:
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
             unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd)})),
             services=services,
+            path=context.requirements.workload.path.as_posix(),
             unit=context.requirements.demand.unit,
         )
 
@@ -169,8 +170,9 @@ class _Pricing:
             f"beside the others paid back after {payback:,.1f} months, {limit:g} at most are allowed" if is_late else ""
         )
 
-    def _in_combination(self, lever: PricedLever, combination: "_Combination") -> PricedLever:
-        """A lever with what it is to the combination."""
+    def _in_combination(self, lever: PricedLever, combination: "_Combination", regions: Collection[str]) -> PricedLever:
+        """A lever with what it is to the combination, whose fleet is in *regions*."""
+        (change,) = self._changes.of((lever.lever,))
         worth = combination.worth.get(lever.lever)
         saving = lever.priced.saving_usd_per_month if worth is None else worth
         return replace(
@@ -179,6 +181,9 @@ class _Pricing:
             worth_usd_per_month=worth,
             dropped=combination.dropped.get(lever.lever, ""),
             work=self._work((lever.lever,), saving),
+            line=change.line_for({*_regions(lever.priced), *regions})
+            if lever.lever in combination.worth
+            else lever.line,
         )
 
     def _base(self) -> tuple[tuple[str, ...], _Planned]:
@@ -242,7 +247,7 @@ class _Pricing:
             facts=entry.facts,
             work=self._work((lever,), priced.saving_usd_per_month),
             wrong_answer_ratio=change.wrong_answer_ratio,
-            line=change.line,
+            line=change.line_for(_regions(priced)),
         )
 
     def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:
@@ -354,6 +359,10 @@ def _saved(dearer: _Planned, plan: _Planned) -> float:
 def _by_worth(lever: PricedLever) -> tuple[bool, float, float]:
     """Used ones first, by worth; then by what they save alone."""
     return not lever.used, -(lever.worth_usd_per_month or 0.0), -lever.priced.saving_usd_per_month
+
+
+def _regions(priced: PricedPlan) -> frozenset[str]:
+    return frozenset(group.region for group in priced.plan.groups)
 
 
 def _latency(plan: _Planned) -> Latency:

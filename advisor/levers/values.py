@@ -1,6 +1,6 @@
 """Values of the levers: what the user allows, what is priced, what is only shown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -97,10 +97,16 @@ class Change:
     basis: str = ""
     line: str = ""
     """Lines of the workload file that state it, by ``; ``; "": none does."""
+    scoped_line: Callable[[Collection[str]], str] | None = None
+    """The lines where they depend on the regions that fleets with it are in."""
     quality: QualityKept | None = None
     """Share of the scores that it leaves, whatever the plan."""
     wrong_answer_ratio: float = 0.0
     """Share of the requests that get the answer to another."""
+
+    def line_for(self, regions: Collection[str]) -> str:
+        """Lines of the workload file that state it for fleets in these regions, by ``; ``; "": none does."""
+        return self.line if self.scoped_line is None else self.scoped_line(regions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +204,7 @@ class LeverReport:
     unpriced: tuple[UnpricedLever, ...]
     services: tuple[TokenApi, ...]
     """Services that sell the same tokens, in place of any fleet; none has a latency target."""
+    path: str = ""
+    """File of the workload as it was named; "": not known."""
     unit: Unit = Unit.TOKENS
     """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""

@@ -198,9 +198,11 @@ class _Scopes:
         return narrow, steps
 
     def _other_clouds(self, narrow: Workload) -> Workload:
-        """A scope with the allowed regions of other clouds beside its own."""
-        wide = self._anywhere(narrow)
-        others = _places(replace(wide, providers=tuple(set(wide.providers) - set(narrow.providers))), self._catalog)
+        """A scope with the allowed regions of other clouds beside its own, as near to today as those."""
+        wide, current = self._anywhere(narrow), self._stated.current
+        others = [place for place in _places(wide, self._catalog) if place[0] not in narrow.providers]
+        if current is not None and narrow.providers == (current.provider,) and not self._names_regions:
+            others = self._like(current, others)
         return replace(wide, regions=_joined(narrow.regions, tuple(sorted({region for _, region in others}))))
 
     def _is_lossier_only(self, workload: Workload) -> bool:
@@ -218,11 +220,11 @@ class _Scopes:
         if current is None or why_not_same_cloud:
             chips = stated.accelerators or self._nvidia()
             return replace(stated, accelerators=chips, precisions=stated.precisions[:1], purchase=on_demand)
-        regions = tuple(region for _, region in self._near(current))
+        own = [place for place in self._places if place[0] == current.provider]
         return replace(
             stated,
             providers=(current.provider,),
-            regions=regions,
+            regions=tuple(region for _, region in self._like(current, own)),
             precisions=stated.precisions[:1],
             purchase=self._paid(Purchase.ON_DEMAND, current.purchase),
         )
@@ -282,14 +284,11 @@ class _Scopes:
         regions = _joined(stated.regions, tuple(region for _, region in others))
         return replace(base, providers=clouds, regions=regions)
 
-    def _near(self, current: Deployment) -> list[Place]:
-        """Stated places of today's cloud, on the continent of today where users and residency do not say where."""
-        own = [place for place in self._places if place[0] == current.provider]
-        own = [place for place in own if is_restricted(place[1]) == is_restricted(current.region)] or own
-        if self._is_placed_by_users:
-            return own
-        continent = self._continent((current.provider, current.region))
-        return [place for place in own if self._continent(place) == continent] or own
+    def _like(self, current: Deployment, places: list[Place]) -> list[Place]:
+        """Places as open as today's region, on its continent where users and residency do not say where; else all."""
+        places = [place for place in places if is_restricted(place[1]) == is_restricted(current.region)] or places
+        continent = "" if self._is_placed_by_users else self._continent((current.provider, current.region))
+        return [place for place in places if continent in ("", self._continent(place))] or places
 
     @property
     def _is_placed_by_users(self) -> bool:

@@ -4,10 +4,8 @@ import datetime as dt
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from advisor.audit.values import SCHEMA as AUDIT_SCHEMA
-from advisor.audit.values import SHOWN_RESOURCES, Effort
+from advisor.audit.values import SHOWN_RESOURCES, Effort, Finding
 from advisor.errors import InputError
 from advisor.levers.values import SCHEMA as LEVERS_SCHEMA
 from advisor.levers.values import LeverReport, PricedLever, ReasonCode
@@ -23,43 +21,6 @@ _STATE = "state in the workload file: "
 _LEVERS_HINT = "make it with `advisor levers workload.yaml --format json -o levers.json`"
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """Billed resource of a finding."""
-
-    name: str
-    cost: float
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFinding:
-    """Finding as an audit's document has it."""
-
-    id: str
-    title: str
-    usd_per_month: float | None
-    """None: the bill is in another currency, and no rate was stated."""
-    low: float | None
-    high: float | None
-    per_month: float | None
-    basis: str
-    effort: Effort
-    evidence: str
-    risk: str
-    command: str
-    resources: tuple[Resource, ...]
-    machines: tuple[str, ...] = ()
-    """Types that acting on it ties to; empty in documents of older versions."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditDocument:
-    """Findings of an audit."""
-
-    findings: tuple[AuditFinding, ...]
-
-
-_AUDIT = Document(AuditDocument, "audit", AUDIT_SCHEMA, "make it with `advisor audit BILL --format json -o audit.json`")
 LEVERS = Document(LeverReport, "report of levers", LEVERS_SCHEMA, _LEVERS_HINT)
 
 
@@ -70,29 +31,15 @@ class Inputs:
     start: dt.date
     hourly_rate_usd: float
     max_payback_months: float
-    findings: Sequence[AuditFinding] = ()
+    findings: Sequence[Finding] = ()
+    """With amounts in USD."""
     levers: Sequence[LeverReport] = ()
     plans: Mapping[str, Plan] = field(default_factory=dict)
     """By file."""
     workload_path: str = "workload.yaml"
+    """File of workloads whose levers do not name it."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Names of a team's own, by owner tag."""
-
-
-def read_findings(path: Path) -> tuple[AuditFinding, ...]:
-    """Findings of `advisor audit --format json`.
-
-    Raises:
-        InputError: it is no such document, or in another currency than USD.
-    """
-    document = _AUDIT.read(path)
-    if any(finding.usd_per_month is None for finding in document.findings):
-        raise InputError(
-            "the audit does not know its amounts in USD a month",
-            where=str(path),
-            hint="repeat it with --rate, such as --rate EUR=1.08, or of a bill whose rows state begin and end",
-        )
-    return document.findings
 
 
 def programme_of(inputs: Inputs) -> Programme:
@@ -109,7 +56,7 @@ class _Builder:
 
     def __init__(self, inputs: Inputs) -> None:
         """Take the inputs."""
-        self._inputs, self._workload = inputs, shlex.quote(inputs.workload_path)
+        self._inputs = inputs
         self._left_out: list[LeftOut] = []
         self._combinations: list[Combination] = []
         self._replaced: dict[str, str] = {}
@@ -156,24 +103,25 @@ class _Builder:
             self._replace(combination.id, report.current, report.together.plan.groups)
             for lever in report.levers:
                 if lever.used:
-                    yield self._of_lever(lever, combination)
+                    yield self._of_lever(lever, report, combination)
                 else:
                     why = lever.dropped or "the combination does not use it"
                     self._left_out.append(LeftOut(f"{report.workload}/{lever.lever}", lever.title, why))
 
-    def _of_lever(self, lever: PricedLever, combination: Combination) -> Item:
+    def _of_lever(self, lever: PricedLever, report: LeverReport, combination: Combination) -> Item:
         rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
         usd = lever.priced.saving_usd_per_month if worth is None else worth
         stated = _stated(lever)
         told = (stated, lever.change, lever.basis)
+        file, plan = self._file(report), shlex.quote(f"plan-{report.workload}.json")
         item = self._item(
             Item(
                 id=f"{combination.workload}/{lever.lever}",
                 title=f"{lever.title} ({combination.workload})",
                 detail="; ".join(filter(None, told)),
-                command=f"advisor recommend {self._workload} --format json -o plan.json",
-                check=self._check(lever.lever, f"{combination.workload}/{lever.lever}"),
+                command=f"advisor recommend {file} --format json -o {plan}",
+                check=self._check(lever.lever, f"{combination.workload}/{lever.lever}", plan),
                 risk=lever.risk + ("" if lever.lock_in == "none" else f"; ties to {lever.lock_in}"),
                 saving=Saving(usd, usd, usd),
                 effort_hours=lever.work.effort_hours,
@@ -185,15 +133,19 @@ class _Builder:
             raise InputError(
                 f"{item.id} is paid back after {item.payback_months:,.1f} months, and is part of the combination",
                 where="--levers",
-                hint=f"price them again: `advisor levers {self._workload} --hourly-rate "
+                hint=f"price them again: `advisor levers {file} --hourly-rate "
                 f"{self._inputs.hourly_rate_usd:g} --max-payback {self._inputs.max_payback_months:g}`",
             )
         return item
 
-    def _check(self, lever: str, item: str) -> str:
+    def _file(self, report: LeverReport) -> str:
+        """File of a workload, as a shell takes it."""
+        return shlex.quote(report.path or self._inputs.workload_path)
+
+    def _check(self, lever: str, item: str, plan: str) -> str:
         evaluated = "your own evaluation of answers passes; " if lever in rules.EVALUATED else ""
         review = f"advisor review BILL --programme programme.json --since {self._inputs.start} --applied {item}=DATE"
-        return f"{evaluated}`advisor check plan.json` passes; `{review}`"
+        return f"{evaluated}`advisor check {plan}` passes; `{review}`"
 
     def _of_plans(self) -> Iterator[Item]:
         """Plans against today's deployment; a workload whose levers are given has its saving there."""
@@ -246,7 +198,7 @@ class _Builder:
         if current is not None and current.instance_type not in {group.instance_type for group in groups}:
             self._replaced[current.instance_type] = name
 
-    def _outlasts(self, finding: AuditFinding) -> bool:
+    def _outlasts(self, finding: Finding) -> bool:
         """Whether a type that a finding ties to is still there after the programme; else it is left out, with why."""
         if not finding.machines or not set(finding.machines) <= set(self._replaced):
             return True
@@ -272,10 +224,10 @@ class _Builder:
                 counted.setdefault(name, holder or item.id)
             yield replace(item, counted_in=holder)
 
-    def _of_finding(self, finding: AuditFinding) -> Item:
+    def _of_finding(self, finding: Finding) -> Item:
         rule = rules.FINDINGS.get(finding.id, rules.OTHERS)
         serving = self._combinations[0].id if rule.is_serving and self._combinations else ""
-        saving = Saving(finding.usd_per_month or 0.0, finding.low or 0.0, finding.high or 0.0)
+        saving = Saving(*(float(amount or 0) for amount in (finding.per_month, finding.low, finding.high)))
         return self._item(
             Item(
                 id=finding.id,
@@ -287,7 +239,7 @@ class _Builder:
                 saving=saving if finding.basis == "saving" else None,
                 effort_hours=rules.EFFORT_HOURS[finding.effort],
                 counted_in=serving if finding.basis == "saving" else "",
-                resources=tuple(sorted(resource.name for resource in finding.resources)),
+                resources=tuple(sorted(name for name, _ in finding.resources)),
             ),
             rule,
         )
@@ -302,11 +254,14 @@ class _Builder:
             rules.BASELINE_HOURS,
         )
         lacking = (None, ReasonCode.FIGURE_MISSING)
-        unpriced = {lever.lever for report in self._inputs.levers for lever in report.unpriced if lever.code in lacking}
-        for levers, title, command, check in rules.MEASURES:
-            if unpriced & set(levers):
-                told = check.format(workload=self._workload)
-                yield self._assessment(levers[0], title, command, told, rules.MEASURE_HOURS)
+        for report in self._inputs.levers:
+            unpriced = {lever.lever for lever in report.unpriced if lever.code in lacking}
+            cache = shlex.quote(f"cache-{report.workload}.json")
+            for levers, title, *lines in rules.MEASURES:
+                if unpriced & set(levers):
+                    command, check = (line.format(workload=self._file(report), cache=cache) for line in lines)
+                    name, whole = f"{report.workload}/{levers[0]}", f"{title} ({report.workload})"
+                    yield self._assessment(name, whole, command, check, rules.MEASURE_HOURS)
 
     def _assessment(self, name: str, title: str, command: str, check: str, hours: float) -> Item:
         item = Item(f"assess/{name}", title, "", command, check, "none: nothing changes", hours)

@@ -76,8 +76,8 @@ MEASURES = (
     (
         ("response_cache", "embedding_cache"),
         "Measure what caches would answer",
-        "advisor demand cache requests.jsonl --format json -o cache.json",
-        "`advisor levers {workload} --cache cache.json` prices the cache",
+        "advisor demand cache requests.jsonl --format json -o {cache}",
+        "`advisor levers {workload} --cache {cache}` prices the cache",
     ),
     (
         ("commit", "schedule"),

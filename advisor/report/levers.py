@@ -18,7 +18,8 @@ _LEVERS = (
     Column("lever"),
     Column("saves alone"),
     Column("worth with the others"),
-    Column("hours once", importance=1),
+    Column("plan alone", importance=4),
+    Column("work once", importance=1),
     Column("paid back", importance=2),
     Column("evidence", importance=3),
     Column("what changes, and what it risks", prose=34),
@@ -183,7 +184,8 @@ def _row(lever: PricedLever) -> tuple[str, ...]:
         name_words(lever.lever),
         f"{lever.priced.saving_usd_per_month:,.2f}",
         _worth(lever),
-        f"{lever.work.effort_hours:,.0f}",
+        _usd(lever.priced.plan.total_usd_per_month),
+        _once_words(lever.work),
         _payback_words(lever.work),
         lever.priced.plan.evidence,
         "\n".join(_change_words(lever)),
@@ -256,6 +258,11 @@ def _work_words(work: Work) -> str:
         return hours
     paid = "" if work.payback_months is None else f", paid back in {payback_words(work.payback_months)}"
     return f"{hours} ({usd(work.one_off_usd)}){paid}"
+
+
+def _once_words(work: Work) -> str:
+    hours = f"{work.effort_hours:,.0f} h"
+    return hours if work.one_off_usd is None else f"{hours}\n{usd(work.one_off_usd)}"
 
 
 def _payback_words(work: Work) -> str:

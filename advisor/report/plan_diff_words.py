@@ -29,6 +29,7 @@ _FIELDS = {
     "demand.input_tokens.mean": "mean tokens in",
     "demand.output_tokens.mean": "mean tokens out",
 }
+_ANY_IF_EMPTY = ("workload.regions", "workload.accelerators", "workload.instance_types")
 
 
 def diff_table(diff: PlanDiff, code: Sequence[str], width: int | None) -> str:
@@ -167,7 +168,9 @@ def _holds(facts: PlanFacts) -> str:
 def _asked_words(asked_differently: AskedDifferently, unit: Unit) -> str:
     name = _FIELDS.get(asked_differently.field, asked_differently.field.removeprefix("workload."))
     name = name.replace(first_name(Unit.TOKENS), first_name(unit))
-    return f"{name}: {_value(asked_differently.before)} → {_value(asked_differently.after)}"
+    empty = "any" if asked_differently.field in _ANY_IF_EMPTY else "none"
+    before, after = (_value(value) or empty for value in (asked_differently.before, asked_differently.after))
+    return f"{name}: {before} → {after}"
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -17,7 +17,7 @@ _ITEMS = (
     Column("item"),
     Column("owner", importance=1),
     Column("saves, USD a month"),
-    Column("hours", importance=2),
+    Column("work once", importance=2),
     Column("paid back", importance=3),
     Column("what to do, how to check it, what it risks", prose=34),
 )
@@ -75,7 +75,7 @@ def _row(item: Item) -> tuple[str, ...]:
         item.id,
         item.owner,
         f"{told}\nin {item.counted_in}" if item.counted_in else told,
-        f"{item.effort_hours:,.0f}",
+        f"{item.effort_hours:,.0f} h\n{usd(item.one_off_usd)}",
         payback_words(item.payback_months),
         "\n".join(filter(None, (item.title, item.detail, f"check: {item.check}", _risk(item)))),
     )

@@ -10,6 +10,7 @@ from advisor.report.fitted_table import Column
 from advisor.report.programme import saving_words
 from advisor.report.sections import Section
 from advisor.report.words import usd
+from advisor.units import A_CENT
 
 REVIEW = Document(Review, "review", SCHEMA, "make it with `advisor review BILL … --format json -o review.json`")
 _APPLIED = (
@@ -76,7 +77,9 @@ def _lines(review: Review) -> Iterator[str]:
     """Cost, trend, plans and notes."""
     yield f"Cost now: {usd(review.usd_per_month)} a month ({review.cost} cost, from {review.now_from} on)."
     if review.trend_usd_per_month is not None:
-        yield f"Trend apart from what was applied: {review.trend_usd_per_month:+,.2f} USD a month each month."
+        is_trend = abs(review.trend_usd_per_month) >= A_CENT
+        trend = f": {review.trend_usd_per_month:+,.2f} USD a month each month" if is_trend else ""
+        yield f"{'Trend' if is_trend else 'No trend'} apart from what was applied{trend}."
     for plan in review.plans:
         billed, planned = usd(plan.billed_usd_per_month), usd(plan.planned_usd_per_month)
         yield f"{plan.plan}: {planned} a month planned in all, {billed} billed for accelerated machines."

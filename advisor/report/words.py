@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what says something of a catalog needs no planner
     from advisor.plan.fleet.chosen import FleetGroup
     from advisor.plan.values import CurrentCost, Option, Rejection, RungGroup
 
+_CENTURY_MONTHS = 1200
 SOLD_UNPRICED = "sold, price unknown"
 """Of an offer that nobody prices: not absent, and not free."""
 
@@ -86,9 +87,11 @@ PART_WORDS = {
 
 
 def payback_words(months: float | None, without: str = "-") -> str:
-    """``2.5 months`` or ``3 days``; *without* where nothing is saved."""
+    """``2.5 months`` or ``3 days``; *without* where nothing is saved, ``never`` where it takes a century."""
     if months is None:
         return without
+    if months > _CENTURY_MONTHS:
+        return "never"
     return f"{months:,.1f} months" if months >= 1 else f"{max(months * DAYS_PER_MONTH, 1):.0f} days"
 
 

@@ -29,15 +29,16 @@ from advisor.demand.trace import read_trace
 from advisor.models import FitRequest, fit_memory
 from advisor.models.files import model_at
 from advisor.plan.digests import digest
-from advisor.plan.document import plain, plan_from_json, plan_to_json
+from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.estate.assemble import workload_row
 from advisor.plan.estate.document import estate_from_json, estate_to_json
 from advisor.plan.estate.values import Estate, EstateTotals, Together
 from advisor.plan.locks import PlanRows, lock_of, lock_text, read_lock
 from advisor.programme.build import Inputs as ProgrammeInputs
-from advisor.programme.build import programme_of, read_findings
+from advisor.programme.build import programme_of
 from advisor.programme.values import PROGRAMME as PROGRAMME_DOCUMENT
 from advisor.report.bill import focus, json_report, table
+from advisor.report.bill.document import read_findings
 from advisor.report.estate_diff import estate_diff, estate_diff_markdown
 from advisor.report.pages import estate_page, plan_page
 from advisor.report.pages.documents import page_of
@@ -53,7 +54,6 @@ from catalog.refresh.clouds import azure_item, container_item, product, sku
 from codegen.plans import make_fleet_plan, make_group
 from codegen.pricing import test_every_kind
 from models.networks.published import NETWORKS, PIPELINE
-from programme.test_programme import finding
 from programme.test_review import CHANGED, PROGRAMME, reviewed, written
 from report.documents import sampled_audit_text
 
@@ -319,7 +319,6 @@ OTEL = json.dumps(
         ]}],
     }]}
 )  # fmt: skip
-AUDIT = {"schema": "advisor.audit/v1", "findings": [plain(finding(), "finding"), plain(finding("ADV101"), "finding")]}
 READERS = {
     "bill focus": _bill("focus"),
     "bill cur": _bill("cur"),
@@ -334,7 +333,7 @@ READERS = {
     "audit page": Reader(_audit_text, damaged_json, lambda text, _: page_of(text, "audit.json")),
     "review page": Reader(_review_text, damaged_json, lambda text, _: page_of(text, "review.json")),
     "programme": Reader(lambda: programme_json(PROGRAMME), damaged_json, _programme),
-    "findings": Reader(lambda: json.dumps(AUDIT), damaged_json, _findings),
+    "findings": Reader(_audit_text, damaged_json, _findings),
     "request log of a cache": _cache_log(),
     "lock": Reader(_lock_document, damaged_value, _lock),
     "terraform plan": Reader(test_every_kind.plan_text, damaged_json, _terraform_plan),

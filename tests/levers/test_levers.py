@@ -36,6 +36,7 @@ OFFERS = (
 )
 CATALOG = catalog_of(*OFFERS)
 TODAY = Deployment("aws", "us-east-1", "g5.12xlarge", 1, Purchase.ON_DEMAND)
+EXCLUDED = ("ca-central-1", "ca-west-1", "mx-central-1", "us-west-1", "us-west-2")
 WIDENING = {"region", "accelerator", "cloud", "commit", "spot", "precision"}
 PRICED = WIDENING | {"schedule", "scale_to_zero", "prefix_cache", "prompt", "model"}
 FEW = {
@@ -231,6 +232,17 @@ def test_without_a_floor_no_quality_is_given_up_beyond_the_workload():
     assert "--quality-floor" in bare.by_lever["precision"].why
 
 
+@pytest.mark.parametrize(("floor", "code"), [(None, "figure_missing"), (1.0, "not_in_catalog")])
+def test_what_servers_cast_weights_to_is_no_other_precision(floor, code):
+    """Of a model that answers in one pass fp16 is how bf16 is computed: neither a lever nor a contradiction."""
+    demand = DeclaredDemand(5, 8, 300, None)
+    question = asked(model="BAAI/bge-m3", demand=demand, slo=Slo(latency_ms=500), precisions=("bf16", "fp16"))
+    reason = changes_of(question, CATALOG, LeverSettings(quality_floor=floor)).by_lever["precision"]
+
+    assert reason.code == code
+    assert floor or "no precision is named, so bf16 is planned, cast as servers compute" in reason.why
+
+
 def test_figures_of_others_never_enter_a_price(tmp_path):
     """Without a single claim or measurement of others every price is the same, and those levers are still shown."""
     for path in CATALOG.directory.glob("*.csv"):
@@ -299,6 +311,28 @@ def test_changes_are_told_in_words():
     assert not told["spot"].beyond_stated
     assert told["cloud"].beyond_stated
     assert told["scale_to_zero"].beyond_stated
+
+
+@pytest.mark.parametrize(
+    ("stated", "line"),
+    [
+        ({"regions": (), "providers": ("aws",)}, "providers: [aws, gcp, azure]"),
+        (
+            {"regions": ("us-east-1",), "providers": ("aws",)},
+            "providers: [aws, gcp, azure]; regions: [us-east-1, us-central1]",
+        ),
+        (
+            {"regions": (), "providers": ("aws",), "near_current": True, "exclude": Exclude(regions=EXCLUDED)},
+            "providers: [aws, gcp, azure]; regions: [us-east-1, us-east-2, us-central1]",
+        ),
+    ],
+    ids=["open", "named", "near today"],
+)
+def test_lines_of_another_cloud_name_the_regions_of_its_fleets(stated, line):
+    """Beside the stated regions only those that a fleet is in; none where the file leaves regions open."""
+    change = changes_of(asked(**stated), CATALOG, SETTINGS).by_lever["cloud"]
+
+    assert change.line_for({"us-east-1", "us-central1"}) == line
 
 
 def test_a_response_cache_is_its_node_and_a_smaller_fleet():

@@ -14,9 +14,10 @@ from advisor.catalog.values import Purchase
 from advisor.demand.declared import declared_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for, recommend
-from advisor.plan.rungs import Step, rungs_of, widest
+from advisor.plan.rungs import Step, rungs_of, steps_alone, widest
 from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
+from advisor.workload.scope import is_restricted
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -143,6 +144,18 @@ def test_named_regions_hold_on_every_rung():
     assert regions_of(rungs[Step.ANY_ACCELERATOR]) == own == {"us-east-1", "us-west-2"}
     assert {"us-central1", "eastus"} <= others
     assert {region.country_iso2 for key, region in CATALOG.regions.items() if key[1] in others} == {"US"}
+
+
+@pytest.mark.parametrize("providers", [("aws",), ("aws", "azure"), ("aws", "azure", "gcp")])
+def test_other_clouds_alone_are_as_near_as_todays(providers):
+    """Whatever clouds the workload lists, without regions theirs are those of today's continent, open to any account."""
+    _, steps = steps_alone(requirements(regions=(), providers=providers), CATALOG)
+    own, clouds = (set(steps[step].regions) for step in (Step.SAME_CLOUD, Step.ANY_CLOUD))
+    places = [key for key in CATALOG.regions if key[1] in clouds | own]
+
+    assert {"us-central1", "eastus"} <= clouds
+    assert {CATALOG.regions[key].continent for key in places} == {"North America"}
+    assert not any(is_restricted(name) for name in clouds | own)
 
 
 @pytest.mark.parametrize(

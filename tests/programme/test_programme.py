@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.audit.values import Effort
+from advisor.audit.run import Inputs as AuditInputs
+from advisor.audit.run import audited
+from advisor.audit.values import Effort, Finding
 from advisor.catalog.values import Purchase
 from advisor.cli.programme import command
 from advisor.errors import InputError
@@ -19,25 +21,28 @@ from advisor.levers.values import SCHEMA, LeverSettings
 from advisor.performance.model import shipped_model
 from advisor.pipeline import market_for, plan_question, question_for
 from advisor.plan.document import plain
-from advisor.programme.build import LEVERS, AuditFinding, Inputs, Resource, programme_of, read_findings
+from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.values import PROGRAMME
+from advisor.report.bill.document import read_findings
+from advisor.report.bill.json_report import audit_json
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
+from audit.bills import Charge, write_focus
 from builders import catalog_of, offer, workload
 
 START = dt.date(2026, 12, 1)
 
 
 def finding(name="ADV112", usd=500.0, resources=("nat-1",), effort="low", basis="saving", **changes):
-    """A finding as an audit's document has it."""
-    effort = Effort(effort)
+    """A finding of an audit."""
     fields = {
-        "id": name, "title": f"Title of {name}", "usd_per_month": usd, "low": 0.0, "high": 2 * usd, "per_month": usd,
-        "basis": basis, "effort": effort, "evidence": "as seen", "risk": "some", "command": f"advisor audit {name}",
-        "resources": tuple(Resource(resource, 10.0) for resource in resources),
+        "id": name, "title": f"Title of {name}", "per_month": usd, "low": 0.0, "high": 2 * usd, "basis": basis,
+        "effort": Effort(effort), "evidence": "as seen", "risk": "some", "command": f"advisor audit {name}",
+        "look": f"advisor audit {name}", "why_no_action": "",
+        "resources": tuple((resource, Decimal(10)) for resource in resources),
     }  # fmt: skip
-    return AuditFinding(**(fields | changes))
+    return Finding(**(fields | changes))
 
 
 def made(*findings, levers=(), **settings):
@@ -172,6 +177,20 @@ def test_one_workload_is_given_once(report):
         made(levers=(report, report), max_payback=1e6)
 
 
+def test_items_of_two_workloads_name_the_file_of_each(report):
+    """Each item's command plans its own workload, and its check is of the plan that the command writes."""
+    reports = (replace(report, path="chat.yaml"), replace(report, workload="other", path="more/other one.yaml"))
+    items = {item.id: item for item in made(levers=reports, max_payback=1e6).items}
+    used = next(lever.lever for lever in report.levers if lever.used)
+
+    assert items[f"{report.workload}/{used}"].command.startswith("advisor recommend chat.yaml ")
+    other = items[f"other/{used}"]
+    assert other.command == "advisor recommend 'more/other one.yaml' --format json -o plan-other.json"
+    assert "`advisor check plan-other.json` passes" in other.check
+    assert "advisor levers 'more/other one.yaml' --cache cache-other.json" in items["assess/other/response_cache"].check
+    assert len({item.command for item in items.values() if item.id.endswith("response_cache")}) == len(reports)
+
+
 def test_files_are_read_back(report, tmp_path):
     """A report of levers and a programme are the same after their files; another schema is refused."""
     (tmp_path / "levers.json").write_text(json.dumps({"schema": SCHEMA} | plain(report, "levers")))
@@ -196,6 +215,9 @@ def test_every_item_is_an_issue():
     assert "$500.00 ($0.00 to $1,000.00) a month" in issues[1]["body"]
     shown = sections_text(programme_sections(programme), 80)
     assert "$500.00" in shown
+    assert all(
+        f"${item.one_off_usd:,.2f}" in sections_text(programme_sections(programme), None) for item in programme.items
+    )
     assert {f"{item.id}: {item.command}" for item in programme.items} <= set(shown.splitlines())
 
 
@@ -242,32 +264,60 @@ def test_nothing_is_committed_to_that_a_plan_replaces(priced, machines, is_left_
         assert any("g5.12xlarge, which" in left.why for left in programme.left_out) is is_left_out
 
 
-def audit_file(tmp_path, **changes):
-    """An audit's document with one finding."""
-    entry = plain(finding(), "finding") | changes
-    path = tmp_path / "audit.json"
-    path.write_text(json.dumps({"schema": "advisor.audit/v1", "findings": [entry]}))
-    return path
+@pytest.fixture(scope="module")
+def audit_document(tmp_path_factory):
+    """An audit with findings, as its command writes it."""
+    start = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    nights = [start + dt.timedelta(days=day) for day in range(30)]
+    charges = [Charge("nat", Decimal(45), resource="nat-1", at=at) for at in nights]
+    bill = write_focus(tmp_path_factory.mktemp("bill") / "bill.csv", charges)
+    with audited(AuditInputs((str(bill),))) as opened:
+        return json.loads(audit_json(opened.audit))
 
 
-def test_amounts_of_another_currency_are_refused(tmp_path):
+@pytest.fixture
+def audit_file(audit_document, tmp_path):
+    """Writes that audit, with other fields of each finding."""
+
+    def write(**changes):
+        findings = [entry | changes for entry in audit_document["findings"]]
+        (tmp_path / "audit.json").write_text(json.dumps(audit_document | {"findings": findings}))
+        return tmp_path / "audit.json"
+
+    return write
+
+
+def test_every_finding_of_an_audit_is_an_item_or_left_out(audit_document, audit_file):
+    """A fresh audit's own file is read: its savings, bounds and resources are those of the items."""
+    findings = read_findings(audit_file())
+    programme = made(*findings, max_payback=1e6)
+    items = {item.id: item for item in programme.items if not item.id.startswith("assess/")}
+
+    assert findings
+    assert items.keys() | {left.id for left in programme.left_out} == {f["id"] for f in audit_document["findings"]}
+    saving = next(entry for entry in audit_document["findings"] if entry["basis"] == "saving")
+    assert items[saving["id"]].saving.usd_per_month == round(saving["usd_per_month"], 2)
+    assert items[saving["id"]].resources == tuple(sorted(resource["name"] for resource in saving["resources"]))
+
+
+def test_amounts_of_another_currency_are_refused(audit_file):
     """An audit without USD amounts is refused, with the option that converts them."""
     with pytest.raises(InputError, match="in USD a month") as refused:
-        read_findings(audit_file(tmp_path, usd_per_month=None))
+        read_findings(audit_file(usd_per_month=None))
 
     assert "--rate" in refused.value.hint
 
 
-@pytest.mark.parametrize("changes", [{"effort": 3}, {"resources": [1]}, {"usd_per_month": "x"}, {"extra": 1}])
-def test_a_document_of_other_fields_is_an_error(tmp_path, changes):
-    """A field of another kind, or one that is not known, is named and no traceback."""
+@pytest.mark.parametrize("changes", [{"effort": 3}, {"resources": [1]}, {"per_month": "x"}])
+def test_a_document_of_other_fields_is_an_error(audit_file, changes):
+    """A field of another kind is named and no traceback."""
     with pytest.raises(InputError, match="it is no audit"):
-        read_findings(audit_file(tmp_path, **changes))
+        read_findings(audit_file(**changes))
 
 
-def test_the_same_input_gives_the_same_bytes(run_advisor, tmp_path):
+def test_the_same_input_gives_the_same_bytes(run_advisor, audit_file):
     """Programmes of one input are equal, byte by byte, whatever the seed of hashes."""
-    words = ("programme", "--audit", audit_file(tmp_path), "--start", START, "--format", "json", "--hourly-rate", "100")
+    words = ("programme", "--audit", audit_file(), "--start", START, "--format", "json", "--hourly-rate", "100")
 
     first, second = (run_advisor(*words, PYTHONHASHSEED=seed) for seed in "12")
 
@@ -278,7 +328,8 @@ def test_work_is_not_free():
     """An hourly rate of zero is refused, and so is a programme of nothing."""
     words = ["--start", "2026-12-01", "--hourly-rate"]
 
-    assert "0 is not above 0" in CliRunner().invoke(command, [*words, "0"]).output
+    refused = CliRunner().invoke(command, [*words, "0"]).output
+    assert "0 is not above 0: work is not free; give what an hour of it costs, such as 100" in " ".join(refused.split())
     assert "a programme is made of them" in CliRunner().invoke(command, [*words, "100"]).output
 
 
@@ -299,7 +350,7 @@ def test_caches_are_measured_only_where_nothing_measured_them(report):
     """A semantic cache alone without a figure asks for no replay of a log that was replayed."""
     measured = tuple(lever for lever in report.unpriced if lever.lever != "response_cache")
 
-    assert "assess/response_cache" in {item.id for item in made(levers=(report,), max_payback=1e6).items}
-    assert "assess/response_cache" not in {
-        item.id for item in made(levers=(replace(report, unpriced=measured),), max_payback=1e6).items
-    }
+    name = f"assess/{report.workload}/response_cache"
+
+    assert name in {item.id for item in made(levers=(report,), max_payback=1e6).items}
+    assert name not in {item.id for item in made(levers=(replace(report, unpriced=measured),), max_payback=1e6).items}

@@ -8,12 +8,16 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.audit.ledger import Question as Reading
 from advisor.audit.run import Inputs, charges
 from advisor.audit.traffic import read_traffic
+from advisor.cli.audit import command as audit_command
+from advisor.cli.programme import command as programme_command
+from advisor.cli.review import command as review_command
 from advisor.errors import InputError
 from advisor.programme.residuals import anomalies_of, pattern_of
 from advisor.programme.review import Question, review_of
@@ -85,6 +89,7 @@ def test_the_billed_saving_is_the_difference_of_the_days(tmp_path):
     assert group.predicted == Saving(12_000.0, 12_000.0, 12_000.0)
     assert (group.days_before, group.days_after) == (21, 14)
     assert review.trend_usd_per_month == pytest.approx(0, abs=1e-6)
+    assert "No trend apart from what was applied." in sections_text(review_sections(review), None)
     assert review.anomalies == ()
 
 
@@ -255,3 +260,21 @@ def test_weekdays_levels_and_a_trend_leave_no_residual(week, slope, weekdays, le
 def test_few_days_have_no_anomaly():
     """Below two weeks a day cannot be told from its weekday."""
     assert anomalies_of({dt.date(2026, 12, day): 1.0 for day in range(1, 14)}) is None
+
+
+def test_a_fresh_audit_becomes_a_programme_and_a_review(tmp_path):
+    """Findings of the command itself are items, and the bill of the month after judges the one that was applied."""
+    bill, runner = written(tmp_path, nat=lambda day: 90.0 if day < CHANGED else 10.0), CliRunner()
+    audit, programme = str(tmp_path / "audit.json"), str(tmp_path / "programme.json")
+
+    def run(command, *words):
+        answer = runner.invoke(command, [*map(str, words), "--format", "json"])
+        assert answer.exit_code == 0, answer.output
+        return json.loads(answer.stdout) if "-o" not in words else None
+
+    run(audit_command, bill, "-o", audit)
+    run(programme_command, "--audit", audit, "--start", START, "--hourly-rate", 50, "-o", programme)
+    review = run(review_command, bill, "--programme", programme, "--since", START, "--applied", f"ADV112={CHANGED}")
+
+    (group,) = review["applied"]
+    assert (group["id"], group["billed"]["usd_per_month"]) == ("ADV112", round(80 * PER_MONTH, 2))

@@ -124,6 +124,15 @@ def test_plans_of_different_workloads_are_compared_and_said_to_be_so():
     assert plan_diff(plan, renamed(plan, precisions=["int8"])).is_same_workload
 
 
+def test_an_empty_list_says_what_it_stands_for():
+    """Without named accelerators any may be planned; without excluded regions none is excluded."""
+    old = renamed(spot_plan(), accelerators=["A100-40GB-SXM"], exclude={"regions": ["eu-west-1"]})
+    text = diff_table(plan_diff(old, renamed(old, accelerators=[], exclude={"regions": []})), (), None)
+
+    assert "accelerators: A100-40GB-SXM → any" in text
+    assert "exclude.regions: eu-west-1 → none" in text
+
+
 def test_a_plan_that_misses_the_slo_is_warned_of():
     """Before everything else."""
     plan = spot_plan()

@@ -8,7 +8,7 @@ import pytest
 
 import advisor
 from advisor.plan.document import SCHEMA_PATH
-from advisor.report.words import CODE_WORDS, paid_words, short_words
+from advisor.report.words import CODE_WORDS, paid_words, payback_words, short_words
 from advisor.units import milliseconds
 from report.plans import COMMITMENT, make_group
 
@@ -70,3 +70,11 @@ def test_a_place_is_said_once():
     assert short_words([here, there], with_precision=True) == (
         "0…3 × g6e.xlarge on demand fp8 (aws us-east-1) + 1 × g6e.xlarge on demand fp8 (aws us-west-2)"
     )
+
+
+@pytest.mark.parametrize(
+    ("months", "told"), [(None, "-"), (0.01, "1 days"), (0.5, "15 days"), (2.5, "2.5 months"), (400_000.0, "never")]
+)
+def test_a_payback_of_centuries_is_never(months, told):
+    """Days, months, or never; a dash where nothing is saved."""
+    assert payback_words(months) == told

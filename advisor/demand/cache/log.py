@@ -61,6 +61,8 @@ class RequestLog:
     """Embeddings of the first requests that have one, as many as are compared."""
     embedded_at: "array[int]" = field(default_factory=lambda: array("I"))
     """Places of these requests in the log."""
+    embedded_scopes: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Hash of model and scope of each of them."""
     embedded: int = 0
     """Requests that have an embedding."""
     answers: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -155,7 +157,7 @@ class _Reader:
         scope = _label(row, "scope"), _label(row, "model")
         self._log.keys.append(self._prompt(row, scope))
         self._time(row.get("timestamp"))
-        self._answer(row)
+        self._answer(row, scope)
 
     def finished(self) -> RequestLog:
         """The log; without times or answers where a request lacks one."""
@@ -216,22 +218,23 @@ class _Reader:
             return
         self._log.times_s.append(_seconds(stamp, self._ticks_per_second))
 
-    def _answer(self, row: Mapping[str, Any]) -> None:
+    def _answer(self, row: Mapping[str, Any], scope: _Scope) -> None:
         """Size of the answer, and with an embedding what it is."""
         response = row.get("response")
         tokens = _tokens(row, ("output_length", "output_tokens"))
         size = _text_bytes(response) if response is not None else tokens and tokens * BYTES_PER_TOKEN
         self._log.answer_bytes.append(size or math.nan)
         if row.get("embedding") is not None:
-            self._embedding(row["embedding"], row.get("answer_id", response))
+            self._embedding(row["embedding"], row.get("answer_id", response), scope)
 
-    def _embedding(self, value: object, answer: object) -> None:
+    def _embedding(self, value: object, answer: object, scope: _Scope) -> None:
         vector = _vector(value, self._log.embeddings)
         self._log.embedded += 1
         if len(self._log.embeddings) == MOST_REQUESTS:
             return
         self._log.embeddings.append(vector)
         self._log.embedded_at.append(len(self._log.keys) - 1)
+        self._log.embedded_scopes.append(hash(scope) & _MASK)
         self._answered &= answer is not None
         self._log.answers.append(hash(str(answer)) & _MASK)
 

@@ -205,4 +205,5 @@ def _semantic(
     held = None
     if not np.isnan(sizes).all():
         held = np.nan_to_num(sizes, nan=np.nanmean(sizes, dtype=np.float64)) + np.float32(_ENTRY_OVERHEAD_BYTES)
-    return tuple(semantic_point(vectors, answers, threshold, held) for threshold in sorted(thresholds))
+    scopes = np.frombuffer(log.embedded_scopes, np.uint64)
+    return tuple(semantic_point(vectors, scopes, answers, threshold, held) for threshold in sorted(thresholds))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from advisor.demand.cache.stack import by_key
 from advisor.units import BYTES_PER_GIB
 
 MOST_REQUESTS = 20_000
@@ -29,19 +30,23 @@ class SemanticPoint:
 
 def semantic_point(
     vectors: npt.NDArray[np.float32],
+    scopes: npt.NDArray[np.uint64],
     answers: npt.NDArray[np.uint64] | None,
     threshold: float,
     entry_bytes: npt.NDArray[np.float32] | None = None,
 ) -> SemanticPoint:
     """Replay: a request takes the answer of the most similar stored one, and is stored where none is similar enough.
 
+    Only entries of its own model and scope answer a request, as those of an exact cache do.
+
     Args:
         vectors: embeddings of length 1, shape (requests, dimensions), in the order of the log.
+        scopes: hash of each request's model and scope.
         answers: hash of each request's own answer.
         threshold: cosine similarity.
         entry_bytes: size of each request's entry without its embedding; None: no answer has a size.
     """
-    nearest = nearest_stored(vectors, threshold)
+    nearest = _nearest_in_scope(vectors, scopes, threshold)
     hits, stored = np.flatnonzero(nearest >= 0), nearest < 0
     wrong = None
     if answers is not None and hits.size:
@@ -52,6 +57,18 @@ def semantic_point(
         None if entry_bytes is None else (float(entry_bytes[stored].sum(dtype=np.float64)) + of_vectors) / BYTES_PER_GIB
     )
     return SemanticPoint(threshold, hits.size / len(vectors), wrong, entries, memory)
+
+
+def _nearest_in_scope(
+    vectors: npt.NDArray[np.float32], scopes: npt.NDArray[np.uint64], threshold: float
+) -> npt.NDArray[np.int64]:
+    """Stored request of the same scope whose answer each request is given; -1 where it is a miss."""
+    nearest = np.full(len(vectors), -1, np.int64)
+    order, is_first = by_key(scopes)
+    for members in np.split(order, np.flatnonzero(is_first)[1:]):
+        within = nearest_stored(vectors[members], threshold)
+        nearest[members] = np.where(within >= 0, members[within], -1)
+    return nearest
 
 
 def nearest_stored(vectors: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.int64]:

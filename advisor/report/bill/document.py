@@ -2,12 +2,13 @@
 
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from advisor.audit.values import HOST_PARTS, KINDS, PARTS, SCHEMA, Audit
+from advisor.audit.values import HOST_PARTS, KINDS, PARTS, SCHEMA, Audit, Finding
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain
-from advisor.reading import json_of
+from advisor.reading import json_of, read_text
 
 _HINT = "make it again with `advisor audit BILL --format json -o audit.json`"
 _COLUMNS = ("provider", "region", "family", "purchase")
@@ -44,6 +45,22 @@ def audit_from_json(text: str, where: str = "audit") -> Audit:
         return typing.cast("Audit", from_plain(Audit, _audit(document)))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"it is no audit of this version ({str(error)[:80]})", where=where, hint=_HINT) from error
+
+
+def read_findings(path: Path) -> tuple[Finding, ...]:
+    """Findings of an audit's file, in USD a month.
+
+    Raises:
+        InputError: the file cannot be read, is no audit, or has amounts in another currency or without a period.
+    """
+    audit = audit_from_json(read_text(path, "audit", _HINT), str(path))
+    if not audit.is_in_usd or any(finding.per_month is None for finding in audit.findings):
+        raise InputError(
+            "the audit does not know its amounts in USD a month",
+            where=str(path),
+            hint="repeat it with --rate, such as --rate EUR=1.08, or of a bill whose rows state begin and end",
+        )
+    return tuple(audit.findings)
 
 
 def _refuse_beyond(value: Any) -> None:  # noqa: ANN401 - any JSON value

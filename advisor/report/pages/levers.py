@@ -41,6 +41,7 @@ def _facts(report: LeverReport) -> Iterator[tuple[str, str]]:
     yield "saved a month against no lever", usd(report.together.saving_usd_per_month)
     yield "hours of work, once", f"{report.work.effort_hours:,.0f}"
     if report.work.one_off_usd is not None:
+        yield "cost of that work", usd(report.work.one_off_usd)
         yield "until it is paid back", payback_words(report.work.payback_months, without="never")
 
 

@@ -183,14 +183,48 @@ def test_semantic_hits_equal_a_search_of_every_stored_entry():
     assert nearest_stored(vectors, 0.95).tolist() == expected
 
 
+@pytest.mark.parametrize("field", ["scope", "model"])
+def test_no_tenant_or_model_is_given_the_answer_of_another(tmp_path, field):
+    """Equal embeddings hit within a scope and a model alone, as equal prompts do."""
+    rows = [{"prompt": "p", "response": "A", "embedding": [1, 0], field: f"of {n % 2}"} for n in range(6)]
+    replay = replay_caches(read_log(written(tmp_path, *rows), 16), 16, thresholds=(0.9,))
+    (point,) = replay.semantic
+
+    assert (point.entries, point.hit_ratio) == (2, pytest.approx(4 / 6))
+    assert replay.exact.points[-1].hit_ratio == pytest.approx(point.hit_ratio)
+
+
+def test_semantic_hits_in_scopes_equal_a_search_of_each(tmp_path):
+    """Of interleaved scopes and models, hits, entries and false hits are those of one cache for each pair."""
+    chance = np.random.default_rng(3)
+    rows = [
+        {"prompt": f"p{n}", "answer_id": int(chance.integers(3)), "embedding": chance.normal(size=3).tolist(),
+         "scope": f"t{chance.integers(3)}", "model": f"m{chance.integers(2)}"}
+        for n in range(400)
+    ]  # fmt: skip
+    stores, hits, false = {}, 0, 0
+    for row in rows:
+        vector = np.array(row["embedding"]) / np.linalg.norm(row["embedding"])
+        store = stores.setdefault((row["scope"], row["model"]), [])
+        best = max(store, key=lambda entry: entry[0] @ vector, default=None)
+        if best is None or best[0] @ vector < 0.95:
+            store.append((vector, row["answer_id"]))
+        else:
+            hits, false = hits + 1, false + (best[1] != row["answer_id"])
+    (point,) = replay_caches(read_log(written(tmp_path, *rows), 16), 16, thresholds=(0.95,)).semantic
+
+    assert (point.entries, point.hit_ratio) == (sum(map(len, stores.values())), pytest.approx(hits / len(rows)))
+    assert point.false_hit_ratio == pytest.approx(false / hits)
+
+
 def test_false_hits_are_those_with_another_answer():
     """A hit is false where the stored answer is not the request's own; without answers that is unknown."""
-    vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    vectors, alike = np.array([[1, 0], [1, 0], [1, 0]], np.float32), np.zeros(3, np.uint64)
 
-    told = semantic_point(vectors, np.array([1, 1, 2], np.uint64), 0.9)
+    told = semantic_point(vectors, alike, np.array([1, 1, 2], np.uint64), 0.9)
 
     assert (told.hit_ratio, told.false_hit_ratio) == (pytest.approx(2 / 3), 0.5)
-    assert semantic_point(vectors, None, 0.9).false_hit_ratio is None
+    assert semantic_point(vectors, alike, None, 0.9).false_hit_ratio is None
 
 
 @pytest.mark.parametrize(
