@@ -74,7 +74,6 @@ _NEEDED_TREES = "the planned model, a folder with an xgboost.ubj, an xgboost.jso
 _TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt")
 _FILES = " ".join(_TREE_FILES)
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
-_NUMBER = "LC_ALL=C grep -aoPm1"
 _START_TREES = f"""\
 {_WORDS}if [[ $folder != /* ]]; then
   folder=$HOME/.cache/trees/$1/$revision
@@ -88,13 +87,20 @@ fi
 for file in {_FILES}; do
   [[ ! -e $folder/$file ]] || break
 done
+if [[ ! -e $folder/$file ]]; then
+  echo "$1 has none of {_FILES}: rename XGBoost's model to xgboost.ubj or xgboost.json, LightGBM's text to model.txt" >&2
+  exit 1
+fi
 case $file in
-  *.ubj) kind=xgboost_ubj ;;
-  *.json) kind=xgboost_json ;;
-  *) kind=lightgbm ;;
+  *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\\x00{{7}}.' next='L\\x00' ;;
+  *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
+  *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\\r?$' ;;
 esac
-read -r columns < <({_NUMBER} '(num_feature|max_feature_idx)[^0-9]*\\K[0-9]+' "$folder/$file") || true
-read -r classes < <({_NUMBER} 'num_class[^0-9]*\\K[0-9]+' "$folder/$file") || true
+number() {{
+  LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
+}}
+read -r columns < <(number "$columns") || columns=
+read -r classes < <(number num_class) || true
 columns=${{columns:?no trees with a number of columns in $folder}} several=false
 [[ $kind != lightgbm ]] || columns=$((columns + 1))
 [[ ${{classes:-1}} -le 1 ]] || several=true
