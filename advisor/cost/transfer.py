@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
 from advisor.models.model import Model, ModelInput
 from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, MS_PER_SECOND
@@ -36,8 +37,6 @@ BYTES_PER_PICTURE = 1_500_000
 """A megapixel as PNG; an estimate."""
 
 _WIDTH = re.compile(r"[0-9]+$")
-_GRAPH = "onnx"
-"""Family of models whose texts reach a server as the tensors of their graph."""
 
 
 def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
@@ -75,7 +74,7 @@ def request_gb(demand: Demand, model: Model) -> float:
 
 
 def _bytes_sent_of_item(demand: Demand, model: Model) -> float:
-    """Bytes of one item of a request: text, sound, tensors of a graph, values of a row; of a picture its prompt is free.
+    """Bytes of one item of a request: text, sound, tensors of a graph, values of a row; 0 for a picture's prompt.
 
     An image, and a text for a graph, is sent as the tensors that the graph takes: ``Σ numbers × bytes of a number``.
     """
@@ -83,7 +82,7 @@ def _bytes_sent_of_item(demand: Demand, model: Model) -> float:
     match demand.unit:
         case Unit.IMAGES:
             return _tensor_bytes(model.inputs, size) or BYTES_PER_IMAGE
-        case Unit.TEXTS if model.inputs and model.family == _GRAPH:
+        case Unit.TEXTS if model.inputs and model.family in FORMATS:
             return _tensor_bytes(model.inputs, size)
         case Unit.AUDIO:
             return size / MS_PER_SECOND * BYTES_PER_AUDIO_SECOND

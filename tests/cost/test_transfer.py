@@ -41,7 +41,9 @@ def test_whole_answers_are_smaller_than_streamed_ones():
 
 def test_a_prompt_by_hand():
     """1,000 tokens of four bytes and 700 bytes of headers and JSON."""
-    assert request_gb(declared_demand(1, 1, 1000, 200), find_model("meta-llama/Llama-3.1-8B-Instruct")) == pytest.approx(4700e-9)
+    assert request_gb(
+        declared_demand(1, 1, 1000, 200), find_model("meta-llama/Llama-3.1-8B-Instruct")
+    ) == pytest.approx(4700e-9)
 
 
 @pytest.mark.parametrize(("tensor", "sent"), [((3, 224, 224), 602_112), ((3, 32, 32), 12_288), ((), 602_112)])

@@ -32,8 +32,8 @@ _LONGEST_NAME = 60
 _ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
 _USUAL_NAMES = ("model", "xgboost")
 _CLIENTS = (
-    "Clients send POST /v2/models/{name}/infer with tensors by Triton's binary tensor extension, as its client libraries "
-    "(tritonclient) do: the plan counts traffic so, and tensors in JSON are several times as large."
+    "Clients send POST /v2/models/{name}/infer with tensors by Triton's binary tensor extension, as its client "
+    "libraries (tritonclient) do: the plan counts traffic so, and tensors in JSON are several times as large."
 )
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
@@ -88,7 +88,7 @@ for file in {_FILES}; do
   [[ ! -e $folder/$file ]] || break
 done
 if [[ ! -e $folder/$file ]]; then
-  echo "$1 has none of {_FILES}: rename XGBoost's model to xgboost.ubj or xgboost.json, LightGBM's text to model.txt" >&2
+  echo "$1 has none of {_FILES}: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
   exit 1
 fi
 case $file in

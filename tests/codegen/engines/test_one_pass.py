@@ -392,7 +392,8 @@ def test_triton_serves_trees_as_their_file_says(source, made, file, told, column
 
 
 @pytest.mark.parametrize(
-    ("file", "said"), [("fraud.json", "rename XGBoost's model to xgboost.ubj or xgboost.json"), ("model.txt", "no trees")]
+    ("file", "said"),
+    [("fraud.json", "rename XGBoost's file to xgboost.ubj or xgboost.json"), ("model.txt", "no trees")],
 )
 def test_triton_refuses_a_folder_without_trees(file, said, tmp_path):
     """The program ends with the folder that holds none of the three names, and how to rename, or no trees."""
