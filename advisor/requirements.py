@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from advisor.catalog import Catalog
+from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
@@ -95,11 +96,12 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
 def _in_own_precision(workload: Workload, model: Model) -> Workload:
     """The workload with the precision of a file that is served as it is stored, where the workload names none.
 
-    Quantised weights are, and trees, whose comparisons are not done in 16 bit.
+    Quantised weights are, graphs, which compute in what they are stored in, and trees: no server compares in 16 bit.
     """
     own = model.checkpoint
     is_open = "precisions" not in workload.lines and workload.precisions == DEFAULT_PRECISIONS
-    is_cast = own.precision in WIDE_PRECISIONS and UNITS.get(model.task) is not Unit.ROWS
+    is_as_stored = UNITS.get(model.task) is Unit.ROWS or model.family in FORMATS
+    is_cast = own.precision in WIDE_PRECISIONS and not is_as_stored
     if not is_open or not own.file_bytes or is_cast:
         return workload
     return replace(workload, precisions=(own.precision,))

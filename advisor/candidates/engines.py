@@ -9,7 +9,9 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.demand.values import Unit
 from advisor.deployable import Shortfall
+from advisor.models.model import Model
 from advisor.requirements import Requirements
+from advisor.workload.kinds import UNITS
 from advisor.workload.scope import allows_engine, engine_names, serving_engines
 from advisor.workload.values import Workload
 
@@ -52,6 +54,28 @@ def _engine(
             return row
     reason = f"{allowed[0].engine} on {accelerator.name} does not list {model.name} as working ({status})"
     return reject(instance_type, Shortfall("model_unsupported", "support", model.name, status, reason), precision)
+
+
+def server_on(
+    accelerator: Accelerator, model: Model, precision: str, catalog: Catalog, engine: str = ""
+) -> OnePassEngine | None:  # fmt: skip
+    """The server of a model that answers in one pass, whatever its host; None where none is known, and of other models.
+
+    Args:
+        accelerator: what it runs on.
+        model: what it serves.
+        precision: of the weights.
+        catalog: its servers: what generated code starts comes first.
+        engine: name of the only one that is asked for; "" for any.
+    """
+    unit = UNITS.get(model.task, Unit.TOKENS)
+    servers = (
+        server
+        for server in catalog.one_pass_engines
+        if unit.is_one_pass and server.serves(unit, model.family, precision) and server.runs_with(accelerator)
+    )
+    asked = [server for server in servers if engine.lower() in ("", server.engine.lower())]
+    return min(asked, key=lambda server: not server.release, default=None)
 
 
 def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:

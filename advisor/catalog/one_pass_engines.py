@@ -9,7 +9,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.tables import read_records
 
 SEPARATOR = ";"
-_FORMATS = ("onnx",)
+FORMATS = ("onnx",)
 """Families of models that are read from files of one format, whatever their architecture."""
 _CASTS: Mapping[str, tuple[str, ...]] = {
     "bf16": ("bf16", "fp16", "fp32"),
@@ -57,16 +57,19 @@ class OnePassEngine:
 
     def serves(self, unit: str, family: str, precision: str) -> bool:
         """Whether it serves models of a family and unit with weights in a precision."""
-        loads = family in self.formats if family in _FORMATS else family in (self.families or (family,))
+        loads = family in self.formats if family in FORMATS else family in (self.families or (family,))
         return loads and unit in self.units and bool(self._casts(precision))
 
     def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
         """Whether it has an image for a machine and its accelerators."""
+        return machine.cpu_architecture in self.cpu_architectures and self.runs_with(accelerator)
+
+    def runs_with(self, accelerator: Accelerator) -> bool:
+        """Whether it has an image for accelerators, on some host."""
         least, capability = self.least_compute_capability, accelerator.compute_capability or 0.0
         is_new_enough = least is None or capability >= least
         is_built_for = not self.compute_capabilities or capability in self.compute_capabilities
-        has_image = machine.cpu_architecture in self.cpu_architectures
-        return self.vendor == accelerator.vendor and has_image and is_new_enough and is_built_for
+        return self.vendor == accelerator.vendor and is_new_enough and is_built_for
 
     def _casts(self, precision: str) -> tuple[str, ...]:
         """Precisions that weights of one are served in, the nearest first; empty: it does not load them."""

@@ -66,7 +66,7 @@ class LoadedWeights:
     """The weights that an engine loads."""
 
     repository: str
-    """On the hub."""
+    """On the hub; "": the model's own, which is no repository's."""
     scheme: str
     """How they were quantised, or are while they are loaded; "" for published weights."""
     made_while_loading: bool = False
@@ -139,9 +139,9 @@ class Precisions:
     def loaded(self, model: str, precision: str, engine: str) -> LoadedWeights | None:
         """The weights that an engine loads for a model in a precision; None where the user has to name a repository.
 
-        Published ones in 16 bit and more; else those that are stored in the precision and that the engine reads
-        (TensorRT-LLM: of NVIDIA Model Optimizer); without any, vLLM and SGLang quantise published ones to FP8, unless
-        their name says that they are FP8 already.
+        Published ones in 16 bit and more, and those of a file, which servers cast; else those that are stored
+        in the precision and that the engine reads (TensorRT-LLM: of NVIDIA Model Optimizer); without any, vLLM and
+        SGLang quantise published ones to FP8, unless their name says that they are FP8 already.
 
         Args:
             model: name on the hub, known or not.
@@ -171,7 +171,9 @@ class Precisions:
         )
         if readable is not None:
             return LoadedWeights(readable.repository, readable.scheme)
-        return _quantised(model, own) if is_hub_id(model) and self.is_made_while_loading(precision, engine) else None
+        if not is_hub_id(model):
+            return LoadedWeights("", "") if precision in _WIDE else None
+        return _quantised(model, own) if self.is_made_while_loading(precision, engine) else None
 
     def is_made_while_loading(self, precision: str, engine: str) -> bool:
         """Whether an engine makes the precision of 16-bit weights while it loads them."""

@@ -66,6 +66,20 @@ class Checkpoint:
     """What the checkpoint has to be, in words."""
     made_while_loading: bool = False
     """The engine quantises it to the planned precision."""
+    file_names: tuple[str, ...] = ()
+    """Names that a model which was planned from a file may have in its folder, by its format; empty: of the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Requests that a server answers."""
+
+    words: str = "OpenAI-compatible"
+    """Before "endpoint"."""
+    path: str = "/v1"
+    """Of every route."""
+    clients: str = ""
+    """How clients ask it, where that has to be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,7 @@ class Container:
     environment: Mapping[str, str] = field(default_factory=dict)
     image_caution: str = ""
     """How the image differs from what was planned; "": not that anybody knew."""
+    api: Api = Api()
     health_path: str = "/health"
     metrics_port: int | None = None
     """Port of the metrics page; None: that of the answers."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.container import Container, Platform, Quota, Runtime
+from advisor.codegen.container import Api, Container, Platform, Quota, Runtime
 from advisor.codegen.wanted import Form, Stage
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
@@ -308,6 +308,11 @@ class Stack:
     def owner_tags(self) -> Mapping[str, str]:
         """The owner as AWS and Azure write tags; Google's labels are lower case."""
         return {key.title(): value for key, value in self.owner.items()}
+
+    @property
+    def api(self) -> Api:
+        """Requests that the backends answer."""
+        return self.backends[0].container.api
 
     @property
     def has_gpu(self) -> bool:

@@ -136,7 +136,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, groups))
     backends = _backends(groups, containers, platforms)
     promise = promise_of(plan.workload["slo"], plan.demand)
-    of_images = [container.image_caution for container in containers]
+    of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
         provider=choice.members[0].serves.provider,
@@ -159,7 +159,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         metrics_namespace="Inference/Hosts",
         tags={"ManagedBy": "advisor", "Project": plan.workload.get("tags", {}).get("project", "inference")},
         owner={key: tag for key, tag in plan.workload.get("tags", {}).items() if key != "project"},
-        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_images)))),
+        summary=replace(summary, cautions=(*summary.cautions, *dict.fromkeys(filter(None, of_containers)))),
         unit=unit_of(plan.demand),
         cache=cache_of(plan, choice),
     )

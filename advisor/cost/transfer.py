@@ -1,8 +1,13 @@
 """Cost of the answers on their way to the users: data that leaves a region is paid for by the GB."""
 
+import math
+import re
+from collections.abc import Sequence
+
+from advisor.catalog.one_pass_engines import FORMATS
 from advisor.demand.values import Demand, Unit
-from advisor.models.model import Model
-from advisor.units import BYTES_PER_GB, MS_PER_SECOND
+from advisor.models.model import Model, ModelInput
+from advisor.units import BITS_PER_BYTE, BYTES_PER_GB, MS_PER_SECOND
 from advisor.workload.kinds import is_reranker
 
 BYTES_PER_TEXT_TOKEN = 4
@@ -25,10 +30,13 @@ BYTES_PER_AUDIO_SECOND = 32_000
 """16 kHz, 16 bit, one channel: what speech models take."""
 BYTES_PER_COLUMN = 4
 """A number in fp32, as Triton takes it in binary."""
-BYTES_PER_IMAGE = 150_000
-"""A photograph as JPEG; an estimate."""
+BYTES_PER_IMAGE = 3 * 224 * 224 * 4
+"""An image of 224 × 224 as a tensor, where the inputs of its graph are not known; an estimate. Every server that images
+are planned on takes tensors."""
 BYTES_PER_PICTURE = 1_500_000
 """A megapixel as PNG; an estimate."""
+
+_WIDTH = re.compile(r"[0-9]+$")
 
 
 def egress_gb(output_tokens: float, *, streamed: bool = True) -> float:
@@ -59,18 +67,45 @@ def sent_gb(demand: Demand, model: Model) -> float:
     return answer_gb(demand, model) / (1 - demand.answered_ratio)
 
 
-def request_gb(demand: Demand) -> float:
+def request_gb(demand: Demand, model: Model) -> float:
     """GB of one request on the wire: ``(headers and JSON + items × bytes of an item) ÷ 10⁹``."""
-    size, items = demand.input_tokens.mean, demand.output_tokens.mean if demand.unit.is_one_pass else 1.0
-    sent = {
-        Unit.TOKENS: size * BYTES_PER_TEXT_TOKEN,
-        Unit.TEXTS: size * BYTES_PER_TEXT_TOKEN,
-        Unit.AUDIO: size / MS_PER_SECOND * BYTES_PER_AUDIO_SECOND,
-        Unit.IMAGES: BYTES_PER_IMAGE,
-        Unit.PICTURES: 0.0,
-        Unit.ROWS: size * BYTES_PER_COLUMN,
-    }
-    return (BYTES_PER_ANSWER + items * sent[demand.unit]) / BYTES_PER_GB
+    items = demand.output_tokens.mean if demand.unit.is_one_pass else 1.0
+    return (BYTES_PER_ANSWER + items * _bytes_sent_of_item(demand, model)) / BYTES_PER_GB
+
+
+def _bytes_sent_of_item(demand: Demand, model: Model) -> float:
+    """Bytes of one item of a request: text, sound, tensors of a graph, values of a row; 0 for a picture's prompt.
+
+    An image, and a text for a graph, is sent as the tensors that the graph takes: ``Σ numbers × bytes of a number``.
+    """
+    size = demand.input_tokens.mean
+    match demand.unit:
+        case Unit.IMAGES:
+            return _tensor_bytes(model.inputs, size) or BYTES_PER_IMAGE
+        case Unit.TEXTS if model.inputs and model.family in FORMATS:
+            return _tensor_bytes(model.inputs, size)
+        case Unit.AUDIO:
+            return size / MS_PER_SECOND * BYTES_PER_AUDIO_SECOND
+        case Unit.PICTURES:
+            return 0.0
+        case Unit.ROWS:
+            return size * BYTES_PER_COLUMN
+        case _:
+            return size * BYTES_PER_TEXT_TOKEN
+
+
+def _tensor_bytes(inputs: Sequence[ModelInput], tokens: float) -> float:
+    """Bytes of the tensors of one item in binary; 0 where none is known."""
+    return sum(
+        math.prod(tokens if size is None else size for size in tensor.shape) * _number_bytes(tensor.type)
+        for tensor in inputs
+    )
+
+
+def _number_bytes(numeric_type: str) -> float:
+    """Bytes of a number of a type such as fp32 or int64; one of those that state no width, such as bool."""
+    width = _WIDTH.search(numeric_type)
+    return int(width[0]) / BITS_PER_BYTE if width else 1
 
 
 def _bytes_of_item(demand: Demand, model: Model) -> float:

@@ -159,6 +159,11 @@ class Model:
         """Whether it answers token by token out of a cache or a recurrent state."""
         return any(layer.mixer and (layer.mixer.cache_elements or layer.mixer.state_bytes) for layer, _ in self.layers)
 
+    @property
+    def is_forest(self) -> bool:
+        """Whether it is trees whose columns are known."""
+        return self.task == "tabular" and self.sample_size is not None
+
     @cached_property
     def is_latent(self) -> bool:
         """Whether the cache is latent: the same on every tensor-parallel rank."""

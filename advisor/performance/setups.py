@@ -4,8 +4,9 @@ Everything that is left empty gets a default: all accelerators in one tensor-par
 precision, the catalog's preferred engine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from advisor.candidates.engines import server_on
 from advisor.catalog import Catalog
 from advisor.catalog.values import Accelerator, EngineSupport, Support
 from advisor.models import (
@@ -144,8 +145,14 @@ def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Ab
 def _engine(
     setup: Setup, accelerator: Accelerator, model: Model, catalog: Catalog
 ) -> EngineSupport | Abstention | None:  # fmt: skip
-    """The catalog's row for the engine, or its preferred one; None for an engine that it does not list."""
+    """The catalog's row for the engine, or its preferred one; None for an engine that it does not list.
+
+    Of a model that answers in one pass it is that of the server, with the precision that weights are cast to.
+    """
     precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
+    server = server_on(accelerator, model, precision, catalog, setup.engine)
+    if server is not None:
+        return replace(server.support(accelerator, precision), engine_version=server.release)
     rows = catalog.engine_support_at(accelerator.name, precision, setup.engine_version)
     if setup.engine:
         wanted = engine_class(setup.engine)
@@ -174,9 +181,11 @@ def _precisions(
     arithmetic = engine.compute_precision if engine and engine.compute_precision else weights
     if "tf32" in setup.precision.lower() and peak_flops(accelerator, "tf32"):
         arithmetic = "tf32"
-    if peak_flops(accelerator, arithmetic) is None and (arithmetic != "fp32" or accelerator.vendor == "aws"):
+    is_unknown = peak_flops(accelerator, arithmetic) is None and not model.is_forest
+    if is_unknown and (arithmetic != "fp32" or accelerator.vendor == "aws"):
         arithmetic = "bf16"
-    if peak_flops(accelerator, arithmetic) is None or peak_flops(accelerator, "bf16") is None:
+    has_peaks = peak_flops(accelerator, arithmetic) is not None and peak_flops(accelerator, "bf16") is not None
+    if not has_peaks and not model.is_forest:
         return Abstention(f"the {arithmetic} peak of {accelerator.name} is not known")
     return _Precisions(weights, cache, arithmetic)
 

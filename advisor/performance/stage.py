@@ -47,13 +47,8 @@ def serve(
 ) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
     """Candidates that keep the SLO with the rate each replica sustains, and rejections of the others."""
     served: list[Served] = []
-    rejected: list[Rejection] = []
-    known: list[Candidate] = []
-    for candidate in candidates:
-        if peak_flops(candidate.accelerator, candidate.compute_precision) is None:
-            rejected.append(_abstained(candidate))
-        else:
-            known.append(candidate)
+    known = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
+    rejected = [_abstained(candidate) for candidate in candidates if not _has_peak(candidate, requirements.model)]
     if requirements.demand.unit.is_one_pass:
         served, too_slow = one_pass_stage(requirements).serve(known)
         return served, [*rejected, *too_slow]
@@ -342,6 +337,11 @@ def _key(candidate: Candidate) -> tuple[str, str, str, int, str]:
         candidate.accelerator.name, candidate.precision, candidate.engine, candidate.tensor_parallel,
         _interconnect(candidate),
     )  # fmt: skip
+
+
+def _has_peak(candidate: Candidate, model: Model) -> bool:
+    """Whether the peak that a prediction starts from is known; trees go by memory bandwidth alone."""
+    return model.is_forest or peak_flops(candidate.accelerator, candidate.compute_precision) is not None
 
 
 def _abstained(candidate: Candidate) -> Rejection:

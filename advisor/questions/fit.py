@@ -6,6 +6,7 @@ from math import isfinite
 
 import numpy as np
 
+from advisor.candidates.engines import server_on
 from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import (
@@ -57,6 +58,8 @@ RESULT_COLUMNS = (
     "flop_per_item",
     "item",
 )
+_OF_A_CACHE = tuple(name for name in RESULT_COLUMNS if name.startswith(("kv_cache_tokens", "max_concurrency")))
+"""Columns that say nothing of a model without a KV cache."""
 _DECIMALS = 4
 _FALLBACK = "vLLM"
 _UNSTATED_CONTEXT = 512
@@ -87,6 +90,10 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     stated = cells.get("precision", "").strip()
     precision = parse_precision(stated) if stated else model.checkpoint.precision
     engine, version = _engine(cells, accelerator.name, precision)
+    server = server_on(accelerator, model, precision, load_catalog(), cells.get("engine", "").strip())
+    if server is not None:
+        engine, version = server.engine, cells.get("engine_version", "").strip() or server.release
+        precision = server.served_precision(accelerator, precision)
     request = FitRequest(
         accelerator_memory_gib=accelerator.memory_gib,
         accelerator_count=count,
@@ -112,6 +119,8 @@ def answer(case: FitCase) -> dict[str, object]:
     """The result columns of a case."""
     flop, item = item_work(case.model, case.request.context_tokens)
     fit = asdict(fit_memory(case.model, case.request)) | asdict(memory_range(case.model, case.request))
+    if one_pass(case.model) and not fit["kv_bytes_per_token"]:
+        fit |= dict.fromkeys(_OF_A_CACHE)
     fit |= {"checkpoint_bytes": stored_bytes(case.model), "flop_per_item": flop, "item": item}
     values = {name: fit[name] for name in RESULT_COLUMNS}
     return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}
@@ -131,10 +140,14 @@ def item_work(model: Model, tokens: int | None) -> tuple[float | None, str]:
     """
     if model.hidden and one_pass(model):
         flop = float(flop_of_sample(model, np.array([tokens or np.nan]))[0])
-        return (flop, f"one text of {tokens:,} tokens") if isfinite(flop) else (None, "not known: no length is stated")
+        return (flop, _text_words(model, tokens)) if isfinite(flop) else (None, "not known: no length is stated")
     if model.is_generative:
         return 2.0 * model.parameters_active, "one token, without its attention to others"
     return model.flop_per_sample, model.sample or model.source.partition("FLOPs of ")[2] or "one sample"
+
+
+def _text_words(model: Model, tokens: int | None) -> str:
+    return f"one text of {tokens:,} tokens" if tokens else model.sample or "one text of the usual length"
 
 
 def answer_row(cells: Mapping[str, str]) -> dict[str, object]:

@@ -12,6 +12,7 @@ from advisor.models import find_model
 from advisor.performance.engine_names import check_engine
 from advisor.performance.explain import Explanation, explain
 from advisor.performance.model import PerformanceModel
+from advisor.performance.one_pass.work import one_pass
 from advisor.performance.physics import Floats
 from advisor.performance.predictions import predict
 from advisor.performance.questions import QUANTITIES, SCENARIOS, Answers, Questions
@@ -134,12 +135,21 @@ def explain_row(row: Mapping[str, str], catalog: Catalog, model: PerformanceMode
 
 
 def understood(row: Mapping[str, str], catalog: Catalog) -> dict[str, str]:
-    """Engine, its version and precision of the KV cache that a row is answered for, defaults filled in."""
+    """Engine, its version and precision of the KV cache that a row is answered for, defaults filled in.
+
+    Models that answer in one pass have the precision that they compute in, and no cache.
+    """
     setup = resolved_from(row, catalog)
     if isinstance(setup, Abstention) or not setup.kv_precision:
         return {}
     deployment = setup.deployment
     version = deployment.engine_version or "not stated"
+    if one_pass(setup.model):
+        return {
+            "engine": deployment.engine,
+            "engine_version": version,
+            "compute_precision": deployment.compute_precision,
+        }
     return {"engine": deployment.engine, "engine_version": version, "kv_precision": setup.kv_precision}
 
 

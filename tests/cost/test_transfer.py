@@ -1,11 +1,15 @@
 """What answers cost on their way to the users."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, egress_gb, request_gb
 from advisor.demand.declared import declared_demand
+from advisor.demand.values import Unit
+from advisor.models.catalog import find_model
+from advisor.models.model import ModelInput
 
 
 def test_a_streamed_token_has_about_as_many_bytes_as_counted_here():
@@ -37,4 +41,23 @@ def test_whole_answers_are_smaller_than_streamed_ones():
 
 def test_a_prompt_by_hand():
     """1,000 tokens of four bytes and 700 bytes of headers and JSON."""
-    assert request_gb(declared_demand(1, 1, 1000, 200)) == pytest.approx(4700e-9)
+    assert request_gb(
+        declared_demand(1, 1, 1000, 200), find_model("meta-llama/Llama-3.1-8B-Instruct")
+    ) == pytest.approx(4700e-9)
+
+
+@pytest.mark.parametrize(("tensor", "sent"), [((3, 224, 224), 602_112), ((3, 32, 32), 12_288), ((), 602_112)])
+def test_an_image_is_sent_as_the_tensor_that_its_graph_takes(tensor, sent):
+    """Its numbers in fp32 and 700 bytes around each request; 3 × 224 × 224 of a graph whose inputs are not known."""
+    inputs = (ModelInput("pixel_values", "fp32", tensor),) if tensor else ()
+    model = replace(find_model("google/vit-base-patch16-224"), inputs=inputs)
+    demand = replace(declared_demand(1, 1, 1, 2), unit=Unit.IMAGES)
+    assert request_gb(demand, model) == pytest.approx((700 + 2 * sent) * 1e-9)
+
+
+def test_a_text_for_a_graph_is_sent_as_its_tensors():
+    """Two tensors of int64, a number a token; the same text for a server of texts is four bytes a token."""
+    inputs = tuple(ModelInput(name, "int64", (None,)) for name in ("input_ids", "attention_mask"))
+    embedder, demand = find_model("BAAI/bge-m3"), replace(declared_demand(1, 1, 100, 1), unit=Unit.TEXTS)
+    assert request_gb(demand, replace(embedder, inputs=inputs)) == pytest.approx((700 + 400) * 1e-9)
+    assert request_gb(demand, replace(embedder, inputs=inputs, family="onnx")) == pytest.approx((700 + 1600) * 1e-9)

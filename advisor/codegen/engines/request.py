@@ -30,6 +30,8 @@ class Demanded:
     """The plan counts on tokens that replicas hold of earlier prompts."""
     inputs: tuple[ModelInput, ...] = ()
     """Tensors that the model's graph takes; empty: not known."""
+    workload: str = ""
+    """Name of the workload."""
 
 
 def demanded(demand: Mapping[str, Any], workload: Mapping[str, Any] | None = None) -> Demanded:
@@ -47,7 +49,8 @@ def demanded(demand: Mapping[str, Any], workload: Mapping[str, Any] | None = Non
     inputs = tuple(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
     )
-    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs)
+    name = str(workload.get("name", ""))
+    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs, name)
 
 
 @dataclass(frozen=True, slots=True)

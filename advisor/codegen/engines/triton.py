@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.catalog.one_pass_engines import OnePassEngine
-from advisor.codegen.container import Checkpoint, Container
+from advisor.catalog.precisions import is_hub_id
+from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
@@ -29,6 +30,11 @@ _TIMES = "--metrics-config=summary_latencies=true"
 """Quantiles of whole answers over the last minute, which are published on request."""
 _LONGEST_NAME = 60
 _ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
+_USUAL_NAMES = ("model", "xgboost")
+_CLIENTS = (
+    "Clients send POST /v2/models/{name}/infer with tensors by Triton's binary tensor extension, as its client "
+    "libraries (tritonclient) do: the plan counts traffic so, and tensors in JSON are several times as large."
+)
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
 _NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free"
@@ -65,9 +71,9 @@ printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
 {_SERVE}"""
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub: exports lie in onnx/."""
 _NEEDED_TREES = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
-_FILES = "xgboost.ubj xgboost.json model.txt"
+_TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt")
+_FILES = " ".join(_TREE_FILES)
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
-_NUMBER = "LC_ALL=C grep -aoPm1"
 _START_TREES = f"""\
 {_WORDS}if [[ $folder != /* ]]; then
   folder=$HOME/.cache/trees/$1/$revision
@@ -81,13 +87,20 @@ fi
 for file in {_FILES}; do
   [[ ! -e $folder/$file ]] || break
 done
+if [[ ! -e $folder/$file ]]; then
+  echo "$1 has none of {_FILES}: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
+  exit 1
+fi
 case $file in
-  *.ubj) kind=xgboost_ubj ;;
-  *.json) kind=xgboost_json ;;
-  *) kind=lightgbm ;;
+  *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\\x00{{7}}.' next='L\\x00' ;;
+  *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
+  *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\\r?$' ;;
 esac
-read -r columns < <({_NUMBER} '(num_feature|max_feature_idx)[^0-9]*\\K[0-9]+' "$folder/$file") || true
-read -r classes < <({_NUMBER} 'num_class[^0-9]*\\K[0-9]+' "$folder/$file") || true
+number() {{
+  LC_ALL=C grep -aoPm1 "$before$1$after\\K[0-9]+(?=$next)" "$folder/$file"
+}}
+read -r columns < <(number "$columns") || columns=
+read -r classes < <(number num_class) || true
 columns=${{columns:?no trees with a number of columns in $folder}} several=false
 [[ $kind != lightgbm ]] || columns=$((columns + 1))
 [[ ${{classes:-1}} -le 1 ]] || several=true
@@ -121,6 +134,8 @@ class Triton:
     """What ``model_ids`` names."""
     start: str
     """Program for bash."""
+    file_names: tuple[str, ...]
+    """Names that the program looks for."""
     fields: tuple[str, ...] = ()
     """Of the configuration, beside batch and wait."""
     has_tensorrt: bool = False
@@ -133,12 +148,18 @@ class Triton:
         """
         serves = request.serves
         server = server_of(self.name, request)
+        name = served_model(request.model, request.demand.workload)
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}-py3",
-            checkpoint=Checkpoint(None, _needed(self.needed, request.demand.inputs)),
+            api=Api("Triton's", "/v2", _CLIENTS.format(name=name)),
+            checkpoint=Checkpoint(
+                None,
+                _needed(self.needed, request.demand.inputs),
+                file_names=() if is_hub_id(request.model) else self.file_names,
+            ),
             entrypoint="bash",
-            command=("-euc", self.start, served_model(request.model)),
+            command=("-euc", self.start, name),
             model_option="",
             arguments=("--allow-grpc=false", f"--metrics-port={_METRICS_PORT}", _TIMES),
             port_option="--http-port=",
@@ -206,9 +227,15 @@ def _text(text: str) -> str:
     return '"' + "".join(c if plain.fullmatch(c) else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
 
 
-def served_model(model: str) -> str:
-    """Name that clients call below ``/v2/models/``."""
-    return slug(_ENDING.sub("", model.rpartition("/")[2]), _LONGEST_NAME, "model")
+def served_model(model: str, workload: str) -> str:
+    """Name that clients call below ``/v2/models/``: that of the workload where the model's is that of any such file.
+
+    Args:
+        model: name on the hub, or of a file.
+        workload: name of the workload.
+    """
+    name = _ENDING.sub("", model.rpartition("/")[2])
+    return slug(workload if name in _USUAL_NAMES else name, _LONGEST_NAME, "model")
 
 
 def _tensorrt(precision: str) -> str:
@@ -225,7 +252,7 @@ def _tensorrt(precision: str) -> str:
 
 _ON_EACH_GPU = "instance_group [ { kind: KIND_AUTO } ]"
 """One instance on each GPU; on the processor where there is none."""
-_ONNX = ("onnxruntime", _NEEDED, _START)
+_ONNX = ("onnxruntime", _NEEDED, _START, ("model.onnx",))
 TENSORRT = Triton(Engine.TRITON_TENSORRT, "Triton (TensorRT)", *_ONNX, has_tensorrt=True)
 ONNX_RUNTIME = Triton(Engine.TRITON_ONNX_RUNTIME, "Triton (ONNX Runtime)", *_ONNX)
-FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, _START_TREES, (_ON_EACH_GPU,))
+FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, _START_TREES, _TREE_FILES, (_ON_EACH_GPU,))

@@ -238,7 +238,7 @@ def _checked(matchers: str) -> str:
 def _matchers(plan: Plan, engines: Sequence[Engine]) -> str:
     """The model's name, as generated code has engines tell it."""
     if set(engines) <= _TRITON:
-        return f'model="{served_model(plan.workload["model"])}"'
+        return f'model="{served_model(plan.workload["model"], str(plan.workload["name"]))}"'
     model = json.dumps(plan.workload["model"], ensure_ascii=False)
     return f"model_name={model}" if set(engines) <= _NAMED else ""
 

@@ -20,6 +20,7 @@ _MOST_DEPTH, _MOST_LEVELS, _LEVELS_OF_A_TREE = 10_000, 2_000_000, 10
 """Levels of a tree and of all trees: 100,000 of depth 10, each of which takes as long to begin as ten levels."""
 _NUMBER = re.compile(r"[0-9]{1,7}")
 _HINT = "save the model with Booster.save_model('model.ubj') or 'model.json'"
+_LIGHTGBM_HINT = "save it with Booster.save_model('model.txt')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,15 +214,19 @@ def lightgbm_forest(text: str, where: str) -> Forest:
     """Trees of a model that LightGBM saved as text (version 3 or 4).
 
     Raises:
-        InputError: it is no such model.
+        InputError: it is no such model, or cut off: without the line after the trees, or with other trees than its head
+            lists sizes of.
     """
-    blocks = text.partition("end of trees")[0].split("\nTree=")[1:]
+    body, ending, _ = text.partition("\nend of trees")
+    head_lines, *blocks = body.split("\nTree=")
+    head = dict(line.split("=", 1) for line in head_lines.splitlines() if "=" in line)
+    listed = len(head["tree_sizes"].split()) if "tree_sizes" in head else len(blocks)
     if not blocks:
-        raise InputError(
-            "there is no tree in the file", where=where, hint="save it with Booster.save_model('model.txt')"
-        )
+        raise InputError("there is no tree in the file", where=where, hint=_LIGHTGBM_HINT)
+    if not ending or listed != len(blocks):
+        fault = f"has {len(blocks):,} of {listed:,} trees" if listed != len(blocks) else "has no line 'end of trees'"
+        raise InputError(f"the file is cut off: it {fault}", where=where, hint=f"copy it again, or {_LIGHTGBM_HINT}")
     trees = bounded((_lightgbm_tree(block, f"{where}: tree {at}") for at, block in enumerate(blocks)), where)
-    head = dict(line.split("=", 1) for line in text.partition("\nTree=")[0].splitlines() if "=" in line)
     return Forest(trees, columns=_columns(head.get("max_feature_idx"), before=1))
 
 

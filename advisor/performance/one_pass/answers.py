@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advisor.performance.one_pass.costs import batch_cost
-from advisor.performance.one_pass.forests import SERVED_ON, is_forest
+from advisor.performance.one_pass.forests import SERVED_ON
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
@@ -55,7 +55,7 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
 def _is_predicted(setup: Resolved) -> bool:
     """Whether a rate is known of the model's kind: of trees on what their server runs on."""
     runs = setup.deployment.accelerator.vendor in SERVED_ON
-    return runs if is_forest(setup.model) else setup.model.task in KINDS
+    return runs if setup.model.is_forest else setup.model.task in KINDS
 
 
 def accelerators_of(setup: Resolved) -> float:
@@ -79,7 +79,7 @@ def _reason(setup: Resolved, *, has_flop: bool) -> str:
         return f"the input is longer than the {setup.model.max_context_tokens:,} tokens that the model takes"
     if setup.model.hidden and setup.model.task in KINDS:
         return f"input_tokens is needed: no usual length of {setup.model.name} is known"
-    if is_forest(setup.model):
+    if setup.model.is_forest:
         return f"no server of trees is known on {setup.deployment.accelerator.name}"
     if setup.model.flop_per_sample is not None:
         return f"no measurement of {setup.model.task} models is known, such as {setup.model.name}"

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from advisor.performance.one_pass.effects import shipped_effects
-from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, is_forest
+from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, triton_request_s
 from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence, Scenario
+
+_TRITON = "Triton"
+"""First word of its ways to serve, as engines.csv names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +27,18 @@ class BatchCost:
 
 def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     """Cost of a batch on one of the set-up's accelerators."""
-    if is_forest(setup.model):
+    if setup.model.is_forest:
         seconds = forest_seconds(setup)
         evidence, spread = forest_evidence(setup.deployment.accelerator)
         per_flop = seconds.row_s / (setup.model.flop_per_sample or 1.0)
         return BatchCost(seconds.fixed_s, per_flop, seconds.request_s, evidence, spread)
+    deployment, accelerator = setup.deployment, setup.deployment.accelerator
     effects, labels, machine = shipped_effects(), labels_of(setup, scenario), machine_of(setup)
     arithmetic, rest = effects.factors(labels)
     return BatchCost(
         fixed_s=machine.fixed_s * rest,
         seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,
-        request_s=0.0,
+        request_s=triton_request_s(accelerator) if deployment.engine.startswith(_TRITON) else 0.0,
         evidence=effects.evidence(labels),
         spread=effects.spread(labels),
     )

@@ -21,7 +21,6 @@ from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU, ProcessorPeak, cores_and_clock, read_processor_peaks
 from advisor.catalog.values import Accelerator
 from advisor.data_files import data_dir
-from advisor.models import Model
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence
 from advisor.tables import Record, read_records
@@ -37,7 +36,8 @@ off the second figure of the backend's FAQ notebook (release 26.06); the columns
 _LAUNCH_S: Mapping[str, float] = {CPU: 1.6e-4, _NVIDIA: 2.5e-4}
 """A request of one row beside its trees, by the same figure: 5,800 and 3,600 a second, one after the other."""
 _REQUEST_S = 1.6e-4
-"""Processor time of a request beside its rows: all of that figure's, an assumption on the slow side."""
+"""Processor time of a request beside its rows: all of that figure's, an assumption on the slow side. Triton's other
+backends, of which there is no figure, are taken to need as much."""
 _HOST_CORES = 2.0
 """Cores of a host with an accelerator that take requests in: those of the smallest machines with one."""
 _OTHER_HARDWARE: Mapping[str, float] = {CPU: 1.5, _NVIDIA: 2.0}
@@ -87,11 +87,6 @@ class ForestMeasurement:
         return self.rows_per_second * self.work / self.units
 
 
-def is_forest(model: Model) -> bool:
-    """Whether a model is trees whose columns are known."""
-    return model.task == "tabular" and model.sample_size is not None
-
-
 def forest_seconds(setup: Resolved) -> ForestSeconds:
     """Seconds of trees on an accelerator of a vendor in :data:`SERVED_ON`."""
     model, accelerator = setup.model, setup.deployment.accelerator
@@ -102,8 +97,13 @@ def forest_seconds(setup: Resolved) -> ForestSeconds:
     return ForestSeconds(
         fixed_s=_LAUNCH_S[accelerator.vendor] + row_s * (cores - 1),
         row_s=row_s + _BYTES_PER_COLUMN * columns / _RECEIVED_BYTES_PER_SECOND,
-        request_s=_REQUEST_S / (cores if accelerator.vendor == CPU else _HOST_CORES),
+        request_s=triton_request_s(accelerator),
     )
+
+
+def triton_request_s(accelerator: Accelerator) -> float:
+    """Seconds that Triton takes for each request beside its items, on the cores of an accelerator or of its host."""
+    return _REQUEST_S / (_size_of(accelerator)[0] if accelerator.vendor == CPU else _HOST_CORES)
 
 
 def forest_evidence(accelerator: Accelerator) -> tuple[Evidence, tuple[float, float]]:

@@ -184,8 +184,8 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
 
 def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog) -> Mapping[str, RegionCharges]:
     """Charges of the regions of pools for requests of the demand's size."""
-    gb_per_request = request_gb(requirements.demand) + answer_gb(requirements.demand, requirements.model)
     demand, workload = requirements.demand, requirements.workload
+    gb_per_request = request_gb(demand, requirements.model) + answer_gb(demand, requirements.model)
     entrance = EntranceLoad(demand.requests_per_second.peak, demand.output_tokens.mean)
     regions = {pool.region: pool.region.partition("/") for pool in pools}
     charges = {

@@ -38,6 +38,30 @@ RUNTIMES = {"nvidia": Runtime.CUDA, "amd": Runtime.ROCM, "cpu": Runtime.CPU}
 SAPPHIRE, ICE_LAKE = ("aws", "c7i.2xlarge"), ("gcp", "n2-standard-8")
 
 
+def ubjson(text):
+    """A key of UBJSON, or a string without its marker."""
+    return b"L" + len(text).to_bytes(8) + text.encode()
+
+
+CHANGES = {
+    "unnamed": (),
+    "named": (
+        (b'"feature_names":[]', b'"feature_names":["num_feature","7","num_class_9"]'),
+        (
+            ubjson("feature_names") + b"[#L" + bytes(8),
+            ubjson("feature_names") + b"[" + b"".join(b"S" + ubjson(name) for name in ("num_feature", "7", "num_class_9")) + b"]",
+        ),
+        (b"feature_names=Column_0 Column_1", b"feature_names=max_feature_idx=9 num_class=9"),
+    ),
+    "several classes": (
+        (b'"num_class":"0"', b'"num_class":"4"'),
+        (ubjson("num_class") + b"S" + ubjson("0"), ubjson("num_class") + b"S" + ubjson("4")),
+        (b"num_class=1", b"num_class=4"),
+    ),
+}  # fmt: skip
+"""Bytes of a file of trees and what stands in their place, in each of its formats."""
+
+
 def container(name, accelerator="L4", runtime=Runtime.CUDA, architecture="x86_64", demand=None, **changes):
     """The container of a server on machines with an accelerator."""
     fields = {"engine": name, "engine_version": "", "accelerator": accelerator, "context_tokens": 512} | changes
@@ -322,20 +346,20 @@ def test_triton_starts_on_a_repository_of_its_own(source, tmp_path):
         ("xgboost.json", "xgboost.json", ("xgboost_json", 6, 1, "false")),
         ("xgboost.ubj", "xgboost.ubj", ("xgboost_ubj", 6, 1, "false")),
         ("lightgbm.txt", "model.txt", ("lightgbm", 6, 1, "false")),
-        ("several", "xgboost.json", ("xgboost_json", 6, 4, "true")),
     ],
 )
+@pytest.mark.parametrize("columns", ["unnamed", "named", "several classes"])
 @pytest.mark.parametrize("source", ["hub", "folder"])
-def test_triton_serves_trees_as_their_file_says(source, made, file, told, tmp_path):
-    """Format, columns and classes are those of the file that the program finds, and the rest is as planned."""
+def test_triton_serves_trees_as_their_file_says(source, made, file, told, columns, tmp_path):
+    """Format, columns and classes are those of the file that the program finds, whatever its columns are called."""
     served = container("Triton (FIL)", "cores", Runtime.CPU, demand=Demanded(Unit.ROWS), max_concurrency=300)
     programs, folder = tmp_path / "bin", tmp_path / "bucket"
     programs.mkdir()
     folder.mkdir()
-    content = (TREES / made.replace("several", "xgboost.json")).read_bytes()
-    (folder / file).write_bytes(
-        content.replace(b'"num_class":"0"', b'"num_class":"4"') if made == "several" else content
-    )
+    content = (TREES / made).read_bytes()
+    for before, after in CHANGES[columns]:
+        content = content.replace(before, after)
+    (folder / file).write_bytes(content)
     stand_ins = {
         "curl": 'for word; do [[ $word = -o ]] && at=1 || [[ ! $at ]] || { to=$word at=; }; done; cp "bucket/${word##*/}" "$to"',
         "tritonserver": "true",
@@ -354,10 +378,12 @@ def test_triton_serves_trees_as_their_file_says(source, made, file, told, tmp_pa
     version = tmp_path / "models" / "bge-m3" / "1"
     assert (version / file).read_bytes() == (folder / file).read_bytes()
     fields = (version.parent / "config.pbtxt").read_text()
-    kind, columns, scores, is_classifier = told
+    kind, width, scores, is_classifier = told
+    if columns == "several classes":
+        scores, is_classifier = 4, "true"
     assert 'backend: "fil"\nmax_batch_size: 300\ndynamic_batching' in fields
     assert f'default_model_filename: "{file}"' in fields
-    assert f'input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ {columns} ] }} ]' in fields
+    assert f'input [ {{ name: "input__0" data_type: TYPE_FP32 dims: [ {width} ] }} ]' in fields
     assert f'output [ {{ name: "output__0" data_type: TYPE_FP32 dims: [ {scores} ] }} ]' in fields
     parameters = dict(re.findall(r'key: "(\w+)" value: { string_value: "([^"]+)" }', fields))
     assert parameters == {
@@ -365,8 +391,13 @@ def test_triton_serves_trees_as_their_file_says(source, made, file, told, tmp_pa
     }  # fmt: skip
 
 
-def test_triton_refuses_a_folder_without_trees(tmp_path):
-    """The program ends with the folder that holds none of the three files."""
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("fraud.json", "rename XGBoost's file to xgboost.ubj or xgboost.json"), ("model.txt", "no trees")],
+)
+def test_triton_refuses_a_folder_without_trees(file, said, tmp_path):
+    """The program ends with the folder that holds none of the three names, and how to rename, or no trees."""
+    (tmp_path / file).write_text("{}")
     served = container("Triton (FIL)", "cores", Runtime.CPU, demand=Demanded(Unit.ROWS))
     done = subprocess.run(
         [served.entrypoint, *served.command, str(tmp_path), *served.arguments],
@@ -377,7 +408,8 @@ def test_triton_refuses_a_folder_without_trees(tmp_path):
         timeout=30,
     )
     assert done.returncode != 0
-    assert f"no trees with a number of columns in {tmp_path}" in done.stderr
+    assert said in done.stderr
+    assert str(tmp_path) in done.stderr
 
 
 def test_a_graph_is_planned_on_servers_that_load_graphs():

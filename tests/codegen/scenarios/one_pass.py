@@ -197,11 +197,11 @@ def images_on_ec2() -> Scenario:
 
 
 def trees_on_ec2() -> Scenario:
-    """Triton's backend for trees, on T4 and on Arm processors."""
+    """Triton's backend for trees, on T4 and on processors."""
     forest = {"engine": "Triton (FIL)", "precision": "fp32", "weights_gib": 0.1, "context_tokens": 1}
     plan = _plan(
         _group(**forest, instance_type="g4dn.xlarge", accelerator="T4", max_concurrency=4096),
-        _cpu("c8g.2xlarge", _GRAVITON, **forest, max_concurrency=512),
+        _cpu("c7i.2xlarge", _SAPPHIRE, **forest, max_concurrency=512),
         model="fraud.ubj", unit=Unit.ROWS, size=48.0, items=4.0, latency_ms=20.0,
     )  # fmt: skip
     return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/fraud"}))

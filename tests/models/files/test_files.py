@@ -191,6 +191,22 @@ def test_lightgbm_trees():
     assert model.sample_size == 6
 
 
+@pytest.mark.parametrize(
+    ("cut", "fault"),
+    [
+        (lambda text: text[: text.index("Tree=3")], "it has 3 of 4 trees"),
+        (lambda text: text[: text.index("end of trees")], "it has no line 'end of trees'"),
+        (lambda text: text.replace("tree_sizes=", "tree_sizes=9 "), "it has 4 of 5 trees"),
+    ],
+)
+def test_a_text_of_lightgbm_that_is_cut_off_is_refused(cut, fault, tmp_path):
+    """Its head lists the trees, and a line follows them."""
+    file = tmp_path / "model.txt"
+    file.write_text(cut((MADE / "lightgbm.txt").read_text()))
+    with pytest.raises(InputError, match=fault):
+        find_model(str(file))
+
+
 def test_scikit_learn_models():
     """Trees, boosted trees and a line are what scikit-learn holds; a row passes the comparisons that it passes there."""
     forest, counted = made("forest.skops"), COUNTED["forest"]
