@@ -15,6 +15,8 @@ BYTES_PER_MB = 1e6
 FLOP_PER_TFLOP = 1e12
 HOURS_PER_MONTH = 730
 """Average month (8,760 h a year / 12), the convention of cloud price calculators."""
+LONGEST_MONTH_HOURS = 744
+"""Hours of a month of 31 days."""
 HOURS_PER_WEEK = 168
 HOURS_PER_DAY = 24
 DAYS_PER_YEAR = 365

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -98,6 +99,7 @@ def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_
     fleet.write_text("".join(lines))
     code, findings = checked(run_advisor, plan, "--infra", copy, "--policy", quiet(tmp_path))
     assert code == 1
+    assert re.match(r"(on spot )?in [a-z0-9-]+: ", findings["CHK301"]["message"])  # the type is its subject
     assert f"{number + 5} in the code, {number} in the plan" in findings["CHK301"]["message"]
     assert str(copy) in findings["CHK301"]["command"]
 

@@ -47,13 +47,25 @@ def look(plan: Plan, infra: Path | None, catalog: Catalog) -> Iterator[tuple[str
     for machine in sorted({*wanted, *deployed.machines}):
         if wanted[machine] != deployed.machines[machine] and not (retiring and machine not in wanted):
             told = f"{deployed.machines[machine]} in the code, {wanted[machine]} in the plan"
-            words = " on ".join(filter(None, machine[2:]))
-            yield "CHK301", machine[2], f"{words} in {machine[1]}: {told}", _OVERWRITE
+            instead = _instead(machine, deployed.machines, wanted)
+            where = f"on spot in {machine[1]}" if machine[3] else f"in {machine[1]}"
+            yield "CHK301", machine[2], f"{where}: {told}{instead}", _OVERWRITE
     for address in deployed.unknown:
         yield "CHK301", address, f"how many machines {address} starts cannot be read from the code", _OVERWRITE
     yield from _caches(plan, deployed.caches)
     for key in sorted(retiring):
         yield "CHK302", key, f"{key} is kept beside the plan", f"{_WRITE} --cut-over finish"
+
+
+def _instead(machine: tuple[str, str, str, str], deployed: Machines, wanted: Machines) -> str:
+    """Machines of the code that the plan has not, in the region where one of the plan is missing."""
+    others = [
+        f"{deployed[other]} × {' on '.join(filter(None, other[2:]))}"
+        for other in sorted(deployed)
+        if other[:2] == machine[:2] and other not in wanted
+    ]
+    missing = wanted[machine] > deployed[machine]
+    return f"; the code has {' and '.join(others)} there instead" if missing and others else ""
 
 
 def _planned(plan: Plan) -> Machines:

@@ -82,7 +82,9 @@ def check_junit(checked: Checked, failing: Level | None) -> str:
         case = ET.SubElement(suite, "testcase", classname=printable(checked.plan), name=name)
         words = printable("\n".join(line for finding in findings for line in _lines(finding)))
         if heavy[rule]:
-            ET.SubElement(case, "failure", message=printable(heavy[rule][0].message)).text = words
+            ET.SubElement(
+                case, "failure", message=printable(f"{_subject(heavy[rule][0])}{heavy[rule][0].message}")
+            ).text = words
         elif findings:
             ET.SubElement(case, "system-out").text = words
     ET.indent(suite)

@@ -165,7 +165,7 @@ def advice_lines(accelerator_needs: Sequence[AcceleratorNeed]) -> list[str]:
 
 
 def _oversized_entry(spare: Oversized | None) -> dict[str, int] | None:
-    return spare and {"accelerators": spare.accelerators, "enough": spare.enough}
+    return None if spare is None else {"accelerators": spare.accelerators, "enough": spare.enough}
 
 
 def _oversized_line(spare: Oversized) -> str:

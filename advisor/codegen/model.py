@@ -12,7 +12,7 @@ from advisor.codegen.container import Api, Container, Platform, Quota, Runtime
 from advisor.codegen.wanted import Form, Stage
 from advisor.cost.response_cache import PlannedCache
 from advisor.demand.values import Unit
-from advisor.units import HOURS_PER_MONTH
+from advisor.units import HOURS_PER_MONTH, LONGEST_MONTH_HOURS
 
 START_PATIENCE = 2
 """Times the predicted start, at its upper edge, that one is waited for before it counts as failed."""
@@ -198,6 +198,17 @@ class Budget:
     """Whose spending it is."""
     holds_entrances: bool = False
     """Whether the total holds Azure's entrances and the load balancers behind them."""
+    most_usd_per_month: float | None = None
+    """Spending that the workload allows (``limits.max_usd_per_month``); None: it states none."""
+
+    month_hours: tuple[int, int] = (LONGEST_MONTH_HOURS, HOURS_PER_MONTH)
+    """Hours of the longest month, and of that of the plan."""
+
+    @property
+    def at_most(self) -> str:
+        """End of a sentence on the total and its margin."""
+        most = self.most_usd_per_month
+        return "" if most is None else f", but no more than the {most:,.2f} USD that the workload allows"
 
     @property
     def meaning(self) -> str:

@@ -201,7 +201,9 @@ def _budget(plan: Plan, choice: Choice) -> Budget:
     """The spending that a plan expects; entrances are in the total of one that has lines of them."""
     standing = plan.fleet.standing if plan.fleet is not None else ()
     return Budget(
-        _usd_per_month(plan, choice), holds_entrances=any(charge.item.endswith("entrance") for charge in standing)
+        _usd_per_month(plan, choice),
+        holds_entrances=any(charge.item.endswith("entrance") for charge in standing),
+        most_usd_per_month=plan.workload["limits"]["max_usd_per_month"],
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 
 import pytest
@@ -220,6 +221,53 @@ def test_quantised_weights_are_said_before_they_are_deployed():
 def test_budget_is_the_plans_total():
     """The number in the plan, to the cent, is the number the budget starts from."""
     assert stack().budget.usd_per_month == 1175.01
+
+
+BUDGETS = {
+    "mixed-fleet": ("budget.tf", "inference/monitoring.py"),
+    "sagemaker-mixed-scheduled": ("budget.tf", "inference/monitoring.py"),
+    "gke-scheduled": ("budget.tf", "inference/budget.py"),
+    "vm-scale-set-reactive": ("budget.tf", "inference/alerts.py"),
+}
+"""A scenario of each kind of budget, and its file in each language."""
+
+
+def budget_of(plan, wanted, name, language):
+    """Limit of a budget, and percent from which it tells, as the code computes them; expressions of both languages."""
+    text = generate(plan, language, wanted).files[BUDGETS[name][language is Language.PYTHON]]
+    text = re.sub(r"coalesce\(var.sagemaker_usd_per_month, (.*?)\)", r"\1", text)
+    text = text.replace("local.planned_usd_per_month", "planned").replace("local.budget_usd_per_month", "limit")
+    text = re.sub(r"(var|settings)\.budget_margin_ratio", "margin_ratio", text).replace("math.ceil", "ceil")
+    (limit,) = re.findall(r"(?:limit|budget_usd_per_month) = (max.*)", text)
+    (percent,) = re.findall(r"(?:least_percent|budget_planned_percent) = (ceil.*)", text)
+    return limit, percent
+
+
+@pytest.mark.parametrize(
+    ("name", "most_ratio"),
+    [
+        ("mixed-fleet", None), ("mixed-fleet", 1.1), ("sagemaker-mixed-scheduled", 0.7), ("gke-scheduled", 1.1),
+        ("vm-scale-set-reactive", 1.1),
+    ],
+)  # fmt: skip
+def test_budget_is_within_the_workloads_and_silent_while_the_plan_is_kept(name, most_ratio):
+    """The lesser of margin and stated limit, no less than the plan; a month of 31 days of the plan tells nobody."""
+    scenario = SCENARIOS[name]()
+    plan, wanted = scenario.plan, scenario.wanted
+    planned = stacks_of(plan, choose(plan, wanted, lambda _choice: None), wanted)[0].budget.usd_per_month
+    most = None if most_ratio is None else round(planned * most_ratio, 2)
+    limits = {**plan.workload["limits"], "max_usd_per_month": most}
+    plan = dataclasses.replace(plan, workload={**plan.workload, "limits": limits})
+    expressions = [budget_of(plan, wanted, name, language) for language in (Language.TERRAFORM, Language.PYTHON)]
+
+    for margin_ratio in (0.0, 0.05, 0.25, 1.0):
+        names = {"planned": planned, "margin_ratio": margin_ratio, "ceil": math.ceil}
+        limits = [eval(limit, names) for limit, _ in expressions]
+        percents = [eval(percent, {**names, "limit": limits[0]}) for _, percent in expressions]
+        ceiling = planned * (1 + margin_ratio)
+        assert limits[0] == limits[1] == pytest.approx(ceiling if most is None else max(planned, min(ceiling, most)))
+        assert percents[0] == percents[1]
+        assert limits[0] * (percents[0] - 1) / 100 < planned * 744 / 730 <= limits[0] * percents[0] / 100
 
 
 def test_gpu_memory_alarm_rings_beyond_what_the_engine_takes():

@@ -83,12 +83,15 @@ def apply_all(
     shared: list[str] = []
     for address, target in wishes:
         own, users, told = _edits_at(project, address, target)
-        notes += told
+        whose = f"{address}: " if len(wishes) > 1 else ""
+        notes += [f"{whose}{note}" for note in told]
         shared += users
         for edit in own:
             place = edit.place.document.path, edit.place.start
             if edits.setdefault(place, edit).text != edit.text:
-                notes.append(f"not changed: {edit.argument}: {edits[place].argument} is written at the same place")
+                notes.append(
+                    f"{whose}not changed: {edit.argument}: {edits[place].argument} is written at the same place"
+                )
     return _application(directory.resolve(), list(edits.values()), notes, shared)
 
 

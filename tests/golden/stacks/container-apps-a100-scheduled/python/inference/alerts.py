@@ -89,13 +89,17 @@ def budget(context: Context) -> None:
     settings = context.settings
     if not settings.budget_enabled:
         return
+    planned = context.fleet.planned_usd_per_month
+    limit = max(1, planned * (1 + settings.budget_margin_ratio))
+    # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
+    least_percent = math.ceil(100 * planned * 744 / 730 / limit)
     month = dt.datetime.now(dt.UTC).strftime("%Y-%m-01T00:00:00Z")
     subscription = azure.core.get_subscription_output(opts=context.asking)
     azure.consumption.BudgetSubscription(
         context.named("monthly"),
         name=f"{settings.name}-monthly",
         subscription_id=pulumi.Output.concat("/subscriptions/", subscription.subscription_id),
-        amount=math.ceil(context.fleet.planned_usd_per_month * (1 + settings.budget_margin_ratio)),
+        amount=math.ceil(limit),
         time_grain="Monthly",
         time_period=azure.consumption.BudgetSubscriptionTimePeriodArgs(start_date=month),
         filter=azure.consumption.BudgetSubscriptionFilterArgs(
@@ -104,12 +108,12 @@ def budget(context: Context) -> None:
         notifications=[
             azure.consumption.BudgetSubscriptionNotificationArgs(
                 operator="GreaterThan",
-                threshold=threshold,
+                threshold=max(percent, least_percent),
                 threshold_type=kind,
                 contact_emails=list(settings.alert_emails),
                 contact_roles=["Owner"],
             )
-            for kind, threshold in {"Actual": 80, "Forecasted": 100}.items()
+            for kind, percent in {"Actual": 80, "Forecasted": 100}.items()
         ],
         # The month of the first update.
         opts=context.options(ignore_changes=["timePeriod"]),

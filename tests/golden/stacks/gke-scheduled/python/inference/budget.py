@@ -34,8 +34,11 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
     settings = context.settings
     if settings.billing_account is None:
         return
-    planned = math.ceil(context.fleet.planned_usd_per_month * (1 + settings.budget_margin_ratio))
-    amount = gcp.billing.BudgetAmountSpecifiedAmountArgs(units=str(settings.budget_amount or planned))
+    planned = context.fleet.planned_usd_per_month
+    limit = max(1, planned * (1 + settings.budget_margin_ratio))
+    # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
+    least_percent = math.ceil(100 * planned * 744 / 730 / limit)
+    amount = gcp.billing.BudgetAmountSpecifiedAmountArgs(units=str(settings.budget_amount or math.ceil(limit)))
     gcp.billing.Budget(
         context.named("monthly"),
         billing_account=settings.billing_account,
@@ -45,8 +48,10 @@ def budget(context: Context, channels: Sequence[pulumi.Output[str]]) -> None:
         ),
         amount=gcp.billing.BudgetAmountArgs(specified_amount=amount),
         threshold_rules=[
-            gcp.billing.BudgetThresholdRuleArgs(threshold_percent=0.8),
-            gcp.billing.BudgetThresholdRuleArgs(threshold_percent=1, spend_basis="FORECASTED_SPEND"),
+            gcp.billing.BudgetThresholdRuleArgs(threshold_percent=max(80, least_percent) / 100),
+            gcp.billing.BudgetThresholdRuleArgs(
+                threshold_percent=max(100, least_percent) / 100, spend_basis="FORECASTED_SPEND"
+            ),
         ],
         all_updates_rule=gcp.billing.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=list(channels[:5]))
         if channels

@@ -124,12 +124,15 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
     planned = settings.sagemaker_usd_per_month or fleet.planned_usd_per_month
     if not settings.budget_enabled:
         return
+    limit = max(1, planned * (1 + settings.budget_margin_ratio))
+    # The share of it that the plan itself takes in a month of 31 days: nobody is told below.
+    least_percent = math.ceil(100 * planned * 744 / 730 / limit)
     subscribers = [alerts[fleet.home_region]]
     aws.budgets.Budget(
         context.named("monthly"),
         name=context.named("monthly"),
         budget_type="COST",
-        limit_amount=f"{planned * (1 + settings.budget_margin_ratio):.2f}",
+        limit_amount=f"{limit:.2f}",
         limit_unit="USD",
         time_unit="MONTHLY",
         cost_filters=[
@@ -138,12 +141,12 @@ def budget(context: Context, alerts: Mapping[str, pulumi.Output[str]]) -> None:
         notifications=[
             aws.budgets.BudgetNotificationArgs(
                 comparison_operator="GREATER_THAN",
-                threshold=threshold,
+                threshold=max(percent, least_percent),
                 threshold_type="PERCENTAGE",
                 notification_type=kind,
                 subscriber_sns_topic_arns=subscribers,
             )
-            for kind, threshold in (("ACTUAL", 80), ("FORECASTED", 100))
+            for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
         ],
         opts=context.options(),
     )
