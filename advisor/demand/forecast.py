@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,7 @@ class _Week:
     notes: tuple[str, ...]
 
 
+@lru_cache(maxsize=8)
 def forecast(
     profile: DemandProfile, *, horizon_days: float = _DEFAULT_HORIZON_DAYS, growth_per_year: float | None = None
 ) -> Forecast:
@@ -59,7 +61,7 @@ def forecast(
     The method that lost least in the back-test carries the history on, unless the seasonal-naive baseline is as good.
     Hours' mean rates and busiest minutes have an interval each, calibrated on the days before; the mean grows to the
     middle of the horizon and the edges to its ends. Unknown hours are left out. Twice the demand gives twice the
-    forecast.
+    forecast. Plans of one and the same profile share one.
 
     Args:
         profile: the observed demand.

@@ -256,10 +256,14 @@ class _Builder:
         lacking = (None, ReasonCode.FIGURE_MISSING)
         for report in self._inputs.levers:
             unpriced = {lever.lever for lever in report.unpriced if lever.code in lacking}
-            cache = shlex.quote(f"cache-{report.workload}.json")
+            names = {
+                "workload": self._file(report),
+                "model": shlex.quote(report.model),
+                "cache": shlex.quote(f"cache-{report.workload}.json"),
+            }
             for levers, title, *lines in rules.MEASURES:
                 if unpriced & set(levers):
-                    command, check = (line.format(workload=self._file(report), cache=cache) for line in lines)
+                    command, check = (line.format(**names) for line in lines)
                     name, whole = f"{report.workload}/{levers[0]}", f"{title} ({report.workload})"
                     yield self._assessment(name, whole, command, check, rules.MEASURE_HOURS)
 

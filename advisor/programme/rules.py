@@ -74,9 +74,15 @@ EVALUATED = ("model", "precision", "prompt", "semantic_cache")
 """Levers that change answers."""
 MEASURES = (
     (
-        ("response_cache", "embedding_cache"),
+        ("response_cache",),
         "Measure what caches would answer",
         "advisor demand cache requests.jsonl --format json -o {cache}",
+        "`advisor levers {workload} --cache {cache}` prices the cache",
+    ),
+    (
+        ("embedding_cache",),
+        "Measure how many texts repeat",
+        "advisor demand cache texts.jsonl --embedder {model} --format json -o {cache}",
         "`advisor levers {workload} --cache {cache}` prices the cache",
     ),
     (

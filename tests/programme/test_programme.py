@@ -346,6 +346,18 @@ def test_hours_of_a_lever_that_the_plan_holds_count_once(priced):
         assert ("allows it already" in items[f"{report.workload}/{used.lever}"].detail) is not beyond
 
 
+def test_the_cache_of_an_embedder_is_measured_with_its_model(report):
+    """Its replay is of vectors, and names the model that they are of."""
+    (lacking,) = (lever for lever in report.unpriced if lever.lever == "response_cache")
+    embedder = replace(
+        report, model="BAAI/bge-m3", path="embed.yaml", unpriced=(replace(lacking, lever="embedding_cache"),)
+    )
+    item = next(item for item in made(levers=(embedder,), max_payback=1e6).items if item.id.endswith("embedding_cache"))
+
+    assert "advisor demand cache texts.jsonl --embedder BAAI/bge-m3 " in item.command
+    assert "advisor levers embed.yaml --cache" in item.check
+
+
 def test_caches_are_measured_only_where_nothing_measured_them(report):
     """A semantic cache alone without a figure asks for no replay of a log that was replayed."""
     measured = tuple(lever for lever in report.unpriced if lever.lever != "response_cache")
