@@ -26,6 +26,7 @@ SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 MS_PER_SECOND = 1000.0
+_TEN_CENTS = 0.1
 _FOUR_DIGITS = 999.5
 """From here on three digits of a number would be written as a power of ten."""
 MICROSECONDS_PER_MS = 1000.0
@@ -76,6 +77,12 @@ def span_words(seconds: float) -> str:
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
     return f"{value_ms:.3g} ms" if value_ms < _FOUR_DIGITS else f"{three_digits(value_ms / MS_PER_SECOND)} s"
+
+
+def unit_usd(usd: float) -> str:
+    """``1,234.50``, ``0.25`` or ``0.00213``: an amount in cents, below ten of them in three significant digits."""
+    decimals = 2 if usd >= _TEN_CENTS or usd <= 0 else 2 - math.floor(math.log10(usd))
+    return f"{usd:,.{decimals}f}"
 
 
 def three_digits(value: float) -> str:

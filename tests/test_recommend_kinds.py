@@ -30,6 +30,7 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.replay.fleet import replay
 from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import catalog_for, read_question, requirements_of
+from advisor.questions.predict import answer_rows, result_of
 from advisor.report.table import plan_table
 from advisor.workload.document import read_workload
 from advisor.workload.values import Slo
@@ -41,6 +42,7 @@ from samples.query.remote_writing import write as remote_write
 __all__ = ["victoria_metrics_url"]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+MODELS = Path(__file__).parent / "models" / "files" / "made"
 MACHINES = "[g4dn.xlarge, g5.xlarge, g6.xlarge, g6e.xlarge, inf2.xlarge, c7i.xlarge, c7i.4xlarge, c8g.2xlarge]"
 RERANKER = ("BAAI/bge-reranker-v2-m3", "37.5, documents: 23, tokens_per_document: 512", "latency_p95: 1s")
 KINDS = {
@@ -281,9 +283,10 @@ def test_the_public_reranking_question_is_answered_with_its_cost(plans):
     assert all(option.cost.total_usd_per_month > 0 for option in options.values())
 
 
-def test_options_that_were_not_replayed_ask_for_as_many_instances_as_hold(plans):
+def test_options_that_were_not_replayed_ask_for_as_many_instances_as_hold(tmp_path):
     """Processors that are too dear to be looked at closely hold as they are, not with two thirds of the instances."""
-    plan, generator = plans("vision"), np.random.default_rng(5)
+    plan = recommend(write(tmp_path, ("google/vit-base-patch16-224", "500", "latency_p99: 500ms")))
+    generator = np.random.default_rng(5)
     seconds, ones = np.cumsum(generator.exponential(1 / 500, 8000)), np.ones(8000, dtype=np.int32)
     several = [option for option in plan.options if option.confirmed is None and option.instances >= 6]
     assert several
@@ -307,6 +310,30 @@ def test_no_option_is_planned_beyond_what_its_chips_can_do(plans):
         times = of[option.rank].groups[0].steps
         item_s = float(times.item_seconds(np.array([512.0]))[0]) + times.replica.fixed_s / times.replica.largest_items
         assert option.planned_requests_per_second_per_instance * 23 * item_s <= option.replicas_per_instance * 1.0001
+
+
+def test_a_graph_in_a_file_is_planned_as_it_is_stored_and_no_faster_than_predicted(tmp_path):
+    """Its fp32 needs no other weights on any rung; each replica serves at most what `predict` says of its server."""
+    graph = MODELS / "pictures.onnx"
+    work = write(tmp_path, (str(graph), "200", "latency_p99: 100ms"))
+    work.write_text(work.read_text().replace(MACHINES, "[g4dn.xlarge, g6.xlarge]"))
+    plan = recommend(work)
+    rungs = [rung for rung in plan.ladder if rung.groups]
+    assert {group.precision for rung in rungs for group in rung.groups} == {"fp32"}
+    assert not [line for rung in rungs for line in rung.requires if "weights" in line]
+    for option in (option for option in plan.options if option.engine == "Triton (TensorRT)"):
+        row = {"model": str(graph), "accelerator": option.accelerator, "precision": "fp32", "engine": option.engine}
+        predicted = result_of(answer_rows([row], load_catalog()), 0)["samples_per_second"]
+        assert option.predicted.requests_per_second_per_replica.value < min(predicted, 12_500), option.instance_type
+
+
+def test_a_target_that_no_machine_keeps_is_named_by_its_own_key(tmp_path, run_advisor):
+    """The hint says latency_p99 where that is stated."""
+    work = write(tmp_path, (KINDS["trees"][0], "10, rows: 10", "latency_p99: 0.1ms"))
+    work.write_text(work.read_text().replace(MACHINES, "[g4dn.xlarge]"))
+    done = run_advisor("recommend", work)
+    assert done.returncode == 4
+    assert "→ relax slo.latency_p99\n" in done.stderr
 
 
 def test_a_plan_says_which_load_balancing_it_rests_on(plans):

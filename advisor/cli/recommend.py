@@ -1,9 +1,10 @@
 """``advisor recommend``: a workload file in, a ranked recommendation out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
 from advisor.spread import BACKENDS, Spread
-from advisor.workload.values import PrometheusDemand
+from advisor.workload.values import PrometheusDemand, Slo
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
 _RELAX = {
@@ -33,7 +34,6 @@ _RELAX = {
     "slo_ttft": "relax slo.ttft_p95",
     "slo_tpot": "relax slo.tpot_p95",
     "slo_e2e": "relax slo.e2e_p95",
-    "slo_latency": "relax slo.latency_p95, slo.real_time_factor or their like",
     "max_replicas": "raise limits.max_replicas",
     "zones": "lower limits.zones, or allow regions and types that are sold in more zones",
     "budget": "raise limits.max_usd_per_month",
@@ -235,16 +235,24 @@ def _nothing_feasible(plan: Plan, workload: Path) -> NothingFeasible:
         relaxed = tuple(relaxation_words(plan.conflict))
         hint = "\n    ".join(["what would help by itself:", *relaxed] if relaxed else [_SEVERAL])
     elif plan.nearest_misses:
-        misses = [_miss_words(miss) for miss in plan.nearest_misses]
+        misses = [_miss_words(miss, plan.workload["slo"]) for miss in plan.nearest_misses]
         hint = "\n    ".join(["nearest misses:", *misses])
     return NothingFeasible(
         message, where=str(workload), hint=hint or "choose more providers, regions, precisions or purchase options"
     )
 
 
-def _miss_words(miss: Rejection) -> str:
-    helps = _RELAX.get(miss.code, "")
+def _miss_words(miss: Rejection, slo: Mapping[str, Any]) -> str:
+    """A rejection and what helps against it; the target of whole answers under the key that states it."""
+    helps = f"relax slo.{_whole_target(slo)}" if miss.code == "slo_latency" else _RELAX.get(miss.code, "")
     return f"{miss.message} → {helps}" if helps else miss.message
+
+
+def _whole_target(slo: Mapping[str, Any]) -> str:
+    """Keys of the workload file that state the targets of whole answers."""
+    latency = f"latency_p{round(100 * slo.get('latency_percentile', Slo().latency_percentile))}"
+    stated = ((latency, slo.get("latency_ms")), ("real_time_factor", slo.get("real_time_factor")))
+    return " or slo.".join(key for key, value in stated if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
-from advisor.units import HOURS_PER_MONTH, ratio_words
+from advisor.units import HOURS_PER_MONTH, ratio_words, unit_usd
 
 _UNKNOWN = "unknown"
 _WHOLE_ABOVE = 100
@@ -175,7 +175,7 @@ def _parts(cost: FleetCost, unit: Unit) -> Iterator[Row]:
     yield Row("Total", f"{usd(cost.total_usd_per_month)} a month")
     if cost.obligation_until is not None:
         yield Row("Obligation of new commitments", f"{usd(cost.obligation_usd)} until {cost.obligation_until}")
-    yield Row(f"Per million {items_word(unit)}", usd(cost.usd_per_million_output_tokens))
+    yield Row(f"Per million {items_word(unit)}", f"${unit_usd(cost.usd_per_million_output_tokens)}")
     yield Row("Per 1,000 requests", f"${cost.usd_per_1000_requests:,.4f}")
 
 

@@ -193,7 +193,8 @@ def _latency(field: Field, fields: Mapping[str, Field]) -> tuple[float | None, f
 def _demand(field: Field) -> DemandSource:
     sources = _sources(field)
     if len(sources) != 1:
-        field.fail("demand needs exactly one source", f"keep one of: {', '.join(_DEMAND_SOURCES)}")
+        verb, choice = ("keep", sources) if sources else ("add", _DEMAND_SOURCES)
+        field.fail("demand needs exactly one source", f"{verb} one of: {', '.join(choice)}")
     (kind, source), *_ = sources.items()
     if kind == "declared":
         return _declared(source)

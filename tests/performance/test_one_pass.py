@@ -11,12 +11,14 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.one_pass.answers import answer_one_pass
+from advisor.performance.one_pass.costs import batch_cost
 from advisor.performance.one_pass.effects import NOVELTIES, read_effects, shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample, labels_of
 from advisor.performance.questions import SCENARIOS, Answers, Questions
 from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Scenario
 
+VIT = "google/vit-base-patch16-224"
 RESNET = Setup("resnet50-v1.5", "A100-80GB-SXM", 1, precision="int8", engine="TensorRT")
 BERT = Setup("google-bert/bert-large-uncased", "A100-80GB-SXM", 1, precision="fp16", engine="TensorRT")
 SETUPS = {
@@ -186,3 +188,27 @@ def test_a_broken_calibration_is_named(tmp_path, text):
     with pytest.raises(InputError, match="cannot read the calibration") as error:
         read_effects(path)
     assert error.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "accelerator", "engine", "precision"),
+    [
+        (VIT, "T4", "Triton (TensorRT)", "fp16"),
+        (VIT, "MI300X", "", "bf16"),
+        ("BAAI/bge-m3", "L4", "Text Embeddings Inference", "fp16"),
+    ],
+)
+def test_a_setup_without_an_engine_has_the_server_that_would_serve(model, accelerator, engine, precision):
+    """The first of the catalog for model and accelerator, in what it casts the weights to; none where it knows none."""
+    setup = resolve(Setup(model, accelerator, 1, precision="bf16"), load_catalog())
+    if engine:
+        assert setup.deployment.engine == engine
+    assert "Triton" not in setup.deployment.engine or engine
+    assert setup.deployment.compute_precision == precision
+
+
+@pytest.mark.parametrize(("engine", "request_ms"), [("Triton (TensorRT)", 0.08), ("TensorRT", 0.0)])
+def test_triton_takes_time_for_each_request_on_every_backend(engine, request_ms):
+    """What its backend for trees was measured to need, on two cores of the host; nothing is known of other servers."""
+    setup = resolve(Setup(VIT, "T4", 1, precision="fp16", engine=engine), load_catalog())
+    assert batch_cost(setup, Scenario.SATURATED).request_s * 1000 == pytest.approx(request_ms)

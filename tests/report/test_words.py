@@ -9,7 +9,7 @@ import pytest
 import advisor
 from advisor.plan.document import SCHEMA_PATH
 from advisor.report.words import CODE_WORDS, paid_words, payback_words, short_words
-from advisor.units import milliseconds
+from advisor.units import milliseconds, unit_usd
 from report.plans import COMMITMENT, make_group
 
 
@@ -78,3 +78,9 @@ def test_a_place_is_said_once():
 def test_a_payback_of_centuries_is_never(months, told):
     """Days, months, or never; a dash where nothing is saved."""
     assert payback_words(months) == told
+
+
+@pytest.mark.parametrize(("usd", "said"), [(1234.5, "1,234.50"), (0.25, "0.25"), (0.00213, "0.00213"), (0.0, "0.00")])
+def test_a_price_of_items_is_never_rounded_to_nothing(usd, said):
+    """Cents, and below ten of them three significant digits."""
+    assert unit_usd(usd) == said

@@ -125,6 +125,7 @@ def test_samples_are_a_source(tmp_path):
         pytest.param(MINIMAL.replace("name: chat\n", ""), "the key 'name' is missing", id="no name"),
         pytest.param(MINIMAL.replace("12", "-1"), "declared.requests_per_second: -1 is out of range", id="negative"),
         pytest.param(MINIMAL + "  trace: x.csv\n", "demand needs exactly one source", id="two sources"),
+        pytest.param(MINIMAL.partition("demand:")[0] + "demand: {}\n", "add one of: trace, summary", id="no source"),
         pytest.param(MINIMAL + "tags: {team: A B}\n", "tags.team: 'A B' is no value that every cloud takes", id="tag"),
         pytest.param("name: [", ":1: not valid YAML", id="syntax"),
         pytest.param("", "the workload is empty", id="empty"),

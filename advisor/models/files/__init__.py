@@ -34,7 +34,12 @@ ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".skops")
 _CONFIG = "config.json"
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".h5")
 _PICKLE_FIRST = b"\x80"
+_STARTS_WITH_A_LENGTH = ".safetensors"
+"""Its first bytes are any number."""
 _ZIP_FIRST = b"PK\x03\x04"
+_JSON_HINT = (
+    "give a whole file: the config.json of a model, or trees that XGBoost saved with Booster.save_model('model.json')"
+)
 _HINT = f"give one of: {FORMATS}; or a folder that holds one"
 
 
@@ -104,7 +109,7 @@ def _first_bytes(file: Path) -> bytes:
 def _refuse_code(file: Path, start: bytes) -> None:
     """Refuse what runs code when it is loaded, by its first bytes and by its ending."""
     is_archive = start.startswith(_ZIP_FIRST) and file.suffix != ".skops" and not is_skops(file)
-    looks_pickled = start.startswith(_PICKLE_FIRST) and file.suffix not in ENDINGS
+    looks_pickled = start.startswith(_PICKLE_FIRST) and file.suffix != _STARTS_WITH_A_LENGTH
     if not (looks_pickled or is_archive or file.suffix in _PICKLE_ENDINGS):
         return
     raise InputError(
@@ -139,7 +144,7 @@ def _xgboost_model(file: Path, name: str) -> Model:
 def _json_model(file: Path, name: str) -> Model:
     if file.name.endswith(INDEX_ENDING):
         return _bare_model(file, name)
-    values = read_json(file, "model's configuration", "give the config.json of a model, or its directory")
+    values = read_json(file, "model", _JSON_HINT)
     if not isinstance(values, dict):
         raise InputError("a JSON object is expected", where=str(file), hint=_HINT)
     if "learner" in values:

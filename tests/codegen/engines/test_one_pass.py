@@ -502,3 +502,18 @@ def test_a_model_comes_from_the_hub_or_from_a_folder(name, unit, source, told, t
     words = done.stdout.splitlines()
     assert words[: len(told)] == [word.replace("FOLDER", str(tmp_path)) for word in told]
     assert words[-1] == "8443" if name.startswith("llama") else words[-1].endswith("port=8443")
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("google/vit-base", "vit-base"), ("fraud.ubj", "fraud"), ("model", "payments"), ("xgboost", "payments")],
+)
+def test_a_file_with_a_usual_name_is_served_under_that_of_the_workload(model, name):
+    """Clients call a model by its own name, unless every such file has it; files are uploaded as the program wants."""
+    platform = Platform(Runtime.CPU, "x86_64", "image", Quota("L-1", "instances"))
+    option = make_option(engine="Triton (FIL)", engine_version="", accelerator="cores", context_tokens=1)
+    made = container_of(option, model, platform, Wanted(), Demanded(Unit.ROWS, workload="payments"))
+    assert made.command[-1] == name
+    assert f"/v2/models/{name}/infer" in made.api.clients
+    assert made.api.path == "/v2"
+    assert made.checkpoint.file_names == (() if "/" in model else ("xgboost.ubj", "xgboost.json", "model.txt"))

@@ -248,7 +248,10 @@ def test_trees_that_are_none_are_refused(children):
         tree_of(np.array(children[0]), np.array(children[1]), None, "x")
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "pytorch_model.bin", "best.pt", "model"])
+@pytest.mark.parametrize(
+    "name",
+    ["model.pkl", "model.joblib", "pytorch_model.bin", "best.pt", "model", "model.txt", "model.json", "model.onnx"],
+)
 def test_pickles_are_refused_and_never_loaded(name, tmp_path):
     """What would run code when it is loaded is not opened, whatever it is called."""
     trap = tmp_path / "trap"
@@ -264,6 +267,17 @@ def test_pickles_are_refused_and_never_loaded(name, tmp_path):
         find_model(str(tmp_path / name))
     assert "safetensors" in raised.value.hint
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_json_that_is_cut_off_is_refused_with_what_is_read(share, tmp_path):
+    """Of half a file, and of an empty one, the hint names both kinds of JSON that hold a model."""
+    content = (MADE / "xgboost.json").read_text()
+    file = tmp_path / "fraud.json"
+    file.write_text(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match="not JSON") as raised:
+        find_model(str(file))
+    assert "config.json of a model, or trees that XGBoost saved" in raised.value.hint
 
 
 class _Trap:
