@@ -1,6 +1,7 @@
 """Hostile words in a stack never change the structure of what a form writes for Kubernetes, and come back as they are."""
 
 import dataclasses
+import re
 from functools import cache
 
 import pytest
@@ -69,6 +70,11 @@ def with_word(form, word):
     return documents(kubernetes_files(stack, ClusterManner()))
 
 
+def as_read(text):
+    """A text as Kubernetes reads it: ``$$`` is a dollar; None where a variable would take the place of a part."""
+    return None if re.search(r"(?<!\$)(?:\$\$)*\$\(", text) else text.replace("$$", "$")
+
+
 @pytest.mark.parametrize("form", Form)
 def test_words_change_no_structure_and_come_back(form):
     """Quotes, line ends, templates of Helm and Kubernetes, marks of YAML, ten thousand characters."""
@@ -76,7 +82,7 @@ def test_words_change_no_structure_and_come_back(form):
     for name, word in WORDS.items():
         hostile = with_word(form, word)
         assert shape(hostile) == plain, name
-        assert word.replace("$", "$$") in {text for path in hostile for one in hostile[path] for text in texts(one)}
+        assert word in {as_read(text) for path in hostile for one in hostile[path] for text in texts(one)}
 
 
 @pytest.mark.parametrize("form", Form)

@@ -17,6 +17,7 @@ from advisor.codegen import generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.wanted import Wanted
+from advisor.demand.values import Unit
 from advisor.pipeline import plan_question, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.outcome import outcome_of
@@ -281,7 +282,8 @@ def test_the_stated_limits_are_kept(workload):
     wanted = limits["on_demand_base_ratio"] * fleet.hour_classes[-1].planned_requests_per_second
     assert steady >= wanted * (1 - ROUNDED)
     assert {one.purchase for one in fleet.groups} <= {*plan.workload["purchase"], "owned"}
-    assert {one.precision for one in fleet.groups} <= set(plan.workload["precisions"])
+    cast = set() if fleet.unit is Unit.TOKENS else {"fp16", "fp32"}
+    assert {one.precision for one in fleet.groups} <= {*plan.workload["precisions"], *cast}
 
 
 @every_workload

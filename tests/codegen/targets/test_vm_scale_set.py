@@ -47,7 +47,7 @@ def test_backends_of_a_region_share_its_entrance_by_their_weights():
         for region in ("eastus", "westeurope")
     }
     assert weights == {"eastus": [128, 256], "westeurope": [256]}
-    assert "a month (4 × Standard\\_B2ats\\_v2)" in files["README.md"]
+    assert "a month (4 × Standard\\_B2ats\\_v2, with their disks)" in files["README.md"]
 
 
 @pytest.mark.parametrize("language", Language)
