@@ -48,6 +48,8 @@ TRAFFIC = (
 )
 
 PROMPTS = "CREATE TABLE IF NOT EXISTS prompts (endpoint VARCHAR, seen BIGINT, different BIGINT)"
+EXACT_PROMPTS = 1_000_000
+"""So many prompts of a log are held in memory to count different ones."""
 
 
 def read_requests(database: Database, paths: Sequence[Path], bill: Bill) -> list[str]:
@@ -153,9 +155,9 @@ def _is_bad(columns: Columns, meaning: str) -> str:
 
 
 def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
-    """Count prompts, and different ones by 128 bits of hash: exact but for prompts of one hash, one in 10²⁴ of 10⁷.
+    """Count prompts, and different ones by 128 bits of hash: exactly up to :data:`EXACT_PROMPTS`, beyond as estimated.
 
-    The hashes are grouped on disk where memory does not hold them.
+    The estimate (HyperLogLog; Flajolet et al. 2007) takes no memory and is the same for the same log.
     """
     columns, within = table.columns, "true"
     if bill.start is not None and bill.end is not None:
@@ -163,11 +165,13 @@ def _count_prompts(database: Database, table: Table, bill: Bill) -> None:
         within = f"coalesce({moment} >= TIMESTAMP '{bill.start}' AND {moment} < TIMESTAMP '{bill.end}', true)"
     endpoint = f"coalesce({columns.text(*COLUMNS['endpoint'])}, {columns.text(*COLUMNS['model'])}, '(unknown)')"
     prompt = columns.text(*COLUMNS["prompt"])
-    hashed = f"md5_number(concat({text(secrets.token_hex(16))}, {prompt}))"
+    prompts = f"{table.source} WHERE {prompt} IS NOT NULL AND length({prompt}) > 2 AND {within}"
+    (count,) = database.row(f"SELECT count(*) FROM {prompts}")
+    is_exact = count <= EXACT_PROMPTS
+    salt = secrets.token_hex(16) if is_exact else ""
+    distinct = "count(DISTINCT hashed)" if is_exact else "approx_count_distinct(hashed)"
     database.run(
-        "INSERT INTO prompts SELECT endpoint, sum(times)::BIGINT, count(*) "
-        f"FROM (SELECT {endpoint} AS endpoint, {hashed} AS hashed, count(*) AS times "
-        f"FROM {table.source} WHERE {prompt} IS NOT NULL AND length({prompt}) > 2 AND {within} GROUP BY ALL) "
-        "GROUP BY endpoint",
+        f"INSERT INTO prompts SELECT endpoint, count(*), {distinct} FROM (SELECT {endpoint} AS endpoint, "
+        f"md5_number(concat({text(salt)}, {prompt})) AS hashed FROM {prompts}) GROUP BY endpoint",
         "percent of the prompts hashed",
     )
