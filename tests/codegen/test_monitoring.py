@@ -208,6 +208,14 @@ def test_answers_in_one_pass_are_watched_in_their_own_measures(name, tmp_path):
     assert not re.search("tokens|kv_cache|ttft", rules)
 
 
+@pytest.mark.parametrize(("name", "model"), [("ec2-images", "vit-base-patch16-224"), ("ec2-trees", "fraud")])
+def test_series_of_triton_are_told_by_their_model(name, model):
+    """One server may hold others, and each of its GPUs has series of its own."""
+    rules = monitoring_files(SCENARIOS[name]().plan)["advisor-rules.yaml"]
+    assert f'nv_inference_request_success{{model="{model}"}}' in rules
+    assert "gpu_uuid" in rules
+
+
 @needs_promtool
 @pytest.mark.parametrize(("microseconds", "rings"), [("40000x180", False), ("60000x180", True), ("NaN " * 181, False)])
 def test_quantiles_over_the_target_ring(microseconds, rings, tmp_path):

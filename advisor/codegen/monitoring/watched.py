@@ -20,7 +20,7 @@ from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MS_PER_SECOND
 
 _NAMED = frozenset({Engine.VLLM, Engine.SGLANG, Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION})
 """Engines whose series carry ``model_name``."""
-_TRITON = frozenset({Engine.TRITON_TENSORRT, Engine.TRITON_ONNX_RUNTIME})
+_TRITON = frozenset({Engine.TRITON_TENSORRT, Engine.TRITON_ONNX_RUNTIME, Engine.TRITON_FIL})
 """Their series carry ``model``, and those of a GPU its ``gpu_uuid``."""
 _COUNTS_ITEMS = frozenset({Engine.VLLM_POOLING, Engine.VLLM_TRANSCRIPTION, Engine.VLLM_OMNI})
 """They finish a request for each item of the workload's."""
