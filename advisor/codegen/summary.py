@@ -180,7 +180,8 @@ def _parts(cost: FleetCost, unit: Unit) -> Iterator[Row]:
 
 
 def _price(source: str, as_of: str, quality: str) -> str:
-    return f"{source}, {as_of or _UNKNOWN} ({quality})"
+    """A price's source, date and quality; the source alone of what no list has, such as a commitment that is held."""
+    return f"{source}, {as_of or _UNKNOWN} ({quality})" if quality else source or _UNKNOWN
 
 
 def _commitments(members: Sequence[Member]) -> Iterator[str]:

@@ -278,8 +278,8 @@ def _interval(rate: Interval) -> str:
 def price_words(fleet: Fleet) -> str:
     """How well each price is founded."""
     told = ", ".join(
-        f"{letter} {group.price_quality} of {group.price_as_of or 'unknown date'}" if group.price_source
-        else f"{letter} paid for already"
+        f"{letter} {group.price_quality} of {group.price_as_of or 'unknown date'}" if group.price_quality
+        else f"{letter} {group.price_source or 'paid for already'}"
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     )  # fmt: skip
     return f"prices: {told}"

@@ -25,6 +25,7 @@ QUESTIONS = {
     "a quota": 60,
     "fewer replicas than a machine has": 1021,
     "two regions, by the hour": 1028,
+    "a commitment that is held": 20_002,
 }
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),

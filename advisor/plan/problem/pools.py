@@ -43,6 +43,8 @@ the time in which old and new run side by side while the new one is tried."""
 SERVICE = "services"
 """Unit of a rejection that a service is missing for, where others are about regions."""
 
+PAID_FOR = "paid for already: a commitment that is held"
+"""Source of the price of instances that a commitment of the workload pays for."""
 HISTORY_DAYS = 14
 """Days that demand was observed for, from which commitments may rest on it."""
 
@@ -374,7 +376,7 @@ def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
 def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
     workload = supply.requirements.workload
     if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
-        yield Tariff(PurchaseOption.OWNED, 0.0, "owned")
+        yield Tariff(PurchaseOption.OWNED, 0.0, "owned", source=PAID_FOR)
     service, managed = (offer.managed.service, offer.managed.price) if offer.managed else ("", None)
     for paid, price, label in (
         (PurchaseOption.ON_DEMAND, offer.on_demand, ""),
