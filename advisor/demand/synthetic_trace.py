@@ -1,4 +1,8 @@
-"""Requests made up after a demand: as many in each minute, as bursty, as long; the same ones every time."""
+"""Requests made up after a demand: as many in each minute, as bursty, as long; the same ones every time.
+
+Of more of the same demand they are the same requests and some more: every number that is drawn belongs to a request of
+a minute.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.arrivals import Requests
+from advisor.demand import draws
 from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
@@ -23,9 +28,11 @@ MOST_IN_A_MINUTE = 3
 """Times the requests that are asked for: of a demand with more in its busiest minute a share is rehearsed."""
 CHANGE_MINUTES = 30
 """So long at most before and after an hour change."""
-SEED = 20_230_101
 _WINDOWS = (6, 10)
 """Ten seconds in a minute, single seconds in those."""
+_LEAST_CONCENTRATION = 1e-3
+_COUNTS, _SECONDS, _LENGTHS, _SPLITS = 1, 2, 3, 10
+"""Streams of random numbers, of which lengths have three and each split of minutes has two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,8 @@ def rehearse(
 
     Minutes are as counted; within a minute requests fall into windows of ten seconds and of one second as unevenly as
     the measured dispersion says (a Dirichlet-multinomial split), and anywhere within a second. Hours of a class that
-    was never observed have random arrivals at the rate that is expected of them.
+    was never observed have random arrivals at the rate that is expected of them. Of a demand that is larger the same
+    requests come at the same moments, and others beside them.
 
     Args:
         demand: what is rehearsed.
@@ -68,22 +76,20 @@ def rehearse(
         calendar: classes of the hours; the busiest stretch alone without, or with one class.
         scale: share of the demand; without, as much as has three times so many requests in its busiest minute.
     """
-    generator = np.random.default_rng(SEED)
-    whole = demand.profile or _declared(demand, most_requests, generator)
+    whole = demand.profile or _declared(demand, most_requests)
     scale = _usual_scale(whole, most_requests) if scale is None else scale
-    profile = _thinned(whole, scale)
+    profile = whole.times(scale)
     if calendar is not None:
         calendar = replace(calendar, mean_rates=tuple(rate * scale for rate in calendar.mean_rates))
     classes = len(calendar.mean_rates) if calendar else 1
-    others = list(_hour_changes(profile, calendar, most_requests // 2, generator)) if calendar and classes > 1 else []
+    others = list(_hour_changes(profile, calendar, most_requests // 2)) if calendar and classes > 1 else []
     in_others = sum(int(other.requests_per_minute.sum()) for other in others)
     busiest = _busiest(profile, most_requests - in_others) if demand.profile else profile
     stretches = [busiest, *_after(busiest, others)]
-    seconds = np.concatenate([_arrivals(stretch, generator) for stretch in stretches])
-    requests = with_lengths(demand, seconds, generator)
+    requests = _requests(demand, stretches)
     peak = busiest.start_seconds + SECONDS_PER_MINUTE * (int(np.argmax(busiest.requests_per_minute)) + 0.5)
     minutes = float(sum(stretch.requests_per_minute.size for stretch in stretches))
-    count = int(np.searchsorted(seconds, _end_of(busiest)))
+    count = int(np.searchsorted(requests.seconds, _end_of(busiest)))
     words = _words(demand, busiest, len(others)) + (f", at a scale of {scale:.2g}" if scale < 1 else "")
     return SyntheticTrace(requests, slice(0, count), peak, minutes, words, scale)
 
@@ -103,34 +109,17 @@ def stressed(
         peak_ratio: requests of a minute ÷ those of the demand.
         dispersion_ratio: index of dispersion ÷ that of the demand.
     """
-    generator = np.random.default_rng(SEED)
-    thinned = _thinned(demand.profile or _declared(demand, most_requests, generator), scale)
+    thinned = (demand.profile or _declared(demand, most_requests)).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
-    ten, one = (
-        (1 + (index - 1) * peak_ratio) * dispersion_ratio for index in _indices(stretch.dispersion)
-    )  # fmt: skip
-    counts = stretch.requests_per_minute * peak_ratio
-    harder = DemandProfile(stretch.start_seconds, counts, Dispersion(one_second=one, ten_seconds=ten))
-    return with_lengths(demand, _arrivals(harder, generator), generator)
+    more = stretch.times(peak_ratio)
+    ten, one = (index * dispersion_ratio for index in _indices(more.dispersion))
+    return _requests(demand, [replace(more, dispersion=Dispersion(one_second=one, ten_seconds=ten))])
 
 
 def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
     """Share of a demand whose busiest minute has no more than three times so many requests."""
     busiest = float(np.nanmax(profile.requests_per_minute))
     return min(MOST_IN_A_MINUTE * most_requests / max(busiest, 1.0), 1.0)
-
-
-def _thinned(profile: DemandProfile, scale: float) -> DemandProfile:
-    """A share of a demand.
-
-    Of a large fleet's requests a replica in a smaller one sees the same: its load is the same, and the excess of the
-    index of dispersion over 1, of which each of n replicas in turn receives one n-th, shrinks with the number.
-    """
-    if scale == 1:
-        return profile
-    ten, one = (1 + (index - 1) * scale for index in _indices(profile.dispersion))
-    dispersion = Dispersion(one_second=one, ten_seconds=ten)
-    return replace(profile, requests_per_minute=profile.requests_per_minute * scale, dispersion=dispersion)
 
 
 def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
@@ -141,22 +130,44 @@ def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
     return f"made up after the busiest {minutes} min of the demand{more}, as bursty as measured"
 
 
-def _declared(demand: Demand, most_requests: int, generator: np.random.Generator) -> DemandProfile:
+def _declared(demand: Demand, most_requests: int) -> DemandProfile:
     """Random arrivals at the stated peak."""
     per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
-    counts = generator.poisson(per_minute, min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1)))
+    count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
+    counts = _random_counts(MONDAY_SECONDS, np.full(count, per_minute))
     if not counts.any():
         counts[0] = 1
-    return DemandProfile(MONDAY_SECONDS, counts.astype(np.float64))
+    return DemandProfile(MONDAY_SECONDS, counts)
 
 
-def with_lengths(demand: Demand, seconds: Floats, generator: np.random.Generator) -> Requests:
-    """Arrivals with prompts and answers as long as those of the demand."""
-    cells = generator.choice(demand.tokens.probability.size, seconds.size, p=demand.tokens.probability)
+def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:
+    """Requests of each minute from a time on, with random arrivals at so many a minute, (minutes,)."""
+    numbers = draws.uniforms(_COUNTS, _minute_of(start_seconds) + np.arange(per_minute.size))
+    counts = np.zeros(per_minute.size)
+    for mean in np.unique(per_minute[per_minute > 0]):
+        here = per_minute == mean
+        counts[here] = draws.poisson(float(mean), numbers[here])
+    return counts
+
+
+def _minute_of(seconds: float) -> int:
+    return round(seconds / SECONDS_PER_MINUTE)
+
+
+def with_lengths(demand: Demand, seconds: Floats, numbers: Floats) -> Requests:
+    """Arrivals with prompts and answers as long as those of the demand.
+
+    Args:
+        demand: what they are of.
+        seconds: of the arrivals, ascending, (n,).
+        numbers: random numbers from 0 to below 1, (3, n).
+    """
+    chances = demand.tokens.probability.cumsum()
+    cells = np.searchsorted(chances, numbers[0] * chances[-1], side="right")
     lengths = [demand.tokens.input_tokens[cells], demand.tokens.output_tokens[cells]]
     if demand.requests is not None:
-        lengths = [_anywhere_in_its_bin(tokens, generator) for tokens in lengths]
+        lengths = [_anywhere_in_its_bin(*of_bin) for of_bin in zip(lengths, numbers[1:], strict=True)]
         lengths[0] = np.minimum(lengths[0], demand.longest_request_tokens - np.ceil(lengths[1]))
     inputs, outputs = (np.round(tokens).astype(np.int32) for tokens in lengths)
     return Requests(seconds, inputs, outputs)
@@ -167,8 +178,8 @@ def _end_of(profile: DemandProfile) -> float:
 
 
 def _hour_changes(
-    profile: DemandProfile, calendar: Calendar, most_requests: int, generator: np.random.Generator
-) -> Iterator[DemandProfile]:
+    profile: DemandProfile, calendar: Calendar, most_requests: int
+) -> Iterator[DemandProfile]:  # fmt: skip
     """The minutes about the start of an hour of each class but that of the busiest minute: the median one observed."""
     counts = np.nan_to_num(profile.requests_per_minute)
     start = on_the_calendar(profile.start_seconds)
@@ -188,7 +199,7 @@ def _hour_changes(
         here = np.flatnonzero((classes == number) & begins)
         here = here if here.size else np.flatnonzero(classes == number)
         if not here.size:
-            yield _expected(calendar, number, each, generator)
+            yield _expected(calendar, number, each)
             continue
         totals = np.array([counts[at : at + CHANGE_MINUTES].sum() for at in minutes[here]])
         median = here[np.argsort(totals, kind="stable")[here.size // 2]]
@@ -204,17 +215,15 @@ def _about(counts: Floats, centre: int, most_requests: int, start: float, disper
     return DemandProfile(start + low * SECONDS_PER_MINUTE, counts[low : centre + reach], dispersion)
 
 
-def _expected(
-    calendar: Calendar, number: int, most_requests: int, generator: np.random.Generator
-) -> DemandProfile:  # fmt: skip
+def _expected(calendar: Calendar, number: int, most_requests: int) -> DemandProfile:
     """An hour change of a class that was not observed, with random arrivals at the expected rates."""
     schedule = np.array(calendar.schedule)
     here = np.flatnonzero(schedule == number)
     begins = here[schedule[here - 1] != number]
     hour = int(begins[0] if begins.size else here[0])
     rates = np.array([calendar.mean_rates[schedule[hour - 1]], calendar.mean_rates[number]])
-    counts = generator.poisson(np.repeat(rates * SECONDS_PER_MINUTE, CHANGE_MINUTES)).astype(np.float64)
     start = MONDAY_SECONDS + hour * SECONDS_PER_HOUR - CHANGE_MINUTES * SECONDS_PER_MINUTE
+    counts = _random_counts(start, np.repeat(rates * SECONDS_PER_MINUTE, CHANGE_MINUTES))
     return _about(counts, CHANGE_MINUTES, most_requests, start, Dispersion())
 
 
@@ -228,11 +237,11 @@ def _after(busiest: DemandProfile, others: Sequence[DemandProfile]) -> list[Dema
     return sorted(moved, key=lambda demand_profile: demand_profile.start_seconds)
 
 
-def _anywhere_in_its_bin(means: Floats, generator: np.random.Generator) -> Floats:
-    """Lengths of which only the mean of their bin is known, spread over the bin about that mean."""
+def _anywhere_in_its_bin(means: Floats, numbers: Floats) -> Floats:
+    """Lengths of which only the mean of their bin is known, spread over the bin about that mean by random numbers."""
     low, high = bin_edges(token_bin(means.astype(np.int64)))
     reach = np.minimum(means - low, high - means)
-    spread: Floats = means + np.maximum(reach, 0.0) * (2 * generator.random(means.size) - 1)
+    spread: Floats = means + np.maximum(reach, 0.0) * (2 * numbers - 1)
     return spread
 
 
@@ -250,14 +259,26 @@ def _busiest(profile: DemandProfile, most_requests: int) -> DemandProfile:
     return DemandProfile(start, counts[low:high], profile.dispersion)
 
 
-def _arrivals(profile: DemandProfile, generator: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Ascending arrival times."""
+def _requests(demand: Demand, stretches: Sequence[DemandProfile]) -> Requests:
+    """Requests of stretches that follow each other."""
+    parts = [_arrivals(stretch) for stretch in stretches]
+    seconds, *lengths = np.concatenate(parts, axis=1)
+    return with_lengths(demand, seconds, np.array(lengths))
+
+
+def _arrivals(profile: DemandProfile) -> Floats:
+    """Ascending arrival times, and three random numbers for the lengths of each request, (4, n)."""
     counts = np.round(profile.requests_per_minute).astype(np.int64)
-    for windows, index in zip(_WINDOWS, _indices(profile.dispersion), strict=True):
-        counts = _split(counts, windows, index, generator).ravel()
-    second = np.repeat(np.arange(counts.size), counts)
-    seconds: npt.NDArray[np.float64] = profile.start_seconds + second + generator.random(second.size)
-    return np.sort(seconds)
+    minutes, numbers = np.repeat(np.arange(counts.size), counts), _turns(counts)
+    keys = _minute_of(profile.start_seconds) + minutes, numbers
+    cells = minutes
+    for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
+        copied, placed = (draws.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
+        cells = cells * windows + (placed * windows).astype(np.int64)[_sources(cells, index, copied)]
+    seconds = profile.start_seconds + cells + draws.uniforms(_SECONDS, *keys)
+    lengths = (draws.uniforms(_LENGTHS + which, *keys) for which in range(3))
+    found: Floats = np.array([seconds, *lengths])[:, np.argsort(seconds, kind="stable")]
+    return found
 
 
 def _indices(dispersion: Dispersion) -> tuple[float, float]:
@@ -265,18 +286,37 @@ def _indices(dispersion: Dispersion) -> tuple[float, float]:
     return max(dispersion.ten_seconds or 1.0, 1.0), max(dispersion.one_second or 1.0, 1.0)
 
 
-def _split(counts: Integers, windows: int, index: float, generator: np.random.Generator) -> Integers:
-    """Counts of equal windows that add up to each count: (counts, windows).
+def _turns(counts: Integers) -> Integers:
+    """Number of each request among those of its cell, from 0 on, (n,), for the counts of cells in order."""
+    before = counts.cumsum() - counts
+    found: Integers = np.arange(counts.sum()) - np.repeat(before, counts)
+    return found
+
+
+def _sources(cells: Integers, index: float, numbers: Floats) -> Integers:
+    """Position of the request into whose window each one falls, its own where that is any of them: (n,).
 
     A Dirichlet-multinomial split of n with total concentration A has the variance of a multinomial one times
-    ``(n + A) / (1 + A)``, so ``A = (n - I) / (I - 1)`` gives an index of dispersion I (Mosimann 1962).
+    ``(n + A) / (1 + A)``, so ``A = (n - I) / (I - 1)`` gives an index of dispersion I (Mosimann 1962). As an urn, the
+    k-th request goes where any of the k before it went with chance ``k / (k + A)`` (Blackwell and MacQueen 1973).
+
+    Args:
+        cells: cell of each request that is split; those of one cell in the order of their numbers, (n,).
+        index: I.
+        numbers: random numbers from 0 to below 1, (n,).
     """
-    total = np.maximum(counts, 1).astype(np.float64)
+    own = np.arange(cells.size)
     if index <= 1:
-        shares = np.full((counts.size, windows), 1 / windows)
-    else:
-        concentration = np.maximum((total - index) / (index - 1), 1e-3) / windows
-        drawn = generator.standard_gamma(np.repeat(concentration[:, None], windows, axis=1)) + 1e-12
-        shares = drawn / drawn.sum(axis=1, keepdims=True)
-    found: Integers = generator.multinomial(counts, shares)
+        return own
+    order = np.argsort(cells, kind="stable")
+    counts = np.bincount(cells, minlength=1)
+    turns = _turns(counts)
+    total = np.repeat(counts, counts)
+    concentration = np.maximum((total - index) / (index - 1), _LEAST_CONCENTRATION)
+    at = numbers[order] * (turns + concentration)
+    sources = np.where(at < turns, own - turns + at.astype(np.int64), own)
+    while (sources != (further := sources[sources])).any():
+        sources = further
+    found = np.empty_like(own)
+    found[order] = order[sources]
     return found

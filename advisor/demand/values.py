@@ -99,6 +99,18 @@ class Dispersion:
     one_second: float | None = None
     ten_seconds: float | None = None
 
+    def times(self, factor: float) -> "Dispersion":
+        """Burstiness of so many times the requests, in the same bursts: the excess over 1 grows with the number.
+
+        ``I' = 1 + (I - 1) · factor``: the rate of a doubly stochastic process times a factor (Cox 1955), or each of its
+        requests kept with that chance.
+        """
+        one, ten = (
+            index if index is None or index <= 1 else 1 + (index - 1) * factor
+            for index in (self.one_second, self.ten_seconds)
+        )
+        return Dispersion(one, ten)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemandProfile:
@@ -111,6 +123,13 @@ class DemandProfile:
     dispersion: Dispersion = Dispersion()
     tokens_by_hour: Mapping[int, TokenHistogram] = field(default_factory=dict)
     """By hour of the day, UTC; only hours with requests, and none where too little of a day was seen."""
+
+    def times(self, factor: float) -> "DemandProfile":
+        """So many times the requests in every minute, in the same bursts."""
+        if factor == 1:
+            return self
+        counts = self.requests_per_minute * factor
+        return replace(self, requests_per_minute=counts, dispersion=self.dispersion.times(factor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +226,7 @@ class Demand:
         )
         profile = self.profile
         if profile is not None:
-            profile = replace(profile, requests_per_minute=profile.requests_per_minute * factor)
+            profile = profile.times(factor)
         interval = None if self.interval is None else self.interval.times(factor)
         return replace(self, requests_per_second=rate, profile=profile, interval=interval)
 

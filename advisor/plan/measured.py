@@ -98,7 +98,7 @@ class _Replica:
         requirements, times = self.requirements, self._times(token, ttft)
         random = np.random.default_rng(_SEED)
         arrivals_s = random.exponential(1 / self.requests_per_second, _REQUESTS).cumsum()
-        requests = with_lengths(requirements.demand, arrivals_s, random)
+        requests = with_lengths(requirements.demand, arrivals_s, random.random((3, _REQUESTS)))
         prompts = np.clip(requests.input_tokens, 1, requirements.context_tokens - 1)
         answers = np.clip(requests.output_tokens, 1, requirements.context_tokens - prompts)
         timeline = serve(times, arrivals_s, prompts, answers)
