@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.arrivals import Requests
 from advisor.demand import draws
+from advisor.demand.arrivals import Requests
 from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats

@@ -11,7 +11,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import obligation_of
 from advisor.plan.options import rank
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import Supply
+from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import RungScope, Step, with_regions

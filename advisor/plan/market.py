@@ -8,7 +8,8 @@ from advisor.demand.values import Forecast
 from advisor.performance.served import Served
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.hours import Week, week_of
-from advisor.plan.problem.pools import Supply, check_purchase
+from advisor.plan.problem.supply import Supply
+from advisor.plan.problem.tariffs import check_purchase
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.requirements import Requirements

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from advisor.catalog.values import Purchase
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import Supply
+from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Relaxation
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.optimise import relative_change

@@ -12,7 +12,7 @@ from typing import TypeVar
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
-from advisor.plan.problem.pools import why_no_commitment
+from advisor.plan.problem.tariffs import why_no_commitment
 from advisor.requirements import Requirements
 from advisor.workload.scope import is_restricted
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload

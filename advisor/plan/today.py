@@ -12,7 +12,7 @@ from advisor.performance.stage import serve
 from advisor.plan.market import Market, market_of
 from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import Supply
+from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import excluded_today

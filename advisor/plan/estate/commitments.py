@@ -20,7 +20,8 @@ from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.values import Offer, Purchase
 from advisor.cost.commitments import break_even
 from advisor.plan.fleet.chosen import Fleet, FleetGroup
-from advisor.plan.problem.pools import may_commit, stand_of
+from advisor.plan.problem.supply import stand_of
+from advisor.plan.problem.tariffs import may_commit
 from advisor.plan.problem.values import PurchaseOption
 from advisor.requirements import Requirements
 from advisor.units import HOURS_PER_MONTH, HOURS_PER_WEEK

@@ -12,7 +12,8 @@ from advisor.performance.served import Served
 from advisor.performance.stage import latencies_at_load
 from advisor.plan.estate.terms import Sharing
 from advisor.plan.problem.formulas import Part, lost_in_zone, share_without
-from advisor.plan.problem.pools import quota_key, stand_of
+from advisor.plan.problem.pools import quota_key
+from advisor.plan.problem.supply import stand_of
 from advisor.plan.tenants import Need
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits, QuotaLimit

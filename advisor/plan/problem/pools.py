@@ -2,39 +2,30 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from advisor.candidates import Candidate, Rejection, Shortfall, reject, reject_candidate, reject_undeployable
-from advisor.catalog import Catalog
-from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.price_trust import first_day, trust
-from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality
-from advisor.cost.commitments import break_even
+from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.cost.services import disk_parts, download_usd, host_disk_gib, root_volume_gib
 from advisor.cost.standing import instance_hour_usd
 from advisor.cost.transfer import sent_gb
-from advisor.demand.values import TokenHistogram
 from advisor.deployable import purchase_shortfall
-from advisor.errors import InputError
-from advisor.performance.served import Served
-from advisor.plan.cold_start import ColdStart, download_gb
-from advisor.plan.geography import Geography
+from advisor.plan.cold_start import download_gb
+from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
+from advisor.plan.problem.tariffs import exposed, price_of, tariffs_of, usable
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
-from advisor.plan.spot import Exposure, hazard, interruption_usd_per_hour
 from advisor.requirements import Requirements
 from advisor.units import (
     DAYS_PER_MONTH,
     GRAMS_PER_KG,
-    HOURS_PER_DAY,
     HOURS_PER_MONTH,
-    MINUTES_PER_HOUR,
     WATTS_PER_KW,
-    span_words,
 )
-from advisor.workload.values import Limits, QuotaLimit, Scaling
+from advisor.workload.values import Limits, QuotaLimit
 
 SWITCHING_HOURS = 2.0
 """Price of so many hours is what it costs to put an instance of another kind into service, where nothing is stated:
@@ -43,104 +34,8 @@ the time in which old and new run side by side while the new one is tried."""
 SERVICE = "services"
 """Unit of a rejection that a service is missing for, where others are about regions."""
 
-PAID_FOR = "paid for already: a commitment that is held"
-"""Source of the price of instances that a commitment of the workload pays for."""
-HISTORY_DAYS = 14
-"""Days that demand was observed for, from which commitments may rest on it."""
-
 _CARRIED_BY_OTHERS = 2
 """Zones asked at which the load that is left without one of them shows that a fleet is in both."""
-
-Stand = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RateTable:
-    """Requests per second of one replica of each candidate, by how far its users are."""
-
-    mix: Mapping[float, Floats]
-    """All requests, by network level in ms: (candidates,)."""
-    buckets: Mapping[float, Floats]
-    """Each prompt-length bucket alone: (buckets, candidates)."""
-
-    def take(self, at: Sequence[int]) -> "RateTable":
-        """The candidates at some positions."""
-        mix = {ms: rates[list(at)] for ms, rates in self.mix.items()}
-        return RateTable(mix, {ms: rates[:, list(at)] for ms, rates in self.buckets.items()})
-
-    def of_the_mix(self) -> "RateTable":
-        """The same where requests are not told apart."""
-        return RateTable(self.mix, {ms: rates[:0] for ms, rates in self.buckets.items()})
-
-    def cases(self) -> Floats:
-        """Every level and kind of requests: (cases, candidates)."""
-        if not self.mix:
-            return np.zeros((0, 0))
-        return np.concatenate([np.vstack([self.mix[ms][None, :], self.buckets[ms]]) for ms in self.mix])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Supply:
-    """Inputs that pools are made from."""
-
-    requirements: Requirements
-    catalog: Catalog
-    served: Sequence[Served]
-    offers: Mapping[tuple[str, str], tuple[Offer, ...]]
-    rates: RateTable
-    geography: Geography
-    cold_starts: Sequence[ColdStart | None]
-    """Of each candidate; None where nothing depends on it."""
-    owned: Mapping[str, int]
-    running: Mapping[str, int]
-    buckets: tuple[tuple[float, TokenHistogram], ...] = ()
-    """Share and lengths of each prompt-length bucket; empty where requests are not told apart."""
-    made: "dict[_Terms, dict[_Sold, _Made]]" = field(default_factory=dict)
-    """Pools that were made before, by what is allowed: of the same rates and places, and so of every part of them."""
-
-    def take(
-        self,
-        at: Sequence[int],
-        offers: Mapping[tuple[str, str], tuple[Offer, ...]] | None = None,
-        requirements: Requirements | None = None,
-    ) -> "Supply":
-        """The candidates at some positions, with other offers and requirements where they are given."""
-        return replace(
-            self,
-            served=[self.served[index] for index in at],
-            rates=self.rates.take(at),
-            cold_starts=[self.cold_starts[index] for index in at],
-            offers=self.offers if offers is None else offers,
-            requirements=requirements or self.requirements,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PoolSource:
-    """Origin of a pool."""
-
-    served: Served
-    offer: Offer
-    cold_start: ColdStart | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PoolSet:
-    """All pools, and why other offers are none."""
-
-    pools: tuple[Pool, ...]
-    sources: Mapping[str, PoolSource]
-    rejections: tuple[Rejection, ...]
-
-    def plus(self, other: "PoolSet") -> "PoolSet":
-        """These and others."""
-        sources = {**self.sources, **other.sources}
-        return PoolSet((*self.pools, *other.pools), sources, (*self.rejections, *other.rejections))
-
-
-def stand_of(provider: str, region: str, instance_type: str) -> str:
-    """Name of the instances of a type in a region."""
-    return f"{provider}/{region}/{instance_type}"
 
 
 def pools_of(supply: Supply) -> PoolSet:
@@ -164,37 +59,20 @@ def pools_of(supply: Supply) -> PoolSet:
     return PoolSet(tuple(pools), sources, tuple(rejected))
 
 
-_Terms = tuple[tuple[Purchase, ...], Limits, Scaling, bool, dt.date | None]
-"""What of a workload pools depend on, beside the precisions that lose quality."""
-_Sold = tuple[int, int, int, bool]
-"""Identities of a served candidate and an offer, rank of the loss of quality, and whether starts count for nothing."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Made:
-    """Result for a served candidate at an offer."""
-
-    served: Served
-    offer: Offer
-    """Both are kept, so that nothing else has their identities."""
-    pool: Pool | None
-    rejections: tuple[Rejection, ...]
-
-
-def _terms(requirements: Requirements) -> _Terms:
+def _terms(requirements: Requirements) -> Terms:
     workload = requirements.workload
     return tuple(workload.purchase), workload.limits, workload.scaling, workload.listed_only, workload.as_of
 
 
-def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer) -> _Made:
+def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer) -> Made:
     served = supply.served[at]
     tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
     if refused and not tariffs:
-        return _Made(served, offer, None, refused)
+        return Made(served, offer, None, refused)
     outcome = _pool(supply, places, at, offer, tariffs)
     if isinstance(outcome, Rejection):
-        return _Made(served, offer, None, (*refused, outcome))
-    return _Made(served, offer, outcome, refused)
+        return Made(served, offer, None, (*refused, outcome))
+    return Made(served, offer, outcome, refused)
 
 
 def in_zones(pool_set: PoolSet, limits: Limits, most_regions: int | None) -> PoolSet:
@@ -256,7 +134,7 @@ class _OfferFacts:
         """Ways of paying for the offer, without what depends on the candidate."""
         key = (offer.provider, offer.region, offer.instance_type)
         if key not in self._tariffs:
-            self._tariffs[key] = tuple(_usable(_tariffs(self._supply, offer), offer, self._supply))
+            self._tariffs[key] = tuple(usable(tariffs_of(self._supply, offer), offer, self._supply))
         return self._tariffs[key]
 
     def egress_usd_per_request(self, offer: Offer) -> float:
@@ -314,7 +192,7 @@ def _pool(
                 disk_parts_usd_per_hour=places.disk_parts_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)),
                 standing_usd_per_hour=places.standing_usd_per_hour(offer),
             )
-            for tariff in _exposed(supply, at, offer, tariffs, start_usd)
+            for tariff in exposed(supply, at, offer, tariffs, start_usd)
         ),
         usd_per_request=places.egress_usd_per_request(offer),
         lead_hours=cold.lead_hours if cold else 0.0,
@@ -371,148 +249,6 @@ def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
     far = np.zeros(count)
     buckets = [supply.rates.buckets[ms][:, at] if math.isfinite(ms) else far for ms in network]
     return np.array(mix) * replicas, np.array(buckets).reshape(len(network), count) * replicas
-
-
-def _tariffs(supply: Supply, offer: Offer) -> Iterator[Tariff]:
-    workload = supply.requirements.workload
-    if supply.owned.get(stand_of(offer.provider, offer.region, offer.instance_type)):
-        yield Tariff(PurchaseOption.OWNED, 0.0, "owned", source=PAID_FOR)
-    service, managed = (offer.managed.service, offer.managed.price) if offer.managed else ("", None)
-    for paid, price, label in (
-        (PurchaseOption.ON_DEMAND, offer.on_demand, ""),
-        (PurchaseOption.SPOT, offer.spot, ""),
-        (PurchaseOption.MANAGED, managed, service),
-    ):
-        purchase = Purchase(paid.value)
-        if purchase in workload.purchase and price is not None:
-            yield _tariff(paid, price, label)
-    if Purchase.COMMITMENT in workload.purchase and may_commit(supply.requirements):
-        yield from _commitments(_allowed_commitments(supply, offer), offer)
-
-
-def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPrice]:
-    """Prices of commitments of the terms that may be entered."""
-    years = supply.requirements.workload.limits.commitment_years
-    return [
-        current_commitment
-        for current_commitment in supply.catalog.current_commitments(offer)
-        if current_commitment.commitment.term_years in years
-    ]
-
-
-def _usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:
-    """The tariffs whose prices may be used: all of them, or those that are listed and recent."""
-    workload, catalog = supply.requirements.workload, supply.catalog
-    day = workload.as_of or first_day(catalog.as_of)
-    if not workload.listed_only or day is None:
-        yield from tariffs
-        return
-    for tariff in tariffs:
-        prices = [] if tariff.paid is PurchaseOption.OWNED else [(_price_of(tariff), Purchase(tariff.paid.value))]
-        if tariff.paid is PurchaseOption.COMMITMENT and offer.on_demand is not None:
-            prices.append((offer.on_demand, Purchase.ON_DEMAND))
-        if all(trust(price, purchase, day).listed for price, purchase in prices):
-            yield tariff
-
-
-def _price_of(tariff: Tariff) -> Price:
-    """The price of a tariff with where it is from."""
-    return Price(tariff.usd_per_hour, Provenance(tariff.source, tariff.as_of, Quality(tariff.quality)))
-
-
-def may_commit(requirements: Requirements) -> bool:
-    """Whether anything new may be committed: on two weeks of history or more, and never where zero is allowed."""
-    return not why_no_commitment(requirements)
-
-
-def why_no_commitment(requirements: Requirements) -> str:
-    """Why nothing new may be committed; "" where it may."""
-    workload, seconds = requirements.workload, requirements.demand.window_seconds
-    if workload.scaling.scale_to_zero:
-        return "scale_to_zero never ends in a commitment"
-    if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
-        return ""
-    known = "none" if seconds is None else span_words(seconds)
-    return f"not possible: a commitment takes {HISTORY_DAYS} days of history, {known} of them known"
-
-
-def check_purchase(requirements: Requirements) -> None:
-    """Refuse a workload that may only be paid for by commitments that it may not enter.
-
-    Raises:
-        InputError: nothing could be bought.
-    """
-    workload, why = requirements.workload, why_no_commitment(requirements)
-    if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or not why:
-        return
-    hint = "allow on_demand too, give a longer history, or set limits.commit_without_history: true"
-    if workload.scaling.scale_to_zero:
-        hint = "allow on_demand too, or leave scale_to_zero out"
-    raise InputError(
-        f"nothing can be bought: a commitment is all that is allowed ({why})",
-        where=workload.where("purchase"),
-        hint=hint,
-    )
-
-
-def _days_of_history(requirements: Requirements) -> float:
-    profile = requirements.demand.profile
-    return 0.0 if profile is None else len(profile.requests_per_minute) / (HOURS_PER_DAY * MINUTES_PER_HOUR)
-
-
-def _tariff(paid: PurchaseOption, price: Price, label: str = "") -> Tariff:
-    provenance = price.provenance
-    return Tariff(
-        paid,
-        price.usd_per_hour,
-        label,
-        source=provenance.source,
-        as_of=provenance.as_of,
-        quality=provenance.quality.value,
-    )
-
-
-def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Tariff]:
-    """The cheapest of each term."""
-    terms = {price.commitment.term_years: price for price in reversed(prices)}
-    for years, price in sorted(terms.items()):
-        even = break_even(price.usd_per_hour, offer.on_demand.usd_per_hour if offer.on_demand else None)
-        yield Tariff(
-            PurchaseOption.COMMITMENT,
-            price.usd_per_hour,
-            label=f"{price.commitment.instrument}, {years} y, {price.commitment.payment.replace('_', ' ')}",
-            break_even_ratio=min(even.utilization, 1.0) if even else 1.0,
-            term_years=float(years),
-            source=price.provenance.source,
-            as_of=price.provenance.as_of,
-            quality=price.provenance.quality.value,
-        )
-
-
-def _exposed(
-    supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff], start_usd: float
-) -> Iterator[Tariff]:  # fmt: skip
-    """The tariffs, the spot one with the expected cost of its interruptions."""
-    served, cold = supply.served[at], supply.cold_starts[at]
-    replicas = served.candidate.replicas_per_instance
-    for tariff in tariffs:
-        if tariff.paid is not PurchaseOption.SPOT:
-            yield tariff
-            continue
-        exposure = Exposure(
-            running_requests=served.mean_concurrency * replicas,
-            requests_per_second=served.requests_per_second_per_replica.value * replicas,
-            usd_per_hour=tariff.usd_per_hour,
-            replacement_usd_per_hour=offer.on_demand.usd_per_hour if offer.on_demand else tariff.usd_per_hour,
-            cold_start_s=cold.total_s.value if cold else 0.0,
-            start_usd=start_usd,
-        )
-        per_hour = hazard(supply.catalog.spot_risk(offer)).per_hour.value
-        yield replace(
-            tariff,
-            interruption_usd_per_hour=interruption_usd_per_hour(per_hour, exposure),
-            interruptions_per_hour=per_hour,
-        )
 
 
 def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float | None, float | None] | Rejection:
@@ -574,7 +310,7 @@ def _no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
     workload = supply.requirements.workload
     if tuple(workload.purchase) == (Purchase.MANAGED,) and offer.managed is None:
         return no_service(candidate.instance_type, offer.region)
-    unlisted = next(_tariffs(supply, offer), None)
+    unlisted = next(tariffs_of(supply, offer), None)
     kinds = " or ".join(purchase.value.replace("_", " ") for purchase in workload.purchase)
     shortfall = Shortfall(
         "price_unknown", "USD/h", f"{kinds} price", None, f"sold there, but no price for {kinds} is known"
@@ -587,7 +323,7 @@ def _no_price(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
 def _not_listed(tariff: Tariff, day: dt.date | None) -> Shortfall:
     """Fault of a price that ``listed_only`` leaves out."""
     paid = tariff.paid.value.replace("_", " ")
-    doubt = trust(_price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
+    doubt = trust(price_of(tariff), Purchase(tariff.paid.value), day).reason if day else ""
     found = doubt or "derived from a price on demand that is not listed"
     reason = f"its {paid} price of ${tariff.usd_per_hour:,.4g} an hour is left out by listed_only: {found}"
     return Shortfall("not_listed", "price", "listed and recent", found, reason)

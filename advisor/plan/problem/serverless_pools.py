@@ -18,7 +18,8 @@ from advisor.performance.values import Interval
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.geography import cache_shortfall
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import PoolSet, PoolSource, RateTable, Supply, pools_of
+from advisor.plan.problem.pools import pools_of
+from advisor.plan.problem.supply import PoolSet, PoolSource, RateTable, Supply
 from advisor.plan.problem.values import Pool, PurchaseOption, Tariff
 from advisor.plan.serverless import (
     Duty,

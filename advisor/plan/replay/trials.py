@@ -13,7 +13,7 @@ from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, s
 from advisor.performance.stage import times_of
 from advisor.plan.fleet.chosen import HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import Part, share_without
-from advisor.plan.problem.pools import PoolSource
+from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
 from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from advisor.catalog import Catalog
 from advisor.cost.commitments import owned_commitments
-from advisor.plan.problem.pools import stand_of
+from advisor.plan.problem.supply import stand_of
 from advisor.plan.solve.stage import ExistingFleet
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements

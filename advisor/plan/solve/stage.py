@@ -21,9 +21,10 @@ from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.buckets import prompt_buckets
 from advisor.plan.problem.hours import Week
-from advisor.plan.problem.pools import PoolSet, RateTable, Supply, in_zones, pools_of, quota_key
+from advisor.plan.problem.pools import in_zones, pools_of, quota_key
 from advisor.plan.problem.serverless_pools import serverless_pools, serverless_regions
 from advisor.plan.problem.shortlist import best_layouts
+from advisor.plan.problem.supply import PoolSet, RateTable, Supply
 from advisor.plan.problem.values import FleetSolution, Floats, Pool, Problem
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.values import ComparedLatency
