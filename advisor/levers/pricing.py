@@ -23,13 +23,14 @@ from advisor.levers.values import (
     Work,
 )
 from advisor.names import suggestion
-from advisor.plan.ladder import is_allowed, rung_of
+from advisor.plan.ladder import is_allowed
 from advisor.plan.market import Market
 from advisor.plan.planning import routed_fleet
 from advisor.plan.problem.standing import standing_charges
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.rung_values import rung_of
 from advisor.plan.rungs import RungScope, Step
 from advisor.plan.today import judged_current
 from advisor.plan.token_apis import TokenApi, compared_with_fleet

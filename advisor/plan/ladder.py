@@ -1,32 +1,25 @@
 """The same question with more and more allowed: what each step from today's machines saves, risks and takes."""
 
-import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.describe import obligation_of
 from advisor.plan.options import rank
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import Supply
-from advisor.plan.problem.values import Allocation, Infeasible, PurchaseOption
+from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
+from advisor.plan.rung_values import as_is, as_today, groups_of, no_rung, rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
-from advisor.plan.spot import hazard
-from advisor.plan.values import CurrentCost, Rung, RungGroup
-from advisor.plan.weights import weights_of
-from advisor.units import A_CENT, HOURS_PER_DAY, ratio_words
+from advisor.plan.values import CurrentCost, Rung
+from advisor.units import A_CENT, ratio_words
 from advisor.workload.scope import allows
 from advisor.workload.values import Workload
-
-_EVIDENCE = ("measured", "calibrated", "roofline")
-"""The strongest first."""
-
 
 _UNLISTED = (PurchaseOption.OWNED, PurchaseOption.SERVERLESS)
 """Ways of paying that no workload lists: what is owned, and services that scale to zero."""
@@ -87,12 +80,12 @@ class Ladder:
             **self._below([scope for scope in scopes if not scope.beyond_stated], reached),
             **self._beyond([scope for scope in scopes if scope.beyond_stated], reached),
         }
-        rungs = [_as_is(current, scopes[0])]
+        rungs = [as_is(current, scopes[0])]
         for scope in scopes[1:]:
             answer = answers[scope.step]
             if reached is not None and not scope.beyond_stated and _costs_less(answer, reached):
                 answer = _why_dearer(answer, reached)
-            rungs.append(_as_today(self._described(scope, answer, current), rungs[0], current))
+            rungs.append(as_today(self._described(scope, answer, current), rungs[0], current))
         as_stated = replace(self._described(_AS_STATED, stated, current), recommended=True)
         cheaper = [] if reached is None else [fleet for fleet in answers.values() if _is_preferable(fleet, reached)]
         best = min((fleet.found for fleet in cheaper), key=lambda fleet: fleet.usd_per_month, default=None)
@@ -169,49 +162,13 @@ class Ladder:
 
     def _described(self, scope: RungScope, answer: _Answer, current: CurrentCost | None) -> Rung:
         if not isinstance(answer, _Reached):
-            return replace(_none(scope), why_none=answer)
+            return replace(no_rung(scope), why_none=answer)
         return rung_of(scope, answer.found, self._setting, current)
-
-
-def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, current: CurrentCost | None) -> Rung:
-    """A confirmed fleet as a rung.
-
-    Args:
-        scope: what it was chosen within.
-        confirmed: the fleet.
-        context: the question beside which it risks and requires something.
-        current: what runs today, for the share that is saved.
-    """
-    usd = confirmed.usd_per_month
-    words = _Words(confirmed, context)
-    evidence = {
-        confirmed.formulation.pool_set.sources[allocation.pool.key].served.evidence.value
-        for allocation in _used(confirmed)
-    }
-    return Rung(
-        rung=scope.step.value,
-        total_usd_per_month=usd,
-        saving_ratio=_saving(usd, current),
-        groups=tuple(_groups(confirmed, context)),
-        risks=tuple(words.risks()),
-        requires=tuple(words.requires()),
-        evidence=max(evidence, key=_EVIDENCE.index),
-        within_slo_ratio=confirmed.confirmation.within_slo_ratio,
-        beyond_stated=scope.beyond_stated,
-        where=scope.where,
-    )
-
-
-def _saving(usd_per_month: float, current: CurrentCost | None) -> float | None:
-    """Share of today's cost that is saved; None where nothing runs, or all that runs is paid for already."""
-    if current is None or current.total_usd_per_month <= 0:
-        return None
-    return 1 - usd_per_month / current.total_usd_per_month
 
 
 def is_allowed(workload: Workload, fleet: Confirmed) -> bool:
     """Whether a fleet of the stated workload is one of a workload that allows less."""
-    for allocation in _used(fleet):
+    for allocation in fleet.solution.allocations:
         source = fleet.formulation.pool_set.sources[allocation.pool.key]
         paid = allocation.tariff.paid
         if not (
@@ -261,62 +218,11 @@ def _why_dearer(reached: _Reached, stated: _Reached) -> str:
     """Fleet of a rung that allows less, and why a dearer one is recommended."""
     fleet = " + ".join(
         f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}"
-        for group in _groups(reached.found, reached.context)
+        for group in groups_of(reached.found, reached.context)
     )
     why = "a simpler fleet is (limits.simplicity)" if _is_simpler(stated, reached) else "it does not hold in full"
     saved = stated.usd_per_month - reached.usd_per_month
     return f"{fleet} would save ${saved:,.2f} a month on what is recommended: {why}"
-
-
-def _as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
-    """Today's instances, where they keep the SLO and the limits, and the workload allows them."""
-    if current is None:
-        return _none(scope)
-    needed, kept = current.instances_needed, current.within_slo_ratio
-    why = scope.why_none or _why_not_enough(current)
-    if why:
-        return replace(_none(scope), why_none=why, within_slo_ratio=kept)
-    spare = current.instances - (needed or 0)
-    by = " by predictions that users do not get" if current.slower else ""
-    risks = [f"{spare} more than the demand takes{by}"] if spare else []
-    if current.not_generated:
-        risks.append(f"no code is generated for it: {current.not_generated}")
-    return replace(
-        _none(scope), total_usd_per_month=current.total_usd_per_month, saving_ratio=0.0, risks=tuple(risks),
-        within_slo_ratio=kept,
-    )  # fmt: skip
-
-
-def _why_not_enough(current: CurrentCost) -> str:
-    needed, kept = current.instances_needed, current.within_slo_ratio
-    if needed is None or kept is None:
-        return current.not_judged
-    if current.instances >= needed:
-        return ""
-    verb = "keeps" if current.instances == 1 else "keep"
-    return (
-        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the requests within the SLO; "
-        f"{needed} are needed with failures covered"
-    )
-
-
-def _none(scope: RungScope) -> Rung:
-    """A rung without a fleet."""
-    return Rung(
-        scope.step.value, None, None, (), (), (), "", scope.why_none,
-        beyond_stated=scope.beyond_stated, where=scope.where,
-    )  # fmt: skip
-
-
-def _as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
-    """The rung at today's cost where it is today's machines: how these run the model, so their disks, is unknown."""
-    if current is None or today.total_usd_per_month is None or rung.total_usd_per_month is None:
-        return rung
-    running = (current.region, current.instance_type, current.purchase, current.instances)
-    same = [(group.region, group.instance_type, group.purchase, group.instances) for group in rung.groups] == [running]
-    if not same or rung.total_usd_per_month <= today.total_usd_per_month:
-        return rung
-    return replace(rung, total_usd_per_month=today.total_usd_per_month, saving_ratio=today.saving_ratio)
 
 
 def _marked(rungs: Sequence[Rung], fleet: Fleet) -> Iterator[Rung]:
@@ -346,89 +252,3 @@ def _why_no_pool(formulation: Formulation, context: PlanningContext) -> str:
         return "nothing that it allows keeps the SLO"
     nearest = next((rejection for rejection in rejections if rejection.code == NOT_GENERATED), rejections[0])
     return f"nothing that it allows can be deployed: {nearest.message}"
-
-
-def _used(confirmed: Confirmed) -> tuple[Allocation, ...]:
-    return confirmed.solution.allocations
-
-
-def _groups(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGroup]:
-    """The groups of a fleet in short."""
-    for allocation in _used(confirmed):
-        source = confirmed.formulation.pool_set.sources[allocation.pool.key]
-        candidate, offer, tariff = source.served.candidate, source.offer, allocation.tariff
-        model = context.requirements.model.name
-        yield RungGroup(
-            provider=offer.provider,
-            region=offer.region,
-            instance_type=offer.instance_type,
-            accelerator=candidate.instance_type.accelerator,
-            purchase=tariff.paid.value,
-            commitment=tariff.label if tariff.paid is PurchaseOption.COMMITMENT else "",
-            precision=candidate.precision,
-            tensor_parallel=candidate.tensor_parallel,
-            engine=candidate.engine,
-            instances=max(allocation.instances),
-            weights=weights_of(context.catalog, model, candidate.precision, candidate.engine).repository,
-        )
-
-
-class _Words:
-    """Risks of a fleet, and what it takes beyond what runs today; without that, beyond what the workload states."""
-
-    def __init__(self, confirmed: Confirmed, context: PlanningContext) -> None:
-        """Tell what is there: today's region and accelerator, or all that is stated; and the stated clouds."""
-        stated, catalog = context.requirements.workload, context.catalog
-        current = stated.current
-        self._found, self._setting, self._catalog = confirmed, context, catalog
-        self._model, self._providers = context.requirements.model.name, set(stated.providers)
-        self._regions: Collection[str] = stated.regions
-        self._accelerators: Collection[str] = stated.accelerators
-        self._precisions: Collection[str] = stated.precisions
-        self._today = current.provider if current is not None else ""
-        if current is not None:
-            self._providers.add(current.provider)
-            self._regions = (current.region,)
-            self._accelerators = (catalog.instance_type(current.provider, current.instance_type).accelerator,)
-            self._precisions = stated.precisions[:1]
-
-    def risks(self) -> Iterator[str]:
-        """Interruptions, weak evidence, answers of several precisions and obligations."""
-        for allocation in _used(self._found):
-            source = self._found.formulation.pool_set.sources[allocation.pool.key]
-            if allocation.tariff.paid is PurchaseOption.SPOT:
-                per_hour = hazard(self._catalog.spot_risk(source.offer)).per_hour.value
-                days = 1 / per_hour / HOURS_PER_DAY if per_hour > 0 else math.inf
-                yield f"spot {source.offer.instance_type}: an instance is interrupted every {days:,.0f} days"
-            if source.served.evidence.value == "roofline":
-                yield f"{source.offer.instance_type}: predicted from its data sheet alone"
-        precisions = dict.fromkeys(group.precision for group in _groups(self._found, self._setting))
-        if len(precisions) > 1:
-            yield f"{' and '.join(precisions)} side by side: equal prompts may be answered differently"
-        usd, until = obligation_of(_used(self._found), self._setting)
-        if until is not None:
-            yield f"obliges to ${usd:,.0f} until {until}"
-
-    def requires(self) -> Iterator[str]:
-        """Cloud, region, accelerator, engine, checkpoint."""
-        groups = list(_groups(self._found, self._setting))
-        new = {group.provider: None for group in groups if group.provider not in self._providers}
-        yield from (f"an account on {provider}" for provider in new)
-        others = dict.fromkeys(group.provider for group in groups if group.provider not in (self._today, *new))
-        yield from (f"moving from {self._today} to {provider}" for provider in others if self._today)
-        yield from dict.fromkeys(
-            f"region {group.region}"
-            for group in groups
-            if group.provider not in new and self._regions and group.region not in self._regions
-        )
-        yield from dict.fromkeys(
-            f"driver and image for {group.accelerator} ({group.engine})"
-            for group in groups
-            if self._accelerators and group.accelerator not in self._accelerators
-        )
-        weights = (
-            weights_of(self._catalog, self._model, group.precision, group.engine)
-            for group in groups
-            if group.precision not in self._precisions
-        )
-        yield from dict.fromkeys(weight.words for weight in weights if not weight.is_published)

@@ -2,22 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 
 import numpy as np
 
 from advisor.candidates import Rejection, Shortfall, reject_candidate
-from advisor.demand.values import Forecast
-from advisor.performance.served import LoadLatency
-from advisor.performance.stage import latencies_at_load
-from advisor.plan.fleet.chosen import Fleet, FleetCost
-from advisor.plan.fleet.describe import cost_of, layout_of
 from advisor.plan.problem.formulas import Part, hours_per_month, mix_rate, requests_per_month, share_without
 from advisor.plan.problem.standing import alone_usd_per_month
 from advisor.plan.problem.values import (
     SET_BY,
-    Allocation,
     Constraint,
     FleetSolution,
     Floats,
@@ -28,12 +22,10 @@ from advisor.plan.problem.values import (
 )
 from advisor.plan.replay.confirmed import worst_share
 from advisor.plan.replay.headroom import Kind, kind_of
-from advisor.plan.replay.trials import name_of
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, load_of
 from advisor.plan.solve.stage import Formulation, PlanningContext
-from advisor.plan.values import Option, OptionCost, Predicted
-from advisor.units import A_CENT, MINUTES_PER_HOUR, ratio_words
+from advisor.units import A_CENT, ratio_words
 from advisor.workload.values import Slo
 
 MOST_REPLAYED = 24
@@ -53,8 +45,6 @@ _LIMITS = {
     Constraint.COMMITMENT_LOW_BAND: "the low edge of the forecast, without limits.commit_beyond_forecast,",
 }
 """Limits that their key does not say."""
-_NAMED = (PurchaseOption.COMMITMENT, PurchaseOption.MANAGED, PurchaseOption.SERVERLESS)
-"""Ways of paying with a name of their own: of the commitment, or of the service."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -363,119 +353,3 @@ def _is_of(rejection: Rejection, other: Rejection) -> bool:
     return replace(rejection, needed=None, available=None, message="") == replace(
         other, needed=None, available=None, message=""
     )
-
-
-def options_of(
-    ranking: Ranking, formulation: Formulation, context: PlanningContext, expected: Forecast, fleet: Fleet
-) -> tuple[Option, ...]:  # fmt: skip
-    """The ranked options as values of a plan."""
-    formulation = _with_sources(formulation, ranking)
-    candidates = [formulation.pool_set.sources[single.pool.key].served.candidate for single in ranking.singles]
-    loads = [_load_of_replica(formulation, single.solution.allocations[0], 1.0) for single in ranking.singles]
-    latencies = latencies_at_load(candidates, loads, context.requirements, context.model)
-    options: list[Option] = []
-    for number, (single, latency) in enumerate(zip(ranking.singles, latencies, strict=True), start=1):
-        confirmation = single.confirmed.confirmation if single.confirmed else None
-        cost = cost_of(formulation, single.solution, context, expected)
-        option = _option(formulation, single.solution.allocations[0], context, latency, cost)
-        why_not = _why_not(single, option.precision, fleet)
-        options.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
-    return tuple(options)
-
-
-def _with_sources(formulation: Formulation, ranking: Ranking) -> Formulation:
-    """The question with the pools of confirmed options too: a preferred precision may be one that others outdo."""
-    known = formulation.pool_set.sources
-    beside = {
-        single.pool.key: single.confirmed.formulation.pool_set.sources[single.pool.key]
-        for single in ranking.singles
-        if single.confirmed is not None and single.pool.key not in known
-    }
-    return (
-        replace(formulation, pool_set=replace(formulation.pool_set, sources={**known, **beside}))
-        if beside
-        else formulation
-    )
-
-
-def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, options: Sequence[Option]) -> Option:
-    """The fleet in short, named by the group that serves most in the busiest hours; ranked where it is an option."""
-    formulation = confirmed.formulation
-    shares = {group.name: group.request_shares[-1] for group in fleet.groups}
-    main = max(
-        confirmed.solution.allocations,
-        key=lambda allocation: (shares[name_of(allocation)], allocation.instances[-1], name_of(allocation)),
-    )
-    candidate = formulation.pool_set.sources[main.pool.key].served.candidate
-    load = _load_of_replica(formulation, main, shares[name_of(main)] or 1.0)
-    (latency,) = latencies_at_load([candidate], [load], context.requirements, context.model)
-    option = _option(formulation, main, context, latency, fleet.cost)
-    same = next((other for other in options if _alike(other, option)), option) if len(fleet.groups) == 1 else option
-    planned = confirmed.planned_rates()[name_of(main)]
-    return replace(
-        option,
-        rank=same.rank,
-        predicted=same.predicted,
-        confirmed=fleet.confirmed,
-        groups=len(fleet.groups),
-        planned_requests_per_second_per_instance=planned,
-    )
-
-
-def _load_of_replica(formulation: Formulation, allocation: Allocation, share: float) -> float:
-    """Requests per second that a replica receives of a share of the busiest hours' planned rate.
-
-    No more than it sustains of the whole mix, where it is kept to requests that are easier.
-    """
-    replicas = max(allocation.instances[-1] * allocation.pool.replicas, 1)
-    sustained = formulation.pool_set.sources[allocation.pool.key].served.requests_per_second_per_replica.value
-    return min(formulation.problem.hours[-1].planned_rate * share / replicas, sustained)
-
-
-def _alike(option: Option, other: Option) -> bool:
-    """Whether two options are the same instances, paid for alike."""
-    return all(
-        getattr(option, name) == getattr(other, name)
-        for name in ("stand", "purchase", "precision", "tensor_parallel", "partition", "engine", "instances_by_class")
-    )
-
-
-def _option(
-    formulation: Formulation, allocation: Allocation, context: PlanningContext, latency: LoadLatency, cost: FleetCost
-) -> Option:
-    pool, tariff = allocation.pool, allocation.tariff
-    served = formulation.pool_set.sources[pool.key].served
-    scheduled = len(set(allocation.instances)) > 1
-    return Option(
-        **layout_of(formulation, allocation, context),
-        rank=0,
-        commitment=tariff.label if tariff.paid in _NAMED else "",
-        instances=allocation.instances[-1],
-        replicas=allocation.instances[-1] * pool.replicas,
-        instances_by_class=allocation.instances,
-        minutes_ahead=math.ceil(pool.lead_hours * MINUTES_PER_HOUR) if scheduled else 0,
-        planned_requests_per_second_per_instance=mix_rate(formulation.problem, pool),
-        predicted=Predicted(
-            ttft_p95_ms=latency.ttft_p95_ms,
-            tpot_p95_ms=latency.tpot_p95_ms,
-            e2e_p95_ms=latency.e2e_p95_ms,
-            requests_per_second_per_replica=served.requests_per_second_per_replica,
-        ),
-        evidence=served.evidence.value,
-        cost=OptionCost(
-            **{field.name: getattr(cost, field.name) for field in fields(FleetCost)},
-            instance_usd_per_hour=tariff.usd_per_hour,
-            price_source=tariff.source,
-            price_as_of=tariff.as_of,
-            price_quality=tariff.quality,
-        ),
-    )
-
-
-def _why_not(single: Single, precision: str, fleet: Fleet) -> str:
-    """Why an option that costs less than the fleet is not recommended: no fleet has fewer backends or types."""
-    if single.usd_per_month >= fleet.cost.total_usd_per_month - A_CENT:
-        return ""
-    if single.confirmed is None:
-        return "not replayed: options as cheap were refused by their replay"
-    return f"{precision} loses more quality for less than limits.simplicity"

@@ -14,7 +14,8 @@ from advisor.plan.fleet.describe import planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
 from advisor.plan.market import Market, market_of
-from advisor.plan.options import Ranking, Single, options_of, rank, rank_rejections, recommended
+from advisor.plan.option_values import options_of, recommended
+from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
-from advisor.plan.options import Ranking, Single, _headroom_shown, _with_sources
+from advisor.plan.option_values import _with_sources
+from advisor.plan.options import Ranking, Single, _headroom_shown
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo

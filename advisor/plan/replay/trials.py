@@ -20,6 +20,7 @@ from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
 from advisor.plan.replay.result import within
+from advisor.plan.replay.scaled import ScaledFleet, part_of, scaled, thinned, without_lost
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
 from advisor.plan.solve.shares import targets, weights
 from advisor.plan.solve.stage import Formulation, PlanningContext
@@ -31,7 +32,6 @@ LARGEST_RATIO = 4.0
 """How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
-ROUNDING = 1e-9
 FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
 
@@ -177,7 +177,7 @@ class Trials:
             made_up = stressed(
                 self._requirements.demand, self.rehearsal.busiest.stop, small.rehearsal.scale, **stress
             )  # fmt: skip
-            requests = _thinned(self._from_places(made_up), small.share)
+            requests = thinned(self._from_places(made_up), small.share)
             most_late = (1 - self._slo.within_ratio) * requests.seconds.size
             first = None if self.is_exact else FIRST_SERVED
             cutoff = Cutoff(
@@ -253,8 +253,8 @@ class Trials:
         small = self._small(groups, routes)
         rehearsal = small.rehearsal
         until = rehearsal.requests.seconds[rehearsal.busiest.stop - 1]
-        requests = _part(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
-        requests = _thinned(requests, small.share * share)
+        requests = part_of(rehearsal.requests, rehearsal.busiest) if stretch else rehearsal.requests
+        requests = thinned(requests, small.share * share)
         most_late = math.inf if whole else (1 - self.wanted) * requests.seconds.size
         count = int(np.searchsorted(requests.seconds, until, side="right"))
         first = None if whole or self.is_exact else FIRST_SERVED
@@ -276,16 +276,16 @@ class Trials:
             latencies=tuple(distributions(latencies, self._slo, self._requirements.demand.unit)) if whole else (),
         )
 
-    def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "_Small":
+    def _small(self, groups: Sequence[ReplayGroup], routes: tuple[Route, ...]) -> "ScaledFleet":
         """A fleet at the usual scale, with a rehearsal that has requests enough for it."""
         scale = self.rehearsal.scale
         if scale == 1:
-            return _Small(self.rehearsal, groups, routes, 1.0)
-        groups, routes = _scaled([_without_lost(group) for group in groups], routes, scale)
+            return ScaledFleet(self.rehearsal, groups, routes, 1.0)
+        groups, routes = scaled([without_lost(group) for group in groups], routes, scale)
         wanted = max(sum(route.shares.values()) for route in routes)
         larger = min(scale * 2 ** math.ceil(math.log2(max(wanted / scale, 1.0))), 1.0)
         rehearsal = self.rehearsal if larger == scale else self._rehearsed(larger)
-        return _Small(rehearsal, groups, routes, wanted / rehearsal.scale)
+        return ScaledFleet(rehearsal, groups, routes, wanted / rehearsal.scale)
 
     def _late(self, outcome: Outcome, kept: Flags, judged: Flags) -> Iterator[int]:
         for index in np.unique(outcome.group[outcome.group >= 0]).tolist():
@@ -343,61 +343,6 @@ class Trials:
         return replace(requests, places=places.astype(np.int32))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Small:
-    """A share of a fleet's replicas, each as busy as in the whole fleet."""
-
-    rehearsal: SyntheticTrace
-    groups: Sequence[ReplayGroup]
-    routes: tuple[Route, ...]
-    share: float
-    """Share of the rehearsal's requests that keeps them so."""
-
-
-def _scaled(
-    groups: Sequence[ReplayGroup], routes: tuple[Route, ...], scale: float
-) -> tuple[Sequence[ReplayGroup], tuple[Route, ...]]:
-    """About such a share of a fleet's replicas, and the share of all requests that each group receives.
-
-    A group keeps a whole number of replicas in its quietest hours, and as large a share of them in all others.
-    """
-    kept = {group.name: _kept_ratio(group, scale) for group in groups}
-    fewer = [
-        replace(group, replicas_per_instance=1, instances_by_hour=tuple(
-            int(count * group.replicas_per_instance * kept[group.name] + ROUNDING) for count in group.instances_by_hour
-        ))
-        for group in groups
-    ]  # fmt: skip
-    lighter = tuple(
-        replace(route, shares={name: share * kept[name] for name, share in route.shares.items()}) for route in routes
-    )
-    return fewer, lighter
-
-
-def _kept_ratio(group: ReplayGroup, scale: float) -> float:
-    """The least share of a group's replicas from a scale on of which there are whole ones in its quietest hours."""
-    fewest = min((count for count in group.instances_by_hour if count), default=1) * group.replicas_per_instance
-    return math.ceil(scale * fewest - ROUNDING) / fewest
-
-
-def _thinned(requests: Requests, share: float) -> Requests:
-    """A share of requests, evenly spread over them."""
-    if share >= 1:
-        return requests
-    size = requests.seconds.size
-    kept = np.arange(0, size, 1 / share).astype(np.intp)
-    # The last place may be rounded up to the end.
-    return _part(requests, kept[(np.diff(kept, prepend=-1) > 0) & (kept < size)])
-
-
-def _without_lost(group: ReplayGroup) -> ReplayGroup:
-    """A group that loses an instance, without it at any time: at a scale an instance stands for several."""
-    if group.lost_at is None:
-        return group
-    fewer = tuple(max(count - 1, 0) for count in group.instances_by_hour)
-    return replace(group, lost_at=None, instances_by_hour=fewer)
-
-
 def _share(kept: Flags, judged: Flags) -> float:
     return float(kept[judged].mean()) if judged.any() else 1.0
 
@@ -450,17 +395,6 @@ def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> 
     for allocation in solution.allocations:
         count = whole[target_of[allocation.pool.key]]
         yield allocation.instances[-1] / count if count else 0.0
-
-
-def _part(requests: Requests, part: slice | npt.NDArray[np.intp]) -> Requests:
-    places = None if requests.places is None else requests.places[part]
-    return replace(
-        requests,
-        seconds=requests.seconds[part],
-        input_tokens=requests.input_tokens[part],
-        output_tokens=requests.output_tokens[part],
-        places=places,
-    )
 
 
 def _key(groups: list[ReplayGroup], routes: tuple[Route, ...]) -> Key:

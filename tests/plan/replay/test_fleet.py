@@ -12,7 +12,7 @@ from advisor.demand.arrivals import Requests
 from advisor.demand.clock import MONDAY_SECONDS
 from advisor.plan.replay.fleet import replay, simulate
 from advisor.plan.replay.routing import interleave
-from advisor.plan.replay.trials import _thinned
+from advisor.plan.replay.scaled import thinned
 from advisor.plan.replay.values import Billing, Cutoff, ReplayGroup, Route
 from advisor.workload.values import Slo
 from plan.replay.reference import make_steps
@@ -258,7 +258,7 @@ def test_a_share_of_requests_is_some_of_them(share):
     size = 48_000
     requests = Requests(np.arange(size, dtype=np.float64), np.full(size, 9), np.full(size, 9))
 
-    kept = _thinned(requests, share).seconds
+    kept = thinned(requests, share).seconds
 
     assert kept.size == pytest.approx(size * share, abs=1)
     assert np.all(np.diff(kept) > 0)

@@ -1,0 +1,187 @@
+"""A confirmed fleet as a rung: what it is, risks and takes, beside today's machines and what is stated."""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from advisor.plan.fleet.describe import obligation_of
+from advisor.plan.problem.values import PurchaseOption
+from advisor.plan.replay.validator import Confirmed
+from advisor.plan.rungs import RungScope
+from advisor.plan.solve.stage import PlanningContext
+from advisor.plan.spot import hazard
+from advisor.plan.values import CurrentCost, Rung, RungGroup
+from advisor.plan.weights import weights_of
+from advisor.units import HOURS_PER_DAY, ratio_words
+
+_EVIDENCE = ("measured", "calibrated", "roofline")
+"""The strongest first."""
+
+
+def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, current: CurrentCost | None) -> Rung:
+    """A confirmed fleet as a rung.
+
+    Args:
+        scope: what it was chosen within.
+        confirmed: the fleet.
+        context: the question beside which it risks and requires something.
+        current: what runs today, for the share that is saved.
+    """
+    usd = confirmed.usd_per_month
+    words = _Words(confirmed, context)
+    evidence = {
+        confirmed.formulation.pool_set.sources[allocation.pool.key].served.evidence.value
+        for allocation in confirmed.solution.allocations
+    }
+    return Rung(
+        rung=scope.step.value,
+        total_usd_per_month=usd,
+        saving_ratio=_saving(usd, current),
+        groups=tuple(groups_of(confirmed, context)),
+        risks=tuple(words.risks()),
+        requires=tuple(words.requires()),
+        evidence=max(evidence, key=_EVIDENCE.index),
+        within_slo_ratio=confirmed.confirmation.within_slo_ratio,
+        beyond_stated=scope.beyond_stated,
+        where=scope.where,
+    )
+
+
+def _saving(usd_per_month: float, current: CurrentCost | None) -> float | None:
+    """Share of today's cost that is saved; None where nothing runs, or all that runs is paid for already."""
+    if current is None or current.total_usd_per_month <= 0:
+        return None
+    return 1 - usd_per_month / current.total_usd_per_month
+
+
+def as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
+    """Today's instances, where they keep the SLO and the limits, and the workload allows them."""
+    if current is None:
+        return no_rung(scope)
+    needed, kept = current.instances_needed, current.within_slo_ratio
+    why = scope.why_none or _why_not_enough(current)
+    if why:
+        return replace(no_rung(scope), why_none=why, within_slo_ratio=kept)
+    spare = current.instances - (needed or 0)
+    by = " by predictions that users do not get" if current.slower else ""
+    risks = [f"{spare} more than the demand takes{by}"] if spare else []
+    if current.not_generated:
+        risks.append(f"no code is generated for it: {current.not_generated}")
+    return replace(
+        no_rung(scope), total_usd_per_month=current.total_usd_per_month, saving_ratio=0.0, risks=tuple(risks),
+        within_slo_ratio=kept,
+    )  # fmt: skip
+
+
+def _why_not_enough(current: CurrentCost) -> str:
+    needed, kept = current.instances_needed, current.within_slo_ratio
+    if needed is None or kept is None:
+        return current.not_judged
+    if current.instances >= needed:
+        return ""
+    verb = "keeps" if current.instances == 1 else "keep"
+    return (
+        f"{current.instances} × {current.instance_type} {verb} {ratio_words(kept)} of the requests within the SLO; "
+        f"{needed} are needed with failures covered"
+    )
+
+
+def no_rung(scope: RungScope) -> Rung:
+    """A rung without a fleet."""
+    return Rung(
+        scope.step.value, None, None, (), (), (), "", scope.why_none,
+        beyond_stated=scope.beyond_stated, where=scope.where,
+    )  # fmt: skip
+
+
+def as_today(rung: Rung, today: Rung, current: CurrentCost | None) -> Rung:
+    """The rung at today's cost where it is today's machines: how these run the model, so their disks, is unknown."""
+    if current is None or today.total_usd_per_month is None or rung.total_usd_per_month is None:
+        return rung
+    running = (current.region, current.instance_type, current.purchase, current.instances)
+    same = [(group.region, group.instance_type, group.purchase, group.instances) for group in rung.groups] == [running]
+    if not same or rung.total_usd_per_month <= today.total_usd_per_month:
+        return rung
+    return replace(rung, total_usd_per_month=today.total_usd_per_month, saving_ratio=today.saving_ratio)
+
+
+def groups_of(confirmed: Confirmed, context: PlanningContext) -> Iterator[RungGroup]:
+    """The groups of a fleet in short."""
+    for allocation in confirmed.solution.allocations:
+        source = confirmed.formulation.pool_set.sources[allocation.pool.key]
+        candidate, offer, tariff = source.served.candidate, source.offer, allocation.tariff
+        model = context.requirements.model.name
+        yield RungGroup(
+            provider=offer.provider,
+            region=offer.region,
+            instance_type=offer.instance_type,
+            accelerator=candidate.instance_type.accelerator,
+            purchase=tariff.paid.value,
+            commitment=tariff.label if tariff.paid is PurchaseOption.COMMITMENT else "",
+            precision=candidate.precision,
+            tensor_parallel=candidate.tensor_parallel,
+            engine=candidate.engine,
+            instances=max(allocation.instances),
+            weights=weights_of(context.catalog, model, candidate.precision, candidate.engine).repository,
+        )
+
+
+class _Words:
+    """Risks of a fleet, and what it takes beyond what runs today; without that, beyond what the workload states."""
+
+    def __init__(self, confirmed: Confirmed, context: PlanningContext) -> None:
+        """Tell what is there: today's region and accelerator, or all that is stated; and the stated clouds."""
+        stated, catalog = context.requirements.workload, context.catalog
+        current = stated.current
+        self._found, self._setting, self._catalog = confirmed, context, catalog
+        self._model, self._providers = context.requirements.model.name, set(stated.providers)
+        self._regions: Collection[str] = stated.regions
+        self._accelerators: Collection[str] = stated.accelerators
+        self._precisions: Collection[str] = stated.precisions
+        self._today = current.provider if current is not None else ""
+        if current is not None:
+            self._providers.add(current.provider)
+            self._regions = (current.region,)
+            self._accelerators = (catalog.instance_type(current.provider, current.instance_type).accelerator,)
+            self._precisions = stated.precisions[:1]
+
+    def risks(self) -> Iterator[str]:
+        """Interruptions, weak evidence, answers of several precisions and obligations."""
+        for allocation in self._found.solution.allocations:
+            source = self._found.formulation.pool_set.sources[allocation.pool.key]
+            if allocation.tariff.paid is PurchaseOption.SPOT:
+                per_hour = hazard(self._catalog.spot_risk(source.offer)).per_hour.value
+                days = 1 / per_hour / HOURS_PER_DAY if per_hour > 0 else math.inf
+                yield f"spot {source.offer.instance_type}: an instance is interrupted every {days:,.0f} days"
+            if source.served.evidence.value == "roofline":
+                yield f"{source.offer.instance_type}: predicted from its data sheet alone"
+        precisions = dict.fromkeys(group.precision for group in groups_of(self._found, self._setting))
+        if len(precisions) > 1:
+            yield f"{' and '.join(precisions)} side by side: equal prompts may be answered differently"
+        usd, until = obligation_of(self._found.solution.allocations, self._setting)
+        if until is not None:
+            yield f"obliges to ${usd:,.0f} until {until}"
+
+    def requires(self) -> Iterator[str]:
+        """Cloud, region, accelerator, engine, checkpoint."""
+        groups = list(groups_of(self._found, self._setting))
+        new = {group.provider: None for group in groups if group.provider not in self._providers}
+        yield from (f"an account on {provider}" for provider in new)
+        others = dict.fromkeys(group.provider for group in groups if group.provider not in (self._today, *new))
+        yield from (f"moving from {self._today} to {provider}" for provider in others if self._today)
+        yield from dict.fromkeys(
+            f"region {group.region}"
+            for group in groups
+            if group.provider not in new and self._regions and group.region not in self._regions
+        )
+        yield from dict.fromkeys(
+            f"driver and image for {group.accelerator} ({group.engine})"
+            for group in groups
+            if self._accelerators and group.accelerator not in self._accelerators
+        )
+        weights = (
+            weights_of(self._catalog, self._model, group.precision, group.engine)
+            for group in groups
+            if group.precision not in self._precisions
+        )
+        yield from dict.fromkeys(weight.words for weight in weights if not weight.is_published)
