@@ -389,7 +389,9 @@ def _against_today(seen, document):
         least = own * paid * 730
         seen.between("today: USD a month", current["total_usd_per_month"], least, least * 2 + 10**5)
     today = Fraction(str(current["total_usd_per_month"]))
-    if fleet is not None:
+    if not today and savings is not None:
+        seen.found.append("savings are told of what costs nothing today")
+    if fleet is not None and today:
         saved = today - Fraction(str(fleet["cost"]["total_usd_per_month"]))
         seen.usd("saved", savings["usd_per_month"], saved, roundings=0)
         seen.ratio("saved, share", savings["ratio"], saved / today)
