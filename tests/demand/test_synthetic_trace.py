@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.clock import hours_of_week
+from advisor.demand import draws
 from advisor.demand.declared import declared_demand
 from advisor.demand.synthetic_trace import Calendar, rehearse, stressed
 from advisor.demand.values import DemandProfile, Dispersion
@@ -172,3 +173,67 @@ def test_it_is_the_same_every_time():
 
     assert (one.seconds == other.seconds).all()
     assert (one.input_tokens == other.input_tokens).all()
+
+
+def moments(trace):
+    """Each request of a trace: when it comes, and how long it is, to the microsecond."""
+    requests = trace.requests
+    seconds = np.round((requests.seconds - MONDAY) * 1e6).astype(int).tolist()
+    return set(zip(seconds, requests.input_tokens.tolist(), requests.output_tokens.tolist(), strict=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=30).filter(any), st.floats(1.0, 3.0))
+def test_more_of_a_demand_is_the_same_requests_and_more(counts, factor):
+    """What arrives of a demand arrives of a larger one too, at the same moments and as long."""
+    less = demand(counts)
+
+    assert moments(rehearse(less)) <= moments(rehearse(less.times(factor)))
+
+
+def test_bursts_stay_where_they_are_when_a_demand_grows():
+    """Of a bursty demand nearly all requests come at the same moments in one that is a quarter larger."""
+    less = demand([200] * 60, Dispersion(one_second=6.0, ten_seconds=30.0))
+
+    fewer, more = (moments(rehearse(each, 20_000)) for each in (less, less.times(1.25)))
+
+    assert len(fewer & more) >= 0.8 * len(fewer)
+
+
+def test_stated_demand_grows_minute_by_minute():
+    """At a higher stated peak no minute has fewer requests, and they are as many as random arrivals are."""
+    peaks = [np.bincount((rehearse(declared_demand(1.0, peak, 500, 100), 40_000, scale=1.0).requests.seconds - 345_600)
+                         .astype(int) // 60) for peak in (4.0, 5.0)]  # fmt: skip
+    size = min(map(len, peaks))
+
+    assert (peaks[0][:size] <= peaks[1][:size]).all()
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.7, 3.0, 40.0, 900.0, 6e7])
+def test_poisson_numbers_have_their_mean_and_variance(mean):
+    """By the inverse of the distribution, whatever the mean."""
+    numbers = draws.poisson(mean, draws.uniforms(1, np.arange(40_000)))
+
+    assert numbers.mean() == pytest.approx(mean, rel=0.1 if mean < 0.1 else 0.03)
+    assert numbers.var() == pytest.approx(mean, rel=0.1 if mean < 0.1 else 0.03)
+
+
+@given(st.floats(1e-3, 1e4), st.floats(1.0, 2.0), st.floats(0, 1, exclude_max=True))
+def test_poisson_numbers_grow_with_their_mean(mean, factor, number):
+    """The same draw gives no fewer of a larger mean."""
+    draw = np.array([number])
+
+    assert draws.poisson(mean, draw)[0] <= draws.poisson(mean * factor, draw)[0]
+
+
+def test_draws_are_uniform_and_independent():
+    """Numbers of neighbouring keys and of other streams are evenly spread and have nothing to do with each other."""
+    keys = np.arange(50_000)
+    one, other = draws.uniforms(1, keys), draws.uniforms(2, keys)
+    grid = draws.uniforms(1, keys // 200, keys % 200)
+
+    for numbers in (one, other, grid):
+        counts = np.bincount((numbers * 100).astype(int), minlength=100)
+        assert ((counts - 500) ** 2 / 500).sum() < 160
+    pairs = [(one, other), (one[1:], one[:-1]), (grid[200:], grid[:-200])]
+    assert all(abs(np.corrcoef(left, right)[0, 1]) < 0.02 for left, right in pairs)
