@@ -10,7 +10,6 @@ from advisor.catalog.planning import (
     Fact,
     Grid,
     Latency,
-    Per,
     Place,
     Quota,
     RegionResource,
@@ -34,16 +33,7 @@ Triple = tuple[str, str, str]
 def read_commitments(directory: Path, sources: Sources) -> tuple[Commitment, ...]:
     """Discounts for a term, in the order of the file."""
     return tuple(
-        Commitment(
-            provider=row.text("provider"),
-            families=_list(row, "families"),
-            region=row.optional_text("region"),
-            instrument=row.text("instrument"),
-            term_years=int(row.number("term_years")),
-            payment=row.text("payment"),
-            discount_ratio=row.number("discount_ratio"),
-            provenance=sources.of(row),
-        )
+        sources.value(Commitment, row, discount_ratio=row.number("discount_ratio"))
         for row in read_records(directory / "commitments.csv")
     )
 
@@ -61,37 +51,15 @@ def _committed_price(row: Record, provider: str, sources: Sources) -> Commitment
     usd_per_hour, provenance = row.number("usd_per_hour"), sources.of(row)
     if usd_per_hour <= 0:
         row.fail("usd_per_hour", f"a price of {usd_per_hour:g}: leave the row out when it is unknown")
-    commitment = Commitment(
-        provider=provider,
-        families=(family_of(provider, row.text("instance_type")),),
-        region=row.text("region"),
-        instrument=row.text("instrument"),
-        term_years=int(row.number("term_years")),
-        payment=row.text("payment"),
-        discount_ratio=None,
-        provenance=provenance,
-    )
+    families = (family_of(provider, row.text("instance_type")),)
+    given = {"provider": provider, "families": families, "region": row.text("region"), "discount_ratio": None}
+    commitment = row.value(Commitment, provenance=provenance, **given)
     return CommitmentPrice(commitment, usd_per_hour, provenance)
 
 
 def read_reservations(directory: Path, sources: Sources) -> tuple[Reservation, ...]:
     """Capacity and discounts that are sold by other terms than hourly commitments, in the order of the file."""
-    return tuple(
-        Reservation(
-            provider=row.text("provider"),
-            families=_list(row, "families"),
-            region=row.optional_text("region"),
-            instrument=row.text("instrument"),
-            least_days=int(row.number("least_days")),
-            most_days=row.optional_integer("most_days"),
-            days_ahead=row.optional_integer("days_ahead"),
-            payment=row.text("payment"),
-            usd_per_hour=row.optional_number("usd_per_hour"),
-            terms=row.text("terms"),
-            provenance=sources.of(row),
-        )
-        for row in read_records(directory / "reservations.csv")
-    )
+    return tuple(sources.value(Reservation, row) for row in read_records(directory / "reservations.csv"))
 
 
 def read_spot_risks(directory: Path, sources: Sources) -> dict[Triple, SpotRisk]:
@@ -123,14 +91,12 @@ def read_latencies(directory: Path, sources: Sources) -> dict[Triple, Latency]:
 def read_places(directory: Path, sources: Sources) -> dict[str, Place]:
     """Where users are, by name."""
     places = (
-        Place(
+        sources.value(
+            Place,
+            row,
             name=row.text("place"),
-            title=row.text("title"),
-            country=row.text("country"),
-            country_iso2=row.text("country_iso2"),
             latitude_degrees=row.number("latitude"),
             longitude_degrees=row.number("longitude"),
-            provenance=sources.of(row),
         )
         for row in read_records(directory / "user_places.csv")
     )
@@ -176,68 +142,25 @@ def _service_price(row: Record, sources: Sources) -> ServicePrice:
 
 def read_region_resources(directory: Path, sources: Sources) -> tuple[RegionResource, ...]:
     """Resources beside machines, in the order of the file."""
-    return tuple(
-        RegionResource(
-            provider=row.text("provider"),
-            item=row.text("item"),
-            per=Per(row.text("per")),
-            quantity=row.number("quantity"),
-            assumes=row.text("assumes"),
-            provenance=sources.of(row),
-        )
-        for row in read_records(directory / "region_resources.csv")
-    )
+    return tuple(sources.value(RegionResource, row) for row in read_records(directory / "region_resources.csv"))
 
 
 def read_serverless(directory: Path, sources: Sources) -> tuple[Serverless, ...]:
     """Accelerators by the second, in the order of the file."""
-    return tuple(
-        Serverless(
-            provider=row.text("provider"),
-            service=row.text("service"),
-            accelerator=row.text("accelerator"),
-            regions=_list(row, "regions"),
-            usd_per_hour=row.optional_number("usd_per_hour"),
-            vcpus=row.optional_number("vcpus"),
-            memory_gib=row.optional_number("memory_gib"),
-            idle_seconds=row.optional_number("idle_seconds"),
-            cold_start_seconds=row.optional_number("cold_start_seconds"),
-            provenance=sources.of(row),
-        )
-        for row in read_records(directory / "serverless.csv")
-    )
+    return tuple(sources.value(Serverless, row) for row in read_records(directory / "serverless.csv"))
 
 
 def read_token_prices(directory: Path, sources: Sources) -> tuple[TokenPrice, ...]:
     """Prices of tokens, in the order of the file."""
     return tuple(
-        TokenPrice(
-            model=row.optional_text("model") or "",
-            provider=row.text("provider"),
-            api_model=row.text("api_model"),
-            input_usd_per_million=row.number("input_usd_per_million"),
-            cached_usd_per_million=row.optional_number("cached_input_usd_per_million"),
-            output_usd_per_million=row.number("output_usd_per_million"),
-            context_tokens=row.optional_integer("context_tokens"),
-            provenance=sources.of(row),
-        )
+        sources.value(TokenPrice, row, cached_usd_per_million=row.optional_number("cached_input_usd_per_million"))
         for row in read_records(directory / "token_prices.csv")
     )
 
 
 def _quota(row: Record, sources: Sources) -> Quota:
-    default_value = row.optional_number("default_value")
-    return Quota(
-        provider=row.text("provider"),
-        name=row.text("name"),
-        code=row.text("code"),
-        unit=row.text("unit"),
-        market=row.choice("market", Purchase),
-        families=_list(row, "families"),
-        default_value=default_value,
-        default_quality=None if default_value is None else row.choice("default_quality", Quality),
-        provenance=sources.of(row),
-    )
+    quality = row.choice("default_quality", Quality) if row.optional_text("default_value") else None
+    return sources.value(Quota, row, default_quality=quality)
 
 
 def _grid(row: Record, sources: Sources) -> Grid:
@@ -260,7 +183,3 @@ def _fact(row: Record, sources: Sources) -> Fact:
         unit=row.text("unit"),
         provenance=sources.of(row),
     )
-
-
-def _list(row: Record, column: str) -> tuple[str, ...]:
-    return tuple(filter(None, row.optional_text(column).split(";")))

@@ -19,13 +19,11 @@ def settings_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
 
 
 def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
-    """The attributes of ``Deployment`` that the program exports, in its order."""
-    attributes = {
-        ast.unparse(field.target): (field, documented)
+    """The attributes of ``Deployment``, which the program exports, in their order."""
+    return tuple(
+        Declaration(ast.unparse(field.target), " ".join(documented.split()), ast.unparse(field.annotation), "")
         for field, documented in _annotated(_class_of(files[DEPLOYMENT], "Deployment"))
-    }
-    exported = [name for name in _exported(files["__main__.py"]) if name in attributes]
-    return tuple(_output(name, *attributes[name]) for name in exported)
+    )
 
 
 def _class_of(text: str, name: str) -> ast.ClassDef:
@@ -57,17 +55,6 @@ def _default(keywords: Mapping[str | None, ast.expr]) -> str:
         shown = ast.unparse(keywords["default"])
         return shown if len(shown) <= _LONGEST_DEFAULT else "…"
     return "{}" if "default_factory" in keywords else ""
-
-
-def _exported(text: str) -> Iterator[str]:
-    for node in ast.parse(text).body:
-        call = node.value if isinstance(node, ast.Expr) else None
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pulumi.export":
-            yield _constant(call.args[0])
-
-
-def _output(name: str, field: ast.AnnAssign, documented: str) -> Declaration:
-    return Declaration(name, " ".join(documented.split()), ast.unparse(field.annotation), "")
 
 
 def _constant(node: ast.expr) -> str:

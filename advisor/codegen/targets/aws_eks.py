@@ -26,7 +26,7 @@ from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
 from advisor.codegen.targets.aws_partitions import has_budgets
 from advisor.codegen.targets.target import Files, Target
@@ -35,41 +35,9 @@ from advisor.codegen.wanted import Language
 from advisor.cost.services import HOST_GIB
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 
-_TERRAFORM = "terraform/aws-eks"
-_TEMPLATES = {
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "kms.tf": "aws_kms.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-    "weights.tf": "weights.tf.j2",
-}
-_BUDGET = {"budget.tf": "aws_budget.tf.j2"}
-_NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
-_PYTHON = "pulumi-python/aws-eks"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "aws_encryption.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "aws_policies.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/weights.py": "weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_NODE_GROUP_TEMPLATES = {"inference/compute.py": "compute.py.j2"}
-_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
-_ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
-"""What data sources say in the tests of a program."""
+_FOLDER = "aws-eks"
+_NODE_GROUPS = ("compute",)
+"""Templates that nodes started by Karpenter do without."""
 _OF_CLUSTER = {
     "vpcConfig": {
         "clusterSecurityGroupId": "sg-0123456789abcdef0",
@@ -77,7 +45,7 @@ _OF_CLUSTER = {
         "vpcId": "vpc-0123456789abcdef0",
     }
 }
-"""The same of the network of a cluster."""
+"""Network of a cluster, as a data source says it in the tests of a program."""
 _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
 """What EKS makes beside a node group, in those tests."""
 
@@ -115,29 +83,24 @@ class PodAlarm:
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = {**_root_templates(stack), **_NODE_GROUP_TEMPLATES}
-    return _with_objects(stack, render_terraform(_TERRAFORM, templates, stack, _known(stack, is_karpenter=False)))
+    files = render_terraform(_FOLDER, stack, _known(stack, is_karpenter=False))
+    return _with_objects(stack, files)
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
     known = _known(stack, is_karpenter=True)
-    files = render_terraform(_TERRAFORM, _root_templates(stack), stack, known)
+    files = render_terraform(_FOLDER, stack, known, without=_NODE_GROUPS)
     return _with_objects(stack, files, _node_pools(stack))
 
 
-def _root_templates(stack: Stack) -> Mapping[str, str]:
-    return _TEMPLATES | _BUDGET if has_budgets(stack) else _TEMPLATES
-
-
 def _python(stack: Stack) -> Files:
-    templates = _PYTHON_TEMPLATES | _PYTHON_NODE_GROUP_TEMPLATES
     known = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
-    return _with_objects(stack, render_pulumi(_PYTHON, templates, stack, known))
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, known))
 
 
 def _karpenter_python(stack: Stack) -> Files:
     known = _python_known(stack, is_karpenter=True)
-    return _with_objects(stack, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, known), _node_pools(stack))
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, known, without=_NODE_GROUPS), _node_pools(stack))
 
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
@@ -199,8 +162,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
         "alarms": calls("Alarm", known["alarm_values"]),
     }
     return known | {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS | (_OF_CLUSTER if stack.cache else {}),
+        "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
         "example_clusters": calls("Cluster", known["clusters"]),
         "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},

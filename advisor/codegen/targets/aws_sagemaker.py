@@ -19,44 +19,7 @@ from advisor.codegen.targets.host_backends import pins, python_fleet
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
 
-_TERRAFORM = "terraform/aws-sagemaker"
-_TEMPLATES = {
-    "budget.tf": "aws_budget.tf.j2",
-    "endpoint.tf": "endpoint.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "kms.tf": "aws_kms.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-}
-_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
-_PYTHON = "pulumi-python/aws-sagemaker"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "aws_encryption.py.j2",
-    "inference/endpoint.py": "endpoint.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/models.py": "models.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "aws_policies.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
-_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
-_ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
-"""What data sources say in the tests of a program."""
+_FOLDER = "aws-sagemaker"
 
 _PORT = 8080
 """Where SageMaker calls /ping and /invocations."""
@@ -119,24 +82,26 @@ def _against_image(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
-    return render_terraform(_TERRAFORM, templates, stack, _known(stack))
+    return render_terraform(_FOLDER, stack, _known(stack), without=_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
     weights = {"model_data": known["example_data"]} if known["example_data"] else {}
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
+        "deployed": "endpoints",
         "fleet": python_fleet(stack, known, known["alarm_facts"]),
         "networks": calls("Network", known["networks"]),
         "rollback_alarm": monitoring.ERRORS.name,
         "scales": stack.scaling is not Scaling.STATIC,
         "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
     }
-    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, without=_left_out(stack))
+
+
+def _left_out(stack: Stack) -> tuple[str, ...]:
+    """Templates that the stack does not need."""
+    return ("scaling",) if stack.scaling is Scaling.STATIC else ()
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -30,37 +30,7 @@ from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_su
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_TERRAFORM = "terraform/azure-aks"
-_TEMPLATES = {
-    "budget.tf": "azure_budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "main.tf": "azure_main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-    "weights.tf": "weights.tf.j2",
-}
-_PYTHON = "pulumi-python/azure-aks"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/alerts.py": "azure_alerts.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "azure_context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/weights.py": "weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
-_ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
-"""What data sources say in the tests of a program."""
+_FOLDER = "azure-aks"
 _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
 _MANNER = ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
@@ -90,7 +60,7 @@ _PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
 
 
 def _terraform(stack: Stack) -> Files:
-    files = render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    files = render_terraform(_FOLDER, stack, _known(stack))
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
 
 
@@ -103,13 +73,11 @@ def _python(stack: Stack) -> Files:
         "alarms": calls("Alarm", known["alarms"]),
     }
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
         "fleet": Call("Fleet", fleet),
         "example_clusters": calls("Cluster", known["clusters"]),
         "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
     }
-    files = render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    files = render_pulumi(_FOLDER, stack, {**known, **more})
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
 
 

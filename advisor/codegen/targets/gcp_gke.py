@@ -25,49 +25,17 @@ from advisor.codegen.model import Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_TERRAFORM = "terraform/gcp-gke"
-_TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-    "weights.tf": "weights.tf.j2",
-}
-_PYTHON = "pulumi-python/gcp-gke"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/budget.py": "gcp_budget.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/weights.py": "weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
-_ANSWERS = {"number": "123456789012"}
-"""What data sources say in the tests of a program."""
+_FOLDER = "gcp-gke"
 _OF_CLUSTER = {
     "network": "projects/my-project/global/networks/inference",
     "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
 }
-"""The same of the network of a cluster."""
+"""Network of a cluster, as a data source says it in the tests of a program."""
 _LONGEST_POOL = 15
 """With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
 _HASH_DIGITS = 6
@@ -112,7 +80,7 @@ def _refusal(google_group: GoogleGroup) -> str:
 
 def _terraform(stack: Stack) -> Files:
     groups = google_groups(stack)
-    return _with_objects(stack, groups, render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, groups)))
+    return _with_objects(stack, groups, render_terraform(_FOLDER, stack, _known(stack, groups)))
 
 
 def _python(stack: Stack) -> Files:
@@ -127,8 +95,7 @@ def _python(stack: Stack) -> Files:
     }
     reservations = {"reservations": known["example_reservations"]} if known["example_reservations"] else {}
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS | (_OF_CLUSTER if stack.cache else {}),
+        "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
         "cluster_calls": calls("Cluster", known["clusters"]),
         "configuration": {
@@ -139,7 +106,7 @@ def _python(stack: Stack) -> Files:
             "billing_account": "012345-567890-ABCDEF",
         },
     }
-    return _with_objects(stack, groups, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more}))
+    return _with_objects(stack, groups, render_pulumi(_FOLDER, stack, {**known, **more}))
 
 
 def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -> Files:

@@ -11,7 +11,7 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.model import Backend, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import instances_while_replaced
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
 from advisor.codegen.targets.gcp_values import (
@@ -27,47 +27,17 @@ from advisor.codegen.targets.host_backends import backend_facts, serving_argumen
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_TERRAFORM = "terraform/gcp-mig"
-_TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "startup.sh.tftpl": "gcp_startup.sh.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-}
-_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
-_PYTHON = "pulumi-python/gcp-mig"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/budget.py": "gcp_budget.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
+_FOLDER = "gcp-mig"
+_STARTUP = "gcp_startup.sh.j2"
+_PYTHON_SHARED = {
     "inference/registries.py": "gcp_registries.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/startup.sh": "gcp_startup.sh.j2",
+    "inference/startup.sh": _STARTUP,
     "inference/weights.py": "gcp_weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
 }
-_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
-_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
 _ANSWERS = {
     "address": "10.0.0.2",
     "network": "projects/my-project/global/networks/inference",
-    "number": "123456789012",
+    **ANSWERS["gcp"],
     "project": "my-project",
 }
 """What data sources say in the tests of a program."""
@@ -85,21 +55,23 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
-    return render_terraform(_TERRAFORM, templates, stack, known_of(stack))
+    return render_terraform(_FOLDER, stack, known_of(stack), {"startup.sh.tftpl": _STARTUP}, _left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
-    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
     known = known_of(stack)
     more = {
-        "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
         "fleet": _python_fleet(stack, known),
         "network_calls": calls("Network", known["networks"]),
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, _left_out(stack))
+
+
+def _left_out(stack: Stack) -> tuple[str, ...]:
+    """Templates that the stack does not need."""
+    return ("scaling",) if stack.scaling is Scaling.STATIC else ()
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
