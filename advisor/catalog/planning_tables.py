@@ -1,12 +1,11 @@
 """The tables of the catalog that plans ask for and single recommendations do not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from advisor.catalog import planning_readers, readers
-from advisor.catalog.commitments import commitment_prices
 from advisor.catalog.families import family_of
 from advisor.catalog.geography import Geography
 from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
@@ -28,9 +27,51 @@ from advisor.catalog.planning import (
     TokenPrice,
 )
 from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss
-from advisor.catalog.values import InstanceType, Offer, Purchase, Quality, Region
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region
 from advisor.errors import InputError
 from advisor.names import suggestion
+
+_WEAKEST_FIRST = (Quality.STALE, Quality.RECALLED, Quality.COMMUNITY)
+
+
+def commitment_prices(
+    offer: Offer, covering: Iterable[Commitment], listed: Iterable[CommitmentPrice] = ()
+) -> tuple[CommitmentPrice, ...]:
+    """Price under each commitment that covers the offer, cheapest first; none where the on-demand price is unknown.
+
+    A discount that was read in the offer's own region counts before one that holds anywhere, and a listed price before
+    both: on demand may have changed since the discount was read. What saves nothing any more is left out.
+
+    Args:
+        offer: on demand.
+        covering: discounts of its family.
+        listed: prices of its type in its region, as sold.
+    """
+    if offer.on_demand is None:
+        return ()
+    usable = sorted(
+        (commitment for commitment in covering if commitment.region in {"", offer.region}),
+        key=lambda commitment: commitment.region,
+    )
+    prices = {
+        _sold_as(commitment): _price(offer.on_demand, commitment, commitment.discount_ratio or 0.0)
+        for commitment in usable
+    }
+    prices |= {_sold_as(commitment_price.commitment): commitment_price for commitment_price in listed}
+    saving = (price for price in prices.values() if price.usd_per_hour < offer.on_demand.usd_per_hour)
+    return tuple(sorted(saving, key=lambda price: (price.usd_per_hour, price.commitment.term_years)))
+
+
+def _sold_as(commitment: Commitment) -> tuple[str, int, str]:
+    return commitment.instrument, commitment.term_years, commitment.payment
+
+
+def _price(on_demand: Price, commitment: Commitment, discount_ratio: float) -> CommitmentPrice:
+    """On-demand price × (1 - discount), founded no better than the weaker of the two."""
+    used = {on_demand.provenance.quality, commitment.provenance.quality}
+    quality = next((quality for quality in _WEAKEST_FIRST if quality in used), Quality.DERIVED)
+    provenance = Provenance(commitment.provenance.source, commitment.provenance.as_of, quality)
+    return CommitmentPrice(commitment, on_demand.usd_per_hour * (1 - discount_ratio), provenance)
 
 
 @dataclass(frozen=True, eq=False)

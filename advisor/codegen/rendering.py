@@ -1,20 +1,76 @@
 """A stack printed through the templates of a folder: the same stack gives the same bytes."""
 
+import ast
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.declaration import Declaration
 from advisor.codegen.model import Stack
-from advisor.codegen.python_declarations import outputs_of, settings_of
 from advisor.codegen.response_cache import cache_facts, cache_files
 from advisor.codegen.rights import rights_of
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
 from advisor.data_files import data_dir
+
+SETTINGS = "inference/settings.py"
+"""Holds the dataclass ``Settings``; its fields say ``field(default=…, metadata=about("…"))``."""
+DEPLOYMENT = "inference/deployment.py"
+"""Holds the component ``Deployment``; its attributes have a docstring."""
+_LONGEST_DEFAULT = 60
+
+
+def settings_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """The fields of ``Settings``, in their order."""
+    return tuple(_setting(field) for field, _ in _annotated(_class_of(files[SETTINGS], "Settings")))
+
+
+def outputs_of(files: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """The attributes of ``Deployment``, which the program exports, in their order."""
+    return tuple(
+        Declaration(ast.unparse(field.target), " ".join(documented.split()), ast.unparse(field.annotation), "")
+        for field, documented in _annotated(_class_of(files[DEPLOYMENT], "Deployment"))
+    )
+
+
+def _class_of(text: str, name: str) -> ast.ClassDef:
+    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _annotated(found: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
+    """Annotated names of a class, each with the string that stands below it."""
+    for node, after in pairwise([*found.body, ast.Pass()]):
+        if isinstance(node, ast.AnnAssign):
+            yield node, _constant(after.value) if isinstance(after, ast.Expr) else ""
+
+
+def _setting(node: ast.AnnAssign) -> Declaration:
+    keywords = (
+        {keyword.arg: keyword.value for keyword in node.value.keywords} if isinstance(node.value, ast.Call) else {}
+    )
+    about = keywords.get("metadata")
+    return Declaration(
+        name=ast.unparse(node.target),
+        description=_constant(about.args[0]) if isinstance(about, ast.Call) else "",
+        type=ast.unparse(node.annotation),
+        default=_default(keywords),
+    )
+
+
+def _default(keywords: Mapping[str | None, ast.expr]) -> str:
+    if "default" in keywords:
+        shown = ast.unparse(keywords["default"])
+        return shown if len(shown) <= _LONGEST_DEFAULT else "…"
+    return "{}" if "default_factory" in keywords else ""
+
+
+def _constant(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
 
 _DECLARATION = re.compile(
     r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'

@@ -1,8 +1,10 @@
 """All NVIDIA accelerators of a host as a :class:`~advisor.samples.rows.Source`."""
 
+import ctypes
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pynvml
 
@@ -11,7 +13,6 @@ from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources import counted
 from advisor.samples.sources.nvml import counters
 from advisor.samples.sources.nvml.device import Device
-from advisor.samples.sources.nvml.events import XidErrors
 from advisor.samples.sources.nvml.failures import (
     UnsupportedError,
     attempted,
@@ -20,8 +21,65 @@ from advisor.samples.sources.nvml.failures import (
     concerns_accelerator,
     concerns_driver,
     if_known,
+    supported,
 )
 from advisor.samples.sources.nvml.profiling import profiling
+
+_AT_ONCE_MS = 0
+_MOST_AT_ONCE = 1000
+"""A driver that reports without end is left until the next time."""
+
+
+class XidErrors:
+    """Counts the errors of the accelerators that report them into their ``xid_errors``."""
+
+    def __init__(self) -> None:
+        """No accelerator yet."""
+        self._events: Any = None
+        self._devices: dict[int, Device] = {}
+
+    def watch(self, devices: Iterable[Device]) -> None:
+        """Ask for the errors of these accelerators; one that does not report them keeps None."""
+        for device in devices:
+            if device.handle is None or device.mig_index is not None or _address(device.handle) in self._devices:
+                continue
+            try:
+                self._register(device)
+            except (UnsupportedError, pynvml.NVMLError):
+                continue
+
+    def count(self) -> None:
+        """Take what was reported since the last time.
+
+        Raises:
+            pynvml.NVMLError: the events cannot be read.
+        """
+        for _ in range(_MOST_AT_ONCE if self._devices else 0):
+            try:
+                event = pynvml.nvmlEventSetWait_v2(self._events, _AT_ONCE_MS)
+            except pynvml.NVMLError_Timeout:
+                return
+            device = self._devices.get(_address(event.device))
+            if device is not None and event.eventType == pynvml.nvmlEventTypeXidCriticalError:
+                device.xid_errors = (device.xid_errors or 0) + 1
+
+    def close(self) -> None:
+        """Give the events back."""
+        if self._events is not None:
+            pynvml.nvmlEventSetFree(self._events)
+
+    def _register(self, device: Device) -> None:
+        if self._events is None:
+            self._events = supported(pynvml.nvmlEventSetCreate)
+        kinds = pynvml.nvmlEventTypeXidCriticalError
+        supported(lambda: pynvml.nvmlDeviceRegisterEvents(device.handle, kinds, self._events))
+        self._devices[_address(device.handle)] = device
+        device.xid_errors = device.xid_errors or 0
+
+
+def _address(handle: Any) -> int:  # noqa: ANN401 - an opaque pointer of the binding
+    return ctypes.cast(handle, ctypes.c_void_p).value or 0
+
 
 _OFTEN_SECONDS = 15.0
 """Processes, XID errors, and whether MIG was reconfigured."""
