@@ -71,6 +71,11 @@ class Record:
         """Words between semicolons; none in an empty cell."""
         return tuple(filter(None, self.optional_text(column).split(";")))
 
+    def flag(self, column: str) -> bool:
+        """Whether a cell says yes; no and an empty cell say no."""
+        cell = self.optional_text(column)
+        return cell == "yes" if cell in ("", "yes", "no") else self.fail(column, f"'{cell}' is neither yes nor no")
+
     def choice(self, column: str, kind: type[Choice]) -> Choice:
         """A word of a closed list."""
         cell = self.text(column)
@@ -105,6 +110,7 @@ class Record:
 _READERS: Mapping[Any, Callable[[Record, str], object]] = {
     str: Record.text,
     OptionalText: Record.optional_text,
+    bool: Record.flag,
     float: Record.number,
     float | None: Record.optional_number,
     int: Record.integer,
