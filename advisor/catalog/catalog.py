@@ -242,10 +242,6 @@ class Catalog(PlanningTables):
         """Final releases that a plan may take, oldest first: their options were read, and they have an image.
 
         Empty for engines whose releases are not listed.
-
-        Args:
-            engine: as ``engine_support.csv`` names it.
-            vendor: of the accelerators, as ``accelerators.csv`` names it.
         """
         key = engine, vendor
         if key not in self._plannable:

@@ -116,11 +116,7 @@ class ModelScores:
             self._scores.setdefault(row.text("model"), {})[test] = row.number("score")
 
     def kept_by_others(self, model: str) -> tuple[ScoresKept, ...]:
-        """Models of the same owner with the share of the scores that each reaches, in the order of their names.
-
-        Args:
-            model: name on the hub.
-        """
+        """Models of the same owner with the share of the scores that each reaches, in the order of their names."""
         own = next((scores for name, scores in self._scores.items() if weights_key(name) == weights_key(model)), {})
         owner = model.partition("/")[0].casefold()
         others = (name for name in sorted(self._scores) if name.partition("/")[0].casefold() == owner)

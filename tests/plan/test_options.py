@@ -14,7 +14,8 @@ from advisor.pipeline import plan_for
 from advisor.plan.options import Ranking, Single, _headroom_shown, _with_sources
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
-from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
+from advisor.workload.measured_demand import SampleDemand
+from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
 from samples.records import row

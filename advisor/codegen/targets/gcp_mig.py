@@ -12,17 +12,9 @@ from advisor.codegen.model import Backend, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import instances_while_replaced
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
-from advisor.codegen.targets.gcp_values import (
-    LONGEST_WAIT_SECONDS,
-    GoogleGroup,
-    capacities,
-    example_zones,
-    google_groups,
-    pins,
-    refusal_of_hosts,
-)
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
@@ -112,14 +104,14 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
-    groups = google_groups(stack, share_entrance=True)
+    groups = gcp_values.google_groups(stack, share_entrance=True)
     return _facts(stack, groups) | _choices(stack, groups)
 
 
-def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
+def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str, Any]:
     """The data of ``fleet.tf``, and what an example fills in."""
     by_region = [[group for group in stack.groups if group.region == region.name] for region in stack.regions]
-    capacity = {key: share for alike in by_region for key, share in capacities(alike).items()}
+    capacity = {key: share for alike in by_region for key, share in gcp_values.capacities(alike).items()}
     return {
         # Plans of answers in one pass take requests to go round in turn (docs/kinds.md).
         "balancing": "ROUND_ROBIN" if stack.unit.is_one_pass else "LEAST_REQUEST",
@@ -131,7 +123,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        **pins(stack),
+        **gcp_values.pins(stack),
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,
@@ -139,7 +131,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     }
 
 
-def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
+def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str, Any]:
     """Parts of the templates that a stack of this shape needs."""
     return {
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
@@ -154,7 +146,7 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
-        "longest_wait_seconds": LONGEST_WAIT_SECONDS,
+        "longest_wait_seconds": gcp_values.LONGEST_WAIT_SECONDS,
         "unhealed": [group.group.key for group in groups if not group.heals],
         "accelerators": {
             group.group.key: [
@@ -172,12 +164,12 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
     return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
 
 
-def _drain(stack: Stack, google_group: GoogleGroup) -> int:
+def _drain(stack: Stack, google_group: gcp_values.GoogleGroup) -> int:
     """Time for running requests to end: spot machines have 30 s in all."""
     return _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds
 
 
-def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
+def _kept(groups: tuple[gcp_values.GoogleGroup, ...]) -> Iterator[str]:
     for group in groups:
         if group.min_instances > group.group.min_instances:
             yield (
@@ -186,7 +178,7 @@ def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
             )
 
 
-def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[str, object]:
+def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) -> Mapping[str, object]:
     group = google_group.group
     attached = (
         {"attached": {"type": google_group.accelerator_type, "count": google_group.attached}}
@@ -217,7 +209,7 @@ def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[
     }
 
 
-def _scaling(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
+def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str, object]:
     """Autoscaler settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
@@ -246,18 +238,18 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
     return {
         "subnetwork": f"{place}/subnetworks/inference",
         "proxy_only_cidr": f"10.129.{2 * number}.0/23",
-        "zones": example_zones(stack, region),
+        "zones": gcp_values.example_zones(stack, region),
         "ssl_certificate": f"{place}/sslCertificates/inference",
     }
 
 
 def _obstacle(stack: Stack) -> str:
-    refusal = refusal_of_hosts(stack) or obstacle_to_entrances(stack)
+    refusal = gcp_values.refusal_of_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
     if stack.has_processors:
         return "machines without an accelerator are generated as nodes of GKE"
-    for google_group in google_groups(stack):
+    for google_group in gcp_values.google_groups(stack):
         if google_group.accelerator_type == _WITHOUT_HOSTS:
             return "Compute Engine starts no TPU v5e: Google offers it in GKE"
         if google_group.group.platform.runtime is Runtime.TPU and not google_group.tpu_topology:
