@@ -36,6 +36,7 @@ from advisor.cli.listing import (
 )
 from advisor.cli.output import deliver, list_format_option, output_option, table_or_json_option
 from advisor.cli.quiet import quiet_option
+from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.models import find_model, model_names, weight_bytes
 from advisor.models.model import Model
@@ -103,6 +104,10 @@ def _shipped(provider: str) -> list[Any]:
 
 
 _BILLION = 1e9
+_FIGURES = (
+    "memory_gib", "memory_bandwidth_gb_per_second", "fp16_tflops", "fp8_tflops", "int8_tops", "fp4_tflops",
+    "link_gb_per_second", "tdp_watts",
+)  # fmt: skip
 _HEADS = {
     "billion_parameters": "10⁹ params", "active_billion": "10⁹ active", "weights_gib": "size GiB",
     "precision": "held as", "context_tokens": "context",
@@ -254,15 +259,12 @@ def list_tokens(name: str, output_format: str, output: Path | None) -> None:
 
 def _serverless_entry(serverless: Serverless) -> Entry:
     return {
-        "provider": serverless.provider,
-        "service": serverless.service,
-        "accelerator": serverless.accelerator,
+        **picked(serverless, "provider", "service", "accelerator"),
         "regions": ";".join(serverless.regions),
         "usd_per_hour": serverless.usd_per_hour,
         "vcpus": whole(serverless.vcpus),
         "memory_gib": whole(serverless.memory_gib),
-        "quality": serverless.provenance.quality.value,
-        "as_of": serverless.provenance.as_of,
+        **picked(serverless.provenance, "quality", "as_of"),
     }
 
 
@@ -274,8 +276,7 @@ def _service_entry(key: tuple[str, str, str], price: ServicePrice) -> Entry:
         "region": region,
         "usd": float(f"{price.usd:.6g}"),
         "unit": price.unit,
-        "quality": price.provenance.quality.value,
-        "as_of": price.provenance.as_of,
+        **picked(price.provenance, "quality", "as_of"),
     }
 
 
@@ -283,9 +284,7 @@ def _token_entry(token_price: TokenPrice) -> Entry:
     return {
         "name": token_price.name,
         "weights": token_price.model,
-        "input_usd_per_million": token_price.input_usd_per_million,
-        "cached_usd_per_million": token_price.cached_usd_per_million,
-        "output_usd_per_million": token_price.output_usd_per_million,
+        **picked(token_price, "input_usd_per_million", "cached_usd_per_million", "output_usd_per_million"),
         "context_tokens": token_price.context_tokens,
         "as_of": token_price.provenance.as_of,
     }
@@ -293,22 +292,10 @@ def _token_entry(token_price: TokenPrice) -> Entry:
 
 def _accelerator_entry(accelerator: Accelerator) -> Entry:
     return {
-        "name": accelerator.name,
-        "vendor": accelerator.vendor,
-        "architecture": accelerator.architecture,
-        "compute_capability": accelerator.compute_capability,
-        "memory_gib": whole(accelerator.memory_gib),
-        "memory_bandwidth_gb_per_second": whole(accelerator.memory_bandwidth_gb_per_second),
-        "fp16_tflops": whole(accelerator.fp16_tflops),
-        "fp8_tflops": whole(accelerator.fp8_tflops),
-        "int8_tops": whole(accelerator.int8_tops),
-        "fp4_tflops": whole(accelerator.fp4_tflops),
-        "link_gb_per_second": whole(accelerator.link_gb_per_second),
-        "tdp_watts": whole(accelerator.tdp_watts),
+        **picked(accelerator, "name", "vendor", "architecture", "compute_capability"),
+        **{name: whole(figure) for name, figure in picked(accelerator, *_FIGURES).items()},
         "launch_year": accelerator.launch_year,
-        "source": accelerator.provenance.source,
-        "as_of": accelerator.provenance.as_of,
-        "quality": accelerator.provenance.quality.value,
+        **picked(accelerator.provenance, "source", "as_of", "quality"),
     }
 
 

@@ -17,6 +17,7 @@ from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.price_age import warn_of_layers
+from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
@@ -48,13 +49,9 @@ def term_lines(catalog: Catalog, offers: Sequence[Offer]) -> Iterator[str]:
 def _entry(offer: Offer, price: CommitmentPrice) -> dict[str, Any]:
     return {
         "region": offer.region,
-        "instrument": price.commitment.instrument,
-        "term_years": price.commitment.term_years,
-        "payment": price.commitment.payment,
+        **picked(price.commitment, "instrument", "term_years", "payment"),
         "usd_per_hour": round(price.usd_per_hour, 6),
-        "source": price.provenance.source,
-        "as_of": price.provenance.as_of,
-        "quality": price.provenance.quality.value,
+        **picked(price.provenance, "source", "as_of", "quality"),
     }
 
 
@@ -79,19 +76,9 @@ def _reservations(catalog: Catalog, offers: Sequence[Offer]) -> list[Reservation
 
 
 def _reservation_entry(reservation: Reservation) -> dict[str, Any]:
-    return {
-        "instrument": reservation.instrument,
-        "region": reservation.region,
-        "least_days": reservation.least_days,
-        "most_days": reservation.most_days,
-        "days_ahead": reservation.days_ahead,
-        "payment": reservation.payment,
-        "usd_per_hour": reservation.usd_per_hour,
-        "terms": reservation.terms,
-        "source": reservation.provenance.source,
-        "as_of": reservation.provenance.as_of,
-        "quality": reservation.provenance.quality.value,
-    }
+    sold_for = ("least_days", "most_days", "days_ahead", "payment", "usd_per_hour", "terms")
+    origin = picked(reservation.provenance, "source", "as_of", "quality")
+    return picked(reservation, "instrument", "region", *sold_for) | origin
 
 
 def _reservation_words(reservation: Reservation) -> str:
@@ -344,10 +331,7 @@ def _processor_entry(machine: Machine) -> dict[str, Any]:
     if not isinstance(machine, CpuInstance):
         return {}
     return {
-        "vcpus": machine.vcpus,
-        "cores": machine.cores,
-        "sockets": machine.sockets,
-        "memory_gib": machine.memory_gib,
+        **picked(machine, "vcpus", "cores", "sockets", "memory_gib"),
         "processor": machine.processor.name,
         "cpu_flags": ";".join(machine.processor.flags),
     }
