@@ -83,7 +83,7 @@ _PLACES = {
     "test_stack.py": "tests/test_stack.py",
 }
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
-_NO_FILES = frozenset({"README", "cache_place", "example_values"})
+_NO_FILES = frozenset({"README", "cache_place", "cluster_checks", "example_values"})
 """Templates that make no file, or one that is written after all others."""
 _TERRAFORM_OF_PROVIDER = {
     "aws": {"kms.tf": "aws_kms.tf.j2"},
