@@ -3,19 +3,31 @@
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.declaration import Declaration
-from advisor.codegen.model import Stack
+from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.response_cache import cache_facts, cache_files
 from advisor.codegen.rights import rights_of
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
 from advisor.data_files import data_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A variable, a setting or an output."""
+
+    name: str
+    description: str
+    type: str
+    default: str
+    """As written in the code; empty for one that has to be given, and for an output."""
+
 
 SETTINGS = "inference/settings.py"
 """Holds the dataclass ``Settings``; its fields say ``field(default=…, metadata=about("…"))``."""
@@ -186,6 +198,11 @@ def render_pulumi(
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(known) | declared)
     written = _with_readme(folder, files, stack, dict(known) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))
+
+
+def scaling_left_out(stack: Stack) -> tuple[str, ...]:
+    """Templates that a fleet of one size does not need."""
+    return ("scaling",) if stack.scaling is Scaling.STATIC else ()
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:

@@ -11,8 +11,7 @@ from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
-from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
-from advisor.codegen.targets.aws_partitions import has_budgets, partition_of
+from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,

@@ -27,8 +27,7 @@ from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
-from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
-from advisor.codegen.targets.aws_partitions import has_budgets
+from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language

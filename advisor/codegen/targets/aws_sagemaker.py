@@ -13,7 +13,7 @@ from typing import Any
 from advisor.codegen.container import Quota
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import calls
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
 from advisor.codegen.targets.host_backends import pins, python_fleet
@@ -126,7 +126,7 @@ def _against_image(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, _known(stack), without=_left_out(stack))
+    return render_terraform(_FOLDER, stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
@@ -140,12 +140,7 @@ def _python(stack: Stack) -> Files:
         "scales": stack.scaling is not Scaling.STATIC,
         "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, without=_left_out(stack))
-
-
-def _left_out(stack: Stack) -> tuple[str, ...]:
-    """Templates that the stack does not need."""
-    return ("scaling",) if stack.scaling is Scaling.STATIC else ()
+    return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

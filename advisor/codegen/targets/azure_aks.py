@@ -23,7 +23,7 @@ from advisor.codegen.kubernetes import (
 )
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
@@ -66,12 +66,7 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "groups": calls("Group", known["groups"]),
-        "alarms": calls("Alarm", known["alarms"]),
-    }
+    fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", groups="Group", alarms="Alarm")
     more = {
         "fleet": Call("Fleet", fleet),
         "example_clusters": calls("Cluster", known["clusters"]),

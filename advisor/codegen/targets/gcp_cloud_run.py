@@ -14,7 +14,7 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Container, Quota
 from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
@@ -119,14 +119,8 @@ def _python(stack: Stack) -> Files:
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", known["groups"]),
-        "alerts": calls("Alert", known["alerts"]),
-    }
-    return Call("Fleet", fleet)
+    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, known, **classes))
 
 
 def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:

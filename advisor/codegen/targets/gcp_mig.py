@@ -9,9 +9,9 @@ from typing import Any
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.model import Backend, Region, Scaling, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.quotas import instances_while_replaced
-from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
@@ -47,7 +47,7 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_FOLDER, stack, known_of(stack), {"startup.sh.tftpl": _STARTUP}, _left_out(stack))
+    return render_terraform(_FOLDER, stack, known_of(stack), {"startup.sh.tftpl": _STARTUP}, scaling_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
@@ -58,26 +58,15 @@ def _python(stack: Stack) -> Files:
         "network_calls": calls("Network", known["networks"]),
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, _left_out(stack))
-
-
-def _left_out(stack: Stack) -> tuple[str, ...]:
-    """Templates that the stack does not need."""
-    return ("scaling",) if stack.scaling is Scaling.STATIC else ()
+    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, scaling_left_out(stack))
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", {key: _python_group(group) for key, group in known["groups"].items()}),
-        "metric_alerts": calls("MetricAlert", known["metric_alerts"]),
-        "host_alerts": calls("HostAlert", known["host_alerts"]),
-        "log_alerts": calls("LogAlert", known["log_alerts"]),
-    }
-    return Call("Fleet", fleet)
+    facts = {**known, "groups": {key: _python_group(group) for key, group in known["groups"].items()}}
+    alerts = {"metric_alerts": "MetricAlert", "host_alerts": "HostAlert", "log_alerts": "LogAlert"}
+    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", **alerts}
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
 
 
 def _python_group(group: Mapping[str, Any]) -> Mapping[str, object]:
