@@ -10,17 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
-from advisor.codegen.kubernetes import (
-    DEVICES,
-    NODE_LABEL,
-    ClusterManner,
-    fewest_replicas,
-    node_pool_name,
-    node_volume_gib,
-    obstacle_to_kubernetes,
-)
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.python_literals import Call, calls, fleet_of
@@ -33,7 +25,7 @@ from advisor.codegen.wanted import Language
 _FOLDER = "azure-aks"
 _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
-_MANNER = ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
+_MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
@@ -82,7 +74,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         region.name: {
             "weight": region.weight,
             "zones": region.subnets,
-            "min_replicas": sum(fewest_replicas(stack, group) for group in stack.groups if group.region == region.name),
+            "min_replicas": sum(
+                kubernetes.fewest_replicas(stack, group) for group in stack.groups if group.region == region.name
+            ),
         }
         for region in stack.regions
     }
@@ -101,14 +95,14 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for region in stack.regions
         },
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
-        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
     }
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     spot = {_SPOT: "spot"} if group.is_spot else {}
-    tainted = {DEVICES[group.platform.runtime].taint: "present"} | spot
+    tainted = {kubernetes.DEVICES[group.platform.runtime].taint: "present"} | spot
     return {
         "region": group.region,
         "pool": pool_name(stack, group),
@@ -119,8 +113,8 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
-        "os_disk_gib": node_volume_gib(group),
-        "labels": {NODE_LABEL: node_pool_name(stack, group)} | spot,
+        "os_disk_gib": kubernetes.node_volume_gib(group),
+        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot,
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
     }
 
@@ -130,7 +124,7 @@ _GPU_DRIVERS = {Runtime.ROCM: "None", Runtime.CPU: None}
 
 def pool_name(stack: Stack, group: ComputeGroup) -> str:
     """Name of at most 12 lower-case letters and digits: the start of the size, and a mark of deployment and group."""
-    mark = hashlib.sha256(node_pool_name(stack, group).encode()).hexdigest()[:_HASH_DIGITS]
+    mark = hashlib.sha256(kubernetes.node_pool_name(stack, group).encode()).hexdigest()[:_HASH_DIGITS]
     size = re.sub(r"[^a-z0-9]", "", group.instance_type.removeprefix("Standard_").lower())
     return f"{size[: _LONGEST_POOL_NAME - _HASH_DIGITS]}{mark}"
 
@@ -197,5 +191,5 @@ AKS = Target(
     title="AKS node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
-    obstacle=obstacle_to_kubernetes,
+    obstacle=kubernetes.obstacle_to_kubernetes,
 )

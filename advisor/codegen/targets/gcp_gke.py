@@ -8,18 +8,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
-from advisor.codegen.kubernetes import (
-    DEVICES,
-    NODE_LABEL,
-    ClusterManner,
-    fewest_replicas,
-    node_pool_name,
-    node_volume_gib,
-    obstacle_to_kubernetes,
-)
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_query, wait_seconds
@@ -61,7 +53,7 @@ _AVAILABLE = f"(sum(kube_deployment_status_replicas_available{{{_OF_PROMETHEUS}}
 
 
 def _obstacle(stack: Stack) -> str:
-    return obstacle_to_kubernetes(stack) or next(
+    return kubernetes.obstacle_to_kubernetes(stack) or next(
         (reason for google_group in google_groups(stack) if (reason := _refusal(google_group))), ""
     )
 
@@ -114,8 +106,8 @@ def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _manner(groups)))).items()))
 
 
-def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
-    return ClusterManner(
+def _manner(groups: tuple[GoogleGroup, ...]) -> kubernetes.ClusterManner:
+    return kubernetes.ClusterManner(
         spot_taint=_SPOT_TAINT,
         node_labels={group.group.key: _accelerator_labels(group) for group in groups},
         bucket=GOOGLE_STORAGE,
@@ -143,7 +135,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "regions": regions,
         "queries": _queries(stack),
         "query_policies": "this",
-        "node_label": NODE_LABEL,
+        "node_label": kubernetes.NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
         "cautions": stack.summary.cautions,
         "serves_where": "on node pools of existing GKE clusters",
@@ -154,7 +146,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
-        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
     }
 
 
@@ -163,21 +155,21 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
     is_tpu, is_gpu = group.platform.runtime is Runtime.TPU, group.platform.runtime not in _WITHOUT_GPU
     return {
         "pool": _pool(google_group),
-        "label": node_pool_name(stack, group),
+        "label": kubernetes.node_pool_name(stack, group),
         "region": group.region,
         "fewest_zones": group.zones,
         "zones": list(google_group.zones),
         "machine_type": google_group.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
         "accelerators": {google_group.accelerator_type: google_group.accelerator_count} if is_gpu else {},
-        "taints": {} if is_tpu else {DEVICES[group.platform.runtime].taint: "present"},
+        "taints": {} if is_tpu else {kubernetes.DEVICES[group.platform.runtime].taint: "present"},
         "spot": group.is_spot,
         "reserved": google_group.needs_reservation,
         "min_nodes": group.min_instances,
         "max_nodes": group.max_instances,
         "location_policy": "ANY" if group.is_spot else "BALANCED",
         "disk_type": google_group.disk_type,
-        "disk_gib": node_volume_gib(group),
+        "disk_gib": kubernetes.node_volume_gib(group),
     }
 
 
@@ -192,7 +184,7 @@ def _region(stack: Stack, region: Region) -> Mapping[str, int]:
     return {
         "weight": region.weight,
         "zones": region.zones,
-        "min_replicas": sum(fewest_replicas(stack, group) for group in of_region),
+        "min_replicas": sum(kubernetes.fewest_replicas(stack, group) for group in of_region),
     }
 
 
