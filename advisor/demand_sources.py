@@ -18,15 +18,8 @@ from advisor.performance.stage import busy_second_or_reason
 from advisor.units import SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.kinds import counted_size, trace_columns, unit_of
-from advisor.workload.values import (
-    CloudWatchDemand,
-    DeclaredDemand,
-    PrometheusDemand,
-    Recorded,
-    SampleDemand,
-    TraceDemand,
-    Workload,
-)
+from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, Recorded, SampleDemand, TraceDemand
+from advisor.workload.values import DeclaredDemand, Workload
 
 if TYPE_CHECKING:
     from advisor.demand.recorded import Within

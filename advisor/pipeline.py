@@ -40,8 +40,9 @@ from advisor.plan.solve.stage import Effort, PlanningContext
 from advisor.plan.values import Plan
 from advisor.requirements import Requirements, check_names
 from advisor.workload.document import read_workload
+from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.negotiated import holdings_of, with_holdings
-from advisor.workload.values import PrometheusDemand, Routing, Workload
+from advisor.workload.values import Routing, Workload
 
 if TYPE_CHECKING:
     from advisor.plan.explain.why import Judged

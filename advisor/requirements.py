@@ -17,15 +17,9 @@ from advisor.names import suggestion
 from advisor.units import DAYS_PER_YEAR
 from advisor.workload.holds import check_holds, check_known, unsold_holds
 from advisor.workload.kinds import UNITS, check_targets, unit_of
+from advisor.workload.measured_demand import PrometheusDemand, SampleDemand
 from advisor.workload.scope import in_scope, scope_notes
-from advisor.workload.values import (
-    DEFAULT_PRECISIONS,
-    WIDE_PRECISIONS,
-    Deployment,
-    PrometheusDemand,
-    SampleDemand,
-    Workload,
-)
+from advisor.workload.values import DEFAULT_PRECISIONS, WIDE_PRECISIONS, Deployment, Workload
 
 CONTEXT_MARGIN = 2.0
 """Longest request assumed ÷ the one declared length, where no trace shows the longest."""

@@ -2,15 +2,20 @@
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 from advisor.errors import InputError
 
 Row = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
+Value = TypeVar("Value")
+OptionalText = Annotated[str, "empty"]
+"""Type of a field whose cell may be empty, "" then; that of a plain ``str`` may not."""
 
 
 class Record:
@@ -57,6 +62,20 @@ class Record:
             self.fail(column, f"'{self.cells[column]}' is no whole number")
         return int(value)
 
+    def integer(self, column: str) -> int:
+        """A whole number."""
+        value = self.optional_integer(column)
+        return int(self.text(column)) if value is None else value
+
+    def words(self, column: str) -> tuple[str, ...]:
+        """Words between semicolons; none in an empty cell."""
+        return tuple(filter(None, self.optional_text(column).split(";")))
+
+    def flag(self, column: str) -> bool:
+        """Whether a cell says yes; no and an empty cell say no."""
+        cell = self.optional_text(column)
+        return cell == "yes" if cell in ("", "yes", "no") else self.fail(column, f"'{cell}' is neither yes nor no")
+
     def choice(self, column: str, kind: type[Choice]) -> Choice:
         """A word of a closed list."""
         cell = self.text(column)
@@ -64,6 +83,19 @@ class Record:
             return kind(cell)
         except ValueError:
             self.fail(column, f"'{cell}' is none of {', '.join(kind)}")
+
+    def value(self, kind: Callable[..., Value], **given: object) -> Value:
+        """A value of a dataclass.
+
+        Each field that is not *given* is the cell of the column of its name, read by the field's type: text, numbers
+        and lists of words. A field with a default keeps it where the table has no such column.
+        """
+        cells = {
+            name: read(self, name)
+            for name, read, has_default in _cells_of(kind)
+            if name not in given and not (has_default and name not in self.cells)
+        }
+        return kind(**cells, **given)
 
     def fail(self, column: str, message: str) -> NoReturn:
         """Raise an error that names the file, the row and the column."""
@@ -73,6 +105,32 @@ class Record:
         if column in self.cells:
             self.fail(column, "the cell is empty")
         raise InputError(f"there is no column '{column}'", where=str(self.path))
+
+
+_READERS: Mapping[Any, Callable[[Record, str], object]] = {
+    str: Record.text,
+    OptionalText: Record.optional_text,
+    bool: Record.flag,
+    float: Record.number,
+    float | None: Record.optional_number,
+    int: Record.integer,
+    int | None: Record.optional_integer,
+    tuple[str, ...]: Record.words,
+}
+
+
+@cache
+def _cells_of(kind: Any) -> tuple[tuple[str, Callable[[Record, str], object], bool], ...]:  # noqa: ANN401
+    """Name, reader and presence of a default of the fields of a dataclass that cells hold."""
+    hints = get_type_hints(kind, include_extras=True)
+    readers = ((field, _reader_of(hints[field.name])) for field in fields(kind))
+    return tuple((field.name, read, field.default is not MISSING) for field, read in readers if read is not None)
+
+
+def _reader_of(hint: Any) -> Callable[[Record, str], object] | None:  # noqa: ANN401
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return lambda row, column: row.choice(column, hint)
+    return _READERS.get(hint)
 
 
 def read_records(path: Path) -> Iterator[Record]:

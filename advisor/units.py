@@ -74,6 +74,11 @@ def span_words(seconds: float) -> str:
     return f"{count} {name}{'' if count == 1 else 's'}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: ``1 day``, ``2,000 days``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def milliseconds(value_ms: float) -> str:
     """``35 ms`` or ``1.2 s``: three significant digits."""
     return f"{value_ms:.3g} ms" if value_ms < _FOUR_DIGITS else f"{three_digits(value_ms / MS_PER_SECOND)} s"

@@ -148,7 +148,7 @@ def test_the_list_of_commands_imports_no_command():
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name for name in done.stderr.split() if name.partition(".")[0] not in sys.stdlib_module_names}
     ours = {name for name in loaded if name.startswith("advisor.")}
-    assert ours == {"advisor.cli", "advisor.cli.app", "advisor.cli.terminal", "advisor.errors", "advisor.names"}
+    assert ours == {"advisor.cli", "advisor.cli.app", "advisor.errors", "advisor.names"}
     assert not loaded & {"highspy", "jinja2", "numpy", "yaml"}
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.audit.database import Database
-from advisor.audit.money import counted
 from advisor.audit.values import Basis
+from advisor.units import counted
 
 _PIECE_BYTES = 1024 * 1024
 _MOST_ROWS = 20_000_000

@@ -17,7 +17,6 @@ from advisor.audit.files import Table, tables_of
 from advisor.audit.formats.focus import focus_version
 from advisor.audit.formats.shape import AMOUNTS, LINE_ID, TEXTS, Format, select_list
 from advisor.audit.kinds import accelerated_sql, family_sql, instance_type_sql, kind_rules, kind_sql
-from advisor.audit.money import counted
 from advisor.audit.split_rows import without_split_rows
 from advisor.audit.sql import MONEY, text
 from advisor.audit.tag_sets import write_tags
@@ -25,7 +24,7 @@ from advisor.audit.values import ZERO, Basis, Bill
 from advisor.catalog.families import family_of
 from advisor.errors import InputError
 from advisor.spread import Spread
-from advisor.units import SECONDS_PER_HOUR
+from advisor.units import SECONDS_PER_HOUR, counted
 
 _PROVIDERS = (("aws", "amazon|^aws"), ("azure", "microsoft|azure"), ("gcp", "google|^gcp"), ("oci", "oracle|^oci"))
 _SAME = f"format, {', '.join(TEXTS)}"

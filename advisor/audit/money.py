@@ -46,8 +46,3 @@ def between(low: Decimal | None, high: Decimal | None, currency: str | None) -> 
 def percent(part: Decimal, total: Decimal, digits: int = 1) -> str:
     """``12.5%``, without the sign of a zero; a dash where there is no total."""
     return f"{round(100 * part / total, digits) + ZERO:.{digits}f}%" if total else "-"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 host``, ``2 hosts``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from advisor.audit.database import Database
 from advisor.audit.files import Table, sample_names, tables_of
-from advisor.audit.money import counted
 from advisor.audit.sql import MONEY, Columns, text
 from advisor.audit.values import Bill
 from advisor.errors import InputError
 from advisor.names import nearest
+from advisor.units import counted
 
 COLUMNS = {
     "time": ("timestamp", "startTime", "start_time", "time", "ts", "created_at", "date", "@timestamp"),

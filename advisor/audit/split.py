@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from advisor.audit.billed_hours import IS_HOST_COST, IS_PAID_USE, Observation, billed_windows, observations, united
 from advisor.audit.ledger import Ledger
-from advisor.audit.money import counted
 from advisor.audit.values import PARTS, UNKNOWN, ZERO, ComputeSplit, HostCost
 from advisor.errors import InputError
 from advisor.reading import read_text
+from advisor.units import counted
 
 if TYPE_CHECKING:
     from advisor.audit.telemetry import Telemetry

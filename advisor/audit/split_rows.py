@@ -4,8 +4,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from advisor.audit.database import Database
-from advisor.audit.money import counted
 from advisor.audit.values import ZERO
+from advisor.units import counted
 
 _SPLIT_METERS = r"(EKS|ECS)-EC2-.*Hours"
 """Usage types of AWS that repeat part of an instance for a pod or a task."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from advisor.audit.ledger import Ledger
-from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, TagTable
 from advisor.errors import InputError
 from advisor.names import nearest, normalised
+from advisor.units import counted
 
 _USUAL = (
     "team",

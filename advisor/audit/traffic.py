@@ -6,13 +6,12 @@ from typing import Any
 
 from advisor.audit.database import Database
 from advisor.audit.files import files_of
-from advisor.audit.money import counted
 from advisor.audit.otel import is_otel, read_otel
 from advisor.audit.requests import PROMPTS, TRAFFIC, read_requests
 from advisor.audit.values import Bill, Traffic, Usage
 from advisor.cost.token_weight import output_weight
 from advisor.names import normalised
-from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from advisor.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, counted
 
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 

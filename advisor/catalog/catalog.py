@@ -140,19 +140,12 @@ class Catalog(PlanningTables):
         """Price of an offer when paid for in this way; None when that is unknown."""
         if purchase is not Purchase.COMMITMENT:
             return offer.price(purchase)
-        return next(
-            (
-                Price(current_commitment.usd_per_hour, current_commitment.provenance)
-                for current_commitment in self.current_commitments(offer)
-            ),
-            None,
-        )
+        commitment = next(iter(self.current_commitments(offer)), None)
+        return None if commitment is None else Price(commitment.usd_per_hour, commitment.provenance)
 
     def current_commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
         """Commitments that can be bought: discounts that are known to have changed since are no offer."""
-        return tuple(
-            commitment for commitment in self.commitments(offer) if commitment.provenance.quality is not Quality.STALE
-        )
+        return tuple(price for price in self.commitments(offer) if price.provenance.quality is not Quality.STALE)
 
     def zones(self, provider: str, region: str, instance_type: str) -> ZoneSupply:
         """Availability zones that sell a type in a region; those of the region, unverified, where that is unknown."""
@@ -202,9 +195,7 @@ class Catalog(PlanningTables):
         """
         other = self.with_offers(commitments)
         other.__dict__.update(
-            cpu_instances={
-                key: self.cpu_instances[key] for key in self.cpu_instances.keys() & self.instance_types.keys()
-            },
+            cpu_instances={key: cpu for key, cpu in self.cpu_instances.items() if key in self.instance_types},
             _commitment_prices=dict(commitments),
             _zone_supplies=dict(zones),
             content_hash=content_hash,
@@ -251,10 +242,6 @@ class Catalog(PlanningTables):
         """Final releases that a plan may take, oldest first: their options were read, and they have an image.
 
         Empty for engines whose releases are not listed.
-
-        Args:
-            engine: as ``engine_support.csv`` names it.
-            vendor: of the accelerators, as ``accelerators.csv`` names it.
         """
         key = engine, vendor
         if key not in self._plannable:
@@ -405,5 +392,4 @@ class Catalog(PlanningTables):
 
 
 def _preference(engine: str) -> int:
-    known = engine in _ENGINE_PREFERENCE
-    return _ENGINE_PREFERENCE.index(engine) if known else len(_ENGINE_PREFERENCE)
+    return _ENGINE_PREFERENCE.index(engine) if engine in _ENGINE_PREFERENCE else len(_ENGINE_PREFERENCE)

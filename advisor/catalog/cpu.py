@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
-from advisor.tables import Record, read_records
+from advisor.tables import OptionalText, Record, read_records
 
 SEPARATOR = ";"
 Key = tuple[str, str]
@@ -19,7 +19,7 @@ class Processor:
 
     name: str
     """Maker, model and generation, for people."""
-    accelerator: str
+    accelerator: OptionalText
     """Key of the accelerator table, which has its peaks; "" where that has none of this processor."""
     socket_cores: int | None
     """Cores of one socket, as sold to customers."""
@@ -74,13 +74,7 @@ def _rows(directory: Path, table: str) -> Iterator[Record]:
 
 def _of(row: Record, sources: Sources) -> Iterator[tuple[Key, Processor]]:
     """The processor of a row, by each machine that has it."""
-    processor = Processor(
-        name=row.text("processor"),
-        accelerator=row.optional_text("accelerator"),
-        socket_cores=row.optional_integer("socket_cores"),
-        flags=tuple(row.text("cpu_flags").split(SEPARATOR)),
-        provenance=sources.of(row),
-    )
+    processor = sources.value(Processor, row, name=row.text("processor"), flags=row.words("cpu_flags"))
     for name in row.text("instance_types").split(SEPARATOR):
         yield (row.text("provider"), name), processor
 
@@ -89,13 +83,4 @@ def _machine(row: Record, processors: Mapping[Key, Processor], sources: Sources)
     key = row.text("provider"), row.text("name")
     if key not in processors:
         row.fail("name", f"'{key[1]}' has no processor in cpu_processors.csv")
-    return CpuInstance(
-        provider=key[0],
-        name=key[1],
-        vcpus=int(row.number("vcpus")),
-        cores=row.optional_integer("cores"),
-        memory_gib=row.number("memory_gib"),
-        cpu_architecture=row.text("cpu_architecture"),
-        processor=processors[key],
-        provenance=sources.of(row),
-    )
+    return sources.value(CpuInstance, row, processor=processors[key])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
-from advisor.tables import Record, read_records
+from advisor.tables import OptionalText, read_records
 
 GENERATED = "generated"
 """Status of a machine that code is generated for; any other is the code of a rejection."""
@@ -24,11 +24,11 @@ class MachineSupport:
     """Ways of paying that a refusal holds for; empty: all of them."""
     status: str
     """``generated``, or the code of the rejection."""
-    target: str
+    target: OptionalText
     """What runs the containers unless another target is asked for; "" for a refusal."""
-    family: str
+    family: OptionalText
     """Key of machine images and quotas in the generator; of a service, what its limits stand under."""
-    reason: str
+    reason: OptionalText
     """Why no code is generated; "" where it is."""
     provenance: Provenance
 
@@ -39,7 +39,7 @@ class Limit:
 
     value: str
     """A number, a word, or a list separated by semicolons."""
-    notes: str
+    notes: OptionalText
     """What it comes from, in words."""
 
 
@@ -110,22 +110,12 @@ class DeploymentFacts:
 
 def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
     """Both tables of a catalog."""
-    rows = tuple(_machine_support(row, sources) for row in read_records(directory / "machine_support.csv"))
+    rows = tuple(
+        sources.value(MachineSupport, row, pattern=re.compile(row.text("pattern"), re.ASCII))
+        for row in read_records(directory / "machine_support.csv")
+    )
     limits = {
-        (row.text("subject"), row.text("limit")): Limit(row.text("value"), row.optional_text("notes"))
+        (row.text("subject"), row.text("limit")): row.value(Limit)
         for row in read_records(directory / "deployment_limits.csv")
     }
     return DeploymentFacts(rows, limits)
-
-
-def _machine_support(row: Record, sources: Sources) -> MachineSupport:
-    return MachineSupport(
-        provider=row.text("provider"),
-        pattern=re.compile(row.text("pattern"), re.ASCII),
-        purchases=tuple(filter(None, row.optional_text("purchases").split(";"))),
-        status=row.text("status"),
-        target=row.optional_text("target"),
-        family=row.optional_text("family"),
-        reason=row.optional_text("reason"),
-        provenance=sources.of(row),
-    )

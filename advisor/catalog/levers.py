@@ -8,7 +8,7 @@ from statistics import fmean
 from advisor.catalog.precisions import weights_key
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Provenance
-from advisor.tables import Record, read_records
+from advisor.tables import OptionalText, read_records
 
 FEWEST_BENCHMARKS = 3
 """Benchmarks that two models have to share before one is said to keep a share of the other's scores."""
@@ -22,8 +22,8 @@ class LeverFact:
     setting: str
     value: str
     """Number or range as the source has it."""
-    unit: str
-    condition: str
+    unit: OptionalText
+    condition: OptionalText
     evidence: str
     """measured, authors, independent, listed, vendor, simulated, vendor_claim, secondary or illustrative."""
     provenance: Provenance
@@ -39,9 +39,9 @@ class LeverEntry:
     """Work of an engineer, once: an estimate."""
     lock_in: str
     risk: str
-    why_unpriced: str
+    why_unpriced: OptionalText
     """Why the planner prices it for no workload; "" where it does."""
-    code: str
+    code: OptionalText
     """Kind of that reason, as of :class:`advisor.levers.values.ReasonCode`."""
     provenance: Provenance
     facts: tuple[LeverFact, ...]
@@ -88,27 +88,11 @@ def read_levers(directory: Path, sources: Sources) -> tuple[LeverEntry, ...]:
     """Every lever with its facts, by name."""
     facts: dict[str, list[LeverFact]] = {}
     for row in read_records(directory / "lever_facts.csv"):
-        facts.setdefault(row.text("lever"), []).append(_fact(row, sources))
+        facts.setdefault(row.text("lever"), []).append(sources.value(LeverFact, row))
     return tuple(
-        LeverEntry(
-            lever=row.text("lever"),
-            title=row.text("title"),
-            effort_hours=row.number("effort_hours"),
-            lock_in=row.text("lock_in"),
-            risk=row.text("risk"),
-            why_unpriced=row.optional_text("why_unpriced"),
-            code=row.optional_text("code"),
-            provenance=sources.of(row),
-            facts=tuple(facts.get(row.text("lever"), ())),
-        )
+        sources.value(LeverEntry, row, facts=tuple(facts.get(row.text("lever"), ())))
         for row in read_records(directory / "levers.csv")
     )
-
-
-def _fact(row: Record, sources: Sources) -> LeverFact:
-    texts = {name: row.text(name) for name in ("metric", "setting", "value", "evidence")}
-    optional = {name: row.optional_text(name) for name in ("unit", "condition")}
-    return LeverFact(**texts, **optional, provenance=sources.of(row))
 
 
 _Test = tuple[str, str, str, str]
@@ -117,17 +101,7 @@ _Test = tuple[str, str, str, str]
 
 def read_cache_nodes(directory: Path, sources: Sources) -> tuple[CacheNode, ...]:
     """Nodes of in-memory stores, the smallest first."""
-    nodes = (
-        CacheNode(
-            provider=row.text("provider"),
-            node=row.text("node"),
-            engine=row.text("engine"),
-            memory_gib=row.number("memory_gib"),
-            usable_ratio=row.number("usable_ratio"),
-            provenance=sources.of(row),
-        )
-        for row in read_records(directory / "cache_nodes.csv")
-    )
+    nodes = (sources.value(CacheNode, row) for row in read_records(directory / "cache_nodes.csv"))
     return tuple(sorted(nodes, key=lambda node: (node.memory_gib, node.node)))
 
 
@@ -142,11 +116,7 @@ class ModelScores:
             self._scores.setdefault(row.text("model"), {})[test] = row.number("score")
 
     def kept_by_others(self, model: str) -> tuple[ScoresKept, ...]:
-        """Models of the same owner with the share of the scores that each reaches, in the order of their names.
-
-        Args:
-            model: name on the hub.
-        """
+        """Models of the same owner with the share of the scores that each reaches, in the order of their names."""
         own = next((scores for name, scores in self._scores.items() if weights_key(name) == weights_key(model)), {})
         owner = model.partition("/")[0].casefold()
         others = (name for name in sorted(self._scores) if name.partition("/")[0].casefold() == owner)

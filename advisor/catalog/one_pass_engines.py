@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor.catalog.readers import Sources
 from advisor.catalog.values import Accelerator, EngineSupport, Evidence, InstanceType, Provenance, Quality, Support
-from advisor.tables import read_records
+from advisor.tables import OptionalText, read_records
 
 SEPARATOR = ";"
 FORMATS = ("onnx",)
@@ -41,17 +41,17 @@ class OnePassEngine:
     """Compute capabilities that images are built for; empty: all from the least one on."""
     precisions: tuple[str, ...]
     """16- and 32-bit precisions that it computes in, to which it casts weights, and others that it loads."""
-    image: str
+    image: OptionalText
     """Without a tag."""
-    release: str
+    release: OptionalText
     """Release of the image that generated code starts; "": no code is written for it."""
     max_batch_items: int | None
     max_batch_tokens: int | None
     max_wait_ms: float
     """Time that an item waits for others before a batch is begun."""
-    health_path: str
-    metrics_path: str
-    queue_metric: str
+    health_path: OptionalText
+    metrics_path: OptionalText
+    queue_metric: OptionalText
     """Metric of the items that wait."""
     provenance: Provenance
 
@@ -109,25 +109,5 @@ def _computes(accelerator: Accelerator, precision: str) -> bool:
 def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePassEngine]:
     """Servers in the order of the table: that of preference."""
     for row in read_records(directory / "engines.csv"):
-        yield OnePassEngine(
-            engine=row.text("engine"),
-            vendor=row.text("vendor"),
-            units=tuple(row.text("units").split(SEPARATOR)),
-            families=tuple(filter(None, row.optional_text("families").split(SEPARATOR))),
-            formats=tuple(filter(None, row.optional_text("formats").split(SEPARATOR))),
-            cpu_architectures=tuple(row.text("cpu_architectures").split(SEPARATOR)),
-            least_compute_capability=row.optional_number("least_compute_capability"),
-            compute_capabilities=tuple(
-                float(number) for number in row.optional_text("compute_capabilities").split(SEPARATOR) if number
-            ),
-            precisions=tuple(row.text("precisions").split(SEPARATOR)),
-            image=row.optional_text("image"),
-            release=row.optional_text("release"),
-            max_batch_items=row.optional_integer("max_batch_items"),
-            max_batch_tokens=row.optional_integer("max_batch_tokens"),
-            max_wait_ms=row.number("max_wait_ms"),
-            health_path=row.optional_text("health_path"),
-            metrics_path=row.optional_text("metrics_path"),
-            queue_metric=row.optional_text("queue_metric"),
-            provenance=sources.of(row),
-        )
+        capabilities = tuple(map(float, row.words("compute_capabilities")))
+        yield sources.value(OnePassEngine, row, compute_capabilities=capabilities)

@@ -75,15 +75,12 @@ def _part(accelerator: Accelerator, name: str, shares: tuple[float, float], memo
 
 
 def _partition(row: Record, sources: Sources) -> Partition:
-    return Partition(
-        accelerator=row.text("accelerator"),
-        profile=row.text("profile"),
+    return sources.value(
+        Partition,
+        row,
         compute_share=row.number("multiprocessors") / row.number("of_multiprocessors"),
         bandwidth_share=row.number("memory_slices") / row.number("of_memory_slices"),
-        memory_gib=row.number("memory_gib"),
-        per_accelerator=int(row.number("per_accelerator")),
         providers=tuple(row.text("providers").split()),
-        provenance=sources.of(row),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from advisor.catalog.values import Provenance, Purchase, Quality
+from advisor.tables import OptionalText
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Commitment:
     provider: str
     families: tuple[str, ...]
     """Families of instance types that it covers, see :func:`advisor.catalog.families.family_of`."""
-    region: str
+    region: OptionalText
     """Where this discount was read; "" holds wherever no region has its own."""
     instrument: str
     """What it is bought as; two names where both have one price."""
@@ -46,7 +47,7 @@ class Reservation:
     provider: str
     families: tuple[str, ...]
     """Families of instance types."""
-    region: str
+    region: OptionalText
     """Where the price was read; "" where the terms hold wherever no region has its own."""
     instrument: str
     least_days: int
@@ -228,7 +229,7 @@ class Serverless:
 class TokenPrice:
     """Price of a service for the tokens of a model. None is unknown."""
 
-    model: str
+    model: OptionalText
     """Name in the catalog of the weights behind it; "" where it has none, as of all closed models."""
     provider: str
     api_model: str

@@ -1,36 +1,55 @@
 """The tables of the catalog that plans ask for and single recommendations do not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from advisor.catalog import planning_readers, readers
-from advisor.catalog.commitments import commitment_prices
+from advisor.catalog import planning, planning_readers, readers
 from advisor.catalog.families import family_of
 from advisor.catalog.geography import Geography
 from advisor.catalog.levers import CacheNode, LeverEntry, ModelScores, read_cache_nodes, read_levers
-from advisor.catalog.planning import (
-    AccountLimit,
-    Commitment,
-    CommitmentPrice,
-    DataPrice,
-    Facts,
-    Grid,
-    Latency,
-    Place,
-    Quota,
-    RegionResource,
-    Reservation,
-    Serverless,
-    ServicePrice,
-    SpotRisk,
-    TokenPrice,
-)
 from advisor.catalog.precisions import KnownCheckpoint, LoadedWeights, Precisions, QualityLoss
-from advisor.catalog.values import InstanceType, Offer, Purchase, Quality, Region
+from advisor.catalog.values import InstanceType, Offer, Price, Provenance, Purchase, Quality, Region
 from advisor.errors import InputError
 from advisor.names import suggestion
+
+_WEAKEST_FIRST = (Quality.STALE, Quality.RECALLED, Quality.COMMUNITY)
+
+
+def commitment_prices(
+    offer: Offer, covering: Iterable[planning.Commitment], listed: Iterable[planning.CommitmentPrice] = ()
+) -> tuple[planning.CommitmentPrice, ...]:
+    """Price under each commitment that covers the offer, cheapest first; none where the on-demand price is unknown.
+
+    A discount that was read in the offer's own region counts before one that holds anywhere, and a listed price before
+    both: on demand may have changed since the discount was read. What saves nothing any more is left out.
+    """
+    if offer.on_demand is None:
+        return ()
+    usable = sorted(
+        (commitment for commitment in covering if commitment.region in {"", offer.region}),
+        key=lambda commitment: commitment.region,
+    )
+    prices = {
+        _sold_as(commitment): _price(offer.on_demand, commitment, commitment.discount_ratio or 0.0)
+        for commitment in usable
+    }
+    prices |= {_sold_as(commitment_price.commitment): commitment_price for commitment_price in listed}
+    saving = (price for price in prices.values() if price.usd_per_hour < offer.on_demand.usd_per_hour)
+    return tuple(sorted(saving, key=lambda price: (price.usd_per_hour, price.commitment.term_years)))
+
+
+def _sold_as(commitment: planning.Commitment) -> tuple[str, int, str]:
+    return commitment.instrument, commitment.term_years, commitment.payment
+
+
+def _price(on_demand: Price, commitment: planning.Commitment, discount_ratio: float) -> planning.CommitmentPrice:
+    """On-demand price × (1 - discount), founded no better than the weaker of the two."""
+    used = {on_demand.provenance.quality, commitment.provenance.quality}
+    quality = next((quality for quality in _WEAKEST_FIRST if quality in used), Quality.DERIVED)
+    provenance = Provenance(commitment.provenance.source, commitment.provenance.as_of, quality)
+    return planning.CommitmentPrice(commitment, on_demand.usd_per_hour * (1 - discount_ratio), provenance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +63,7 @@ class PlanningTables:
         """Regions by (provider, name)."""
         return readers.read_regions(self.directory, self._sources)
 
-    def commitments(self, offer: Offer) -> tuple[CommitmentPrice, ...]:
+    def commitments(self, offer: Offer) -> tuple[planning.CommitmentPrice, ...]:
         """Prices of an offer under each commitment that covers it, cheapest first."""
         known = self._commitment_prices
         if offer not in known:
@@ -53,7 +72,7 @@ class PlanningTables:
             known[offer] = commitment_prices(offer, covering, self._listed_commitments(offer))
         return known[offer]
 
-    def reservations(self, offer: Offer) -> tuple[Reservation, ...]:
+    def reservations(self, offer: Offer) -> tuple[planning.Reservation, ...]:
         """Other terms by which an offer's time is sold; no plan buys them.
 
         Of an instrument those of the offer's own region hold, and others where it has none.
@@ -69,22 +88,24 @@ class PlanningTables:
         own = {reservation.instrument for reservation in covering if reservation.region}
         return tuple(reservation for reservation in covering if reservation.region or reservation.instrument not in own)
 
-    def _listed_commitments(self, offer: Offer) -> Sequence[CommitmentPrice]:
+    def _listed_commitments(self, offer: Offer) -> Sequence[planning.CommitmentPrice]:
         """Prices of commitments as they are listed for a type in a region."""
         known = self._committed_prices
         if offer.provider not in known:
             known[offer.provider] = self._read_committed_prices(offer.provider)
         return known[offer.provider].get((offer.region, offer.instance_type), ())
 
-    def _read_committed_prices(self, provider: str) -> Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]:
+    def _read_committed_prices(
+        self, provider: str
+    ) -> Mapping[planning_readers.Pair, Sequence[planning.CommitmentPrice]]:
         path = self.directory / "committed_prices" / f"{provider}.csv"
         return planning_readers.read_committed_prices(path, provider, self._sources) if path.is_file() else {}
 
-    def spot_risk(self, offer: Offer) -> SpotRisk | None:
+    def spot_risk(self, offer: Offer) -> planning.SpotRisk | None:
         """How often spot instances like this were interrupted; None where nobody publishes it."""
         return self._spot_risks.get((offer.provider, offer.region, offer.instance_type))
 
-    def quota(self, machine: InstanceType, purchase: Purchase) -> Quota | None:
+    def quota(self, machine: InstanceType, purchase: Purchase) -> planning.Quota | None:
         """The limit that counts a machine; None where it is not known.
 
         A commitment without a limit of its own is counted as on demand.
@@ -99,7 +120,7 @@ class PlanningTables:
         return tuple(sorted({quota.code for (owner, *_), quota in self._quotas.items() if owner == provider}))
 
     @property
-    def account_limits(self) -> Mapping[planning_readers.Triple, AccountLimit]:
+    def account_limits(self) -> Mapping[planning_readers.Triple, planning.AccountLimit]:
         """Limits of the user's account by provider, region and code; nothing where it was never asked."""
         return {}
 
@@ -111,11 +132,11 @@ class PlanningTables:
         return machine.vcpus if quota.unit == "vcpu" else machine.accelerator_count
 
     @property
-    def places(self) -> Mapping[str, Place]:
+    def places(self) -> Mapping[str, planning.Place]:
         """Where users may be, by name."""
         return self._geography.places
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> planning.Place:
         """Where users are: by name, country (name or code) or city.
 
         Raises:
@@ -123,19 +144,19 @@ class PlanningTables:
         """
         return self._geography.place(name)
 
-    def rtt_ms(self, provider: str, from_region: str, to_region: str) -> Latency | None:
+    def rtt_ms(self, provider: str, from_region: str, to_region: str) -> planning.Latency | None:
         """Round trip between two regions of a provider; None where it cannot even be estimated."""
         return self._geography.between_regions(provider, from_region, to_region)
 
-    def user_rtt_ms(self, place: Place, provider: str, region: str) -> Latency | None:
+    def user_rtt_ms(self, place: planning.Place, provider: str, region: str) -> planning.Latency | None:
         """Estimated round trip from users to a region without their last mile; None where it has no position."""
         return self._geography.from_place(place, provider, region)
 
-    def grid(self, provider: str, region: str) -> Grid | None:
+    def grid(self, provider: str, region: str) -> planning.Grid | None:
         """Carbon of a region's power by location; None where unknown."""
         return self._grids.get((provider, region))
 
-    def egress_usd_per_gb(self, provider: str, region: str) -> DataPrice:
+    def egress_usd_per_gb(self, provider: str, region: str) -> planning.DataPrice:
         """Price of data from a region to the internet.
 
         Where it is not known, that of the provider's dearest region, and of all providers' where none is known, as a
@@ -145,8 +166,8 @@ class PlanningTables:
         return data_price or self._dearest_egress.get(provider) or self._dearest_egress[""]
 
     @cached_property
-    def _dearest_egress(self) -> dict[str, DataPrice]:
-        dearest: dict[str, DataPrice] = {}
+    def _dearest_egress(self) -> dict[str, planning.DataPrice]:
+        dearest: dict[str, planning.DataPrice] = {}
         for (provider, _, target), price in self._egress.items():
             for owner in (provider, "") if target == "internet" else ():
                 if owner not in dearest or price.usd_per_gb > dearest[owner].usd_per_gb:
@@ -154,7 +175,7 @@ class PlanningTables:
                     dearest[owner] = replace(price, provenance=derived)
         return dearest
 
-    def service_price(self, provider: str, item: str, region: str) -> ServicePrice | None:
+    def service_price(self, provider: str, item: str, region: str) -> planning.ServicePrice | None:
         """Price of something beside the machines in a region; None where it is known nowhere.
 
         In a region of which it is not known, it is that of the dearest region of the provider, as a derived one.
@@ -163,8 +184,8 @@ class PlanningTables:
         return own or self._dearest_services.get((provider, item))
 
     @cached_property
-    def _dearest_services(self) -> dict[tuple[str, str], ServicePrice]:
-        dearest: dict[tuple[str, str], ServicePrice] = {}
+    def _dearest_services(self) -> dict[tuple[str, str], planning.ServicePrice]:
+        dearest: dict[tuple[str, str], planning.ServicePrice] = {}
         for (provider, item, _), price in self.service_prices.items():
             service_price = dearest.get((provider, item))
             if service_price is None or price.usd > service_price.usd:
@@ -173,33 +194,33 @@ class PlanningTables:
         return dearest
 
     @cached_property
-    def service_prices(self) -> dict[planning_readers.Triple, ServicePrice]:
+    def service_prices(self) -> dict[planning_readers.Triple, planning.ServicePrice]:
         """Prices of what is sold beside machines, by provider, item and region ("" for all others)."""
         return planning_readers.read_service_prices(self.directory, self._sources)
 
     @cached_property
-    def region_resources(self) -> Mapping[str, Sequence[RegionResource]]:
+    def region_resources(self) -> Mapping[str, Sequence[planning.RegionResource]]:
         """Resources that are ordered beside machines, by provider."""
-        resources: dict[str, list[RegionResource]] = {}
+        resources: dict[str, list[planning.RegionResource]] = {}
         for resource in planning_readers.read_region_resources(self.directory, self._sources):
             resources.setdefault(resource.provider, []).append(resource)
         return resources
 
     @cached_property
-    def cold_start(self) -> Facts:
+    def cold_start(self) -> planning.Facts:
         """Parts of a cold start, by name."""
         return planning_readers.read_cold_start(self.directory, self._sources)
 
     @cached_property
-    def serverless(self) -> tuple[Serverless, ...]:
+    def serverless(self) -> tuple[planning.Serverless, ...]:
         """Accelerators that are paid for by the second."""
         return planning_readers.read_serverless(self.directory, self._sources)
 
-    def token_prices(self, model: str) -> tuple[TokenPrice, ...]:
+    def token_prices(self, model: str) -> tuple[planning.TokenPrice, ...]:
         """Prices of services for tokens of the weights that the catalog has under this name."""
         return tuple(price for price in self.every_token_price if model and price.model == model)
 
-    def token_price(self, name: str) -> TokenPrice:
+    def token_price(self, name: str) -> planning.TokenPrice:
         """Price of a service for tokens of one of its models.
 
         Args:
@@ -216,11 +237,11 @@ class PlanningTables:
         return known[key]
 
     @cached_property
-    def _token_prices_by_name(self) -> Mapping[str, TokenPrice]:
+    def _token_prices_by_name(self) -> Mapping[str, planning.TokenPrice]:
         return {_token_key(price.name): price for price in self.every_token_price}
 
     @cached_property
-    def every_token_price(self) -> tuple[TokenPrice, ...]:
+    def every_token_price(self) -> tuple[planning.TokenPrice, ...]:
         """Prices of services for tokens of all their models."""
         return planning_readers.read_token_prices(self.directory, self._sources)
 
@@ -280,40 +301,40 @@ class PlanningTables:
         )
 
     @cached_property
-    def _commitments(self) -> dict[tuple[str, str], list[Commitment]]:
-        grouped: dict[tuple[str, str], list[Commitment]] = {}
+    def _commitments(self) -> dict[tuple[str, str], list[planning.Commitment]]:
+        grouped: dict[tuple[str, str], list[planning.Commitment]] = {}
         for commitment in planning_readers.read_commitments(self.directory, self._sources):
             for family in commitment.families:
                 grouped.setdefault((commitment.provider, family), []).append(commitment)
         return grouped
 
     @cached_property
-    def _commitment_prices(self) -> dict[Offer, tuple[CommitmentPrice, ...]]:
+    def _commitment_prices(self) -> dict[Offer, tuple[planning.CommitmentPrice, ...]]:
         return {}
 
     @cached_property
-    def _committed_prices(self) -> dict[str, Mapping[planning_readers.Pair, Sequence[CommitmentPrice]]]:
+    def _committed_prices(self) -> dict[str, Mapping[planning_readers.Pair, Sequence[planning.CommitmentPrice]]]:
         """Listed prices of the providers that were asked for."""
         return {}
 
     @cached_property
-    def _reservations(self) -> tuple[Reservation, ...]:
+    def _reservations(self) -> tuple[planning.Reservation, ...]:
         return planning_readers.read_reservations(self.directory, self._sources)
 
     @cached_property
-    def _spot_risks(self) -> dict[planning_readers.Triple, SpotRisk]:
+    def _spot_risks(self) -> dict[planning_readers.Triple, planning.SpotRisk]:
         return planning_readers.read_spot_risks(self.directory, self._sources)
 
     @cached_property
-    def _quotas(self) -> dict[tuple[str, Purchase, str], Quota]:
+    def _quotas(self) -> dict[tuple[str, Purchase, str], planning.Quota]:
         return planning_readers.read_quotas(self.directory, self._sources)
 
     @cached_property
-    def _grids(self) -> dict[tuple[str, str], Grid]:
+    def _grids(self) -> dict[tuple[str, str], planning.Grid]:
         return planning_readers.read_grids(self.directory, self._sources)
 
     @cached_property
-    def _egress(self) -> dict[planning_readers.Triple, DataPrice]:
+    def _egress(self) -> dict[planning_readers.Triple, planning.DataPrice]:
         return planning_readers.read_egress(self.directory, self._sources)
 
 

@@ -275,15 +275,7 @@ class Precisions:
         listed: dict[tuple[str, str], list[KnownCheckpoint]] = {}
         for row in sorted(self._table, key=lambda row: row.number("rank")):
             if model := row.optional_text("model"):
-                checkpoint = KnownCheckpoint(
-                    weights=model,
-                    precision=row.text("precision"),
-                    repository=row.text("repository"),
-                    scheme=row.text("scheme"),
-                    format=row.text("format"),
-                    made_while_loading=False,
-                    provenance=self._sources.of(row),
-                )
+                checkpoint = self._sources.value(KnownCheckpoint, row, weights=model, made_while_loading=False)
                 listed.setdefault((weights_key(model), checkpoint.precision), []).append(checkpoint)
         return {key: tuple(checkpoints) for key, checkpoints in listed.items()}
 
@@ -307,13 +299,7 @@ class Precisions:
         """Scores by precision and model; those of weights trained again only where there are no others."""
         found: dict[str, dict[str, list[_Score]]] = {}
         for row in read_records(self._directory / "quality_loss.csv"):
-            score = _Score(
-                model=row.text("model"),
-                precision=row.text("precision"),
-                scheme=row.text("scheme"),
-                recovery_ratio=row.number("recovery_ratio"),
-                provenance=self._sources.of(row),
-            )
+            score = self._sources.value(_Score, row)
             found.setdefault(score.precision, {}).setdefault(score.model, []).append(score)
         return {
             precision: {model: _usual(scores) for model, scores in models.items()}

@@ -74,11 +74,6 @@ def trust(price: Price, purchase: Purchase, today: dt.date) -> PriceTrust:
     Where the prices of zones are known, the bounds of a spot price hold all of them, however new they are. A price
     under a commitment may be on demand less a discount, so that being derived is no doubt: judge its
     on-demand price as well.
-
-    Args:
-        price: what is asked.
-        purchase: how it is paid.
-        today: the day of the plan, so that it can be made again.
     """
     doubts = list(_doubts(price, purchase, today))
     bounds = [_SPOT] if doubts and purchase is Purchase.SPOT else [ratios for _, ratios in doubts]

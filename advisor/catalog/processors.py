@@ -50,16 +50,7 @@ def read_processor_peaks(directory: Path) -> tuple[ProcessorPeak, ...]:
     Raises:
         InputError: the table cannot be read.
     """
-    return tuple(
-        ProcessorPeak(
-            generation=row.text("generation"),
-            all_core_ghz=row.number("all_core_ghz"),
-            fp32_flop_per_cycle=row.number("fp32_flop_per_cycle"),
-            bf16_flop_per_cycle=row.optional_number("bf16_flop_per_cycle"),
-            memory_gb_per_second_per_core=row.number("memory_gb_per_second_per_core"),
-        )
-        for row in read_records(directory / "processor_peaks.csv")
-    )
+    return tuple(row.value(ProcessorPeak) for row in read_records(directory / "processor_peaks.csv"))
 
 
 @lru_cache(maxsize=4)

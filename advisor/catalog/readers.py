@@ -1,13 +1,12 @@
 """The catalog's tables as values: one function for each table, one row for each value."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from advisor.catalog.values import (
     Accelerator,
     EngineSupport,
-    Evidence,
     InstanceType,
     Managed,
     Offer,
@@ -15,10 +14,9 @@ from advisor.catalog.values import (
     Provenance,
     Quality,
     Region,
-    Support,
 )
 from advisor.names import normalised
-from advisor.tables import Record, read_records
+from advisor.tables import Record, Value, read_records
 
 Place = tuple[str, str, str]
 """Provider, region and instance type."""
@@ -45,10 +43,14 @@ class Sources:
             self._known[key] = provenance
         return provenance
 
+    def value(self, kind: Callable[..., Value], row: Record, **given: object) -> Value:
+        """A value of a row with its source, see :meth:`advisor.tables.Record.value`."""
+        return row.value(kind, provenance=self.of(row), **given)
+
 
 def read_accelerators(directory: Path, sources: Sources) -> dict[str, Accelerator]:
     """Accelerators by name."""
-    accelerators = (_accelerator(row, sources) for row in read_records(directory / "accelerators.csv"))
+    accelerators = (sources.value(Accelerator, row) for row in read_records(directory / "accelerators.csv"))
     return {accelerator.name: accelerator for accelerator in accelerators}
 
 
@@ -65,7 +67,7 @@ def read_accelerator_names(directory: Path, accelerators: dict[str, Accelerator]
 
 def read_instance_types(directory: Path, sources: Sources) -> dict[tuple[str, str], InstanceType]:
     """Machines by provider and name."""
-    instance_types = (_instance_type(row, sources) for row in read_records(directory / "instances.csv"))
+    instance_types = (sources.value(InstanceType, row) for row in read_records(directory / "instances.csv"))
     return {(machine.provider, machine.name): machine for machine in instance_types}
 
 
@@ -116,18 +118,7 @@ def read_regions(directory: Path, sources: Sources) -> dict[tuple[str, str], Reg
 def read_engine_support(directory: Path, sources: Sources) -> Iterator[EngineSupport]:
     """Which engine serves which precision on which hardware, in the order of the table."""
     for row in read_records(directory / "engine_support.csv"):
-        yield EngineSupport(
-            engine=row.text("engine"),
-            hardware=row.text("hardware"),
-            precision=row.text("precision"),
-            support=row.choice("support", Support),
-            compute_precision=row.optional_text("compute_precision"),
-            detail=row.optional_text("detail"),
-            provenance=sources.of(row),
-            evidence=row.choice("evidence", Evidence),
-            from_version=row.optional_text("from_version"),
-            until_version=row.optional_text("until_version"),
-        )
+        yield sources.value(EngineSupport, row)
 
 
 def read_engine_models(directory: Path) -> Iterator[tuple[str, str, str, str, str]]:
@@ -140,44 +131,6 @@ def read_engine_models(directory: Path) -> Iterator[tuple[str, str, str, str, st
             row.optional_text("family"),
             row.text("status"),
         )
-
-
-def _accelerator(row: Record, sources: Sources) -> Accelerator:
-    return Accelerator(
-        name=row.text("name"),
-        vendor=row.text("vendor"),
-        architecture=row.text("architecture"),
-        compute_capability=row.optional_number("compute_capability"),
-        memory_gib=row.number("memory_gib"),
-        memory_bandwidth_gb_per_second=row.number("memory_bandwidth_gb_per_second"),
-        fp32_tflops=row.optional_number("fp32_tflops"),
-        fp16_tflops=row.optional_number("fp16_tflops"),
-        fp8_tflops=row.optional_number("fp8_tflops"),
-        int8_tops=row.optional_number("int8_tops"),
-        fp4_tflops=row.optional_number("fp4_tflops"),
-        link_gb_per_second=row.optional_number("link_gb_per_second"),
-        link_kind=row.optional_text("link_kind"),
-        tdp_watts=row.optional_number("tdp_watts"),
-        launch_year=row.optional_integer("launch_year"),
-        provenance=sources.of(row),
-    )
-
-
-def _instance_type(row: Record, sources: Sources) -> InstanceType:
-    return InstanceType(
-        provider=row.text("provider"),
-        name=row.text("name"),
-        accelerator=row.text("accelerator"),
-        accelerator_count=row.optional_number("accelerator_count"),
-        accelerator_memory_gib=row.optional_number("accelerator_memory_gib"),
-        vcpus=row.optional_integer("vcpus"),
-        memory_gib=row.optional_number("memory_gib"),
-        network_gbit_per_second=row.optional_number("network_gbit_per_second"),
-        local_nvme_gb=row.optional_number("local_nvme_gb"),
-        interconnect=row.optional_text("interconnect"),
-        cpu_architecture=row.text("cpu_architecture"),
-        provenance=sources.of(row),
-    )
 
 
 def _offer(provider: str, row: Record, sources: Sources, managed: Mapping[Place, Managed]) -> Offer:
@@ -215,14 +168,6 @@ def _price(row: Record, sources: Sources, prefix: str) -> Price | None:
 
 
 def _region(row: Record, sources: Sources) -> Region:
-    return Region(
-        provider=row.text("provider"),
-        name=row.text("region"),
-        title=row.text("name"),
-        city=row.optional_text("city"),
-        country_iso2=row.optional_text("country_iso2"),
-        continent=row.optional_text("continent"),
-        latitude_degrees=row.optional_number("latitude"),
-        longitude_degrees=row.optional_number("longitude"),
-        provenance=sources.of(row),
-    )
+    latitude, longitude = row.optional_number("latitude"), row.optional_number("longitude")
+    names = {"name": row.text("region"), "title": row.text("name")}
+    return sources.value(Region, row, latitude_degrees=latitude, longitude_degrees=longitude, **names)

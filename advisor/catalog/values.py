@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from advisor.tables import OptionalText
+
 
 class Quality(StrEnum):
     """How well a fact is founded."""
@@ -89,7 +91,7 @@ class Accelerator:
     """nvfp4, mxfp4 (or int4 where the part has only that)."""
     link_gb_per_second: float | None
     """Accelerator to accelerator, per direction, inside one instance."""
-    link_kind: str
+    link_kind: OptionalText
     tdp_watts: float | None
     launch_year: int | None
     provenance: Provenance
@@ -111,7 +113,7 @@ class InstanceType:
     memory_gib: float | None
     network_gbit_per_second: float | None
     local_nvme_gb: float | None
-    interconnect: str
+    interconnect: OptionalText
     """Between the accelerators: none, pcie, nvlink, neuronlink, ici, ..."""
     cpu_architecture: str
     """x86_64 or arm64."""
@@ -127,9 +129,9 @@ class Region:
     """As the provider spells it: us-east-1, westeurope, ..."""
     title: str
     """Name for people."""
-    city: str
-    country_iso2: str
-    continent: str
+    city: OptionalText
+    country_iso2: OptionalText
+    continent: OptionalText
     latitude_degrees: float | None
     longitude_degrees: float | None
     provenance: Provenance
@@ -196,14 +198,14 @@ class EngineSupport:
     precision: str
     """One of the model precisions: fp32, bf16, fp16, fp8, int8, int4, nvfp4, mxfp4."""
     support: Support
-    compute_precision: str
+    compute_precision: OptionalText
     """Precision of the arithmetic: ``bf16`` or ``fp16`` where weights are widened in the kernel."""
-    detail: str
+    detail: OptionalText
     provenance: Provenance
     evidence: Evidence
-    from_version: str = ""
+    from_version: OptionalText = ""
     """First release it holds for; "": every one before ``until_version``."""
-    until_version: str = ""
+    until_version: OptionalText = ""
     """First release it holds for no more; "": every one since."""
     engine_version: str = ""
     """Release that a plan takes; "" where none is known."""

@@ -18,7 +18,7 @@ from advisor.plan.replay.from_plan import planned
 from advisor.plan.request import PlanRequest, read_question
 from advisor.plan.solve.existing import running_of
 from advisor.plan.values import Plan
-from advisor.workload.values import TraceDemand
+from advisor.workload.measured_demand import TraceDemand
 
 if TYPE_CHECKING:
     from advisor.checks.run import Now

@@ -8,14 +8,39 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from advisor import __version__
-from advisor.cli.terminal import guard_terminals
 from advisor.errors import AdvisorError
-from advisor.names import nearest, without_credentials
+from advisor.names import nearest, printable, without_credentials
+
+
+class GuardedTerminal:
+    """A terminal that shows "?" for characters that would steer it, whoever prints them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Guard *stream*."""
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Show *text*; see :func:`advisor.names.printable`."""
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
+        """Everything else is the stream's."""
+        return getattr(self._stream, name)
+
+
+def guard_terminals() -> None:
+    """Guard stdout and stderr where they are terminals; files and pipes get every byte."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream.isatty() and not isinstance(stream, GuardedTerminal):
+            setattr(sys, name, GuardedTerminal(stream))
+
 
 COMMANDS = {
     "init": "Find the models that are served today, and write a workload file for each.",

@@ -223,15 +223,7 @@ def _rendered(
 def _change(
     opened: "Opened", inputs: "Inputs", folders: tuple[Path, Path | None], output: Path | None, *, write: bool
 ) -> None:
-    """Print the patch of the user's Terraform, and say on stderr what it is for.
-
-    Args:
-        opened: the audit.
-        inputs: as it was asked for.
-        folders: of the Terraform, and of workload files.
-        output: file for the patch; None: stdout.
-        write: whether the Terraform is changed.
-    """
+    """Print the patch of the user's Terraform, and say on stderr what it is for."""
     from advisor.catalog import load_catalog  # noqa: PLC0415 - as above
     from advisor.codegen.applying import write_application  # noqa: PLC0415 - as above
     from advisor.discovery.bill_changes import Sources, changes_of, telemetry_of  # noqa: PLC0415 - as above

@@ -1,22 +1,30 @@
 """``advisor catalog``: look into the catalog of accelerators, instances and prices."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from advisor.catalog import load_catalog
+from advisor.catalog.layers.changes import Change, changes
+from advisor.catalog.layers.layered import offers_of_snapshot
+from advisor.catalog.layers.places import published_dir, refreshed_dir
+from advisor.catalog.layers.snapshot import Damaged, current, previous, providers
+from advisor.catalog.loading import user_catalog
 from advisor.catalog.planning import Serverless, ServicePrice, TokenPrice
+from advisor.catalog.refresh.engines import ENGINES
 from advisor.catalog.values import Accelerator
+from advisor.cli import catalog_engines
 from advisor.cli.catalog_audit import command as audit_command
-from advisor.cli.catalog_diff import diff
 from advisor.cli.catalog_import import gpuhunt_command, skypilot_command
-from advisor.cli.catalog_lock import lock_command
-from advisor.cli.catalog_models import models_command
 from advisor.cli.catalog_offers import check_known
 from advisor.cli.catalog_offers import command as offers_command
 from advisor.cli.catalog_publish import publish_command, update_command
 from advisor.cli.catalog_refresh import command as refresh_command
+from advisor.cli.catalog_refresh import wanted_providers
 from advisor.cli.catalog_show import command as show_command
 from advisor.cli.listing import (
     Entry,
@@ -26,9 +34,142 @@ from advisor.cli.listing import (
     shown,
     whole,
 )
-from advisor.cli.output import deliver, list_format_option, output_option
+from advisor.cli.output import deliver, list_format_option, output_option, table_or_json_option
+from advisor.cli.quiet import quiet_option
+from advisor.entries import picked
 from advisor.errors import InputError
+from advisor.models import find_model, model_names, weight_bytes
+from advisor.models.model import Model
+from advisor.plan.digests import digest
+from advisor.plan.locks import DEFAULT_NAME, PlanRows, lock_of, place_of, with_processors_of, write_lock
+from advisor.reading import read_text
 from advisor.report.fitted_table import Column
+from advisor.report.refresh_words import change_words, changes_json
+from advisor.units import bytes_to_gib
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Snapshots that `diff` can tell the changes of."""
+
+    name: str
+    done: str
+    command: str
+    """``{}`` is the provider."""
+    root: Callable[[], Path]
+
+
+_REFRESHED = _Layer("refreshed", "refreshed", "refresh {}", refreshed_dir)
+
+
+_UPDATED = _Layer("published", "updated", "update URL", published_dir)
+
+
+@click.command("diff")
+@click.argument("names", metavar="[PROVIDER…]", nargs=-1)
+@click.option("--shipped", is_flag=True, help="Compare with what came with the program, not with what was before.")
+@click.option("--published", is_flag=True, help="What the last `advisor catalog update` changed.")
+@table_or_json_option
+@output_option
+def diff(names: tuple[str, ...], shipped: bool, published: bool, output_format: str, output: Path | None) -> None:
+    """What the last refresh changed, or the last update: new types, price moves, offers that are gone."""
+    if ENGINES in names:
+        catalog_engines.check_alone(names)
+        catalog_engines.diff(shipped=shipped, output_format=output_format, output=output)
+        return
+    layer = _UPDATED if published else _REFRESHED
+    root = layer.root()
+    wanted = names if names and "all" not in names else providers(root)
+    if not wanted:
+        raise InputError(f"nothing was {layer.done} yet", hint=f"run `advisor catalog {layer.command.format('all')}`")
+    found: list[Change] = []
+    for name in wanted:
+        now = current(root, name)
+        if isinstance(now, Damaged):
+            raise InputError(
+                f"the {layer.name} prices of {name} are not used: {now.reason}",
+                hint=f"run `advisor catalog {layer.command.format(name)}`",
+            )
+        if now is None:
+            wanted_providers((name,))
+            raise InputError(f"{name} was not {layer.done}", hint=f"run `advisor catalog {layer.command.format(name)}`")
+        before = None if shipped else previous(root, name)
+        old = offers_of_snapshot(before) if before else _shipped(name)
+        found.extend(changes(old, offers_of_snapshot(now)))
+    deliver(changes_json(found) if output_format == "json" else change_words(found), output)
+
+
+def _shipped(provider: str) -> list[Any]:
+    return [offer for offer in user_catalog().shipped_offers if offer.provider == provider]
+
+
+_BILLION = 1e9
+_FIGURES = (
+    "memory_gib", "memory_bandwidth_gb_per_second", "fp16_tflops", "fp8_tflops", "int8_tops", "fp4_tflops",
+    "link_gb_per_second", "tdp_watts",
+)  # fmt: skip
+_HEADS = {
+    "billion_parameters": "10⁹ params", "active_billion": "10⁹ active", "weights_gib": "size GiB",
+    "precision": "held as", "context_tokens": "context",
+}  # fmt: skip
+
+
+@click.command("models")
+@click.argument("name", default="")
+@list_format_option
+@output_option
+def models_command(name: str, output_format: str, output: Path | None) -> None:
+    """List the models that are known by name, with their size; only those with NAME in theirs."""
+    names = sorted(known for known in model_names() if name.casefold() in known.casefold())
+    if not names:
+        raise InputError(
+            f"no model has '{name}' in its name",
+            hint="ask without NAME for all, or give the path of a config.json in place of a name",
+        )
+    deliver_entries([_entry(find_model(known)) for known in names], output_format, output, _HEADS)
+
+
+def _entry(model: Model) -> Entry:
+    return {
+        "name": model.name,
+        "task": model.task,
+        "billion_parameters": round(model.parameters_total / _BILLION, 3),
+        "active_billion": round(model.parameters_active / _BILLION, 3),
+        "weights_gib": round(bytes_to_gib(weight_bytes(model, model.checkpoint.precision)), 1),
+        "precision": model.checkpoint.precision,
+        "context_tokens": model.max_context_tokens or None,
+    }
+
+
+@click.command("lock")
+@click.argument("plan_file", type=click.Path(dir_okay=False, path_type=Path), metavar="PLAN.json")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"File to write; default: {DEFAULT_NAME} beside the plan.",
+)
+@quiet_option
+def lock_command(plan_file: Path, output: Path | None) -> None:
+    """Write the rows of the catalog that PLAN.json was made from, to commit beside the infrastructure.
+
+    `advisor recommend WORKLOAD --lock FILE` plans with them years later; `advisor check FILE` says what has changed.
+    """
+    from advisor.plan.document import plan_from_json  # noqa: PLC0415 - commands beside this one read no plan
+
+    text = read_text(plan_file, "plan")
+    plan = plan_from_json(text, str(plan_file))
+    target = output or plan_file.parent / DEFAULT_NAME
+    stated = json.loads(text)
+    plan_digest = stated.pop("digest", None) or digest(stated)
+    paid = plan.fleet.groups if plan.fleet else plan.options[:1]
+    compared, chosen = frozenset(map(place_of, plan.options)), frozenset(map(place_of, paid))
+    catalog = with_processors_of(load_catalog(), (*plan.options, *paid))
+    lock = lock_of(catalog, PlanRows(plan_digest, plan.provenance.catalog_hash, compared, chosen))
+    write_lock(lock, target)
+    dates = " to ".join(dict.fromkeys((lock.oldest_as_of, lock.newest_as_of)))
+    of_dates = f", those that are paid of {dates}" if dates else ""
+    click.echo(f"{target}: prices of {len(lock.offers)} offer{'' if len(lock.offers) == 1 else 's'}{of_dates}")
 
 
 @click.group()
@@ -118,15 +259,12 @@ def list_tokens(name: str, output_format: str, output: Path | None) -> None:
 
 def _serverless_entry(serverless: Serverless) -> Entry:
     return {
-        "provider": serverless.provider,
-        "service": serverless.service,
-        "accelerator": serverless.accelerator,
+        **picked(serverless, "provider", "service", "accelerator"),
         "regions": ";".join(serverless.regions),
         "usd_per_hour": serverless.usd_per_hour,
         "vcpus": whole(serverless.vcpus),
         "memory_gib": whole(serverless.memory_gib),
-        "quality": serverless.provenance.quality.value,
-        "as_of": serverless.provenance.as_of,
+        **picked(serverless.provenance, "quality", "as_of"),
     }
 
 
@@ -138,8 +276,7 @@ def _service_entry(key: tuple[str, str, str], price: ServicePrice) -> Entry:
         "region": region,
         "usd": float(f"{price.usd:.6g}"),
         "unit": price.unit,
-        "quality": price.provenance.quality.value,
-        "as_of": price.provenance.as_of,
+        **picked(price.provenance, "quality", "as_of"),
     }
 
 
@@ -147,9 +284,7 @@ def _token_entry(token_price: TokenPrice) -> Entry:
     return {
         "name": token_price.name,
         "weights": token_price.model,
-        "input_usd_per_million": token_price.input_usd_per_million,
-        "cached_usd_per_million": token_price.cached_usd_per_million,
-        "output_usd_per_million": token_price.output_usd_per_million,
+        **picked(token_price, "input_usd_per_million", "cached_usd_per_million", "output_usd_per_million"),
         "context_tokens": token_price.context_tokens,
         "as_of": token_price.provenance.as_of,
     }
@@ -157,22 +292,10 @@ def _token_entry(token_price: TokenPrice) -> Entry:
 
 def _accelerator_entry(accelerator: Accelerator) -> Entry:
     return {
-        "name": accelerator.name,
-        "vendor": accelerator.vendor,
-        "architecture": accelerator.architecture,
-        "compute_capability": accelerator.compute_capability,
-        "memory_gib": whole(accelerator.memory_gib),
-        "memory_bandwidth_gb_per_second": whole(accelerator.memory_bandwidth_gb_per_second),
-        "fp16_tflops": whole(accelerator.fp16_tflops),
-        "fp8_tflops": whole(accelerator.fp8_tflops),
-        "int8_tops": whole(accelerator.int8_tops),
-        "fp4_tflops": whole(accelerator.fp4_tflops),
-        "link_gb_per_second": whole(accelerator.link_gb_per_second),
-        "tdp_watts": whole(accelerator.tdp_watts),
+        **picked(accelerator, "name", "vendor", "architecture", "compute_capability"),
+        **{name: whole(figure) for name, figure in picked(accelerator, *_FIGURES).items()},
         "launch_year": accelerator.launch_year,
-        "source": accelerator.provenance.source,
-        "as_of": accelerator.provenance.as_of,
-        "quality": accelerator.provenance.quality.value,
+        **picked(accelerator.provenance, "source", "as_of", "quality"),
     }
 
 

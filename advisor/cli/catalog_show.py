@@ -8,18 +8,91 @@ from typing import Any
 
 import click
 
+from advisor.catalog import Catalog
 from advisor.catalog.cpu import CpuInstance
 from advisor.catalog.layers.layered import LayeredCatalog, account_limits, capacity_blocks, offers_of_snapshot
 from advisor.catalog.layers.snapshot import Snapshot
 from advisor.catalog.loading import user_catalog
+from advisor.catalog.planning import CommitmentPrice, Reservation
 from advisor.catalog.values import InstanceType, Offer, Price, Purchase, Quality
-from advisor.cli.catalog_terms import term_entries, term_lines
 from advisor.cli.output import deliver, output_option, table_or_json_option
 from advisor.cli.price_age import warn_of_layers
+from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.report.text_table import render_table
 from advisor.report.words import SOLD_UNPRICED
+
+_HEADERS = ("region", "commitment", "years", "paid", "USD/h", "saves", "as of", "source")
+
+
+def term_entries(catalog: Catalog, offers: Sequence[Offer]) -> dict[str, list[dict[str, Any]]]:
+    """Commitments of each region, and reservations, for programs; prices in USD for an hour of one instance."""
+    return {
+        "commitments": [_entry(offer, price) for offer in offers for price in catalog.current_commitments(offer)],
+        "reservations": [_reservation_entry(reservation) for reservation in _reservations(catalog, offers)],
+    }
+
+
+def term_lines(catalog: Catalog, offers: Sequence[Offer]) -> Iterator[str]:
+    """The same for people."""
+    cells = [_cells(offer, price) for offer in offers for price in catalog.current_commitments(offer)]
+    if cells:
+        yield ""
+        yield render_table(_HEADERS, cells)
+    lines = [_reservation_words(reservation) for reservation in _reservations(catalog, offers)]
+    if lines:
+        yield "\nalso sold, never taken by a plan:"
+        yield from lines
+
+
+def _entry(offer: Offer, price: CommitmentPrice) -> dict[str, Any]:
+    return {
+        "region": offer.region,
+        **picked(price.commitment, "instrument", "term_years", "payment"),
+        "usd_per_hour": round(price.usd_per_hour, 6),
+        **picked(price.provenance, "source", "as_of", "quality"),
+    }
+
+
+def _cells(offer: Offer, price: CommitmentPrice) -> tuple[str, ...]:
+    sold_as, origin = price.commitment, price.provenance
+    saves = "-" if offer.on_demand is None else f"{1 - price.usd_per_hour / offer.on_demand.usd_per_hour:.0%}"
+    return (
+        offer.region,
+        sold_as.instrument,
+        str(sold_as.term_years),
+        sold_as.payment.replace("_", " "),
+        f"{price.usd_per_hour:.5g}",
+        saves,
+        origin.as_of,
+        f"{origin.source} ({origin.quality})",
+    )
+
+
+def _reservations(catalog: Catalog, offers: Sequence[Offer]) -> list[Reservation]:
+    """Reservations of any of the offers, each once."""
+    return list(dict.fromkeys(reservation for offer in offers for reservation in catalog.reservations(offer)))
+
+
+def _reservation_entry(reservation: Reservation) -> dict[str, Any]:
+    sold_for = ("least_days", "most_days", "days_ahead", "payment", "usd_per_hour", "terms")
+    origin = picked(reservation.provenance, "source", "as_of", "quality")
+    return picked(reservation, "instrument", "region", *sold_for) | origin
+
+
+def _reservation_words(reservation: Reservation) -> str:
+    days = (
+        f"{reservation.least_days} days or more"
+        if reservation.most_days is None
+        else f"{reservation.least_days} to {reservation.most_days} days"
+    )
+    ahead = f", bought up to {reservation.days_ahead} days ahead" if reservation.days_ahead else ""
+    where = f" in {reservation.region}" if reservation.region else ""
+    price = "" if reservation.usd_per_hour is None else f", ${reservation.usd_per_hour:g} an hour{where}"
+    origin = f"{reservation.provenance.quality}, {reservation.provenance.as_of}"
+    return f"{reservation.instrument}: {days}{ahead}, paid {reservation.payment}{price}; {reservation.terms} ({origin})"
+
 
 _LAYERS = ("shipped", "published", "refreshed", "imported", "negotiated")
 Machine = InstanceType | CpuInstance
@@ -258,10 +331,7 @@ def _processor_entry(machine: Machine) -> dict[str, Any]:
     if not isinstance(machine, CpuInstance):
         return {}
     return {
-        "vcpus": machine.vcpus,
-        "cores": machine.cores,
-        "sockets": machine.sockets,
-        "memory_gib": machine.memory_gib,
+        **picked(machine, "vcpus", "cores", "sockets", "memory_gib"),
         "processor": machine.processor.name,
         "cpu_flags": ";".join(machine.processor.flags),
     }

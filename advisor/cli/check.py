@@ -19,7 +19,8 @@ from advisor.plan.document import plan_from_json
 from advisor.plan.locks import DEFAULT_NAME, read_lock
 from advisor.reading import json_of, read_text
 from advisor.report.drift import drift_json, drift_of, drift_words
-from advisor.workload.values import DemandSource, PrometheusDemand, TraceDemand
+from advisor.workload.measured_demand import PrometheusDemand, TraceDemand
+from advisor.workload.values import DemandSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -48,10 +48,6 @@ def format_option(*formats: str, note: str = "") -> Callable[[Command], Command]
 
     ``table``, ``json``, ``ndjson``, ``csv``, ``markdown``, ``html``, and what other programs read: ``sarif``, ``junit``
     and ``focus``.
-
-    Args:
-        formats: those that the command has.
-        note: what its help says of one of them.
     """
     return click.option(
         "--format",
@@ -153,12 +149,7 @@ def _csv_cell(value: object) -> object:
 
 
 def json_or_page(text: str, output_format: str) -> str:
-    """A document's JSON text, or the page that `advisor report` makes of it.
-
-    Args:
-        text: JSON with a schema that has a page.
-        output_format: ``json`` or ``html``.
-    """
+    """A document's JSON text, or the page that `advisor report` makes of it."""
     if output_format == "json":
         return text
     from advisor.report.pages.documents import page_of  # noqa: PLC0415 - other formats do without templates

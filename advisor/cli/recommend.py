@@ -26,7 +26,8 @@ from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
 from advisor.spread import BACKENDS, Spread
-from advisor.workload.values import PrometheusDemand, Slo
+from advisor.workload.measured_demand import PrometheusDemand
+from advisor.workload.values import Slo
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
 _RELAX = {

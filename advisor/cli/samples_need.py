@@ -34,6 +34,7 @@ from advisor.cli.output import answers_text, deliver, list_format_option, output
 from advisor.cli.quiet import tell
 from advisor.cli.samples_read import fleet_at, places_argument
 from advisor.cli.samples_summary import metrics_option, summaries, window_of, window_option
+from advisor.entries import picked
 from advisor.models import FitRequest, find_model, fit_memory, memory_range, parse_precision
 from advisor.report.samples_words import percent, verdict_words
 from advisor.report.text_table import render_markdown_table, render_table
@@ -52,6 +53,7 @@ _HEADERS = (
     "host", "#", "verdict", "need GiB", "low", "high", "held", "KV p95", "queue p95", "busy p95", "SM p95", "DRAM p95",
     "tensor p95", "coverage",
 )  # fmt: skip
+_PROFILED = ("sm_active", "dram_active", "tensor_active")
 
 
 @click.command()
@@ -192,19 +194,14 @@ def entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
     return {
         "host": who.host,
         "accelerator": who.index,
-        "mig_index": who.mig_index,
-        "uuid": who.uuid,
-        "product": who.product,
+        **picked(who, "mig_index", "uuid", "product"),
         "verdict": verdict.code.value,
         "likely": verdict.likely.value,
         "missing": list(verdict.missing),
         "compared": {name: _compared(bounds, verdict.limits[name]) for name, bounds in verdict.numbers.items()},
         **_memory_entry(accelerator_need.memory),
         "queue_p95": accelerator_need.queue_p95,
-        "busy_p95": accelerator_need.ratio("busy"),
-        "sm_active_p95": accelerator_need.ratio("sm_active"),
-        "dram_active_p95": accelerator_need.ratio("dram_active"),
-        "tensor_active_p95": accelerator_need.ratio("tensor_active"),
+        **{f"{signal}_p95": accelerator_need.ratio(signal) for signal in ("busy", *_PROFILED)},
         "bytes_per_second": dict(accelerator_need.evidence.bytes_per_second),
         "coverage_ratio": verdict.coverage_ratio,
         "advice": accelerator_need.advice,
@@ -212,14 +209,7 @@ def entry(accelerator_need: AcceleratorNeed) -> dict[str, Any]:
 
 
 def _compared(bounds: Bounds, limit: float) -> dict[str, Any]:
-    return {
-        "value": bounds.value,
-        "low": bounds.low,
-        "high": bounds.high,
-        "coverage_ratio": bounds.coverage_ratio,
-        "basis": bounds.basis,
-        "limit": limit,
-    }
+    return {**picked(bounds, "value", "low", "high", "coverage_ratio", "basis"), "limit": limit}
 
 
 def _memory_entry(memory: MemoryNeed | None) -> dict[str, Any]:
@@ -247,6 +237,6 @@ def _row(accelerator_need: AcceleratorNeed) -> list[str]:
         *("-" if value is None else f"{least if not at else ''}{value:.1f}" for at, value in enumerate(gib)),
         percent(numbers["kv_p95"]),
         "-" if accelerator_need.queue_p95 is None else f"{accelerator_need.queue_p95:.1f}",
-        *(percent(accelerator_need.ratio(name)) for name in ("busy", "sm_active", "dram_active", "tensor_active")),
+        *(percent(accelerator_need.ratio(name)) for name in ("busy", *_PROFILED)),
         f"{accelerator_need.verdict.coverage_ratio:.1%}",
     ]

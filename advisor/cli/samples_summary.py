@@ -30,6 +30,7 @@ from advisor.cli.progress import Progress
 from advisor.cli.quiet import tell
 from advisor.cli.samples_read import places_argument
 from advisor.durations import LONGEST
+from advisor.entries import picked
 from advisor.errors import InputError
 from advisor.report.text_table import render_markdown_table, render_table
 from advisor.samples.metrics import METRICS, Kind, Scope
@@ -129,15 +130,8 @@ def _entry(one: Summary) -> dict[str, Any]:
     return {
         "host": one.accelerator.host,
         "accelerator": one.accelerator.index,
-        "metric": one.metric,
-        "p50": one.p50,
-        "p95": one.p95,
-        "max": one.max,
-        "mean": one.mean,
-        "coverage_ratio": one.coverage_ratio,
-        "mig_index": one.accelerator.mig_index,
-        "uuid": one.accelerator.uuid,
-        "product": one.accelerator.product,
+        **picked(one, "metric", "p50", "p95", "max", "mean", "coverage_ratio"),
+        **picked(one.accelerator, "mig_index", "uuid", "product"),
         "rows": one.rows,
         "unit": METRICS[one.metric].unit if one.metric in METRICS else None,
     }

@@ -2,25 +2,21 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from advisor.tables import OptionalText, Record, read_records
 from advisor.workload.values import Slo
 
 _PERIOD_SECONDS = 300
-_IDLE_PERIODS = 12
-_IDLE_GPU_PERCENT = 10
-_HOST_MEMORY_PERCENT = 95
-_REPORTS_PER_PERIOD = 5
-"""The metrics agent reports once a minute."""
-_REPORTS_EXPECTED = 0.8
 _RESERVED_MEMORY_SHARE = 0.7
 """How far into the memory that the engine leaves free an alarm rings."""
-_SLO_PERIODS = 3
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
-_FAILED_PERCENT = 1
 _MS_PER_SECOND = 1000
 REQUESTS_WAITING, TARGET_REQUESTS, OVER_TARGET = "requests_waiting", "target_requests", "over_target"
 """Metrics that a host makes of its engine's: its queue, the requests that the target counts for, those beyond it."""
@@ -64,15 +60,15 @@ class Alarm:
     missing: Missing = Missing.IS_FINE
     per_instance: bool = False
     """The threshold counts for each planned instance."""
-    ratio_of: str = ""
+    ratio_of: OptionalText = ""
     """The metric is divided by this one, in percent."""
-    beside: str = ""
+    beside: OptionalText = ""
     """Counts on both sides of the ratio: part of the whole that neither metric holds."""
     needs_gpu: bool = False
     """Only groups with NVIDIA accelerators publish it."""
     needs_agent: bool = False
     """Only hosts that the advisor agent was installed on publish it."""
-    pattern: str = ""
+    pattern: OptionalText = ""
     """Text that a line of the kernel log holds."""
     period_seconds: int = _PERIOD_SECONDS
     per_request_rate: bool = False
@@ -119,10 +115,24 @@ def alarms_of(memory_utilization: float, start_seconds: int, *, has_gpu: bool) -
         has_gpu: some hosts publish NVIDIA metrics.
     """
     starting = math.ceil(start_seconds / _PERIOD_SECONDS) + 1
-    common = (_healthy_hosts(starting), _silent_metrics(starting), _host_memory())
+    silent = (_alarm(name, periods=starting) for name in ("unhealthy_hosts", "metrics_silent"))
+    common = (*silent, _alarm("host_memory"))
     if not has_gpu:
-        return (_no_requests(), *common)
-    return (_idle_gpu(), _gpu_memory(memory_utilization), _gpu_errors(), *common, _silent_agent(starting))
+        return (_alarm("no_requests"), *common)
+    gpu = (_alarm("gpu_idle"), _gpu_memory(memory_utilization), _alarm("gpu_errors"))
+    return (*gpu, *common, _alarm("agent_silent", periods=starting))
+
+
+@cache
+def _rows() -> Mapping[str, Record]:
+    """Rows of ``alarms.csv``, next to this module, by name."""
+    return {row.text("name"): row for row in read_records(Path(__file__).with_name("alarms.csv"))}
+
+
+def _alarm(row: str, words: Mapping[str, object] = MappingProxyType({}), **given: object) -> Alarm:
+    """Alarm of a row of the table, with what is *given* in place of its cells; *words* of its description."""
+    alarm = _rows()[row].value(Alarm, **given)
+    return replace(alarm, description=alarm.description.format(threshold=alarm.threshold, **words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,164 +174,21 @@ def slo_alarms(promise: Promise | None) -> tuple[Alarm, ...]:
 
     Without a promise nobody can say what is too long, and the first two are left out.
     """
-    return (_server_errors(),) if promise is None else (_slow(promise), _waiting_requests(promise), _server_errors())
+    errors = _alarm("server_errors")
+    return (errors,) if promise is None else (_slow(promise), _waiting_requests(promise), errors)
 
 
 def _slow(promise: Promise) -> Alarm:
-    return Alarm(
-        name=promise.name,
-        description=f"{promise.title} over the target: more than {promise.beyond_percent:g} percent of the requests "
-        f"take longer than {promise.seconds:g} s.",
-        source=Source.ENGINE,
-        metric=OVER_TARGET,
-        ratio_of=TARGET_REQUESTS,
-        statistic="Sum",
-        threshold=promise.beyond_percent,
-        periods=_SLO_PERIODS,
-        target_seconds=promise.seconds,
-    )
+    times = {"threshold": promise.beyond_percent, "target_seconds": promise.seconds}
+    return _alarm("promise", {"title": promise.title, "seconds": promise.seconds}, name=promise.name, **times)
 
 
 def _waiting_requests(promise: Promise) -> Alarm:
     """Little's law: a queue of rate × time takes that time to empty."""
-    return Alarm(
-        name="waiting_requests",
-        description=f"Queue longer than {promise.seconds:g} s at the planned rate: {promise.words} will pass its "
-        "target.",
-        source=Source.ENGINE,
-        metric=REQUESTS_WAITING,
-        statistic="Average",
-        threshold=promise.seconds,
-        per_request_rate=True,
-        periods=_SLO_PERIODS,
-    )
-
-
-def _server_errors() -> Alarm:
-    return Alarm(
-        name="server_errors",
-        description=f"More than {_FAILED_PERCENT} percent of the requests are answered with 5xx.",
-        source=Source.ENTRANCE,
-        metric="HTTPCode_Target_5XX_Count",
-        beside="HTTPCode_ELB_5XX_Count",
-        ratio_of="RequestCount",
-        statistic="Sum",
-        threshold=_FAILED_PERCENT,
-        periods=_SLO_PERIODS,
-    )
-
-
-def _idle_gpu() -> Alarm:
-    return Alarm(
-        name="gpu_idle",
-        description=f"GPUs below {_IDLE_GPU_PERCENT} percent for an hour: paid for and not used.",
-        source=Source.HOST,
-        metric="nvidia_smi_utilization_gpu",
-        statistic="Average",
-        below=True,
-        threshold=_IDLE_GPU_PERCENT,
-        periods=_IDLE_PERIODS,
-        needs_gpu=True,
-    )
-
-
-def _no_requests() -> Alarm:
-    return Alarm(
-        name="no_requests",
-        description="No request for an hour: paid for and not used.",
-        source=Source.LOAD_BALANCER,
-        metric="RequestCount",
-        statistic="Sum",
-        below=True,
-        threshold=1,
-        periods=_IDLE_PERIODS,
-        missing=Missing.RINGS,
-    )
+    return _alarm("waiting_requests", {"words": promise.words}, threshold=promise.seconds)
 
 
 def _gpu_memory(memory_utilization: float) -> Alarm:
     free_percent = 100 * (1 - memory_utilization)
     threshold = round(100 * memory_utilization + free_percent * _RESERVED_MEMORY_SHARE, 1)
-    return Alarm(
-        name="gpu_memory",
-        description=f"GPU memory above {threshold:g} percent, where the engine may take {100 * memory_utilization:g}.",
-        source=Source.HOST,
-        metric="nvidia_smi_memory_used",
-        statistic="Maximum",
-        threshold=threshold,
-        periods=3,
-        needs_gpu=True,
-        ratio_of="nvidia_smi_memory_total",
-    )
-
-
-def _gpu_errors() -> Alarm:
-    return Alarm(
-        name="gpu_errors",
-        description="The NVIDIA driver reports an error (Xid) in the kernel log of a host.",
-        source=Source.KERNEL_LOG,
-        metric="gpu_xid_errors",
-        statistic="Sum",
-        threshold=0,
-        periods=1,
-        needs_gpu=True,
-        pattern="NVRM: Xid",
-    )
-
-
-def _host_memory() -> Alarm:
-    return Alarm(
-        name="host_memory",
-        description=f"Memory of a host above {_HOST_MEMORY_PERCENT} percent: the engine is about to be killed.",
-        source=Source.HOST,
-        metric="mem_used_percent",
-        statistic="Maximum",
-        threshold=_HOST_MEMORY_PERCENT,
-        periods=3,
-    )
-
-
-def _healthy_hosts(starting: int) -> Alarm:
-    return Alarm(
-        name="unhealthy_hosts",
-        description="Fewer hosts answer than the plan needs, for longer than one takes to start.",
-        source=Source.LOAD_BALANCER,
-        metric="HealthyHostCount",
-        statistic="Minimum",
-        below=True,
-        threshold=1,
-        periods=starting,
-        missing=Missing.RINGS,
-        per_instance=True,
-    )
-
-
-def _silent_metrics(starting: int) -> Alarm:
-    return Alarm(
-        name="metrics_silent",
-        description="A host sends no metrics: the other alarms do not see it.",
-        source=Source.HOST,
-        metric="mem_used_percent",
-        statistic="SampleCount",
-        below=True,
-        threshold=_REPORTS_PER_PERIOD * _REPORTS_EXPECTED,
-        periods=starting,
-        missing=Missing.RINGS,
-        per_instance=True,
-    )
-
-
-def _silent_agent(starting: int) -> Alarm:
-    return Alarm(
-        name="agent_silent",
-        description="The advisor agent does not run on a host: its samples are missing.",
-        source=Source.HOST,
-        metric="procstat_lookup_pid_count",
-        statistic="Minimum",
-        below=True,
-        threshold=1,
-        periods=starting,
-        needs_gpu=True,
-        needs_agent=True,
-        missing=Missing.RINGS,
-    )
+    return _alarm("gpu_memory", {"taken": 100 * memory_utilization}, threshold=threshold)

@@ -57,12 +57,7 @@ def take_over(stack: Stack, region: str) -> str:
 
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
-    """Commands for what goes with its last group; nothing removes objects of clusters by itself.
-
-    Args:
-        stack: the plan alone.
-        rollout: of the stack.
-    """
+    """Commands for what goes with its last group; nothing removes objects of clusters by itself."""
     if _CHECKS[stack.target] != _PODS:
         return
     unit, commands = _REMOVALS[stack.form]

@@ -184,12 +184,7 @@ def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str,
 
 
 def beside_total(plan: Plan, wanted: Wanted | None = None) -> tuple[str, ...]:
-    """Sentences on what the code costs beside the plan's total; none where no code starts it.
-
-    Args:
-        plan: what is generated.
-        wanted: of the code; None: as it is by default.
-    """
+    """Sentences on what the code costs beside the plan's total; none where no code starts it."""
     plan, wanted = as_written(plan), wanted or Wanted()
     try:
         choice = choose(plan, wanted, reason_against(lambda choice: _stacks(plan, choice, wanted)))

@@ -1,25 +1,46 @@
 """A stack printed through the templates of a folder: the same stack gives the same bytes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from advisor.codegen.cut_over_words import with_section
-from advisor.codegen.declaration import Declaration
-from advisor.codegen.model import Stack
-from advisor.codegen.python_declarations import outputs_of, settings_of
+from advisor.codegen.declarations import declarations, outputs_of, settings_of
+from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.response_cache import cache_facts, cache_files
 from advisor.codegen.rights import rights_of
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
+from advisor.data_files import data_dir
 
-_DECLARATION = re.compile(
-    r'^(?:variable|output) "(?P<name>\w+)" \{\n  description = "(?P<description>(?:[^"\\]|\\.)*)"\n'
-    r"(?:  type +?= (?P<type>.+)\n(?P<more>(?:    .*\n|  \}\)+\n)*))?(?:  default +?= (?P<default>.+)\n)?",
-    re.MULTILINE,
-)
-
-
+_PLACES = {
+    "example.tf": "examples/complete/main.tf",
+    "unit.tftest.hcl": "tests/unit.tftest.hcl",
+    "test_stack.py": "tests/test_stack.py",
+}
+"""Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
+_NO_FILES = frozenset({"README", "cache_place", "cluster_checks", "example_values"})
+"""Templates that make no file, or one that is written after all others."""
+_TERRAFORM_OF_PROVIDER = {
+    "aws": {"kms.tf": "aws_kms.tf.j2"},
+    "azure": {"budget.tf": "azure_budget.tf.j2", "main.tf": "azure_main.tf.j2"},
+    "gcp": {},
+}
+"""Files of every root on a cloud, from ``terraform/shared``."""
+_PULUMI_OF_PROVIDER = {
+    "aws": {"inference/encryption.py": "aws_encryption.py.j2", "inference/policies.py": "aws_policies.py.j2"},
+    "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"},
+    "gcp": {"inference/budget.py": "gcp_budget.py.j2"},
+}
+_PACKAGES = {"aws": "pulumi-aws~=7.0", "azure": "pulumi-azure~=6.0", "gcp": "pulumi-gcp~=10.0"}
+ANSWERS = {
+    "aws": {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"},
+    "azure": {"subscriptionId": "00000000-0000-0000-0000-000000000000"},
+    "gcp": {"number": "123456789012"},
+}
+"""Answers of data sources in the tests of a program."""
 _PULUMI_PROJECT = {
     "Pulumi.yaml": "Pulumi.yaml.j2",
     "Pulumi.production.yaml": "Pulumi.stack.yaml.j2",
@@ -45,58 +66,91 @@ _ROOT_ALONE, _MODULE_ALONE = "providers.tf", "examples/complete/main.tf"
 """A module takes the provider of its caller; a root is called by none."""
 
 
-def render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
-    """The files of a stack, by path.
+def render_terraform(
+    folder: str,
+    stack: Stack,
+    known: Mapping[str, Any],
+    shared: Mapping[str, str] = MappingProxyType({}),
+    without: Collection[str] = (),
+) -> Mapping[str, str]:
+    """Files of a Terraform root or module by path; ``README.md`` lists variables and outputs of the other files.
 
     Args:
-        folder: below ``templates/``, such as ``terraform/aws-ec2``.
-        templates: path in the output → template of the folder, or of ``shared`` beside it.
+        folder: below ``templates/terraform``, such as ``aws-ec2``: each template in it is a file.
         stack: known to the templates as ``stack``.
         known: further names that the templates use; decisions of the target that the stack does not hold.
+        shared: path in the output → template of ``shared``, beyond those of every root on the cloud.
+        without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    names = dict(known) | {"stack": stack}
-    return {path: fill(folder, template, names) for path, template in sorted(templates.items())}
-
-
-def render_terraform(
-    folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]
-) -> Mapping[str, str]:
-    """The same for a Terraform root or module, whose ``README.md`` lists variables and outputs of the other files."""
+    folder = f"terraform/{folder}"
     form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
+    budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
+    templates = form | budget | _TERRAFORM_OF_PROVIDER[stack.provider] | _own_templates(folder, without) | dict(shared)
     known = {**known, **cache_facts(stack)}
-    files = dict(render(folder, {**templates, **form, **cache_files(stack, Language.TERRAFORM)}, stack, known))
+    files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
     del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
     outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
-    readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
-    return _with_readme(files, readme["README.md"], stack)
+    return _with_readme(folder, files, stack, dict(known) | declared)
 
 
 def render_pulumi(
-    folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]
+    folder: str,
+    stack: Stack,
+    known: Mapping[str, Any],
+    shared: Mapping[str, str] = MappingProxyType({}),
+    without: Collection[str] = (),
 ) -> Mapping[str, str]:
-    """The same for a Pulumi program in Python, with the files that every such project has.
+    """Files of a Pulumi program in Python by path, with those that every such project has.
 
     Args:
-        folder: below ``templates/``, such as ``pulumi-python/aws-ec2``.
-        templates: of this target: at least ``__main__.py``, ``inference/settings.py`` (with ``Settings``) and
-            ``inference/deployment.py`` (with the component ``Deployment``); the ``README.md`` lists what they declare.
+        folder: below ``templates/pulumi-python``, such as ``aws-ec2``: at least ``settings.py.j2`` (with ``Settings``)
+            and ``deployment.py.j2`` (with the component ``Deployment``): what they declare is exported, and listed in
+            ``README.md``.
         stack: known to the templates as ``stack``.
-        known: at least ``packages`` (requirements of the provider's SDK) and ``configuration`` (setting → example of
-            a value, for the stack's configuration file).
+        known: at least ``configuration`` (setting → example of a value, for the stack's configuration file);
+            ``answers``: of data sources in the tests, where they are others than :data:`ANSWERS`.
+        shared: path in the output → template of ``shared``, beyond those of every program on the cloud.
+        without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    provider = {"inference/provider.py": f"{stack.provider}_provider.py.j2"}
-    known = {**known, **cache_facts(stack)}
-    more = provider | dict(cache_files(stack, Language.PYTHON))
-    files = dict(render(folder, _PULUMI_PROJECT | more | dict(templates), stack, known))
+    folder, provider = f"pulumi-python/{folder}", stack.provider
+    form = {"inference/provider.py": f"{provider}_provider.py.j2"} | _PULUMI_OF_PROVIDER[provider]
+    usual = {"packages": (_PACKAGES[provider],), "answers": ANSWERS[provider]}
+    known = {**usual, **known, **cache_facts(stack)}
+    own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
+    files = _render(folder, _PULUMI_PROJECT | form | own, stack, known)
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
-    readme = render(folder, {"README.md": "README.md.j2"}, stack, dict(known) | declared)
-    written = _with_readme(files, readme["README.md"], stack)
+    files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(known) | declared)
+    written = _with_readme(folder, files, stack, dict(known) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))
 
 
-def _with_readme(files: Mapping[str, str], readme: str, stack: Stack) -> Mapping[str, str]:
+def scaling_left_out(stack: Stack) -> tuple[str, ...]:
+    """Templates that a fleet of one size does not need."""
+    return ("scaling",) if stack.scaling is Scaling.STATIC else ()
+
+
+def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
+    """Templates of a folder by the path of the file that each makes."""
+    left_out = _NO_FILES.union(without)
+    names = [name for name in _template_names(folder) if name.split(".", 1)[0] not in left_out]
+    return {_PLACES.get(name, f"inference/{name}" if name.endswith(".py") else name): f"{name}.j2" for name in names}
+
+
+@cache
+def _template_names(folder: str) -> tuple[str, ...]:
+    """Names of a folder's templates without their last suffix."""
+    return tuple(sorted(path.name.removesuffix(".j2") for path in (data_dir("templates") / folder).iterdir()))
+
+
+def _render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
+    names = dict(known) | {"stack": stack}
+    return {path: fill(folder, template, names) for path, template in sorted(templates.items())}
+
+
+def _with_readme(folder: str, files: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> Mapping[str, str]:
+    readme = fill(folder, "README.md.j2", {**known, "stack": stack})
     return dict(sorted((dict(files) | {"README.md": with_section(readme, stack)}).items()))
 
 
@@ -107,33 +161,9 @@ def _component(folder: str, files: Mapping[str, str], stack: Stack, known: Mappi
     more = {"arguments": arguments, "first_needed": next(name for name in arguments if name in needed)}
     kept = {path: text for path, text in files.items() if not _SOURCE.fullmatch(path)}
     plan = {} if stack.component is None else {"plan.json": stack.component.plan}
-    return kept | plan | dict(render(folder, _COMPONENT, stack, dict(known) | more))
+    return kept | plan | _render(folder, _COMPONENT, stack, dict(known) | more)
 
 
 def _getter(value: object, *, is_needed: bool) -> str:
     """Method of ``pulumi.Config`` for a setting with such a value."""
     return ("require" if is_needed else "get") + ("" if isinstance(value, str) else "_object")
-
-
-def declarations(text: str, kind: str) -> tuple[Declaration, ...]:
-    """The variables or outputs that code declares, in its order."""
-    return tuple(
-        Declaration(
-            name=match["name"],
-            description=_unescape(match["description"]),
-            type=_type(match["type"] or "", is_long=bool(match["more"])),
-            default="{…}" if (match["default"] or "").endswith(("{", "[")) else match["default"] or "",
-        )
-        for match in _DECLARATION.finditer(text)
-        if match[0].startswith(kind)
-    )
-
-
-def _type(first_line: str, *, is_long: bool) -> str:
-    """A type on one line, with what a longer one holds left out."""
-    return first_line.removesuffix("{") + "{…}" + ")" * first_line.count("(") if is_long else first_line
-
-
-def _unescape(literal: str) -> str:
-    """The text of an HCL string literal, as far as descriptions need it."""
-    return re.sub(r"\\(.)", r"\1", literal)

@@ -78,12 +78,6 @@ def changes_of(opened: Opened, directory: Path, catalog: Catalog, sources: Sourc
     today, with machines of one type in its region that are bought as now. Where that costs less, its code gets type and
     numbers of the plan.
 
-    Args:
-        opened: an audit, with its charges.
-        directory: of the Terraform root, or of folders that are one each.
-        catalog: machines and prices.
-        sources: what is known of the endpoints.
-
     Raises:
         InputError: there is no Terraform, or telemetry or a workload file cannot be read.
     """

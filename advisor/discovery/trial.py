@@ -22,13 +22,7 @@ class Trial:
 
 
 def tried(text: str, folder: Path, catalog: Catalog) -> Trial:
-    """The question that a workload file asks, with its demand, without planning.
-
-    Args:
-        text: of the file.
-        folder: an existing one, which paths in it are relative to.
-        catalog: knows the names in it.
-    """
+    """The question that a workload file asks, with its demand, without planning."""
     try:
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".trial-", suffix=".txt", encoding="utf-8") as stream:
             stream.write(text)

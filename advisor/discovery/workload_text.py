@@ -32,12 +32,7 @@ _TARGETS = ("ttft_p95", "tpot_p95", "e2e_p95")
 
 
 def workload_text(proposal: Proposal, window: str) -> str:
-    """The whole file but for its first line.
-
-    Args:
-        proposal: what it says.
-        window: over which latency was measured, in words.
-    """
+    """The whole file but for its first line."""
     return "\n".join([*_head(proposal), *_slo(proposal, window), *_demand(proposal), *_current(proposal), ""])
 
 

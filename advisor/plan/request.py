@@ -17,14 +17,8 @@ from advisor.plan.plain_values import from_plain, to_plain
 from advisor.requirements import Requirements, require
 from advisor.units import BYTES_PER_GIB
 from advisor.workload.kinds import UNITS
-from advisor.workload.values import (
-    CloudWatchDemand,
-    DeclaredDemand,
-    DemandSource,
-    PrometheusDemand,
-    SampleDemand,
-    Workload,
-)
+from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand
+from advisor.workload.values import DeclaredDemand, DemandSource, Workload
 
 _WITH_PROCESSORS = ("aws", "azure", "gcp")
 """Providers whose machines without an accelerator are known."""

@@ -87,12 +87,7 @@ _PRICING = {"spot": "Dynamic", "commitment": "Committed", "on_demand": "Standard
 
 
 def cost_section(fleet: Fleet, beside_total: Sequence[str] = ()) -> Section:
-    """Every line of a fleet's cost, the sum by kind, and what no total holds.
-
-    Args:
-        fleet: with lines of cost.
-        beside_total: sentences on what its code costs beside them.
-    """
+    """Every line of a fleet's cost, the sum by kind, and what no total holds."""
     lines = fleet.cost_lines
     beside = [line for line in lines if not line.in_total]
     told = [f"{kind}: {usd(_sum(own))}" for kind in CostKind if (own := _of_kind(lines, kind))]

@@ -27,10 +27,6 @@ def ladder_section(plan: Plan, *, verbose: bool = False) -> Section:
     """Each rung on its row; what a rung takes and risks is said where the rung before does not.
 
     The recommendation stands above the first rung that allows more than the workload states.
-
-    Args:
-        plan: the plan.
-        verbose: with the source of what is known of a checkpoint's quality.
     """
     rungs = (
         *plan.ladder[: _beyond(plan)],

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from advisor.catalog.levers import LeverFact
+from advisor.entries import picked
 from advisor.levers.values import SCHEMA, LeverReport, PricedLever, QualityKept, UnpricedLever, Work
 from advisor.plan.document import plain
 from advisor.plan.unit_words import first_name
@@ -71,17 +72,10 @@ def lever_rows(report: LeverReport) -> list[dict[str, object]]:
         {
             "lever": lever.lever,
             "saving_usd_per_month": lever.priced.saving_usd_per_month,
-            "worth_usd_per_month": lever.worth_usd_per_month,
-            "used": lever.used,
-            "effort_hours": lever.work.effort_hours,
-            "one_off_usd": lever.work.one_off_usd,
-            "payback_months": lever.work.payback_months,
+            **picked(lever, "worth_usd_per_month", "used"),
+            **picked(lever.work, "effort_hours", "one_off_usd", "payback_months"),
             "evidence": lever.priced.plan.evidence,
-            "wrong_answer_ratio": lever.wrong_answer_ratio,
-            "beyond_stated": lever.beyond_stated,
-            "line": lever.line,
-            "change": lever.change,
-            "risk": lever.risk,
+            **picked(lever, "wrong_answer_ratio", "beyond_stated", "line", "change", "risk"),
             "code": "",
             "why": lever.dropped,
         }

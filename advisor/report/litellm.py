@@ -51,10 +51,6 @@ class _Price:
 def litellm_config(plan: Plan, where: str) -> str:
     """A ``model_list`` with one entry for each region of the plan's fleet, as YAML.
 
-    Args:
-        plan: with a fleet.
-        where: file of the plan, for errors.
-
     Raises:
         InputError: the plan has no fleet, or its requests are counted in a unit that LiteLLM has no price for.
     """

@@ -23,7 +23,7 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import SECONDS_PER_DAY, ratio_words, span_words
+from advisor.units import SECONDS_PER_DAY, counted, ratio_words, span_words
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
@@ -279,7 +279,7 @@ def _cheapest_words(fleet: Fleet) -> Iterator[str]:
         yield f"{told} in {lossy}: {_kept_weights(fleet)} recommended (limits.simplicity)."
         return
     backends = len({group.backend for group in fleet.groups})
-    takes = f"{_counted(cheapest.backends, 'backend')} in place of {backends}"
+    takes = f"{counted(cheapest.backends, 'backend')} in place of {backends}"
     if cheapest.backends == backends:
         takes = "more instance types"
     yield f"{told} and takes {takes}: the simpler fleet is recommended (limits.simplicity)."
@@ -291,10 +291,6 @@ def _kept_weights(fleet: Fleet) -> str:
     if not lossy:
         return "the published weights are"
     return f"{' and '.join(lossy)}, named earlier in `precisions`, {'is' if len(lossy) == 1 else 'are'}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _weight_words(fleet: Fleet) -> Iterator[str]:

@@ -55,13 +55,6 @@ def busy_profile(
     observed is taken to be as busy as the rest. An accelerator takes part from its first to its last row: a host
     that came later, or went for good, is not held to be unknown the rest of the time.
 
-    Args:
-        store: where their rows are.
-        window: over what time.
-        accelerators: what the store has over that time.
-        hosts: names or patterns; none: all.
-        progress: told how many hosts were read.
-
     Raises:
         InputError: no accelerator says how busy it is.
     """

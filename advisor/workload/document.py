@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.units import MS_PER_SECOND
+from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
     SCALING_KEYS,
@@ -22,16 +23,12 @@ from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
 from advisor.workload.values import (
     DEFAULT_PRECISIONS,
     PRECISIONS,
-    CloudWatchDemand,
     DeclaredDemand,
     DemandSource,
     Deployment,
     OnePassSize,
-    PrometheusDemand,
     Routing,
-    SampleDemand,
     Slo,
-    TraceDemand,
     Workload,
 )
 from advisor.yaml_fields import Field, read_document

@@ -18,7 +18,8 @@ from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
 from advisor.units import MS_PER_SECOND
-from advisor.workload.values import DeclaredDemand, OnePassSize, Recorded, Workload
+from advisor.workload.measured_demand import Recorded
+from advisor.workload.values import DeclaredDemand, OnePassSize, Workload
 
 UNITS: Mapping[str, Unit] = {
     "llm": Unit.TOKENS,

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import InputError
+from advisor.workload.measured_demand import PrometheusDemand, SigV4
 from advisor.workload.recorded_fields import RECORDED_KEYS, read_recorded
-from advisor.workload.values import PrometheusDemand, SigV4
 from advisor.yaml_fields import Field
 
 _KEYS = ("url", "selector", "token_file", "ca_file", "metrics", "sigv4", *RECORDED_KEYS)

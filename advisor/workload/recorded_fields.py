@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from advisor.workload.values import Recorded
+from advisor.workload.measured_demand import Recorded
 from advisor.yaml_fields import Field
 
 RECORDED_KEYS = (

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from advisor.cli.app import advisor
+from advisor.cli.app import advisor, guard_terminals
 from advisor.cli.output import deliver, report_width
-from advisor.cli.terminal import guard_terminals
 from advisor.names import printable
 from audit.bills import Charge, write_focus
 

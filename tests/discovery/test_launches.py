@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from advisor.discovery.cluster import ray_launches
 from advisor.discovery.launches import launch_of, launches_of_lines, stored_model
-from advisor.discovery.ray_serve import ray_launches
 from advisor.discovery.values import Launch
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"

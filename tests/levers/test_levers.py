@@ -24,7 +24,8 @@ from advisor.plan.today import judged_current
 from advisor.report.levers import lever_sections
 from advisor.report.sections import sections_text
 from advisor.tables import read_rows
-from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo, TraceDemand
+from advisor.workload.measured_demand import TraceDemand
+from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, ResponseCache, Slo
 from builders import catalog_of, offer, workload
 
 OFFERS = (

@@ -8,7 +8,7 @@ import pytest
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Managed, Price, Purchase
 from advisor.codegen import generate
-from advisor.codegen.targets.aws_sagemaker_types import SIZES, is_sold
+from advisor.codegen.targets.aws_sagemaker import SIZES, is_sold
 from advisor.codegen.wanted import Wanted
 from advisor.errors import InputError
 from advisor.pipeline import plan_for, plan_question

@@ -15,7 +15,8 @@ from advisor.plan.option_values import _with_sources
 from advisor.plan.options import Ranking, Single, _headroom_shown
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
-from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, SampleDemand, Slo
+from advisor.workload.measured_demand import SampleDemand
+from advisor.workload.values import DeclaredDemand, Deployment, Limits, Purchase, Slo
 from builders import catalog_of, offer, workload
 from plan.fleet.posing import posed_of
 from samples.records import row

@@ -16,7 +16,7 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.workload.document import read_workload
-from advisor.workload.values import Recorded
+from advisor.workload.measured_demand import Recorded
 from samples.engine_building import engine_rows
 from samples.records import row
 from samples.stores import store

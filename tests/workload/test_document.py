@@ -7,7 +7,8 @@ import pytest
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError
 from advisor.workload.document import read_workload
-from advisor.workload.values import DeclaredDemand, Exclude, Limits, SampleDemand, Survive, TraceDemand
+from advisor.workload.measured_demand import SampleDemand, TraceDemand
+from advisor.workload.values import DeclaredDemand, Exclude, Limits, Survive
 
 MINIMAL = """\
 name: chat

@@ -9,7 +9,7 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.workload.document import read_workload
 from advisor.workload.kinds import check_targets, counted_size, declared_size, is_reranker
-from advisor.workload.values import Recorded
+from advisor.workload.measured_demand import Recorded
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
 SPEECH, VISION, CHAT = "openai/whisper-large-v3", "resnet50", "meta-llama/Llama-3.1-8B-Instruct"

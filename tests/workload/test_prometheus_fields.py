@@ -7,7 +7,8 @@ import pytest
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.workload.document import read_workload
-from advisor.workload.values import DemandSource, PrometheusDemand, SigV4
+from advisor.workload.measured_demand import PrometheusDemand, SigV4
+from advisor.workload.values import DemandSource
 
 HEAD = "name: chat\nmodel: meta-llama/Llama-3.1-8B-Instruct\n"
 GIVEN = PrometheusDemand("https://given", 7.0, 'a="b"', token_file=Path("token"))

@@ -8,7 +8,8 @@ import pytest
 from advisor.errors import InputError
 from advisor.plan.plain_values import from_plain, to_plain
 from advisor.workload.document import read_workload
-from advisor.workload.values import DemandSource, Recorded
+from advisor.workload.measured_demand import Recorded
+from advisor.workload.values import DemandSource
 
 HEAD = "name: chat\nmodel: meta-llama/Llama-3.1-8B-Instruct\n"
 SOURCES = {"samples": "path: day", "prometheus": "url: 'http://a'"}

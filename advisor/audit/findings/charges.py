@@ -7,9 +7,9 @@ from datetime import timedelta
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.rules import Rule
-from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding
+from advisor.units import counted
 
 _COMMITTED = "coalesce(commitment, resource)"
 _METER = "concat_ws(' ', meter, description, resource_type)"

@@ -9,12 +9,11 @@ from advisor.audit.findings.bounds import LEAST_DAYS
 from advisor.audit.findings.context import Commands, Context, Interval, positive
 from advisor.audit.findings.fleets import MeasuredFleet, accelerators_of, fleets_of, is_idle, needed_accelerators
 from advisor.audit.findings.provider_commands import Place
-from advisor.audit.money import counted
 from advisor.audit.sql import text
 from advisor.audit.values import ZERO, Finding, HostCost
 from advisor.catalog.values import Offer
 from advisor.samples.need.limits import SM_INEFFECTIVE, Code
-from advisor.units import SECONDS_PER_HOUR
+from advisor.units import SECONDS_PER_HOUR, counted
 
 _Place = tuple[str, str, str]
 """Provider, region and type of machine."""

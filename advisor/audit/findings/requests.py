@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from advisor.audit.findings import rules
 from advisor.audit.findings.context import Context, Interval
-from advisor.audit.money import counted
 from advisor.audit.values import ZERO, Endpoint, Finding
+from advisor.units import counted
 
 _NOTABLE_ERRORS = 0.01
 """Share of failed requests from which they are said."""

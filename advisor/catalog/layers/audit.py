@@ -124,12 +124,7 @@ class CatalogAudit:
 
 
 def audit(catalog: LayeredCatalog, today: dt.date) -> CatalogAudit:
-    """Figures of a catalog at list prices, whatever was negotiated.
-
-    Args:
-        catalog: what to look at.
-        today: the day that ages are counted to.
-    """
+    """Figures of a catalog at list prices, whatever was negotiated."""
     listed = replace(catalog, overlay_file=None)
     offers = listed.offers_in()
     owners = dict.fromkeys((*listed.providers, *(offer.provider for offer in offers)))

@@ -58,12 +58,6 @@ class Imported:
 def import_listing(mapped: Mapped, catalog: Catalog, root: Path, *, dry_run: bool = False) -> Imported:
     """Keep a listing as the imported layer of its provider.
 
-    Args:
-        mapped: the listing in our words.
-        catalog: what is known without any import.
-        root: directory of the imported snapshots.
-        dry_run: compare only.
-
     Raises:
         InputError: it cannot be written; the import before it then still holds.
     """

@@ -82,13 +82,6 @@ def refresh(
 ) -> Refreshed:
     """Ask a provider for everything, and take the answer if it is whole and sound.
 
-    Args:
-        question: whom to ask, and what.
-        catalog: what is known now.
-        root: directory of the snapshots.
-        manner: how.
-        progress: called after each task.
-
     Raises:
         InputError: the result cannot be written; what was known before still holds.
     """

@@ -52,13 +52,6 @@ def refresh_engines(
 ) -> RefreshedEngines:
     """Ask an index for the releases of every engine, and take the answer if it is whole and sound.
 
-    Args:
-        question: whom to ask.
-        before: what is known now.
-        root: directory of the snapshots of releases.
-        manner: how.
-        progress: called after each task.
-
     Raises:
         InputError: the result cannot be written; what was known before still holds.
     """

@@ -34,12 +34,6 @@ def sign(content: bytes, key: Path) -> bytes:
 def signer_of(content: bytes, signature: bytes, allowed: Path, where: str) -> str:
     """Signer of *content*, by the file of allowed signers.
 
-    Args:
-        content: what was signed.
-        signature: the signature.
-        allowed: file of allowed signers.
-        where: what was signed, for messages.
-
     Raises:
         InputError: the signature is of another key, or of another content.
     """

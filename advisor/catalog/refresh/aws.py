@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from advisor.catalog.refresh import values
 from advisor.catalog.refresh.aws_rows import (
     PAYMENTS,
     RESERVED,
@@ -21,18 +22,6 @@ from advisor.catalog.refresh.aws_rows import (
     series_of,
 )
 from advisor.catalog.refresh.http import short_words
-from advisor.catalog.refresh.values import (
-    BlockRow,
-    CommittedRow,
-    Denied,
-    PriceRow,
-    QuotaRow,
-    Row,
-    Sold,
-    Task,
-    Unreachable,
-    ZoneRow,
-)
 
 Session = Any
 """A ``boto3.Session``, or what behaves like one."""
@@ -87,13 +76,13 @@ def policy() -> Mapping[str, Any]:
 def tasks(
     regions: Sequence[str], session: Session, known: Collection[str], today: Callable[[], dt.datetime],
     endpoint_url: str | None = None, parts: Collection[str] = PARTS,
-) -> Iterator[Task]:  # fmt: skip
+) -> Iterator[values.Task]:  # fmt: skip
     """Everything to ask; the machines of a region come first, since they name new types."""
     ask = _Asker(session, endpoint_url, frozenset(known), today)
     for region in regions:
         for part, read in ask.readers.items():
             if part in parts:
-                yield Task(f"{region}/{part}", region, part, partial(read, region))
+                yield values.Task(f"{region}/{part}", region, part, partial(read, region))
 
 
 class _Asker:
@@ -103,7 +92,7 @@ class _Asker:
         self, session: Session, endpoint_url: str | None, known: frozenset[str], now: Callable[[], dt.datetime]
     ) -> None:
         self._session, self._endpoint_url, self._known, self._now = session, endpoint_url, known, now
-        self.readers: Mapping[str, Callable[[str], Sequence[Row]]] = {
+        self.readers: Mapping[str, Callable[[str], Sequence[values.Row]]] = {
             "machines": self._guarded("machines", self.machines),
             "sold": self._guarded("sold", self.sold),
             "zones": self._guarded("zones", self.zones),
@@ -115,8 +104,8 @@ class _Asker:
             "quotas": self._guarded("quotas", self.quotas),
         }
 
-    def _guarded(self, part: str, read: Callable[[str], Iterator[Row]]) -> Callable[[str], Sequence[Row]]:
-        def guarded(region: str) -> Sequence[Row]:
+    def _guarded(self, part: str, read: Callable[[str], Iterator[values.Row]]) -> Callable[[str], Sequence[values.Row]]:
+        def guarded(region: str) -> Sequence[values.Row]:
             from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is an extra
             from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
@@ -125,9 +114,9 @@ class _Asker:
             except ClientError as error:
                 raise _in_words(error.response.get("Error", {}), part, error) from error
             except KeyError as error:
-                raise Unreachable(f"the answer has no {error}", _AGAIN) from error
+                raise values.Unreachable(f"the answer has no {error}", _AGAIN) from error
             except (BotoCoreError, ResponseParserError, ValueError, TypeError) as error:
-                raise Unreachable(short_words(error), _AGAIN) from error
+                raise values.Unreachable(short_words(error), _AGAIN) from error
 
         return guarded
 
@@ -137,7 +126,7 @@ class _Asker:
         settings = Config(retries={"mode": "adaptive", "max_attempts": 10}, connect_timeout=10, read_timeout=60)
         return self._session.client(service, region_name=region, endpoint_url=self._endpoint_url, config=settings)
 
-    def prices(self, region: str) -> Iterator[Row]:
+    def prices(self, region: str) -> Iterator[values.Row]:
         """On-demand and reserved terms of every accelerated Linux machine."""
         wanted = {
             "regionCode": region, "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
@@ -148,9 +137,11 @@ class _Asker:
             is_listed = True
             yield from product_rows(product, region, self._known)
         if not is_listed:
-            raise Denied("the price list has no machine at all", "China's regions answer to accounts of China alone")
+            raise values.Denied(
+                "the price list has no machine at all", "China's regions answer to accounts of China alone"
+            )
 
-    def managed(self, region: str) -> Iterator[Row]:
+    def managed(self, region: str) -> Iterator[values.Row]:
         """Prices of SageMaker for known machines that run real-time endpoints."""
         for product in self._products("AmazonSageMaker", {"regionCode": region, "productFamily": "ML Instance"}):
             yield from hosting_rows(product, region, self._known)
@@ -162,7 +153,7 @@ class _Asker:
         for page in pages.paginate(ServiceCode=service, Filters=filters, PaginationConfig={"PageSize": 100}):
             yield from map(json.loads, page["PriceList"])
 
-    def machines(self, region: str) -> Iterator[Row]:
+    def machines(self, region: str) -> Iterator[values.Row]:
         """Hardware of the accelerated types."""
         pages = self._client("ec2", region).get_paginator("describe_instance_types")
         for page in pages.paginate(PaginationConfig={"PageSize": 100}):
@@ -170,21 +161,21 @@ class _Asker:
                 machine = machine_row(described)
                 if machine is not None:
                     yield machine
-                    yield Sold(region, machine.instance_type)
+                    yield values.Sold(region, machine.instance_type)
 
-    def sold(self, region: str) -> Iterator[Row]:
+    def sold(self, region: str) -> Iterator[values.Row]:
         """Known types that the region offers."""
         for offering in self._offerings(region, "region"):
             if offering["InstanceType"] in self._known:
-                yield Sold(region, offering["InstanceType"])
+                yield values.Sold(region, offering["InstanceType"])
 
-    def zones(self, region: str) -> Iterator[Row]:
+    def zones(self, region: str) -> Iterator[values.Row]:
         """Availability zones, by id, that offer types of known series; local and Wavelength zones are left out."""
         series = {series_of(name) for name in self._known}
         for offering in self._offerings(region, "availability-zone-id"):
             name, zone = offering["InstanceType"], offering["Location"]
             if series_of(name) in series and _ZONE_ID.fullmatch(zone):
-                yield ZoneRow(region, name, zone)
+                yield values.ZoneRow(region, name, zone)
 
     def _offerings(self, region: str, location_type: str) -> Iterator[Mapping[str, Any]]:
         """Types that the region offers, by location."""
@@ -192,7 +183,7 @@ class _Asker:
         for page in pages.paginate(LocationType=location_type, PaginationConfig={"PageSize": 1000}):
             yield from page["InstanceTypeOfferings"]
 
-    def spot(self, region: str) -> Iterator[Row]:
+    def spot(self, region: str) -> Iterator[values.Row]:
         """Today's spot price, the median over the availability zones of the region, with the lowest and the highest.
 
         One zone may have no spare capacity at its price. Local and Wavelength zones are left out, as in :meth:`zones`.
@@ -211,9 +202,9 @@ class _Asker:
             prices = [price for _, price in latest.values()]
             if prices:
                 by_zone = min(prices), max(prices)
-                yield PriceRow(region, name, "spot", statistics.median(prices), f"{now:%Y-%m-%d}", by_zone)
+                yield values.PriceRow(region, name, "spot", statistics.median(prices), f"{now:%Y-%m-%d}", by_zone)
 
-    def savings_plans(self, region: str) -> Iterator[Row]:
+    def savings_plans(self, region: str) -> Iterator[values.Row]:
         """Rates of both kinds of plan that cover EC2; the call has no paginator."""
         client = self._client("savingsplans", _PRICING_REGION)
         token = ""
@@ -237,13 +228,13 @@ class _Asker:
             if not token:
                 return
 
-    def _rate_rows(self, rate: Mapping[str, Any], region: str) -> Iterator[Row]:
+    def _rate_rows(self, rate: Mapping[str, Any], region: str) -> Iterator[values.Row]:
         plan = rate["savingsPlanOffering"]
         properties = {one["name"]: one["value"] for one in rate.get("properties", ())}
         name = properties.get("instanceType", "")
         if name not in self._known or rate.get("unit") != "Hrs" or properties.get("region", region) != region:
             return
-        yield CommittedRow(
+        yield values.CommittedRow(
             region=region,
             instance_type=name,
             instrument=_PLANS[plan["planType"]],
@@ -253,7 +244,7 @@ class _Asker:
             as_of=f"{self._now():%Y-%m-%d}",
         )
 
-    def capacity_blocks(self, region: str) -> Iterator[Row]:
+    def capacity_blocks(self, region: str) -> Iterator[values.Row]:
         """The first block of a day for each type that is sold so."""
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
@@ -269,7 +260,7 @@ class _Asker:
                 raise
             for block in answer.get("CapacityBlockOfferings", ()):
                 hours = block["CapacityBlockDurationHours"]
-                yield BlockRow(
+                yield values.BlockRow(
                     region=region,
                     instance_type=name,
                     zone=block["AvailabilityZone"],
@@ -279,7 +270,7 @@ class _Asker:
                     as_of=f"{now:%Y-%m-%d}",
                 )
 
-    def quotas(self, region: str) -> Iterator[Row]:
+    def quotas(self, region: str) -> Iterator[values.Row]:
         """Limits of instances as they are set for this account."""
         today = f"{self._now():%Y-%m-%d}"
         pages = self._client("service-quotas", region).get_paginator("list_service_quotas")
@@ -287,10 +278,10 @@ class _Asker:
             for quota in page["Quotas"]:
                 name = quota["QuotaName"]
                 if _GENERIC in name or name.endswith("Spot Instance Requests"):
-                    yield QuotaRow(region, quota["QuotaCode"], float(quota["Value"]), today)
+                    yield values.QuotaRow(region, quota["QuotaCode"], float(quota["Value"]), today)
 
 
-def _again_when_cut(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+def _again_when_cut(read: Callable[[], Sequence[values.Row]]) -> Sequence[values.Row]:
     """Result of *read*; botocore asks again when a question fails, but not when the answer breaks off.
 
     A JSON answer that breaks off comes without its fields, one in XML cannot be parsed.
@@ -309,12 +300,12 @@ def _is_ordinary(zone: str, region: str) -> bool:
     return bool(_ZONE_ID.fullmatch(zone)) or re.fullmatch(rf"{re.escape(region)}[a-z]", zone) is not None
 
 
-def _in_words(error: Mapping[str, Any], part: str, cause: Exception) -> Denied:
+def _in_words(error: Mapping[str, Any], part: str, cause: Exception) -> values.Denied:
     code, message = str(error.get("Code", "")), str(error.get("Message") or cause)
     if code in _LOGIN:
-        return Unreachable(f"{code}: {message}", "log in again, and check the clock of this machine")
+        return values.Unreachable(f"{code}: {message}", "log in again, and check the clock of this machine")
     if code in _UNKNOWN_KEY:
-        return Denied(f"{code}: {message}", _UNKNOWN_KEY_REMEDY)
+        return values.Denied(f"{code}: {message}", _UNKNOWN_KEY_REMEDY)
     if code in _DENIED:
-        return Denied(f"{code}: {message}", f"allow {', '.join(_ACTIONS[part])} (see --print-policy)")
-    return Unreachable(f"{code}: {message}", "run the command again")
+        return values.Denied(f"{code}: {message}", f"allow {', '.join(_ACTIONS[part])} (see --print-policy)")
+    return values.Unreachable(f"{code}: {message}", "run the command again")

@@ -268,12 +268,7 @@ class Found:
 
 
 class Denied(Exception):  # noqa: N818 - a part that goes missing is an outcome
-    """The account may not ask for this.
-
-    Args:
-        reason: what was answered.
-        remedy: what would allow it.
-    """
+    """The account may not ask for this."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         """Keep both parts."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import CALL_ARGUMENTS, RULES, TYPES, Rule
+from advisor.codegen.applying.rules import CALL_ARGUMENTS, CALL_SPOT, RULES, TYPES, Rule
 from advisor.codegen.hcl import Attribute, Block, Document, references
 from advisor.codegen.hcl.expressions import elements, key_of, unwrap
 from advisor.errors import InputError
@@ -28,6 +28,11 @@ class Resource:
     rule: Rule
     inside: tuple[str, str] | None = None
     """Argument of a module's call that is a map, and the key of the entry to edit; None: the arguments of the call."""
+
+    @property
+    def scope(self) -> Scope:
+        """Where its arguments stand."""
+        return Scope(self.module, self.block, self.key)
 
 
 def resources_at(root: Module, address: str) -> tuple[Resource, ...]:
@@ -183,7 +188,7 @@ def _typed_entries(call: Resource, address: str) -> Iterator[TypedAddress]:
 def _with_types(
     resource: Resource, address: str, arguments: Sequence[tuple[Attribute, tuple[str, ...]]]
 ) -> Iterator[TypedAddress]:
-    scope = Scope(resource.module, resource.block, resource.key)
+    scope = resource.scope
     types, reasons = list[str](), list[str]()
     for attribute, path in arguments:
         place = resolve(resource.document, attribute.value.node, scope, path)
@@ -242,3 +247,29 @@ def everything_in(block: Block, path: str = "") -> Iterator[tuple[str, Attribute
                 yield from everything_in(content, f"{path}{inner.labels[0]}.")
         else:
             yield from everything_in(inner, f"{path}{inner.kind}.")
+
+
+def buys_spot_at(resource: Resource) -> bool | None:
+    """Whether a block buys spot; None where it does not say, or where no literal decides it."""
+    if resource.block.kind == "module":
+        return _says_spot(resource)
+    for path, attribute in everything_in(resource.block):
+        if path in resource.rule.spot:
+            place = resolve(resource.document, attribute.value.node, resource.scope)
+            if isinstance(place, Unresolved):
+                return None
+            if str(place.value) == str(resource.rule.spot[path]):
+                return True
+    return False
+
+
+def _says_spot(resource: Resource) -> bool | None:
+    """Whether a module's call, which has defaults that are not known here, says spot."""
+    argument, key = resource.inside or ("", "")
+    for name, spot in CALL_SPOT.items():
+        attribute = resource.block.attributes.get(argument or name)
+        path = (key, name) if argument else ()
+        place = resolve(resource.document, attribute.value.node, resource.scope, path) if attribute else None
+        if isinstance(place, Place):
+            return str(place.value) == str(spot)
+    return None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.atomic_files import write_text
-from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
+from advisor.codegen.applying.addresses import Resource, buys_spot_at, everything_in, resources_at
 from advisor.codegen.applying.project import Module, open_project
-from advisor.codegen.applying.resolving import Place, Scope, Unresolved, resolve
-from advisor.codegen.applying.rules import CALL_SPOT, PROVIDERS, RULES, TYPES, Figure, Rule
+from advisor.codegen.applying.resolving import Place, Unresolved, resolve
+from advisor.codegen.applying.rules import PROVIDERS, RULES, TYPES, Figure, Rule
 from advisor.codegen.applying.targets import Target
 from advisor.codegen.hcl import Attribute, Block, read_hcl, references
 from advisor.codegen.quoting import hcl_number, hcl_string
@@ -182,7 +182,7 @@ def _is_greater(place: Place | Unresolved, target: Target) -> bool:
 
 
 def _place(resource: Resource, attribute: Attribute, path: tuple[str, ...] = ()) -> Place | Unresolved:
-    return resolve(resource.document, attribute.value.node, _scope(resource), path)
+    return resolve(resource.document, attribute.value.node, resource.scope, path)
 
 
 def _check_maximum(resource: Resource, target: Target, edits: Mapping[tuple[str, int], Edit]) -> None:
@@ -230,10 +230,6 @@ def _sized(resource: Resource) -> Iterator[tuple[Figure, Attribute, tuple[str, .
     yield from (
         (arguments[path], attribute, ()) for path, attribute in everything_in(resource.block) if path in arguments
     )
-
-
-def _scope(resource: Resource) -> Scope:
-    return Scope(resource.module, resource.block, resource.key)
 
 
 def _edit(resource: Resource, attribute: Attribute, name: str, wanted: str | int | list[str]) -> Edit | str | None:
@@ -301,32 +297,6 @@ def _check_purchase(resources: Sequence[Resource], target: Target, address: str)
         "its numbers would not hold",
         hint="change how they are bought first, or name another group of the plan with --group",
     )
-
-
-def buys_spot_at(resource: Resource) -> bool | None:
-    """Whether a block buys spot; None where it does not say, or where no literal decides it."""
-    if resource.block.kind == "module":
-        return _says_spot(resource)
-    for path, attribute in everything_in(resource.block):
-        if path in resource.rule.spot:
-            place = resolve(resource.document, attribute.value.node, _scope(resource))
-            if isinstance(place, Unresolved):
-                return None
-            if str(place.value) == str(resource.rule.spot[path]):
-                return True
-    return False
-
-
-def _says_spot(resource: Resource) -> bool | None:
-    """Whether a module's call, which has defaults that are not known here, says spot."""
-    argument, key = resource.inside or ("", "")
-    for name, spot in CALL_SPOT.items():
-        attribute = resource.block.attributes.get(argument or name)
-        path = (key, name) if argument else ()
-        place = resolve(resource.document, attribute.value.node, _scope(resource), path) if attribute else None
-        if isinstance(place, Place):
-            return str(place.value) == str(spot)
-    return None
 
 
 def _is_used(block: Block) -> bool:

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.applying.addresses import Resource, everything_in, resources_at
-from advisor.codegen.applying.apply import buys_spot_at
+from advisor.codegen.applying.addresses import Resource, buys_spot_at, everything_in, resources_at
 from advisor.codegen.applying.project import Module
 from advisor.codegen.applying.resolving import KEYS, Place, Scope, resolve
 from advisor.codegen.applying.rules import CALL_ARGUMENTS, PROVIDERS, Figure
@@ -37,11 +36,6 @@ class Facts:
 
 def facts_at(root: Module, address: str, provider: str) -> Facts:
     """Facts of the block at an address, and of those that belong to it.
-
-    Args:
-        root: the project.
-        address: as :func:`resources_at` takes it.
-        provider: as the catalog names it.
 
     Raises:
         InputError: there is no such address.

@@ -8,28 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms.shared import (
-    PROBE_SECONDS,
-    Document,
-    container_security,
-    container_word,
-    disk_volume,
-    dump,
-    environment,
-    hub_token,
-    labels,
-    namespace,
-    part_of,
-    placement,
-    pods_in,
-    readme,
-    resources,
-    scaled_object,
-    security,
-    short_name,
-    spread_obstacle,
-    vllm_obstacle,
-)
+from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
@@ -48,7 +27,9 @@ def obstacle(stack: Stack) -> str:
     most = max(sum(group.region == region.name for group in stack.groups) for region in stack.regions)
     if most >= _MOST_COMPONENTS:
         return f"Dynamo takes {_MOST_COMPONENTS} components, and a region has {most} groups and a frontend"
-    return vllm_obstacle(stack, "Dynamo", (Runtime.CUDA,)) or spread_obstacle(stack, "the frontend of Dynamo")
+    return shared.vllm_obstacle(stack, "Dynamo", (Runtime.CUDA,)) or shared.spread_obstacle(
+        stack, "the frontend of Dynamo"
+    )
 
 
 def with_its_image(stack: Stack) -> Stack:
@@ -63,18 +44,18 @@ def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """One file of objects for the cluster of each region."""
     written = {}
     for region in stack.regions:
-        groups = pods_in(stack, region.name, manner)
+        groups = shared.pods_in(stack, region.name, manner)
         scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
-        objects = dump(namespace(stack), _graph(stack, groups), *scaled)
+        objects = shared.dump(shared.namespace(stack), _graph(stack, groups), *scaled)
         written[f"kubernetes/{region.name}/dynamo.yaml"] = objects
-    return {"kubernetes/README.md": readme(stack), **written}
+    return {"kubernetes/README.md": shared.readme(stack), **written}
 
 
-def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
+def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
     return {
         "apiVersion": "nvidia.com/v1beta1",
         "kind": "DynamoGraphDeployment",
-        "metadata": {"name": stack.name, "namespace": stack.name, "labels": part_of(stack)},
+        "metadata": {"name": stack.name, "namespace": stack.name, "labels": shared.part_of(stack)},
         "spec": {
             "backendFramework": "vllm",
             "components": [_frontend(groups[0][0]), *(_worker(stack, served, pods) for served, pods in groups)],
@@ -82,12 +63,12 @@ def _graph(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
     }
 
 
-def _frontend(served: Served) -> Document:
+def _frontend(served: Served) -> shared.Document:
     main = {
         "name": "main",
         "image": served.backend.container.image,
-        "env": [{"name": "DYN_ROUTER_MODE", "value": "round-robin"}, hub_token()],
-        "securityContext": container_security(),
+        "env": [{"name": "DYN_ROUTER_MODE", "value": "round-robin"}, shared.hub_token()],
+        "securityContext": shared.container_security(),
     }
     return {
         "name": "Frontend",
@@ -97,48 +78,48 @@ def _frontend(served: Served) -> Document:
     }
 
 
-def _worker(stack: Stack, served: Served, pods: Pods) -> Document:
+def _worker(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     return {
         "name": _name(pods.group),
         "type": "worker",
         "replicas": pods.replicas,
         **({} if pods.scale is None else {"scalingAdapter": {}}),
         "sharedMemorySize": f"{pods.shared_memory_gib}Gi",
-        "podTemplate": {"metadata": {"labels": labels(stack, served, pods)}, "spec": _pod(stack, served, pods)},
+        "podTemplate": {"metadata": {"labels": shared.labels(stack, served, pods)}, "spec": _pod(stack, served, pods)},
     }
 
 
-def _pod(stack: Stack, served: Served, pods: Pods) -> Document:
+def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     model = served.backend.container.checkpoint.model_id or ""
     main = {
         "name": "main",
         "image": served.backend.container.image,
         "command": ["python3", "-m", "dynamo.vllm"],
-        "args": ["--model", model, *(container_word(argument) for argument in served.arguments)],
-        "env": [{"name": "HOME", "value": "/cache"}, hub_token(), *environment(served)],
-        "resources": resources(served, pods),
+        "args": ["--model", model, *(shared.container_word(argument) for argument in served.arguments)],
+        "env": [{"name": "HOME", "value": "/cache"}, shared.hub_token(), *shared.environment(served)],
+        "resources": shared.resources(served, pods),
         "startupProbe": {
             "httpGet": {"path": "/live", "port": _SYSTEM_PORT},
-            "periodSeconds": PROBE_SECONDS,
+            "periodSeconds": shared.PROBE_SECONDS,
             "failureThreshold": pods.start_probes,
         },
-        "securityContext": container_security(),
+        "securityContext": shared.container_security(),
         "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
     }
     return {
-        **placement(pods),
+        **shared.placement(pods),
         "terminationGracePeriodSeconds": stack.load_balancer.drain_seconds,
-        "securityContext": security(served),
+        "securityContext": shared.security(served),
         "containers": [main],
-        "volumes": [disk_volume("cache", pods)],
+        "volumes": [shared.disk_volume("cache", pods)],
     }
 
 
 def _name(group: ComputeGroup) -> str:
-    return short_name(group.key, _LONGEST_COMPONENT)
+    return shared.short_name(group.key, _LONGEST_COMPONENT)
 
 
-def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
+def _scaled(stack: Stack, pods: Pods, scale: Scale) -> shared.Document:
     """The operator gives each component an adapter, which is scaled in its place."""
     adapter = workload_name(stack, pods.group)
     target = {
@@ -146,7 +127,7 @@ def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
         "kind": "DynamoGraphDeploymentScalingAdapter",
         "name": adapter,
     }
-    return scaled_object(stack, target, pods, scale, adapter)
+    return shared.scaled_object(stack, target, pods, scale, adapter)
 
 
 def workload_name(stack: Stack, group: ComputeGroup) -> str:

@@ -10,26 +10,7 @@ import shlex
 from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms.shared import (
-    PROBE_SECONDS,
-    Document,
-    container_word,
-    dump,
-    engine_arguments,
-    environment,
-    hub_token,
-    labels,
-    memory_volume,
-    namespace,
-    part_of,
-    placement,
-    pods_in,
-    readme,
-    resources,
-    scaled_object,
-    security,
-    vllm_obstacle,
-)
+from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
@@ -40,31 +21,31 @@ _ROOT = {"runAsNonRoot": False, "runAsUser": 0}
 
 def obstacle(stack: Stack) -> str:
     """Why KServe cannot serve the stack; empty when it can."""
-    return vllm_obstacle(stack, "KServe", (Runtime.CUDA, Runtime.ROCM))
+    return shared.vllm_obstacle(stack, "KServe", (Runtime.CUDA, Runtime.ROCM))
 
 
 def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """One file of objects for the cluster of each region."""
     written = {}
     for region in stack.regions:
-        groups = pods_in(stack, region.name, manner)
+        groups = shared.pods_in(stack, region.name, manner)
         scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
         services = [_service(stack, served, pods) for served, pods in groups]
-        objects = dump(namespace(stack), *services, *scaled)
+        objects = shared.dump(shared.namespace(stack), *services, *scaled)
         written[f"kubernetes/{region.name}/llm-inference-services.yaml"] = objects
-    return {"kubernetes/README.md": readme(stack), **written}
+    return {"kubernetes/README.md": shared.readme(stack), **written}
 
 
-def _service(stack: Stack, served: Served, pods: Pods) -> Document:
+def _service(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     count = {"replicas": pods.replicas} if pods.scale is None else {}
     return {
         "apiVersion": "serving.kserve.io/v1alpha2",
         "kind": "LLMInferenceService",
-        "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": part_of(stack)},
+        "metadata": {"name": pods.group.key, "namespace": stack.name, "labels": shared.part_of(stack)},
         "spec": {
             "model": {"uri": f"hf://{served.backend.container.checkpoint.model_id}", "name": stack.summary.model},
             **count,
-            "labels": labels(stack, served, pods),
+            "labels": shared.labels(stack, served, pods),
             "router": {
                 "gateway": {},
                 "route": {"group": stack.name, "weight": pods.group.weight},
@@ -75,32 +56,35 @@ def _service(stack: Stack, served: Served, pods: Pods) -> Document:
     }
 
 
-def _pod(stack: Stack, served: Served, pods: Pods) -> Document:
+def _pod(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     root = {"securityContext": dict(_ROOT)} if served.device.needs_root else {}
     return {
-        **placement(pods),
+        **shared.placement(pods),
         "terminationGracePeriodSeconds": stack.load_balancer.drain_seconds,
-        "securityContext": security(served),
-        "initContainers": [{"name": "storage-initializer", "env": [hub_token()]}],
+        "securityContext": shared.security(served),
+        "initContainers": [{"name": "storage-initializer", "env": [shared.hub_token()]}],
         "containers": [
             {
                 "name": _CONTAINER,
                 "image": served.backend.container.image,
-                "args": [container_word(shlex.quote(engine_argument)) for engine_argument in engine_arguments(served)],
-                "env": environment(served),
-                "resources": resources(served, pods),
-                "startupProbe": {"periodSeconds": PROBE_SECONDS, "failureThreshold": pods.start_probes},
+                "args": [
+                    shared.container_word(shlex.quote(engine_argument))
+                    for engine_argument in shared.engine_arguments(served)
+                ],
+                "env": shared.environment(served),
+                "resources": shared.resources(served, pods),
+                "startupProbe": {"periodSeconds": shared.PROBE_SECONDS, "failureThreshold": pods.start_probes},
                 **root,
             }
         ],
-        "volumes": [memory_volume("dshm", pods)],
+        "volumes": [shared.memory_volume("dshm", pods)],
     }
 
 
-def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
+def _scaled(stack: Stack, pods: Pods, scale: Scale) -> shared.Document:
     """KServe leaves the number of a Deployment alone where the service names none."""
     workload = workload_name(stack, pods.group)
-    return scaled_object(stack, {"name": workload}, pods, scale, workload)
+    return shared.scaled_object(stack, {"name": workload}, pods, scale, workload)
 
 
 def workload_name(_stack: Stack, group: ComputeGroup) -> str:

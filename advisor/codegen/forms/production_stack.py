@@ -7,28 +7,7 @@ so that what scales stands among its extra objects; it names pods after release 
 from collections.abc import Mapping
 
 from advisor.codegen.container import Runtime
-from advisor.codegen.forms.shared import (
-    PORT,
-    PROBE_SECONDS,
-    Document,
-    container_security,
-    container_word,
-    disk_volume,
-    dump,
-    environment,
-    hub_token,
-    labels,
-    memory_volume,
-    pods_in,
-    readme,
-    resources,
-    scaled_object,
-    security,
-    short_name,
-    spread_obstacle,
-    tolerations,
-    vllm_obstacle,
-)
+from advisor.codegen.forms import shared
 from advisor.codegen.kubernetes import ClusterManner, Pods, Served, repository
 from advisor.codegen.kubernetes_scaling import Scale
 from advisor.codegen.model import ComputeGroup, Stack
@@ -41,8 +20,8 @@ _PROJECT = "the router of production-stack"
 def obstacle(stack: Stack) -> str:
     """Why the chart cannot serve the stack; empty when it can."""
     return (
-        vllm_obstacle(stack, "production-stack", (Runtime.CUDA, Runtime.ROCM))
-        or spread_obstacle(stack, _PROJECT)
+        shared.vllm_obstacle(stack, "production-stack", (Runtime.CUDA, Runtime.ROCM))
+        or shared.spread_obstacle(stack, _PROJECT)
         or _user_obstacle(stack)
     )
 
@@ -55,30 +34,30 @@ def _user_obstacle(stack: Stack) -> str:
 def files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
     """Values of the chart for each region."""
     written = {
-        f"kubernetes/{region.name}/values.yaml": dump(_values(stack, pods_in(stack, region.name, manner)))
+        f"kubernetes/{region.name}/values.yaml": shared.dump(_values(stack, shared.pods_in(stack, region.name, manner)))
         for region in stack.regions
     }
-    return {"kubernetes/README.md": readme(stack), **written}
+    return {"kubernetes/README.md": shared.readme(stack), **written}
 
 
-def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
+def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> shared.Document:
     served, _ = groups[0]
     scaled = [_scaled(stack, pods, pods.scale) for _, pods in groups if pods.scale is not None]
     probe = {
-        "periodSeconds": PROBE_SECONDS,
+        "periodSeconds": shared.PROBE_SECONDS,
         "failureThreshold": max(pods.start_probes for _, pods in groups),
-        "httpGet": {"path": served.backend.container.health_path, "port": PORT},
+        "httpGet": {"path": served.backend.container.health_path, "port": shared.PORT},
     }
     return {
         "servingEngineSpec": {
             "enableEngine": True,
-            "containerPort": PORT,
+            "containerPort": shared.PORT,
             "imagePullPolicy": "IfNotPresent",
             "runtimeClassName": "",
-            "securityContext": security(served),
+            "securityContext": shared.security(served),
             "containerSecurityContext": {
                 "runAsNonRoot": not served.device.needs_root,
-                **container_security(),
+                **shared.container_security(),
             },
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "startupProbe": probe,
@@ -89,7 +68,7 @@ def _values(stack: Stack, groups: list[tuple[Served, Pods]]) -> Document:
     }
 
 
-def _model(stack: Stack, served: Served, pods: Pods) -> Document:
+def _model(stack: Stack, served: Served, pods: Pods) -> shared.Document:
     container = served.backend.container
     name = repository(container.image)
     return {
@@ -98,7 +77,7 @@ def _model(stack: Stack, served: Served, pods: Pods) -> Document:
         "tag": container.image.removeprefix(f"{name}:"),
         "modelURL": container.checkpoint.model_id,
         "replicaCount": pods.replicas,
-        "resources": resources(served, pods),
+        "resources": shared.resources(served, pods),
         "nodeSelectorTerms": [
             {
                 "matchExpressions": [
@@ -106,11 +85,11 @@ def _model(stack: Stack, served: Served, pods: Pods) -> Document:
                 ]
             }
         ],
-        "tolerations": tolerations(pods),
-        "podLabels": labels(stack, served, pods),
+        "tolerations": shared.tolerations(pods),
+        "podLabels": shared.labels(stack, served, pods),
         # The chart puts the weights there, and the engines what they compile.
-        "env": [{"name": "HOME", "value": "/tmp"}, hub_token(), *environment(served)],  # noqa: S108 - in a container
-        "extraVolumes": [disk_volume("cache", pods), memory_volume("shared-memory", pods)],
+        "env": [{"name": "HOME", "value": "/tmp"}, shared.hub_token(), *shared.environment(served)],  # noqa: S108 - in a container
+        "extraVolumes": [shared.disk_volume("cache", pods), shared.memory_volume("shared-memory", pods)],
         "extraVolumeMounts": [
             {"name": "cache", "mountPath": "/tmp"},  # noqa: S108 - in a container
             {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - in a container
@@ -118,18 +97,18 @@ def _model(stack: Stack, served: Served, pods: Pods) -> Document:
         # Without a word, the chart switches prefix caching off.
         "vllmConfig": {
             "enablePrefixCaching": True,
-            "extraArgs": [container_word(argument) for argument in served.arguments],
+            "extraArgs": [shared.container_word(argument) for argument in served.arguments],
         },
     }
 
 
 def _name(stack: Stack, group: ComputeGroup) -> str:
-    return short_name(group.key, _LONGEST - len(stack.name))
+    return shared.short_name(group.key, _LONGEST - len(stack.name))
 
 
-def _scaled(stack: Stack, pods: Pods, scale: Scale) -> Document:
+def _scaled(stack: Stack, pods: Pods, scale: Scale) -> shared.Document:
     workload = workload_name(stack, pods.group)
-    return scaled_object(stack, {"name": workload}, pods, scale, workload)
+    return shared.scaled_object(stack, {"name": workload}, pods, scale, workload)
 
 
 def workload_name(stack: Stack, group: ComputeGroup) -> str:

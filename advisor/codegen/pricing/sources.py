@@ -1,6 +1,7 @@
 """Where the resources come from: a plan as JSON, or a directory with one, or with code that we generated."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,100 @@ from advisor.codegen.hcl import NOT_LITERAL, Block, Document, literal, read_hcl,
 from advisor.codegen.pricing import azure
 from advisor.codegen.pricing.costs import RULES, Breakdown, Project, breakdown_of, cost_of
 from advisor.codegen.pricing.gcp import container, region_of, with_attached
-from advisor.codegen.pricing.plan_schema import misshapen
 from advisor.codegen.pricing.resources import Resource, Resources, planned, prior
 from advisor.codegen.pricing.uses import Use, first_known, purchase_of, text
 from advisor.codegen.writing.record import read_record
 from advisor.errors import InputError
 from advisor.reading import json_of, read_text
+
+_TEXT = {"type": "string"}
+_OBJECT = {"type": "object"}
+_RESOURCE = {
+    "type": "object",
+    "required": ["address", "type", "name"],
+    "properties": {
+        "address": _TEXT,
+        "mode": _TEXT,
+        "type": _TEXT,
+        "name": _TEXT,
+        "index": {"type": ["string", "integer", "null"]},
+        "values": {"type": ["object", "null"]},
+    },
+}
+_CONFIGURED = {
+    "type": "object",
+    "required": ["type", "name"],
+    "properties": {
+        "type": _TEXT,
+        "name": _TEXT,
+        "provider_config_key": _TEXT,
+        "expressions": {"type": ["object", "null"]},
+    },
+}
+_STATE = {"type": "object", "properties": {"root_module": {"$ref": "#/$defs/module"}}}
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "planned_values": _STATE,
+        "values": _STATE,
+        "prior_state": {"type": "object", "properties": {"values": _STATE}},
+        "variables": {"type": "object", "additionalProperties": _OBJECT},
+        "configuration": {
+            "type": "object",
+            "properties": {
+                "provider_config": {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "object",
+                        "properties": {"expressions": {"type": ["object", "null"]}},
+                    },
+                },
+                "root_module": {"$ref": "#/$defs/configured"},
+            },
+        },
+    },
+    "$defs": {
+        "module": {
+            "type": "object",
+            "properties": {
+                "address": _TEXT,
+                "resources": {"type": "array", "items": _RESOURCE},
+                "child_modules": {"type": "array", "items": {"$ref": "#/$defs/module"}},
+            },
+        },
+        "configured": {
+            "type": "object",
+            "properties": {
+                "resources": {"type": "array", "items": _CONFIGURED},
+                "module_calls": {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "object",
+                        "properties": {"module": {"$ref": "#/$defs/configured"}},
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def misshapen(document: Mapping[str, Any]) -> str:
+    """First place of a document whose shape is not that of a plan, in words; "" where there is none."""
+    error = next(iter(_validator().iter_errors(document)), None)
+    if error is None:
+        return ""
+    place = ".".join(str(step) for step in error.instance_path)
+    return f"{place}: {error.message[:200]}"
+
+
+@cache
+def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the draft
+    import jsonschema_rs  # noqa: PLC0415 - only plans that are read take its time to load
+
+    return jsonschema_rs.validator_for(SCHEMA)
+
 
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"

@@ -1,7 +1,7 @@
 """EC2 Auto Scaling groups behind internal Application Load Balancers, one in each region."""
 
 import math
-from collections import ChainMap, Counter
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +10,8 @@ from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import published
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import calls
-from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
-from advisor.codegen.targets.aws_partitions import has_budgets, partition_of
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.targets.host_backends import (
     backend_facts,
     container_variables,
@@ -24,48 +23,9 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.units import SECONDS_PER_HOUR
 
-_TERRAFORM = "terraform/aws-ec2"
-_TEMPLATES = {
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "kms.tf": "aws_kms.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "user_data.sh.tftpl": "aws_user_data.sh.j2",
-    "variables.tf": "variables.tf.j2",
-}
-_BUDGET = {"budget.tf": "aws_budget.tf.j2"}
-_SCALING = {"scaling.tf": "scaling.tf.j2"}
-_FAILOVER = {"failover.asl.json.tftpl": "aws_failover.asl.json.j2", "failover.tf": "failover.tf.j2"}
-_PYTHON = "pulumi-python/aws-ec2"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "aws_encryption.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "aws_policies.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/user_data.sh": "aws_user_data.sh.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
-_PYTHON_FAILOVER_TEMPLATES = {
-    "inference/failover.asl": "aws_failover.asl.json.j2",
-    "inference/failover.py": "failover.py.j2",
-}
-_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
+_FOLDER = "aws-ec2"
+_USER_DATA = "aws_user_data.sh.j2"
+_FAILOVER = "aws_failover.asl.json.j2"
 
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
@@ -85,13 +45,6 @@ _KEY = "/etc/inference/key.pem"
 _CERTIFICATE = "/etc/inference/certificate.pem"
 _EVERY_MIDNIGHT = "0 0 * * *"
 _EXAMPLE_ACCOUNT = "123456789012"
-_ANSWERS = {
-    "accountId": _EXAMPLE_ACCOUNT,
-    "cidrBlock": "10.0.0.0/16",
-    "dnsSuffix": "amazonaws.com",
-    "partition": "aws",
-}
-"""What data sources say in the tests of a program."""
 
 
 def _obstacle(stack: Stack) -> str:
@@ -106,28 +59,27 @@ def _obstacle(stack: Stack) -> str:
 
 def _terraform(stack: Stack) -> Files:
     known = _known(stack)
-    templates = _chosen(_TEMPLATES, known, scales=_SCALING, has_budget=_BUDGET, fails_over=_FAILOVER)
-    return render_terraform(_TERRAFORM, templates, stack, known)
+    shared = {"user_data.sh.tftpl": _USER_DATA}
+    failover = {"failover.asl.json.tftpl": _FAILOVER} if known["fails_over"] else {}
+    return render_terraform(_FOLDER, stack, known, shared | failover, _left_out(known))
 
 
-def _chosen(always: Mapping[str, str], known: Mapping[str, Any], **by_fact: Mapping[str, str]) -> Mapping[str, str]:
-    """Templates by path: those that are always there, and those whose fact holds."""
-    return ChainMap(*(dict(more) for fact, more in by_fact.items() if known[fact]), dict(always))
+def _left_out(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Templates that the stack does not need."""
+    return tuple(name for name, fact in (("scaling", "scales"), ("failover", "fails_over")) if not known[fact])
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    templates = _chosen(
-        _PYTHON_TEMPLATES, known, scales=_PYTHON_SCALING_TEMPLATES, fails_over=_PYTHON_FAILOVER_TEMPLATES
-    )
+    failover = {"inference/failover.asl": _FAILOVER} if known["fails_over"] else {}
+    shared = {"inference/user_data.sh": _USER_DATA, **failover}
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
+        "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
         "fleet": python_fleet(stack, known, known["alarms"]),
         "networks": calls("Network", known["networks"]),
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, shared, _left_out(known))
 
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:

@@ -11,65 +11,24 @@ from typing import Any
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import InstanceType
+from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files, workload_name
-from advisor.codegen.kubernetes import (
-    DEVICES,
-    NODE_LABEL,
-    ClusterManner,
-    fewest_replicas,
-    node_pool_name,
-    node_volume_gib,
-    obstacle_to_kubernetes,
-)
 from advisor.codegen.kubernetes_weights import COPY_ACCOUNT
 from advisor.codegen.model import ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quotas import vcpus_of
-from advisor.codegen.rendering import render_pulumi, render_terraform
-from advisor.codegen.targets.aws_blocks import is_sold_in_blocks
-from advisor.codegen.targets.aws_partitions import has_budgets
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
+from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.templates import fill
 from advisor.codegen.wanted import Language
 from advisor.cost.services import HOST_GIB
 from advisor.units import BYTES_PER_GB, bytes_to_gib
 
-_TERRAFORM = "terraform/aws-eks"
-_TEMPLATES = {
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "kms.tf": "aws_kms.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-    "weights.tf": "weights.tf.j2",
-}
-_BUDGET = {"budget.tf": "aws_budget.tf.j2"}
-_NODE_GROUP_TEMPLATES = {"compute.tf": "compute.tf.j2"}
-_PYTHON = "pulumi-python/aws-eks"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "aws_encryption.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "aws_policies.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/weights.py": "weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_NODE_GROUP_TEMPLATES = {"inference/compute.py": "compute.py.j2"}
-_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
-_ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
-"""What data sources say in the tests of a program."""
+_FOLDER = "aws-eks"
+_NODE_GROUPS = ("compute",)
+"""Templates that nodes started by Karpenter do without."""
 _OF_CLUSTER = {
     "vpcConfig": {
         "clusterSecurityGroupId": "sg-0123456789abcdef0",
@@ -77,11 +36,11 @@ _OF_CLUSTER = {
         "vpcId": "vpc-0123456789abcdef0",
     }
 }
-"""The same of the network of a cluster."""
+"""Network of a cluster, as a data source says it in the tests of a program."""
 _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
 """What EKS makes beside a node group, in those tests."""
 
-_MANNER = ClusterManner()
+_MANNER = kubernetes.ClusterManner()
 _PROVIDER = "aws"
 _FILE_SYSTEM_SHARE = 0.95
 """Of local disks that a file system leaves for files."""
@@ -115,29 +74,24 @@ class PodAlarm:
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = {**_root_templates(stack), **_NODE_GROUP_TEMPLATES}
-    return _with_objects(stack, render_terraform(_TERRAFORM, templates, stack, _known(stack, is_karpenter=False)))
+    files = render_terraform(_FOLDER, stack, _known(stack, is_karpenter=False))
+    return _with_objects(stack, files)
 
 
 def _karpenter_terraform(stack: Stack) -> Files:
     known = _known(stack, is_karpenter=True)
-    files = render_terraform(_TERRAFORM, _root_templates(stack), stack, known)
+    files = render_terraform(_FOLDER, stack, known, without=_NODE_GROUPS)
     return _with_objects(stack, files, _node_pools(stack))
 
 
-def _root_templates(stack: Stack) -> Mapping[str, str]:
-    return _TEMPLATES | _BUDGET if has_budgets(stack) else _TEMPLATES
-
-
 def _python(stack: Stack) -> Files:
-    templates = _PYTHON_TEMPLATES | _PYTHON_NODE_GROUP_TEMPLATES
     known = _python_known(stack, is_karpenter=False) | {"made_up": _MADE_UP}
-    return _with_objects(stack, render_pulumi(_PYTHON, templates, stack, known))
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, known))
 
 
 def _karpenter_python(stack: Stack) -> Files:
     known = _python_known(stack, is_karpenter=True)
-    return _with_objects(stack, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, known), _node_pools(stack))
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, known, without=_NODE_GROUPS), _node_pools(stack))
 
 
 def _with_objects(stack: Stack, *files: Files) -> Files:
@@ -183,8 +137,8 @@ def _known(stack: Stack, *, is_karpenter: bool) -> Mapping[str, Any]:
             region.name: _example_cluster(stack, region, is_karpenter=is_karpenter) for region in stack.regions
         },
         "block_group": in_blocks[0] if in_blocks else "",
-        "may_be_empty": [group.key for group in stack.groups if fewest_replicas(stack, group) == 0],
-        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "may_be_empty": [group.key for group in stack.groups if kubernetes.fewest_replicas(stack, group) == 0],
+        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
     }
 
@@ -199,8 +153,7 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
         "alarms": calls("Alarm", known["alarm_values"]),
     }
     return known | {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS | (_OF_CLUSTER if stack.cache else {}),
+        "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
         "example_clusters": calls("Cluster", known["clusters"]),
         "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
@@ -228,14 +181,14 @@ def _node_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "instance_types": _instance_types(group),
         "capacity_type": "SPOT" if group.is_spot else "ON_DEMAND",
         "ami_type": ami_type(group),
-        "accelerator": DEVICES[group.platform.runtime].taint,
+        "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
         "accelerators": _accelerators(group),
         "labels": _labels(stack, group),
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
         "workload": workload_name(stack, group),
-        "min_replicas": fewest_replicas(stack, group),
+        "min_replicas": kubernetes.fewest_replicas(stack, group),
         "volume_gib": _volume_gib(group),
         "local_gib": local_gib(group),
     }
@@ -245,22 +198,22 @@ def _karpenter_group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     """Facts of a group for the alarms; the nodes are in the manifests."""
     return {
         "region": group.region,
-        "accelerator": DEVICES[group.platform.runtime].taint,
+        "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
         "workload": workload_name(stack, group),
-        "min_replicas": fewest_replicas(stack, group),
+        "min_replicas": kubernetes.fewest_replicas(stack, group),
     }
 
 
 def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
     return {
-        "name": node_pool_name(stack, group),
+        "name": kubernetes.node_pool_name(stack, group),
         "group": group,
         "labels": _labels(stack, group),
         "instance_types": _instance_types(group),
         "capacity_type": "spot" if group.is_spot else "on-demand",
         "architecture": group.platform.debian_architecture,
-        "accelerator": DEVICES[group.platform.runtime].taint,
-        "limited": DEVICES[group.platform.runtime].resource or "cpu",
+        "accelerator": kubernetes.DEVICES[group.platform.runtime].taint,
+        "limited": kubernetes.DEVICES[group.platform.runtime].resource or "cpu",
         "limit": group.max_instances * (_accelerators(group) or math.ceil(vcpus_of(_PROVIDER, group) or 0)),
         "volume_gib": _volume_gib(group),
         "has_local_disks": local_gib(group) > 0,
@@ -269,7 +222,7 @@ def _pool(stack: Stack, group: ComputeGroup) -> Mapping[str, Any]:
 
 def _volume_gib(group: ComputeGroup) -> int:
     """Root volume of a node; where local disks hold images and weights, what the plan prices for a host is enough."""
-    return group.host_disk_gib if local_gib(group) else node_volume_gib(group)
+    return group.host_disk_gib if local_gib(group) else kubernetes.node_volume_gib(group)
 
 
 def local_gib(group: ComputeGroup) -> int:
@@ -278,7 +231,7 @@ def local_gib(group: ComputeGroup) -> int:
     instance_types = [types.get((_PROVIDER, name)) for name in _instance_types(group)]
     gigabytes = [instance_type.local_nvme_gb or 0 if instance_type else 0 for instance_type in instance_types]
     holds = int(bytes_to_gib(min(gigabytes) * BYTES_PER_GB) * _FILE_SYSTEM_SHARE)
-    return holds if holds >= node_volume_gib(group) - HOST_GIB else 0
+    return holds if holds >= kubernetes.node_volume_gib(group) - HOST_GIB else 0
 
 
 def _instance_types(group: ComputeGroup) -> list[str]:
@@ -301,12 +254,14 @@ def _is_no_smaller(other: InstanceType, planned: InstanceType) -> bool:
 
 
 def _labels(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
-    return {NODE_LABEL: node_pool_name(stack, group)} | ({_GPU_LABEL: "true"} if group.has_gpu else {})
+    return {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | (
+        {_GPU_LABEL: "true"} if group.has_gpu else {}
+    )
 
 
 def _accelerators(group: ComputeGroup) -> int:
     """Accelerators of a node, which a device plugin counts; a part counts as one."""
-    return math.ceil(group.accelerator_count) if DEVICES[group.platform.runtime].resource else 0
+    return math.ceil(group.accelerator_count) if kubernetes.DEVICES[group.platform.runtime].resource else 0
 
 
 def ami_type(group: ComputeGroup) -> str:
@@ -343,7 +298,7 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
         ),
     ]  # fmt: skip
     if "gpu_memory" in planned:
-        gpu, memory, idle = DEVICES[Runtime.CUDA].resource, planned["gpu_memory"], planned["gpu_idle"]
+        gpu, memory, idle = kubernetes.DEVICES[Runtime.CUDA].resource, planned["gpu_memory"], planned["gpu_idle"]
         alarms += [
             PodAlarm(
                 "gpu_idle", idle.description, "pod_gpu_utilization", "Average", below=True, periods=idle.periods,
@@ -359,7 +314,7 @@ def alarms_of_pods(stack: Stack) -> tuple[PodAlarm, ...]:
             PodAlarm(
                 "neuron_idle", f"NeuronCores below {_IDLE_PERCENT} percent for an hour: paid for and not used.",
                 "pod_neuroncore_utilization", "Average", below=True, periods=_IDLE_PERIODS, threshold=_IDLE_PERCENT,
-                accelerator=DEVICES[Runtime.NEURON].resource,
+                accelerator=kubernetes.DEVICES[Runtime.NEURON].resource,
             )
         )  # fmt: skip
     return tuple(sorted(alarms, key=lambda alarm: alarm.name))
@@ -378,7 +333,7 @@ EKS = Target(
     title="EKS managed node groups",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
-    obstacle=obstacle_to_kubernetes,
+    obstacle=kubernetes.obstacle_to_kubernetes,
 )
 EKS_KARPENTER = Target(
     name="eks-karpenter",
@@ -387,5 +342,5 @@ EKS_KARPENTER = Target(
     title="EKS with Karpenter",
     renderers={Language.TERRAFORM: _karpenter_terraform, Language.PYTHON: _karpenter_python},
     takes_cache=True,
-    obstacle=obstacle_to_kubernetes,
+    obstacle=kubernetes.obstacle_to_kubernetes,
 )

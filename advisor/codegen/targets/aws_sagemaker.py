@@ -2,6 +2,8 @@
 
 Sources, read in November 2026: the SageMaker API (CreateEndpointConfig, exclusions of the deployment guardrails), the
 AWS Deep Learning Containers documentation (images of vLLM and SGLang for SageMaker, their variables and registries).
+
+Source: ``ProductionVariantInstanceType`` of the SageMaker API (botocore), read in November 2026; a test compares them.
 """
 
 from collections import Counter
@@ -11,52 +13,57 @@ from typing import Any
 from advisor.codegen.container import Quota
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import calls
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
-from advisor.codegen.targets.aws_sagemaker_types import has_own_disk, is_sold, ml_type
 from advisor.codegen.targets.host_backends import pins, python_fleet
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
 
-_TERRAFORM = "terraform/aws-sagemaker"
-_TEMPLATES = {
-    "budget.tf": "aws_budget.tf.j2",
-    "endpoint.tf": "endpoint.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "kms.tf": "aws_kms.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
+_UP_TO_16 = ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")
+_UP_TO_48 = (*_UP_TO_16, "24xlarge", "48xlarge")
+_BLACKWELL = ("2xlarge", "4xlarge", "8xlarge", "12xlarge", "24xlarge", "48xlarge")
+SIZES: Mapping[str, tuple[str, ...]] = {
+    "g4dn": _UP_TO_16,
+    "g5": _UP_TO_48,
+    "g6": _UP_TO_48,
+    "g6e": _UP_TO_48,
+    "g7": _BLACKWELL,
+    "g7e": _BLACKWELL,
+    "inf2": ("xlarge", "8xlarge", "24xlarge", "48xlarge"),
+    "p4d": ("24xlarge",),
+    "p4de": ("24xlarge",),
+    "p5": ("4xlarge", "48xlarge"),
+    "p5e": ("48xlarge",),
+    "p5en": ("48xlarge",),
+    "p6-b200": ("48xlarge",),
+    "p6-b300": ("48xlarge",),
+    "trn1": ("2xlarge", "32xlarge"),
+    "trn1n": ("32xlarge",),
+    "trn2": ("48xlarge",),
 }
-_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
-_PYTHON = "pulumi-python/aws-sagemaker"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/encryption.py": "aws_encryption.py.j2",
-    "inference/endpoint.py": "endpoint.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/models.py": "models.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/policies.py": "aws_policies.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
-_PYTHON_PACKAGES = ("pulumi-aws~=7.0",)
-_ANSWERS = {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"}
-"""What data sources say in the tests of a program."""
+"""Family → sizes; those that nothing serves on any more are left out."""
+_WITHOUT_DISK = ("inf2",)
+"""Families whose instances have no disk of their own, so that a volume is attached."""
+
+
+def ml_type(instance_type: str) -> str:
+    """The name of an EC2 type at SageMaker."""
+    return f"ml.{instance_type}"
+
+
+def is_sold(instance_type: str) -> bool:
+    """SageMaker hosts endpoints on it."""
+    family, _, size = instance_type.partition(".")
+    return size in SIZES.get(family, ())
+
+
+def has_own_disk(instance_type: str) -> bool:
+    """Image and weights lie on a disk of the machine, whose size cannot be chosen."""
+    return instance_type.partition(".")[0] not in _WITHOUT_DISK
+
+
+_FOLDER = "aws-sagemaker"
 
 _PORT = 8080
 """Where SageMaker calls /ping and /invocations."""
@@ -119,24 +126,21 @@ def _against_image(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
-    return render_terraform(_TERRAFORM, templates, stack, _known(stack))
+    return render_terraform(_FOLDER, stack, _known(stack), without=scaling_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
     weights = {"model_data": known["example_data"]} if known["example_data"] else {}
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
+        "deployed": "endpoints",
         "fleet": python_fleet(stack, known, known["alarm_facts"]),
         "networks": calls("Network", known["networks"]),
         "rollback_alarm": monitoring.ERRORS.name,
         "scales": stack.scaling is not Scaling.STATIC,
         "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
     }
-    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

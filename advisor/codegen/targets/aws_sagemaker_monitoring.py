@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from advisor.codegen.alarms import Missing
 from advisor.codegen.model import Stack
+from advisor.entries import picked
 
 _INSTANCES = "/aws/sagemaker/Endpoints"
 _INVOCATIONS = "AWS/SageMaker"
@@ -50,11 +51,9 @@ class EndpointAlarm:
             "namespace": self.metric.namespace,
             "metric": self.metric.name,
             "statistic": self.metric.statistic,
-            "below": self.below,
-            "threshold": self.threshold,
+            **picked(self, "below", "threshold"),
             "per_accelerator": self.metric.per_accelerator,
-            "periods": self.periods,
-            "period_seconds": self.period_seconds,
+            **picked(self, "periods", "period_seconds"),
             "missing": self.missing if self.missing != Missing.IS_FINE else False,
             "needs_gpu": self.needs_gpu,
         }

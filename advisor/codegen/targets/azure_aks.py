@@ -10,60 +10,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from advisor.codegen import kubernetes
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
-from advisor.codegen.kubernetes import (
-    DEVICES,
-    NODE_LABEL,
-    ClusterManner,
-    fewest_replicas,
-    node_pool_name,
-    node_volume_gib,
-    obstacle_to_kubernetes,
-)
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_TERRAFORM = "terraform/azure-aks"
-_TEMPLATES = {
-    "budget.tf": "azure_budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "main.tf": "azure_main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-    "weights.tf": "weights.tf.j2",
-}
-_PYTHON = "pulumi-python/azure-aks"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/alerts.py": "azure_alerts.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "azure_context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/weights.py": "weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
-_ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
-"""What data sources say in the tests of a program."""
+_FOLDER = "azure-aks"
 _SPOT = "kubernetes.azure.com/scalesetpriority"
 """Label and taint that AKS gives spot nodes."""
-_MANNER = ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
+_MANNER = kubernetes.ClusterManner(spot_taint=_SPOT, bucket=AZURE_BLOBS)
 _EXAMPLE_ISSUER = "https://oidc.example.com/"
 _LONGEST_POOL_NAME = 12
 _HASH_DIGITS = 4
@@ -90,26 +52,19 @@ _PODS = 'KubePodInventory | {of_cluster} and Namespace == "{namespace}"'
 
 
 def _terraform(stack: Stack) -> Files:
-    files = render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    files = render_terraform(_FOLDER, stack, _known(stack))
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "groups": calls("Group", known["groups"]),
-        "alarms": calls("Alarm", known["alarms"]),
-    }
+    fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", groups="Group", alarms="Alarm")
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
         "fleet": Call("Fleet", fleet),
         "example_clusters": calls("Cluster", known["clusters"]),
         "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
     }
-    files = render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    files = render_pulumi(_FOLDER, stack, {**known, **more})
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))
 
 
@@ -119,7 +74,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         region.name: {
             "weight": region.weight,
             "zones": region.subnets,
-            "min_replicas": sum(fewest_replicas(stack, group) for group in stack.groups if group.region == region.name),
+            "min_replicas": sum(
+                kubernetes.fewest_replicas(stack, group) for group in stack.groups if group.region == region.name
+            ),
         }
         for region in stack.regions
     }
@@ -138,14 +95,14 @@ def _known(stack: Stack) -> Mapping[str, Any]:
             for region in stack.regions
         },
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
-        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
     }
 
 
 def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
     spot = {_SPOT: "spot"} if group.is_spot else {}
-    tainted = {DEVICES[group.platform.runtime].taint: "present"} | spot
+    tainted = {kubernetes.DEVICES[group.platform.runtime].taint: "present"} | spot
     return {
         "region": group.region,
         "pool": pool_name(stack, group),
@@ -156,8 +113,8 @@ def _group(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
         "min_instances": group.min_instances,
         "instances": group.instances,
         "max_instances": group.max_instances,
-        "os_disk_gib": node_volume_gib(group),
-        "labels": {NODE_LABEL: node_pool_name(stack, group)} | spot,
+        "os_disk_gib": kubernetes.node_volume_gib(group),
+        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)} | spot,
         "taints": [f"{key}={value}:NoSchedule" for key, value in tainted.items()],
     }
 
@@ -167,7 +124,7 @@ _GPU_DRIVERS = {Runtime.ROCM: "None", Runtime.CPU: None}
 
 def pool_name(stack: Stack, group: ComputeGroup) -> str:
     """Name of at most 12 lower-case letters and digits: the start of the size, and a mark of deployment and group."""
-    mark = hashlib.sha256(node_pool_name(stack, group).encode()).hexdigest()[:_HASH_DIGITS]
+    mark = hashlib.sha256(kubernetes.node_pool_name(stack, group).encode()).hexdigest()[:_HASH_DIGITS]
     size = re.sub(r"[^a-z0-9]", "", group.instance_type.removeprefix("Standard_").lower())
     return f"{size[: _LONGEST_POOL_NAME - _HASH_DIGITS]}{mark}"
 
@@ -234,5 +191,5 @@ AKS = Target(
     title="AKS node pools",
     renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
     takes_cache=True,
-    obstacle=obstacle_to_kubernetes,
+    obstacle=kubernetes.obstacle_to_kubernetes,
 )

@@ -11,7 +11,6 @@ from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import PROGRAM, log_alert
 from advisor.codegen.targets.azure_entrances import machines
 from advisor.codegen.targets.azure_names import (
-    EXAMPLE_SUBSCRIPTION,
     EXAMPLE_VAULT,
     example_models,
     example_subnet,
@@ -30,53 +29,24 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine, Language
 from advisor.cost.entrances import HOSTS
 
-_TERRAFORM = "terraform/azure-vm-scale-set"
-_TEMPLATES = {
-    "budget.tf": "azure_budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
+_FOLDER = "azure-vm-scale-set"
+_SHARED = {
     "entrance.cfg.tftpl": "azure_entrance.cfg.j2",
     "entrance.sh.tftpl": "azure_entrance.sh.j2",
-    "entrance.tf": "entrance.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
     "host.py": "azure_host.py.j2",
     "identity.tf": "azure_identity.tf.j2",
-    "main.tf": "azure_main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
     "registries.tf": "azure_registries.tf.j2",
-    "scaling.tf": "scaling.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
     "user_data.sh.tftpl": "azure_user_data.sh.j2",
-    "variables.tf": "variables.tf.j2",
 }
-_PYTHON = "pulumi-python/azure-vm-scale-set"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/alerts.py": "azure_alerts.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "azure_context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
+_PYTHON_SHARED = {
     "inference/entrance.cfg": "azure_entrance.cfg.j2",
-    "inference/entrance.py": "entrance.py.j2",
     "inference/entrance.sh": "azure_entrance.sh.j2",
-    "inference/fleet.py": "fleet.py.j2",
     "inference/host.py": "azure_host.py.j2",
     "inference/identity.py": "azure_identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/settings.py": "settings.py.j2",
     "inference/registries.py": "azure_registries.py.j2",
-    "inference/weights.py": "azure_weights.py.j2",
     "inference/user_data.sh": "azure_user_data.sh.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
+    "inference/weights.py": "azure_weights.py.j2",
 }
-_PYTHON_PACKAGES = ("pulumi-azure~=6.0",)
-_ANSWERS = {"subscriptionId": EXAMPLE_SUBSCRIPTION.removeprefix("/subscriptions/")}
-"""What data sources say in the tests of a program."""
 _TLS_FILE = "/run/inference/tls.pem"
 """Key and certificate in one file, in memory, made at each start: the entrance before a host verifies none."""
 _PROBE_SECONDS, _PROBE_THRESHOLD = 5, 2
@@ -113,20 +83,18 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    return render_terraform(_FOLDER, stack, _known(stack), _SHARED)
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
     places = calls("Location", known["locations"])
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
         "fleet": _python_fleet(stack, known),
         "places": places,
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from advisor.codegen.alarms import Alarm
+from advisor.entries import picked
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,10 @@ def alert_data(alerts: Mapping[str, Alert]) -> Mapping[str, Mapping[str, object]
 
 def _entry(alert: Alert) -> Mapping[str, object]:
     return {
-        "description": alert.description,
-        "resource": alert.resource,
-        "metric": alert.metric,
-        "condition": alert.condition,
+        **picked(alert, "description", "resource", "metric", "condition"),
         "share": alert.is_share,
-        "aligner": alert.aligner,
-        "reducer": alert.reducer,
+        **picked(alert, "aligner", "reducer"),
         "group_by": [f"resource.label.{label}" for label in alert.group_by],
         "comparison": "COMPARISON_LT" if alert.below else "COMPARISON_GT",
-        "threshold": alert.threshold,
-        "seconds": alert.seconds,
+        **picked(alert, "threshold", "seconds"),
     }

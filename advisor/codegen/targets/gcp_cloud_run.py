@@ -14,7 +14,7 @@ from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Container, Quota
 from advisor.codegen.model import Backend, ComputeGroup, Scaling, Stack
 from advisor.codegen.platforms.gcp_cloud_run import GPUS, LONGEST_START_SECONDS, Gpu, Size, is_redundant, quota_of
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_alerts import Alert, alert_data, from_alarm
@@ -23,41 +23,11 @@ from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 from advisor.deployable import CONTAINER_ENGINE_GIB
 
-_TERRAFORM = "terraform/gcp-cloud-run"
-_TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-}
-_PYTHON = "pulumi-python/gcp-cloud-run"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/budget.py": "gcp_budget.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
+_FOLDER = "gcp-cloud-run"
+_PYTHON_SHARED = {
     "inference/registries.py": "gcp_registries.py.j2",
-    "inference/settings.py": "settings.py.j2",
     "inference/weights.py": "gcp_weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
 }
-_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
-_ANSWERS = {"number": "123456789012"}
-"""What data sources say in the tests of a program."""
 _CONTAINER_PORT = 8080
 """Where Cloud Run sends requests by default; TLS ends before the container."""
 _LONGEST_SERVICE = 24
@@ -134,31 +104,23 @@ def _size(gpu: Gpu, files_gib: int) -> Size | None:
 
 
 def _terraform(stack: Stack) -> Files:
-    return render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack))
+    return render_terraform(_FOLDER, stack, _known(stack))
 
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS,
         "fleet": _python_fleet(stack, known),
         "differences": tuple(_cautions(stack)),
         "configuration": _configuration(known),
     }
-    return render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", known["groups"]),
-        "alerts": calls("Alert", known["alerts"]),
-    }
-    return Call("Fleet", fleet)
+    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, known, **classes))
 
 
 def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:

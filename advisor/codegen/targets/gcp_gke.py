@@ -8,66 +8,26 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.codegen import kubernetes
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
-from advisor.codegen.kubernetes import (
-    DEVICES,
-    NODE_LABEL,
-    ClusterManner,
-    fewest_replicas,
-    node_pool_name,
-    node_volume_gib,
-    obstacle_to_kubernetes,
-)
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Region, Scaling, Stack
 from advisor.codegen.prometheus_rules import slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.gcp_values import GoogleGroup, example_zones, google_groups
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_TERRAFORM = "terraform/gcp-gke"
-_TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-    "weights.tf": "weights.tf.j2",
-}
-_PYTHON = "pulumi-python/gcp-gke"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/budget.py": "gcp_budget.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/plan.py": "plan.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/weights.py": "weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
-}
-_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
-_ANSWERS = {"number": "123456789012"}
-"""What data sources say in the tests of a program."""
+_FOLDER = "gcp-gke"
 _OF_CLUSTER = {
     "network": "projects/my-project/global/networks/inference",
     "subnetwork": "projects/my-project/regions/us-central1/subnetworks/inference",
 }
-"""The same of the network of a cluster."""
+"""Network of a cluster, as a data source says it in the tests of a program."""
 _LONGEST_POOL = 15
 """With the name of the deployment and a hyphen within the 40 characters of a node pool's name."""
 _HASH_DIGITS = 6
@@ -93,7 +53,7 @@ _AVAILABLE = f"(sum(kube_deployment_status_replicas_available{{{_OF_PROMETHEUS}}
 
 
 def _obstacle(stack: Stack) -> str:
-    return obstacle_to_kubernetes(stack) or next(
+    return kubernetes.obstacle_to_kubernetes(stack) or next(
         (reason for google_group in google_groups(stack) if (reason := _refusal(google_group))), ""
     )
 
@@ -112,7 +72,7 @@ def _refusal(google_group: GoogleGroup) -> str:
 
 def _terraform(stack: Stack) -> Files:
     groups = google_groups(stack)
-    return _with_objects(stack, groups, render_terraform(_TERRAFORM, _TEMPLATES, stack, _known(stack, groups)))
+    return _with_objects(stack, groups, render_terraform(_FOLDER, stack, _known(stack, groups)))
 
 
 def _python(stack: Stack) -> Files:
@@ -127,8 +87,7 @@ def _python(stack: Stack) -> Files:
     }
     reservations = {"reservations": known["example_reservations"]} if known["example_reservations"] else {}
     more = {
-        "packages": _PYTHON_PACKAGES,
-        "answers": _ANSWERS | (_OF_CLUSTER if stack.cache else {}),
+        "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
         "cluster_calls": calls("Cluster", known["clusters"]),
         "configuration": {
@@ -139,7 +98,7 @@ def _python(stack: Stack) -> Files:
             "billing_account": "012345-567890-ABCDEF",
         },
     }
-    return _with_objects(stack, groups, render_pulumi(_PYTHON, _PYTHON_TEMPLATES, stack, {**known, **more}))
+    return _with_objects(stack, groups, render_pulumi(_FOLDER, stack, {**known, **more}))
 
 
 def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -> Files:
@@ -147,8 +106,8 @@ def _with_objects(stack: Stack, groups: tuple[GoogleGroup, ...], files: Files) -
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _manner(groups)))).items()))
 
 
-def _manner(groups: tuple[GoogleGroup, ...]) -> ClusterManner:
-    return ClusterManner(
+def _manner(groups: tuple[GoogleGroup, ...]) -> kubernetes.ClusterManner:
+    return kubernetes.ClusterManner(
         spot_taint=_SPOT_TAINT,
         node_labels={group.group.key: _accelerator_labels(group) for group in groups},
         bucket=GOOGLE_STORAGE,
@@ -176,7 +135,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "regions": regions,
         "queries": _queries(stack),
         "query_policies": "this",
-        "node_label": NODE_LABEL,
+        "node_label": kubernetes.NODE_LABEL,
         "spot_taint": _SPOT_TAINT,
         "cautions": stack.summary.cautions,
         "serves_where": "on node pools of existing GKE clusters",
@@ -187,7 +146,7 @@ def _known(stack: Stack, groups: tuple[GoogleGroup, ...]) -> Mapping[str, Any]:
         "is_reactive": stack.scaling is Scaling.REACTIVE,
         "replicas": {group.key: group.instances * group.replicas_per_instance for group in stack.groups},
         "may_be_empty": [name for name, one in regions.items() if one["min_replicas"] == 0],
-        "fewest_replicas": {group.key: fewest_replicas(stack, group) for group in stack.groups},
+        "fewest_replicas": {group.key: kubernetes.fewest_replicas(stack, group) for group in stack.groups},
     }
 
 
@@ -196,21 +155,21 @@ def _group(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
     is_tpu, is_gpu = group.platform.runtime is Runtime.TPU, group.platform.runtime not in _WITHOUT_GPU
     return {
         "pool": _pool(google_group),
-        "label": node_pool_name(stack, group),
+        "label": kubernetes.node_pool_name(stack, group),
         "region": group.region,
         "fewest_zones": group.zones,
         "zones": list(google_group.zones),
         "machine_type": google_group.machine_type,
         # GKE knows the chips of a TPU by the machine type, and taints their nodes by itself.
         "accelerators": {google_group.accelerator_type: google_group.accelerator_count} if is_gpu else {},
-        "taints": {} if is_tpu else {DEVICES[group.platform.runtime].taint: "present"},
+        "taints": {} if is_tpu else {kubernetes.DEVICES[group.platform.runtime].taint: "present"},
         "spot": group.is_spot,
         "reserved": google_group.needs_reservation,
         "min_nodes": group.min_instances,
         "max_nodes": group.max_instances,
         "location_policy": "ANY" if group.is_spot else "BALANCED",
         "disk_type": google_group.disk_type,
-        "disk_gib": node_volume_gib(group),
+        "disk_gib": kubernetes.node_volume_gib(group),
     }
 
 
@@ -225,7 +184,7 @@ def _region(stack: Stack, region: Region) -> Mapping[str, int]:
     return {
         "weight": region.weight,
         "zones": region.zones,
-        "min_replicas": sum(fewest_replicas(stack, group) for group in of_region),
+        "min_replicas": sum(kubernetes.fewest_replicas(stack, group) for group in of_region),
     }
 
 

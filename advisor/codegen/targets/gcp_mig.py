@@ -9,65 +9,27 @@ from typing import Any
 
 from advisor.codegen.container import Runtime
 from advisor.codegen.model import Backend, Region, Scaling, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.quotas import instances_while_replaced
-from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform, scaling_left_out
+from advisor.codegen.targets import gcp_values
 from advisor.codegen.targets.entrances import health_path, obstacle_to_entrances
 from advisor.codegen.targets.gcp_host_alerts import descriptions, host_alerts, log_alerts, metric_alerts, scraped
-from advisor.codegen.targets.gcp_values import (
-    LONGEST_WAIT_SECONDS,
-    GoogleGroup,
-    capacities,
-    example_zones,
-    google_groups,
-    pins,
-    refusal_of_hosts,
-)
 from advisor.codegen.targets.host_backends import backend_facts, serving_arguments
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Language
 
-_TERRAFORM = "terraform/gcp-mig"
-_TEMPLATES = {
-    "budget.tf": "budget.tf.j2",
-    "compute.tf": "compute.tf.j2",
-    "examples/complete/main.tf": "example.tf.j2",
-    "fleet.tf": "fleet.tf.j2",
-    "iam.tf": "iam.tf.j2",
-    "main.tf": "main.tf.j2",
-    "monitoring.tf": "monitoring.tf.j2",
-    "network.tf": "network.tf.j2",
-    "outputs.tf": "outputs.tf.j2",
-    "startup.sh.tftpl": "gcp_startup.sh.j2",
-    "terraform.tfvars.example": "terraform.tfvars.example.j2",
-    "tests/unit.tftest.hcl": "unit.tftest.hcl.j2",
-    "variables.tf": "variables.tf.j2",
-}
-_SCALING_TEMPLATES = {"scaling.tf": "scaling.tf.j2"}
-_PYTHON = "pulumi-python/gcp-mig"
-_PYTHON_TEMPLATES = {
-    "__main__.py": "main.py.j2",
-    "inference/budget.py": "gcp_budget.py.j2",
-    "inference/compute.py": "compute.py.j2",
-    "inference/context.py": "context.py.j2",
-    "inference/deployment.py": "deployment.py.j2",
-    "inference/fleet.py": "fleet.py.j2",
-    "inference/identity.py": "identity.py.j2",
-    "inference/monitoring.py": "monitoring.py.j2",
-    "inference/network.py": "network.py.j2",
-    "inference/plan.py": "plan.py.j2",
+_FOLDER = "gcp-mig"
+_STARTUP = "gcp_startup.sh.j2"
+_PYTHON_SHARED = {
     "inference/registries.py": "gcp_registries.py.j2",
-    "inference/settings.py": "settings.py.j2",
-    "inference/startup.sh": "gcp_startup.sh.j2",
+    "inference/startup.sh": _STARTUP,
     "inference/weights.py": "gcp_weights.py.j2",
-    "tests/test_stack.py": "test_stack.py.j2",
 }
-_PYTHON_SCALING_TEMPLATES = {"inference/scaling.py": "scaling.py.j2"}
-_PYTHON_PACKAGES = ("pulumi-gcp~=10.0",)
 _ANSWERS = {
     "address": "10.0.0.2",
     "network": "projects/my-project/global/networks/inference",
-    "number": "123456789012",
+    **ANSWERS["gcp"],
     "project": "my-project",
 }
 """What data sources say in the tests of a program."""
@@ -85,35 +47,26 @@ _WITHOUT_HOSTS = "tpu-v5-lite-podslice"
 
 
 def _terraform(stack: Stack) -> Files:
-    templates = _TEMPLATES if stack.scaling is Scaling.STATIC else _TEMPLATES | _SCALING_TEMPLATES
-    return render_terraform(_TERRAFORM, templates, stack, known_of(stack))
+    return render_terraform(_FOLDER, stack, known_of(stack), {"startup.sh.tftpl": _STARTUP}, scaling_left_out(stack))
 
 
 def _python(stack: Stack) -> Files:
-    templates = _PYTHON_TEMPLATES if stack.scaling is Scaling.STATIC else _PYTHON_TEMPLATES | _PYTHON_SCALING_TEMPLATES
     known = known_of(stack)
     more = {
-        "packages": _PYTHON_PACKAGES,
         "answers": _ANSWERS,
         "fleet": _python_fleet(stack, known),
         "network_calls": calls("Network", known["networks"]),
         "configuration": _configuration(stack, known),
     }
-    return render_pulumi(_PYTHON, templates, stack, {**known, **more})
+    return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, scaling_left_out(stack))
 
 
 def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", {key: _python_group(group) for key, group in known["groups"].items()}),
-        "metric_alerts": calls("MetricAlert", known["metric_alerts"]),
-        "host_alerts": calls("HostAlert", known["host_alerts"]),
-        "log_alerts": calls("LogAlert", known["log_alerts"]),
-    }
-    return Call("Fleet", fleet)
+    facts = {**known, "groups": {key: _python_group(group) for key, group in known["groups"].items()}}
+    alerts = {"metric_alerts": "MetricAlert", "host_alerts": "HostAlert", "log_alerts": "LogAlert"}
+    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", **alerts}
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))
 
 
 def _python_group(group: Mapping[str, Any]) -> Mapping[str, object]:
@@ -140,14 +93,14 @@ def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, objec
 
 def known_of(stack: Stack) -> Mapping[str, Any]:
     """Values that the templates use beside the stack."""
-    groups = google_groups(stack, share_entrance=True)
+    groups = gcp_values.google_groups(stack, share_entrance=True)
     return _facts(stack, groups) | _choices(stack, groups)
 
 
-def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
+def _facts(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str, Any]:
     """The data of ``fleet.tf``, and what an example fills in."""
     by_region = [[group for group in stack.groups if group.region == region.name] for region in stack.regions]
-    capacity = {key: share for alike in by_region for key, share in capacities(alike).items()}
+    capacity = {key: share for alike in by_region for key, share in gcp_values.capacities(alike).items()}
     return {
         # Plans of answers in one pass take requests to go round in turn (docs/kinds.md).
         "balancing": "ROUND_ROBIN" if stack.unit.is_one_pass else "LEAST_REQUEST",
@@ -159,7 +112,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "log_alerts": log_alerts(stack),
         "descriptions": descriptions(stack),
         "networks": {region.name: _example_network(stack, region) for region in stack.regions},
-        **pins(stack),
+        **gcp_values.pins(stack),
         "account": "host",
         "query_policies": "metrics",
         "mounts_bucket": False,
@@ -167,7 +120,7 @@ def _facts(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
     }
 
 
-def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
+def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[str, Any]:
     """Parts of the templates that a stack of this shape needs."""
     return {
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
@@ -182,7 +135,7 @@ def _choices(stack: Stack, groups: tuple[GoogleGroup, ...]) -> dict[str, Any]:
         "target_utilization": _TARGET_UTILIZATION,
         "stop_seconds": stack.load_balancer.drain_seconds + _STOP_MARGIN_SECONDS,
         "kill_seconds": _KILL_SECONDS,
-        "longest_wait_seconds": LONGEST_WAIT_SECONDS,
+        "longest_wait_seconds": gcp_values.LONGEST_WAIT_SECONDS,
         "unhealed": [group.group.key for group in groups if not group.heals],
         "accelerators": {
             group.group.key: [
@@ -200,12 +153,12 @@ def _region(stack: Stack, region: Region) -> Mapping[str, object]:
     return {"weight": region.weight, "zones": region.zones, "health_path": health_path(stack, region.name)}
 
 
-def _drain(stack: Stack, google_group: GoogleGroup) -> int:
+def _drain(stack: Stack, google_group: gcp_values.GoogleGroup) -> int:
     """Time for running requests to end: spot machines have 30 s in all."""
     return _SPOT_DRAIN_SECONDS if google_group.group.is_spot else stack.load_balancer.drain_seconds
 
 
-def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
+def _kept(groups: tuple[gcp_values.GoogleGroup, ...]) -> Iterator[str]:
     for group in groups:
         if group.min_instances > group.group.min_instances:
             yield (
@@ -214,7 +167,7 @@ def _kept(groups: tuple[GoogleGroup, ...]) -> Iterator[str]:
             )
 
 
-def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[str, object]:
+def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) -> Mapping[str, object]:
     group = google_group.group
     attached = (
         {"attached": {"type": google_group.accelerator_type, "count": google_group.attached}}
@@ -245,7 +198,7 @@ def _group(stack: Stack, google_group: GoogleGroup, capacity: float) -> Mapping[
     }
 
 
-def _scaling(stack: Stack, google_group: GoogleGroup) -> Mapping[str, object]:
+def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str, object]:
     """Autoscaler settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
@@ -274,18 +227,18 @@ def _example_network(stack: Stack, region: Region) -> Mapping[str, object]:
     return {
         "subnetwork": f"{place}/subnetworks/inference",
         "proxy_only_cidr": f"10.129.{2 * number}.0/23",
-        "zones": example_zones(stack, region),
+        "zones": gcp_values.example_zones(stack, region),
         "ssl_certificate": f"{place}/sslCertificates/inference",
     }
 
 
 def _obstacle(stack: Stack) -> str:
-    refusal = refusal_of_hosts(stack) or obstacle_to_entrances(stack)
+    refusal = gcp_values.refusal_of_hosts(stack) or obstacle_to_entrances(stack)
     if refusal:
         return refusal
     if stack.has_processors:
         return "machines without an accelerator are generated as nodes of GKE"
-    for google_group in google_groups(stack):
+    for google_group in gcp_values.google_groups(stack):
         if google_group.accelerator_type == _WITHOUT_HOSTS:
             return "Compute Engine starts no TPU v5e: Google offers it in GKE"
         if google_group.group.platform.runtime is Runtime.TPU and not google_group.tpu_topology:

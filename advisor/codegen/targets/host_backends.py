@@ -5,7 +5,7 @@ from typing import Any
 
 from advisor.codegen.container import Container
 from advisor.codegen.model import Backend, Stack
-from advisor.codegen.python_literals import Call, calls
+from advisor.codegen.python_literals import Call, calls, fleet_of
 from advisor.codegen.serving import served_units
 from advisor.codegen.wanted import Engine
 
@@ -77,11 +77,6 @@ def python_fleet(stack: Stack, known: Mapping[str, Any], alarms: Mapping[str, Ma
         key: {**group, "schedule": calls("ScheduledSize", group["schedule"])} if "schedule" in group else group
         for key, group in known["groups"].items()
     }
-    fleet = {
-        "planned_usd_per_month": stack.budget.usd_per_month,
-        "regions": calls("Region", known["regions"]),
-        "backends": calls("Backend", known["backends"]),
-        "groups": calls("Group", groups),
-        "alarms": calls("Alarm", alarms),
-    }
-    return Call("Fleet", fleet)
+    facts = {**known, "groups": groups, "alarms": alarms}
+    classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alarms": "Alarm"}
+    return Call("Fleet", fleet_of(stack.budget.usd_per_month, facts, **classes))

@@ -18,6 +18,10 @@ from advisor.audit.values import (
     Traffic,
     Usage,
 )
+from advisor.entries import picked
+
+_UNITS = ("request", "million_tokens", "million_input_tokens", "million_output_tokens")
+_COUNTS = ("requests", "input_tokens", "output_tokens", "errors")
 
 
 def audit_json(audit: Audit) -> str:
@@ -76,9 +80,7 @@ def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
             "busy_p95": host.use.p95,
             "observed_ratio": host.use.observed_ratio,
             "verdicts": list(host.use.verdicts),
-            "provider": host.provider,
-            "region": host.region,
-            "observed_billed_ratio": host.observed_billed_ratio,
+            **picked(host, "provider", "region", "observed_billed_ratio"),
             "sampled_seconds": list(host.use.seconds),
             "kv_max": host.use.kv_max,
         }
@@ -87,41 +89,24 @@ def _hosts(split: ComputeSplit) -> list[dict[str, Any]]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    amounts = picked(endpoint, *(f"cost_per_{unit}" for unit in _UNITS), "error_cost")
     return {
         "name": endpoint.name,
         "cost": _number(endpoint.cost),
         "cost_source": endpoint.cost_source or None,
-        "cost_per_request": _number(endpoint.cost_per_request),
-        "cost_per_million_tokens": _number(endpoint.cost_per_million_tokens),
-        "cost_per_million_input_tokens": _number(endpoint.cost_per_million_input_tokens),
-        "cost_per_million_output_tokens": _number(endpoint.cost_per_million_output_tokens),
-        "error_cost": _number(endpoint.error_cost),
+        **{name: _number(amount) for name, amount in amounts.items()},
         **_usage(endpoint.usage),
     }
 
 
 def _usage(usage: Usage | None) -> dict[str, Any]:
     if usage is None:
-        names = (
-            "requests",
-            "input_tokens",
-            "output_tokens",
-            "errors",
-            "error_ratio",
-            "cache_hit_ratio",
-            "peak_ratio",
-            "repeated_ratio",
-        )
-        return dict.fromkeys(names)
+        return dict.fromkeys((*_COUNTS, "error_ratio", "cache_hit_ratio", "peak_ratio", "repeated_ratio"))
     return {
-        "requests": usage.requests,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "errors": usage.errors,
+        **picked(usage, *_COUNTS),
         "error_ratio": _ratio(usage.errors, usage.requests),
         "cache_hit_ratio": _ratio(usage.cache_hits, usage.requests),
-        "peak_ratio": usage.peak_ratio,
-        "repeated_ratio": usage.repeated_ratio,
+        **picked(usage, "peak_ratio", "repeated_ratio"),
     }
 
 
@@ -152,7 +137,7 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
 
     The interval is in the currency of the bill, as ``per_month`` is.
     """
-    amounts = {"per_month": finding.per_month, "low": finding.low, "high": finding.high}
+    amounts = picked(finding, "per_month", "low", "high")
     return {
         "id": finding.id,
         "title": finding.title,
@@ -160,10 +145,7 @@ def finding_entry(finding: Finding, *, is_in_usd: bool) -> dict[str, Any]:
         **{name: _number(amount) for name, amount in amounts.items()},
         "basis": finding.basis,
         "effort": finding.effort.value,
-        "evidence": finding.evidence,
-        "risk": finding.risk,
-        "command": finding.command,
-        "look": finding.look,
+        **picked(finding, "evidence", "risk", "command", "look"),
         "why_no_action": finding.why_no_action or None,
         "resources": [{"name": name, "cost": float(cost)} for name, cost in finding.resources[:SHOWN_RESOURCES]],
         "machines": list(finding.machines),

@@ -11,12 +11,7 @@ from advisor.report.sarif import sarif_place, sarif_text
 
 
 def audit_sarif(audit: Audit, bill: Path) -> str:
-    """One run with a result for each finding.
-
-    Args:
-        audit: whose findings.
-        bill: the first file of the bill: where the results are.
-    """
+    """One run with a result for each finding."""
     return sarif_text([_rule(rule) for rule in RULES], [_result(audit, finding, bill) for finding in audit.findings])
 
 

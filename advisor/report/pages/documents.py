@@ -1,19 +1,218 @@
 """Pages of every document of this program that has one, by its schema."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 
+from advisor.audit.findings.rules import SAVING
+from advisor.audit.money import between, in_cents, money, percent
+from advisor.audit.values import HOST_PARTS, PARTS, Audit, Finding
+from advisor.levers.values import LeverReport
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
 from advisor.programme.build import LEVERS
-from advisor.programme.values import PROGRAMME
+from advisor.programme.review import Applied, Review
+from advisor.programme.values import PROGRAMME, Programme, Saving
 from advisor.reading import json_of
 from advisor.report.bill.document import audit_from_json
-from advisor.report.pages.audit import audit_page
+from advisor.report.bill.table import audit_sections
+from advisor.report.levers import lever_sections, name_words
+from advisor.report.pages.amounts import TOTAL, Amount, side_by_side, waterfall
 from advisor.report.pages.estate import estate_page
-from advisor.report.pages.levers import levers_page
 from advisor.report.pages.plan import plan_page
-from advisor.report.pages.programme import programme_page, review_page
-from advisor.report.review import REVIEW
+from advisor.report.pages.sectioned import Chart, Page, render_sections
+from advisor.report.programme import programme_sections, saving_words
+from advisor.report.review import REVIEW, review_sections
+from advisor.report.sections import Section
+from advisor.report.words import payback_words, usd
+from advisor.units import A_CENT
+
+_STEPS = (
+    "Each step is what the combination would cost more without that lever. What any of several would save, or what "
+    "several save only together and so count alike, is a step of its own."
+)
+
+
+def levers_page(report: LeverReport) -> str:
+    """The page as HTML; every number is one of the report's."""
+    alone = (Amount(name_words(lever.lever), lever.priced.saving_usd_per_month) for lever in report.levers)
+    return render_sections(
+        Page(
+            kind="report of levers",
+            title=f"Levers of {report.workload}",
+            facts=tuple(_lever_facts(report)),
+            charts=(
+                Chart("From no lever to all of them, USD a month", waterfall(_steps(report)), _STEPS),
+                Chart("Saved by each lever alone, USD a month", side_by_side(alone), "Red: it costs more."),
+            ),
+            sections=tuple(lever_sections(report, verbose=True)),
+        )
+    )
+
+
+def _lever_facts(report: LeverReport) -> Iterator[tuple[str, str]]:
+    total = report.together.plan.total_usd_per_month
+    if total is not None:
+        yield "a month with all levers", usd(total)
+    if report.current is not None:
+        yield "a month today", usd(report.current.total_usd_per_month)
+    yield "saved a month against no lever", usd(report.together.saving_usd_per_month)
+    yield "hours of work, once", f"{report.work.effort_hours:,.0f}"
+    if report.work.one_off_usd is not None:
+        yield "cost of that work", usd(report.work.one_off_usd)
+        yield "until it is paid back", payback_words(report.work.payback_months, without="never")
+
+
+def _steps(report: LeverReport) -> Iterator[Amount]:
+    """The plan without any lever, what each lever of the combination is worth, what they share, the combination."""
+    without, together = report.without.total_usd_per_month, report.together.plan.total_usd_per_month
+    if without is None or together is None:
+        return
+    worths = [
+        (name_words(lever.lever), lever.worth_usd_per_month)
+        for lever in report.levers
+        if lever.used and lever.worth_usd_per_month is not None
+    ]
+    yield Amount("without any lever", without, kind=TOTAL)
+    yield from (Amount(name, -worth) for name, worth in worths)
+    shared = together - without + sum(worth for _, worth in worths)
+    if abs(shared) >= A_CENT:
+        yield Amount("saved by any of several" if shared < 0 else "counted in several steps", shared)
+    yield Amount("with all levers", together, kind=TOTAL)
+
+
+_INTERVALS = "Thin line: what the amount lies between."
+
+
+def programme_page(programme: Programme) -> str:
+    """The page of a programme as HTML."""
+    own = [item for item in programme.items if item.saving is not None and not item.counted_in]
+    counted = [_amount(combination.id, combination.saving) for combination in programme.combinations]
+    counted += [_amount(item.id, item.saving, item.title) for item in own if item.saving is not None]
+    counted.append(_amount("together", programme.total, kind=TOTAL))
+    return render_sections(
+        Page(
+            kind="programme",
+            title=f"Programme of {programme.days} days from {programme.start}",
+            facts=tuple(_programme_facts(programme)),
+            charts=(Chart("What is to be saved, USD a month", side_by_side(counted), _INTERVALS),),
+            sections=tuple(programme_sections(programme)),
+        )
+    )
+
+
+def _programme_facts(programme: Programme) -> Iterator[tuple[str, str]]:
+    yield "to be saved a month", usd(programme.total.usd_per_month)
+    yield "hours of work", f"{programme.effort_hours:,.0f}"
+    yield "cost of that work", usd(programme.one_off_usd)
+    yield "until it is paid back", payback_words(programme.payback_months)
+
+
+def review_page(review: Review) -> str:
+    """The page of a review as HTML."""
+    compared = [amount for group in review.applied for amount in _compared(group)]
+    return render_sections(
+        Page(
+            kind="review",
+            title=f"Review of {review.since} to {review.until}",
+            facts=tuple(_review_facts(review)),
+            charts=(
+                Chart("Predicted and billed", side_by_side(compared), _INTERVALS, section="predicted against billed"),
+            ),
+            sections=tuple(review_sections(review)),
+        )
+    )
+
+
+def _review_facts(review: Review) -> Iterator[tuple[str, str]]:
+    if any(group.billed is not None for group in review.applied):
+        yield "saved a month by the bill", usd(review.billed.usd_per_month)
+        yield "predicted", usd(review.predicted.usd_per_month)
+    yield f"cost a month since {review.now_from}", usd(review.usd_per_month)
+    if review.anomalies is not None:
+        yield "unusual days", f"{len(review.anomalies)}"
+
+
+def _compared(group: Applied) -> Iterator[Amount]:
+    yield _amount(f"{group.id}: predicted", group.predicted)
+    if group.billed is not None:
+        yield _amount(f"{group.id}: billed", group.billed)
+    else:
+        yield Amount(f"{group.id}: billed", 0.0, "not known", note=group.why_unknown)
+
+
+def _amount(name: str, saving: Saving, note: str = "", kind: str = "") -> Amount:
+    low, high = saving.low_usd_per_month, saving.high_usd_per_month
+    return Amount(name, saving.usd_per_month, saving_words(saving), low, high, note, kind)
+
+
+_FINDINGS = "Thin line: what the amount lies between. Savings of one finding can be part of another's."
+_HOSTS = (
+    "machine", "type", "cost", *HOST_PARTS, "accelerators", "busy on average", "busy p95", "observed",
+    "verdicts",
+)  # fmt: skip
+
+
+def audit_page(audit: Audit) -> str:
+    """The page as HTML; every number is one of the audit's."""
+    currency = audit.bill.currency
+    kinds = in_cents(audit.kinds)
+    compute = in_cents({part: audit.split.parts[part] for part in PARTS}, kinds["compute"])
+    total = Amount("total", float(sum(kinds.values())), money(audit.bill.cost, currency), kind=TOTAL)
+    findings = (_found(finding, currency) for finding in audit.findings if finding.per_month is not None)
+    savings = [amount for finding, amount in findings if finding.basis == SAVING]
+    hosts = Section("Machines with telemetry", headers=_HOSTS, rows=tuple(_host_rows(audit)))
+    return render_sections(
+        Page(
+            kind="audit",
+            title="Audit of a bill",
+            facts=tuple(_facts(audit)),
+            charts=(
+                Chart("Kinds of cost", waterfall([*_parts(kinds, currency), total]), section="Cost by kind"),
+                Chart("Parts of compute", waterfall(_parts(compute, currency)), section="Compute: what it was for"),
+                Chart("What findings would save a month", side_by_side(savings), _FINDINGS, "Findings"),
+            ),
+            sections=(*audit_sections(audit, whole=True, is_page=True), hosts),
+            searched="Findings",
+        )
+    )
+
+
+def _facts(audit: Audit) -> Iterator[tuple[str, str]]:
+    bill = audit.bill
+    yield f"{bill.basis} cost of the bill", money(bill.cost, bill.currency)
+    savings = [finding for finding in audit.findings if finding.basis == SAVING]
+    if savings and savings[0].per_month is not None:
+        yield f"a month: the greatest saving, {savings[0].id}", money(savings[0].per_month, bill.currency)
+    yield "findings", f"{len(audit.findings)}"
+    compute, unattributed = audit.kinds["compute"], audit.split.parts["unattributed"]
+    if compute > unattributed:
+        blind = f", {percent(unattributed, compute, 0)} without telemetry" if unattributed else ""
+        yield f"of compute needed{blind}", percent(audit.split.parts["needed"], compute)
+
+
+def _parts(cents: Mapping[str, Decimal], currency: str | None) -> Iterator[Amount]:
+    """Parts that are not nothing."""
+    for name, amount in cents.items():
+        if amount:
+            yield Amount(name.replace("_", " "), float(amount), money(amount, currency))
+
+
+def _found(finding: Finding, currency: str | None) -> tuple[Finding, Amount]:
+    low, high = (None if edge is None else float(edge) for edge in (finding.low, finding.high))
+    bounds = between(finding.low, finding.high, currency)
+    words = money(finding.per_month, currency) + (f" ({bounds})" if bounds else "")
+    return finding, Amount(f"{finding.id} {finding.title}", float(finding.per_month or 0), words, low, high)
+
+
+def _host_rows(audit: Audit) -> Iterator[tuple[str, ...]]:
+    for host in audit.split.hosts:
+        parts = (money(host.parts[part], audit.bill.currency) for part in HOST_PARTS)
+        use = host.use
+        yield (
+            host.resource, host.instance_type, money(host.cost, audit.bill.currency), *parts, f"{use.accelerators}",
+            f"{use.mean:.1%}", f"{use.p95:.1%}", f"{use.observed_ratio:.1%}", ", ".join(use.verdicts),
+        )  # fmt: skip
+
 
 PLAN = "plan"
 _PAGES: Mapping[str, Callable[[str, str], str]] = {

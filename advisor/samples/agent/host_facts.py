@@ -59,11 +59,6 @@ def keep_facts(directory: Path, host: str, gather: "Callable[[], Facts] | None" 
     """Write what this machine is beside its spool; what was known since it was started stays known.
 
     Where nothing can be written it is asked again the next time.
-
-    Args:
-        directory: the store.
-        host: its name there.
-        gather: what asks; None: :func:`facts_here`.
     """
     path = spool_folder(directory, host) / _FILE
     boot = _boot()

@@ -39,14 +39,7 @@ class Supervisor:
     """A run of the agent."""
 
     def __init__(self, settings: Settings, spool: SpoolWriter, stop: StopSignal, report: Report) -> None:
-        """Prepare; nothing is started yet.
-
-        Args:
-            settings: what is asked.
-            spool: where records go.
-            stop: the word to end.
-            report: told what a person would like to know.
-        """
+        """Prepare; nothing is started yet."""
         self._settings = settings
         self._stop = stop
         self._report = report

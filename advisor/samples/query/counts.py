@@ -92,11 +92,7 @@ class Counts:
             yield who.host, first, last
 
     def accelerators(self, grids: Mapping[str, Grid]) -> list[Counted]:
-        """Every accelerator, in order of host, index and MIG instance.
-
-        Args:
-            grids: of each host.
-        """
+        """Every accelerator, in order of host, index and MIG instance."""
         rows = np.array([grids[who.host].rows for who in self._who])
         gauges: list[dict[str, Distribution]] = [{} for _ in self._who]
         counters: list[dict[str, Growth]] = [{} for _ in self._who]

@@ -23,12 +23,7 @@ class Survey:
 
 
 def survey(hosts: HostReader, engine_columns: Sequence[str]) -> Survey:
-    """Read a group of hosts.
-
-    Args:
-        hosts: what is read.
-        engine_columns: columns of engines' rows that are wanted.
-    """
+    """Read a group of hosts."""
     engines = engine_rows(hosts.rows_by_day(Scope.ENGINE, engine_columns), engine_columns)
     tables = list(hosts.counts_by_day())
     counts = Counts(tables) if tables else None

@@ -9,11 +9,7 @@ _LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "
 
 
 def detect(root: Path = Path("/")) -> list[str]:
-    """Names of the sources that seem to be here, in the order of the table; serving engines have to be named.
-
-    Args:
-        root: where device files are looked for.
-    """
+    """Names of the sources that seem to be here, in the order of the table; serving engines have to be named."""
     present = {
         "nvml": (root / "dev/nvidiactl").exists() or has_library("libnvidia-ml.so.1", root),
         "neuron": shutil.which("neuron-monitor") is not None,

@@ -83,12 +83,7 @@ class NeuronSource:
 
 
 def device_values(report: Json, device: int) -> dict[str, float]:
-    """Busy share, memory and errors of one device: what its cores do, over all programs that run on them.
-
-    Args:
-        report: one line of ``neuron-monitor``.
-        device: number of the device.
-    """
+    """Busy share, memory and errors of one device: what its cores do, over all programs that run on them."""
     hardware = report["neuron_hardware_info"]
     per_device = int(hardware.get("neuroncore_per_device_count") or 1)
     cores = range(device * per_device, (device + 1) * per_device)

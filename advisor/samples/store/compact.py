@@ -20,21 +20,12 @@ from pathlib import Path
 
 from advisor.atomic_files import write_bytes
 from advisor.errors import AdvisorError, InputError
+from advisor.samples import places
 from advisor.samples.agent.host_facts import read_facts
 from advisor.samples.agent.spool import claimed, read_segment, segments, sync_folder
 from advisor.samples.agent.status_files import read_object, status_path
 from advisor.samples.agent.upload_policy import BucketUrl
 from advisor.samples.metrics import Scope
-from advisor.samples.places import (
-    ENGINES,
-    HISTOGRAMS,
-    ROWS,
-    day_folder,
-    day_of,
-    day_of_folder,
-    host_folder,
-    spool_folder,
-)
 from advisor.samples.rows import Record
 from advisor.samples.store.columns import HOST_KEY, LABELS_KEY
 from advisor.samples.store.day_counts import count_rows, encode_counts
@@ -42,7 +33,7 @@ from advisor.samples.store.row_files import UnreadableError, content_digest, enc
 from advisor.samples.store.row_tables import columns_of_scope, merged, tables_of
 from advisor.samples.store.upload import Uploaded, Uploads
 
-_NAMES = {Scope.ACCELERATOR: ROWS, Scope.ENGINE: ENGINES}
+_NAMES = {Scope.ACCELERATOR: places.ROWS, Scope.ENGINE: places.ENGINES}
 _DAY = "day"
 
 
@@ -112,7 +103,7 @@ def compact(
     """
     today = (now or datetime.now(UTC)).date()
     done = Compacted()
-    with _only_one(spool_folder(directory, host)) as is_mine:
+    with _only_one(places.spool_folder(directory, host)) as is_mine:
         if not is_mine:
             return None
         uploads = None if upload is None else Uploads(directory, host, upload)
@@ -136,7 +127,7 @@ def upload_today(directory: Path, host: str, url: BucketUrl, now: datetime | Non
     Raises:
         InputError: the bucket refuses, or cannot be reached.
     """
-    with _only_one(spool_folder(directory, host)) as is_mine:
+    with _only_one(places.spool_folder(directory, host)) as is_mine:
         return Uploads(directory, host, url).send([(now or datetime.now(UTC)).date()]) if is_mine else None
 
 
@@ -156,19 +147,21 @@ class _HostStore:
 
     def days(self) -> list[date]:
         """Dates of which there are files, oldest first; a link is none of ours."""
-        files = self._directory.glob(f"date=*/{host_folder(self._host)}/*.parquet")
-        days = (day_of_folder(folder.parent) for folder in {path.parent for path in files} if not folder.is_symlink())
+        files = self._directory.glob(f"date=*/{places.host_folder(self._host)}/*.parquet")
+        days = (
+            places.day_of_folder(folder.parent) for folder in {path.parent for path in files} if not folder.is_symlink()
+        )
         return sorted(day for day in days if day is not None)
 
     def total_bytes(self) -> int:
         """Size of all files of the host, in bytes."""
-        folders = [self._folder(day) for day in self.days()] + [spool_folder(self._directory, self._host)]
+        folders = [self._folder(day) for day in self.days()] + [places.spool_folder(self._directory, self._host)]
         return sum(_folder_bytes(folder) for folder in folders)
 
     def remove_unfinished(self) -> None:
         """Remove what a killed compaction left half written; no other is at work."""
         for day in self.days():
-            for name in (*_NAMES.values(), HISTOGRAMS):
+            for name in (*_NAMES.values(), places.HISTOGRAMS):
                 for path in self._folder(day).glob(f".{name}-*.parquet.*"):
                     path.unlink(missing_ok=True)
 
@@ -254,8 +247,8 @@ class _HostStore:
     def _count(self, day: date, rows_name: str) -> None:
         """Write the histograms of a day's file, unless they are there, and remove those of another."""
         folder = self._folder(day)
-        name = rows_name.replace(ROWS, HISTOGRAMS, 1)
-        for path in folder.glob(f"{HISTOGRAMS}-*.parquet"):
+        name = rows_name.replace(places.ROWS, places.HISTOGRAMS, 1)
+        for path in folder.glob(f"{places.HISTOGRAMS}-*.parquet"):
             if path.name != name:
                 self._replace(path)
         if (folder / name).exists():
@@ -286,7 +279,7 @@ class _HostStore:
         """Remove all files of a day, counts before what they count."""
         folder = self._folder(day)
         for path in sorted(
-            folder.glob("*.parquet"), key=lambda path: (not path.name.startswith(HISTOGRAMS), path.name)
+            folder.glob("*.parquet"), key=lambda path: (not path.name.startswith(places.HISTOGRAMS), path.name)
         ):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another host has files of that date, or somebody else put something here
@@ -295,7 +288,7 @@ class _HostStore:
         self._done.removed.append(day)
 
     def _folder(self, day: date) -> Path:
-        return day_folder(self._directory, day, self._host)
+        return places.day_folder(self._directory, day, self._host)
 
 
 @contextmanager
@@ -318,7 +311,7 @@ def _only_one(folder: Path) -> Iterator[bool]:
 
 def _by_day(records: Sequence[Record]) -> list[tuple[date, list[Record]]]:
     def day_of_record(record: Record) -> date:
-        return day_of(record.end_us)
+        return places.day_of(record.end_us)
 
     return [(day, list(group)) for day, group in groupby(sorted(records, key=day_of_record), key=day_of_record)]
 

@@ -5,17 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import PurePosixPath
 
-from advisor.samples.places import (
-    ENGINES,
-    HISTOGRAMS,
-    ROWS,
-    SEGMENT_SUFFIX,
-    SPOOL,
-    US_PER_DAY,
-    day_of_folder,
-    host_of,
-    start_us,
-)
+from advisor.samples import places
 from advisor.samples.store.files import Folder, StoredFile
 
 
@@ -35,11 +25,11 @@ class DayFiles:
         """Counts that say all that is known of accelerators on this day; None where rows have to be read."""
         if len(self.rows) != 1 or self.spool:
             return None
-        return self.counts.get(next(iter(self.rows)).replace(ROWS, HISTOGRAMS, 1))
+        return self.counts.get(next(iter(self.rows)).replace(places.ROWS, places.HISTOGRAMS, 1))
 
     def take(self, file: StoredFile) -> None:
         """Sort a file by its name; what is not of this store is left out."""
-        kinds = {ROWS: self.rows, ENGINES: self.engines, HISTOGRAMS: self.counts}
+        kinds = {places.ROWS: self.rows, places.ENGINES: self.engines, places.HISTOGRAMS: self.counts}
         kind = kinds.get(file.name.lstrip(".").partition("-")[0])
         if kind is None:
             return
@@ -59,13 +49,13 @@ class HostFiles:
     def days_within(self, first_us: int, last_us: int) -> Iterator[tuple[date, DayFiles]]:
         """Dates that may have rows that end after the one time and not after the other."""
         for day in sorted(self.days):
-            if start_us(day) < last_us and start_us(day + timedelta(days=1)) > first_us:
+            if places.start_us(day) < last_us and places.start_us(day + timedelta(days=1)) > first_us:
                 yield day, self.days[day]
 
 
 def is_whole(day: date, first_us: int, last_us: int) -> bool:
     """Whether all rows of a day lie in a window."""
-    return start_us(day) >= first_us and start_us(day) + US_PER_DAY <= last_us
+    return places.start_us(day) >= first_us and places.start_us(day) + places.US_PER_DAY <= last_us
 
 
 def read_inventory(folders: Sequence[Folder]) -> dict[str, HostFiles]:
@@ -80,9 +70,9 @@ def read_inventory(folders: Sequence[Folder]) -> dict[str, HostFiles]:
             day = _day_of(file)
             if day is None:
                 continue
-            host = host_of(PurePosixPath(file.parts[1]))
+            host = places.host_of(PurePosixPath(file.parts[1]))
             files = hosts.setdefault(host, HostFiles(host)).days.setdefault(day, DayFiles())
-            if file.parts[0] == SPOOL:
+            if file.parts[0] == places.SPOOL:
                 files.spool[file.name] = file
             else:
                 files.take(file)
@@ -91,9 +81,9 @@ def read_inventory(folders: Sequence[Folder]) -> dict[str, HostFiles]:
 
 def _day_of(file: StoredFile) -> date | None:
     """The date whose rows a file has; None where it is none of ours."""
-    if file.parts[0] != SPOOL:
-        return day_of_folder(PurePosixPath(file.parts[0]))
-    if not file.name.endswith(SEGMENT_SUFFIX):
+    if file.parts[0] != places.SPOOL:
+        return places.day_of_folder(PurePosixPath(file.parts[0]))
+    if not file.name.endswith(places.SEGMENT_SUFFIX):
         return None
     try:
         return date.fromisoformat(file.name[:8])

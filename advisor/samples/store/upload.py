@@ -47,13 +47,7 @@ class Uploads:
     """Files of a host that are in a bucket."""
 
     def __init__(self, directory: Path, host: str, url: BucketUrl) -> None:
-        """Read the list.
-
-        Args:
-            directory: the store.
-            host: whose files.
-            url: where they go.
-        """
+        """Read the list."""
         self.url = url
         self._directory = directory
         self._host = host

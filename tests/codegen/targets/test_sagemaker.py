@@ -7,8 +7,7 @@ from advisor.codegen import Engine, Wanted, generate
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import aws_sagemaker_images as images
-from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
-from advisor.codegen.targets.aws_sagemaker_types import SIZES
+from advisor.codegen.targets.aws_sagemaker import SAGEMAKER, SIZES
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan

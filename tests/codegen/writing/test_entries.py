@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.codegen import ConflictPolicy, Language, Stage, Wanted, WriteOptions, generate, read_former, write_files
-from advisor.codegen.writing.entries import Keys, merge_entries
+from advisor.codegen.writing.decisions import Keys, merge_entries
 from advisor.codegen.writing.merging import Conflict
 from advisor.errors import InputError
 from advisor.plan.fleet.scaling_values import Policy

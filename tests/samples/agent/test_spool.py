@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.samples.agent.record_lines import MOST_BYTES, line_of, read_lines
 from advisor.samples.agent.spool import (
+    MOST_BYTES,
     SpoolFullError,
     SpoolWriter,
     claimed,
+    line_of,
+    read_lines,
     read_segment,
     segments,
 )

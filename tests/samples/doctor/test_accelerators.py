@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.samples.doctor.accelerators import accelerator_findings, amd, gaudi, neuron, nvidia, tpu
-from advisor.samples.doctor.look import Seen, look
+from advisor.samples.doctor.accelerators import Seen, accelerator_findings, amd, gaudi, look, neuron, nvidia, tpu
 from advisor.samples.doctor.values import Machine, State
 from fakenvml.build import build_library, compiler
 

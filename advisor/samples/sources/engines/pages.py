@@ -7,7 +7,7 @@ once and remembered from page to page: each series has a slot.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -16,7 +16,69 @@ from advisor.samples.exporters import Exporter, Name
 from advisor.samples.exporters.meanings import QUOTIENTS
 from advisor.samples.metrics import METRICS, MOST_VALUE, Kind
 from advisor.samples.rows import Buckets
-from advisor.samples.sources.engines.exposition import line_pattern, read_labels, read_number
+
+_LABEL = re.compile(r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"n": "\n"}
+
+
+def line_pattern(prefixes: Sequence[str], names: Iterable[str]) -> re.Pattern[str]:
+    """Finds lines of wanted series in a page with a line feed put before it.
+
+    Groups: the name; labels with their braces; the value; what stands there instead, where the line
+    does not follow the format. Timestamps and exemplars are allowed and left out. A last line without an end is not
+    found: it may have been cut.
+
+    Args:
+        prefixes: what names can begin with; it is looked for first.
+        names: whole names.
+    """
+    choice = "|".join(_choice(prefix, rest) for prefix, rest in _by_prefix((*prefixes, ""), names).items())
+    labels = r'\{(?:[^"\n}]*+"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+")*+[^"\n}]*+\}'
+    rest = r"(?:[ \t]+-?\d[\d.]*)?[ \t]*(?:#[^\n]*)?\r?(?=\n)"
+    return re.compile(rf"\n({choice})(?![\w:])(?:({labels})?[ \t]+([^\s#]+){rest}|([^\n]*)(?=\n))")
+
+
+def _by_prefix(prefixes: Sequence[str], names: Iterable[str]) -> Mapping[str, list[str]]:
+    """Rest of each name after its prefix, by prefix."""
+    rests: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
+        rests[prefix].append(name[len(prefix) :])
+    return rests
+
+
+def _choice(prefix: str, rests: Iterable[str]) -> str:
+    longest_first = sorted(map(re.escape, rests), key=len, reverse=True)
+    return f"{re.escape(prefix)}(?:{'|'.join(longest_first)})"
+
+
+def read_labels(text: str) -> Mapping[str, str] | None:
+    """Labels by name from ``{a="b",c="d"}`` or nothing; None where they do not follow the format."""
+    inner = text[1:-1].strip()
+    labels: dict[str, str] = {}
+    position = 0
+    while position < len(inner):
+        match = _LABEL.match(inner, position)
+        if match is None or match[1] in labels:
+            return None
+        labels[match[1]] = _ESCAPE.sub(_unescape, match[2]) if "\\" in match[2] else match[2]
+        position = match.end()
+    return labels
+
+
+def read_number(text: str) -> float | None:
+    """A value, ``NaN`` and ``+Inf`` among them; None where it is no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if "_" in text else value
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return _ESCAPED.get(match[1], match[1])
+
 
 MOST_TARGETS = 64
 """Models × ranks of one page; what is beyond is left out and said."""

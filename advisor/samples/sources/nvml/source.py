@@ -1,27 +1,75 @@
 """All NVIDIA accelerators of a host as a :class:`~advisor.samples.rows.Source`."""
 
+import ctypes
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pynvml
 
 from advisor.errors import InputError
 from advisor.samples.rows import Missed, Reading
 from advisor.samples.sources import counted
-from advisor.samples.sources.nvml import counters
+from advisor.samples.sources.nvml import counters, failures
 from advisor.samples.sources.nvml.device import Device
-from advisor.samples.sources.nvml.events import XidErrors
-from advisor.samples.sources.nvml.failures import (
-    UnsupportedError,
-    attempted,
-    cannot_go_on,
-    cannot_open,
-    concerns_accelerator,
-    concerns_driver,
-    if_known,
-)
 from advisor.samples.sources.nvml.profiling import profiling
+
+_AT_ONCE_MS = 0
+_MOST_AT_ONCE = 1000
+"""A driver that reports without end is left until the next time."""
+
+
+class XidErrors:
+    """Counts the errors of the accelerators that report them into their ``xid_errors``."""
+
+    def __init__(self) -> None:
+        """No accelerator yet."""
+        self._events: Any = None
+        self._devices: dict[int, Device] = {}
+
+    def watch(self, devices: Iterable[Device]) -> None:
+        """Ask for the errors of these accelerators; one that does not report them keeps None."""
+        for device in devices:
+            if device.handle is None or device.mig_index is not None or _address(device.handle) in self._devices:
+                continue
+            try:
+                self._register(device)
+            except (failures.UnsupportedError, pynvml.NVMLError):
+                continue
+
+    def count(self) -> None:
+        """Take what was reported since the last time.
+
+        Raises:
+            pynvml.NVMLError: the events cannot be read.
+        """
+        for _ in range(_MOST_AT_ONCE if self._devices else 0):
+            try:
+                event = pynvml.nvmlEventSetWait_v2(self._events, _AT_ONCE_MS)
+            except pynvml.NVMLError_Timeout:
+                return
+            device = self._devices.get(_address(event.device))
+            if device is not None and event.eventType == pynvml.nvmlEventTypeXidCriticalError:
+                device.xid_errors = (device.xid_errors or 0) + 1
+
+    def close(self) -> None:
+        """Give the events back."""
+        if self._events is not None:
+            pynvml.nvmlEventSetFree(self._events)
+
+    def _register(self, device: Device) -> None:
+        if self._events is None:
+            self._events = failures.supported(pynvml.nvmlEventSetCreate)
+        kinds = pynvml.nvmlEventTypeXidCriticalError
+        failures.supported(lambda: pynvml.nvmlDeviceRegisterEvents(device.handle, kinds, self._events))
+        self._devices[_address(device.handle)] = device
+        device.xid_errors = device.xid_errors or 0
+
+
+def _address(handle: Any) -> int:  # noqa: ANN401 - an opaque pointer of the binding
+    return ctypes.cast(handle, ctypes.c_void_p).value or 0
+
 
 _OFTEN_SECONDS = 15.0
 """Processes, XID errors, and whether MIG was reconfigured."""
@@ -45,11 +93,11 @@ class NvmlSource:
         self._host = host
         self._clock = clock
         try:
-            attempted(pynvml.nvmlInit)
-            count = attempted(pynvml.nvmlDeviceGetCount)
-            self._driver = if_known(pynvml.nvmlSystemGetDriverVersion) or "of unknown version"
+            failures.attempted(pynvml.nvmlInit)
+            count = failures.attempted(pynvml.nvmlDeviceGetCount)
+            self._driver = failures.if_known(pynvml.nvmlSystemGetDriverVersion) or "of unknown version"
         except pynvml.NVMLError as error:
-            raise cannot_open(error) from error
+            raise failures.cannot_open(error) from error
         if not count:
             raise InputError(
                 "the NVIDIA driver sees no accelerator",
@@ -60,7 +108,7 @@ class NvmlSource:
         try:
             self._places = [_Place(index) for index in range(count)]
         except pynvml.NVMLError as error:
-            raise cannot_open(error) from error
+            raise failures.cannot_open(error) from error
 
     def read(self) -> Sequence[Reading | Missed]:
         """One reading or miss of each accelerator.
@@ -79,7 +127,7 @@ class NvmlSource:
                 self._seldom_at = now + _SELDOM_SECONDS
             read = [self._read_device(device, extra) for place in self._places for device in place.devices()]
         except pynvml.NVMLError as error:
-            raise cannot_go_on(error) from error
+            raise failures.cannot_go_on(error) from error
         if any(isinstance(missed, Missed) and missed.target.mig_index is not None for missed in read):
             self._often_at = now  # an accelerator may be divided otherwise by now
         return read
@@ -106,7 +154,7 @@ class NvmlSource:
         try:
             self._xid_errors.count()
         except pynvml.NVMLError as error:
-            if concerns_driver(error):
+            if failures.concerns_driver(error):
                 raise
 
     def _read_device(self, device: Device, extra: Sequence[counters.ReadCounter]) -> Reading | Missed:
@@ -116,7 +164,7 @@ class NvmlSource:
                 device.open()
             return self._reading(device, extra)
         except pynvml.NVMLError as error:
-            if concerns_driver(error):
+            if failures.concerns_driver(error):
                 raise
             # NOTE: calls on the handle of a lost accelerator have crashed processes: until it is found again, it is
             # only looked up.
@@ -162,7 +210,7 @@ class _Place:
                 self.whole.open()
             devices = self.whole.mig_instances()
         except pynvml.NVMLError as error:
-            if concerns_driver(error):
+            if failures.concerns_driver(error):
                 raise
             return
         known = {(device.mig_index, device.uuid): device for device in self._instances}
@@ -193,10 +241,10 @@ def _read_counter(counter: counters.ReadCounter, device: Device, values: dict[st
     """Add the values of one counter; what went wrong, if anything did."""
     try:
         values.update(counter(device))
-    except UnsupportedError:
+    except failures.UnsupportedError:
         return []
     except pynvml.NVMLError as error:
-        if concerns_accelerator(error) or concerns_driver(error):
+        if failures.concerns_accelerator(error) or failures.concerns_driver(error):
             raise
         return [f"{counter.__name__.replace('_', ' ')}: {error}"]
     return []
