@@ -70,7 +70,6 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         InputError: a name that the catalog does not know, or requests longer than the model's context.
     """
     check_names(workload, catalog)
-    unstated = scope_notes(workload, catalog)
     workload = _in_own_precision(in_scope(workload, catalog), model)
     _check_unit(workload, model, demand)
     check_targets(workload, model, demand.unit)
@@ -86,7 +85,7 @@ def require(workload: Workload, model: Model, demand: Demand, catalog: Catalog) 
         *demand.notes,
         *_prefix_cache_note(workload, demand),
         *_left_out_note(context_tokens, demand),
-        *unstated,
+        *scope_notes(workload, catalog),
         *regions,
         *unsold_holds(workload, catalog),
         *_idle_limits(workload, catalog),

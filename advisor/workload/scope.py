@@ -63,7 +63,7 @@ def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
     """Notes on a scope that the workload does not state.
 
     Args:
-        workload: as its file states it.
+        workload: as :func:`in_scope` gives it, or as its file states it.
         catalog: where the regions are from.
     """
     current = workload.current
@@ -85,19 +85,24 @@ def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
 
 
 def _closed_regions(workload: Workload, catalog: Catalog) -> list[str]:
-    """Regions that are left out only because they take an account of their own."""
-    if workload.regions:
-        return []
-    providers = _without(workload.providers, workload.exclude.providers)
+    """Regions that are left out only because they take an account of their own; none where regions are named."""
     area = _continent(workload, catalog) if workload.near_current else ""
-    return [
+    closed = [
         name
-        for provider in providers
+        for provider in _without(workload.providers, workload.exclude.providers)
         for name in catalog.regions_of(provider)
         if not is_open(name, workload)
         and name not in workload.exclude.regions
         and area in ("", catalog.regions[provider, name].continent)
     ]
+    is_named = workload.regions and set(workload.regions) != set(_unnamed(workload, catalog))
+    return [] if is_named else closed
+
+
+def _unnamed(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
+    """Regions that would be planned in if none were named."""
+    near = _near(replace(workload, regions=()), catalog)
+    return _open_regions(workload, catalog) if near is None else near
 
 
 def accelerator_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
@@ -137,20 +142,29 @@ def _engine_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
 
 def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
     """Regions to plan in; empty: all of the providers'."""
-    near, excluded = _near(workload, catalog), workload.exclude.regions
+    near = _near(workload, catalog)
     if near is not None:
         return near
     if workload.regions:
-        return _without(workload.regions, excluded)
-    every = tuple(dict.fromkeys(name for provider in workload.providers for name in _names_of(provider, catalog)))
-    left = tuple(name for name in every if is_open(name, workload))
-    if every and not left:
+        return _without(workload.regions, workload.exclude.regions)
+    every, left = _every_region(workload, catalog), _open_regions(workload, catalog)
+    if every and not left and not workload.exclude.regions:
         raise InputError(
             f"all {len(every)} regions of {', '.join(workload.providers)} take an account of their own",
             where=workload.where("providers"),
             hint=f"name those that yours is for under regions: {', '.join(every[:_RESTRICTED_SHOWN])}",
         )
-    return _without(left, excluded) if excluded or left != every else ()
+    return left if workload.exclude.regions or left != every else ()
+
+
+def _open_regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
+    """Regions that any account, or that of today, may use, of a workload that names none."""
+    left = tuple(name for name in _every_region(workload, catalog) if is_open(name, workload))
+    return _without(left, workload.exclude.regions)
+
+
+def _every_region(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for provider in workload.providers for name in _names_of(provider, catalog)))
 
 
 def _names_of(provider: str, catalog: Catalog) -> tuple[str, ...]:
