@@ -109,7 +109,9 @@ def test_quota_of_an_endpoint_covers_an_update():
     option = make_option(instance_type="g6.xlarge")
     readme = generate(make_plan(option), wanted=Wanted(target="sagemaker")).files["README.md"].replace("\\", "")
 
-    assert f"{2 * option.instances} in us-east-1 (2 × {option.instances}), with those that a replacement starts" in readme
+    assert (
+        f"{2 * option.instances} in us-east-1 (2 × {option.instances}), with those that a replacement starts" in readme
+    )
 
 
 @pytest.mark.parametrize("target", ["ec2", "eks"])
