@@ -78,7 +78,7 @@ def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
         names = ", ".join(closed[:_RESTRICTED_SHOWN]) + (", …" if len(closed) > _RESTRICTED_SHOWN else "")
         kinds = " and ".join(sorted({restriction(name) for name in closed}))
         notes.append(
-            f"{len(closed)} regions {kinds} take an account of their own and are left out: {names}; name them under "
+            f"regions {kinds} take an account of their own and are left out ({len(closed)}: {names}); name them under "
             "regions to plan there"
         )
     return tuple(notes)

@@ -174,14 +174,16 @@ RESTRICTED = ("cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1")
 
 def test_regions_that_take_an_account_of_their_own_are_left_out():
     """Without regions it is every other one, and one note counts and names those left out."""
-    stated = workload(providers=("aws", "modal"))
+    stated = workload(providers=("aws", "runpod"))
 
     scope = in_scope(stated, CATALOG)
 
-    assert set(scope.regions) == {*CATALOG.regions_of("aws"), ""} - {*RESTRICTED}
+    assert set(scope.regions) == {*CATALOG.regions_of("aws"), *CATALOG.regions_of("runpod"), ""} - {*RESTRICTED}
     assert in_scope(scope, CATALOG) == scope
     (note,) = scope_notes(stated, CATALOG)
-    assert note.startswith("4 regions for governments and in China take an account of their own and are left out: cn-n")
+    assert note.startswith(
+        "regions for governments and in China take an account of their own and are left out (4: cn-n"
+    )
 
 
 @pytest.mark.parametrize("regions", [RESTRICTED[2:], ("us-east-1", "cn-north-1")])
