@@ -14,7 +14,7 @@ from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
 from advisor.plan.problem.pools import why_no_commitment
 from advisor.requirements import Requirements
-from advisor.workload.scope import is_open, restriction
+from advisor.workload.scope import is_left_open, restriction
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload
 
 _CLOUDS = ("aws", "gcp", "azure")
@@ -109,7 +109,7 @@ def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Wo
             regions=_joined(wide.regions, (current.region,)),
             purchase=_joined(wide.purchase, (current.purchase,)),
         )
-    return replace(wide, accelerators=(), instance_types=(), near_current=False)
+    return replace(wide, accelerators=(), instance_types=(), near_current=False, regions_left_open=False)
 
 
 def excluded_today(workload: Workload, catalog: Catalog) -> str:
@@ -158,7 +158,7 @@ class _Scopes:
         """Write the workload's regions out."""
         workload = requirements.workload
         self._catalog, self._requirements, self._given = catalog, requirements, workload
-        self._stated = replace(with_regions(workload, catalog), near_current=False)
+        self._stated = replace(with_regions(workload, catalog), near_current=False, regions_left_open=False)
         self._why_no_commitment = why_no_commitment(requirements)
         self._known = catalog.known_precisions(requirements.model.name)
         self._places = _places(workload, catalog)
@@ -302,8 +302,7 @@ class _Scopes:
         every = {
             place for place in _all_places(given.providers, self._catalog) if place[1] not in given.exclude.regions
         }
-        is_all = set(self._places) in (every, {place for place in every if is_open(place[1], given)})
-        return bool(given.regions) and not given.near_current and not is_all
+        return not is_left_open(given) and not given.near_current and set(self._places) != every
 
     def _elsewhere(self, provider: str) -> Iterator[Place]:
         """Places of a cloud that the workload does not name: in its countries, on its continents, or for its users."""

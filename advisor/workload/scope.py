@@ -41,7 +41,8 @@ def in_scope(workload: Workload, catalog: Catalog) -> Workload:
             engines=_engine_names(exclude.engines, catalog),
         ),
     )
-    return replace(named, regions=_regions(named, catalog))
+    regions = _regions(named, catalog)
+    return replace(named, regions=regions, regions_left_open=bool(regions) and is_left_open(named))
 
 
 def allows(workload: Workload, machine: InstanceType) -> bool:
@@ -86,8 +87,10 @@ def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
 
 def _closed_regions(workload: Workload, catalog: Catalog) -> list[str]:
     """Regions that are left out only because they take an account of their own; none where regions are named."""
+    if not is_left_open(workload):
+        return []
     area = _continent(workload, catalog) if workload.near_current else ""
-    closed = [
+    return [
         name
         for provider in _without(workload.providers, workload.exclude.providers)
         for name in catalog.regions_of(provider)
@@ -95,14 +98,6 @@ def _closed_regions(workload: Workload, catalog: Catalog) -> list[str]:
         and name not in workload.exclude.regions
         and area in ("", catalog.regions[provider, name].continent)
     ]
-    is_named = workload.regions and set(workload.regions) != set(_unnamed(workload, catalog))
-    return [] if is_named else closed
-
-
-def _unnamed(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Regions that would be planned in if none were named."""
-    near = _near(replace(workload, regions=()), catalog)
-    return _open_regions(workload, catalog) if near is None else near
 
 
 def accelerator_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
@@ -147,7 +142,8 @@ def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
         return near
     if workload.regions:
         return _without(workload.regions, workload.exclude.regions)
-    every, left = _every_region(workload, catalog), _open_regions(workload, catalog)
+    every = tuple(dict.fromkeys(name for provider in workload.providers for name in _names_of(provider, catalog)))
+    left = _without(tuple(name for name in every if is_open(name, workload)), workload.exclude.regions)
     if every and not left and not workload.exclude.regions:
         raise InputError(
             f"all {len(every)} regions of {', '.join(workload.providers)} take an account of their own",
@@ -155,16 +151,6 @@ def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
             hint=f"name those that yours is for under regions: {', '.join(every[:_RESTRICTED_SHOWN])}",
         )
     return left if workload.exclude.regions or left != every else ()
-
-
-def _open_regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Regions that any account, or that of today, may use, of a workload that names none."""
-    left = tuple(name for name in _every_region(workload, catalog) if is_open(name, workload))
-    return _without(left, workload.exclude.regions)
-
-
-def _every_region(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for provider in workload.providers for name in _names_of(provider, catalog)))
 
 
 def _names_of(provider: str, catalog: Catalog) -> tuple[str, ...]:
@@ -202,6 +188,11 @@ def _continent(workload: Workload, catalog: Catalog) -> str:
         return ""
     region = catalog.regions.get((current.provider, current.region))
     return region.continent if region is not None and region.continent else ""
+
+
+def is_left_open(workload: Workload) -> bool:
+    """Whether a workload names no region, be they written out or not."""
+    return workload.regions_left_open or not workload.regions
 
 
 def restriction(region: str) -> str:
