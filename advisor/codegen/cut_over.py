@@ -346,7 +346,7 @@ def staged(stack: Stack, rollout: Rollout) -> Stack:
         return stack
     runs = joint(rollout)
     beyond = sum(group.usd_per_month for group in runs.groups) - sum(group.usd_per_month for group in stack.groups)
-    quotas = quotas_needed(stack.provider, runs.groups)
+    quotas = quotas_needed(stack.provider, stack.target, runs.groups)
     checked = rollout.new or stack.groups[:1]
     return replace(
         stack,

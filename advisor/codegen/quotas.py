@@ -10,25 +10,37 @@ from advisor.codegen.model import ComputeGroup
 from advisor.plan.fleet.scaling_values import while_replaced, zones_replaced_at_once
 
 _VCPUS = "vCPUs"
+_SURGE_PER_ZONE = {"eks": 2}
+"""Instances that an update of a managed node group starts in each zone of its subnets, at most, by target
+(https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html, read in November 2026)."""
+FEWEST_SUBNETS = 2
+"""A load balancer that survives a zone needs two."""
 _TAKES_OTHER_TYPES = ("aws",)
 """Providers on which code starts spot machines of other types than the planned one, and pays for them in vCPUs."""
 
 
-def quotas_needed(provider: str, groups: Iterable[ComputeGroup]) -> tuple[Quota, ...]:
-    """Each quota once, with the amount in each region in words: ``624 in eu-north-1 (13 × 48)``."""
+def quotas_needed(provider: str, target: str, groups: Iterable[ComputeGroup]) -> tuple[Quota, ...]:
+    """Each quota once, with the amount in each region in words: ``624 in eu-north-1 (13 × 48)``.
+
+    Args:
+        provider: of the groups.
+        target: that code is generated for.
+        groups: with their instances.
+    """
     counted: dict[Quota, dict[str, list[_Term]]] = {}
     for group in groups:
         terms = counted.setdefault(group.platform.quota, {}).setdefault(group.region, [])
-        terms.append(_term(provider, group))
+        terms.append(_term(provider, target, group))
     return tuple(
         replace(quota, needed="; ".join(filter(None, (_words(*place) for place in regions.items()))))
         for quota, regions in counted.items()
     )
 
 
-def instances_while_replaced(provider: str, group: ComputeGroup) -> int:
+def instances_while_replaced(provider: str, target: str, group: ComputeGroup) -> int:
     """The busiest hours' instances, and those that a rolling replacement starts."""
     zones = 0 if group.is_serverless else zones_replaced_at_once(provider, group.zone_names, group.zones)
+    zones = max(zones, _SURGE_PER_ZONE.get(target, 0) * max(FEWEST_SUBNETS, group.zones))
     return max(group.max_instances, while_replaced(group.instances, zones))
 
 
@@ -45,8 +57,8 @@ class _Term(NamedTuple):
         return f"{self.instances} × {self.units:g}{f' if all are {self.larger_type}' if self.larger_type else ''}"
 
 
-def _term(provider: str, group: ComputeGroup) -> _Term:
-    instances = instances_while_replaced(provider, group)
+def _term(provider: str, target: str, group: ComputeGroup) -> _Term:
+    instances = instances_while_replaced(provider, target, group)
     if group.platform.quota.unit != _VCPUS:
         return _Term(instances, group.accelerator_count, "")
     planned, *others = group.startable_types if provider in _TAKES_OTHER_TYPES else (group.instance_type,)

@@ -14,7 +14,7 @@ from advisor.codegen.engines.metrics import METRICS, published
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
-from advisor.codegen.quotas import quotas_needed
+from advisor.codegen.quotas import FEWEST_SUBNETS, quotas_needed
 from advisor.codegen.quoting import slug
 from advisor.codegen.response_cache import cache_of
 from advisor.codegen.selection import Choice, Member
@@ -44,8 +44,6 @@ _CUT = (
 _COMPILED = (Runtime.NEURON, Runtime.TPU)
 _DEAREST_ALTERNATIVE = 1.5
 """Times the price of the planned type: beyond it, waiting for the planned one is cheaper than another."""
-_FEWEST_SUBNETS = 2
-"""A load balancer that survives a zone needs two."""
 _VERSION = re.compile(r"\d+(\.\d+)*([abc.+-][0-9a-z.+-]*)?")
 _REGION = re.compile(r"[a-z]+[a-z0-9]*(-[a-z0-9]+)*")
 
@@ -133,7 +131,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     has_gpu = any(group.has_gpu for group in groups)
     version = plan.provenance.advisor_version
     slowest_start = max(group.start_seconds for group in groups)
-    summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, groups))
+    summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, wanted.target, groups))
     backends = _backends(groups, containers, platforms)
     promise = promise_of(plan.workload["slo"], plan.demand)
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
@@ -335,7 +333,7 @@ def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:
         members = [group for group in groups if group.region == name]
         zones = max(asked, *(group.zones for group in members))
         weight = sum(group.weight for group in members)
-        regions.append(Region(name, weight, max(_FEWEST_SUBNETS, zones), zones, round(peak, 6)))
+        regions.append(Region(name, weight, max(FEWEST_SUBNETS, zones), zones, round(peak, 6)))
     return tuple(regions)
 
 

@@ -86,7 +86,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     """
     requirements = requirements_of(question, catalog)
     narrow, steps = steps_alone(requirements, catalog)
-    stated = replace(with_regions(requirements.workload, catalog), near_current=False)
+    stated = replace(with_regions(requirements.workload, catalog), near_current=False, regions_left_open=False)
     without = replace(
         narrow,
         scaling=Scaling(scheduled=False),

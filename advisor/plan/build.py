@@ -93,7 +93,7 @@ def workload_document(requirements: Requirements) -> dict[str, Any]:
         "precisions": list(workload.precisions),
         "slo": plain(workload.slo, "slo"),
         "providers": list(workload.providers),
-        "regions": list(workload.regions),
+        "regions": [] if workload.regions_left_open and not workload.near_current else list(workload.regions),
         "purchase": [purchase.value for purchase in workload.purchase],
         "context_tokens": requirements.context_tokens,
         "limits": plain(replace(workload.limits, survive=workload.limits.survival), "limits"),

@@ -14,7 +14,7 @@ from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
 from advisor.plan.problem.tariffs import why_no_commitment
 from advisor.requirements import Requirements
-from advisor.workload.scope import is_restricted
+from advisor.workload.scope import is_left_open, restriction
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload
 
 _CLOUDS = ("aws", "gcp", "azure")
@@ -109,7 +109,7 @@ def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Wo
             regions=_joined(wide.regions, (current.region,)),
             purchase=_joined(wide.purchase, (current.purchase,)),
         )
-    return replace(wide, accelerators=(), instance_types=(), near_current=False)
+    return replace(wide, accelerators=(), instance_types=(), near_current=False, regions_left_open=False)
 
 
 def excluded_today(workload: Workload, catalog: Catalog) -> str:
@@ -158,7 +158,7 @@ class _Scopes:
         """Write the workload's regions out."""
         workload = requirements.workload
         self._catalog, self._requirements, self._given = catalog, requirements, workload
-        self._stated = replace(with_regions(workload, catalog), near_current=False)
+        self._stated = replace(with_regions(workload, catalog), near_current=False, regions_left_open=False)
         self._why_no_commitment = why_no_commitment(requirements)
         self._known = catalog.known_precisions(requirements.model.name)
         self._places = _places(workload, catalog)
@@ -286,7 +286,7 @@ class _Scopes:
 
     def _like(self, current: Deployment, places: list[Place]) -> list[Place]:
         """Places as open as today's region, on its continent where users and residency do not say where; else all."""
-        places = [place for place in places if is_restricted(place[1]) == is_restricted(current.region)] or places
+        places = [place for place in places if restriction(place[1]) == restriction(current.region)] or places
         continent = "" if self._is_placed_by_users else self._continent((current.provider, current.region))
         return [place for place in places if continent in ("", self._continent(place))] or places
 
@@ -299,17 +299,19 @@ class _Scopes:
     def _names_regions(self) -> bool:
         """Whether the workload names regions; what exclusions and today's continent leave is no such list."""
         given = self._given
-        left = {place for place in _all_places(given.providers, self._catalog) if place[1] not in given.exclude.regions}
-        return bool(given.regions) and not given.near_current and set(self._places) != left
+        every = {
+            place for place in _all_places(given.providers, self._catalog) if place[1] not in given.exclude.regions
+        }
+        return not is_left_open(given) and not given.near_current and set(self._places) != every
 
     def _elsewhere(self, provider: str) -> Iterator[Place]:
         """Places of a cloud that the workload does not name: in its countries, on its continents, or for its users."""
         area = self._country if self._names_regions else self._continent
         areas = {area(place) for place in self._places} - {""}
         for place in _all_places((provider,), self._catalog):
-            is_open = not is_restricted(place[1]) and place[1] not in self._stated.exclude.regions
+            is_allowed = not restriction(place[1]) and place[1] not in self._stated.exclude.regions
             is_near = self._is_placed_by_users or area(place) in areas
-            if is_open and is_near and _may_process(place, self._stated, self._catalog):
+            if is_allowed and is_near and _may_process(place, self._stated, self._catalog):
                 yield place
 
     def _country(self, place: Place) -> str:

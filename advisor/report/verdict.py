@@ -377,19 +377,15 @@ def _break_even_words(fleet: Fleet, requests_per_second: float) -> str:
 
 def _first_words(fleet: Fleet) -> Iterator[str]:
     """Quotas to raise before anything starts, where the account is not known to have enough."""
-    short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < _most(need)]
+    short = [need for need in fleet.quotas if need.account_limit is None or need.account_limit < need.most]
     if short:
-        told = [f"{_quota(need)} in {need.region} to {_most(need):,g} {need.unit}{_run(need)}" for need in short]
+        told = [f"{_quota(need)} in {need.region} to {need.most:,g} {need.unit}{_run(need)}" for need in short]
         yield f"First: raise the quota {' and '.join(told)}."
-
-
-def _most(need: QuotaNeed) -> float:
-    return max(need.needed, need.needed_while_replaced or 0.0)
 
 
 def _run(need: QuotaNeed) -> str:
     """How much of it runs, and what the rest is for."""
-    if _most(need) > need.needed:
+    if need.most > need.needed:
         return f" ({need.needed:,g} run, the others while instances are replaced)"
     return ", and more while instances are replaced"
 

@@ -58,5 +58,6 @@ def _regions(workload: Workload, catalog: Catalog) -> Control:
     every = NEAR if workload.near_current else ALL
     places = {provider: tuple(sorted(catalog.regions_of(provider))) for provider in workload.providers}
     choices = {"regions": (every,)} | places
-    listed = dict.fromkeys(region for regions in choices.values() for region in regions if region in workload.regions)
+    named = () if workload.regions_left_open else workload.regions
+    listed = dict.fromkeys(region for regions in choices.values() for region in regions if region in named)
     return Control("regions", "regions", "+".join(listed) or every, choices)

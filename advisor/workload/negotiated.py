@@ -4,7 +4,7 @@ See :mod:`advisor.catalog.layers.overlay` for the prices of the same file.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from advisor.catalog import Catalog
 from advisor.catalog.layers.overlay import KEYS, Names
 from advisor.errors import InputError
 from advisor.workload.planning_fields import read_commitments, read_quotas
+from advisor.workload.scope import is_open
 from advisor.workload.values import OwnedCommitment, QuotaLimit, Workload
 from advisor.yaml_fields import Field, read_document
 
@@ -105,9 +106,7 @@ def expired(holdings: Holdings, today: dt.date) -> tuple[str, ...]:
 def _allowed(workload: Workload, holdings: Holdings, catalog: Catalog) -> tuple[str, ...]:
     if not any(provider in holdings.regions for provider in workload.providers):
         return workload.regions
-    usable = [
-        name for provider in workload.providers for name in holdings.regions.get(provider, catalog.regions_of(provider))
-    ]
+    usable = [name for provider in workload.providers for name in _usable(provider, workload, holdings, catalog)]
     if not workload.regions:
         return tuple(dict.fromkeys(usable))
     both = tuple(name for name in workload.regions if name in usable)
@@ -118,6 +117,13 @@ def _allowed(workload: Workload, holdings: Holdings, catalog: Catalog) -> tuple[
             hint=f"{holdings.path} allows {', '.join(usable)}",
         )
     return both
+
+
+def _usable(provider: str, workload: Workload, holdings: Holdings, catalog: Catalog) -> Iterable[str]:
+    """Regions of a provider that the account lists; where it lists none, those that the workload names or may use."""
+    if provider in holdings.regions:
+        return holdings.regions[provider]
+    return (name for name in catalog.regions_of(provider) if name in workload.regions or is_open(name, workload))
 
 
 def _regions(field: Field | None, names: Names) -> Mapping[str, tuple[str, ...]]:

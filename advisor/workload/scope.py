@@ -11,6 +11,14 @@ from advisor.workload.values import Workload
 
 HELD = ("providers", "regions", "accelerators", "instance_types", "engines")
 """Keys that name what a plan may use; ``exclude`` has the same ones."""
+_RESTRICTED = {
+    "for governments": ("us-gov-", "usgov", "usdod", "uk-gov-", "us-langley-", "us-luke-"),
+    "in China": ("cn-", "china"),
+    "of the European sovereign cloud": ("eusc-",),
+}
+"""Starts of the names of regions that take an account of their own (botocore 1.43, partitions.json; Azure's and
+Oracle's lists of regions)."""
+_RESTRICTED_SHOWN = 6
 
 
 def in_scope(workload: Workload, catalog: Catalog) -> Workload:
@@ -33,7 +41,8 @@ def in_scope(workload: Workload, catalog: Catalog) -> Workload:
             engines=_engine_names(exclude.engines, catalog),
         ),
     )
-    return replace(named, regions=_regions(named, catalog))
+    regions = _regions(named, catalog)
+    return replace(named, regions=regions, regions_left_open=bool(regions) and is_left_open(named))
 
 
 def allows(workload: Workload, machine: InstanceType) -> bool:
@@ -52,13 +61,43 @@ def allows_engine(workload: Workload, engine: str) -> bool:
 
 
 def scope_notes(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
-    """Notes on a scope that the workload does not state."""
+    """Notes on a scope that the workload does not state.
+
+    Args:
+        workload: as :func:`in_scope` gives it, or as its file states it.
+        catalog: where the regions are from.
+    """
     current = workload.current
-    if not workload.near_current or current is None:
-        return ()
-    continent = _continent(workload, catalog)
-    where = f"{current.provider} in {continent}" if continent else current.provider
-    return (f"planned within {where}, where `current` runs; name providers or regions to plan with others",)
+    notes = []
+    if workload.near_current and current is not None:
+        continent = _continent(workload, catalog)
+        where = f"{current.provider} in {continent}" if continent else current.provider
+        notes.append(
+            f"planned within {where}, where `current` runs; name providers or regions to plan with others"
+        )  # fmt: skip
+    if closed := _closed_regions(workload, catalog):
+        names = ", ".join(closed[:_RESTRICTED_SHOWN]) + (", …" if len(closed) > _RESTRICTED_SHOWN else "")
+        kinds = " and ".join(sorted({restriction(name) for name in closed}))
+        notes.append(
+            f"regions {kinds} take an account of their own and are left out ({len(closed)}: {names}); name them under "
+            "regions to plan there"
+        )
+    return tuple(notes)
+
+
+def _closed_regions(workload: Workload, catalog: Catalog) -> list[str]:
+    """Regions that are left out only because they take an account of their own; none where regions are named."""
+    if not is_left_open(workload):
+        return []
+    area = _continent(workload, catalog) if workload.near_current else ""
+    return [
+        name
+        for provider in _without(workload.providers, workload.exclude.providers)
+        for name in catalog.regions_of(provider)
+        if not is_open(name, workload)
+        and name not in workload.exclude.regions
+        and area in ("", catalog.regions[provider, name].continent)
+    ]
 
 
 def accelerator_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
@@ -98,13 +137,26 @@ def _engine_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
 
 def _regions(workload: Workload, catalog: Catalog) -> tuple[str, ...]:
     """Regions to plan in; empty: all of the providers'."""
-    near, excluded = _near(workload, catalog), workload.exclude.regions
+    near = _near(workload, catalog)
     if near is not None:
         return near
-    if not excluded:
-        return workload.regions
-    every = (name for provider in workload.providers for name in catalog.regions_of(provider))
-    return _without(workload.regions or tuple(dict.fromkeys(every)), excluded)
+    if workload.regions:
+        return _without(workload.regions, workload.exclude.regions)
+    every = tuple(dict.fromkeys(name for provider in workload.providers for name in _names_of(provider, catalog)))
+    left = _without(tuple(name for name in every if is_open(name, workload)), workload.exclude.regions)
+    if every and not left and not workload.exclude.regions:
+        raise InputError(
+            f"all {len(every)} regions of {', '.join(workload.providers)} take an account of their own",
+            where=workload.where("providers"),
+            hint=f"name those that yours is for under regions: {', '.join(every[:_RESTRICTED_SHOWN])}",
+        )
+    return left if workload.exclude.regions or left != every else ()
+
+
+def _names_of(provider: str, catalog: Catalog) -> tuple[str, ...]:
+    """A provider's regions, and "" of services that are in none."""
+    has_placeless = any(service.provider == provider and not service.regions for service in catalog.serverless)
+    return (*catalog.regions_of(provider), *([""] if has_placeless else []))
 
 
 def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:
@@ -116,7 +168,7 @@ def _near(workload: Workload, catalog: Catalog) -> tuple[str, ...] | None:
         name
         for name in catalog.regions_of(current.provider)
         if catalog.regions[current.provider, name].continent == continent
-        and is_restricted(name) == is_restricted(current.region)
+        and restriction(name) == restriction(current.region)
         and _may_use(name, workload.regions, workload.exclude.regions)
     )
     found = tuple(near)
@@ -138,9 +190,20 @@ def _continent(workload: Workload, catalog: Catalog) -> str:
     return region.continent if region is not None and region.continent else ""
 
 
-def is_restricted(region: str) -> bool:
-    """Whether a region takes an account of its own: those for the United States' government, and those in China."""
-    return "gov" in region or region.startswith(("cn-", "china"))
+def is_left_open(workload: Workload) -> bool:
+    """Whether a workload names no region, be they written out or not."""
+    return workload.regions_left_open or not workload.regions
+
+
+def restriction(region: str) -> str:
+    """Regions, in words, among which one takes an account of its own; "" where any account will do."""
+    return next((kind for kind, starts in _RESTRICTED.items() if region.startswith(starts)), "")
+
+
+def is_open(region: str, workload: Workload) -> bool:
+    """Whether a workload may be planned in a region that it does not name: any account will do, or that of today."""
+    today = "" if workload.current is None else restriction(workload.current.region)
+    return restriction(region) in ("", today)
 
 
 def _may_use(name: str, asked: tuple[str, ...], excluded: tuple[str, ...]) -> bool:

@@ -320,6 +320,8 @@ class Workload:
     """None: every request reaches the fleet."""
     near_current: bool = False
     """Whether the plan stays within provider and continent of ``current``: the file names no provider and no region."""
+    regions_left_open: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether ``regions`` are all that it may use, written out: the file names none."""
     demand_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Planned demand ÷ measured or declared demand."""
     prompt_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)

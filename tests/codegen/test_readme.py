@@ -94,6 +94,26 @@ def test_readme_says_how_much_of_a_quota_is_needed(language):
     assert f"{most * 4} in us-east-1 ({most} × 4), with those that a replacement starts" in readme.replace("\\", "")
 
 
+@pytest.mark.parametrize(("target", "beside"), [("eks", 4), ("eks-karpenter", 1)])
+def test_quota_covers_the_nodes_that_an_update_of_their_group_starts(target, beside):
+    """A managed node group starts up to two in each zone of its subnets, of which there are two or more."""
+    option = make_option()
+    readme = generate(make_plan(option), wanted=Wanted(target=target)).files["README.md"].replace("\\", "")
+    most = option.instances + beside
+
+    assert f"{most * 4} in us-east-1 ({most} × 4), with those that a replacement starts" in readme
+
+
+def test_quota_of_an_endpoint_covers_an_update():
+    """A SageMaker endpoint may be replaced, or rolled back, by as many instances beside those that run."""
+    option = make_option(instance_type="g6.xlarge")
+    readme = generate(make_plan(option), wanted=Wanted(target="sagemaker")).files["README.md"].replace("\\", "")
+
+    assert (
+        f"{2 * option.instances} in us-east-1 (2 × {option.instances}), with those that a replacement starts" in readme
+    )
+
+
 @pytest.mark.parametrize("target", ["ec2", "eks"])
 def test_quota_of_spot_covers_the_largest_type_that_may_be_started(target):
     """Of 5 machines each may be the g6.4xlarge with 16 processors, though 4 are planned; on demand none is."""
@@ -103,7 +123,7 @@ def test_quota_of_spot_covers_the_largest_type_that_may_be_started(target):
         files = generate(make_plan(*options), wanted=Wanted(target=target, rank=1)).files
         return files["README.md"].replace("\\", "")
 
-    most = make_option().instances + max(1, math.ceil(make_option().instances / 4))
+    most = make_option().instances + (4 if target == "eks" else 1)
     assert f"{most * 16} in us-east-1 ({most} × 16 if all are g6.4xlarge)" in readme("spot")
     assert f"{most * 4} in us-east-1 ({most} × 4)" in readme("on_demand")
 

@@ -17,7 +17,7 @@ from advisor.pipeline import plan_for, recommend
 from advisor.plan.rungs import Step, rungs_of, steps_alone, widest
 from advisor.report.ladder_words import ladder_section
 from advisor.requirements import require
-from advisor.workload.scope import is_restricted
+from advisor.workload.scope import restriction
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, Slo
 from builders import catalog_of, offer, workload
 
@@ -146,6 +146,20 @@ def test_named_regions_hold_on_every_rung():
     assert {region.country_iso2 for key, region in CATALOG.regions.items() if key[1] in others} == {"US"}
 
 
+@pytest.mark.parametrize("number", range(0, 150, 3))
+def test_no_rung_or_step_is_where_another_account_is_needed(number):
+    """Regions of governments and in China are in no scope unless named, whatever else is allowed."""
+    work = asked_at_random(number)
+    need = require(work, find_model(work.model), declared_demand(5, 8, 800, 200), CATALOG)
+    narrow, steps = steps_alone(need, CATALOG)
+    asked = [narrow, *steps.values(), *(rung.workload for rung in rungs_of(need, CATALOG))]
+
+    regions = {name for one in asked if one and not isinstance(one, str) for name in regions_of(one)}
+
+    assert regions
+    assert not [name for name in regions if restriction(name)]
+
+
 @pytest.mark.parametrize("providers", [("aws",), ("aws", "azure"), ("aws", "azure", "gcp")])
 def test_other_clouds_alone_are_as_near_as_todays(providers):
     """Whatever clouds the workload lists, without regions theirs are those of today's continent, open to any account."""
@@ -155,7 +169,7 @@ def test_other_clouds_alone_are_as_near_as_todays(providers):
 
     assert {"us-central1", "eastus"} <= clouds
     assert {CATALOG.regions[key].continent for key in places} == {"North America"}
-    assert not any(is_restricted(name) for name in clouds | own)
+    assert not any(restriction(name) for name in clouds | own)
 
 
 @pytest.mark.parametrize(

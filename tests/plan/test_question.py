@@ -65,6 +65,7 @@ def test_a_plan_within_a_scope_is_made_again_with_the_same_bytes():
     text = plan_to_json(plan_for(asked, catalog))
 
     assert again(text, catalog) == text
+    assert any("take an account of their own" in note for note in json.loads(text)["notes"])
     assert {group["region"] for group in json.loads(text)["fleet"]["groups"]} == {"us-east-1"}
 
 

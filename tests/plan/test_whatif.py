@@ -18,8 +18,9 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.pipeline import plan_question
 from advisor.plan.explain.whatif import compare, types_priced, what_if
-from advisor.plan.request import PlanRequest, catalog_for
+from advisor.plan.request import PlanRequest, catalog_for, requirements_of
 from advisor.workload.document import read_workload
+from advisor.workload.scope import restriction
 from advisor.workload.values import Deployment, Exclude, Limits, QuotaLimit, ResponseCache, Slo, Survive
 from builders import catalog_of, offer, workload
 
@@ -109,6 +110,24 @@ def test_another_provider_frees_a_plan_of_its_continent():
     question, _, _ = what_if(near, CATALOG, "providers=aws+gcp")
 
     assert (question.workload.regions, question.workload.near_current) == ((), False)
+
+
+OPEN = {name for name in CATALOG.regions_of("aws") if not restriction(name)}
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [("providers=gcp", set()), ("exclude.regions=us-west-2", OPEN - {"us-west-2"}), ("demand=2x", OPEN)],
+)
+def test_regions_that_nobody_named_are_written_out_anew(text, left):
+    """The question of a plan without regions stays one, whatever else is changed, and shows them as all."""
+    stated = replace(asked(), workload=requirements_of(asked(regions=()), CATALOG).workload)
+
+    question, _, _ = what_if(stated, CATALOG, text)
+    _, _, (change,) = what_if(stated, CATALOG, "regions=us-gov-west-1")
+
+    assert set(requirements_of(question, CATALOG).workload.regions) == left
+    assert (change.before, change.after) == ("all", "us-gov-west-1")
 
 
 @pytest.mark.parametrize(

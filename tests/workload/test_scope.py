@@ -16,7 +16,7 @@ from advisor.models import find_model
 from advisor.pipeline import plan_for
 from advisor.requirements import check_names, require
 from advisor.workload.document import read_workload
-from advisor.workload.scope import allows, in_scope, scope_notes
+from advisor.workload.scope import allows, in_scope, restriction, scope_notes
 from advisor.workload.values import Deployment, Exclude
 from builders import catalog_of, offer, workload
 
@@ -169,12 +169,83 @@ def test_a_plan_stays_near_what_runs():
     assert note.startswith("planned within aws in Europe")
 
 
-def test_government_regions_are_near_no_other():
-    """Regions that take an account of their own are left out beside a common one."""
-    current = replace(RUNNING, region="us-east-1")
-    assert not [
-        name for name in in_scope(workload(current=current, near_current=True), CATALOG).regions if "gov" in name
-    ]
+RESTRICTED = ("cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1")
+
+
+def test_regions_that_take_an_account_of_their_own_are_left_out():
+    """Without regions it is every other one, and one note counts and names those left out."""
+    stated = workload(providers=("aws", "runpod"))
+
+    scope = in_scope(stated, CATALOG)
+
+    assert set(scope.regions) == {*CATALOG.regions_of("aws"), *CATALOG.regions_of("runpod"), ""} - {*RESTRICTED}
+    assert in_scope(scope, CATALOG) == scope
+    (note,) = scope_notes(stated, CATALOG)
+    assert note.startswith(
+        "regions for governments and in China take an account of their own and are left out (4: cn-n"
+    )
+
+
+@pytest.mark.parametrize("regions", [RESTRICTED[2:], ("us-east-1", "cn-north-1")])
+def test_named_regions_may_take_an_account_of_their_own(regions):
+    """A region that the workload names is planned in, whoever's it is."""
+    stated = workload(regions=regions)
+
+    assert (in_scope(stated, CATALOG).regions, scope_notes(stated, CATALOG)) == (regions, ())
+
+
+@pytest.mark.parametrize(
+    ("region", "near", "left"),
+    [
+        ("us-east-1", True, ()),
+        ("us-gov-west-1", True, RESTRICTED[2:]),
+        ("us-gov-west-1", False, RESTRICTED[2:]),
+        ("cn-north-1", False, RESTRICTED[:2]),
+    ],
+)
+def test_an_account_of_its_own_is_that_of_what_runs(region, near, left):
+    """Beside a current deployment in such a region its kind is open, and no other."""
+    scope = in_scope(workload(current=replace(RUNNING, region=region), near_current=near), CATALOG)
+
+    assert {name for name in scope.regions if name in RESTRICTED} == set(left)
+    assert ("us-east-1" in scope.regions) == (not near or not left)
+
+
+@pytest.mark.parametrize(
+    ("region", "is_open"),
+    [
+        *(
+            (name, False)
+            for name in ("usgovvirginia", "usdodcentral", "chinaeast2", "eusc-de-east-1", "us-gov-ashburn-1")
+        ),
+        *((name, True) for name in ("us-east-1", "eastus", "uksouth", "us-gulf-1", "ca-central-1", "chile-1")),
+    ],
+)
+def test_regions_with_an_account_of_their_own_are_told_by_name(region, is_open):
+    """Those of any provider are recognised, and no other."""
+    assert (not restriction(region)) == is_open
+
+
+def test_a_provider_of_such_regions_alone_is_refused():
+    """Nothing to plan in is an error with the names to choose from, never every region."""
+    shut = catalog_of(*SOLD)
+    shut.__dict__["regions"] = {key: region for key, region in CATALOG.regions.items() if key[1] in RESTRICTED}
+
+    with pytest.raises(InputError, match=r"all 4 regions of aws take an account .*\n?.*under regions: cn-north-1"):
+        in_scope(workload(), shut)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_cheap_region_that_takes_another_account_is_no_way_to_save(named):
+    """No fleet, option or rung is there, at whatever price, unless the workload names it."""
+    cheap = [offer(one.instance_type, region=region, on_demand=0.01) for one in SOLD for region in RESTRICTED]
+    stated = workload(regions=("us-east-1", *RESTRICTED) if named else (), providers=("aws", "gcp"))
+
+    plan = plan_for(stated, catalog_of(*SOLD, *cheap))
+
+    rungs = [group for rung in plan.ladder for group in rung.groups]
+    used = {group.region for group in (*plan.fleet.groups, *plan.options, *rungs)}
+    assert bool(used & {*RESTRICTED}) == named
 
 
 @pytest.mark.parametrize("stated", [{"users": (("IN-west", 1.0),)}, {"residency": ("IN",)}])
@@ -182,8 +253,8 @@ def test_users_and_residency_say_where_to_plan(stated):
     """They free the plan of the continent, not of the provider."""
     free = workload(current=RUNNING, near_current=True, **stated)
 
-    assert in_scope(free, CATALOG).regions == ()
-    (note,) = scope_notes(free, CATALOG)
+    assert {"eu-west-1", "ap-south-1"} <= set(in_scope(free, CATALOG).regions)
+    note, _ = scope_notes(free, CATALOG)
     assert note.startswith("planned within aws, where")
 
 

@@ -167,13 +167,30 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "serves_where": "on a SageMaker real-time endpoint in each region; each group is a production variant",
         "is_priced": _is_priced(stack),
         "cautions": tuple(_cautions(stack)),
-        "quotas": [
-            Quota(f"{ml_type(name)} for endpoint usage", "SageMaker", "instances") for name in sorted(_types(stack))
-        ],
+        "quotas": [_quota(stack, name) for name in sorted(_types(stack))],
         **pins(stack),
         "is_scheduled": stack.scaling is Scaling.SCHEDULED,
         "is_reactive": stack.scaling is Scaling.REACTIVE,
     }
+
+
+def _quota(stack: Stack, instance_type: str) -> Quota:
+    """Quota of endpoints on one type, with how many run in each region, and how many more an update may start.
+
+    Those are as many again: all at once where it does not go step by step, and otherwise where it is rolled back
+    (``RollbackMaximumBatchSize`` of https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_RollingUpdatePolicy.html).
+    """
+    running: dict[str, int] = {}
+    for group in stack.groups:
+        if group.instance_type == instance_type:
+            running[group.region] = running.get(group.region, 0) + _most_instances(stack, group)
+    needed = "; ".join(f"{2 * most} in {name} (2 × {most})" for name, most in sorted(running.items()))
+    return Quota(f"{ml_type(instance_type)} for endpoint usage", "SageMaker", "instances", needed)
+
+
+def _most_instances(stack: Stack, group: ComputeGroup) -> int:
+    """Instances that the scaling of a variant may start."""
+    return group.max_instances if stack.scaling is Scaling.REACTIVE else group.instances
 
 
 def _alarms_left_out(stack: Stack) -> Iterator[str]:

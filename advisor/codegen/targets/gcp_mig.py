@@ -140,7 +140,10 @@ def _choices(stack: Stack, groups: tuple[gcp_values.GoogleGroup, ...]) -> dict[s
         "accelerators": {
             group.group.key: [
                 group.accelerator_count * instances
-                for instances in (group.group.instances, instances_while_replaced(stack.provider, group.group))
+                for instances in (
+                    group.group.instances,
+                    instances_while_replaced(stack.provider, stack.target, group.group),
+                )
             ]
             for group in groups
         },

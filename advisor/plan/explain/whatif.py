@@ -25,7 +25,7 @@ from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words
 from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
-from advisor.workload.scope import HELD
+from advisor.workload.scope import HELD, in_scope, is_left_open
 from advisor.workload.values import PRECISIONS, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
 
@@ -240,13 +240,15 @@ _WORKLOAD_FIELDS: Mapping[str, Callable[[Field], Any]] = {
 
 def _change_field(name: str, question: PlanRequest, value: str) -> PlanRequest:
     changed: dict[str, Any] = {name: _WORKLOAD_FIELDS[name](_field(value, name))}
-    if name in ("providers", "regions") and question.workload.near_current:
-        changed = {"regions": (), "near_current": False, **changed}
+    if name in ("providers", "regions") and (question.workload.near_current or question.workload.regions_left_open):
+        changed = {"regions": (), "near_current": False, "regions_left_open": False, **changed}
     return replace(question, workload=replace(question.workload, **changed))
 
 
 def _show_field(name: str, question: PlanRequest) -> str:
-    return _shown(getattr(question.workload, name))
+    workload = question.workload
+    is_any = name == "regions" and workload.regions_left_open and not workload.near_current
+    return _shown(() if is_any else getattr(workload, name))
 
 
 _PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling": read_scaling, "exclude": read_exclude}
@@ -261,6 +263,8 @@ def _change_part(part: str, name: str, question: PlanRequest, value: str) -> Pla
     document = _mapping({key: text for key, text in texts.items() if text != _NONE}, part)
     kept = {"quotas": present.quotas} if part == "limits" else {}
     changed: dict[str, Any] = {part: replace(_PARTS[part](document), **kept)}
+    if part == "exclude" and is_left_open(question.workload):
+        changed |= {"regions": (), "regions_left_open": False}
     return replace(question, workload=replace(question.workload, **changed))
 
 
@@ -284,7 +288,7 @@ def _plain_text(value: Any) -> str:  # noqa: ANN401 - any field
 def _change_price(question: PlanRequest, catalog: Catalog, key: str, value: str) -> tuple[Catalog, Change]:
     """``price.TYPE``: every way of buying it; ``price.TYPE.spot``: that one only."""
     name, kinds = _priced_type(key)
-    workload = question.workload
+    workload = in_scope(question.workload, catalog)
     scope = catalog.offers_in(workload.providers, workload.regions)
     before = [offer for offer in scope if offer.instance_type == name]
     if not before:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.candidates import Rejection
-from advisor.catalog.values import Evidence, Purchase, Quality
+from advisor.catalog.values import Evidence, Quality
 from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
@@ -51,7 +51,7 @@ def choice_of(
         limits = context.requirements.workload.limits
         return Choice(None, conflict_of(found, limits), formulation.pool_set.rejections, notes)
     fleet = fleet_of(found, context, expected)
-    notes = (*notes, *_limit_notes(fleet.groups, context), *_transfer_notes(fleet.groups, context))
+    notes = (*notes, *_limit_notes(fleet, context), *_transfer_notes(fleet.groups, context))
     notes = (*notes, *_engine_notes(fleet.groups, context))
     return Choice(fleet, None, formulation.pool_set.rejections, notes)
 
@@ -113,26 +113,17 @@ def _several(limits: Limits) -> str:
     return f"limits.zones {limits.zones}"
 
 
-def _limit_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
+def _limit_notes(fleet: Fleet, context: PlanningContext) -> Iterator[str]:
     """Limits of the account, as the last refresh found them, that the fleet is beyond; stated ones it keeps to."""
     stated = {(quota.provider, quota.region, quota.code) for quota in context.requirements.workload.limits.quotas}
-    needed: dict[tuple[str, str, str, str], float] = {}
-    for group in groups:
-        market = PurchaseOption(group.purchase).market
-        machine = context.catalog.instance_types.get((group.provider, group.instance_type))
-        quota = context.catalog.quota(machine, Purchase(market)) if machine and market else None
-        if machine is None or quota is None:
-            continue
-        key = (group.provider, group.region, quota.code, "vCPUs" if quota.unit == "vcpu" else quota.unit)
-        units = context.catalog.quota_use(machine) or 0.0
-        needed[key] = needed.get(key, 0.0) + max(group.instances) * units
-    for (provider, region, code, unit), amount in needed.items():
-        account_limit = context.catalog.account_limits.get((provider, region, code))
-        if account_limit is not None and amount > account_limit.limit and (provider, region, code) not in stated:
+    for need in fleet.quotas:
+        place = (need.provider, need.region, need.code)
+        account_limit = context.catalog.account_limits.get(place)
+        if account_limit is not None and need.most > account_limit.limit and place not in stated:
             yield (
-                f"the account's limit {code} in {region} was {account_limit.limit:g} {unit} on "
-                f"{account_limit.as_of}, and the fleet "
-                f"takes up to {amount:g}: have it raised before the code is applied"
+                f"the account's limit {need.code} in {need.region} was {account_limit.limit:g} {need.unit} on "
+                f"{account_limit.as_of}, and the fleet takes up to {need.needed:g}, {need.most:g} while instances are "
+                "replaced: have it raised before the code is applied"
             )
 
 

@@ -265,9 +265,14 @@ class QuotaNeed:
     unit: str
     needed: float
     account_limit: float | None
-    """As the last refresh found it; None: never asked."""
+    """As the workload states it, or else as the last refresh found it; None: neither."""
     needed_while_replaced: float | None = None
     """With the instances that a rolling replacement starts; None: a plan of a version that did not say it."""
+
+    @property
+    def most(self) -> float:
+        """Most of it that is in use at a time, while instances are replaced."""
+        return max(self.needed, self.needed_while_replaced or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

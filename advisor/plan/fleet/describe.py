@@ -97,7 +97,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         cheapest=_cheapest(confirmed),
         spare=tuple(spare_of(problem, solution)),
         failures=tuple(failures_of(problem, solution)),
-        quotas=tuple(_quotas(groups, context.catalog)),
+        quotas=tuple(_quotas(groups, context)),
         cost_lines=(
             *cost_lines(
                 problem,
@@ -133,8 +133,12 @@ def _response_cache(context: PlanningContext, groups: Sequence[FleetGroup]) -> P
     return None if isinstance(priced, str) else priced[0]
 
 
-def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNeed]:
+def _quotas(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[QuotaNeed]:
     """Use of each known quota, one region after the other."""
+    catalog = context.catalog
+    stated = {
+        (quota.provider, quota.region, quota.code): quota.limit for quota in context.requirements.workload.limits.quotas
+    }
     needs: dict[tuple[str, str, str], QuotaNeed] = {}
     for group in groups:
         machine, market = (
@@ -147,7 +151,7 @@ def _quotas(groups: Sequence[FleetGroup], catalog: Catalog) -> Iterator[QuotaNee
             continue
         key = (group.provider, group.region, quota.code)
         account_limit, unit = catalog.account_limits.get(key), "vCPUs" if quota.unit == "vcpu" else "accelerators"
-        limit = None if account_limit is None else account_limit.limit
+        limit = stated.get(key, None if account_limit is None else account_limit.limit)
         before = needs.get(key) or QuotaNeed(*key, quota.name, unit, 0.0, limit, 0.0)
         most = max(group.instances)
         replaced = while_replaced(most, zones_replaced_at_once(group.provider, group.zone_names, group.zones))

@@ -12,6 +12,7 @@ from advisor.errors import InputError
 from advisor.pipeline import plan_for, with_account
 from advisor.requirements import check_names
 from advisor.workload.document import read_workload
+from advisor.workload.scope import in_scope
 from advisor.workload.values import Limits, QuotaLimit
 from builders import workload as plain
 
@@ -215,6 +216,15 @@ def test_the_account_joins_the_workload(catalog, tmp_path):
     joined = with_account(workload(tmp_path, own), made)
     assert joined.regions == ("us-west-2",)
     assert [one.limit for one in joined.limits.quotas] == [8]
+
+
+def test_regions_of_an_account_are_named(catalog):
+    """Those that take an account of their own are planned in where the account lists them, and nowhere else."""
+    joined = with_account(plain(providers=("aws", "gcp"), regions=()), catalog("regions: {gcp: [us-east1]}\n"))
+    assert "us-east1" in joined.regions
+    assert not {"us-gov-west-1", "us-central1"} & set(joined.regions)
+    made = catalog("regions: {aws: [us-gov-west-1]}\n")
+    assert in_scope(with_account(plain(regions=()), made), made).regions == ("us-gov-west-1",)
 
 
 def test_a_limit_in_an_unknown_region_is_refused(catalog, tmp_path):

@@ -22,6 +22,7 @@ from advisor.plan.planning import ANYWHERE_NOTE, Asked, plan_fleet
 from advisor.plan.request import PlanRequest, read_question, requirements_of
 from advisor.plan.solve.existing import running_of, standing_of
 from advisor.report.fleet_words import fleet_lines
+from advisor.report.table import plan_table
 from advisor.units import BYTES_PER_GB, SECONDS_PER_MONTH
 from advisor.workload.values import (
     DeclaredDemand,
@@ -319,6 +320,21 @@ def test_quotas_that_a_fleet_takes_are_counted():
     assert (need.region, need.code, need.unit) == ("us-east-1", "L-DB2E81BA", "vCPUs")
     assert need.needed == 4 * max(plan.fleet.groups[0].instances)
     assert need.account_limit is None
+
+
+def test_a_stated_quota_is_what_the_account_has():
+    """One that is enough while instances are replaced is nothing to raise; one for what runs alone is."""
+    catalog = catalog_of(offer("g6e.xlarge", on_demand=1.86))
+    (need,) = plan_for(workload(purchase=ON_DEMAND), catalog).fleet.quotas
+
+    for limit in (need.needed, need.needed_while_replaced):
+        stated = Limits(quotas=(QuotaLimit(need.provider, need.region, need.code, limit),))
+        plan = plan_for(workload(purchase=ON_DEMAND, limits=stated), catalog)
+        (held,) = plan.fleet.quotas
+        first = [line for line in plan_table(plan).splitlines() if "First: raise the quota" in line]
+
+        assert (held.needed, held.most, held.account_limit) == (need.needed, need.needed_while_replaced, limit)
+        assert bool(first) == (limit < need.needed_while_replaced)
 
 
 def test_requests_stay_where_they_may_be_processed():
