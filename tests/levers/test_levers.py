@@ -387,10 +387,10 @@ def test_a_lever_that_costs_more_is_said_first_and_left_out():
 
 def test_a_cache_that_is_too_large_or_hits_nothing_is_shown_without_a_price():
     """Without a node that holds it, or a request that repeats, a response cache is no lever."""
-    large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 500.0, 1000)))
+    large = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.5, 5_000.0, 1000)))
     useless = changes_of(asked(), CATALOG, LeverSettings(cache=MeasuredCache(0.0, 0.1, 1000)))
 
-    assert large.by_lever["response_cache"].why.startswith("no node of aws in the catalog holds 500 GiB")
+    assert large.by_lever["response_cache"].why.startswith("no node of aws in the catalog holds 5,000 GiB")
     assert useless.by_lever["response_cache"].why == "none of 1,000 requests of the log repeats another"
 
 
