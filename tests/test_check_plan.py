@@ -109,7 +109,9 @@ def test_code_that_deploys_something_else_is_told(plan, infra, run_advisor, tmp_
     [
         ("ec2-cache", "num_cache_clusters         = local.cache.nodes", "num_cache_clusters = 1", "1 × "),
         ("ec2-cache", "node_type                  = local.cache.node_type", 'node_type = "cache.r7g.large"', "cache.r7g.large"),
-        ("mig-cache", "replica_count           = local.cache.nodes - 1", "replica_count = 4", "5 × "),
+        ("eks-cache", "num_node_groups            = local.cache.shards", "num_node_groups = 5", "5 × "),
+        ("mig-cache", "replica_count           = local.cache.nodes / local.cache.shards - 1", "replica_count = 4", "5 × "),
+        ("gke-cache", "shard_count             = local.cache.shards", "shard_count = 3", "6 × "),
         ("mig-cache", "node_type               = upper", 'node_type = "XLARGE" # ', "× xlarge"),
         ("vm-scale-set-cache", "sku_name", 'sku_name = "Balanced_B999" # ', "Balanced_B999"),
     ],

@@ -1,6 +1,5 @@
 """A database on disk for the time of one audit, within bounds of memory."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -13,6 +12,7 @@ import duckdb
 
 from advisor.audit.files import place_of, reason_of
 from advisor.errors import InputError
+from advisor.processes import usable_processors
 from advisor.scratch import scratch_folder
 
 MEMORY_MIB = 640
@@ -137,15 +137,10 @@ def _connected(scratch: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _threads() -> int:
-    """Processors that this process may use; all of them where the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _settings(scratch: Path) -> dict[str, Any]:
     return {
         "memory_limit": f"{MEMORY_MIB}MiB",
-        "threads": _threads(),
+        "threads": usable_processors(),
         "temp_directory": str(scratch / "spill"),
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,

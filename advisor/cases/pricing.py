@@ -22,7 +22,7 @@ from advisor.cases.values import (
 from advisor.catalog import Catalog
 from advisor.catalog.planning import TokenPrice
 from advisor.cost import hourly_to_monthly
-from advisor.cost.response_cache import cheapest_node
+from advisor.cost.response_cache import cheapest_nodes
 from advisor.errors import AdvisorError, InputError, NothingFeasible
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.cost_lines import CostKind, CostLine
@@ -160,18 +160,18 @@ class _Pricing:
         return _priced(part, reading, demand.usd_per_month(price), tuple(_token_charges(price, demand)))
 
     def _cached(self, part: Part, reading: Field) -> PricedPart:
-        """The cheapest node of an in-memory store that holds so much."""
+        """The cheapest nodes of an in-memory store that hold so much."""
         fields = reading.all_of(("provider", "region", "memory_gib"))
         memory_gib = fields["memory_gib"].number(0, exclusive=True)
         provider, region = fields["provider"].text(), fields["region"].text()
-        cheapest = cheapest_node(memory_gib, self._catalog, provider, region)
+        cheapest = cheapest_nodes(memory_gib, self._catalog, provider, region)
         if isinstance(cheapest, str):
             reading.fail(cheapest, "state another place or less memory, or its cost as usd_per_month")
-        node, price = cheapest
-        usd, origin = hourly_to_monthly(price.usd, 1), price.provenance
+        shards, node, price = cheapest
+        usd, origin = hourly_to_monthly(price.usd, shards), price.provenance
         line = CostLine(
-            CostKind.MANAGED, "node", f"{provider}/{region}/{node.node}", HOURS_PER_MONTH, "node-hours", price.usd, usd,
-            origin.source, origin.as_of, origin.quality,
+            CostKind.MANAGED, "node", f"{provider}/{region}/{node.node}", shards * HOURS_PER_MONTH, "node-hours",
+            price.usd, usd, origin.source, origin.as_of, origin.quality,
         )  # fmt: skip
         return _priced(part, reading, usd, (line,))
 

@@ -28,9 +28,13 @@ from advisor.pipeline import market_for, question_for, with_account
 from advisor.plan.market import Market
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest
+from advisor.processes import usable_processors
 from advisor.report.levers import lever_rows, lever_sections, levers_json
 from advisor.report.sections import sections_as
 from advisor.workload.document import read_workload
+
+_MOST_AT_A_TIME = 4
+"""Plans at the same time, each in 200 MB of memory."""
 
 
 def _efforts(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -129,7 +133,8 @@ def command(
 
     cache = None if cache_file is None else read_measured_cache(cache_file)
     settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, false_hits, effort)
-    report = price_levers(question, catalog, posed, settings)
+    at_a_time = min(usable_processors(), _MOST_AT_A_TIME)
+    report = price_levers(question, catalog, posed, settings, at_a_time=at_a_time)
     deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
 
 

@@ -96,7 +96,7 @@ def _cache_words(before: Plan, after: Plan) -> str:
 
 def _cache(plan: Plan) -> str:
     cache = plan.fleet and plan.fleet.response_cache
-    return f"{cache.nodes} × {cache.node} in {cache.region}" if cache else ""
+    return f"{cache.nodes_words} in {cache.region}" if cache else ""
 
 
 def _left_by(code: Generated, language: Language) -> Former:

@@ -39,7 +39,7 @@ def without_cache(stack: Stack, target: str) -> Stack:
         return stack
     cache = stack.cache
     caution = (
-        f"The plan counts on a response cache ({cache.nodes} × {cache.node} in {cache.region}). No code is "
+        f"The plan counts on a response cache ({cache.nodes_words} in {cache.region}). No code is "
         f"written for it beside {target}: bring it yourself, or the fleet gets more requests than it is sized for."
     )
     return replace(stack, cache=None, summary=replace(stack.summary, cautions=(*stack.summary.cautions, caution)))
@@ -67,4 +67,6 @@ def cache_facts(stack: Stack) -> Mapping[str, Any]:
         "gcp": {"most_misses_per_hit": round((1 - least) / least, 2)},
     }
     shared = {"region": cache.region, "node_type": cache.node, "nodes": cache.nodes}
+    if cache.provider != "azure":  # which has no shards of the user's own
+        shared["shards"] = cache.shards
     return {"cache": shared | alarms[cache.provider] | {"ttl_seconds": cache.ttl_seconds}}

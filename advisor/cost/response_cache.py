@@ -1,12 +1,14 @@
 """Response cache in front of a fleet: the nodes that hold its answers, and their price."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import CacheNode
 from advisor.catalog.planning import ServicePrice
 from advisor.cost.standing import ChargeRule
+from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import ResponseCache, Survive, Workload
 
@@ -14,8 +16,12 @@ ITEM = "response_cache"
 """Name among the standing charges of a region."""
 ENDPOINT = "private_endpoint"
 """Name of the private endpoint in front of it, which Azure charges for by the hour."""
-_NODES = {Survive.NOTHING: 1}
 _WITH_REPLICA = 2
+_MOST_NODES = {"aws": 90, "gcp": 250}
+"""Nodes of one cache in several shards, as ElastiCache allows unasked and Memorystore at most.
+
+Azure Managed Redis shards inside what it sells as one node.
+"""
 _WHOLE_GIB = 100
 _STATE_ONE = "state another with its price under cache_nodes of the overlay file, as docs/refresh.md shows"
 
@@ -29,12 +35,24 @@ class PlannedCache:
     node: str
     """Type that the provider sells."""
     nodes: int
-    """2: a replica takes over, since a fleet of this size cannot take the requests that a lost cache answered."""
+    """Two of each shard: a replica takes over, since a fleet of this size cannot take what a lost cache answered."""
     node_memory_gib: float
     memory_gib: float
     """Memory that the answers take."""
     hit_ratio: float
     ttl_seconds: float | None
+    shards: int = field(default=1, metadata=OMITTED_AT_DEFAULT)
+    """Parts that share the answers by a hash of their key, each on nodes of its own."""
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of each shard."""
+        return self.nodes // self.shards - 1
+
+    @property
+    def nodes_words(self) -> str:
+        """Number, type and shards of the nodes."""
+        return f"{self.nodes} × {self.node}" + (f" in {self.shards} shards" if self.shards > 1 else "")
 
 
 def priced_cache(
@@ -42,7 +60,7 @@ def priced_cache(
 ) -> tuple[PlannedCache, ServicePrice] | str:
     """The cheapest nodes of a provider that hold a workload's cache, with the price of one; why there are none.
 
-    A node holds answers up to ``memory · usable_ratio``; there are two unless nothing has to survive a failure.
+    A node holds answers up to ``memory · usable_ratio``; each has a replica unless nothing has to survive a failure.
 
     Args:
         workload: with a response cache.
@@ -53,8 +71,12 @@ def priced_cache(
     cache = workload.response_cache
     if cache is None:
         return "the workload has no response cache"
-    cheapest = cheapest_node(cache.memory_gib, catalog, provider, region)
-    return cheapest if isinstance(cheapest, str) else (_planned(workload, cache, cheapest[0], region), cheapest[1])
+    copies = copies_of(workload)
+    cheapest = cheapest_nodes(cache.memory_gib, catalog, provider, region, copies)
+    if isinstance(cheapest, str):
+        return cheapest
+    shards, node, price = cheapest
+    return _planned(cache, node, region, shards, copies), price
 
 
 def cache_nodes(workload: Workload, catalog: Catalog, provider: str, region: str) -> int:
@@ -63,33 +85,66 @@ def cache_nodes(workload: Workload, catalog: Catalog, provider: str, region: str
     return 0 if isinstance(priced, str) else priced[0].nodes
 
 
-def cheapest_node(
-    memory_gib: float, catalog: Catalog, provider: str, region: str
-) -> tuple[CacheNode, ServicePrice] | str:  # fmt: skip
-    """The cheapest node of a provider that holds so many GiB of answers, with its price an hour; why there is none."""
-    of_provider = [node for node in catalog.cache_nodes if node.provider == provider]
-    nodes = [node for node in of_provider if node.usable_gib >= memory_gib]
-    if not nodes:
-        largest = max((node.usable_gib for node in of_provider), default=0.0)
-        held = f"the largest holds {largest:,.3g}; {_STATE_ONE}" if of_provider else "none of it is known"
-        return f"no node of {provider} in the catalog holds {_gib(memory_gib)} GiB of answers ({held})"
-    prices = [(catalog.service_price(provider, node.item, region), node) for node in nodes]
-    priced = [(price.usd, node.memory_gib, node, price) for price, node in prices if price is not None]
+def cheapest_nodes(
+    memory_gib: float, catalog: Catalog, provider: str, region: str, copies: int = 1
+) -> tuple[int, CacheNode, ServicePrice] | str:
+    """The cheapest node of a provider that holds so many GiB of answers, with its price an hour; why there is none.
+
+    Where none that holds all is priced in the region, shards of equal nodes are as good, if cheaper together.
+
+    Args:
+        memory_gib: all answers.
+        catalog: nodes and their prices.
+        provider: who would run it.
+        region: where.
+        copies: nodes of each shard.
+    """
+    most = _most_shards(provider, copies)
+    nodes = [node for node in catalog.cache_nodes if node.provider == provider]
+    enough = [(math.ceil(memory_gib / node.usable_gib), node) for node in nodes]
+    enough = [(shards, node) for shards, node in enough if shards <= most]
+    if not enough:
+        return _too_large(memory_gib, provider, most_held_gib(catalog, provider, copies), most)
+    prices = [(shards, node, catalog.service_price(provider, node.item, region)) for shards, node in enough]
+    priced = [(shards, node, price) for shards, node, price in prices if price is not None]
     if not priced:
         return f"no price of a node of {provider} for {_gib(memory_gib)} GiB of answers is known ({_STATE_ONE})"
-    _, _, node, price = min(priced, key=lambda each: each[:2])
-    return node, price
+    single = [(shards, node, price) for shards, node, price in priced if shards == 1]
+    if any((provider, node.item, region) in catalog.service_prices for _, node, _ in single):
+        priced = single
+    return min(priced, key=lambda each: (each[0] * each[2].usd, each[0], each[1].memory_gib))
+
+
+def most_held_gib(catalog: Catalog, provider: str, copies: int) -> float:
+    """GiB of answers that the largest cache of a provider holds; 0 where none is known."""
+    largest = max((node.usable_gib for node in catalog.cache_nodes if node.provider == provider), default=0.0)
+    return largest * _most_shards(provider, copies)
+
+
+def _most_shards(provider: str, copies: int) -> int:
+    return _MOST_NODES.get(provider, 1) // copies or 1
+
+
+def _too_large(memory_gib: float, provider: str, held_gib: float, most_shards: int) -> str:
+    in_shards = f" in {most_shards} shards" if most_shards > 1 else ""
+    held = f"the largest holds {_gib(held_gib)}{in_shards}; {_STATE_ONE}" if held_gib else "none of it is known"
+    return f"no node of {provider} in the catalog holds {_gib(memory_gib)} GiB of answers ({held})"
 
 
 def _gib(memory_gib: float) -> str:
     return f"{memory_gib:,.0f}" if memory_gib >= _WHOLE_GIB else f"{memory_gib:,.3g}"
 
 
-def _planned(workload: Workload, cache: ResponseCache, node: CacheNode, region: str) -> PlannedCache:
-    nodes = _NODES.get(workload.limits.survival, _WITH_REPLICA)
+def copies_of(workload: Workload) -> int:
+    """Nodes of each shard."""
+    return 1 if workload.limits.survival is Survive.NOTHING else _WITH_REPLICA
+
+
+def _planned(cache: ResponseCache, node: CacheNode, region: str, shards: int, copies: int) -> PlannedCache:
     return PlannedCache(
-        node.provider, region, node.node, nodes, node.memory_gib, cache.memory_gib, cache.hit_ratio, cache.ttl_seconds
-    )
+        node.provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
+        cache.ttl_seconds, shards,
+    )  # fmt: skip
 
 
 def cache_rules(workload: Workload, catalog: Catalog, provider: str, region: str) -> Iterator[ChargeRule]:

@@ -138,7 +138,7 @@ class _Caches:
             return Reason(ReasonCode.NOT_IN_CATALOG, priced)
         planned, price = priced
         usd = hourly_to_monthly(price.usd, planned.nodes)
-        nodes = f"{planned.nodes} × {planned.node} in {region} (${usd:,.2f})"
+        nodes = f"{planned.nodes_words} in {region} (${usd:,.2f})"
         return Change(
             f"{cache.hit_ratio:.1%} of the requests answered by {nodes}{how}",
             lambda question: _with(question, response_cache=cache),

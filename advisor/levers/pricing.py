@@ -1,17 +1,15 @@
 """Price of every lever: the difference of two plans, with and without it, and one plan with all of them."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from advisor.catalog import Catalog
 from advisor.catalog.levers import LeverEntry
-from advisor.cost.standing import cache_usd_per_month
 from advisor.errors import InputError, NothingFeasible
-from advisor.levers.changes import Changes, changes_of
+from advisor.levers.changes import changes_of
+from advisor.levers.planned import LeverPlan, LeverPlanner, Planner
 from advisor.levers.values import (
     Change,
-    Latency,
     LeverReport,
     LeverSettings,
     PricedLever,
@@ -23,23 +21,13 @@ from advisor.levers.values import (
     Work,
 )
 from advisor.names import suggestion
-from advisor.plan.ladder import is_allowed
-from advisor.plan.market import Market
-from advisor.plan.planning import routed_fleet
-from advisor.plan.problem.standing import standing_charges
-from advisor.plan.problem.values import Infeasible, PurchaseOption
-from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.rung_values import rung_of
-from advisor.plan.rungs import RungScope, Step
-from advisor.plan.today import judged_current
+from advisor.plan.request import PlanRequest
+from advisor.plan.rung_values import saved_ratio
 from advisor.plan.token_apis import TokenApi, compared_with_fleet
-from advisor.plan.values import CurrentCost, Rung, RungGroup
+from advisor.plan.values import Rung, RungGroup
 from advisor.plan.weights import PUBLISHED_RATIO, Weights, weights_of
-from advisor.units import A_CENT, ratio_words
-
-Planner = Callable[[PlanRequest], Market]
-"""Poses a question: :func:`advisor.pipeline.market_for` with its catalog and performance model."""
+from advisor.processes import Results
+from advisor.units import A_CENT
 
 _WIDENED_FIRST = ("accelerator", "region", "precision", "spot", "cloud", "commit")
 """Levers that are pulled one after another where no fleet without any keeps the SLO."""
@@ -48,26 +36,13 @@ LEAST_RATIO = 0.001
 _PUBLISHED = QualityKept(PUBLISHED_RATIO, PUBLISHED_RATIO, PUBLISHED_RATIO, "")
 _BATCH_RATIO = 0.5
 """Price of a batch tier ÷ list price, at most services that have one (``lever_facts.csv``, ``token_tiers``)."""
-_SCOPE = RungScope(Step.AS_STATED, None)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Planned:
-    """Fleet of a question, confirmed by its replay."""
-
-    market: Market
-    confirmed: Confirmed
-
-    @property
-    def usd_per_month(self) -> float:
-        return self.confirmed.usd_per_month
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Combination:
     """Levers pulled together."""
 
-    plan: _Planned
+    plan: LeverPlan
     pulled: tuple[str, ...]
     worth: Mapping[str, float | None]
     """Cost without a lever that is used minus cost with it, USD a month; None where no fleet does without."""
@@ -76,7 +51,12 @@ class _Combination:
 
 
 def price_levers(
-    question: PlanRequest, catalog: Catalog, planner: Planner, settings: LeverSettings | None = None
+    question: PlanRequest,
+    catalog: Catalog,
+    planner: Planner,
+    settings: LeverSettings | None = None,
+    *,
+    at_a_time: int = 1,
 ) -> LeverReport:
     """Every lever of a question, alone and together.
 
@@ -85,55 +65,67 @@ def price_levers(
         catalog: offers, and what is known of levers.
         planner: poses a question for the same catalog.
         settings: figures of the user's own.
+        at_a_time: plans that are made at the same time, in processes of their own; 1: in this one. The same figures.
 
     Raises:
         InputError: a lever that is not known has an effort, or the question cannot be posed.
         NothingFeasible: no fleet keeps the SLO, whatever is allowed.
     """
     settings = settings or LeverSettings()
-    return _Pricing(changes_of(question, catalog, settings), catalog, planner, settings).report()
+    lever_planner = LeverPlanner(changes_of(question, catalog, settings), planner)
+    with Results(lever_planner.plan, at_a_time) as plans:
+        return _Pricing(lever_planner, plans, catalog, settings).report()
 
 
 class _Pricing:
     """Plans of one question under its levers."""
 
-    def __init__(self, changes: Changes, catalog: Catalog, planner: Planner, settings: LeverSettings) -> None:
+    def __init__(
+        self,
+        planner: LeverPlanner,
+        plans: Results[frozenset[str], LeverPlan | str],
+        catalog: Catalog,
+        settings: LeverSettings,
+    ) -> None:
         """Plan without any lever, or with as few as a fleet takes."""
-        self._changes, self._catalog, self._planner, self._settings = changes, catalog, planner, settings
+        self._planner, self._plans, self._catalog, self._settings = planner, plans, catalog, settings
+        self._changes = planner.changes
         self._entries = {entry.lever: entry for entry in catalog.levers}
         for lever in settings.effort_hours:
             if lever not in self._entries:
                 names = tuple(self._entries)
                 hint = suggestion(lever, names) or f"known: {', '.join(names)}"
                 raise InputError(f"unknown lever '{lever}'", where="--effort", hint=hint)
-        self._plans: dict[frozenset[str], _Planned | str] = {}
+        self._plan_ahead((), self._open_at_all())
         self._needed, self._without = self._base()
+        self._plan_ahead(*((*self._needed, lever) for lever in self._open()))
+        self._today = planner.today(self._needed)
 
     def report(self) -> LeverReport:
         """Every lever, alone and together."""
         alone = {lever: self._plan((*self._needed, lever)) for lever in self._open()}
         reasons = {lever: Reason(ReasonCode.INFEASIBLE, plan) for lever, plan in alone.items() if isinstance(plan, str)}
-        priced = {lever: self._alone(lever, plan) for lever, plan in alone.items() if isinstance(plan, _Planned)}
+        priced = {lever: self._alone(lever, plan) for lever, plan in alone.items() if isinstance(plan, LeverPlan)}
         combination = self._combination(priced)
-        context = self._without.market.context
+        requirements = self._without.requirements
         together = self._compared(combination.plan, combination.pulled)
         levers = [self._in_combination(lever, combination, _regions(together)) for lever in priced.values()]
-        cache_usd = _cache_usd(combination.plan)
+        cache_usd = combination.plan.cache_usd_per_month
         services = self._services(combination.plan, cache_usd)
         return LeverReport(
-            workload=context.requirements.workload.name,
-            model=context.requirements.model.name,
+            workload=requirements.workload.name,
+            model=requirements.model.name,
             current=self._today,
             without=self._rung(self._without, ()),
-            without_latency=_latency(self._without),
+            without_latency=self._without.latency,
             needed=self._needed,
             levers=tuple(sorted(levers, key=_by_worth)),
             together=together,
             work=self._work(tuple(combination.worth), self._saved_of_the_bill(together)),
             unpriced=tuple(self._unpriced({**reasons, **_of_services(services, cache_usd)})),
             services=services,
-            path=context.requirements.workload.path.as_posix(),
-            unit=context.requirements.demand.unit,
+            path=requirements.workload.path.as_posix(),
+            unit=requirements.demand.unit,
         )
 
     def _combination(self, priced: Mapping[str, PricedLever]) -> "_Combination":
@@ -144,7 +136,10 @@ class _Pricing:
             plan = self._plan(pulled)
             if isinstance(plan, str):
                 raise NothingFeasible(f"no fleet with every lever: {plan}", where=self._changes.without.workload.name)
-            used = [lever for lever in pulled if lever in priced and self._uses(lever, pulled, plan.confirmed)]
+            used = [lever for lever in pulled if lever in priced and lever in plan.used]
+            # What saves little alone leaves most to choose from: plans without it take longest, and come first.
+            longest = sorted(used, key=lambda lever: priced[lever].priced.saving_usd_per_month)
+            self._plan_ahead(*(_others(pulled, lever) for lever in longest))
             worth = {lever: self._worth(lever, pulled, plan) for lever in used}
             late = {lever: why for lever in used if (why := self._why_not_worth(lever, worth[lever]))}
             if not late:
@@ -152,10 +147,10 @@ class _Pricing:
             least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
 
-    def _worth(self, lever: str, pulled: Sequence[str], plan: _Planned) -> float | None:
+    def _worth(self, lever: str, pulled: Sequence[str], plan: LeverPlan) -> float | None:
         """Cost of a combination without a lever minus its cost with it; None where no fleet does without."""
-        other = self._plan([name for name in pulled if name != lever])
-        return _saved(other, plan) if isinstance(other, _Planned) else None
+        other = self._plan(_others(pulled, lever))
+        return _saved(other, plan) if isinstance(other, LeverPlan) else None
 
     def _why_not_worth(self, lever: str, worth: float | None) -> str:
         """Why a lever is left out of a combination that uses it; "" where it is worth its effort."""
@@ -187,13 +182,13 @@ class _Pricing:
             else lever.line,
         )
 
-    def _base(self) -> tuple[tuple[str, ...], _Planned]:
+    def _base(self) -> tuple[tuple[str, ...], LeverPlan]:
         """The plan without any lever, or with the fewest of those that allow more."""
         reason = ""
         for count in range(len(_WIDENED_FIRST) + 1):
             needed = tuple(lever for lever in _WIDENED_FIRST[:count] if lever in self._open_at_all())
             plan = self._plan(needed)
-            if isinstance(plan, _Planned):
+            if isinstance(plan, LeverPlan):
                 return needed, plan
             reason = reason or plan
         workload = self._changes.without.workload
@@ -210,29 +205,14 @@ class _Pricing:
         """Levers that change something and are not needed by every plan."""
         return [lever for lever in self._open_at_all() if lever not in self._needed]
 
-    def _plan(self, levers: Collection[str]) -> _Planned | str:
+    def _plan(self, levers: Collection[str]) -> LeverPlan | str:
         """The recommended fleet with some levers pulled, or why there is none; each set of levers is planned once."""
-        key = frozenset(levers)
-        if key not in self._plans:
-            self._plans[key] = self._solved(key)
-        return self._plans[key]
+        return self._plans(frozenset(levers))
 
-    def _solved(self, levers: Collection[str]) -> _Planned | str:
-        try:
-            market = self._planner(self._changes.question(levers))
-            fleet = routed_fleet(market)
-        except InputError as error:
-            return error.message
-        if isinstance(fleet, Infeasible):
-            limits = " and ".join(constraint.value for constraint in fleet.conflict)
-            return f"no fleet keeps to {limits or 'the demand'}"
-        if fleet is None:
-            return "nothing that is allowed keeps the SLO"
-        if not fleet.confirmation.reached:
-            return f"the best fleet keeps {ratio_words(fleet.confirmation.within_slo_ratio)} of the requests within SLO"
-        return _Planned(market, fleet)
+    def _plan_ahead(self, *several: Collection[str]) -> None:
+        self._plans.ahead(map(frozenset, several))
 
-    def _alone(self, lever: str, plan: _Planned) -> PricedLever:
+    def _alone(self, lever: str, plan: LeverPlan) -> PricedLever:
         """A lever by itself."""
         entry, (change,) = self._entries[lever], self._changes.of((lever,))
         priced = self._compared(plan, (*self._needed, lever))
@@ -251,10 +231,10 @@ class _Pricing:
             line=change.line_for(_regions(priced)),
         )
 
-    def _compared(self, plan: _Planned, levers: Sequence[str]) -> PricedPlan:
+    def _compared(self, plan: LeverPlan, levers: Sequence[str]) -> PricedPlan:
         """A plan against the one without any lever."""
         rung = self._rung(plan, levers)
-        return PricedPlan(rung, _saved(self._without, plan), _latency(plan), self._quality(rung, plan, levers))
+        return PricedPlan(rung, _saved(self._without, plan), plan.latency, self._quality(rung, plan, levers))
 
     def _work(self, levers: Sequence[str], saving: float) -> Work:
         """Work of some levers: Σ hours, once × USD an hour; payback = work ÷ saving a month."""
@@ -268,17 +248,14 @@ class _Pricing:
         paid = self._without.usd_per_month if self._today is None else self._today.total_usd_per_month
         return together.saving_usd_per_month - max(self._without.usd_per_month - paid, 0.0)
 
-    def _rung(self, plan: _Planned, levers: Sequence[str]) -> Rung:
-        """The fleet with what it takes beyond today, or beyond the question without any lever."""
-        base = self._changes.without.workload
-        context = plan.market.context
-        context = replace(context, requirements=replace(context.requirements, workload=base))
+    def _rung(self, plan: LeverPlan, levers: Sequence[str]) -> Rung:
+        """The fleet of a plan, against today's."""
         beyond = any(change.beyond_stated for change in self._changes.of(levers))
-        return rung_of(replace(_SCOPE, beyond_stated=beyond), plan.confirmed, context, self._today)
+        return replace(plan.fleet, beyond_stated=beyond, saving_ratio=saved_ratio(plan.usd_per_month, self._today))
 
-    def _quality(self, rung: Rung, plan: _Planned, levers: Sequence[str]) -> QualityKept | None:
+    def _quality(self, rung: Rung, plan: LeverPlan, levers: Sequence[str]) -> QualityKept | None:
         """Share that the least good weights of a fleet keep; None where one is not known."""
-        model = plan.market.context.requirements.model.name
+        model = plan.requirements.model.name
         kept = [_kept_by(group, model, self._catalog) for group in rung.groups]
         known = [quality for quality in kept if quality is not None]
         if len(known) < len(kept) or not known:
@@ -288,30 +265,6 @@ class _Pricing:
             quality = quality if change.quality is None else quality.times(change.quality)
         return quality
 
-    def _uses(self, lever: str, pulled: Sequence[str], confirmed: Confirmed) -> bool:
-        """Whether a fleet needs a lever that was pulled for it."""
-        change = self._changes.by_lever[lever]
-        if isinstance(change, Change) and change.widens:
-            others = self._changes.question([other for other in pulled if other != lever])
-            return not is_allowed(others.workload, confirmed)
-        allocations = confirmed.solution.allocations
-        match lever:
-            case "schedule":
-                return any(len(set(allocation.instances)) > 1 for allocation in allocations)
-            case "scale_to_zero":
-                hours = zip(*(allocation.instances for allocation in allocations), strict=True)
-                is_service = any(allocation.tariff.paid is PurchaseOption.SERVERLESS for allocation in allocations)
-                return is_service or any(not any(hour) for hour in hours)
-            case "routing":
-                return bool(confirmed.formulation.bucket_edges)
-        return True
-
-    @cached_property
-    def _today(self) -> CurrentCost | None:
-        """Today's deployment at all that a plan would count for it, judged by the same replay."""
-        market = self._without.market
-        return judged_current(market, requirements_of(self._changes.stated, market.context.catalog))
-
     def _unpriced(self, reasons: Mapping[str, Reason]) -> Iterator[UnpricedLever]:
         """Levers without a price, each with why."""
         for entry in self._entries.values():
@@ -319,21 +272,15 @@ class _Pricing:
             if isinstance(reason, Reason):
                 yield UnpricedLever(entry.lever, entry.title, reason.why, entry.facts, reason.code)
 
-    def _services(self, together: _Planned, cache_usd: float) -> tuple[TokenApi, ...]:
+    def _services(self, together: LeverPlan, cache_usd: float) -> tuple[TokenApi, ...]:
         """Services that sell the tokens of what the plan with every lever serves, as that plan compares them."""
-        requirements = together.market.context.requirements
+        requirements = together.requirements
         return compared_with_fleet(requirements, self._catalog, together.usd_per_month, cache_usd)
 
 
 def _of_every_workload(entry: LeverEntry) -> Reason | None:
     """Why no workload has a price of a lever; None where some have."""
     return Reason(ReasonCode(entry.code), entry.why_unpriced) if entry.why_unpriced else None
-
-
-def _cache_usd(plan: _Planned) -> float:
-    """USD a month of the response cache in front of a plan's fleet."""
-    solution, problem = plan.confirmed.solution, plan.confirmed.formulation.problem
-    return cache_usd_per_month(standing_charges(problem, solution.allocations, solution.shares))
 
 
 def _of_services(services: Sequence[TokenApi], cache_usd: float) -> Mapping[str, Reason]:
@@ -352,7 +299,7 @@ def _of_services(services: Sequence[TokenApi], cache_usd: float) -> Mapping[str,
     }
 
 
-def _saved(dearer: _Planned, plan: _Planned) -> float:
+def _saved(dearer: LeverPlan, plan: LeverPlan) -> float:
     """USD a month that a plan costs less than another, of the costs as they are printed."""
     return round(round(dearer.usd_per_month, 2) - round(plan.usd_per_month, 2), 2)
 
@@ -366,9 +313,8 @@ def _regions(priced: PricedPlan) -> frozenset[str]:
     return frozenset(group.region for group in priced.plan.groups)
 
 
-def _latency(plan: _Planned) -> Latency:
-    confirmation = plan.confirmed.confirmation
-    return Latency(confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
+def _others(levers: Sequence[str], lever: str) -> list[str]:
+    return [name for name in levers if name != lever]
 
 
 def _kept_by(group: RungGroup, model: str, catalog: Catalog) -> QualityKept | None:

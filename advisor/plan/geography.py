@@ -9,7 +9,7 @@ from advisor.candidates import Matches, Shortfall, reject
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Place
 from advisor.catalog.values import Region
-from advisor.cost.response_cache import priced_cache
+from advisor.cost.response_cache import copies_of, most_held_gib, priced_cache
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.workload.values import Slo, Workload
@@ -191,8 +191,8 @@ def cache_shortfall(workload: Workload, catalog: Catalog, provider: str, region:
     priced = priced_cache(workload, catalog, provider, region)
     if not isinstance(priced, str):
         return None
-    largest = max((node.usable_gib for node in catalog.cache_nodes if node.provider == provider), default=0.0)
-    return Shortfall("response_cache", "GiB", workload.response_cache.memory_gib, largest, priced)
+    held_gib = most_held_gib(catalog, provider, copies_of(workload))
+    return Shortfall("response_cache", "GiB", workload.response_cache.memory_gib, held_gib, priced)
 
 
 def _region_shortfall(

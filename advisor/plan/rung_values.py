@@ -36,7 +36,7 @@ def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, cu
     return Rung(
         rung=scope.step.value,
         total_usd_per_month=usd,
-        saving_ratio=_saving(usd, current),
+        saving_ratio=saved_ratio(usd, current),
         groups=tuple(groups_of(confirmed, context)),
         risks=tuple(words.risks()),
         requires=tuple(words.requires()),
@@ -47,7 +47,7 @@ def rung_of(scope: RungScope, confirmed: Confirmed, context: PlanningContext, cu
     )
 
 
-def _saving(usd_per_month: float, current: CurrentCost | None) -> float | None:
+def saved_ratio(usd_per_month: float, current: CurrentCost | None) -> float | None:
     """Share of today's cost that is saved; None where nothing runs, or all that runs is paid for already."""
     if current is None or current.total_usd_per_month <= 0:
         return None

@@ -236,7 +236,7 @@ def _cache_words(fleet: Fleet) -> Iterator[str]:
     cache = fleet.response_cache
     if cache is not None:
         yield (
-            f"Cache: {cache.hit_ratio:.0%} of the requests answered by {cache.nodes} × {cache.node}; "
+            f"Cache: {cache.hit_ratio:.0%} of the requests answered by {cache.nodes_words}; "
             "while it is empty the fleet gets all of them, which it is not planned for: warm it in quiet hours."
         )
 

@@ -1,6 +1,6 @@
 """Time of every lever of an example from a cold start, as a ratio to a plan of it in the same run; asserts nothing.
 
-``python tests/benchmarks/bench_levers.py [RUNS]``. Seconds are medians, of the clock and of the processor.
+``python tests/benchmarks/bench_levers.py [RUNS]``. Seconds are medians, of the clock and of the processors.
 """
 
 import resource
@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from advisor.processes import usable_processors
 
 ROOT = Path(__file__).parents[2]
 WORKLOAD = ROOT / "examples" / "chat" / "workload.yaml"
@@ -34,7 +36,8 @@ def main() -> None:
     plan, levers = seconds("recommend", runs), seconds("levers", runs)
     for name, (clock, processor) in (("recommend", plan), ("levers", levers)):
         print(f"{name}: {clock:.1f} s on the clock, {processor:.1f} s of the processor")
-    print(f"levers ÷ recommend: {levers[1] / plan[1]:.1f} (seconds of the processor)")
+    print(f"levers ÷ recommend: {levers[0] / plan[0]:.1f} on the clock with {usable_processors()} processors, "
+          f"{levers[1] / plan[1]:.1f} of the processor")  # fmt: skip
 
 
 if __name__ == "__main__":

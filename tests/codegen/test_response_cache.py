@@ -96,14 +96,32 @@ def test_rights_of_the_private_endpoint_are_told(name, role, language):
 @pytest.mark.parametrize("name", ["gke-cache", "mig-cache"])
 @pytest.mark.parametrize("language", Language)
 def test_cache_on_google_names_its_apis_and_its_certificate_authority(name, language):
-    """Both APIs stand with those of the project, and clients learn where the CA that they trust comes from."""
+    """Both APIs stand with those of the project, and the CA that clients have to trust is an output."""
     scenario = SCENARIOS[name]()
-    readme = written(scenario.plan, language, target=scenario.wanted.target)["README.md"]
+    files = written(scenario.plan, language, target=scenario.wanted.target)
+    readme, code = files["README.md"], "".join(text for path, text in files.items() if "cache" in path)
     apis = readme.partition("APIs")[2].partition("Quota")[0]
 
     assert "memorystore" in apis
     assert "networkconnectivity" in apis
     assert "get-certificate-authority" in readme
+    assert "`response_cache.ca_certificates`" in readme
+    assert "managed_server_ca" in code
+
+
+@pytest.mark.parametrize(("name", "mode"), [("eks-cache", "cluster-enabled"), ("gke-cache", '="cluster"')])
+@pytest.mark.parametrize("language", Language)
+def test_cache_in_shards_speaks_the_cluster_protocol(name, mode, language):
+    """Cluster mode is on, clients may ask for the slots, and the README says what they speak."""
+    scenario = SCENARIOS[name]()
+    files = written(scenario.plan, language, target=scenario.wanted.target)
+    words = "".join(text for path, text in files.items() if "cache" in path).replace(" ", "").lower()
+
+    assert mode in words
+    assert ("configuration_endpoint_address" if name == "eks-cache" else "connection_type_discovery") in words
+    assert ("+cluster|slots" in words) is (name == "eks-cache")
+    assert f"{scenario.plan.fleet.response_cache.shards} shards" in files["README.md"]
+    assert "cluster protocol" in " ".join(files["README.md"].split())
 
 
 @pytest.mark.parametrize(("nodes", "survives"), [(1, "false"), (2, "true")])

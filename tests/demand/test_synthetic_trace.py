@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.demand.clock import hours_of_week
 from advisor.demand import draws
+from advisor.demand.clock import hours_of_week
 from advisor.demand.declared import declared_demand
 from advisor.demand.synthetic_trace import Calendar, rehearse, stressed
 from advisor.demand.values import DemandProfile, Dispersion

@@ -14,7 +14,7 @@ from advisor.checks.policy import Policy
 from advisor.checks.run import Now, check_plan
 from advisor.codegen import Language
 from advisor.codegen.replacement import replacement
-from advisor.cost.response_cache import priced_cache
+from advisor.cost.response_cache import cheapest_nodes, priced_cache
 from advisor.errors import InputError
 from advisor.performance.model import shipped_model
 from advisor.pipeline import plan_for, plan_question, question_for
@@ -122,16 +122,60 @@ def test_cheapest_node_that_holds_the_answers_is_priced(provider, gib, node):
     assert price.usd > 0
 
 
+@pytest.mark.parametrize(
+    ("provider", "gib", "limits", "cache"),
+    [
+        ("aws", 39.0, REPLICATED, ("cache.r7g.2xlarge", 2, 1)),
+        ("aws", 100.0, REPLICATED, ("cache.r6g.large", 22, 11)),
+        ("aws", 100.0, Limits(survive=Survive.NOTHING), ("cache.r6g.large", 11, 11)),
+        ("gcp", 8.0, REPLICATED, ("highmem-medium", 2, 1)),
+        ("gcp", 40.0, REPLICATED, ("highmem-medium", 10, 5)),
+    ],
+)
+def test_answers_that_no_node_holds_are_in_shards(provider, gib, limits, cache):
+    """Equal nodes hold them together, each with its replica, where no single priced node does."""
+    stated = workload(response_cache=replace(HALF, memory_gib=gib), limits=limits)
+    priced, _ = priced_cache(stated, CATALOG, provider, "us-east-1")
+    node = next(node for node in CATALOG.cache_nodes if node.node == priced.node)
+
+    assert (priced.node, priced.nodes, priced.shards) == cache
+    assert priced.shards * node.usable_gib >= gib > (priced.shards - 1) * node.usable_gib
+    assert priced.nodes == priced.shards * (priced.replicas + 1)
+
+
+@given(st.floats(0.01, 3_000.0), st.floats(1.0, 3.0), st.sampled_from(["aws", "gcp", "azure"]), st.sampled_from([1, 2]))
+def test_more_answers_never_cost_less(gib, times, provider, copies):
+    """Of two caches the larger one is no cheaper; what holds it is as large as it is."""
+    smaller, larger = (
+        cheapest_nodes(size, CATALOG, provider, "us-east-1", copies) for size in (gib, gib * times)
+    )  # fmt: skip
+    if isinstance(smaller, str):
+        assert isinstance(larger, str)
+    elif not isinstance(larger, str):
+        assert smaller[0] * smaller[2].usd <= larger[0] * larger[2].usd + 1e-9
+        assert larger[0] * larger[1].usable_gib >= gib * times
+
+
+def test_a_plan_in_shards_is_read_back_and_said():
+    """The plan's document has the shards, its nodes are in the total, and the report names both."""
+    plan = planned(response_cache=replace(HALF, memory_gib=100.0), limits=REPLICATED)
+    (line,) = [line for line in plan.fleet.cost_lines if line.item == "response_cache"]
+
+    assert plan_from_json(plan_to_json(plan)).fleet.response_cache == plan.fleet.response_cache
+    assert plan.fleet.response_cache.nodes_words == "22 × cache.r6g.large in 11 shards"
+    assert line.quantity == 22 * 730.0
+
+
 def test_place_without_a_node_is_a_rejection():
     """No price is guessed: what no catalogued node holds is rejected with the two sizes."""
-    plan = planned(response_cache=replace(HALF, memory_gib=500.0))
+    plan = planned(response_cache=replace(HALF, memory_gib=5_000.0))
     (rejection,) = [one for one in plan.rejected if one.code == "response_cache"]
 
     assert plan.fleet is None
-    assert (rejection.needed, rejection.unit) == (500.0, "GiB")
-    assert rejection.available == pytest.approx(52.82 * 0.75)
+    assert (rejection.needed, rejection.unit) == (5_000.0, "GiB")
+    assert rejection.available == pytest.approx(52.82 * 0.75 * 90)
     assert rejection.message.startswith(
-        "no node of aws in the catalog holds 500 GiB of answers (the largest holds 39.6;"
+        "no node of aws in the catalog holds 5,000 GiB of answers (the largest holds 3,565 in 90 shards;"
     )
     assert "cache_nodes of the overlay file" in rejection.message
     assert [miss.instance_type for miss in plan.nearest_misses] == ["*"]

@@ -250,11 +250,15 @@ def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a lite
     nodes = first_known(cache.get("nodes")) if isinstance(cache, dict) else None
     if nodes is None:
         return {}
-    node = cache.get("node_type")
+    node, shards = cache.get("node_type"), first_known(cache.get("shards"), 1)
+    replicas = nodes // shards - 1
     if kind.startswith("google_"):
-        return {"location": cache.get("region"), "node_type": node, "shard_count": 1, "replica_count": nodes - 1}
+        return {"location": cache.get("region"), "node_type": node, "shard_count": shards, "replica_count": replicas}
     if kind.startswith("azurerm_"):
         return {"location": cache.get("region"), "sku_name": node, "high_availability_enabled": nodes > 1}
+    if shards > 1:
+        groups = {"num_node_groups": shards, "replicas_per_node_group": replicas}
+        return {"region": cache.get("region"), "node_type": node, **groups}
     return {"region": cache.get("region"), "node_type": node, "num_cache_clusters": nodes}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from advisor.catalog.layers.layered import layered
-from advisor.cost.response_cache import cheapest_node
+from advisor.cost.response_cache import cheapest_nodes
 from advisor.data_files import data_dir
 from advisor.errors import InputError
 from advisor.pipeline import plan_for, with_account
@@ -296,9 +296,9 @@ def test_a_stated_node_holds_what_no_listed_one_does(catalog):
     stated = (
         "cache_nodes:\n- {provider: azure, region: eastus, node: Balanced_B10, memory_gib: 12, usd_per_hour: 0.3}\n"
     )
-    node, price = cheapest_node(9.0, catalog(stated), "azure", "eastus")
+    _, node, price = cheapest_nodes(9.0, catalog(stated), "azure", "eastus")
 
-    assert isinstance(cheapest_node(9.0, catalog(""), "azure", "eastus"), str)
+    assert isinstance(cheapest_nodes(9.0, catalog(""), "azure", "eastus"), str)
     assert (node.node, node.engine, node.usable_gib) == ("Balanced_B10", "redis", pytest.approx(9.6))
     assert (price.usd, price.unit, price.provenance.source) == (0.3, "hour", "overlay file")
 
@@ -306,9 +306,9 @@ def test_a_stated_node_holds_what_no_listed_one_does(catalog):
 def test_a_stated_price_of_a_listed_node_counts(catalog):
     """In its region the stated price is paid, elsewhere the listed one."""
     stated = "cache_nodes:\n- {provider: aws, region: us-east-1, node: cache.t4g.medium, memory_gib: 3.09, usd_per_hour: 0.01}\n"
-    places = [cheapest_node(2.0, catalog(stated), "aws", region) for region in ("us-east-1", "us-west-2")]
+    places = [cheapest_nodes(2.0, catalog(stated), "aws", region) for region in ("us-east-1", "us-west-2")]
 
-    assert [(node.node, price.usd) for node, price in places] == [
+    assert [(node.node, price.usd) for _, node, price in places] == [
         ("cache.t4g.medium", 0.01),
         ("cache.t4g.medium", 0.052),
     ]

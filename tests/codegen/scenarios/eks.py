@@ -175,8 +175,8 @@ def karpenter_neuron() -> Scenario:
 
 
 def cached() -> Scenario:
-    """A response cache beside the nodes that nothing has to survive."""
-    cache = make_cache(nodes=1, ttl_seconds=None)
+    """A response cache of three shards beside the nodes that nothing has to survive."""
+    cache = make_cache(nodes=3, shards=3, memory_gib=6.0, ttl_seconds=None)
     plan = make_fleet_plan(make_group(instances=(2, 2)), policy=Policy.STATIC, fleet={"response_cache": cache})
     return _managed(plan, "us-east-1")
 

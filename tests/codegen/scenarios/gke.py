@@ -133,8 +133,11 @@ def hostile() -> Scenario:
 
 
 def cached() -> Scenario:
-    """A response cache beside the nodes, one node of which may fail."""
-    cache = make_cache(provider="gcp", region="us-central1", node="standard-small", node_memory_gib=6.05)
+    """A response cache of two shards beside the nodes, one node of which may fail."""
+    cache = make_cache(
+        provider="gcp", region="us-central1", node="highmem-medium", nodes=4, node_memory_gib=12.11, memory_gib=18.0,
+        shards=2,
+    )  # fmt: skip
     group = make_group(**_google(instance_type="g2-standard-8"), instances=(2, 2))
     plan = make_fleet_plan(group, policy=Policy.STATIC, fleet={"response_cache": cache})
     return Scenario(plan, _GKE, variables("us-central1"))
