@@ -1,6 +1,8 @@
 """``advisor check PLAN.json``: what is no longer as a plan says, and what its policy lets pass."""
 
 import dataclasses
+import datetime as dt
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -8,10 +10,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+import advisor
 from advisor.catalog import load_catalog
 from advisor.checks import code as code_of
+from advisor.checks.policy import Policy
 from advisor.checks.rules import RULES
+from advisor.checks.run import Now, check_plan
+from advisor.checks.values import Level
 from advisor.codegen import Language, generate
+from advisor.performance.model import shipped_model
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.report.plan_diff import plan_diff
 from codegen.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +82,37 @@ def test_a_price_that_moved_and_a_plan_that_was_edited_are_told(plan, run_adviso
     assert f"{group['instance_usd_per_hour']:.5g}" in findings["CHK101"]["message"]
     code, findings = checked(run_advisor, edited, "--policy", quiet(tmp_path), "--tolerance", 0.3)
     assert "CHK101" not in findings
+
+
+def test_a_plan_knows_the_file_of_its_model_again(tmp_path):
+    """By size and digest, and without its folder: another file of the name is told, a missing one is a note."""
+    workload, model = tmp_path / "workload.yaml", tmp_path / "xgboost.json"
+    content = (ROOT / "examples/trees/xgboost.json").read_bytes()
+    model.write_bytes(content)
+    asked = (ROOT / "examples/trees/workload.yaml").read_text().replace("model: xgboost.json", f"model: {model}")
+    scope = "providers: [aws]\nregions: [us-east-1]\ninstance_types: [c7i.xlarge]"
+    workload.write_text(re.sub("providers: .*\nregions: .*", scope, asked))
+    plan = advisor.recommend(workload)
+    text, digest = plan_to_json(plan), hashlib.sha256(content).hexdigest()
+    assert json.loads(text)["provenance"]["model_file"] == {
+        "name": "xgboost.json", "bytes": len(content), "sha256": digest,
+    }  # fmt: skip
+    assert str(tmp_path) not in text
+    policy = Policy(levels={rule: Level.OFF for rule in RULES if rule != "CHK502"})
+    now = Now(load_catalog(), shipped_model(), dt.date(2026, 12, 1))
+
+    def look():
+        return check_plan(plan, text, str(tmp_path / "plan.json"), now, policy)
+
+    assert not look().findings
+    model.write_bytes(content + b"\n")
+    (finding,) = look().findings
+    assert (finding.id, finding.level) == ("CHK502", Level.WARNING)
+    assert f"{len(content) + 1:,} bytes" in finding.message
+    later = plan_from_json(text.replace(digest, "0" * 64))
+    assert [change.field for change in plan_diff(plan, later).asked_differently] == ["model_file.sha256"]
+    model.unlink()
+    assert "whether xgboost.json is still the planned file is not known" in look().notes[0]
 
 
 def test_a_total_above_the_budget_fails(plan, run_advisor, tmp_path):

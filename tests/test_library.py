@@ -90,6 +90,15 @@ def test_fit_and_predict_answer_as_the_commands_do(run_advisor):
     assert "samples_per_second" not in speed.quantities
 
 
+def test_memory_limits_no_number_of_requests_where_there_is_no_cache():
+    """Of images it is not known, and not none; a language model that does not fit holds none."""
+    fit = advisor.fit("google/vit-base-patch16-224", "L4")
+    assert fit.memory.fits
+    assert fit.memory.max_concurrency is None
+    assert fit.range.kv_cache_tokens_low is None
+    assert advisor.fit("Qwen/Qwen3-32B", "T4").memory.max_concurrency == 0
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -79,6 +79,10 @@ class OnePassEngine:
         """Precision that runs where a precision that it serves is asked for: the nearest that the units compute in."""
         return next((cast for cast in self._casts(precision) if _computes(accelerator, cast)), precision)
 
+    def widens(self, accelerator: Accelerator, precision: str) -> bool:
+        """Whether 16-bit weights that it serves are computed in fp32 there, at half the speed or less."""
+        return precision != "fp32" and self.served_precision(accelerator, precision) == "fp32"
+
     def support(self, accelerator: Accelerator, precision: str) -> EngineSupport:
         """How it serves a precision that it serves, in what runs: fewer bits are widened to 16, or 32 without units."""
         precision = self.served_precision(accelerator, precision)

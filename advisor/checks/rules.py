@@ -34,5 +34,6 @@ RULES: Mapping[str, Rule] = {
         Rule("CHK402", "an engine has newer releases", Level.NOTE),
         Rule("CHK403", "spot instances are taken back often", Level.WARNING),
         Rule("CHK501", "the plan was edited after it was made", Level.ERROR),
+        Rule("CHK502", "the model's file is another than the plan was made from", Level.WARNING),
     )
 }

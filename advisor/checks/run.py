@@ -10,6 +10,8 @@ from advisor.catalog import Catalog
 from advisor.checks import code, prices, replanned, terms
 from advisor.checks.policy import Policy
 from advisor.checks.values import Checked, Finding, Level
+from advisor.models.files import file_facts, holds_model
+from advisor.models.model import ModelFile
 from advisor.performance.model import PerformanceModel
 from advisor.plan.document import why_not_as_made
 from advisor.plan.request import catalog_of_fleet, read_question
@@ -48,8 +50,10 @@ def check_plan(plan: Plan, text: str, where: str, now: Now, policy: Policy) -> C
     """
     notes: list[str] = []
     now = replace(now, catalog=catalog_of_fleet(read_question(plan.question, where), plan.fleet, now.catalog))
+    planned_file = plan.provenance.model_file
     looks: tuple[tuple[Sequence[str], Callable[[], Iterator[Found]]], ...] = (
         (("CHK501",), lambda: _edited(text, where)),
+        *(((("CHK502",), lambda: _other_file(plan, planned_file, where, notes)),) if planned_file else ()),
         (prices.RULES, lambda: prices.look(plan, now.catalog, now.today, policy)),
         (replanned.RULES, lambda: replanned.look(plan, where, now, policy, notes)),
         (terms.RULES, lambda: terms.look(plan, now.catalog, now.today, policy)),
@@ -81,6 +85,25 @@ def _finding(told: Found, where: str, now: Now, policy: Policy) -> Finding:
 def _filled(command: str, where: str, now: Now) -> str:
     """The command with the names of the files that it is about."""
     return command.replace("PLAN.json", quote(where)).replace("DIR", quote(str(now.infra)))
+
+
+def _other_file(plan: Plan, planned: ModelFile, where: str, notes: list[str]) -> Iterator[Found]:
+    """The model's file beside the plan or in the working directory, where it is another than the planned one."""
+    named = read_question(plan.question, where).workload.model
+    places = [folder / name for folder in (Path(where).parent, Path()) for name in (named, planned.name)]
+    path = next((place for place in places if holds_model(place)), None)
+    if path is None:
+        notes.append(f"whether {planned.name} is still the planned file is not known: it does not lie beside the plan")
+        return
+    now = file_facts(path)
+    if (now.bytes, now.sha256) != (planned.bytes, planned.sha256):
+        message = f"{path} has {_content(now)}, the plan was made from {planned.name} of {_content(planned)}"
+        yield "CHK502", planned.name, message, "advisor recommend WORKLOAD --format json -o PLAN.json"
+
+
+def _content(file: ModelFile) -> str:
+    digest = f", sha256 {file.sha256[:12]}…" if file.sha256 else ""
+    return f"{file.bytes:,} bytes{digest}"
 
 
 def _edited(text: str, where: str) -> Iterator[Found]:

@@ -54,6 +54,7 @@ _OPTIONS = (
                 "triton-onnx-runtime",
                 "triton-fil",
                 "openvino-model-server",
+                "openvino-model-server-onnx",
                 "llama.cpp-server",
                 "custom",
             ]

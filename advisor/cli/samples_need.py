@@ -116,7 +116,7 @@ def fixed_of(name: str, precision: str | None, accelerators: int, memory_gib: fl
     gib_per_token = fit.kv_cache_gib_available / fit.kv_cache_tokens if fit.kv_cache_tokens else 0.0
     low, high = (
         (fit.usable_gib - tokens * gib_per_token) / accelerators
-        for tokens in (span.kv_cache_tokens_high, span.kv_cache_tokens_low)
+        for tokens in (span.kv_cache_tokens_high or 0, span.kv_cache_tokens_low or 0)
     )
     return Fixed(gib_to_bytes(low), gib_to_bytes(high))
 

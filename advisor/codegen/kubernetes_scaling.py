@@ -59,7 +59,8 @@ class Scale:
 def scale_of(stack: Stack, group: ComputeGroup) -> Scale | None:
     """How the pods of a group scale; None: their number stays."""
     metrics = published(stack.backend_of(group).container.engine)
-    each, by_load = group.replicas_per_instance, stack.scaling is Scaling.REACTIVE and metrics is not None
+    each = group.replicas_per_instance
+    by_load = stack.scaling is Scaling.REACTIVE and metrics is not None and bool(metrics.finished)
     if not by_load and not group.schedule:
         return None
     return Scale(

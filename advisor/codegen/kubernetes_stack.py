@@ -18,7 +18,9 @@ def with_fixed_replicas(stack: Stack) -> Stack:
     Utilization of a GPU is no measure of it: one request keeps a GPU as busy as a full batch.
     """
     silent = {
-        backend.key: backend.container for backend in stack.backends if published(backend.container.engine) is None
+        backend.key: backend.container
+        for backend in stack.backends
+        if (metrics := published(backend.container.engine)) is None or not metrics.finished
     }
     if not silent or stack.scaling is not Scaling.REACTIVE:
         return stack
@@ -57,4 +59,7 @@ def with_node_disks(stack: Stack) -> Stack:
 def _silence(container: Container) -> str:
     """The engine, and what would switch its metrics on."""
     metrics = METRICS.get(container.engine)
-    return f"{container.engine} (without {metrics.switched_on_by} in its options file)" if metrics else container.image
+    if metrics is None:
+        return container.image
+    switch = metrics.switched_on_by
+    return f"{container.engine} (without {switch} in its options file)" if switch else container.engine.value

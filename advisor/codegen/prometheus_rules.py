@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.engines.metrics import Answers, published
+from advisor.codegen.engines.metrics import Answers, published, without_times
 from advisor.codegen.model import Backend, ComputeGroup, Stack
 
 _WINDOW_SECONDS = 300
@@ -41,10 +41,12 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
     return (*slo, *(_not_ready(stack, group) for group in groups))
 
 
-def errors_left_out(stack: Stack) -> Iterator[str]:
-    """Why the alarm on 5xx is missing: on clusters the engines alone count answers, and some do not."""
+def left_out(stack: Stack) -> Iterator[str]:
+    """Why alarms are missing: on clusters the engines alone tell times and count answers, and some do not."""
     for engine in dict.fromkeys(backend.container.engine for backend in stack.backends):
         metrics = published(engine)
+        if metrics is not None and not metrics.times and any(alarm.per_request_rate for alarm in stack.slo_alarms):
+            yield without_times(stack.latency_words, engine)
         if metrics is None or metrics.answers is None:
             yield f"no alarm on server errors of {engine.value}, which has no known count of its answers by status"
 
@@ -75,6 +77,8 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
         counted = backend.container.counted_per_request
         return f"{waiting} > {alarm.threshold_at(_replica_rate(groups) * counted):g}"
+    if not metrics.times:
+        return ""
     quantile = metrics.quantile_query(1 - alarm.threshold / 100, of_pods, f"{_WINDOW_SECONDS}s", by)
     return f"{quantile} > {alarm.target_seconds:g}"
 

@@ -17,7 +17,7 @@ _HCL_TEMPLATE_MARK = re.compile(r"(\$+|%+)(?=\{)")
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$])")
 _LARGEST_BMP = 0xFFFF
 _SLUG_SEPARATORS = re.compile(r"[^a-z0-9]+")
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?(?:/[A-Za-z0-9._-]+)*(?::[A-Za-z0-9._-]+)?(?:@sha256:[0-9a-f]{64})?", re.ASCII
 )
@@ -136,7 +136,7 @@ def number_range(low: float, high: float) -> Quoted:
 
 
 def name(text: str) -> Quoted:
-    """*text* itself, when it is only letters, digits, hyphens and underscores: inside strings and units.
+    """*text* itself, when it is only letters, digits, hyphens, underscores and dots inside: of strings and units.
 
     Raises:
         ValueError: it holds anything else.

@@ -10,7 +10,7 @@ from advisor.codegen.alarms import Promise, alarms_of, promise_of, slo_alarms
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
-from advisor.codegen.engines.metrics import METRICS, published
+from advisor.codegen.engines.metrics import METRICS, published, without_times
 from advisor.codegen.keys import backend_name, group_keys, per_mille, unique_keys
 from advisor.codegen.model import Agent, Backend, Budget, ComputeGroup, LoadBalancer, Region, Scaling, Stack
 from advisor.codegen.platforms import platform_of
@@ -21,7 +21,7 @@ from advisor.codegen.selection import Choice, Member
 from advisor.codegen.serving import container_of
 from advisor.codegen.summary import summary_of
 from advisor.codegen.timetable import scheduled_sizes
-from advisor.codegen.wanted import Wanted
+from advisor.codegen.wanted import Engine, Wanted
 from advisor.cost.services import root_volume_gib
 from advisor.deployable import CHECKPOINT_MARGIN, service_of, start_seconds
 from advisor.errors import InputError
@@ -134,6 +134,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     summary = summary_of(plan, choice, quotas_needed(choice.members[0].serves.provider, wanted.target, groups))
     backends = _backends(groups, containers, platforms)
     promise = promise_of(plan.workload["slo"], plan.demand)
+    engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
@@ -150,8 +151,8 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
-        slo_alarms=slo_alarms(promise),
-        slo_left_out=tuple(_slo_left_out(promise, backends)),
+        slo_alarms=slo_alarms(promise, has_times=not all(map(_is_timeless, engines))),
+        slo_left_out=tuple(_slo_left_out(promise, engines)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
         metrics_namespace="Inference/Hosts",
@@ -163,13 +164,22 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     )
 
 
-def _slo_left_out(promise: Promise | None, backends: Sequence[Backend]) -> Iterator[str]:
+def _is_timeless(engine: Engine) -> bool:
+    """Whether an engine publishes metrics, and no times of its requests among them."""
+    metrics = published(engine)
+    return metrics is not None and not metrics.times
+
+
+def _slo_left_out(promise: Promise | None, engines: Sequence[Engine]) -> Iterator[str]:
     """Why some alarms on what clients were promised and on waiting requests are missing."""
     if promise is None:
         yield "no alarms on TTFT and waiting requests, since the workload has no target for TTFT"
         return
-    for engine in dict.fromkeys(backend.container.engine for backend in backends):
+    timed = [engine for engine in engines if not _is_timeless(engine)]
+    for engine in engines:
         if published(engine) is not None:
+            if timed and engine not in timed:
+                yield without_times(promise.words, engine)
             continue
         switch = METRICS[engine].switched_on_by if engine in METRICS else ""
         why = f"publishes metrics with {switch} in its options file only" if switch else "has no known metrics"

@@ -34,6 +34,8 @@ class Engine(StrEnum):
     """Trees of XGBoost and LightGBM, on NVIDIA and on processors."""
     OPENVINO_MODEL_SERVER = "openvino-model-server"
     """Diffusion on processors."""
+    OPENVINO_MODEL_SERVER_ONNX = "openvino-model-server-onnx"
+    """ONNX files on x86-64 processors."""
     LLAMA_CPP_SERVER = "llama.cpp-server"
     """Embedders in GGUF."""
     CUSTOM = "custom"

@@ -74,10 +74,10 @@ class MemoryFit:
     kv_cache_gib_available: float
     kv_bytes_per_token: float
     """Over all layers, each key-value head counted once; windowed layers as long as their window lasts."""
-    kv_cache_tokens: int
-    """Tokens that the KV cache holds."""
-    max_concurrency: int
-    """Whole requests of ``context_tokens`` that the KV cache holds."""
+    kv_cache_tokens: int | None
+    """Tokens that the KV cache holds; None: the model has no cache, and memory limits no number of requests."""
+    max_concurrency: int | None
+    """Whole requests of ``context_tokens`` that the KV cache holds; None as above."""
     needed_gib: float
     """For the requests asked for."""
     usable_gib: float
@@ -89,10 +89,11 @@ class MemoryFit:
 class MemoryRange:
     """The 80 % range of what the KV cache holds, and what it rests on."""
 
-    kv_cache_tokens_low: int
-    kv_cache_tokens_high: int
-    max_concurrency_low: int
-    max_concurrency_high: int
+    kv_cache_tokens_low: int | None
+    kv_cache_tokens_high: int | None
+    max_concurrency_low: int | None
+    max_concurrency_high: int | None
+    """None of all four: the model has no cache."""
     evidence: str
 
 
@@ -169,8 +170,8 @@ def fit_memory(model: Model, request: FitRequest, engine: EngineMemory | None = 
         runtime_gib=budget.runtime_gib * ranks,
         kv_cache_gib_available=max(budget.cache_gib, 0.0) * ranks,
         kv_bytes_per_token=kv_elements_per_token(model) * replica.kv_bytes_per_element,
-        kv_cache_tokens=cache.tokens,
-        max_concurrency=cache.concurrency,
+        kv_cache_tokens=cache.tokens if model.is_generative else None,
+        max_concurrency=cache.concurrency if model.is_generative else None,
         needed_gib=needed * ranks,
         usable_gib=budget.usable_gib * ranks,
         reason=_reason(model, budget, cache, context, ranks),
@@ -203,6 +204,8 @@ def memory_range(model: Model, request: FitRequest, engine: EngineMemory | None 
         for share in (replica.engine.overhead_low, replica.engine.overhead_high)
     )
     factor, evidence = model.estimate_factor, replica.engine.evidence
+    if not model.is_generative:
+        return MemoryRange(None, None, None, None, evidence)
     return MemoryRange(
         kv_cache_tokens_low=int(least.tokens / factor),
         kv_cache_tokens_high=int(most.tokens * factor),

@@ -76,6 +76,16 @@ class ModelInput:
     """Of one item, without the batch; None: the tokens of a text."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """File that a model was read from, wherever it lies."""
+
+    name: str
+    bytes: int
+    sha256: str
+    """Of its content; "": it is too large to be read whole."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A model as sizing sees it. Compared by identity: each is made once and kept."""
@@ -113,6 +123,8 @@ class Model:
     source: str = ""
     inputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Of its graph in ONNX, by the file or by the convention of exporters; empty: not known."""
+    file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """File that it was read from; None: the catalog's."""
 
     @cached_property
     def n_layers(self) -> int:

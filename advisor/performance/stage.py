@@ -212,7 +212,7 @@ def max_concurrency(candidate: Candidate, resident_tokens: float) -> int:
 
     Without paging the cache holds as many as have room for the longest length, however short they are.
     """
-    held = int(candidate.memory.kv_cache_tokens / resident_tokens)
+    held = int((candidate.memory.kv_cache_tokens or 0) / resident_tokens)
     if candidate.max_sequences is not None:
         held = min(held, candidate.max_sequences)
     return max(min(default_max_sequences(candidate.accelerator, candidate.engine), held), 1)

@@ -56,6 +56,7 @@ def build_plan(
             catalog_as_of=catalog.as_of,
             calibration_version=calibration_version,
             input_digest=digest(question),
+            model_file=requirements.model.file,
         ),
         notes=tuple(dict.fromkeys((*requirements.notes, *choice.notes, *not_compared))),
         measure_first=measure_first(

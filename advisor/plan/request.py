@@ -72,7 +72,12 @@ def question_document(requirements: Requirements) -> dict[str, Any]:
     """
     workload = requirements.workload
     folder = workload.path.parent
-    told = replace(workload, path=Path(workload.path.name), demand=_told_from(folder, workload.demand))
+    told = replace(
+        workload,
+        path=Path(workload.path.name),
+        model=_told_model(folder, workload.model),
+        demand=_told_from(folder, workload.demand),
+    )
     document = to_plain(PlanRequest(told, requirements.model, requirements.demand))
     return typing.cast("dict[str, Any]", document)
 
@@ -103,6 +108,12 @@ def _told_from(folder: Path, source: DemandSource) -> DemandSource:
     if isinstance(source, SampleDemand):
         return replace(source, places=tuple(_told_place(folder, place) for place in source.places))
     return replace(source, path=Path(_told_place(folder, str(source.path))))
+
+
+def _told_model(folder: Path, model: str) -> str:
+    """A model as the workload names it, of a file elsewhere on the machine its name alone."""
+    told = Path(_told_place(folder, model))
+    return told.name if told.is_absolute() or model.startswith("~") else model if told == Path(model) else str(told)
 
 
 def _told_place(folder: Path, place: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.candidates import Rejection
+from advisor.models.model import ModelFile
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import Confirmation, Conflict, Fleet, FleetCost
 from advisor.plan.layout import Layout
@@ -207,6 +208,8 @@ class PlanProvenance:
     catalog_as_of: str
     calibration_version: str
     input_digest: str
+    model_file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """File that the model was read from; None: the catalog's. Part of the input."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,6 @@ RESULT_COLUMNS = (
     "flop_per_item",
     "item",
 )
-_OF_A_CACHE = tuple(name for name in RESULT_COLUMNS if name.startswith(("kv_cache_tokens", "max_concurrency")))
-"""Columns that say nothing of a model without a KV cache."""
 _DECIMALS = 4
 _FALLBACK = "vLLM"
 _UNSTATED_CONTEXT = 512
@@ -119,8 +117,6 @@ def answer(case: FitCase) -> dict[str, object]:
     """The result columns of a case."""
     flop, item = item_work(case.model, case.request.context_tokens)
     fit = asdict(fit_memory(case.model, case.request)) | asdict(memory_range(case.model, case.request))
-    if one_pass(case.model) and not fit["kv_bytes_per_token"]:
-        fit |= dict.fromkeys(_OF_A_CACHE)
     fit |= {"checkpoint_bytes": stored_bytes(case.model), "flop_per_item": flop, "item": item}
     values = {name: fit[name] for name in RESULT_COLUMNS}
     return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in values.items()}

@@ -151,7 +151,8 @@ def _asked(plan: Plan) -> dict[str, Any]:
     """Fields of the workload and the demand by their dotted names."""
     workload = {name: value for name, value in plan.workload.items() if name not in _UNASKED}
     demand = {name: _asked_demand(plan, name) for name in _DEMAND if name in plan.demand}
-    return dict(_leaves({"workload": workload, "demand": demand}, ""))
+    file = plan.provenance.model_file
+    return dict(_leaves({"workload": workload, "demand": demand, "model_file": asdict(file) if file else {}}, ""))
 
 
 def _asked_demand(plan: Plan, name: str) -> dict[str, float]:

@@ -191,9 +191,8 @@ def test_what_cannot_be_watched_is_said(read):
         monitoring_files(replace(read, fleet=None))
     with pytest.raises(InputError, match="publishes no metrics"):
         monitoring_files(as_engine(read, "NIM"))
-    pictures = SCENARIOS["aks-pictures"]().plan
-    with pytest.raises(InputError, match="OpenVINO Model Server publishes no metrics"):
-        monitoring_files(pictures)
+    with pytest.raises(InputError, match=r"llama\.cpp server does not count what it finishes"):
+        monitoring_files(SCENARIOS["ec2-gguf"]().plan)
 
 
 @needs_promtool
@@ -214,6 +213,24 @@ def test_series_of_triton_are_told_by_their_model(name, model):
     rules = monitoring_files(SCENARIOS[name]().plan)["advisor-rules.yaml"]
     assert f'nv_inference_request_success{{model="{model}"}}' in rules
     assert "gpu_uuid" in rules
+
+
+@needs_promtool
+@pytest.mark.parametrize(("edge", "rings"), [("33054077.0", False), ("192769382.0", True)])
+def test_histograms_in_microseconds_are_held_against_seconds(edge, rings, tmp_path):
+    """Pictures of OpenVINO Model Server that end between 33 and 193 s, against a target of 120 s."""
+    plan = SCENARIOS["aks-pictures"]().plan
+    series = {
+        f'ovms_graph_processing_time_us_bucket{{name="m",instance="a",le="{bucket}"}}': "0+6x180"
+        if le >= float(edge)
+        else "0x180"
+        for bucket in ("18363376.0", "33054077.0", "107094099.0", "192769382.0", "+Inf")
+        if (le := float(bucket))
+    } | {'ovms_responses{name="m",instance="a"}': "0+6x180", 'ovms_current_graphs{name="m",instance="a"}': "0x180"}
+    directory = written(monitoring_files(plan), tmp_path)
+    document = rules_test(plan, series, {"AdvisorLatencyOverTarget": rings}, 170)
+    (directory / "own.test.yaml").write_text(yaml.safe_dump(document))
+    promtool(directory, "test", "rules", "own.test.yaml")
 
 
 @needs_promtool

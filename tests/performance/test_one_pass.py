@@ -11,7 +11,8 @@ from advisor.catalog import load_catalog
 from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.one_pass.answers import answer_one_pass
-from advisor.performance.one_pass.costs import batch_cost
+from advisor.performance.one_pass.batching import Batching
+from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.effects import NOVELTIES, read_effects, shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample, labels_of
 from advisor.performance.questions import SCENARIOS, Answers, Questions
@@ -212,3 +213,18 @@ def test_triton_takes_time_for_each_request_on_every_backend(engine, request_ms)
     """What its backend for trees was measured to need, on two cores of the host; nothing is known of other servers."""
     setup = resolve(Setup(VIT, "T4", 1, precision="fp16", engine=engine), load_catalog())
     assert batch_cost(setup, Scenario.SATURATED).request_s * 1000 == pytest.approx(request_ms)
+
+
+@pytest.mark.parametrize("users", [1.0, 16.0])
+def test_a_prediction_takes_the_time_of_requests_as_a_plan_does(users):
+    """A batch of images that are a request each, by the closed form of a plan's server."""
+    setup = found(Setup(VIT, "L4", 1, precision="fp16", engine="Triton (TensorRT)"))
+    cost = batch_cost(setup, Scenario.FIXED_BATCH)
+    flop = flop_of_sample(setup.model, np.array([np.nan]))
+    item_s = item_seconds(flop, cost.seconds_per_flop, cost.request_s)
+    columns = (np.array([number]) for number in (cost.fixed_s, 1.0, users, 0.0))
+    fixed_s, items, largest, wait_s = columns
+    server = Batching(fixed_s, item_s[:, None], items, np.array([1.0]), largest, wait_s)
+    predicted = ask(setup, Scenario.FIXED_BATCH, users).value["samples_per_second"][0]
+    assert predicted == pytest.approx(server.most_per_second[0])
+    assert cost.request_s == pytest.approx(8e-5)

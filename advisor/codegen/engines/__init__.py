@@ -45,7 +45,8 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.TRITON_TENSORRT: triton.TENSORRT,
     Engine.TRITON_ONNX_RUNTIME: triton.ONNX_RUNTIME,
     Engine.TRITON_FIL: triton.FIL,
-    Engine.OPENVINO_MODEL_SERVER: openvino,
+    Engine.OPENVINO_MODEL_SERVER: openvino.PICTURES,
+    Engine.OPENVINO_MODEL_SERVER_ONNX: openvino.ONNX,
     Engine.LLAMA_CPP_SERVER: llama_cpp,
     Engine.CUSTOM: custom,
 }

@@ -1,7 +1,8 @@
 """The server of llama.cpp for embedders and rerankers in GGUF, on NVIDIA and on processors.
 
 Options and images: tools/server/README.md of llama.cpp, read in November 2026. It speaks plain HTTP, takes the value of
-an option as a word by itself, and counts no finished requests.
+an option as a word by itself. Its metrics, which are off by default, are gauges of what waits and runs: it tells no
+times and counts no finished requests.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ def container(request: Request) -> Container:
             # A text is read in one step, whatever its length.
             f"--batch-size={step}",
             f"--ubatch-size={step}",
+            "--metrics",
         ),
         tls_options=None,
         revision_option="",

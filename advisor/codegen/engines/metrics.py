@@ -14,6 +14,8 @@ from advisor.units import MICROSECONDS_PER_MS, MS_PER_SECOND
 
 _WHOLE_ANSWER = "e2e_seconds"
 _QUANTILES = "e2e_quantiles_us"
+_MICROSECONDS = "e2e_us"
+_US_PER_SECOND = MICROSECONDS_PER_MS * MS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,13 @@ class EngineMetrics:
     kv_cache_used: str
     """Share, from 0 to 1; "" where it says nothing of the load."""
     finished: str
-    """A counter."""
+    """A counter; "": it does not count what it finishes."""
     latency: str
-    """Histogram in seconds, without ``_bucket``: times to the first token, of answers in one pass to the whole one;
-    "": there is none."""
+    """Histogram without ``_bucket``: times to the first token, of answers in one pass to the whole one; "": none."""
+    latency_per_second: float
+    """Units of the histogram in a second: 1, or those of microseconds."""
     quantiles_us: str
-    """Summary of the same of the last minute in microseconds, where there is no histogram; "": there is one."""
+    """Summary of the same of the last minute in microseconds, where it stands in for a histogram; "": it does not."""
     switched_on_by: str
     """Options in a file that the generated command does not give, without which there are none; "": always there."""
     answers: Answers | None
@@ -49,7 +52,7 @@ class EngineMetrics:
 
     @property
     def times(self) -> str:
-        """The histogram, or the summary in its place: every engine of the table has one of them."""
+        """The histogram, or the summary in its place; "": the engine tells no times."""
         return self.latency or self.quantiles_us
 
     @property
@@ -72,11 +75,12 @@ class EngineMetrics:
             by: labels by which results stay apart.
         """
         if self.latency:
-            return histogram_query(self.latency, quantile, matchers, window, by)
+            query = histogram_query(self.latency, quantile, matchers, window, by)
+            return query if self.latency_per_second == 1 else f"{query} / {self.latency_per_second:.0f}"
         picked = ",".join(filter(None, (matchers, f'quantile="{quantile:g}"')))
         grouped = f" by ({by})" if by else ""
         with_requests = f"({self.quantiles_us}{{{picked}}} >= 0)[{window}:1m]"
-        return f"avg{grouped} (avg_over_time({with_requests})) / {MICROSECONDS_PER_MS * MS_PER_SECOND:.0f}"
+        return f"avg{grouped} (avg_over_time({with_requests})) / {_US_PER_SECOND:.0f}"
 
 
 def histogram_query(name: str, quantile: float, matchers: str, window: str, by: str = "") -> str:
@@ -96,8 +100,9 @@ def _metrics(row: Record) -> EngineMetrics:
         waiting=names["requests_waiting"],
         running=names.get("requests_running", ""),
         kv_cache_used=names["kv_cache_used_ratio"] if is_token_by_token else "",
-        finished=names["requests_finished"],
-        latency=names.get(row.text("latency"), ""),
+        finished=names.get("requests_finished", ""),
+        latency=names.get(_MICROSECONDS) or names.get(row.text("latency"), ""),
+        latency_per_second=_US_PER_SECOND if _MICROSECONDS in names else 1.0,
         quantiles_us=names.get(_QUANTILES, ""),
         switched_on_by=row.optional_text("switched_on_by"),
         answers=answers,
@@ -142,3 +147,8 @@ def published(engine: Engine) -> EngineMetrics | None:
     """The metrics that the generated command of *engine* publishes; None where it publishes none."""
     metrics = METRICS.get(engine)
     return None if metrics is None or metrics.switched_on_by else metrics
+
+
+def without_times(words: str, engine: Engine) -> str:
+    """Why the alarm on a latency is missing for an engine."""
+    return f"no alarm on {words} of {engine.value}, which tells no times of its requests"

@@ -1,23 +1,31 @@
-"""OpenVINO Model Server for diffusion on x86-64 processors.
+"""OpenVINO Model Server on x86-64 processors: pipelines of diffusion, and ONNX files.
 
-It answers /v3/images/generations, one picture at a time, and speaks plain HTTP. It loads pipelines in OpenVINO's own
-format: those of the hub are pulled at the start, a folder has to hold the graph.pbtxt that its export writes. Gauges of
-its metrics count requests that wait together with those that run, so that no alarm and no scaling follows them.
+Of pictures it answers /v3/images/generations, one at a time; it loads pipelines in OpenVINO's own format: those of the
+hub are pulled at the start, a folder has to hold the graph.pbtxt that its export writes. ONNX files answer KServe's
+/v2/models/NAME/infer. It batches nothing: a request runs on all cores, and the next waits, which keeps the batch of the
+plan. Triton's backend for OpenVINO pads each batch to the largest, so that a lone request would take as long as a full
+one. Both speak plain HTTP; gauges of the metrics count requests that wait together with those that run.
 
-Sources: demos/image_generation and docs (starting the server, parameters, metrics) of openvinotoolkit/model_server,
-read in November 2026. Its image runs as a user of its own, who may not write to the cache of a host.
+Sources: demos/image_generation and docs (starting the server, parameters, model repositories, performance tuning,
+metrics) of openvinotoolkit/model_server at 2026.1, whose Dockerfile.ubuntu has curl; src/openvino.cc of Triton's
+backend (August 2026). Its image runs as a user of its own, who may not write to the cache of a host.
 """
 
-from advisor.codegen.container import Checkpoint, Container
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from advisor.catalog.precisions import is_hub_id
+from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.onnx_files import CLIENTS, FILE_NAMES, FIND_ONNX, NEEDED, needed, served_model
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 
-NAME = "OpenVINO Model Server"
 _LONGEST_NAME = 60
-_NEEDED = "the planned pipeline in the format of OpenVINO, such as one of the organisation OpenVINO on the hub"
+_PIPELINE = "the planned pipeline in the format of OpenVINO, such as one of the organisation OpenVINO on the hub"
 _START = """\
 if [[ $1 == /* ]]; then
   source=("--model_path=$1")
@@ -27,33 +35,78 @@ fi
 exec /ovms/bin/ovms "--model_name=$0" "${source[@]}" "${@:2}"
 """
 """Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
+_START_ONNX = f"""\
+{FIND_ONNX}mkdir -p "$work/models/$0/1"
+for file in "$folder"/*; do
+  # Of several exports in the folder the server would take any.
+  [[ $file == *.onnx && $file != */model.onnx ]] || ln -sfn "$file" "$work/models/$0/1/"
+done
+exec /ovms/bin/ovms "--model_name=$0" "--model_path=$work/models/$0" "${{options[@]}}"
+"""
+"""The same of an ONNX file, and of what it refers to beside it."""
+_PRECISIONS: Mapping[str, str] = {"fp32": "f32", "bf16": "bf16"}
 
 
-def container(request: Request) -> Container:
-    """The container of OpenVINO Model Server.
+@dataclass(frozen=True, slots=True)
+class OpenVino:
+    """One way in which OpenVINO Model Server runs models."""
 
-    Raises:
-        InputError: no image of it is known for the machine.
-    """
-    serves = request.serves
-    server = server_of(NAME, request)
-    return Container(
-        engine=Engine.OPENVINO_MODEL_SERVER,
-        image=request.image or f"{server.image}:{server.release}",
-        checkpoint=Checkpoint(None, _NEEDED),
-        entrypoint="bash",
-        command=("-euc", _START, slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")),
-        model_option="",
-        arguments=(),
-        port_option="--rest_port=",
-        tls_options=None,
-        revision_option="",
-        device_arguments=(*device_arguments(serves, request.platform), "--user=0"),
-        health_path=server.health_path,
-        hub_image=processor_image(request),
-    )
+    engine: Engine
+    name: str
+    """As engines.csv of the catalog names it."""
+    start: str
+    """Program for bash."""
+    serves_onnx: bool = False
+
+    def container(self, request: Request) -> Container:
+        """The container of OpenVINO Model Server.
+
+        Raises:
+            InputError: no image of it is known for the machine.
+        """
+        serves = request.serves
+        server = server_of(self.name, request)
+        name = _served_name(request) if self.serves_onnx else _pipeline_name(request)
+        return Container(
+            engine=self.engine,
+            image=request.image or f"{server.image}:{server.release}",
+            api=Api("KServe's", "/v2", CLIENTS.format(name=name)) if self.serves_onnx else Api(),
+            checkpoint=_onnx_checkpoint(request) if self.serves_onnx else Checkpoint(None, _PIPELINE),
+            entrypoint="bash",
+            command=("-euc", self.start, name),
+            model_option="",
+            arguments=("--metrics_enable", *(_onnx_arguments(serves.precision) if self.serves_onnx else ())),
+            port_option="--rest_port=",
+            tls_options=None,
+            revision_option="--revision=" if self.serves_onnx else "",
+            device_arguments=(*device_arguments(serves, request.platform), "--user=0"),
+            health_path=server.health_path,
+            hub_image=processor_image(request),
+        )
+
+    def catalog_name(self, _request: Request) -> str:
+        """The server as engines.csv names it."""
+        return self.name
 
 
-def catalog_name(_request: Request) -> str:
-    """The server as engines.csv names it."""
-    return NAME
+def _pipeline_name(request: Request) -> str:
+    return slug(request.model.rpartition("/")[2], _LONGEST_NAME, "model")
+
+
+def _served_name(request: Request) -> str:
+    return served_model(request.model, request.demand.workload)
+
+
+def _onnx_checkpoint(request: Request) -> Checkpoint:
+    file_names = () if is_hub_id(request.model) else FILE_NAMES
+    return Checkpoint(None, needed(NEEDED, request.demand.inputs), file_names=file_names)
+
+
+def _onnx_arguments(precision: str) -> Sequence[str]:
+    """Options of an ONNX file: the planned arithmetic, and one request at a time on all cores."""
+    plugin = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
+    return ("--file_system_poll_wait_seconds=0", f"--plugin_config={json.dumps(plugin, separators=(',', ':'))}")
+
+
+PICTURES = OpenVino(Engine.OPENVINO_MODEL_SERVER, "OpenVINO Model Server", _START)
+ONNX = OpenVino(Engine.OPENVINO_MODEL_SERVER_ONNX, "OpenVINO Model Server (ONNX)", _START_ONNX, serves_onnx=True)

@@ -18,9 +18,9 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.onnx_files import CLIENTS, FILE_NAMES, FIND_ONNX, HUB, NEEDED, WORDS, needed, served_model
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
-from advisor.codegen.quoting import slug
 from advisor.codegen.wanted import Engine
 from advisor.models.model import ModelInput
 from advisor.units import MICROSECONDS_PER_MS
@@ -28,56 +28,26 @@ from advisor.units import MICROSECONDS_PER_MS
 _METRICS_PORT = 8002
 _TIMES = "--metrics-config=summary_latencies=true"
 """Quantiles of whole answers over the last minute, which are published on request."""
-_LONGEST_NAME = 60
-_ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
-_USUAL_NAMES = ("model", "xgboost")
-_CLIENTS = (
-    "Clients send POST /v2/models/{name}/infer with tensors by Triton's binary tensor extension, as its client "
-    "libraries (tritonclient) do: the plan counts traffic so, and tensors in JSON are several times as large."
-)
 _ENGINES = "/tmp/engines"  # noqa: S108 (in a container of its own)
 _CONFIGURATION = "MODEL_CONFIGURATION"
-_NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free"
-_EXPORT = "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
-_WORDS = """\
-options=() revision=main work=${TMPDIR:-/tmp} folder=$1
-for word in "${@:2}"; do
-  case $word in
-    --revision=*) revision=${word#*=} ;;
-    *) options+=("$word") ;;
-  esac
-done
-"""
-_HUB = """\
-  mkdir -p "$folder"
-  token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
-"""
 _SERVE = """\
 exec tritonserver --model-repository="$work/models" "${options[@]}"
 """
 _START = f"""\
-{_WORDS}if [[ $folder != /* ]]; then
-  folder=$HOME/.cache/onnx/$1/$revision
-{_HUB}  if [[ ! -e $folder/model.onnx ]]; then
-    curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
-    mv "$folder/part" "$folder/model.onnx"
-  fi
-fi
-[[ -e $folder/model.onnx ]] || folder=$folder/onnx
-mkdir -p "$work/models/$0" "$HOME/.cache/engines"
+{FIND_ONNX}mkdir -p "$work/models/$0" "$HOME/.cache/engines"
 ln -sfn "$HOME/.cache/engines" "$work/engines"
 ln -sfn "$folder" "$work/models/$0/1"
 printf %s "$MODEL_CONFIGURATION" >"$work/models/$0/config.pbtxt"
 {_SERVE}"""
-"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub: exports lie in onnx/."""
+"""Program for bash: $0 is the name of the model, $1 its folder or its repository on the hub."""
 _NEEDED_TREES = "the planned model, a folder with an xgboost.ubj, an xgboost.json or a model.txt of LightGBM"
 _TREE_FILES = ("xgboost.ubj", "xgboost.json", "model.txt")
 _FILES = " ".join(_TREE_FILES)
 _DOWNLOAD = "https://huggingface.co/$1/resolve/$revision/$file"
 _START_TREES = f"""\
-{_WORDS}if [[ $folder != /* ]]; then
+{WORDS}if [[ $folder != /* ]]; then
   folder=$HOME/.cache/trees/$1/$revision
-{_HUB}  for file in {_FILES}; do
+{HUB}  for file in {_FILES}; do
     [[ ! -e $folder/$file ]] || break
     curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_DOWNLOAD}" || continue
     mv "$folder/part" "$folder/$file"
@@ -152,10 +122,10 @@ class Triton:
         return Container(
             engine=self.engine,
             image=request.image or f"{server.image}:{server.release}-py3",
-            api=Api("Triton's", "/v2", _CLIENTS.format(name=name)),
+            api=Api("Triton's", "/v2", CLIENTS.format(name=name)),
             checkpoint=Checkpoint(
                 None,
-                _needed(self.needed, request.demand.inputs),
+                needed(self.needed, request.demand.inputs),
                 file_names=() if is_hub_id(request.model) else self.file_names,
             ),
             entrypoint="bash",
@@ -194,13 +164,6 @@ class Triton:
         return "\n".join(fields) + "\n"
 
 
-def _needed(folder: str, inputs: Sequence[ModelInput]) -> str:
-    """Contents of the folder, with the inputs of the graph where requests are sent to it before it serves."""
-    shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) for tensor in inputs)
-    named = [f"{tensor.name} ({tensor.type}, {shape})" for tensor, shape in zip(inputs, shapes, strict=True)]
-    return f"{folder} and whose inputs are {', '.join(named)}" if named else folder
-
-
 def _warm_up(inputs: Sequence[ModelInput], largest_batch: int, longest_tokens: int) -> str:
     """Field with the requests that an instance answers before it counts as ready: the smallest and the largest batch.
 
@@ -227,12 +190,6 @@ def _text(text: str) -> str:
     return '"' + "".join(c if plain.fullmatch(c) else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
 
 
-def served_model(model: str, workload: str) -> str:
-    """Name that clients call below ``/v2/models/``: that of the workload where the model's is that of any such file."""
-    name = _ENDING.sub("", model.rpartition("/")[2])
-    return slug(workload if name in _USUAL_NAMES else name, _LONGEST_NAME, "model")
-
-
 def _tensorrt(precision: str) -> str:
     """Field that hands the graph to TensorRT, and keeps the engines that it builds; 16-bit weights compute in fp16."""
     settings = {
@@ -247,7 +204,7 @@ def _tensorrt(precision: str) -> str:
 
 _ON_EACH_GPU = "instance_group [ { kind: KIND_AUTO } ]"
 """One instance on each GPU; on the processor where there is none."""
-_ONNX = ("onnxruntime", _NEEDED, _START, ("model.onnx",))
+_ONNX = ("onnxruntime", NEEDED, _START, FILE_NAMES)
 TENSORRT = Triton(Engine.TRITON_TENSORRT, "Triton (TensorRT)", *_ONNX, has_tensorrt=True)
 ONNX_RUNTIME = Triton(Engine.TRITON_ONNX_RUNTIME, "Triton (ONNX Runtime)", *_ONNX)
 FIL = Triton(Engine.TRITON_FIL, "Triton (FIL)", "fil", _NEEDED_TREES, _START_TREES, _TREE_FILES, (_ON_EACH_GPU,))

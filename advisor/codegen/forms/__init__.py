@@ -12,7 +12,7 @@ from advisor.codegen.forms import dynamo, kserve, leftovers, pools, production_s
 from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.kubernetes_stack import with_fixed_replicas, with_node_disks
 from advisor.codegen.model import ComputeGroup, Stack
-from advisor.codegen.prometheus_rules import errors_left_out
+from advisor.codegen.prometheus_rules import left_out
 from advisor.codegen.wanted import Form
 from advisor.errors import InputError
 
@@ -53,7 +53,7 @@ def adapted(stack: Stack, *, is_cluster: bool, image: str = "") -> Stack:
         )
     if is_cluster:
         stack = with_node_disks(with_fixed_replicas(stack))
-        stack = replace(stack, slo_left_out=(*stack.slo_left_out, *errors_left_out(stack)))
+        stack = replace(stack, slo_left_out=(*stack.slo_left_out, *left_out(stack)))
     return dynamo.with_its_image(stack) if stack.form is Form.DYNAMO and not image else stack
 
 

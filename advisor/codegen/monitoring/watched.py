@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from advisor.codegen.alarms import promise_of
 from advisor.codegen.engines import demanded
 from advisor.codegen.engines.metrics import METRICS, PAGE_NAMES, histogram_query
-from advisor.codegen.engines.triton import served_model
+from advisor.codegen.engines.onnx_files import served_model
 from advisor.codegen.engines.vllm_one_pass import engine_requests
 from advisor.codegen.serving import planned_engine
 from advisor.codegen.wanted import Engine
@@ -110,9 +110,10 @@ class Watched:
     def quantile(self, target: Target, quantile: float, window: str) -> str:
         """Query for a quantile of a latency in seconds; of engines with different buckets, that of the slowest."""
         queries = [histogram_query(name, quantile, self.matchers, window) for name in self.names.get(target.metric, ())]
-        if not self.has_histogram(target):
-            pages = {METRICS[engine].quantiles_us: METRICS[engine] for engine in self.engines}
-            queries += [page.quantile_query(quantile, self.matchers, window) for name, page in pages.items() if name]
+        if target.metric == _WHOLE_ANSWER:
+            pages = {METRICS[engine].times: METRICS[engine] for engine in self.engines}
+            other = (page for page in pages.values() if page.quantiles_us or page.latency_per_second != 1)
+            queries += [page.quantile_query(quantile, self.matchers, window) for page in other]
         if len(queries) == 1:
             return queries[0]
         apart = (f'label_replace({query}, "at", "{at}", "", "")' for at, query in enumerate(queries))
@@ -161,9 +162,7 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
     if fleet is None or recommended is None:
         raise InputError("the plan has no fleet to watch", hint="see its conflict, and plan again with other limits")
     planned = {group.engine: planned_engine(group) for group in fleet.groups}
-    unknown = next((name for name, engine in planned.items() if engine not in METRICS), None)
-    if unknown is not None:
-        raise InputError(f"{unknown} publishes no metrics that are known", hint=f"known: {', '.join(METRICS)}")
+    _check_published(planned)
     engines = sorted({engine for engine in planned.values() if engine is not None})
     usd_per_hour = fleet.cost.total_usd_per_month / HOURS_PER_MONTH
     replica_hours = _replica_hours_per_week(fleet)
@@ -189,6 +188,20 @@ def watched(plan: Plan, matchers: str | None = None) -> Watched:
         peak_requests_per_second=fleet.hour_classes[busiest].planned_requests_per_second,
         targets=tuple(_targets(plan)),
     )
+
+
+def _check_published(planned: Mapping[str, Engine | None]) -> None:
+    """Refuse engines that do not tell their rate.
+
+    Raises:
+        InputError: with the engine and what it lacks.
+    """
+    counting = ", ".join(engine for engine, metrics in METRICS.items() if metrics.finished)
+    for name, engine in planned.items():
+        metrics = None if engine is None else METRICS.get(engine)
+        if metrics is None or not metrics.finished:
+            lack = "publishes no metrics that are known" if metrics is None else "does not count what it finishes"
+            raise InputError(f"{name} {lack}", hint=f"known: {counting}")
 
 
 def _targets(plan: Plan) -> Iterator[Target]:
@@ -238,9 +251,15 @@ def _checked(matchers: str) -> str:
 def _matchers(plan: Plan, engines: Sequence[Engine]) -> str:
     """The model's name, as generated code has engines tell it."""
     if set(engines) <= _TRITON:
-        return f'model="{served_model(plan.workload["model"], str(plan.workload["name"]))}"'
+        return f'model="{_served(plan)}"'
+    if set(engines) <= {Engine.OPENVINO_MODEL_SERVER_ONNX}:
+        return f'name="{_served(plan)}"'
     model = json.dumps(plan.workload["model"], ensure_ascii=False)
     return f"model_name={model}" if set(engines) <= _NAMED else ""
+
+
+def _served(plan: Plan) -> str:
+    return served_model(plan.workload["model"], str(plan.workload["name"]))
 
 
 def _names(engines: Sequence[Engine], *, is_one_pass: bool) -> Mapping[str, tuple[str, ...]]:

@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUESTS, Alarm, Missing, Source
 from advisor.codegen.container import Container, Runtime
-from advisor.codegen.engines.metrics import published
+from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
 from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
@@ -27,6 +27,8 @@ _FOLDER = "aws-ec2"
 _USER_DATA = "aws_user_data.sh.j2"
 _FAILOVER = "aws_failover.asl.json.j2"
 
+_NO_TIMES = "-"
+"""In place of the name of a metric, where the engine has none."""
 _MOST_BACKENDS = 5
 """Target groups that one action of a listener spreads requests over (AWS guide to Application Load Balancers)."""
 _SECONDS_PER_MINUTE = 60
@@ -84,8 +86,18 @@ def _python(stack: Stack) -> Files:
 
 def _alarms(stack: Stack) -> tuple[Alarm, ...]:
     """Alarms that any of the groups or backends can have."""
-    has_metrics = any(published(backend.container.engine) for backend in stack.backends)
+    has_metrics = any(_pages(stack))
     return (*stack.alarms, *(alarm for alarm in stack.slo_alarms if has_metrics or not alarm.from_engine))
+
+
+def _pages(stack: Stack) -> Iterator[EngineMetrics]:
+    """Metrics of the engines that publish any."""
+    return filter(None, (published(backend.container.engine) for backend in stack.backends))
+
+
+def _is_percentile(alarm: Alarm) -> bool:
+    """Whether an alarm compares a percentile of the load balancer's own times with the target."""
+    return alarm.source is Source.LOAD_BALANCER and alarm.target_seconds is not None
 
 
 def _alarm(alarm: Alarm) -> Mapping[str, object]:
@@ -98,7 +110,7 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         **_metrics_of(alarm),
         "statistic": alarm.statistic,
         "below": alarm.below,
-        "threshold": 1 if alarm.per_request_rate else alarm.threshold,
+        "threshold": 1 if alarm.per_request_rate else _threshold(alarm),
         "per": per,
         "periods": alarm.periods,
         "missing": "" if alarm.missing is Missing.IS_FINE else alarm.missing.value,
@@ -107,6 +119,10 @@ def _alarm(alarm: Alarm) -> Mapping[str, object]:
         "pattern": alarm.quoted_pattern if alarm.pattern else "",
     }
     return {name: fact for name, fact in facts.items() if fact != "" and fact is not False}
+
+
+def _threshold(alarm: Alarm) -> float | None:
+    return alarm.target_seconds if _is_percentile(alarm) else alarm.threshold
 
 
 def _metrics_of(alarm: Alarm) -> Mapping[str, object]:
@@ -162,9 +178,9 @@ def _known(stack: Stack) -> Mapping[str, Any]:
         "has_on_demand": not all(group.is_spot for group in stack.groups),
         "in_blocks": any(is_sold_in_blocks(group) for group in stack.groups),
         "shares_port": any(backend.container.shares_port for backend in stack.backends),
-        "has_quantiles": any(
-            metrics.quantiles_us for backend in stack.backends if (metrics := published(backend.container.engine))
-        ),
+        "has_quantiles": any(metrics.quantiles_us for metrics in _pages(stack)),
+        "has_microseconds": any(metrics.latency_per_second != 1 for metrics in _pages(stack)),
+        "has_percentiles": any(_is_percentile(alarm) for alarm in _alarms(stack)),
         "has_metrics_ports": any(backend.container.metrics_port is not None for backend in stack.backends),
         "key_is_for": "Logs and alerts",
         "encrypts_logs": True,
@@ -262,7 +278,7 @@ def _metrics(stack: Stack, container: Container) -> Mapping[str, object] | None:
     own_port = {} if container.metrics_port is None else {"port": container.metrics_port}
     return {
         "path": metrics.path,
-        "latency": metrics.times,
+        "latency": metrics.times or _NO_TIMES,
         "waiting": metrics.waiting,
         "target_seconds": next(targets, 0.0),
         **own_port,

@@ -7,9 +7,10 @@ November 2026.
 from collections.abc import Iterator, Mapping
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.engines.metrics import METRICS, EngineMetrics, published
+from advisor.codegen.engines.metrics import METRICS, EngineMetrics, histogram_query, published
 from advisor.codegen.model import ComputeGroup, Stack
 from advisor.codegen.wanted import Engine
+from advisor.units import MS_PER_SECOND
 
 _GPU_MEMORY = "agent_googleapis_com:gpu_memory_bytes_used"
 _QUERIES = {
@@ -27,6 +28,8 @@ _LINES = {"agent_silent": "advisor-agent.service: Failed"}
 """What systemd writes when a service ends, and the startup script when the agent cannot be installed."""
 _NO_REQUESTS = "No request for an hour that had some a week before: paid for and not used."
 _REQUESTS = "loadbalancing_googleapis_com:https_internal_request_count"
+_HOST_TIMES = "loadbalancing_googleapis_com:https_internal_backend_latencies"
+"""Distribution in milliseconds."""
 
 
 def metric_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:
@@ -38,11 +41,11 @@ def _slo_queries(stack: Stack) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Alarms on what clients were promised: 5xx of the load balancers, TTFT and queue of each group's engines."""
     for alarm in stack.slo_alarms:
         if not alarm.from_engine:
-            yield alarm.title, _query(alarm, _failed_percent(stack, alarm), alarm.threshold)
+            yield alarm.title, _of_balancers(stack, alarm)
             continue
         for group in stack.groups:
             metrics = published(stack.backend_of(group).container.engine)
-            if metrics is not None:
+            if metrics is not None and (metrics.times or alarm.target_seconds is None):
                 yield f"{group.key}/{alarm.title}", _of_engine(stack, alarm, group, metrics)
 
 
@@ -59,6 +62,15 @@ def _of_engine(stack: Stack, alarm: Alarm, group: ComputeGroup, metrics: EngineM
         return _query(alarm, f"avg({metrics.waiting}{{{picked}}})", threshold)
     value = metrics.quantile_query(1 - alarm.threshold / 100, picked, f"{alarm.period_seconds}s")
     return _query(alarm, value, alarm.target_seconds)
+
+
+def _of_balancers(stack: Stack, alarm: Alarm) -> Mapping[str, object]:
+    """An alarm on the answers of the load balancers, or on the times that their hosts took for them."""
+    if alarm.target_seconds is None:
+        return _query(alarm, _failed_percent(stack, alarm), alarm.threshold)
+    window = f"{alarm.period_seconds}s"
+    value = histogram_query(_HOST_TIMES, 1 - alarm.threshold / 100, _entrances(stack), window)
+    return _query(alarm, f"{value} / {MS_PER_SECOND:.0f}", alarm.target_seconds)
 
 
 def _failed_percent(stack: Stack, alarm: Alarm) -> str:
@@ -104,9 +116,13 @@ def _no_requests(stack: Stack, alarm: Alarm) -> str:
 
 def _requests(stack: Stack, condition: str = "") -> str:
     """Series of the requests of all entrances; *condition* starts with a comma."""
+    return f"{_REQUESTS}{{{_entrances(stack)}{condition}}}"
+
+
+def _entrances(stack: Stack) -> str:
+    """Matchers of the series of all entrances."""
     entrances = "|".join(region.name for region in stack.regions)
-    picked = f'monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"{condition}'
-    return f"{_REQUESTS}{{{picked}}}"
+    return f'monitored_resource="internal_http_lb_rule",url_map_name=~"NAME-({entrances})"'
 
 
 def host_alerts(stack: Stack) -> Mapping[str, Mapping[str, object]]:

@@ -4,6 +4,7 @@ Only headers and structure are read, within bounds of size, depth and number. Wh
 (pickle, joblib, PyTorch's own format) is refused.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from advisor.models.files.stored import stored_tensors, weight_file
 from advisor.models.files.tensors import precision_of
 from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
 from advisor.models.files.ubjson import read_ubjson
-from advisor.models.model import Checkpoint, Model
+from advisor.models.model import Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
 from advisor.models.networks.values import Network
 from advisor.models.networks.work import Work
@@ -32,6 +33,8 @@ FORMATS = "config.json, model_index.json, ONNX, safetensors, GGUF, XGBoost JSON 
 ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".skops")
 """Ends of names that are paths of models and no names of the catalog."""
 _CONFIG = "config.json"
+_MOST_DIGESTED_BYTES = 2**29
+"""Of a file whose digest is told: a second to read. Of weights that are larger headers alone are read."""
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".h5")
 _PICKLE_FIRST = b"\x80"
 _STARTS_WITH_A_LENGTH = ".safetensors"
@@ -61,7 +64,23 @@ def model_at(path: Path) -> Model:
     if file is None:
         raise InputError("there is no model in the folder", where=str(path), hint=_HINT)
     name = path.name if path.is_dir() else file.parent.name if file.name in (_CONFIG, INDEX) else file.stem
-    return _model_of(file, name or str(file))
+    return replace(_model_of(file, name or str(file)), file=file_facts(file))
+
+
+def file_facts(file: Path) -> ModelFile:
+    """Name, size and digest of a file, by which it is known again; of a folder, those of the file that says most.
+
+    Raises:
+        InputError: it cannot be read, or several files of the folder could be meant.
+    """
+    file = (_in_folder(file) or file) if file.is_dir() else file
+    try:
+        with file.open("rb") as stream:
+            size = file.stat().st_size
+            digest = hashlib.file_digest(stream, "sha256").hexdigest() if size <= _MOST_DIGESTED_BYTES else ""
+    except OSError as error:
+        raise InputError(f"cannot read the model: {error.strerror or error}", where=str(file), hint=_HINT) from error
+    return ModelFile(file.name, size, digest)
 
 
 def _in_folder(folder: Path) -> Path | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.performance.one_pass.costs import batch_cost
+from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import SERVED_ON
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
@@ -32,7 +32,7 @@ def answer_one_pass(
 
 
 def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answers) -> None:
-    """Questions that share set-up and scenario."""
+    """Questions that share set-up and scenario: a request for each sample, of trees one for all rows of a batch."""
     flop = flop_of_sample(setup.model, questions.input_tokens[rows])
     limit = setup.model.max_context_tokens or np.inf
     known = np.isfinite(flop) & _is_predicted(setup)
@@ -45,7 +45,9 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
     scenario = SCENARIOS[questions.scenario[rows[0]]]
     cost = batch_cost(setup, scenario)
     batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup))
-    rate = used * batch / (cost.fixed_s + batch * cost.seconds_per_flop * flop[standing])
+    items = batch if setup.model.is_forest else 1.0
+    item_s = item_seconds(flop[standing], cost.seconds_per_flop, cost.request_s, items)
+    rate = used * batch / (cost.fixed_s + batch * item_s)
     low, high = cost.spread
     answers.store("samples_per_second", rows, (rate, rate * low, rate * high))
     for at in rows.tolist():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from advisor.demand.values import Unit
 from advisor.models import Model
+from advisor.performance.one_pass.costs import item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.serving import Replica
 from advisor.performance.physics import Floats
@@ -26,5 +27,5 @@ class BatchTimes:
 
     def item_seconds(self, sizes: Floats, items: Floats | float = 1.0) -> Floats:
         """Seconds that items of some sizes add to their batch, each with its share of a request of so many items."""
-        of_request: Floats | float = self.replica.request_s / items
-        return flop_of_items(self.model, self.unit, sizes) * self.replica.seconds_per_flop + of_request
+        flop = flop_of_items(self.model, self.unit, sizes)
+        return item_seconds(flop, self.replica.seconds_per_flop, self.replica.request_s, items)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, triton_request_s
 from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
+from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
 from advisor.performance.values import Evidence, Scenario
 
-_TRITON = "Triton"
-"""First word of its ways to serve, as engines.csv names them."""
+_SERVERS_OF_TENSORS = ("Triton", "OpenVINO Model Server (ONNX)")
+"""Beginnings of the names that engines.csv gives to servers whose requests carry tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class BatchCost:
     """Factors from a rate to the ends of its 80 % interval."""
 
 
+def item_seconds(
+    flop: Floats, seconds_per_flop: Floats | float, request_s: Floats | float, items: Floats | float = 1.0
+) -> Floats:
+    """Seconds that items of some FLOPs add to their batch, each with its share of a request of so many items."""
+    return flop * seconds_per_flop + request_s / items
+
+
 def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     """Cost of a batch on one of the set-up's accelerators."""
     if setup.model.is_forest:
@@ -38,7 +46,7 @@ def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     return BatchCost(
         fixed_s=machine.fixed_s * rest,
         seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,
-        request_s=triton_request_s(accelerator) if deployment.engine.startswith(_TRITON) else 0.0,
+        request_s=triton_request_s(accelerator) if deployment.engine.startswith(_SERVERS_OF_TENSORS) else 0.0,
         evidence=effects.evidence(labels),
         spread=effects.spread(labels),
     )

@@ -37,7 +37,7 @@ _LAUNCH_S: Mapping[str, float] = {CPU: 1.6e-4, _NVIDIA: 2.5e-4}
 """A request of one row beside its trees, by the same figure: 5,800 and 3,600 a second, one after the other."""
 _REQUEST_S = 1.6e-4
 """Processor time of a request beside its rows: all of that figure's, an assumption on the slow side. Triton's other
-backends, of which there is no figure, are taken to need as much."""
+backends, of which there is no figure, and OpenVINO Model Server are taken to need as much."""
 _HOST_CORES = 2.0
 """Cores of a host with an accelerator that take requests in: those of the smallest machines with one."""
 _OTHER_HARDWARE: Mapping[str, float] = {CPU: 1.5, _NVIDIA: 2.0}

@@ -23,7 +23,7 @@ from advisor.performance.one_pass.batching import (
     latency_at,
     rate_within,
 )
-from advisor.performance.one_pass.costs import batch_cost
+from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
@@ -76,7 +76,8 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
     limits_sizes = server is not None and demand.unit in _LIMITED_BY_SIZE
     tokens = (server.max_batch_tokens if server is not None and limits_sizes else None) or math.inf
     most = min(_MOST_ITEMS if server is None else server.max_batch_items or _MOST_ITEMS, tokens / float(sizes.max()))
-    item_s = flop_of_items(requirements.model, demand.unit, sizes) * cost.seconds_per_flop + cost.request_s / items
+    flop = flop_of_items(requirements.model, demand.unit, sizes)
+    item_s = item_seconds(flop, cost.seconds_per_flop, cost.request_s, items)
     limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
     left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
     return Replica(
@@ -129,7 +130,7 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
     of_request = column([replica.request_s for replica in replicas])
     return Batching(
         fixed_s=column([replica.fixed_s for replica in replicas]),
-        item_s=per_flop[:, None] * flop[None, :] + of_request[:, None] / tokens.output_tokens[None, :],
+        item_s=item_seconds(flop[None, :], per_flop[:, None], of_request[:, None], tokens.output_tokens[None, :]),
         items=tokens.output_tokens,
         probability=tokens.probability,
         largest=column([float(replica.largest_items) for replica in replicas]),

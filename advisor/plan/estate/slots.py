@@ -158,7 +158,8 @@ def _memory_gib(served: Served, busy: float, resident_tokens: float) -> float:
     memory = served.candidate.memory
     running = served.mean_concurrency * busy
     tokens = (running + IN_FLIGHT_DEVIATIONS * math.sqrt(running) + 1) * resident_tokens
-    cache = memory.kv_cache_gib_available * min(tokens / max(memory.kv_cache_tokens, 1.0), 1.0)
+    held = memory.kv_cache_tokens
+    cache = 0.0 if held is None else memory.kv_cache_gib_available * min(tokens / max(held, 1.0), 1.0)
     return max(memory.weights_gib + memory.workspace_gib + memory.runtime_gib + cache, memory.loading_gib)
 
 

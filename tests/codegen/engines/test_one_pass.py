@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from advisor.candidates import Candidate, Rejection, match
+from advisor.candidates.judging import judge
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
 from advisor.codegen import Language, Wanted, generate
@@ -148,6 +149,8 @@ def test_arithmetic_and_image_follow_the_accelerator(name, changes, dtype, tag):
         ("vLLM (pooling)", SAPPHIRE, "fp16", "bf16"),
         ("vLLM (pooling)", ICE_LAKE, "bf16", "fp32"),
         ("Triton (ONNX Runtime)", SAPPHIRE, "bf16", "fp32"),
+        ("OpenVINO Model Server (ONNX)", SAPPHIRE, "bf16", "bf16"),
+        ("OpenVINO Model Server (ONNX)", ICE_LAKE, "bf16", "fp32"),
     ],
 )
 def test_precision_that_is_planned_is_the_one_that_runs(engine, hardware, asked, runs):
@@ -415,7 +418,88 @@ def test_triton_refuses_a_folder_without_trees(file, said, tmp_path):
 def test_a_graph_is_planned_on_servers_that_load_graphs():
     """Neither vLLM nor Text Embeddings Inference loads an ONNX file, whatever is in it."""
     servers = {server.engine for server in CATALOG.one_pass_engines if server.serves("texts", "onnx", "fp32")}
-    assert servers == {"Triton (TensorRT)", "Triton (ONNX Runtime)"}
+    assert servers == {"Triton (TensorRT)", "Triton (ONNX Runtime)", "OpenVINO Model Server (ONNX)"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "precision", "planned"),
+    [
+        (SAPPHIRE, "bf16", ("OpenVINO Model Server (ONNX)", "bf16")),
+        (SAPPHIRE, "fp32", ("Triton (ONNX Runtime)", "fp32")),
+        (ICE_LAKE, "bf16", ("Triton (ONNX Runtime)", "fp32")),
+        (("aws", "c8g.2xlarge"), "bf16", ("Triton (ONNX Runtime)", "fp32")),
+    ],
+)
+def test_images_on_processors_run_in_bf16_where_the_units_are(machine, precision, planned, tmp_path):
+    """OpenVINO computes in bf16 on AMX; elsewhere, and on arm64, ONNX Runtime does in fp32, with batches."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: google/vit-base-patch16-224\nslo: {{latency_p95: 1s}}\nprecisions: [{precision}]\n"
+        f"demand:\n  declared: {{requests_per_second: 5}}\nproviders: [{machine[0]}]\n"
+    )
+    question = question_for(read_workload(path), CATALOG, shipped_model())
+    catalog = with_processors(CATALOG, (machine[0],), 1.0, frozenset((machine[1],)))
+    (candidate,) = judge(catalog.instance_types[machine], requirements_of(question, catalog), catalog)
+    assert (candidate.engine, candidate.precision) == planned
+
+
+def test_openvino_serves_one_export_of_a_folder_one_request_at_a_time(tmp_path):
+    """Other exports of the folder are left out, what the file refers to is not; the arithmetic is the planned one."""
+    folder, work = tmp_path / "bucket", tmp_path / "work"
+    folder.mkdir()
+    for name in ("model.onnx", "model_int8.onnx", "model.onnx_data"):
+        (folder / name).write_text(name)
+    made = container("OpenVINO Model Server (ONNX)", "cores", Runtime.CPU, demand=Demanded(Unit.IMAGES))
+    program = made.command[1].replace("/ovms/bin/ovms", "ls -1 $work/models/*/1; printf '%s\\n'")
+    done = subprocess.run(
+        [made.entrypoint, made.command[0], program.replace("exec ls", "ls"), made.command[2], str(folder),
+         *made.arguments, f"{made.port_option}8443"],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/root", "TMPDIR": str(work)},
+        check=True, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.stdout.split() == [
+        "model.onnx",
+        "model.onnx_data",
+        "--model_name=bge-m3",
+        f"--model_path={work}/models/bge-m3",
+        "--metrics_enable",
+        "--file_system_poll_wait_seconds=0",
+        '--plugin_config={"PERFORMANCE_HINT":"LATENCY","INFERENCE_PRECISION_HINT":"bf16"}',
+        "--rest_port=8443",
+    ]
+    assert made.api.path == "/v2"
+
+
+def test_what_an_engine_tells_no_times_of_is_watched_at_the_balancer():
+    """llama.cpp has gauges only: EC2 compares its load balancer's percentile with the target, clusters say why not."""
+    scenario = SCENARIOS["ec2-gguf"]()
+    made = generate(scenario.plan, Language.TERRAFORM, scenario.wanted).files
+    alarm = made["fleet.tf"][made["fleet.tf"].index("latency = {") :].split("}")[0]
+    assert re.search(r'metric += "TargetResponseTime"', alarm)
+    assert re.search(r'statistic += "p95"', alarm)
+    assert re.search(r"threshold += 0.5\b", alarm)
+    assert "llamacpp:requests_deferred" in made["fleet.tf"]
+    assert "no alarm on latency" not in made["README.md"]
+    cluster = generate(scenario.plan, Language.TERRAFORM, Wanted(target="eks")).files
+    rules = cluster["kubernetes/us-east-1/prometheus-rule.yaml"]
+    assert "InferenceWaitingRequests" in rules
+    assert "InferenceLatency" not in rules
+    assert "no alarm on latency of llama.cpp-server" in cluster["README.md"] + cluster["kubernetes/README.md"]
+
+
+@pytest.mark.parametrize("latency", ["ovms_request_time_us", "te_request_duration"])
+def test_hosts_count_requests_over_the_target_in_the_unit_of_the_histogram(latency):
+    """Of ten requests, four took longer than 50 ms, whatever unit the engine's buckets are in."""
+    report = generate(SCENARIOS["ec2-images"]().plan, Language.TERRAFORM, Wanted()).files["user_data.sh.tftpl"]
+    program = report[report.index("    index($1, latency") : report.index("    }') || continue")]
+    per_second = 1_000_000 if latency.endswith("_us") else 1
+    page = "".join(
+        f'{latency}_bucket{{name="m",le="{edge}"}} {count}\n'
+        for edge, count in ((0.04 * per_second, 5), (0.06 * per_second, 7), (0.1 * per_second, 9), ("+Inf", 10))
+    )
+    words = [f"-vlatency={latency}", "-vwaiting=queue", "-vtarget=0.05", program.replace("$$", "$") + "}"]
+    counted = subprocess.run(["awk", *words], input=page, capture_output=True, text=True, check=True, timeout=30)
+    assert counted.stdout.split()[:3] == ["10", "4.000", "0"]
 
 
 def test_a_graph_of_known_inputs_is_warm_before_it_is_ready():
@@ -440,15 +524,15 @@ def test_a_graph_of_known_inputs_is_warm_before_it_is_ready():
     assert "inputs of the graph are not known" in blind.image_caution
 
 
-@pytest.mark.parametrize("engine", METRICS, ids=str)
+@pytest.mark.parametrize("engine", [engine for engine, metrics in METRICS.items() if metrics.times], ids=str)
 def test_every_engine_with_metrics_tells_how_long_answers_take(engine):
-    """A histogram, whose buckets add up, or quantiles of each replica, which are averaged over those with requests."""
+    """A histogram, whose buckets add up, or quantiles of each replica, averaged over those with requests; in seconds."""
     metrics = METRICS[engine]
     query = metrics.quantile_query(0.95, 'pod="a"', "300s", "namespace")
     if metrics.latency:
-        assert query == (
-            f'histogram_quantile(0.95, sum by (namespace, le) (rate({metrics.latency}_bucket{{pod="a"}}[300s])))'
-        )
+        series = f'{metrics.latency}_bucket{{pod="a"}}[300s]'
+        unit = " / 1000000" if metrics.latency.endswith("_us") else ""
+        assert query == f"histogram_quantile(0.95, sum by (namespace, le) (rate({series}))){unit}"
     else:
         picked = f'({metrics.quantiles_us}{{pod="a",quantile="0.95"}} >= 0)[300s:1m]'
         assert query == f"avg by (namespace) (avg_over_time({picked})) / 1000000"

@@ -183,17 +183,28 @@ _VIT = {
     "max_concurrency": 40,
     "context_tokens": 1,
 }
-_ON_CORES = {"engine": "Triton (ONNX Runtime)", "precision": "fp32", "weights_gib": 0.32, "max_concurrency": 8}
+_ON_CORES = {"engine": "OpenVINO Model Server (ONNX)", "precision": "bf16", "max_concurrency": 1}
 
 
 def images_on_ec2() -> Scenario:
-    """Triton, whose metrics have a port of their own and quantiles, on T4 and on Arm processors."""
+    """Triton, whose metrics have a port of their own and quantiles, on T4, and OpenVINO on processors."""
     plan = _plan(
         _group(**_VIT, instance_type="g4dn.xlarge", accelerator="T4"),
-        _cpu("c8g.2xlarge", _GRAVITON, **(_VIT | _ON_CORES)),
+        _cpu("c7i.2xlarge", _SAPPHIRE, **(_VIT | _ON_CORES)),
         model=VIT, unit=Unit.IMAGES, size=1.0, latency_ms=50.0,
     )  # fmt: skip
     return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/vit-onnx"}))
+
+
+def gguf_on_ec2() -> Scenario:
+    """llama.cpp on T4 and on processors: it tells no times, so that the load balancer's are watched."""
+    gguf = {"engine": "llama.cpp server", "precision": "int4", "weights_gib": 0.4, "max_concurrency": 4}
+    plan = _plan(
+        _group(**gguf, instance_type="g4dn.xlarge", accelerator="T4"),
+        _cpu("c7i.2xlarge", _SAPPHIRE, **gguf),
+        model=EMBEDDER, unit=Unit.TEXTS, size=100.0, latency_ms=500.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/embedder-gguf"}))
 
 
 def trees_on_ec2() -> Scenario:
@@ -236,6 +247,7 @@ SCENARIOS: Mapping[str, Make] = {
     "gke-embeddings": embeddings_on_gke,
     "aks-reranker": reranker_on_aks,
     "ec2-images": images_on_ec2,
+    "ec2-gguf": gguf_on_ec2,
     "ec2-trees": trees_on_ec2,
     "gke-images": images_on_gke,
     "aks-pictures": pictures_on_aks,

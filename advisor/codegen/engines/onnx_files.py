@@ -1,0 +1,63 @@
+"""Files that servers of tensors load: where their programs find or download them, and how clients call the model."""
+
+import re
+from collections.abc import Sequence
+
+from advisor.codegen.quoting import slug
+from advisor.models.model import ModelInput
+
+_LONGEST_NAME = 60
+_ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
+_USUAL_NAMES = ("model", "xgboost")
+CLIENTS = (
+    "Clients send POST /v2/models/{name}/infer with tensors by Triton's binary tensor extension, as its client "
+    "libraries (tritonclient) do: the plan counts traffic so, and tensors in JSON are several times as large."
+)
+NEEDED = "the planned model as ONNX, a folder with a model.onnx whose first dimension is free"
+FILE_NAMES = ("model.onnx",)
+"""Names that an ONNX file may have in its folder."""
+_EXPORT = "https://huggingface.co/$1/resolve/$revision/onnx/model.onnx"
+WORDS = """\
+options=() revision=main work=${TMPDIR:-/tmp} folder=$1
+for word in "${@:2}"; do
+  case $word in
+    --revision=*) revision=${word#*=} ;;
+    *) options+=("$word") ;;
+  esac
+done
+"""
+"""Beginning of a program for bash: the server's options apart from the model's folder or repository, which is $1."""
+HUB = """\
+  mkdir -p "$folder"
+  token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
+"""
+"""Before downloads from the hub: a folder for them, and the token."""
+FIND_ONNX = f"""\
+{WORDS}if [[ $folder != /* ]]; then
+  folder=$HOME/.cache/onnx/$1/$revision
+{HUB}  if [[ ! -e $folder/model.onnx ]]; then
+    curl -fsSL --retry 9 "${{token[@]}}" -o "$folder/part" "{_EXPORT}"
+    mv "$folder/part" "$folder/model.onnx"
+  fi
+fi
+[[ -e $folder/model.onnx ]] || folder=$folder/onnx
+"""
+"""Beginning of a program that serves an ONNX file: it lies in ``$folder`` then; exports of the hub lie in onnx/."""
+
+
+def needed(folder: str, inputs: Sequence[ModelInput]) -> str:
+    """Contents of the folder, with the inputs of the graph where requests are sent to it before it serves."""
+    shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) for tensor in inputs)
+    named = [f"{tensor.name} ({tensor.type}, {shape})" for tensor, shape in zip(inputs, shapes, strict=True)]
+    return f"{folder} and whose inputs are {', '.join(named)}" if named else folder
+
+
+def served_model(model: str, workload: str) -> str:
+    """Name that clients call below ``/v2/models/``: that of the workload where the model's is that of any such file.
+
+    Args:
+        model: name on the hub, or of a file.
+        workload: name of the workload.
+    """
+    name = _ENDING.sub("", model.rpartition("/")[2])
+    return slug(workload if name in _USUAL_NAMES else name, _LONGEST_NAME, "model")
