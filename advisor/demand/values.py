@@ -125,7 +125,7 @@ class DemandProfile:
     """By hour of the day, UTC; only hours with requests, and none where too little of a day was seen."""
 
     def times(self, factor: float) -> "DemandProfile":
-        """So many times the requests in every minute, in the same bursts."""
+        """Profile with so many times the requests in every minute, in the same bursts."""
         if factor == 1:
             return self
         counts = self.requests_per_minute * factor

@@ -1,4 +1,4 @@
-"""What pools are made from: served candidates with their rates, offers, and what is known of their places."""
+"""Parts that pools are made from: served candidates with their rates, offers, and what is known of their places."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
