@@ -28,6 +28,7 @@ $(READY): pyproject.toml .ci/requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
 	PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) $(HASHED) .ci/requirements/dev.txt
 	PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q advisor # as installers do, but not where a project stays where it is
 	@touch $@
 
 environment: $(READY) ## Install the program and what its tests need into .venv.

@@ -29,7 +29,7 @@ def options_of(
     ranking: Ranking, formulation: Formulation, context: PlanningContext, expected: Forecast, fleet: Fleet
 ) -> tuple[Option, ...]:  # fmt: skip
     """The ranked options as values of a plan."""
-    formulation = _with_sources(formulation, ranking)
+    formulation = ranking.with_sources(formulation)
     candidates = [formulation.pool_set.sources[single.pool.key].served.candidate for single in ranking.singles]
     loads = [_load_of_replica(formulation, single.solution.allocations[0], 1.0) for single in ranking.singles]
     latencies = latencies_at_load(candidates, loads, context.requirements, context.model)
@@ -41,21 +41,6 @@ def options_of(
         why_not = _why_not(single, option.precision, fleet)
         options.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
     return tuple(options)
-
-
-def _with_sources(formulation: Formulation, ranking: Ranking) -> Formulation:
-    """The question with the pools of confirmed options too: a preferred precision may be one that others outdo."""
-    known = formulation.pool_set.sources
-    beside = {
-        single.pool.key: single.confirmed.formulation.pool_set.sources[single.pool.key]
-        for single in ranking.singles
-        if single.confirmed is not None and single.pool.key not in known
-    }
-    return (
-        replace(formulation, pool_set=replace(formulation.pool_set, sources={**known, **beside}))
-        if beside
-        else formulation
-    )
 
 
 def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, options: Sequence[Option]) -> Option:

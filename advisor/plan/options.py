@@ -89,9 +89,10 @@ class Ranking:
     def within(self, budget_usd: float, formulation: Formulation) -> "Ranking":
         """The options within a budget; the others are rejected."""
         kept = tuple(single for single in self.singles if single.usd_per_month <= budget_usd + A_CENT)
+        whole = self.with_sources(formulation)
         beyond = (
             _rejection(
-                formulation,
+                whole,
                 dear.pool,
                 dear.tariff,
                 Missed(Constraint.BUDGET, dear.usd_per_month, budget_usd, "USD/month"),
@@ -100,6 +101,18 @@ class Ranking:
             if dear not in kept
         )
         return Ranking(kept, (*self.rejections, *beyond))
+
+    def with_sources(self, formulation: Formulation) -> Formulation:
+        """The question with the pools of confirmed options too: a preferred precision may be one that others outdo."""
+        pool_set = formulation.pool_set
+        beside = {
+            single.pool.key: single.confirmed.formulation.pool_set.sources[single.pool.key]
+            for single in self.singles
+            if single.confirmed is not None and single.pool.key not in pool_set.sources
+        }
+        if not beside:
+            return formulation
+        return replace(formulation, pool_set=replace(pool_set, sources={**pool_set.sources, **beside}))
 
     def with_fleet(self, confirmed: Confirmed) -> "Ranking":
         """The same with a confirmed fleet of one type and way of paying, which is an option, at what it costs."""

@@ -6,7 +6,8 @@
     who may   paths   what was    processes   in a process of its own, which ends when a newer change comes
     ask               planned
 
-The first answer to a change is a fleet of the types of the plan before it; the plan takes its place once it is made.
+The first answer to a change is a fleet of few types: those of the plan before it and of its cheapest options. The
+plan takes its place once it is made.
 
 Only ``guard``, ``app`` and ``run`` know of HTTP. The server itself reads no workload and plans nothing, so that it
 answers at any time.

@@ -87,7 +87,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """First answer to a change: a fleet of the types of the plan before it, which its replay confirms."""
+    """First answer to a change: a fleet of few types of the plan before it, which its replay confirms."""
 
     page: str
 

@@ -3,7 +3,7 @@
 import io
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import PlanRequest, catalog_for, read_question
 from advisor.plan.solve.stage import Effort
-from advisor.plan.values import Plan
+from advisor.plan.values import Option, Plan
 from advisor.report.pages import first_page, plan_page
 from advisor.report.pages.live import Live
 from advisor.requirements import check_names
@@ -43,6 +43,8 @@ FIRST = Extent(
     rejections_beside_options=False,
 )
 """A confirmed fleet of few types in a fraction of the time of a plan."""
+MOST_TYPES = 3
+"""Instance types that the first answer to a change is chosen from, or all of the fleet before it."""
 _OWN_ONLY = "give the file on the command line: advisor serve workload.yaml"
 Result = TypeVar("Result")
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
@@ -90,7 +92,7 @@ def planned(source: Source, changes: Changes, demand: Demand | None, place: Plac
 
 
 def first(source: Source, changes: Changes, demand: Demand | None, place: Place, scope: Scope) -> First | Problem:
-    """The first answer to a change: the same question, of the types of an earlier fleet alone.
+    """The first answer to a change: the same question, of the types of an earlier fleet and its cheapest options.
 
     A fleet that it finds is one of the whole question too, which may have a cheaper one.
 
@@ -218,15 +220,22 @@ def _answer(
         controls=controls,
         ahead=tuple(ahead_of(controls, changes)),
         demand=demand,
-        scope=None if plan.fleet is None else _scope_of(plan.fleet),
+        scope=None if plan.fleet is None else _scope_of(plan.fleet, plan.options),
     )
 
 
-def _scope_of(fleet: Fleet) -> Scope:
+def _scope_of(fleet: Fleet, options: Sequence[Option]) -> Scope:
+    """Scope of a fleet, with the types of the cheapest options beside it: of another load another may be cheaper."""
     names = zip(
         *((group.provider, group.region, group.instance_type, group.precision) for group in fleet.groups), strict=True
     )
-    return Scope(*(tuple(dict.fromkeys(several)) for several in names))
+    providers, regions, types, precisions = (tuple(dict.fromkeys(several)) for several in names)
+    beside = (
+        option.instance_type
+        for option in options
+        if option.provider in providers and option.region in regions and option.precision in precisions
+    )
+    return Scope(providers, regions, tuple(dict.fromkeys((*types, *beside)))[: max(MOST_TYPES, len(types))], precisions)
 
 
 def code(plan: str) -> bytes | Problem:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.pipeline import plan_for
-from advisor.plan.option_values import _with_sources
 from advisor.plan.options import Ranking, Single, _headroom_shown
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
@@ -253,4 +252,11 @@ def test_an_option_in_a_precision_that_others_outdo_keeps_its_source():
     ranking = Ranking((Single(one.pool, one.tariff, found.solution, found),), ())
     without = replace(formulation, pool_set=replace(formulation.pool_set, sources={}))
 
-    assert one.pool.key in _with_sources(without, ranking).pool_set.sources
+    assert one.pool.key in ranking.with_sources(without).pool_set.sources
+    (beyond,) = ranking.within(single_usd(ranking) / 2, without).rejections
+    assert beyond.code == "budget"
+
+
+def single_usd(ranking):
+    """Cost of the only option, a month."""
+    return ranking.singles[0].usd_per_month
