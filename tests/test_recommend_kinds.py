@@ -437,7 +437,7 @@ def test_a_machine_whose_only_server_has_no_container_is_rejected(plans):
     rejections = [rejection for rejection in plans("vision").rejected if rejection.unit == "engine"]
     (rejection,) = [rejection for rejection in rejections if rejection.instance_type == "inf2.xlarge"]
     assert (rejection.code, rejection.available) == ("not_generated", "Optimum Neuron")
-    assert rejection.needed == "Triton (ONNX Runtime) or Triton (TensorRT)"
+    assert rejection.needed == "OpenVINO Model Server (ONNX) or Triton (ONNX Runtime) or Triton (TensorRT)"
 
 
 def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):

@@ -102,7 +102,7 @@ def alerts_of(plan: Watched) -> Iterator[Alert]:
 
 def _told(plan: Watched) -> Iterator[Target]:
     """Targets whose times some engine tells."""
-    return (target for target in plan.targets if plan.publishes(target.metric) or not plan.has_histogram(target))
+    return (target for target in plan.targets if plan.tells(target))
 
 
 def _burns(plan: Watched, target: Target) -> Iterator[Alert]:

@@ -119,6 +119,11 @@ class Watched:
         apart = (f'label_replace({query}, "at", "{at}", "", "")' for at, query in enumerate(queries))
         return f"max({' or '.join(apart)})"
 
+    def tells(self, target: Target) -> bool:
+        """Whether any engine tells a latency, in whichever unit and form."""
+        is_told = target.metric == _WHOLE_ANSWER and any(METRICS[engine].times for engine in self.engines)
+        return is_told or self.publishes(target.metric)
+
     def has_histogram(self, target: Target) -> bool:
         """Whether every engine tells any quantile of a latency; summaries hold a few."""
         return target.metric != _WHOLE_ANSWER or not any(METRICS[engine].quantiles_us for engine in self.engines)
