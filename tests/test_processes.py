@@ -96,13 +96,13 @@ except ChildProcessError:
 def test_nothing_outlives_an_interrupt_or_a_kill(how):
     """Ctrl-C reaches the process that waits alone, and however that ends, the others end with it and print nothing."""
     script = """
-with Results(time.sleep, 2) as results:
-    results.ahead([60, 61])
-    print('begun')
-    try:
+try:
+    with Results(time.sleep, 2) as results:
+        results.ahead([60, 61])
+        print('begun')
         results(60)
-    except KeyboardInterrupt:
-        print('interrupted')
+except KeyboardInterrupt:
+    print('interrupted')
 """
     process = started(script)
     assert process.stdout.readline() == "begun\n"

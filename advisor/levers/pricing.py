@@ -100,6 +100,7 @@ class _Pricing:
         self._needed, self._without = self._base()
         self._plan_ahead(*((*self._needed, lever) for lever in self._open()))
         self._today = planner.today(self._needed)
+        self._begin_with_worths((*self._needed, *self._open()))
 
     def report(self) -> LeverReport:
         """Every lever, alone and together."""
@@ -137,15 +138,19 @@ class _Pricing:
             if isinstance(plan, str):
                 raise NothingFeasible(f"no fleet with every lever: {plan}", where=self._changes.without.workload.name)
             used = [lever for lever in pulled if lever in priced and lever in plan.used]
-            # What saves little alone leaves most to choose from: plans without it take longest, and come first.
-            longest = sorted(used, key=lambda lever: priced[lever].priced.saving_usd_per_month)
-            self._plan_ahead(*(_others(pulled, lever) for lever in longest))
+            self._begin_with_worths(pulled)
             worth = {lever: self._worth(lever, pulled, plan) for lever in used}
             late = {lever: why for lever in used if (why := self._why_not_worth(lever, worth[lever]))}
             if not late:
                 return _Combination(plan, pulled, worth, dropped)
             least = min(late, key=lambda lever: (worth[lever] or 0.0, -self._work((lever,), 0.0).effort_hours))
             dropped[least] = late[least]
+
+    def _begin_with_worths(self, pulled: Sequence[str]) -> None:
+        """Plan ahead without each lever that a combination uses, the last first: without those it takes longest."""
+        plan = self._plan(pulled)
+        used = () if isinstance(plan, str) else plan.used
+        self._plan_ahead(*(_others(pulled, lever) for lever in reversed(pulled) if lever in used))
 
     def _worth(self, lever: str, pulled: Sequence[str], plan: LeverPlan) -> float | None:
         """Cost of a combination without a lever minus its cost with it; None where no fleet does without."""

@@ -222,7 +222,7 @@ REFUSED = {
     "a call": ("= node_gib", "= exit(node_gib)", ["'exit(node_gib)' has no place in a formula"]),
     "no formula": ("= node_gib", "= node_gib +", ["'node_gib +' is no formula"]),
     "a division by zero": ("= node_gib", "= node_gib / 0", ["has no value", "divide by zero"]),
-    "too much memory": ("value: 2,", "value: 2000,", ["parts.cache.cache", "no node of aws"]),
+    "too much memory": ("value: 2,", "value: 20000,", ["parts.cache.cache", "no node of aws"]),
     "a request too long": ("input_tokens: 1000,", "input_tokens: 999999,", ["longer than the price", "shorten it"]),
     "nothing paid": (
         "stages:\n", "  free: {usd_per_month: 0}\nstages:\n  - {name: free, parts: [free]}\n",

@@ -250,8 +250,8 @@ def _cache(kind: str, cache: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a lite
     nodes = first_known(cache.get("nodes")) if isinstance(cache, dict) else None
     if nodes is None:
         return {}
-    node, shards = cache.get("node_type"), first_known(cache.get("shards")) or 1
-    replicas = nodes // shards - 1
+    node, shards = cache.get("node_type"), int(first_known(cache.get("shards")) or 1)
+    replicas = int(nodes) // shards - 1
     if kind.startswith("google_"):
         return {"location": cache.get("region"), "node_type": node, "shard_count": shards, "replica_count": replicas}
     if kind.startswith("azurerm_"):
