@@ -1,6 +1,5 @@
-"""Requests by the second, kept for a bounded sample of the trace, and how bursty they are."""
+"""Requests by the tenth of a second, kept for a bounded sample of the trace, and how bursty they are."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -16,35 +15,51 @@ BLOCK_MINUTES = 5
 BLOCK_SECONDS = BLOCK_MINUTES * SECONDS_PER_MINUTE
 MOST_BLOCKS = 4096
 """Two weeks without a gap; of a longer trace every second, fourth, … block is kept."""
+PER_SECOND = 10
 LEAST_REQUESTS = 100
 """Fewer say nothing of a variance."""
+_LEAST_TICK = 1e-3
+"""Tenths of a second that times are apart at least where it is not rounding."""
+_BLOCK_TENTHS = BLOCK_SECONDS * PER_SECOND
 
 
 @dataclass(slots=True)
-class SecondCounts:
-    """Requests in each second of blocks of five minutes.
+class FineCounts:
+    """Requests in each tenth of a second of blocks of five minutes.
 
     Which blocks are kept follows from the blocks that occur, not from the order they come in.
     """
 
+    is_finer: bool = False
+    """Whether the clock shows less than a tenth of a second."""
+    anchor: float | None = None
+    """Any of the times, in seconds."""
     most_blocks: int = MOST_BLOCKS
     stride: int = 1
     blocks: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
 
-    def add(self, seconds: Integers, counts: Integers) -> None:
+    def read_clock(self, seconds: Floats) -> None:
+        """Note whether any of the times lie between tenths of a second from each other."""
+        if self.anchor is None:
+            self.anchor = float(seconds[0])
+        if not self.is_finer:
+            tenths = (seconds - self.anchor) * PER_SECOND
+            self.is_finer = bool((np.abs(tenths - np.round(tenths)) > _LEAST_TICK).any())
+
+    def add(self, tenths: Integers, counts: Integers) -> None:
         """Count requests.
 
         Args:
-            seconds: whole seconds since the epoch, ascending, each once.
+            tenths: tenths of a second since the epoch, ascending, each once.
             counts: requests in each.
         """
-        block_of = seconds // BLOCK_SECONDS
+        block_of = tenths // _BLOCK_TENTHS
         firsts = np.flatnonzero(np.diff(block_of, prepend=block_of[0] - 1))
-        for first, end in pairwise([*firsts.tolist(), len(seconds)]):
+        for first, end in pairwise([*firsts.tolist(), len(tenths)]):
             number = int(block_of[first])
             if number % self.stride == 0:
-                block = self.blocks.setdefault(number, np.zeros(BLOCK_SECONDS, dtype=np.int32))
-                block[seconds[first:end] - number * BLOCK_SECONDS] += counts[first:end].astype(np.int32)
+                block = self.blocks.setdefault(number, np.zeros(_BLOCK_TENTHS, dtype=np.int32))
+                block[tenths[first:end] - number * _BLOCK_TENTHS] += counts[first:end].astype(np.int32)
             while len(self.blocks) > self.most_blocks:
                 self.stride *= 2
                 self.blocks = {number: block for number, block in self.blocks.items() if number % self.stride == 0}
@@ -59,26 +74,32 @@ class SecondCounts:
             first_minute: the first of them, in minutes since the epoch.
         """
         numbers = sorted(self.blocks)
-        counts = np.array([self.blocks[number] for number in numbers]).reshape(-1, BLOCK_MINUTES, SECONDS_PER_MINUTE)
+        blocks = np.array([self.blocks[number] for number in numbers])
+        tenths = blocks.reshape(-1, BLOCK_MINUTES, SECONDS_PER_MINUTE, PER_SECOND)
+        counts = tenths.sum(axis=3, dtype=np.int32)
         of_block = np.array(numbers)[:, None] * BLOCK_MINUTES + np.arange(BLOCK_MINUTES) - first_minute
         inside = (of_block >= 0) & (of_block < len(minutes))
         whole = inside & minutes[np.clip(of_block, 0, len(minutes) - 1)]
-        tick_seconds = int(np.gcd.reduce([*_seconds_in_use(counts), SECONDS_PER_MINUTE]))
+        tick = 1 if self.is_finer else _tick(np.flatnonzero(tenths.any(axis=(0, 1)).ravel()))
         tens = counts[whole.all(axis=1)].reshape(-1, BLOCK_SECONDS // 10, 10).sum(axis=2)
         return Dispersion(
-            one_second=_variance_to_mean(counts[whole]) if tick_seconds == 1 else None,
-            ten_seconds=_variance_to_mean(tens) if 10 % tick_seconds == 0 else None,
+            one_second=_variance_to_mean(counts[whole]) if PER_SECOND % tick == 0 else None,
+            ten_seconds=_variance_to_mean(tens) if 10 * PER_SECOND % tick == 0 else None,
+            tenth_second=_variance_to_mean(tenths[whole].reshape(-1, PER_SECOND)) if tick == 1 else None,
         )
 
 
-def _seconds_in_use(counts: npt.NDArray[np.int32]) -> Iterator[int]:
-    """Seconds of the minute at which any request came."""
-    yield from np.flatnonzero(counts.any(axis=(0, 1))).tolist()
+def _tick(tenths: Integers) -> int:
+    """Tick of the clock in tenths of a second, by the tenths of the minute at which any request came."""
+    return int(np.gcd.reduce([*(tenths - tenths[:1]).tolist(), SECONDS_PER_MINUTE * PER_SECOND]))
 
 
 def _variance_to_mean(counts: npt.NDArray[np.int32]) -> float | None:
     """Sum of the rows' variances ÷ sum of their means; of shape ``(rows, windows)``."""
-    values: Floats = counts.astype(np.float64)
-    if values.sum() < LEAST_REQUESTS:
+    totals: Floats = counts.sum(axis=1, dtype=np.float64)
+    if totals.sum() < LEAST_REQUESTS:
         return None
-    return float(values.var(axis=1, ddof=1).sum() / values.mean(axis=1).sum())
+    windows = counts.shape[1]
+    squares: Floats = np.einsum("ij,ij->i", counts, counts, dtype=np.float64, casting="safe")
+    variances = (squares - totals**2 / windows) / (windows - 1)
+    return float(variances.sum() / (totals.sum() / windows))

@@ -40,6 +40,7 @@ def summary_json(tally: RequestTally, source: str, attribution: str) -> str:
         "dispersion": {
             "one_second": _rounded(profile.dispersion.one_second),
             "ten_seconds": _rounded(profile.dispersion.ten_seconds),
+            "tenth_second": _rounded(profile.dispersion.tenth_second),
         },
         "input_tokens": _quantiles(demand.input_tokens),
         "output_tokens": _quantiles(demand.output_tokens),

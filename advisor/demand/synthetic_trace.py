@@ -28,8 +28,9 @@ MOST_IN_A_MINUTE = 3
 """Times the requests that are asked for: of a demand with more in its busiest minute a share is rehearsed."""
 CHANGE_MINUTES = 30
 """So long at most before and after an hour change."""
-_WINDOWS = (6, 10)
-"""Ten seconds in a minute, single seconds in those."""
+_WINDOWS = (6, 10, 10)
+"""Ten seconds in a minute, single seconds in those, tenths of a second in those."""
+_PER_SECOND = 10
 _LEAST_CONCENTRATION = 1e-3
 _COUNTS, _SECONDS, _LENGTHS, _SPLITS = 1, 2, 3, 10
 """Streams of random numbers, of which lengths have three and each split of minutes has two."""
@@ -65,10 +66,10 @@ def rehearse(
 ) -> SyntheticTrace:  # fmt: skip
     """A sample of a demand, request by request: its busiest stretch, and an hour change of every other class of hours.
 
-    Minutes are as counted; within a minute requests fall into windows of ten seconds and of one second as unevenly as
-    the measured dispersion says (a Dirichlet-multinomial split), and anywhere within a second. Hours of a class that
-    was never observed have random arrivals at the rate that is expected of them. Of a demand that is larger the same
-    requests come at the same moments, and others beside them.
+    Minutes are as counted; within a minute requests fall into windows of ten seconds, one second and a tenth of one as
+    unevenly as the measured dispersion says (a Dirichlet-multinomial split), and anywhere within the last. Hours of a
+    class that was never observed have random arrivals at the rate that is expected of them. Of a demand that is larger
+    the same requests come at the same moments, and others beside them.
 
     Args:
         demand: what is rehearsed.
@@ -112,8 +113,8 @@ def stressed(
     thinned = (demand.profile or _declared(demand, most_requests)).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
     more = stretch.times(peak_ratio)
-    ten, one = (index * dispersion_ratio for index in _indices(more.dispersion))
-    return _requests(demand, [replace(more, dispersion=Dispersion(one_second=one, ten_seconds=ten))])
+    ten, one, tenth = (index * dispersion_ratio for index in _indices(more.dispersion))
+    return _requests(demand, [replace(more, dispersion=Dispersion(one, ten, tenth))])
 
 
 def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
@@ -275,15 +276,18 @@ def _arrivals(profile: DemandProfile) -> Floats:
     for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
         copied, placed = (draws.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
         cells = cells * windows + (placed * windows).astype(np.int64)[_sources(cells, index, copied)]
-    seconds = profile.start_seconds + cells + draws.uniforms(_SECONDS, *keys)
+    seconds = profile.start_seconds + (cells + draws.uniforms(_SECONDS, *keys)) / _PER_SECOND
     lengths = (draws.uniforms(_LENGTHS + which, *keys) for which in range(3))
     found: Floats = np.array([seconds, *lengths])[:, np.argsort(seconds, kind="stable")]
     return found
 
 
-def _indices(dispersion: Dispersion) -> tuple[float, float]:
-    """Index of dispersion in ten seconds and in one; that of random arrivals where unknown."""
-    return max(dispersion.ten_seconds or 1.0, 1.0), max(dispersion.one_second or 1.0, 1.0)
+def _indices(dispersion: Dispersion) -> tuple[float, float, float]:
+    """Index of dispersion in ten seconds, in one and in a tenth of one; that of random arrivals where unknown."""
+    ten, one, tenth = (
+        max(index or 1.0, 1.0) for index in (dispersion.ten_seconds, dispersion.one_second, dispersion.tenth_second)
+    )
+    return ten, one, tenth
 
 
 def _turns(counts: Integers) -> Integers:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.bursts import SecondCounts
+from advisor.demand.bursts import PER_SECOND, FineCounts
 from advisor.demand.clock import LAST_SECONDS, UNDATED, is_dated, on_the_calendar
 from advisor.demand.gaps import gap_note, without_gaps
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, Floats, TokenHistogram, TokenQuantiles
@@ -21,6 +21,7 @@ MAX_MINUTES = 3 * 366 * 24 * 60
 LEAST_SECONDS_BY_HOUR = 6 * SECONDS_PER_HOUR
 """A shorter trace says nothing of how lengths change over the day."""
 _MANY_REPEATED = 0.2
+_ROUNDING = 1e-5
 _BINS_PER_OCTAVE = 2
 _N_BINS = int(np.log2(MAX_TOKENS)) * _BINS_PER_OCTAVE + 3
 _N_CELLS = _N_BINS * _N_BINS
@@ -38,12 +39,19 @@ def bin_edges(bins: Integers) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
     return low, np.where(bins > 0, low * 2.0 ** (1 / _BINS_PER_OCTAVE), 0.0)
 
 
+def _tenths_of(seconds: Floats) -> Integers:
+    """Whole tenths of a second of times, in spite of the rounding of a time that was written as one."""
+    whole = np.floor(seconds)
+    within = np.minimum(((seconds - whole) * PER_SECOND + _ROUNDING).astype(np.int64), PER_SECOND - 1)
+    return whole.astype(np.int64) * PER_SECOND + within
+
+
 @dataclass(slots=True)
 class RequestTally:
     """A running count of requests by minute, by length and by joint bin."""
 
     per_minute: dict[int, int] = field(default_factory=dict)
-    per_second: SecondCounts = field(default_factory=SecondCounts)
+    fine: FineCounts = field(default_factory=FineCounts)
     input_counts: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     output_counts: Integers = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     cell_tokens: Floats = field(default_factory=lambda: np.zeros((2, _N_CELLS)))
@@ -104,9 +112,10 @@ class RequestTally:
                 f"an arrival time is {self.last_seconds:.0f} seconds after 1970, which is after 2100",
                 hint="give times in one unit, from seconds to nanoseconds since 1970, or in ISO 8601",
             )
-        whole, counts = np.unique(np.floor(seconds).astype(np.int64), return_counts=True)
-        self.per_second.add(whole, counts)
-        minutes, firsts = np.unique(whole // SECONDS_PER_MINUTE, return_index=True)
+        self.fine.read_clock(seconds)
+        tenths, counts = np.unique(_tenths_of(seconds), return_counts=True)
+        self.fine.add(tenths, counts)
+        minutes, firsts = np.unique(tenths // (SECONDS_PER_MINUTE * PER_SECOND), return_index=True)
         for minute, count in zip(minutes.tolist(), np.add.reduceat(counts, firsts).tolist(), strict=True):
             self.per_minute[minute] = self.per_minute.get(minute, 0) + count
 
@@ -151,7 +160,7 @@ class RequestTally:
         return DemandProfile(
             start_seconds=on_the_calendar(float(first_minute * SECONDS_PER_MINUTE)),
             requests_per_minute=per_minute,
-            dispersion=self.per_second.dispersion(is_whole, first_minute),
+            dispersion=self.fine.dispersion(is_whole, first_minute),
             tokens_by_hour=self._tokens_by_hour(),
         )
 

@@ -92,12 +92,13 @@ class TokenQuantiles:
 class Dispersion:
     """Burstiness: variance ÷ mean of the requests in a window, about their local level (1: Poisson; None: unknown).
 
-    The local level is that of the minute for windows of 1 s and of five minutes for windows of 10 s, so that the slow
-    shape of the day counts as no burst.
+    The local level is that of the minute for windows of 1 s, of five minutes for windows of 10 s and of the second for
+    windows of 0.1 s, so that the slow shape of the day counts as no burst.
     """
 
     one_second: float | None = None
     ten_seconds: float | None = None
+    tenth_second: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
 
     def times(self, factor: float) -> "Dispersion":
         """Burstiness of so many times the requests, in the same bursts: the excess over 1 grows with the number.
@@ -105,11 +106,11 @@ class Dispersion:
         ``I' = 1 + (I - 1) · factor``: the rate of a doubly stochastic process times a factor (Cox 1955), or each of its
         requests kept with that chance.
         """
-        one, ten = (
+        every = (
             index if index is None or index <= 1 else 1 + (index - 1) * factor
-            for index in (self.one_second, self.ten_seconds)
+            for index in (self.one_second, self.ten_seconds, self.tenth_second)
         )
-        return Dispersion(one, ten)
+        return Dispersion(*every)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from advisor.demand.busy_interval import BusySecond
 from advisor.demand.clock import UNDATED
 from advisor.demand.gaps import without_gaps
 from advisor.demand.summary import read_summary, summary_json
+from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.tally import RequestTally
 from advisor.errors import InputError
 
@@ -107,6 +108,19 @@ def test_requests_in_batches_of_five_have_a_dispersion_of_five():
 
     assert dispersion.one_second == pytest.approx(5, rel=0.1)
     assert dispersion.ten_seconds == pytest.approx(5, rel=0.1)
+    assert dispersion.tenth_second == pytest.approx(5, rel=0.1)
+
+
+def test_bursts_within_a_second_are_measured_and_made_up_again():
+    """Fifty requests within 50 ms, once in five minutes: so they come in the requests that are made up after them."""
+    seconds = np.repeat(MONDAY_2026 + 300 * np.arange(200.0), 50)
+    demand = tally_of(np.sort(seconds + np.random.default_rng(3).random(seconds.size) * 0.05)).demand("test")
+
+    made_up = rehearse(demand, 5_000).requests.seconds
+
+    assert demand.profile.dispersion.tenth_second > 40
+    _, counts = np.unique(np.floor(made_up * 10), return_counts=True)
+    assert np.median(counts) >= 40
 
 
 def test_a_coarse_clock_or_few_requests_leave_burstiness_unknown():
@@ -115,6 +129,10 @@ def test_a_coarse_clock_or_few_requests_leave_burstiness_unknown():
     tens = tally_of(np.floor(arrivals(120, 60) / 10) * 10).demand("test").profile.dispersion
     few = tally_of(arrivals(120, 0.2)).demand("test").profile.dispersion
 
+    whole = tally_of(np.floor(arrivals(120, 60)) + 0.3).demand("test").profile.dispersion
+
+    assert whole.tenth_second is None
+    assert whole.one_second == pytest.approx(1, abs=0.15)
     assert (rounded.one_second, rounded.ten_seconds) == (None, None)
     assert (few.one_second, few.ten_seconds) == (None, None)
     assert tens.one_second is None
@@ -127,9 +145,9 @@ def test_the_seconds_that_are_kept_do_not_depend_on_the_order(order):
     seconds = [MONDAY_2026 + number * 4000 * bursts.BLOCK_SECONDS // 60 for number in range(60)]
     kept = []
     for sequence in (range(60), order):
-        counts = bursts.SecondCounts(most_blocks=16)
+        counts = bursts.FineCounts(most_blocks=16)
         for number in sequence:
-            counts.add(np.array([int(seconds[number])]), np.array([1]))
+            counts.add(np.array([int(seconds[number]) * bursts.PER_SECOND]), np.array([1]))
         kept.append((counts.stride, sorted(counts.blocks)))
 
     assert kept[0] == kept[1]
@@ -164,6 +182,7 @@ def test_the_profile_survives_the_summary(tmp_path):
     assert read.profile.start_seconds == written.profile.start_seconds
     assert np.array_equal(read.profile.requests_per_minute, written.profile.requests_per_minute, equal_nan=True)
     assert read.profile.dispersion.one_second == pytest.approx(written.profile.dispersion.one_second, abs=1e-4)
+    assert read.profile.dispersion.tenth_second == pytest.approx(written.profile.dispersion.tenth_second, abs=1e-4)
     assert set(read.profile.tokens_by_hour) == set(written.profile.tokens_by_hour) == set(range(10))
     for hour, histogram in written.profile.tokens_by_hour.items():
         assert read.profile.tokens_by_hour[hour].probability == pytest.approx(histogram.probability)
