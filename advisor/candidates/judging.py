@@ -49,11 +49,12 @@ def match(requirements: Requirements, catalog: Catalog) -> Matches:
     withdrawn = {(offer.provider, offer.instance_type) for offer in every if offer.withdrawn}
     candidates: list[Candidate] = []
     rejected: list[Rejection] = []
+    named = () if workload.regions_left_open else workload.regions
     for (provider, name), instance_type in catalog.instance_types.items():
         if not allows(workload, instance_type):
             continue
         if (provider, name) not in offers:
-            rejected.append(_not_sold(instance_type, workload.regions, was_sold=(provider, name) in withdrawn))
+            rejected.append(_not_sold(instance_type, named, was_sold=(provider, name) in withdrawn))
             continue
         for outcome in judge(instance_type, requirements, catalog):
             if isinstance(outcome, Candidate):

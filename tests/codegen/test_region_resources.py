@@ -57,8 +57,8 @@ def of_cache(scenario, target):
 def cache_node_metrics():
     """Metrics of a node of the cache that alarms of CloudWatch watch."""
     code = of_cache("ec2-cache", "ec2")
-    summed = code.partition("cache_sums = merge")[2].partition("]...)")[0].count("metric =")
-    return summed + code.count("for_each = toset(local.cache_members)")
+    summed = code.partition("cache_sums = {")[2].partition("]...)")[0].count("metric =")
+    return summed + code.count("for_each = toset(flatten(values(local.cache_members)))")
 
 
 def cache_log_alarms():

@@ -509,7 +509,7 @@ def test_the_command_says_the_same_on_one_processor_and_on_many(run_advisor, tmp
 @pytest.mark.parametrize(
     ("lever", "settings", "rate"),
     [
-        ("prompt", LeverSettings(prompt_shorter=0.2), 0.5),
+        ("prompt", LeverSettings(prompt_shorter=0.2), 8.0),
         ("response_cache", LeverSettings(cache=MeasuredCache(0.8, 0.2, 1000)), 8.0),
     ],
 )

@@ -26,7 +26,6 @@ QUESTIONS = {
     "fewer replicas than a machine has": 1021,
     "two regions, by the hour": 1028,
     "a commitment that is held": 20_002,
-    "a budget below an option of a preferred precision": 20_621,
 }
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),
