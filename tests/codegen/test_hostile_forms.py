@@ -1,7 +1,6 @@
 """Hostile words in a stack never change the structure of what a form writes for Kubernetes, and come back as they are."""
 
 import dataclasses
-import re
 from functools import cache
 
 import pytest
@@ -13,6 +12,7 @@ from advisor.codegen.kubernetes import ClusterManner
 from advisor.codegen.selection import of_fleet
 from advisor.codegen.stack import stacks_of
 from advisor.errors import AdvisorError
+from codegen.kubernetes_texts import as_read
 from codegen.plans import HOSTILE, make_fleet_plan, make_group, make_option, make_plan
 
 WORDS = {
@@ -68,11 +68,6 @@ def with_word(form, word):
     )
     stack = dataclasses.replace(usual(), form=form, backends=(dataclasses.replace(backend, container=container),))
     return documents(kubernetes_files(stack, ClusterManner()))
-
-
-def as_read(text):
-    """A text as Kubernetes reads it: ``$$`` is a dollar; None where a variable would take the place of a part."""
-    return None if re.search(r"(?<!\$)(?:\$\$)*\$\(", text) else text.replace("$$", "$")
 
 
 @pytest.mark.parametrize("form", Form)
