@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,12 +17,14 @@ from advisor.errors import InputError
 from advisor.models import find_model
 from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
+from advisor.pipeline import Extent, answer, question_for
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
 from advisor.plan.planning import Asked, plan_fleet
 from advisor.plan.request import PlanRequest, requirements_of
 from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.stage import Effort, PlanningContext
+from advisor.workload.measured_demand import TraceDemand
 from advisor.workload.values import DeclaredDemand, Limits, Slo, Survive
 from builders import catalog_of, offer, workload
 from plan.replay.test_confirm import flat
@@ -175,6 +178,26 @@ def test_more_demand_never_costs_less(sold, demand, factor):
     rate, dispersion = demand
 
     assert usd(sold, (rate * factor, dispersion)) >= WITHIN * usd(sold, demand)
+
+
+@pytest.mark.parametrize("example", ["code", "chat"])
+def test_a_tenth_more_of_a_measured_demand_never_costs_less(example):
+    """Bursts stay where they are when all of a demand grows, so that plans do not differ by chance."""
+    sold = [
+        offer(name, "us-east-1", usd, round(usd / 3, 3))
+        for name, usd in (("g6.xlarge", 0.8), ("g6e.xlarge", 1.86), ("g7e.2xlarge", 3.36), ("p5.4xlarge", 6.88))
+    ]
+    catalog, slo = catalog_of(*sold), Slo(ttft_p95_ms=2000, tpot_p95_ms=60)
+    extent = Extent(has_ladder=False, judges_today=False)
+    costs = []
+    for times in (0.8, 0.9, 1.0, 1.1, 1.2):
+        source = TraceDemand(Path("examples") / example / "demand.json")
+        asked = workload(demand=source, slo=slo, demand_times=times, precisions=("fp8",), limits=Limits(min_replicas=2))
+        fleet = answer(question_for(asked, catalog, shipped_model()), catalog, shipped_model(), extent).plan.fleet
+        costs.append(fleet.cost.total_usd_per_month)
+
+    for less, more in pairwise(costs):
+        assert more >= WITHIN * less, costs
 
 
 def test_bursts_that_are_too_much_for_few_are_spread_over_more():
