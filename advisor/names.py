@@ -48,11 +48,13 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known names, or all of them when they are few."""
+    """A hint that names the nearest known names, or all of them when they are few, else how many there are and some."""
     close = nearest(name, known)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(known)}" if len(known) <= _SHORT_LIST else ""
+    if len(known) <= _SHORT_LIST:
+        return f"known: {', '.join(known)}"
+    return f"{len(known)} are known, such as {', '.join(known[:_SHOWN])}"
 
 
 _VARIANTS = ("-instruct", "-chat", "-it", "-hf", "-fp8", "-fp4", "-bf16")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.explain.outcome import Outcome
-from advisor.plan.explain.pareto import Front
+from advisor.plan.explain.pareto import Front, Point
 from advisor.plan.explain.whatif import WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
@@ -204,6 +204,12 @@ def _span(load_range: LoadRange) -> str:
     return f"about {low}" if low == high else f"{low} to {high}"
 
 
+def _count(point: Point) -> str:
+    """``2``, or ``2 of 3`` of a fleet with others."""
+    others = f" of {point.fleet_instances}" if point.groups > 1 else ""
+    return f"{point.instances}{others}"
+
+
 def front_section(front: Front) -> Section:
     """Cost against one target."""
     name = _NAMES[front.target]
@@ -221,7 +227,7 @@ def front_section(front: Front) -> Section:
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
             point.provider, point.region, f"{point.instance_type}{' and others' if point.groups > 1 else ''}",
-            purchase_words(point.purchase), point.precision, str(point.tensor_parallel), str(point.instances),
+            purchase_words(point.purchase), point.precision, str(point.tensor_parallel), _count(point),
         )
         for point in front.points
     )  # fmt: skip
