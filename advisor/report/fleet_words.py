@@ -174,9 +174,10 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = latency_words(fleet.unit, confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
     p95s = "".join(f", {words}" for words in latencies)
+    requests = counted(confirmation.requests, "request")
     return (
-        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {counted(confirmation.requests, 'request')} within "
-        f"the SLO ({ratio_words(within_ratio)} asked{margin}){p95s}; "
+        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO "
+        f"({ratio_words(within_ratio)} asked{margin}){p95s}; "
         f"{confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     )
 
