@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 _IGNORED = str.maketrans("", "", "-_ \t")
-_SHORT_LIST = 20
+_SHORT_LIST = 24
 _SHOWN = 6
 _UNPRINTABLE = re.compile(
     r"\x1b(?!\[[01]m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2061-\u206f\ufeff]"

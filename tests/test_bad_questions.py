@@ -39,7 +39,7 @@ REFUSED = {
     ),
     "an unknown accelerator": ({"accelerators": ["H1000"]}, 1, ["accelerators[0]", "'H1000'", "did you mean"]),
     "an unknown engine": ({"engines": ["vllmm"]}, 1, ["engines[0]", "'vllmm'", "did you mean vLLM"]),
-    "an engine like no other": ({"engines": ["foo"]}, 1, ["engines[0]", "'foo'", "are known, such as"]),
+    "an engine like no other": ({"engines": ["foo"]}, 1, ["engines[0]", "'foo'", "known: ", "vLLM"]),
     "a type that is held and excluded": (
         {"instance_types": ["g6e.xlarge"], "exclude": {"instance_types": ["g6e.xlarge"]}}, 1,
         ["exclude.instance_types", "g6e.xlarge is asked for under instance_types and excluded", "take a name out"],
