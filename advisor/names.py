@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 _IGNORED = str.maketrans("", "", "-_ \t")
-_SHORT_LIST = 20
+_SHORT_LIST = 24
 _SHOWN = 6
 _UNPRINTABLE = re.compile(
     r"\x1b(?!\[[01]m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2061-\u206f\ufeff]"
@@ -48,11 +48,13 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known names, or all of them when they are few."""
+    """A hint that names the nearest known names, or all of them when they are few, else how many there are and some."""
     close = nearest(name, known)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(known)}" if len(known) <= _SHORT_LIST else ""
+    if len(known) <= _SHORT_LIST:
+        return f"known: {', '.join(known)}"
+    return f"{len(known)} are known, such as {', '.join(known[:_SHOWN])}"
 
 
 _VARIANTS = ("-instruct", "-chat", "-it", "-hf", "-fp8", "-fp4", "-bf16")

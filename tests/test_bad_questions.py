@@ -39,6 +39,7 @@ REFUSED = {
     ),
     "an unknown accelerator": ({"accelerators": ["H1000"]}, 1, ["accelerators[0]", "'H1000'", "did you mean"]),
     "an unknown engine": ({"engines": ["vllmm"]}, 1, ["engines[0]", "'vllmm'", "did you mean vLLM"]),
+    "an engine like no other": ({"engines": ["foo"]}, 1, ["engines[0]", "'foo'", "known: ", "vLLM"]),
     "a type that is held and excluded": (
         {"instance_types": ["g6e.xlarge"], "exclude": {"instance_types": ["g6e.xlarge"]}}, 1,
         ["exclude.instance_types", "g6e.xlarge is asked for under instance_types and excluded", "take a name out"],
@@ -59,8 +60,8 @@ REFUSED = {
         ["limits.max_replicas: max_replicas 2 contradicts min_replicas 5", "raise max_replicas"],
     ),
     "nothing on demand, half of it asked for": (
-        {"purchase": ["spot"], "limits": {"on_demand_base_ratio": 0.5}}, 4,
-        ["limits.on_demand_base_ratio", "lower limits.on_demand_base_ratio from 0.5 to 0"],
+        {"purchase": ["spot"], "limits": {"on_demand_base_ratio": 0.5}}, 1,
+        ["limits.on_demand_base_ratio: on_demand_base_ratio 0.5 contradicts purchase: [spot]", "add on_demand to purchase"],
     ),
     "commitments without history": (
         {"purchase": ["commitment"]}, 1,

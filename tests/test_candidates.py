@@ -82,8 +82,18 @@ def test_what_nobody_says_is_no_refusal():
     (rejection,) = outcomes("inf2.8xlarge", precisions=("int4",))
     assert (rejection.code, rejection.available) == ("precision_untested", "untested")
     assert rejection.message.endswith(
-        "Inferentia2: no document or measurement says whether vLLM-NxDI 0.5 (vLLM 0.16) serves it"
+        "Inferentia2: no document or measurement settles whether vLLM-NxDI 0.5 (vLLM 0.16) serves it (not in the "
+        "documentation)"
     )
+
+
+def test_what_sources_disagree_about_is_not_planned():
+    """What documentation names and code refuses is left out, with both in the reason."""
+    (rejection,) = outcomes("g4dn.xlarge", precisions=("fp8",))
+
+    assert (rejection.code, rejection.available) == ("precision_untested", "untested")
+    assert "documentation of 2026-03 names this generation" in rejection.message
+    assert "code of 2025-08 refuses it" in rejection.message
 
 
 def test_an_engine_for_other_chips_must_list_the_model():

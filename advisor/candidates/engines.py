@@ -144,5 +144,6 @@ def _unserved(rows: Sequence[EngineSupport], accelerator: Accelerator, precision
             "precision_unsupported", "support", precision, rows[0].support.value, f"{accelerator.name}: {detail}"
         )
     engine = f"{untested.engine} {untested.engine_version}".strip() if untested else "an engine of the catalog"
-    reason = f"{accelerator.name}: no document or measurement says whether {engine} serves it"
+    detail = f" ({untested.detail})" if untested and untested.detail else ""
+    reason = f"{accelerator.name}: no document or measurement settles whether {engine} serves it{detail}"
     return Shortfall("precision_untested", "support", precision, Support.UNTESTED.value, reason)

@@ -166,7 +166,7 @@ class _Scopes:
     def rungs(self) -> tuple[RungScope, ...]:
         """Every rung."""
         stays = {step: self._why_not_today(step) for step in _TODAY}
-        stays[Step.COMMIT] = self._why_no_commitment
+        stays |= {Step.COMMIT: self._why_no_commitment, Step.ANY_CLOUD: self._why_no_other_cloud}
         without_cache = _NO_CACHE_YET if self._given.plans_response_cache else ""
         rung_scopes = [RungScope(Step.AS_IS, None, stays[Step.AS_IS] or without_cache)]
         beyond = False
@@ -194,7 +194,7 @@ class _Scopes:
             steps[step] = stays.get(step) or self._allowing(step, narrow)
         if not why_not_same_cloud:
             steps[Step.SAME_CLOUD] = replace(narrow, regions=base.regions)
-        steps[Step.ANY_CLOUD] = self._other_clouds(narrow)
+        steps[Step.ANY_CLOUD] = self._why_no_other_cloud or self._other_clouds(narrow)
         return narrow, steps
 
     def _other_clouds(self, narrow: Workload) -> Workload:
@@ -204,6 +204,18 @@ class _Scopes:
         if current is not None and narrow.providers == (current.provider,) and not self._names_regions:
             others = self._like(current, others)
         return replace(wide, regions=_joined(narrow.regions, tuple(sorted({region for _, region in others}))))
+
+    @property
+    def _why_no_other_cloud(self) -> str:
+        """Why the plan leaves no cloud: its regions are no others than of accounts of their own; "" where it may."""
+        kinds = sorted({restriction(region) for region in self._stated.regions})
+        if not kinds or "" in kinds:
+            return ""
+        which = "named regions" if self._names_regions else "regions to plan in"
+        return (
+            f"the {which} are {' and '.join(kinds)} and take an account of their own: to plan on another cloud, name "
+            "it and its regions"
+        )
 
     def _is_lossier_only(self, workload: Workload) -> bool:
         """Whether a workload allows beyond what is stated nothing but precisions that are no match for the stated."""
@@ -343,10 +355,11 @@ class _Scopes:
             return f"in {workload.regions[0]}"
         if self._names_regions:
             named = "in the regions that the workload names"
+            own = f"{named} for {' and '.join(self._given.providers)}"
             others = [place for place in _places(workload, self._catalog) if place[0] not in self._given.providers]
             clouds = " and ".join(dict.fromkeys(provider for provider, _ in others))
             countries = " and ".join(sorted({self._country(place) for place in others} - {""}))
-            return f"{named}, and in every region of {clouds} in {countries}" if others else named
+            return f"{own}, and in all open regions of {clouds} in {countries}" if others else named
         if self._is_placed_by_users:
             return "wherever users and residency allow"
         here = {self._continent(place) for place in _places(workload, self._catalog)} - {""}

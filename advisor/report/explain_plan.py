@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from advisor.plan.explain.outcome import Outcome
-from advisor.plan.explain.pareto import Front
+from advisor.plan.explain.pareto import Front, Point
 from advisor.plan.explain.whatif import WhatIf
 from advisor.plan.explain.why import Contender, LoadRange, PriceChange, TargetChange, Why
 from advisor.plan.values import Option
@@ -170,36 +170,44 @@ def _contender_words(contender: Contender) -> str:
 def _price_words(price: PriceChange, *, wins: bool) -> str:
     today = "not known" if price.today_usd_per_hour is None else f"${price.today_usd_per_hour:,.4g}"
     ratio = "" if price.ratio is None else f", {price.ratio:.0%} of that"
-    verb = "it stays recommended up to" if wins else "price: it would win at"
+    verb = "it stays recommended up to" if wins else "price: alone it would be recommended at"
     return f"{verb} ${price.usd_per_hour:,.4f} per hour (today {today}{ratio})"
 
 
 def _target_words(target_change: TargetChange, *, wins: bool) -> str:
-    verb = "loses" if wins else "would win"
+    verb = "leaves" if wins else "would join"
     ways = [
-        f"it {verb} at {milliseconds(value)} or {word}"
+        f"it {verb} the cheapest fleet at {milliseconds(value)} or {word}"
         for value, word in ((target_change.looser_ms, "looser"), (target_change.tighter_ms, "tighter"))
         if value is not None
     ]
     name = f"{_NAMES[target_change.target]} (now {milliseconds(target_change.stated_ms)})"
-    never = "changes nothing" if wins else "never makes it win"
+    never = "changes nothing" if wins else "never makes it part of the cheapest fleet"
     return f"{name}: {' and '.join(ways) or f'a target up to 16 times looser or tighter {never}'}"
 
 
 def _load_words(ranges: Sequence[LoadRange], *, wins: bool) -> str:
     if not ranges:
-        return "load: it wins at no demand from 1/16 to 16 times today's"
+        return "load: it is part of the cheapest fleet at no demand from 1/16 to 16 times today's"
+    verb = "is" if wins else "would be"
     if wins and (ranges[0].low_factor, ranges[0].high_factor) == (1.0, 1.0):
-        return "load: it wins at today's demand, and no longer at a tenth less or more"
+        return "load: it is part of the cheapest fleet at today's demand, and no longer at a tenth less or more"
     spans = " and ".join(_span(range_) for range_ in ranges)
-    return f"load: it {'wins' if wins else 'would win'} at {spans} times today's demand"
+    return f"load: it {verb} part of the cheapest fleet at {spans} times today's demand"
 
 
 def _span(load_range: LoadRange) -> str:
     if load_range.low_factor is None and load_range.high_factor is None:
         return "1/16 to 16"
     low = "1/16" if load_range.low_factor is None else f"{load_range.low_factor:.3g}"
-    return f"{low} to {'16' if load_range.high_factor is None else f'{load_range.high_factor:.3g}'}"
+    high = "16" if load_range.high_factor is None else f"{load_range.high_factor:.3g}"
+    return f"about {low}" if low == high else f"{low} to {high}"
+
+
+def _count(point: Point) -> str:
+    """``2``, or ``2 of 3`` of a fleet with others."""
+    others = f" of {point.fleet_instances}" if point.groups > 1 else ""
+    return f"{point.instances}{others}"
 
 
 def front_section(front: Front) -> Section:
@@ -219,7 +227,7 @@ def front_section(front: Front) -> Section:
         (
             "→" if point.stated else "", milliseconds(point.latency_ms), f"{point.total_usd_per_month:,.2f}",
             point.provider, point.region, f"{point.instance_type}{' and others' if point.groups > 1 else ''}",
-            purchase_words(point.purchase), point.precision, str(point.tensor_parallel), str(point.instances),
+            purchase_words(point.purchase), point.precision, str(point.tensor_parallel), _count(point),
         )
         for point in front.points
     )  # fmt: skip

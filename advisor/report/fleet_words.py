@@ -12,13 +12,15 @@ from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
 from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd
-from advisor.units import HOURS_PER_DAY, ratio_words, times_words
+from advisor.units import HOURS_PER_DAY, counted, ratio_words, times_words
 
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",
     DECLARED: "none, the declared demand at all hours",
 }
 _SAME = 0.005
+_TOO_FEW = 100
+"""Requests of a replay, of fewer than which nobody can say how much more a fleet would hold."""
 
 
 def fleet_words(fleet: Fleet) -> str:
@@ -172,8 +174,9 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
     margin = "" if confirmation.reached or short else ", with less margin than is wanted for requests unlike these"
     latencies = latency_words(fleet.unit, confirmation.ttft_p95_ms, confirmation.tpot_p95_ms)
     p95s = "".join(f", {words}" for words in latencies)
+    requests = counted(confirmation.requests, "request")
     return (
-        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {confirmation.requests:,} requests within the SLO "
+        f"{verdict}: {ratio_words(confirmation.within_slo_ratio)} of {requests} within the SLO "
         f"({ratio_words(within_ratio)} asked{margin}){p95s}; "
         f"{confirmation.arrivals}{_headroom_words(fleet, confirmation)}"
     )
@@ -191,8 +194,10 @@ def _headroom_words(fleet: Fleet, confirmation: Confirmation) -> str:
 
 def holds_words(fleet: Fleet) -> Iterator[str]:
     """How far beyond its plan the fleet keeps the SLO."""
-    holds = fleet.holds_up_to
-    if holds is not None:
+    holds, replay = fleet.holds_up_to, fleet.confirmed
+    if holds is not None and replay is not None and replay.requests < _TOO_FEW:
+        yield f"too few requests to say how far beyond the plan it holds (fewer than {_TOO_FEW})"
+    elif holds is not None:
         peak, dispersion = times_words(holds.peak_ratio), times_words(holds.dispersion_ratio)
         yield f"holds up to {peak} × the busiest minute and {dispersion} × its burstiness"
 

@@ -47,10 +47,10 @@ def _beyond(plan: Plan) -> int:
 
 
 def _where_words(plan: Plan) -> Iterator[str]:
-    """How far the regions of the highest rung go."""
-    last = plan.ladder[-1]
-    if last.where:
-        yield f"up to {rung_words(last)}, {last.where}; exclusions, residency and named regions hold on every rung"
+    """How far the regions of the highest rung that may be planned go."""
+    last = next((rung for rung in reversed(plan.ladder) if rung.where), None)
+    if last is not None:
+        yield f"up to {rung_words(last)}, {last.where}; exclusions and residency hold on every rung"
 
 
 def _brief(rung: Rung) -> Rung:

@@ -185,9 +185,8 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"
-    return (
-        f"Replay: {kept} of {replay.requests:,} requests within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."
-    )
+    requests = counted(replay.requests, "request")
+    return f"Replay: {kept} of {requests} within the SLO ({wanted} asked{margin}){p95s}{_holds(fleet)}."
 
 
 def _holds(fleet: Fleet) -> str:

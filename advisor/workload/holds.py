@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from advisor.catalog import Catalog
-from advisor.catalog.values import Offer
+from advisor.catalog.values import Offer, Purchase
 from advisor.errors import InputError
 from advisor.names import normalised, suggestion
 from advisor.workload.scope import (
@@ -28,12 +28,25 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
         InputError: with the field, the numbers that contradict each other and how to mend it.
     """
     _check_names(workload, catalog)
+    _check_on_demand_base(workload)
     scope = in_scope(workload, catalog)
     _check_exclusions(scope, workload)
     for key in ("accelerators", "instance_types"):
         _check_sold(key, scope, workload, catalog)
     if scope.engines or scope.exclude.engines:
         _check_served(scope, workload, catalog)
+
+
+def _check_on_demand_base(workload: Workload) -> None:
+    """Refuse a share that spot must not carry where all that may serve is on spot."""
+    ratio = workload.limits.on_demand_base_ratio
+    only_spot = set(workload.purchase) == {Purchase.SPOT}
+    if ratio > 0 and only_spot and not workload.commitments and not workload.scaling.scale_to_zero:
+        raise InputError(
+            f"on_demand_base_ratio {ratio:g} contradicts purchase: [spot]: nothing that is bought carries that share",
+            where=workload.where("limits.on_demand_base_ratio"),
+            hint="add on_demand to purchase, or take limits.on_demand_base_ratio out",
+        )
 
 
 def check_known(workload: Workload, field: str, what: str, value: str, known: Sequence[str]) -> None:

@@ -275,10 +275,10 @@ def test_the_architecture_in_a_name(model, key):
 
 
 def test_near_names():
-    """Names that begin alike come first; a short list is shown whole when nothing is near."""
+    """Names that begin alike come first; where nothing is near a short list is shown whole, and of a long one some."""
     assert nearest("us-eats-1", ["us-east-1", "us-east1", "eu-north-1"])[:2] == ["us-east-1", "us-east1"]
     assert nearest("h100", ["H100-SXM", "H100-NVL", "H20"]) == ["H100-SXM", "H100-NVL"]
     assert nearest("", ["L4"]) == []
     assert suggestion("zzz", ["aws", "gcp"]) == "known: aws, gcp"
-    assert suggestion("zzz", [str(number) for number in range(30)]) == ""
+    assert suggestion("zzz", [str(number) for number in range(30)]) == "30 are known, such as 0, 1, 2, 3, 4, 5"
     assert normalised(" A100_80-GB ") == "a10080gb"

@@ -160,6 +160,19 @@ def test_no_rung_or_step_is_where_another_account_is_needed(number):
     assert not [name for name in regions if restriction(name)]
 
 
+@pytest.mark.parametrize(("regions", "stays"), [(("us-gov-west-1",), True), (("us-gov-west-1", "us-east-1"), False)])
+def test_no_rung_or_step_leaves_for_open_regions_where_all_named_ones_are_of_accounts_of_their_own(regions, stays):
+    """Who may use regions for governments alone is not offered another cloud's open ones."""
+    need = requirements(current=None, regions=regions)
+    rung, (_, steps) = rungs_of(need, CATALOG)[-1], steps_alone(need, CATALOG)
+    why = "the named regions are for governments and take an account of their own: to plan on another cloud, name it and its regions"
+
+    assert rung.step is Step.ANY_CLOUD
+    assert (rung.workload is None) == stays
+    assert rung.why_none == (why if stays else "")
+    assert (steps[Step.ANY_CLOUD] == why) == stays
+
+
 @pytest.mark.parametrize("providers", [("aws",), ("aws", "azure"), ("aws", "azure", "gcp")])
 def test_other_clouds_alone_are_as_near_as_todays(providers):
     """Whatever clouds the workload lists, without regions theirs are those of today's continent, open to any account."""
@@ -178,10 +191,13 @@ def test_other_clouds_alone_are_as_near_as_todays(providers):
         ({"current": TODAY, "regions": (), "near_current": True}, "in North America"),
         ({"current": None, "regions": ()}, "on any continent"),
         ({"current": None, "regions": (), "residency": ("EU",)}, "wherever users and residency allow"),
-        ({"current": TODAY, "regions": ("us-east-1",)}, f"{NAMED}, and in every region of gcp and azure in US"),
+        (
+            {"current": TODAY, "regions": ("us-east-1",)},
+            f"{NAMED} for aws, and in all open regions of gcp and azure in US",
+        ),
         (
             {"current": None, "providers": ("gcp",), "regions": ("europe-west4",)},
-            f"{NAMED}, and in every region of azure in NL",
+            f"{NAMED} for gcp, and in all open regions of azure in NL",
         ),
     ],
     ids=["near today", "anywhere", "residency", "named", "where one cloud has no region"],
@@ -196,8 +212,8 @@ def test_the_report_says_how_far_the_regions_go(plan):
     (line,) = ladder_section(plan).lines
 
     assert line == (
-        f"up to any cloud, {NAMED}, and in every region of gcp and azure in US; exclusions, residency and named "
-        "regions hold on every rung"
+        f"up to any cloud, {NAMED} for aws, and in all open regions of gcp and azure in US; exclusions and residency "
+        "hold on every rung"
     )
 
 

@@ -52,6 +52,7 @@ def test_every_point_is_what_a_plan_costs(target):
 
     assert len(front.points) > 2
     for point in front.points:
+        assert (point.fleet_instances > point.instances) == (point.groups > 1)
         assert total(question, target, point.latency_ms) == pytest.approx(point.total_usd_per_month, abs=0.01)
 
 

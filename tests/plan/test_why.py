@@ -102,7 +102,19 @@ def test_a_win_at_todays_demand_alone_is_said_in_words():
     found = replace(explained("g6e.xlarge"), load=(LoadRange(1.0, 1.0),))
 
     assert found.wins
-    assert why_section(found).lines[-1] == "load: it wins at today's demand, and no longer at a tenth less or more"
+    assert why_section(found).lines[-1] == (
+        "load: it is part of the cheapest fleet at today's demand, and no longer at a tenth less or more"
+    )
+
+
+@pytest.mark.sampled(3)
+def test_a_range_with_equal_ends_is_one_value():
+    """A type that joins the fleet at one looked-at demand alone is told with that demand once."""
+    found = replace(explained("g6e.xlarge"), wins=False, load=(LoadRange(2 / 3, 2 / 3), LoadRange(4.0, None)))
+
+    assert why_section(found).lines[-1] == (
+        "load: it would be part of the cheapest fleet at about 0.667 and 4 to 16 times today's demand"
+    )
 
 
 @pytest.mark.sampled(3)

@@ -106,6 +106,18 @@ def test_what_holds_is_rounded_down_everywhere(plan, ratio, percent, times):
     assert f"holds up to {times} × the busiest minute and {times} × its burstiness" in text
 
 
+@pytest.mark.parametrize(("requests", "told"), [(1, "1 request within"), (99, "99 requests within")])
+def test_a_replay_of_few_requests_does_not_say_how_far_the_fleet_holds(plan, requests, told):
+    """What one request found is no reach beyond the plan."""
+    few = replace(plan.fleet.confirmed, requests=requests)
+    fleet = replace(plan.fleet, confirmed=few, holds_up_to=HoldsUpTo(4.0, 4.0))
+    text = " ".join(full(replace(plan, fleet=fleet)).split())
+
+    assert told in text
+    assert "too few requests to say how far beyond the plan it holds" in text
+    assert "holds up to" not in text
+
+
 def test_hours_of_the_week_have_a_table_of_their_own(plan, weekly):
     """A fleet that follows the hours shows its instances in each class of them, and the span of each group."""
     text = full(weekly)

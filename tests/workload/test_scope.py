@@ -1,6 +1,7 @@
 """What a workload holds its plan to is all that is planned with, and contradictions are named."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from advisor.models import find_model
 from advisor.pipeline import plan_for
 from advisor.requirements import check_names, require
 from advisor.workload.document import read_workload
+from advisor.workload.holds import check_holds
 from advisor.workload.scope import allows, in_scope, restriction, scope_notes
-from advisor.workload.values import Deployment, Exclude
+from advisor.workload.values import Deployment, Exclude, Limits, OwnedCommitment, Scaling
 from builders import catalog_of, offer, workload
 
 CATALOG = load_catalog()
@@ -281,3 +283,21 @@ def test_the_file_says_whether_the_plan_stays(tmp_path: Path, stated, providers,
     read = read_workload(path)
 
     assert (read.providers, read.near_current) == (providers, near)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"commitments": (OwnedCommitment("aws", "us-east-1", "g6.xlarge", 1, date(2027, 6, 1)),)},
+        {"scaling": Scaling(scale_to_zero=True)},
+        {"purchase": (Purchase.SPOT, Purchase.ON_DEMAND)},
+    ],
+    ids=["owned", "by the second", "on demand"],
+)
+def test_a_base_on_demand_contradicts_spot_alone_only_where_nothing_else_may_carry_it(changes):
+    """What is owned, sold by the second or on demand is no spot."""
+    stated = workload(purchase=(Purchase.SPOT,), limits=Limits(on_demand_base_ratio=0.5))
+
+    with pytest.raises(InputError, match=r"on_demand_base_ratio 0\.5 contradicts purchase: \[spot\]"):
+        check_holds(stated, CATALOG)
+    check_holds(replace(stated, **changes), CATALOG)

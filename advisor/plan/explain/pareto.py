@@ -45,6 +45,9 @@ class Point:
     precision: str
     tensor_parallel: int
     instances: int
+    """Of that type and way of paying, in the busiest hours."""
+    fleet_instances: int
+    """Of the whole fleet in the busiest hours."""
     groups: int
     stated: bool
     """Whether it is the target of the workload: the point is the plan's fleet."""
@@ -105,6 +108,7 @@ def _planned(market: Market, limit_ms: float, *, stated: bool) -> Point | None:
         precision=source.served.candidate.precision,
         tensor_parallel=source.served.candidate.tensor_parallel,
         instances=main.instances[-1],
+        fleet_instances=sum(allocation.instances[-1] for allocation in confirmed.solution.allocations),
         groups=len(confirmed.solution.allocations),
         stated=stated,
     )
