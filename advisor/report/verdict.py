@@ -24,7 +24,7 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import SECONDS_PER_DAY, counted, ratio_words, span_words
+from advisor.units import SECONDS_PER_DAY, counted, ratio_words, rounded, span_words
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
@@ -124,7 +124,7 @@ def _headroom_risks(fleet: Fleet) -> Iterator[str]:
     """How far beyond their prediction replicas are planned, where only the replay says that they carry it."""
     ratio = max(map(_planned_ratio, fleet.groups), default=0.0)
     if ratio >= _BEYOND_PREDICTION:
-        yield f"replicas planned at {ratio:.2g} × the predicted rate"
+        yield f"replicas planned at {rounded(ratio)} × the predicted rate"
 
 
 def _planned_ratio(group: FleetGroup) -> float:
@@ -304,7 +304,7 @@ def _kept_weights(fleet: Fleet) -> str:
 
 def _weight_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Weights other than the published ones, how much quality they keep, and whether several serve side by side."""
-    lossy = dict.fromkeys(_weights(group, plan.model_file) for group in fleet.groups if _is_quantised(group))
+    lossy = dict.fromkeys(_weights(group, plan.provenance.model_file) for group in fleet.groups if _is_quantised(group))
     if lossy:
         yield f"Weights: {'; '.join(lossy)}."
     precisions = dict.fromkeys(group.precision for group in fleet.groups)

@@ -274,7 +274,9 @@ def test_a_cheaper_fleet_names_what_is_preferred_to_it(group, lossy, words):
 def test_weights_of_a_file_are_those_that_it_holds():
     """llama.cpp serves a GGUF file as it is stated: nobody has to make other weights."""
     group = make_group(2, precision="int8", weights="", engine="llama.cpp server")
-    plan = replace(make_plan(make_fleet(group)), model_file=ModelFile("emb.gguf", 1, ""))
+    plan = make_plan(make_fleet(group))
+    file = ModelFile("emb.gguf", 1, "")
+    plan = replace(plan, provenance=replace(plan.provenance, model_file=file))
     assert lines_of(plan)["Weights"] == "Weights: emb.gguf in int8, as stated."
 
 
