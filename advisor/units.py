@@ -61,6 +61,11 @@ def ratio_words(ratio: float) -> str:
     return f"{math.floor(ratio * 10_000 + 1e-9) / 100:g}%"
 
 
+def rounded(value: float) -> str:
+    """Number in three digits, never fewer than those before the point: 0.256, 51.2, 2,000."""
+    return f"{value:,.0f}" if abs(value) >= _FOUR_DIGITS else f"{value:.3g}"
+
+
 def times_words(ratio: float) -> str:
     """A multiple, rounded down: ``1.17``, so that no more is said to hold than does."""
     return f"{math.floor(ratio * 100 + 1e-9) / 100:g}"

@@ -90,14 +90,14 @@ def _one_pass_engine(
 ) -> EngineSupport | Rejection:
     """The first allowed server of a model that answers in one pass, or why there is none."""
     unit, family = requirements.demand.unit, requirements.model.family
-    serving = [
+    fitting = [
         server
         for server in catalog.one_pass_engines
-        if server.serves(unit, family, precision) and server.runs_on(instance_type, accelerator)
+        if server.serves(unit, family, precision) and server.runs_with(accelerator)
     ]
+    serving = [server for server in fitting if server.runs_on(instance_type, accelerator)]
     if not serving:
-        reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
-        return reject(instance_type, Shortfall("precision_unsupported", "support", precision, None, reason), precision)
+        return reject(instance_type, _without_server(instance_type, accelerator, precision, unit, fitting), precision)
     # What generated code starts comes first; the rest is planned where no code is generated anyway.
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
@@ -113,6 +113,20 @@ def _one_pass_engine(
     if not startable:
         return reject(instance_type, _without_container(allowed, accelerator, unit, catalog), precision)
     return startable[0].support(accelerator, precision)
+
+
+def _without_server(
+    instance_type: InstanceType, accelerator: Accelerator, precision: str, unit: Unit, fitting: Sequence[OnePassEngine]
+) -> Shortfall:
+    """Why no server runs on a machine: the *fitting* ones are built for other processors, or there are none."""
+    if not fitting:
+        reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
+        return Shortfall("precision_unsupported", "support", precision, None, reason)
+    names = ", ".join(dict.fromkeys(server.engine for server in fitting))
+    needed = ", ".join(sorted({name for server in fitting for name in server.cpu_architectures}))
+    built = instance_type.cpu_architecture
+    reason = f"{accelerator.name}: images of {names} are built for {needed}, and it is {built}"
+    return Shortfall("no_image", "architecture", needed, built, reason)
 
 
 def _is_generated(instance_type: InstanceType, unit: Unit, catalog: Catalog) -> bool:

@@ -1,7 +1,7 @@
 """Which alarms a deployment needs, and at which numbers they ring."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -18,6 +18,8 @@ _RESERVED_MEMORY_SHARE = 0.7
 _BEYOND_P95_PERCENT = 5
 """Share of the requests that a target at the 95th percentile lets pass it."""
 _MS_PER_SECOND = 1000
+_FEWEST_VISIBLE, _MOST_VISIBLE = 64, 10_000
+"""Requests that an engine takes up at once, where that limits what its metrics count."""
 REQUESTS_WAITING, TARGET_REQUESTS, OVER_TARGET = "requests_waiting", "target_requests", "over_target"
 """Metrics that a host makes of its engine's: its queue, the requests that the target counts for, those beyond it."""
 
@@ -203,6 +205,22 @@ def _slow(promise: Promise) -> Alarm:
 def _waiting_requests(promise: Promise) -> Alarm:
     """Little's law: a queue of rate × time takes that time to empty."""
     return _alarm("waiting_requests", {"words": promise.words}, threshold=promise.seconds)
+
+
+def visible_requests(alarms: Sequence[Alarm], requests_per_second: float) -> int | None:
+    """Requests that an engine takes up at once, where an alarm can count no others; None: no alarm counts them.
+
+    ``2 ** ceil(log2(2 * (longest queue + 1)))``, from 64 to 10,000, the most that OpenVINO Model Server takes: the
+    queue that rings fits at least twice, and a plan that changes a little changes no command.
+
+    Args:
+        alarms: on what clients were promised.
+        requests_per_second: planned of what queues in an instance.
+    """
+    queues = [alarm.threshold_at(requests_per_second) for alarm in alarms if alarm.per_request_rate]
+    if not queues:
+        return None
+    return min(max(2 ** math.ceil(math.log2(2 * (max(queues) + 1))), _FEWEST_VISIBLE), _MOST_VISIBLE)
 
 
 def _gpu_memory(memory_utilization: float) -> Alarm:

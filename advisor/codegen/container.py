@@ -138,5 +138,8 @@ class Container:
     """Image that holds the client of the hub, for copies of the weights; "": that of the engine."""
     counted_per_request: float = 1.0
     """Entries of one request of the workload in the engine's queue: its texts, or windows of audio."""
+    workers_option: str = ""
+    """Takes the number of requests that the engine takes up at once, where its metrics do not count those that wait to
+    be taken up; "": they count all."""
     finished_per_request: float = 1.0
     """The same of the engine's counter of finished requests."""

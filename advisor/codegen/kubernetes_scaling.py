@@ -75,11 +75,12 @@ def scale_of(stack: Stack, group: ComputeGroup) -> Scale | None:
 
 
 def _triggers(stack: Stack, group: ComputeGroup, metrics: EngineMetrics) -> tuple[Trigger, ...]:
-    pods = f'{{namespace="{stack.name}",pod=~"{group.key}-.+"}}'
+    matchers = f'namespace="{stack.name}",pod=~"{group.key}-.+"'
+    pods, served = f"{{{matchers}}}", ",".join(filter(None, (matchers, metrics.served)))
     container = stack.backend_of(group).container
     sustained = group.requests_per_second_per_instance / group.replicas_per_instance * container.finished_per_request
     triggers = (
-        Trigger(f"sum(rate({metrics.finished}{pods}[2m]))", f"{sustained:.4g}"),
+        Trigger(f"sum(rate({metrics.finished}{{{served}}}[2m]))", f"{sustained:.4g}"),
         Trigger(f"sum({metrics.waiting}{pods})", f"{_WAITING_TARGET * container.counted_per_request:g}"),
     )
     if not metrics.kv_cache_used:

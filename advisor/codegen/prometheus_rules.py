@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.codegen.alarms import Alarm
-from advisor.codegen.engines.metrics import Answers, published, without_times
+from advisor.codegen.engines.metrics import published, without_times
 from advisor.codegen.model import Backend, ComputeGroup, Stack
 
 _WINDOW_SECONDS = 300
@@ -33,7 +33,7 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
     backends = [backend for backend in stack.backends if backend.region == region]
     groups = [group for group in stack.groups if group.region == region]
     slo = (
-        Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), alarm.description)
+        Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), _summary(alarm, backend))
         for alarm in stack.slo_alarms
         for backend in backends
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace"))
@@ -47,8 +47,16 @@ def left_out(stack: Stack) -> Iterator[str]:
         metrics = published(engine)
         if metrics is not None and not metrics.times and any(alarm.per_request_rate for alarm in stack.slo_alarms):
             yield without_times(stack.latency_words, engine)
-        if metrics is None or metrics.answers is None:
+        if metrics is None or not (metrics.answers or metrics.failed):
             yield f"no alarm on server errors of {engine.value}, which has no known count of its answers by status"
+
+
+def _summary(alarm: Alarm, backend: Backend) -> str:
+    """Words of an alert; engines that count failures without their status count those of clients, too."""
+    metrics = published(backend.container.engine)
+    if alarm.name != "server_errors" or metrics is None or not metrics.failed:
+        return alarm.description
+    return f"More than {alarm.threshold:g} percent of the requests fail, those that clients sent wrong among them."
 
 
 def wait_seconds(alarm: Alarm) -> int:
@@ -72,7 +80,8 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
     if metrics is None:
         return ""
     if alarm.name == "server_errors":
-        return _errors(metrics.answers, of_pods, by, alarm.threshold) if metrics.answers else ""
+        rates = metrics.error_rates(of_pods, f"{_WINDOW_SECONDS}s", by)
+        return f"100 * {rates[0]} / {rates[1]} > {alarm.threshold:g}" if rates else ""
     if alarm.name == "waiting_requests":
         waiting = f"avg by ({by}) (avg_over_time({metrics.waiting}{{{of_pods}}}[{_WINDOW_SECONDS}s]))"
         counted = backend.container.counted_per_request
@@ -81,15 +90,6 @@ def slo_query(stack: Stack, alarm: Alarm, backend: Backend, series: str, by: str
         return ""
     quantile = metrics.quantile_query(1 - alarm.threshold / 100, of_pods, f"{_WINDOW_SECONDS}s", by)
     return f"{quantile} > {alarm.target_seconds:g}"
-
-
-def _errors(answers: Answers, series: str, by: str, percent: float) -> str:
-    every = f'{series},{answers.path_label}=~"/v1/.+"'  # probes and scrapes are no requests
-    failed = f'{every},{answers.status_label}=~"5.."'
-    failing, answering = (
-        f"sum by ({by}) (rate({answers.counter}{{{matchers}}}[{_WINDOW_SECONDS}s]))" for matchers in (failed, every)
-    )
-    return f"100 * {failing} / {answering} > {percent:g}"
 
 
 def _replica_rate(groups: list[ComputeGroup]) -> float:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.codegen.alarms import Promise, alarms_of, promise_of, slo_alarms
+from advisor.codegen.alarms import Alarm, Promise, alarms_of, promise_of, slo_alarms, visible_requests
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.deployability import checkpoint_gib
 from advisor.codegen.engines import demanded
@@ -135,6 +135,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     backends = _backends(groups, containers, platforms)
     promise = promise_of(plan.workload["slo"], plan.demand)
     engines = tuple(dict.fromkeys(backend.container.engine for backend in backends))
+    promised = slo_alarms(promise, has_times=not all(map(_is_timeless, engines)))
     of_containers = [words for container in containers for words in (container.image_caution, container.api.clients)]
     return Stack(
         name=slug(str(plan.workload["name"]), _LONGEST_NAME, "inference"),
@@ -143,7 +144,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         advisor_version=version,
         plan_digest=plan_digest,
         groups=tuple(sorted(groups, key=lambda group: group.key)),
-        backends=backends,
+        backends=tuple(_with_workers(backend, groups, promised) for backend in backends),
         regions=_regions(plan, groups),
         scaling=scaling,
         load_balancer=LoadBalancer(),
@@ -151,7 +152,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
         alarms=alarms_of(
             max(member.serves.memory_utilization for member in choice.members), slowest_start, has_gpu=has_gpu
         ),
-        slo_alarms=slo_alarms(promise, has_times=not all(map(_is_timeless, engines))),
+        slo_alarms=promised,
         slo_left_out=tuple(_slo_left_out(promise, engines)),
         agent=_agent(version) if has_gpu else None,
         budget=_budget(plan, choice),
@@ -333,6 +334,17 @@ def _backends(
         )
         backends[group.backend] = replace(backend, weight=backend.weight + group.weight)
     return tuple(backends[key] for key in sorted(backends))
+
+
+def _with_workers(backend: Backend, groups: Sequence[ComputeGroup], alarms: Sequence[Alarm]) -> Backend:
+    """The backend with a command that takes up more requests than *alarms* let queue in its largest instance."""
+    container = backend.container
+    rate = max(group.requests_per_second_per_instance for group in groups if group.backend == backend.key)
+    workers = visible_requests(alarms, rate * container.counted_per_request)
+    if not container.workers_option or workers is None:
+        return backend
+    arguments = (*container.arguments, f"{container.workers_option}{workers}")
+    return replace(backend, container=replace(container, arguments=arguments))
 
 
 def _regions(plan: Plan, groups: Sequence[ComputeGroup]) -> tuple[Region, ...]:

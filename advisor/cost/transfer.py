@@ -73,6 +73,11 @@ def request_gb(demand: Demand, model: Model) -> float:
     return (BYTES_PER_ANSWER + items * _bytes_sent_of_item(demand, model)) / BYTES_PER_GB
 
 
+def guesses_outputs(demand: Demand, model: Model) -> bool:
+    """Whether the tensors that a graph answers with are not known: :data:`BYTES_PER_LABELS` are counted."""
+    return model.family in FORMATS and demand.unit in (Unit.IMAGES, Unit.TEXTS) and not model.outputs
+
+
 def _bytes_sent_of_item(demand: Demand, model: Model) -> float:
     """Bytes of one item of a request: text, sound, tensors of a graph, values of a row; 0 for a picture's prompt.
 
@@ -94,11 +99,11 @@ def _bytes_sent_of_item(demand: Demand, model: Model) -> float:
             return size * BYTES_PER_TEXT_TOKEN
 
 
-def _tensor_bytes(inputs: Sequence[ModelInput], tokens: float) -> float:
+def _tensor_bytes(tensors: Sequence[ModelInput], tokens: float) -> float:
     """Bytes of the tensors of one item in binary; 0 where none is known."""
     return sum(
         math.prod(tokens if size is None else size for size in tensor.shape) * _number_bytes(tensor.type)
-        for tensor in inputs
+        for tensor in tensors
     )
 
 
@@ -109,9 +114,14 @@ def _number_bytes(numeric_type: str) -> float:
 
 
 def _bytes_of_item(demand: Demand, model: Model) -> float:
-    """Bytes of what an answer holds of one item: a vector, a score, a transcript, labels, a picture."""
+    """Bytes of what an answer holds of one item: a vector, a score, a transcript, labels, a picture.
+
+    Of a graph the tensors that it puts out: ``Σ numbers × bytes of a number``.
+    """
     match demand.unit:
-        case Unit.TEXTS:
+        case _ if model.outputs:
+            return _tensor_bytes(model.outputs, demand.input_tokens.mean)
+        case Unit.TEXTS if not guesses_outputs(demand, model):
             return BYTES_PER_SCORE if is_reranker(model) else model.hidden * BYTES_PER_NUMBER
         case Unit.AUDIO:
             return demand.input_tokens.mean / MS_PER_SECOND * BYTES_PER_SPOKEN_SECOND

@@ -67,7 +67,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """A tensor that the graph of a model takes."""
+    """A tensor that the graph of a model takes or puts out."""
 
     name: str
     type: str
@@ -123,6 +123,8 @@ class Model:
     source: str = ""
     inputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Of its graph in ONNX, by the file or by the convention of exporters; empty: not known."""
+    outputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """The same of what it puts out, by the file; empty: not known."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
 

@@ -8,7 +8,7 @@ from advisor.plan.fleet.chosen import Fleet, FleetGroup
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import count_words, hardware_words, paid_words, whole_percent
-from advisor.units import HOURS_PER_DAY
+from advisor.units import HOURS_PER_DAY, rounded
 
 _GROUP_COLUMNS = (
     Column(""),
@@ -115,7 +115,7 @@ def _group_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
             letter, group.provider, group.region, group.instance_type, hardware_words(group), paid_words(group),
             group.precision, str(group.tensor_parallel), f"{group.engine} {group.engine_version}".strip(),
             str(group.replicas_per_instance), str(group.zones), count_words(group.instances),
-            f"{_request_share(fleet, group):.0%}", "-" if planned is None else f"{planned:.3g}",
+            f"{_request_share(fleet, group):.0%}", "-" if planned is None else rounded(planned),
             f"{group.instance_usd_per_hour:,.4f}", f"{group.compute_usd_per_month:,.2f}",
         )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _request_share(fleet: Fleet, group: FleetGroup) -> float:
 
 def _hour_rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for at, hour in enumerate(fleet.hour_classes if len(fleet.hour_classes) > 1 else ()):
-        rates = (f"{hour.mean_requests_per_second:.3g}", f"{hour.planned_requests_per_second:.3g}")
+        rates = (rounded(hour.mean_requests_per_second), rounded(hour.planned_requests_per_second))
         yield (str(hour.hours_per_week), *rates, *(str(group.instances[at]) for group in fleet.groups))
 
 

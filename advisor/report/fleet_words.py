@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from advisor.demand.forecast import DECLARED, FLAT
 from advisor.performance.values import Interval
-from advisor.plan.fleet.chosen import Confirmation, Fleet, FleetGroup
+from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.solve.existing import by_stand, running_of
 from advisor.plan.unit_words import items_word, latency_words
@@ -12,7 +12,7 @@ from advisor.plan.values import Plan
 from advisor.report.fleet_tables import capacity_requests_per_second, letters
 from advisor.report.limits_words import use_words
 from advisor.report.words import PART_WORDS, count_words, hardware_words, paid_words, usd
-from advisor.units import HOURS_PER_DAY, counted, ratio_words, times_words
+from advisor.units import HOURS_PER_DAY, counted, ratio_words, rounded, times_words
 
 _FORECASTS = {
     FLAT: "the observed level at all hours, since less than a day was seen",
@@ -21,6 +21,7 @@ _FORECASTS = {
 _SAME = 0.005
 _TOO_FEW = 100
 """Requests of a replay, of fewer than which nobody can say how much more a fleet would hold."""
+_UP_TO = "up to "
 
 
 def fleet_words(fleet: Fleet) -> str:
@@ -39,7 +40,7 @@ def _group_words(group: FleetGroup, *, with_place: bool) -> str:
 def forecast_words(fleet: Fleet) -> str:
     """Demand that the plan expects."""
     forecast_used, busiest = fleet.forecast, fleet.hour_classes[-1]
-    planned, low = f"{busiest.planned_requests_per_second:.3g}", f"{busiest.low_requests_per_second:.3g}"
+    planned, low = rounded(busiest.planned_requests_per_second), rounded(busiest.low_requests_per_second)
     edge = f"lower edge of the {forecast_used.interval_level:.0%} interval"
     interval = "" if low == planned else f" ({low} at the {edge})"
     return (
@@ -79,14 +80,9 @@ def cost_words(fleet: Fleet) -> str:
     )
     return (
         f"cost: {told} = {usd(cost.total_usd_per_month)} a month "
-        f"(${_rounded(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
-        f"${_rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {cost.leaves_out}"
+        f"(${rounded(cost.usd_per_million_output_tokens)} per 1M {items_word(fleet.unit)}, "
+        f"${rounded(cost.usd_per_1000_requests)} per 1,000 requests), without {cost.leaves_out}"
     )
-
-
-def _rounded(value: float) -> str:
-    """Number in three digits, never fewer than those before the point."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:,.3g}"
 
 
 def standing_lines(fleet: Fleet) -> Iterator[str]:
@@ -183,13 +179,12 @@ def confirmation_words(fleet: Fleet, within_ratio: float) -> str:
 
 
 def _headroom_words(fleet: Fleet, confirmation: Confirmation) -> str:
-    """How much of the rate after bursts the replays leave the kind of replicas that is late most; "" for all of it."""
+    """Share of the rate after bursts that replays leave the kind of replicas that is late most; "" for all or more."""
     factor = confirmation.headroom_factor
-    if factor == 1:
+    if factor <= 1:
         return ""
-    ratio = f"1/{factor:.3g} of" if factor > 1 else f"{1 / factor:.3g} ×"
     more = " or more" if len(fleet.groups) > 1 else ""
-    return f"; replicas are planned at {ratio} the rate that bursts leave{more}"
+    return f"; replicas are planned at 1/{factor:.3g} of the rate that bursts leave{more}"
 
 
 def holds_words(fleet: Fleet) -> Iterator[str]:
@@ -198,8 +193,15 @@ def holds_words(fleet: Fleet) -> Iterator[str]:
     if holds is not None and replay is not None and replay.requests < _TOO_FEW:
         yield f"too few requests to say how far beyond the plan it holds (fewer than {_TOO_FEW})"
     elif holds is not None:
-        peak, dispersion = times_words(holds.peak_ratio), times_words(holds.dispersion_ratio)
-        yield f"holds up to {peak} × the busiest minute and {dispersion} × its burstiness"
+        peak, dispersion = (held_words(ratio) for ratio in (holds.peak_ratio, holds.dispersion_ratio))
+        if peak.startswith(_UP_TO):
+            dispersion = dispersion.removeprefix(_UP_TO)
+        yield f"holds {peak} the busiest minute and {dispersion} its burstiness"
+
+
+def held_words(ratio: float) -> str:
+    """Factor that a fleet holds, such as ``up to 1.6 ×``; ``at least`` where no larger one was replayed."""
+    return f"{'at least ' if ratio >= LARGEST_RATIO else _UP_TO}{times_words(ratio)} ×"
 
 
 def _capacity_words(fleet: Fleet) -> Iterator[str]:
@@ -208,11 +210,11 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
     if total is None:
         return
     terms = [
-        f"{letter} {group.instances[-1]} × {group.planned_requests_per_second_per_instance:.3g}"
+        f"{letter} {group.instances[-1]} × {rounded(group.planned_requests_per_second_per_instance)}"
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
     ]
-    needed = fleet.hour_classes[-1].planned_requests_per_second
-    yield f"capacity in the busiest hours: {' + '.join(terms)} = {total:.3g} requests/s for {needed:.3g} planned"
+    needed = rounded(fleet.hour_classes[-1].planned_requests_per_second)
+    yield f"capacity in the busiest hours: {' + '.join(terms)} = {rounded(total)} requests/s for {needed} planned"
 
 
 def constraint_words(fleet: Fleet) -> Iterator[str]:
@@ -273,11 +275,11 @@ def rate_words(fleet: Fleet) -> str:
 def _planned(group: FleetGroup) -> str:
     """Planned rate of a replica; "" of plans that do not say it."""
     planned = group.planned_requests_per_second_per_instance
-    return "" if planned is None else f"planned {planned / group.replicas_per_instance:.3g}, predicted "
+    return "" if planned is None else f"planned {rounded(planned / group.replicas_per_instance)}, predicted "
 
 
 def _interval(rate: Interval) -> str:
-    return f"{rate.value:.3g} ({rate.low:.3g} to {rate.high:.3g})"
+    return f"{rounded(rate.value)} ({rounded(rate.low)} to {rounded(rate.high)})"
 
 
 def price_words(fleet: Fleet) -> str:

@@ -13,7 +13,7 @@ from advisor.plan.values import CurrentCost
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import payback_words, short_words, usd
-from advisor.units import A_CENT, milliseconds, ratio_words
+from advisor.units import A_CENT, milliseconds, ratio_words, rounded
 
 _LEVERS = (
     Column("lever"),
@@ -157,7 +157,7 @@ def _service_words(report: LeverReport) -> str:
     rate = cheapest.break_even_requests_per_second
     is_cached = any(lever.used and lever.lever in _CACHES for lever in report.levers)
     behind, with_cache = (" behind the cache", ", the same cache in front,") if is_cached else ("", "")
-    told = "" if rate is None else f"; the fleet costs less from {rate:.3g} requests/s{behind} on average"
+    told = "" if rate is None else f"; the fleet costs less from {rounded(rate)} requests/s{behind} on average"
     return (
         f"By the token, for what the fleet with every lever serves: {cheapest.name}{with_cache} asks "
         f"{usd(cheapest.total_usd_per_month)} ({cheapest.price_as_of}), without a latency target{told}."

@@ -9,7 +9,7 @@ from advisor.plan.values import Interval, Option, Plan
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import hardware_words, paid_words
-from advisor.units import milliseconds, ratio_words, unit_usd
+from advisor.units import milliseconds, ratio_words, rounded, unit_usd
 
 _TPOT = "TPOT p95"
 SHOWN_OPTIONS = 5
@@ -87,7 +87,7 @@ def option_cells(option: Option, unit: Unit = Unit.TOKENS) -> tuple[str, ...]:
         str(option.tensor_parallel), f"{mark}{option.instances}", f"{mark}{option.replicas}",
         _latency(predicted.ttft_p95_ms, replay.ttft_p95_ms if replay else None),
         *(() if unit.is_one_pass else (_latency(predicted.tpot_p95_ms, replay.tpot_p95_ms if replay else None),)),
-        "-" if planned is None else f"{mark}{planned:.3g}",
+        "-" if planned is None else f"{mark}{rounded(planned)}",
         "-" if option.confirmed is None else ratio_words(option.confirmed.within_slo_ratio),
         f"{mark}{option.cost.total_usd_per_month:,.2f}", f"{mark}{unit_usd(option.cost.usd_per_million_output_tokens)}",
         option.not_recommended,

@@ -7,11 +7,12 @@ from typing import Any
 from advisor.demand.values import Unit
 from advisor.plan.unit_words import first_name
 from advisor.report.fitted_table import Column
+from advisor.report.fleet_words import held_words
 from advisor.report.plan_diff import AskedDifferently, PlanDiff, PlanFacts, diff_document
 from advisor.report.sections import Section, bullets, sections_markdown, sections_text
 from advisor.report.text_table import escape_markdown, markdown_list
 from advisor.report.words import PART_WORDS, usd
-from advisor.units import milliseconds, ratio_words, times_words
+from advisor.units import milliseconds, ratio_words
 
 SCHEMA = "advisor.plan-diff/v1"
 _SHOWN = 8
@@ -115,7 +116,7 @@ def _rows(before: PlanFacts, after: PlanFacts) -> Iterator[tuple[str, str, str, 
             yield _amounts(f"  {PART_WORDS[part]}", *amounts)
     yield _texts("requests within the SLO", _kept(before), _kept(after))
     yield from _latencies(before, after)
-    yield _texts("holds up to", _holds(before), _holds(after))
+    yield _texts("holds", _holds(before), _holds(after))
     yield _texts("risk", before.risk, after.risk)
     yield _texts("evidence", before.evidence, after.evidence)
     yield _texts("oldest price", before.oldest_price, after.oldest_price)
@@ -162,7 +163,7 @@ def _margin(value_ms: float | None, target_ms: float | None) -> str:
 
 def _holds(facts: PlanFacts) -> str:
     ratio = facts.holds_up_to_peak_ratio
-    return "" if ratio is None else f"{times_words(ratio)} × the busiest minute"
+    return "" if ratio is None else f"{held_words(ratio)} the busiest minute"
 
 
 def _asked_words(asked_differently: AskedDifferently, unit: Unit) -> str:

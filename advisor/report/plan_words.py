@@ -8,7 +8,7 @@ from advisor.report.fleet_words import forecast_words, price_words, rate_words
 from advisor.report.option_words import about
 from advisor.report.price_age import oldest_price
 from advisor.report.words import slo_words, usd
-from advisor.units import three_digits
+from advisor.units import rounded, three_digits
 
 
 def question_words(plan: Plan) -> str:
@@ -24,7 +24,7 @@ def _rate_words(plan: Plan) -> str:
     origin = " stated" if plan.demand.get("window_seconds") is None else " seen"
     origin = "" if plan.demand.get("interval") else origin
     origin += ", without those that the cache answers" if plan.demand.get("answered_ratio") else ""
-    return f"{rate['mean']:.3g} requests/s on average, {rate['peak']:.3g} in the busiest minute{origin}"
+    return f"{rounded(rate['mean'])} requests/s on average, {rounded(rate['peak'])} in the busiest minute{origin}"
 
 
 def question_lines(plan: Plan) -> list[str]:

@@ -7,6 +7,7 @@ from advisor.plan.fleet.scaling_values import Policy, ReactivePolicy, ScalingPla
 from advisor.plan.values import Option
 from advisor.report.option_words import about
 from advisor.report.words import paid_words, usd
+from advisor.units import rounded
 
 
 def scaling_lines(fleet: Fleet) -> Iterator[str]:
@@ -38,7 +39,7 @@ def _policy_words(reactive_policy: ReactivePolicy) -> str:
     )
     return (
         f"new capacity {reactive_policy.delay_s:,.0f} s after a rise, "
-        f"{reactive_policy.headroom_requests_per_second:.3g} requests/s of "
+        f"{rounded(reactive_policy.headroom_requests_per_second)} requests/s of "
         f"headroom, at least {replicas}, {usd(reactive_policy.usd_per_month)} a month; without headroom "
         f"{reactive_policy.missed_ratio:.1%} of the requests would come too early"
     )

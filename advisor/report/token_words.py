@@ -7,6 +7,7 @@ from advisor.report.fitted_table import Column
 from advisor.report.fleet_tables import capacity_requests_per_second
 from advisor.report.sections import Section
 from advisor.report.words import usd
+from advisor.units import rounded
 
 _HEADERS = (
     Column("service"),
@@ -45,14 +46,14 @@ def is_beyond(fleet: Fleet, requests_per_second: float) -> bool:
 def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
     """``4.87 requests/s``, said to be behind the cache where one answers the others."""
     behind = " behind the cache" if fleet is not None and fleet.response_cache is not None else ""
-    return f"{requests_per_second:.3g} requests/s{behind}"
+    return f"{rounded(requests_per_second)} requests/s{behind}"
 
 
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
     return (
         f"the fleet never costs less at this size: it would from {rate_words(fleet, requests_per_second)} on average, "
-        f"and carries {capacity_requests_per_second(fleet):.3g}"
+        f"and carries {rounded(capacity_requests_per_second(fleet))}"
     )
 
 
@@ -67,7 +68,7 @@ def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:
         return f"against {cheapest.name} {never_words(plan.fleet, rate)}"
     return (
         f"the fleet at {fleet} would have to carry {rate_words(plan.fleet, rate)} on average to cost less than "
-        f"{cheapest.name}; {mean:.3g} are expected"
+        f"{cheapest.name}; {rounded(mean)} are expected"
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
+from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
 from advisor.plan.unit_words import replayed_words
@@ -23,7 +24,7 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import SECONDS_PER_DAY, counted, ratio_words, span_words
+from advisor.units import SECONDS_PER_DAY, counted, ratio_words, rounded, span_words
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
@@ -32,8 +33,10 @@ _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
 _MOST_ERROR = 0.5
 """Error of the hourly rates in the forecast's back-test, from which on it is a risk."""
-_BEYOND_CLOSED_FORM = 1.5
-"""Replicas planned at so many times the rate that the closed form leaves after bursts rest on the replay alone."""
+_BEYOND_PREDICTION = 1.5
+"""Replicas planned at so many times the rate that is predicted for them rest on the replay alone."""
+_SERVES_FILES = "llama.cpp"
+"""Beginning of the name of the engine that serves weights of a file as they are stored."""
 _SAME = 0.005
 """Savings below this are none."""
 _WHY_SPARE = {
@@ -89,8 +92,8 @@ def _saved(plan: Plan) -> str:
 def risk_words(plan: Plan) -> str:
     """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
 
-    Demand (told from accelerators, or declared), replay, replicas beyond the closed form, lowered predictions, history,
-    forecast, measured latency, prediction, price, commitment, failure, spot.
+    Demand (told from accelerators, or declared), replay, replicas beyond their prediction, lowered predictions,
+    history, forecast, measured latency, prediction, price, commitment, failure, spot.
     """
     fleet = plan.fleet
     if fleet is None:
@@ -118,10 +121,16 @@ def _is_declared(plan: Plan) -> bool:
 
 
 def _headroom_risks(fleet: Fleet) -> Iterator[str]:
-    """How far beyond the closed form replicas are planned, where only the replay says that they carry it."""
-    confirmed = fleet.confirmed
-    if confirmed is not None and confirmed.headroom_factor <= 1 / _BEYOND_CLOSED_FORM:
-        yield f"replicas at {1 / confirmed.headroom_factor:.2g} × the closed form"
+    """How far beyond their prediction replicas are planned, where only the replay says that they carry it."""
+    ratio = max(map(_planned_ratio, fleet.groups), default=0.0)
+    if ratio >= _BEYOND_PREDICTION:
+        yield f"replicas planned at {rounded(ratio)} × the predicted rate"
+
+
+def _planned_ratio(group: FleetGroup) -> float:
+    """Planned ÷ predicted requests per second of a replica; 0 of plans that do not say the former."""
+    planned = group.planned_requests_per_second_per_instance or 0.0
+    return planned / group.replicas_per_instance / group.requests_per_second_per_replica.value
 
 
 def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
@@ -158,7 +167,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _spare_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
-        yield from _weight_words(fleet)
+        yield from _weight_words(plan, fleet)
         yield from _zone_words(fleet)
     yield from _today_words(plan)
     yield from neighbour_words(plan)
@@ -292,9 +301,9 @@ def _kept_weights(fleet: Fleet) -> str:
     return f"{' and '.join(lossy)}, named earlier in `precisions`, {'is' if len(lossy) == 1 else 'are'}"
 
 
-def _weight_words(fleet: Fleet) -> Iterator[str]:
+def _weight_words(plan: Plan, fleet: Fleet) -> Iterator[str]:
     """Weights other than the published ones, how much quality they keep, and whether several serve side by side."""
-    lossy = dict.fromkeys(_weights(group) for group in fleet.groups if _is_quantised(group))
+    lossy = dict.fromkeys(_weights(group, plan.provenance.model_file) for group in fleet.groups if _is_quantised(group))
     if lossy:
         yield f"Weights: {'; '.join(lossy)}."
     precisions = dict.fromkeys(group.precision for group in fleet.groups)
@@ -308,7 +317,9 @@ def _is_quantised(group: FleetGroup) -> bool:
     return bool(group.weights_scheme) or group.has_unknown_weights
 
 
-def _weights(group: FleetGroup) -> str:
+def _weights(group: FleetGroup, file: ModelFile | None) -> str:
+    if group.has_unknown_weights and file is not None and group.engine.startswith(_SERVES_FILES):
+        return f"{file.name} in {group.precision}, as stated"
     ratio = group.weights_quality_ratio
     kept = "quality loss not known" if ratio is None else f"keep {ratio:.1%} of the benchmark scores"
     if group.has_unknown_weights:

@@ -65,7 +65,7 @@ def _check_names(workload: Workload, catalog: Catalog) -> None:
             if accelerator_names((name,), catalog) == (name,) and catalog.known_accelerator(name) is None:
                 check_known(workload, field, "accelerator", name, tuple(catalog.accelerators))
         for field, name in _each_name(workload, prefix, "instance_types", stated.instance_types):
-            check_known(workload, field, "accelerated instance type", name, types)
+            check_known(workload, field, "instance type", name, types)
         for field, name in _each_name(workload, prefix, "engines", stated.engines):
             check_known(workload, field, "engine", engines.get(normalised(name), name), catalog.engines)
     for field, name in _each_name(workload, "exclude.", "providers", workload.exclude.providers):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, egress_gb, request_gb
+from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, answer_gb, egress_gb, guesses_outputs, request_gb
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import Unit
 from advisor.models.catalog import find_model
@@ -61,3 +61,21 @@ def test_a_text_for_a_graph_is_sent_as_its_tensors():
     embedder, demand = find_model("BAAI/bge-m3"), replace(declared_demand(1, 1, 100, 1), unit=Unit.TEXTS)
     assert request_gb(demand, replace(embedder, inputs=inputs)) == pytest.approx((700 + 400) * 1e-9)
     assert request_gb(demand, replace(embedder, inputs=inputs, family="onnx")) == pytest.approx((700 + 1600) * 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("unit", "shapes", "sent"),
+    [
+        (Unit.IMAGES, ((84, 8400),), 2_822_400),
+        (Unit.IMAGES, ((1000,), (4,)), 4016),
+        (Unit.TEXTS, ((None, 16),), 6400),
+        (Unit.IMAGES, (), 300),
+    ],
+)
+def test_a_graph_answers_with_the_tensors_that_it_puts_out(unit, shapes, sent):
+    """Their numbers in fp32, and 700 bytes around those of two items; labels where they are not known."""
+    outputs = tuple(ModelInput(f"output{at}", "fp32", shape) for at, shape in enumerate(shapes))
+    model = replace(find_model("BAAI/bge-m3"), family="onnx", outputs=outputs)
+    demand = replace(declared_demand(1, 1, 100, 2), unit=unit)
+    assert answer_gb(demand, model) == pytest.approx((700 + 2 * sent) * 1e-9)
+    assert guesses_outputs(demand, model) is not bool(shapes)

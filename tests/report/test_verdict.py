@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.demand.values import Backtest
+from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import Cheapest, DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
@@ -97,10 +98,10 @@ def test_demand_told_from_accelerators_stands_in_the_first_line():
     assert proof_words(unproven) == "no cheaper fleet carries the planned rates"
 
 
-def with_headroom(factor):
-    """A fleet whose replay holds with replicas that are taken to sustain so many times less than the closed form says."""
-    fleet = make_fleet(make_group())
-    return replace(fleet, confirmed=replace(fleet.confirmed, headroom_factor=factor))
+def planned_beyond(ratio):
+    """A fleet whose replay holds with replicas that carry so many times the rate that is predicted."""
+    predicted = make_group().requests_per_second_per_replica.value
+    return make_fleet(make_group(planned_requests_per_second_per_instance=ratio * predicted))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,8 @@ def with_headroom(factor):
         (replace(make_fleet(make_group()), failures=(Failure("one instance of it", 0.0),)), "failure"),
         (make_fleet(make_group(purchase="spot", evidence="roofline")), "prediction, spot"),
         (make_fleet(make_group(evidence="roofline"), confirmed=None), "replay, prediction"),
-        (with_headroom(0.4), "replicas at 2.5 × the closed form"),
-        (with_headroom(0.9), "none"),
+        (planned_beyond(2.5), "replicas planned at 2.5 × the predicted rate"),
+        (planned_beyond(1.1), "none"),
         (make_fleet(make_group(), forecast=forecast_off_by(0.65)), "forecast off by 65%"),
         (make_fleet(make_group(), forecast=forecast_off_by(0.49)), "none"),
     ],
@@ -126,8 +127,8 @@ def with_headroom(factor):
         "failure",
         "prediction",
         "replay",
-        "beyond the closed form",
-        "near the closed form",
+        "beyond the prediction",
+        "near the prediction",
         "forecast",
         "good forecast",
     ],
@@ -268,6 +269,15 @@ def test_a_cheaper_fleet_names_what_is_preferred_to_it(group, lossy, words):
     fleet = make_fleet(make_group(2, **group), make_group(1, **group), cheapest=cheapest)
 
     assert words in lines_of(make_plan(fleet))["Cheapest"]
+
+
+def test_weights_of_a_file_are_those_that_it_holds():
+    """llama.cpp serves a GGUF file as it is stated: nobody has to make other weights."""
+    group = make_group(2, precision="int8", weights="", engine="llama.cpp server")
+    plan = make_plan(make_fleet(group))
+    file = ModelFile("emb.gguf", 1, "")
+    plan = replace(plan, provenance=replace(plan.provenance, model_file=file))
+    assert lines_of(plan)["Weights"] == "Weights: emb.gguf in int8, as stated."
 
 
 def test_weights_that_nobody_published_are_said():

@@ -115,7 +115,7 @@ def test_excluded_providers_and_regions_sell_nothing():
     ("changes", "expected"),
     [
         ({"accelerators": ("H1000",)}, ("accelerators", "unknown accelerator: 'H1000'", "did you mean")),
-        ({"instance_types": ("g6.xlarg",)}, ("instance_types", "unknown accelerated instance type", "g6.xlarge")),
+        ({"instance_types": ("g6.xlarg",)}, ("instance_types", "unknown instance type", "g6.xlarge")),
         ({"engines": ("vllmm",)}, ("engines", "unknown engine: 'vllmm'", "did you mean vLLM")),
         ({"exclude": Exclude(providers=("awz",))}, ("exclude.providers", "unknown provider", "aws")),
         ({"exclude": Exclude(regions=("us-est-1",))}, ("exclude.regions", "unknown region", "us-east-1")),

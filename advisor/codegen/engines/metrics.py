@@ -47,6 +47,11 @@ class EngineMetrics:
     switched_on_by: str
     """Options in a file that the generated command does not give, without which there are none; "": always there."""
     answers: Answers | None
+    served_methods: tuple[str, ...]
+    """Values of the label ``method`` of requests for an inference, where it counts others with them; empty: it does
+    not."""
+    failed: str
+    """Counter of requests that failed, whoever is to blame, beside :attr:`finished`; "": it does not tell them so."""
     picker: str
     """As endpoint pickers of the Gateway API call the engine; "": they do not know it."""
 
@@ -61,6 +66,35 @@ class EngineMetrics:
         histogram = tuple(f"{self.latency}_{part}" for part in ("bucket", "count", "sum") if self.latency)
         summary = (self.quantiles_us, f"{self.quantiles_us}_count") if self.quantiles_us else ()
         return (self.waiting, *([self.running] if self.running else []), *histogram, *summary)
+
+    @property
+    def served(self) -> str:
+        """Matcher of requests for an inference, on :attr:`finished` and :attr:`failed`; "": all of them are."""
+        return f'method=~"{"|".join(self.served_methods)}"' if self.served_methods else ""
+
+    def error_rates(self, matchers: str, window: str, by: str = "", kept: str = "") -> tuple[str, str] | None:
+        """Queries for requests per second that end in an error, and for all; None: the engine does not count errors.
+
+        Args:
+            matchers: of the series, without braces.
+            window: how far back they look.
+            by: labels by which results stay apart.
+            kept: expression that follows each rate, such as ``and on (instance) …``.
+        """
+        grouped = f" by ({by})" if by else ""
+
+        def rate(counter: str, *more: str) -> str:
+            picked = ",".join(filter(None, (matchers, *more)))
+            return f"sum{grouped} (rate({counter}{{{picked}}}[{window}]){kept})"
+
+        if self.failed:
+            failing = rate(self.failed, self.served)
+            return failing, f"({rate(self.finished, self.served)} + {failing})"
+        if self.answers is None:
+            return None
+        every = f'{self.answers.path_label}=~"/v1/.+"'  # probes and scrapes are no requests
+        failed = f'{self.answers.status_label}=~"5.."'
+        return rate(self.answers.counter, every, failed), rate(self.answers.counter, every)
 
     def quantile_query(self, quantile: float, matchers: str, window: str, by: str = "") -> str:
         """Query for a quantile of the times in seconds over a window, such as ``300s``.
@@ -106,6 +140,8 @@ def _metrics(row: Record) -> EngineMetrics:
         quantiles_us=names.get(_QUANTILES, ""),
         switched_on_by=row.optional_text("switched_on_by"),
         answers=answers,
+        served_methods=tuple(filter(None, row.optional_text("served_methods").split(";"))),
+        failed=row.optional_text("failed"),
         picker=row.optional_text("picker"),
     )
 

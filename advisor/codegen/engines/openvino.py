@@ -4,11 +4,13 @@ Of pictures it answers /v3/images/generations, one at a time; it loads pipelines
 hub are pulled at the start, a folder has to hold the graph.pbtxt that its export writes. ONNX files answer KServe's
 /v2/models/NAME/infer. It batches nothing: a request runs on all cores, and the next waits, which keeps the batch of the
 plan. Triton's backend for OpenVINO pads each batch to the largest, so that a lone request would take as long as a full
-one. Both speak plain HTTP; gauges of the metrics count requests that wait together with those that run.
+one. Both speak plain HTTP; gauges of the metrics count requests that wait together with those that run, but none that
+waits for a thread of the HTTP server, of which there are as many as cores unless the command states more.
 
 Sources: demos/image_generation and docs (starting the server, parameters, model repositories, performance tuning,
-metrics) of openvinotoolkit/model_server at 2026.1, whose Dockerfile.ubuntu has curl; src/openvino.cc of Triton's
-backend (August 2026). Its image runs as a user of its own, who may not write to the cache of a host.
+metrics) and src/config.cpp of openvinotoolkit/model_server at 2026.1, whose Dockerfile.ubuntu has curl;
+src/openvino.cc of Triton's backend (August 2026). Its image runs as a user of its own, who may not write to the cache
+of a host.
 """
 
 import json
@@ -77,6 +79,7 @@ class OpenVino:
             model_option="",
             arguments=("--metrics_enable", *(_onnx_arguments(serves.precision) if self.serves_onnx else ())),
             port_option="--rest_port=",
+            workers_option="--rest_workers=",
             tls_options=None,
             revision_option="--revision=" if self.serves_onnx else "",
             device_arguments=(*device_arguments(serves, request.platform), "--user=0"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.monitoring.rules import Alert, alerts_of, recordings_of
 from advisor.codegen.monitoring.watched import Watched, watched
 from advisor.plan.values import Plan
@@ -224,6 +225,13 @@ def _load_beyond_plan(figures: Watched) -> Mapping[str, Any]:
     }
 
 
+def _labels(figures: Watched, metric: str, replica: int) -> str:
+    """Labels of a series of a replica, of the first engine."""
+    methods = METRICS[figures.engines[0]].served_methods if metric == "requests_finished" else ()
+    method = f'method="{methods[0]}"' if methods else ""
+    return ",".join(filter(None, (figures.matchers, f'instance="replica-{replica}:8000"', method)))
+
+
 def _series(figures: Watched, requests_per_second: float) -> list[Mapping[str, str]]:
     """Series of every replica that serves so many requests per second, of the first engine."""
     per_minute = requests_per_second * 60 * figures.finished_per_request[figures.names["requests_finished"][0]]
@@ -237,8 +245,8 @@ def _series(figures: Watched, requests_per_second: float) -> list[Mapping[str, s
     return [
         {"series": f"{figures.names[metric][0]}{{{labels}}}", "values": values}
         for replica in range(figures.replicas)
-        for labels in [",".join(filter(None, (figures.matchers, f'instance="replica-{replica}:8000"')))]
         for metric, values in shapes.items()
+        for labels in [_labels(figures, metric, replica)]
         if figures.publishes(metric)
     ]
 

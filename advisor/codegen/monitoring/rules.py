@@ -8,9 +8,8 @@ goes soon (Google's SRE workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alert
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from advisor.codegen.engines.metrics import METRICS, Answers
+from advisor.codegen.engines.metrics import METRICS
 from advisor.codegen.monitoring.watched import Target, Watched
-from advisor.codegen.wanted import Engine
 from advisor.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MILLION
 
 _BURNS = (
@@ -161,7 +160,7 @@ def _of_money(plan: Watched) -> Iterator[Alert]:
     if _failed(plan):
         yield Alert(
             "AdvisorPaidForFailures", f"{plan.own('failed:ratio_rate5m')} > {_FAILED_RATIO:g}", "15m", "page",
-            "more than 1 % of the requests end in an error of the server",
+            f"more than 1 % of the requests {_error_words(plan)}",
             "{{ $value | humanizePercentage }} fail; advisor:usd_per_hour:failed is what they cost.",
         )  # fmt: skip
 
@@ -200,22 +199,19 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
     )  # fmt: skip
 
 
+def _error_words(plan: Watched) -> str:
+    """What the failed requests have in common: engines that count no status count those of clients, too."""
+    counts_all = METRICS[plan.engines[0]].failed
+    return "fail, those that clients sent wrong among them" if counts_all else "end in an error of the server"
+
+
 def _failed(plan: Watched) -> str:
-    """Share of the answers that are errors of the server; "" where no engine counts them."""
-    counted = {metrics.answers for engine in Engine if (metrics := METRICS.get(engine)) and metrics.answers}
-    own = [answers for answers in counted if _is_of(plan, answers)]
-    if len(own) != 1 or len(plan.names.get("requests_running", ())) != 1:
+    """Share of the answers that are errors; "" where the engines of the fleet differ, or count none."""
+    if len(plan.engines) != 1:
         return ""
-    answers = own[0]
-    every = f'{answers.path_label}=~"/v1/.+"'
-    own_engines = f"and on (instance) {plan.series('requests_running')}"
-    failing = f'sum(rate({answers.counter}{{{every},{answers.status_label}=~"5.."}}[5m]) {own_engines})'
-    return f"({failing} or vector(0)) / (sum(rate({answers.counter}{{{every}}}[5m]) {own_engines}) > 0)"
-
-
-def _is_of(plan: Watched, answers: Answers) -> bool:
-    """Whether an engine of the fleet counts its answers so."""
-    return any(
-        metrics.answers == answers and metrics.running in plan.names.get("requests_running", ())
-        for metrics in METRICS.values()
-    )
+    metrics = METRICS[plan.engines[0]]
+    if metrics.failed:
+        rates = metrics.error_rates(plan.matchers, "5m")
+    else:  # counters of HTTP carry no name of a model
+        rates = metrics.error_rates("", "5m", kept=f" and on (instance) {plan.series('requests_running')}")
+    return f"({rates[0]} or vector(0)) / ({rates[1]} > 0)" if rates else ""

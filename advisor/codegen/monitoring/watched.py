@@ -98,12 +98,13 @@ class Watched:
 
     def finished_rate(self, window: str) -> str:
         """Query for the requests of the workload that are finished in a second."""
-        by_count: dict[float, list[str]] = {}
+        by_count: dict[tuple[float, str], list[str]] = {}
+        served = {METRICS[engine].finished: METRICS[engine].served for engine in self.engines}
         for name in self.names["requests_finished"]:
-            by_count.setdefault(self.finished_per_request[name], []).append(name)
+            by_count.setdefault((self.finished_per_request[name], served[name]), []).append(name)
         rates = [
-            f"sum(rate({self._selector(names)}[{window}]))" + (f" / {count:.6g}" if count != 1 else "")
-            for count, names in by_count.items()
+            f"sum(rate({self._selector(names, methods)}[{window}]))" + (f" / {count:.6g}" if count != 1 else "")
+            for (count, methods), names in by_count.items()
         ]
         return rates[0] if len(rates) == 1 else " + ".join(f"({rate} or vector(0))" for rate in rates)
 
@@ -128,11 +129,12 @@ class Watched:
         """Whether every engine tells any quantile of a latency; summaries hold a few."""
         return target.metric != _WHOLE_ANSWER or not any(METRICS[engine].quantiles_us for engine in self.engines)
 
-    def _selector(self, names: Sequence[str]) -> str:
+    def _selector(self, names: Sequence[str], more: str = "") -> str:
+        matchers = ",".join(filter(None, (self.matchers, more)))
         if len(names) == 1:
-            return f"{names[0]}{{{self.matchers}}}" if self.matchers else names[0]
+            return f"{names[0]}{{{matchers}}}" if matchers else names[0]
         either = f'__name__=~"{"|".join(names)}"'
-        return f"{{{','.join(filter(None, (either, self.matchers)))}}}"
+        return f"{{{','.join(filter(None, (either, matchers)))}}}"
 
     @property
     def used_ratio(self) -> float:

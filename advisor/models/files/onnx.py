@@ -1,12 +1,15 @@
 """A model from an ONNX file: exact parameters and bytes, FLOPs from the shapes of its operations."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from advisor.errors import InputError
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import read_declared
-from advisor.models.files.onnx_graph import Graph, OnnxFile, is_weight, read_onnx
-from advisor.models.files.onnx_work import count_flop, free_dimensions
+from advisor.models.files.onnx_graph import Dimension, Graph, OnnxFile, is_weight, read_onnx
+from advisor.models.files.onnx_shapes import Shape
+from advisor.models.files.onnx_work import Counted, count_flop, free_dimensions
 from advisor.models.files.tensors import bytes_of, parameters_of, precision_of
 from advisor.models.files.trees import ensemble_forest, joined
 from advisor.models.layers import FeedForward, Layer, Mixer, MixerKind
@@ -28,7 +31,7 @@ def onnx_model(path: Path, name: str) -> Model:
     ``a · S + b · S²``, which is what a transformer takes; with others they are not known.
 
     Raises:
-        InputError: it is no ONNX, cut off, or names weights outside its folder.
+        InputError: it is no ONNX, cut off, names weights outside its folder, or takes a fixed number of samples.
     """
     file = read_onnx(path)
     forests = [
@@ -40,6 +43,7 @@ def onnx_model(path: Path, name: str) -> Model:
         return whole_model(
             Network(work, "tabular", forest.sample), "trees", name, Checkpoint("fp32", file_bytes=path.stat().st_size)
         )
+    _check_batch(file.graph, str(path))
     weights = file.weights
     checkpoint = Checkpoint(precision_of(weights), file_bytes=bytes_of(weights))
     model = _counted(file, max(parameters_of(weights), 1), name, checkpoint)
@@ -54,7 +58,7 @@ def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
     inputs = tuple(
         ModelInput(
             name,
-            _FLOATS.get(graph.types[name], graph.types[name].lower()),
+            _number_type(graph.types[name]),
             tuple(size if isinstance(size, int) else None for size in graph.inputs[name][1:]),
         )
         for name in names
@@ -63,26 +67,93 @@ def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
     return inputs if has_batches and len(lengths) <= 1 and all(graph.types[name] for name in names) else ()
 
 
+def _number_type(name: str) -> str:
+    return _FLOATS.get(name, name.lower())
+
+
 def _counted(file: OnnxFile, parameters: int, name: str, checkpoint: Checkpoint) -> Model:
     batches, lengths = free_dimensions(file.graph)
     sizes = dict.fromkeys(batches, 1)
     kind = _task(file)
     if not lengths:
         counted = count_flop(file.graph, sizes)
-        sample = f"one sample of {_shape_text(file, batches)}" if not counted.unknown else _unknown(counted.unknown)
-        return whole_model(
-            Network(Work(parameters, 0 if counted.unknown else counted.flop), kind, sample), "onnx", name, checkpoint
-        )
+        sample = f"one sample of {_shape_text(file)}" if not counted.unknown else _unknown(counted.unknown)
+        work = Work(parameters, 0 if counted.unknown else counted.flop)
+        model = whole_model(Network(work, kind, sample), "onnx", name, checkpoint)
+        return replace(model, outputs=_outputs(file.graph, {1: counted}))
     if len(lengths) == 1 and kind == "encoder":
         (length,) = lengths
-        points = [count_flop(file.graph, sizes | {length: tokens}) for tokens in _LENGTHS]
-        unknown = next((point.unknown for point in points if point.unknown), "")
+        points = {tokens: count_flop(file.graph, sizes | {length: tokens}) for tokens in _LENGTHS}
+        unknown = next((point.unknown for point in points.values() if point.unknown), "")
         if not unknown:
-            return _text_model([point.flop for point in points], parameters, name, checkpoint)
+            model = _text_model([point.flop for point in points.values()], parameters, name, checkpoint)
+            return replace(model, outputs=_outputs(file.graph, points))
         return whole_model(Network(Work(parameters), kind, _unknown(unknown)), "onnx", name, checkpoint)
-    (dimension, inputs), *_ = sorted(lengths.items())
-    sample = f"not known: input {inputs[0]!r} has the free dimension {dimension!r}; export the model with a fixed size"
-    return whole_model(Network(Work(parameters), kind, sample), "onnx", name, checkpoint)
+    return whole_model(Network(Work(parameters), kind, _free_text(file.graph, lengths)), "onnx", name, checkpoint)
+
+
+def _outputs(graph: Graph, counted: Mapping[int, Counted]) -> tuple[ModelInput, ...]:
+    """Tensors that the graph puts out for one item; empty where a type, or a size beside the batch, is not known.
+
+    Args:
+        graph: whose results are told.
+        counted: runs of one item by the length of its text; one run of a graph without a free length.
+    """
+    outputs = []
+    for at, name in enumerate(graph.outputs):
+        shapes = [run.outputs[at] for run in counted.values()]
+        shape = _shape_of_item(graph.stated[name], shapes, tuple(counted))
+        if shape is None or graph.types[name] in ("", "STRING"):
+            return ()
+        outputs.append(ModelInput(name, _number_type(graph.types[name]), shape))
+    return tuple(outputs)
+
+
+def _shape_of_item(
+    stated: Sequence[Dimension], shapes: Sequence[Shape | None], lengths: Sequence[int]
+) -> tuple[int | None, ...] | None:
+    """Sizes of a result without the batch, which is free; a size that follows the length is None, as of inputs."""
+    of_runs = [shape for shape in shapes if shape]
+    batched = stated and not isinstance(stated[0], int) and all(shape[0] == 1 for shape in of_runs)
+    if not batched or len(of_runs) < len(shapes) or len({len(shape) for shape in of_runs}) != 1:
+        return None
+    sizes: list[int | None] = []
+    for of_axis in list(zip(*of_runs, strict=True))[1:]:
+        if len(set(of_axis)) > 1 and of_axis != tuple(lengths):
+            return None
+        sizes.append(of_axis[0] if len(set(of_axis)) == 1 else None)
+    return tuple(sizes)
+
+
+def _free_text(graph: Graph, lengths: Mapping[str, Sequence[str]]) -> str:
+    """Why FLOPs are not known: the free axes of an input, and the way out."""
+    name = next(iter(lengths.values()))[0]
+    free = [
+        f"{size!r} (axis {axis})" if size else f"axis {axis}"
+        for axis, size in enumerate(graph.inputs[name])
+        if axis and isinstance(size, str)
+    ]
+    return (
+        f"not known: input {name!r} has the free dimension{'s' if len(free) > 1 else ''} {' and '.join(free)}; export "
+        "the model with fixed sizes there, and only the first axis free"
+    )
+
+
+def _check_batch(graph: Graph, where: str) -> None:
+    """Refuse a graph that takes a fixed number of samples: servers fill batches of any size.
+
+    Raises:
+        InputError: with the input, its dimension and the remedy.
+    """
+    for name, shape in graph.inputs.items():
+        if name not in graph.weights and shape and isinstance(shape[0], int):
+            raise InputError(
+                f"input {name!r} has its first dimension, the batch, fixed at {shape[0]}, and servers fill batches of "
+                "any size",
+                where=where,
+                hint="export the model with a free first axis: torch.onnx.export(..., "
+                f"dynamic_axes={{{name!r}: {{0: 'batch'}}}}), with the outputs likewise",
+            )
 
 
 def _unknown(operation: str) -> str:
@@ -127,8 +198,7 @@ def _is_table(file: OnnxFile, name: str) -> bool:
     return tensor is not None and len(tensor.shape) == 2 and tensor.shape[0] >= 1000 and is_weight(tensor)
 
 
-def _shape_text(file: OnnxFile, batches: set[str]) -> str:
+def _shape_text(file: OnnxFile) -> str:
     """Shape of the first input, the batch left out."""
     shape = next((shape for name, shape in file.graph.inputs.items() if name not in file.graph.weights), ())
-    kept = shape[1:] if shape and (shape[0] in batches or shape[0] == "" or shape[0] == 1) else shape
-    return " × ".join(str(size) for size in kept) or "one number"
+    return " × ".join(map(str, shape[1:])) or "one number"

@@ -79,8 +79,10 @@ class Graph:
     factors: dict[str, list[float]] = field(default_factory=dict)
     """Values of the smallest tensors of floats: by how much an image is resized."""
     inputs: dict[str, tuple[Dimension, ...]] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    """Names of the results, whose shapes are among :attr:`stated`."""
     types: dict[str, str] = field(default_factory=dict)
-    """Of the numbers of the inputs: FLOAT, INT64, ...; "" where the file does not say it."""
+    """Of the numbers of the inputs and outputs: FLOAT, INT64, ...; "" where the file does not say it."""
     stated: dict[str, tuple[Dimension, ...]] = field(default_factory=dict)
     external: bool = False
 
@@ -173,11 +175,13 @@ class _Reader:
                 graph.nodes.append(self._node(value, graph, depth))
             case 5:
                 self._keep(graph, "", value)
-            case 11 | 13:
+            case 11 | 12 | 13:
                 name, kind, shape = _value_info(value)
                 (graph.inputs if number == 11 else graph.stated)[name] = shape
-                if number == 11:
+                if number != 13:
                     graph.types[name] = kind
+                if number == 12:
+                    graph.outputs.append(name)
             case 15:
                 raise CutOff("sparse initialisers, which are not read")
 

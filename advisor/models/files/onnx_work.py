@@ -7,7 +7,7 @@ from math import prod
 from advisor.models.files.onnx_folds import UnknownShape
 from advisor.models.files.onnx_graph import Graph, Node
 from advisor.models.files.onnx_rules import FAILURES, infer
-from advisor.models.files.onnx_shapes import Shapes, free_name
+from advisor.models.files.onnx_shapes import Shape, Shapes, free_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,8 @@ class Counted:
     flop: float
     unknown: str
     """Operation whose shapes could not be told; "" where everything was counted."""
+    outputs: tuple[Shape | None, ...] = ()
+    """Shapes of the results in their order; None: not known."""
 
 
 def free_dimensions(graph: Graph) -> tuple[set[str], dict[str, list[str]]]:
@@ -49,7 +51,7 @@ def _count(graph: Graph, shapes: Shapes) -> Counted:
             total += _flop(node, shapes)
         except FAILURES:
             unknown = unknown or node.operation
-    return Counted(total, unknown)
+    return Counted(total, unknown, tuple(shapes.known.get(name) for name in graph.outputs))
 
 
 def _flop(node: Node, shapes: Shapes) -> float:

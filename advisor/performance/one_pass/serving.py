@@ -157,10 +157,13 @@ def check_known(requirements: Requirements) -> None:
     """
     demand, model, workload = requirements.demand, requirements.model, requirements.workload
     if not np.isfinite(flop_of_items(model, demand.unit, demand.tokens.input_tokens)).all():
+        why, _, remedy = model.sample.partition("; ")
+        told = why.removeprefix("not known") if remedy else ""
         raise InputError(
-            f"the FLOPs of one of the {demand.unit} that {model.name} is sent are not known",
+            f"the FLOPs of one of the {demand.unit} that {model.name} is sent are not known{told}",
             where=workload.where("model"),
-            hint="name a model of models.csv with flop_per_sample; of speech and diffusion its family has to be in "
+            hint=remedy
+            or "name a model of models.csv with flop_per_sample; of speech and diffusion its family has to be in "
             "usual_samples.csv too",
         )
 

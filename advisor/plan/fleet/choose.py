@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Evidence, Quality
+from advisor.cost.transfer import BYTES_PER_LABELS, guesses_outputs
 from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
@@ -128,7 +129,12 @@ def _limit_notes(fleet: Fleet, context: PlanningContext) -> Iterator[str]:
 
 
 def _transfer_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
-    """Regions of the fleet whose price of data transfer is not known."""
+    """What is guessed of data transfer: prices of regions of the fleet, and the size of answers."""
+    if guesses_outputs(context.requirements.demand, context.requirements.model):
+        yield (
+            f"what {context.requirements.model.name} puts out is not known, since shapes of its outputs are free or "
+            f"not stated: {BYTES_PER_LABELS} bytes an item are counted as data transfer"
+        )
     for provider, region in dict.fromkeys((group.provider, group.region) for group in groups):
         price = context.catalog.egress_usd_per_gb(provider, region)
         if price.provenance.quality is Quality.DERIVED:

@@ -201,6 +201,10 @@ class LatencyDistribution:
         return {quantile: getattr(self, name) for name, quantile in QUANTILES.items()}
 
 
+LARGEST_RATIO = 4.0
+"""How far beyond its plan a fleet is tried: it holds this much at least where that is the factor found."""
+
+
 @dataclass(frozen=True, slots=True)
 class HoldsUpTo:
     """Excess over its plan up to which the fleet still keeps the SLO, found by replay."""

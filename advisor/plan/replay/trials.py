@@ -11,7 +11,7 @@ from advisor.candidates import Candidate
 from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, stressed
 from advisor.performance.stage import times_of
-from advisor.plan.fleet.chosen import HoldsUpTo, LatencyDistribution
+from advisor.plan.fleet.chosen import LARGEST_RATIO, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.formulas import Part, share_without
 from advisor.plan.problem.supply import PoolSource
 from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption
@@ -28,8 +28,6 @@ from advisor.workload.values import Survive
 
 Flags = npt.NDArray[np.bool_]
 
-LARGEST_RATIO = 4.0
-"""How far beyond its plan a fleet is tried."""
 BISECTIONS = 5
 PLACE_SEED = 20_230_102
 FIRST_SERVED = 1_000

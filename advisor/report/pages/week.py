@@ -12,7 +12,7 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.request import read_question
 from advisor.plan.values import Plan
 from advisor.report.pages.axes import Axis, from_zero, percent
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_MINUTE, rounded
 
 _NOT_KNOWN = "-"
 
@@ -142,9 +142,9 @@ def blocks(values: Sequence[float | None], axis: Axis) -> Iterator[Block]:
 
 def _told(hour: Hour) -> str:
     parts = [f"{hour.name} UTC: {hour.instances} instance{'' if hour.instances == 1 else 's'}"]
-    parts += [f"carry {hour.capacity:,.3g} requests/s"] if hour.capacity is not None else []
-    parts += [f"planned for {hour.planned:,.3g} in the busiest minute", f"{hour.mean:,.3g} expected on average"]
-    parts += [f"{hour.seen:,.3g} seen on average"] if hour.seen is not None else []
+    parts += [f"carry {rounded(hour.capacity)} requests/s"] if hour.capacity is not None else []
+    parts += [f"planned for {rounded(hour.planned)} in the busiest minute", f"{rounded(hour.mean)} expected on average"]
+    parts += [f"{rounded(hour.seen)} seen on average"] if hour.seen is not None else []
     return ", ".join(parts)
 
 

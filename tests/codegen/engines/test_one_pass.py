@@ -443,6 +443,20 @@ def test_images_on_processors_run_in_bf16_where_the_units_are(machine, precision
     assert (candidate.engine, candidate.precision) == planned
 
 
+def test_trees_on_arm64_are_refused_for_their_image(tmp_path):
+    """The image of FIL is built for x86-64: the architecture is the reason, not the precision of the trees."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: {TREES / 'xgboost.json'}\nslo: {{latency_p95: 1s}}\n"
+        "demand:\n  declared: {requests_per_second: 5, rows: 4}\nproviders: [aws]\n"
+    )
+    question = question_for(read_workload(path), CATALOG, shipped_model())
+    machine = ("aws", "c7g.4xlarge")
+    catalog = with_processors(CATALOG, ("aws",), 1.0, frozenset((machine[1],)))
+    rejected = judge(catalog.instance_types[machine], requirements_of(question, catalog), catalog)
+    assert {(entry.code, entry.needed, entry.available) for entry in rejected} == {("no_image", "x86_64", "arm64")}
+
+
 def test_openvino_serves_one_export_of_a_folder_one_request_at_a_time(tmp_path):
     """Other exports of the folder are left out, what the file refers to is not; the arithmetic is the planned one."""
     folder, work = tmp_path / "bucket", tmp_path / "work"

@@ -127,12 +127,14 @@ def test_onnx_texts_are_counted_at_every_length():
 
 
 def test_onnx_of_a_free_size_says_what_is_missing():
-    """Without the size of an image its FLOPs are not known, and the reason names the input and the remedy."""
+    """Without the size of an image its FLOPs are not known, and the reason names the free axes and the remedy."""
     model = made("any_size.onnx")
 
     assert model.flop_per_sample is None
     assert (
-        model.sample == "not known: input 'image' has the free dimension 'height'; export the model with a fixed size"
+        model.sample
+        == "not known: input 'image' has the free dimensions 'height' (axis 2) and 'width' (axis 3); export the model "
+        "with fixed sizes there, and only the first axis free"
     )
 
 
@@ -384,3 +386,30 @@ def test_a_workload_names_a_file_beside_it(tmp_path):
     workload = read_workload(tmp_path / "workload.yaml")
 
     assert find_model(workload.model_reference).parameters_total == COUNTED["llama"]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [("pictures.onnx", ((10,),)), ("texts.onnx", ((None, 16),)), ("any_size.onnx", ())],
+)
+def test_outputs_are_those_that_the_graph_computes(name, outputs):
+    """Shapes of one item, whose free axis is the length of a text; none where more is free."""
+    tensors = made(name).outputs
+    assert tuple(tensor.shape for tensor in tensors) == outputs
+    assert {tensor.type for tensor in tensors} <= {"fp32"}
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_a_fixed_batch_is_refused_with_the_remedy(size, tmp_path):
+    """Servers fill batches of any size: the file, the input and its dimension are named, and how to export anew."""
+    path = tmp_path / "fixed.onnx"
+    content = (MADE / "pictures.onnx").read_bytes()
+    free = b"\x12\x05batch"
+    at = content.index(free)
+    path.write_bytes(
+        content[:at] + b"\x08" + bytes([0x80 + size, 0x80, 0x80, 0x80, 0x80, 0]) + content[at + len(free) :]
+    )
+    with pytest.raises(InputError, match=f"'image' .* fixed at {size}") as caught:
+        find_model(str(path))
+    assert caught.value.where == str(path)
+    assert "dynamic_axes" in caught.value.hint

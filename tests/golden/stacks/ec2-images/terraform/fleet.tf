@@ -59,6 +59,7 @@ locals {
         "--metrics_enable",
         "--file_system_poll_wait_seconds=0",
         "--plugin_config={\"PERFORMANCE_HINT\":\"LATENCY\",\"INFERENCE_PRECISION_HINT\":\"bf16\"}",
+        "--rest_workers=64",
         "--rest_port=8443",
       ]
       revision_option  = "--revision="
