@@ -208,3 +208,17 @@ class LeverReport:
     """File of the workload as it was named; "": not known."""
     unit: Unit = Unit.TOKENS
     """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""
+
+    @property
+    def paid_usd_per_month(self) -> float | None:
+        """Cost of today's deployment; of the plan without any lever where nothing runs."""
+        return self.without.total_usd_per_month if self.current is None else self.current.total_usd_per_month
+
+    def saved_of_what_is_paid(self, lever: PricedLever) -> float | None:
+        """Saving of a lever by itself, USD a month: paid - max(plan with it alone, plan with all); None: no cost.
+
+        It is never more than what the combination saves of the bill, and negative where the plan costs more than today.
+        """
+        paid, plans = self.paid_usd_per_month, (lever.priced.plan, self.together.plan)
+        totals = [plan.total_usd_per_month for plan in plans if plan.total_usd_per_month is not None]
+        return None if paid is None or len(totals) < len(plans) else paid - max(totals)

@@ -25,6 +25,7 @@ from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.values import PROGRAMME
 from advisor.report.bill.document import read_findings
 from advisor.report.bill.json_report import audit_json
+from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
@@ -169,6 +170,26 @@ def test_levers_that_cost_more_than_is_paid_are_left_out(report):
 
     assert programme.left_out[0].id == f"levers/{report.workload}"
     assert programme.total.usd_per_month == 0.0
+
+
+@pytest.mark.parametrize("above", [10.0, 500.0])
+def test_no_lever_alone_saves_more_than_all_of_what_is_paid(report, above):
+    """Where today costs less than the plan without any lever, each lever's saving is of today's bill."""
+    together = report.together.plan.total_usd_per_month
+    cheap = replace(report, current=replace(report.current, total_usd_per_month=together + above))
+    programme = made(levers=(cheap,), max_payback=1e6)
+
+    (combination,) = programme.combinations
+    plans = {f"{cheap.workload}/{lever.lever}": lever.priced.plan.total_usd_per_month for lever in cheap.levers}
+    assert combination.alone_usd_per_month
+    for name, saved in combination.alone_usd_per_month:
+        assert saved == pytest.approx(together + above - max(plans[name], together))
+        assert saved <= combination.saving.usd_per_month + 0.01
+        detail = next(item.detail for item in programme.items if item.id == name)
+        assert f"alone {together + above:,.2f} → {together + above - saved:,.2f} USD a month" in detail
+    more = report.without.total_usd_per_month - together - above
+    told = sections_text(lever_sections(cheap), 160)
+    assert (f"that plan costs ${more:,.2f} more than today" in told) is (more > 0)
 
 
 def test_one_workload_is_given_once(report):
