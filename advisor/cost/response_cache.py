@@ -43,6 +43,8 @@ class PlannedCache:
     ttl_seconds: float | None
     shards: int = field(default=1, metadata=OMITTED_AT_DEFAULT)
     """Parts that share the answers by a hash of their key, each on nodes of its own."""
+    similarity: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cosine similarity of prompts' embeddings from which an answer is given; None: equal requests alone."""
 
     @property
     def replicas(self) -> int:
@@ -143,7 +145,7 @@ def copies_of(workload: Workload) -> int:
 def _planned(cache: ResponseCache, node: CacheNode, region: str, shards: int, copies: int) -> PlannedCache:
     return PlannedCache(
         node.provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
-        cache.ttl_seconds, shards,
+        cache.ttl_seconds, shards, cache.similarity,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from advisor.levers.response_cache import MeasuredCache
 from advisor.plan.request import PlanRequest
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, Rung
+from advisor.reading import OMITTED_AT_DEFAULT
 
 SCHEMA = "advisor.levers/v1"
 
@@ -208,6 +209,8 @@ class LeverReport:
     """File of the workload as it was named; "": not known."""
     unit: Unit = Unit.TOKENS
     """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""
+    options: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Options of `advisor levers` beside the hourly rate and the longest payback, as they were given."""
 
     @property
     def paid_usd_per_month(self) -> float | None:

@@ -114,7 +114,8 @@ class _Builder:
         alone = dict(combination.alone_usd_per_month)[f"{combination.workload}/{lever.lever}"]
         usd = alone if worth is None else worth
         paid = combination.paid_usd_per_month
-        told = (_stated(lever), lever.change, lever.basis, f"alone {paid:,.2f} → {paid - alone:,.2f} USD a month")
+        against = f"alone {paid:,.2f} → {paid - alone:,.2f} USD a month"
+        told = (_stated(lever), rules.STEPS.get(lever.lever, ""), lever.change, lever.basis, against)
         file, plan = self._file(report), shlex.quote(f"plan-{report.workload}.json")
         item = self._item(
             Item(
@@ -131,10 +132,11 @@ class _Builder:
             rule,
         )
         if self._is_late(item):
+            options = "".join(f"{shlex.quote(word)} " for word in report.options)
             raise InputError(
                 f"{item.id} is paid back after {item.payback_months:,.1f} months, and is part of the combination",
                 where="--levers",
-                hint=f"price them again: `advisor levers {file} --hourly-rate "
+                hint=f"price them again: `advisor levers {file} {options}--hourly-rate "
                 f"{self._inputs.hourly_rate_usd:g} --max-payback {self._inputs.max_payback_months:g}`",
             )
         return item

@@ -166,7 +166,8 @@ def _table_lines(report: LeverReport) -> Iterator[str]:
     yield "alone: against the plan without any lever; with the others: what the combination would cost more without it"
     without, paid = report.without.total_usd_per_month or 0.0, report.paid_usd_per_month or 0.0
     if without - paid >= A_CENT:
-        yield f"that plan costs {usd(without - paid)} more than today: of what a lever saves alone, so much is no saving of the bill"
+        more = usd(without - paid)
+        yield f"that plan costs {more} more than today: so much of what a lever saves alone is no saving of the bill"
     if any(lever.used and lever.worth_usd_per_month is None for lever in report.levers):
         yield "needed: no fleet of the combination does without"
     yield "hours are estimates: --effort LEVER=HOURS sets your own"

@@ -162,6 +162,15 @@ def test_a_lever_that_pays_back_late_is_refused_with_a_remedy(report):
     assert "--max-payback" in refused.value.hint
 
 
+def test_levers_are_priced_again_with_the_options_that_were_given(report):
+    """The remedy is the whole command, as a shell takes it."""
+    given = replace(report, options=("--quality-floor", "0.9", "--cache", "my cache.json"))
+    with pytest.raises(InputError, match="paid back after") as refused:
+        made(levers=(given,), max_payback=1e-3)
+
+    assert f"{given.path} --quality-floor 0.9 --cache 'my cache.json' --hourly-rate 100" in refused.value.hint
+
+
 def test_levers_that_cost_more_than_is_paid_are_left_out(report):
     """Where all levers together cost more than today's deployment, none is an item."""
     dear = replace(report, current=replace(report.current, total_usd_per_month=1.0))
