@@ -163,7 +163,7 @@ def _curve(title: str, curve: CacheCurve, ratio: str) -> Section:
         )
         for point in curve.points
     )
-    line = f"the last row is the working set: a larger cache hits no more than {curve.unlimited_hit_ratio:.1%}"
+    line = f"the last row holds every entry: a larger cache hits no more than {curve.unlimited_hit_ratio:.1%}"
     return Section(title, (line,), ("entries", "memory", ratio), rows)
 
 

@@ -135,7 +135,21 @@ def command(
     settings = LeverSettings(quality_floor, prompt_shorter, hourly_rate, max_payback, cache, false_hits, effort)
     at_a_time = min(usable_processors(), _MOST_AT_A_TIME)
     report = price_levers(question, catalog, posed, settings, at_a_time=at_a_time)
+    report = replace(report, options=_options(settings, cache_file))
     deliver(_render(report, output_format, report_width(output, wide=wide), verbose=verbose), output)
+
+
+def _options(settings: LeverSettings, cache_file: Path | None) -> tuple[str, ...]:
+    """Options that price the same levers again, beside the hourly rate and the longest payback."""
+    given = {
+        "--quality-floor": settings.quality_floor,
+        "--prompt-shorter": settings.prompt_shorter,
+        "--cache": cache_file,
+        "--false-hits": settings.most_false_hits,
+    }
+    pairs = [(name, f"{value}") for name, value in given.items() if value is not None]
+    pairs += [("--effort", f"{lever}={hours:g}") for lever, hours in settings.effort_hours.items()]
+    return tuple(word for pair in pairs for word in pair)
 
 
 def _render(report: LeverReport, output_format: str, width: int | None, *, verbose: bool) -> str:

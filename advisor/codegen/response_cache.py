@@ -13,6 +13,12 @@ from advisor.plan.values import Plan
 
 _LEAST_SHARE_OF_HITS = 0.8
 """Share of the planned hit ratio below which an alarm rings: the fleet then gets noticeably more than planned."""
+_ACCESS = "on ~* -@all +@connection +@read +@write -@dangerous"
+"""Commands of a client of ElastiCache, as an access string of Valkey's."""
+_DISCOVERY = ("+info", *(f"+cluster|{name}" for name in ("info", "myid", "nodes", "shards", "slots")))
+"""Commands by which cluster clients learn the shards: SLOTS or SHARDS (redis-py, Jedis, go-redis), NODES, MYID and INFO
+(Lettuce). READONLY and COMMAND are of the category ``@connection``.
+"""
 _PERCENT = 100
 
 
@@ -69,4 +75,7 @@ def cache_facts(stack: Stack) -> Mapping[str, Any]:
     shared = {"region": cache.region, "node_type": cache.node, "nodes": cache.nodes}
     if cache.provider != "azure":  # which has no shards of the user's own
         shared["shards"] = cache.shards
-    return {"cache": shared | alarms[cache.provider] | {"ttl_seconds": cache.ttl_seconds}}
+    return {
+        "cache": shared | alarms[cache.provider] | {"ttl_seconds": cache.ttl_seconds},
+        "cache_access": " ".join((_ACCESS, *(_DISCOVERY if cache.shards > 1 else ()))),
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from advisor.catalog import Catalog
 from advisor.catalog.levers import CacheNode
 from advisor.catalog.planning import ServicePrice
-from advisor.cost.standing import ChargeRule
+from advisor.cost.standing import ChargeRule, cache_node_usd
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.units import HOURS_PER_MONTH
 from advisor.workload.values import ResponseCache, Survive, Workload
@@ -22,6 +22,10 @@ _MOST_NODES = {"aws": 90, "gcp": 250}
 
 Azure Managed Redis shards inside what it sells as one node.
 """
+_ENTRIES_PER_GIB = 1024
+"""Number of answers of a MiB each, more than most take: the fewer, the less evenly they spread."""
+_SLOTS = 16_384
+"""Hash slots of a cluster of Valkey or Redis, which its shards share evenly."""
 _WHOLE_GIB = 100
 _STATE_ONE = "state another with its price under cache_nodes of the overlay file, as docs/refresh.md shows"
 
@@ -43,6 +47,8 @@ class PlannedCache:
     ttl_seconds: float | None
     shards: int = field(default=1, metadata=OMITTED_AT_DEFAULT)
     """Parts that share the answers by a hash of their key, each on nodes of its own."""
+    similarity: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cosine similarity of prompts' embeddings from which an answer is given; None: equal requests alone."""
 
     @property
     def replicas(self) -> int:
@@ -60,7 +66,7 @@ def priced_cache(
 ) -> tuple[PlannedCache, ServicePrice] | str:
     """The cheapest nodes of a provider that hold a workload's cache, with the price of one; why there are none.
 
-    A node holds answers up to ``memory · usable_ratio``; each has a replica unless nothing has to survive a failure.
+    Nodes hold answers as :func:`held_gib` says; each has a replica unless nothing has to survive a failure.
 
     Args:
         workload: with a response cache.
@@ -90,7 +96,8 @@ def cheapest_nodes(
 ) -> tuple[int, CacheNode, ServicePrice] | str:
     """The cheapest node of a provider that holds so many GiB of answers, with its price an hour; why there is none.
 
-    Where none that holds all is priced in the region, shards of equal nodes are as good, if cheaper together.
+    Where none that holds all is priced in the region, shards of equal nodes are as good, if cheaper together. Each node
+    counts with its alarms.
 
     Args:
         memory_gib: all answers.
@@ -101,8 +108,8 @@ def cheapest_nodes(
     """
     most = _most_shards(provider, copies)
     nodes = [node for node in catalog.cache_nodes if node.provider == provider]
-    enough = [(math.ceil(memory_gib / node.usable_gib), node) for node in nodes]
-    enough = [(shards, node) for shards, node in enough if shards <= most]
+    numbers = [(_shards(memory_gib, node.usable_gib, most), node) for node in nodes]
+    enough = [(shards, node) for shards, node in numbers if shards is not None]
     if not enough:
         return _too_large(memory_gib, provider, most_held_gib(catalog, provider, copies), most)
     prices = [(shards, node, catalog.service_price(provider, node.item, region)) for shards, node in enough]
@@ -112,13 +119,44 @@ def cheapest_nodes(
     single = [(shards, node, price) for shards, node, price in priced if shards == 1]
     if any((provider, node.item, region) in catalog.service_prices for _, node, _ in single):
         priced = single
-    return min(priced, key=lambda each: (each[0] * each[2].usd, each[0], each[1].memory_gib))
+    alarms_usd = cache_node_usd(catalog, provider, region)
+
+    def cost(each: tuple[int, CacheNode, ServicePrice]) -> tuple[float, int, float]:
+        shards, node, price = each
+        return shards * (price.usd * HOURS_PER_MONTH + alarms_usd), shards, node.memory_gib
+
+    return min(priced, key=cost)
+
+
+def held_gib(shards: int, usable_gib: float) -> float:
+    """GiB of answers that shards hold together, so that the fullest, which gets most keys by their hash, is not over.
+
+    Of N equal entries a shard of n gets N · s ÷ n on average, with s = n · ⌈16,384 ÷ n⌉ ÷ 16,384 for that with most
+    slots, and a standard deviation of √(N · (n - 1)) ÷ n (binomial); the largest of n such lies √(2 · ln n) of it
+    above (the expected maximum of n normal values is no more). So M GiB take M · s + √(2 · ln n · (n - 1) · M ÷ e) GiB
+    of n nodes, with e entries in a GiB: 1,024, as if answers were of a MiB. Most are smaller, and spread more evenly.
+
+    Args:
+        shards: n.
+        usable_gib: memory for answers of each node.
+    """
+    if shards == 1:
+        return usable_gib
+    slots = shards * math.ceil(_SLOTS / shards) / _SLOTS
+    spread = math.sqrt(2 * math.log(shards) * (shards - 1) / _ENTRIES_PER_GIB)
+    return ((math.sqrt(spread**2 + 4 * slots * shards * usable_gib) - spread) / (2 * slots)) ** 2
+
+
+def _shards(memory_gib: float, usable_gib: float, most: int) -> int | None:
+    """Fewest shards that hold so many GiB; None where the most do not."""
+    fewest = math.ceil(memory_gib / usable_gib)
+    return next((shards for shards in range(fewest, most + 1) if held_gib(shards, usable_gib) >= memory_gib), None)
 
 
 def most_held_gib(catalog: Catalog, provider: str, copies: int) -> float:
     """GiB of answers that the largest cache of a provider holds; 0 where none is known."""
     largest = max((node.usable_gib for node in catalog.cache_nodes if node.provider == provider), default=0.0)
-    return largest * _most_shards(provider, copies)
+    return held_gib(_most_shards(provider, copies), largest) if largest else 0.0
 
 
 def _most_shards(provider: str, copies: int) -> int:
@@ -143,7 +181,7 @@ def copies_of(workload: Workload) -> int:
 def _planned(cache: ResponseCache, node: CacheNode, region: str, shards: int, copies: int) -> PlannedCache:
     return PlannedCache(
         node.provider, region, node.node, shards * copies, node.memory_gib, cache.memory_gib, cache.hit_ratio,
-        cache.ttl_seconds, shards,
+        cache.ttl_seconds, shards, cache.similarity,
     )  # fmt: skip
 
 

@@ -295,6 +295,15 @@ def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
     return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region, NO_LOAD))
 
 
+def cache_node_usd(catalog: Catalog, provider: str, region: str) -> float:
+    """USD a month of what comes with each node of a response cache: its alarms; 0 where no price of such is known."""
+    single, pair = (
+        sum(rule.usd * rule.anyway for rule in _resources(catalog, provider, region, NO_LOAD, nodes))
+        for nodes in (1, 2)
+    )
+    return pair - single
+
+
 def _resources(
     catalog: Catalog, provider: str, region: str, entrance: EntranceLoad, cache_nodes: int = 0
 ) -> Iterator[ChargeRule]:

@@ -121,7 +121,12 @@ class _Caches:
         if point.memory_gib is None:
             return Reason(ReasonCode.FIGURE_MISSING, "no request of the log says how large its answer is")
         change = self._answering(
-            ResponseCache(significant(point.hit_ratio), significant(point.memory_gib)),
+            ResponseCache(
+                significant(point.hit_ratio),
+                significant(point.memory_gib),
+                measured.ttl_seconds,
+                similarity=point.threshold,
+            ),
             f"{_replayed(measured)}; embedding each request and finding its neighbour are not in the price",
             f" from a similarity of {point.threshold:g} on, {point.false_hit_ratio:.1%} of the hits false",
         )

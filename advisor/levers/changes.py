@@ -138,7 +138,7 @@ def _widening(wide: Workload | Reason, without: Workload, stated: Workload, writ
     if isinstance(wide, Reason):
         return wide
     told = [
-        f"{key}: {_names(getattr(without, key))} → {_names(getattr(wide, key))}"
+        f"{key}: {_names(key, getattr(without, key))} → {_names(key, getattr(wide, key))}"
         for key in _WIDENED
         if set(getattr(wide, key)) != set(getattr(without, key))
     ]
@@ -177,11 +177,12 @@ def _line_regions(
     return names, () if is_open else stated.regions
 
 
-def _names(values: Sequence[str]) -> str:
-    """The names of a key: all of a few, the number of many."""
+def _names(key: str, values: Sequence[str]) -> str:
+    """The names of a key: all of a few and all precisions, which change answers; of others the number of many."""
     if not values:
         return "any"
-    return ", ".join(map(str, values)) if len(values) <= _MOST_NAMED else f"{len(values)} of them"
+    is_named = key == "precisions" or len(values) <= _MOST_NAMED
+    return ", ".join(map(str, values)) if is_named else f"{len(values)} of them"
 
 
 def _scaling(stated: Workload) -> Mapping[str, Change]:
@@ -274,7 +275,7 @@ def _precisions(
     floor = settings.quality_floor
     kept = [name for name in others if name not in casts and _precision_ratio(catalog, question, name) >= floor]
     if not kept:
-        return Reason(ReasonCode.NOT_IN_CATALOG, f"no other precision is known to keep {floor:.0%}")
+        return Reason(ReasonCode.NOT_IN_CATALOG, f"no other precision is known to keep {100 * floor:g}%")
     return replace(wide, precisions=(first, *kept))
 
 
@@ -301,7 +302,7 @@ def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None)
         return Reason(ReasonCode.FIGURE_MISSING, why)
     enough = next((kept for kept in smaller if kept.mean_ratio >= floor), None)
     if enough is None:
-        why = f"no smaller model keeps {floor:.0%} of its scores: {_kept_words(best)}"
+        why = f"no smaller model keeps {100 * floor:g}% of its scores: {_kept_words(best)}"
         return Reason(ReasonCode.NOT_IN_CATALOG, why)
     return Change(
         f"model: {question.model.name} → {enough.model}",
@@ -315,6 +316,6 @@ def _smaller_model(question: PlanRequest, catalog: Catalog, floor: float | None)
 
 def _kept_words(kept: ScoresKept) -> str:
     return (
-        f"{kept.model} keeps {kept.mean_ratio:.0%} ({kept.low_ratio:.0%} to {kept.high_ratio:.0%}, "
+        f"{kept.model} keeps {kept.mean_ratio:.1%} ({kept.low_ratio:.1%} to {kept.high_ratio:.1%}, "
         f"{kept.benchmarks} benchmarks)"
     )

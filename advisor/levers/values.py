@@ -10,6 +10,7 @@ from advisor.levers.response_cache import MeasuredCache
 from advisor.plan.request import PlanRequest
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import CurrentCost, Rung
+from advisor.reading import OMITTED_AT_DEFAULT
 
 SCHEMA = "advisor.levers/v1"
 
@@ -208,3 +209,19 @@ class LeverReport:
     """File of the workload as it was named; "": not known."""
     unit: Unit = Unit.TOKENS
     """Unit of the requests: what is answered in one pass has one latency, and no tokens to spare."""
+    options: tuple[str, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
+    """Options of `advisor levers` beside the hourly rate and the longest payback, as they were given."""
+
+    @property
+    def paid_usd_per_month(self) -> float | None:
+        """Cost of today's deployment; of the plan without any lever where nothing runs."""
+        return self.without.total_usd_per_month if self.current is None else self.current.total_usd_per_month
+
+    def saved_of_what_is_paid(self, lever: PricedLever) -> float | None:
+        """Saving of a lever by itself, USD a month: paid - max(plan with it alone, plan with all); None: no cost.
+
+        It is never more than what the combination saves of the bill, and negative where the plan costs more than today.
+        """
+        paid, plans = self.paid_usd_per_month, (lever.priced.plan, self.together.plan)
+        totals = [plan.total_usd_per_month for plan in plans if plan.total_usd_per_month is not None]
+        return None if paid is None or len(totals) < len(plans) else paid - max(totals)

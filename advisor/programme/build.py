@@ -111,9 +111,11 @@ class _Builder:
     def _of_lever(self, lever: PricedLever, report: LeverReport, combination: Combination) -> Item:
         rule = rules.LEVERS.get(lever.lever, rules.OTHERS)
         worth = lever.worth_usd_per_month
-        usd = lever.priced.saving_usd_per_month if worth is None else worth
-        stated = _stated(lever)
-        told = (stated, lever.change, lever.basis)
+        alone = dict(combination.alone_usd_per_month)[f"{combination.workload}/{lever.lever}"]
+        usd = alone if worth is None else worth
+        paid = combination.paid_usd_per_month
+        against = f"alone {paid:,.2f} → {paid - alone:,.2f} USD a month"
+        told = (_stated(lever), rules.STEPS.get(lever.lever, ""), lever.change, lever.basis, against)
         file, plan = self._file(report), shlex.quote(f"plan-{report.workload}.json")
         item = self._item(
             Item(
@@ -130,10 +132,11 @@ class _Builder:
             rule,
         )
         if self._is_late(item):
+            options = "".join(f"{shlex.quote(word)} " for word in report.options)
             raise InputError(
                 f"{item.id} is paid back after {item.payback_months:,.1f} months, and is part of the combination",
                 where="--levers",
-                hint=f"price them again: `advisor levers {file} --hourly-rate "
+                hint=f"price them again: `advisor levers {file} {options}--hourly-rate "
                 f"{self._inputs.hourly_rate_usd:g} --max-payback {self._inputs.max_payback_months:g}`",
             )
         return item
@@ -323,14 +326,15 @@ def _stated(lever: PricedLever) -> str:
 
 def _combination(report: LeverReport) -> Combination:
     """Levers of a workload against what is paid, or against the plan without any where nothing runs."""
-    without, together = report.without.total_usd_per_month, report.together.plan.total_usd_per_month
-    if without is None or together is None:
+    paid, together = report.paid_usd_per_month, report.together.plan.total_usd_per_month
+    alone = {
+        f"{report.workload}/{lever.lever}": saved
+        for lever in report.levers
+        if lever.used and (saved := report.saved_of_what_is_paid(lever)) is not None
+    }
+    if paid is None or together is None or len(alone) < sum(lever.used for lever in report.levers):
         raise InputError(f"the levers of {report.workload} have no cost", where="--levers", hint=_LEVERS_HINT)
-    paid = without if report.current is None else report.current.total_usd_per_month
-    alone = (
-        (f"{report.workload}/{lever.lever}", lever.priced.saving_usd_per_month) for lever in report.levers if lever.used
-    )
-    return Combination(f"levers/{report.workload}", report.workload, paid, together, tuple(alone))
+    return Combination(f"levers/{report.workload}", report.workload, paid, together, tuple(alone.items()))
 
 
 def _week(phase: Phase, hours: float) -> int:

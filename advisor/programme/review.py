@@ -346,7 +346,8 @@ def _predicted(items: Sequence[Item], programme: Programme) -> Saving:
 def _of_combination(items: Sequence[Item], combination: Combination) -> Saving:
     """Saving of some levers of a combination: of all of them its own, of one what it saves alone.
 
-    Of several it is at least what the best of them saves alone, and at most that of the combination.
+    Both are of what is paid today. Of several it is at least what the best of them saves alone, and at most that of
+    the combination; none is more than that, whatever a file says.
     """
     alone = dict(combination.alone_usd_per_month)
     pulled = [item.id for item in items if item.id in alone]
@@ -354,8 +355,9 @@ def _of_combination(items: Sequence[Item], combination: Combination) -> Saving:
         return _largest(items)
     if len(pulled) == len(alone):
         return combination.saving
-    best = max(alone[name] for name in pulled)
-    return Saving(best, best, best if len(pulled) == 1 else max(best, combination.saving.usd_per_month))
+    most = combination.saving.usd_per_month
+    best = min(max(alone[name] for name in pulled), most)
+    return Saving(best, best, best if len(pulled) == 1 else most)
 
 
 def _largest(items: Sequence[Item]) -> Saving:

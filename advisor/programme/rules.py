@@ -93,5 +93,11 @@ MEASURES = (
     ),
 )
 """Levers without a price, and what measures the figure that they lack: levers, title, command, check."""
+STEPS = {
+    "response_cache": "the application looks answers up and stores them",
+    "embedding_cache": "the application looks vectors up and stores them",
+    "semantic_cache": "the application embeds each prompt, searches the stored ones and stores what it did not find",
+}
+"""Work beside the workload file, by lever: no engine does it."""
 MEASURE_HOURS = 4.0
 BASELINE_HOURS = 2.0

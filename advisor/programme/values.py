@@ -86,7 +86,7 @@ class Combination:
     usd_per_month: float
     """Cost with every lever of it."""
     alone_usd_per_month: tuple[tuple[str, float], ...]
-    """Saving of each of its items by itself."""
+    """Saving of each of its items by itself, of what is paid; never more than all of them save."""
 
     @property
     def saving(self) -> Saving:

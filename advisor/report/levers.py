@@ -92,9 +92,7 @@ def _verdict(report: LeverReport) -> str:
     without, total = report.without.total_usd_per_month or 0.0, report.together.plan.total_usd_per_month or 0.0
     if not used:
         return f"No lever saves anything: {usd(without)} a month stays"
-    paid, whose = without, "without any"
-    if report.current is not None:
-        paid, whose = report.current.total_usd_per_month, "today"
+    paid, whose = report.paid_usd_per_month or 0.0, "without any" if report.current is None else "today"
     change = f"{abs(1 - total / paid):.0%} {'less' if total <= paid else 'more'} than {whose} ({usd(paid)})"
     return f"Pull {' + '.join(used)}: {usd(total)} a month, {change}; {_work_words(report.work)}"
 
@@ -166,6 +164,10 @@ def _service_words(report: LeverReport) -> str:
 
 def _table_lines(report: LeverReport) -> Iterator[str]:
     yield "alone: against the plan without any lever; with the others: what the combination would cost more without it"
+    without, paid = report.without.total_usd_per_month or 0.0, report.paid_usd_per_month or 0.0
+    if without - paid >= A_CENT:
+        more = usd(without - paid)
+        yield f"that plan costs {more} more than today: so much of what a lever saves alone is no saving of the bill"
     if any(lever.used and lever.worth_usd_per_month is None for lever in report.levers):
         yield "needed: no fleet of the combination does without"
     yield "hours are estimates: --effort LEVER=HOURS sets your own"

@@ -32,7 +32,7 @@ _QUOTA_KEYS = ("provider", "region", "code", "limit")
 _COMMITMENT_KEYS = ("provider", "region", "instance_type", "count", "expires")
 MEASURED_KEYS = ("requests_per_second", "ttft_p95", "tpot_p95", "e2e_p95")
 SCALING_KEYS = ("scheduled", "scale_to_zero")
-CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already")
+CACHE_KEYS = ("hit_ratio", "memory_gib", "ttl", "runs_already", "similarity")
 _TAG_KEYS = ("project", "team", "environment")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """Values of tags and labels that every cloud takes."""
@@ -167,6 +167,7 @@ def read_response_cache(field: Field, limits: Limits) -> ResponseCache:
         memory_gib=fields["memory_gib"].number(0, exclusive=True, maximum=_MOST_CACHE_GIB),
         ttl_seconds=fields["ttl"].duration_ms() / MS_PER_SECOND if "ttl" in fields else None,
         runs_already=fields["runs_already"].truth() if "runs_already" in fields else False,
+        similarity=fields["similarity"].number(0, exclusive=True, maximum=1) if "similarity" in fields else None,
     )
 
 

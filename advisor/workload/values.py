@@ -251,12 +251,15 @@ class ResponseCache:
     """How long an answer counts; None: until it is evicted."""
     runs_already: bool = False
     """Whether the demand was measured behind it, and is what it leaves."""
+    similarity: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Cosine similarity of prompts' embeddings from which a stored answer is given; None: equal requests alone."""
 
     @property
     def line(self) -> str:
         """Line of a workload file that states it, to the last digit."""
         ttl = "" if self.ttl_seconds is None else f", ttl: {self.ttl_seconds:.9f}".rstrip("0").rstrip(".") + "s"
-        behind = ", runs_already: true" if self.runs_already else ""
+        similar = "" if self.similarity is None else f", similarity: {self.similarity!r}"
+        behind = f"{similar}, runs_already: true" if self.runs_already else similar
         return f"response_cache: {{hit_ratio: {self.hit_ratio!r}, memory_gib: {self.memory_gib!r}{ttl}{behind}}}"
 
 

@@ -119,9 +119,46 @@ def test_cache_in_shards_speaks_the_cluster_protocol(name, mode, language):
 
     assert mode in words
     assert ("configuration_endpoint_address" if name == "eks-cache" else "connection_type_discovery") in words
-    assert ("+cluster|slots" in words) is (name == "eks-cache")
+    for discovery in ("+info", "+cluster|slots", "+cluster|shards", "+cluster|nodes", "+cluster|myid"):
+        assert (discovery in words) is (name == "eks-cache")
     assert f"{scenario.plan.fleet.response_cache.shards} shards" in files["README.md"]
     assert "cluster protocol" in " ".join(files["README.md"].split())
+
+
+@pytest.mark.parametrize("language", Language)
+def test_signing_in_to_a_cache_on_aws_needs_no_guess(language):
+    """The output has the id and the region that the token of a role is signed for."""
+    files = written(planned(), language, target="ec2")
+    code = "".join(text for path, text in files.items() if "cache" in path).replace(" ", "")
+
+    assert "cache_id=" in code
+    assert "region=local.cache.region\npolicy_arn" in code or "region=REGION,\npolicy_arn" in code
+    assert "`response_cache.cache_id` and `response_cache.region`" in " ".join(files["README.md"].split())
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("eks-cache", "Valkey 8.2"),
+        ("gke-cache", "Memorystore for Valkey has vector search"),
+        ("aks-cache", "The index stands elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("language", Language)
+def test_semantic_cache_is_not_told_to_key_by_equality_alone(name, where, language):
+    """The README says from which similarity on answers are given, who searches, and where the index may stand."""
+    scenario = SCENARIOS[name]()
+    exact = scenario.plan
+    cache = dataclasses.replace(exact.fleet.response_cache, similarity=0.9)
+    plan = dataclasses.replace(exact, fleet=dataclasses.replace(exact.fleet, response_cache=cache))
+    told, silent = (written(each, language, target=scenario.wanted.target) for each in (plan, exact))
+    readme = " ".join(told["README.md"].split())
+
+    assert "by the similarity of the prompt's embedding, from 0.9 (cosine) on" in readme
+    assert where in readme
+    assert "similarity of the prompt" not in silent["README.md"]
+    versions = ["".join(files.values()).count('"8.2"') for files in (told, silent)]
+    assert versions == [int(name == "eks-cache"), 0]
 
 
 @pytest.mark.parametrize(("nodes", "survives"), [(1, "false"), (2, "true")])

@@ -105,6 +105,16 @@ def test_semantic_cache_hits_most_of_what_is_bearable(most, hits, wrong):
     assert change.wrong_answer_ratio == pytest.approx(wrong)
 
 
+def test_semantic_cache_is_stated_with_its_similarity_and_ttl():
+    """The line of the workload file is no exact cache's: it says from which similarity on, and for how long."""
+    measured = replace(MEASURED, ttl_seconds=20.0)
+    question = question_for(workload(), CATALOG, shipped_model())
+    line = levers_of(question, measured, 0.04)["semantic_cache"].line
+
+    assert line == "response_cache: {hit_ratio: 0.5, memory_gib: 0.2, ttl: 20s, similarity: 0.9}"
+    assert "similarity" not in levers_of(question, measured)["response_cache"].line
+
+
 @pytest.mark.parametrize(
     ("points", "most", "told"),
     [

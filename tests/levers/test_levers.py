@@ -15,7 +15,7 @@ import pytest
 
 from advisor.catalog.values import Purchase
 from advisor.errors import InputError, NothingFeasible
-from advisor.levers.changes import changes_of
+from advisor.levers.changes import _names, changes_of
 from advisor.levers.pricing import price_levers
 from advisor.levers.response_cache import MeasuredCache, read_measured_cache
 from advisor.levers.values import Change, LeverSettings, ReasonCode
@@ -237,7 +237,9 @@ def test_a_floor_that_no_model_meets_is_said_with_the_nearest():
     """The lever is shown without a price, and names the model that comes nearest and what it keeps."""
     why = changes_of(asked(), CATALOG, LeverSettings(quality_floor=0.9)).by_lever["model"].why
 
-    assert why.startswith("no smaller model keeps 90% of its scores: Qwen/Qwen2.5-3B-Instruct keeps 84% (69% to 95%")
+    assert why.startswith(
+        "no smaller model keeps 90% of its scores: Qwen/Qwen2.5-3B-Instruct keeps 84.3% (69.3% to 94.7%"
+    )
 
 
 def test_without_a_floor_no_quality_is_given_up_beyond_the_workload():
@@ -316,6 +318,21 @@ def test_a_misspelt_lever_is_named():
         report_of(LeverSettings(effort_hours={"spott": 3.0}))
 
     assert "spot" in refused.value.hint
+
+
+def test_a_floor_close_to_all_is_told_as_it_was_given():
+    """No rounding makes it 100 %."""
+    why = changes_of(asked(), CATALOG, LeverSettings(quality_floor=0.9999)).by_lever["model"].why
+
+    assert why.startswith("no smaller model keeps 99.99% of its scores")
+
+
+def test_all_precisions_are_named():
+    """A precision changes answers, so none hides in a number."""
+    every = ("bf16", "fp8", "w8a8", "w4a16", "mxfp4", "int8")
+
+    assert _names("precisions", every) == ", ".join(every)
+    assert _names("accelerators", every) == "6 of them"
 
 
 def test_changes_are_told_in_words():

@@ -25,6 +25,7 @@ from advisor.programme.build import LEVERS, Inputs, programme_of
 from advisor.programme.values import PROGRAMME
 from advisor.report.bill.document import read_findings
 from advisor.report.bill.json_report import audit_json
+from advisor.report.levers import lever_sections
 from advisor.report.programme import programme_json, programme_sections
 from advisor.report.sections import sections_text
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Slo
@@ -161,6 +162,15 @@ def test_a_lever_that_pays_back_late_is_refused_with_a_remedy(report):
     assert "--max-payback" in refused.value.hint
 
 
+def test_levers_are_priced_again_with_the_options_that_were_given(report):
+    """The remedy is the whole command, as a shell takes it."""
+    given = replace(report, options=("--quality-floor", "0.9", "--cache", "my cache.json"))
+    with pytest.raises(InputError, match="paid back after") as refused:
+        made(levers=(given,), max_payback=1e-3)
+
+    assert f"{given.path} --quality-floor 0.9 --cache 'my cache.json' --hourly-rate 100" in refused.value.hint
+
+
 def test_levers_that_cost_more_than_is_paid_are_left_out(report):
     """Where all levers together cost more than today's deployment, none is an item."""
     dear = replace(report, current=replace(report.current, total_usd_per_month=1.0))
@@ -169,6 +179,26 @@ def test_levers_that_cost_more_than_is_paid_are_left_out(report):
 
     assert programme.left_out[0].id == f"levers/{report.workload}"
     assert programme.total.usd_per_month == 0.0
+
+
+@pytest.mark.parametrize("above", [10.0, 500.0])
+def test_no_lever_alone_saves_more_than_all_of_what_is_paid(report, above):
+    """Where today costs less than the plan without any lever, each lever's saving is of today's bill."""
+    together = report.together.plan.total_usd_per_month
+    cheap = replace(report, current=replace(report.current, total_usd_per_month=together + above))
+    programme = made(levers=(cheap,), max_payback=1e6)
+
+    (combination,) = programme.combinations
+    plans = {f"{cheap.workload}/{lever.lever}": lever.priced.plan.total_usd_per_month for lever in cheap.levers}
+    assert combination.alone_usd_per_month
+    for name, saved in combination.alone_usd_per_month:
+        assert saved == pytest.approx(together + above - max(plans[name], together))
+        assert saved <= combination.saving.usd_per_month + 0.01
+        detail = next(item.detail for item in programme.items if item.id == name)
+        assert f"alone {together + above:,.2f} → {together + above - saved:,.2f} USD a month" in detail
+    more = report.without.total_usd_per_month - together - above
+    told = sections_text(lever_sections(cheap), 160)
+    assert (f"that plan costs ${more:,.2f} more than today" in told) is (more > 0)
 
 
 def test_one_workload_is_given_once(report):

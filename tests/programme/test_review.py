@@ -136,6 +136,24 @@ def test_levers_together_were_predicted_as_one_plan(tmp_path):
     assert group.items == ("chat/precision", "chat/spot")
 
 
+@pytest.mark.parametrize(
+    ("applied", "alone_usd", "low", "high"),
+    [
+        (("chat/spot",), 12_000.0, 12_000.0, 12_000.0),
+        (("chat/spot",), 41_000.0, 18_000.0, 18_000.0),
+        (("chat/spot", "chat/precision"), 12_000.0, 12_000.0, 18_000.0),
+        (("chat/spot", "chat/precision"), 41_000.0, 18_000.0, 18_000.0),
+    ],
+)
+def test_no_part_of_a_combination_was_predicted_to_save_more_than_all_of_it(tmp_path, applied, alone_usd, low, high):
+    """A lever has its own saving, several at least that of the best of them, and none more than the combination."""
+    alone = (("chat/spot", alone_usd), ("chat/precision", 8_000.0), ("chat/region", 1_000.0))
+    programme = replace(PROGRAMME, combinations=(replace(PROGRAMME.combinations[0], alone_usd_per_month=alone),))
+    (group,) = reviewed(written(tmp_path), dict.fromkeys(applied, CHANGED), programme=programme).applied
+
+    assert group.predicted == Saving(low, low, high)
+
+
 def test_negative_savings_are_said_first(tmp_path):
     """An item after which the bill rose leads the report, with what to do."""
     path = written(tmp_path, nat=lambda day: 40.0 if day < CHANGED else 55.0)

@@ -67,6 +67,7 @@ SAMPLES = {"samples": {"path": PLACE, **VOLUME}}
 HELD = {"provider": "aws", "region": "us-east-1", "instance_type": "g6.xlarge", "count": 1}
 OWNED = HELD | {"expires": dt.date(2027, 12, 31)}
 QUOTA = {"provider": "aws", "region": "us-east-1", "code": "L-DB2E81BA", "limit": 1000}
+CACHE = {"hit_ratio": 0.4, "memory_gib": 20}
 OPEN = {"accelerators": None, "regions": ["us-east-1", "eu-central-1"]}
 
 CASES = {
@@ -83,7 +84,12 @@ CASES = {
     "routing": ({"demand": SUMMARY}, {"routing": "by_prompt_length"}),
     "as_of": ({}, {"as_of": dt.date(2028, 11, 24)}),
     "compare": ({}, {"compare": ["openai/gpt-5-mini"]}),
-    "response_cache": ({}, {"response_cache": {"hit_ratio": 0.4, "memory_gib": 20}}),
+    "response_cache": ({}, {"response_cache": CACHE}),
+    "response_cache.hit_ratio": ({"response_cache": CACHE}, {"response_cache.hit_ratio": 0.7}),
+    "response_cache.memory_gib": ({"response_cache": CACHE}, {"response_cache.memory_gib": 80}),
+    "response_cache.ttl": ({"response_cache": CACHE}, {"response_cache.ttl": "1h"}),
+    "response_cache.runs_already": ({"response_cache": CACHE}, {"response_cache.runs_already": True}),
+    "response_cache.similarity": ({"response_cache": CACHE}, {"response_cache.similarity": 0.9}),
     "accelerators": ({}, {"accelerators": ["L4"]}),
     "instance_types": ({}, {"instance_types": ["g6.12xlarge"]}),
     "engines": ({}, {"engines": ["SGLang"]}),
@@ -267,6 +273,7 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
         "scaling.": planning_fields.SCALING_KEYS,
         "limits.": planning_fields.LIMIT_KEYS,
         "exclude.": planning_fields.EXCLUDE_KEYS,
+        "response_cache.": planning_fields.CACHE_KEYS,
     }
     keys = {f"{section}{key}" for section, names in sections.items() for key in names}
     assert keys == {*CASES, *ELSEWHERE}

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.demand.cache.log import RequestLog
-from advisor.demand.cache.semantic import MOST_REQUESTS, SemanticPoint, semantic_point
+from advisor.demand.cache.semantic import MOST_REQUESTS, Expiry, SemanticPoint, semantic_point
 from advisor.demand.cache.stack import Indices, by_key, last_access, misses_of_ttl, peak_held, stack_distances
 from advisor.units import BYTES_PER_GIB
 
@@ -120,7 +120,7 @@ def replay_caches(
         exact=_exact(log, answers, ttl_s),
         block_tokens=block_tokens,
         prefix=_prefix(log, block_tokens) if vectors is None else None,
-        semantic=_semantic(log, answers, thresholds),
+        semantic=_semantic(log, answers, thresholds, ttl_s),
         notes=tuple(notes),
         embedder=None if vectors is None else vectors.model,
     )
@@ -195,15 +195,17 @@ def _sizes(distinct: int) -> list[int]:
 
 
 def _semantic(
-    log: RequestLog, sizes: npt.NDArray[np.float32], thresholds: Sequence[float]
+    log: RequestLog, sizes: npt.NDArray[np.float32], thresholds: Sequence[float], ttl_s: float | None
 ) -> tuple[SemanticPoint, ...]:
     if not log.embeddings:
         return ()
     vectors = np.stack(log.embeddings)
     answers = np.frombuffer(log.answers, np.uint64) if log.answers else None
-    sizes = sizes[np.frombuffer(log.embedded_at, np.uint32)]
+    embedded_at = np.frombuffer(log.embedded_at, np.uint32)
+    sizes = sizes[embedded_at]
+    expiry = None if ttl_s is None else Expiry(np.frombuffer(log.times_s, np.float64)[embedded_at], ttl_s)
     held = None
     if not np.isnan(sizes).all():
         held = np.nan_to_num(sizes, nan=np.nanmean(sizes, dtype=np.float64)) + np.float32(_ENTRY_OVERHEAD_BYTES)
     scopes = np.frombuffer(log.embedded_scopes, np.uint64)
-    return tuple(semantic_point(vectors, scopes, answers, threshold, held) for threshold in sorted(thresholds))
+    return tuple(semantic_point(vectors, scopes, answers, threshold, held, expiry) for threshold in sorted(thresholds))

@@ -183,6 +183,31 @@ def test_semantic_hits_equal_a_search_of_every_stored_entry():
     assert nearest_stored(vectors, 0.95).tolist() == expected
 
 
+@pytest.mark.parametrize("ttl_s", [0.5, 40.0, 1e9])
+def test_semantic_hits_with_a_ttl_equal_a_search_of_what_counts_yet(tmp_path, ttl_s):
+    """An expired entry answers nothing and leaves; entries are the most that count at a time."""
+    chance = np.random.default_rng(5)
+    rows, now = [], 0.0
+    for n in range(700):
+        now += float(chance.exponential())
+        vector = chance.normal(size=3).tolist()
+        rows.append({"timestamp": now, "prompt": f"p{n}", "output_tokens": 5, "embedding": vector})
+    stored, hits, most = [], 0, 0
+    for row in rows:
+        vector = np.array(row["embedding"]) / np.linalg.norm(row["embedding"])
+        stored = [entry for entry in stored if row["timestamp"] - entry[1] <= ttl_s]
+        if any(entry[0] @ vector >= 0.9 for entry in stored):
+            hits += 1
+        else:
+            stored.append((vector, row["timestamp"]))
+            most = max(most, len(stored))
+    log = read_log(written(tmp_path, *rows), 16)
+    (point,) = replay_caches(log, 16, ttl_s, thresholds=(0.9,)).semantic
+
+    assert (point.entries, point.hit_ratio) == (most, pytest.approx(hits / len(rows)))
+    assert point.memory_gib == pytest.approx(most * (5 * 4 + 100 + 3 * 4) / 2**30)
+
+
 @pytest.mark.parametrize("field", ["scope", "model"])
 def test_no_tenant_or_model_is_given_the_answer_of_another(tmp_path, field):
     """Equal embeddings hit within a scope and a model alone, as equal prompts do."""
