@@ -200,7 +200,7 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
 
 
 def _error_words(plan: Watched) -> str:
-    """What the failed requests have in common: engines that count no status count those of clients, too."""
+    """Words for the failed requests: engines that count no status count those of clients, too."""
     counts_all = METRICS[plan.engines[0]].failed
     return "fail, those that clients sent wrong among them" if counts_all else "end in an error of the server"
 
