@@ -210,8 +210,7 @@ def _failed(plan: Watched) -> str:
     if len(plan.engines) != 1:
         return ""
     metrics = METRICS[plan.engines[0]]
-    if metrics.failed:
-        rates = metrics.error_rates(plan.matchers, "5m")
-    else:  # counters of HTTP carry no name of a model
+    rates = metrics.error_rates(plan.matchers, "5m")
+    if metrics.answers:  # counters of HTTP carry no name of a model
         rates = metrics.error_rates("", "5m", kept=f" and on (instance) {plan.series('requests_running')}")
     return f"({rates[0]} or vector(0)) / ({rates[1]} > 0)" if rates else ""
