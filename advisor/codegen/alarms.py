@@ -220,7 +220,7 @@ def visible_requests(alarms: Sequence[Alarm], requests_per_second: float) -> int
     queues = [alarm.threshold_at(requests_per_second) for alarm in alarms if alarm.per_request_rate]
     if not queues:
         return None
-    return min(max(2 ** math.ceil(math.log2(2 * (max(queues) + 1))), _FEWEST_VISIBLE), _MOST_VISIBLE)
+    return min(max(1 << math.ceil(math.log2(2 * (max(queues) + 1))), _FEWEST_VISIBLE), _MOST_VISIBLE)
 
 
 def _gpu_memory(memory_utilization: float) -> Alarm:

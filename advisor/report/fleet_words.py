@@ -210,8 +210,9 @@ def _capacity_words(fleet: Fleet) -> Iterator[str]:
     if total is None:
         return
     terms = [
-        f"{letter} {group.instances[-1]} × {rounded(group.planned_requests_per_second_per_instance)}"
+        f"{letter} {group.instances[-1]} × {rounded(planned)}"
         for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+        if (planned := group.planned_requests_per_second_per_instance) is not None
     ]
     needed = rounded(fleet.hour_classes[-1].planned_requests_per_second)
     yield f"capacity in the busiest hours: {' + '.join(terms)} = {rounded(total)} requests/s for {needed} planned"

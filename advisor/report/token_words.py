@@ -51,10 +51,10 @@ def rate_words(fleet: Fleet | None, requests_per_second: float) -> str:
 
 def never_words(fleet: Fleet, requests_per_second: float) -> str:
     """Sentence that a fleet never costs less than a service at its size, and from which rate it would."""
-    return (
-        f"the fleet never costs less at this size: it would from {rate_words(fleet, requests_per_second)} on average, "
-        f"and carries {rounded(capacity_requests_per_second(fleet))}"
-    )
+    capacity = capacity_requests_per_second(fleet)
+    carries = "" if capacity is None else f", and carries {rounded(capacity)}"
+    rate = rate_words(fleet, requests_per_second)
+    return f"the fleet never costs less at this size: it would from {rate} on average{carries}"
 
 
 def _break_even_words(plan: Plan, cheapest: TokenApi) -> str:

@@ -200,7 +200,7 @@ def _of_capacity(plan: Watched) -> Iterator[Alert]:
 
 
 def _error_words(plan: Watched) -> str:
-    """What the failed requests have in common: engines that count no status count those of clients, too."""
+    """Words for the failed requests: engines that count no status count those of clients, too."""
     counts_all = METRICS[plan.engines[0]].failed
     return "fail, those that clients sent wrong among them" if counts_all else "end in an error of the server"
 
@@ -210,8 +210,7 @@ def _failed(plan: Watched) -> str:
     if len(plan.engines) != 1:
         return ""
     metrics = METRICS[plan.engines[0]]
-    if metrics.failed:
-        rates = metrics.error_rates(plan.matchers, "5m")
-    else:  # counters of HTTP carry no name of a model
+    rates = metrics.error_rates(plan.matchers, "5m")
+    if metrics.answers:  # counters of HTTP carry no name of a model
         rates = metrics.error_rates("", "5m", kept=f" and on (instance) {plan.series('requests_running')}")
     return f"({rates[0]} or vector(0)) / ({rates[1]} > 0)" if rates else ""

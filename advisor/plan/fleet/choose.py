@@ -129,7 +129,7 @@ def _limit_notes(fleet: Fleet, context: PlanningContext) -> Iterator[str]:
 
 
 def _transfer_notes(groups: Sequence[FleetGroup], context: PlanningContext) -> Iterator[str]:
-    """What is guessed of data transfer: prices of regions of the fleet, and the size of answers."""
+    """Guesses of data transfer: prices of regions of the fleet, and the size of answers."""
     if guesses_outputs(context.requirements.demand, context.requirements.model):
         yield (
             f"what {context.requirements.model.name} puts out is not known, since shapes of its outputs are free or "
