@@ -243,8 +243,9 @@ def _runner_up(doubt: DoubtfulPrice) -> str:
 def _cache_words(fleet: Fleet) -> Iterator[str]:
     cache = fleet.response_cache
     if cache is not None:
+        similar = "" if cache.similarity is None else f", from a similarity of {cache.similarity:g} on"
         yield (
-            f"Cache: {cache.hit_ratio:.0%} of the requests answered by {cache.nodes_words}; "
+            f"Cache: {cache.hit_ratio:.0%} of the requests answered by {cache.nodes_words}{similar}; "
             "while it is empty the fleet gets all of them, which it is not planned for: warm it in quiet hours."
         )
 

@@ -25,6 +25,7 @@ from advisor.plan.explain.whatif import what_if
 from advisor.plan.request import read_question, requirements_of
 from advisor.report.fleet_words import cost_words
 from advisor.report.plan_diff import plan_diff
+from advisor.report.verdict import verdict_lines
 from advisor.workload.document import read_workload
 from advisor.workload.planning_fields import read_response_cache
 from advisor.workload.values import MOST_HITS, DeclaredDemand, Deployment, Limits, ResponseCache, Survive
@@ -72,11 +73,17 @@ def test_today_is_priced_under_the_demand_of_today():
     assert running.total_usd_per_month - without.total_usd_per_month == pytest.approx(38.26 + sent, abs=0.011)
 
 
-@given(st.floats(1e-9, MOST_HITS), st.floats(1e-9, 1e6), st.none() | st.floats(1e-3, 1e6), st.booleans())
-def test_line_of_a_cache_states_it_to_the_last_digit(hit_ratio, memory_gib, ttl_seconds, runs_already):
+@given(
+    st.floats(1e-9, MOST_HITS),
+    st.floats(1e-9, 1e6),
+    st.none() | st.floats(1e-3, 1e6),
+    st.booleans(),
+    st.none() | st.floats(1e-3, 1),
+)
+def test_line_of_a_cache_states_it_to_the_last_digit(hit_ratio, memory_gib, ttl_seconds, runs_already, similarity):
     """What is told to write is read back as the same cache."""
     kept = ttl_seconds and round(ttl_seconds, 3)
-    stated = ResponseCache(hit_ratio, memory_gib, kept, runs_already)
+    stated = ResponseCache(hit_ratio, memory_gib, kept, runs_already, similarity)
     field = document_of(stated.line, Path("workload.yaml")).mapping(("response_cache",))["response_cache"]
     read = read_response_cache(field, Limits())
 
@@ -200,6 +207,16 @@ def test_a_plan_in_shards_is_read_back_and_said():
     assert plan_from_json(plan_to_json(plan)).fleet.response_cache == plan.fleet.response_cache
     assert plan.fleet.response_cache.nodes_words == "22 × cache.r6g.large in 11 shards"
     assert line.quantity == 22 * 730.0
+
+
+def test_a_plan_says_that_its_cache_is_semantic():
+    """The similarity stands in question and fleet, is read back, and is told; a plan of an exact cache has none."""
+    semantic, exact = planned(response_cache=replace(HALF, similarity=0.9)), planned(response_cache=HALF)
+    read = plan_from_json(plan_to_json(semantic))
+
+    assert read.fleet.response_cache.similarity == read.workload["response_cache"]["similarity"] == 0.9
+    assert "similarity" not in plan_to_json(exact)
+    assert any("from a similarity of 0.9 on" in line for line in verdict_lines(semantic))
 
 
 def test_place_without_a_node_is_a_rejection():

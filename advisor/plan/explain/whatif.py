@@ -220,7 +220,8 @@ def _show_cache(question: PlanRequest) -> str:
     if cache is None:
         return _NONE
     kept = "" if cache.ttl_seconds is None else f", kept for {span_words(cache.ttl_seconds)}"
-    return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}"
+    similar = "" if cache.similarity is None else f", from a similarity of {cache.similarity:g} on"
+    return f"{cache.hit_ratio:.4g} of the requests from {cache.memory_gib:.4g} GiB{kept}{similar}"
 
 
 _CACHE_PARTS, _FEWEST_CACHE_PARTS = CACHE_KEYS[:3], 2
