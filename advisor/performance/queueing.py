@@ -5,6 +5,7 @@ The formulas of :mod:`advisor.performance.serving`, all at a given mean number o
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -163,13 +164,13 @@ def _plain_token_seconds(service: Service, step: Floats, batch: Floats) -> Float
     return own + batch * service.mean_marginal / service.points.mean_output
 
 
-def _token_times(service: Service, state: State) -> tuple[Floats, Floats]:
+def _token_times(service: Service, state: State, queue: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """Mean seconds per token of each point, and the spread of their logarithm: both (n, points).
 
     The work of the prompts that arrive in a second has the variance R (E[P²] + (I - 1) E[P]²) at an index of
     dispersion I.
     """
-    busy, mean_wait = _queue(service, state)
+    busy, mean_wait = queue
     idle_share = np.maximum(1 - state.rate * service.mean_marginal, 1e-6)[:, None]
     outputs = service.points.output_tokens
     token = _met_token_seconds(service, state)[:, None]
@@ -191,15 +192,6 @@ def _met_token_seconds(service: Service, state: State) -> Floats:
     return _token_seconds(service, state.batch + (state.dispersion - 1) / 2)
 
 
-def _slower_than(service: Service, state: State, token_s: Floats) -> Floats:
-    """Probability, for each point, that a request takes longer per token than ``token_s`` (n, points)."""
-    mean, spread = _token_times(service, state)
-    sigma = np.maximum(spread, 1e-9)
-    share = upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
-    budgeted = service.packed.replicas.step_tokens_per_sequence > 0
-    return np.where(token_s >= _slowest_token(service, state)[:, None], 0.0, share) if budgeted.any() else share
-
-
 def _slowest_token(service: Service, state: State) -> Floats:
     """Seconds per token when every step takes in all the prompt tokens that a stated budget allows; else infinite."""
     replicas, new_tokens = service.packed.replicas, np.maximum(service.points.new_tokens, 1.0)
@@ -212,12 +204,6 @@ def upper_tail(z: Floats) -> Floats:
     """P(Z > z) of a standard normal, to 1.4e-4 (Bowling et al. 2009: logistic of 1.5976 z + 0.07056 z³)."""
     bounded = np.clip(z, -8.0, 8.0)
     return 1 / (1 + np.exp(bounded * (1.5976 + 0.07056 * bounded * bounded)))
-
-
-def slow_share(service: Service, state: State, limit: Floats) -> Floats:
-    """Share of requests whose time per token is above ``limit`` seconds."""
-    share: Floats = _slower_than(service, state, limit[:, None]) @ service.points.probability
-    return share
 
 
 def _shared_seconds(service: Service, state: State) -> Floats:
@@ -250,19 +236,60 @@ def _queue(service: Service, state: State) -> tuple[Floats, Floats]:
     return waiting, in_same_step * mean_square / mean_service / (2 * np.maximum(1 - busy, 1e-9))
 
 
-def late_share(service: Service, state: State, limit: Floats) -> Floats:
-    """Share of requests whose first token comes after ``limit`` seconds: P(W > limit - own), W zero or exponential."""
-    busy, mean_wait = _queue(service, state)
-    room = (limit / service.ttft_factor)[:, None] - own_seconds(service, state)
-    waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) / mean_wait[:, None])
-    share: Floats = np.where(room < 0, 1.0, waits) @ service.points.probability
-    return share
+@dataclass(frozen=True, eq=False)
+class RequestTimes:
+    """Times of the requests of deployments at work; what does not depend on the limit that is asked for is kept."""
 
+    service: Service
+    state: State
 
-def overdue_share(service: Service, state: State, limit: Floats) -> Floats:
-    """Share of requests whose last token comes after ``limit`` seconds: a slow answer, or a late first token."""
-    busy, mean_wait = _queue(service, state)
-    first = (own_seconds(service, state) + (busy * mean_wait)[:, None]) * service.ttft_factor[:, None]
-    left = (limit[:, None] - first) / np.maximum(service.points.output_tokens - 1, 1e-9)
-    slow: Floats = _slower_than(service, state, left) @ service.points.probability
-    return np.maximum(slow, late_share(service, state, limit))
+    @cached_property
+    def own_s(self) -> Floats:
+        """Seconds to the first token without the queue (n, points)."""
+        return own_seconds(self.service, self.state)
+
+    @cached_property
+    def _queue(self) -> tuple[Floats, Floats]:
+        return _queue(self.service, self.state)
+
+    @cached_property
+    def _token(self) -> tuple[Floats, Floats]:
+        mean, spread = _token_times(self.service, self.state, self._queue)
+        return mean, np.maximum(spread, 1e-9)
+
+    @cached_property
+    def _slowest_token(self) -> Floats | None:
+        """Where some engine has a budget of prompt tokens; None: none has."""
+        budgeted = (self.service.packed.replicas.step_tokens_per_sequence > 0).any()
+        return _slowest_token(self.service, self.state)[:, None] if budgeted else None
+
+    def slow_share(self, limit: Floats) -> Floats:
+        """Share of requests whose time per token is above ``limit`` seconds."""
+        return self._slower_than(limit[:, None])
+
+    def late_share(self, limit: Floats) -> Floats:
+        """Share of requests whose first token comes after ``limit`` seconds.
+
+        P(W > limit - own), W zero or exponential.
+        """
+        busy, mean_wait = self._queue
+        room = (limit / self.service.ttft_factor)[:, None] - self.own_s
+        waits = busy[:, None] * np.exp(-np.maximum(room, 0.0) / mean_wait[:, None])
+        share: Floats = np.where(room < 0, 1.0, waits) @ self.service.points.probability
+        return share
+
+    def overdue_share(self, limit: Floats) -> Floats:
+        """Share of requests whose last token comes after ``limit`` seconds: a slow answer, or a late first token."""
+        busy, mean_wait = self._queue
+        first = (self.own_s + (busy * mean_wait)[:, None]) * self.service.ttft_factor[:, None]
+        left = (limit[:, None] - first) / np.maximum(self.service.points.output_tokens - 1, 1e-9)
+        return np.maximum(self._slower_than(left), self.late_share(limit))
+
+    def _slower_than(self, token_s: Floats) -> Floats:
+        """Share of requests that take longer per token than so many seconds, (n, 1) or (n, points)."""
+        mean, sigma = self._token
+        above = upper_tail(np.log(np.maximum(token_s, 1e-12) / mean) / sigma + sigma / 2)
+        if self._slowest_token is not None:
+            above = np.where(token_s >= self._slowest_token, 0.0, above)
+        share: Floats = above @ self.service.points.probability
+        return share

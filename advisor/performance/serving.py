@@ -34,13 +34,10 @@ from advisor.performance.deployments import Packed
 from advisor.performance.physics import FloatLike, Floats
 from advisor.performance.queueing import (
     Learned,
+    RequestTimes,
     Service,
     State,
-    late_share,
     offer,
-    overdue_share,
-    own_seconds,
-    slow_share,
     state_at,
 )
 from advisor.units import MS_PER_SECOND
@@ -67,7 +64,7 @@ LEAST_AT_ONCE = 8
 """Requests at a time below which no target lowers the limit: beyond its plan a replica would serve next to nothing."""
 
 
-Share = Callable[[Service, State, Floats], Floats]
+Share = Callable[[Floats], Floats]
 """Share of requests beyond a limit in seconds."""
 
 
@@ -169,7 +166,7 @@ def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, lea
     while (high - low > 1).any():
         middle = np.floor((low + high) / 2)
         full = replace(state_at(service, middle), high_batch=middle)
-        good = slow_share(service, full, limit) <= SLOW_WHEN_FULL
+        good = RequestTimes(service, full).slow_share(limit) <= SLOW_WHEN_FULL
         low, high = np.where(good, middle, low), np.where(good, high, np.maximum(middle, low + 1))
     return low
 
@@ -246,35 +243,39 @@ def _within(service: Service, state: State, slo: Targets) -> npt.NDArray[np.bool
     """Whether batch, TPOT, TTFT and end-to-end latency are within their limits: shape (4, n)."""
     always = np.ones(state.batch.shape, dtype=np.bool_)
     fits = state.high_batch <= service.largest_batch
-    targets = ((slo.tpot_p95_ms, slow_share), (slo.ttft_p95_ms, late_share), (slo.e2e_p95_ms, overdue_share))
+    times = RequestTimes(service, state)
+    targets = (
+        (slo.tpot_p95_ms, times.slow_share),
+        (slo.ttft_p95_ms, times.late_share),
+        (slo.e2e_p95_ms, times.overdue_share),
+    )
     kept = [
-        always
-        if limit is None
-        else share(service, state, np.full_like(state.batch, limit / MS_PER_SECOND)) <= LATE_SHARE
+        always if limit is None else share(np.full_like(state.batch, limit / MS_PER_SECOND)) <= LATE_SHARE
         for limit, share in targets
     ]
     return np.stack([fits, *kept])
 
 
-def _quantile(service: Service, state: State, share: Share, start: Floats) -> Floats:
+def _quantile(share: Share, start: Floats) -> Floats:
     """Seconds that 95 % of the requests stay within, found by doubling from ``start`` and halving."""
     high: Floats = start
     for _ in range(MAX_DOUBLINGS):
-        above = share(service, state, high) > LATE_SHARE
+        above = share(high) > LATE_SHARE
         if not above.any():
             break
         high = np.where(above, high * 2, high)
     low = start * LOWEST
     for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)
-        good = share(service, state, middle) <= LATE_SHARE
+        good = share(middle) <= LATE_SHARE
         low, high = np.where(good, low, middle), np.where(good, middle, high)
     return high
 
 
 def _latency(service: Service, state: State) -> Latency:
-    own = own_seconds(service, state).max(axis=1)
-    token = _quantile(service, state, slow_share, state.token_s)
-    first = _quantile(service, state, late_share, own)
-    last = _quantile(service, state, overdue_share, own + service.points.output_tokens.max() * state.token_s)
+    times = RequestTimes(service, state)
+    own = times.own_s.max(axis=1)
+    token = _quantile(times.slow_share, state.token_s)
+    first = _quantile(times.late_share, own)
+    last = _quantile(times.overdue_share, own + service.points.output_tokens.max() * state.token_s)
     return Latency(first * MS_PER_SECOND, token * MS_PER_SECOND, last * MS_PER_SECOND)
