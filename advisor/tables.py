@@ -1,8 +1,10 @@
-"""Reading the CSV tables of the catalog: text in, typed cells out, an error that names file, row and column."""
+"""CSV: tables of the catalog read into typed cells, with errors that name file, row and column; and rows written."""
 
 import csv
+import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
@@ -14,6 +16,7 @@ from advisor.errors import InputError
 Row = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
 Value = TypeVar("Value")
+_FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]"), re.compile(r"-?[0-9.]+(?:e[+-][0-9]+)?")
 OptionalText = Annotated[str, "empty"]
 """Type of a field whose cell may be empty, "" then; that of a plain ``str`` may not."""
 
@@ -164,3 +167,16 @@ def read_rows(path: Path) -> Iterator[Row]:
 def optional_float(cell: str) -> float | None:
     """A number, or None for an empty cell: unknown is never zero."""
     return float(cell) if cell else None
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as lines of a CSV, no cell of which a spreadsheet takes for a formula."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _inert(cell: object) -> object:
+    """A cell with an apostrophe before what begins as a formula does and is no number."""
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell

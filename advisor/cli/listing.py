@@ -1,7 +1,5 @@
 """Lists of catalog entries, in each format that lists have."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +8,7 @@ from advisor.cli.output import deliver, report_width
 from advisor.report.fitted_table import Column, fit_table, wrap
 from advisor.report.text_table import render_markdown_table
 from advisor.report.words import SOLD_UNPRICED
+from advisor.tables import csv_text
 
 Cell = str | int | float | None
 Entry = Mapping[str, Cell]
@@ -85,11 +84,7 @@ def serialise(entries: Sequence[Entry], keys: Sequence[str], output_format: str)
     if output_format == "markdown":
         heads = [key.replace("_", " ") for key in keys]
         return render_markdown_table(heads, [[_cell(entry, key) for key in keys] for entry in entries]) + "\n"
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, keys, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(entries)
-    return stream.getvalue()
+    return csv_text((keys, *([entry.get(key) for key in keys] for entry in entries)))
 
 
 def right_aligned(rows: Sequence[Sequence[str]], at: int) -> list[list[str]]:

@@ -1,7 +1,5 @@
 """Where results go: stdout, or a file that is replaced in one step."""
 
-import csv
-import io
 import json
 import shutil
 import sys
@@ -15,6 +13,7 @@ from click.core import ParameterSource
 from advisor.atomic_files import write_output
 from advisor.cli.quiet import quiet_option, tell
 from advisor.errors import InputError
+from advisor.tables import csv_text
 
 if TYPE_CHECKING:
     from advisor.codegen.applying import Application
@@ -132,13 +131,9 @@ def answers_text(rows: Sequence[Mapping[str, object]], output_format: str, colum
         if output_format == "json":
             return json.dumps(values, indent=2) + "\n"
         return "".join(json.dumps(row) + "\n" for row in values)
-    written = io.StringIO()
     first: Mapping[str, object] = rows[0] if rows else {}
     names = columns or [name for name in first if not any(isinstance(row[name], Mapping) for row in rows)]
-    writer = csv.DictWriter(written, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _csv_cell(row[name]) for name in names} for row in rows)
-    return written.getvalue()
+    return csv_text((names, *([_csv_cell(row[name]) for name in names] for row in rows)))
 
 
 def _csv_cell(value: object) -> object:

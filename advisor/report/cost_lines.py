@@ -1,8 +1,6 @@
 """Lines of a plan's cost, for people and as rows of FOCUS 1.2."""
 
-import csv
 import datetime as dt
-import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +11,7 @@ from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.report.fitted_table import Column
 from advisor.report.sections import Section
 from advisor.report.words import usd
+from advisor.tables import csv_text
 from advisor.units import HOURS_PER_MONTH
 
 _ITEMS = {
@@ -127,11 +126,7 @@ def focus_of(fleet: Fleet, start: dt.date, name: str, tags: Mapping[str, str]) -
         for line in fleet.cost_lines
         if line.in_total and line.usd_per_month is not None
     )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_FOCUS)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text((_FOCUS, *rows))
 
 
 def _of_kind(lines: Sequence[CostLine], kind: CostKind) -> list[CostLine]:

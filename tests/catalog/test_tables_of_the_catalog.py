@@ -1,5 +1,7 @@
 """The shipped tables: every row against the schema, the facts against what is known to be right or wrong."""
 
+import csv
+import io
 import itertools
 import shutil
 from itertools import pairwise
@@ -8,7 +10,7 @@ import pytest
 
 from advisor.catalog import load_catalog
 from advisor.catalog.values import Quality
-from advisor.tables import read_rows
+from advisor.tables import csv_text, read_rows
 from catalog.schema_check import described, read_schema, tables, violations
 
 CATALOG = load_catalog()
@@ -230,3 +232,12 @@ def test_services_are_priced_where_machines_are_sold():
         assert float(row["usd"]) > 0
     for provider, item in itertools.product(("aws", "gcp", "azure"), ("nat_data", "load_balancer", "log_ingest")):
         assert all(CATALOG.service_price(provider, item, region) for region in CATALOG.regions_of(provider))
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+x", "-x", "@sum", "\tx"])
+def test_no_written_cell_is_a_formula(cell):
+    """What begins as a formula gets an apostrophe; numbers, negative ones too, stay numbers."""
+    text = csv_text((("name", "usd"), (cell, "-1.5"), ("plain", -2.5e-7)))
+
+    (_, *rows) = csv.reader(io.StringIO(text))
+    assert rows == [[f"'{cell}", "-1.5"], ["plain", "-2.5e-07"]]

@@ -1,14 +1,12 @@
 """The bill as FOCUS rows with what was found out of it: its kind, and the part of compute that it is."""
 
-import csv
-import io
-import re
 from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from advisor.audit.ledger import Ledger
 from advisor.audit.values import Audit, HostCost
+from advisor.tables import csv_text
 
 HEADER = (
     "BilledCost", "EffectiveCost", "BillingCurrency", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory",
@@ -20,7 +18,6 @@ _PRICING = {"on_demand": "Standard", "spot": "Dynamic", "committed": "Committed"
 _CATEGORIES = {"compute": "Compute", "storage": "Storage", "network": "Networking"}
 _QUANTUM = Decimal("1e-15")
 _BATCH = 10_000
-_FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]"), re.compile(r"-?[0-9.]+")
 _QUERY = """
 SELECT format, billed, effective, start_time, end_time, charge, description, purchase, commitment, unused, quantity,
 unit, provider, region, resource, resource_name, category, service, meter, account, tag_sets.tags, kind, machine, cost
@@ -34,24 +31,12 @@ def focus_rows(audit: Audit, ledger: Ledger) -> Iterator[str]:
     Charges are summed over time: one row for each resource, meter, way of paying, set of tags and part of compute.
     """
     hosts = {host.resource: host for host in audit.split.hosts}
-    yield _lines([HEADER])
+    yield csv_text([HEADER])
     answer = ledger.database.connection.cursor().execute(_QUERY)
     names = [column[0] for column in answer.description]
     while rows := answer.fetchmany(_BATCH):
         charges = (dict(zip(names, row, strict=True)) for row in rows)
-        yield _lines([line for charge in charges for line in _split(charge, hosts.get(charge["resource"]), audit)])
-
-
-def _lines(rows: list[tuple[Any, ...]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in rows)
-    return text.getvalue()
-
-
-def _inert(cell: Any) -> Any:  # noqa: ANN401 - a cell of any kind
-    """A cell that no spreadsheet takes for a formula: an apostrophe before what begins like one and is no number."""
-    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
-    return f"'{cell}" if is_formula else cell
+        yield csv_text([line for charge in charges for line in _split(charge, hosts.get(charge["resource"]), audit)])
 
 
 def _split(charge: Mapping[str, Any], host: HostCost | None, audit: Audit) -> list[tuple[Any, ...]]:
