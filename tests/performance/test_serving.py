@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from advisor.demand.values import TokenHistogram
 from advisor.performance.physics import decode_step_seconds, marginal_prefill_seconds, prompt_tokens_per_step
 from advisor.performance.points import length_points
-from advisor.performance.queueing import Learned, offer, slow_share, state_at
+from advisor.performance.queueing import Learned, RequestTimes, offer, state_at
 from advisor.performance.residual import NODES
 from advisor.performance.serving import (
     LEAST_AT_ONCE,
@@ -114,7 +114,9 @@ def test_one_more_at_a_time_would_make_too_many_slow():
     limit = at_once(deployment, FLAT, target)
     service = offer(packed, FLAT)
     shares = [
-        slow_share(service, replace(state_at(service, batch), high_batch=batch), np.array([target / 1000]))[0]
+        RequestTimes(service, replace(state_at(service, batch), high_batch=batch)).slow_share(
+            np.array([target / 1000])
+        )[0]
         for batch in (np.array([limit]), np.array([limit + 1]))
     ]
 

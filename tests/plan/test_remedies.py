@@ -1,5 +1,6 @@
 """What is said to help does: a budget that a replay confirms, and another way of paying."""
 
+import datetime as dt
 import re
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
 from advisor.plan.request import PlanRequest
 from advisor.report.limits_words import conflict_words, relaxation_words
-from advisor.workload.values import Limits, Survive
+from advisor.workload.values import Limits, OwnedCommitment, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.test_choose import week_of_days
 
@@ -70,9 +71,12 @@ def test_the_budget_that_is_named_is_confirmed(share):
     assert again.fleet.cost.total_usd_per_month <= needed
 
 
-def test_spot_alone_keeps_no_base_on_demand():
+def test_spot_and_what_is_owned_keep_no_base_on_demand():
     """The way of paying that is missing is named with what a fleet costs then."""
-    asked = workload(purchase=SPOT, limits=Limits(on_demand_base_ratio=0.3))
+    owned = OwnedCommitment("aws", "us-east-1", "g4dn.xlarge", 1, dt.date(2027, 10, 31))
+    asked = workload(
+        purchase=SPOT, limits=Limits(on_demand_base_ratio=0.3), commitments=(owned,), as_of=dt.date(2026, 11, 1)
+    )
     plan = plan_for(asked, CATALOG)
     (remedy,) = plan.conflict.remedies
     bought = plan_for(replace(asked, purchase=(*SPOT, *ON_DEMAND), limits=replace(asked.limits, simplicity=0)), CATALOG)

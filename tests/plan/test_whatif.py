@@ -134,7 +134,11 @@ def test_regions_that_nobody_named_are_written_out_anew(text, left):
     ("text", "message", "hint"),
     [
         ("slo.tpot=30ms", "unknown key 'slo.tpot'", "slo.tpot_p95"),
-        ("foo=1", "unknown key 'foo'", "known: slo.ttft_p95, slo.tpot_p95, slo.e2e_p95, slo.latency, demand"),
+        (
+            "foo=1",
+            "unknown key 'foo'",
+            "are known, such as slo.ttft_p95, slo.tpot_p95, slo.e2e_p95, slo.latency, demand",
+        ),
         ("limits.zone=3", "unknown key 'limits.zone'", "limits.zones"),
         ("slo.tpot_p95=30", "'30' is no duration", "50ms"),
         ("slo.tpot_p95", "no key=value", "slo.tpot_p95=30ms"),

@@ -254,11 +254,10 @@ def test_tensorrt_reads_no_checkpoint_of_another_format():
     )
 
 
-def test_turing_widens_fp8_to_half():
-    """T4 has no bf16: fp8 weights are computed in fp16, stored ones and those made while loading."""
-    assert "--dtype=half" in container(accelerator="T4", precision="fp8").arguments
-    made = container(accelerator="T4", precision="fp8", model="organisation/Llama-3.1-8B-Instruct")
-    assert {"--dtype=half", "--quantization=fp8"} <= set(made.arguments)
+@pytest.mark.parametrize("precision", ["fp16", "int4"])
+def test_turing_computes_in_half(precision):
+    """T4 has no bf16: weights are computed in fp16, those of 4 bits too."""
+    assert "--dtype=half" in container(accelerator="T4", precision=precision).arguments
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_what_has_no_throughput_says_why():
     assert trees["reason"] == "no measurement of tabular models is known, such as forest"
     assert trees["item"].startswith("one row: 3 trees")
     assert free["flop_per_item"] is None
-    assert "input 'image' has the free dimension 'height'" in free["reason"]
+    assert "input 'image' has the free dimensions 'height' (axis 2) and 'width' (axis 3)" in free["reason"]
 
 
 def test_an_estimated_cache_says_so():
