@@ -36,7 +36,7 @@ from advisor.workload.values import DeclaredDemand
 from advisor.yaml_fields import Field, document_of
 
 FIRST = Extent(
-    Effort(rehearsed_requests=4_000, kinds_tried=3, holds_up_to=False, in_full=False, every_kind=False, options=0),
+    Effort(rehearsed_requests=3_500, kinds_tried=3, holds_up_to=False, in_full=False, every_kind=False, options=0),
     replayed_options=0,
     has_ladder=False,
     judges_today=False,
