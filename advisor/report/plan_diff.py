@@ -9,7 +9,7 @@ from advisor.plan.fleet.chosen import COST_PARTS, Fleet
 from advisor.plan.unit_words import unit_of
 from advisor.plan.values import Plan
 from advisor.report.price_age import oldest_price
-from advisor.report.verdict import risk_words
+from advisor.report.risks import risk_words
 from advisor.report.words import short_words
 
 _WEAKEST_FIRST = ("roofline", "calibrated", "measured")

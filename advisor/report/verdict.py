@@ -15,6 +15,7 @@ from advisor.report.ladder_words import neighbour_words
 from advisor.report.limits_words import conflict_words
 from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.plan_words import close_call_words, measured_words
+from advisor.report.risks import falls_short, risk_words, wanted_ratio
 from advisor.report.token_words import is_beyond, never_words, rate_words
 from advisor.report.words import (
     count_words,
@@ -24,17 +25,13 @@ from advisor.report.words import (
     usd,
     whole_percent,
 )
-from advisor.units import SECONDS_PER_DAY, counted, ratio_words, rounded, span_words
+from advisor.units import counted, ratio_words
 
 _ROUNDING = 1e-4
 """Rates that are nearer to what was planned than this are as planned."""
 _NOTHING = "Nothing in the catalog serves this workload within its limits."
 _OF_THE_SLO = {Constraint.DEMAND, Constraint.CAPACITY}
 """Constraints that a latency target below every candidate's may be behind."""
-_MOST_ERROR = 0.5
-"""Error of the hourly rates in the forecast's back-test, from which on it is a risk."""
-_BEYOND_PREDICTION = 1.5
-"""Replicas planned at so many times the rate that is predicted for them rest on the replay alone."""
 _SERVES_FILES = "llama.cpp"
 """Beginning of the name of the engine that serves weights of a file as they are stored."""
 _SAME = 0.005
@@ -83,71 +80,10 @@ def _saved(plan: Plan) -> str:
         return ""
     ratio = plan.savings.ratio
     kept = None if plan.current is None else plan.current.within_slo_ratio
-    misses = ", which misses the SLO" if kept is not None and kept < _wanted(plan) else ""
+    misses = ", which misses the SLO" if kept is not None and kept < wanted_ratio(plan) else ""
     if abs(ratio) < _SAME:
         return f", as much as today{misses}"
     return f", {abs(ratio):.0%} {'less' if ratio > 0 else 'more'} than today{misses}"
-
-
-def risk_words(plan: Plan) -> str:
-    """Every risk that applies, the gravest first: ``57 minutes of history, price, spot``; or ``none``.
-
-    Demand (told from accelerators, or declared), replay, replicas beyond their prediction, lowered predictions,
-    history, forecast, measured latency, prediction, price, commitment, failure, spot.
-    """
-    fleet = plan.fleet
-    if fleet is None:
-        return "none"
-    applies = {
-        "demand": plan.demand.get("interval") is not None,
-        "demand declared (not measured)": _is_declared(plan),
-        "replay": fleet.confirmed is None or _falls_short(plan, fleet),
-        **dict.fromkeys(_headroom_risks(fleet), True),
-        **dict.fromkeys(_measured_risks(plan, fleet), True),
-        **dict.fromkeys(_history_risks(plan, fleet), True),
-        "measured latency": plan.current is not None and bool(plan.current.slower),
-        "prediction": any(group.evidence == "roofline" for group in fleet.groups),
-        "price": bool(fleet.doubtful_prices),
-        "commitment": fleet.cost.obligation_usd > 0,
-        "failure": any(failure.left_ratio <= 0 for failure in fleet.failures),
-        "spot": any(group.purchase == "spot" for group in fleet.groups),
-    }
-    return ", ".join(words for words, holds in applies.items() if holds) or "none"
-
-
-def _is_declared(plan: Plan) -> bool:
-    """Whether the demand is stated, and nothing was counted."""
-    return plan.demand.get("requests") is None and plan.demand.get("interval") is None
-
-
-def _headroom_risks(fleet: Fleet) -> Iterator[str]:
-    """How far beyond their prediction replicas are planned, where only the replay says that they carry it."""
-    ratio = max(map(_planned_ratio, fleet.groups), default=0.0)
-    if ratio >= _BEYOND_PREDICTION:
-        yield f"replicas planned at {rounded(ratio)} × the predicted rate"
-
-
-def _planned_ratio(group: FleetGroup) -> float:
-    """Planned ÷ predicted requests per second of a replica; 0 of plans that do not say the former."""
-    planned = group.planned_requests_per_second_per_instance or 0.0
-    return planned / group.replicas_per_instance / group.requests_per_second_per_replica.value
-
-
-def _measured_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    """Factor by which predictions for the fleet are lowered to what the workload file says was measured."""
-    today = plan.current
-    if today is not None and any(group.accelerator == today.measured_accelerator for group in fleet.groups):
-        yield f"predictions at {today.measured_factor:.2g} × by current.measured"
-
-
-def _history_risks(plan: Plan, fleet: Fleet) -> Iterator[str]:
-    """History of less than a day, and a forecast whose back-test was far off."""
-    seconds = plan.demand.get("window_seconds")
-    if seconds is not None and seconds < SECONDS_PER_DAY:
-        yield f"{span_words(seconds)} of history"
-    error = max((test.wape for test in fleet.forecast.backtest if test.chosen), default=0.0)
-    if error > _MOST_ERROR:
-        yield f"forecast off by {error:.0%}"
 
 
 def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
@@ -177,20 +113,12 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _first_words(fleet)
 
 
-def _wanted(plan: Plan) -> float:
-    return float(plan.workload["slo"]["within_ratio"])
-
-
-def _falls_short(plan: Plan, fleet: Fleet) -> bool:
-    return fleet.confirmed is not None and fleet.confirmed.within_slo_ratio < _wanted(plan)
-
-
 def _replay_words(plan: Plan, fleet: Fleet) -> str:
-    replay, wanted = fleet.confirmed, ratio_words(_wanted(plan))
+    replay, wanted = fleet.confirmed, ratio_words(wanted_ratio(plan))
     if replay is None:
         return "Not replayed: only the closed form says that it keeps the SLO."
     kept = ratio_words(replay.within_slo_ratio)
-    if _falls_short(plan, fleet):
+    if falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))
     margin = "" if replay.reached else ", with less margin than is wanted"

@@ -21,10 +21,11 @@ from advisor.report.pages.replayed import distribution_charts, distribution_sect
 from advisor.report.pages.timeline import signal_charts, use_of, use_section
 from advisor.report.pages.week import week_chart
 from advisor.report.plan_words import evidence_lines, question_lines, question_words
+from advisor.report.risks import risk_words
 from advisor.report.scaling_words import scaling_lines, size_lines
 from advisor.report.sections import Section
 from advisor.report.token_words import token_section
-from advisor.report.verdict import headline, risk_words, verdict_lines
+from advisor.report.verdict import headline, verdict_lines
 from advisor.report.words import CODE_WORDS, paid_words, rejection_counts, short_words, usd
 from advisor.units import ratio_words
 
