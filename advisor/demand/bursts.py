@@ -58,8 +58,9 @@ class FineCounts:
         for first, end in pairwise([*firsts.tolist(), len(tenths)]):
             number = int(block_of[first])
             if number % self.stride == 0:
-                block = self.blocks.setdefault(number, np.zeros(_BLOCK_TENTHS, dtype=np.int32))
-                block[tenths[first:end] - number * _BLOCK_TENTHS] += counts[first:end].astype(np.int32)
+                if number not in self.blocks:
+                    self.blocks[number] = np.zeros(_BLOCK_TENTHS, dtype=np.int32)
+                self.blocks[number][tenths[first:end] - number * _BLOCK_TENTHS] += counts[first:end].astype(np.int32)
             while len(self.blocks) > self.most_blocks:
                 self.stride *= 2
                 self.blocks = {number: block for number, block in self.blocks.items() if number % self.stride == 0}

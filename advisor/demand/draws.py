@@ -53,5 +53,5 @@ def poisson(mean: float, draws: Floats) -> Floats:
     ratios = np.log(mean) - np.log(np.maximum(numbers, 1))
     logs = np.concatenate([[0.0], np.cumsum(ratios[1:])])
     chances = np.exp(logs - logs.max()).cumsum()
-    found: Floats = numbers[np.searchsorted(chances, draws * chances[-1], side="right")].astype(np.float64)
-    return found
+    drawn: Floats = numbers[np.searchsorted(chances, draws * chances[-1], side="right")].astype(np.float64)
+    return drawn

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from advisor.demand import draws
 from advisor.demand.arrivals import Requests
+from advisor.demand.bursts import PER_SECOND
 from advisor.demand.clock import MONDAY_SECONDS, hours_of_week, on_the_calendar
 from advisor.demand.tally import bin_edges, token_bin
 from advisor.demand.values import Demand, DemandProfile, Dispersion, Floats
@@ -30,7 +31,6 @@ CHANGE_MINUTES = 30
 """So long at most before and after an hour change."""
 _WINDOWS = (6, 10, 10)
 """Ten seconds in a minute, single seconds in those, tenths of a second in those."""
-_PER_SECOND = 10
 _LEAST_CONCENTRATION = 1e-3
 _COUNTS, _SECONDS, _LENGTHS, _SPLITS = 1, 2, 3, 10
 """Streams of random numbers, of which lengths have three and each split of minutes has two."""
@@ -113,8 +113,8 @@ def stressed(
     thinned = (demand.profile or _declared(demand, most_requests)).times(scale)
     stretch = _busiest(thinned, most_requests) if demand.profile else thinned
     more = stretch.times(peak_ratio)
-    ten, one, tenth = (index * dispersion_ratio for index in _indices(more.dispersion))
-    return _requests(demand, [replace(more, dispersion=Dispersion(one, ten, tenth))])
+    ten_seconds, one_second, tenth_second = (index * dispersion_ratio for index in _indices(more.dispersion))
+    return _requests(demand, [replace(more, dispersion=Dispersion(one_second, ten_seconds, tenth_second))])
 
 
 def _usual_scale(profile: DemandProfile, most_requests: int) -> float:
@@ -276,25 +276,25 @@ def _arrivals(profile: DemandProfile) -> Floats:
     for stream, (windows, index) in enumerate(zip(_WINDOWS, _indices(profile.dispersion), strict=True)):
         copied, placed = (draws.uniforms(_SPLITS + 2 * stream + which, *keys) for which in (0, 1))
         cells = cells * windows + (placed * windows).astype(np.int64)[_sources(cells, index, copied)]
-    seconds = profile.start_seconds + (cells + draws.uniforms(_SECONDS, *keys)) / _PER_SECOND
+    seconds = profile.start_seconds + (cells + draws.uniforms(_SECONDS, *keys)) / PER_SECOND
     lengths = (draws.uniforms(_LENGTHS + which, *keys) for which in range(3))
-    found: Floats = np.array([seconds, *lengths])[:, np.argsort(seconds, kind="stable")]
-    return found
+    arrivals: Floats = np.array([seconds, *lengths])[:, np.argsort(seconds, kind="stable")]
+    return arrivals
 
 
 def _indices(dispersion: Dispersion) -> tuple[float, float, float]:
     """Index of dispersion in ten seconds, in one and in a tenth of one; that of random arrivals where unknown."""
-    ten, one, tenth = (
+    ten_seconds, one_second, tenth_second = (
         max(index or 1.0, 1.0) for index in (dispersion.ten_seconds, dispersion.one_second, dispersion.tenth_second)
     )
-    return ten, one, tenth
+    return ten_seconds, one_second, tenth_second
 
 
 def _turns(counts: Integers) -> Integers:
     """Number of each request among those of its cell, from 0 on, (n,), for the counts of cells in order."""
     before = counts.cumsum() - counts
-    found: Integers = np.arange(counts.sum()) - np.repeat(before, counts)
-    return found
+    turns: Integers = np.arange(counts.sum()) - np.repeat(before, counts)
+    return turns
 
 
 def _sources(cells: Integers, index: float, numbers: Floats) -> Integers:
@@ -321,6 +321,6 @@ def _sources(cells: Integers, index: float, numbers: Floats) -> Integers:
     sources = np.where(at < turns, own - turns + at.astype(np.int64), own)
     while (sources != (further := sources[sources])).any():
         sources = further
-    found = np.empty_like(own)
-    found[order] = order[sources]
-    return found
+    positions = np.empty_like(own)
+    positions[order] = order[sources]
+    return positions
