@@ -89,8 +89,8 @@ def render_terraform(
     known = {**known, **cache_facts(stack)}
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
     del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
-    inputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "variable")
-    outputs = declarations("\n".join(text for path, text in files.items() if path.count("/") == 0), "output")
+    root = "\n".join(text for path, text in files.items() if "/" not in path)
+    inputs, outputs = (declarations(root, kind) for kind in ("variable", "output"))
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
     return _with_readme(folder, files, stack, dict(known) | declared)
 
