@@ -12,8 +12,9 @@ from advisor.levers.caches import cache_levers
 from advisor.levers.values import Change, LeverSettings, QualityKept, Reason, ReasonCode
 from advisor.models import find_model
 from advisor.plan.request import PlanRequest, requirements_of
-from advisor.plan.rungs import Step, is_within, steps_alone, union, with_regions
+from advisor.plan.rungs import Step, steps_alone, with_regions
 from advisor.plan.weights import weights_of
+from advisor.plan.widening import is_within, union
 from advisor.units import significant
 from advisor.workload.values import WIDE_PRECISIONS, DeclaredDemand, Routing, Scaling, Workload
 

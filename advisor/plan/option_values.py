@@ -15,7 +15,7 @@ from advisor.plan.problem.values import (
     Allocation,
     PurchaseOption,
 )
-from advisor.plan.replay.trials import name_of
+from advisor.plan.replay.targets import name_of
 from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.values import Option, OptionCost, Predicted

@@ -7,12 +7,12 @@ as allowed is widened step by step: accelerators and instance types, ways of pay
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import TypeVar
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
 from advisor.plan.geography import residency_shortfall
 from advisor.plan.problem.tariffs import why_no_commitment
+from advisor.plan.widening import is_within, joined, union
 from advisor.requirements import Requirements
 from advisor.workload.scope import is_left_open, restriction
 from advisor.workload.values import WIDE_PRECISIONS, Deployment, Exclude, Workload
@@ -22,9 +22,6 @@ _CLOUDS = ("aws", "gcp", "azure")
 _NVIDIA = "nvidia"
 _NO_CURRENT = "no `current` is stated"
 _NO_CACHE_YET = "it serves without the response cache that the demand is planned behind"
-_WIDENED = ("providers", "regions", "accelerators", "instance_types", "precisions", "purchase")
-"""Keys of a workload that differ between rungs."""
-_ANY_IF_EMPTY = ("accelerators", "instance_types")
 
 
 class Step(StrEnum):
@@ -51,7 +48,6 @@ _TODAY: Mapping[Step, tuple[str, ...]] = {
 
 Place = tuple[str, str]
 """Provider and region."""
-_Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +101,9 @@ def widest(stated: Workload, rungs: Iterable[RungScope], catalog: Catalog) -> Wo
     if current is not None:
         wide = replace(
             wide,
-            providers=_joined(wide.providers, (current.provider,)),
-            regions=_joined(wide.regions, (current.region,)),
-            purchase=_joined(wide.purchase, (current.purchase,)),
+            providers=joined(wide.providers, (current.provider,)),
+            regions=joined(wide.regions, (current.region,)),
+            purchase=joined(wide.purchase, (current.purchase,)),
         )
     return replace(wide, accelerators=(), instance_types=(), near_current=False, regions_left_open=False)
 
@@ -203,7 +199,7 @@ class _Scopes:
         others = [place for place in _places(wide, self._catalog) if place[0] not in narrow.providers]
         if current is not None and narrow.providers == (current.provider,) and not self._names_regions:
             others = self._like(current, others)
-        return replace(wide, regions=_joined(narrow.regions, tuple(sorted({region for _, region in others}))))
+        return replace(wide, regions=joined(narrow.regions, tuple(sorted({region for _, region in others}))))
 
     @property
     def _why_no_other_cloud(self) -> str:
@@ -260,11 +256,11 @@ class _Scopes:
             case Step.SAME_CLOUD:
                 base = self._with_nvidia(base)
             case Step.COMMIT if not self._why_no_commitment:
-                base = replace(base, purchase=_joined(base.purchase, (Purchase.COMMITMENT,)))
+                base = replace(base, purchase=joined(base.purchase, (Purchase.COMMITMENT,)))
             case Step.SPOT:
-                base = replace(base, purchase=_joined(base.purchase, (Purchase.SPOT,)))
+                base = replace(base, purchase=joined(base.purchase, (Purchase.SPOT,)))
             case Step.PRECISION:
-                base = replace(base, precisions=_joined(self._stated.precisions, self._known))
+                base = replace(base, precisions=joined(self._stated.precisions, self._known))
             case Step.ANY_ACCELERATOR:
                 base = replace(base, accelerators=(), instance_types=())
             case Step.ANY_CLOUD:
@@ -277,7 +273,7 @@ class _Scopes:
         if current is None or base.providers != (current.provider,):
             return base
         own = self._catalog.instance_type(current.provider, current.instance_type).accelerator
-        return replace(base, accelerators=_joined((own,), self._nvidia()), instance_types=())
+        return replace(base, accelerators=joined((own,), self._nvidia()), instance_types=())
 
     def _nvidia(self) -> tuple[str, ...]:
         return tuple(
@@ -293,7 +289,7 @@ class _Scopes:
             if name not in stated.exclude.providers and name in self._catalog.providers
         )
         others = [place for name in clouds if name not in stated.providers for place in self._elsewhere(name)]
-        regions = _joined(stated.regions, tuple(region for _, region in others))
+        regions = joined(stated.regions, tuple(region for _, region in others))
         return replace(base, providers=clouds, regions=regions)
 
     def _like(self, current: Deployment, places: list[Place]) -> list[Place]:
@@ -380,35 +376,3 @@ def _places(workload: Workload, catalog: Catalog) -> list[Place]:
 
 def _all_places(providers: Sequence[str], catalog: Catalog) -> list[Place]:
     return [(provider, region) for provider in providers for region in catalog.regions_of(provider)]
-
-
-def is_within(narrow: Workload, wide: Workload) -> bool:
-    """Whether a workload allows no more than another."""
-    return all(_fits(key, getattr(narrow, key), getattr(wide, key)) for key in _WIDENED)
-
-
-def _fits(key: str, narrow: tuple[str, ...], wide: tuple[str, ...]) -> bool:
-    is_any = key in _ANY_IF_EMPTY
-    return (is_any and not wide) or (set(narrow) <= set(wide) and not (is_any and not narrow))
-
-
-def union(stated: Workload, rung: Workload) -> Workload:
-    """Union of what two workloads allow."""
-    return replace(
-        stated,
-        providers=_joined(stated.providers, rung.providers),
-        regions=_joined(stated.regions, rung.regions),
-        accelerators=_joined_or_any(stated.accelerators, rung.accelerators),
-        instance_types=_joined_or_any(stated.instance_types, rung.instance_types),
-        precisions=_joined(stated.precisions, rung.precisions),
-        purchase=_joined(stated.purchase, rung.purchase),
-    )
-
-
-def _joined(some: tuple[_Name, ...], others: tuple[_Name, ...]) -> tuple[_Name, ...]:
-    return tuple(dict.fromkeys((*some, *others)))
-
-
-def _joined_or_any(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
-    """The same where an empty list means any."""
-    return _joined(some, others) if some and others else ()

@@ -10,7 +10,7 @@ from advisor.demand.values import Forecast
 from advisor.plan.cold_start import METRIC_DELAY_S, ColdStart, cold_start
 from advisor.plan.fleet.scaling_values import Change, GroupSchedule, Policy, ReactivePolicy, ScalingPlan
 from advisor.plan.problem.values import Allocation, FleetSolution, Problem, PurchaseOption
-from advisor.plan.replay.trials import name_of
+from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.plan.solve.reactive_scaling import ObservedLoad, ReactiveFleet, reactive_policy
 from advisor.plan.solve.stage import Formulation, PlanningContext

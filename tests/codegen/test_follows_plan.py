@@ -21,7 +21,7 @@ from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.from_plan import planned
-from advisor.plan.replay.trials import routes_of
+from advisor.plan.replay.targets import routes_of
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.objective import objective_usd_per_month
 from advisor.units import HOURS_PER_WEEK

@@ -34,7 +34,7 @@ ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".skops")
 """Ends of names that are paths of models and no names of the catalog."""
 _CONFIG = "config.json"
 _MOST_DIGESTED_BYTES = 2**29
-"""Of a file whose digest is told: a second to read. Of weights that are larger headers alone are read."""
+"""Size of a file whose digest is told: a second to read. Of larger weights headers alone are read."""
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt", ".h5")
 _PICKLE_FIRST = b"\x80"
 _STARTS_WITH_A_LENGTH = ".safetensors"

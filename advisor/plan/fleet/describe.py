@@ -36,7 +36,7 @@ from advisor.plan.problem.pools import boot_disk_gib
 from advisor.plan.problem.standing import standing_charges, standing_usd_per_month
 from advisor.plan.problem.values import Allocation, FleetSolution, Floats, Problem, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
-from advisor.plan.replay.trials import name_of
+from advisor.plan.replay.targets import name_of
 from advisor.plan.scaling import scaling_of
 from advisor.plan.solve.alone import Missed, alone
 from advisor.plan.solve.objective import (

@@ -19,7 +19,7 @@ from advisor.workload.values import Limits, Scaling
 
 Stand = tuple[str, str, str]
 Terms = tuple[tuple[Purchase, ...], Limits, Scaling, bool, dt.date | None]
-"""What of a workload pools depend on, beside the precisions that lose quality."""
+"""Parts of a workload that pools depend on, beside the precisions that lose quality."""
 Sold = tuple[int, int, int, bool]
 """Identities of a served candidate and an offer, rank of the loss of quality, and whether starts count for nothing."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo, LatencyDistribution
 from advisor.plan.problem.values import FleetSolution, Infeasible
-from advisor.plan.replay.trials import name_of
+from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.shares import planned_rates
 from advisor.plan.solve.solver import HALF_A_CENT
 from advisor.plan.solve.stage import Formulation

@@ -1,13 +1,12 @@
 """Trials of fleets by replay: the sample of the week, what may fail, and how far a fleet holds."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.candidates import Candidate
 from advisor.demand.arrivals import Requests
 from advisor.demand.synthetic_trace import Calendar, SyntheticTrace, rehearse, stressed
 from advisor.performance.stage import times_of
@@ -21,8 +20,9 @@ from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
 from advisor.plan.replay.result import within
 from advisor.plan.replay.scaled import ScaledFleet, part_of, scaled, thinned, without_lost
+from advisor.plan.replay.targets import Key, deployment_key, name_of, routes_of
 from advisor.plan.replay.values import Billing, Cutoff, Outcome, ReplayGroup, Route
-from advisor.plan.solve.shares import targets, weights
+from advisor.plan.solve.shares import targets
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.workload.values import Survive
 
@@ -32,8 +32,6 @@ BISECTIONS = 5
 PLACE_SEED = 20_230_102
 FIRST_SERVED = 1_000
 """Requests that are simulated before it is asked whether they show clearly that a fleet holds, or does not."""
-
-Key = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,45 +352,6 @@ def largest(holds: Callable[[float], bool]) -> float:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def name_of(allocation: Allocation) -> str:
-    """Name of a group: its pool and how it is paid for."""
-    label = f"/{allocation.tariff.label}" if allocation.tariff.label else ""
-    return f"{allocation.pool.key}/{allocation.tariff.paid}{label}"
-
-
-def deployment_key(candidate: Candidate) -> Key:
-    """Key of replicas that are equally fast and hold as much."""
-    machine = "" if candidate.partition else candidate.instance_type.interconnect
-    memory = round(candidate.memory.kv_cache_gib_available, 6)
-    layout = (candidate.tensor_parallel, candidate.pipeline_parallel, candidate.partition, machine)
-    return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
-
-
-def routes_of(formulation: Formulation, solution: FleetSolution) -> Iterator[Route]:
-    """Routes of the requests of each place and bucket: the weights that the generated code writes."""
-    of_target, target_of = weights(formulation.problem, solution), targets(solution)
-    parts = {
-        name_of(allocation): (of_target[target_of[allocation.pool.key]], part)
-        for allocation, part in zip(solution.allocations, _parts_of_targets(solution, target_of), strict=True)
-    }
-    edges = (*formulation.bucket_edges[:-1], math.inf)
-    for place in range(len(formulation.problem.place_shares)):
-        for bucket, longest in enumerate(edges):
-            shares = {name: float(share[place, bucket]) * part for name, (share, part) in parts.items()}
-            yield Route(longest, shares, place)
-
-
-def _parts_of_targets(solution: FleetSolution, target_of: Mapping[str, str]) -> Iterator[float]:
-    """Share of its target's instances that each group has in the busiest hours."""
-    whole: dict[str, int] = {}
-    for allocation in solution.allocations:
-        target = target_of[allocation.pool.key]
-        whole[target] = whole.get(target, 0) + allocation.instances[-1]
-    for allocation in solution.allocations:
-        count = whole[target_of[allocation.pool.key]]
-        yield allocation.instances[-1] / count if count else 0.0
 
 
 def _key(groups: list[ReplayGroup], routes: tuple[Route, ...]) -> Key:
