@@ -72,11 +72,10 @@ def times_words(ratio: float) -> str:
 
 
 def span_words(seconds: float) -> str:
-    """``57 minutes``, ``1 hour`` or ``3 days``: whole ones of the largest unit that there is one of, rounded down."""
+    """``57 minutes``, ``47 hours``, ``3 days``: whole ones, rounded down, of the largest unit with two, or just one."""
     units = ((SECONDS_PER_DAY, "day"), (SECONDS_PER_HOUR, "hour"), (SECONDS_PER_MINUTE, "minute"), (1, "second"))
-    size, name = next((unit for unit in units if seconds >= unit[0]), units[-1])
-    count = int(seconds // size)
-    return f"{count} {name}{'' if count == 1 else 's'}"
+    size, name = next((unit for unit in units if seconds >= 2 * unit[0] or seconds == unit[0]), units[-1])
+    return counted(int(seconds // size), name)
 
 
 def counted(count: int, noun: str) -> str:
