@@ -26,6 +26,7 @@ QUESTIONS = {
     "fewer replicas than a machine has": 1021,
     "two regions, by the hour": 1028,
     "a commitment that is held": 20_002,
+    "a commitment that is held, without a disk": 101_137,
 }
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),

@@ -167,8 +167,10 @@ def _without_at_times(
 
 
 def _others(problem: Problem, group: Allocation) -> Iterator[_Way]:
-    """The next cheaper and the next dearer ways in the region, of each way of paying."""
+    """The next cheaper and the next dearer ways in the region, of each way of paying; none for what costs nothing."""
     usd = group.tariff.all_usd_per_hour
+    if not usd:
+        return
     for paid in _ADDED:
         sold = sorted(
             (way for way in _sold(problem, paid) if way.pool.region == group.pool.region),
