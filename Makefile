@@ -23,11 +23,15 @@ HASHED = --no-deps --require-hashes --requirement
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(READY): pyproject.toml .ci/requirements/dev.txt
+# Modules that are compiled where a C compiler is at hand; else they run as they are.
+COMPILED := advisor/plan/replay/batching.py
+
+$(READY): pyproject.toml .ci/requirements/dev.txt .ci/compile_hook.py $(COMPILED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) $(HASHED) .ci/requirements/dev.txt
-	PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) --no-deps --no-build-isolation --editable .
+	rm -f $(COMPILED:.py=.*.so) $(COMPILED:.py=__mypyc.*.so)
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true PYTHON=$(PYTHON) bash .ci/install.sh $(VENV) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q advisor # as installers do, but not where a project stays where it is
 	@touch $@
 

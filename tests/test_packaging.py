@@ -1,8 +1,10 @@
 """The wheel, not the checkout, is what users run."""
 
+import os
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,20 @@ def installed_bytes(environment):
     files = [path for path in packages.rglob("*") if path.is_file()]
     own = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
     return sum(path.stat().st_size for path in files if not path.relative_to(packages).parts[0].startswith(own))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("compiler", "tag"), [("cc", "linux"), ("no-such-compiler", "none-any")])
+def test_a_wheel_is_compiled_where_that_is_asked_for_and_there_is_a_compiler(compiler, tag, tmp_path):
+    """The loop of the replay is in the wheel as a library too; without a compiler the wheel is that of the sources."""
+    environment = os.environ | {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true", "CC": compiler}
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    libraries = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    assert tag in wheel.name
+    assert bool(libraries) is (compiler == "cc") is ("run uncompiled" not in done.stdout + done.stderr)
 
 
 def test_no_python_file_hides_among_the_data():

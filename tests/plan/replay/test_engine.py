@@ -1,10 +1,15 @@
 """One replica: event by event it does what it does step by step."""
 
+import importlib.util
+from pathlib import Path
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.plan.replay import batching, engine
 from advisor.plan.replay.engine import serve, serve_idle, serve_in_parts
 from advisor.plan.replay.timelines import Timelines
 from plan.replay.reference import make_steps, serve_plainly
@@ -55,6 +60,31 @@ def test_a_stop_on_the_way_changes_nothing(times, trace, begun):
     assert (early.first_s[known] == late.first_s[:begun][known]).all()
     assert late.last_s == pytest.approx(whole.last_s)
     assert late.preemptions == whole.preemptions
+
+
+SOURCE = Path(engine.__file__).with_name("batching.py")
+
+
+def from_source():
+    """The loop as it is written, whatever was compiled of it."""
+    spec = importlib.util.spec_from_file_location("batching_as_written", SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("times", REPLICAS.values(), ids=REPLICAS)
+@given(trace=traces)
+@settings(max_examples=30, deadline=None)
+def test_the_loop_is_the_same_to_the_last_bit_where_it_is_compiled(times, trace):
+    """What runs and its source agree in every time of every request; a compiled loop is of the source that is there."""
+    assert Path(batching.__file__).stat().st_mtime >= SOURCE.stat().st_mtime, "run `make environment`"
+    fast, _ = run(times, trace)
+    with patch.object(engine, "Replica", from_source().Replica):
+        slow, _ = run(times, trace)
+    for name in ("first_s", "last_s", "lag_s"):
+        assert getattr(fast, name).tobytes() == getattr(slow, name).tobytes()
+    assert fast.preemptions == slow.preemptions
 
 
 def test_a_full_cache_preempts_and_every_request_is_still_answered():
