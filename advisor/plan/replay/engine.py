@@ -1,4 +1,4 @@
-"""What one replica makes of its requests: token times under load, alone, and answered in batches."""
+"""Token times of one replica's requests: under load, alone, and answered in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
