@@ -18,7 +18,7 @@ LOCK = build/installer/bin/uv pip compile --quiet --upgrade --universal --python
 HASHED = --no-deps --require-hashes --requirement
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-every test-fast fuzz mutants soak ranges browser-test check bench bench-today golden lock sbom audit tools services clean
+.PHONY: help environment demo test test-every test-fast fuzz fuzz-guided mutants soak ranges browser-test check bench bench-today golden lock sbom audit tools services clean
 
 help: ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -55,6 +55,9 @@ test-fast: $(READY) ## Run the tests that take less than ten seconds each.
 fuzz: $(READY) ## Give every reader 1,000 damaged documents, others than last time; kill at every change of a file.
 	ADVISOR_ATTACK_TRIES=1000 ADVISOR_ATTACK_PLACES=1000 ADVISOR_ATTACK_SEED=$$(date +%s) $(PYTEST) tests/attack
 
+fuzz-guided: build/fuzz/.ready ## Damage documents of every reader for SECONDS (60) each, guided by coverage (atheris).
+	build/fuzz/bin/python tests/attack/guided.py $(or $(SECONDS),60)
+
 soak: $(READY) ## Load the listener, the planner and the catalog for SECONDS (1,800) and print memory, descriptors and time.
 	$(BIN)/python tests/benchmarks/soak.py $(or $(SECONDS),1800)
 
@@ -85,6 +88,13 @@ bench-today: $(READY) ## Print a tenth of the benchmarks, others every day.
 
 golden: $(READY) ## Write the golden files anew; read the difference before you commit it.
 	$(BIN)/python -m pytest --quiet tests/codegen --update-golden
+
+build/fuzz/.ready: .ci/requirements/dev.txt
+	$(PYTHON) -m venv build/fuzz
+	PYTHON=$(PYTHON) bash .ci/install.sh build/fuzz $(HASHED) .ci/requirements/dev.txt
+	PYTHON=$(PYTHON) bash .ci/install.sh build/fuzz atheris
+	PYTHON=$(PYTHON) bash .ci/install.sh build/fuzz --no-deps --no-build-isolation --editable .
+	@touch $@
 
 $(SUPPLY)/.ready: .ci/requirements/supply.txt
 	$(PYTHON) -m venv $(SUPPLY)

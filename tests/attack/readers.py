@@ -2,6 +2,9 @@
 
 import datetime as dt
 import json
+import shutil
+import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +29,7 @@ from advisor.demand.cache.log import read_log
 from advisor.demand.cache.replay import replay_caches
 from advisor.demand.summary import read_summary
 from advisor.demand.trace import read_trace
+from advisor.errors import AdvisorError
 from advisor.models import FitRequest, fit_memory
 from advisor.models.files import model_at
 from advisor.plan.digests import digest
@@ -59,6 +63,8 @@ from report.documents import sampled_audit_text
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASUREMENTS = ROOT / "tests" / "calibration" / "readers" / "samples"
+LONGEST_SECONDS = 5
+"""Of the processor: the machine may be shared."""
 
 
 @dataclass(frozen=True)
@@ -399,3 +405,19 @@ READERS = {
     ),
     **{f"measurements {name}": _measured(name) for name in sorted(path.name for path in MEASUREMENTS.iterdir())},
 }
+
+
+def escaped_error(reader: Reader, document: object, directory: Path) -> str:
+    """What a reader let through that is no error of the product: the error and where it came from; "" for nothing."""
+    directory.mkdir()
+    start = time.process_time()
+    try:
+        reader.read(document, directory)
+    except AdvisorError as error:
+        return "" if str(error).strip() else "an error without words"
+    except Exception as error:  # noqa: BLE001 - this is what is looked for
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {str(error)[:80]} ({place.filename}:{place.lineno})"
+    finally:
+        shutil.rmtree(directory)
+    return "" if time.process_time() - start < LONGEST_SECONDS else "more than five seconds of the processor"
