@@ -42,7 +42,9 @@ class Faults:
 
     @staticmethod
     def _is_writing(event: str, arguments: tuple) -> bool:
-        return event == "open" and bool((arguments[2] or 0) & WRITING) and not str(arguments[0]).startswith(FREE)
+        if event != "open" or isinstance(arguments[0], int):  # a descriptor is open already
+            return False
+        return bool((arguments[2] or 0) & WRITING) and not str(arguments[0]).startswith(FREE)
 
 
 def run(task: dict) -> dict:

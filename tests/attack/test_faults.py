@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from attack.readers import READERS, TRACE
+from advisor.catalog import load_catalog
+from advisor.plan.document import plan_to_json
+from attack.readers import MEASUREMENTS, TRACE
 from audit.bills import Charge, hours, write_bill
+from codegen.plans import make_fleet_plan, make_group
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("fault_driver.py")
@@ -27,6 +31,9 @@ COMMANDS = {
     "predict": ("predict", "--model", "meta-llama/Llama-3.1-8B-Instruct", "--accelerator", "L4", "--concurrency", "1",
                 "--input-tokens", "10", "--output-tokens", "10", "-o", "out.txt"),
     "recommend": ("recommend", "workload.yaml", "-o", "out.json", "--format", "json"),
+    "apply-to": ("apply-to", "own", "--address", "aws_launch_template.gpu", "--plan", "plan.json"),
+    "lock": ("catalog", "lock", "plan.json", "-o", "out.json"),
+    "calibrate": ("calibrate", "own.csv", "-o", "calibration"),
 }  # fmt: skip
 PLACES = int(os.environ.get("ADVISOR_ATTACK_PLACES", "3"))
 """Changes of files at which a command is killed; ``make fuzz`` tries every one."""
@@ -42,11 +49,32 @@ demand: {declared: {requests_per_second: 1, input_tokens: 500, output_tokens: 10
 """
 
 
+OWN = """resource "aws_launch_template" "gpu" {
+  instance_type = "g5.xlarge" # kept
+}
+"""
+OWN_GROUP = """resource "aws_autoscaling_group" "gpu" {
+  min_size         = 1
+  max_size         = 2
+  desired_capacity = 1
+  launch_template {
+    id = aws_launch_template.gpu.id
+  }
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A folder with an input for every command, and results of earlier ones."""
     folder = tmp_path_factory.mktemp("prepared")
-    (folder / "plan.json").write_text(READERS["plan"].sound())
+    plan = make_fleet_plan(make_group())
+    provenance = replace(plan.provenance, catalog_hash=load_catalog().content_hash)
+    (folder / "plan.json").write_text(plan_to_json(replace(plan, provenance=provenance)))
+    (folder / "own").mkdir()
+    (folder / "own" / "main.tf").write_text(OWN)
+    (folder / "own" / "groups.tf").write_text(OWN_GROUP)
+    shutil.copy(MEASUREMENTS / "own.csv", folder)
     (folder / "trace.csv").write_text(TRACE)
     (folder / "workload.yaml").write_text(WORKLOAD)
     (folder / "bill").mkdir()
