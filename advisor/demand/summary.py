@@ -121,9 +121,21 @@ def _profile(document: dict[str, Any], cells: Floats) -> DemandProfile:
     return DemandProfile(
         start_seconds=_seconds(start) if start else MONDAY_SECONDS,
         requests_per_minute=counts,
-        dispersion=_read_dispersion(document.get("dispersion", {})),
-        tokens_by_hour=_tokens_by_hour(document.get("token_cells_by_hour", {}), cells),
+        dispersion=_read_dispersion(_part(document, "dispersion")),
+        tokens_by_hour=_tokens_by_hour(_part(document, "token_cells_by_hour"), cells),
     )
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object of the document, empty where it is missing.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    part = document.get(name, {})
+    if not isinstance(part, dict):
+        raise TypeError(f"{name} ({part!r}) is no object")
+    return part
 
 
 def _check_window(window_seconds: float, known_minutes: int) -> None:

@@ -171,7 +171,7 @@ def _pipeline(document: object, directory: Path) -> None:
     parts = document if isinstance(document, dict) else {"model_index.json": document}
     for name, values in parts.items():
         path = directory / name.replace("\x1b", "").replace("\x07", "")
-        if path.resolve().is_relative_to(directory.resolve()) and path.name:
+        if path.resolve().is_relative_to(directory.resolve()) and not path.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values), encoding="utf-8", errors="replace")
     model_at(directory)

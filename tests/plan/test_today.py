@@ -14,6 +14,7 @@ from advisor.pipeline import BRIEF, answer, plan_for
 from advisor.plan.request import PlanRequest
 from advisor.workload.values import DeclaredDemand, Deployment, Exclude, Limits, OwnedCommitment, Slo
 from builders import catalog_of, offer, workload
+from recompute.drawn import drawn
 
 TODAY = Deployment("aws", "us-east-1", "g6e.xlarge", 2, Purchase.ON_DEMAND)
 OFFERS = (offer("g6e.xlarge", on_demand=1.86, spot=0.9), offer("g4dn.xlarge", on_demand=0.5))
@@ -73,6 +74,16 @@ def test_a_type_that_cannot_serve_is_not_judged():
     assert current.within_slo_ratio is None
     assert current.instances_needed is None
     assert "g4dn.xlarge" in current.not_judged
+
+
+def test_a_region_that_no_network_is_known_to_is_said_of_a_machine_that_cannot_be_planned():
+    """A machine of today whose region is nowhere is not judged, and its own reason says why."""
+    question, catalog = drawn(103_918)
+
+    plan = answer(question, catalog, shipped_model(), BRIEF).plan
+
+    assert plan.fleet is None
+    assert "the network between DE and global is not known" in plan.current.not_judged
 
 
 def test_a_previous_plan_leaves_its_cost_as_it_is():

@@ -15,6 +15,7 @@ from advisor.cost.standing import instance_hour_usd
 from advisor.cost.transfer import sent_gb
 from advisor.deployable import purchase_shortfall
 from advisor.plan.cold_start import download_gb
+from advisor.plan.geography import network_shortfall
 from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of
 from advisor.plan.problem.tariffs import exposed, price_of, tariffs_of, usable
 from advisor.plan.problem.values import Floats, Pool, PurchaseOption, Tariff
@@ -245,7 +246,7 @@ def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
     replicas = supply.served[at].candidate.replicas_per_instance
     network = supply.geography.network_ms[offer.provider, offer.region]
     mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
-    count = len(next(iter(supply.rates.buckets.values())))
+    count = len(next(iter(supply.rates.buckets.values()), ()))
     far = np.zeros(count)
     buckets = [supply.rates.buckets[ms][:, at] if math.isfinite(ms) else far for ms in network]
     return np.array(mix) * replicas, np.array(buckets).reshape(len(network), count) * replicas
@@ -336,7 +337,10 @@ def no_service(machine: InstanceType, region: str) -> Rejection:
 
 
 def _too_far(supply: Supply, candidate: Candidate, offer: Offer) -> Rejection:
-    network = [ms for ms in supply.geography.network_ms[offer.provider, offer.region] if math.isfinite(ms)]
-    target = supply.requirements.workload.slo.ttft_p95_ms
-    reason = f"with {min(network):g} ms of network no load at all keeps the targets"
-    return reject_candidate(candidate, Shortfall("network", "ms", min(network), target, reason), offer.region)
+    where, slo = supply.geography, supply.requirements.workload.slo
+    ms, place = min(zip(where.network_ms[offer.provider, offer.region], where.places, strict=True))
+    reason = f"with {ms:g} ms of network no load at all keeps the targets"
+    shortfall = network_shortfall(place, offer.region, slo, ms) or Shortfall(
+        "network", "ms", ms, slo.ttft_p95_ms, reason
+    )
+    return reject_candidate(candidate, shortfall, offer.region)

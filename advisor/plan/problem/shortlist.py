@@ -18,9 +18,12 @@ def best_layouts(served: Sequence[Served], rates: Floats, limits: Limits) -> lis
 
     Args:
         served: the candidates.
-        rates: requests per second of a replica in every case, (cases, candidates).
+        rates: requests per second of a replica in every case, (cases, candidates); without cases no region that is
+            near enough sells any, as is said of each later.
         limits: the number of replicas may matter beside what they sustain.
     """
+    if not rates.size:
+        return list(range(len(served)))
     replicas = np.array([one.candidate.replicas_per_instance for one in served], dtype=np.float64)
     disks = np.array([counted_gib(one.candidate.memory.checkpoint_gib) for one in served])
     by_type: dict[tuple[str, str, str], list[int]] = {}
