@@ -86,7 +86,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Inputs of a plan beside its workload."""
+    """Inputs of a plan beside its workload, and processors for it."""
 
     calibration: Path | None = None
     """Directory of a calibration of one's own; None: the catalog's."""
@@ -96,6 +96,8 @@ class Basis:
     """Models of token services to compare the fleet with, beside those that the workload names."""
     listed_only: bool = False
     """Use only prices that are listed and recent, whatever the workload says."""
+    at_a_time: int = 1
+    """Parts of the plan that are worked out at the same time, in processes of their own; 1: in this one."""
 
 
 def recommend(
@@ -130,7 +132,8 @@ def recommend(
     )
     catalog = basis.catalog or load_catalog()
     workload = prepared(workload, catalog, previous=previous)
-    return plan_for(workload, catalog, every_variant=every_variant, progress=progress, model=model)
+    question = question_for(workload, catalog, model, progress)
+    return plan_question(question, catalog, every_variant=every_variant, model=model, at_a_time=basis.at_a_time)
 
 
 def prepared(workload: Workload, catalog: Catalog, *, previous: Plan | None = None) -> Workload:
@@ -197,10 +200,17 @@ def question_for(
 
 
 def plan_question(
-    question: PlanRequest, catalog: Catalog, *, every_variant: bool = False, model: PerformanceModel | None = None
-) -> Plan:  # fmt: skip
+    question: PlanRequest,
+    catalog: Catalog,
+    *,
+    every_variant: bool = False,
+    model: PerformanceModel | None = None,
+    at_a_time: int = 1,
+) -> Plan:
     """Plan for a question whose model and demand are known; see :func:`recommend`."""
-    return answer(question, catalog, model or shipped_model(), ALL if every_variant else BEST).plan
+    extent = ALL if every_variant else BEST
+    extent = replace(extent, effort=replace(extent.effort, at_a_time=at_a_time))
+    return answer(question, catalog, model or shipped_model(), extent).plan
 
 
 def answer(

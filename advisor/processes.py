@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -27,8 +28,9 @@ class Results(Generic[Key, Result]):
     """Results of a function by key, each worked out once.
 
     With several at a time each is worked out in a process forked from this one, which begins with all that this one
-    holds; only the result is sent. One that does not arrive (the process was killed, the function raised) is worked out
-    here, where an error is raised as it is. Without Linux, whose libraries allow forks, all are worked out here.
+    holds; only the result is sent. One that does not arrive (the process was killed, the function raised or warned) is
+    worked out here, where an error is raised, and a warning told, as it is. Without Linux, whose libraries allow forks,
+    all are worked out here.
     """
 
     def __init__(self, function: Callable[[Key], Result], at_a_time: int = 1) -> None:
@@ -105,7 +107,10 @@ def _work(sender: Connection, function: Callable[[Key], Result], key: Key, paren
     ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
     with suppress(BaseException):
         if os.getppid() == parent:  # it may have ended before it was asked for the signal
-            sender.send(function(key))
+            with warnings.catch_warnings(record=True) as told:
+                result = function(key)
+            if not told:
+                sender.send(result)
 
 
 @contextmanager

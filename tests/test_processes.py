@@ -28,9 +28,9 @@ def started(script):
     )  # fmt: skip
 
 
-def told(script):
-    """All that a script prints."""
-    out, err = started(script).communicate(timeout=30)
+def told(script, seconds=30):
+    """All that a script prints, in so many seconds at most."""
+    out, err = started(script).communicate(timeout=seconds)
     assert err == ""
     return out
 
@@ -90,6 +90,88 @@ except ChildProcessError:
     print('none left')
 """
     assert told(script) == "True\ndivision by zero True\nnone left\n"
+
+
+def test_a_process_that_warns_is_made_good_here():
+    """What is warned of is worked out here, where the warning is told once, as without processes."""
+    script = """
+import warnings
+def result(key):
+    if key == 'warns':
+        warnings.warn('mind this', stacklevel=2)
+    return os.getpid() == here
+warnings.showwarning = lambda message, *_: print(message)
+with Results(result, 2) as results:
+    results.ahead(['warns', 'quiet'])
+    print(results('warns'), results('quiet'))
+"""
+    assert told(script) == "mind this\nTrue False\n"
+
+
+PLAN = """
+import resource
+from pathlib import Path
+from advisor.pipeline import Basis, recommend
+from advisor.plan.document import plan_to_json
+from advisor.plan.ladder import Ladder
+def planned(at_a_time):
+    return plan_to_json(recommend(Path('examples/code/workload.yaml'), basis=Basis(at_a_time=at_a_time)))
+"""
+
+
+def test_a_plan_is_the_same_with_one_and_with_several_processors():
+    """Parts of a plan that processes of their own work out make the plan that one process makes, to the letter."""
+    script = """
+alone = planned(1)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
+print(alone == planned(2) == planned(4))
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > 0.1)
+"""
+    assert told(PLAN + script, 300) == "0.0\nTrue\nTrue\n"
+
+
+def test_a_plan_whose_processes_end_early_is_the_same():
+    """Rungs of processes that were killed are worked out here; what fails in all of them fails as in one process."""
+    script = """
+climb, alone = Ladder.climb, planned(1)
+def killed(ladder, stretch):
+    return climb(ladder, stretch) if os.getpid() == here else os.kill(os.getpid(), signal.SIGKILL)
+Ladder.climb = killed
+print(alone == planned(2))
+def failing(ladder, stretch):
+    raise ValueError(stretch.value)
+Ladder.climb = failing
+for at_a_time in (1, 2):
+    try:
+        planned(at_a_time)
+    except ValueError as error:
+        print(error)
+"""
+    assert told(PLAN + script, 300) == "True\nbelow\nbelow\n"
+
+
+def test_no_process_of_a_plan_outlives_an_interrupt():
+    """Ctrl-C while rungs are worked out elsewhere ends the command with one line, and all of its processes."""
+    script = """
+import time
+from advisor.cli import main
+from advisor.plan.ladder import Ladder
+Ladder.climb = lambda *_: time.sleep(60)
+os.sched_getaffinity = lambda _: {0, 1}
+sys.argv = ['advisor', 'recommend', 'examples/code/workload.yaml']
+main()
+"""
+    process = started(script)
+    until = time.monotonic() + 60
+    while len(members(process.pid)) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(members(process.pid)) == 3
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert (out, err.count("\n")) == ("", 1)
+    assert not members(process.pid)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -18,6 +18,7 @@ from advisor.pipeline import Basis, recommend
 from advisor.plan.document import as_written, plan_from_json, plan_to_json
 from advisor.plan.locks import locked_catalog, read_lock
 from advisor.plan.values import Plan, Rejection
+from advisor.processes import usable_processors
 from advisor.reading import read_text
 from advisor.report.fleet_words import change_words
 from advisor.report.limits_words import conflict_words, relaxation_words
@@ -167,7 +168,13 @@ def command(
             workload,
             every_variant=every_variant,
             progress=progress,
-            basis=Basis(calibration, locked_catalog(read_lock(lock)) if lock else None, compare, listed_only),
+            basis=Basis(
+                calibration,
+                locked_catalog(read_lock(lock)) if lock else None,
+                compare,
+                listed_only,
+                usable_processors(),
+            ),
             previous=running,
             prometheus=_watched(prometheus, selector, window, token_file, ca_file, metrics_file),
         )

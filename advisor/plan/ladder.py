@@ -1,15 +1,16 @@
 """The same question with more and more allowed: what each step from today's machines saves, risks and takes."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TypeGuard
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
 from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.market import Market
 from advisor.plan.options import rank
-from advisor.plan.problem.hours import Week
-from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Infeasible, PurchaseOption
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rung_values import as_is, as_today, groups_of, no_rung, rung_of
@@ -42,6 +43,24 @@ _Answer = _Reached | str
 """The fleet of a rung, or why it has none."""
 
 
+class Stretch(StrEnum):
+    """Stretches of the ladder, each worked out by itself."""
+
+    BELOW = "below"
+    """Rungs that allow no more than is stated."""
+    BEYOND = "beyond"
+    """Rungs that allow more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """Rungs of a stretch, without a process's memory: they can be sent to another one."""
+
+    rungs: Mapping[Step, Rung]
+    cheaper_usd: float
+    """USD a month of the cheapest fleet to recommend in place of the recommended one; infinite where there is none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Climbed:
     """The ladder, as far as it goes."""
@@ -56,40 +75,70 @@ class Climbed:
 class Ladder:
     """Climbs from rung to rung with one planner: every fleet is solved and replayed as the recommended one is."""
 
-    def __init__(self, context: PlanningContext, supply: Supply, week: Week, validator: ReplayValidator) -> None:
-        """Take what all rungs share: the supply of the widest of them, and a confirmer that remembers its replays."""
-        self._setting, self._supply, self._week, self._confirmer = context, supply, week, validator
-
-    def climb(
-        self, scopes: Sequence[RungScope], recommended: Confirmed, current: CurrentCost | None, fleet: Fleet
-    ) -> "Climbed":
-        """Every rung with its fleet, or why it has none, and the recommendation; none costs more than the one before.
+    def __init__(
+        self, market: Market, scopes: Sequence[RungScope], recommended: Confirmed, current: CurrentCost | None
+    ) -> None:
+        """Begin each stretch with what replays have shown so far.
 
         Args:
+            market: the question, with the supply of the widest rung.
             scopes: what each rung allows.
             recommended: the fleet within what the workload states, which all rungs beyond it may have too.
             current: what runs today, judged.
-            fleet: the same as values of a plan.
         """
-        if current is not None:
-            order = self._setting.requirements.workload.precisions
-            scopes = [scope.with_precision(current.precision, order) for scope in scopes]
-        stated = _Reached(recommended, self._setting)
-        reached = stated if recommended.confirmation.reached else None
-        answers = {
-            **self._below([scope for scope in scopes if not scope.beyond_stated], reached),
-            **self._beyond([scope for scope in scopes if scope.beyond_stated], reached),
-        }
-        rungs = [as_is(current, scopes[0])]
-        for scope in scopes[1:]:
+        self._setting, self._supply, self._week, self._current = market.context, market.supply, market.week, current
+        order = market.workload.precisions
+        self._scopes = [
+            scope if current is None else scope.with_precision(current.precision, order) for scope in scopes
+        ]
+        self._recommended = _Reached(recommended, market.context)
+        self._stated = self._recommended if recommended.confirmation.reached else None
+        self._validators = {stretch: market.validator.apart() for stretch in Stretch}
+        self._answers: dict[Stretch, Mapping[Step, _Answer]] = {}
+
+    def climb(self, stretch: Stretch) -> Climb:
+        """The rungs of a stretch, each with its fleet, or why it has none."""
+        answers, stated = self._answers_of(stretch), self._stated
+        rungs = {}
+        for scope in self._of(stretch):
             answer = answers[scope.step]
-            if reached is not None and not scope.beyond_stated and _costs_less(answer, reached):
-                answer = _why_dearer(answer, reached)
-            rungs.append(as_today(self._described(scope, answer, current), rungs[0], current))
-        as_stated = replace(self._described(_AS_STATED, stated, current), recommended=True)
-        cheaper = [] if reached is None else [fleet for fleet in answers.values() if _is_preferable(fleet, reached)]
-        best = min((fleet.found for fleet in cheaper), key=lambda fleet: fleet.usd_per_month, default=None)
-        return Climbed(tuple(_marked(rungs, fleet)), as_stated, best)
+            if stretch is Stretch.BELOW and stated is not None and _costs_less(answer, stated):
+                answer = _why_dearer(answer, stated)
+            rungs[scope.step] = self._described(scope, answer)
+        return Climb(rungs, min((fleet.usd_per_month for fleet in self._preferable(answers)), default=math.inf))
+
+    def joined(self, climbs: Mapping[Stretch, Climb], fleet: Fleet) -> Climbed:
+        """Every rung, and the recommendation; none costs more than the one before.
+
+        Args:
+            climbs: of every stretch.
+            fleet: the recommended one as values of a plan.
+        """
+        first = as_is(self._current, self._scopes[0])
+        rungs = {step: rung for climb in climbs.values() for step, rung in climb.rungs.items()}
+        others = (as_today(rungs[scope.step], first, self._current) for scope in self._scopes[1:])
+        as_stated = replace(self._described(_AS_STATED, self._recommended), recommended=True)
+        cheapest = min(climbs, key=lambda stretch: climbs[stretch].cheaper_usd)
+        found: list[_Reached] = []
+        if climbs[cheapest].cheaper_usd < math.inf:  # worked out once more where another process did
+            found = self._preferable(self._answers_of(cheapest))
+        best = min((answer.found for answer in found), key=lambda fleet: fleet.usd_per_month, default=None)
+        return Climbed(tuple(_marked([first, *others], fleet)), as_stated, best)
+
+    def _of(self, stretch: Stretch) -> list[RungScope]:
+        return [scope for scope in self._scopes if scope.beyond_stated == (stretch is Stretch.BEYOND)]
+
+    def _answers_of(self, stretch: Stretch) -> Mapping[Step, _Answer]:
+        if stretch not in self._answers:
+            find = self._below if stretch is Stretch.BELOW else self._beyond
+            self._answers[stretch] = find(self._of(stretch), self._stated)
+        return self._answers[stretch]
+
+    def _preferable(self, answers: Mapping[Step, _Answer]) -> list[_Reached]:
+        """Fleets to recommend in place of the recommended one."""
+        if self._stated is None:
+            return []
+        return [answer for answer in answers.values() if _is_preferable(answer, self._stated)]
 
     def _below(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow no more than is stated, from the first on: each knows the fleet of the one before."""
@@ -113,7 +162,7 @@ class Ladder:
             return below if below is not None and _costs_less(below, stated) else stated
         if below is not None and before is not None and before.workload == workload:
             return below
-        return _cheaper(self._solved(workload, below), below)
+        return _cheaper(self._solved(workload, below, self._validators[Stretch.BELOW]), below)
 
     def _beyond(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
         """The rungs that allow more than is stated, from the last on: a fleet that the one before allows is its too."""
@@ -122,7 +171,8 @@ class Ladder:
         answer: _Answer = ""
         for scope, workload in reversed(allowed):
             if not (isinstance(answer, _Reached) and is_allowed(workload, answer.found)):
-                answer = _cheaper(self._solved(workload, stated, lossier_only=scope.lossier_only), stated)
+                validator = self._validators[Stretch.BEYOND]
+                answer = _cheaper(self._solved(workload, stated, validator, lossier_only=scope.lossier_only), stated)
             answers[scope.step] = answer
         below = stated
         for scope, _ in allowed:
@@ -130,7 +180,9 @@ class Ladder:
             below = answer if isinstance(answer, _Reached) else below
         return answers
 
-    def _solved(self, workload: Workload, below: _Reached | None, *, lossier_only: bool = False) -> _Answer:
+    def _solved(
+        self, workload: Workload, below: _Reached | None, validator: ReplayValidator, *, lossier_only: bool = False
+    ) -> _Answer:
         """The cheapest fleet that a workload allows; that of the rung below where none is preferred to it.
 
         Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
@@ -143,7 +195,7 @@ class Ladder:
         formulation = formulate(context, narrowed(self._supply, workload), self._week)
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
-        validator = self._confirmer.within(formulation, context)
+        validator = validator.within(formulation, context)
         confirmed = None if below is None else below.found
         if confirmed is not None and lossier_only:
             confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
@@ -160,10 +212,10 @@ class Ladder:
             return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
         return _Reached(validator.simplest(found), context)
 
-    def _described(self, scope: RungScope, answer: _Answer, current: CurrentCost | None) -> Rung:
+    def _described(self, scope: RungScope, answer: _Answer) -> Rung:
         if not isinstance(answer, _Reached):
             return replace(no_rung(scope), why_none=answer)
-        return rung_of(scope, answer.found, self._setting, current)
+        return rung_of(scope, answer.found, self._setting, self._current)
 
 
 def is_allowed(workload: Workload, fleet: Confirmed) -> bool:

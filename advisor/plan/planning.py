@@ -8,11 +8,11 @@ from advisor.candidates import Rejection
 from advisor.catalog.values import Offer
 from advisor.performance.served import Served
 from advisor.plan.doubts import doubtful_prices
-from advisor.plan.fleet.choose import Choice, choice_of
+from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet
-from advisor.plan.fleet.describe import planning_day
+from advisor.plan.fleet.describe import fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
-from advisor.plan.ladder import Ladder
+from advisor.plan.ladder import Ladder, Stretch
 from advisor.plan.market import Market, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
@@ -24,6 +24,7 @@ from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost, Option, Rung
+from advisor.processes import Results
 from advisor.requirements import Requirements
 from advisor.units import A_CENT
 from advisor.workload.values import Routing
@@ -204,33 +205,46 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
 
 def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
     """A chosen fleet in full, with its options, today's fleet and the ladder."""
-    context, formulation = market.context, market.formulation
-    found, ranking, every = chosen.found, chosen.ranking, chosen.every
-    if isinstance(found, Confirmed):
-        found = market.validator.with_limits(found)
-        ranking = _as_shown(ranking, market.validator)
-    choice = choice_of(found, formulation, context, market.expected)
-    if choice.conflict is not None and isinstance(found, Infeasible):
-        bought = purchase_remedies(found, market.supply, market.week, context, market.validator)
-        choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
-    options: tuple[Option, ...] = ()
-    best: Option | None = None
-    if choice.fleet is not None and isinstance(found, Confirmed):
-        options = options_of(ranking.first(context.effort.options), every, context, market.expected, choice.fleet)
-        doubts = tuple(doubtful_prices(choice.fleet, options, planning_day(context), context.catalog))
-        spare = tuple(judged_spare(found, choice.fleet.spare, market.validator.replayed))
-        fleet = replace(choice.fleet, doubtful_prices=doubts, spare=spare)
-        choice = replace(choice, fleet=fleet, notes=(*choice.notes, *zero_notes(formulation, fleet)))
-        best = recommended(found, context, fleet, options)
+    if not isinstance(chosen.found, Confirmed):
+        return _without_fleet(market, asked, chosen.found, chosen.ranking)
+    context, found = market.context, market.validator.in_full(chosen.found)
+    ranking = _as_shown(chosen.ranking, market.validator)
     current = judged_current(market) if asked.judges_today else None
-    if not asked.rungs or choice.fleet is None or not isinstance(found, Confirmed):
-        return Planned(choice, best, options, (), None, current, (*choice.rejections, *ranking.rejections))
-    ladder = Ladder(context, market.supply, market.week, market.validator)
-    climbed = ladder.climb(asked.rungs, found, current, choice.fleet)
+    ladder = Ladder(market, asked.rungs, found, current)
+    with Results(ladder.climb, context.effort.at_a_time if asked.rungs else 1) as climbs:
+        climbs.ahead(Stretch)
+        fleet = fleet_of(found, context, market.expected)
+        shown = ranking.first(context.effort.options)
+        options = options_of(shown, chosen.every, context, market.expected, fleet)
+        fleet = _checked(market, found, fleet, options)
+        choice = choice_of(fleet, market.formulation, context, market.expected)
+        choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
+        best = recommended(found, context, fleet, options)
+        rejections = (*choice.rejections, *ranking.rejections)
+        if not asked.rungs:
+            return Planned(choice, best, options, (), None, current, rejections)
+        climbed = ladder.joined({stretch: climbs(stretch) for stretch in Stretch}, fleet)
     if climbed.cheaper is not None and (cheaper := _in_place_of(found, climbed.cheaper, market)) is not None:
         return _compared(market, asked, replace(chosen, found=cheaper, ranking=chosen.ranking.with_fleet(cheaper)))
-    rejections = (*choice.rejections, *ranking.rejections)
     return Planned(choice, best, options, climbed.rungs, climbed.as_stated, current, rejections)
+
+
+def _checked(market: Market, found: Confirmed, fleet: Fleet, options: Sequence[Option]) -> Fleet:
+    """A fleet with how far it holds, what its spare is for, and prices that may decide."""
+    doubts = doubtful_prices(fleet, options, planning_day(market.context), market.context.catalog)
+    spare = judged_spare(found, fleet.spare, market.validator.replayed)
+    holds = market.validator.holds_up_to(found)
+    return replace(fleet, doubtful_prices=tuple(doubts), spare=tuple(spare), holds_up_to=holds)
+
+
+def _without_fleet(market: Market, asked: Asked, found: Infeasible | None, ranking: Ranking) -> Planned:
+    """Limits that exclude each other, or why nothing could serve, with today's fleet."""
+    choice = no_choice(found, market.formulation, market.context, market.expected)
+    if choice.conflict is not None and found is not None:
+        bought = purchase_remedies(found, market.supply, market.week, market.context, market.validator)
+        choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
+    current = judged_current(market) if asked.judges_today else None
+    return Planned(choice, None, (), (), None, current, (*choice.rejections, *ranking.rejections))
 
 
 def _in_place_of(found: Confirmed, cheaper: Confirmed, market: Market) -> Confirmed | None:
@@ -238,7 +252,7 @@ def _in_place_of(found: Confirmed, cheaper: Confirmed, market: Market) -> Confir
 
     A search among fewer pools may end at a fleet that one among more of them does not come near.
     """
-    whole = market.validator.with_limits(cheaper)
+    whole = market.validator.in_full(cheaper)
     if not whole.confirmation.reached:
         return None
     best = market.validator.simplest(unproven(bounded(whole, found)))

@@ -10,9 +10,7 @@ from advisor.demand.forecast import flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.plan.fleet.chosen import Conflict, Fleet, FleetGroup, RelaxedLimit
-from advisor.plan.fleet.describe import fleet_of
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, PurchaseOption, Tariff
-from advisor.plan.replay.validator import Confirmed
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.requirements import Requirements
 from advisor.workload.values import Limits
@@ -34,27 +32,36 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choice_of(
-    found: Confirmed | Infeasible | None, formulation: Formulation, context: PlanningContext, expected: Forecast
-) -> Choice:
-    """Result of the search, as values of a plan.
+def choice_of(fleet: Fleet, formulation: Formulation, context: PlanningContext, expected: Forecast) -> Choice:
+    """The fleet of a plan with its notes.
 
     Args:
-        found: the confirmed fleet, or what stands against one.
+        fleet: the confirmed fleet.
         formulation: the question.
         context: requirements, catalog, performance model, and what runs or is owned.
         expected: forecast that the hours were made of.
     """
-    notes = (*expected.notes, *formulation.geography.notes, *_supply_notes(formulation, context.requirements))
-    if found is None:
-        return Choice(None, None, formulation.pool_set.rejections, notes)
-    if isinstance(found, Infeasible):
-        limits = context.requirements.workload.limits
-        return Choice(None, conflict_of(found, limits), formulation.pool_set.rejections, notes)
-    fleet = fleet_of(found, context, expected)
-    notes = (*notes, *_limit_notes(fleet, context), *_transfer_notes(fleet.groups, context))
-    notes = (*notes, *_engine_notes(fleet.groups, context))
+    notes = (
+        *_notes(formulation, context, expected),
+        *_limit_notes(fleet, context),
+        *_transfer_notes(fleet.groups, context),
+        *_engine_notes(fleet.groups, context),
+    )
     return Choice(fleet, None, formulation.pool_set.rejections, notes)
+
+
+def no_choice(
+    infeasible: Infeasible | None, formulation: Formulation, context: PlanningContext, expected: Forecast
+) -> Choice:
+    """Why there is no fleet: limits that exclude each other; None: nothing could serve."""
+    conflict = None if infeasible is None else conflict_of(infeasible, context.requirements.workload.limits)
+    return Choice(None, conflict, formulation.pool_set.rejections, (*_notes(formulation, context, expected),))
+
+
+def _notes(formulation: Formulation, context: PlanningContext, expected: Forecast) -> Iterator[str]:
+    yield from expected.notes
+    yield from formulation.geography.notes
+    yield from _supply_notes(formulation, context.requirements)
 
 
 def forecast_of(requirements: Requirements) -> Forecast:

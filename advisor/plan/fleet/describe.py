@@ -92,7 +92,6 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         forecast=ForecastUsed(expected.method, expected.interval_level, expected.horizon_days, expected.backtest),
         scaling=scaling_of(context, formulation, solution, expected),
         standing=standing,
-        holds_up_to=confirmed.holds_up_to,
         latencies=confirmed.latencies,
         cheapest=_cheapest(confirmed),
         spare=tuple(spare_of(problem, solution)),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo, LatencyDistribution
+from advisor.plan.fleet.chosen import Confirmation, LatencyDistribution
 from advisor.plan.problem.values import FleetSolution, Infeasible
 from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.shares import planned_rates
@@ -21,8 +21,6 @@ class Confirmed:
     formulation: Formulation
     """With the headroom that was needed."""
     confirmation: Confirmation
-    holds_up_to: HoldsUpTo | None = None
-    """None where it was not looked for, or the fleet is not confirmed."""
     latencies: tuple[LatencyDistribution, ...] = ()
     """Latencies of its replay; empty where that was ended early."""
     cheapest: "Confirmed | None" = None

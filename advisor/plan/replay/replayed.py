@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self, TypeGuard
 
-from advisor.plan.fleet.chosen import Confirmation
+from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
 from advisor.plan.replay.confirmed import (
@@ -24,6 +24,7 @@ from advisor.plan.replay.headroom import (
     narrowed,
     worthwhile,
 )
+from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.trials import Trial, Trials
 from advisor.plan.solve.optimise import as_optimum, as_routed
 from advisor.plan.solve.scopes import (
@@ -65,6 +66,12 @@ class ReplayedFleets:
         }
         return other
 
+    def apart(self) -> Self:
+        """The same with a memory of its own: what either finds from here on is not known to the other."""
+        other = with_own_memory(self)
+        other._trials = self._trials.apart()  # noqa: SLF001 - of its own class
+        return other
+
     def learn(self, other: Self) -> None:
         """Keep what another question about the same demand has shown of replicas."""
         self._brackets |= other._brackets
@@ -94,15 +101,16 @@ class ReplayedFleets:
         kinds = {self.kind_of(allocation.pool.key) for allocation in confirmed.solution.allocations}
         return dict.fromkeys(kinds, factor) if confirmed.confirmation.reached and factor < 1 else {}
 
-    def with_limits(self, confirmed: Confirmed) -> Confirmed:
-        """The fleet with how far it holds, where that is asked for."""
+    def in_full(self, confirmed: Confirmed) -> Confirmed:
+        """The fleet with all that its replays show; as it is where they do not confirm it."""
         self._sources |= confirmed.formulation.pool_set.sources
-        if not confirmed.confirmation.reached:
-            return confirmed
-        confirmed = self._in_full(confirmed)
-        if not self._effort.holds_up_to:
-            return confirmed
-        return replace(confirmed, holds_up_to=self._trials.holds_up_to(confirmed.formulation, confirmed.solution))
+        return self._in_full(confirmed) if confirmed.confirmation.reached else confirmed
+
+    def holds_up_to(self, confirmed: Confirmed) -> HoldsUpTo | None:
+        """How far a fleet holds; None where that is not asked for, or its replays do not confirm it."""
+        if not (self._effort.holds_up_to and confirmed.confirmation.reached):
+            return None
+        return self._trials.holds_up_to(confirmed.formulation, confirmed.solution)
 
     def as_shown(self, confirmed: Confirmed) -> Confirmed:
         """The fleet with its shares after every failure and without any, as exact as they are known."""

@@ -18,6 +18,7 @@ from advisor.plan.replay.engine import Times, serve_idle
 from advisor.plan.replay.failures import left_after
 from advisor.plan.replay.fleet import simulate
 from advisor.plan.replay.latencies import distributions, latencies_s, p95_ms
+from advisor.plan.replay.memory import with_own_memory
 from advisor.plan.replay.result import within
 from advisor.plan.replay.scaled import ScaledFleet, part_of, scaled, thinned, without_lost
 from advisor.plan.replay.targets import Key, deployment_key, name_of, routes_of
@@ -100,6 +101,10 @@ class Trials:
             rehearsal = rehearse(self._requirements.demand, self._most_served, self._calendar, scale)
             self._rehearsals[scale] = replace(rehearsal, requests=self._from_places(rehearsal.requests))
         return self._rehearsals[scale]
+
+    def apart(self) -> "Trials":
+        """The same with a memory of its own."""
+        return with_own_memory(self)
 
     def without_estimates(self) -> None:
         """Simulate all requests from here on."""

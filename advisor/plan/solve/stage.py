@@ -79,6 +79,8 @@ class Effort:
     """Whether fleets of each kind of replica are looked for with fewer instances than the closed form asks for."""
     options: int | None = None
     """Options that are looked for, the cheapest; None: all."""
+    at_a_time: int = 1
+    """Parts of an answer that are worked out at the same time, in processes of their own; 1: in this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
