@@ -8,16 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.catalog import load_catalog
+from advisor.demand.values import Unit
 from advisor.errors import InputError
 from advisor.models import find_model
+from advisor.models.config_fields import ConfigFields
+from advisor.models.networks.unet import autoencoder, unet
 from advisor.performance.one_pass.answers import answer_one_pass
 from advisor.performance.one_pass.batching import Batching
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.effects import NOVELTIES, read_effects, shipped_effects
+from advisor.performance.one_pass.samples import flop_of_items
 from advisor.performance.one_pass.work import flop_of_sample, labels_of
 from advisor.performance.questions import SCENARIOS, Answers, Questions
 from advisor.performance.setups import Resolved, Setup, resolve
 from advisor.performance.values import Scenario
+from models.networks.published import DENOISERS
 
 VIT = "google/vit-base-patch16-224"
 RESNET = Setup("resnet50-v1.5", "A100-80GB-SXM", 1, precision="int8", engine="TensorRT")
@@ -147,6 +152,27 @@ def test_layers_that_share_their_weights_are_all_computed():
     albert, bert = (find_model(name) for name in ("albert-base-v2", "bert-base-cased"))
     tokens = np.array([128.0])
     assert flop_of_sample(albert, tokens) == pytest.approx(flop_of_sample(bert, tokens), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "denoiser", "size", "steps"),
+    [
+        ("Stable Diffusion 1.5", "sd15", 512, 50),
+        ("Stable Diffusion 2.1 (768 x 768)", "sd21", 768, 50),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl", 1024, 20),
+        ("Stable Diffusion XL Base", "sdxl", 1024, 50),
+    ],
+)
+def test_catalogued_pictures_cost_what_their_networks_do(model, denoiser, size, steps):
+    """FLOPs of a catalogued sample are those of its guided steps and the decoder, at the sample's own size."""
+    configs = {entry["name"]: entry["config"] for entry in DENOISERS}
+    configs["sd21"] = configs["sd15"] | {"cross_attention_dim": 1024, "use_linear_projection": True}
+    step = unet(ConfigFields(configs[denoiser], denoiser), size // 8)
+    decoder = autoencoder(ConfigFields(configs["vae"], "vae"), size)
+    catalogued = find_model(model)
+    asked = flop_of_items(catalogued, Unit.PICTURES, np.array([float(size * size * steps)]))
+    assert asked[0] == pytest.approx(catalogued.flop_per_sample)
+    assert asked[0] == pytest.approx(2 * steps * step.flop + decoder.flop, rel=0.01)
 
 
 def test_eight_bits_do_not_speed_up_a_recurrent_network():

@@ -27,7 +27,7 @@ class UsualSample:
 
 @lru_cache(maxsize=1)
 def usual_samples() -> Mapping[str, UsualSample]:
-    """Usual sample of each family that is known."""
+    """Usual sample of each family that is known, and of models by name whose sample is not their family's."""
     path = data_dir("instance_catalog") / "usual_samples.csv"
     return {row.text("family"): UsualSample(row.number("size"), row.number("samples")) for row in read_records(path)}
 
@@ -45,7 +45,8 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
         sizes: of each item.
     """
     per_sample = np.nan if model.flop_per_sample is None else model.flop_per_sample
-    usual = usual_samples().get(model.family, UsualSample(np.nan, np.nan))
+    samples = usual_samples()
+    usual = samples.get(model.name) or samples.get(model.family) or UsualSample(np.nan, np.nan)
     if model.sample_size is not None:
         usual = UsualSample(model.sample_size, 1.0)
     match unit:
