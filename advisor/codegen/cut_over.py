@@ -29,9 +29,14 @@ from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, tr
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 
-_CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker")
-"""Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
-Elsewhere the key is the name of what runs, and another type is another thing."""
+_CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
+    Language.TERRAFORM: ("ec2", "sagemaker"),
+    Language.PYTHON: ("sagemaker",),
+}
+"""Targets that keep a group with another key in service. Elsewhere the key is the name of what runs, and another type is
+another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
+_REFRESHED = ("ec2",)
+"""Targets that replace machines of a group one by one, at the number of the new plan from the first minute."""
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""
 _UNASKED = ("ec2",)
@@ -47,8 +52,8 @@ _WAY_ON = "generate into another directory, move the requests there, destroy fro
 _Part = TypeVar("_Part", Backend, Region)
 
 
-def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
-    """Rollout that the code of *root* is to hold.
+def rollout_of(stack: Stack, root: str, former: Former, language: Language = Language.TERRAFORM) -> Rollout:
+    """Rollout that the code of *root*, in a language, is to hold.
 
     Raises:
         InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
@@ -60,7 +65,7 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     planned = _with_former_disks(planned, joint(last))
     _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
-    rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
+    rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
     if not (rollout.retiring or rollout.hands_over or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
@@ -183,19 +188,33 @@ def _is_spread_over_backends(deployed: Deployed) -> bool:
     return deployed.target in _OVER_BACKENDS and deployed.form is not Form.KSERVE
 
 
-def _begun(last: Rollout, planned: Deployed) -> Rollout:
+def _begun(last: Rollout, planned: Deployed, language: Language) -> Rollout:
     """Rollout of another plan: groups that retired already go on retiring, unless the plan has them again."""
     before = joint(last)
     retired = before.keys - last.planned.keys
     fresh = replace(planned, groups=tuple(group for group in planned.groups if group.key not in retired))
-    pairs = {old: new for old, new in _renamed(last.planned, fresh).items() if new not in retired}
+    pairs = {old: new for old, new in _renamed(last.planned, fresh, language).items() if new not in retired}
     return Rollout(planned, pairs, before, Stage.PREPARE)
 
 
-def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:
+def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str, str]:
     """Old key → new key, of groups, and of backends that the same groups answer for."""
-    groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE else {}
+    groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE[language] else {}
+    if now.target in _REFRESHED:
+        groups = _without_shrinking(groups, former, now)
     return {**groups, **backend_pairs(former, now, groups)}
+
+
+def _without_shrinking(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> Mapping[str, str]:
+    """Pairs of groups except fewer, faster machines for slower ones, of which too few would serve until all are replaced."""
+    before = {group.key: group for group in former.groups}
+    after = {group.key: group for group in now.groups}
+    return {old: new for old, new in pairs.items() if not _is_denser(after[new], before[old])}
+
+
+def _is_denser(group: ComputeGroup, former: ComputeGroup) -> bool:
+    is_smaller = group.instances < former.instances or group.min_instances < former.min_instances
+    return is_smaller and group.requests_per_second_per_instance > former.requests_per_second_per_instance
 
 
 def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:

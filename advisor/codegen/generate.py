@@ -102,7 +102,7 @@ def generate(
     choice = choose(plan, wanted, reason_against(attempt))
     planned, unknown, rendered = attempts[-1]
     roots = _roots(planned)
-    rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
+    rollouts = {root: rollout_of(stack, root, former, language) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
     images = images_of(_unpinned(plan, choice, wanted))

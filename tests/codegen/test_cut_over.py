@@ -295,7 +295,7 @@ def test_a_variant_without_requests_is_no_target_of_autoscaling(tmp_path):
 
 
 def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_place(tmp_path):
-    """EC2 refreshes the instances of the group; the name of a node pool of GKE is its key, and a new pool is another."""
+    """EC2 refreshes the instances of the group; on clusters pods are kept to nodes of their key, and a new pool is another."""
     run(tmp_path / "ec2", plan_of({}))
     run(tmp_path / "ec2", plan_of(A10G))
     assert len(fleet(tmp_path / "ec2")["groups"]) == 1
@@ -303,6 +303,7 @@ def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_pl
     google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
     azure = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4", "accelerator": A100}
     for target, before, after in (
+        ("eks", {}, A10G),
         ("gke", google, {**google, "instance_type": "g2-standard-8"}),
         ("mig", google, {**google, "instance_type": "g2-standard-8"}),
         ("vm-scale-set", azure, {**azure, "instance_type": "Standard_NC48ads_A100_v4"}),
@@ -311,6 +312,36 @@ def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_pl
         run(tmp_path / target, plan_of(after), target=target)
         assert len(fleet(tmp_path / target)["groups"]) == 2
         assert not (tmp_path / target / "moved.tf").exists()
+
+
+def test_another_type_comes_beside_the_former_in_a_program(tmp_path):
+    """Pulumi knows a group by its key: another one would be made, and the former deleted before it serves."""
+    python = {"language": Language.PYTHON, "target": "ec2"}
+    run(tmp_path, plan_of({}), **python)
+    for stage, retiring in ((None, 1), (Stage.SHIFT, 1), (Stage.FINISH, 0)):
+        generated, _ = run(tmp_path, plan_of(A10G), stage, **python)
+        assert len(generated.rollouts[""].retiring) == retiring
+    run(tmp_path / "sagemaker", plan_of({}), language=Language.PYTHON, target="sagemaker")
+    generated, _ = run(tmp_path / "sagemaker", plan_of(A10G), language=Language.PYTHON, target="sagemaker")
+    assert generated.rollouts[""].stage is None
+
+
+def test_fewer_and_faster_machines_come_beside_the_slower_ones(tmp_path):
+    """A refresh runs at the new number from its first minute: two of eight g6.xlarge would be left."""
+    faster = {**L40S, "instances": (2, 2), "planned_requests_per_second_per_instance": 4.8}
+    for directory, before, after in (("a", {"instances": (8, 8)}, faster), ("b", {"instances": (3, 5)}, faster)):
+        root = tmp_path / directory
+        run(root, plan_of(before))
+        run(root, plan_of(after))
+        sizes = {group["instance_types"][0]: group["instances"] for group in fleet(root)["groups"].values()}
+        assert sizes == {"g6.xlarge": before["instances"][1], "g6e.xlarge": 2}
+        assert sorted(weights(root, "backends").values()) == [0, 1000]
+        run(root, plan_of(after), Stage.SHIFT)
+        run(root, plan_of(after), Stage.FINISH)
+        assert [group["instance_types"] for group in fleet(root)["groups"].values()] == [["g6e.xlarge"]]
+    run(tmp_path / "c", plan_of({"instances": (2, 2), "planned_requests_per_second_per_instance": 4.8}))
+    run(tmp_path / "c", plan_of({**A10G, "instances": (8, 8)}))
+    assert "moved {" in (tmp_path / "c/moved.tf").read_text()
 
 
 @pytest.mark.parametrize("target", ["vm-scale-set", "container-apps"])
