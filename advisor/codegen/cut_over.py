@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.cut_over_commands import checks, removals
+from advisor.codegen.kept import with_former_disks, with_former_places
 from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
@@ -33,12 +34,10 @@ _CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
     Language.TERRAFORM: ("ec2", "sagemaker"),
     Language.PYTHON: ("sagemaker",),
 }
-"""Targets that keep a group with another key in service. Elsewhere the key is the name of what runs, and another type is
-another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
+"""Targets that keep a group with another key in service. Elsewhere the key is the name of what runs, and another type
+is another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
 _REFRESHED = ("ec2",)
 """Targets that replace machines of a group one by one, at the number of the new plan from the first minute."""
-_NEVER_SHRINKING = ("vm-scale-set", "aks")
-"""Targets whose disks grow in place, and shrink only in new machines."""
 _UNASKED = ("ec2",)
 """Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
 instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
@@ -62,7 +61,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     is_other = _is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
-    planned = _with_former_disks(planned, joint(last))
+    planned = with_former_places(with_former_disks(planned, joint(last)), joint(last))
     _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
@@ -86,24 +85,6 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
             )
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
-
-
-def _with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
-    """Groups with room for what they had room for before, where a smaller disk takes new machines."""
-    if planned.target not in _NEVER_SHRINKING:
-        return planned
-    before = {group.key: group for group in former.groups}
-    return replace(planned, groups=tuple(_as_roomy(group, before.get(group.key, group)) for group in planned.groups))
-
-
-def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
-    priced_gib = group.priced_disk_gib
-    return replace(
-        group,
-        priced_disk_gib=None if priced_gib is None else max(priced_gib, former.host_disk_gib),
-        root_volume_gib=max(group.root_volume_gib, former.root_volume_gib),
-        checkpoint_gib=max(group.checkpoint_gib, former.checkpoint_gib),
-    )
 
 
 def check_program(language: Language, former: Former, *, as_component: bool) -> None:
@@ -206,7 +187,7 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
 
 
 def _without_shrinking(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> Mapping[str, str]:
-    """Pairs of groups except fewer, faster machines for slower ones, of which too few would serve until all are replaced."""
+    """Pairs of groups except fewer and faster machines for slower ones, of which too few would serve meanwhile."""
     before = {group.key: group for group in former.groups}
     after = {group.key: group for group in now.groups}
     return {old: new for old, new in pairs.items() if not _is_denser(after[new], before[old])}

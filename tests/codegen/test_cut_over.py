@@ -389,6 +389,21 @@ def test_disk_of_a_scale_set_never_shrinks(tmp_path):
     assert sizes[0] < sizes[1] == sizes[2] == sizes[3] < sizes[4]
 
 
+def test_a_group_of_google_stays_in_zones_that_still_sell_its_type(tmp_path):
+    """One zone more makes nothing anew; where a former one is left, the run says what to do."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+    sold = {"ab": ("us-central1-a", "us-central1-b"), "bc": ("us-central1-b", "us-central1-c")}
+    said = []
+    for names in (sold["ab"], (*sold["ab"], "us-central1-c"), sold["bc"], sold["bc"]):
+        generated, _ = run(tmp_path, plan_of({**google, "zone_names": names}))
+        (group,) = fleet(tmp_path)["groups"].values()
+        said.append((group["zones"], [text for text in generated.warnings if "anew" in text]))
+    assert [zones for zones, _ in said] == [[*sold["ab"]], [*sold["ab"]], [*sold["bc"]], [*sold["bc"]]]
+    assert [len(warnings) for _, warnings in said] == [0, 0, 1, 0]
+    assert "us-central1-a, us-central1-b and is planned for us-central1-b, us-central1-c" in said[2][1][0]
+    assert "wait_for_capacity" in said[2][1][0]
+
+
 def test_fewer_kinds_keep_the_size_of_what_goes_on(tmp_path):
     """What stays is as large as before and as planned until the other kind is gone."""
     run(tmp_path, plan_of({"instances": (6, 6)}, A10G))
