@@ -26,7 +26,7 @@ from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import renamed
-from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, traits_of
+from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, traits_of
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 
@@ -65,7 +65,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
-    if not (rollout.retiring or rollout.hands_over or _adds_unasked(rollout)):
+    if not (rollout.retiring or rollout.hands_over or rollout.reworks or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))
@@ -190,12 +190,7 @@ def _without_shrinking(pairs: Mapping[str, str], former: Deployed, now: Deployed
     """Pairs of groups except fewer and faster machines for slower ones, of which too few would serve meanwhile."""
     before = {group.key: group for group in former.groups}
     after = {group.key: group for group in now.groups}
-    return {old: new for old, new in pairs.items() if not _is_denser(after[new], before[old])}
-
-
-def _is_denser(group: ComputeGroup, former: ComputeGroup) -> bool:
-    is_smaller = group.instances < former.instances or group.min_instances < former.min_instances
-    return is_smaller and group.requests_per_second_per_instance > former.requests_per_second_per_instance
+    return {old: new for old, new in pairs.items() if not is_denser(after[new], before[old])}
 
 
 def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
@@ -307,6 +302,9 @@ def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
         return group
     carried = former.instances * former.requests_per_second_per_instance
     least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
+    if group.instance_type == former.instance_type and is_denser(group, former):
+        # Those of them that still run as before carry what they did.
+        least = former.instances
     return group if group.min_instances >= least else group.at_all_hours(max(group.instances, least))
 
 

@@ -11,7 +11,7 @@ from advisor.codegen.balancing import with_balancing
 from advisor.codegen.cut_over import check_program, joint, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
-from advisor.codegen.kept import moving
+from advisor.codegen.kept import moving, renaming
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.response_cache import without_cache
@@ -122,7 +122,7 @@ def generate(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
             *_former_warnings(former, roots, planned[0].plan_digest),
-            *_moving_warnings(rollouts, former),
+            *_changed_warnings(rollouts, former),
             *unknown,
         ),
         rollouts=rollouts,
@@ -176,11 +176,12 @@ def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> 
     return (_UNKNOWN_FORMER,)
 
 
-def _moving_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:
-    """Warnings of groups that go on under their key, and are made anew all the same."""
+def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:
+    """Warnings of groups that go on under their key in other zones, and of another model's name."""
     for root, rollout in rollouts.items():
         if root in former.rollouts:
-            yield from moving(joint(rollout), joint(former.rollouts[root]))
+            runs, ran = joint(rollout), joint(former.rollouts[root])
+            yield from (*moving(runs, ran), *renaming(rollout.planned, former.rollouts[root].planned))
 
 
 def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Facts of a former plan that groups keep: with others the provider would make the same machines anew."""
+"""Facts of a former plan that groups keep, and warnings of those that they cannot keep."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from advisor.codegen.engines.request import SERVED_NAME
 from advisor.codegen.model import ComputeGroup
 from advisor.codegen.rollout import Deployed
 
@@ -33,6 +34,24 @@ def moving(planned: Deployed, former: Deployed) -> Iterator[str]:
                 "anew and sends it the requests; set wait_for_capacity (60m) for that apply, so that the former group "
                 "stays until the new one serves"
             )
+
+
+def renaming(planned: Deployed, former: Deployed) -> Iterator[str]:
+    """Warning where hosts answer to another model's name than before, so that one of two names fails meanwhile."""
+    before, now = _served_names(former), _served_names(planned)
+    if before and now and before != now:
+        yield (
+            f"hosts answered to {' and '.join(before)} and will answer to {' and '.join(now)}: while they are "
+            "replaced, requests for either name fail at the others. vLLM answers to both with extra arguments "
+            f'"--served-model-name", "{now[0]}", "{before[0]}": apply with them first, and drop them once clients ask '
+            "for the new name"
+        )
+
+
+def _served_names(deployed: Deployed) -> tuple[str, ...]:
+    arguments = [argument for backend in deployed.backends for argument in backend.container.arguments]
+    names = {text.removeprefix(SERVED_NAME) for text in arguments if text.startswith(SERVED_NAME)}
+    return tuple(sorted(names))
 
 
 def _kept(planned: Deployed, former: Deployed, keep: Callable[[ComputeGroup, ComputeGroup], ComputeGroup]) -> Deployed:

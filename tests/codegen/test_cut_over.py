@@ -314,6 +314,29 @@ def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_pl
         assert not (tmp_path / target / "moved.tf").exists()
 
 
+@pytest.mark.parametrize("target", ["ec2", "eks", "sagemaker"])
+def test_a_faster_engine_on_fewer_machines_keeps_their_number_until_it_runs_on_all(target, tmp_path):
+    """While they are replaced one by one, the others carry what they did; SageMaker replaces all of them beside."""
+    run(tmp_path, plan_of({"instances": (6, 6)}), target=target)
+    faster = plan_of({"instances": (4, 4), "engine_version": "0.33.0", "planned_requests_per_second_per_instance": 2.0})
+    sizes, said = [], []
+    for stage in (None, None, Stage.FINISH):
+        generated, _ = run(tmp_path, faster, stage, target=target)
+        (group,) = fleet(tmp_path)["groups"].values()
+        sizes.append(group["instances"])
+        said += [note for note in generated.notes if "next:" in note or "runs as planned" in note]
+    assert sizes == ([4, 4, 4] if target == "sagemaker" else [6, 6, 4])
+    assert len(said) == (0 if target == "sagemaker" else 4)
+
+
+def test_a_better_prediction_for_the_same_container_is_no_cut_over(tmp_path):
+    """Nothing is replaced: fewer machines at once."""
+    run(tmp_path, plan_of({"instances": (6, 6)}))
+    run(tmp_path, plan_of({"instances": (4, 4), "planned_requests_per_second_per_instance": 2.0}))
+    (group,) = fleet(tmp_path)["groups"].values()
+    assert group["instances"] == 4
+
+
 def test_another_type_comes_beside_the_former_in_a_program(tmp_path):
     """Pulumi knows a group by its key: another one would be made, and the former deleted before it serves."""
     python = {"language": Language.PYTHON, "target": "ec2"}
@@ -402,6 +425,16 @@ def test_a_group_of_google_stays_in_zones_that_still_sell_its_type(tmp_path):
     assert [len(warnings) for _, warnings in said] == [0, 0, 1, 0]
     assert "us-central1-a, us-central1-b and is planned for us-central1-b, us-central1-c" in said[2][1][0]
     assert "wait_for_capacity" in said[2][1][0]
+
+
+def test_another_model_name_is_told_with_a_way_to_serve_both(tmp_path):
+    """Requests for the former name would fail at each host that is replaced, and those for the new one at the others."""
+    run(tmp_path, plan_of({}))
+    generated, _ = run(tmp_path, plan_of({}, model="Qwen/Qwen3-8B"))
+    (told,) = (text for text in generated.warnings if "answered to" in text)
+    assert '"--served-model-name", "Qwen/Qwen3-8B", "meta-llama/Llama-3.1-8B-Instruct"' in told
+    again, _ = run(tmp_path, plan_of({}, model="Qwen/Qwen3-8B"))
+    assert not any("answered to" in text for text in again.warnings)
 
 
 def test_fewer_kinds_keep_the_size_of_what_goes_on(tmp_path):

@@ -164,6 +164,7 @@ IMPOSSIBLE = {
     },
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
+    ("gke", OTHER_ZONES): "has the zones that its cluster is given",
     ("sagemaker", "commitment"): "takes commitments of its own alone",
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
 }
