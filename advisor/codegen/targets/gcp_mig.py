@@ -204,9 +204,10 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
     """Autoscaler settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
-    sizes = {"min_instances": google_group.min_instances, "warmup_seconds": google_group.warmup_seconds}
+    least = {"min_instances": google_group.min_instances}
+    warm_up = {"warmup_seconds": google_group.warmup_seconds}
     if stack.scaling is Scaling.REACTIVE:
-        return {"max_instances": google_group.group.max_instances} | sizes
+        return least | {"max_instances": google_group.group.max_instances} | warm_up
     windows = {
         window.name: {
             "cron": window.cron,
@@ -215,7 +216,7 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
         }
         for window in google_group.windows
     }
-    return {"max_instances": google_group.group.instances} | sizes | {"windows": windows}
+    return least | {"max_instances": google_group.group.instances} | warm_up | {"windows": windows}
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
