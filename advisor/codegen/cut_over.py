@@ -21,19 +21,23 @@ from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.cut_over_commands import checks, removals
+from advisor.codegen.kept import with_former_disks, with_former_places
 from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import renamed
-from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, traits_of
+from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, traits_of
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 
-_CHANGED_IN_PLACE = ("ec2", "eks", "sagemaker")
-"""Targets that keep a group with another key in service: it is changed in place, or its successor is made first.
-Elsewhere the key is the name of what runs, and another type is another thing."""
-_NEVER_SHRINKING = ("vm-scale-set", "aks")
-"""Targets whose disks grow in place, and shrink only in new machines."""
+_CHANGED_IN_PLACE: Mapping[Language, tuple[str, ...]] = {
+    Language.TERRAFORM: ("ec2", "sagemaker"),
+    Language.PYTHON: ("sagemaker",),
+}
+"""Targets that keep a group with another key in service. Elsewhere the key is the name of what runs, and another type
+is another thing; on clusters, pods are kept to their nodes by it. Pulumi knows resources by it, and has no moves."""
+_REFRESHED = ("ec2",)
+"""Targets that replace machines of a group one by one, at the number of the new plan from the first minute."""
 _UNASKED = ("ec2",)
 """Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
 instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
@@ -47,8 +51,8 @@ _WAY_ON = "generate into another directory, move the requests there, destroy fro
 _Part = TypeVar("_Part", Backend, Region)
 
 
-def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
-    """Rollout that the code of *root* is to hold.
+def rollout_of(stack: Stack, root: str, former: Former, language: Language = Language.TERRAFORM) -> Rollout:
+    """Rollout that the code of *root*, in a language, is to hold.
 
     Raises:
         InputError: the root deploys another workload, or to another target, or the cut-over is not so far yet.
@@ -57,11 +61,11 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
     is_other = _is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
-    planned = _with_former_disks(planned, joint(last))
+    planned = with_former_places(with_former_disks(planned, joint(last)), joint(last))
     _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
-    rollout = replace(last, planned=planned) if goes_on else _begun(last, planned)
-    if not (rollout.retiring or rollout.hands_over or _adds_unasked(rollout)):
+    rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
+    if not (rollout.retiring or rollout.hands_over or rollout.reworks or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))
@@ -81,24 +85,6 @@ def rollout_of(stack: Stack, root: str, former: Former) -> Rollout:
             )
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
-
-
-def _with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
-    """Groups with room for what they had room for before, where a smaller disk takes new machines."""
-    if planned.target not in _NEVER_SHRINKING:
-        return planned
-    before = {group.key: group for group in former.groups}
-    return replace(planned, groups=tuple(_as_roomy(group, before.get(group.key, group)) for group in planned.groups))
-
-
-def _as_roomy(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
-    priced_gib = group.priced_disk_gib
-    return replace(
-        group,
-        priced_disk_gib=None if priced_gib is None else max(priced_gib, former.host_disk_gib),
-        root_volume_gib=max(group.root_volume_gib, former.root_volume_gib),
-        checkpoint_gib=max(group.checkpoint_gib, former.checkpoint_gib),
-    )
 
 
 def check_program(language: Language, former: Former, *, as_component: bool) -> None:
@@ -183,19 +169,28 @@ def _is_spread_over_backends(deployed: Deployed) -> bool:
     return deployed.target in _OVER_BACKENDS and deployed.form is not Form.KSERVE
 
 
-def _begun(last: Rollout, planned: Deployed) -> Rollout:
+def _begun(last: Rollout, planned: Deployed, language: Language) -> Rollout:
     """Rollout of another plan: groups that retired already go on retiring, unless the plan has them again."""
     before = joint(last)
     retired = before.keys - last.planned.keys
     fresh = replace(planned, groups=tuple(group for group in planned.groups if group.key not in retired))
-    pairs = {old: new for old, new in _renamed(last.planned, fresh).items() if new not in retired}
+    pairs = {old: new for old, new in _renamed(last.planned, fresh, language).items() if new not in retired}
     return Rollout(planned, pairs, before, Stage.PREPARE)
 
 
-def _renamed(former: Deployed, now: Deployed) -> Mapping[str, str]:
+def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str, str]:
     """Old key → new key, of groups, and of backends that the same groups answer for."""
-    groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE else {}
+    groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE[language] else {}
+    if now.target in _REFRESHED:
+        groups = _without_shrinking(groups, former, now)
     return {**groups, **backend_pairs(former, now, groups)}
+
+
+def _without_shrinking(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> Mapping[str, str]:
+    """Pairs of groups except fewer and faster machines for slower ones, of which too few would serve meanwhile."""
+    before = {group.key: group for group in former.groups}
+    after = {group.key: group for group in now.groups}
+    return {old: new for old, new in pairs.items() if not is_denser(after[new], before[old])}
 
 
 def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
@@ -307,6 +302,9 @@ def _wide_enough(group: ComputeGroup, former: ComputeGroup) -> ComputeGroup:
         return group
     carried = former.instances * former.requests_per_second_per_instance
     least = math.ceil(round(carried / group.requests_per_second_per_instance, 6))
+    if group.instance_type == former.instance_type and is_denser(group, former):
+        # Those of them that still run as before carry what they did.
+        least = former.instances
     return group if group.min_instances >= least else group.at_all_hours(max(group.instances, least))
 
 

@@ -22,6 +22,7 @@ _NO_FALLBACK = (
     "over at once (NAME: of the output instance_group_names); the next apply takes that back"
 )
 _RETIRES = "groups that the plan no longer has run on beside it"
+_REWORKED = "what serves keeps its number of instances until each of them runs as planned"
 _ADDED = "what the plan adds gets no requests before it serves"
 _ADDED_TO_BACKEND = "what served before keeps its size until what the plan adds serves"
 _ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY}
@@ -68,6 +69,8 @@ def notes_of(stack: Stack) -> Iterator[str]:
 def _topic(cut_over: CutOver) -> str:
     if cut_over.retiring:
         return _RETIRES
+    if not cut_over.new:
+        return _REWORKED
     shares_backend = all(group.key in cut_over.members for group in cut_over.new)
     return _ADDED_TO_BACKEND if shares_backend else _ADDED
 

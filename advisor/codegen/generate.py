@@ -2,15 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from advisor.catalog import Catalog
 from advisor.codegen.availability import check_available
 from advisor.codegen.balancing import with_balancing
-from advisor.codegen.cut_over import check_program, left_out, rollout_of, staged, words
+from advisor.codegen.cut_over import check_program, joint, left_out, rollout_of, staged, words
 from advisor.codegen.cut_over_words import notes_of
 from advisor.codegen.forms import adapted
+from advisor.codegen.kept import moving, renaming
 from advisor.codegen.model import Component, ComputeGroup, Stack
 from advisor.codegen.pins import images_of, pinned, written
 from advisor.codegen.response_cache import without_cache
@@ -102,7 +103,7 @@ def generate(
     choice = choose(plan, wanted, reason_against(attempt))
     planned, unknown, rendered = attempts[-1]
     roots = _roots(planned)
-    rollouts = {root: rollout_of(stack, root, former) for root, stack in zip(roots, planned, strict=True)}
+    rollouts = {root: rollout_of(stack, root, former, language) for root, stack in zip(roots, planned, strict=True)}
     stacks = tuple(_staged(stack, rollouts[root]) for root, stack in zip(roots, planned, strict=True))
     gone = [group for root, rollout in rollouts.items() for group in left_out(former.rollouts.get(root), rollout)]
     images = images_of(_unpinned(plan, choice, wanted))
@@ -121,6 +122,7 @@ def generate(
             *_engine_warnings(choice, wanted),
             *_weights_warnings(planned),
             *_former_warnings(former, roots, planned[0].plan_digest),
+            *_changed_warnings(rollouts, former),
             *unknown,
         ),
         rollouts=rollouts,
@@ -172,6 +174,14 @@ def _former_warnings(former: Former, roots: Sequence[str], plan_digest: str) -> 
     if not unknown or former.plan_digest == plan_digest:
         return ()
     return (_UNKNOWN_FORMER,)
+
+
+def _changed_warnings(rollouts: Mapping[str, Rollout], former: Former) -> Iterator[str]:
+    """Warnings of groups that go on under their key in other zones, and of another model's name."""
+    for root, rollout in rollouts.items():
+        if root in former.rollouts:
+            runs, ran = joint(rollout), joint(former.rollouts[root])
+            yield from (*moving(runs, ran), *renaming(rollout.planned, former.rollouts[root].planned))
 
 
 def _nothing_retires(former: Former, gone: Sequence[ComputeGroup]) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ from advisor.codegen.model import Agent, Backend, ComputeGroup, Region, Scaling
 from advisor.codegen.renaming import Traits, renamed
 from advisor.codegen.wanted import Form, Language, Stage
 
+_REPLACED_AT_ONCE = ("sagemaker", "cloud-run", "container-apps")
+"""Targets that keep all former instances until all new ones answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
@@ -63,6 +66,19 @@ class Rollout:
             return False
         former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
         return any(_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
+
+    @property
+    def reworks(self) -> bool:
+        """Whether fewer machines are to carry more each with another container, of which too few run it at first."""
+        if self.before is None or self.planned.target in _REPLACED_AT_ONCE:
+            return False
+        former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
+        was, now = ({each.key: each.container for each in part.backends} for part in (self.before, self.planned))
+        return any(
+            now[group.backend] != was[former[group.key].backend] and is_denser(group, former[group.key])
+            for group in self.planned.groups
+            if group.key in former
+        )
 
     @property
     def successors(self) -> Mapping[str, str]:
@@ -134,6 +150,12 @@ def traits_of(deployed: Deployed) -> Mapping[str, Traits]:
         )
         for group in deployed.groups
     }
+
+
+def is_denser(group: ComputeGroup, former: ComputeGroup) -> bool:
+    """Whether fewer machines than before are to carry more each."""
+    is_smaller = group.instances < former.instances or group.min_instances < former.min_instances
+    return is_smaller and group.requests_per_second_per_instance > former.requests_per_second_per_instance
 
 
 def _carries_less(group: ComputeGroup, former: ComputeGroup) -> bool:

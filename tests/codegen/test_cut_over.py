@@ -295,7 +295,7 @@ def test_a_variant_without_requests_is_no_target_of_autoscaling(tmp_path):
 
 
 def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_place(tmp_path):
-    """EC2 refreshes the instances of the group; the name of a node pool of GKE is its key, and a new pool is another."""
+    """EC2 refreshes the instances of the group; on clusters pods are kept to nodes of their key, and a new pool is another."""
     run(tmp_path / "ec2", plan_of({}))
     run(tmp_path / "ec2", plan_of(A10G))
     assert len(fleet(tmp_path / "ec2")["groups"]) == 1
@@ -303,6 +303,7 @@ def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_pl
     google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
     azure = {"provider": "azure", "region": "eastus", "instance_type": "Standard_NC24ads_A100_v4", "accelerator": A100}
     for target, before, after in (
+        ("eks", {}, A10G),
         ("gke", google, {**google, "instance_type": "g2-standard-8"}),
         ("mig", google, {**google, "instance_type": "g2-standard-8"}),
         ("vm-scale-set", azure, {**azure, "instance_type": "Standard_NC48ads_A100_v4"}),
@@ -311,6 +312,59 @@ def test_another_type_in_the_same_place_is_no_cut_over_where_it_is_changed_in_pl
         run(tmp_path / target, plan_of(after), target=target)
         assert len(fleet(tmp_path / target)["groups"]) == 2
         assert not (tmp_path / target / "moved.tf").exists()
+
+
+@pytest.mark.parametrize("target", ["ec2", "eks", "sagemaker"])
+def test_a_faster_engine_on_fewer_machines_keeps_their_number_until_it_runs_on_all(target, tmp_path):
+    """While they are replaced one by one, the others carry what they did; SageMaker replaces all of them beside."""
+    run(tmp_path, plan_of({"instances": (6, 6)}), target=target)
+    faster = plan_of({"instances": (4, 4), "engine_version": "0.33.0", "planned_requests_per_second_per_instance": 2.0})
+    sizes, said = [], []
+    for stage in (None, None, Stage.FINISH):
+        generated, _ = run(tmp_path, faster, stage, target=target)
+        (group,) = fleet(tmp_path)["groups"].values()
+        sizes.append(group["instances"])
+        said += [note for note in generated.notes if "next:" in note or "runs as planned" in note]
+    assert sizes == ([4, 4, 4] if target == "sagemaker" else [6, 6, 4])
+    assert len(said) == (0 if target == "sagemaker" else 4)
+
+
+def test_a_better_prediction_for_the_same_container_is_no_cut_over(tmp_path):
+    """Nothing is replaced: fewer machines at once."""
+    run(tmp_path, plan_of({"instances": (6, 6)}))
+    run(tmp_path, plan_of({"instances": (4, 4), "planned_requests_per_second_per_instance": 2.0}))
+    (group,) = fleet(tmp_path)["groups"].values()
+    assert group["instances"] == 4
+
+
+def test_another_type_comes_beside_the_former_in_a_program(tmp_path):
+    """Pulumi knows a group by its key: another one would be made, and the former deleted before it serves."""
+    python = {"language": Language.PYTHON, "target": "ec2"}
+    run(tmp_path, plan_of({}), **python)
+    for stage, retiring in ((None, 1), (Stage.SHIFT, 1), (Stage.FINISH, 0)):
+        generated, _ = run(tmp_path, plan_of(A10G), stage, **python)
+        assert len(generated.rollouts[""].retiring) == retiring
+    run(tmp_path / "sagemaker", plan_of({}), language=Language.PYTHON, target="sagemaker")
+    generated, _ = run(tmp_path / "sagemaker", plan_of(A10G), language=Language.PYTHON, target="sagemaker")
+    assert generated.rollouts[""].stage is None
+
+
+def test_fewer_and_faster_machines_come_beside_the_slower_ones(tmp_path):
+    """A refresh runs at the new number from its first minute: two of eight g6.xlarge would be left."""
+    faster = {**L40S, "instances": (2, 2), "planned_requests_per_second_per_instance": 4.8}
+    for directory, before, after in (("a", {"instances": (8, 8)}, faster), ("b", {"instances": (3, 5)}, faster)):
+        root = tmp_path / directory
+        run(root, plan_of(before))
+        run(root, plan_of(after))
+        sizes = {group["instance_types"][0]: group["instances"] for group in fleet(root)["groups"].values()}
+        assert sizes == {"g6.xlarge": before["instances"][1], "g6e.xlarge": 2}
+        assert sorted(weights(root, "backends").values()) == [0, 1000]
+        run(root, plan_of(after), Stage.SHIFT)
+        run(root, plan_of(after), Stage.FINISH)
+        assert [group["instance_types"] for group in fleet(root)["groups"].values()] == [["g6e.xlarge"]]
+    run(tmp_path / "c", plan_of({"instances": (2, 2), "planned_requests_per_second_per_instance": 4.8}))
+    run(tmp_path / "c", plan_of({**A10G, "instances": (8, 8)}))
+    assert "moved {" in (tmp_path / "c/moved.tf").read_text()
 
 
 @pytest.mark.parametrize("target", ["vm-scale-set", "container-apps"])
@@ -356,6 +410,31 @@ def test_disk_of_a_scale_set_never_shrinks(tmp_path):
         sizes.append(group["os_disk_gib"])
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[1] == sizes[2] == sizes[3] < sizes[4]
+
+
+def test_a_group_of_google_stays_in_zones_that_still_sell_its_type(tmp_path):
+    """One zone more makes nothing anew; where a former one is left, the run says what to do."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-4"}
+    sold = {"ab": ("us-central1-a", "us-central1-b"), "bc": ("us-central1-b", "us-central1-c")}
+    said = []
+    for names in (sold["ab"], (*sold["ab"], "us-central1-c"), sold["bc"], sold["bc"]):
+        generated, _ = run(tmp_path, plan_of({**google, "zone_names": names}))
+        (group,) = fleet(tmp_path)["groups"].values()
+        said.append((group["zones"], [text for text in generated.warnings if "anew" in text]))
+    assert [zones for zones, _ in said] == [[*sold["ab"]], [*sold["ab"]], [*sold["bc"]], [*sold["bc"]]]
+    assert [len(warnings) for _, warnings in said] == [0, 0, 1, 0]
+    assert "us-central1-a, us-central1-b and is planned for us-central1-b, us-central1-c" in said[2][1][0]
+    assert "wait_for_capacity" in said[2][1][0]
+
+
+def test_another_model_name_is_told_with_a_way_to_serve_both(tmp_path):
+    """Requests for the former name would fail at each host that is replaced, and those for the new one at the others."""
+    run(tmp_path, plan_of({}))
+    generated, _ = run(tmp_path, plan_of({}, model="Qwen/Qwen3-8B"))
+    (told,) = (text for text in generated.warnings if "answered to" in text)
+    assert '"--served-model-name", "Qwen/Qwen3-8B", "meta-llama/Llama-3.1-8B-Instruct"' in told
+    again, _ = run(tmp_path, plan_of({}, model="Qwen/Qwen3-8B"))
+    assert not any("answered to" in text for text in again.warnings)
 
 
 def test_fewer_kinds_keep_the_size_of_what_goes_on(tmp_path):

@@ -29,6 +29,8 @@ _LOCAL = ("terraform_data", "random_", "time_", "local_")
 _PACKED = "H4sI"
 """Start of what gzip makes, in Base64."""
 _EMPTY = (None, "", [], {}, False)
+_OPTIONS = ("timeouts",)
+"""Blocks of Terraform that are options of a resource in Pulumi, which no evaluation shows."""
 
 
 _RENAMED = {
@@ -108,7 +110,8 @@ def _asked(plan: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, An
 
 def _described(mode: str, typed: str, address: str, change: Mapping[str, Any]) -> Described:
     kind = f"data.{typed}" if mode == "data" else typed
-    inputs = _marked(change["after"] or {}, change.get("after_unknown") or {})
+    marked = _marked(change["after"] or {}, change.get("after_unknown") or {})
+    inputs = {name: value for name, value in marked.items() if name not in _OPTIONS}
     return Described(kind, address, normal(_zone_named(inputs)))
 
 

@@ -125,6 +125,10 @@ ANOTHER_TYPE = "another type"
 SPOT_BESIDE = "spot beside"
 WITHOUT_GPU = "machines without a GPU beside"
 NO_GPU = "no GPU"
+ONE_REGION_MORE = "one region more"
+ANOTHER_MODEL = "another model"
+OTHER_ZONES = "other zones"
+SCHEDULED_SPOT = "scheduled on spot"
 SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "static": (STEADY, Policy.STATIC),
     "scheduled": ({}, Policy.SCHEDULED),
@@ -138,6 +142,13 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     SPOT_BESIDE: (STEADY, Policy.STATIC),
     WITHOUT_GPU: (STEADY, Policy.STATIC),
     NO_GPU: (STEADY, Policy.STATIC),
+    ONE_REGION_MORE: (STEADY, Policy.STATIC),
+    ANOTHER_MODEL: (STEADY, Policy.STATIC),
+    OTHER_ZONES: (STEADY, Policy.STATIC),
+    SCHEDULED_SPOT: ({"purchase": "spot"}, Policy.SCHEDULED),
+    "one instance": ({"instances": (1, 1)}, Policy.STATIC),
+    "another precision": ({**STEADY, "precision": "fp8", "weights_gib": 8.5}, Policy.STATIC),
+    "commitment": ({**STEADY, "purchase": "commitment", "commitment": "1 year"}, Policy.STATIC),
 }
 IMPOSSIBLE = {
     **{
@@ -146,13 +157,16 @@ IMPOSSIBLE = {
         if place.without_gpu is None
         for shape in (WITHOUT_GPU, NO_GPU)
     },
-    **{(target, SPOT_BESIDE): "has no spot" for target in ("sagemaker", "cloud-run", "container-apps")},
+    **{
+        (target, shape): "has no spot"
+        for target in ("sagemaker", "cloud-run", "container-apps")
+        for shape in ("spot", SPOT_BESIDE, SCHEDULED_SPOT)
+    },
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
+    ("gke", OTHER_ZONES): "has the zones that its cluster is given",
+    ("sagemaker", "commitment"): "takes commitments of its own alone",
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
-    ("sagemaker", "spot"): "has no spot",
-    ("cloud-run", "spot"): "has no spot",
-    ("container-apps", "spot"): "has no spot",
 }
 
 
@@ -160,10 +174,20 @@ def neighbours() -> Iterator[tuple[str, str, str]]:
     """Target, shape before and shape after, each pair in both directions."""
     pairs = [("static", shape) for shape in SHAPES if shape not in ("static", NO_GPU)]
     pairs += [("scheduled", "reactive"), (TWO_KINDS, ANOTHER_REGION), (WITHOUT_GPU, NO_GPU)]
+    pairs += [(SCHEDULED_SPOT, "scheduled"), (SCHEDULED_SPOT, SPOT_BESIDE), ("one instance", TWO_KINDS)]
+    pairs += [(ONE_REGION_MORE, ANOTHER_REGION), (ONE_REGION_MORE, TWO_KINDS), (OTHER_ZONES, ANOTHER_TYPE)]
     for target, (before, after) in itertools.product(PLACES, pairs):
         if not IMPOSSIBLE.keys() & {(target, before), (target, after)}:
             yield target, before, after
             yield target, after, before
+
+
+LABELS = {
+    "aws_eks_node_group": "labels",
+    "azurerm_kubernetes_cluster_node_pool": "node_labels",
+    "google_container_node_pool": "node_config",
+}
+"""Nodes of clusters, and the argument that pods are kept to them by: those with others come with `kubectl apply`."""
 
 
 def destroyed_first(planned: Mapping[str, Any]) -> list[str]:
@@ -172,8 +196,14 @@ def destroyed_first(planned: Mapping[str, Any]) -> list[str]:
         change["address"]
         for change in planned["resource_changes"]
         if change["type"] in SERVING
-        and change["change"]["actions"] in (["delete"], ["delete", "create"])
-    ]  # fmt: skip
+        and (change["change"]["actions"] in (["delete"], ["delete", "create"]) or is_stranding(change))
+    ]
+
+
+def is_stranding(change: Mapping[str, Any]) -> bool:
+    """Whether nodes go whose pods may not run on those that are made for them."""
+    label, (before, after) = LABELS.get(change["type"]), (change["change"]["before"], change["change"]["after"])
+    return bool(label) and change["change"]["actions"] == ["create", "delete"] and before.get(label) != after.get(label)
 
 
 def moved_endpoints(planned: Mapping[str, Any], staying: set[str]) -> set[str]:
@@ -291,6 +321,16 @@ def protected(planned: Mapping[str, Any]) -> list[str]:
     return [change["address"] for change in going if change["change"]["before"].get("deletion_protection")]
 
 
+def other_zones(provider: str) -> Mapping[str, Any]:
+    """Facts of a group that is spread over zones that are not all those which it was in."""
+    names = {
+        "aws": ("us-east-1-az1", "us-east-1-az2", "us-east-1-az6"),
+        "gcp": ("us-central1-b", "us-central1-c"),
+        "azure": ("1", "2", "3"),
+    }
+    return {"zones": len(names[provider]), "zone_names": names[provider]}
+
+
 def plan_of(place: Place, shape: str) -> Plan:
     """The plan of a shape, whose groups share the requests."""
     changes, policy = SHAPES[shape]
@@ -301,10 +341,13 @@ def plan_of(place: Place, shape: str) -> Plan:
         SPOT_BESIDE: [{}, {"purchase": "spot"}],
         WITHOUT_GPU: [{}, place.without_gpu or {}],
         NO_GPU: [place.without_gpu or {}],
+        ONE_REGION_MORE: [{}, {"region": place.another_region}],
+        OTHER_ZONES: [other_zones(place.group().provider)],
     }.get(shape, [{}])
+    model = {"model": "Qwen/Qwen3-8B"} if shape == ANOTHER_MODEL else {}
     share = 1 / len(more)
     groups = [place.group(**{"request_shares": (share, share), **changes, **facts}) for facts in more]
-    return make_fleet_plan(*groups, policy=policy)
+    return make_fleet_plan(*groups, policy=policy, **model)
 
 
 class Stack:
@@ -440,7 +483,9 @@ def test_what_azure_makes_anew_has_another_name(stack_of):
 @pytest.mark.sampled(4)
 @pytest.mark.slow
 def test_a_google_group_with_other_zones_has_another_name(stack_of):
-    """It is made before the former goes; one of an older name keeps that for as long as its zones stay."""
+    """It is made before the former goes, at the size of its busiest hours, and waited for; one of an older name keeps that
+    for as long as its zones stay.
+    """
     stack = stack_of("gcp-mig")
     (group,) = stack.generate("scheduled").rollouts[""].planned.groups
     directory = stack.terraform.directory
@@ -456,8 +501,10 @@ def test_a_google_group_with_other_zones_has_another_name(stack_of):
     assert kept[address] == ["no-op"]
     for zones in (["us-central1-a", "us-central1-c"], ["us-central1-a", "us-central1-b"]):
         networks = {"us-central1": given["networks"]["us-central1"] | {"zones": zones}}
-        path.write_text(json.dumps(given | {"networks": networks}))
+        path.write_text(json.dumps(given | {"networks": networks, "wait_for_capacity": "60m"}))
         planned = stack.apply()
+        (after,) = (change["change"]["after"] for change in planned["resource_changes"] if change["address"] == address)
+        assert (after["wait_for_instances"], after["target_size"], after["timeouts"]["create"]) == (True, 4, "60m")
         actions = {change["address"]: change["change"]["actions"] for change in planned["resource_changes"]}
         assert actions[address] == ["create", "delete"]
         assert colliding(planned) == []

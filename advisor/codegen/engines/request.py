@@ -13,6 +13,8 @@ from advisor.errors import InputError
 from advisor.models.model import ModelInput
 from advisor.plan.unit_words import unit_of
 
+SERVED_NAME = "--served-model-name="
+"""Start of the option for the name that requests give."""
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
 
 
@@ -69,7 +71,7 @@ class Request:
 
 def served_name(request: Request) -> tuple[str, ...]:
     """Option for the name of the model, whichever weights a backend loads; none for a model in a file."""
-    return (f"--served-model-name={request.model}",) if is_hub_id(request.model) else ()
+    return (f"{SERVED_NAME}{request.model}",) if is_hub_id(request.model) else ()
 
 
 def exact_version(text: str) -> str:

@@ -191,7 +191,7 @@ def _service_price(use: Use, catalog: Catalog) -> Price | None:
 def _name(use: Use, *, found: bool) -> str:
     words = {Purchase.ON_DEMAND: "on-demand", Purchase.SPOT: "spot", Purchase.MANAGED: "SageMaker real-time"}
     kind = "Cache node" if use.service_item else "Container usage" if use.service else "Instance usage"
-    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity"
+    bought = words.get(use.purchase, "reserved capacity") if use.purchase else "reserved capacity" if use.what else ""
     size = "{:g} vCPUs and {:g} GiB".format(*use.size) if use.size else ""
     parts = [bought, use.what or "unknown type", use.region or "unknown region", size, use.remark]
     return f"{kind} ({', '.join(part for part in parts if part)}){'' if found else f': {use.unpriced or NOT_FOUND}'}"

@@ -108,6 +108,7 @@ def _validator() -> Any:  # noqa: ANN401 - the validator class depends on the dr
 
 _PLANS = ("plan.json", "tfplan.json")
 _HOW = "make one with `terraform plan -out=tfplan && terraform show -json tfplan > plan.json`"
+_BY_KARPENTER = "Karpenter starts its machines, which kubernetes/karpenter names"
 _GROUPS, _REGIONS = "groups", "regions"
 _PROVIDERS = {"aws": "aws", "google": "gcp", "azurerm": "azure"}
 """How types of resources begin → provider in the catalog."""
@@ -296,6 +297,8 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
     if kind == "azurerm_container_app":
         return azure.container(place, str(group.get("profile")), first_known(group.get("min_replicas")))
     types = _first(group, _TYPES)
+    if types is None:
+        return Use(provider, region, None, None, None, unpriced=_BY_KARPENTER)
     machine = text(types[0] if isinstance(types, list) and types else types)
     if machine is not None and machine.startswith(_MANAGED):
         return Use(provider, region, machine.removeprefix(_MANAGED), Purchase.MANAGED, _number(group))
@@ -309,10 +312,10 @@ def _use(provider: str, kind: str, group: Mapping[str, Any]) -> Use:
 
 
 def _number(group: Mapping[str, Any]) -> float | None:
-    """Number in the busiest hours; a scale set starts with its first profile's."""
+    """Number in the busiest hours; a scale set starts with its first profile's, and pools of GKE have their fewest."""
     profiles = group.get("profiles")
     first = profiles[0].get("default") if isinstance(profiles, list) and profiles else None
-    return first_known(group.get("instances"), group.get("node_count"), first)
+    return first_known(group.get("instances"), group.get("node_count"), first, group.get("min_nodes"))
 
 
 def _first(group: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401 - a literal of the code

@@ -192,7 +192,6 @@ def _group(stack: Stack, google_group: gcp_values.GoogleGroup, capacity: float) 
         "disk_gib": google_group.boot_disk_gib,
         "disk_gib_with_weights": group.root_volume_gib,
         "instances": group.instances,
-        "min_instances": google_group.min_instances,
         **_scaling(stack, google_group),
         "requests_per_second": group.requests_per_second_per_instance,
         "capacity": capacity,
@@ -205,9 +204,10 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
     """Autoscaler settings of a group."""
     if stack.scaling is Scaling.STATIC:
         return {}
+    least = {"min_instances": google_group.min_instances}
     warm_up = {"warmup_seconds": google_group.warmup_seconds}
     if stack.scaling is Scaling.REACTIVE:
-        return {"max_instances": google_group.group.max_instances} | warm_up
+        return least | {"max_instances": google_group.group.max_instances} | warm_up
     windows = {
         window.name: {
             "cron": window.cron,
@@ -216,7 +216,7 @@ def _scaling(stack: Stack, google_group: gcp_values.GoogleGroup) -> Mapping[str,
         }
         for window in google_group.windows
     }
-    return {"max_instances": google_group.group.instances} | warm_up | {"windows": windows}
+    return least | {"max_instances": google_group.group.instances} | warm_up | {"windows": windows}
 
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.cli.app import advisor
+from advisor.codegen import generate, write_files
 from advisor.codegen.applying import apply_to, targets_of, write_application
-from advisor.codegen.hcl import read_hcl
+from advisor.codegen.hcl import literal, read_hcl
 from advisor.errors import InputError
 from advisor.plan.document import plan_to_json
+from advisor.plan.fleet.scaling_values import Policy
 from codegen.plans import make_cost, make_fleet_plan, make_group, make_option, make_plan
 
 PLAIN = """# The fleet of the chat team.
@@ -494,3 +496,24 @@ def test_the_entry_of_a_dynamic_block_is_edited_where_it_is_the_only_one(tmp_pat
         return
     with pytest.raises(InputError, match="is one of several"):
         apply_to(tmp_path, address, target())
+
+
+def test_generated_groups_of_google_hold_their_size_once(tmp_path):
+    """A group of a fixed number has no fewest beside it, which an alarm would go on to compare with."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "accelerator": "L4"}
+    former, plan = (
+        make_fleet_plan(make_group(**google, instances=(number, number)), policy=Policy.STATIC) for number in (7, 4)
+    )
+    write_files(generate(former), tmp_path)
+    (key,) = groups_of((tmp_path / "fleet.tf").read_text())
+    address = f'google_compute_region_instance_group_manager.this["{key}"]'
+    write_application(apply_to(tmp_path, address, targets_of(plan)[0]))
+    planned = groups_of(generate(plan).files["fleet.tf"])
+    assert planned[key]["instances"] == 4
+    assert groups_of((tmp_path / "fleet.tf").read_text()) == planned
+
+
+def groups_of(text: str):
+    """Groups of a generated fleet."""
+    (block,) = read_hcl(text, "fleet.tf").body.of("locals")
+    return literal(block.attributes["groups"].value.node)

@@ -305,6 +305,15 @@ def test_generated_fleet_has_a_line_for_each_group(price, tmp_path):
     assert names == ["Instance usage (on-demand, g6.xlarge, us-east-1)", "Instance usage (spot, g6.xlarge, us-east-1)"]
 
 
+def test_a_generated_node_pool_of_gke_counts_its_fewest(price, tmp_path):
+    """As its resource does in a plan of Terraform."""
+    google = {"provider": "gcp", "region": "us-central1", "instance_type": "g2-standard-8", "instances": (3, 3)}
+    write_files(generate(make_fleet_plan(make_group(**google)), wanted=Wanted(target="gke")), tmp_path / "infra")
+    found = json.loads(price("infra", "--format", "json")[1])
+    ((line,),) = [one["breakdown"]["resources"] for one in found["projects"]]
+    assert line["costComponents"][0]["hourlyQuantity"] == "3"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -339,7 +348,7 @@ GROUPS = {
     "attached": ('google_compute_region_instance_group_manager', 'region = "us-central1"\n machine_type = "n1-standard-4"\n attached = { type = "nvidia-tesla-t4", count = 1 }\n instances = 1', "on-demand, n1-standard-4+1xT4", "1"),
     "profiles": ('azurerm_linux_virtual_machine_scale_set', 'region = "eastus"\n size = "Standard_NC4as_T4_v3"\n priority = "Regular"\n profiles = [{ default = 3 }]', "on-demand, Standard_NC4as_T4_v3", "3"),
     "by use": ('google_cloud_run_v2_service', 'region = "us-central1"\n accelerator = "nvidia-l4"\n min_instances = 0\n zonal_redundancy = false', "on-demand, L4", None),
-    "nodes of Karpenter": ('aws_iam_role', 'region = "us-east-1"', "on-demand, unknown type", None),
+    "nodes of Karpenter": ('aws_iam_role', 'region = "us-east-1"', "(unknown type, us-east-1): Karpenter starts its machines", None),
 }  # fmt: skip
 
 

@@ -149,14 +149,16 @@ def add_flag(path, beside='"--dtype=bfloat16",'):
 
 @LANGUAGES
 def test_a_flag_in_generated_code_survives_another_type(language, tmp_path):
-    """The backend has another key, and is the same one."""
+    """The backend has another key, and is the same one; in Pulumi it takes the place of the one that retires."""
     run(tmp_path, language, plan_of({}))
     path = tmp_path / FILES[language]
     add_flag(path)
     report = run(tmp_path, language, plan_of(A10G))
     (change,) = report.edited
-    assert "go on in backends.us-east-1-1xa10g-bf16-tp1-vllm" in change.note
-    assert path.read_text().count(FLAG) == 1
+    goes_on = language is Language.TERRAFORM
+    said = "go on in backends.{}" if goes_on else "are in backends.{} too"
+    assert said.format("us-east-1-1xa10g-bf16-tp1-vllm") in change.note
+    assert path.read_text().count(FLAG) == (1 if goes_on else 2)
 
 
 @LANGUAGES
@@ -190,7 +192,8 @@ def test_without_a_record_two_new_backends_are_a_conflict(tmp_path):
 
 
 def test_a_file_named_after_a_backend_takes_its_edits_along(tmp_path):
-    """A manifest of a backend that goes on under another key; deleted, it stays deleted."""
+    """A manifest of a backend that goes on under another key, as with another engine; deleted, it stays deleted."""
+    another = plan_of({"engine": "SGLang", "engine_version": "0.5.9"})
     for name, change in (("edited", "edit"), ("deleted", "delete")):
         folder = tmp_path / name
         manifests = folder / "kubernetes/us-east-1"
@@ -200,13 +203,13 @@ def test_a_file_named_after_a_backend_takes_its_edits_along(tmp_path):
             former.write_text(former.read_text() + "# mine\n")
         else:
             former.unlink()
-        run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
-        now = manifests / "us-east-1-1xa10g-bf16-tp1-vllm.yaml"
+        run(folder, Language.TERRAFORM, another, target="eks")
+        now = manifests / "us-east-1-1xl4-bf16-tp1-sglang.yaml"
         assert not former.exists()
         assert now.exists() == (change == "edit")
         assert change == "delete" or now.read_text().endswith("# mine\n")
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        run(folder, Language.TERRAFORM, plan_of(A10G), target="eks")
+        run(folder, Language.TERRAFORM, another, target="eks")
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 

@@ -62,7 +62,6 @@ locals {
       disk_gib              = 596
       disk_gib_with_weights = 596
       instances             = 3
-      min_instances         = 3
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120

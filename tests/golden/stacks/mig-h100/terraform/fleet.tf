@@ -63,7 +63,6 @@ locals {
       disk_gib              = 308
       disk_gib_with_weights = 308
       instances             = 2
-      min_instances         = 2
       requests_per_second   = 4.8
       capacity              = 1
       drain_seconds         = 120

@@ -62,7 +62,6 @@ locals {
       disk_gib              = 308
       disk_gib_with_weights = 308
       instances             = 1
-      min_instances         = 1
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120

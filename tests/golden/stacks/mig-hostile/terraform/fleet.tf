@@ -61,7 +61,6 @@ locals {
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 2
-      min_instances         = 2
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120

@@ -116,6 +116,8 @@ resource "google_compute_region_instance_group_manager" "this" {
   base_instance_name               = var.name
   distribution_policy_zones        = local.zones[each.key]
   distribution_policy_target_shape = "BALANCED"
+  target_size                      = each.value.instances
+  wait_for_instances               = var.wait_for_capacity != "0"
 
   version {
     instance_template = google_compute_region_instance_template.this[each.key].self_link
@@ -157,9 +159,15 @@ resource "google_compute_region_instance_group_manager" "this" {
     google_storage_bucket_iam_member.weights,
   ]
 
+  timeouts {
+    create = var.wait_for_capacity == "0" ? "15m" : var.wait_for_capacity
+    update = var.wait_for_capacity == "0" ? "15m" : var.wait_for_capacity
+  }
+
+  # The autoscaler decides how many there are, once there is a group.
   # One that has another name already keeps it: only other zones make a new group.
   lifecycle {
     create_before_destroy = true
-    ignore_changes        = [name]
+    ignore_changes        = [name, target_size]
   }
 }

@@ -93,6 +93,17 @@ variable "global_access" {
   default     = false
 }
 
+variable "wait_for_capacity" {
+  description = "How long an apply waits until the hosts of new and changed groups answer, such as 60m, before it goes on to what depends on them; 0 does not wait."
+  type        = string
+  default     = "0"
+
+  validation {
+    condition     = can(regex("^(0|[1-9][0-9]*[smh])$", var.wait_for_capacity))
+    error_message = "Give a time such as 90s, 60m or 2h, or 0."
+  }
+}
+
 variable "dns" {
   description = "Record that answers with the addresses of the regions by the plan's weights: zone, name with a dot at its end, and project of the zone (null: this one)."
   type = object({

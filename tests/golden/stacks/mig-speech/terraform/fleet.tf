@@ -59,7 +59,6 @@ locals {
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 2
-      min_instances         = 2
       requests_per_second   = 36
       capacity              = 1
       drain_seconds         = 120

@@ -94,7 +94,6 @@ locals {
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 1
-      min_instances         = 1
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120
@@ -113,7 +112,6 @@ locals {
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 4
-      min_instances         = 4
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 20
@@ -132,7 +130,6 @@ locals {
       disk_gib              = 164
       disk_gib_with_weights = 164
       instances             = 2
-      min_instances         = 2
       requests_per_second   = 1.2
       capacity              = 0.8
       drain_seconds         = 120

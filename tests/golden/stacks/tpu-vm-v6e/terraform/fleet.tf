@@ -63,7 +63,6 @@ locals {
       disk_gib              = 236
       disk_gib_with_weights = 236
       instances             = 2
-      min_instances         = 2
       requests_per_second   = 1.2
       capacity              = 1
       drain_seconds         = 120

@@ -163,6 +163,8 @@ def _manager(
         base_instance_name=settings.name,
         distribution_policy_zones=zones,
         distribution_policy_target_shape="BALANCED",
+        target_size=group.instances,
+        wait_for_instances=settings.wait_for_capacity != "0",
         versions=[gcp.compute.RegionInstanceGroupManagerVersionArgs(instance_template=template.self_link)],
         instance_flexibility_policy=_flexibility(group),
         named_ports=[gcp.compute.RegionInstanceGroupManagerNamedPortArgs(name="https", port=HOST_PORT)],
@@ -175,8 +177,16 @@ def _manager(
             on_failed_health_check="DEFAULT_ACTION" if group.heals else "DO_NOTHING"
         ),
         update_policy=_update(len(zones), key in settings.reservations),
-        # The hosts need their rights and the way out from their first second.
-        opts=context.options(depends_on=needed),
+        opts=_in_time(context, needed),
+    )
+
+
+def _in_time(context: Context, needed: list[pulumi.Resource]) -> pulumi.ResourceOptions:
+    """The hosts need their rights and the way out from their first second; the autoscaler decides how many there are."""
+    wait = "15m" if context.settings.wait_for_capacity == "0" else context.settings.wait_for_capacity
+    return pulumi.ResourceOptions.merge(
+        context.options(depends_on=needed, ignore_changes=["targetSize"]),
+        pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait)),
     )
 
 

@@ -99,6 +99,14 @@ class Settings:
         default=False,
         metadata=about("Let clients in other regions of the network reach the load balancers."),
     )
+    wait_for_capacity: str = field(
+        default="0",
+        metadata=about(
+            "How long an update waits until the hosts of new and changed groups answer, such as 60m; 0 does not wait.",
+            r"0|[1-9][0-9]*[smh]",
+            "a time such as 90s, 60m or 2h, or 0",
+        ),
+    )
     dns: Dns | None = field(
         default=None,
         metadata=about("Cloud DNS managed_zone, name (with a dot at its end) and, where it is another, project_id."),
