@@ -97,8 +97,8 @@ class ReplayedFleets:
 
     def carried_beyond(self, confirmed: Confirmed) -> Mapping[Kind, float]:
         """Headroom below 1 of each kind of a confirmed fleet that carries more than the closed form says."""
-        factor = confirmed.confirmation.headroom_factor
-        kinds = {self.kind_of(allocation.pool.key) for allocation in confirmed.solution.allocations}
+        factor, sources = confirmed.confirmation.headroom_factor, confirmed.formulation.pool_set.sources
+        kinds = {kind_of(sources[group.pool.key].served.candidate) for group in confirmed.solution.allocations}
         return dict.fromkeys(kinds, factor) if confirmed.confirmation.reached and factor < 1 else {}
 
     def in_full(self, confirmed: Confirmed) -> Confirmed:
