@@ -43,6 +43,10 @@ def main() -> int:
         except AdvisorError:
             refused, number = refused + 1, number + 1
             continue
+        except Exception as error:  # noqa: BLE001 - a plan that breaks is not equal, and the others are still compared
+            print(f"question {number}: {type(error).__name__}: {error}", flush=True)
+            plans, number = plans + 1, number + 1
+            continue
         found, count = differences(to_plain(plan))
         model, request = drawn_fit(number)
         also, more = fit_differences(*map(to_plain, (model, request, fit_memory(model, request))))
