@@ -5,13 +5,17 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, Self, TypeVar
 
+Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
@@ -30,13 +34,13 @@ class Results(Generic[Key, Result]):
     With several at a time each is worked out in a process forked from this one, which begins with all that this one
     holds; only the result is sent. One that does not arrive (the process was killed, the function raised or warned) is
     worked out here, where an error is raised, and a warning told, as it is. Without Linux, whose libraries allow forks,
-    all are worked out here.
+    and beside other threads, whose locks a fork would keep, all are worked out here.
     """
 
     def __init__(self, function: Callable[[Key], Result], at_a_time: int = 1) -> None:
         """None is worked out yet."""
         self._function = function
-        self._at_a_time = at_a_time if sys.platform == "linux" else 1
+        self._at_a_time = at_a_time if _can_fork() else 1
         self._results: dict[Key, Result] = {}
         self._waiting: list[Key] = []
         self._running: dict[Key, tuple[Connection, BaseProcess]] = {}
@@ -66,23 +70,18 @@ class Results(Generic[Key, Result]):
             self._results[key] = self._function(key)
         return self._results[key]
 
+    def _only(self, key: Key) -> Iterator[Result]:
+        yield self._function(key)
+
     def _start(self) -> None:
         """Start processes up to so many at a time; none any more where the system refuses one."""
         while self._waiting and len(self._running) < self._at_a_time:
             key = self._waiting.pop(0)
             try:
-                self._running[key] = self._forked(key)
+                self._running[key] = _forked(partial(self._only, key))
             except OSError:
                 self._at_a_time = 1
                 self._waiting.clear()
-
-    def _forked(self, key: Key) -> tuple[Connection, BaseProcess]:
-        context = multiprocessing.get_context("fork")
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(sender, self._function, key, os.getpid()), daemon=True)
-        with sender, _uninterrupted():
-            process.start()
-        return receiver, process
 
     def _receive(self) -> None:
         """Take the results that have arrived, one at least, and start other processes."""
@@ -95,22 +94,82 @@ class Results(Generic[Key, Result]):
         self._start()
 
     def _end(self, key: Key) -> None:
-        receiver, process = self._running.pop(key)
-        process.kill()
-        process.join()
-        process.close()
-        receiver.close()
+        _end(*self._running.pop(key))
 
 
-def _work(sender: Connection, function: Callable[[Key], Result], key: Key, parent: int) -> None:
+class Items(Generic[Item]):
+    """Items of an iterator by position, worked out ahead in a process forked from this one, or here when asked for.
+
+    Those that do not arrive are worked out here, from the first on; see :class:`Results`.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[Item]], ahead: int) -> None:
+        """Begin with so many of them, where processes can be forked."""
+        self._make = make
+        self._items: list[Item] = []
+        self._here: Iterator[Item] | None = None
+        self._running: tuple[Connection, BaseProcess] | None = None
+        if ahead and _can_fork():
+            with suppress(OSError):  # the system refuses one
+                self._running = _forked(lambda: islice(make(), ahead))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        """End the process, whatever it has worked out."""
+        if self._running is not None:
+            _end(*self._running)
+            self._running = None
+
+    def __getitem__(self, at: int) -> Item:
+        """Item at a position, which there has to be."""
+        while len(self._items) <= at:
+            self._items.append(self._next())
+        return self._items[at]
+
+    def _next(self) -> Item:
+        if self._running is not None:
+            with suppress(EOFError, OSError):  # it ended before
+                item: Item = self._running[0].recv()
+                return item
+            self.__exit__()
+        if self._here is None:
+            self._here = islice(self._make(), len(self._items), None)
+        return next(self._here)
+
+
+def _can_fork() -> bool:
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+def _forked(make: Callable[[], Iterator[object]]) -> tuple[Connection, BaseProcess]:
+    """A process that sends the items of an iterator."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, make, os.getpid()), daemon=True)
+    with sender, _uninterrupted():
+        process.start()
+    return receiver, process
+
+
+def _end(receiver: Connection, process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+    process.close()
+    receiver.close()
+
+
+def _work(sender: Connection, make: Callable[[], Iterator[object]], parent: int) -> None:
     """Body of a process; what goes wrong in it goes wrong again where its result is asked for."""
     ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
     with suppress(BaseException):
         if os.getppid() == parent:  # it may have ended before it was asked for the signal
             with warnings.catch_warnings(record=True) as told:
-                result = function(key)
-            if not told:
-                sender.send(result)
+                for item in make():
+                    if told:
+                        break
+                    sender.send(item)
 
 
 @contextmanager

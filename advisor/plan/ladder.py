@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TypeGuard
+from typing import Self, TypeGuard
 
 from advisor.candidates import Rejection, judge
 from advisor.deployable import NOT_GENERATED
@@ -12,12 +11,14 @@ from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.market import Market
 from advisor.plan.options import rank
 from advisor.plan.problem.values import Infeasible, PurchaseOption
-from advisor.plan.replay.validator import Confirmed, ReplayValidator
-from advisor.plan.rung_values import as_is, as_today, groups_of, no_rung, rung_of
+from advisor.plan.replay.validator import Confirmed
+from advisor.plan.rung_values import as_is, as_today, no_rung, rung_of
 from advisor.plan.rungs import RungScope, Step, with_regions
 from advisor.plan.solve.simple import preference
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.values import CurrentCost, Rung
+from advisor.plan.widening import is_within
+from advisor.processes import Items
 from advisor.units import A_CENT, ratio_words
 from advisor.workload.scope import allows
 from advisor.workload.values import Workload
@@ -43,18 +44,24 @@ _Answer = _Reached | str
 """The fleet of a rung, or why it has none."""
 
 
-class Stretch(StrEnum):
-    """Stretches of the ladder, each worked out by itself."""
+@dataclass(frozen=True, slots=True)
+class RungFleet:
+    """The cheapest confirmed fleet of a rung in short: what another process is told of it."""
 
-    BELOW = "below"
-    """Rungs that allow no more than is stated."""
-    BEYOND = "beyond"
-    """Rungs that allow more."""
+    rung: Rung
+    usd_per_month: float
+    preference: tuple[int, int, int]
+    is_stated: bool
+    """Whether the workload as stated allows it."""
+
+
+RungAnswer = RungFleet | str
+"""The fleet of a rung in short, or why it has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Climb:
-    """Rungs of a stretch, without a process's memory: they can be sent to another one."""
+class HigherRungs:
+    """Rungs that allow more than is stated."""
 
     rungs: Mapping[Step, Rung]
     cheaper_usd: float
@@ -72,130 +79,28 @@ class Climbed:
     """Fleet of a rung within what is stated that costs less than the recommendation, which is no simpler."""
 
 
-class Ladder:
-    """Climbs from rung to rung with one planner: every fleet is solved and replayed as the recommended one is."""
+class _Solver:
+    """Solves rungs as the question itself is solved, from what replays have shown when it was made."""
 
-    def __init__(
-        self, market: Market, scopes: Sequence[RungScope], recommended: Confirmed, current: CurrentCost | None
-    ) -> None:
-        """Begin each stretch with what replays have shown so far.
+    def __init__(self, market: Market) -> None:
+        """Take what all rungs share: the supply of the widest of them, and a copy of what is known."""
+        self._market, self._validator = market, market.validator.apart()
 
-        Args:
-            market: the question, with the supply of the widest rung.
-            scopes: what each rung allows.
-            recommended: the fleet within what the workload states, which all rungs beyond it may have too.
-            current: what runs today, judged.
-        """
-        self._setting, self._supply, self._week, self._current = market.context, market.supply, market.week, current
-        order = market.workload.precisions
-        self._scopes = [
-            scope if current is None else scope.with_precision(current.precision, order) for scope in scopes
-        ]
-        self._recommended = _Reached(recommended, market.context)
-        self._stated = self._recommended if recommended.confirmation.reached else None
-        self._validators = {stretch: market.validator.apart() for stretch in Stretch}
-        self._answers: dict[Stretch, Mapping[Step, _Answer]] = {}
-
-    def climb(self, stretch: Stretch) -> Climb:
-        """The rungs of a stretch, each with its fleet, or why it has none."""
-        answers, stated = self._answers_of(stretch), self._stated
-        rungs = {}
-        for scope in self._of(stretch):
-            answer = answers[scope.step]
-            if stretch is Stretch.BELOW and stated is not None and _costs_less(answer, stated):
-                answer = _why_dearer(answer, stated)
-            rungs[scope.step] = self._described(scope, answer)
-        return Climb(rungs, min((fleet.usd_per_month for fleet in self._preferable(answers)), default=math.inf))
-
-    def joined(self, climbs: Mapping[Stretch, Climb], fleet: Fleet) -> Climbed:
-        """Every rung, and the recommendation; none costs more than the one before.
-
-        Args:
-            climbs: of every stretch.
-            fleet: the recommended one as values of a plan.
-        """
-        first = as_is(self._current, self._scopes[0])
-        rungs = {step: rung for climb in climbs.values() for step, rung in climb.rungs.items()}
-        others = (as_today(rungs[scope.step], first, self._current) for scope in self._scopes[1:])
-        as_stated = replace(self._described(_AS_STATED, self._recommended), recommended=True)
-        cheapest = min(climbs, key=lambda stretch: climbs[stretch].cheaper_usd)
-        found: list[_Reached] = []
-        if climbs[cheapest].cheaper_usd < math.inf:  # worked out once more where another process did
-            found = self._preferable(self._answers_of(cheapest))
-        best = min((answer.found for answer in found), key=lambda fleet: fleet.usd_per_month, default=None)
-        return Climbed(tuple(_marked([first, *others], fleet)), as_stated, best)
-
-    def _of(self, stretch: Stretch) -> list[RungScope]:
-        return [scope for scope in self._scopes if scope.beyond_stated == (stretch is Stretch.BEYOND)]
-
-    def _answers_of(self, stretch: Stretch) -> Mapping[Step, _Answer]:
-        if stretch not in self._answers:
-            find = self._below if stretch is Stretch.BELOW else self._beyond
-            self._answers[stretch] = find(self._of(stretch), self._stated)
-        return self._answers[stretch]
-
-    def _preferable(self, answers: Mapping[Step, _Answer]) -> list[_Reached]:
-        """Fleets to recommend in place of the recommended one."""
-        if self._stated is None:
-            return []
-        return [answer for answer in answers.values() if _is_preferable(answer, self._stated)]
-
-    def _below(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
-        """The rungs that allow no more than is stated, from the first on: each knows the fleet of the one before."""
-        answers: dict[Step, _Answer] = {}
-        before: RungScope | None = None
-        below: _Reached | None = None
-        for scope in scopes:
-            answer = self._less_allowed(scope, before, below, stated)
-            answers[scope.step] = answer
-            if isinstance(answer, _Reached):
-                before, below = scope, answer
-        return answers
-
-    def _less_allowed(
-        self, scope: RungScope, before: RungScope | None, below: _Reached | None, stated: _Reached | None
-    ) -> _Answer:  # fmt: skip
-        workload = scope.workload
-        if workload is None:
-            return scope.why_none
-        if stated is not None and is_allowed(workload, stated.found):
-            return below if below is not None and _costs_less(below, stated) else stated
-        if below is not None and before is not None and before.workload == workload:
-            return below
-        return _cheaper(self._solved(workload, below, self._validators[Stretch.BELOW]), below)
-
-    def _beyond(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
-        """The rungs that allow more than is stated, from the last on: a fleet that the one before allows is its too."""
-        answers: dict[Step, _Answer] = {scope.step: scope.why_none for scope in scopes}
-        allowed = [(scope, scope.workload) for scope in scopes if scope.workload is not None]
-        answer: _Answer = ""
-        for scope, workload in reversed(allowed):
-            if not (isinstance(answer, _Reached) and is_allowed(workload, answer.found)):
-                validator = self._validators[Stretch.BEYOND]
-                answer = _cheaper(self._solved(workload, stated, validator, lossier_only=scope.lossier_only), stated)
-            answers[scope.step] = answer
-        below = stated
-        for scope, _ in allowed:
-            answers[scope.step] = answer = _cheaper(answers[scope.step], below)
-            below = answer if isinstance(answer, _Reached) else below
-        return answers
-
-    def _solved(
-        self, workload: Workload, below: _Reached | None, validator: ReplayValidator, *, lossier_only: bool = False
-    ) -> _Answer:
+    def cheapest(self, workload: Workload, below: _Reached | None, *, lossier_only: bool = False) -> _Answer:
         """The cheapest fleet that a workload allows; that of the rung below where none is preferred to it.
 
         Fleets in a precision that loses more quality are preferred only from ``limits.simplicity`` below it on.
         """
+        setting = self._market.context
         context = replace(
-            self._setting,
-            requirements=replace(self._setting.requirements, workload=workload),
-            effort=replace(self._setting.effort, holds_up_to=False, in_full=False, options=1),
+            setting,
+            requirements=replace(setting.requirements, workload=workload),
+            effort=replace(setting.effort, holds_up_to=False, in_full=False, options=1),
         )
-        formulation = formulate(context, narrowed(self._supply, workload), self._week)
+        formulation = formulate(context, narrowed(self._market.supply, workload), self._market.week)
         if not formulation.problem.pools:
             return _why_no_pool(formulation, context)
-        validator = validator.within(formulation, context)
+        validator = self._validator.within(formulation, context)
         confirmed = None if below is None else below.found
         if confirmed is not None and lossier_only:
             confirmed = confirmed.as_if_at(confirmed.usd_per_month / (1 + workload.limits.simplicity))
@@ -212,10 +117,195 @@ class Ladder:
             return f"the best fleet keeps {ratio_words(ratio)} of the requests within the SLO"
         return _Reached(validator.simplest(found), context)
 
+
+class LowerRungs:
+    """Rungs that allow no more than is stated: each knows the fleet of the one before, and none the recommendation.
+
+    Where several processors may be used they are worked out ahead, beside the recommendation.
+    """
+
+    def __init__(self, market: Market, scopes: Sequence[RungScope], current: CurrentCost | None) -> None:
+        """Begin with them.
+
+        Args:
+            market: the question, with the supply of the widest rung.
+            scopes: what each rung allows, with those that allow more; empty: there is no ladder.
+            current: what runs today, judged.
+        """
+        order = market.workload.precisions
+        self.every = [scope if current is None else scope.with_precision(current.precision, order) for scope in scopes]
+        self.scopes = [scope for scope in self.every if not scope.beyond_stated]
+        self.current = current
+        self._context, self._solver = market.context, _Solver(market)
+        self._stated = with_regions(market.workload, market.context.catalog)
+        self._reached: dict[Step, _Reached] = {}
+        ahead = self._narrower() if market.context.effort.at_a_time > 1 else 0
+        self._answers: Items[RungAnswer] = Items(self._in_short, ahead)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        """End what is worked out ahead."""
+        self._answers.__exit__()
+
+    def of(self, recommended: Confirmed | None) -> Iterator[tuple[RungScope, RungAnswer | None]]:
+        """The fleet of each rung in short, or why it has none; None where it is the recommended one.
+
+        Args:
+            recommended: the recommended fleet, where its replays confirm it.
+        """
+        below: RungFleet | None = None
+        for at, scope in enumerate(self.scopes):
+            if scope.workload is None or recommended is None or not is_allowed(scope.workload, recommended):
+                answer = self._answers[at]
+                below = answer if isinstance(answer, RungFleet) else below
+                yield scope, answer
+            elif below is not None and below.usd_per_month < recommended.usd_per_month - A_CENT:
+                rung = replace(below.rung, rung=scope.step.value, where=scope.where)
+                yield scope, replace(below, rung=rung)
+            else:
+                yield scope, None
+
+    def fleet(self, step: Step) -> Confirmed:
+        """The fleet of a rung that has one; it is worked out once more where another process did."""
+        if step not in self._reached:
+            next(scope for scope, _ in self._each() if scope.step is step)
+        return self._reached[step].found
+
+    def _narrower(self) -> int:
+        """Rungs up to the last that allows less than is stated: those after it have the recommended fleet."""
+        return max((at for at, scope in enumerate(self.scopes, 1) if self._is_narrower(scope.workload)), default=0)
+
+    def _is_narrower(self, workload: Workload | None) -> bool:
+        return workload is not None and not is_within(self._stated, workload)
+
+    def _in_short(self) -> Iterator[RungAnswer]:
+        for scope, answer in self._each():
+            if isinstance(answer, str):
+                yield answer
+                continue
+            yield RungFleet(
+                rung_of(scope, answer.found, self._context, self.current),
+                answer.usd_per_month,
+                preference(answer.found.solution),
+                is_allowed(self._stated, answer.found),
+            )
+
+    def _each(self) -> Iterator[tuple[RungScope, _Answer]]:
+        before: Workload | None = None
+        below: _Reached | None = None
+        for scope in self.scopes:
+            answer: _Answer = scope.why_none
+            if scope.workload is not None and below is not None and scope.workload == before:
+                answer = below
+            elif scope.workload is not None:
+                answer = _cheaper(self._solver.cheapest(scope.workload, below), below)
+            if isinstance(answer, _Reached):
+                self._reached[scope.step] = answer
+                before, below = scope.workload, answer
+            yield scope, answer
+
+
+class Ladder:
+    """Climbs from rung to rung with one planner: every fleet is solved and replayed as the recommended one is."""
+
+    def __init__(self, market: Market, lower: LowerRungs, recommended: Confirmed) -> None:
+        """Begin with what replays have shown so far.
+
+        Args:
+            market: the question, with the supply of the widest rung.
+            lower: rungs that allow no more than is stated.
+            recommended: the fleet within what the workload states, which all rungs beyond it may have too.
+        """
+        self._context, self._lower, self._current = market.context, lower, lower.current
+        self._higher = [scope for scope in lower.every if scope.beyond_stated]
+        self._recommended = _Reached(recommended, market.context)
+        self._stated = self._recommended if recommended.confirmation.reached else None
+        self._solver = _Solver(market)
+        self._answers: Mapping[Step, _Answer] | None = None
+
+    def higher(self) -> Iterator[HigherRungs]:
+        """Rungs that allow more than is stated, each with its fleet, or why it has none; a single item."""
+        answers = self._higher_answers()
+        rungs = {scope.step: self._described(scope, answers[scope.step]) for scope in self._higher}
+        costs = (fleet.usd_per_month for fleet in self._preferable(answers))
+        yield HigherRungs(rungs, min(costs, default=math.inf))
+
+    def climbed(self, higher: HigherRungs, fleet: Fleet) -> Climbed:
+        """Every rung, and the recommendation; none costs more than the one before.
+
+        Args:
+            higher: rungs that allow more than is stated.
+            fleet: the recommended one as values of a plan.
+        """
+        rungs = dict(higher.rungs)
+        cheaper: dict[Step, float] = {}
+        for scope, answer in self._lower.of(None if self._stated is None else self._recommended.found):
+            rungs[scope.step] = self._told(scope, answer)
+            if isinstance(answer, RungFleet) and self._is_preferred(answer):
+                cheaper[scope.step] = answer.usd_per_month
+        first = as_is(self._current, self._lower.every[0])
+        others = (as_today(rungs[scope.step], first, self._current) for scope in self._lower.every[1:])
+        as_stated = replace(self._described(_AS_STATED, self._recommended), recommended=True)
+        return Climbed(tuple(_marked([first, *others], fleet)), as_stated, self._cheapest(cheaper, higher.cheaper_usd))
+
+    def _cheapest(self, lower_usd: Mapping[Step, float], higher_usd: float) -> Confirmed | None:
+        """The cheapest fleet to recommend instead; it is worked out once more where another process did."""
+        if higher_usd < min(lower_usd.values(), default=math.inf):
+            fleets = (answer.found for answer in self._preferable(self._higher_answers()))
+            return min(fleets, key=lambda fleet: fleet.usd_per_month)
+        return self._lower.fleet(min(lower_usd, key=lambda step: lower_usd[step])) if lower_usd else None
+
+    def _is_preferred(self, answer: RungFleet) -> bool:
+        """Whether a fleet is to be recommended in place of the recommended one."""
+        is_simpler = _is_simpler(self._recommended, answer.preference, answer.usd_per_month)
+        return answer.is_stated and self._is_cheaper(answer) and not is_simpler
+
+    def _is_cheaper(self, answer: RungFleet) -> bool:
+        return self._stated is not None and answer.usd_per_month < self._stated.usd_per_month - A_CENT
+
+    def _told(self, scope: RungScope, answer: RungAnswer | None) -> Rung:
+        """A rung that allows no more than is stated; why a dearer fleet is recommended where its own costs less."""
+        if answer is None:
+            return self._described(scope, self._recommended)
+        if isinstance(answer, str):
+            return self._described(scope, answer)
+        return (
+            self._described(scope, _why_dearer(answer, self._recommended)) if self._is_cheaper(answer) else answer.rung
+        )
+
+    def _higher_answers(self) -> Mapping[Step, _Answer]:
+        if self._answers is None:
+            self._answers = self._beyond(self._higher, self._stated)
+        return self._answers
+
+    def _preferable(self, answers: Mapping[Step, _Answer]) -> list[_Reached]:
+        """Fleets to recommend in place of the recommended one."""
+        if self._stated is None:
+            return []
+        return [answer for answer in answers.values() if _is_preferable(answer, self._stated)]
+
+    def _beyond(self, scopes: Sequence[RungScope], stated: _Reached | None) -> dict[Step, _Answer]:
+        """The rungs that allow more than is stated, from the last on: a fleet that the one before allows is its too."""
+        answers: dict[Step, _Answer] = {scope.step: scope.why_none for scope in scopes}
+        allowed = [(scope, scope.workload) for scope in scopes if scope.workload is not None]
+        answer: _Answer = ""
+        for scope, workload in reversed(allowed):
+            if not (isinstance(answer, _Reached) and is_allowed(workload, answer.found)):
+                cheapest = self._solver.cheapest(workload, stated, lossier_only=scope.lossier_only)
+                answer = _cheaper(cheapest, stated)
+            answers[scope.step] = answer
+        below = stated
+        for scope, _ in allowed:
+            answers[scope.step] = answer = _cheaper(answers[scope.step], below)
+            below = answer if isinstance(answer, _Reached) else below
+        return answers
+
     def _described(self, scope: RungScope, answer: _Answer) -> Rung:
         if not isinstance(answer, _Reached):
             return replace(no_rung(scope), why_none=answer)
-        return rung_of(scope, answer.found, self._setting, self._current)
+        return rung_of(scope, answer.found, self._context, self._current)
 
 
 def is_allowed(workload: Workload, fleet: Confirmed) -> bool:
@@ -255,24 +345,23 @@ def _is_preferable(answer: _Answer, stated: _Reached) -> TypeGuard[_Reached]:
     return (
         _costs_less(answer, stated)
         and is_allowed(with_regions(stated.context.requirements.workload, stated.context.catalog), answer.found)
-        and not _is_simpler(stated, answer)
+        and not _is_simpler(stated, preference(answer.found.solution), answer.usd_per_month)
     )
 
 
-def _is_simpler(stated: _Reached, reached: _Reached) -> bool:
+def _is_simpler(stated: _Reached, theirs: tuple[int, int, int], usd_per_month: float) -> bool:
     """Whether the recommendation is preferred to a cheaper fleet: it is simpler, and costs little more."""
-    theirs, ours = map(preference, (stated.found.solution, reached.found.solution))
-    most_usd = reached.usd_per_month * (1 + reached.context.requirements.workload.limits.simplicity)
-    return theirs < ours and stated.usd_per_month <= most_usd + A_CENT
+    most_usd = usd_per_month * (1 + stated.context.requirements.workload.limits.simplicity)
+    return preference(stated.found.solution) < theirs and stated.usd_per_month <= most_usd + A_CENT
 
 
-def _why_dearer(reached: _Reached, stated: _Reached) -> str:
+def _why_dearer(reached: RungFleet, stated: _Reached) -> str:
     """Fleet of a rung that allows less, and why a dearer one is recommended."""
     fleet = " + ".join(
-        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}"
-        for group in groups_of(reached.found, reached.context)
+        f"{group.instances} × {group.instance_type} {group.purchase.replace('_', ' ')}" for group in reached.rung.groups
     )
-    why = "a simpler fleet is (limits.simplicity)" if _is_simpler(stated, reached) else "it does not hold in full"
+    is_simpler = _is_simpler(stated, reached.preference, reached.usd_per_month)
+    why = "a simpler fleet is (limits.simplicity)" if is_simpler else "it does not hold in full"
     saved = stated.usd_per_month - reached.usd_per_month
     return f"{fleet} would save ${saved:,.2f} a month on what is recommended: {why}"
 

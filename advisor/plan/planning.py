@@ -12,7 +12,7 @@ from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet
 from advisor.plan.fleet.describe import fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
-from advisor.plan.ladder import Ladder, Stretch
+from advisor.plan.ladder import Ladder, LowerRungs
 from advisor.plan.market import Market, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
@@ -24,7 +24,7 @@ from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current
 from advisor.plan.values import CurrentCost, Option, Rung
-from advisor.processes import Results
+from advisor.processes import Items
 from advisor.requirements import Requirements
 from advisor.units import A_CENT
 from advisor.workload.values import Routing
@@ -200,19 +200,24 @@ def plan_fleet(market: Market, asked: Asked) -> Planned:
     Raises:
         InputError: the price of the current deployment is not known.
     """
-    return _compared(market, asked, _chosen(market, asked))
+    with _lower_rungs(market, asked) as lower:
+        return _compared(market, asked, _chosen(market, asked), lower)
 
 
-def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
+def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
+    """Rungs that need no recommendation, with today's fleet; what these show is not known to the search for one."""
+    own = replace(market, validator=market.validator.apart())
+    return LowerRungs(market, asked.rungs, judged_current(own) if asked.judges_today else None)
+
+
+def _compared(market: Market, asked: Asked, chosen: _Chosen, lower: LowerRungs) -> Planned:
     """A chosen fleet in full, with its options, today's fleet and the ladder."""
     if not isinstance(chosen.found, Confirmed):
-        return _without_fleet(market, asked, chosen.found, chosen.ranking)
+        return _without_fleet(market, chosen.found, chosen.ranking, lower.current)
     context, found = market.context, market.validator.in_full(chosen.found)
     ranking = _as_shown(chosen.ranking, market.validator)
-    current = judged_current(market) if asked.judges_today else None
-    ladder = Ladder(market, asked.rungs, found, current)
-    with Results(ladder.climb, context.effort.at_a_time if asked.rungs else 1) as climbs:
-        climbs.ahead(Stretch)
+    ladder = Ladder(market, lower, found)
+    with Items(ladder.higher, 1 if asked.rungs and context.effort.at_a_time > 1 else 0) as higher:
         fleet = fleet_of(found, context, market.expected)
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
@@ -222,11 +227,12 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen) -> Planned:
         best = recommended(found, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         if not asked.rungs:
-            return Planned(choice, best, options, (), None, current, rejections)
-        climbed = ladder.joined({stretch: climbs(stretch) for stretch in Stretch}, fleet)
+            return Planned(choice, best, options, (), None, lower.current, rejections)
+        climbed = ladder.climbed(higher[0], fleet)
     if climbed.cheaper is not None and (cheaper := _in_place_of(found, climbed.cheaper, market)) is not None:
-        return _compared(market, asked, replace(chosen, found=cheaper, ranking=chosen.ranking.with_fleet(cheaper)))
-    return Planned(choice, best, options, climbed.rungs, climbed.as_stated, current, rejections)
+        instead = replace(chosen, found=cheaper, ranking=chosen.ranking.with_fleet(cheaper))
+        return _compared(market, asked, instead, lower)
+    return Planned(choice, best, options, climbed.rungs, climbed.as_stated, lower.current, rejections)
 
 
 def _checked(market: Market, found: Confirmed, fleet: Fleet, options: Sequence[Option]) -> Fleet:
@@ -237,13 +243,14 @@ def _checked(market: Market, found: Confirmed, fleet: Fleet, options: Sequence[O
     return replace(fleet, doubtful_prices=tuple(doubts), spare=tuple(spare), holds_up_to=holds)
 
 
-def _without_fleet(market: Market, asked: Asked, found: Infeasible | None, ranking: Ranking) -> Planned:
+def _without_fleet(
+    market: Market, found: Infeasible | None, ranking: Ranking, current: CurrentCost | None
+) -> Planned:  # fmt: skip
     """Limits that exclude each other, or why nothing could serve, with today's fleet."""
     choice = no_choice(found, market.formulation, market.context, market.expected)
     if choice.conflict is not None and found is not None:
         bought = purchase_remedies(found, market.supply, market.week, market.context, market.validator)
         choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
-    current = judged_current(market) if asked.judges_today else None
     return Planned(choice, None, (), (), None, current, (*choice.rejections, *ranking.rejections))
 
 
@@ -275,11 +282,13 @@ def plan_routed(
         InputError: as :func:`market_of` and :func:`plan_fleet`.
     """
     market = market_of(context, wide, served, offers)
-    answered, chosen = _routed(market, asked)
-    planned = _compared(answered, asked, chosen)
-    if answered is not market:
-        planned = replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
-    return answered, planned
+    with _lower_rungs(market, asked) as lower:
+        answered, chosen = _routed(market, asked)
+        if answered is market:
+            return market, _compared(market, asked, chosen, lower)
+    with _lower_rungs(answered, asked) as lower:
+        planned = _compared(answered, asked, chosen, lower)
+    return answered, replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
 
 
 def _routed(market: Market, asked: Asked) -> tuple[Market, _Chosen]:

@@ -17,7 +17,7 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import recommend
 from advisor.plan.geography import in_reach
-from advisor.plan.ladder import Ladder, Stretch
+from advisor.plan.ladder import Ladder, LowerRungs
 from advisor.plan.market import market_of
 from advisor.plan.options import rank
 from advisor.plan.planning import Asked, plan_fleet, recommended_fleet
@@ -230,8 +230,8 @@ def test_a_rung_tells_of_a_fleet_that_should_be_recommended_instead():
     rungs = rungs_of(market.context.requirements, market.context.catalog)
 
     def climbed_beside(recommended):
-        ladder = Ladder(market, rungs, recommended, None)
-        return ladder.joined({stretch: ladder.climb(stretch) for stretch in Stretch}, fleet)
+        ladder = Ladder(market, LowerRungs(market, rungs, None), recommended)
+        return ladder.climbed(next(ladder.higher()), fleet)
 
     assert dearest.usd_per_month > best.usd_per_month * 1.1
     assert climbed_beside(dearest).cheaper.usd_per_month <= best.usd_per_month + A_CENT
