@@ -118,6 +118,19 @@ class _Solver:
         return _Reached(validator.simplest(found), context)
 
 
+def first_beyond(market: Market, scopes: Sequence[RungScope]) -> tuple[Workload, Confirmed] | None:
+    """The first rung that allows more than is stated and has a fleet within every limit, and its fleet."""
+    solver = _Solver(market)
+    for scope in scopes:
+        if scope.workload is None or not scope.beyond_stated:
+            continue
+        answer = solver.cheapest(scope.workload, None)
+        most_usd = scope.workload.limits.max_usd_per_month
+        if isinstance(answer, _Reached) and (most_usd is None or answer.usd_per_month <= most_usd + A_CENT):
+            return scope.workload, answer.found
+    return None
+
+
 class LowerRungs:
     """Rungs that allow no more than is stated: each knows the fleet of the one before, and none the recommendation.
 

@@ -17,7 +17,7 @@ from advisor.plan.market import Market, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
-from advisor.plan.remedies import held_to_limits, purchase_remedies, with_confirmed_budget
+from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies, with_confirmed_budget
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rungs import RungScope
@@ -213,7 +213,7 @@ def _lower_rungs(market: Market, asked: Asked) -> LowerRungs:
 def _compared(market: Market, asked: Asked, chosen: _Chosen, lower: LowerRungs) -> Planned:
     """A chosen fleet in full, with its options, today's fleet and the ladder."""
     if not isinstance(chosen.found, Confirmed):
-        return _without_fleet(market, chosen.found, chosen.ranking, lower.current)
+        return _without_fleet(market, chosen, lower)
     context, found = market.context, market.validator.in_full(chosen.found)
     ranking = _as_shown(chosen.ranking, market.validator)
     ladder = Ladder(market, lower, found)
@@ -243,15 +243,17 @@ def _checked(market: Market, found: Confirmed, fleet: Fleet, options: Sequence[O
     return replace(fleet, doubtful_prices=tuple(doubts), spare=tuple(spare), holds_up_to=holds)
 
 
-def _without_fleet(
-    market: Market, found: Infeasible | None, ranking: Ranking, current: CurrentCost | None
-) -> Planned:  # fmt: skip
+def _without_fleet(market: Market, chosen: _Chosen, lower: LowerRungs) -> Planned:
     """Limits that exclude each other, or why nothing could serve, with today's fleet."""
+    found = None if isinstance(chosen.found, Confirmed) else chosen.found
     choice = no_choice(found, market.formulation, market.context, market.expected)
     if choice.conflict is not None and found is not None:
-        bought = purchase_remedies(found, market.supply, market.week, market.context, market.validator)
+        bought = [
+            *purchase_remedies(found, market.supply, market.week, market.context, market.validator),
+            *rung_remedies(market, lower.every),
+        ]
         choice = replace(choice, conflict=replace(choice.conflict, remedies=(*choice.conflict.remedies, *bought)))
-    return Planned(choice, None, (), (), None, current, (*choice.rejections, *ranking.rejections))
+    return Planned(choice, None, (), (), None, lower.current, (*choice.rejections, *chosen.ranking.rejections))
 
 
 def _in_place_of(found: Confirmed, cheaper: Confirmed, market: Market) -> Confirmed | None:

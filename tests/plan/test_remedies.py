@@ -51,7 +51,9 @@ def test_a_constraint_is_only_given_up_where_that_helps():
 
     assert spot.conflict.constraints == ("max_usd_per_month", "survive")
     assert spot.conflict.remedies == ()
-    assert steady.conflict.remedies == ("set limits.survive to nothing",)
+    survive, spot_too = steady.conflict.remedies
+    assert survive == "set limits.survive to nothing"
+    assert spot_too.startswith("add spot to purchase: from 1,734.38 USD")
 
 
 @pytest.mark.parametrize("share", [0.5, 0.97])
@@ -88,3 +90,17 @@ def test_spot_and_what_is_owned_keep_no_base_on_demand():
     )
     assert conflict_words(plan.conflict) == "No fleet keeps to limits.on_demand_base_ratio (0.3)."
     assert remedy == f"add on_demand to purchase: from {bought.fleet.cost.total_usd_per_month:,.2f} USD/month"
+
+
+def test_the_first_rung_within_a_budget_is_named_by_the_keys_that_allow_it():
+    """A workload that states what is said has a fleet within its budget, at that cost."""
+    most = plan_for(workload(purchase=ON_DEMAND), CATALOG).fleet.cost.total_usd_per_month
+    asked = workload(purchase=ON_DEMAND, limits=Limits(max_usd_per_month=most * 0.9))
+
+    plan = plan_for(asked, CATALOG)
+
+    assert plan.fleet is None
+    (remedy,) = [words for words in relaxation_words(plan.conflict) if words.startswith("add")]
+    words, usd = re.fullmatch(r"add (\w+) to purchase: from ([\d,.]+) USD/month", remedy).groups()
+    wider = plan_for(replace(asked, purchase=(*ON_DEMAND, Purchase(words))), CATALOG)
+    assert wider.fleet.cost.total_usd_per_month <= float(usd.replace(",", "")) + 0.01 <= most * 0.9
