@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, answer_gb, egress_gb, guesses_outputs, request_gb
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import Unit
 from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput
+from advisor.performance.transfer import BYTES_PER_STREAMED_TOKEN, answer_gb, egress_gb, guesses_outputs, request_gb
 
 
 def test_a_streamed_token_has_about_as_many_bytes_as_counted_here():

@@ -1,4 +1,4 @@
-"""Cost of the answers on their way to the users: data that leaves a region is paid for by the GB."""
+"""Bytes of requests and answers on their way: what data transfer is paid for, and what a machine's network carries."""
 
 import math
 import re
