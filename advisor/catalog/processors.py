@@ -93,6 +93,26 @@ def slowest_of(machine: CpuInstance, peaks: Iterable[ProcessorPeak]) -> Processo
     return min(named, key=lambda peak: (peak.bf16_flop_per_cycle or 0.0, peak.fp32_flop_per_cycle), default=None)
 
 
+def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceType | None]:
+    """The accelerator of a name and None, or the cores of a machine without one and that machine.
+
+    Args:
+        catalog: what is known.
+        name: of an accelerator, of such a machine's type, or of its cores as :func:`name_of` tells them.
+
+    Raises:
+        InputError: nothing has that name.
+    """
+    if catalog.known_accelerator(name) is None:
+        peaks, wanted = read_processor_peaks(catalog.directory), name.strip().lower()
+        for machine in sorted(catalog.cpu_instances.values(), key=lambda machine: machine.memory_gib):
+            if wanted in (machine.name.lower(), name_of(machine).lower()):
+                peak = slowest_of(machine, peaks)
+                if peak is not None:
+                    return _accelerator(machine, peak), _instance_type(machine)
+    return catalog.accelerator(name), None
+
+
 def name_of(machine: CpuInstance) -> str:
     """Name of a machine's cores as an accelerator: ``8 cores of AMD EPYC 9R14 (Genoa)``."""
     return f"{cores_of(machine)} cores of {machine.processor.name}"
