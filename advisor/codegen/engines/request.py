@@ -13,6 +13,8 @@ from advisor.errors import InputError
 from advisor.models.model import ModelFile, ModelInput
 from advisor.plan.unit_words import unit_of
 
+_SERVED_ENDINGS = (".onnx", ".gguf")
+"""Of files that are served themselves, as those of trees are; a configuration only describes what is."""
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
 
 
@@ -55,7 +57,8 @@ def demanded(
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
     )
     name = str(workload.get("name", ""))
-    known = file if file is not None and file.sha256 else None
+    is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
+    known = file if file is not None and file.sha256 and is_served else None
     return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs, name, known)
 
 

@@ -633,6 +633,15 @@ def test_a_file_that_is_not_the_planned_one_is_refused(name, unit, file, exec_of
     assert (f"is not the planned file: its sha256 is not {digest}" in done.stderr) == is_refused
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"), [("model.onnx", True), ("m.gguf", True), ("config.json", False), ("model.safetensors", False)]
+)
+def test_only_a_file_that_is_served_itself_is_asked_for(name, asked):
+    """A configuration describes weights that lie elsewhere: its digest is not theirs."""
+    demand = {"output_tokens": {"mean": 1.0, "max": 1.0}, "input_tokens": {"mean": 1.0}, "unit": "images"}
+    assert (demanded(demand, {}, ModelFile(name, 1, "5" * 64)).file is not None) == asked
+
+
 @pytest.mark.parametrize("language", Language)
 def test_generated_code_names_the_planned_file(language):
     """Trees come from a file: its digest is in the README and in the container, in each language."""
