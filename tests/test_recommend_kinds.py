@@ -372,6 +372,19 @@ def test_images_are_planned_within_the_network_of_their_machines(tmp_path, run_a
     assert result.within_slo_ratio < 0.5
 
 
+def test_a_plan_is_not_written_over_the_file_of_its_model(tmp_path, run_advisor):
+    """A model in JSON has the ending of a plan: model and workload file stay as they are."""
+    trees = (EXAMPLES / "trees" / "xgboost.json").read_bytes()
+    (tmp_path / "churn.json").write_bytes(trees)
+    path = write(tmp_path, (str(tmp_path / "churn.json"), "20, rows: 10", "latency_p95: 20ms"))
+    asked = path.read_text()
+    for output, told in (("churn.json", "the model's file"), (path.name, "the workload file")):
+        done = run_advisor("recommend", path, "--format", "json", "-o", tmp_path / output)
+        assert done.returncode == 2
+        assert f"is {told}, and the plan would be written over it" in " ".join(done.stderr.split())
+    assert ((tmp_path / "churn.json").read_bytes(), path.read_text()) == (trees, asked)
+
+
 def test_a_network_that_is_not_known_limits_nothing_and_is_told(tmp_path):
     """A provider states no network: the plan is made as without one, and says what each machine has to carry."""
     path = write(tmp_path, ("resnet50", "900", "latency_p99: 100ms"))

@@ -46,7 +46,7 @@ fi
 
 
 def digest_environment(file: ModelFile | None) -> dict[str, str]:
-    """What :func:`verified` reads; empty where no digest is known."""
+    """Variable that :func:`verified` reads; none where no digest is known."""
     return {} if file is None else {_SHA256: file.sha256}
 
 

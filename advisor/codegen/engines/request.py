@@ -14,7 +14,7 @@ from advisor.models.model import ModelFile, ModelInput
 from advisor.plan.unit_words import unit_of
 
 _SERVED_ENDINGS = (".onnx", ".gguf")
-"""Of files that are served themselves, as those of trees are; a configuration only describes what is."""
+"""Endings of files that are served themselves, as those of trees are; a configuration describes others."""
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
 
 
