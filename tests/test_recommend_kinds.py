@@ -342,6 +342,60 @@ def test_a_plan_says_which_load_balancing_it_rests_on(plans):
     assert "load balancing: one entrance sends requests to the replicas in turn" in plan_table(plan, verbose=True)
 
 
+def test_images_are_planned_within_the_network_of_their_machines(tmp_path, run_advisor):
+    """2,500 tensors of 603 kB a second are 12 Gbit/s: an L4 keeps up, and the 2.5 Gbit/s of its machine do not.
+
+    ``2.5e9 × 1448/1538 × 0.85 ÷ (8 × 602,812)`` requests a second are what one carries; the plan and its explanation
+    say so, and a trace of half as much again is late on it.
+    """
+    kind = ("resnet50", "2500", "latency_p99: 100ms")
+    path = write(tmp_path, kind)
+    path.write_text(path.read_text().replace(MACHINES, "[g6.xlarge]"))
+    plan = recommend(path)
+    (group,) = plan.fleet.groups
+    carried = 2.5e9 * 1448 / 1538 * 0.85 / (8 * 602_812)
+    assert group.planned_requests_per_second_per_instance == pytest.approx(carried, rel=1e-4)
+    assert max(group.instances) >= 2500 / carried
+    assert group.limited_by == "network 2.5 Gbit/s"
+    assert plan_from_json(plan_to_json(plan)).fleet.groups[0].limited_by == group.limited_by
+    assert "Limited: g6.xlarge by its network 2.5 Gbit/s." in " ".join(plan_table(plan).split())
+    readme = generate(plan, Language.TERRAFORM, Wanted()).files["README.md"]
+    assert "limited by network 2.5 Gbit/s" in readme
+    (tmp_path / "plan.json").write_text(plan_to_json(plan))
+    told = run_advisor("explain", tmp_path / "plan.json")
+    assert "rate of a replica limited by: A network 2.5 Gbit/s" in " ".join(told.stdout.split())
+
+    replica = planned(plan, load_catalog(), shipped_model())
+    arrivals = np.cumsum(np.random.default_rng(1).exponential(1 / (1.5 * carried * max(group.instances)), 20_000))
+    ones = np.ones(arrivals.size, dtype=np.int32)
+    result = replay(replica.groups, Requests(arrivals, ones, ones), replica.slo)
+    assert result.within_slo_ratio < 0.5
+
+
+def test_a_plan_is_not_written_over_the_file_of_its_model(tmp_path, run_advisor):
+    """A model in JSON has the ending of a plan: model and workload file stay as they are."""
+    trees = (EXAMPLES / "trees" / "xgboost.json").read_bytes()
+    (tmp_path / "churn.json").write_bytes(trees)
+    path = write(tmp_path, (str(tmp_path / "churn.json"), "20, rows: 10", "latency_p95: 20ms"))
+    asked = path.read_text()
+    for output, told in (("churn.json", "the model's file"), (path.name, "the workload file")):
+        done = run_advisor("recommend", path, "--format", "json", "-o", tmp_path / output)
+        assert done.returncode == 2
+        assert f"is {told}, and the plan would be written over it" in " ".join(done.stderr.split())
+    assert ((tmp_path / "churn.json").read_bytes(), path.read_text()) == (trees, asked)
+
+
+def test_a_network_that_is_not_known_limits_nothing_and_is_told(tmp_path):
+    """A provider states no network: the plan is made as without one, and says what each machine has to carry."""
+    path = write(tmp_path, ("resnet50", "900", "latency_p99: 100ms"))
+    text = path.read_text().replace("[aws]", "[nebius]").replace("regions: [us-east-1]\n", "")
+    path.write_text("\n".join(line for line in text.splitlines() if not line.startswith("instance_types")) + "\n")
+    plan = recommend(path)
+    (note,) = (note for note in plan.notes if note.startswith("how much the network of"))
+    assert "4.34 Gbit/s" in note
+    assert all(not group.limited_by for group in plan.fleet.groups)
+
+
 def test_a_trace_in_the_unit_of_the_model_is_its_demand(tmp_path, plans):
     """Documents and their tokens are read row by row; a trace of tokens in and out is refused with what it lacks."""
     rows = "\n".join(f"{at / 20:.2f},{10 + at % 5},{300 + at % 7}" for at in range(4000))

@@ -57,25 +57,28 @@ def _engine(
 
 
 def server_on(
-    accelerator: Accelerator, model: Model, precision: str, catalog: Catalog, engine: str = ""
+    hardware: tuple[Accelerator, InstanceType | None], model: Model, precision: str, catalog: Catalog, engine: str = ""
 ) -> OnePassEngine | None:  # fmt: skip
-    """The server of a model that answers in one pass, whatever its host; None where none is known, and of other models.
+    """The server of a model that answers in one pass; None where none is known, and of other models.
 
     Args:
-        accelerator: what it runs on.
+        hardware: accelerator that it runs on, and its machine; None: whatever the host.
         model: what it serves.
         precision: of the weights.
         catalog: its servers: what generated code starts comes first.
         engine: name of the only one that is asked for; "" for any.
     """
+    accelerator, machine = hardware
     unit = UNITS.get(model.task, Unit.TOKENS)
     servers = (
         server
         for server in catalog.one_pass_engines
-        if unit.is_one_pass and server.serves(unit, model.family, precision) and server.runs_with(accelerator)
+        if unit.is_one_pass
+        and server.serves(unit, model.family, precision)
+        and (server.runs_with(accelerator) if machine is None else server.runs_on(machine, accelerator))
     )
     asked = [server for server in servers if engine.lower() in ("", server.engine.lower())]
-    return min(asked, key=lambda server: not server.release, default=None)
+    return min(asked, key=lambda server: (not server.release, server.widens(accelerator, precision)), default=None)
 
 
 def _engine_excluded(workload: Workload, engines: Sequence[str]) -> Shortfall:

@@ -41,6 +41,7 @@ class CpuInstance:
     memory_gib: float
     cpu_architecture: str
     """x86_64 or arm64."""
+    network_gbit_per_second: float | None
     processor: Processor
     provenance: Provenance
     """Of the shape."""
@@ -63,7 +64,8 @@ def read_cpu_instances(directory: Path, sources: Sources) -> dict[Key, CpuInstan
         InputError: a table cannot be read, or a machine has no processor.
     """
     processors = {key: processor for row in _rows(directory, "cpu_processors") for key, processor in _of(row, sources)}
-    machines = (_machine(row, processors, sources) for row in _rows(directory, "cpu_instances"))
+    networks = dict(_networks(directory))
+    machines = (_machine(row, processors, networks, sources) for row in _rows(directory, "cpu_instances"))
     return {(machine.provider, machine.name): machine for machine in machines}
 
 
@@ -79,8 +81,17 @@ def _of(row: Record, sources: Sources) -> Iterator[tuple[Key, Processor]]:
         yield (row.text("provider"), name), processor
 
 
-def _machine(row: Record, processors: Mapping[Key, Processor], sources: Sources) -> CpuInstance:
+def _networks(directory: Path) -> Iterator[tuple[Key, float]]:
+    """Network rate of each machine in Gbit/s, of those whose provider states one."""
+    for row in read_records(directory / "cpu_networks.csv"):
+        for name in row.text("instance_types").split(SEPARATOR):
+            yield (row.text("provider"), name), row.number("network_gbit_per_second")
+
+
+def _machine(
+    row: Record, processors: Mapping[Key, Processor], networks: Mapping[Key, float], sources: Sources
+) -> CpuInstance:  # fmt: skip
     key = row.text("provider"), row.text("name")
     if key not in processors:
         row.fail("name", f"'{key[1]}' has no processor in cpu_processors.csv")
-    return sources.value(CpuInstance, row, processor=processors[key])
+    return sources.value(CpuInstance, row, processor=processors[key], network_gbit_per_second=networks.get(key))

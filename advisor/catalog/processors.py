@@ -1,8 +1,8 @@
 """Processors as accelerators: machines without one, for models that run on their cores.
 
 A machine's cores are one accelerator, whose peak is ``cores × clock × FLOP per cycle`` of the generation's widest
-units (AMX, AVX-512, SVE), and whose memory is that of the machine. Of machines with the same processor and as many
-cores the cheapest of each region is enough: they are equally fast.
+units (AMX, AVX-512, SVE), and whose memory is that of the machine. Of machines with the same processor, network and as
+many cores the cheapest of each region is enough: they are equally fast.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +24,8 @@ _LEAST_VCPUS, _MOST_VCPUS = 4, 64
 _TERA = 1e12
 _GIGA = 1e9
 
-_Kind = tuple[str, str, int]
-"""Provider, processor and cores: machines alike in these are equally fast."""
+_Kind = tuple[str, str, int, float | None]
+"""Provider, processor, cores and network: machines alike in these are equally fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,26 @@ def slowest_of(machine: CpuInstance, peaks: Iterable[ProcessorPeak]) -> Processo
     return min(named, key=lambda peak: (peak.bf16_flop_per_cycle or 0.0, peak.fp32_flop_per_cycle), default=None)
 
 
+def hardware_named(catalog: Catalog, name: str) -> tuple[Accelerator, InstanceType | None]:
+    """The accelerator of a name and None, or the cores of a machine without one and that machine.
+
+    Args:
+        catalog: what is known.
+        name: of an accelerator, of such a machine's type, or of its cores as :func:`name_of` tells them.
+
+    Raises:
+        InputError: nothing has that name.
+    """
+    if catalog.known_accelerator(name) is None:
+        peaks, wanted = read_processor_peaks(catalog.directory), name.strip().lower()
+        for machine in sorted(catalog.cpu_instances.values(), key=lambda machine: machine.memory_gib):
+            if wanted in (machine.name.lower(), name_of(machine).lower()):
+                peak = slowest_of(machine, peaks)
+                if peak is not None:
+                    return _accelerator(machine, peak), _instance_type(machine)
+    return catalog.accelerator(name), None
+
+
 def name_of(machine: CpuInstance) -> str:
     """Name of a machine's cores as an accelerator: ``8 cores of AMD EPYC 9R14 (Genoa)``."""
     return f"{cores_of(machine)} cores of {machine.processor.name}"
@@ -132,7 +152,7 @@ def _cheapest(
         if machine.name in named:
             yield offer
             continue
-        kind = (machine.provider, machine.processor.name, cores_of(machine))
+        kind = (machine.provider, machine.processor.name, cores_of(machine), machine.network_gbit_per_second)
         for purchase, price in ((Purchase.ON_DEMAND, offer.on_demand), (Purchase.SPOT, offer.spot)):
             key = (offer.region, kind, purchase)
             if price is not None and (key not in best or price.usd_per_hour < best[key][0]):
@@ -172,7 +192,7 @@ def _instance_type(machine: CpuInstance) -> InstanceType:
         accelerator_memory_gib=machine.memory_gib,
         vcpus=machine.vcpus,
         memory_gib=machine.memory_gib,
-        network_gbit_per_second=None,
+        network_gbit_per_second=machine.network_gbit_per_second,
         local_nvme_gb=None,
         interconnect="none",
         cpu_architecture=machine.cpu_architecture,

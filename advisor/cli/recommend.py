@@ -27,6 +27,7 @@ from advisor.report.option_words import SHOWN_OPTIONS
 from advisor.report.price_age import check_age, prices_used
 from advisor.report.table import plan_markdown, plan_table
 from advisor.spread import BACKENDS, Spread
+from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
 from advisor.workload.values import Slo
 
@@ -162,6 +163,7 @@ def command(
         return
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
+    _refuse_inputs(output, workload)
     running = plan_from_json(read_text(previous, "plan"), str(previous)) if previous else None
     with Progress("requests read") as progress:
         plan = recommend(
@@ -193,6 +195,16 @@ def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
     if any_flag or any(one is not None for one in given):
         names = "--all, --listed-only, --previous, --prometheus, --terraform, --lock and --compare"
         raise click.UsageError(f"{names} are for one workload file")
+
+
+def _refuse_inputs(output: Path | None, workload: Path) -> None:
+    """Refuse to write a plan over the workload that it answers, or over the file of the model."""
+    if output is None or not output.is_file():
+        return
+    inputs = {"the workload file": workload, "the model's file": Path(read_workload(workload).model_reference)}
+    for name, path in inputs.items():
+        if path.is_file() and path.samefile(output):
+            raise click.UsageError(f"--output {output} is {name}, and the plan would be written over it")
 
 
 def _check_prices(plan: Plan, max_price_age: int | None) -> None:

@@ -33,7 +33,7 @@ def rules_of(stack: Stack, region: str) -> tuple[Rule, ...]:
     backends = [backend for backend in stack.backends if backend.region == region]
     groups = [group for group in stack.groups if group.region == region]
     slo = (
-        Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), _summary(alarm, backend))
+        Rule(_alert_name(alarm.name), backend.key, query, wait_seconds(alarm), alert_words(alarm, backend))
         for alarm in stack.slo_alarms
         for backend in backends
         if (query := slo_query(stack, alarm, backend, f'namespace="{stack.name}"', "namespace"))
@@ -51,7 +51,7 @@ def left_out(stack: Stack) -> Iterator[str]:
             yield f"no alarm on server errors of {engine.value}, which has no known count of its answers by status"
 
 
-def _summary(alarm: Alarm, backend: Backend) -> str:
+def alert_words(alarm: Alarm, backend: Backend) -> str:
     """Words of an alert; engines that count failures without their status count those of clients, too."""
     metrics = published(backend.container.engine)
     if alarm.name != "server_errors" or metrics is None or not metrics.failed:

@@ -113,7 +113,7 @@ def _stack(plan: Plan, choice: Choice, wanted: Wanted, plan_digest: str) -> Stac
     choice = replace(choice, members=tuple(replace(member, zones=_zones(plan, member)) for member in choice.members))
     model = str(plan.workload["model"])
     platforms = [platform_of(member.serves) for member in choice.members]
-    asked = demanded(plan.demand, plan.workload)
+    asked = demanded(plan.demand, plan.workload, plan.provenance.model_file)
     containers = [
         container_of(member.serves, model, platform, wanted, asked)
         for member, platform in zip(choice.members, platforms, strict=True)

@@ -108,7 +108,8 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
         return
     for group in fleet.groups:
         rate = _rate(group, group.requests_per_second_per_replica)
-        yield Row(f"Requests per second of one replica, {group.instance_type}", f"{rate}; {group.evidence}")
+        limit = f"; limited by {group.limited_by}" if group.limited_by else ""
+        yield Row(f"Requests per second of one replica, {group.instance_type}", f"{rate}; {group.evidence}{limit}")
     replay = fleet.confirmed
     if replay is not None:
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"

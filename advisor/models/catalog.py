@@ -20,7 +20,7 @@ from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import DECLARED, read_declared
 from advisor.models.files import ENDINGS, FORMATS, holds_model, model_at
-from advisor.models.inputs import exported_inputs
+from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Checkpoint, Model, Scope
 from advisor.tables import Row, optional_float, read_rows
 
@@ -168,7 +168,7 @@ def _from_row(name: str) -> Model:
     if row["model_type"] == DECLARED:
         fields = ConfigFields(values, where)
         model = read_declared(fields, name, checkpoint)
-        model = replace(model, inputs=exported_inputs(row["family"], fields))
+        model = replace(model, inputs=exported_inputs(row["family"], fields), outputs=class_scores(fields))
     else:
         towers = int(row["tower_parameters"] or 0)
         model = model_from_config(values, name=name, where=where, towers=towers)

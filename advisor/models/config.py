@@ -15,7 +15,7 @@ from advisor.models.checkpoints import read_checkpoint
 from advisor.models.config_fields import ConfigFields
 from advisor.models.decoder import read_decoder
 from advisor.models.encoders import ENCODER_TYPES, read_encoder
-from advisor.models.inputs import exported_inputs
+from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Model
 from advisor.models.networks import NETWORKS, network_model
 from advisor.models.towers import tower_parameters
@@ -57,7 +57,7 @@ def model_from_config(values: Mapping[str, Any], *, name: str, where: str, tower
     checkpoint = read_checkpoint(outer)
     if outer.text("", "model_type") in NETWORKS:
         network = network_model(outer, name, checkpoint)
-        return replace(network, inputs=exported_inputs(network.family, outer))
+        return replace(network, inputs=exported_inputs(network.family, outer), outputs=class_scores(outer))
     text = _text_fields(outer)
     model_type = text.text("", "model_type")
     if model_type in ENCODER_TYPES:

@@ -1,10 +1,14 @@
-"""Tensors that exported graphs take, by the convention of the usual exporters: rows of ``onnx_inputs.csv``."""
+"""Tensors that exported graphs take and put out, by the convention of the usual exporters.
+
+Inputs are rows of ``onnx_inputs.csv``; a classifier of images answers one score for each of its classes.
+"""
 
 from functools import lru_cache
 
 from advisor.data_files import data_dir
 from advisor.models.config_fields import ConfigFields
 from advisor.models.model import ModelInput
+from advisor.models.networks.vision import labels
 from advisor.tables import Row, read_rows
 
 _SEPARATOR = ";"
@@ -23,6 +27,14 @@ def exported_inputs(kind: str, fields: ConfigFields) -> tuple[ModelInput, ...]:
     return tuple(
         ModelInput(row["input"], row["type"], _shape(row["shape"], fields)) for row in _rows_by_kind().get(kind, ())
     )
+
+
+def class_scores(fields: ConfigFields) -> tuple[ModelInput, ...]:
+    """Output of a classifier of images, a score for each class; empty of other networks, and where none is listed."""
+    named = " ".join(map(str, fields.items("architectures")))
+    is_listed = bool(fields.values.keys() & {"id2label", "num_labels"})
+    is_classifier = "ForImageClassification" in named or (not named and is_listed)
+    return (ModelInput("logits", "fp32", (labels(fields),)),) if is_classifier else ()
 
 
 def _shape(written: str, fields: ConfigFields) -> tuple[int | None, ...]:

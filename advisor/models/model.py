@@ -124,7 +124,7 @@ class Model:
     inputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
     """Of its graph in ONNX, by the file or by the convention of exporters; empty: not known."""
     outputs: tuple[ModelInput, ...] = field(default=(), metadata=OMITTED_AT_DEFAULT)
-    """The same of what it puts out, by the file; empty: not known."""
+    """The same of what it puts out; empty: not known."""
     file: ModelFile | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """File that it was read from; None: the catalog's."""
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from advisor.candidates.engines import server_on
 from advisor.catalog import Catalog
-from advisor.catalog.values import Accelerator, EngineSupport, Support
+from advisor.catalog.processors import hardware_named
+from advisor.catalog.values import Accelerator, EngineSupport, InstanceType, Support
 from advisor.models import (
     FitRequest,
     Model,
@@ -106,11 +107,14 @@ def resolve(setup: Setup, catalog: Catalog) -> Resolved | Abstention:
         InputError: a name or a precision that nothing is known by.
     """
     model = find_model(setup.model)
-    accelerator = catalog.accelerator(setup.accelerator)
+    hardware = hardware_named(catalog, setup.accelerator)
+    accelerator, machine = hardware
+    if machine is not None and model.is_generative:
+        return Abstention("models that answer token by token are neither predicted nor planned on processors")
     layout = lay_out(setup, model, accelerator)
     if isinstance(layout, Abstention):
         return layout
-    engine = _engine(setup, accelerator, model, catalog)
+    engine = _engine(setup, hardware, model, catalog)
     if isinstance(engine, Abstention):
         return engine
     precisions = _precisions(setup, model, accelerator, engine)
@@ -143,14 +147,14 @@ def lay_out(setup: Setup, model: Model, accelerator: Accelerator) -> Layout | Ab
 
 
 def _engine(
-    setup: Setup, accelerator: Accelerator, model: Model, catalog: Catalog
+    setup: Setup, hardware: tuple[Accelerator, InstanceType | None], model: Model, catalog: Catalog
 ) -> EngineSupport | Abstention | None:  # fmt: skip
     """The catalog's row for the engine, or its preferred one; None for an engine that it does not list.
 
     Of a model that answers in one pass it is that of the server, with the precision that weights are cast to.
     """
     precision = parse_precision(setup.precision) if setup.precision else model.checkpoint.precision
-    server = server_on(accelerator, model, precision, catalog, setup.engine)
+    server, accelerator = server_on(hardware, model, precision, catalog, setup.engine), hardware[0]
     if server is not None:
         return replace(server.support(accelerator, precision), engine_version=server.release)
     rows = catalog.engine_support_at(accelerator.name, precision, setup.engine_version)
@@ -178,6 +182,8 @@ def _precisions(
     cache = parse_kv_precision(setup.kv_precision)
     if setup.engine and not setup.kv_precision.strip() and weights in EIGHT_BIT_CACHE:
         cache = "fp8"
+    if engine is not None and not model.is_generative:
+        weights = engine.precision
     arithmetic = engine.compute_precision if engine and engine.compute_precision else weights
     if "tf32" in setup.precision.lower() and peak_flops(accelerator, "tf32"):
         arithmetic = "tf32"

@@ -17,6 +17,7 @@ from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
 from advisor.performance.evidence import CLASSES, Codes, PredictionEvidence
+from advisor.performance.link import carried_by_each, within_links
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.stage import OnePassStage
@@ -46,6 +47,14 @@ def serve(
     candidates: Sequence[Candidate], requirements: Requirements, model: PerformanceModel
 ) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
     """Candidates that keep the SLO with the rate each replica sustains, and rejections of the others."""
+    served, rejected = _serve(candidates, requirements, model)
+    return list(within_links(served, requirements)), rejected
+
+
+def _serve(
+    candidates: Sequence[Candidate], requirements: Requirements, model: PerformanceModel
+) -> tuple[list[Served], list[Rejection]]:  # fmt: skip
+    """:func:`serve` on networks without a limit."""
     served: list[Served] = []
     known = [candidate for candidate in candidates if _has_peak(candidate, requirements.model)]
     rejected = [_abstained(candidate) for candidate in candidates if not _has_peak(candidate, requirements.model)]
@@ -98,8 +107,10 @@ def rates_within(
     """
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))
+    carried = carried_by_each(candidates, requirements)
     if requirements.demand.unit.is_one_pass:
-        return _settled(one_pass_stage(requirements).rates_within(candidates, cases, bursts))
+        rates = one_pass_stage(requirements).rates_within(candidates, cases, bursts)
+        return _settled(np.minimum(rates, carried))
     groups = _Groups.of(candidates, requirements.model, model)
     alike: dict[int, list[int]] = {}
     for at, (tokens, _) in enumerate(cases):
@@ -108,7 +119,7 @@ def rates_within(
     for rows in alike.values():
         slos = [cases[at][1] for at in rows]
         found[rows] = _rates(groups, model, cases[rows[0]][0], slos, bursts)
-    return _settled(found[:, groups.index])
+    return _settled(np.minimum(found[:, groups.index], carried))
 
 
 def _settled(rates: Floats) -> Floats:

@@ -88,7 +88,7 @@ def fit_case(cells: Mapping[str, str]) -> FitCase:
     stated = cells.get("precision", "").strip()
     precision = parse_precision(stated) if stated else model.checkpoint.precision
     engine, version = _engine(cells, accelerator.name, precision)
-    server = server_on(accelerator, model, precision, load_catalog(), cells.get("engine", "").strip())
+    server = server_on((accelerator, None), model, precision, load_catalog(), cells.get("engine", "").strip())
     if server is not None:
         engine, version = server.engine, cells.get("engine_version", "").strip() or server.release
         precision = server.served_precision(accelerator, precision)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from advisor.demand.forecast import DECLARED, FLAT
+from advisor.performance.link import PLANNED_BUSY_SHARE
 from advisor.performance.values import Interval
 from advisor.plan.fleet.chosen import LARGEST_RATIO, Confirmation, Fleet, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
@@ -66,6 +67,7 @@ def fleet_lines(fleet: Fleet, within_ratio: float) -> list[str]:
         *_balancing_words(fleet),
         *(f"replay: {words}" for words in holds_words(fleet)),
         *_capacity_words(fleet),
+        *_network_words(fleet),
     ]
     return [*lines, *constraint_words(fleet), *_commitment_words(fleet), *_spot_words(fleet)]
 
@@ -224,6 +226,17 @@ def constraint_words(fleet: Fleet) -> Iterator[str]:
         told = [use_words(use) for use in fleet.constraints if use.binding == binding]
         if told:
             yield f"{word}: {', '.join(told)}"
+
+
+def _network_words(fleet: Fleet) -> Iterator[str]:
+    """Limits that keep replicas below what their accelerators sustain."""
+    told = [
+        f"{letter} {group.limited_by}"
+        for letter, group in zip(letters(fleet), fleet.groups, strict=True)
+        if group.limited_by
+    ]
+    if told:
+        yield f"rate of a replica limited by: {', '.join(told)}, planned {PLANNED_BUSY_SHARE:.0%} busy"
 
 
 def _commitment_words(fleet: Fleet) -> Iterator[str]:

@@ -101,6 +101,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield from _price_words(fleet)
         yield from _cache_words(fleet)
         yield from _spare_words(fleet)
+        yield from _limit_words(fleet)
         yield from _failure_words(fleet)
         yield from _cheapest_words(fleet)
         yield from _weight_words(plan, fleet)
@@ -176,6 +177,13 @@ def _cache_words(fleet: Fleet) -> Iterator[str]:
             f"Cache: {cache.hit_ratio:.0%} of the requests answered by {cache.nodes_words}{similar}; "
             "while it is empty the fleet gets all of them, which it is not planned for: warm it in quiet hours."
         )
+
+
+def _limit_words(fleet: Fleet) -> Iterator[str]:
+    """Groups that carry less than their accelerators sustain."""
+    told = {f"{group.instance_type} by its {group.limited_by}": None for group in fleet.groups if group.limited_by}
+    if told:
+        yield f"Limited: {' and '.join(told)}."
 
 
 def _spare_words(fleet: Fleet) -> Iterator[str]:

@@ -103,6 +103,22 @@ def test_machines_are_as_their_providers_describe_them(provider, name, shape, fl
     assert machine.processor.accelerator == accelerator
 
 
+@pytest.mark.parametrize(
+    ("provider", "name", "gbit_per_second"),
+    [
+        ("aws", "c7i.xlarge", 1.562),
+        ("aws", "c8g.2xlarge", 3.75),
+        ("gcp", "n4-standard-8", 16),
+        ("azure", "Standard_D16as_v6", 16),
+        ("azure", "Standard_D16s_v5", 12.5),
+        ("gcp", "n2-standard-8", None),
+    ],
+)
+def test_networks_are_as_their_providers_state_them(provider, name, gbit_per_second):
+    """The sustained rate on AWS, not the burst; the most that leaves a machine elsewhere; unknown where not read."""
+    assert CATALOG.cpu_instances[provider, name].network_gbit_per_second == gbit_per_second
+
+
 def test_no_machine_has_flags_that_its_processor_cannot_have():
     """AMX is of Intel alone, SVE of Arm, AVX of x86; no processor was seen with AMX in fp16."""
     for machine in CATALOG.cpu_instances.values():
@@ -158,8 +174,8 @@ def test_sockets_are_unknown_where_cores_are():
     processor = machine.processor
     unknown = Processor(processor.name, "", None, processor.flags, processor.provenance)
     shape = ("aws", "x", 8, None, 16.0, "arm64")
-    assert CpuInstance(*shape, processor, machine.provenance).sockets is None
-    assert CpuInstance("aws", "x", 8, 8, 16.0, "arm64", unknown, machine.provenance).sockets is None
+    assert CpuInstance(*shape, None, processor, machine.provenance).sockets is None
+    assert CpuInstance("aws", "x", 8, 8, 16.0, "arm64", None, unknown, machine.provenance).sockets is None
 
 
 @pytest.mark.parametrize("family", ["'*'", "m8i"])

@@ -159,6 +159,7 @@ def test_every_offer_has_a_machine_and_a_region():
         ("cpu_instances.csv", ["provider", "name"]),
         ("cpu_instances_cc_by_sa.csv", ["provider", "name"]),
         ("cpu_processors.csv", ["provider", "instance_types"]),
+        ("cpu_networks.csv", ["provider", "instance_types"]),
         ("cpu_processors_cc_by_sa.csv", ["provider", "instance_types"]),
         *((f"prices/{provider}.csv", ["instance_type", "region"]) for provider in CATALOG.providers),
         *((f"cpu_prices/{provider}.csv", ["instance_type", "region"]) for provider in CLOUDS),

@@ -31,7 +31,7 @@ from recompute.drawn import drawn  # noqa: E402
 RESULTS = TESTS.parent / "build" / "mutants.jsonl"
 REACHED = RESULTS.with_name("mutants-reached.jsonl")
 MODULES = (
-    "advisor.units", "advisor.cost.commitments", "advisor.cost.compute", "advisor.cost.services", "advisor.cost.transfer",
+    "advisor.units", "advisor.cost.commitments", "advisor.cost.compute", "advisor.cost.services", "advisor.performance.transfer",
     "advisor.models.memory", "advisor.models.kv_cache", "advisor.models.weights", "advisor.models.engine_memory",
     "advisor.models.precision", "advisor.models.layers", "advisor.plan.problem.formulas",
     "advisor.plan.problem.constraints", "advisor.plan.problem.hours", "advisor.plan.fleet.describe",

@@ -3,12 +3,24 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
+from advisor.candidates import Candidate, judge_hardware
+from advisor.catalog import load_catalog
+from advisor.catalog.processors import with_processors
 from advisor.cli.predict import predict_table
+from advisor.demand.declared import declared_demand
 from advisor.errors import InputError
+from advisor.models.catalog import find_model
+from advisor.performance.setups import Setup, resolve
+from advisor.performance.stage import deployment_of
 from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS
+from advisor.requirements import require
+from advisor.workload.kinds import UNITS
+from advisor.workload.values import Slo
+from builders import workload
 
 QUESTION = (
     "--model", "meta-llama/Meta-Llama-3.1-8B", "--accelerator", "H100-SXM", "--accelerator-count", "1",
@@ -198,3 +210,29 @@ def test_a_processor_is_a_fallback_for_small_models(run_advisor, processor):
     assert found[0]["evidence"] == "roofline"
     assert found[0]["tpot_ms"] > found[1]["tpot_ms"] / 3
     assert found[0]["ttft_ms"] > found[1]["ttft_ms"]
+
+
+@pytest.mark.parametrize("name", ["c7i.4xlarge", "8 cores of Intel Xeon 8488C (Sapphire Rapids)", "c8g.2xlarge"])
+@pytest.mark.parametrize("model", ["resnet50", "BAAI/bge-m3"])
+def test_processors_are_predicted_as_they_are_planned(name, model):
+    """A machine type, or its cores as plans name them, is the replica of `recommend`: same server, units and cost."""
+    catalog = with_processors(load_catalog(), ("aws",), 0.0, frozenset(("c7i.4xlarge", "c8g.2xlarge")))
+    served = find_model(model)
+    asked = workload(model=model, precisions=(served.checkpoint.precision,), slo=Slo(latency_ms=1000.0))
+    demand = replace(declared_demand(5, 5, 512, 1), unit=UNITS[served.task])
+    requirements = require(asked, served, demand, catalog)
+    machine = catalog.instance_types["aws", "c8g.2xlarge" if name == "c8g.2xlarge" else "c7i.4xlarge"]
+    (candidate,) = (each for each in judge_hardware(machine, requirements, catalog) if isinstance(each, Candidate))
+    planned = deployment_of(candidate, requirements.model)
+    predicted = resolve(Setup(model, name, 1), load_catalog()).deployment
+    for part in ("engine", "compute_precision", "weight_bytes", "accelerator"):
+        assert getattr(predicted, part) == getattr(planned, part), part
+
+
+def test_language_models_are_not_predicted_on_processors(run_advisor):
+    """The reason says so; a name that nothing has is refused as before."""
+    done = run_advisor("predict", "--model", "Qwen/Qwen3-8B", "--accelerator", "c7i.4xlarge", "--format", "json")
+    assert "on processors" in json.loads(done.stdout)["reason"]
+    done = run_advisor("predict", "--model", "resnet50", "--accelerator", "c7i.4xlage")
+    assert done.returncode == 1
+    assert "unknown accelerator: 'c7i.4xlage'" in done.stderr

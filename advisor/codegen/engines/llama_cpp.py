@@ -6,9 +6,11 @@ times and counts no finished requests.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from advisor.codegen.container import Checkpoint, Container, Runtime
 from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.onnx_files import digest_environment, needed, verified
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
@@ -16,19 +18,19 @@ from advisor.codegen.wanted import Engine
 NAME = "llama.cpp server"
 _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
 _QUANTISATIONS: Mapping[str, str] = {"int8": "Q8_0", "int4": "Q4_K_M"}
-_START = """\
+_START = f"""\
 model=$1 options=()
-for word in "${@:2}"; do
-  options+=("${word%%=*}")
-  [[ $word != *=* ]] || options+=("${word#*=}")
+for word in "${{@:2}}"; do
+  options+=("${{word%%=*}}")
+  [[ $word != *=* ]] || options+=("${{word#*=}}")
 done
 if [[ $model == /* ]]; then
   files=("$model"/*.gguf)
-  source=(--model "${files[0]}")
+{verified("${files[0]}")}  source=(--model "${{files[0]}}")
 else
   source=(--hf-repo "$model:$0")
 fi
-exec /app/llama-server "${source[@]}" "${options[@]}"
+exec /app/llama-server "${{source[@]}}" "${{options[@]}}"
 """
 """Program for bash: $0 is the quantisation, $1 the folder of the model or its repository on the hub."""
 
@@ -49,7 +51,9 @@ def container(request: Request) -> Container:
     return Container(
         engine=Engine.LLAMA_CPP_SERVER,
         image=request.image or f"{server.image}:{_TAGS[request.platform.runtime]}{server.release}",
-        checkpoint=Checkpoint(None, f"the planned model as GGUF in {quantisation}"),
+        checkpoint=Checkpoint(
+            None, needed(f"the planned model as GGUF in {quantisation}", replace(request.demand, inputs=()))
+        ),
         entrypoint="bash",
         command=("-euc", _START, quantisation),
         model_option="",
@@ -67,6 +71,7 @@ def container(request: Request) -> Container:
         revision_option="",
         device_arguments=device_arguments(serves, request.platform),
         health_path=server.health_path,
+        environment=digest_environment(request.demand.file),
         hub_image=processor_image(request),
     )
 

@@ -1,10 +1,10 @@
 """Files that servers of tensors load: where their programs find or download them, and how clients call the model."""
 
 import re
-from collections.abc import Sequence
 
+from advisor.codegen.engines.request import Demanded
 from advisor.codegen.quoting import slug
-from advisor.models.model import ModelInput
+from advisor.models.model import ModelFile
 
 _LONGEST_NAME = 60
 _ENDING = re.compile(r"\.(onnx|ubj|json|txt)$")
@@ -32,6 +32,24 @@ HUB = """\
   token=(${HF_TOKEN:+--oauth2-bearer "$HF_TOKEN"})
 """
 """Before downloads from the hub: a folder for them, and the token."""
+_SHA256 = "MODEL_SHA256"
+
+
+def verified(path: str) -> str:
+    """Lines for bash that refuse a file at *path* whose digest is not the planned one, where one is."""
+    return f"""\
+if [[ -n ${{{_SHA256}:-}} ]] && ! sha256sum --check --status <<<"${_SHA256}  {path}"; then
+  echo "{path} is not the planned file: its sha256 is not ${_SHA256}" >&2
+  exit 1
+fi
+"""
+
+
+def digest_environment(file: ModelFile | None) -> dict[str, str]:
+    """Variable that :func:`verified` reads; none where no digest is known."""
+    return {} if file is None else {_SHA256: file.sha256}
+
+
 FIND_ONNX = f"""\
 {WORDS}if [[ $folder != /* ]]; then
   folder=$HOME/.cache/onnx/$1/$revision
@@ -41,15 +59,24 @@ FIND_ONNX = f"""\
   fi
 fi
 [[ -e $folder/model.onnx ]] || folder=$folder/onnx
-"""
+{verified("$folder/model.onnx")}"""
 """Beginning of a program that serves an ONNX file: it lies in ``$folder`` then; exports of the hub lie in onnx/."""
 
 
-def needed(folder: str, inputs: Sequence[ModelInput]) -> str:
-    """Contents of the folder, with the inputs of the graph where requests are sent to it before it serves."""
+def needed(folder: str, demand: Demanded) -> str:
+    """Contents of the folder, with the inputs of the graph where requests are sent to it before it serves.
+
+    Of a model that was read from a file its name and digest, which the start program asks for.
+    """
+    inputs, file = demand.inputs, demand.file
     shapes = (" × ".join("tokens" if size is None else str(size) for size in tensor.shape) for tensor in inputs)
     named = [f"{tensor.name} ({tensor.type}, {shape})" for tensor, shape in zip(inputs, shapes, strict=True)]
-    return f"{folder} and whose inputs are {', '.join(named)}" if named else folder
+    told = f"{folder} and whose inputs are {', '.join(named)}" if named else folder
+    if file is None:
+        return told
+    return (
+        f"{told}: that of the plan, {file.name} of {file.bytes:,} bytes, sha256 {file.sha256} ({_SHA256} of the code)"
+    )
 
 
 def served_model(model: str, workload: str) -> str:

@@ -20,7 +20,15 @@ from dataclasses import dataclass
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.onnx_files import CLIENTS, FILE_NAMES, FIND_ONNX, NEEDED, needed, served_model
+from advisor.codegen.engines.onnx_files import (
+    CLIENTS,
+    FILE_NAMES,
+    FIND_ONNX,
+    NEEDED,
+    digest_environment,
+    needed,
+    served_model,
+)
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.quoting import slug
@@ -84,6 +92,7 @@ class OpenVino:
             revision_option="--revision=" if self.serves_onnx else "",
             device_arguments=(*device_arguments(serves, request.platform), "--user=0"),
             health_path=server.health_path,
+            environment=digest_environment(request.demand.file) if self.serves_onnx else {},
             hub_image=processor_image(request),
         )
 
@@ -102,7 +111,7 @@ def _served_name(request: Request) -> str:
 
 def _onnx_checkpoint(request: Request) -> Checkpoint:
     file_names = () if is_hub_id(request.model) else FILE_NAMES
-    return Checkpoint(None, needed(NEEDED, request.demand.inputs), file_names=file_names)
+    return Checkpoint(None, needed(NEEDED, request.demand), file_names=file_names)
 
 
 def _onnx_arguments(precision: str) -> Sequence[str]:

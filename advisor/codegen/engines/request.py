@@ -10,11 +10,13 @@ from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Platform, Serves
 from advisor.demand.values import Unit
 from advisor.errors import InputError
-from advisor.models.model import ModelInput
+from advisor.models.model import ModelFile, ModelInput
 from advisor.plan.unit_words import unit_of
 
 SERVED_NAME = "--served-model-name="
 """Start of the option for the name that requests give."""
+_SERVED_ENDINGS = (".onnx", ".gguf")
+"""Endings of files that are served themselves, as those of trees are; a configuration describes others."""
 _EXACT_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(\.post\d+)?(?![\d.])")
 
 
@@ -34,14 +36,19 @@ class Demanded:
     """Tensors that the model's graph takes; empty: not known."""
     workload: str = ""
     """Name of the workload."""
+    file: ModelFile | None = None
+    """File that the model was read from, where its digest is known; None: a model of the hub, or too large a file."""
 
 
-def demanded(demand: Mapping[str, Any], workload: Mapping[str, Any] | None = None) -> Demanded:
+def demanded(
+    demand: Mapping[str, Any], workload: Mapping[str, Any] | None = None, file: ModelFile | None = None
+) -> Demanded:  # fmt: skip
     """Requests of a plan's demand; one item each of a model that answers token by token.
 
     Args:
         demand: of the plan.
         workload: of the plan, for what its engine is told beside the demand.
+        file: that the plan's model was read from.
     """
     unit, workload = unit_of(demand), workload or {}
     cached = workload.get("prefix_cache_hit_ratio", 0.0) > 0
@@ -52,7 +59,9 @@ def demanded(demand: Mapping[str, Any], workload: Mapping[str, Any] | None = Non
         ModelInput(entry["name"], entry["type"], tuple(entry["shape"])) for entry in workload.get("model_inputs", ())
     )
     name = str(workload.get("name", ""))
-    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs, name)
+    is_served = file is not None and (unit is Unit.ROWS or file.name.endswith(_SERVED_ENDINGS))
+    known = file if file is not None and file.sha256 and is_served else None
+    return Demanded(unit, items["mean"], math.ceil(items["max"]), size["mean"], cached, inputs, name, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 The container writes its own model repository: the folder of the model as version 1, and a configuration with the plan's
 batch and wait, and the requests that it answers before it is ready. Inputs and outputs of a graph are completed by
-Triton; those of trees are read from their file at the start, so that a model that was trained anew on other columns is
-served as well. The server speaks plain HTTP, counts whole requests, and has a metrics page of its own.
+Triton; those of trees are read from their file at the start. The server speaks plain HTTP, counts whole requests, and
+has a metrics page of its own.
 
 Options and fields: docs/user_guide of Triton (batcher, metrics, model configuration) and src/command_line_parser.cc, at
 release 26.08; parameters of TensorRT: README of its backend for ONNX Runtime (August 2026); of trees: docs and
@@ -18,7 +18,18 @@ from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Api, Checkpoint, Container
 from advisor.codegen.engines.devices import device_arguments
-from advisor.codegen.engines.onnx_files import CLIENTS, FILE_NAMES, FIND_ONNX, HUB, NEEDED, WORDS, needed, served_model
+from advisor.codegen.engines.onnx_files import (
+    CLIENTS,
+    FILE_NAMES,
+    FIND_ONNX,
+    HUB,
+    NEEDED,
+    WORDS,
+    digest_environment,
+    needed,
+    served_model,
+    verified,
+)
 from advisor.codegen.engines.request import Request
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
@@ -61,7 +72,7 @@ if [[ ! -e $folder/$file ]]; then
   echo "$1 has none of {_FILES}: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
   exit 1
 fi
-case $file in
+{verified("$folder/$file")}case $file in
   *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\\x00{{7}}.' next='L\\x00' ;;
   *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
   *) kind=lightgbm columns=max_feature_idx before='^' after='=' next='\\r?$' ;;
@@ -125,7 +136,7 @@ class Triton:
             api=Api("Triton's", "/v2", CLIENTS.format(name=name)),
             checkpoint=Checkpoint(
                 None,
-                needed(self.needed, request.demand.inputs),
+                needed(self.needed, request.demand),
                 file_names=() if is_hub_id(request.model) else self.file_names,
             ),
             entrypoint="bash",
@@ -135,7 +146,10 @@ class Triton:
             port_option="--http-port=",
             tls_options=None,
             device_arguments=device_arguments(serves, request.platform),
-            environment={_CONFIGURATION: self._configuration(request, server)},
+            environment={
+                _CONFIGURATION: self._configuration(request, server),
+                **digest_environment(request.demand.file),
+            },
             image_caution=_TENSORRT_CAUTION if self.has_tensorrt and not request.demand.inputs else "",
             health_path=server.health_path,
             metrics_port=_METRICS_PORT,

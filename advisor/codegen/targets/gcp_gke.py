@@ -14,7 +14,7 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes_weights import GOOGLE_STORAGE
 from advisor.codegen.model import Region, Scaling, Stack
-from advisor.codegen.prometheus_rules import slo_query, wait_seconds
+from advisor.codegen.prometheus_rules import alert_words, slo_query, wait_seconds
 from advisor.codegen.python_literals import Call, calls
 from advisor.codegen.quoting import slug
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
@@ -214,9 +214,13 @@ def _queries(stack: Stack) -> Mapping[str, Mapping[str, object]]:
 
 def _slo_query(stack: Stack, alarm: Alarm) -> Mapping[str, object]:
     """*alarm* on every backend whose engine publishes what it asks; empty where none does."""
-    queries = (slo_query(stack, alarm, backend, _OF_PROMETHEUS, "cluster") for backend in stack.backends)
-    joined = " or ".join(f"({fromkey})" for fromkey in dict.fromkeys(queries) if fromkey)
-    return {"description": alarm.description, "query": joined, "seconds": wait_seconds(alarm)} if joined else {}
+    asked = {
+        query: alert_words(alarm, backend)
+        for backend in stack.backends
+        if (query := slo_query(stack, alarm, backend, _OF_PROMETHEUS, "cluster"))
+    }
+    joined, words = " or ".join(f"({query})" for query in asked), " ".join(dict.fromkeys(asked.values()))
+    return {"description": words, "query": joined, "seconds": wait_seconds(alarm)} if asked else {}
 
 
 def _query(alarm: Alarm) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
 from advisor.performance.bursts import Bursts, bursts_of
+from advisor.performance.link import simulated_seconds
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
     Replica,
@@ -90,7 +91,10 @@ class OnePassStage:
 
     def times(self, candidate: Candidate) -> BatchTimes:
         """Times of one replica's batches."""
-        return BatchTimes(self.requirements.model, self.requirements.demand.unit, self._replica(candidate))
+        requirements, replica = self.requirements, self._replica(candidate)
+        most = float(batching_of([replica], requirements, requirements.demand.tokens).most_per_second[0])
+        transfer_s = simulated_seconds(candidate, requirements, most)
+        return BatchTimes(requirements.model, requirements.demand.unit, replica, transfer_s)
 
     def _replica(self, candidate: Candidate) -> Replica:
         return replica_of(candidate, self.deployed(candidate, self.requirements.model), self.requirements)

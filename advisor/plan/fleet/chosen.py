@@ -49,6 +49,8 @@ class FleetGroup(Layout):
     """Largest rate that one replica sustains within the SLO under random arrivals."""
     planned_requests_per_second_per_instance: float | None = None
     """What one instance is planned to carry: after bursts, network and what the replay asked for."""
+    limited_by: str = field(default="", metadata=OMITTED_AT_DEFAULT)
+    """Limit that keeps a replica below what its accelerators sustain: ``network 2.5 Gbit/s``; "": none."""
     cold_start_seconds: Interval | None
     """From the order to the first answer; None where nothing in the plan depends on it."""
     interruptions_per_instance_hour: float

@@ -11,9 +11,10 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.response_cache import PlannedCache, priced_cache
-from advisor.cost.transfer import sent_gb
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
+from advisor.performance.link import limit_words
+from advisor.performance.transfer import sent_gb
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.beside import lines_beside
 from advisor.plan.fleet.chosen import (
@@ -229,6 +230,7 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
     source = formulation.pool_set.sources[pool.key]
     part = group_part(confirmed.solution, allocation)
     risk = hazard(context.catalog.spot_risk(source.offer)) if tariff.paid is PurchaseOption.SPOT else None
+    planned = confirmed.planned_rates()[name_of(allocation)]
     return FleetGroup(
         **layout_of(formulation, allocation, context),
         name=name_of(allocation),
@@ -238,7 +240,8 @@ def _group(confirmed: Confirmed, allocation: Allocation, share: Floats, context:
         request_shares=tuple((share @ formulation.problem.parts * part).tolist()),
         bucket_shares=tuple((share[-1] * part[-1]).tolist()) if formulation.bucket_edges else (),
         requests_per_second_per_replica=source.served.requests_per_second_per_replica,
-        planned_requests_per_second_per_instance=confirmed.planned_rates()[name_of(allocation)],
+        planned_requests_per_second_per_instance=planned,
+        limited_by=limit_words(source.served.candidate, planned, context.requirements),
         cold_start_seconds=source.cold_start.total_s if source.cold_start else None,
         interruptions_per_instance_hour=risk.per_hour.value if risk else 0.0,
         interruptions_source=risk.source if risk else "",

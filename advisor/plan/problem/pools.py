@@ -12,8 +12,8 @@ from advisor.catalog.price_trust import first_day, trust
 from advisor.catalog.values import InstanceType, Offer, Purchase
 from advisor.cost.services import disk_parts, download_usd, host_disk_gib, root_volume_gib
 from advisor.cost.standing import instance_hour_usd
-from advisor.cost.transfer import sent_gb
 from advisor.deployable import purchase_shortfall
+from advisor.performance.transfer import sent_gb
 from advisor.plan.cold_start import download_gb
 from advisor.plan.geography import network_shortfall
 from advisor.plan.problem.supply import Made, PoolSet, PoolSource, Stand, Supply, Terms, stand_of

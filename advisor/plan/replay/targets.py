@@ -23,7 +23,9 @@ def deployment_key(candidate: Candidate) -> Key:
     machine = "" if candidate.partition else candidate.instance_type.interconnect
     memory = round(candidate.memory.kv_cache_gib_available, 6)
     layout = (candidate.tensor_parallel, candidate.pipeline_parallel, candidate.partition, machine)
-    return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, memory, *layout
+    link = (candidate.instance_type.network_gbit_per_second, candidate.replicas_per_instance)
+    own = (memory, *layout, *(link if candidate.batcher else ()))
+    return candidate.accelerator.name, candidate.precision, candidate.engine, candidate.engine_version, *own
 
 
 def routes_of(formulation: Formulation, solution: FleetSolution) -> Iterator[Route]:

@@ -10,13 +10,13 @@ from advisor.catalog.values import Offer, Purchase
 from advisor.cost.entrances import EntranceLoad
 from advisor.cost.response_cache import cache_nodes, cache_rules
 from advisor.cost.standing import RegionCharges, region_charges
-from advisor.cost.transfer import answer_gb, request_gb
 from advisor.demand.synthetic_trace import MOST_REQUESTS
 from advisor.demand.values import TokenHistogram
 from advisor.performance.bursts import bursts_of
 from advisor.performance.model import PerformanceModel
 from advisor.performance.served import Served
 from advisor.performance.stage import rates_within
+from advisor.performance.transfer import answer_gb, request_gb
 from advisor.plan.cold_start import ColdStart, cold_start
 from advisor.plan.geography import Geography, geography, slo_after_network
 from advisor.plan.problem.buckets import prompt_buckets

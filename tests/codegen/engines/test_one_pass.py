@@ -1,5 +1,6 @@
 """Servers of models that answer in one pass: what each is told, on which image, and what their queues count."""
 
+import hashlib
 import re
 import subprocess
 from dataclasses import replace
@@ -22,7 +23,7 @@ from advisor.codegen.serving import container_of, planned_as, served_units
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 from advisor.errors import InputError, NotDeployable
-from advisor.models.model import ModelInput
+from advisor.models.model import ModelFile, ModelInput
 from advisor.performance.model import shipped_model
 from advisor.pipeline import question_for
 from advisor.plan.request import catalog_for, requirements_of
@@ -600,6 +601,56 @@ def test_a_model_comes_from_the_hub_or_from_a_folder(name, unit, source, told, t
     words = done.stdout.splitlines()
     assert words[: len(told)] == [word.replace("FOLDER", str(tmp_path)) for word in told]
     assert words[-1] == "8443" if name.startswith("llama") else words[-1].endswith("port=8443")
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "file", "exec_of"),
+    [
+        ("llama.cpp server", Unit.TEXTS, "m.gguf", "/app/llama-server"),
+        ("OpenVINO Model Server (ONNX)", Unit.IMAGES, "model.onnx", "/ovms/bin/ovms"),
+        ("Triton (ONNX Runtime)", Unit.IMAGES, "model.onnx", "tritonserver"),
+        ("Triton (FIL)", Unit.ROWS, "xgboost.json", "tritonserver"),
+    ],
+)
+@pytest.mark.parametrize("content", ['"num_feature":"4" planned', '"num_feature":"4" another', None])
+def test_a_file_that_is_not_the_planned_one_is_refused(name, unit, file, exec_of, content, tmp_path):
+    """The start asks for the digest of the file that the plan was made of; the README has name, size and digest."""
+    folder, planned = tmp_path / "bucket", b'"num_feature":"4" planned'
+    folder.mkdir()
+    (folder / file).write_bytes(planned if content is None else content.encode())
+    digest = hashlib.sha256(planned).hexdigest()
+    known = None if content is None else ModelFile("churn", len(planned), digest)
+    precision = "int4" if name.startswith("llama") else "bf16"
+    made = container(name, "cores", Runtime.CPU, demand=Demanded(unit, file=known), precision=precision)
+    assert (f"churn of 25 bytes, sha256 {digest}" in made.checkpoint.needed) == (known is not None)
+    done = subprocess.run(
+        [made.entrypoint, made.command[0], made.command[1].replace(exec_of, "echo started"), made.command[2], folder],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **made.environment},
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    is_refused = content is not None and content.endswith("another")
+    assert ("started" not in done.stdout) == is_refused == (done.returncode == 1)
+    assert (f"is not the planned file: its sha256 is not {digest}" in done.stderr) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("model.onnx", True), ("m.gguf", True), ("config.json", False), ("model.safetensors", False)]
+)
+def test_only_a_file_that_is_served_itself_is_asked_for(name, asked):
+    """A configuration describes weights that lie elsewhere: its digest is not theirs."""
+    demand = {"output_tokens": {"mean": 1.0, "max": 1.0}, "input_tokens": {"mean": 1.0}, "unit": "images"}
+    assert (demanded(demand, {}, ModelFile(name, 1, "5" * 64)).file is not None) == asked
+
+
+@pytest.mark.parametrize("language", Language)
+def test_generated_code_names_the_planned_file(language):
+    """Trees come from a file: its digest is in the README and in the container, in each language."""
+    scenario = SCENARIOS["ec2-trees"]()
+    file = ModelFile("fraud.ubj", 1234, "5" * 64)
+    plan = replace(scenario.plan, provenance=replace(scenario.plan.provenance, model_file=file))
+    made = generate(plan, language, scenario.wanted).files
+    assert any("fraud.ubj of 1,234 bytes, sha256 " + "5" * 64 in " ".join(text.split()) for text in made.values())
+    assert any(re.search("MODEL_SHA256.{0,20}" + "5" * 64, text) for text in made.values())
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,17 @@ def test_clusters_alert_on_failed_inferences():
     assert "no alarm on server errors" not in made["kubernetes/README.md"]
 
 
+def test_clusters_alert_on_pictures_that_fail():
+    """A run of the graph ends in an error or in a response: the first of both, per engine's own counters."""
+    made = generate(SCENARIOS["aks-pictures"]().plan, Language.TERRAFORM, Wanted(target="aks")).files
+    (rules,) = (yaml.safe_load(text) for path, text in made.items() if path.endswith("prometheus-rule.yaml"))
+    (alert,) = (
+        rule for group in rules["spec"]["groups"] for rule in group["rules"] if rule["alert"] == "InferenceServerErrors"
+    )
+    assert (alert["expr"].count("ovms_graph_error{"), alert["expr"].count("ovms_responses{")) == (2, 1)
+    assert not any("no alarm on server errors" in text for text in made.values())
+
+
 @needs_promtool
 @pytest.mark.parametrize(("method", "rings"), [("ModelInfer", True), ("ModelMetadata", False)])
 def test_failed_inferences_ring_in_monitoring_files(method, rings, tmp_path):

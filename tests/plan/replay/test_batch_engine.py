@@ -13,10 +13,11 @@ from advisor.plan.replay.batch_engine import alone_ends, batch_ends
 from performance.batch_simulator import simulate
 
 
-def times(fixed_s=0.005, item_s=0.010, items=32, tokens=np.inf, wait_s=0.0):
+def times(fixed_s=0.005, item_s=0.010, items=32, tokens=np.inf, wait_s=0.0, transfer_s=0.0):
     """Times of a replica whose items all take as long, whatever their size."""
     replica = Replica(fixed_s, item_s, items, tokens, wait_s, Evidence.ROOFLINE, (1.0, 1.0))
-    return SimpleNamespace(replica=replica, item_seconds=lambda sizes, _items: np.full(sizes.shape, item_s))
+    item_seconds = lambda sizes, _items: np.full(sizes.shape, item_s)  # noqa: E731 - a method of a stand-in
+    return SimpleNamespace(replica=replica, item_seconds=item_seconds, transfer_s=transfer_s)
 
 
 def ends(of, arrivals, sizes, items):
@@ -41,6 +42,14 @@ def test_requests_of_one_item_are_served_as_by_the_plainest_simulation(gaps, lar
 def test_a_request_waits_for_its_last_item():
     """Forty items in batches of 32: 325 ms, then 8 items with the next request's first 24 in another 325 ms."""
     assert ends(times(), [0, 0], [512, 512], [40, 24]) == pytest.approx([0.650, 0.650])
+
+
+def test_requests_come_in_one_after_the_other_by_the_network():
+    """Three at once on a network that takes 20 ms for each are in after 20, 40 and 60 ms, and wait for no batch."""
+    of = times(transfer_s=0.020)
+    assert ends(of, [0, 0, 0, 0.200], [1] * 4, [1] * 4) == pytest.approx([0.035, 0.055, 0.075, 0.235])
+    alone = alone_ends(of, np.array([0.0, 0.0]), np.array([1, 1]), np.array([1, 1]))
+    assert alone.tolist() == pytest.approx([0.035, 0.035])
 
 
 def test_tokens_limit_a_batch():

@@ -34,6 +34,10 @@ locals {
           done
           if [[ $model == /* ]]; then
             files=("$model"/*.gguf)
+          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $${files[0]}"; then
+            echo "$${files[0]} is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+            exit 1
+          fi
             source=(--model "$${files[0]}")
           else
             source=(--hf-repo "$model:$0")
@@ -84,6 +88,10 @@ locals {
           done
           if [[ $model == /* ]]; then
             files=("$model"/*.gguf)
+          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $${files[0]}"; then
+            echo "$${files[0]} is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+            exit 1
+          fi
             source=(--model "$${files[0]}")
           else
             source=(--hf-repo "$model:$0")

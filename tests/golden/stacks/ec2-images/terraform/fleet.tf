@@ -44,6 +44,10 @@ locals {
             fi
           fi
           [[ -e $folder/model.onnx ]] || folder=$folder/onnx
+          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $folder/model.onnx"; then
+            echo "$folder/model.onnx is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+            exit 1
+          fi
           mkdir -p "$work/models/$0/1"
           for file in "$folder"/*; do
             # Of several exports in the folder the server would take any.
@@ -102,6 +106,10 @@ locals {
             fi
           fi
           [[ -e $folder/model.onnx ]] || folder=$folder/onnx
+          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $folder/model.onnx"; then
+            echo "$folder/model.onnx is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+            exit 1
+          fi
           mkdir -p "$work/models/$0" "$HOME/.cache/engines"
           ln -sfn "$HOME/.cache/engines" "$work/engines"
           ln -sfn "$folder" "$work/models/$0/1"

@@ -52,6 +52,10 @@ locals {
             echo "$1 has none of xgboost.ubj xgboost.json model.txt: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
             exit 1
           fi
+          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $folder/$file"; then
+            echo "$folder/$file is not the planned file: its sha256 is not $MODEL_SHA256" >&2
+            exit 1
+          fi
           case $file in
             *.ubj) kind=xgboost_ubj columns=num_feature before='' after='SL\x00{7}.' next='L\x00' ;;
             *.json) kind=xgboost_json columns=num_feature before='"' after='" *: *"' next='"' ;;
@@ -143,6 +147,10 @@ locals {
           done
           if [[ ! -e $folder/$file ]]; then
             echo "$1 has none of xgboost.ubj xgboost.json model.txt: rename XGBoost's file to xgboost.ubj or xgboost.json, LightGBM's to model.txt" >&2
+            exit 1
+          fi
+          if [[ -n $${MODEL_SHA256:-} ]] && ! sha256sum --check --status <<<"$MODEL_SHA256  $folder/$file"; then
+            echo "$folder/$file is not the planned file: its sha256 is not $MODEL_SHA256" >&2
             exit 1
           fi
           case $file in

@@ -71,6 +71,11 @@ locals {
       query       = "(avg by (cluster) (avg_over_time(nv_inference_pending_request_count{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s])) > 1.8)"
       seconds     = 600
     }
+    server_errors = {
+      description = "More than 1 percent of the requests fail, those that clients sent wrong among them."
+      query       = "(100 * sum by (cluster) (rate(nv_inference_request_failure{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s])) / (sum by (cluster) (rate(nv_inference_request_success{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s])) + sum by (cluster) (rate(nv_inference_request_failure{location=~\"LOCATIONS\",cluster=~\"CLUSTERS\",namespace=\"NAMESPACE\",pod=~\"(us-central1-g2-standard-4-fp16-3237eb)-.+\"}[300s]))) > 1)"
+      seconds     = 600
+    }
     restarts = {
       description = "The engines of a cluster were restarted more than twice in 15 minutes."
       query       = "sum by (cluster_name) (increase(kubernetes_io:container_restart_count{monitored_resource=\"k8s_container\",location=~\"LOCATIONS\",cluster_name=~\"CLUSTERS\",namespace_name=\"NAMESPACE\"}[900s])) > 2"

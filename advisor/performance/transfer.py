@@ -1,4 +1,4 @@
-"""Cost of the answers on their way to the users: data that leaves a region is paid for by the GB."""
+"""Bytes of requests and answers on their way: what data transfer is paid for, and what a machine's network carries."""
 
 import math
 import re
@@ -75,7 +75,8 @@ def request_gb(demand: Demand, model: Model) -> float:
 
 def guesses_outputs(demand: Demand, model: Model) -> bool:
     """Whether the tensors that a graph answers with are not known: :data:`BYTES_PER_LABELS` are counted."""
-    return model.family in FORMATS and demand.unit in (Unit.IMAGES, Unit.TEXTS) and not model.outputs
+    is_graph = demand.unit is Unit.IMAGES or (demand.unit is Unit.TEXTS and model.family in FORMATS)
+    return is_graph and not model.outputs
 
 
 def _bytes_sent_of_item(demand: Demand, model: Model) -> float:

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from advisor.cost.transfer import BYTES_PER_STREAMED_TOKEN, answer_gb, egress_gb, guesses_outputs, request_gb
 from advisor.demand.declared import declared_demand
 from advisor.demand.values import Unit
 from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput
+from advisor.performance.transfer import BYTES_PER_STREAMED_TOKEN, answer_gb, egress_gb, guesses_outputs, request_gb
 
 
 def test_a_streamed_token_has_about_as_many_bytes_as_counted_here():
@@ -79,3 +79,35 @@ def test_a_graph_answers_with_the_tensors_that_it_puts_out(unit, shapes, sent):
     demand = replace(declared_demand(1, 1, 100, 2), unit=unit)
     assert answer_gb(demand, model) == pytest.approx((700 + 2 * sent) * 1e-9)
     assert guesses_outputs(demand, model) is not bool(shapes)
+
+
+@pytest.mark.parametrize("name", ["google/vit-base-patch16-224", "resnet50"])
+def test_a_classifier_answers_a_score_for_each_class(name):
+    """1,000 scores of ImageNet in fp32 and 700 bytes around them, with no guess to tell."""
+    model, demand = find_model(name), replace(declared_demand(1, 1, 1, 1), unit=Unit.IMAGES)
+    assert answer_gb(demand, model) == pytest.approx((700 + 4000) * 1e-9)
+    assert not guesses_outputs(demand, model)
+
+
+def test_outputs_of_other_networks_of_images_are_a_guess():
+    """Boxes of a detector follow its export: 300 bytes are counted, and plans say so."""
+    model, demand = find_model("YOLO v4"), replace(declared_demand(1, 1, 1, 1), unit=Unit.IMAGES)
+    assert answer_gb(demand, model) == pytest.approx((700 + 300) * 1e-9)
+    assert guesses_outputs(demand, model)
+
+
+@pytest.mark.parametrize(
+    ("config", "classes"),
+    [
+        ({"architectures": ["ViTForImageClassification"], "id2label": {"0": "cat", "1": "dog", "2": "owl"}}, 3),
+        ({"architectures": ["ViTForImageClassification"]}, 1000),
+        ({"architectures": ["ViTModel"], "id2label": {"0": "a", "1": "b"}}, None),
+        ({}, None),
+    ],
+)
+def test_classes_are_those_of_the_configuration(config, classes, tmp_path):
+    """As many as it labels, ImageNet's where it labels none; a network without a classifier puts out none."""
+    body = {"model_type": "vit", "hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3}
+    (tmp_path / "config.json").write_text(json.dumps(body | {"intermediate_size": 768} | config))
+    outputs = find_model(str(tmp_path / "config.json")).outputs
+    assert [output.shape for output in outputs] == ([(classes,)] if classes else [])

@@ -1,0 +1,81 @@
+"""A machine's network as a limit of its replicas' rates: requests come in by it, and answers leave by it."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from advisor.candidates import Candidate
+from advisor.performance.physics import Floats
+from advisor.performance.served import Served
+from advisor.performance.transfer import answer_gb, request_gb
+from advisor.performance.values import Interval
+from advisor.requirements import Requirements
+from advisor.units import BITS_PER_BYTE
+
+_PAYLOAD_SHARE = 1448 / 1538
+"""Bytes of a full frame of Ethernet without the headers of TCP (with timestamps), IP and Ethernet (RFC 894, 7323)."""
+PLANNED_BUSY_SHARE = 0.85
+"""Share of its time that a network is planned to carry requests and answers; an assumption: the rest is for bursts and
+for what is downloaded beside them."""
+_IDLE_SHARE = 0.1
+"""A network that its replica keeps no busier makes a request wait for less than 0.06 transfers (M/D/1)."""
+
+_SETTLED = 1e-4
+"""Rates are cut to five digits."""
+
+
+def gb_per_request(requirements: Requirements) -> float:
+    """GB of a request or of its answer, whichever is larger: as much goes in as out at the same time."""
+    demand, model = requirements.demand, requirements.model
+    return max(request_gb(demand, model), answer_gb(demand, model))
+
+
+def transfer_seconds(candidate: Candidate, gb: float) -> float:
+    """Seconds that some GB take of a replica's share of its machine's network; 0 where that is not known.
+
+    ``GB × 8 ÷ (payload × Gbit/s ÷ replicas)``
+    """
+    gbit_per_second = candidate.instance_type.network_gbit_per_second
+    if gbit_per_second is None:
+        return 0.0
+    return gb * BITS_PER_BYTE * candidate.replicas_per_instance / (_PAYLOAD_SHARE * gbit_per_second)
+
+
+def carried_by_each(candidates: Iterable[Candidate], requirements: Requirements) -> Floats:
+    """Requests per second that a replica's share of the network carries, (candidates,); infinite where unknown."""
+    gb = gb_per_request(requirements)
+    seconds = (transfer_seconds(candidate, gb) for candidate in candidates)
+    return np.array([PLANNED_BUSY_SHARE / each if each else math.inf for each in seconds])
+
+
+def within_links(served: Sequence[Served], requirements: Requirements) -> Iterator[Served]:
+    """Candidates with no more than their networks carry."""
+    carried = carried_by_each((each.candidate for each in served), requirements).tolist()
+    for each, most in zip(served, carried, strict=True):
+        rate = each.requests_per_second_per_replica
+        yield replace(
+            each,
+            requests_per_second_per_replica=Interval(*(min(end, most) for end in (rate.value, rate.low, rate.high))),
+            most_requests_per_second=min(each.most_requests_per_second, most),
+        )
+
+
+def simulated_seconds(candidate: Candidate, requirements: Requirements, most_per_second: float) -> float:
+    """Transfer of a request in seconds; 0 of a replica that cannot keep its network busy enough to wait for it.
+
+    Args:
+        candidate: the replica.
+        requirements: model and sizes.
+        most_per_second: requests that it serves at most, whatever their latency.
+    """
+    seconds = transfer_seconds(candidate, gb_per_request(requirements))
+    return seconds if seconds * most_per_second >= _IDLE_SHARE else 0.0
+
+
+def limit_words(candidate: Candidate, planned_per_second: float, requirements: Requirements) -> str:
+    """``network 2.5 Gbit/s`` of an instance that is planned to carry all that its network does; "" of others."""
+    carried = float(carried_by_each([candidate], requirements)[0]) * candidate.replicas_per_instance
+    is_limit = planned_per_second >= carried * (1 - _SETTLED)
+    return f"network {candidate.instance_type.network_gbit_per_second:g} Gbit/s" if is_limit else ""
