@@ -163,7 +163,11 @@ def plain(value: Any, name: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _rounded(value: float, name: str) -> float:
-    for unit, places in _DECIMALS.items():
-        if unit in name:
-            return round(value, places)
-    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
+    places = _places(name)
+    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if places is None else round(value, places)
+
+
+@cache
+def _places(name: str) -> int | None:
+    """Decimals of a field by its name; None: significant digits."""
+    return next((places for unit, places in _DECIMALS.items() if unit in name), None)

@@ -6,6 +6,7 @@ a rounding every float comes back as the same float. A field that plays no part 
 
 import dataclasses
 import datetime as dt
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ import numpy as np
 from advisor.reading import OMITTED_AT_DEFAULT
 
 _SHOWN = 60
+_SINGLE = frozenset({str, int, bool, types.NoneType, float})
+"""Types of JSON that hold no others."""
 _SCALARS: Mapping[type, type | types.UnionType] = {float: float | int}
 """Type of a field → what else stands for it in JSON."""
 
@@ -34,9 +37,11 @@ def exact(value: float, name: str) -> float:  # noqa: ARG001 - a rounding that n
 
 def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # noqa: ANN401 - any value
     """A value as JSON types; *name* is what a float in it stands for."""
+    if type(value) in _SINGLE:  # most values: told first
+        return _scalar(value, name, rounding)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [field.name for field in dataclasses.fields(value) if field.compare and not _omitted(field, value)]
-        return {one: to_plain(getattr(value, one), one, rounding) for one in kept}
+        kept = [field.name for field in _compared(type(value)) if not _omitted(field, value)]
+        return {field: to_plain(getattr(value, field), field, rounding) for field in kept}
     if isinstance(value, Mapping):
         return {str(key): to_plain(entry, str(key), rounding) for key, entry in value.items()}
     if isinstance(value, tuple | list):
@@ -46,20 +51,26 @@ def to_plain(value: Any, name: str = "", rounding: Rounding = exact) -> Any:  # 
     return _scalar(value, name, rounding)
 
 
+@cache
+def _compared(kind: type) -> "tuple[dataclasses.Field[Any], ...]":
+    """Fields of a dataclass that play a part in comparison."""
+    return tuple(field for field in dataclasses.fields(kind) if field.compare)
+
+
 def _omitted(field: "dataclasses.Field[Any]", value: Any) -> bool:  # noqa: ANN401 - any dataclass
     """Whether a field is left out: it says so of itself, and has its default."""
     return bool(field.metadata) and field.metadata == OMITTED_AT_DEFAULT and getattr(value, field.name) == field.default
 
 
 def _scalar(value: Any, name: str, rounding: Rounding) -> Any:  # noqa: ANN401 - any value
+    if isinstance(value, float):
+        return None if math.isnan(value) else rounding(value, name)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, float):
-        return None if np.isnan(value) else rounding(value, name)
     return value
 
 
