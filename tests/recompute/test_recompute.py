@@ -28,6 +28,7 @@ QUESTIONS = {
     "a commitment that is held": 20_002,
     "a commitment that is held, without a disk": 101_137,
     "a precision that loses less, of other layouts": 110_346,
+    "a load that takes a millionth of an instance": 113_823,
 }
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),

@@ -144,8 +144,13 @@ def _instances(problem: Problem, pool: Pool, tariff: Tariff, asked: _Asked, plan
         return 0
     if limits.max_replicas is not None and load * pool.replicas > limits.max_replicas + ROUNDING:
         return Missed(Constraint.MAX_REPLICAS, math.ceil(load * pool.replicas), limits.max_replicas, "replicas")
-    fewest = max(math.ceil(load - ROUNDING), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
+    fewest = max(math.ceil(_rounded(load)), limits.zones, math.ceil(limits.min_replicas / pool.replicas))
     return _with_failures(problem, pool, tariff, fewest, _Asked(*(planned * each for each in asked)))
+
+
+def _rounded(instances: float) -> float:
+    """A number of instances less the error of its sums; never 0 for a load that takes a millionth of one."""
+    return instances - ROUNDING * min(instances, 1.0)
 
 
 def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, asked: _Asked) -> int | Missed:
@@ -161,16 +166,16 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, as
     on_spot, base = tariff.paid is PurchaseOption.SPOT, problem.limits.on_demand_base_ratio
     if on_spot and base > 0 and asked.load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
-    spare = math.ceil(asked.machine - ROUNDING) + 1 if asked.machine > 0 else 0
-    count = max(fewest, math.ceil(base * asked.usual - ROUNDING), spare)
+    spare = math.ceil(_rounded(asked.machine)) + 1 if asked.machine > 0 else 0
+    count = max(fewest, math.ceil(_rounded(base * asked.usual)), spare)
     left = max(asked.zone, asked.supply if on_spot else 0.0)
     if left <= 0:
         return count
     if pool.zones <= 1:
         name = Constraint.SPOT_REROUTE if on_spot and asked.supply >= asked.zone else Constraint.ZONES
         return Missed(name, 2.0, 1.0, "zones")
-    count = max(count, math.ceil((left - ROUNDING) * pool.zones / (pool.zones - 1)) - 1)
-    while count - lost_in_zone(count, pool.zones) < left - ROUNDING:
+    count = max(count, math.ceil(_rounded(left) * pool.zones / (pool.zones - 1)) - 1)
+    while count - lost_in_zone(count, pool.zones) < _rounded(left):
         count += 1
     return count
 

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.alone import ROUNDING, Missed, alone
 from advisor.plan.solve.optimise import optimise
+from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import LIMITS, everything, pool_of, problem_of, problems
 
 CENTS = 0.06
@@ -47,6 +49,15 @@ def test_a_commitment_that_is_used_too_little_is_refused_with_whole_instances():
         missed = alone(problem_of(pool, planned=planned), pool, tariff)
         assert isinstance(missed, Missed)
         assert (missed.needed, missed.available) == (max(planned), allowed), planned
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e6, 1e12])
+def test_the_smallest_load_has_an_instance_beside_the_one_that_may_fail(rate):
+    """However little of an instance a load takes, one that is left alone does not survive."""
+    tariff = Tariff(PurchaseOption.ON_DEMAND, 1.0)
+    pool = pool_of(rate=rate, tariffs=(tariff,))
+    fleet = alone(problem_of(pool, planned=(0.05, 0.1), limits=Limits(survive=Survive.INSTANCE)), pool, tariff)
+    assert fleet.allocations[0].instances == (2, 2)
 
 
 @many
