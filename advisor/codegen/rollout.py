@@ -152,6 +152,12 @@ def traits_of(deployed: Deployed) -> Mapping[str, Traits]:
     }
 
 
+def probes_of(deployed: Deployed) -> Mapping[str, tuple[bool, str]]:
+    """Probe of a load balancer by the key of a backend, and of each of its groups."""
+    probes = {backend.key: backend.probe for backend in deployed.backends}
+    return {**probes, **{group.key: probes[group.backend] for group in deployed.groups}}
+
+
 def is_denser(group: ComputeGroup, former: ComputeGroup) -> bool:
     """Whether fewer machines than before are to carry more each."""
     is_smaller = group.instances < former.instances or group.min_instances < former.min_instances

@@ -136,6 +136,7 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "more instances": ({"instances": (5, 5)}, Policy.STATIC),
     "spot": ({**STEADY, "purchase": "spot"}, Policy.STATIC),
     "another engine": ({**STEADY, "engine": "SGLang", "engine_version": "0.5.9"}, Policy.STATIC),
+    "another engine with TLS": ({**STEADY, "engine": "SGLang", "engine_version": "0.5.12"}, Policy.STATIC),
     ANOTHER_TYPE: (STEADY, Policy.STATIC),
     ANOTHER_REGION: (STEADY, Policy.STATIC),
     TWO_KINDS: (STEADY, Policy.STATIC),
@@ -164,6 +165,11 @@ IMPOSSIBLE = {
     },
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
+    **{
+        (target, "another engine with TLS"): "has no load balancer that asks hosts over TLS, or serves with vLLM alone"
+        for target in PLACES
+        if target != "aws-ec2"
+    },
     ("gke", OTHER_ZONES): "has the zones that its cluster is given",
     ("sagemaker", "commitment"): "takes commitments of its own alone",
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
@@ -260,7 +266,7 @@ def ingredients(target: str, files: Mapping[str, str], group: ComputeGroup) -> M
     maps = {name: entry for block in document.body.of("locals") for name, entry in block.attributes.items()}
     facts = literal(maps["groups"].value.node)[group.key]
     backend = literal(maps["backends"].value.node)[group.backend]
-    apart = ("weight", "min_instances", "entrance_weight")
+    apart = ("weight", "entrance_weight")
     return {
         "script": files[script],
         "filled": filled and filled[0],
@@ -310,6 +316,21 @@ def colliding(planned: Mapping[str, Any]) -> list[str]:
             change["change"]["before"].get(place) == change["change"]["after"].get(place)
             and not change["change"]["after_unknown"].get(place)
             for place in places
+        )
+    ]
+
+
+def asked_otherwise(planned: Mapping[str, Any]) -> list[str]:
+    """Addresses of target groups whose members, which still serve as before, would fail another health check."""
+    return [
+        change["address"]
+        for change in planned["resource_changes"]
+        if change["type"] == "aws_lb_target_group"
+        and {*change["change"]["actions"]} & {"update", "create"}
+        and change["change"]["before"]
+        and any(
+            change["change"]["before"][probe] != change["change"]["after"][probe]
+            for probe in ("protocol", "health_check")
         )
     ]
 
@@ -442,6 +463,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     assert destroyed_first(planned) == []
     assert moved_endpoints(planned, staying) == set()
     assert rescripted(target, planned, kept) == []
+    assert asked_otherwise(planned) == []
     assert colliding(planned) == []
     if rollout.retiring:
         finish(stack, after, rollout, kept, staying)

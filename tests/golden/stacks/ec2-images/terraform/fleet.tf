@@ -71,8 +71,7 @@ locals {
         waiting        = "ovms_current_requests"
         target_seconds = 0.05
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
     us-east-1-1xt4-fp16-tp1-triton-82e732 = {
       region     = "us-east-1"
@@ -160,8 +159,7 @@ locals {
         target_seconds = 0.05
         port           = 8002
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
   }
 
