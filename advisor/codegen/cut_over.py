@@ -69,7 +69,7 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     if language is Language.PYTHON:
         planned = with_former_keys(planned, ran, rollout.renamed)
         rollout = replace(rollout, planned=planned)
-    if not (rollout.retiring or rollout.hands_over or rollout.reworks or _adds_unasked(rollout)):
+    if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))
@@ -80,15 +80,31 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
             hint="run without --cut-over and apply first; --force sends them there in the apply that makes it",
         )
     if is_last:
-        if rollout.retiring and not (former.force or _may_finish(rollout, goes_on=goes_on)):
-            raise InputError(
-                f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
-                where="--cut-over finish",
-                hint="run with --cut-over shift and apply first; --force removes in one apply what retires, and makes "
-                "what is new",
-            )
+        if not former.force:
+            _check_finish(rollout, goes_on=goes_on)
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
+
+
+def _check_finish(rollout: Rollout, *, goes_on: bool) -> None:
+    """Refuse the last stage before what stays serves as planned.
+
+    Raises:
+        InputError: what goes still serves.
+    """
+    if rollout.reworked and not goes_on:
+        raise InputError(
+            f"{words(rollout.reworked)}: no instance runs as planned yet, and fewer as before carry too little",
+            where="--cut-over finish",
+            hint="run without --cut-over and apply first; --force takes them away in the apply that replaces the rest",
+        )
+    if rollout.retiring and not _may_finish(rollout, goes_on=goes_on):
+        raise InputError(
+            f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
+            where="--cut-over finish",
+            hint="run with --cut-over shift and apply first; --force removes in one apply what retires, and makes "
+            "what is new",
+        )
 
 
 def check_program(language: Language, former: Former, *, as_component: bool) -> None:

@@ -68,16 +68,18 @@ class Rollout:
         return any(_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
 
     @property
-    def reworks(self) -> bool:
-        """Whether fewer machines are to carry more each with another container, of which too few run it at first."""
+    def reworked(self) -> tuple[ComputeGroup, ...]:
+        """Groups of fewer machines that are to carry more each with another container, which too few run at first."""
         if self.before is None or self.planned.target in _REPLACED_AT_ONCE:
-            return False
+            return ()
         former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
         was, now = ({each.key: each.container for each in part.backends} for part in (self.before, self.planned))
-        return any(
-            now[group.backend] != was[former[group.key].backend] and is_denser(group, former[group.key])
+        return tuple(
+            group
             for group in self.planned.groups
             if group.key in former
+            and now[group.backend] != was[former[group.key].backend]
+            and is_denser(group, former[group.key])
         )
 
     @property

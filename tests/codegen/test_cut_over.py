@@ -320,6 +320,9 @@ def test_a_faster_engine_on_fewer_machines_keeps_their_number_until_it_runs_on_a
     run(tmp_path, plan_of({"instances": (6, 6)}), target=target)
     faster = plan_of({"instances": (4, 4), "engine_version": "0.33.0", "planned_requests_per_second_per_instance": 2.0})
     sizes, said = [], []
+    if target != "sagemaker":
+        with pytest.raises(InputError, match=r"4 × g6.xlarge in us-east-1: no instance runs as planned yet"):
+            run(tmp_path, faster, Stage.FINISH, target=target)
     for stage in (None, None, Stage.FINISH):
         generated, _ = run(tmp_path, faster, stage, target=target)
         (group,) = fleet(tmp_path)["groups"].values()

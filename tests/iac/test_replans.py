@@ -534,13 +534,16 @@ def test_a_google_group_with_other_zones_has_another_name(stack_of):
 
 
 @pytest.mark.sampled(6)
-@pytest.mark.parametrize("target", of_today(list(PLACES)))
-def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
+@pytest.mark.parametrize(
+    "pair", of_today([*(f"{target} | {ANOTHER_REGION}" for target in PLACES), "aws-ec2 | another engine"])
+)
+def test_both_languages_describe_the_same_cut_over(pair, stack_of, tmp_path):
     """While groups retire and get no requests, the program has what the root has, and the tests of both pass."""
     needs("pulumi")
+    target, after = pair.split(" | ")
     stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
     wanted = Wanted(target=stack.place.target)
-    for shape, stage in (("static", None), (ANOTHER_REGION, None), (ANOTHER_REGION, Stage.SHIFT)):
+    for shape, stage in (("static", None), (after, None), (after, Stage.SHIFT)):
         former = read_former(program, stage)
         generated = generate(plan_of(stack.place, shape), Language.PYTHON, wanted, former=former)
         write_files(generated, program)
