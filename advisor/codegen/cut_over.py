@@ -21,12 +21,12 @@ from typing import TypeVar
 
 from advisor.codegen.alarms import Alarm
 from advisor.codegen.cut_over_commands import checks, removals
-from advisor.codegen.kept import with_former_disks, with_former_places
+from advisor.codegen.kept import with_former_disks, with_former_keys, with_former_places, with_keys_apart
 from advisor.codegen.keys import per_mille
 from advisor.codegen.model import Backend, ComputeGroup, CutOver, Region, Scaling, Stack
 from advisor.codegen.quotas import quotas_needed
 from advisor.codegen.renaming import renamed
-from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, traits_of
+from advisor.codegen.rollout import Deployed, Former, Rollout, backend_pairs, is_denser, probes_of, traits_of
 from advisor.codegen.wanted import Form, Language, Stage
 from advisor.errors import InputError
 
@@ -61,11 +61,15 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
     is_other = _is_another(root, last, planned, former)
     if last is None or is_other:
         return Rollout(planned)
-    planned = with_former_places(with_former_disks(planned, joint(last)), joint(last))
+    ran = joint(last)
+    planned = with_keys_apart(with_former_places(with_former_disks(planned, ran), ran), ran)
     _check_form(root, last, planned, former)
     goes_on = last.before is not None and last.planned.keys == planned.keys
     rollout = replace(last, planned=planned) if goes_on else _begun(last, planned, language)
-    if not (rollout.retiring or rollout.hands_over or rollout.reworks or _adds_unasked(rollout)):
+    if language is Language.PYTHON:
+        planned = with_former_keys(planned, ran, rollout.renamed)
+        rollout = replace(rollout, planned=planned)
+    if not (rollout.retiring or rollout.hands_over or rollout.reworked or _adds_unasked(rollout)):
         return Rollout(planned, rollout.renamed)
     is_last = former.stage is Stage.FINISH
     starts_new = former.stage is Stage.SHIFT or (is_last and not (rollout.retiring and _moves(rollout)))
@@ -76,15 +80,31 @@ def rollout_of(stack: Stack, root: str, former: Former, language: Language = Lan
             hint="run without --cut-over and apply first; --force sends them there in the apply that makes it",
         )
     if is_last:
-        if rollout.retiring and not (former.force or _may_finish(rollout, goes_on=goes_on)):
-            raise InputError(
-                f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
-                where="--cut-over finish",
-                hint="run with --cut-over shift and apply first; --force removes in one apply what retires, and makes "
-                "what is new",
-            )
+        if not former.force:
+            _check_finish(rollout, goes_on=goes_on)
         return Rollout(planned, rollout.renamed)
     return replace(rollout, stage=former.stage or rollout.stage)
+
+
+def _check_finish(rollout: Rollout, *, goes_on: bool) -> None:
+    """Refuse the last stage before what stays serves as planned.
+
+    Raises:
+        InputError: what goes still serves.
+    """
+    if rollout.reworked and not goes_on:
+        raise InputError(
+            f"{words(rollout.reworked)}: no instance runs as planned yet, and fewer as before carry too little",
+            where="--cut-over finish",
+            hint="run without --cut-over and apply first; --force takes them away in the apply that replaces the rest",
+        )
+    if rollout.retiring and not _may_finish(rollout, goes_on=goes_on):
+        raise InputError(
+            f"{words(rollout.retiring)}: requests still go there, the stage is {rollout.stage}",
+            where="--cut-over finish",
+            hint="run with --cut-over shift and apply first; --force removes in one apply what retires, and makes "
+            "what is new",
+        )
 
 
 def check_program(language: Language, former: Former, *, as_component: bool) -> None:
@@ -182,15 +202,20 @@ def _renamed(former: Deployed, now: Deployed, language: Language) -> Mapping[str
     """Old key → new key, of groups, and of backends that the same groups answer for."""
     groups = renamed(traits_of(former), traits_of(now)) if now.target in _CHANGED_IN_PLACE[language] else {}
     if now.target in _REFRESHED:
-        groups = _without_shrinking(groups, former, now)
+        groups = _refreshable(groups, former, now)
     return {**groups, **backend_pairs(former, now, groups)}
 
 
-def _without_shrinking(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> Mapping[str, str]:
-    """Pairs of groups except fewer and faster machines for slower ones, of which too few would serve meanwhile."""
+def _refreshable(pairs: Mapping[str, str], former: Deployed, now: Deployed) -> Mapping[str, str]:
+    """Pairs of groups that serve while one machine after the other is replaced.
+
+    Of fewer and faster machines for slower ones too few would meanwhile, and of those that are asked otherwise all
+    that still run as before would fail the health check.
+    """
     before = {group.key: group for group in former.groups}
     after = {group.key: group for group in now.groups}
-    return {old: new for old, new in pairs.items() if not is_denser(after[new], before[old])}
+    was, asked = probes_of(former), probes_of(now)
+    return {old: new for old, new in pairs.items() if not is_denser(after[new], before[old]) and was[old] == asked[new]}
 
 
 def _is_another(root: str, last: Rollout | None, planned: Deployed, former: Former) -> bool:
@@ -339,7 +364,7 @@ def _wider_alarm(alarm: Alarm, former: Alarm) -> Alarm:
 
 def staged(stack: Stack, rollout: Rollout) -> Stack:
     """Stack in the stage of its rollout."""
-    stack = replace(stack, groups=rollout.planned.groups)
+    stack = replace(stack, groups=rollout.planned.groups, backends=rollout.planned.backends)
     if rollout.stage is None:
         return stack
     runs = joint(rollout)

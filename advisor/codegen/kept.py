@@ -1,16 +1,19 @@
 """Facts of a former plan that groups keep, and warnings of those that they cannot keep."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from advisor.codegen.engines.request import SERVED_NAME
-from advisor.codegen.model import ComputeGroup
-from advisor.codegen.rollout import Deployed
+from advisor.codegen.keys import unique_keys
+from advisor.codegen.model import Backend, ComputeGroup
+from advisor.codegen.rollout import Deployed, probes_of
 
 _NEVER_SHRINKING = ("vm-scale-set", "aks")
 """Targets whose disks grow in place, and shrink only in new machines."""
 _NEVER_MOVING = ("mig", "tpu-vm")
 """Targets whose groups stay in the zones that they were made with."""
+_PROBED_BY_BACKEND = ("ec2",)
+"""Targets whose load balancer asks all of a backend over one protocol, on one path."""
 
 
 def with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
@@ -21,6 +24,47 @@ def with_former_disks(planned: Deployed, former: Deployed) -> Deployed:
 def with_former_places(planned: Deployed, former: Deployed) -> Deployed:
     """Groups in their former zones, where these still sell the type and are as many as the plan wants."""
     return _kept(planned, former, _in_place) if planned.target in _NEVER_MOVING else planned
+
+
+def with_keys_apart(planned: Deployed, former: Deployed) -> Deployed:
+    """Groups and backends under another key than those of before that a load balancer asks otherwise.
+
+    Under one key, the instances that still run as before would fail the new health check, and be terminated.
+    """
+    if planned.target not in _PROBED_BY_BACKEND:
+        return planned
+    before = probes_of(former)
+    keys = {key: _key_apart(key, probe, before) for key, probe in probes_of(planned).items()}
+    groups = (replace(group, key=keys[group.key], backend=keys[group.backend]) for group in planned.groups)
+    backends = (replace(backend, key=keys[backend.key]) for backend in planned.backends)
+    return replace(
+        planned,
+        groups=tuple(sorted(groups, key=lambda group: group.key)),
+        backends=tuple(sorted(backends, key=lambda backend: backend.key)),
+    )
+
+
+def _key_apart(key: str, probe: tuple[bool, str], before: Mapping[str, tuple[bool, str]]) -> str:
+    """The first of ``key``, ``key-2``, ``key-3`` that was asked like this, or else that was not there."""
+    numbered = [unique_keys([name])[name] for name in (f"{key} {number}" for number in range(2, len(before) + 2))]
+    options = (key, *numbered)
+    alike = (option for option in options if before.get(option) == probe)
+    return next(alike, None) or next(option for option in options if option not in before)
+
+
+def with_former_keys(planned: Deployed, former: Deployed, renamed: Mapping[str, str]) -> Deployed:
+    """Backends with the keys that they had before, except those that are in use again."""
+    in_use = {backend.key for backend in (*planned.backends, *former.backends)} - renamed.keys()
+    had: dict[str, tuple[str, ...]] = {}
+    for backend in former.backends:
+        key = renamed.get(backend.key, backend.key)
+        had[key] = (*backend.former_keys, *([backend.key] if backend.key != key else []))
+    return replace(planned, backends=tuple(_with_keys(backend, had, in_use) for backend in planned.backends))
+
+
+def _with_keys(backend: Backend, had: Mapping[str, tuple[str, ...]], in_use: set[str]) -> Backend:
+    former_keys = dict.fromkeys(key for key in had.get(backend.key, ()) if key not in in_use)
+    return replace(backend, former_keys=tuple(former_keys))
 
 
 def moving(planned: Deployed, former: Deployed) -> Iterator[str]:

@@ -151,6 +151,13 @@ class Backend:
     weight: int
     """Per mille of all requests in the busiest hours: those of its groups together."""
     runtime: Runtime
+    former_keys: tuple[str, ...] = ()
+    """Keys that it had, by which Pulumi's state may still know it."""
+
+    @property
+    def probe(self) -> tuple[bool, str]:
+        """Whether it speaks TLS, and the path that answers once its model does."""
+        return self.container.tls_options is not None, self.container.health_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,16 +68,18 @@ class Rollout:
         return any(_carries_less(group, former[group.key]) for group in self.planned.groups if group.key in former)
 
     @property
-    def reworks(self) -> bool:
-        """Whether fewer machines are to carry more each with another container, of which too few run it at first."""
+    def reworked(self) -> tuple[ComputeGroup, ...]:
+        """Groups of fewer machines that are to carry more each with another container, which too few run at first."""
         if self.before is None or self.planned.target in _REPLACED_AT_ONCE:
-            return False
+            return ()
         former = {self.renamed.get(group.key, group.key): group for group in self.before.groups}
         was, now = ({each.key: each.container for each in part.backends} for part in (self.before, self.planned))
-        return any(
-            now[group.backend] != was[former[group.key].backend] and is_denser(group, former[group.key])
+        return tuple(
+            group
             for group in self.planned.groups
             if group.key in former
+            and now[group.backend] != was[former[group.key].backend]
+            and is_denser(group, former[group.key])
         )
 
     @property
@@ -150,6 +152,12 @@ def traits_of(deployed: Deployed) -> Mapping[str, Traits]:
         )
         for group in deployed.groups
     }
+
+
+def probes_of(deployed: Deployed) -> Mapping[str, tuple[bool, str]]:
+    """Probe of a load balancer by the key of a backend, and of each of its groups."""
+    probes = {backend.key: backend.probe for backend in deployed.backends}
+    return {**probes, **{group.key: probes[group.backend] for group in deployed.groups}}
 
 
 def is_denser(group: ComputeGroup, former: ComputeGroup) -> bool:

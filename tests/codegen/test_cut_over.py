@@ -320,6 +320,9 @@ def test_a_faster_engine_on_fewer_machines_keeps_their_number_until_it_runs_on_a
     run(tmp_path, plan_of({"instances": (6, 6)}), target=target)
     faster = plan_of({"instances": (4, 4), "engine_version": "0.33.0", "planned_requests_per_second_per_instance": 2.0})
     sizes, said = [], []
+    if target != "sagemaker":
+        with pytest.raises(InputError, match=r"4 × g6.xlarge in us-east-1: no instance runs as planned yet"):
+            run(tmp_path, faster, Stage.FINISH, target=target)
     for stage in (None, None, Stage.FINISH):
         generated, _ = run(tmp_path, faster, stage, target=target)
         (group,) = fleet(tmp_path)["groups"].values()
@@ -347,6 +350,62 @@ def test_another_type_comes_beside_the_former_in_a_program(tmp_path):
     run(tmp_path / "sagemaker", plan_of({}), language=Language.PYTHON, target="sagemaker")
     generated, _ = run(tmp_path / "sagemaker", plan_of(A10G), language=Language.PYTHON, target="sagemaker")
     assert generated.rollouts[""].stage is None
+
+
+PLAIN = {"engine": "SGLang", "engine_version": "0.5.9"}
+WITH_TLS = {"engine": "SGLang", "engine_version": "0.5.12"}
+
+
+@pytest.mark.parametrize("language", [Language.TERRAFORM, Language.PYTHON])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, PLAIN),
+        (PLAIN, {}),
+        (PLAIN, WITH_TLS),
+        ({}, {"engine": "TensorRT-LLM", "engine_version": "1.2"}),
+        (PLAIN, A10G),
+    ],
+)
+def test_what_a_load_balancer_asks_otherwise_comes_beside_the_former(before, after, language, tmp_path):
+    """A target group has one protocol: in another one, hosts that still serve as before fail the check and are terminated."""
+    here = {"language": language, "target": "ec2"}
+    run(tmp_path, plan_of(before), **here)
+    shares = []
+    for stage in (None, Stage.SHIFT, Stage.PREPARE, None, Stage.SHIFT, Stage.FINISH):
+        generated, _ = run(tmp_path, plan_of(after), stage, **here)
+        runs = joint(generated.rollouts[""])
+        shares.append([backend.weight for backend in sorted(runs.backends, key=lambda backend: backend.probe)])
+        assert {group.backend for group in runs.groups} == {backend.key for backend in runs.backends}
+        assert not (tmp_path / "moved.tf").exists()
+    secure, plain = [0, 1000], [1000, 0]  # by probe: first what speaks plain HTTP
+    prepared, shifted = (plain, secure) if before == PLAIN else (secure, plain)
+    assert shares == [prepared, shifted, prepared, prepared, shifted, [1000]]
+    kept = bytes_of(tmp_path)
+    run(tmp_path, plan_of(after), **here)
+    assert bytes_of(tmp_path) == kept
+    generated, _ = run(tmp_path, plan_of(before), **here)
+    assert len(generated.rollouts[""].retiring) == 1
+
+
+def test_a_program_keeps_its_target_group_with_another_engine(tmp_path):
+    """A new one would get all requests before any host is in it: Pulumi is told the names that it had, from run to run."""
+    here = {"language": Language.PYTHON, "target": "ec2"}
+    engines = ({}, WITH_TLS, {"engine_version": "0.33.0"}, WITH_TLS)
+    told = []
+    for engine in engines:
+        for _ in range(2):
+            generated, _ = run(tmp_path, plan_of(engine), **here)
+            (backend,) = generated.rollouts[""].planned.backends
+            told.append((backend.key.rpartition("-")[2], [key.rpartition("-")[2] for key in backend.former_keys]))
+        assert ("former_keys=" in (tmp_path / "inference/fleet.py").read_text()) is bool(backend.former_keys)
+        assert generated.rollouts[""].stage is None
+    assert told[::2] == told[1::2]
+    assert told[::2] == [("vllm", []), ("sglang", ["vllm"]), ("vllm", ["sglang"]), ("sglang", ["vllm"])]
+    terraform = tmp_path / "terraform"
+    for engine in engines[:2]:
+        run(terraform, plan_of(engine), target="ec2")
+    assert "former_keys" not in (terraform / "fleet.tf").read_text()
 
 
 def test_fewer_and_faster_machines_come_beside_the_slower_ones(tmp_path):

@@ -136,6 +136,7 @@ SHAPES: Mapping[str, tuple[Mapping[str, Any], Policy]] = {
     "more instances": ({"instances": (5, 5)}, Policy.STATIC),
     "spot": ({**STEADY, "purchase": "spot"}, Policy.STATIC),
     "another engine": ({**STEADY, "engine": "SGLang", "engine_version": "0.5.9"}, Policy.STATIC),
+    "another engine with TLS": ({**STEADY, "engine": "SGLang", "engine_version": "0.5.12"}, Policy.STATIC),
     ANOTHER_TYPE: (STEADY, Policy.STATIC),
     ANOTHER_REGION: (STEADY, Policy.STATIC),
     TWO_KINDS: (STEADY, Policy.STATIC),
@@ -164,6 +165,11 @@ IMPOSSIBLE = {
     },
     ("gcp-mig", "another engine"): "serves with vLLM alone",
     ("azure-vm-scale-set", "another engine"): "serves with vLLM alone",
+    **{
+        (target, "another engine with TLS"): "has no load balancer that asks hosts over TLS, or serves with vLLM alone"
+        for target in PLACES
+        if target != "aws-ec2"
+    },
     ("gke", OTHER_ZONES): "has the zones that its cluster is given",
     ("sagemaker", "commitment"): "takes commitments of its own alone",
     ("sagemaker", "another engine"): "has SGLang for newer accelerators alone",
@@ -260,7 +266,7 @@ def ingredients(target: str, files: Mapping[str, str], group: ComputeGroup) -> M
     maps = {name: entry for block in document.body.of("locals") for name, entry in block.attributes.items()}
     facts = literal(maps["groups"].value.node)[group.key]
     backend = literal(maps["backends"].value.node)[group.backend]
-    apart = ("weight", "min_instances", "entrance_weight")
+    apart = ("weight", "entrance_weight")
     return {
         "script": files[script],
         "filled": filled and filled[0],
@@ -310,6 +316,21 @@ def colliding(planned: Mapping[str, Any]) -> list[str]:
             change["change"]["before"].get(place) == change["change"]["after"].get(place)
             and not change["change"]["after_unknown"].get(place)
             for place in places
+        )
+    ]
+
+
+def asked_otherwise(planned: Mapping[str, Any]) -> list[str]:
+    """Addresses of target groups whose members, which still serve as before, would fail another health check."""
+    return [
+        change["address"]
+        for change in planned["resource_changes"]
+        if change["type"] == "aws_lb_target_group"
+        and {*change["change"]["actions"]} & {"update", "create"}
+        and change["change"]["before"]
+        and any(
+            change["change"]["before"][probe] != change["change"]["after"][probe]
+            for probe in ("protocol", "health_check")
         )
     ]
 
@@ -442,6 +463,7 @@ def test_another_shape_destroys_nothing_that_serves(stack_of, pair):
     assert destroyed_first(planned) == []
     assert moved_endpoints(planned, staying) == set()
     assert rescripted(target, planned, kept) == []
+    assert asked_otherwise(planned) == []
     assert colliding(planned) == []
     if rollout.retiring:
         finish(stack, after, rollout, kept, staying)
@@ -512,13 +534,16 @@ def test_a_google_group_with_other_zones_has_another_name(stack_of):
 
 
 @pytest.mark.sampled(6)
-@pytest.mark.parametrize("target", of_today(list(PLACES)))
-def test_both_languages_describe_the_same_cut_over(target, stack_of, tmp_path):
+@pytest.mark.parametrize(
+    "pair", of_today([*(f"{target} | {ANOTHER_REGION}" for target in PLACES), "aws-ec2 | another engine"])
+)
+def test_both_languages_describe_the_same_cut_over(pair, stack_of, tmp_path):
     """While groups retire and get no requests, the program has what the root has, and the tests of both pass."""
     needs("pulumi")
+    target, after = pair.split(" | ")
     stack, program, jobs = stack_of(target), tmp_path / "program", tmp_path / "jobs.json"
     wanted = Wanted(target=stack.place.target)
-    for shape, stage in (("static", None), (ANOTHER_REGION, None), (ANOTHER_REGION, Stage.SHIFT)):
+    for shape, stage in (("static", None), (after, None), (after, Stage.SHIFT)):
         former = read_former(program, stage)
         generated = generate(plan_of(stack.place, shape), Language.PYTHON, wanted, former=former)
         write_files(generated, program)

@@ -253,7 +253,6 @@ def _schedule(group: ComputeGroup) -> Mapping[str, object]:
 
 def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
     container = backend.container
-    of_backend = [group for group in stack.groups if group.backend == backend.key]
     return {
         **backend_facts(
             backend,
@@ -264,7 +263,7 @@ def _backend(stack: Stack, backend: Backend) -> Mapping[str, object]:
         **_model_variable(stack, container),
         "metrics": _metrics(stack, container),
         "protocol": "HTTP" if container.tls_options is None else "HTTPS",
-        "min_instances": sum(group.min_instances for group in of_backend),
+        **({"former_keys": list(backend.former_keys)} if backend.former_keys else {}),
     }
 
 

@@ -33,7 +33,6 @@ locals {
       model_variable   = "NIM_MODEL_PATH=hf://"
       metrics          = null
       protocol         = "HTTP"
-      min_instances    = 2
     }
   }
 

@@ -46,8 +46,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 0.2
       }
-      protocol      = "HTTPS"
-      min_instances = 2
+      protocol = "HTTPS"
     }
     us-east-1-1xl4-fp16-tp1-text-em-01f242 = {
       region       = "us-east-1"
@@ -77,8 +76,7 @@ locals {
         waiting        = "te_queue_size"
         target_seconds = 0.2
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
   }
 

@@ -67,8 +67,7 @@ locals {
         waiting        = "llamacpp:requests_deferred"
         target_seconds = 0
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
     us-east-1-1xt4-int4-tp1-llama-c-527d38 = {
       region     = "us-east-1"
@@ -121,8 +120,7 @@ locals {
         waiting        = "llamacpp:requests_deferred"
         target_seconds = 0
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
   }
 

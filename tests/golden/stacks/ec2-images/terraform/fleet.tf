@@ -75,8 +75,7 @@ locals {
         waiting        = "ovms_current_requests"
         target_seconds = 0.05
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
     us-east-1-1xt4-fp16-tp1-triton-82e732 = {
       region     = "us-east-1"
@@ -168,8 +167,7 @@ locals {
         target_seconds = 0.05
         port           = 8002
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
   }
 

@@ -48,8 +48,7 @@ locals {
         waiting        = "sglang:num_queue_reqs"
         target_seconds = 1
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
   }
 

@@ -40,7 +40,6 @@ locals {
       health_path      = "/health"
       metrics          = null
       protocol         = "HTTP"
-      min_instances    = 2
     }
   }
 

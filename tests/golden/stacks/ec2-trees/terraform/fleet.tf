@@ -110,8 +110,7 @@ locals {
         target_seconds = 0.02
         port           = 8002
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
     us-east-1-1xt4-fp32-tp1-triton-fil = {
       region     = "us-east-1"
@@ -207,8 +206,7 @@ locals {
         target_seconds = 0.02
         port           = 8002
       }
-      protocol      = "HTTP"
-      min_instances = 2
+      protocol = "HTTP"
     }
   }
 

@@ -48,8 +48,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
       }
-      protocol      = "HTTPS"
-      min_instances = 1
+      protocol = "HTTPS"
     }
   }
 

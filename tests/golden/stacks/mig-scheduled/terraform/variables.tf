@@ -38,7 +38,7 @@ variable "labels" {
 }
 
 variable "networks" {
-  description = "By region: subnetwork of the hosts and of the load balancer, CIDR block of the region's proxy-only subnet, zones that have the machine type, regional SSL certificate, and a KMS key of the disks (null: a key of Google's)."
+  description = "By region: subnetwork of the hosts and of the load balancer, CIDR block of the region's proxy-only subnet, zones that have the machine type (with others the groups are made anew: set wait_for_capacity before), regional SSL certificate, and a KMS key of the disks (null: a key of Google's)."
   type = map(object({
     subnetwork      = string
     proxy_only_cidr = string

@@ -127,7 +127,8 @@ locals {
     }
     load_balancer = {
       for key, backend in local.backends : key => merge(backend, {
-        namespace = "AWS/ApplicationELB"
+        min_instances = sum([for group in local.groups : group.min_instances if group.backend == key])
+        namespace     = "AWS/ApplicationELB"
         dimensions = {
           LoadBalancer = aws_lb.this[backend.region].arn_suffix
           TargetGroup  = aws_lb_target_group.this[key].arn_suffix

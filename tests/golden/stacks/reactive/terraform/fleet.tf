@@ -51,8 +51,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
       }
-      protocol      = "HTTPS"
-      min_instances = 3
+      protocol = "HTTPS"
     }
     us-west-2-1xl4-bf16-tp1-vllm = {
       region       = "us-west-2"
@@ -85,8 +84,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
       }
-      protocol      = "HTTPS"
-      min_instances = 1
+      protocol = "HTTPS"
     }
   }
 

@@ -47,8 +47,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
       }
-      protocol      = "HTTPS"
-      min_instances = 2
+      protocol = "HTTPS"
     }
     us-east-1-1xl4-bf16-tp1-vllm = {
       region       = "us-east-1"
@@ -81,8 +80,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
       }
-      protocol      = "HTTPS"
-      min_instances = 2
+      protocol = "HTTPS"
     }
   }
 

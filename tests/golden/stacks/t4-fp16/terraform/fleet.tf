@@ -47,8 +47,7 @@ locals {
         waiting        = "vllm:num_requests_waiting"
         target_seconds = 1
       }
-      protocol      = "HTTPS"
-      min_instances = 2
+      protocol = "HTTPS"
     }
   }
 

@@ -12,6 +12,7 @@ from inference.policies import Condition, Principal, Statement, document
 
 def keys(context: Context) -> Mapping[str, aws.kms.Key]:
     """The key of each region."""
+    policy = _policy(context)
     return {
         region: aws.kms.Key(
             context.named("key", region),
@@ -19,7 +20,7 @@ def keys(context: Context) -> Mapping[str, aws.kms.Key]:
             description=f"Alerts of {context.settings.name}",
             enable_key_rotation=True,
             deletion_window_in_days=7,
-            policy=_policy(context),
+            policy=policy,
             opts=context.options(),
         )
         for region in context.fleet.regions

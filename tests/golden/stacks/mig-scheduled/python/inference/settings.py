@@ -73,7 +73,8 @@ class Settings:
     networks: Mapping[str, Network] = field(
         metadata=about(
             "Network of each region of the plan: subnetwork of hosts and load balancer, proxy_only_cidr (of the region's "
-            "proxy-only subnet), zones that have the machine type, ssl_certificate; and disk_kms_key for a key of your own."
+            "proxy-only subnet), zones that have the machine type (with others the groups are made anew: set "
+            "wait_for_capacity before), ssl_certificate; and disk_kms_key for a key of your own."
         )
     )
     agent_package: str | None = field(

@@ -49,7 +49,6 @@ FLEET = Fleet(
                 "target_seconds": 1,
             },
             protocol="HTTPS",
-            min_instances=5,
         ),
         "us-east-1-1xl40s-bf16-tp1-vllm": Backend(
             region="us-east-1",
@@ -87,7 +86,6 @@ FLEET = Fleet(
                 "target_seconds": 1,
             },
             protocol="HTTPS",
-            min_instances=1,
         ),
     },
     groups={

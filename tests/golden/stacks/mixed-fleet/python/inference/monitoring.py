@@ -200,7 +200,7 @@ def _watched(
     balancers = {
         key: Watched(
             region=backend.region,
-            min_instances=backend.min_instances,
+            min_instances=sum(group.min_instances for group in fleet.groups.values() if group.backend == key),
             namespace="AWS/ApplicationELB",
             dimensions={
                 "LoadBalancer": entrance.load_balancers[backend.region].arn_suffix,

@@ -167,8 +167,12 @@ def _load_balancer(context: Context, region: str, outer: aws.ec2.SecurityGroup) 
 
 
 def _target_group(context: Context, key: str) -> aws.lb.TargetGroup:
-    """Hosts that serve HTTPS sign their own certificates, which the load balancer does not verify."""
+    """Hosts that serve HTTPS sign their own certificates, which the load balancer does not verify.
+
+    With another key it stays the same one: a new one would get all requests before any host is in it.
+    """
     backend = context.fleet.backends[key]
+    aliases = [pulumi.Alias(name=context.named("serve", former)) for former in backend.former_keys]
     return aws.lb.TargetGroup(
         context.named("serve", key),
         region=backend.region,
@@ -186,7 +190,7 @@ def _target_group(context: Context, key: str) -> aws.lb.TargetGroup:
             healthy_threshold=2,
             unhealthy_threshold=3,
         ),
-        opts=context.options(),
+        opts=pulumi.ResourceOptions.merge(context.options(), pulumi.ResourceOptions(aliases=aliases)),
     )
 
 

@@ -32,7 +32,6 @@ class Backend:
     engine: str
     weight: int
     """Per mille of all requests in the busiest hours."""
-    min_instances: int
     image: str
     model: str | None
     """None: only the user knows where the weights are."""
@@ -50,6 +49,8 @@ class Backend:
     """What a host reads of its engine for the alarms: path, latency, waiting, target_seconds; None: nothing."""
     model_variable: str = ""
     """What stands before the model where the image is told it by a variable; empty: it is a word of the command."""
+    former_keys: Sequence[str] = ()
+    """Keys that it had: the stack's state may still know its target group by one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
