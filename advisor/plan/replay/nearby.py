@@ -8,6 +8,7 @@ from advisor.plan.replay.confirmed import Confirmed, bounded, instances_of
 from advisor.plan.replay.headroom import LEAST_HEADROOM, MANY, NEXT_LESS, TOLERANCE, Bracket, narrowed
 from advisor.plan.solve.neighbours import cheaper_neighbours, keeps_to_all, parts_of, topped_up
 from advisor.plan.solve.solver import HALF_A_CENT
+from advisor.units import A_CENT
 
 
 def has_room(best: Confirmed) -> bool:
@@ -36,11 +37,16 @@ def cheapest_nearby(
         distinct = {instances_of(fleet): fleet for fleet in near}.values()
         cheap_first = sorted(distinct, key=lambda fleet: fleet.objective_usd_per_month)
         replays = (replay(fleet) for fleet in cheap_first if keeps_to_all(problem, fleet))
-        holding = next((fleet for fleet in replays if fleet.confirmation.reached), None)
+        # Its requests may be sent to dearer regions than the closed form sends them to, for an even load.
+        holding = next((fleet for fleet in replays if fleet.confirmation.reached and _is_below(fleet, best)), None)
         if holding is None:
             return best
         best, starts = bounded(holding, best), []
     return best
+
+
+def _is_below(fleet: Confirmed, best: Confirmed) -> bool:
+    return fleet.usd_per_month < best.usd_per_month - A_CENT
 
 
 def _within(bracket: Bracket, ends: Sequence[float], holds: Callable[[float], bool | None]) -> Bracket:
