@@ -23,6 +23,9 @@ _SHOWN_CHARACTERS = 200
 _SIGNIFICANT_DIGITS = 6
 _DECIMALS = {"usd_per_month": 2, "usd_per_hour": 6, "obligation_usd": 2, "usd_per_unit": 8, "quantity": 6}
 """Decimals of money by the unit in a field's name; everything else is rounded to significant digits."""
+_LIMITS = ("limit", "needed", "used")
+"""Names of limits and what is taken of them: money among others, to the cent at least."""
+_LIMIT_DECIMALS = 6
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -170,4 +173,6 @@ def _rounded(value: float, name: str) -> float:
 @cache
 def _places(name: str) -> int | None:
     """Decimals of a field by its name; None: significant digits."""
+    if name in _LIMITS:
+        return _LIMIT_DECIMALS
     return next((places for unit, places in _DECIMALS.items() if unit in name), None)

@@ -118,8 +118,8 @@ class _Solver:
         return _Reached(validator.simplest(found), context)
 
 
-def first_beyond(market: Market, scopes: Sequence[RungScope]) -> tuple[Workload, Confirmed] | None:
-    """The first rung that allows more than is stated and has a fleet within every limit, and its fleet."""
+def first_beyond(market: Market, scopes: Sequence[RungScope]) -> Confirmed | None:
+    """The fleet of the first rung that allows more than is stated and has one within every limit."""
     solver = _Solver(market)
     for scope in scopes:
         if scope.workload is None or not scope.beyond_stated:
@@ -127,7 +127,7 @@ def first_beyond(market: Market, scopes: Sequence[RungScope]) -> tuple[Workload,
         answer = solver.cheapest(scope.workload, None)
         most_usd = scope.workload.limits.max_usd_per_month
         if isinstance(answer, _Reached) and (most_usd is None or answer.usd_per_month <= most_usd + A_CENT):
-            return scope.workload, answer.found
+            return answer.found
     return None
 
 

@@ -15,8 +15,6 @@ from advisor.plan.solve.optimise import relative_change
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.workload.values import Limits, Workload
 
-_HOLDS = ("accelerators", "instance_types", "regions")
-"""Keys that allow more by what they do not list."""
 _WANTS_ON_DEMAND = {Constraint.ON_DEMAND_BASE, Constraint.SPOT_REROUTE}
 """Constraints that instances on demand keep to."""
 
@@ -87,25 +85,23 @@ def purchase_remedies(
 
 def rung_remedies(market: Market, scopes: Sequence[RungScope]) -> Iterator[str]:
     """The first rung of the ladder that has a fleet within every limit, by what the workload would state for it."""
-    reached = first_beyond(market, scopes)
-    if reached is not None:
-        wide, fleet = reached
-        yield f"{', and '.join(_widened(market.workload, wide, fleet))}: from {fleet.usd_per_month:,.2f} USD/month"
+    fleet = first_beyond(market, scopes)
+    if fleet is not None:
+        yield f"{', and '.join(_widened(market.workload, fleet))}: from {fleet.usd_per_month:,.2f} USD/month"
 
 
-def _widened(stated: Workload, wide: Workload, fleet: Confirmed) -> Iterator[str]:
+def _widened(stated: Workload, fleet: Confirmed) -> Iterator[str]:
     """Changes of a workload's keys by which it allows a fleet."""
     sources = [fleet.formulation.pool_set.sources[group.pool.key] for group in fleet.solution.allocations]
     used = {
         "purchase": {group.tariff.paid.value for group in fleet.solution.allocations},
         "precisions": {source.served.candidate.precision for source in sources},
         "providers": {source.offer.provider for source in sources},
+        "regions": {source.offer.region for source in sources},
+        "accelerators": {source.served.candidate.accelerator.name for source in sources},
+        "instance_types": {source.offer.instance_type for source in sources},
     }
     for key, names in used.items():
-        if added := sorted(names.intersection(getattr(wide, key)).difference(getattr(stated, key))):
+        listed = getattr(stated, key)
+        if listed and (added := sorted(names.difference(listed))):
             yield f"add {', '.join(added)} to {key}"
-    dropped = [
-        key for key in _HOLDS if getattr(stated, key) and not set(getattr(wide, key)) <= set(getattr(stated, key))
-    ]
-    if dropped:
-        yield f"take {', '.join(dropped)} out"

@@ -11,9 +11,10 @@ from advisor.demand.values import Dispersion
 from advisor.demand_sources import measure_demand
 from advisor.models import find_model
 from advisor.pipeline import plan_for, plan_question
+from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.request import PlanRequest
 from advisor.report.limits_words import conflict_words, relaxation_words
-from advisor.workload.values import Limits, OwnedCommitment, Survive
+from advisor.workload.values import DeclaredDemand, Limits, OwnedCommitment, Survive
 from builders import catalog_of, offer, workload
 from plan.fleet.test_choose import week_of_days
 
@@ -92,15 +93,40 @@ def test_spot_and_what_is_owned_keep_no_base_on_demand():
     assert remedy == f"add on_demand to purchase: from {bought.fleet.cost.total_usd_per_month:,.2f} USD/month"
 
 
-def test_the_first_rung_within_a_budget_is_named_by_the_keys_that_allow_it():
-    """A workload that states what is said has a fleet within its budget, at that cost."""
-    most = plan_for(workload(purchase=ON_DEMAND), CATALOG).fleet.cost.total_usd_per_month
-    asked = workload(purchase=ON_DEMAND, limits=Limits(max_usd_per_month=most * 0.9))
+@pytest.mark.parametrize(
+    ("stated", "key"),
+    [
+        ({}, "purchase"),
+        ({"instance_types": ("g6e.xlarge",)}, "instance_types"),
+        ({"accelerators": ("L40S",)}, "accelerators"),
+    ],
+)
+def test_the_first_rung_within_a_budget_is_named_by_the_keys_that_allow_it(stated, key):
+    """A workload that states what is said has a fleet within its budget, at that cost or less."""
+    asked = workload(purchase=ON_DEMAND, **stated)
+    most = plan_for(asked, CATALOG).fleet.cost.total_usd_per_month
+    asked = replace(asked, limits=Limits(max_usd_per_month=most * 0.9))
 
     plan = plan_for(asked, CATALOG)
 
     assert plan.fleet is None
     (remedy,) = [words for words in relaxation_words(plan.conflict) if words.startswith("add")]
-    words, usd = re.fullmatch(r"add (\w+) to purchase: from ([\d,.]+) USD/month", remedy).groups()
-    wider = plan_for(replace(asked, purchase=(*ON_DEMAND, Purchase(words))), CATALOG)
-    assert wider.fleet.cost.total_usd_per_month <= float(usd.replace(",", "")) + 0.01 <= most * 0.9
+    changes, usd = remedy.split(": from ")
+    added = {name: values.split(", ") for values, name in re.findall(r"add ([^:]+?) to (\w+)", changes)}
+    assert key in added
+    wider = replace(asked, **{name: (*getattr(asked, name), *values) for name, values in added.items()})
+    if "purchase" in added:
+        wider = replace(wider, purchase=tuple(map(Purchase, wider.purchase)))
+    told = float(usd.removesuffix(" USD/month").replace(",", ""))
+    assert plan_for(wider, CATALOG).fleet.cost.total_usd_per_month <= told + 0.01 <= most * 0.9
+
+
+def test_a_budget_reads_back_from_a_plan_to_the_cent():
+    """What a plan's file says is needed is what helps, however large it is."""
+    asked = workload(purchase=ON_DEMAND, demand=DeclaredDemand(900, 1000, 800, 200), limits=Limits(max_usd_per_month=1))
+    plan = plan_for(asked, CATALOG)
+
+    (budget,) = plan.conflict.relaxations
+    (read,) = plan_from_json(plan_to_json(plan)).conflict.relaxations
+    assert budget.needed > 100_000
+    assert read.needed == pytest.approx(budget.needed, abs=0.005)
