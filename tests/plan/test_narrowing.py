@@ -53,6 +53,14 @@ def test_the_cheaper_machine_is_measured(two_options):
     assert found.rival_usd_per_month_low < found.recommended_usd_per_month_high
 
 
+def test_data_transfer_is_the_same_for_any_number_of_instances(two_options):
+    """A rival of half the machines saves half of what machines cost, and nothing of what is sent to the users."""
+    first, second = (changed(option, usd=10_000.0, spread=0.3) for option in two_options)
+    second = replace(second, cost=replace(second.cost, transfer_usd_per_month=9000.0, standing_usd_per_month=500.0))
+    found = compared(first, second)
+    assert found.rival_usd_per_month_low == pytest.approx(9500 + 500 * 8 / 10)
+
+
 def test_no_measurement_is_named_where_none_would_tell(two_options):
     """Of a model that answers in one pass the closest rival is told, without an option to put under load."""
     close = [changed(option, spread=0.3) for option in two_options]

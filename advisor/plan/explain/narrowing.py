@@ -58,13 +58,16 @@ def _kind(option: Option) -> tuple[str, str]:
 
 
 def _bounds_usd(option: Option, limits: Limits, planned_rate: float) -> tuple[float, float]:
-    """Lowest and highest cost: a replica sustains as much, and as little, as its rate may be."""
+    """Lowest and highest cost: a replica sustains as much, and as little, as its rate may be.
+
+    Data transfer follows the demand, and standing charges follow nothing, however many instances there are.
+    """
     rate, count = option.predicted.requests_per_second_per_replica, option.instances
     spare = int(limits.survival is not Survive.NOTHING and option.groups == 1)
     planned = option.planned_requests_per_second_per_instance
     loaded = min(planned_rate / planned, count) if planned and option.groups == 1 else float(max(count - spare, 1))
     floor = max(limits.zones, math.ceil(limits.min_replicas / option.replicas_per_instance), 1 + spare)
     fewest, most = (math.ceil(loaded * rate.value / end - ROUNDING) + spare for end in (rate.high, rate.low))
-    standing = option.cost.standing_usd_per_month or 0.0
-    usd = (option.cost.total_usd_per_month - standing) / count
-    return standing + usd * min(max(fewest, floor), count), standing + usd * max(most, count)
+    fixed = (option.cost.standing_usd_per_month or 0.0) + option.cost.transfer_usd_per_month
+    usd = (option.cost.total_usd_per_month - fixed) / count
+    return fixed + usd * min(max(fewest, floor), count), fixed + usd * max(most, count)
