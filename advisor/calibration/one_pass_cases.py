@@ -9,6 +9,7 @@ from advisor.calibration.values import Measurement
 from advisor.catalog import Catalog
 from advisor.errors import InputError
 from advisor.performance.one_pass.answers import accelerators_of, loads
+from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import KINDS, Labels, Machine, flop_of_sample, labels_of, machine_of, one_pass
 from advisor.performance.setups import Resolved, Setup, resolve
 
@@ -22,6 +23,7 @@ class Case:
     machine: Machine
     flop: float
     batch: float
+    """Samples."""
     used: float
     """Accelerators at work."""
     seconds: float
@@ -70,7 +72,7 @@ def _case(measurement: Measurement, setup: Resolved) -> Case | None:
     if not rate or not np.isfinite(flop / machine.flop_per_second):
         return None
     asked = np.array([measurement.concurrency or np.nan])
-    batch, used = loads(measurement.scenario, asked, accelerators_of(setup))
+    batch, used = loads(measurement.scenario, asked, accelerators_of(setup), samples_of_item(setup.model))
     seconds = float(used[0] * batch[0] / rate)
     labels = labels_of(setup, measurement.scenario)
     return Case(measurement, labels, machine, flop, float(batch[0]), float(used[0]), seconds)

@@ -190,10 +190,17 @@ def _precisions(
     is_unknown = peak_flops(accelerator, arithmetic) is None and not model.is_forest
     if is_unknown and (arithmetic != "fp32" or accelerator.vendor == "aws"):
         arithmetic = "bf16"
-    has_peaks = peak_flops(accelerator, arithmetic) is not None and peak_flops(accelerator, "bf16") is not None
-    if not has_peaks and not model.is_forest:
-        return Abstention(f"the {arithmetic} peak of {accelerator.name} is not known")
+    for needed in _computed_in(model, arithmetic):
+        if peak_flops(accelerator, needed) is None:
+            return Abstention(f"the {needed} peak of {accelerator.name} is not known")
     return _Precisions(weights, cache, arithmetic)
+
+
+def _computed_in(model: Model, arithmetic: str) -> tuple[str, ...]:
+    """Precisions whose peak must be known: answers token by token need that of attention too, trees none."""
+    if model.is_forest:
+        return ()
+    return (arithmetic, "bf16") if model.is_generative else (arithmetic,)
 
 
 def _draft(setup: Setup, shape: ServingShape) -> DraftModel | None:

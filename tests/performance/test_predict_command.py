@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from advisor.candidates import Candidate, judge_hardware
@@ -14,9 +15,10 @@ from advisor.cli.predict import predict_table
 from advisor.demand.declared import declared_demand
 from advisor.errors import InputError
 from advisor.models.catalog import find_model
+from advisor.performance.one_pass.serving import batching_of, replica_of
 from advisor.performance.setups import Setup, resolve
 from advisor.performance.stage import deployment_of
-from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS
+from advisor.questions.predict import INPUT_COLUMNS, RESULT_COLUMNS, answer_rows, result_of
 from advisor.requirements import require
 from advisor.workload.kinds import UNITS
 from advisor.workload.values import Slo
@@ -212,21 +214,67 @@ def test_a_processor_is_a_fallback_for_small_models(run_advisor, processor):
     assert found[0]["ttft_ms"] > found[1]["ttft_ms"]
 
 
+def planned_replica(model, provider, machine, items):
+    """Deployment and server of a machine as `recommend` has them, for requests of items of their usual size."""
+    catalog = with_processors(load_catalog(), ("aws", "azure", "gcp"), 0.0, frozenset((machine,)))
+    served = find_model(model)
+    asked = workload(model=model, precisions=(served.checkpoint.precision,), slo=Slo(latency_ms=1_000_000.0))
+    demand = replace(declared_demand(0.001, 0.001, *items), unit=UNITS[served.task])
+    requirements = require(asked, served, demand, catalog)
+    judged = judge_hardware(catalog.instance_types[provider, machine], requirements, catalog)
+    candidate = next(each for each in judged if isinstance(each, Candidate))
+    deployment = deployment_of(candidate, requirements.model)
+    replica = replica_of(candidate, deployment, requirements)
+    return deployment, batching_of([replica], requirements, demand.tokens)
+
+
+def predicted_rate(model, accelerator, scenario, concurrency=""):
+    """Samples per second that `predict` gives."""
+    row = {"model": model, "accelerator": accelerator, "scenario": scenario, "concurrency": concurrency}
+    return result_of(answer_rows([row], load_catalog()), 0)["samples_per_second"]
+
+
 @pytest.mark.parametrize("name", ["c7i.4xlarge", "8 cores of Intel Xeon 8488C (Sapphire Rapids)", "c8g.2xlarge"])
 @pytest.mark.parametrize("model", ["resnet50", "BAAI/bge-m3"])
 def test_processors_are_predicted_as_they_are_planned(name, model):
     """A machine type, or its cores as plans name them, is the replica of `recommend`: same server, units and cost."""
-    catalog = with_processors(load_catalog(), ("aws",), 0.0, frozenset(("c7i.4xlarge", "c8g.2xlarge")))
-    served = find_model(model)
-    asked = workload(model=model, precisions=(served.checkpoint.precision,), slo=Slo(latency_ms=1000.0))
-    demand = replace(declared_demand(5, 5, 512, 1), unit=UNITS[served.task])
-    requirements = require(asked, served, demand, catalog)
-    machine = catalog.instance_types["aws", "c8g.2xlarge" if name == "c8g.2xlarge" else "c7i.4xlarge"]
-    (candidate,) = (each for each in judge_hardware(machine, requirements, catalog) if isinstance(each, Candidate))
-    planned = deployment_of(candidate, requirements.model)
+    machine = "c8g.2xlarge" if name == "c8g.2xlarge" else "c7i.4xlarge"
+    planned, _ = planned_replica(model, "aws", machine, (512, 1))
     predicted = resolve(Setup(model, name, 1), load_catalog()).deployment
     for part in ("engine", "compute_precision", "weight_bytes", "accelerator"):
         assert getattr(predicted, part) == getattr(planned, part), part
+
+
+@pytest.mark.parametrize(
+    ("provider", "machine", "generation"),
+    [
+        ("azure", "Standard_D16as_v5", "Milan"),
+        ("azure", "Standard_D16_v5", "Ice Lake"),
+        ("gcp", "n2-standard-16", "Cascade Lake"),
+    ],
+)
+def test_processors_that_compute_in_fp32_have_the_rate_of_plans(provider, machine, generation):
+    """Without units for 16 bit, an endless queue is served at the planned time of an item."""
+    deployment, batching = planned_replica("microsoft/resnet-50", provider, machine, (224 * 224, 1))
+    assert (deployment.accelerator.architecture, deployment.compute_precision) == (generation, "fp32")
+    rate = predicted_rate("microsoft/resnet-50", machine, "saturated")
+    assert rate == pytest.approx(1 / batching.item_s[0, 0], rel=1e-3)
+
+
+@pytest.mark.parametrize(("machine", "accelerator"), [("g6.xlarge", "L4"), ("c7i.4xlarge", "c7i.4xlarge")])
+@pytest.mark.parametrize(
+    ("scenario", "recordings"),
+    [("single_stream", 1), ("fixed_batch", 1), ("fixed_batch", 8), ("fixed_concurrency", 8), ("saturated", np.inf)],
+)
+def test_recordings_take_the_time_of_plans(machine, accelerator, scenario, recordings):
+    """A batch is of recordings, each 110 tokens of a window of 30 s, which share one fixed cost."""
+    model = "openai/whisper-large-v3"
+    _, batching = planned_replica(model, "aws", machine, (30_000, 1))
+    each_s = batching.fixed_s[0] / recordings + batching.item_s[0, 0]
+    users = str(recordings) if scenario.startswith("fixed") else ""
+    assert 110 / predicted_rate(model, accelerator, scenario, users) == pytest.approx(each_s, rel=1e-3)
+    if recordings == 1:
+        assert each_s == pytest.approx(batching.alone_s[0, 0])
 
 
 def test_language_models_are_not_predicted_on_processors(run_advisor):

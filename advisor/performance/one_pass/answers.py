@@ -6,6 +6,7 @@ import numpy as np
 
 from advisor.performance.one_pass.costs import batch_cost, item_seconds
 from advisor.performance.one_pass.forests import SERVED_ON
+from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import KINDS, flop_of_sample
 from advisor.performance.physics import Floats
 from advisor.performance.questions import SCENARIOS, Answers, Indices, Questions
@@ -32,7 +33,7 @@ def answer_one_pass(
 
 
 def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answers) -> None:
-    """Questions that share set-up and scenario: a request for each sample, of trees one for all rows of a batch."""
+    """Questions that share set-up and scenario: a request for each item, of trees one for all rows of a batch."""
     flop = flop_of_sample(setup.model, questions.input_tokens[rows])
     limit = setup.model.max_context_tokens or np.inf
     known = np.isfinite(flop) & _is_predicted(setup)
@@ -43,11 +44,11 @@ def _answer(setup: Resolved, questions: Questions, rows: Indices, answers: Answe
         return
     rows = rows[standing]
     scenario = SCENARIOS[questions.scenario[rows[0]]]
-    cost = batch_cost(setup, scenario)
-    batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup))
-    items = batch if setup.model.is_forest else 1.0
-    item_s = item_seconds(flop[standing], cost.seconds_per_flop, cost.request_s, items)
-    rate = used * batch / (cost.fixed_s + batch * item_s)
+    cost, of_item = batch_cost(setup, scenario), samples_of_item(setup.model)
+    batch, used = loads(scenario, questions.concurrency[rows], accelerators_of(setup), of_item)
+    of_request = batch if setup.model.is_forest else of_item
+    sample_s = item_seconds(flop[standing], cost.seconds_per_flop, cost.request_s, of_request)
+    rate = used * batch / (cost.fixed_s + batch * sample_s)
     low, high = cost.spread
     answers.store("samples_per_second", rows, (rate, rate * low, rate * high))
     for at in rows.tolist():
@@ -65,14 +66,16 @@ def accelerators_of(setup: Resolved) -> float:
     return float(setup.replicas * setup.deployment.tensor_parallel)
 
 
-def loads(scenario: Scenario, concurrency: Floats, accelerators: float) -> tuple[Floats, Floats]:
-    """Batch on each accelerator, and accelerators at work."""
+def loads(
+    scenario: Scenario, concurrency: Floats, accelerators: float, samples_of_item: float
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Samples of the batch on each accelerator, and accelerators at work; users ask for an item each."""
     if scenario is Scenario.SATURATED:
         return np.full_like(concurrency, ENDLESS), np.full_like(concurrency, accelerators)
     single = scenario is Scenario.SINGLE_STREAM
     asked = np.ones_like(concurrency) if single else np.fmax(concurrency, 1.0)
     used = np.minimum(accelerators, asked)
-    return asked / used, used
+    return asked / used * samples_of_item, used
 
 
 def _reason(setup: Resolved, *, has_flop: bool) -> str:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from advisor.models import Model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.forests import forest_evidence, forest_seconds, triton_request_s
+from advisor.performance.one_pass.samples import samples_of_item
 from advisor.performance.one_pass.work import ARITHMETIC, labels_of, machine_of
 from advisor.performance.physics import Floats
 from advisor.performance.setups import Resolved
@@ -33,6 +35,14 @@ def item_seconds(
     return flop * seconds_per_flop + request_s / items
 
 
+def factors_under(model: Model, scenario: Scenario) -> Scenario:
+    """The load whose learned factors apply: the saturated one, as in plans, where an item is several samples.
+
+    The others were measured of lone samples and batches of them, never of such items.
+    """
+    return scenario if samples_of_item(model) == 1.0 else Scenario.SATURATED
+
+
 def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
     """Cost of a batch on one of the set-up's accelerators."""
     if setup.model.is_forest:
@@ -42,7 +52,7 @@ def batch_cost(setup: Resolved, scenario: Scenario) -> BatchCost:
         return BatchCost(seconds.fixed_s, per_flop, seconds.request_s, evidence, spread)
     deployment, accelerator = setup.deployment, setup.deployment.accelerator
     effects, labels, machine = shipped_effects(), labels_of(setup, scenario), machine_of(setup)
-    arithmetic, rest = effects.factors(labels)
+    arithmetic, rest = effects.factors(labels_of(setup, factors_under(setup.model, scenario)))
     return BatchCost(
         fixed_s=machine.fixed_s * rest,
         seconds_per_flop=max(ARITHMETIC * arithmetic, 1.0) / machine.flop_per_second,

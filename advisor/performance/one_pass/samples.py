@@ -45,10 +45,7 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
         sizes: of each item.
     """
     per_sample = np.nan if model.flop_per_sample is None else model.flop_per_sample
-    samples = usual_samples()
-    usual = samples.get(model.name) or samples.get(model.family) or UsualSample(np.nan, np.nan)
-    if model.sample_size is not None:
-        usual = UsualSample(model.sample_size, 1.0)
+    usual = _usual_sample(model) or UsualSample(np.nan, np.nan)
     match unit:
         case Unit.TOKENS | Unit.TEXTS:
             return flop_of_sample(model, sizes)
@@ -60,3 +57,17 @@ def flop_of_items(model: Model, unit: Unit, sizes: Floats) -> Floats:
             return sizes / usual.size * usual.samples * per_sample
         case _:
             assert_never(unit)
+
+
+def samples_of_item(model: Model) -> float:
+    """Samples that an item of the usual size is: tokens of a recording's window, 1 of all else."""
+    usual = _usual_sample(model)
+    return 1.0 if usual is None else usual.samples
+
+
+def _usual_sample(model: Model) -> UsualSample | None:
+    """None where neither the model states it nor the catalog knows it, by name or family."""
+    if model.sample_size is not None:
+        return UsualSample(model.sample_size, 1.0)
+    samples = usual_samples()
+    return samples.get(model.name) or samples.get(model.family)
