@@ -1,5 +1,6 @@
 """A fleet of one pool in closed form: what the program finds for that pool and tariff alone."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
-from advisor.plan.solve.alone import ROUNDING, Missed, alone
+from advisor.plan.problem.values import Constraint, FleetSolution, PurchaseOption, Tariff
+from advisor.plan.solve.alone import ROUNDING, Missed, alone, cheapest_counts
 from advisor.plan.solve.optimise import optimise
 from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import LIMITS, everything, pool_of, problem_of, problems
 
+NEARLY = 1 - 1e-6
+"""A load is carried but for the rounding of its sum."""
 CENTS = 0.06
 """Every part is rounded to the cent, and the search stops half a cent before the end."""
 many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -91,3 +94,87 @@ def test_a_service_equals_the_program_too(problem, active):
         for pool in problem.pools
     )
     check(replace(problem, pools=pools))
+
+
+def least_by_trying(limits, pool, paid, planned):
+    """Instances that keep to limits at a rate, one more tried at a time; None: no number does."""
+    survival = limits.survival
+    without_machine = max(1 - 1 / limits.min_replicas, survival is not Survive.NOTHING)
+    without_zone = max(1 - 1 / limits.zones, survival is Survive.ZONE)
+    without_supply = 1 - limits.fault_tolerant_ratio if paid is PurchaseOption.SPOT else 0
+    spread = max(without_zone, without_supply)
+    if (paid is PurchaseOption.SPOT and limits.on_demand_base_ratio) or (spread and pool.zones < 2):
+        return None
+    (rate,) = pool.mix_rates
+
+    def holds(count):
+        left_of_zones = count - -(-count // pool.zones)
+        return (
+            count * rate >= planned * NEARLY
+            and count >= limits.zones
+            and count * pool.replicas >= limits.min_replicas
+            and (count - 1) * rate >= without_machine * planned * NEARLY
+            and (not spread or left_of_zones * rate >= spread * planned * NEARLY)
+        )
+
+    return next(filter(holds, range(1, 1000)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_counts_are_the_least_that_keep_to_every_limit(data):
+    """However a pool may fail, no class has an instance more than trying one after the other finds."""
+    limits = Limits(
+        min_replicas=data.draw(st.integers(1, 5)),
+        zones=data.draw(st.integers(1, 3)),
+        survive=data.draw(st.sampled_from([None, *Survive])),
+        fault_tolerant_ratio=data.draw(st.sampled_from([0.0, 0.25, 1.0])),
+        on_demand_base_ratio=data.draw(st.sampled_from([0.0, 0.5])),
+        max_replicas=data.draw(st.sampled_from([None, 6])),
+    )
+    paid = data.draw(st.sampled_from([PurchaseOption.ON_DEMAND, PurchaseOption.SPOT]))
+    tariff = Tariff(paid, 1.0)
+    pool = pool_of(
+        rate=data.draw(st.sampled_from([0.7, 1.0, 3.0])), tariffs=(tariff,), replicas=data.draw(st.integers(1, 3)),
+        zones=data.draw(st.integers(1, 4)),
+    )  # fmt: skip
+    planned = sorted(data.draw(st.lists(st.sampled_from([1e-8, 0.4, 1.0, 2.0, 5.5, 9.0]), min_size=1, max_size=3)))
+    counts = [least_by_trying(limits, pool, paid, rate) for rate in planned]
+
+    fleet = alone(problem_of(pool, planned=planned, limits=limits), pool, tariff)
+
+    if (
+        limits.max_replicas is not None
+        and planned[-1] / pool.mix_rates[0] * pool.replicas > limits.max_replicas / NEARLY
+    ):
+        assert fleet.constraint in (
+            Constraint.MAX_REPLICAS,
+            Constraint.ON_DEMAND_BASE,
+            Constraint.ZONES,
+            Constraint.SPOT_REROUTE,
+        )
+        assert fleet.needed > fleet.available or fleet.constraint is Constraint.ON_DEMAND_BASE
+    elif None in counts:
+        assert isinstance(fleet, Missed)
+        assert (fleet.needed, fleet.available) in ((2.0, 1.0), (limits.on_demand_base_ratio, 0.0))
+    else:
+        assert fleet.allocations[0].instances == tuple(counts)
+
+
+@settings(max_examples=300, deadline=None)
+@given(classes=st.lists(st.tuples(st.integers(0, 4), st.floats(-5, 5)), min_size=1, max_size=4))
+def test_counts_cost_as_little_as_any_that_never_fall(classes):
+    """Where running may be worth money, the cheapest counts that never fall are those that trying all of them finds."""
+    fewest, usd = zip(*classes, strict=True)
+    levels = sorted(set(fewest))
+    allowed = [
+        counts
+        for counts in itertools.combinations_with_replacement(levels, len(fewest))
+        if all(count >= least for count, least in zip(counts, fewest, strict=True))
+    ]
+
+    counts = cheapest_counts(fewest, usd)
+
+    assert counts in allowed
+    cost = sum(count * each for count, each in zip(counts, usd, strict=True))
+    assert cost <= min(sum(c * each for c, each in zip(other, usd, strict=True)) for other in allowed) + 1e-9
