@@ -101,7 +101,7 @@ class Basis:
 
 
 def recommend(
-    path: Path,
+    asked: Path | Workload,
     *,
     every_variant: bool = False,
     progress: CountProgress | None = None,
@@ -112,19 +112,19 @@ def recommend(
     """Plan for a workload file.
 
     Args:
-        path: the workload file.
+        asked: the workload file, or what was read of it.
         every_variant: keep every precision and parallelism, not only the best of each offer.
         progress: called with the number of requests read while a trace is counted.
         basis: what is known of prices and performance.
         previous: what was planned before and runs now; leaving it has to be worth its cost.
-        prometheus: server to take demand from, in place of the source that the file names.
+        prometheus: server to take demand from, in place of the source that a file names.
 
     Raises:
         InputError: something in the workload, its demand or its model that the user can mend.
     """
     basis = basis or Basis()
     model = load_model(basis.calibration)
-    workload = read_workload(path, prometheus)
+    workload = asked if isinstance(asked, Workload) else read_workload(asked, prometheus)
     workload = replace(
         workload,
         compare=tuple(dict.fromkeys((*workload.compare, *basis.compare))),

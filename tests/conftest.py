@@ -94,11 +94,12 @@ def golden(request):
 def run_advisor():
     """Run the program as a user does: a process of its own, its output and its exit code."""
 
-    def run(*arguments, cwd=ROOT, **environment) -> subprocess.CompletedProcess[str]:
+    def run(*arguments, cwd=ROOT, stdin=None, **environment) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "advisor", *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,

@@ -385,6 +385,15 @@ def test_a_plan_is_not_written_over_the_file_of_its_model(tmp_path, run_advisor)
     assert ((tmp_path / "churn.json").read_bytes(), path.read_text()) == (trees, asked)
 
 
+def test_a_workload_from_standard_input_is_read_once(tmp_path, run_advisor):
+    """An older plan at the place of the new one is written over, whatever the workload is read from."""
+    path, plan = write(tmp_path, ("resnet50", "20", "latency_p99: 100ms")), tmp_path / "plan.json"
+    plan.write_text("an older plan")
+    done = run_advisor("recommend", "-", "--format", "json", "-o", plan, stdin=path.read_text())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(plan.read_text())["fleet"]
+
+
 def test_a_network_that_is_not_known_limits_nothing_and_is_told(tmp_path):
     """A provider states no network: the plan is made as without one, and says what each machine has to carry."""
     path = write(tmp_path, ("resnet50", "900", "latency_p99: 100ms"))

@@ -29,7 +29,7 @@ from advisor.report.table import plan_markdown, plan_table
 from advisor.spread import BACKENDS, Spread
 from advisor.workload.document import read_workload
 from advisor.workload.measured_demand import PrometheusDemand
-from advisor.workload.values import Slo
+from advisor.workload.values import Slo, Workload
 
 _SEVERAL = "none of them alone would help: relax several together, or allow more providers, regions or accelerators"
 _RELAX = {
@@ -163,11 +163,12 @@ def command(
         return
     if output is not None and output.is_dir():
         raise click.UsageError(f"--output {output} is a directory, and a workload file gives one plan")
-    _refuse_inputs(output, workload)
+    asked = read_workload(workload, _watched(prometheus, selector, window, token_file, ca_file, metrics_file))
+    _refuse_inputs(output, asked)
     running = plan_from_json(read_text(previous, "plan"), str(previous)) if previous else None
     with Progress("requests read") as progress:
         plan = recommend(
-            workload,
+            asked,
             every_variant=every_variant,
             progress=progress,
             basis=Basis(
@@ -178,7 +179,6 @@ def command(
                 usable_processors(),
             ),
             previous=running,
-            prometheus=_watched(prometheus, selector, window, token_file, ca_file, metrics_file),
         )
     _check_prices(plan, max_price_age)
     if running is not None and plan.fleet is not None:
@@ -197,11 +197,11 @@ def _refuse_beside_directory(any_flag: bool, given: Sequence[object]) -> None:
         raise click.UsageError(f"{names} are for one workload file")
 
 
-def _refuse_inputs(output: Path | None, workload: Path) -> None:
+def _refuse_inputs(output: Path | None, workload: Workload) -> None:
     """Refuse to write a plan over the workload that it answers, or over the file of the model."""
     if output is None or not output.is_file():
         return
-    inputs = {"the workload file": workload, "the model's file": Path(read_workload(workload).model_reference)}
+    inputs = {"the workload file": workload.path, "the model's file": Path(workload.model_reference)}
     for name, path in inputs.items():
         if path.is_file() and path.samefile(output):
             raise click.UsageError(f"--output {output} is {name}, and the plan would be written over it")

@@ -160,7 +160,7 @@ def _of_class(kind: type, entry: Any) -> Any:  # noqa: ANN401 - any value
 
 
 def _names(kind: Any) -> set[str]:  # noqa: ANN401 - a dataclass
-    return {field.name for field in dataclasses.fields(kind) if field.compare}
+    return {field.name for field in _compared(kind)}
 
 
 @cache
