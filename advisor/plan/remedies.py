@@ -86,15 +86,16 @@ def purchase_remedies(
 def rung_remedies(market: Market, scopes: Sequence[RungScope]) -> Iterator[str]:
     """The first rung of the ladder that has a fleet within every limit, by what the workload would state for it."""
     fleet = first_beyond(market, scopes)
-    if fleet is not None:
-        yield f"{', and '.join(_widened(market.workload, fleet))}: from {fleet.usd_per_month:,.2f} USD/month"
+    changes = [] if fleet is None else list(_widened(market.workload, fleet))
+    if fleet is not None and changes:
+        yield f"{', and '.join(changes)}: from {fleet.usd_per_month:,.2f} USD/month"
 
 
 def _widened(stated: Workload, fleet: Confirmed) -> Iterator[str]:
     """Changes of a workload's keys by which it allows a fleet."""
     sources = [fleet.formulation.pool_set.sources[group.pool.key] for group in fleet.solution.allocations]
     used = {
-        "purchase": {group.tariff.paid.value for group in fleet.solution.allocations},
+        "purchase": {group.tariff.paid.value for group in fleet.solution.allocations}.intersection(Purchase),
         "precisions": {source.served.candidate.precision for source in sources},
         "providers": {source.offer.provider for source in sources},
         "regions": {source.offer.region for source in sources},
