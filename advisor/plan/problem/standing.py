@@ -92,14 +92,12 @@ def standing_usd_per_month(
 
 def alone_usd_per_month(problem: Problem) -> Mapping[tuple[str, bool], float]:
     """Standing charges of a fleet in one region alone, by region and whether hosts serve, to fractions of a cent."""
-    rate = mean_rate(problem)
-
-    def usd(region: str, balanced: float | None) -> float:
-        charges = problem.charges.get(region)
-        return sum(rule.quantity(rate, balanced) * rule.usd for rule in charges.rules) if charges else 0.0
-
+    rate, charges = mean_rate(problem), problem.charges
     ways = {(pool.region, tariff.on_hosts) for pool in problem.pools for tariff in pool.tariffs}
-    return {(region, on_hosts): usd(region, rate if on_hosts else None) for region, on_hosts in ways}
+    return {
+        (region, on_hosts): charges[region].usd_alone(rate, on_hosts=on_hosts) if region in charges else 0.0
+        for region, on_hosts in ways
+    }
 
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:

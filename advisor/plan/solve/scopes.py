@@ -121,7 +121,8 @@ def _cheapest(
     if len(parts) == 1:
         part = without_dominated(parts[0])
         return _improved(best, part, roughly=roughly) or explain_conflict(part)
-    singles = [cheapest_alone(part) for part in parts]
+    usd = _by_scope(problem, usd_alone(problem))
+    singles = [usd[scope_of(problem, part.pools[0])] for part in parts]
     first = singles.index(min(singles))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
     without: list[Problem] = []
@@ -192,9 +193,13 @@ def _usd(fleet: FleetSolution) -> float:
     return fleet.objective_usd_per_month
 
 
-def cheapest_alone(problem: Problem) -> float:
-    """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
-    return float(_each_alone(problem)[1].min(initial=math.inf))
+def _by_scope(problem: Problem, usd_by_pool: Mapping[str, float]) -> Mapping[str, float]:
+    """The least of each scope."""
+    usd: dict[str, float] = {}
+    for pool in problem.pools:
+        scope = scope_of(problem, pool)
+        usd[scope] = min(usd.get(scope, math.inf), usd_by_pool[pool.key])
+    return usd
 
 
 def usd_alone(problem: Problem) -> Mapping[str, float]:
@@ -253,10 +258,10 @@ def lower_bound(problem: Problem) -> float:
     )  # fmt: skip
     if not fastest.any():
         return 0.0
-    least = least_instances(problem, _planned(problem), fastest.max(keepdims=True))[0]
-    rates = _rates_with_spare(problem)
+    least = least_instances(problem, _planned(problem), fastest.max(keepdims=True))[0].tolist()
+    rates, priced = _rates_with_spare(problem).tolist(), _priced(usd, fastest)
     compute = sum(
-        hours_per_month(hour) * _usd_per_hour(float(rates[at]), float(least[at]), usd, fastest)
+        hours_per_month(hour) * _usd_per_hour(rates[at], least[at], usd, fastest, priced)
         for at, hour in enumerate(problem.hours)
     )
     answers = min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
@@ -280,21 +285,26 @@ def _work(problem: Problem) -> Floats:
     return work / float(work @ problem.bucket_shares)
 
 
-def _usd_per_hour(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
+def _usd_per_hour(rate: float, least: float, usd: Floats, fastest: Floats, priced: tuple[Floats, Floats]) -> float:
     if least > 1 or rate <= 0:
-        return _together(rate, least, usd, fastest)
+        return _together(rate, least, *priced)
     alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))
-    return min(alone, _together(rate, 2, usd, fastest))
+    return min(alone, _together(rate, 2, *priced))
 
 
-def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
-    """Least cost of so many instances or more for a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
-
-    The requests may have any price p at which no instance earns more than it costs (Lagrange).
-    """
+def _priced(usd: Floats, fastest: Floats) -> tuple[Floats, Floats]:
+    """Prices of requests at which no instance earns more than it costs, and what the best one then costs itself."""
     highest = float((usd[fastest > 0] / fastest[fastest > 0]).min())
     prices = np.linspace(0.0, highest, PRICES)
-    return float((prices * rate + least * (usd - prices[:, None] * fastest).min(axis=1)).max())
+    return prices, (usd - prices[:, None] * fastest).min(axis=1)
+
+
+def _together(rate: float, least: float, prices: Floats, left: Floats) -> float:
+    """Least cost of so many instances or more for a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
+
+    The requests may have any price p at which no instance earns more than it costs (Lagrange); see :func:`_priced`.
+    """
+    return float((prices * rate + least * left).max())
 
 
 def _distance(conflict: Infeasible) -> float:
