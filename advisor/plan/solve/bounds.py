@@ -19,6 +19,11 @@ ROUNDING = 1e-9
 PRICES = 33
 
 
+def least_usd(problem: Problem) -> float:
+    """USD a month that no fleet of the problem can be below: the higher of the bounds."""
+    return max(lower_bound(problem), bound_with_spare(problem))
+
+
 def planned_rates(problem: Problem) -> Floats:
     """Requests per second of each hour class."""
     return np.array([hour.planned_rate for hour in problem.hours])

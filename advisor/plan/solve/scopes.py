@@ -10,7 +10,7 @@ from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_
 from advisor.plan.problem.standing import alone_usd_per_month, region_rates
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
-from advisor.plan.solve.bounds import bound_with_spare, lower_bound, planned_rates
+from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound, planned_rates
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
@@ -78,7 +78,7 @@ def cheapest(
 def any_below(problem: Problem, most_usd: float) -> FleetSolution | None:
     """A fleet of any scope that costs less than an amount; None where none is found soon."""
     for part in scopes(problem):
-        if _bound(part) < most_usd:
+        if least_usd(part) < most_usd:
             fleet = counted(part) if is_countable(part) else any_within(without_dominated(part), most_usd)
             if fleet is not None and fleet.objective_usd_per_month < most_usd:
                 return fleet
@@ -121,10 +121,11 @@ def _cheapest(
     for bound, at in bounded:
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
-        part = _as_searched(parts[at], best)
-        best = best if part is None else _improved(best, part, roughly=roughly)
-        if best is None and part is not None:
-            without.append(part)
+        searched = _as_searched(parts[at], best)
+        if searched is not None:
+            best = _improved(best, searched, roughly=roughly)
+        if searched is not None and best is None:
+            without.append(searched)
     return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
 
 
@@ -136,12 +137,7 @@ def _as_searched(part: Problem, best: FleetSolution | None) -> Problem | None:
     if is_countable(part):
         return part
     fewer = without_dominated(part)
-    return None if _bound(fewer) > most_usd else fewer
-
-
-def _bound(problem: Problem) -> float:
-    """The higher of the bounds."""
-    return max(lower_bound(problem), bound_with_spare(problem))
+    return None if least_usd(fewer) > most_usd else fewer
 
 
 def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> FleetSolution | None:
@@ -187,8 +183,8 @@ class Singles:
 
     def _up_to(self, most_usd: float) -> Iterator[FleetSolution]:
         """The fleets but those that are bound to cost more than an amount."""
-        for at, (least_usd, pool, tariff) in enumerate(self._ways):
-            if least_usd > most_usd + A_CENT:
+        for at, (about_usd, pool, tariff) in enumerate(self._ways):
+            if about_usd > most_usd + A_CENT:
                 return
             if at == len(self._fleets):
                 self._fleets.append(alone(self._problem, pool, tariff))
