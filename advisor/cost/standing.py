@@ -105,6 +105,8 @@ class Further(NamedTuple):
 
 
 NONE_FURTHER = Further()
+_Load = tuple[float, float | None, float, Further]
+"""Load of a region; see :meth:`ChargeRule.quantity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,8 @@ class RegionCharges:
     """Whether any charge depends on the hours of instances."""
     anyway_usd_per_month: float = field(init=False, repr=False, compare=False)
     """Cost of a region in use, as if services alone served there."""
+    _usd: dict[_Load, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """USD a month by load: most fleets that are tried have the load of others."""
     _alone_usd: dict[tuple[float, bool], float] = field(default_factory=dict, init=False, repr=False, compare=False)
     _hosts_usd: float = field(init=False, repr=False, compare=False)
     _request_usd: Mapping[bool, float] = field(init=False, repr=False, compare=False)
@@ -230,10 +234,11 @@ class RegionCharges:
         self, served: float, balanced: float | None, instance_hours: float = 0.0, further: Further = NONE_FURTHER
     ) -> float:  # fmt: skip
         """The sum of the charges whose price is known, each to the cent."""
-        by_load = sum(
-            round(rule.quantity(served, balanced, instance_hours, further) * rule.usd, 2) for rule in self.by_load
-        )
-        return self.flat_usd[balanced is not None] + by_load
+        load = served, balanced, instance_hours, further
+        if load not in self._usd:
+            by_load = sum(round(rule.quantity(*load) * rule.usd, 2) for rule in self.by_load)
+            self._usd[load] = self.flat_usd[balanced is not None] + by_load
+        return self._usd[load]
 
     def usd_per_request(self, *, balanced: bool) -> float:
         """USD that each request adds, whether or not a load balancer passes it on; without what has a least amount."""

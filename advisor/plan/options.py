@@ -280,6 +280,7 @@ class _Replays:
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
         self._posed, self._confirmer, self._setting = formulation, validator, context
+        self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
         self._rejections: list[Rejection] = []
@@ -305,7 +306,7 @@ class _Replays:
     def _replay(self, single: Single) -> Single | None:
         """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
         self._left -= 1
-        pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
+        pool = self._pools[single.pool.key]
         confirmed = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
         if (
             isinstance(confirmed, Confirmed)
@@ -325,7 +326,7 @@ class _Replays:
         factor = self._headroom.get(self._confirmer.kind_of(single.pool.key))
         if single.confirmed is not None or factor is None:
             return single
-        pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
+        pool = self._pools[single.pool.key]
         planned = pool.slower(factor)
         fleet = alone(self._posed.problem, planned, single.tariff)
         if isinstance(fleet, Missed):

@@ -35,10 +35,9 @@ def region_rates(
     """
     regions = {allocation.pool.region for allocation in allocations}
     if len(regions) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
+        rate = mean_rate(problem)
         hours = sum(_instance_hours(problem, allocation) for allocation in allocations)
-        return dict.fromkeys(
-            regions, RegionRates(mean_rate(problem), mean_rate(problem), hours, further_of(allocations))
-        )
+        return dict.fromkeys(regions, RegionRates(rate, rate, hours, further_of(allocations)))
     rates: dict[str, RegionRates] = {}
     for allocation in allocations:
         served, balanced, hours, _ = rates.get(allocation.pool.region, RegionRates(0.0, None))
@@ -56,6 +55,8 @@ def region_rates(
 
 def further_of(allocations: Sequence[Allocation]) -> Further:
     """Groups, backends and endpoints of a region beyond the first of each."""
+    if len(allocations) == 1:
+        return NONE_FURTHER
     kinds = zip(*(parts_of(allocation.pool, allocation.tariff) for allocation in allocations), strict=True)
     return Further(*(max(len(set(parts) - {""}) - 1, 0) for parts in kinds))
 
