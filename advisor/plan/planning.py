@@ -12,7 +12,7 @@ from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
-from advisor.plan.ladder import Ladder, LowerRungs
+from advisor.plan.ladder import Ladder
 from advisor.plan.market import Market, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
@@ -20,6 +20,7 @@ from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies, with_confirmed_budget
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
+from advisor.plan.rung_fleets import LowerRungs
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current
