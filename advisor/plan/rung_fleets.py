@@ -34,7 +34,7 @@ class ReachedRung:
 
     @property
     def usd_per_month(self) -> float:
-        """Its cost."""
+        """USD a month of the fleet."""
         return self.found.usd_per_month
 
 

@@ -69,7 +69,7 @@ def lower_bound(problem: Problem) -> float:
 
 
 def bound_with_spare(problem: Problem) -> float:
-    """The same from what the loss of any machine, or of one on spot, has to leave.
+    """USD a month that no fleet can be below for what the loss of any machine, or of one on spot, has to leave.
 
     Whatever else runs sustains what is needed without the fastest instance that may fail, of rate m: all together
     ``needed + m``, so ``Σ rate / (needed + rate) ≥ 1`` over all instances, as no rate of what may fail is above m. Of
