@@ -136,26 +136,44 @@ def _reader_of(hint: Any) -> Callable[[Record, str], object] | None:  # noqa: AN
     return _READERS.get(hint)
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path, holding: str = "") -> Iterator[Record]:
     """Rows of a CSV file with a header line, each with its place.
+
+    Args:
+        path: the file.
+        holding: a text on the lines of the rows that are wanted; others may be left out unread. "": all are read.
 
     Raises:
         InputError: the file cannot be read, or a row has another number of cells than the header.
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
+            lines = _Lines(stream, holding) if holding else None
+            reader = csv.reader(lines or stream)
             header = next(reader, [])
             for cells in reader:
+                number = lines.number if lines else reader.line_num
                 if len(cells) != len(header):
-                    raise InputError(
-                        f"{len(cells)} cells where the header has {len(header)}", where=f"{path}:{reader.line_num}"
-                    )
-                yield Record(path, reader.line_num, dict(zip(header, cells, strict=True)))
+                    raise InputError(f"{len(cells)} cells where the header has {len(header)}", where=f"{path}:{number}")
+                yield Record(path, number, dict(zip(header, cells, strict=True)))
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"this is no CSV table in UTF-8: {error}", where=str(path)) from error
+
+
+class _Lines:
+    """The first line of a table and those that hold a text; the number of the last one that was given."""
+
+    def __init__(self, stream: Iterable[str], holding: str) -> None:
+        """None is given yet."""
+        self.number = 0
+        self._lines = (each for each in enumerate(stream, 1) if each[0] == 1 or holding in each[1])
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in self._lines:
+            self.number = number
+            yield line
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -174,7 +174,7 @@ import resource
 from pathlib import Path
 from advisor.pipeline import Basis, recommend
 from advisor.plan.document import plan_to_json
-from advisor.plan import ladder
+from advisor.plan import rung_fleets
 def planned(at_a_time):
     return plan_to_json(recommend(Path('examples/code/workload.yaml'), basis=Basis(at_a_time=at_a_time)))
 """
@@ -191,17 +191,31 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > 0.1)
     assert told(PLAN + script, 300) == "0.0\nTrue\nTrue\n"
 
 
+def test_no_rung_of_another_process_is_worked_out_here_too():
+    """Rungs that say why they have no fleet stand among those that other processes work out, and take no work."""
+    script = """
+cheapest, here = rung_fleets.RungSolver.cheapest, []
+def counted(*args, **options):
+    here.append(args)
+    return cheapest(*args, **options)
+rung_fleets.RungSolver.cheapest = counted
+planned(2)
+print(len(here))
+"""
+    assert told(PLAN + script, 300) == "0\n"
+
+
 def test_a_plan_whose_processes_end_early_is_the_same():
     """Rungs of processes that were killed are worked out here; what fails in all of them fails as in one process."""
     script = """
-cheapest, alone = ladder._Solver.cheapest, planned(1)
+cheapest, alone = rung_fleets.RungSolver.cheapest, planned(1)
 def killed(*args, **options):
     return cheapest(*args, **options) if os.getpid() == here else os.kill(os.getpid(), signal.SIGKILL)
-ladder._Solver.cheapest = killed
+rung_fleets.RungSolver.cheapest = killed
 print(alone == planned(2))
 def failing(solver, workload, below, **options):
     raise ValueError(' '.join(workload.accelerators))
-ladder._Solver.cheapest = failing
+rung_fleets.RungSolver.cheapest = failing
 for at_a_time in (1, 2):
     try:
         planned(at_a_time)
@@ -216,20 +230,21 @@ for at_a_time in (1, 2):
 
 
 def test_no_process_of_a_plan_outlives_an_interrupt():
-    """Ctrl-C while rungs are worked out elsewhere ends the command with one line, and all of its processes."""
+    """Ctrl-C while rungs and replays are worked out elsewhere ends the command with one line, and all processes."""
     script = """
 from advisor.cli import main
-from advisor.plan import ladder
-ladder._Solver.cheapest = lambda *_, **__: time.sleep(60)
+from advisor.plan import rung_fleets
+from advisor.plan.replay.validator import ReplayValidator
+rung_fleets.RungSolver.cheapest = ReplayValidator.holds_up_to = lambda *_, **__: time.sleep(60)
 os.sched_getaffinity = lambda _: {0, 1}
 sys.argv = ['advisor', 'recommend', 'examples/code/workload.yaml']
 main()
 """
     process = started(script)
     until = time.monotonic() + 120
-    while len(members(process.pid)) < 3 and time.monotonic() < until:
+    while len(members(process.pid)) < 4 and time.monotonic() < until:
         time.sleep(0.05)
-    assert len(members(process.pid)) == 3
+    assert len(members(process.pid)) == 4
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
 

@@ -78,8 +78,10 @@ class DeploymentFacts:
 
     def refusal(self, provider: str, instance_type: str, purchase: str) -> MachineSupport | None:
         """The row that refuses a way of paying for an instance type; None where none does."""
-        rows = (row for row in self._of(provider, instance_type) if purchase in row.purchases)
-        return next(rows, None)
+        for row in self._of(provider, instance_type):
+            if purchase in row.purchases:
+                return row
+        return None
 
     def purchases(self, provider: str, instance_type: str) -> tuple[str, ...]:
         """Ways of paying that are refused for an instance type, sorted."""

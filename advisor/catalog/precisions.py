@@ -118,6 +118,8 @@ class Precisions:
         self._sources = sources
         self._loaded: dict[tuple[str, str, str], LoadedWeights | None] = {}
         """By model, precision and engine: each is asked for once for every layout."""
+        self._losses: dict[tuple[str, str, str], QualityLoss | None] = {}
+        """By model, precision and scheme: each is asked for once for every option."""
 
     def checkpoints(self, model: str, precision: str) -> tuple[KnownCheckpoint, ...]:
         """Repositories with a model's weights in a precision, the preferred one first.
@@ -191,6 +193,12 @@ class Precisions:
             precision: what its weights are served in.
             scheme: how they are quantised: scores of that scheme alone, where there are any.
         """
+        key = (model, precision, scheme)
+        if key not in self._losses:
+            self._losses[key] = self._loss_of(model, precision, scheme)
+        return self._losses[key]
+
+    def _loss_of(self, model: str, precision: str, scheme: str) -> QualityLoss | None:
         row = self._row(model)
         measured = self._scores.get(precision, {})
         if row is None:

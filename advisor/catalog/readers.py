@@ -91,7 +91,7 @@ def read_price_table(
         instance_type: the only one that is read; "": all.
     """
     own = {place: service for place, service in managed.items() if place[0] == provider}
-    rows = (row for row in read_records(path) if instance_type in ("", row.text("instance_type")))
+    rows = (row for row in read_records(path, instance_type) if instance_type in ("", row.text("instance_type")))
     return tuple(_offer(provider, row, sources, own) for row in rows)
 
 

@@ -1,9 +1,10 @@
 """Standing charges: what a region that serves takes beside its machines, such as load balancers, gateways and logs."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from advisor.catalog import Catalog
 from advisor.catalog.planning import Per, RegionResource, ServicePrice
@@ -104,6 +105,8 @@ class Further(NamedTuple):
 
 
 NONE_FURTHER = Further()
+_Load = tuple[float, float | None, float, Further]
+"""Load of a region; see :meth:`ChargeRule.quantity`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,11 @@ class RegionCharges:
     """Whether any charge depends on the hours of instances."""
     anyway_usd_per_month: float = field(init=False, repr=False, compare=False)
     """Cost of a region in use, as if services alone served there."""
+    _usd: dict[_Load, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """USD a month by load: most fleets that are tried have the load of others."""
+    _alone_usd: dict[tuple[float, bool], float] = field(default_factory=dict, init=False, repr=False, compare=False)
     _hosts_usd: float = field(init=False, repr=False, compare=False)
+    _request_usd: Mapping[bool, float] = field(init=False, repr=False, compare=False)
     _with_least: tuple[ChargeRule, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -197,7 +204,16 @@ class RegionCharges:
         anyway, hosts = (
             sum(rule.usd * rule.quantity(0.0, balanced) for rule in self.rules) for balanced in (None, 0.0)
         )
+        request = {
+            balanced: sum(
+                (rule.each + (rule.each_balanced if balanced and not rule.least else 0.0)) * rule.usd
+                for rule in self.rules
+            )
+            / SECONDS_PER_MONTH
+            for balanced in (True, False)
+        }
         object.__setattr__(self, "anyway_usd_per_month", anyway)
+        object.__setattr__(self, "_request_usd", request)
         object.__setattr__(self, "_hosts_usd", hosts - anyway)
         object.__setattr__(self, "_with_least", tuple(rule for rule in by_load if rule.least))
         object.__setattr__(self, "by_load", by_load)
@@ -218,17 +234,23 @@ class RegionCharges:
         self, served: float, balanced: float | None, instance_hours: float = 0.0, further: Further = NONE_FURTHER
     ) -> float:  # fmt: skip
         """The sum of the charges whose price is known, each to the cent."""
-        by_load = sum(
-            round(rule.quantity(served, balanced, instance_hours, further) * rule.usd, 2) for rule in self.by_load
-        )
-        return self.flat_usd[balanced is not None] + by_load
+        load = served, balanced, instance_hours, further
+        if load not in self._usd:
+            by_load = sum(round(rule.quantity(*load) * rule.usd, 2) for rule in self.by_load)
+            self._usd[load] = self.flat_usd[balanced is not None] + by_load
+        return self._usd[load]
 
     def usd_per_request(self, *, balanced: bool) -> float:
         """USD that each request adds, whether or not a load balancer passes it on; without what has a least amount."""
-        units = sum(
-            (rule.each + (rule.each_balanced if balanced and not rule.least else 0.0)) * rule.usd for rule in self.rules
-        )
-        return units / SECONDS_PER_MONTH
+        return self._request_usd[balanced]
+
+    def usd_alone(self, rate: float, *, on_hosts: bool) -> float:
+        """USD a month of the region where it serves a mean rate alone, to fractions of a cent."""
+        key = rate, on_hosts
+        if key not in self._alone_usd:
+            balanced = rate if on_hosts else None
+            self._alone_usd[key] = sum(rule.quantity(rate, balanced) * rule.usd for rule in self.rules)
+        return self._alone_usd[key]
 
     def fixed_usd_per_month(self, balanced: float) -> float:
         """Least cost that hosts add; with all that has a least amount where a rate is known to reach it."""
@@ -292,7 +314,13 @@ def _with_own(rule: ChargeRule, own: ChargeRule | None) -> ChargeRule:
 
 def instance_hour_usd(catalog: Catalog, provider: str, region: str) -> float:
     """USD for an hour of an instance of what a region charges by it; 0 where no price of such is known."""
-    return sum(rule.usd * rule.each_instance_hour for rule in _resources(catalog, provider, region, NO_LOAD))
+    hourly = {
+        resource.item: resource.quantity
+        for resource in catalog.region_resources.get(provider, ())
+        if resource.per is Per.INSTANCE_HOUR
+    }
+    prices = {item: _price(catalog, (provider, region), item, NO_LOAD) for item in hourly}
+    return sum((price.usd * hourly[item] for item, price in prices.items() if price is not None), start=0.0)
 
 
 def cache_node_usd(catalog: Catalog, provider: str, region: str) -> float:
@@ -304,10 +332,24 @@ def cache_node_usd(catalog: Catalog, provider: str, region: str) -> float:
     return pair - single
 
 
+_Ordered = tuple[str, str, EntranceLoad, int]
+_known: WeakKeyDictionary[Catalog, dict[_Ordered, tuple[ChargeRule, ...]]] = WeakKeyDictionary()
+"""Rules by catalog: each question asks for those of every region more than once."""
+
+
 def _resources(
     catalog: Catalog, provider: str, region: str, entrance: EntranceLoad, cache_nodes: int = 0
-) -> Iterator[ChargeRule]:
+) -> Sequence[ChargeRule]:
     """Rules of what the generated code orders or needs in a region, one for each item."""
+    known, ordered = _known.setdefault(catalog, {}), (provider, region, entrance, cache_nodes)
+    if ordered not in known:
+        known[ordered] = tuple(_ordered(catalog, *ordered))
+    return known[ordered]
+
+
+def _ordered(
+    catalog: Catalog, provider: str, region: str, entrance: EntranceLoad, cache_nodes: int
+) -> Iterator[ChargeRule]:  # fmt: skip
     of_cache = {Per.CACHE: min(cache_nodes, 1), Per.CACHE_NODE: cache_nodes}
     items: dict[str, dict[Per, RegionResource]] = {}
     for resource in catalog.region_resources.get(provider, ()):

@@ -19,7 +19,7 @@ from advisor.models.checkpoints import checkpoint_of_name
 from advisor.models.config import model_from_config
 from advisor.models.config_fields import ConfigFields
 from advisor.models.declared import DECLARED, read_declared
-from advisor.models.files import ENDINGS, FORMATS, holds_model, model_at
+from advisor.models.formats import ENDINGS, FORMATS
 from advisor.models.inputs import class_scores, exported_inputs
 from advisor.models.model import Checkpoint, Model, Scope
 from advisor.tables import Row, optional_float, read_rows
@@ -55,11 +55,29 @@ def find_model(name: str) -> Model:
         InputError: the name is not known, or the file cannot be read.
     """
     path = Path(name)
-    if path.suffix == ".json" or (name.strip() and holds_model(path)):
+    if path.suffix == ".json" or (name.strip() and _holds_model(path)):
         return _from_file(path.resolve())
     if path.suffix in ENDINGS and _lookup(name.strip().lower()) is None:
-        return model_at(path)
+        return _model_at(path)
     return _from_catalog(name)
+
+
+def _holds_model(path: Path) -> bool:
+    """Whether there is a file of this path, or a folder with a model in it; a name may be too long for a path."""
+    try:
+        if not path.exists():
+            return False
+    except OSError:
+        return False
+    from advisor.models.files import holds_model  # noqa: PLC0415 - readers load only where there is something to read
+
+    return holds_model(path)
+
+
+def _model_at(path: Path) -> Model:
+    from advisor.models.files import model_at  # noqa: PLC0415 - as above
+
+    return model_at(path)
 
 
 def catalogued_name(name: str) -> str:
@@ -76,7 +94,7 @@ def model_names() -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _from_file(path: Path) -> Model:
     """The model of a file, under its catalogued family where it is one: measurements and FLOPs are then the same."""
-    model = model_at(path)
+    model = _model_at(path)
     return model if model.hidden else _as_catalogued(model)
 
 

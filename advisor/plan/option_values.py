@@ -1,8 +1,9 @@
 """Ranked fleets of one instance type, and the recommended fleet in short, as values of a plan."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from advisor.demand.values import Forecast
 from advisor.performance.served import LoadLatency
@@ -37,9 +38,9 @@ def options_of(
     for number, (single, latency) in enumerate(zip(ranking.singles, latencies, strict=True), start=1):
         confirmation = single.confirmed.confirmation if single.confirmed else None
         cost = cost_of(formulation, single.solution, context, expected)
-        option = _option(formulation, single.solution.allocations[0], context, latency, cost)
-        why_not = _why_not(single, option.precision, fleet)
-        options.append(replace(option, rank=number, confirmed=confirmation, not_recommended=why_not))
+        why_not = _why_not(single, candidates[number - 1].precision, fleet)
+        ranked = {"rank": number, "confirmed": confirmation, "not_recommended": why_not}
+        options.append(_option(formulation, single.solution.allocations[0], context, latency, cost, ranked))
     return tuple(options)
 
 
@@ -54,7 +55,7 @@ def recommended(confirmed: Confirmed, context: PlanningContext, fleet: Fleet, op
     candidate = formulation.pool_set.sources[main.pool.key].served.candidate
     load = _load_of_replica(formulation, main, shares[name_of(main)] or 1.0)
     (latency,) = latencies_at_load([candidate], [load], context.requirements, context.model)
-    option = _option(formulation, main, context, latency, fleet.cost)
+    option = _option(formulation, main, context, latency, fleet.cost, {"rank": 0})
     same = next((other for other in options if _alike(other, option)), option) if len(fleet.groups) == 1 else option
     planned = confirmed.planned_rates()[name_of(main)]
     return replace(
@@ -86,14 +87,20 @@ def _alike(option: Option, other: Option) -> bool:
 
 
 def _option(
-    formulation: Formulation, allocation: Allocation, context: PlanningContext, latency: LoadLatency, cost: FleetCost
+    formulation: Formulation,
+    allocation: Allocation,
+    context: PlanningContext,
+    latency: LoadLatency,
+    cost: FleetCost,
+    ranked: Mapping[str, Any],
 ) -> Option:
+    """An option with what is known of it beside the others: its rank, and its replay."""
     pool, tariff = allocation.pool, allocation.tariff
     served = formulation.pool_set.sources[pool.key].served
     scheduled = len(set(allocation.instances)) > 1
     return Option(
         **layout_of(formulation, allocation, context),
-        rank=0,
+        **ranked,
         commitment=tariff.label if tariff.paid in _NAMED else "",
         instances=allocation.instances[-1],
         replicas=allocation.instances[-1] * pool.replicas,

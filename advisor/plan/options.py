@@ -1,7 +1,7 @@
 """Fleets of one instance type and way of paying, ranked: the same pools, rates and replay as the recommended fleet."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 
@@ -159,8 +159,8 @@ def rank(
     most = context.effort.options
     at_known = _at_known(formulation, known) if known else formulation
     singles, rejections = _singles(at_known, None if most is None else most + MOST_REPLAYED)
-    kept = singles if every_variant else _best_of_each_offer(singles, formulation, context)
-    kept = sorted(kept, key=lambda single: _preference(single, formulation, context))
+    preferred = sorted(singles, key=lambda single: _preference(single, formulation, context))
+    kept = preferred if every_variant else _first_of_each_offer(preferred)
     ranked, unconfirmed = _Replays(formulation, validator, context, known).replayed(kept, limit_usd, shown)
     return Ranking(tuple(ranked), (*rejections, *unconfirmed))
 
@@ -204,23 +204,23 @@ def _singles(formulation: Formulation, most: int | None = None) -> tuple[list[Si
 def least_costs(problem: Problem) -> list[tuple[float, Pool, Tariff]]:
     """Pools and ways of paying with USD a month that no fleet of them is below, least first: hours, answers, region."""
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
+    every, planned = float(hours.sum()), np.array([hour.planned_rate for hour in problem.hours])
     answers, standing = sum(map(requests_per_month, problem.hours)), alone_usd_per_month(problem)
     found: list[tuple[float, Pool, Tariff]] = []
     for pool in problem.pools:
-        counts = _least_counts(problem, pool)
-        always = float(counts.max() * hours.sum())
+        counts = _least_counts(problem, pool, planned)
+        running = float(counts @ hours)
         for tariff in pool.tariffs:
             if tariff.paid is not PurchaseOption.OWNED:
-                active = np.array(tariff.active_ratios or 1.0)
-                usd = tariff.all_usd_per_hour * (always if tariff.paid.always else float(counts @ (hours * active)))
+                hourly = float(counts @ (hours * tariff.active_ratios)) if tariff.active_ratios else running
+                usd = tariff.all_usd_per_hour * (float(counts.max()) * every if tariff.paid.always else hourly)
                 usd += pool.usd_per_request * answers + standing[pool.region, tariff.on_hosts]
                 found.append((usd, pool, tariff))
     return sorted(found, key=lambda one: one[0])
 
 
-def _least_counts(problem: Problem, pool: Pool) -> Floats:
+def _least_counts(problem: Problem, pool: Pool, planned: Floats) -> Floats:
     """Instances of each hour class at least: for its load, and beside one that fails; infinite where none will do."""
-    planned = np.array([hour.planned_rate for hour in problem.hours])
     load = load_of(problem, pool, 1.0)
     if not math.isfinite(load):
         return np.full(planned.size, math.inf)
@@ -247,14 +247,12 @@ def _rejection(formulation: Formulation, pool: Pool, tariff: Tariff, missed: Mis
     return reject_candidate(source.served.candidate, shortfall, source.offer.region)
 
 
-def _best_of_each_offer(singles: Sequence[Single], formulation: Formulation, context: PlanningContext) -> list[Single]:
-    """The cheapest of each provider × region × instance type × way of paying."""
-    best: dict[tuple[str, PurchaseOption], Single] = {}
+def _first_of_each_offer(singles: Iterable[Single]) -> list[Single]:
+    """The first of each provider × region × instance type × way of paying."""
+    first: dict[tuple[str, PurchaseOption], Single] = {}
     for single in singles:
-        key = (single.pool.stand, single.tariff.paid)
-        if key not in best or _preference(single, formulation, context) < _preference(best[key], formulation, context):
-            best[key] = single
-    return list(best.values())
+        first.setdefault((single.pool.stand, single.tariff.paid), single)
+    return list(first.values())
 
 
 def _preference(
@@ -282,6 +280,7 @@ class _Replays:
     ) -> None:
         """Know of kinds what a confirmed fleet has shown."""
         self._posed, self._confirmer, self._setting = formulation, validator, context
+        self._pools = {pool.key: pool for pool in formulation.problem.pools}
         self._headroom = dict(known)
         self._left = MOST_REPLAYED
         self._rejections: list[Rejection] = []
@@ -307,7 +306,7 @@ class _Replays:
     def _replay(self, single: Single) -> Single | None:
         """The option as its replay confirms it; None, and a rejection, where no number of instances is confirmed."""
         self._left -= 1
-        pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
+        pool = self._pools[single.pool.key]
         confirmed = self._confirmer.alone(self._posed.of([replace(pool, tariffs=(single.tariff,))]))
         if (
             isinstance(confirmed, Confirmed)
@@ -327,7 +326,7 @@ class _Replays:
         factor = self._headroom.get(self._confirmer.kind_of(single.pool.key))
         if single.confirmed is not None or factor is None:
             return single
-        pool = next(pool for pool in self._posed.problem.pools if pool.key == single.pool.key)
+        pool = self._pools[single.pool.key]
         planned = pool.slower(factor)
         fleet = alone(self._posed.problem, planned, single.tariff)
         if isinstance(fleet, Missed):

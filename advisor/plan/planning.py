@@ -9,10 +9,10 @@ from advisor.catalog.values import Offer
 from advisor.performance.served import Served
 from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
-from advisor.plan.fleet.chosen import Fleet
+from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
-from advisor.plan.ladder import Ladder, LowerRungs
+from advisor.plan.ladder import Ladder
 from advisor.plan.market import Market, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
@@ -20,6 +20,7 @@ from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies, with_confirmed_budget
 from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
 from advisor.plan.replay.validator import ReplayValidator
+from advisor.plan.rung_fleets import LowerRungs
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed
 from advisor.plan.today import judged_current
@@ -217,11 +218,15 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen, lower: LowerRungs) 
     context, found = market.context, market.validator.in_full(chosen.found)
     ranking = _as_shown(chosen.ranking, market.validator)
     ladder = Ladder(market, lower, found)
-    with Items(ladder.higher, 1 if asked.rungs and context.effort.at_a_time > 1 else 0) as higher:
+    ahead = int(context.effort.at_a_time > 1)
+    with (
+        Items(ladder.higher, ahead if asked.rungs else 0) as higher,
+        Items(lambda: iter((market.validator.holds_up_to(found),)), ahead) as holds,
+    ):
         fleet = fleet_of(found, context, market.expected)
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
-        fleet = _checked(market, found, fleet, options)
+        fleet = _checked(market, found, fleet, options, holds[0])
         choice = choice_of(fleet, market.formulation, context, market.expected)
         choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
         best = recommended(found, context, fleet, options)
@@ -235,11 +240,12 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen, lower: LowerRungs) 
     return Planned(choice, best, options, climbed.rungs, climbed.as_stated, lower.current, rejections)
 
 
-def _checked(market: Market, found: Confirmed, fleet: Fleet, options: Sequence[Option]) -> Fleet:
+def _checked(
+    market: Market, found: Confirmed, fleet: Fleet, options: Sequence[Option], holds: HoldsUpTo | None
+) -> Fleet:  # fmt: skip
     """A fleet with how far it holds, what its spare is for, and prices that may decide."""
     doubts = doubtful_prices(fleet, options, planning_day(market.context), market.context.catalog)
     spare = judged_spare(found, fleet.spare, market.validator.replayed)
-    holds = market.validator.holds_up_to(found)
     return replace(fleet, doubtful_prices=tuple(doubts), spare=tuple(spare), holds_up_to=holds)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from advisor.catalog.values import Purchase
-from advisor.plan.ladder import first_beyond
 from advisor.plan.market import Market
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import SET_BY, Constraint, Infeasible, Relaxation
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
+from advisor.plan.rung_fleets import first_beyond
 from advisor.plan.rungs import RungScope
 from advisor.plan.solve.optimise import relative_change
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed

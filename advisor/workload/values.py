@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from advisor.catalog.values import Purchase
-from advisor.models.files import ENDINGS
+from advisor.models.formats import ENDINGS
 from advisor.reading import OMITTED_AT_DEFAULT
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 

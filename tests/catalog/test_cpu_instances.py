@@ -157,6 +157,26 @@ def test_their_tables_are_read_when_asked_for(tmp_path):
         _ = without.cpu_instances
 
 
+@pytest.mark.parametrize("provider", CLOUDS)
+def test_the_offers_of_one_type_are_those_of_the_whole_table(provider):
+    """A name that begins as others do gives its own rows alone."""
+    every = CATALOG.cpu_offers(provider)
+    for name in list(dict.fromkeys(offer.instance_type for offer in every))[::40]:
+        assert CATALOG.cpu_offers(provider, name) == tuple(offer for offer in every if offer.instance_type == name)
+
+
+def test_a_wrong_row_of_one_type_is_named_by_its_line(tmp_path):
+    """The line is that of the file, though other rows are left out unread."""
+    shutil.copytree(CATALOG.directory, tmp_path / "catalog")
+    path = tmp_path / "catalog" / "cpu_prices" / "aws.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    last = lines[-1].split(",")
+    path.write_text("".join([*lines[:-1], ",".join([*last[:2], "much", *last[3:]])]))
+    with pytest.raises(InputError, match="'much' is no number") as caught:
+        Catalog(tmp_path / "catalog").cpu_offers("aws", last[0])
+    assert f"aws.csv:{len(lines)}: " in caught.value.where
+
+
 def test_a_machine_without_processor_is_a_wrong_table(tmp_path):
     """The error names file, row and column."""
     shutil.copytree(CATALOG.directory, tmp_path / "catalog")

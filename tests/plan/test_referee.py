@@ -17,7 +17,7 @@ from advisor.performance.model import shipped_model
 from advisor.performance.stage import serve
 from advisor.pipeline import recommend
 from advisor.plan.geography import in_reach
-from advisor.plan.ladder import Ladder, LowerRungs
+from advisor.plan.ladder import Ladder
 from advisor.plan.market import market_of
 from advisor.plan.options import rank
 from advisor.plan.planning import Asked, plan_fleet, recommended_fleet
@@ -25,6 +25,7 @@ from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.values import Allocation, FleetSolution
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.request import PlanRequest, requirements_of
+from advisor.plan.rung_fleets import LowerRungs
 from advisor.plan.rungs import rungs_of
 from advisor.plan.solve.existing import standing_of
 from advisor.plan.solve.objective import objective_usd_per_month

@@ -23,15 +23,13 @@ from advisor.models.files.stored import stored_tensors, weight_file
 from advisor.models.files.tensors import precision_of
 from advisor.models.files.trees import Forest, lightgbm_forest, xgboost_forest
 from advisor.models.files.ubjson import read_ubjson
+from advisor.models.formats import FORMATS
 from advisor.models.model import Checkpoint, Model, ModelFile
 from advisor.models.networks import whole_model
 from advisor.models.networks.values import Network
 from advisor.models.networks.work import Work
 from advisor.reading import read_json, read_text
 
-FORMATS = "config.json, model_index.json, ONNX, safetensors, GGUF, XGBoost JSON or UBJSON, LightGBM text, skops"
-ENDINGS = (".json", ".onnx", ".safetensors", ".gguf", ".ubj", ".txt", ".skops")
-"""Ends of names that are paths of models and no names of the catalog."""
 _CONFIG = "config.json"
 _MOST_DIGESTED_BYTES = 2**29
 """Size of a file whose digest is told: a second to read. Of larger weights headers alone are read."""

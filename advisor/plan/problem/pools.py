@@ -51,7 +51,7 @@ def pools_of(supply: Supply) -> PoolSet:
         for offer in supply.offers[machine.provider, machine.name]:
             sold = (id(served), id(offer), rank, cold is None)
             if sold not in made:
-                made[sold] = _made(supply, places, at, offer)
+                made[sold] = _made(supply, places, at, offer, rank)
             rejected.update(dict.fromkeys(made[sold].rejections))
             pool = made[sold].pool
             if pool is not None:
@@ -65,12 +65,12 @@ def _terms(requirements: Requirements) -> Terms:
     return tuple(workload.purchase), workload.limits, workload.scaling, workload.listed_only, workload.as_of
 
 
-def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer) -> Made:
+def _made(supply: Supply, places: "_OfferFacts", at: int, offer: Offer, loss_rank: int) -> Made:
     served = supply.served[at]
     tariffs, refused = _payable(supply, served.candidate, offer, places.tariffs(offer))
     if refused and not tariffs:
         return Made(served, offer, None, refused)
-    outcome = _pool(supply, places, at, offer, tariffs)
+    outcome = _pool(supply, places, at, offer, tariffs, loss_rank)
     if isinstance(outcome, Rejection):
         return Made(served, offer, None, (*refused, outcome))
     return Made(served, offer, outcome, refused)
@@ -109,6 +109,26 @@ class _OfferFacts:
         self._egress: dict[tuple[str, str], float] = {}
         self._disks: dict[tuple[str, str, int], tuple[float, ...]] = {}
         self._standing: dict[tuple[str, str], float] = {}
+        self._hosted: dict[tuple[int, int], Tariff] = {}
+        self._rates: dict[tuple[int, tuple[float, ...]], tuple[Floats, Floats]] = {}
+
+    def rates(self, at: int, offer: Offer) -> tuple[Floats, Floats]:
+        """Rates of one instance of a candidate; see :func:`_rates`."""
+        key = at, tuple(self._supply.geography.network_ms[offer.provider, offer.region])
+        if key not in self._rates:
+            self._rates[key] = _rates(self._supply, *key)
+        return self._rates[key]
+
+    def hosted(self, tariff: Tariff, offer: Offer, volume_gib: int) -> Tariff:
+        """One of the :meth:`tariffs` of an offer with a host's disk and the region's charges by the hour."""
+        key = id(tariff), volume_gib
+        if key not in self._hosted:
+            self._hosted[key] = replace(
+                tariff,
+                disk_parts_usd_per_hour=self.disk_parts_usd_per_hour(offer, volume_gib),
+                standing_usd_per_hour=self.standing_usd_per_hour(offer),
+            )
+        return self._hosted[key]
 
     def standing_usd_per_hour(self, offer: Offer) -> float:
         """Charges of the region by the hours of instances."""
@@ -152,11 +172,11 @@ def _payable(
     supply: Supply, candidate: Candidate, offer: Offer, tariffs: Sequence[Tariff]
 ) -> tuple[tuple[Tariff, ...], tuple[Rejection, ...]]:  # fmt: skip
     """The tariffs that generated code can order the candidate at, and rejections for the others."""
+    setup = candidate.setup
     refused = {
         tariff.paid: shortfall
         for tariff in tariffs
-        if (shortfall := purchase_shortfall(candidate.setup, tariff.paid.value, offer.region, supply.catalog))
-        is not None
+        if (shortfall := purchase_shortfall(setup, tariff.paid.value, offer.region, supply.catalog)) is not None
     }
     if not refused:
         return tuple(tariffs), ()
@@ -165,12 +185,12 @@ def _payable(
 
 
 def _pool(
-    supply: Supply, places: _OfferFacts, at: int, offer: Offer, tariffs: Sequence[Tariff]
-) -> Pool | Rejection:  # fmt: skip
+    supply: Supply, places: _OfferFacts, at: int, offer: Offer, tariffs: Sequence[Tariff], loss_rank: int
+) -> Pool | Rejection:
     candidate = supply.served[at].candidate
     if not tariffs:
         return _no_price(supply, candidate, offer)
-    mix, buckets = _rates(supply, at, offer)
+    mix, buckets = places.rates(at, offer)
     if not mix.any():
         return _too_far(supply, candidate, offer)
     factors = _factors(supply, candidate, offer)
@@ -180,6 +200,8 @@ def _pool(
     stand = stand_of(offer.provider, offer.region, offer.instance_type)
     cold = supply.cold_starts[at]
     start_usd = places.start_usd(offer, download_gb(candidate, supply.catalog.cold_start))
+    hosted = [places.hosted(tariff, offer, boot_disk_gib(candidate, tariff.paid)) for tariff in tariffs]
+    accelerators = _supply_name(candidate, offer)
     return Pool(
         key=_key(offer, candidate),
         instance_type=f"{offer.provider}/{offer.instance_type}",
@@ -187,14 +209,7 @@ def _pool(
         replicas=candidate.replicas_per_instance,
         mix_rates=mix,
         rates=buckets,
-        tariffs=tuple(
-            replace(
-                tariff,
-                disk_parts_usd_per_hour=places.disk_parts_usd_per_hour(offer, boot_disk_gib(candidate, tariff.paid)),
-                standing_usd_per_hour=places.standing_usd_per_hour(offer),
-            )
-            for tariff in exposed(supply, at, offer, tariffs, start_usd)
-        ),
+        tariffs=tuple(exposed(supply, at, offer, hosted, start_usd)),
         usd_per_request=places.egress_usd_per_request(offer),
         lead_hours=cold.lead_hours if cold else 0.0,
         start_usd=start_usd,
@@ -203,10 +218,10 @@ def _pool(
         quotas=_quotas(supply, candidate, offer),
         switching_usd=_switching_usd(supply, offer, tariffs) if supply.running and stand not in supply.running else 0.0,
         zones=supply.catalog.zones(offer.provider, offer.region, offer.instance_type).count,
-        supply=_supply_name(candidate, offer),
-        backend=f"{_supply_name(candidate, offer)}/{candidate.engine}",
+        supply=accelerators,
+        backend=f"{accelerators}/{candidate.engine}",
         replica_kind=_replica_kind(candidate),
-        loss_rank=supply.requirements.loss_rank(candidate.precision),
+        loss_rank=loss_rank,
         most_rate=supply.served[at].most_requests_per_second * candidate.replicas_per_instance,
     )
 
@@ -241,10 +256,15 @@ def _key(offer: Offer, candidate: Candidate) -> str:
     return f"{offer.provider}/{offer.region}/{offer.instance_type}/{candidate.precision}/{layout}"
 
 
-def _rates(supply: Supply, at: int, offer: Offer) -> tuple[Floats, Floats]:
-    """Rates of one instance: all requests of each place (places,), and each bucket alone (places, buckets)."""
+def _rates(supply: Supply, at: int, network: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Rates of one instance: all requests of each place (places,), and each bucket alone (places, buckets).
+
+    Args:
+        supply: rates of its replicas.
+        at: position of its candidate.
+        network: ms to each place.
+    """
     replicas = supply.served[at].candidate.replicas_per_instance
-    network = supply.geography.network_ms[offer.provider, offer.region]
     mix = [supply.rates.mix[ms][at] if math.isfinite(ms) else 0.0 for ms in network]
     count = len(next(iter(supply.rates.buckets.values()), ()))
     far = np.zeros(count)
@@ -275,6 +295,8 @@ def _factors(supply: Supply, candidate: Candidate, offer: Offer) -> tuple[float 
 
 def _quotas(supply: Supply, candidate: Candidate, offer: Offer) -> dict[tuple[str, str], float]:
     """Units that an instance takes of the quotas that the workload states for its region."""
+    if not supply.requirements.workload.limits.quotas:
+        return {}
     stated = {
         (quota.code, quota_key(quota))
         for quota in supply.requirements.workload.limits.quotas

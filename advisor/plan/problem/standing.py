@@ -35,10 +35,9 @@ def region_rates(
     """
     regions = {allocation.pool.region for allocation in allocations}
     if len(regions) == 1 and all(allocation.tariff.on_hosts for allocation in allocations):
+        rate = mean_rate(problem)
         hours = sum(_instance_hours(problem, allocation) for allocation in allocations)
-        return dict.fromkeys(
-            regions, RegionRates(mean_rate(problem), mean_rate(problem), hours, further_of(allocations))
-        )
+        return dict.fromkeys(regions, RegionRates(rate, rate, hours, further_of(allocations)))
     rates: dict[str, RegionRates] = {}
     for allocation in allocations:
         served, balanced, hours, _ = rates.get(allocation.pool.region, RegionRates(0.0, None))
@@ -56,6 +55,8 @@ def region_rates(
 
 def further_of(allocations: Sequence[Allocation]) -> Further:
     """Groups, backends and endpoints of a region beyond the first of each."""
+    if len(allocations) == 1:
+        return NONE_FURTHER
     kinds = zip(*(parts_of(allocation.pool, allocation.tariff) for allocation in allocations), strict=True)
     return Further(*(max(len(set(parts) - {""}) - 1, 0) for parts in kinds))
 
@@ -92,14 +93,12 @@ def standing_usd_per_month(
 
 def alone_usd_per_month(problem: Problem) -> Mapping[tuple[str, bool], float]:
     """Standing charges of a fleet in one region alone, by region and whether hosts serve, to fractions of a cent."""
-    rate = mean_rate(problem)
-
-    def usd(region: str, balanced: float | None) -> float:
-        charges = problem.charges.get(region)
-        return sum(rule.quantity(rate, balanced) * rule.usd for rule in charges.rules) if charges else 0.0
-
+    rate, charges = mean_rate(problem), problem.charges
     ways = {(pool.region, tariff.on_hosts) for pool in problem.pools for tariff in pool.tariffs}
-    return {(region, on_hosts): usd(region, rate if on_hosts else None) for region, on_hosts in ways}
+    return {
+        (region, on_hosts): charges[region].usd_alone(rate, on_hosts=on_hosts) if region in charges else 0.0
+        for region, on_hosts in ways
+    }
 
 
 def usd_per_request(problem: Problem, pool: Pool, tariff: Tariff) -> float:

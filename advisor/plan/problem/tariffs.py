@@ -55,8 +55,8 @@ def _allowed_commitments(supply: Supply, offer: Offer) -> Sequence[CommitmentPri
 def usable(tariffs: Iterable[Tariff], offer: Offer, supply: Supply) -> Iterator[Tariff]:
     """The tariffs whose prices may be used: all of them, or those that are listed and recent."""
     workload, catalog = supply.requirements.workload, supply.catalog
-    day = workload.as_of or first_day(catalog.as_of)
-    if not workload.listed_only or day is None:
+    day = (workload.as_of or first_day(catalog.as_of)) if workload.listed_only else None
+    if day is None:
         yield from tariffs
         return
     for tariff in tariffs:

@@ -135,22 +135,22 @@ class Tariff:
     quality: str = ""
     term_years: float = 0.0
     """Commitments: how long they oblige."""
+    on_hosts: bool = field(init=False, repr=False, compare=False)
+    """Whether a load balancer passes requests on to it; endpoints and containers are reached through a service."""
+    all_usd_per_hour: float = field(init=False, repr=False, compare=False)
+    """Price, disk, expected interruptions and hourly charges of the region of an instance that runs."""
 
-    @property
-    def on_hosts(self) -> bool:
-        """Whether a load balancer passes requests on to it; endpoints and containers are reached through a service."""
-        return self.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED)
+    def __post_init__(self) -> None:
+        """Sum up what is asked of every fleet that is tried."""
+        own = self.usd_per_hour + self.disk_usd_per_hour
+        usd = own + self.interruption_usd_per_hour + self.standing_usd_per_hour
+        object.__setattr__(self, "on_hosts", self.paid not in (PurchaseOption.SERVERLESS, PurchaseOption.MANAGED))
+        object.__setattr__(self, "all_usd_per_hour", usd)
 
     @property
     def disk_usd_per_hour(self) -> float:
         """Volume that an instance boots from."""
         return sum(self.disk_parts_usd_per_hour)
-
-    @property
-    def all_usd_per_hour(self) -> float:
-        """Price, disk, expected interruptions and hourly charges of the region of an instance that runs."""
-        own = self.usd_per_hour + self.disk_usd_per_hour
-        return own + self.interruption_usd_per_hour + self.standing_usd_per_hour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,6 +196,12 @@ class Pool:
 
     most_rate: float = math.inf
     """Requests per second of one instance beyond which it is never taken to sustain more: what its chips can do."""
+    region: str = field(init=False)
+    """Provider and region."""
+
+    def __post_init__(self) -> None:
+        """Cut the region out of the stand."""
+        object.__setattr__(self, "region", _region_of(self.stand))
 
     def slower(self, headroom: float) -> "Pool":
         """The pool taken to sustain so many times less; where that is more, no more than its chips can do."""
@@ -206,11 +212,6 @@ class Pool:
     def serves_all_places(self) -> bool:
         """Whether it is near enough to all users."""
         return min(self.mix_rates.tolist(), default=math.inf) > 0
-
-    @property
-    def region(self) -> str:
-        """Provider and region."""
-        return _region_of(self.stand)
 
     @property
     def spot_supply(self) -> str:

@@ -14,10 +14,8 @@ from advisor.plan.replay.headroom import (
     Kind,
 )
 from advisor.plan.replay.search import FleetSearch, is_simplest
-from advisor.plan.solve.scopes import (
-    lower_bound,
-    scopes,
-)
+from advisor.plan.solve.bounds import lower_bound
+from advisor.plan.solve.scopes import scopes
 from advisor.plan.solve.simple import backend_of, complexity, loss_rank, simplest
 from advisor.plan.solve.stage import formulate
 from advisor.plan.solve.stage import narrowed as narrowed_supply

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,29 @@ from advisor.plan.solve.solver import INFINITY, Outcome, Program
 ROUNDING = 1e-9
 ROOM = 1e-7
 """Relative slack of a bound that one program hands to the next."""
+
+
+class _Server(NamedTuple):
+    """Instances of a pool, as far as the split of requests depends on them."""
+
+    mix_rates: tuple[float, ...]
+    rates: tuple[tuple[float, ...], ...]
+    usd_per_request: float
+    instances: float
+
+
+class _Requests(NamedTuple):
+    """Requests of the busiest hours."""
+
+    planned_rate: float
+    per_month: float
+    places: tuple[float, ...]
+    buckets: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Places, and buckets or one."""
+        return len(self.places), len(self.buckets) or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +68,14 @@ def even_shares(
         counts: how many.
     """
     transfer_usd = _transfer_usd(problem, solution, pools)
-    highest = _solved(problem, pools, counts, None, transfer_usd)
+    requests, servers = _requests(problem), _servers(pools, counts)
+    highest = _solved(requests, servers, None, transfer_usd)
     level = highest and float(highest[0][0]) * (1 + ROOM) + ROUNDING
-    even = highest and _solved(problem, pools, counts, level, transfer_usd)
+    even = highest and _solved(requests, servers, level, transfer_usd)
     if not even:
         return {key: share[-1] for key, share in solution.shares.items()}
     values, parts = even
-    found = {pool.key: np.zeros(_shape(problem)) for pool in pools}
+    found = {pool.key: np.zeros(requests.shape) for pool in pools}
     for part in parts:
         found[pools[part.pool].key][part.place, list(part.buckets)] += max(float(values[part.variable]), 0.0)
     return found
@@ -61,33 +87,42 @@ def can_carry(problem: Problem, allocations: Sequence[Allocation]) -> bool:
     for allocation in allocations:
         counts[allocation.pool.key] = counts.get(allocation.pool.key, 0) + allocation.instances[-1]
     pools = {allocation.pool.key: allocation.pool for allocation in allocations if counts[allocation.pool.key]}
-    found = _solved(problem, list(pools.values()), [float(counts[key]) for key in pools])
+    servers = _servers(list(pools.values()), [float(counts[key]) for key in pools])
+    found = _solved(_requests(problem), servers)
     return found is not None and float(found[0][0]) <= 1 + ROOM
 
 
-def _shape(problem: Problem) -> tuple[int, int]:
-    return len(problem.place_shares), problem.parts.size
+def _requests(problem: Problem) -> _Requests:
+    hour, places, buckets = problem.hours[-1], problem.place_shares.tolist(), problem.bucket_shares.tolist()
+    return _Requests(hour.planned_rate, requests_per_month(hour), tuple(places), tuple(buckets))
 
 
+def _servers(pools: Sequence[Pool], counts: Sequence[float]) -> tuple[_Server, ...]:
+    return tuple(
+        _Server(tuple(pool.mix_rates.tolist()), tuple(map(tuple, pool.rates.tolist())), pool.usd_per_request, count)
+        for pool, count in zip(pools, counts, strict=True)
+    )
+
+
+@lru_cache(maxsize=1024)
 def _solved(
-    problem: Problem,
-    pools: Sequence[Pool],
-    counts: Sequence[float],
-    level: float | None = None,
-    transfer_usd: float = INFINITY,
-) -> tuple[Floats, list[_Part]] | None:
-    """Least highest utilisation (variable 0); with a level that it may have, the highest lowest one (variable 1)."""
+    requests: _Requests, servers: tuple[_Server, ...], level: float | None = None, transfer_usd: float = INFINITY
+) -> tuple[Floats, tuple[_Part, ...]] | None:
+    """Least highest utilisation (variable 0); with a level that it may have, the highest lowest one (variable 1).
+
+    The same fleet is asked for wherever its weights are read.
+    """
     program = Program()
     high, low = program.variable(upper=INFINITY if level is None else level), program.variable()
     program.add_cost(high if level is None else low, 1.0 if level is None else -1.0)
-    parts = [part for at, pool in enumerate(pools) for part in _parts(problem, program, at, pool)]
-    for place, bucket in np.ndindex(_shape(problem)):
+    parts = tuple(part for at, server in enumerate(servers) for part in _parts(requests, program, at, server))
+    for place, bucket in np.ndindex(requests.shape):
         terms = [(part.variable, 1.0) for part in parts if part.place == place and bucket in part.buckets]
         program.row("demand", terms, lower=1.0, upper=1.0)
-    for at, count in enumerate(counts):
+    for at, server in enumerate(servers):
         load = [(part.variable, part.load) for part in parts if part.pool == at]
-        program.row("highest", [*load, (high, -count)], upper=0.0)
-        program.row("lowest", [*load, (low, -count)], lower=0.0)
+        program.row("highest", [*load, (high, -server.instances)], upper=0.0)
+        program.row("lowest", [*load, (low, -server.instances)], lower=0.0)
     transfer = [(part.variable, part.usd) for part in parts if part.usd]
     if transfer and transfer_usd < INFINITY:
         program.row("transfer", transfer, upper=transfer_usd * (1 + ROOM) + ROUNDING)
@@ -95,18 +130,15 @@ def _solved(
     return (solution.values, parts) if solution.outcome is Outcome.OPTIMAL else None
 
 
-def _parts(problem: Problem, program: Program, at: int, pool: Pool) -> Iterator[_Part]:
-    hour = problem.hours[-1]
-    every = tuple(range(_shape(problem)[1]))
-    for place, share in enumerate(problem.place_shares.tolist()):
-        shares = [(every, share, pool.mix_rates[place])]
-        shares += [
-            ((b,), share * part, pool.rates[place, b]) for b, part in enumerate(problem.bucket_shares.tolist())
-        ]  # fmt: skip
-        for buckets, requests, rate in shares:
+def _parts(requests: _Requests, program: Program, at: int, server: _Server) -> Iterator[_Part]:
+    every = tuple(range(requests.shape[1]))
+    for place, of_place in enumerate(requests.places):
+        shares = [(every, of_place, server.mix_rates[place])]
+        shares += [((b,), of_place * part, server.rates[place][b]) for b, part in enumerate(requests.buckets)]
+        for buckets, share, rate in shares:
             if rate > 0:
-                usd = pool.usd_per_request * requests * requests_per_month(hour)
-                load = float(hour.planned_rate * requests / rate)
+                usd = server.usd_per_request * share * requests.per_month
+                load = requests.planned_rate * share / rate
                 yield _Part(at, place, buckets, program.variable(upper=1.0), load, usd)
 
 

@@ -6,26 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from advisor.plan.problem.formulas import (
-    Part,
-    hours_per_month,
-    least_instances,
-    mix_rate,
-    requests_per_month,
-    share_without,
-)
+from advisor.plan.problem.formulas import hours_per_month, least_instances, mix_rate
 from advisor.plan.problem.standing import alone_usd_per_month, region_rates
 from advisor.plan.problem.values import FleetSolution, Floats, Infeasible, Pool, Problem, PurchaseOption
 from advisor.plan.solve.alone import Missed, alone
+from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound, planned_rates
 from advisor.plan.solve.counted import counted, is_countable
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import any_within, explain_conflict, fleet_if_any, improved, relative_change
 from advisor.units import A_CENT
 
-ROUNDING = 1e-9
 EXPLAINED = 3
 """Scopes without a fleet whose conflict is looked for, from the one that promises most on: each takes many solves."""
-PRICES = 33
 PROMISING = 4
 """Pools that are tried by themselves before any program is solved."""
 
@@ -86,7 +78,7 @@ def cheapest(
 def any_below(problem: Problem, most_usd: float) -> FleetSolution | None:
     """A fleet of any scope that costs less than an amount; None where none is found soon."""
     for part in scopes(problem):
-        if lower_bound(part) < most_usd:
+        if least_usd(part) < most_usd:
             fleet = counted(part) if is_countable(part) else any_within(without_dominated(part), most_usd)
             if fleet is not None and fleet.objective_usd_per_month < most_usd:
                 return fleet
@@ -121,18 +113,31 @@ def _cheapest(
     if len(parts) == 1:
         part = without_dominated(parts[0])
         return _improved(best, part, roughly=roughly) or explain_conflict(part)
-    singles = [cheapest_alone(part) for part in parts]
+    usd = _by_scope(problem, usd_alone(problem))
+    singles = [usd[scope_of(problem, part.pools[0])] for part in parts]
     first = singles.index(min(singles))
     bounded = sorted((-math.inf if at == first else lower_bound(part), at) for at, part in enumerate(parts))
     without: list[Problem] = []
     for bound, at in bounded:
         if best is not None and bound > best.objective_usd_per_month + A_CENT:
             break
-        part = parts[at] if is_countable(parts[at]) else without_dominated(parts[at])
-        best = _improved(best, part, roughly=roughly)
-        if best is None:
-            without.append(part)
+        searched = _as_searched(parts[at], best)
+        if searched is not None:
+            best = _improved(best, searched, roughly=roughly)
+        if searched is not None and best is None:
+            without.append(searched)
     return best or min((explain_conflict(part) for part in without[:EXPLAINED]), key=_distance)
+
+
+def _as_searched(part: Problem, best: FleetSolution | None) -> Problem | None:
+    """A scope without the pools that no cheapest fleet needs; None where none in it is cheaper than the best so far."""
+    most_usd = math.inf if best is None else best.objective_usd_per_month + A_CENT
+    if bound_with_spare(part) > most_usd:
+        return None
+    if is_countable(part):
+        return part
+    fewer = without_dominated(part)
+    return None if least_usd(fewer) > most_usd else fewer
 
 
 def _improved(best: FleetSolution | None, part: Problem, *, roughly: bool) -> FleetSolution | None:
@@ -178,8 +183,8 @@ class Singles:
 
     def _up_to(self, most_usd: float) -> Iterator[FleetSolution]:
         """The fleets but those that are bound to cost more than an amount."""
-        for at, (least_usd, pool, tariff) in enumerate(self._ways):
-            if least_usd > most_usd + A_CENT:
+        for at, (about_usd, pool, tariff) in enumerate(self._ways):
+            if about_usd > most_usd + A_CENT:
                 return
             if at == len(self._fleets):
                 self._fleets.append(alone(self._problem, pool, tariff))
@@ -192,9 +197,13 @@ def _usd(fleet: FleetSolution) -> float:
     return fleet.objective_usd_per_month
 
 
-def cheapest_alone(problem: Problem) -> float:
-    """About what the cheapest pool would cost a month if it served everything, bought in its cheapest way."""
-    return float(_each_alone(problem)[1].min(initial=math.inf))
+def _by_scope(problem: Problem, usd_by_pool: Mapping[str, float]) -> Mapping[str, float]:
+    """The least of each scope."""
+    usd: dict[str, float] = {}
+    for pool in problem.pools:
+        scope = scope_of(problem, pool)
+        usd[scope] = min(usd.get(scope, math.inf), usd_by_pool[pool.key])
+    return usd
 
 
 def usd_alone(problem: Problem) -> Mapping[str, float]:
@@ -213,88 +222,10 @@ def _each_alone(problem: Problem) -> tuple[list[Pool], Floats]:
     rates = np.array([mix_rate(problem, pool) for pool in able])
     usd_per_hour = np.array([min(tariff.all_usd_per_hour for tariff in pool.tariffs) for pool in able])
     hours = np.array([hours_per_month(hour) for hour in problem.hours])
-    usd: Floats = usd_per_hour * (least_instances(problem, _planned(problem), rates) * hours).sum(axis=1)
+    usd: Floats = usd_per_hour * (least_instances(problem, planned_rates(problem), rates) * hours).sum(axis=1)
     standing = alone_usd_per_month(problem)
     usd += [min(standing[pool.region, tariff.on_hosts] for tariff in pool.tariffs) for pool in able]
     return able, usd
-
-
-def _planned(problem: Problem) -> Floats:
-    return np.array([hour.planned_rate for hour in problem.hours])
-
-
-def _rates_with_spare(problem: Problem) -> Floats:
-    """Requests per second that all instances sustain together, so that enough is left without the fullest zone."""
-    planned, zones = _planned(problem), sum(max(pools) for pools in _zones_by_region(problem).values())
-    left = share_without(problem.limits, Part.ZONE) * planned
-    return np.maximum(planned, left / (1 - 1 / zones)) if zones > 1 else planned
-
-
-def _zones_by_region(problem: Problem) -> dict[str, list[int]]:
-    zones: dict[str, list[int]] = {}
-    for pool in problem.pools:
-        zones.setdefault(pool.region, []).append(pool.zones)
-    return zones
-
-
-def lower_bound(problem: Problem) -> float:
-    """USD a month that no fleet of the problem can be below, from its prices alone.
-
-    In each hour class what so few whole instances as could carry the requests cost: one that is fast enough alone, or
-    several that are so together, as many as failures ask for and at least one in each zone; and all answers over the
-    cheapest way to the users, with what the cheapest region charges. Capacity that is owned costs its disks.
-    """
-    pools = problem.pools
-    mixed, apart = np.array([pool.mix_rates for pool in pools]), np.array([pool.rates for pool in pools])
-    of_pool = np.maximum(mixed.max(axis=1), (apart * _work(problem)).max(axis=(1, 2), initial=0.0))
-    fastest = np.repeat(of_pool, [len(pool.tariffs) for pool in pools])
-    usd = np.array(
-        [tariff.all_usd_per_hour * min((1.0, *tariff.active_ratios)) for pool in pools for tariff in pool.tariffs]
-    )  # fmt: skip
-    if not fastest.any():
-        return 0.0
-    least = least_instances(problem, _planned(problem), fastest.max(keepdims=True))[0]
-    rates = _rates_with_spare(problem)
-    compute = sum(
-        hours_per_month(hour) * _usd_per_hour(float(rates[at]), float(least[at]), usd, fastest)
-        for at, hour in enumerate(problem.hours)
-    )
-    answers = min(pool.usd_per_request for pool in pools) * sum(map(requests_per_month, problem.hours))
-    return compute + answers + min(alone_usd_per_month(problem).values())
-
-
-def _work(problem: Problem) -> Floats:
-    """Work of a request of each bucket, that of all requests on average being 1: (buckets,).
-
-    As the cheapest pool that serves them all has it; a bound holds with any, and is close with one that is true.
-    """
-    able = [
-        pool
-        for pool in problem.pools
-        if pool.tariffs and pool.rates.size and max(pool.mix_rates.tolist()) > 0 and pool.rates.all()
-    ]
-    if not able:
-        return np.ones_like(problem.bucket_shares)
-    usual = min(able, key=lambda pool: min(tariff.all_usd_per_hour for tariff in pool.tariffs) / pool.mix_rates.max())
-    work: Floats = 1 / usual.rates.mean(axis=0)
-    return work / float(work @ problem.bucket_shares)
-
-
-def _usd_per_hour(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
-    if least > 1 or rate <= 0:
-        return _together(rate, least, usd, fastest)
-    alone = float(usd[fastest >= rate * (1 - ROUNDING)].min(initial=math.inf))
-    return min(alone, _together(rate, 2, usd, fastest))
-
-
-def _together(rate: float, least: float, usd: Floats, fastest: Floats) -> float:
-    """Least cost of so many instances or more for a rate, ``max over p of p · rate + least · min(usd - p · fastest)``.
-
-    The requests may have any price p at which no instance earns more than it costs (Lagrange).
-    """
-    highest = float((usd[fastest > 0] / fastest[fastest > 0]).min())
-    prices = np.linspace(0.0, highest, PRICES)
-    return float((prices * rate + least * (usd - prices[:, None] * fastest).min(axis=1)).max())
 
 
 def _distance(conflict: Infeasible) -> float:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from advisor.plan.problem.values import Constraint, FleetSolution, Pool, Problem
+from advisor.plan.solve.bounds import bound_with_spare, least_usd, lower_bound
 from advisor.plan.solve.dominance import without_dominated
 from advisor.plan.solve.optimise import read_fleet, within
 from advisor.plan.solve.program import FleetProgram
-from advisor.plan.solve.scopes import lower_bound, scopes, split
+from advisor.plan.solve.scopes import scopes, split
 
 SECONDS = 5.0
 """Time for each search; what is not found by then is not recommended."""
@@ -52,13 +53,11 @@ def simplest(problem: Problem, cheapest: FleetSolution, most_usd: float | None =
     best = cheapest
     if complexity(best)[:2] == (1, 1) or not problem.limits.simplicity:
         return best
-    parts = [without_dominated(part, same_backend=True) for part in scopes(problem) if lower_bound(part) <= limit]
+    parts = [without_dominated(part, same_backend=True) for part in scopes(problem) if least_usd(part) <= limit]
     for fleet in _of_one_type(parts, limit):
         best = min(best, fleet, key=complexity)
     if complexity(best)[:2] > (1, 2):
-        for of_one in [
-            problem for part in parts for problem in split(part, backend_of) if lower_bound(problem) <= limit
-        ]:
+        for of_one in [problem for part in parts for problem in split(part, backend_of) if least_usd(problem) <= limit]:
             best = min(best, within(of_one, limit, SECONDS) or best, key=complexity)
     backends, types, _ = complexity(best)
     if backends > 2 or types > 2:
@@ -79,7 +78,7 @@ def _of_one_type(parts: list[Problem], limit: float) -> Iterator[FleetSolution]:
     """The cheapest fleets of one backend and type, each below all before it."""
     kinds = [kind for part in parts for kind in split(part, _kind)]
     for bound, at in sorted((lower_bound(kind), at) for at, kind in enumerate(kinds)):
-        fleet = within(kinds[at], limit, SECONDS) if bound <= limit else None
+        fleet = within(kinds[at], limit, SECONDS) if max(bound, bound_with_spare(kinds[at])) <= limit else None
         if fleet is not None:
             limit = fleet.objective_usd_per_month
             yield fleet

@@ -197,12 +197,14 @@ def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog
         )
         for region, (provider, _, place) in regions.items()
     }
+    known = {region: of_region for region, of_region in charges.items() if of_region is not None}
+    of_cache = {
+        region: tuple(cache_rules(workload, catalog, of_region.provider, of_region.region))
+        for region, of_region in known.items()
+    }
     return {
-        region: replace(
-            of_region, rules=(*of_region.rules, *cache_rules(workload, catalog, of_region.provider, of_region.region))
-        )
-        for region, of_region in charges.items()
-        if of_region is not None
+        region: replace(of_region, rules=(*of_region.rules, *of_cache[region])) if of_cache[region] else of_region
+        for region, of_region in known.items()
     }
 
 

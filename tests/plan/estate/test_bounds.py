@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 
 from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
+from advisor.plan.solve.bounds import bound_with_spare, lower_bound
 from advisor.plan.solve.optimise import optimise
-from advisor.plan.solve.scopes import lower_bound
 from advisor.units import HOURS_PER_MONTH
-from advisor.workload.values import Limits
+from advisor.workload.values import Limits, Survive
 from plan.fleet.problems import everything, pool_of, problem_of, problems
 
 
@@ -17,6 +17,7 @@ def test_no_fleet_costs_less_than_its_bound(problem):
     found = optimise(problem)
     if isinstance(found, FleetSolution):
         assert lower_bound(problem) <= found.objective_usd_per_month + 0.01
+        assert bound_with_spare(problem) <= found.objective_usd_per_month + 0.01
 
 
 def test_the_bound_knows_that_instances_are_whole():
@@ -28,6 +29,28 @@ def test_the_bound_knows_that_instances_are_whole():
 
     assert one == pytest.approx(1.9 * HOURS_PER_MONTH)
     assert two > 2.2 * HOURS_PER_MONTH
+
+
+def test_the_bound_knows_what_the_loss_of_a_machine_has_to_leave():
+    """Of 2 requests/s without any machine of 2 there have to be 4: two machines; of small ones five of 0.5."""
+    large, small = pool_of("large", 2.0, 1.0), pool_of("small", 0.5, 0.3)
+    limits = Limits(survive=Survive.INSTANCE)
+
+    assert bound_with_spare(problem_of(large, planned=(2.0,), limits=limits)) == pytest.approx(2.0 * HOURS_PER_MONTH)
+    assert bound_with_spare(problem_of(small, planned=(2.0,), limits=limits)) == pytest.approx(1.5 * HOURS_PER_MONTH)
+    assert bound_with_spare(problem_of(small, planned=(2.0,), limits=Limits())) == 0.0
+
+
+def test_the_bound_knows_what_the_loss_of_spot_has_to_leave():
+    """2 requests/s without any of the machines on spot, of 2 each, take two of them, or one that is not on spot."""
+    spot, steady = (
+        pool_of("a", 2.0, tariffs=(Tariff(paid, usd),))
+        for paid, usd in ((PurchaseOption.SPOT, 0.4), (PurchaseOption.ON_DEMAND, 1.0))
+    )
+
+    assert bound_with_spare(problem_of(spot, planned=(2.0,))) == pytest.approx(0.8 * HOURS_PER_MONTH)
+    assert bound_with_spare(problem_of(steady, planned=(2.0,))) == 0.0
+    assert bound_with_spare(problem_of(spot, steady, planned=(2.0,))) == pytest.approx(0.8 * HOURS_PER_MONTH)
 
 
 def test_the_bound_counts_disks_and_the_way_to_the_users():
