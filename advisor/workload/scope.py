@@ -122,7 +122,7 @@ def engine_names(rows: Iterable[EngineSupport]) -> tuple[str, ...]:
 
 
 def excluded_and_asked(workload: Workload, catalog: Catalog) -> tuple[str, str] | None:
-    """Key and name, as stated, of what a workload asks for and excludes; of ``H100`` all variants are to be excluded."""
+    """Key and name, as stated, of what a workload asks for and excludes; of ``H100`` that is all variants."""
     for key in HELD[2:]:
         excluded = set(_in_catalog(key, getattr(workload.exclude, key), catalog))
         for name in getattr(workload, key):
