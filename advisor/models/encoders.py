@@ -24,6 +24,8 @@ class EncoderTraits:
     """A table of relative positions shared by all layers (MPNet)."""
     norm_vectors: int = 2
     embedding_norm: bool = True
+    family: str = "bert"
+    """As measurements and lists of engines name it: servers that load BERT load most of its kin."""
 
 
 _BERT = EncoderTraits()
@@ -33,10 +35,10 @@ ENCODER_TRAITS = {
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "electra": EncoderTraits(pooler=False),
+    "electra": EncoderTraits(pooler=False, family="electra"),
     "distilbert": EncoderTraits(token_types=False, pooler=False),
     "mpnet": EncoderTraits(token_types=False, relative_buckets=True, padding_positions=2),
-    "albert": EncoderTraits(shared_layers=True),
+    "albert": EncoderTraits(shared_layers=True, family="albert"),
     "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False),
     "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False),
 }
@@ -61,7 +63,7 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
     )
     return Model(
         name=name,
-        family=fields.text("", "model_type"),
+        family=traits.family,
         task="encoder",
         hidden=hidden,
         vocab=fields.integer("vocab_size"),

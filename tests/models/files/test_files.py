@@ -97,6 +97,16 @@ def test_an_unknown_architecture_with_weights_beside_it(tmp_path):
     assert (model.family, model.n_heads, model.n_layers, model.estimate_factor) == ("novel", 4, 2, ESTIMATE_FACTOR)
 
 
+@pytest.mark.parametrize(
+    ("kind", "family"), [("bert", "bert"), ("xlm-roberta", "bert"), ("roberta", "bert"), ("albert", "albert")]
+)
+def test_a_file_of_an_encoder_has_the_family_that_engines_list(kind, family):
+    """Servers that load BERT load RoBERTa; ALBERT, whose layers share their weights, takes one that lists it."""
+    config = {"model_type": kind, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 99, "max_position_embeddings": 64}  # fmt: skip
+
+    assert model_from_config(config, name="", where="").family == family
+
+
 def test_weights_say_what_they_are_stored_in(tmp_path):
     """Where the configuration and the weights differ, the weights are right."""
     config = {"model_type": "bert", "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 99, "max_position_embeddings": 64, "torch_dtype": "float32"}  # fmt: skip
