@@ -172,7 +172,8 @@ class Precisions:
             (known_checkpoint for known_checkpoint in stored if _reads(engine, known_checkpoint.format)), None
         )
         if readable is not None:
-            return LoadedWeights(readable.repository, readable.scheme)
+            repository = readable.repository if is_hub_id(readable.repository) else ""
+            return LoadedWeights(repository, "" if readable.scheme == _AS_PUBLISHED else readable.scheme)
         if not is_hub_id(model):
             return LoadedWeights("", "") if precision in _WIDE else None
         return _quantised(model, own) if self.is_made_while_loading(precision, engine) else None

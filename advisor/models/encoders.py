@@ -1,6 +1,7 @@
 """Layers of an encoder (BERT and its kin), from its configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from advisor.models.config_fields import MOST_LAYERS, ConfigFields
 from advisor.models.layers import AttentionOptions, Heads, Layer, Mixer, MixerKind, attention, dense
@@ -24,6 +25,10 @@ class EncoderTraits:
     """A table of relative positions shared by all layers (MPNet)."""
     norm_vectors: int = 2
     embedding_norm: bool = True
+    windows: bool = False
+    """Most layers look at near tokens alone (ModernBERT)."""
+    family: str = "bert"
+    """As measurements and lists of engines name it: servers that load BERT load most of its kin."""
 
 
 _BERT = EncoderTraits()
@@ -33,12 +38,21 @@ ENCODER_TRAITS = {
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "electra": EncoderTraits(pooler=False),
+    "electra": EncoderTraits(pooler=False, family="electra"),
     "distilbert": EncoderTraits(token_types=False, pooler=False),
     "mpnet": EncoderTraits(token_types=False, relative_buckets=True, padding_positions=2),
-    "albert": EncoderTraits(shared_layers=True),
+    "albert": EncoderTraits(shared_layers=True, family="albert"),
     "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False),
     "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False),
+    "modernbert": EncoderTraits(
+        matrices=3,
+        biases=False,
+        pooler=False,
+        token_types=False,
+        learned_positions=False,
+        norm_vectors=1,
+        windows=True,
+    ),
 }
 ENCODER_TYPES = tuple(ENCODER_TRAITS)
 
@@ -54,14 +68,17 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
     heads = fields.integer("num_attention_heads", "n_heads", "n_head")
     inner = fields.integer("intermediate_size", "hidden_dim", "n_inner")
     count = fields.integer("num_hidden_layers", "n_layers", "n_layer", most=MOST_LAYERS)
+    mixer = _encoder_attention(hidden, heads, bias=traits.biases)
     layer = Layer(
-        mixer=_encoder_attention(hidden, heads, bias=traits.biases),
+        mixer=mixer,
         feed_forward=dense(hidden, inner, traits.matrices, bias=traits.biases),
         norm_parameters=2 * traits.norm_vectors * hidden,
     )
+    near, window = _windowed(fields, count) if traits.windows else (0, 0)
+    layers = ((layer, count - near), (replace(layer, mixer=replace(mixer, window_tokens=window)), near))
     return Model(
         name=name,
-        family=fields.text("", "model_type"),
+        family=traits.family,
         task="encoder",
         hidden=hidden,
         vocab=fields.integer("vocab_size"),
@@ -70,11 +87,19 @@ def read_encoder(fields: ConfigFields, name: str, checkpoint: Checkpoint) -> Mod
         intermediate=inner,
         tied_embeddings=True,
         surroundings=_encoder_surroundings(fields, traits, hidden, heads),
-        layers=((layer, 1 if traits.shared_layers else count),),
+        layers=((layer, 1),) if traits.shared_layers else tuple(part for part in layers if part[1]),
         layer_repeats=count if traits.shared_layers else 1,
         max_context_tokens=_longest(fields, traits),
         checkpoint=checkpoint,
     )
+
+
+def _windowed(fields: ConfigFields, count: int) -> tuple[int, int]:
+    """Layers that look at near tokens alone, as listed or all but every third, and how many tokens they look at."""
+    kinds = fields.items("layer_types")[:count]
+    every = fields.integer_or(3, "global_attn_every_n_layers", least=1)
+    near = kinds.count("sliding_attention") if kinds else count - ceil(count / every)
+    return near, fields.integer_or(128, "local_attention", least=1)
 
 
 def _encoder_attention(hidden: int, heads: int, *, bias: bool) -> Mixer:
@@ -101,6 +126,6 @@ def _encoder_surroundings(fields: ConfigFields, traits: EncoderTraits, hidden: i
     return Surroundings(
         embeddings=fields.integer("vocab_size") * width,
         positions=(positions + types) * width,
-        norms=2 * width if traits.embedding_norm else 0,
+        norms=traits.norm_vectors * width if traits.embedding_norm else 0,
         other=pooler + projection + buckets,
     )

@@ -14,6 +14,7 @@ from advisor.plan.problem.formulas import mix_rate
 from advisor.plan.problem.hours import Week
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.values import Allocation, FleetSolution, Pool, Problem, PurchaseOption
+from advisor.plan.remedies import held_to_limits
 from advisor.plan.replay.validator import Confirmed, ReplayValidator
 from advisor.plan.rungs import excluded_today
 from advisor.plan.solve.alone import whole_shares
@@ -175,7 +176,21 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
         return replace(
             judged, instances_needed=sum(allocation.instances[-1] for allocation in needed.solution.allocations)
         )
-    return replace(judged, not_judged=f"no number of {priced.instance_type} keeps the SLO and the limits")
+    return replace(judged, not_judged=_why_no_number(priced, formulation.of([pool]), validator))
+
+
+def _why_no_number(priced: CurrentCost, formulation: Formulation, validator: ReplayValidator) -> str:
+    """Reason that no number of today's machines would do: the budget alone, with what they cost, or more than that."""
+    limits = formulation.problem.limits
+    if limits.max_usd_per_month is not None:
+        enough = validator.alone(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
+        if isinstance(enough, Confirmed) and enough.confirmation.reached:
+            count = sum(allocation.instances[-1] for allocation in enough.solution.allocations)
+            return (
+                f"{count} would do, at {enough.usd_per_month:,.2f} USD a month; limits.max_usd_per_month allows "
+                f"{limits.max_usd_per_month:,.2f}"
+            )
+    return f"no number of {priced.instance_type} keeps the SLO and the limits"
 
 
 def _first_posed(current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Formulation:

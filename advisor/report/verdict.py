@@ -36,6 +36,13 @@ _SERVES_FILES = "llama.cpp"
 """Beginning of the name of the engine that serves weights of a file as they are stored."""
 _SAME = 0.005
 """Savings below this are none."""
+_TRAFFIC = {
+    "answers": "answers on their way to the users",
+    "load_balancer_capacity": "capacity units of the load balancer",
+    "load_balancer_data": "what goes through the load balancer",
+    "log_ingest": "access logs",
+}
+"""Items of the cost that grow with requests, whatever machines serve them."""
 _WHY_SPARE = {
     "survive: instance": "so that any one instance may fail (limits.survive)",
     "survive: zone": "so that any one zone may fail (limits.survive)",
@@ -99,6 +106,7 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
         yield _replay_words(plan, fleet)
         yield from _obligation_words(fleet)
         yield from _price_words(fleet)
+        yield from _traffic_words(fleet)
         yield from _cache_words(fleet)
         yield from _spare_words(fleet)
         yield from _limit_words(fleet)
@@ -139,6 +147,20 @@ def _obligation_words(fleet: Fleet) -> Iterator[str]:
     regret = cost.regret_usd_per_month
     idle = "" if regret is None else f"; if demand falls by half, {usd(regret)} a month of it is paid for idle capacity"
     yield f"Obligation: {usd(cost.obligation_usd)}{until}, whatever the demand{idle}."
+
+
+def _traffic_words(fleet: Fleet) -> Iterator[str]:
+    """Cost of requests on their way, where that is more than the machines."""
+    paid: dict[str, float] = {}
+    for line in fleet.cost_lines:
+        if line.in_total and line.item in _TRAFFIC:
+            paid[line.item] = paid.get(line.item, 0.0) + (line.usd_per_month or 0.0)
+    item = max(paid, key=paid.__getitem__, default="")
+    if item and paid[item] > fleet.cost.compute_usd_per_month:
+        yield (
+            f"Traffic: {usd(paid[item])} of the {usd(fleet.cost.total_usd_per_month)} are for {_TRAFFIC[item]}, more "
+            f"than the machines cost ({usd(fleet.cost.compute_usd_per_month)})."
+        )
 
 
 def _price_words(fleet: Fleet) -> Iterator[str]:

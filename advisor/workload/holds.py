@@ -30,7 +30,7 @@ def check_holds(workload: Workload, catalog: Catalog) -> None:
     _check_names(workload, catalog)
     _check_on_demand_base(workload)
     scope = in_scope(workload, catalog)
-    _check_exclusions(scope, workload)
+    _check_exclusions(scope, workload, catalog)
     for key in ("accelerators", "instance_types"):
         _check_sold(key, scope, workload, catalog)
     if scope.engines or scope.exclude.engines:
@@ -81,11 +81,11 @@ def _each_name(workload: Workload, prefix: str, key: str, names: Iterable[str]) 
         yield field if field in workload.lines else f"{prefix}{key}", name
 
 
-def _check_exclusions(scope: Workload, workload: Workload) -> None:
+def _check_exclusions(scope: Workload, workload: Workload, catalog: Catalog) -> None:
     """Refuse exclusions that leave nothing, or of what is asked for."""
     if not scope.providers:
         _contradict(workload, "exclude.providers", f"0 of {len(workload.providers)} providers are left", "providers")
-    both = excluded_and_asked(scope)
+    both = excluded_and_asked(workload, catalog)
     if both is not None:
         key, name = both
         _contradict(workload, f"exclude.{key}", f"{name} is asked for under {key} and excluded", key)

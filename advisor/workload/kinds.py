@@ -78,9 +78,14 @@ def unit_of(model: Model, workload: Workload) -> Unit:
     return unit
 
 
+_RERANKERS = ("rerank", "cross-encoder")
+"""Parts of the names of models that score documents against a query."""
+
+
 def is_reranker(model: Model) -> bool:
     """Whether a model scores documents against a query, as its name says: its architecture is that of an embedder."""
-    return UNITS.get(model.task) is Unit.TEXTS and "rerank" in model.name.lower()
+    name = model.name.lower()
+    return UNITS.get(model.task) is Unit.TEXTS and any(mark in name for mark in _RERANKERS)
 
 
 def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) -> tuple[Unit, Size]:

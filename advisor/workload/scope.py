@@ -121,13 +121,21 @@ def engine_names(rows: Iterable[EngineSupport]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.engine for row in rows))
 
 
-def excluded_and_asked(workload: Workload) -> tuple[str, str] | None:
-    """Key and name of what a workload from :func:`in_scope` asks for and excludes."""
-    for key in HELD[1:]:
-        both = set(getattr(workload, key)) & set(getattr(workload.exclude, key))
-        if both:
-            return key, min(both)
+def excluded_and_asked(workload: Workload, catalog: Catalog) -> tuple[str, str] | None:
+    """Key and name, as stated, of what a workload asks for and excludes; of ``H100`` that is all variants."""
+    for key in HELD[2:]:
+        excluded = set(_in_catalog(key, getattr(workload.exclude, key), catalog))
+        for name in getattr(workload, key):
+            if excluded.issuperset(_in_catalog(key, (name,), catalog)):
+                return key, name
     return None
+
+
+def _in_catalog(key: str, names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
+    """Names of a list as the catalog has them."""
+    if key == "accelerators":
+        return accelerator_names(names, catalog)
+    return _engine_names(names, catalog) if key == "engines" else tuple(names)
 
 
 def _engine_names(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:

@@ -126,6 +126,15 @@ def test_published_weights_are_the_model_itself():
     assert published.provenance.source == MODELS["microsoft/phi-2"]["source"]
 
 
+@pytest.mark.parametrize(("model", "repository"), [("yolo11n", ""), ("resnet50", ""), ("microsoft/phi-2",) * 2])
+def test_published_weights_are_no_quantised_ones_whatever_the_model_is_called(model, repository):
+    """Names that are no repository's have none to load from."""
+    precision = "bf16" if "phi" in model else "fp16"
+    loaded = CATALOG.loaded_weights(model, precision, "Triton (TensorRT)")
+
+    assert (loaded.repository, loaded.scheme) == (repository, "")
+
+
 def test_a_checkpoint_of_another_tuning_says_so():
     """The catalog has one name for Llama 3.1 8B and its instruct tuning: only under its own name that is meant."""
     tuned = CATALOG.checkpoint("meta-llama/Llama-3.1-8B-Instruct", "int4")

@@ -180,6 +180,15 @@ def test_it_is_judged_where_nothing_can_be_recommended():
     )
 
 
+def test_a_budget_that_nothing_keeps_to_is_said_with_what_enough_machines_cost():
+    """The number that keeps the SLO, what it costs, and the limit: not that no number would do."""
+    needed, total = judged(2).instances_needed, judged(judged(2).instances_needed).total_usd_per_month
+
+    assert judged(2, limits=Limits(max_usd_per_month=1.0)).not_judged == (
+        f"{needed} would do, at {total:,.2f} USD a month; limits.max_usd_per_month allows 1.00"
+    )
+
+
 def test_an_unknown_price_is_said():
     """A deployment that cannot be priced is an error, not a saving of everything."""
     with pytest.raises(InputError, match="no spot price for g4dn"):

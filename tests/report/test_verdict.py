@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from advisor.demand.values import Backtest
 from advisor.models.model import ModelFile
 from advisor.plan.fleet.chosen import Cheapest, DoubtfulPrice, Failure, ForecastUsed, PlannedHours, QuotaNeed, Spare
+from advisor.plan.fleet.cost_lines import CostKind, CostLine
 from advisor.plan.token_apis import TokenApi
 from advisor.plan.values import ComparedLatency, CurrentCost, MeasureFirst
 from advisor.report.fleet_words import proof_words
@@ -177,6 +178,20 @@ def test_an_obligation_has_its_sum_its_end_and_its_regret():
 
     assert "$21,199.20 until 2027-11-09" in told
     assert "if demand falls by half, $412.33 a month" in told
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.01, ["Replay", "Traffic"]), (0.99, ["Replay"])])
+def test_traffic_that_costs_more_than_the_machines_is_told_with_both_sums(share, told):
+    """Bytes of requests that are the dearest part of a fleet are no detail; a cheaper part is one."""
+    fleet = make_fleet(make_group())
+    usd = fleet.cost.compute_usd_per_month * share
+    units = CostLine(CostKind.NETWORK, "load_balancer_capacity", "aws/us-east-1", usd / 0.008, "LCU-hour", 0.008, usd)
+    lines = lines_of(make_plan(replace(fleet, cost_lines=(*fleet.cost_lines, units))))
+
+    assert list(lines) == told
+    if "Traffic" in told:
+        assert f"${usd:,.2f} of the" in lines["Traffic"]
+        assert f"(${fleet.cost.compute_usd_per_month:,.2f})" in lines["Traffic"]
 
 
 def test_a_spare_names_its_machines_and_its_rule():

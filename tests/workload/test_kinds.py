@@ -34,6 +34,7 @@ def read(tmp_path, model, declared, slo="{}"):
         (EMBEDDER, "input_tokens: 512", (Unit.TEXTS, (512, 1))),
         (RERANKER, "documents: 23, tokens_per_document: 512", (Unit.TEXTS, (512, 23))),
         (RERANKER, "documents: 23, tokens_per_document: 512, query_tokens: 16", (Unit.TEXTS, (528, 23))),
+        ("cross-encoder/ms-marco-MiniLM-L-6-v2", "documents: 9, tokens_per_document: 64", (Unit.TEXTS, (64, 9))),
         (SPEECH, "audio_seconds: 7.5", (Unit.AUDIO, (7500, 1))),
         (VISION, "", (Unit.IMAGES, (1, 1))),
         (VISION, "images: {count: 4, width: 640, height: 480}", (Unit.IMAGES, (1, 4))),

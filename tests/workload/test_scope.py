@@ -89,6 +89,16 @@ def test_a_bare_name_is_every_variant_of_an_accelerator():
     assert set(in_scope(workload(accelerators=("H100",)), CATALOG).accelerators) >= {"H100-SXM", "H100-NVL"}
 
 
+def test_exclude_leaves_out_one_variant_of_an_accelerator_that_is_asked_for():
+    """``accelerators: [H100]`` without H100-NVL plans with the others."""
+    work = workload(accelerators=("H100",), exclude=Exclude(accelerators=("H100-NVL",)))
+    check_holds(work, CATALOG)
+    scope = in_scope(work, CATALOG)
+    machines = [machine.accelerator for machine in CATALOG.instance_types.values() if allows(scope, machine)]
+
+    assert set(machines) == {"H100-SXM"}
+
+
 def test_an_engine_that_is_left_out_is_a_rejection_with_both_names():
     """A machine that only another engine serves says which, and the next engine in order is taken elsewhere."""
     plan = plan_for(workload(exclude=Exclude(engines=("vLLM",))), catalog_of(*SOLD, offer("inf2.8xlarge")))
@@ -127,6 +137,10 @@ def test_excluded_providers_and_regions_sell_nothing():
         (
             {"instance_types": ("g6.xlarge",), "exclude": Exclude(instance_types=("g6.xlarge",))},
             ("exclude.instance_types", "g6.xlarge is asked for under instance_types and excluded", "change"),
+        ),
+        (
+            {"accelerators": ("H100",), "exclude": Exclude(accelerators=("H100",))},
+            ("exclude.accelerators", "H100 is asked for under accelerators and excluded", "change"),
         ),
         (
             {"accelerators": ("TPU-v6e",)},

@@ -120,17 +120,19 @@ def machine_of(setup: Resolved) -> Machine:
 def flop_of_sample(model: Model, input_tokens: Floats) -> Floats:
     """FLOPs of one sample; NaN where they are not known.
 
-    With a length, an encoder's are 2 · parameters of the layers · S + 4 · width · S²; all others, those of its usual
-    sample.
+    With a length, an encoder's are 2 · parameters of the layers · S + 4 · width · S · tokens that a layer looks at: S,
+    or its window; all others, those of its usual sample.
     """
     usual = np.nan if model.flop_per_sample is None else model.flop_per_sample
     if KINDS.get(model.task) != "encoder" or not model.hidden:
         return np.full(input_tokens.shape, usual)
-    parameters, width = 0.0, 0.0
+    stated = np.zeros(input_tokens.shape)
     for layer, count in model.layers:
-        parameters += layer.parameters_active * count * model.layer_repeats
-        width += (layer.mixer.width if layer.mixer else 0) * count * model.layer_repeats
-    stated = 2 * parameters * input_tokens + 4 * width * input_tokens**2
+        layers = count * model.layer_repeats
+        stated += 2 * layer.parameters_active * layers * input_tokens
+        if layer.mixer:
+            seen = np.minimum(input_tokens, layer.mixer.window_tokens or np.inf)
+            stated += 4 * layer.mixer.width * layers * input_tokens * seen
     return np.where(np.isnan(input_tokens), usual, stated)
 
 

@@ -97,6 +97,28 @@ def test_an_unknown_architecture_with_weights_beside_it(tmp_path):
     assert (model.family, model.n_heads, model.n_layers, model.estimate_factor) == ("novel", 4, 2, ESTIMATE_FACTOR)
 
 
+@pytest.mark.parametrize(
+    ("kind", "family"), [("bert", "bert"), ("xlm-roberta", "bert"), ("roberta", "bert"), ("albert", "albert")]
+)
+def test_a_file_of_an_encoder_has_the_family_that_engines_list(kind, family):
+    """Servers that load BERT load RoBERTa; ALBERT, whose layers share their weights, takes one that lists it."""
+    config = {"model_type": kind, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 99, "max_position_embeddings": 64}  # fmt: skip
+
+    assert model_from_config(config, name="", where="").family == family
+
+
+@pytest.mark.parametrize("stated", [{}, {"layer_types": (["full_attention"] + ["sliding_attention"] * 2) * 8}])
+def test_a_file_of_modernbert_is_counted_as_transformers_and_torch_count_it(stated):
+    """Parameters to the last one; FLOPs of 128 tokens; at 8,192 only every third layer looks at all of them."""
+    config = {"model_type": "modernbert", "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 1152, "num_hidden_layers": 22, "vocab_size": 50368, "max_position_embeddings": 8192} | stated  # fmt: skip
+    model = model_from_config(config, name="", where="")
+    short, long = flop_of_sample(model, np.array([128.0, 8192.0]))
+
+    assert (model.parameters_total, model.max_context_tokens) == (149_014_272, 8192)
+    assert short == pytest.approx(29_343_350_784, rel=1e-3)
+    assert long == pytest.approx(64 * short + 4 * 768 * 8192 * (8 * (8192 - 128)), rel=1e-3)
+
+
 def test_weights_say_what_they_are_stored_in(tmp_path):
     """Where the configuration and the weights differ, the weights are right."""
     config = {"model_type": "bert", "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 99, "max_position_embeddings": 64, "torch_dtype": "float32"}  # fmt: skip

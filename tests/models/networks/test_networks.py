@@ -53,6 +53,29 @@ def test_whisper_is_the_catalogued_one(tmp_path):
     assert read.flop_per_sample == catalogued.flop_per_sample == pytest.approx(counted, rel=0.05)
 
 
+WHISPERS = {
+    "openai/whisper-tiny": (384, 4, 4, 51_865),
+    "openai/whisper-small": (768, 12, 12, 51_865),
+    "openai/whisper-large-v3-turbo": (1280, 32, 4, 51_866),
+    "distil-whisper/distil-large-v3": (1280, 32, 2, 51_866),
+    "distil-whisper/distil-small.en": (768, 12, 4, 51_864),
+}
+
+
+@pytest.mark.parametrize("name", WHISPERS)
+def test_sizes_of_whisper_in_the_catalog_are_those_of_their_configurations(name):
+    """Totals to the parameter, FLOPs to the four digits of the table."""
+    width, heard, written, vocab = WHISPERS[name]
+    config = {
+        "d_model": width, "encoder_layers": heard, "decoder_layers": written, "vocab_size": vocab,
+        "encoder_ffn_dim": 4 * width, "decoder_ffn_dim": 4 * width, "num_mel_bins": 128 if vocab == 51_866 else 80,
+    }  # fmt: skip
+    work, catalogued = FAMILIES["whisper"](ConfigFields(config, "")).work, find_model(name)
+
+    assert work.parameters == catalogued.parameters_total
+    assert catalogued.flop_per_sample == pytest.approx(work.flop, rel=1e-3)
+
+
 def test_a_pipeline_is_the_sum_of_its_networks(tmp_path):
     """SDXL has the 3.47 billion parameters of its two text encoders, its UNet and its autoencoder."""
     model = find_model(str(write_pipeline(tmp_path)))

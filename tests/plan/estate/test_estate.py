@@ -99,7 +99,7 @@ def test_one_that_replaces_machines_gets_the_plan_of_its_file_alone(tmp_path):
 
 def test_a_division_takes_from_nobody_what_he_could_do_without(tmp_path):
     """Where the quota is short, some go where it does not hold, though nothing of that was in their first fleets."""
-    terms = "limits: {quotas: [{provider: aws, region: us-east-1, code: L-DB2E81BA, limit: 4}]}\n"
+    terms = "limits: {quotas: [{provider: aws, region: us-east-1, code: L-1945791B, limit: 4}]}\n"
 
     estate = plan_estate(estate_in(tmp_path, 3, terms=terms)).estate
 
