@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.declarations import declarations, outputs_of, settings_of
-from advisor.codegen.inputs import inputs_of
+from advisor.codegen.inputs import example_settings, examples, inputs_of
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.response_cache import cache_facts, cache_files
 from advisor.codegen.rights import rights_of
@@ -17,12 +17,11 @@ from advisor.codegen.wanted import Language
 from advisor.data_files import data_dir
 
 _PLACES = {
-    "example.tf": "examples/complete/main.tf",
     "unit.tftest.hcl": "tests/unit.tftest.hcl",
     "test_stack.py": "tests/test_stack.py",
 }
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
-_NO_FILES = frozenset({"README", "cache_place", "example_values"})
+_NO_FILES = frozenset({"README", "cache_place", "example_root"})
 """Templates that make no file, or one that is written after all others."""
 _TERRAFORM_OF_PROVIDER = {
     "aws": {"kms.tf": "aws_kms.tf.j2"},
@@ -86,15 +85,17 @@ def render_terraform(
     """
     folder = f"terraform/{folder}"
     form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
-    form["variables.tf"] = "variables.tf.j2"
+    form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
     templates = form | budget | _TERRAFORM_OF_PROVIDER[stack.provider] | _own_templates(folder, without) | dict(shared)
     known = _with_inputs(folder, stack, {**known, **cache_facts(stack)})
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
-    del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     root = "\n".join(text for path, text in files.items() if "/" not in path)
     inputs, outputs = (declarations(root, kind) for kind in ("variable", "output"))
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
+    if stack.component:
+        del files[_ROOT_ALONE]
+        files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(known) | declared)
     return _with_readme(folder, files, stack, dict(known) | declared)
 
 
@@ -138,7 +139,8 @@ def _with_inputs(folder: str, stack: Stack, known: Mapping[str, Any]) -> Mapping
     """Facts for the templates with the inputs that the stack takes."""
     language, _, target = folder.partition("/")
     facts = {**known, "stack": stack, "is_program": language != "terraform"}
-    return {**known, "variables": inputs_of(target, partial(evaluate, known=facts), partial(fill_text, known=facts))}
+    inputs = inputs_of(target, partial(evaluate, known=facts), partial(fill_text, known=facts))
+    return {**known, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
 
 
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:

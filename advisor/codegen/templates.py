@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
-from advisor.codegen.inputs import hcl_variables, python_settings, takes_networks
+from advisor.codegen.inputs import hcl_example_file, hcl_examples, hcl_variables, python_settings, takes_networks
 from advisor.codegen.python_literals import python_value
 from advisor.data_files import data_dir
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "comment_text": quoting.comment_text,
+    "hcl_example_file": hcl_example_file,
+    "hcl_examples": hcl_examples,
     "hcl_number": quoting.hcl_number,
     "hcl_string": quoting.hcl_string,
     "hcl_value": quoting.hcl_value,

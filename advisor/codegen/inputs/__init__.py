@@ -4,8 +4,18 @@ Read first :mod:`~advisor.codegen.inputs.table`, then :mod:`~advisor.codegen.inp
 :mod:`~advisor.codegen.inputs.pulumi`.
 """
 
-from advisor.codegen.inputs.pulumi import python_settings, takes_networks
-from advisor.codegen.inputs.table import Input, inputs_of
-from advisor.codegen.inputs.terraform import hcl_variables
+from advisor.codegen.inputs.pulumi import example_settings, python_settings, takes_networks
+from advisor.codegen.inputs.table import Input, examples, inputs_of
+from advisor.codegen.inputs.terraform import hcl_example_file, hcl_examples, hcl_variables
 
-__all__ = ["Input", "hcl_variables", "inputs_of", "python_settings", "takes_networks"]
+__all__ = [
+    "Input",
+    "example_settings",
+    "examples",
+    "hcl_example_file",
+    "hcl_examples",
+    "hcl_variables",
+    "inputs_of",
+    "python_settings",
+    "takes_networks",
+]

@@ -1,11 +1,11 @@
 """Settings of Pulumi programs: dataclasses whose fields say what they take, as ``ruff format`` lays them out."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.codegen.inputs.table import CIDR, REGION, Input, Record
-from advisor.codegen.python_literals import python_value
+from advisor.codegen.inputs.table import CIDR, REGION, Input, Record, examples
+from advisor.codegen.python_literals import Call, calls, python_value
 from advisor.codegen.quoting import Quoted
 
 _WIDTH = 120
@@ -38,6 +38,16 @@ def python_settings(inputs: Sequence[Input]) -> Quoted:
     """The classes of the records, then ``Settings`` without its checks."""
     records = [_class(row.record) + f"\n{_POST_INIT}" for row in inputs if row.record is not None]
     return Quoted("\n\n".join([*records, _class(Record("Settings", _ABOUT, tuple(inputs)))]))
+
+
+def example_settings(inputs: Sequence[Input]) -> Call:
+    """The call of ``Settings`` with the examples, records as calls of their classes."""
+    records = {row.name: row.record.name for row in inputs if row.record is not None}
+    values = {
+        name: calls(records[name], value) if name in records and isinstance(value, Mapping) else value
+        for name, value in examples(inputs).items()
+    }
+    return Call("Settings", values)
 
 
 def takes_networks(inputs: Sequence[Input]) -> bool:

@@ -2,8 +2,9 @@
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,27 @@ class Check:
     """The inside of an HCL string."""
 
 
+class Shown(StrEnum):
+    """Where an example stands as a value; elsewhere, of ``terraform.tfvars.example``, as a comment."""
+
+    GIVEN = "given"
+    """Everywhere."""
+    OFFERED = "offered"
+    """In calls of modules and in configurations of programs."""
+    SUGGESTED = "suggested"
+    """Nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Value that a user may begin with."""
+
+    value: object
+    hint: str
+    """Comment before it."""
+    shown: Shown
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """Variable of a root, setting of a program, or field of one that is a record."""
@@ -77,6 +99,7 @@ class Input:
     """Whether it has exactly the regions of the plan as keys."""
     record: "Record | None"
     checks: tuple[Check, ...]
+    example: Example | None
 
     @property
     def is_nullable(self) -> bool:
@@ -158,7 +181,22 @@ def _input(name: str, row: Mapping[str, Any], truth: Truth, text: Callable[[str]
             for check in row.get("checks", ())
             if _holds(check, truth)
         ),
+        example=_example(row, truth),
     )
+
+
+def _example(row: Mapping[str, Any], truth: Truth) -> Example | None:
+    """The example of a row; None where it is empty, or there is none."""
+    value = truth(row["example_from"]) if "example_from" in row else row.get("example")
+    if value is None or value in ("", {}, []):
+        return None
+    return Example(value, row.get("hint", ""), Shown(row.get("shown", Shown.GIVEN)))
+
+
+def examples(inputs: Iterable[Input]) -> dict[str, object]:
+    """Values for a call or a configuration that works as it stands, by input."""
+    given = {row.name: row.example for row in inputs if row.example is not None}
+    return {name: example.value for name, example in given.items() if example.shown is not Shown.SUGGESTED}
 
 
 def _number_words(typed: str, bounds: Bounds) -> str:

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
-from advisor.codegen.inputs.table import CIDR, REGION, Input, Record
+from advisor.codegen.inputs.table import CIDR, REGION, Example, Input, Record, Shown, examples
 from advisor.codegen.quoting import Quoted, hcl_number, hcl_string, hcl_value
 
 _TYPES = {"str": "string", "int": "number", "float": "number", "bool": "bool"}
@@ -15,6 +16,51 @@ _NESTED = ("entry", "item", "part")
 def hcl_variables(inputs: Iterable[Input]) -> Quoted:
     """Blocks of variables, an empty line between two."""
     return Quoted("\n\n".join(_variable(row) for row in inputs))
+
+
+def hcl_examples(inputs: Iterable[Input], indent: int = 0) -> Quoted:
+    """Arguments of a call that works as it stands; those of one line each come first, one below the other."""
+    values = examples(inputs)
+    return Quoted("\n\n".join(_paragraphs({name: hcl_value(value, indent) for name, value in values.items()}, indent)))
+
+
+def hcl_example_file(inputs: Sequence[Input]) -> Quoted:
+    """The same as a file of values, with hints, and what else may be given as comments."""
+    shown = [(row.name, row.example) for row in inputs if row.example is not None]
+    given = [(name, example) for name, example in shown if example.shown is Shown.GIVEN]
+    plain = {name: hcl_value(example.value) for name, example in given if not example.hint}
+    hinted = [f"# {example.hint}\n{name} = {hcl_value(example.value)}" for name, example in given if example.hint]
+    left = ((name, example) for name, example in shown if example.shown is not Shown.GIVEN)
+    comments = [_comment(hint, list(group)) for hint, group in groupby(left, key=lambda entry: entry[1].hint)]
+    return Quoted("\n\n".join([*_paragraphs(plain), *hinted, *comments]))
+
+
+def _comment(hint: str, group: Sequence[tuple[str, Example]]) -> str:
+    """Values that are commented out, with the equals signs below each other."""
+    lines = _aligned({name: _on_one_line(example.value) for name, example in group})
+    return "\n".join(f"# {line}" for line in [hint, *lines] if line)
+
+
+def _paragraphs(literals: Mapping[str, str], indent: int = 0) -> Iterator[str]:
+    space = " " * indent
+    lines = _aligned({name: literal for name, literal in literals.items() if "\n" not in literal})
+    if lines:
+        yield "\n".join(f"{space}{line}" for line in lines)
+    yield from (f"{space}{name} = {literal}" for name, literal in literals.items() if "\n" in literal)
+
+
+def _aligned(literals: Mapping[str, str]) -> list[str]:
+    width = max(map(len, literals), default=0)
+    return [f"{name:<{width}} = {literal}" for name, literal in literals.items()]
+
+
+def _on_one_line(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(hcl_value, value))}]"
+    if not isinstance(value, Mapping):
+        return hcl_value(value)
+    entries = (hcl_value({key: inner}).split("\n")[1].strip() for key, inner in value.items())
+    return f"{{ {', '.join(entries)} }}"
 
 
 def _variable(row: Input) -> str:
