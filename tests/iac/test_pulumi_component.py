@@ -64,7 +64,6 @@ MORE = {
     "cloud-run-two-regions": {
         **OF_GOOGLE,
         "kms_keys": {"REGION": KEY},
-        "weights_buckets": {"REGION": "weights"},
         "environment": {"A": "b"},
         "container_images": {"BACKEND": "docker.io/vllm/vllm-openai:1"},
     },
