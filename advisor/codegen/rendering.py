@@ -84,7 +84,7 @@ def render_terraform(
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
     folder = f"terraform/{folder}"
-    form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
+    form = {"providers.tf": f"{stack.provider}_providers.tf.j2", "versions.tf": f"{stack.provider}_versions.tf"}
     form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
     templates = form | budget | _TERRAFORM_OF_PROVIDER[stack.provider] | _own_templates(folder, without) | dict(shared)
@@ -146,14 +146,18 @@ def _with_inputs(folder: str, stack: Stack, known: Mapping[str, Any]) -> Mapping
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
     """Templates of a folder by the path of the file that each makes."""
     left_out = _NO_FILES.union(without)
-    names = [name for name in _template_names(folder) if name.split(".", 1)[0] not in left_out]
-    return {_PLACES.get(name, f"inference/{name}" if name.endswith(".py") else name): f"{name}.j2" for name in names}
+    templates = {name: file for name, file in _template_names(folder).items() if name.split(".", 1)[0] not in left_out}
+    return {
+        _PLACES.get(name, f"inference/{name}" if name.endswith(".py") else name): file
+        for name, file in templates.items()
+    }
 
 
 @cache
-def _template_names(folder: str) -> tuple[str, ...]:
-    """Names of a folder's templates without their last suffix."""
-    return tuple(sorted(path.name.removesuffix(".j2") for path in (data_dir("templates") / folder).iterdir()))
+def _template_names(folder: str) -> Mapping[str, str]:
+    """Files of a folder by the name of what each makes; what needs no filling in has no further suffix."""
+    names = sorted(path.name for path in (data_dir("templates") / folder).iterdir())
+    return {name.removesuffix(".j2"): name for name in names}
 
 
 def _render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:
