@@ -7,7 +7,8 @@ import tomllib
 import pytest
 
 from advisor.codegen.inputs import Input, hcl_variables, inputs_of, python_settings
-from advisor.codegen.inputs.table import Bounds
+from advisor.codegen.inputs.table import CIDR, REGION, Bounds
+from advisor.codegen.quoting import hcl_string
 from advisor.data_files import PACKAGE_DIR, data_dir
 
 TABLES = PACKAGE_DIR / "codegen" / "inputs"
@@ -37,7 +38,7 @@ def test_every_row_belongs_to_a_target():
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_both_languages_have_the_same_inputs(target):
-    """Names in one order, the same required ones, and each pattern in both."""
+    """Names in one order, and the same required ones."""
     inputs = everything(target)
     code, classes = str(hcl_variables(inputs)), ast.parse(f"{python_settings(inputs)}").body
     fields = [node for node in classes[-1].body if isinstance(node, ast.AnnAssign)]
@@ -47,10 +48,26 @@ def test_both_languages_have_the_same_inputs(target):
         keywords = {keyword.arg for keyword in field.value.keywords}
         has_default = re.search(r"^  default +=", block, re.MULTILINE) is not None
         assert has_default == bool(keywords & {"default", "default_factory"})
-    for row in inputs:
-        assert not row.pattern or row.expected, row.name
-        if row.pattern and row.pattern != "CIDR":
-            re.compile(row.pattern)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_both_languages_ask_for_the_same_texts(target):
+    """A pattern is in a validation and in the metadata of a setting, records' fields included, and compiles."""
+    inputs = everything(target)
+    code, classes = str(hcl_variables(inputs)), ast.parse(str(python_settings(inputs))).body
+    settings = {node.name: node for node in classes}
+    records = {row.record.name: row.record.fields for row in inputs if row.record is not None}
+    for name, rows in {"Settings": inputs, **records}.items():
+        fields = {node.target.id: node for node in settings[name].body if isinstance(node, ast.AnnAssign)}
+        for row in rows:
+            if not row.pattern or row.pattern == CIDR:
+                continue
+            (about,) = (keyword.value for keyword in fields[row.name].value.keywords if keyword.arg == "metadata")
+            pattern = ast.literal_eval(about.args[1])
+            assert re.compile(pattern)
+            assert pattern.removeprefix(f"(?!{row.never_starts})") == row.pattern.replace(REGION, "[a-z0-9-]+")
+            assert hcl_string(row.pattern)[1:-1].replace(REGION, "${region}") in code
+            assert row.expected
 
 
 @pytest.mark.parametrize(
