@@ -2,26 +2,26 @@
 
 import re
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
 from advisor.codegen.cut_over_words import with_section
 from advisor.codegen.declarations import declarations, outputs_of, settings_of
+from advisor.codegen.inputs import example_settings, examples, inputs_of
 from advisor.codegen.model import Scaling, Stack
 from advisor.codegen.response_cache import cache_facts, cache_files
 from advisor.codegen.rights import rights_of
-from advisor.codegen.templates import fill
+from advisor.codegen.templates import evaluate, fill, fill_text
 from advisor.codegen.wanted import Language
 from advisor.data_files import data_dir
 
 _PLACES = {
-    "example.tf": "examples/complete/main.tf",
     "unit.tftest.hcl": "tests/unit.tftest.hcl",
     "test_stack.py": "tests/test_stack.py",
 }
 """Files of a target's folder whose place is neither the root nor, in a program, ``inference/``."""
-_NO_FILES = frozenset({"README", "cache_place", "cluster_checks", "example_values"})
+_NO_FILES = frozenset({"README", "cache_place", "example_root"})
 """Templates that make no file, or one that is written after all others."""
 _TERRAFORM_OF_PROVIDER = {
     "aws": {"kms.tf": "aws_kms.tf.j2"},
@@ -47,6 +47,7 @@ _PULUMI_PROJECT = {
     "examples/automation.py": "automation.py.j2",
     "inference/__init__.py": "package.py.j2",
     "inference/configuration.py": "configuration.py.j2",
+    "inference/settings.py": "settings.py.j2",
     "requirements.txt": "requirements.txt.j2",
     "ruff.toml": "ruff.toml.j2",
     "tests/__init__.py": "tests_package.py.j2",
@@ -83,15 +84,18 @@ def render_terraform(
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
     folder = f"terraform/{folder}"
-    form = {path: f"{stack.provider}_{path}.j2" for path in ("providers.tf", "versions.tf")}
+    form = {"providers.tf": f"{stack.provider}_providers.tf.j2", "versions.tf": f"{stack.provider}_versions.tf"}
+    form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
     templates = form | budget | _TERRAFORM_OF_PROVIDER[stack.provider] | _own_templates(folder, without) | dict(shared)
-    known = {**known, **cache_facts(stack)}
+    known = _with_inputs(folder, stack, {**known, **cache_facts(stack)})
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
-    del files[_ROOT_ALONE if stack.component else _MODULE_ALONE]
     root = "\n".join(text for path, text in files.items() if "/" not in path)
     inputs, outputs = (declarations(root, kind) for kind in ("variable", "output"))
     declared = {"inputs": inputs, "outputs": outputs, "rights": rights_of(files.values())}
+    if stack.component:
+        del files[_ROOT_ALONE]
+        files |= _render(folder, {_MODULE_ALONE: "example_root.tf.j2"}, stack, dict(known) | declared)
     return _with_readme(folder, files, stack, dict(known) | declared)
 
 
@@ -117,7 +121,7 @@ def render_pulumi(
     folder, provider = f"pulumi-python/{folder}", stack.provider
     form = {"inference/provider.py": f"{provider}_provider.py.j2"} | _PULUMI_OF_PROVIDER[provider]
     usual = {"packages": (_PACKAGES[provider],), "answers": ANSWERS[provider]}
-    known = {**usual, **known, **cache_facts(stack)}
+    known = _with_inputs(folder, stack, {**usual, **known, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
     files = _render(folder, _PULUMI_PROJECT | form | own, stack, known)
     declared = {"inputs": settings_of(files), "outputs": outputs_of(files), "rights": rights_of(files.values())}
@@ -131,17 +135,29 @@ def scaling_left_out(stack: Stack) -> tuple[str, ...]:
     return ("scaling",) if stack.scaling is Scaling.STATIC else ()
 
 
+def _with_inputs(folder: str, stack: Stack, known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Facts for the templates with the inputs that the stack takes."""
+    language, _, target = folder.partition("/")
+    facts = {**known, "stack": stack, "is_program": language != "terraform"}
+    inputs = inputs_of(target, partial(evaluate, known=facts), partial(fill_text, known=facts))
+    return {**known, "variables": inputs, "configuration": examples(inputs), "settings": example_settings(inputs)}
+
+
 def _own_templates(folder: str, without: Collection[str]) -> dict[str, str]:
     """Templates of a folder by the path of the file that each makes."""
     left_out = _NO_FILES.union(without)
-    names = [name for name in _template_names(folder) if name.split(".", 1)[0] not in left_out]
-    return {_PLACES.get(name, f"inference/{name}" if name.endswith(".py") else name): f"{name}.j2" for name in names}
+    templates = {name: file for name, file in _template_names(folder).items() if name.split(".", 1)[0] not in left_out}
+    return {
+        _PLACES.get(name, f"inference/{name}" if name.endswith(".py") else name): file
+        for name, file in templates.items()
+    }
 
 
 @cache
-def _template_names(folder: str) -> tuple[str, ...]:
-    """Names of a folder's templates without their last suffix."""
-    return tuple(sorted(path.name.removesuffix(".j2") for path in (data_dir("templates") / folder).iterdir()))
+def _template_names(folder: str) -> Mapping[str, str]:
+    """Files of a folder by the name of what each makes; what needs no filling in has no further suffix."""
+    names = sorted(path.name for path in (data_dir("templates") / folder).iterdir())
+    return {name.removesuffix(".j2"): name for name in names}
 
 
 def _render(folder: str, templates: Mapping[str, str], stack: Stack, known: Mapping[str, Any]) -> dict[str, str]:

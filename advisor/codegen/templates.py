@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from advisor.codegen import quoting
+from advisor.codegen.inputs import hcl_example_file, hcl_examples, hcl_variables, python_settings, takes_networks
 from advisor.codegen.python_literals import python_value
 from advisor.data_files import data_dir
 
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
 
 _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "comment_text": quoting.comment_text,
+    "hcl_example_file": hcl_example_file,
+    "hcl_examples": hcl_examples,
     "hcl_number": quoting.hcl_number,
     "hcl_string": quoting.hcl_string,
     "hcl_value": quoting.hcl_value,
+    "hcl_variables": hcl_variables,
     "image_reference": quoting.image_reference,
     "ip_network": quoting.ip_network,
     "json_list": quoting.json_list,
@@ -26,6 +30,7 @@ _FILTERS: Mapping[str, Callable[..., quoting.Quoted]] = {
     "markdown_text": quoting.markdown_text,
     "name": quoting.name,
     "number_range": quoting.number_range,
+    "python_settings": python_settings,
     "python_value": python_value,
     "systemd_command": quoting.systemd_command,
     "systemd_path": quoting.systemd_path,
@@ -45,6 +50,16 @@ def fill(folder: str, template: str, known: Mapping[str, Any]) -> str:
     return _environment(folder).get_template(template).render(known)
 
 
+def evaluate(expression: str, known: Mapping[str, Any]) -> object:
+    """Value of an expression of the template language."""
+    return _environment("shared").compile_expression(expression, undefined_to_none=False)(**known)
+
+
+def fill_text(text: str, known: Mapping[str, Any]) -> str:
+    """A short text filled with what is known."""
+    return _environment("shared").from_string(text).render(known) if "{%" in text else text
+
+
 @cache
 def _environment(folder: str) -> "jinja2.Environment":
     import jinja2  # noqa: PLC0415 - commands that write no code stay quick
@@ -60,6 +75,7 @@ def _environment(folder: str) -> "jinja2.Environment":
         autoescape=False,  # noqa: S701 - no HTML is written; _require_quoted takes the place of escaping
     )
     environment.filters.update(_FILTERS)
+    environment.filters["takes_networks"] = takes_networks
     return environment
 
 

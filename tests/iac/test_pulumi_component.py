@@ -64,7 +64,6 @@ MORE = {
     "cloud-run-two-regions": {
         **OF_GOOGLE,
         "kms_keys": {"REGION": KEY},
-        "weights_buckets": {"REGION": "weights"},
         "environment": {"A": "b"},
         "container_images": {"BACKEND": "docker.io/vllm/vllm-openai:1"},
     },
@@ -257,6 +256,9 @@ def users(tmp_path_factory):
         "later": whole.replace('vpc.id,\n                "private', 'logs.id,\n                "private'),
         "few": whole.replace("for one in subnets", "for one in subnets[:1]"),
         "number": whole.replace('"tags": {"Team": "search"}', '"log_retention_days": logs.bucket'),
+        "taken": whole.replace("Team", "Deployment"),
+        "range": whole.replace('"tags": {"Team": "search"}', '"budget_margin_ratio": -1'),
+        "no network": whole.replace('"vpc_id": vpc.id', '"vpc_id": vpc.id, "allowed_cidrs": ["10.0.0.0/33"]'),
         "no file": whole.replace("PLAN", "nowhere.json"),
         "edited": whole,
     }
@@ -307,7 +309,10 @@ def test_provider_of_the_configuration_is_taken_where_the_caller_gives_none(user
     ("name", "told"),
     [
         ("missing", "networks is missing. Network of each region of the plan"),
-        ("stranger", "tag is none of networks, "),
+        ("stranger", "tag is none of name, tags, networks, "),
+        ("taken", "tags: Deployment is taken, the budget filters on it"),
+        ("range", "budget_margin_ratio: -1.0 is not 0 or more"),
+        ("no network", "allowed_cidrs: '10.0.0.0/33' is not a CIDR block such as 10.0.0.0/8"),
         ("text", "is not an ACM certificate"),
         ("later", "vpc_id: 'logs-id' is not an id such as vpc-"),
         ("few", "networks.us-east-1.private_subnet_ids: give 2 different ones"),

@@ -377,6 +377,7 @@ class Stack:
     def __init__(self, place: Place, directory, simulated_clouds) -> None:
         """A directory without code."""
         self.place = place
+        self.regions: list[str] = []
         self.terraform = harness.Terraform(directory, simulated_clouds)
 
     def generate(self, shape: str, stage: Stage | None = None) -> Generated:
@@ -386,9 +387,19 @@ class Stack:
         generated = generate(plan_of(self.place, shape), wanted=wanted, former=read_former(directory, stage))
         write_files(generated, directory)
         regions = [region.name for region in joint(generated.rollouts[""]).regions]
-        (directory / "terraform.tfvars.json").write_text(json.dumps(self.place.variables(*regions)))
+        (directory / "terraform.tfvars.json").write_text(json.dumps(self.filled(regions)))
         self.terraform.init()
         return generated
+
+    def filled(self, regions: list[str]) -> Mapping[str, Any]:
+        """What a user fills in for *regions*: a region that was there before keeps its network, whichever comes or goes."""
+        self.regions += [region for region in regions if region not in self.regions]
+        return {
+            name: {region: value[region] for region in regions}
+            if isinstance(value, dict) and set(regions) <= value.keys() <= set(self.regions)
+            else value
+            for name, value in self.place.variables(*self.regions).items()
+        }
 
     def apply(self) -> Mapping[str, Any]:
         """Plan and apply; what was planned."""

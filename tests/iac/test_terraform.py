@@ -42,14 +42,31 @@ def test_root_passes_its_own_tests(name, start):
         ({"networks": {"us-east-1": NETWORK | {"certificate_arn": None}}}, "Each network needs certificate_arn"),
         ({"networks": {"us-east-1": NETWORK | {"private_subnet_ids": []}}}, "zones as the plan spreads over: 2 in"),
         ({"networks": {"us-east-1": NETWORK | {"vpc_id": "subnet-1"}}}, "an id such as vpc-0123456789abcdef0"),
-        ({"ami_ids": {"nowhere": "ami-1"}}, "for groups of the plan: us-east-1-g6-xlarge-fp8-tp1-spot, *."),
+        (
+            {"networks": {"us-east-1": NETWORK | {"allowed_cidrs": ["10.0.0.0/33"]}}},
+            "Each entry of allowed_cidrs must be a CIDR block such as 10.0.0.0/8.",
+        ),
+        ({"tags": {"Deployment": "mine"}}, "The key Deployment is taken: the budget filters on it."),
+        ({"budget_margin_ratio": -1}, "Give 0 or more."),
+        ({"ami_ids": {"nowhere": "ami-1"}}, "by one of these keys: us-east-1-g6-xlarge-fp8-tp1-spot, *."),
         (
             {"model_revisions": {"nowhere": "1"}},
-            "these keys, where the engine takes one: us-east-1-1xl4-fp8-tp1-vllm, vllm,",
+            "a commit, a tag or a branch, by one of these keys: us-east-1-1xl4-fp8-tp1-vllm, vllm,",
         ),
-        ({"agent_package": "advisor"}, "must be the https:// address of a wheel with its hash"),
+        ({"agent_package": "advisor"}, "Give the https:// address of a wheel with its hash"),
     ],
-    ids=["no network", "no certificate", "no subnet", "no vpc", "no such group", "no such pin", "no wheel"],
+    ids=[
+        "no network",
+        "no certificate",
+        "no subnet",
+        "no vpc",
+        "no block",
+        "taken",
+        "range",
+        "no such group",
+        "no such pin",
+        "no wheel",
+    ],
 )
 def test_what_is_missing_is_named(changes, told, start):
     """A value that is missing or wrong ends the plan with a message that says what to pass."""

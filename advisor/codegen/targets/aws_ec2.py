@@ -9,7 +9,6 @@ from advisor.codegen.alarms import OVER_TARGET, REQUESTS_WAITING, TARGET_REQUEST
 from advisor.codegen.container import Container, Runtime
 from advisor.codegen.engines.metrics import EngineMetrics, published
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
-from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import ANSWERS, render_pulumi, render_terraform
 from advisor.codegen.targets.aws_values import has_budgets, is_sold_in_blocks, partition_of
 from advisor.codegen.targets.host_backends import (
@@ -78,8 +77,6 @@ def _python(stack: Stack) -> Files:
     more = {
         "answers": dict(sorted({**ANSWERS["aws"], "cidrBlock": "10.0.0.0/16"}.items())),
         "fleet": python_fleet(stack, known, known["alarms"]),
-        "networks": calls("Network", known["networks"]),
-        "configuration": _configuration(stack, known),
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, shared, _left_out(known))
 
@@ -135,13 +132,6 @@ def _metrics_of(alarm: Alarm) -> Mapping[str, object]:
         "metrics": {"part": alarm.metric, "beside": alarm.beside, "whole": alarm.ratio_of},
         "expression": "100 * (FILL(part, 0) + FILL(beside, 0)) / (FILL(whole, 0) + FILL(beside, 0))",
     }
-
-
-def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
-    """Examples of the settings that have no default, and of who is told."""
-    agent = {} if stack.agent is None else {"agent_package": stack.agent.example_package}
-    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
-    return {"networks": known["networks"], **agent, **models, "alert_emails": ["oncall@example.com"]}
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

@@ -155,8 +155,6 @@ def _python_known(stack: Stack, *, is_karpenter: bool) -> dict[str, Any]:
     return known | {
         "answers": ANSWERS["aws"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
-        "example_clusters": calls("Cluster", known["clusters"]),
-        "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
     }
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from advisor.codegen.container import Quota
 from advisor.codegen.model import Backend, ComputeGroup, Region, Scaling, Stack
-from advisor.codegen.python_literals import calls
 from advisor.codegen.rendering import render_pulumi, render_terraform, scaling_left_out
 from advisor.codegen.targets import aws_sagemaker_images as images
 from advisor.codegen.targets import aws_sagemaker_monitoring as monitoring
@@ -131,14 +130,11 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    weights = {"model_data": known["example_data"]} if known["example_data"] else {}
     more = {
         "deployed": "endpoints",
         "fleet": python_fleet(stack, known, known["alarm_facts"]),
-        "networks": calls("Network", known["networks"]),
         "rollback_alarm": monitoring.ERRORS.name,
         "scales": stack.scaling is not Scaling.STATIC,
-        "configuration": {"networks": known["networks"], **weights, "alert_emails": ["oncall@example.com"]},
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, without=scaling_left_out(stack))
 

@@ -15,7 +15,7 @@ from advisor.codegen.container import Runtime
 from advisor.codegen.forms import kubernetes_files
 from advisor.codegen.kubernetes_weights import AZURE_BLOBS
 from advisor.codegen.model import ComputeGroup, Stack
-from advisor.codegen.python_literals import Call, calls, fleet_of
+from advisor.codegen.python_literals import Call, fleet_of
 from advisor.codegen.rendering import render_pulumi, render_terraform
 from advisor.codegen.targets.azure_alerts import planned_alarm, query_rule
 from advisor.codegen.targets.azure_names import EXAMPLE_SUBSCRIPTION, example_subnet
@@ -61,8 +61,6 @@ def _python(stack: Stack) -> Files:
     fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", groups="Group", alarms="Alarm")
     more = {
         "fleet": Call("Fleet", fleet),
-        "example_clusters": calls("Cluster", known["clusters"]),
-        "configuration": {"clusters": known["clusters"], "alert_emails": ["oncall@example.com"]},
     }
     files = render_pulumi(_FOLDER, stack, {**known, **more})
     return dict(sorted((dict(files) | dict(kubernetes_files(stack, _MANNER))).items()))

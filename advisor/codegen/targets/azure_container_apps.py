@@ -130,11 +130,8 @@ def _python(stack: Stack) -> Files:
         "backends": calls("Backend", known["backends"]),
         "groups": calls("Group", groups),
     }
-    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
     more = {
         "fleet": Call("Fleet", fleet),
-        "places": calls("Location", known["locations"]),
-        "configuration": {"locations": known["locations"], **models, "alert_emails": ["oncall@example.com"]},
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
 

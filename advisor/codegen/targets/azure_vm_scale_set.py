@@ -88,11 +88,8 @@ def _terraform(stack: Stack) -> Files:
 
 def _python(stack: Stack) -> Files:
     known = _known(stack)
-    places = calls("Location", known["locations"])
     more = {
         "fleet": _python_fleet(stack, known),
-        "places": places,
-        "configuration": _configuration(stack, known),
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
 
@@ -118,20 +115,6 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
         "alarms": calls("Alarm", known["alarms"]),
     }
     return Call("Fleet", fleet)
-
-
-def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
-    """Examples of the settings that have no default, and of who is told."""
-    agent = {} if stack.agent is None else {"agent_package": stack.agent.example_package}
-    models = {"model_ids": known["example_models"]} if known["example_models"] else {}
-    return {
-        "locations": known["locations"],
-        "certificate_secret_id": known["example_certificate"],
-        "admin_ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations",
-        **agent,
-        **models,
-        "alert_emails": ["oncall@example.com"],
-    }
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

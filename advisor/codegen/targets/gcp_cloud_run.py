@@ -112,7 +112,6 @@ def _python(stack: Stack) -> Files:
     more = {
         "fleet": _python_fleet(stack, known),
         "differences": tuple(_cautions(stack)),
-        "configuration": _configuration(known),
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED)
 
@@ -121,20 +120,6 @@ def _python_fleet(stack: Stack, known: Mapping[str, Any]) -> Call:
     """The plan as the program holds it."""
     classes = {"regions": "Region", "backends": "Backend", "groups": "Group", "alerts": "Alert"}
     return Call("Fleet", fleet_of(stack.budget.usd_per_month, known, **classes))
-
-
-def _configuration(known: Mapping[str, Any]) -> Mapping[str, object]:
-    """Examples of the settings that have no default, and of who calls and is told."""
-    given = {"container_images": known["example_images"], "model_ids": known["example_models"]}
-    return {
-        "project_id": "my-project",
-        "network": "projects/my-project/global/networks/inference",
-        "subnetworks": known["subnetworks"],
-        "invokers": ["serviceAccount:app@my-project.iam.gserviceaccount.com"],
-        **{name: value for name, value in given.items() if value},
-        "alert_emails": ["oncall@example.com"],
-        "billing_account": "012345-567890-ABCDEF",
-    }
 
 
 def _known(stack: Stack) -> Mapping[str, Any]:

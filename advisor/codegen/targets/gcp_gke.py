@@ -85,18 +85,9 @@ def _python(stack: Stack) -> Files:
         "groups": calls("Group", known["groups"]),
         "queries": calls("Query", known["queries"]),
     }
-    reservations = {"reservations": known["example_reservations"]} if known["example_reservations"] else {}
     more = {
         "answers": ANSWERS["gcp"] | (_OF_CLUSTER if stack.cache else {}),
         "fleet": Call("Fleet", fleet),
-        "cluster_calls": calls("Cluster", known["clusters"]),
-        "configuration": {
-            "project_id": "my-project",
-            "clusters": known["clusters"],
-            **reservations,
-            "alert_emails": ["oncall@example.com"],
-            "billing_account": "012345-567890-ABCDEF",
-        },
     }
     return _with_objects(stack, groups, render_pulumi(_FOLDER, stack, {**known, **more}))
 

@@ -55,8 +55,6 @@ def _python(stack: Stack) -> Files:
     more = {
         "answers": _ANSWERS,
         "fleet": _python_fleet(stack, known),
-        "network_calls": calls("Network", known["networks"]),
-        "configuration": _configuration(stack, known),
     }
     return render_pulumi(_FOLDER, stack, {**known, **more}, _PYTHON_SHARED, scaling_left_out(stack))
 
@@ -73,22 +71,6 @@ def _python_group(group: Mapping[str, Any]) -> Mapping[str, object]:
     attached = {"attached": Call("Attached", group["attached"])} if "attached" in group else {}
     windows = {"windows": calls("Window", group["windows"])} if "windows" in group else {}
     return {**group, **attached, **windows}
-
-
-def _configuration(stack: Stack, known: Mapping[str, Any]) -> Mapping[str, object]:
-    """Examples of the settings that have no default, and of who is told."""
-    given = {
-        "agent_package": stack.agent.example_package if stack.agent is not None else "",
-        "model_ids": known["example_models"],
-        "reservations": known["example_reservations"],
-    }
-    return {
-        "project_id": "my-project",
-        "networks": known["networks"],
-        **{name: value for name, value in given.items() if value},
-        "alert_emails": ["oncall@example.com"],
-        "billing_account": "012345-567890-ABCDEF",
-    }
 
 
 def known_of(stack: Stack) -> Mapping[str, Any]:

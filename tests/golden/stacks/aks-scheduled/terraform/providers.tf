@@ -17,7 +17,7 @@ variable "subscription_id" {
 
   validation {
     condition     = var.subscription_id == null || can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", var.subscription_id))
-    error_message = "The subscription must be a UUID: az account show --query id."
+    error_message = "Give a UUID: az account show --query id."
   }
 }
 

@@ -7,7 +7,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
-    error_message = "The name must have 2 to 24 lower-case letters, digits or hyphens, start with a letter and not end with a hyphen."
+    error_message = "Give 2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen."
   }
 }
 
@@ -18,24 +18,19 @@ variable "tags" {
 
   validation {
     condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The tag Deployment is taken: the budget filters on it."
+    error_message = "The key Deployment is taken: the budget filters on it."
   }
 }
 
 variable "clusters" {
   description = "AKS cluster of each region of the plan, by its resource id; the subnet of the nodes (null: that of the cluster), the availability zones that sell the size to you ([] in a region without zones), the workspace of Container Insights, and, where weights lie in a storage account, the issuer of the pods' tokens."
   type = map(object({
-    id                         = string
+    id                         = optional(string)
     subnet_id                  = optional(string)
     zones                      = list(string)
-    log_analytics_workspace_id = string
+    log_analytics_workspace_id = optional(string)
     oidc_issuer_url            = optional(string)
   }))
-
-  validation {
-    condition     = !startswith(var.model_source, "az://") || alltrue([for cluster in values(var.clusters) : can(regex("^https://", cluster.oidc_issuer_url))])
-    error_message = "Pods reach a storage account as an identity of their own: give oidc_issuer_url (az aks show --query oidcIssuerProfile.issuerUrl)."
-  }
 
   validation {
     condition     = toset(keys(var.clusters)) == toset(keys(local.regions))
@@ -43,13 +38,23 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))])
-    error_message = "Each id must be that of a cluster: az aks show --query id."
+    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))])
+    error_message = "Each cluster needs id, that of a cluster: az aks show --query id."
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
-    error_message = "Each log_analytics_workspace_id must be that of a workspace: az monitor log-analytics workspace show --query id."
+    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
+    error_message = "Each cluster needs log_analytics_workspace_id, that of a workspace: az monitor log-analytics workspace show --query id."
+  }
+
+  validation {
+    condition     = alltrue([for cluster in values(var.clusters) : cluster.oidc_issuer_url == null || can(regex("^https://.+$", cluster.oidc_issuer_url))])
+    error_message = "Each cluster needs oidc_issuer_url, an address: az aks show --query oidcIssuerProfile.issuerUrl."
+  }
+
+  validation {
+    condition     = !startswith(var.model_source, "az://") || alltrue([for cluster in values(var.clusters) : cluster.oidc_issuer_url != null])
+    error_message = "Pods reach a storage account as an identity of their own: give oidc_issuer_url (az aks show --query oidcIssuerProfile.issuerUrl)."
   }
 
   validation {
@@ -67,8 +72,8 @@ variable "capacity_reservation_group_ids" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : try(local.groups[key].priority == "Regular", false)])
-    error_message = "Give them for groups that are not spot: ${join(", ", [for key, group in local.groups : key if group.priority == "Regular"])}."
+    condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : contains([for name, group in local.groups : name if group.priority == "Regular"], key)])
+    error_message = "Each key must be one of these: ${join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
   }
 }
 
@@ -89,10 +94,12 @@ variable "model_storage_account_id" {
   default     = null
 
   validation {
-    condition = !startswith(var.model_source, "az://") || can(regex(
-      "^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/${split("/", "${var.model_source}//")[2]}$",
-      var.model_storage_account_id,
-    ))
+    condition     = var.model_storage_account_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+$", var.model_storage_account_id))
+    error_message = "Give the resource id of an account: az storage account show --name ACCOUNT --query id."
+  }
+
+  validation {
+    condition     = !startswith(var.model_source, "az://") || try(endswith(var.model_storage_account_id, "/${split("/", "${var.model_source}//")[2]}"), false)
     error_message = "Give the resource id of the account that model_source names: az storage account show --name ACCOUNT --query id."
   }
 }
@@ -109,7 +116,7 @@ variable "alert_emails" {
   default     = []
 
   validation {
-    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    condition     = alltrue([for entry in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", entry))])
     error_message = "Each entry must be an e-mail address."
   }
 }
@@ -127,6 +134,6 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "The margin must be 0 or more."
+    error_message = "Give 0 or more."
   }
 }

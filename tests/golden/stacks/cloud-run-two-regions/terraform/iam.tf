@@ -14,6 +14,12 @@ resource "google_secret_manager_secret_iam_member" "hf_token" {
   member    = google_service_account.this.member
 }
 
+locals {
+  # The bucket of the weights and the prefix within it, where they come from one.
+  weights_bucket = one(regexall("^gs://([^/]+)", var.model_source)[*][0])
+  weights_prefix = one(regexall("^gs://[^/]+/(.+)$", var.model_source)[*][0])
+}
+
 # The weights below the prefix and nothing else of the bucket but its names: a mount asks about the bucket as a whole.
 resource "google_storage_bucket_iam_member" "weights" {
   count = local.weights_bucket == null ? 0 : 1

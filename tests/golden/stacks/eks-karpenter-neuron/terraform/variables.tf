@@ -7,7 +7,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
-    error_message = "The name must have 2 to 24 lower-case letters, digits or hyphens, start with a letter and not end with a hyphen."
+    error_message = "Give 2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen."
   }
 }
 
@@ -18,7 +18,7 @@ variable "tags" {
 
   validation {
     condition     = !contains(keys(var.tags), "Deployment")
-    error_message = "The tag Deployment is taken: the budget filters on it."
+    error_message = "The key Deployment is taken: the budget filters on it."
   }
 }
 
@@ -35,7 +35,7 @@ variable "clusters" {
 
   validation {
     condition     = alltrue([for cluster in values(var.clusters) : can(regex("^[0-9A-Za-z][0-9A-Za-z_-]*$", cluster.name))])
-    error_message = "Each cluster needs name, as EKS knows it."
+    error_message = "Each cluster needs name, the name of a cluster, as EKS knows it."
   }
 }
 
@@ -68,7 +68,7 @@ variable "alert_emails" {
   default     = []
 
   validation {
-    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    condition     = alltrue([for entry in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", entry))])
     error_message = "Each entry must be an e-mail address."
   }
 }
@@ -86,7 +86,7 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "The margin must be 0 or more."
+    error_message = "Give 0 or more."
   }
 }
 

@@ -7,7 +7,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
-    error_message = "The name must have 2 to 24 lower-case letters, digits or hyphens, start with a letter and not end with a hyphen."
+    error_message = "Give 2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen."
   }
 }
 
@@ -27,13 +27,13 @@ variable "labels" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
-    error_message = "Keys and values of labels may hold lower-case letters, digits, _ and -, up to 63 of them; keys start with a letter."
+    condition     = !contains(keys(var.labels), "deployment")
+    error_message = "The key deployment is taken: the budget filters on it."
   }
 
   validation {
-    condition     = !contains(keys(var.labels), "deployment")
-    error_message = "The label deployment is taken: the budget filters on it."
+    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
+    error_message = "Keys and values of labels may hold lower-case letters, digits, _ and -, up to 63 of them; keys start with a letter."
   }
 }
 
@@ -41,9 +41,19 @@ variable "clusters" {
   description = "GKE Standard cluster by region: its name, its location (a region or a zone), and the zones that have the machine types."
   type = map(object({
     name     = string
-    location = string
-    zones    = list(string)
+    location = optional(string)
+    zones    = optional(list(string), [])
   }))
+
+  validation {
+    condition     = alltrue([for region, cluster in var.clusters : can(regex("^${region}(-[a-z])?$", cluster.location))])
+    error_message = "Each cluster needs location, its region, or a zone of it."
+  }
+
+  validation {
+    condition     = alltrue([for region, cluster in var.clusters : alltrue([for entry in cluster.zones : can(regex("^${region}-[a-z]$", entry))])])
+    error_message = "Each entry of zones must be a zone of its region, such as us-central1-a."
+  }
 
   validation {
     condition     = alltrue([for region in keys(local.regions) : contains(keys(var.clusters), region)])
@@ -51,13 +61,8 @@ variable "clusters" {
   }
 
   validation {
-    condition     = alltrue([for region, cluster in var.clusters : startswith(cluster.location, region)])
-    error_message = "The location of a cluster must be its region, or a zone of it."
-  }
-
-  validation {
-    condition     = alltrue([for region, cluster in var.clusters : length(distinct(cluster.zones)) >= try(local.regions[region].zones, 1) && alltrue([for zone in cluster.zones : startswith(zone, region)])])
-    error_message = "Give the plan's number of different zones, each in the region: ${join(", ", [for region, one in local.regions : "${one.zones} in ${region}"])}."
+    condition     = alltrue([for region, cluster in var.clusters : length(distinct(cluster.zones)) >= try(local.regions[region].zones, 1)])
+    error_message = "Give as many different zones as the plan spreads over: ${join(", ", [for region, facts in local.regions : "${facts.zones} in ${region}"])}."
   }
 
   validation {
@@ -76,8 +81,8 @@ variable "gpu_driver_version" {
   default     = "LATEST"
 
   validation {
-    condition     = contains(["LATEST", "DEFAULT"], var.gpu_driver_version)
-    error_message = "The driver is LATEST or DEFAULT."
+    condition     = can(regex("^(LATEST|DEFAULT)$", var.gpu_driver_version))
+    error_message = "Give LATEST or DEFAULT."
   }
 }
 
@@ -98,19 +103,19 @@ variable "image_repositories" {
   default     = []
 
   validation {
-    condition     = alltrue([for name in var.image_repositories : can(regex("^projects/[^/]+/locations/[a-z0-9-]+/repositories/[^/]+$", name))])
-    error_message = "A repository must look like projects/<project>/locations/<location>/repositories/<name>."
+    condition     = alltrue([for entry in var.image_repositories : can(regex("^projects/[^/]+/locations/[a-z0-9-]+/repositories/[^/]+$", entry))])
+    error_message = "Each entry must be a repository: projects/<project>/locations/<location>/repositories/<name>."
   }
 }
 
 variable "reservations" {
-  description = "Reservations by group (see fleet.tf) that its nodes start in: a name, or projects/<project>/reservations/<name>."
+  description = "Reservation that the instances of a group start in, by its key: a name, or projects/<project>/reservations/<name>."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = alltrue([for key in keys(var.reservations) : contains(keys(local.groups), key)])
-    error_message = "Each key must be a group of fleet.tf: ${join(", ", keys(local.groups))}."
+    error_message = "Each key must be one of these: ${join(", ", keys(local.groups))}."
   }
 
   validation {
@@ -130,8 +135,8 @@ variable "disk_kms_keys" {
   default     = {}
 
   validation {
-    condition     = alltrue([for key in values(var.disk_kms_keys) : can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", key))])
-    error_message = "A key must look like projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>."
+    condition     = alltrue([for entry in values(var.disk_kms_keys) : can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", entry))])
+    error_message = "Each entry must be a key: projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>."
   }
 }
 
@@ -141,7 +146,7 @@ variable "alert_emails" {
   default     = []
 
   validation {
-    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    condition     = alltrue([for entry in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", entry))])
     error_message = "Each entry must be an e-mail address."
   }
 }
@@ -153,7 +158,7 @@ variable "billing_account" {
 
   validation {
     condition     = var.billing_account == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
-    error_message = "The billing account must look like 012345-567890-ABCDEF."
+    error_message = "Give an account such as 012345-567890-ABCDEF."
   }
 }
 
@@ -164,7 +169,7 @@ variable "budget_amount" {
 
   validation {
     condition     = var.budget_amount == null || try(var.budget_amount >= 1 && floor(var.budget_amount) == var.budget_amount, false)
-    error_message = "The amount must be a whole number, 1 or more."
+    error_message = "Give a whole number, 1 or more."
   }
 }
 
@@ -175,6 +180,6 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "The margin must be 0 or more."
+    error_message = "Give 0 or more."
   }
 }

@@ -10,10 +10,9 @@ locals {
     Project    = "inference"
   })
 
-  # Pins: the most exact key wins, of the backend, of its engine, or of all. The last two outlive a changed plan.
-  pin_keys = concat(keys(local.backends), ["vllm", "sglang", "tensorrt-llm", "custom"], ["*"])
-  images   = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
-  models   = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
+  # The most exact key wins, of the backend, of its engine, or of all.
+  images = { for key, backend in local.backends : key => try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image) }
+  models = { for key, backend in local.backends : key => try(var.model_ids[key], var.model_ids[backend.engine], var.model_ids["*"], backend.model) }
   revisions = {
     for key, backend in local.backends : key =>
     backend.revision_variable == "" ? "" : try(var.model_revisions[key], var.model_revisions[backend.engine], var.model_revisions["*"], "")

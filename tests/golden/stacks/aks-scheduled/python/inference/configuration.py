@@ -4,6 +4,8 @@
 Texts may be outputs of other resources (``pulumi.Input[str]``): they are checked as soon as they are known.
 """
 
+import ipaddress
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
@@ -15,17 +17,33 @@ import pulumi
 T = TypeVar("T")
 LATER = (pulumi.Output, Awaitable)
 """What a value is that is not known yet."""
+CIDR = "CIDR"
+"""The pattern of a network, such as 10.0.0.0/8."""
 
 
-def about(description: str, pattern: str = "", expected: str = "") -> Mapping[str, str]:
+def about(
+    description: str,
+    pattern: str = "",
+    expected: str = "",
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    taken: Mapping[str, str] | None = None,
+) -> Mapping[str, Any]:
     """The metadata of a setting.
 
     Args:
         description: what it is.
-        pattern: regular expression for the whole of the text, or of each text of a list or mapping.
-        expected: what a text that matches looks like.
+        pattern: regular expression for the whole of the text, or of each text of a list or mapping; CIDR: a network.
+        expected: what a text that matches, or a number in the range, looks like.
+        least: smallest number.
+        most: largest number.
+        above: number that each has to be larger than.
+        taken: keys that a mapping must not have, with the reason.
     """
-    return {"description": description, "pattern": pattern, "expected": expected}
+    ends = {"least": least, "most": most, "above": above}
+    return {"description": description, "pattern": pattern, "expected": expected, "taken": taken or {}, **ends}
 
 
 def read(settings: type[T], config: pulumi.Config) -> T:
@@ -105,11 +123,32 @@ def _plain(hint: Any) -> Any:
 
 
 def _mismatches(settings: Any) -> Iterator[str]:
-    for one in _fields(settings):
-        pattern = str(one.metadata.get("pattern", ""))
-        for leaf in _leaves(getattr(settings, one.name)) if pattern else ():
-            if isinstance(leaf, str) and re.fullmatch(pattern, leaf) is None:
-                yield f"{one.name}: {leaf!r} is not {one.metadata['expected']}"
+    for setting in _fields(settings):
+        value, facts = getattr(settings, setting.name), setting.metadata
+        for key in facts.get("taken", {}):
+            if isinstance(value, Mapping) and key in value:
+                yield f"{setting.name}: {key} is taken, {facts['taken'][key]}"
+        for leaf in _leaves(value) if facts.get("expected") else ():
+            if not _passes(leaf, facts):
+                yield f"{setting.name}: {leaf!r} is not {facts['expected']}"
+
+
+def _passes(leaf: Any, facts: Mapping[str, Any]) -> bool:
+    if isinstance(leaf, str) and facts["pattern"] == CIDR:
+        return _is_network(leaf)
+    if isinstance(leaf, str) and facts["pattern"]:
+        return re.fullmatch(facts["pattern"], leaf) is not None
+    if isinstance(leaf, int | float):
+        return bool(facts["least"] <= leaf <= facts["most"] and leaf > facts["above"])
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _leaves(value: Any) -> Iterator[Any]:

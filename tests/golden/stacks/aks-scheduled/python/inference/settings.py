@@ -8,8 +8,6 @@ import pulumi
 
 from inference.configuration import about, check
 
-RESOURCE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -18,20 +16,20 @@ class Cluster:
     id: pulumi.Input[str] = field(
         metadata=about(
             "Resource id of the cluster.",
-            rf"{RESOURCE}Microsoft[.]ContainerService/managedClusters/[^/]+",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+",
             "that of a cluster: az aks show --query id",
         )
+    )
+    subnet_id: pulumi.Input[str] | None = field(
+        default=None, metadata=about("Subnet of the nodes; null: that of the cluster.")
     )
     zones: Sequence[str] = field(metadata=about("Availability zones that sell the size; [] in a region without zones."))
     log_analytics_workspace_id: pulumi.Input[str] = field(
         metadata=about(
             "Workspace of Container Insights.",
-            rf"{RESOURCE}Microsoft[.]OperationalInsights/workspaces/[^/]+",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+",
             "that of a workspace: az monitor log-analytics workspace show --query id",
         )
-    )
-    subnet_id: pulumi.Input[str] | None = field(
-        default=None, metadata=about("Subnet of the nodes; null: that of the cluster.")
     )
     oidc_issuer_url: pulumi.Input[str] | None = field(
         default=None,
@@ -49,22 +47,8 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The values that are the user's to give; keys of groups are those of inference/fleet.py."""
+    """The values that are the user's to give; keys are those of inference/fleet.py."""
 
-    clusters: Mapping[str, Cluster] = field(
-        metadata=about(
-            "AKS cluster of each region of the plan: id, zones that sell the size to you ([] in a region without zones), "
-            "log_analytics_workspace_id, and subnet_id where the nodes are not in that of the cluster."
-        )
-    )
-    name: str = field(
-        default="support-chat",
-        metadata=about(
-            "Name of the deployment; every resource carries it.",
-            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
-            "2 to 24 lower-case letters, digits or hyphens, starting with a letter and not ending with a hyphen",
-        ),
-    )
     subscription_id: str | None = field(
         default=None,
         metadata=about(
@@ -73,9 +57,29 @@ class Settings:
             "a UUID: az account show --query id",
         ),
     )
-    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict, metadata=about("Tags added to every resource."))
+    name: str = field(
+        default="support-chat",
+        metadata=about(
+            "Name of the deployment; every resource carries it.",
+            r"[a-z][a-z0-9-]{0,22}[a-z0-9]",
+            "2 to 24 lower-case letters, digits or hyphens that start with a letter and do not end with a hyphen",
+        ),
+    )
+    tags: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict,
+        metadata=about("Tags added to every resource.", taken={"Deployment": "the budget filters on it"}),
+    )
+    clusters: Mapping[str, Cluster] = field(
+        metadata=about(
+            "AKS cluster of each region of the plan, by its resource id; the subnet of the nodes (null: that of the "
+            "cluster), the availability zones that sell the size to you ([] in a region without zones), the workspace "
+            "of Container Insights, and, where weights lie in a storage account, the issuer of the pods' tokens. "
+            "Fields: id, subnet_id (optional), zones, log_analytics_workspace_id, oidc_issuer_url (optional)."
+        )
+    )
     capacity_reservation_group_ids: Mapping[str, pulumi.Input[str]] = field(
-        default_factory=dict, metadata=about("Capacity reservation groups to draw on, by group.")
+        default_factory=dict,
+        metadata=about("Capacity reservation groups to draw on, by group; a group without an entry draws on none."),
     )
     model_source: str = field(
         default="hub",
@@ -90,14 +94,15 @@ class Settings:
         default=None,
         metadata=about(
             "Storage account of model_source by its resource id, where it is one.",
-            rf"{RESOURCE}Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
-            "that of a storage account: az storage account show --name ACCOUNT --query id",
+            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Storage/storageAccounts/[a-z0-9]+",
+            "the resource id of an account: az storage account show --name ACCOUNT --query id",
         ),
     )
     encryption_at_host: bool = field(
         default=True,
         metadata=about(
-            "Encrypt temporary disks and caches too; the subscription needs the feature Microsoft.Compute/EncryptionAtHost."
+            "Encrypt temporary disks and caches too; the subscription needs the feature "
+            "Microsoft.Compute/EncryptionAtHost."
         ),
     )
     alert_emails: Sequence[str] = field(
@@ -114,7 +119,12 @@ class Settings:
     )
     budget_margin_ratio: float = field(
         default=0.25,
-        metadata=about("Share added to the planned cost before the budget warns: what the plan's total leaves out."),
+        metadata=about(
+            "Share added to the planned cost before the budget warns: what the plan's total leaves out.",
+            "",
+            "0 or more",
+            least=0,
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -122,10 +132,6 @@ class Settings:
         check(self, self._problems())
 
     def _problems(self) -> Iterator[str]:
-        if "Deployment" in self.tags:
-            yield "tags: Deployment is taken, the budget filters on it"
         account = self.model_source.removeprefix("az://").partition("/")[0]
         if self.model_source.startswith("az://") and not (self.model_storage_account_id or "").endswith(f"/{account}"):
             yield f"model_storage_account_id: give the resource id of {account}, which model_source names"
-        if self.budget_margin_ratio < 0:
-            yield "budget_margin_ratio: give 0 or more"

@@ -23,7 +23,10 @@ SETTINGS = Settings(
             ],
             log_analytics_workspace_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/operations/providers/Microsoft.OperationalInsights/workspaces/inference-eastus",
         ),
-    }
+    },
+    alert_emails=[
+        "oncall@example.com",
+    ],
 )
 
 

@@ -14,7 +14,7 @@ mock_provider "azurerm" {
 }
 
 variables {
-  model_source = "hub"
+  alert_emails = ["oncall@example.com"]
 
   clusters = {
     eastus = {

@@ -48,7 +48,7 @@ class Context:
         return cls(settings=settings, fleet=fleet, labels=labels, parent=parent, provider=provider)
 
     def named(self, *words: str) -> str:
-        """Name of a resource."""
+        """Name of a resource in the program."""
         return "-".join((self.settings.name, *words))
 
     def options(

@@ -13,12 +13,18 @@ from tests.cloud import inputs_of, registered_by
 
 SETTINGS = Settings(
     project_id="my-project",
-    billing_account="012345-567890-ABCDEF",
     network="projects/my-project/global/networks/inference",
-    subnetworks={region: f"projects/my-project/regions/{region}/subnetworks/inference" for region in FLEET.regions},
-    invokers=["serviceAccount:app@my-project.iam.gserviceaccount.com"],
-    container_images={},
-    model_ids={key: "organisation/model" for key, backend in FLEET.backends.items() if backend.model is None},
+    subnetworks={
+        "europe-west4": "projects/my-project/regions/europe-west4/subnetworks/inference",
+        "us-central1": "projects/my-project/regions/us-central1/subnetworks/inference",
+    },
+    invokers=[
+        "serviceAccount:app@my-project.iam.gserviceaccount.com",
+    ],
+    alert_emails=[
+        "oncall@example.com",
+    ],
+    billing_account="012345-567890-ABCDEF",
 )
 
 

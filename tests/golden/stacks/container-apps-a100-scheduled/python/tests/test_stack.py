@@ -20,7 +20,9 @@ SETTINGS = Settings(
             subnet_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/swedencentral/subnets/inference",
         ),
     },
-    model_ids={key: "organisation/model" for key, backend in FLEET.backends.items() if backend.model is None},
+    alert_emails=[
+        "oncall@example.com",
+    ],
 )
 
 

@@ -23,6 +23,8 @@ mock_provider "azurerm" {
 }
 
 variables {
+  alert_emails = ["oncall@example.com"]
+
   locations = {
     eastus = {
       subnet_id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/network/providers/Microsoft.Network/virtualNetworks/eastus/subnets/inference"

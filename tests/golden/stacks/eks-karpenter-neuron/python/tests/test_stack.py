@@ -20,6 +20,9 @@ SETTINGS = Settings(
             name="inference-us-west-2",
         ),
     },
+    alert_emails=[
+        "oncall@example.com",
+    ],
 )
 
 

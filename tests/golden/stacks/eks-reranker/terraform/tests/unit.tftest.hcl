@@ -31,6 +31,8 @@ mock_provider "aws" {
 }
 
 variables {
+  alert_emails = ["oncall@example.com"]
+
   clusters = {
     us-east-1 = {
       name       = "inference-us-east-1"

@@ -21,6 +21,9 @@ SETTINGS = Settings(
             ],
         ),
     },
+    alert_emails=[
+        "oncall@example.com",
+    ],
 )
 
 

@@ -13,7 +13,6 @@ from tests.cloud import inputs_of, registered_by
 
 SETTINGS = Settings(
     project_id="my-project",
-    billing_account="012345-567890-ABCDEF",
     clusters={
         "europe-west4": Cluster(
             name="inference-europe-west4",
@@ -32,7 +31,10 @@ SETTINGS = Settings(
             ],
         ),
     },
-    reservations={key: "held" for key, one in FLEET.groups.items() if one.reserved},
+    alert_emails=[
+        "oncall@example.com",
+    ],
+    billing_account="012345-567890-ABCDEF",
 )
 
 

@@ -13,7 +13,6 @@ from tests.cloud import inputs_of, registered_by
 
 SETTINGS = Settings(
     project_id="my-project",
-    billing_account="012345-567890-ABCDEF",
     networks={
         "us-central1": Network(
             subnetwork="projects/my-project/regions/us-central1/subnetworks/inference",
@@ -26,8 +25,10 @@ SETTINGS = Settings(
         ),
     },
     agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
-    model_ids={"*": "organisation/model"} if any(one.model is None for one in FLEET.backends.values()) else {},
-    reservations={key: "held" for key, one in FLEET.groups.items() if one.provisioning_model == "RESERVATION_BOUND"},
+    alert_emails=[
+        "oncall@example.com",
+    ],
+    billing_account="012345-567890-ABCDEF",
 )
 
 

@@ -18,9 +18,9 @@ mock_provider "google" {
 
 variables {
   project_id      = "my-project"
-  billing_account = "012345-567890-ABCDEF"
-  alert_emails    = ["oncall@example.com"]
   agent_package   = "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000"
+  alert_emails    = ["oncall@example.com"]
+  billing_account = "012345-567890-ABCDEF"
 
   networks = {
     us-central1 = {

@@ -24,7 +24,9 @@ SETTINGS = Settings(
         ),
     },
     agent_package="https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000",
-    model_ids={key: "organisation/model" for key, backend in FLEET.backends.items() if backend.model is None},
+    alert_emails=[
+        "oncall@example.com",
+    ],
 )
 
 

@@ -47,6 +47,9 @@ mock_provider "aws" {
 }
 
 variables {
+  agent_package = "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000"
+  alert_emails  = ["oncall@example.com"]
+
   networks = {
     us-east-1 = {
       vpc_id             = "vpc-00000000000000001"
@@ -55,8 +58,6 @@ variables {
       access_logs_bucket = "load-balancer-logs-us-east-1"
     }
   }
-
-  agent_package = "https://artifacts.example.com/inference_advisor_agent-0.1.0-py3-none-any.whl#sha256=0000000000000000000000000000000000000000000000000000000000000000"
 }
 
 run "follows_the_plan" {

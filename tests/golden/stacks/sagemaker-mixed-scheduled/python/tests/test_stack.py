@@ -21,7 +21,9 @@ SETTINGS = Settings(
             ],
         ),
     },
-    model_data={key: "s3://weights/model/" for key, backend in FLEET.backends.items() if backend.model is None},
+    alert_emails=[
+        "oncall@example.com",
+    ],
 )
 
 

@@ -35,6 +35,8 @@ mock_provider "aws" {
 }
 
 variables {
+  alert_emails = ["oncall@example.com"]
+
   networks = {
     us-east-1 = {
       vpc_id             = "vpc-00000000000000001"

@@ -1,0 +1,21 @@
+"""Inputs of generated code, declared once: Terraform variables and Pulumi settings are printed from the same tables.
+
+Read first :mod:`~advisor.codegen.inputs.table`, then :mod:`~advisor.codegen.inputs.terraform` and
+:mod:`~advisor.codegen.inputs.pulumi`.
+"""
+
+from advisor.codegen.inputs.pulumi import example_settings, python_settings, takes_networks
+from advisor.codegen.inputs.table import Input, examples, inputs_of
+from advisor.codegen.inputs.terraform import hcl_example_file, hcl_examples, hcl_variables
+
+__all__ = [
+    "Input",
+    "example_settings",
+    "examples",
+    "hcl_example_file",
+    "hcl_examples",
+    "hcl_variables",
+    "inputs_of",
+    "python_settings",
+    "takes_networks",
+]

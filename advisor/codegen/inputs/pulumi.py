@@ -1,0 +1,160 @@
+"""Settings of Pulumi programs: dataclasses whose fields say what they take, as ``ruff format`` lays them out."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from advisor.codegen.inputs.table import CIDR, REGION, Input, Record, examples
+from advisor.codegen.python_literals import Call, calls, python_value
+from advisor.codegen.quoting import Quoted
+
+_WIDTH = 120
+_STEP = 4
+_ABOUT = "The values that are the user's to give; keys are those of inference/fleet.py."
+_ANY_REGION = "[a-z0-9-]+"
+_POST_INIT = '    def __post_init__(self) -> None:\n        """Refuse wrong values."""\n        check(self)\n'
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """String literal, over several lines where it is too long for one."""
+
+    text: str
+    is_raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Call with arguments, each with the text before it, such as ``default=``."""
+
+    name: str
+    arguments: tuple[tuple[str, "_Expression"], ...]
+
+
+_Expression = _Text | _Call | str
+
+
+def python_settings(inputs: Sequence[Input]) -> Quoted:
+    """The classes of the records, then ``Settings`` without its checks."""
+    records = [_class(row.record) + f"\n{_POST_INIT}" for row in inputs if row.record is not None]
+    return Quoted("\n\n".join([*records, _class(Record("Settings", _ABOUT, tuple(inputs)))]))
+
+
+def example_settings(inputs: Sequence[Input]) -> Call:
+    """The call of ``Settings`` with the examples, records as calls of their classes."""
+    records = {row.name: row.record.name for row in inputs if row.record is not None}
+    values = {
+        name: calls(records[name], value) if name in records and isinstance(value, Mapping) else value
+        for name, value in examples(inputs).items()
+    }
+    return Call("Settings", values)
+
+
+def takes_networks(inputs: Sequence[Input]) -> bool:
+    """Whether any of the inputs is a block of addresses."""
+    fields = [field for row in inputs if row.record is not None for field in row.record.fields]
+    return any(row.pattern == CIDR for row in (*inputs, *fields))
+
+
+def _class(record: Record) -> str:
+    head = f'@dataclass(frozen=True, kw_only=True)\nclass {record.name}:\n    """{record.about}"""\n\n'
+    return head + "".join(f"{line}\n" for field in record.fields for line in _field(field))
+
+
+def _field(row: Input) -> Iterator[str]:
+    typed = row.type.replace("Input[", "pulumi.Input[") + (" | None" if row.is_nullable else "")
+    arguments: list[tuple[str, _Expression]] = [] if row.is_required else [_default(row)]
+    call = _Call("field", (*arguments, ("metadata=", _Call("about", tuple(_about(row))))))
+    return _laid_out(f"{row.name}: {typed} = ", call, _STEP, "")
+
+
+def _default(row: Input) -> tuple[str, str]:
+    if row.default == {}:
+        return "default_factory=", "dict"
+    return "default=", "()" if row.default == [] else str(python_value(row.default))
+
+
+def _about(row: Input) -> Iterator[tuple[str, _Expression]]:
+    yield "", _Text(row.description + _fields_of(row))
+    if row.expected:
+        yield "", _pattern(row)
+        yield "", _Text(row.expected)
+    bounds = (("least", row.bounds.least), ("most", row.bounds.most), ("above", row.bounds.above))
+    yield from ((f"{name}=", str(python_value(end))) for name, end in bounds if math.isfinite(end))
+    if row.taken:
+        reasons = (f"{python_value(key)}: {python_value(reason)}" for key, reason in row.taken.items())
+        yield "taken=", f"{{{', '.join(reasons)}}}"
+
+
+def _fields_of(row: Input) -> str:
+    if row.record is None:
+        return ""
+    fields = (f"{field.name}{'' if field.is_required else ' (optional)'}" for field in row.record.fields)
+    return f" Fields: {', '.join(fields)}."
+
+
+def _pattern(row: Input) -> _Expression:
+    if row.pattern == CIDR:
+        return CIDR
+    never = f"(?!{row.never_starts})" if row.never_starts else ""
+    return _Text(never + row.pattern.replace(REGION, _ANY_REGION), is_raw=bool(row.pattern))
+
+
+def _laid_out(before: str, expression: _Expression, indent: int, after: str) -> Iterator[str]:
+    """Lines of an expression: on one line, its arguments on one line, or a line for each of them."""
+    line = f"{' ' * indent}{before}{_flat(expression)}{after}"
+    if len(line) <= _WIDTH or isinstance(expression, str):
+        yield line
+    elif isinstance(expression, _Text):
+        yield from _pieces(f"{' ' * indent}{before}", expression, after)
+    else:
+        yield f"{' ' * indent}{before}{expression.name}("
+        yield from _arguments(expression, indent + _STEP)
+        yield f"{' ' * indent}){after}"
+
+
+def _arguments(call: _Call, indent: int) -> Iterator[str]:
+    if len(call.arguments) == 1:
+        ((before, argument),) = call.arguments
+        yield from _laid_out(before, argument, indent, "")
+        return
+    line = " " * indent + ", ".join(f"{before}{_flat(argument)}" for before, argument in call.arguments)
+    if len(line) <= _WIDTH:
+        yield line
+        return
+    for before, argument in call.arguments:
+        yield from _laid_out(before, argument, indent, ",")
+
+
+def _flat(expression: _Expression) -> str:
+    if isinstance(expression, str):
+        return expression
+    if isinstance(expression, _Text):
+        return _literal(expression.text, expression)
+    return f"{expression.name}({', '.join(f'{before}{_flat(one)}' for before, one in expression.arguments)})"
+
+
+def _literal(text: str, like: _Text) -> str:
+    return f'r"{text}"' if like.is_raw else str(python_value(text))
+
+
+def _pieces(before: str, text: _Text, after: str) -> Iterator[str]:
+    """Literals on lines of their own, which Python joins; they end at spaces, patterns at slashes."""
+    room = _WIDTH - len(before) - len(_literal("", text)) - len(after)
+    pieces = list(_packed(text.text, "/" if text.is_raw else " ", room))
+    for piece in pieces[:-1]:
+        yield before + _literal(piece, text)
+    yield before + _literal(pieces[-1], text) + after
+
+
+def _packed(text: str, separator: str, room: int) -> Iterable[str]:
+    """Parts of a text that fit into *room*; each separator ends a part."""
+    words = text.split(separator)
+    line = ""
+    for number, word in enumerate(words):
+        part = word + (separator if number < len(words) - 1 else "")
+        if line and len(line) + len(part) > room:
+            yield line
+            line = ""
+        line += part
+    yield line

@@ -1,0 +1,86 @@
+"""Tables of inputs: what Terraform variables and Pulumi settings are printed from."""
+
+import ast
+import re
+import tomllib
+
+import pytest
+
+from advisor.codegen.inputs import Input, hcl_variables, inputs_of, python_settings
+from advisor.codegen.inputs.table import CIDR, REGION, Bounds
+from advisor.codegen.quoting import hcl_string
+from advisor.data_files import PACKAGE_DIR, data_dir
+
+TABLES = PACKAGE_DIR / "codegen" / "inputs"
+TARGETS = sorted(path.name for path in (data_dir("templates") / "terraform").iterdir() if path.name != "shared")
+CLOUDS = ("aws", "azure", "gcp")
+
+
+def table(name):
+    """Rows of a table by name, with the order where it has one."""
+    return tomllib.loads((TABLES / f"{name}.toml").read_text())
+
+
+def everything(target) -> tuple[Input, ...]:
+    """Inputs of a target whatever the stack is, with made-up defaults."""
+    return inputs_of(target, lambda _: 1, lambda text: text)
+
+
+def test_every_row_belongs_to_a_target():
+    """A target's own rows stand in its order; those of a cloud and the shared ones in that of some target."""
+    orders = {target: set(table(target)["order"]) for target in TARGETS}
+    for target, order in orders.items():
+        assert table(target).keys() - {"order"} <= order
+    for cloud in CLOUDS:
+        assert table(cloud).keys() <= set().union(*(orders[target] for target in TARGETS if target.startswith(cloud)))
+    assert table("shared").keys() <= set().union(*orders.values())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_both_languages_have_the_same_inputs(target):
+    """Names in one order, and the same required ones."""
+    inputs = everything(target)
+    code, classes = str(hcl_variables(inputs)), ast.parse(f"{python_settings(inputs)}").body
+    fields = [node for node in classes[-1].body if isinstance(node, ast.AnnAssign)]
+    blocks = re.split(r'^variable "', code, flags=re.MULTILINE)[1:]
+    assert [block.partition('"')[0] for block in blocks] == [field.target.id for field in fields]
+    for block, field in zip(blocks, fields, strict=True):
+        keywords = {keyword.arg for keyword in field.value.keywords}
+        has_default = re.search(r"^  default +=", block, re.MULTILINE) is not None
+        assert has_default == bool(keywords & {"default", "default_factory"})
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_both_languages_ask_for_the_same_texts(target):
+    """A pattern is in a validation and in the metadata of a setting, records' fields included, and compiles."""
+    inputs = everything(target)
+    code, classes = str(hcl_variables(inputs)), ast.parse(str(python_settings(inputs))).body
+    settings = {node.name: node for node in classes}
+    records = {row.record.name: row.record.fields for row in inputs if row.record is not None}
+    for name, rows in {"Settings": inputs, **records}.items():
+        fields = {node.target.id: node for node in settings[name].body if isinstance(node, ast.AnnAssign)}
+        for row in rows:
+            if not row.pattern or row.pattern == CIDR:
+                continue
+            (about,) = (keyword.value for keyword in fields[row.name].value.keywords if keyword.arg == "metadata")
+            pattern = ast.literal_eval(about.args[1])
+            assert re.compile(pattern)
+            assert pattern.removeprefix(f"(?!{row.never_starts})") == row.pattern.replace(REGION, "[a-z0-9-]+")
+            assert hcl_string(row.pattern)[1:-1].replace(REGION, "${region}") in code
+            assert row.expected
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        (Bounds(least=0), "0 or more"),
+        (Bounds(least=30, most=730), "30 to 730"),
+        (Bounds(above=0), "more than 0"),
+        (Bounds(above=0, most=1), "more than 0 and at most 1"),
+    ],
+)
+def test_range_is_told_in_words(bounds, words):
+    """The same words end the message of either language."""
+    assert bounds.words == words
+    assert bounds
+    assert not Bounds()
