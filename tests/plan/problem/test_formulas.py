@@ -141,6 +141,10 @@ def test_the_rate_of_a_mix_takes_the_time_of_each_place(shares, rates, mixed):
         # no mix is quick enough, but each length alone is
         ((0.0,), [[8.0, 1.0]], [[1.0, 1.0]], 0.75 / 8 + 0.25 / 1),
         ((0.0,), [[8.0, 0.0]], [[1.0, 0.0]], 0.75 / 8),
+        # less than one a second: half of the short ones at 0.5, the others of them at 0.8
+        ((0.5,), [[0.8, 0.0]], [[1.0, 0.5]], 0.5 / 0.5 + 0.375 / 0.8),
+        # a quarter of the requests at 4 from one place; from the other three quarters of the long ones alone, at 2
+        ((4.0, 2.0), [[8.0, 1.0], [3.0, 2.0]], [[1.0, 1.0], [0.0, 0.75]], 0.25 / 4 + 0.75 * 0.25 * 0.75 / 2),
     ],
 )  # fmt: skip
 def test_busy_instances_by_hand(mix, rates, share, busy):
