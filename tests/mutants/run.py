@@ -54,6 +54,8 @@ SUITE = (
 """Tests of these modules, and the quick ones of whole plans."""
 LONGEST_S = 3.0
 """Tests that take longer are left out, and so many seconds more than tests usually take make a mutant one that hangs."""
+_TRACED = 4
+"""So many times as long takes a test at most while it is asked what it reaches."""
 MOST_S = 8.0
 """Of all tests of one mutant."""
 
@@ -101,7 +103,9 @@ class Runner:
 
     def _reach_of(self, item: pytest.Item) -> dict[str, Any]:
         """Lines that a test reaches, and its processor time; None: it fails, or takes too long to be run."""
-        outcome = in_a_copy(lambda: self._traced(item), LONGEST_S)
+        outcome = in_a_copy(lambda: self._traced(item), _TRACED * LONGEST_S)
+        if outcome and outcome["seconds"] and outcome["seconds"] > LONGEST_S:
+            outcome |= in_a_copy(lambda: {"seconds": _seconds_of(item)}, LONGEST_S) or {"seconds": None}
         entry = {"test": item.nodeid, **(outcome or {"seconds": None, "lines": {}, "constants": []})}
         entry["sources"] = {str(file): _digest(file) for file in (*entry["lines"], item.path)}
         _append(REACHED, entry)
@@ -130,12 +134,11 @@ class Runner:
 
         for module in self.modules:
             forget_results(module)
-        started = time.process_time()
         sys.settrace(called)
-        passed = _passes(item)
+        seconds = _seconds_of(item)
         sys.settrace(None)
         return {
-            "seconds": time.process_time() - started if passed else None,
+            "seconds": seconds,
             "lines": {file: sorted(numbers) for file, numbers in lines.items()},
             "constants": sorted(constants),
         }
@@ -249,6 +252,12 @@ def _same(sources: dict[str, str]) -> bool:
 def _append(path: Path, entry: dict[str, Any]) -> None:
     with path.open("a") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def _seconds_of(item: pytest.Item) -> float | None:
+    """Processor time of a test that passes."""
+    started = time.process_time()
+    return time.process_time() - started if _passes(item) else None
 
 
 def _passes(item: pytest.Item) -> bool:

@@ -8,12 +8,12 @@ from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.planning import AccountLimit
 from advisor.catalog.values import Purchase
 from advisor.performance.link import gb_per_request
-from advisor.pipeline import plan_for
 from advisor.plan.fleet.choose import choice_of, conflict_of, forecast_of, no_choice
 from advisor.plan.fleet.chosen import QuotaNeed
 from advisor.plan.problem.values import Constraint, Infeasible, Relaxation, Tariff
 from advisor.workload.values import Limits, QuotaLimit, Survive
 from builders import catalog_of, offer, workload
+from plan.fleet.described import described, posed
 from plan.fleet.posing import posed_of
 
 ON_DEMAND, EITHER = (Purchase.ON_DEMAND,), (Purchase.ON_DEMAND, Purchase.SPOT)
@@ -22,8 +22,8 @@ FAMILY = ("aws", "us-east-1", "L-DB2E81BA")
 
 @pytest.fixture(scope="module")
 def fleet():
-    """Machines of one type on demand."""
-    return plan_for(workload(purchase=ON_DEMAND), catalog_of(offer("g6e.xlarge", on_demand=1.86))).fleet
+    """Two machines of one type on demand."""
+    return described(*posed(), ("g6e.xlarge", "on_demand", (2,)))
 
 
 def notes_of(fleet, asked=None, *, changed=lambda problem: problem, **catalog):
