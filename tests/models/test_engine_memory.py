@@ -68,6 +68,12 @@ def test_a_step_of_a_model_with_experts_by_hand():
     assert step_memory(MOE, step_size(ENGINE, 80.0, "H100", 1000), 1, "mxfp4").experts_gib == 0.0
 
 
+def test_a_step_without_feed_forward_networks_keeps_hidden_states_alone():
+    """Falcon-mamba mixes tokens and does nothing else: 4,096 values three times."""
+    step = step_memory(find_model("tiiuae/falcon-mamba-7b"), step_size(ENGINE, 24.0, "L4", 1000), 1, "bf16")
+    assert step.forward_gib == 2048 * 2 * 3 * 4096 / GIB
+
+
 def test_an_encoder_captures_no_graphs_and_samples_nothing():
     """What generates no text has neither."""
     step = step_memory(ENCODER, step_size(ENGINE, 24.0, "L4", 512), 1, "bf16")

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.models import BITS_PER_WEIGHT, find_model, model_names, parse_precision, weight_bytes
-from advisor.models.weights import Split, loading_bytes, rank_weight_bytes, replica_weight_bytes
+from advisor.models.model import Scope
+from advisor.models.weights import Split, loading_bytes, rank_weight_bytes, replica_weight_bytes, scope_of
 
 MODELS = (
     "meta-llama/Llama-3.1-8B",
@@ -148,3 +149,21 @@ def test_weights_pass_through_16_bit_while_they_are_quantised(*, by_layer: bool)
     loaded = loading_bytes(model, "fp8", Split(), by_layer=by_layer)
 
     assert loaded - rank_weight_bytes(model, kept, Split()) == passing
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "scope"),
+    [
+        ("moonshotai/Kimi-K2-Thinking", "int4", Scope.EXPERTS),  # as the checkpoint is
+        ("moonshotai/Kimi-K2-Thinking", "fp8", Scope.ALL),
+        ("moonshotai/Kimi-K2-Thinking", "mxfp4", Scope.EXPERTS),
+        ("deepseek-ai/DeepSeek-R1", "nvfp4", Scope.NOT_ATTENTION),
+        ("Qwen/Qwen3-30B-A3B", "nvfp4", Scope.ALL),
+        ("Qwen/Qwen3-30B-A3B", "mxfp4", Scope.EXPERTS),
+        ("meta-llama/Llama-3.1-8B", "mxfp4", Scope.ALL),
+        ("meta-llama/Llama-3.1-8B", "int4", Scope.ALL),
+    ],
+)
+def test_a_precision_is_applied_to_what_its_format_or_the_checkpoint_says(name: str, precision: str, scope: Scope):
+    """Experts alone in mxfp4, no latent attention in nvfp4, and in its own precision what the checkpoint says."""
+    assert scope_of(find_model(name), precision) is scope

@@ -9,7 +9,7 @@ from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.fleet.chosen import StaticPeak
 from advisor.plan.fleet.describe import cost_of, obligation_of
 from advisor.plan.problem.values import Allocation, PurchaseOption, Tariff
-from advisor.workload.values import QuotaLimit
+from advisor.workload.values import QuotaLimit, ResponseCache
 from plan.fleet.described import ASKED, allocated, described, posed, solved
 
 PRICES = {"g6e.xlarge": 1.86, "g5.xlarge": 1.0, "inf2.8xlarge": 1.97}
@@ -281,3 +281,34 @@ def test_failures_are_told_of_every_part():
     left = {failure.of.partition(" of ")[0]: failure.left_ratio for failure in fleet.failures}
 
     assert left == {key: pytest.approx(6.4659 / 8, rel=1e-3) for key in ("one instance", "one zone", "spot")}
+
+
+def test_work_that_interruptions_lose_has_the_source_of_their_number():
+    """Of spot alone: nothing is lost on demand, and nobody is quoted for it."""
+    formulation, context = posed()
+    fleet = described(formulation, context, ("g6e.xlarge", "on_demand", (1,)), ("g6e.xlarge", "spot", (2,)))
+
+    (line,) = (line for line in fleet.cost_lines if line.item == "lost_work")
+    assert line.place.endswith("/spot")
+    assert line.price_source == fleet.groups[1].interruptions_source != ""
+
+
+def test_the_cache_of_answers_is_told_where_the_workload_has_one():
+    """Two GiB are one of the smallest nodes; without one there is nothing to tell."""
+    formulation, context = posed()
+    cached = replace(context.requirements.workload, response_cache=ResponseCache(0.5, 2.0, 3600.0))
+    answering = replace(context, requirements=replace(context.requirements, workload=cached))
+    chosen = ("g6e.xlarge", "on_demand", (2,))
+
+    assert described(formulation, context, chosen).response_cache is None
+    cache = described(formulation, answering, chosen).response_cache
+    assert (cache.node, cache.nodes) == ("cache.t4g.medium", 1)
+
+
+def test_quotas_and_zones_are_of_the_busiest_hours():
+    """As many as run there, however few run at night."""
+    formulation, context = posed(weekly=True)
+    rising = tuple(range(1, len(formulation.problem.hours) + 1))
+    fleet = described(formulation, context, ("g6e.xlarge", "on_demand", rising))
+    assert [need.needed for need in fleet.quotas] == [rising[-1] * 4]
+    assert fleet.groups[0].zones == 4 < rising[-1]

@@ -202,3 +202,14 @@ def test_spare_of_five_that_carry_the_load_of_two(limits, more, spare):
     pool = pool_of("x", 1.0, 0.1234567, kw=1.0, zones=9)
     problem = problem_of(pool, planned=(2.0,), limits=Limits(**limits), **more)
     assert spare_in(problem, (pool, (5,))) == [("x/on_demand", *each) for each in spare]
+
+
+@pytest.mark.parametrize(("more", "spare"), [(0.0, 2), (1e-6, 2), (2e-6, 1)])
+def test_a_load_is_carried_but_for_a_millionth(more, spare):
+    """Two machines carry two requests a second, and a millionth more, but not two; so does the base without spot."""
+    pool = pool_of("x", 1.0, zones=9)
+    load = 2 / (1 - more)
+    for planned, base in ((load, 0.0), (load, 1.0)):
+        limits = Limits(on_demand_base_ratio=base, fault_tolerant_ratio=1.0)
+        told = spare_in(problem_of(pool, planned=(planned,), limits=limits), (pool, (4,)))
+        assert sum(instances for _, instances, *_ in told) == spare
