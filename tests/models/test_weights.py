@@ -167,3 +167,12 @@ def test_weights_pass_through_16_bit_while_they_are_quantised(*, by_layer: bool)
 def test_a_precision_is_applied_to_what_its_format_or_the_checkpoint_says(name: str, precision: str, scope: Scope):
     """Experts alone in mxfp4, no latent attention in nvfp4, and in its own precision what the checkpoint says."""
     assert scope_of(find_model(name), precision) is scope
+
+
+def test_a_layer_without_a_feed_forward_network_has_the_matrices_of_its_mixer():
+    """Falcon-mamba: in 64 layers the projections in and out, of step and state, and of the step; all else has 16 bit."""
+    model = find_model("tiiuae/falcon-mamba-7b")
+    matrices = 64 * (4096 * 2 * 8192 + 8192 * 4096 + 8192 * (256 + 2 * 16) + 256 * 8192)
+
+    assert weight_bytes(model, "fp8") == matrices + 2 * (model.parameters_total - matrices)
+    assert weight_bytes(model, "mxfp4") == matrices * 4.25 / 8 + 2 * (model.parameters_total - matrices)

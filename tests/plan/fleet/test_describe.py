@@ -1,5 +1,6 @@
 """A fleet that is chosen by hand, as a plan tells of it: every number worked out from instances, prices and rates."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -179,6 +180,7 @@ def test_what_half_of_the_load_leaves_idle_of_commitments_is_told(large, small, 
     cost = cost_of(posed_so, solution, context, forecast_of(context.requirements))
 
     assert cost.regret_usd_per_month == pytest.approx(usd_per_hour * idle, rel=1e-4, abs=0.01)
+    assert cost.regret_usd_per_month == round(cost.regret_usd_per_month, 2)
     assert cost.obligation_usd == pytest.approx(usd_per_hour * 8760, abs=0.01)
 
 
@@ -223,6 +225,18 @@ def test_the_static_peak_is_the_main_type_around_the_clock(chosen, expected):
     assert fleet.static_peak == StaticPeak(
         name, "us-east-1", count, pytest.approx(usd), pytest.approx(1 - fleet.cost.compute_usd_per_month / usd)
     )
+
+
+def test_the_static_peak_is_that_of_the_busiest_hours():
+    """Around the clock there are as many as at noon, where the fleet has one at night."""
+    formulation, context = posed(weekly=True)
+    hours = formulation.problem.hours
+    most = math.ceil(hours[-1].planned_rate / 6.4659)
+    rising = (1,) * (len(hours) - 1) + (most,)
+    fleet = described(formulation, context, ("g6e.xlarge", "on_demand", rising))
+
+    assert fleet.static_peak.instances == most > 1
+    assert fleet.static_peak.compute_usd_per_month == pytest.approx(most * 1.86 * HOURS)
 
 
 def test_without_a_price_or_a_fleet_there_is_no_static_peak():
