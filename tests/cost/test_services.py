@@ -88,6 +88,7 @@ def test_a_container_is_paid_by_processor_and_memory(monkeypatch):
         return priced(catalog, provider, item, region) if item in known else None
 
     monkeypatch.setattr(Catalog, "service_price", price_of)
-    for known in (["container_vcpu"], ["container_memory"]):
+    for item in ("container_vcpu", "container_memory"):
+        known[:] = [item]
         assert container_price(CATALOG, "azure", "eastus", 2, 4) is None
     assert container_price(CATALOG, "lambda", "global", 2, 4) is None
