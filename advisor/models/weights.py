@@ -51,12 +51,9 @@ def weight_bytes(model: Model, precision: str) -> float:
 
 
 def _described_bytes(model: Model, precision: str) -> float:
-    bits = BITS_PER_WEIGHT[precision]
-    if bits >= SIXTEEN_BIT:
-        return model.parameters_total * bits / 8
-    scope = scope_of(model, precision)
+    bits, scope = BITS_PER_WEIGHT[precision], scope_of(model, precision)
     quantised = sum(_quantised(layer, scope) * count for layer, count in model.layers)
-    return (quantised * bits + (model.parameters_total - quantised) * SIXTEEN_BIT) / 8
+    return (quantised * bits + (model.parameters_total - quantised) * max(bits, SIXTEEN_BIT)) / 8
 
 
 def _quantised(layer: Layer, scope: Scope) -> int:
@@ -123,10 +120,8 @@ def loading_bytes(model: Model, precision: str, split: Split, *, by_layer: bool)
 def _rank_layer_bytes(layer: Layer, model: Model, precision: str, split: Split) -> float:
     """Bytes of one layer on one tensor-parallel rank."""
     ranks = split.tensor_parallel
-    bits = BITS_PER_WEIGHT[precision]
-    scope = scope_of(model, precision) if bits < SIXTEEN_BIT else Scope.ALL
-    wide = max(bits, SIXTEEN_BIT) / 8
-    narrow = min(bits, wide * 8) / 8
+    bits, scope = BITS_PER_WEIGHT[precision], scope_of(model, precision)
+    wide, narrow = max(bits, SIXTEEN_BIT) / 8, bits / 8
     total = (layer.norm_parameters + layer.extra_parameters / ranks) * wide
     if layer.mixer:
         matrices = _rank_mixer_matrices(layer.mixer, ranks)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from advisor.catalog import load_catalog
+from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Quality
 from advisor.cost.services import (
+    container_price,
     disk_usd_per_month,
     download_usd,
     host_disk_gib,
@@ -73,3 +74,21 @@ def test_a_region_of_unknown_price_pays_that_of_the_dearest():
     assert known.provenance.quality is Quality.RECALLED
     assert (unknown.usd, unknown.provenance.quality) == (known.usd, Quality.DERIVED)
     assert CATALOG.service_price("aws", "no such thing", "us-east-1") is None
+
+
+def test_a_container_is_paid_by_processor_and_memory(monkeypatch):
+    """Two vCPUs at 0.0864 and four GiB at 0.0108 of Azure's; nothing is known where either price is not."""
+    price = container_price(CATALOG, "azure", "eastus", 2, 4)
+    assert price.usd_per_hour == pytest.approx(2 * 0.0864 + 4 * 0.0108)
+    assert price.provenance == CATALOG.service_price("azure", "container_vcpu", "eastus").provenance
+
+    priced, known = Catalog.service_price, []
+
+    def price_of(catalog, provider, item, region):
+        return priced(catalog, provider, item, region) if item in known else None
+
+    monkeypatch.setattr(Catalog, "service_price", price_of)
+    for item in ("container_vcpu", "container_memory"):
+        known[:] = [item]
+        assert container_price(CATALOG, "azure", "eastus", 2, 4) is None
+    assert container_price(CATALOG, "lambda", "global", 2, 4) is None

@@ -283,3 +283,20 @@ def test_versions_without_logs_are_less_certain(version: str):
 def test_unknown_engine_has_a_cautious_average():
     """An engine that is not listed is treated as ``other``."""
     assert engine_memory("an engine of tomorrow", "1.0").engine == "other"
+
+
+def test_an_estimated_cache_is_uncertain_both_ways():
+    """A cache estimated within a factor of two holds half of the lower end at least, and twice the upper end at most."""
+    model = find_model("meta-llama/Llama-3.1-8B")
+    stated, estimated = (memory_range(each, H100) for each in (model, replace(model, estimate_factor=2.0)))
+
+    for end, factor in (("low", 0.5), ("high", 2.0)):
+        for quantity in ("kv_cache_tokens", "max_concurrency"):
+            exact = getattr(stated, f"{quantity}_{end}") * factor
+            assert getattr(estimated, f"{quantity}_{end}") == pytest.approx(exact, abs=1), (quantity, end)
+    assert estimated.evidence == f"{stated.evidence}; cache estimated from tensor shapes"
+
+
+def test_less_than_a_gibibyte_is_a_memory_too():
+    """Nothing fits there, which is an answer and no mistake."""
+    assert not fit_memory(find_model("meta-llama/Llama-3.1-8B"), replace(H100, accelerator_memory_gib=0.5)).fits

@@ -3,8 +3,10 @@
 import ast
 import copy
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -29,17 +31,21 @@ class Mutant:
     """Qualified name of the function, or the constant's name."""
     line: int
     change: str
+    occurrence: int
+    """Of changes that read alike in one line: 1, 2, ..."""
     tree: ast.Module
     constant: bool
 
     @property
     def key(self) -> str:
         """Name in results: the same until the line is another."""
-        return f"{self.module}:{self.place}:{self.line}: {self.change}"
+        again = f" ({self.occurrence})" if self.occurrence > 1 else ""
+        return f"{self.module}:{self.place}:{self.line}: {self.change}{again}"
 
 
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
     """Every mutant of a module that is loaded."""
+    told: Counter[tuple[int, str]] = Counter()
     for statement in ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body:
         for index, (place, constant, node) in enumerate(_sites([statement], "", constant=False)):
             for number, (change, _) in enumerate(_changes(node)):
@@ -47,31 +53,64 @@ def mutants_of(module: ModuleType) -> Iterator[Mutant]:
                 twin = list(_sites([mutated], "", constant=False))[index][2]
                 list(_changes(twin))[number][1]()
                 tree = ast.fix_missing_locations(ast.Module([mutated], type_ignores=[]))
-                yield Mutant(module.__name__, place, node.lineno, change, tree, constant)
+                told[node.lineno, change] += 1
+                yield Mutant(module.__name__, place, node.lineno, change, told[node.lineno, change], tree, constant)
 
 
 def apply(mutant: Mutant) -> None:
     """Put a mutant into the running program, for every module that holds the function or the constant."""
     module = sys.modules[mutant.module]
+    forget_results(module)
     if not mutant.constant:
         code = next(_codes(compile(mutant.tree, module.__file__, "exec"), mutant.place))
         function_at(module, mutant.place).__code__ = code
         return
-    before, after = vars(module)[mutant.place], _value_of(mutant, module)
+    _replace(module, mutant.place, _value_of(mutant.tree, mutant.place, module))
+
+
+def forget_results(module: ModuleType) -> None:
+    """Empty the caches of a module's functions."""
+    for value in list(vars(module).values()):
+        if hasattr(value, "cache_clear") and value.__module__ == module.__name__:
+            value.cache_clear()
+
+
+def _replace(module: ModuleType, name: str, after: Any) -> None:
+    """Put another value of a constant wherever it is imported, and into the constants that are made of it there."""
+    before = vars(module)[name]
     if isinstance(before, dict):
         before.clear()
         before.update(after)
         return
-    for other in list(sys.modules.values()):
-        if vars(other).get(mutant.place) is before:
-            setattr(other, mutant.place, after)
+    for other in [each for each in list(sys.modules.values()) if vars(each).get(name) is before]:
+        setattr(other, name, after)
+        for statement in _assignments_of(other, name) if other.__name__.startswith("advisor.") else ():
+            for made in _names(statement):
+                tree = ast.Module([statement], type_ignores=[])
+                _replace(other, made, _value_of(tree, made, other))
 
 
-def _value_of(mutant: Mutant, module: ModuleType) -> Any:
-    for statement in mutant.tree.body:
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and mutant.place in _names(statement):
+def _assignments_of(module: ModuleType, name: str) -> Iterator[ast.stmt]:
+    """Assignments of a module whose values name a constant."""
+    for statement in _assignments(module.__file__):
+        if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(statement.value)):
+            yield statement
+
+
+@cache
+def _assignments(file: str) -> tuple[ast.Assign | ast.AnnAssign, ...]:
+    """Assignments of numbers and tables at the top of a module."""
+    body = ast.parse(Path(file).read_text(encoding="utf-8")).body
+    return tuple(
+        statement for statement in body if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value
+    )
+
+
+def _value_of(tree: ast.Module, name: str, module: ModuleType) -> Any:
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and name in _names(statement):
             return eval(compile(ast.Expression(statement.value), module.__file__, "eval"), dict(vars(module)))
-    raise LookupError(mutant.place)
+    raise LookupError(name)
 
 
 def function_at(module: ModuleType, place: str) -> FunctionType:

@@ -1,22 +1,23 @@
 """Mutation testing of the modules that compute money, memory and capacity: ``python tests/mutants/run.py [module …]``.
 
 Each mutant is put into a copy of this process (``fork``) that has the tests collected, and there run the tests that
-reach its line, the fastest first, until one fails. What nothing kills is printed; results are kept in
-``build/mutants.jsonl``, and a mutant that stands there is not tried again while its module and the tests are the same.
+reach its line, until one fails. What nothing kills is printed; results are kept in
+``build/mutants.jsonl``: a mutant that was killed is not tried again while its module is the same, one that survived is.
 """
 
+import csv
 import gc
 import hashlib
 import importlib
 import json
 import os
-import re
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -25,11 +26,16 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 from advisor.performance.model import shipped_model  # noqa: E402 - the line above finds what follows
-from mutants.mutations import Mutant, apply, function_at, mutants_of  # noqa: E402
+from mutants.mutations import Mutant, apply, forget_results, function_at, mutants_of  # noqa: E402
 from recompute.drawn import drawn  # noqa: E402
+
+if TYPE_CHECKING:
+    from types import CodeType
 
 RESULTS = TESTS.parent / "build" / "mutants.jsonl"
 REACHED = RESULTS.with_name("mutants-reached.jsonl")
+EQUIVALENT = Path(__file__).with_name("equivalent.csv")
+LONG_TESTS = TESTS / "long_tests.csv"
 MODULES = (
     "advisor.units", "advisor.cost.commitments", "advisor.cost.compute", "advisor.cost.services", "advisor.performance.transfer",
     "advisor.models.memory", "advisor.models.kv_cache", "advisor.models.weights", "advisor.models.engine_memory",
@@ -39,13 +45,18 @@ MODULES = (
     "advisor.plan.solve.shares", "advisor.plan.solve.alone",
 )  # fmt: skip
 SUITE = (
-    "test_units.py", "cost", "models", "recompute", "plan/problem", "plan/fleet/test_spare.py", "plan/solve/test_shares.py",
-    "plan/solve/test_alone.py", "plan/test_cold_start.py", "plan/test_spot.py", "plan/test_scaling.py", "test_slices.py",
+    "test_units.py", "cost", "models", "recompute", "plan/problem", "plan/fleet", "plan/solve/test_shares.py",
+    "plan/solve/test_alone.py", "plan/solve/test_counted.py", "plan/solve/test_simple.py", "plan/test_cold_start.py",
+    "plan/test_spot.py", "plan/test_scaling.py", "plan/test_remedies.py", "plan/test_options.py", "plan/test_document.py",
+    "plan/test_geography.py", "plan/test_managed.py", "plan/test_serverless.py", "performance/test_transfer.py",
+    "report/test_plan_report.py", "report/test_cost_lines.py", "test_slices.py",
 )  # fmt: skip
-"""Tests of these modules: whole plans stand in tests/recompute alone."""
-LONGEST_S = 1.5
+"""Tests of these modules, and the quick ones of whole plans."""
+LONGEST_S = 3.0
 """Tests that take longer are left out, and so many seconds more than tests usually take make a mutant one that hangs."""
-MOST_S = 4.0
+_TRACED = 4
+"""So many times as long takes a test at most while it is asked what it reaches."""
+MOST_S = 8.0
 """Of all tests of one mutant."""
 
 
@@ -55,9 +66,21 @@ class Runner:
     def __init__(self, modules: Sequence[str]) -> None:
         """Try the mutants of some modules."""
         self.modules = [importlib.import_module(name) for name in modules]
-        self.files = {module.__file__ for module in self.modules}
-        self.reached: dict[tuple[str, int], list[int]] = {}
+        every = [importlib.import_module(name) for name in MODULES]
+        self.files = {module.__file__ for module in every}
+        self.constants = {name: value for module in every for name, value in vars(module).items() if name.isupper()}
+        self.reached: dict[tuple[str, int | str], list[int]] = {}
+        """Tests by file and line, and by ("", name of a constant)."""
         self.seconds: dict[int, float] = {}
+        self.killers: dict[tuple[str, str], list[int]] = {}
+        """Tests that killed other mutants of a module's function or constant."""
+        self.equivalent = {row["mutant"]: row["reason"] for row in _rows(EQUIVALENT)}
+        self.counts = dict.fromkeys(("killed", "survived", "not reached", "equivalent"), 0)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what is known to take long."""
+        long = {row["test"] for row in _rows(LONG_TESTS) if float(row["seconds"]) > LONGEST_S}
+        items[:] = [item for item in items if item.nodeid.partition("[")[0] not in long or "[" in item.nodeid]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Ask each test what it reaches, then try each mutant."""
@@ -69,25 +92,29 @@ class Runner:
             entry = known.get(item.nodeid) or self._reach_of(item)
             if entry["seconds"] is not None:
                 self.seconds[number] = entry["seconds"]
-                for file, lines in entry["lines"].items():
-                    for line in lines:
-                        self.reached.setdefault((file, line), []).append(number)
+                for place in _places_of(entry):
+                    self.reached.setdefault(place, []).append(number)
         gc.freeze()
         print(f"{len(self.seconds):,} of {len(session.items):,} tests pass within {LONGEST_S:g} s", flush=True)
         for module in self.modules:
             self._try_all(session, module)
+        print(f"together: {_words(self.counts)}")
         return True
 
     def _reach_of(self, item: pytest.Item) -> dict[str, Any]:
         """Lines that a test reaches, and its processor time; None: it fails, or takes too long to be run."""
-        outcome = in_a_copy(lambda: self._traced(item), LONGEST_S)
-        entry = {"test": item.nodeid, **(outcome or {"seconds": None, "lines": {}})}
-        entry["sources"] = {file: _digest(file) for file in entry["lines"]}
+        outcome = in_a_copy(lambda: self._traced(item), _TRACED * LONGEST_S)
+        if outcome and outcome["seconds"] and outcome["seconds"] > LONGEST_S:
+            outcome |= in_a_copy(lambda: {"seconds": _seconds_of(item)}, LONGEST_S) or {"seconds": None}
+        entry = {"test": item.nodeid, **(outcome or {"seconds": None, "lines": {}, "constants": []})}
+        entry["sources"] = {str(file): _digest(file) for file in (*entry["lines"], item.path)}
         _append(REACHED, entry)
         return entry
 
     def _traced(self, item: pytest.Item) -> dict[str, Any]:
         lines: dict[str, set[int]] = {}
+        codes: dict[CodeType, bool] = {}
+        constants = {name for name in self.constants if name in item.nodeid}
 
         def local(frame: Any, event: str, _: Any) -> Callable[..., Any]:
             if event == "line":
@@ -95,73 +122,125 @@ class Runner:
             return local
 
         def called(frame: Any, *_: Any) -> Callable[..., Any] | None:
-            return local if frame.f_code.co_filename in self.files else None
+            code = frame.f_code
+            if code not in codes:
+                codes[code] = code.co_filename in self.files
+                constants.update(
+                    name
+                    for name in code.co_names
+                    if name in self.constants and frame.f_globals.get(name, self) is self.constants[name]
+                )
+            return local if codes[code] else None
 
-        started = time.process_time()
+        for module in self.modules:
+            forget_results(module)
         sys.settrace(called)
-        passed = _passes(item)
+        seconds = _seconds_of(item)
         sys.settrace(None)
-        seconds = time.process_time() - started if passed else None
-        return {"seconds": seconds, "lines": {file: sorted(numbers) for file, numbers in lines.items()}}
+        return {
+            "seconds": seconds,
+            "lines": {file: sorted(numbers) for file, numbers in lines.items()},
+            "constants": sorted(constants),
+        }
 
     def _try_all(self, session: pytest.Session, module: Any) -> None:
-        counts = {"killed": 0, "survived": 0, "not reached": 0}
+        counts = dict.fromkeys(self.counts, 0)
         source = {module.__file__: _digest(module.__file__)}
-        known = {entry["mutant"]: entry["result"] for entry in _entries(RESULTS) if entry["sources"] == source}
+        tried = {entry["mutant"]: entry for entry in _entries(RESULTS) if entry["sources"] == source}
         for mutant in mutants_of(module):
-            result = known.get(mutant.key)
-            if result != "killed":
-                result = self._try(session, mutant)
-                _append(RESULTS, {"mutant": mutant.key, "result": result, "sources": source})
+            if mutant.key in self.equivalent:
+                counts["equivalent"] += 1
+                continue
+            if tried.get(mutant.key, {}).get("result") != "killed":
+                tried[mutant.key] = self._try(session, mutant) | {"mutant": mutant.key, "sources": source}
+                _append(RESULTS, tried[mutant.key])
+            result = tried[mutant.key]["result"]
             counts[result] += 1
             if result != "killed":
                 print(f"  {result}: {mutant.key}", flush=True)
-        print(f"{module.__name__}: " + ", ".join(f"{count} {name}" for name, count in counts.items()), flush=True)
+        for result, count in counts.items():
+            self.counts[result] += count
+        print(f"{module.__name__}: {_words(counts)}", flush=True)
 
-    def _try(self, session: pytest.Session, mutant: Mutant) -> str:
-        tests = sorted(self._tests_of(mutant), key=self.seconds.__getitem__)
+    def _try(self, session: pytest.Session, mutant: Mutant) -> dict[str, Any]:
+        """The result for a mutant, and the test that killed it."""
+        killers = self.killers.setdefault((mutant.module, mutant.place), [])
+        tests = self._in_order(session, mutant, killers)
         if not tests:
-            return "not reached"
+            return {"result": "not reached"}
 
-        def killed() -> dict[str, Any]:
-            apply(mutant)
-            spent = 0.0
-            for number in tests:
-                if not _passes(session.items[number]):
-                    return {"killed": True}
-                spent += self.seconds[number]
-                if spent > MOST_S:
-                    break
-            return {"killed": False}
+        limit = 3 * min(sum(self.seconds[number] for number in tests), MOST_S + LONGEST_S) + LONGEST_S
+        outcome = in_a_copy(lambda: self._killed(session, mutant, tests), limit)
+        if outcome is None:
+            return {"result": "killed", "by": "it hangs or ends the process"}
+        if outcome["by"] is None:
+            return {"result": "survived"}
+        if outcome["by"] not in killers:
+            killers.append(outcome["by"])
+        return {"result": "killed", "by": session.items[outcome["by"]].nodeid}
 
-        limit = 3 * min(sum(self.seconds[number] for number in tests), MOST_S) + LONGEST_S
-        outcome = in_a_copy(killed, limit)
-        return "survived" if outcome == {"killed": False} else "killed"
+    def _in_order(self, session: pytest.Session, mutant: Mutant, killers: Sequence[int]) -> list[int]:
+        """Tests of a mutant: killers of its function first, then those of its package, then a case of each other."""
+        own = Path(*mutant.module.split(".")[1:-1])
+        cases: Counter[str] = Counter()
+
+        def rank(number: int) -> tuple[bool, bool, int, float]:
+            item = session.items[number]
+            test = item.nodeid.partition("[")[0]
+            cases[test] += 1
+            elsewhere = not item.path.relative_to(TESTS).is_relative_to(own)
+            return number not in killers, elsewhere, cases[test] * elsewhere, self.seconds[number]
+
+        fastest = sorted(self._tests_of(mutant), key=self.seconds.__getitem__)
+        return sorted(fastest, key=rank)
+
+    def _killed(self, session: pytest.Session, mutant: Mutant, tests: Sequence[int]) -> dict[str, Any]:
+        """Number of the test that fails with a mutant; None where none does in time."""
+        apply(mutant)
+        started = time.process_time()
+        for number in tests:
+            if not _passes(session.items[number]):
+                return {"by": number}
+            if time.process_time() - started > MOST_S:
+                break
+        return {"by": None}
 
     def _tests_of(self, mutant: Mutant) -> list[int]:
         """Tests that reach the line; of a constant those that reach a line that names it."""
         module = sys.modules[mutant.module]
         if mutant.constant:
-            lines = [(file, line) for file in self.files for line in _lines_that_name(mutant.place, Path(file))]
-        else:
-            lines = [(module.__file__, mutant.line)]
-            if lines[0] not in self.reached:
-                code = function_at(module, mutant.place).__code__
-                lines = [(module.__file__, line) for _, _, line in code.co_lines() if line]
+            return self.reached.get(("", mutant.place), [])
+        lines = [(module.__file__, mutant.line)]
+        if lines[0] not in self.reached:
+            code = function_at(module, mutant.place).__code__
+            lines = [(module.__file__, line) for _, _, line in code.co_lines() if line]
         return list({test for line in lines for test in self.reached.get(line, ())})
 
 
-def _lines_that_name(name: str, path: Path) -> Iterator[int]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if re.search(rf"\b{name}\b", line):
-            yield number
+def _places_of(entry: dict[str, Any]) -> Iterator[tuple[str, int | str]]:
+    """File and line of all that a test reaches, and ("", name) of the constants that are read there."""
+    yield from ((file, line) for file, lines in entry["lines"].items() for line in lines)
+    yield from (("", name) for name in entry["constants"])
+
+
+def _words(counts: dict[str, int]) -> str:
+    """Counts with the share that was killed, of all and of those that are no equivalents."""
+    whole = sum(counts.values())
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    ratios = (counts["killed"] / max(of, 1) for of in (whole, whole - counts["equivalent"]))
+    return f"{told}: " + ", without equivalents ".join(f"{ratio:.1%}" for ratio in ratios)
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
 
 
-def _digest(file: str) -> str:
+def _digest(file: str | Path) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
 
@@ -173,6 +252,12 @@ def _same(sources: dict[str, str]) -> bool:
 def _append(path: Path, entry: dict[str, Any]) -> None:
     with path.open("a") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def _seconds_of(item: pytest.Item) -> float | None:
+    """Processor time of a test that passes."""
+    started = time.process_time()
+    return time.process_time() - started if _passes(item) else None
 
 
 def _passes(item: pytest.Item) -> bool:
@@ -206,6 +291,7 @@ def in_a_copy(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, A
 
 def main() -> int:
     """Collect the tests and try the mutants of the modules that are named, or of all."""
+    os.environ["ADVISOR_EVERY_CASE"] = "1"  # the same tests on every day
     for ends in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(ends, signal.SIG_DFL)
     suite = [str(TESTS / name) for name in SUITE if (TESTS / name).exists()]

@@ -9,7 +9,14 @@ from advisor.demand.declared import declared_demand
 from advisor.demand.values import Unit
 from advisor.models.catalog import find_model
 from advisor.models.model import ModelInput
-from advisor.performance.transfer import BYTES_PER_STREAMED_TOKEN, answer_gb, egress_gb, guesses_outputs, request_gb
+from advisor.performance.transfer import (
+    BYTES_PER_STREAMED_TOKEN,
+    answer_gb,
+    egress_gb,
+    guesses_outputs,
+    request_gb,
+    sent_gb,
+)
 
 
 def test_a_streamed_token_has_about_as_many_bytes_as_counted_here():
@@ -111,3 +118,28 @@ def test_classes_are_those_of_the_configuration(config, classes, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(body | {"intermediate_size": 768} | config))
     outputs = find_model(str(tmp_path / "config.json")).outputs
     assert [output.shape for output in outputs] == ([(classes,)] if classes else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "size", "sent", "answered"),
+    [
+        ("BAAI/bge-m3", Unit.TEXTS, 100, 100 * 4, 1024 * len("-0.12345678,")),  # a vector of 1,024 in JSON
+        ("BAAI/bge-reranker-v2-m3", Unit.TEXTS, 100, 100 * 4, 60),  # an index and a score
+        ("openai/whisper-large-v3", Unit.AUDIO, 30_000, 30 * 16_000 * 2, 30 * 2.5 * 6),  # 16 kHz, six letters a word
+        ("black-forest-labs/FLUX.1-dev", Unit.PICTURES, 100, 0, 1_500_000),
+        ("BAAI/bge-m3", Unit.ROWS, 25, 25 * 4, 4),  # 25 columns and a value in fp32
+        ("YOLO v4", Unit.IMAGES, 1, None, 300),
+    ],
+)
+def test_a_request_and_its_answer_of_three_items_by_hand(name, unit, size, sent, answered):
+    """700 bytes around the items, whatever they are."""
+    model, demand = find_model(name), replace(declared_demand(1, 1, size, 3), unit=unit)
+    assert answer_gb(demand, model) == pytest.approx((700 + 3 * answered) * 1e-9, rel=1e-9)
+    if sent is not None:
+        assert request_gb(demand, model) == pytest.approx((700 + 3 * sent) * 1e-9, rel=1e-9)
+
+
+def test_answers_of_a_cache_leave_the_region_too():
+    """A quarter is answered by it: four answers leave for three that the fleet gives."""
+    model, demand = find_model("BAAI/bge-m3"), replace(declared_demand(1, 1, 100, 1), answered_ratio=0.25)
+    assert sent_gb(demand, model) == pytest.approx(answer_gb(demand, model) * 4 / 3)

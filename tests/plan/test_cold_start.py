@@ -19,6 +19,8 @@ from advisor.plan.cold_start import (
     DISK_GB_PER_SECOND,
     METRIC_DELAY_S,
     cold_start,
+    download_gb,
+    image_gb,
     minimum_warm_replicas,
     reactive,
 )
@@ -228,3 +230,86 @@ def test_never_more_is_warm_than_the_peak_needs(counts, delay_s):
     peak = float(np.nanmax(counts, initial=0.1)) / 60
 
     assert 0 <= minimum_warm_replicas(counts, delay_s, 0.99, 0.5, peak) <= math.ceil(peak / 0.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "interconnect", "vendor", "launch"),
+    [
+        (8.0, "nvlink", "nvidia", "launch_gpu_large"),
+        (8.0, "pcie", "nvidia", "launch_gpu"),
+        (4.0, "nvlink", "nvidia", "launch_gpu"),
+        (None, "nvlink", "nvidia", "launch_gpu"),
+        (8.0, "roce", "intel", "launch_gpu_large"),
+        (8.0, "ici", "google", "launch_tpu"),
+    ],
+)
+def test_a_launch_is_slow_on_eight_accelerators_with_links_of_their_own(count, interconnect, vendor, launch):
+    """Neither the number nor the links alone make one."""
+    machine = replace(BASE.instance_type, accelerator_count=count, interconnect=interconnect)
+    board = replace(BASE, instance_type=machine, accelerator=replace(BASE.accelerator, vendor=vendor))
+    assert cold_start(board, FACTS).launch_s.value == FACTS[launch].value
+
+
+def test_gaudi_warms_up_however_often_it_has():
+    """Its cache keeps no graphs: a first start and one from a warm pool both take it."""
+    gaudi = replace(BASE, accelerator=replace(BASE.accelerator, vendor="intel"))
+    first, kept = cold_start(gaudi, FACTS), cold_start(BASE, FACTS)
+    warm_up = FACTS["warm_up_gaudi"]
+
+    assert first.engine_s.value - kept.engine_s.value == pytest.approx(warm_up.value)
+    assert first.engine_s.high - kept.engine_s.high == pytest.approx(warm_up.high)
+    assert first.warm_pool_total_s.value - kept.warm_pool_total_s.value == pytest.approx(warm_up.value)
+
+
+def test_a_slow_network_is_what_downloads_wait_for():
+    """0.4 Gbit/s are 0.05 GB/s, less than the disk, the hub or unpacking give."""
+    slow = cold_start(replace(with_weights(16), instance_type=with_network(0.4).instance_type), FACTS)
+    image = FACTS["image_vllm_cuda"]
+    rate = min(FACTS["pull"].value, 0.05)
+
+    assert slow.image_s.value == pytest.approx(image.value / rate)
+    loaded = 16 / FACTS["weights_local"].value
+    assert slow.weights_s.value - loaded == pytest.approx(16 * 2**30 / 1e9 / 0.05)
+    assert slow.image_s.value > cold_start(with_weights(16), FACTS).image_s.value
+
+
+def test_a_warm_pool_reads_weights_from_its_disk_or_the_hub_whichever_is_faster():
+    """At 500 MB/s from the disk at most; a slow network changes nothing of that."""
+    facts = FACTS
+    base = with_weights(100)
+    volume = min(facts["weights_volume"].value, 0.5e9 / 2**30)
+    others = facts["launch_vm"].value + facts["process_start"].value + facts["engine_init_cached_base"].value
+    others += 100 * facts["engine_init_cached_per_weights"].value
+    slow = cold_start(replace(base, instance_type=with_network(0.4).instance_type), facts)
+    hub = cold_start(base, facts).weights_s
+
+    assert slow.warm_pool_total_s.value - others == pytest.approx(100 / volume)
+    assert cold_start(base, facts).warm_pool_total_s.value - others == pytest.approx(min(100 / volume, hub.value))
+    slow_disk = {**facts, "weights_volume": replace(facts["weights_volume"], value=0.001, low=0.001, high=0.001)}
+    from_hub = cold_start(base, slow_disk)
+    assert from_hub.warm_pool_total_s.value - others == pytest.approx(hub.value)
+    for end, error in (("low", -13), ("high", 13)):
+        parts = [getattr(facts[name], end) for name in ("launch_vm", "process_start")]
+        line = facts["engine_init_cached_base"].value + 100 * facts["engine_init_cached_per_weights"].value
+        rest = getattr(from_hub.warm_pool_total_s, end) - sum(parts) - max(line + error, 0)
+        assert rest == pytest.approx(getattr(hub, end)), end
+
+
+def test_an_engine_never_starts_in_less_than_nothing():
+    """A line through measured starts has an error of 13 s either way, of which the lower end is cut at none."""
+    quick = {**FACTS, "engine_init_base": replace(FACTS["engine_init_base"], value=5.0)}
+    engine = cold_start(with_weights(0), quick).engine_s
+    process = FACTS["process_start"]
+    assert (engine.low, engine.value, engine.high) == pytest.approx((process.low, process.value + 5, process.high + 18))
+
+
+def test_what_a_start_downloads_is_the_image_and_the_weights_in_decimal_gigabytes():
+    """40 GiB are 42.9 GB; 25 GiB take as much, in steps of 20."""
+    for gib in (25, 40):
+        assert download_gb(with_weights(gib), FACTS) == pytest.approx(image_gb(BASE, FACTS) + 40 * 1.073741824)
+
+
+def test_capacity_that_is_ordered_late_is_late_by_a_period_of_the_metric():
+    """A scaler sees a rise after a minute at most."""
+    found = cold_start(BASE, FACTS)
+    assert found.reactive_delay_s - found.total_s.high == 60

@@ -160,14 +160,13 @@ def _with_failures(problem: Problem, pool: Pool, tariff: Tariff, fewest: int, as
         problem: limits.
         pool: what runs.
         tariff: how it is paid for.
-        fewest: without failures.
+        fewest: without failures; one at least.
         asked: at the planned rate.
     """
     on_spot, base = tariff.paid is PurchaseOption.SPOT, problem.limits.on_demand_base_ratio
     if on_spot and base > 0 and asked.load > 0:
         return Missed(Constraint.ON_DEMAND_BASE, base, 0.0, "share of requests")
-    spare = math.ceil(_rounded(asked.machine)) + 1 if asked.machine > 0 else 0
-    count = max(fewest, math.ceil(_rounded(base * asked.usual)), spare)
+    count = max(fewest, math.ceil(_rounded(base * asked.usual)), math.ceil(_rounded(asked.machine)) + 1)
     left = max(asked.zone, asked.supply if on_spot else 0.0)
     if left <= 0:
         return count

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from advisor.plan.fleet.chosen import Confirmation
 from advisor.plan.fleet.spare import judged_spare, spare_of
-from advisor.plan.problem.values import FleetSolution, PurchaseOption, Tariff
+from advisor.plan.problem.values import Allocation, FleetSolution, PurchaseOption, Tariff
 from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.targets import name_of
 from advisor.plan.solve.optimise import optimise
@@ -147,3 +147,69 @@ def test_what_no_limit_keeps_is_told_apart_and_replayed(share, rest):
     ]
     assert {one.usd_per_month for one in spare} == {730.0}
     assert replayed == [(3,)]
+
+
+def spare_in(problem, *groups):
+    """Group, instances, reason and USD of what is spare in a fleet of (pool, instances)."""
+    allocations = tuple(Allocation(pool, pool.tariffs[0], counts) for pool, counts in groups)
+    fleet = FleetSolution(allocations, {}, 0.0, 0.0, proven=True)
+    return [(one.group, one.instances, one.why, one.usd_per_month) for one in spare_of(problem, fleet)]
+
+
+def test_the_dearest_capacity_goes_first():
+    """$20 for a request per second on the small one, $10 on the large one, whose price is the higher."""
+    large, small = pool_of("large", 0.3, 3.0), pool_of("small", 0.1, 2.0)
+    problem = problem_of(large, small, planned=(0.2,))
+    assert spare_in(problem, (large, (1,)), (small, (2,))) == [("small/on_demand", 2, "none", 2 * 2.0 * 730)]
+
+
+def test_a_load_that_is_carried_to_the_last_request_leaves_nothing_spare():
+    """Four instances of two requests per second for eight, of which half may not be on spot: two and two."""
+    steady = pool_of("steady", 2.0, tariffs=(ON_DEMAND,))
+    spot = pool_of("spot", 2.0, tariffs=(SPOT,), zones=2)
+    problem = problem_of(
+        steady, spot, planned=(8.0,), limits=Limits(on_demand_base_ratio=0.5, fault_tolerant_ratio=1.0)
+    )
+    assert spare_in(problem, (steady, (2,)), (spot, (2,))) == []
+    assert [each[:3] for each in spare_in(problem, (steady, (3,)), (spot, (3,)))] == [
+        ("steady/on_demand", 1, "none"),
+        ("spot/spot", 1, "none"),
+    ]
+    assert [each[:3] for each in spare_in(problem, (steady, (2,)), (spot, (9,)))] == [("spot/spot", 7, "none")]
+
+
+def test_room_for_users_of_two_places_is_spare():
+    """Three machines that serve both places at the same rate, of which two carry the load."""
+    pool = pool_of("x", (2.0, 2.0), 0.1234567)
+    problem = problem_of(pool, planned=(4.0,), places=(0.5, 0.5))
+    assert spare_in(problem, (pool, (3,))) == [("x/on_demand", 1, "none", 90.12)]  # 730 × 0.1234567
+
+
+@pytest.mark.parametrize(
+    ("limits", "more", "spare"),
+    [
+        ({}, {}, [(3, "none", 270.37)]),
+        ({"min_replicas": 2, "survive": Survive.NOTHING}, {}, [(3, "none", 270.37)]),
+        ({"min_replicas": 3, "survive": Survive.NOTHING}, {}, [(1, "min_replicas", 90.12), (2, "none", 180.25)]),
+        ({"zones": 4, "survive": Survive.NOTHING}, {}, [(2, "zones", 180.24), (1, "none", 90.13)]),
+        ({"max_kw": 100.0}, {}, [(3, "none", 270.37)]),
+        ({"max_changed_instances": 1}, {"running": {"x": 4}}, [(1, "max_changed_instances", 90.12), (2, "none", 180.25)]),
+        ({"max_changed_instances": 9}, {"running": {"x": 4}}, [(3, "none", 270.37)]),
+    ],
+)  # fmt: skip
+def test_spare_of_five_that_carry_the_load_of_two(limits, more, spare):
+    """What a limit keeps is told before what nothing keeps, each with what it costs: 1 to 5 cost 90.12, 180.25, …, 450.62."""
+    pool = pool_of("x", 1.0, 0.1234567, kw=1.0, zones=9)
+    problem = problem_of(pool, planned=(2.0,), limits=Limits(**limits), **more)
+    assert spare_in(problem, (pool, (5,))) == [("x/on_demand", *each) for each in spare]
+
+
+@pytest.mark.parametrize(("more", "spare"), [(0.0, 2), (1e-6, 2), (2e-6, 1)])
+def test_a_load_is_carried_but_for_a_millionth(more, spare):
+    """Two machines carry two requests a second, and a millionth more, but not two; so does the base without spot."""
+    pool = pool_of("x", 1.0, zones=9)
+    load = 2 / (1 - more)
+    for planned, base in ((load, 0.0), (load, 1.0)):
+        limits = Limits(on_demand_base_ratio=base, fault_tolerant_ratio=1.0)
+        told = spare_in(problem_of(pool, planned=(planned,), limits=limits), (pool, (4,)))
+        assert sum(instances for _, instances, *_ in told) == spare

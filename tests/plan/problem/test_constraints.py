@@ -74,3 +74,115 @@ def test_what_is_not_stated_is_not_used(limits):
 def test_headroom_is_that_of_the_tightest_hour_and_failure(limits, factor):
     """By so much less may every instance sustain."""
     assert most_headroom(problem_of(LARGE, SMALL, planned=PLANNED, limits=limits), fleet()) == pytest.approx(factor)
+
+
+def test_headroom_of_a_share_that_a_failure_has_to_leave():
+    """Half may be lost: without all six on spot, which are in one zone, one large machine carries just that half."""
+    lone = pool_of("small", 1.5, tariffs=(SPOT,), zones=1)
+    problem = problem_of(LARGE, lone, planned=PLANNED, limits=Limits(fault_tolerant_ratio=0.5))
+    solution = FleetSolution(
+        (Allocation(LARGE, STEADY, (1, 1)), Allocation(lone, SPOT, (6, 6))), {}, USD, USD, proven=True
+    )
+    assert most_headroom(problem, solution) == pytest.approx(4 / 8 / 0.5)
+
+
+@pytest.mark.parametrize(("planned", "factor"), [((0.0, 8.0), 12.5 / 8), ((0.8, 8.0), 1.0 / 0.8), ((0.0, 0.0), 1.0)])
+def test_headroom_of_hours_with_a_load(planned, factor):
+    """Hours without requests have no factor, those with the fewest have one; without any load it is one."""
+    slow = pool_of("slow", 1.0, tariffs=(STEADY,))
+    allocations = (Allocation(slow, STEADY, (1, 8)), Allocation(LARGE, STEADY, (0, 1)))
+    problem = problem_of(slow, LARGE, planned=planned, limits=Limits(on_demand_base_ratio=0.9))
+    solution = FleetSolution(allocations, {}, USD, USD, proven=True)
+    assert most_headroom(problem, solution) == pytest.approx(factor if not planned[1] else min(factor, 12 / 8))
+
+
+def test_a_base_is_counted_in_hours_with_a_load():
+    """One large machine of four a second: five times the load of the quiet hours, half of the busy ones."""
+    limits = Limits(on_demand_base_ratio=0.2)
+    for planned, used in (((0.8, 8.0), 4 / 8), ((0.0, 2.0), 4 / 2), ((0.5, 0.4), 4 / 0.5)):
+        problem = problem_of(LARGE, SMALL, planned=planned, limits=limits)
+        bases = [use for use in uses(problem, fleet(large=(1, 1))) if use.name == "on_demand_base"]
+        assert [use.used for use in bases] == [pytest.approx(used)]
+
+
+def test_two_replicas_and_no_reserve_of_spot():
+    """Two are a limit, one is none; where all requests may wait spot has nothing to leave."""
+    limits = Limits(min_replicas=2, survive=Survive.NOTHING, fault_tolerant_ratio=1.0)
+    assert taken(limits) == {"min_replicas": (2, 4, False)}
+
+
+def test_replicas_for_the_load_are_those_of_the_busiest_hours():
+    """In the last of three classes large ones of four a second receive half of twelve: 1.5 of two replicas each."""
+    limits = Limits(max_replicas=9, fault_tolerant_ratio=1.0)
+    problem = problem_of(LARGE, SMALL, planned=(1.0, 6.0, 12.0), limits=limits)
+    sent = np.array([1.0, 1.0, 0.5]).reshape(3, 1, 1)
+    allocations = (Allocation(LARGE, STEADY, (1, 2, 2)), Allocation(SMALL, SPOT, (0, 0, 4)))
+    solution = FleetSolution(allocations, {"large": sent, "small": 1 - sent}, USD, USD, proven=False)
+
+    assert [use.used for use in uses(problem, solution)] == [2 * 1.5 + 4]  # a whole number, and not one more
+
+
+def test_power_and_carbon_of_what_is_not_known_are_not_counted():
+    """What nobody knows the power of adds nothing to what the others take."""
+    unknown = pool_of("unknown", 4.0, tariffs=(STEADY,))
+    limits = Limits(max_kw=9.0, max_kg_co2e_per_month=9.0, fault_tolerant_ratio=1.0)
+    solution = FleetSolution((Allocation(unknown, STEADY, (1, 3)),), {}, USD, USD, proven=True)
+    told = {use.name: use.used for use in uses(problem_of(unknown, planned=PLANNED, limits=limits), solution)}
+    assert told == {"max_kw": 0.0, "max_kg_co2e_per_month": 0.0}
+
+
+def test_a_quota_is_what_the_busiest_hours_take_of_it():
+    """Each large machine takes four units on demand, each small one three on spot: 8 and 9 of both limits."""
+    large = pool_of("large", 4.0, tariffs=(STEADY,), quotas={("G", "on_demand"): 4.0})
+    small = pool_of("small", 1.5, tariffs=(SPOT,), quotas={("G", "spot"): 3.0, ("G", "on_demand"): 7.0})
+    limits = {("G", "on_demand"): 8.0, ("G", "spot"): 12.0}
+    problem = problem_of(large, small, planned=PLANNED, quota_limits=limits, limits=Limits(fault_tolerant_ratio=1.0))
+    solution = FleetSolution(
+        (Allocation(large, STEADY, (1, 2)), Allocation(small, SPOT, (1, 3))), {}, USD, USD, proven=True
+    )
+
+    assert [(use.detail, use.limit, use.used, use.binding) for use in uses(problem, solution)] == [
+        ("G (on demand)", 8.0, 8.0, True),
+        ("G (spot)", 12.0, 9.0, False),
+    ]
+
+
+def test_of_what_is_owned_only_what_is_paid_for_so_counts():
+    """Three of five that are owned run; two of the same type on demand, and owned ones of another, are none of them."""
+    owned = Tariff(PurchaseOption.OWNED, 0.0)
+    here, there = (pool_of(name, 4.0, tariffs=(STEADY, owned), stand=f"a/r/{name}") for name in ("here", "there"))
+    allocations = (Allocation(here, owned, (1, 3)), Allocation(here, STEADY, (0, 2)), Allocation(there, owned, (1, 1)))
+    limits = Limits(fault_tolerant_ratio=1.0)
+    problem = problem_of(here, there, planned=PLANNED, owned={"a/r/here": 5, "a/r/there": 1}, limits=limits)
+
+    assert [
+        (use.name, use.detail, use.limit, use.used, use.binding)
+        for use in uses(problem, FleetSolution(allocations, {}, USD, USD, proven=True))
+    ] == [("owned", "a/r/here", 5, 3, False), ("owned", "a/r/there", 1, 1, True)]
+
+
+@pytest.mark.parametrize(
+    ("by_purchase", "changed"),
+    [
+        # large: 2 of 5 stay, small: 3 are new, gone: 4 are stopped
+        ({}, 3 + 3 + 4),
+        # large: 2 of 1 on demand, and 4 on spot are stopped
+        ({("cloud/a/x", "on_demand"): 1, ("cloud/a/x", "spot"): 4, ("cloud/a/z", "on_demand"): 4}, 1 + 4 + 3 + 4),
+    ],
+)  # fmt: skip
+def test_changes_are_what_is_started_and_stopped(by_purchase, changed):
+    """Of each type and, where that is known, way of ordering, in the busiest hours."""
+    running = {"cloud/a/x": 5, "cloud/a/z": 4}
+    limits = Limits(max_changed_instances=20)
+    use = taken(limits, running=running, running_by_purchase=by_purchase)["max_changed_instances"]
+    assert use == (20, changed, False)
+
+
+@pytest.mark.parametrize(("apart", "binding"), [(0.0, True), (1e-6, True), (2e-6, False)])
+def test_a_millionth_from_a_limit_is_at_it(apart, binding):
+    """Below what may not be exceeded, and above what is asked for."""
+    limits = Limits(max_usd_per_month=apart, on_demand_base_ratio=1.0, fault_tolerant_ratio=1.0)
+    pool = pool_of("x", 1.0 + apart, tariffs=(STEADY,))
+    solution = FleetSolution((Allocation(pool, STEADY, (1,)),), {}, 0.0, 0.0, proven=True)
+    told = [(use.name, use.binding) for use in uses(problem_of(pool, planned=(1.0,), limits=limits), solution)]
+    assert told == [("max_usd_per_month", binding), ("on_demand_base", binding)]

@@ -1,5 +1,7 @@
 """Hours of the week in classes: all of them, in the order of their load."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,3 +64,31 @@ def test_the_low_rate_is_the_busiest_minute_at_its_own_low_edge():
     week = week_of(forecast(hours), scheduled=True)
     lows = [hours[np.array(week.schedule) == at].mean() * 0.5 for at in range(len(week.classes))]
     assert [hour.low_rate for hour in week.classes] == pytest.approx(lows)
+
+
+def test_hours_of_very_different_loads_are_cut_by_rank():
+    """The quietest 36 hours are one class, the busiest two another, however they lie in the week."""
+    rng = np.random.default_rng(1)
+    week = week_of(forecast(1.1 ** rng.permutation(HOURS_PER_WEEK)), scheduled=True)
+    assert tuple(hour.hours_per_week for hour in week.classes) == CLASS_HOURS
+
+
+def test_a_rate_that_is_a_step_is_planned_as_it_is():
+    """The next step is 3 % more; a rate between two is planned at the upper one, the busiest at its own."""
+    peak = np.full(HOURS_PER_WEEK, 1.03**10)
+    peak[-40:] = 1.03**20 * 1.01
+    peak[-2:] = 2.5
+    assert [hour.planned_rate for hour in week_of(forecast(peak), scheduled=True).classes] == pytest.approx(
+        [1.03**10, 1.03**21, 2.5], rel=1e-12
+    )
+
+
+def test_transitions_are_those_of_the_hours_as_they_follow():
+    """Load that jumps up every morning and wears off in steps: classes follow one another one way, Sunday on Monday."""
+    day = np.repeat([1.0, 40.0, 16.0, 6.0], 6)
+    week = week_of(forecast(np.tile(day, 7) * 1.2 ** np.arange(HOURS_PER_WEEK)), scheduled=True)
+    following = Counter(zip(week.schedule, (*week.schedule[1:], week.schedule[0]), strict=True))
+
+    counts = {(a, b): count for (a, b), count in np.ndenumerate(week.transitions) if count}
+    assert counts == following
+    assert any(count != following[b, a] for (a, b), count in following.items())

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from advisor.plan.problem.values import Constraint, FleetSolution, PurchaseOption, Tariff
 from advisor.plan.solve.alone import ROUNDING, Missed, alone, cheapest_counts
 from advisor.plan.solve.optimise import optimise
-from advisor.workload.values import Limits, Survive
-from plan.fleet.problems import LIMITS, everything, pool_of, problem_of, problems
+from advisor.workload.values import Limits, Scaling, Survive
+from plan.fleet.problems import LIMITS, everything, hours_of, pool_of, problem_of, problems
 
 NEARLY = 1 - 1e-6
 """A load is carried but for the rounding of its sum."""
@@ -178,3 +178,136 @@ def test_counts_cost_as_little_as_any_that_never_fall(classes):
     assert counts in allowed
     cost = sum(count * each for count, each in zip(counts, usd, strict=True))
     assert cost <= min(sum(c * each for c, each in zip(other, usd, strict=True)) for other in allowed) + 1e-9
+
+
+def commitment(planned, low, min_replicas, break_even=0.5, **more):
+    """What a commitment for a pool of one request per second comes to, with a low edge of that share of the load."""
+    tariff = Tariff(PurchaseOption.COMMITMENT, 1.0, break_even_ratio=break_even)
+    pool = pool_of(rate=1.0, tariffs=(tariff,))
+    limits = Limits(min_replicas=min_replicas, survive=Survive.NOTHING)
+    return alone(problem_of(pool, hours=hours_of(*planned, low=low), limits=limits, **more), pool, tariff)
+
+
+@pytest.mark.parametrize(
+    ("load", "count"),
+    [
+        (1.0, 2),  # one is spare, the other in use
+        (1.0, 5),  # one is spare, and three beyond twice the load
+        (1.2, 4),  # one and one beyond 2.4: two are in use for 1.2, which keeps a second one busy for a part
+        (1.2, 5),
+        (4.0, 5),
+    ],
+)
+def test_what_is_spare_at_any_load_may_be_committed(load, count):
+    """One, and what runs beyond twice the load of the busiest hours, is there whether the forecast holds or not."""
+    fleet = commitment((load, load), 1.0, count, break_even=1.0)
+    assert isinstance(fleet, FleetSolution)
+    assert fleet.allocations[0].instances == (count, count)
+    assert fleet.proven
+
+
+@pytest.mark.parametrize(
+    ("load", "low", "count", "allowed"),
+    [
+        (2.2, 1.0, 6, 4),  # spare: one, and one beyond 4.4; four are left for 2.2, which keeps three busy
+        (2.2, 1.0, 5, 4),  # spare: one
+        (2.2, 0.5, 4, 2),  # the fourth is spare, the third is not: 1.1 keeps two busy
+        (4.0, 0.0, 4, 0),
+        (4.0, 0.25, 4, 1),  # nothing is spare: one request per second keeps one busy
+    ],
+)
+def test_what_the_low_edge_keeps_idle_may_not_be_committed(load, low, count, allowed):
+    """Beyond the spare, no more is committed than is busy in the busiest hours at the low edge of the forecast."""
+    missed = commitment((load, load), low, count)
+    assert missed == Missed(Constraint.COMMITMENT_LOW_BAND, float(count), float(allowed), "instances")
+    assert isinstance(commitment((load, load), low, count, low_band=False), FleetSolution)
+
+
+@pytest.mark.parametrize(("break_even", "refused"), [(0.74, False), (0.76, True)])
+def test_a_commitment_is_used_for_its_break_even_time(break_even, refused):
+    """Two beyond no spare: both in busy hours, one in quiet ones, which is three quarters of all their hours."""
+    fleet = commitment((1e-7, 2.0), 1.0, 1, break_even)
+    assert isinstance(fleet, Missed) is refused
+
+
+def test_a_pool_that_is_too_far_for_some_users_is_no_fleet():
+    """Nothing of the load of those who are too far is carried."""
+    pool = pool_of(rate=(1.0, 0.0))
+    assert alone(problem_of(pool, planned=(2.0, 3.0), places=(0.5, 0.5)), pool, pool.tariffs[0]) == Missed(
+        Constraint.DEMAND, 2.0, 0.0, "requests/s"
+    )
+
+
+@pytest.mark.parametrize(("scaling", "counts"), [(Scaling(scale_to_zero=True), (0, 1, 4)), (Scaling(), (1, 1, 4))])
+def test_hours_without_requests_are_empty_where_they_may_be(scaling, counts):
+    """However few requests other hours have, something runs in them."""
+    pool = pool_of(rate=1.0)
+    fleet = alone(problem_of(pool, planned=(0.0, 0.5, 4.0), scaling=scaling), pool, pool.tariffs[0])
+    assert fleet.allocations[0].instances == counts
+
+
+def test_replicas_that_are_too_many_are_told_in_whole_ones():
+    """A load of 2.5 machines of three replicas takes 7.5 of them; a millionth of a replica is none."""
+    pool = pool_of(rate=2.0, replicas=3)
+    missed = alone(problem_of(pool, planned=(5.0,), limits=Limits(max_replicas=7)), pool, pool.tariffs[0])
+    assert missed == Missed(Constraint.MAX_REPLICAS, 8, 7, "replicas")
+    single = pool_of(rate=1.0)
+    limits = Limits(max_replicas=5)
+    for planned, allowed in ((5 + ROUNDING, True), (5 + 2 * ROUNDING, False)):
+        fleet = alone(problem_of(single, planned=(planned,), limits=limits), single, single.tariffs[0])
+        assert isinstance(fleet, FleetSolution) is allowed
+
+
+@pytest.mark.parametrize(("load", "count"), [(3.0, 3), (3 + 0.5e-6, 3), (3 + 1.5e-6, 4), (0.5e-6, 1)])
+def test_no_more_than_a_millionth_of_an_instance_is_rounding(load, count):
+    """The error of a sum takes no instance, a load however small does."""
+    pool = pool_of(rate=1.0)
+    fleet = alone(problem_of(pool, planned=(load,)), pool, pool.tariffs[0])
+    assert fleet.allocations[0].instances == (count,)
+
+
+@pytest.mark.parametrize(
+    ("paid", "limits", "lost"),
+    [
+        (PurchaseOption.ON_DEMAND, {"zones": 2}, Constraint.ZONES),
+        (PurchaseOption.SPOT, {"zones": 2}, Constraint.SPOT_REROUTE),  # all of a supply, half of a zone
+        (PurchaseOption.SPOT, {"survive": Survive.ZONE}, Constraint.SPOT_REROUTE),  # all of either
+        (PurchaseOption.SPOT, {"survive": Survive.ZONE, "fault_tolerant_ratio": 0.5}, Constraint.ZONES),
+        (PurchaseOption.ON_DEMAND, {"survive": Survive.ZONE, "fault_tolerant_ratio": 0.5}, Constraint.ZONES),
+    ],
+)
+def test_a_type_of_one_zone_misses_the_limit_that_asks_most(paid, limits, lost):
+    """Where both ask for as much it is the one of the supply."""
+    tariff = Tariff(paid, 1.0)
+    pool = pool_of(tariffs=(tariff,), zones=1)
+    missed = alone(problem_of(pool, planned=(4.0,), limits=Limits(**limits)), pool, tariff)
+    assert missed == Missed(lost, 2.0, 1.0, "zones")
+
+
+def test_spot_carries_no_base_and_needs_none_without_a_load():
+    """A share of nothing is nothing."""
+    tariff = Tariff(PurchaseOption.SPOT, 1.0)
+    pool, limits = pool_of(tariffs=(tariff,), zones=2), Limits(on_demand_base_ratio=0.5)
+    idle, busy = (alone(problem_of(pool, planned=(rate,), limits=limits), pool, tariff) for rate in (0.0, 0.5))
+    assert isinstance(idle, FleetSolution)
+    assert busy == Missed(Constraint.ON_DEMAND_BASE, 0.5, 0.0, "share of requests")
+
+
+def test_the_base_is_counted_at_the_rate_of_the_mix():
+    """Routing by length halves the instances for three requests a second; those of the base are not routed."""
+    pool = pool_of(rate=1.0, rates=[[2.0, 2.0]])
+    for ratio, count in ((0.5, 2), (0.9, 3)):
+        limits = Limits(on_demand_base_ratio=ratio)
+        fleet = alone(problem_of(pool, planned=(3.0,), buckets=(0.5, 0.5), limits=limits), pool, pool.tariffs[0])
+        assert fleet.allocations[0].instances == (count,)
+
+
+@pytest.mark.parametrize(("kw", "allowed"), [(2.0, True), (2.0 + 0.5e-6, True), (2.1, False)])
+def test_a_cap_is_kept_to_a_millionth(kw, allowed):
+    """Four machines of half that power, against 4 kW."""
+    pool = pool_of(kw=kw / 2)
+    fleet = alone(problem_of(pool, planned=(4.0,), limits=Limits(max_kw=4.0)), pool, pool.tariffs[0])
+    if allowed:
+        assert isinstance(fleet, FleetSolution)
+    else:
+        assert fleet == Missed(Constraint.POWER, pytest.approx(2 * kw), 4.0, "kW")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from advisor.plan.problem.values import Allocation, FleetSolution, Infeasible, PurchaseOption, Tariff
 from advisor.plan.solve.objective import transfer_usd_per_month
 from advisor.plan.solve.optimise import as_routed, optimise
-from advisor.plan.solve.shares import planned_rates, request_shares, targets, weights
+from advisor.plan.solve.shares import depends_on_routing, planned_rates, request_shares, targets, weights
 from plan.fleet.problems import hours_of, limited, pool_of, problem_of, problems
 
 ON_DEMAND = Tariff(PurchaseOption.ON_DEMAND, 1.0)
@@ -206,3 +206,57 @@ def test_what_instances_are_planned_to_carry_covers_the_planned_rate():
     rates = planned_rates(problem, fleet)
 
     assert sum(one.instances[-1] * rates[one.pool.key] for one in fleet.allocations) >= 11.0 - 1e-6
+
+
+def test_hours_in_which_no_weighted_target_runs_are_split_by_capacity():
+    """At night two machines run that stand still in the busiest hours: 2 × 2 and 1 × 6 of ten requests."""
+    one, other, day = (pool_of(name, rate, stand=f"a/r/{name}") for name, rate in (("x", 2.0), ("y", 6.0), ("z", 5.0)))
+    fleet = fleet_of((one, (2, 0)), (other, (1, 0)), (day, (0, 3)))
+    shares = request_shares(problem_of(one, other, day, planned=(3.0, 14.0)), fleet)
+
+    assert shares["x"][:, 0] == pytest.approx([0.4, 0.0])
+    assert shares["y"][:, 0] == pytest.approx([0.6, 0.0])
+    assert shares["z"][:, 0] == pytest.approx([0.0, 1.0])
+
+
+def test_a_pool_that_receives_nothing_is_planned_at_its_mix():
+    """Nothing is sent to what is down in the busiest hours; another carries two lengths of prompts."""
+    night, day = pool_of("n", (3.0,), rates=((4.0, 2.0),)), pool_of("d", (2.0,), rates=((2.0, 3.0),))
+    problem = problem_of(night, day, planned=(1.0, 6.0), buckets=(0.5, 0.5))
+    fleet = fleet_of((night, (1, 0)), (day, (0, 4)), shares={})
+
+    assert planned_rates(problem, fleet)["n"] == pytest.approx(3.0)
+
+
+def test_an_instance_is_planned_for_what_it_receives_where_that_is_more():
+    """Two machines for a quarter and three quarters of the places: each is planned for no less than its part of six."""
+    near, far = pool_of("n", (4.0, 0.0), stand="a/n/t"), pool_of("f", (0.0, 4.0), stand="a/f/t")
+    problem = problem_of(near, far, planned=(6.0,), places=(0.75, 0.25))
+    rates = planned_rates(problem, fleet_of((near, (1,)), (far, (1,)), shares={}))
+
+    assert rates == {"n": pytest.approx(4.5), "f": pytest.approx(4.0)}
+
+
+def test_without_a_load_weights_are_by_capacity():
+    """Places and lengths make no difference to requests that are not there."""
+    near, far = pool_of("n", (4.0, 1.0), stand="a/n/t"), pool_of("f", (1.0, 4.0), stand="a/f/t")
+    fleet = fleet_of((near, (3,)), (far, (1,)), shares={})
+    for planned, alike in ((0.0, True), (0.5, False)):
+        sent = weights(problem_of(near, far, planned=(planned,), places=(0.5, 0.5)), fleet)
+        assert (sent["n"][:, 0] == pytest.approx([0.75, 0.75])) is alike
+
+
+@pytest.mark.parametrize(
+    ("regions", "charges", "depends"),
+    [
+        (("r",), {"a/r": 1}, False),
+        (("r", "s"), {"a/r": 1}, True),
+        (("r", "s"), {}, False),
+        (("r", "s", "t"), {"a/s": 1}, True),
+    ],
+)
+def test_cost_depends_on_routing_where_regions_charge(regions, charges, depends):
+    """What one region charges for requests, another may not; in one region all of them are charged alike."""
+    pools = [pool_of(region, 2.0, stand=f"a/{region}/t") for region in regions]
+    problem = problem_of(*pools, charges=charges)
+    assert depends_on_routing(problem, fleet_of(*((pool, (1,)) for pool in pools))) is depends
