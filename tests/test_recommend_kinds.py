@@ -497,8 +497,8 @@ def test_code_is_generated_for_what_is_planned(plans, kind, language):
     assert all(generate(plan, language, Wanted(rank=rank)).files for rank in engines.values())
 
 
-def replica_on(tmp_path, machine, extra):
-    """A server of bge-m3 on a machine: seconds of a batch, of a text in it, and the largest batch."""
+def stage_on(tmp_path, machine, extra=""):
+    """The performance stage of bge-m3 on a machine, and the candidate there."""
     path = write(tmp_path, ("BAAI/bge-m3", "20, input_tokens: 300", "latency_p95: 500ms"), extra)
     path.write_text(path.read_text().replace(MACHINES, f"[{machine}]"))
     catalog = load_catalog()
@@ -506,8 +506,30 @@ def replica_on(tmp_path, machine, extra):
     catalog = catalog_for(question.workload, question.model, catalog)
     requirements = requirements_of(question, catalog)
     (candidate,) = {entry.engine: entry for entry in match(requirements, catalog).candidates}.values()
-    times = one_pass_stage(requirements).times(candidate)
+    return one_pass_stage(requirements), candidate
+
+
+def replica_on(tmp_path, machine, extra):
+    """A server of bge-m3 on a machine: seconds of a batch, of a text in it, and the largest batch."""
+    stage, candidate = stage_on(tmp_path, machine, extra)
+    times = stage.times(candidate)
     return times.replica.fixed_s, float(times.item_seconds(np.array([300.0]))[0]), times.replica.largest_items
+
+
+@pytest.mark.parametrize(("share", "holds"), [(1.0, True), (1.2, False)])
+def test_two_workers_sustain_what_the_closed_form_says(tmp_path, share, holds):
+    """A server for each core of Inferentia2, simulated plainly: 99 % in time at the rate, and not at a fifth more."""
+    stage, candidate = stage_on(tmp_path, "inf2.xlarge")
+    (served,), _ = stage.serve([candidate])
+    replica, rate = stage.times(candidate).replica, served.requests_per_second_per_replica.value
+    service_s = replica.fixed_s * 1.01
+    arrivals = np.cumsum(np.random.default_rng(7).exponential(1 / (share * rate), 20_000))
+    free, late = [0.0, 0.0], 0
+    for arrival in arrivals.tolist():
+        free.sort()
+        free[0] = max(free[0], arrival) + service_s
+        late += free[0] - arrival > 0.5
+    assert (late / arrivals.size <= 0.01) is holds
 
 
 def test_a_compiled_batch_takes_as_long_whatever_it_holds(tmp_path):

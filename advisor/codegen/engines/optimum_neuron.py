@@ -28,7 +28,8 @@ _LONGEST_LOAD_SECONDS = "3600"
 """Of a worker; without it one that takes longer than a request is started anew."""
 _CLIENTS = (
     'Clients send POST /invocations: a text as {"inputs": TEXT}, a pair as {"inputs": {"text": …, "text_pair": …}}, an '
-    "image as its bytes. Longer texts than the model was compiled for are answered with an error."
+    "image as its bytes; one in a request, so that all cores have work. Texts longer than what was compiled are "
+    "answered with an error."
 )
 _START = """\
 if [[ $0 == /* ]]; then

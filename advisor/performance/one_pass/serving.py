@@ -72,6 +72,11 @@ class Replica:
     context_tokens: float = 0.0
     """Of texts that are compiled for one length."""
 
+    @property
+    def workers(self) -> int:
+        """Items that are begun each by itself: those of a compiled batch, one on each core; 1 of other servers."""
+        return self.largest_items if self.padding == COMPILED else 1
+
     def computed_sizes(self, unit: Unit, sizes: Floats) -> Floats:
         """Sizes of items with the padding that is computed with them; of texts alone, the others have one size."""
         if unit is not Unit.TEXTS or not self.padding:
@@ -177,13 +182,18 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
     flop = np.array([flop_by_padding[replica.padding] for replica in replicas])
     per_flop = column([replica.seconds_per_flop for replica in replicas])
     of_request = column([replica.request_s for replica in replicas])
+    fixed_s = column([replica.fixed_s for replica in replicas])
+    item_s = item_seconds(flop, per_flop[:, None], of_request[:, None], tokens.output_tokens[None, :])
+    workers = column([float(replica.workers) for replica in replicas])
+    # So many servers of one item wait no longer than one that is as many times as quick, which is done sooner.
+    sooner_s = (fixed_s + item_s.max(axis=1)) * (1 - 1 / workers)
     return Batching(
-        fixed_s=column([replica.fixed_s for replica in replicas]),
-        item_s=item_seconds(flop, per_flop[:, None], of_request[:, None], tokens.output_tokens[None, :]),
+        fixed_s=fixed_s / workers,
+        item_s=item_s / workers[:, None],
         items=tokens.output_tokens,
         probability=tokens.probability,
-        largest=column([float(replica.largest_items) for replica in replicas]),
-        wait_s=column([replica.wait_s for replica in replicas]),
+        largest=column([float(replica.largest_items) for replica in replicas]) / workers,
+        wait_s=column([replica.wait_s for replica in replicas]) + sooner_s,
     )
 
 
