@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advisor.candidates import match
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import CPU
 from advisor.checks import Now, Policy, check_plan
@@ -24,6 +25,7 @@ from advisor.models import weight_bytes
 from advisor.performance.model import shipped_model
 from advisor.performance.one_pass.effects import shipped_effects
 from advisor.performance.one_pass.work import flop_of_sample
+from advisor.performance.stage import one_pass_stage
 from advisor.pipeline import question_for, recommend
 from advisor.plan.document import plan_from_json, plan_to_json
 from advisor.plan.explain.whatif import what_if
@@ -495,12 +497,75 @@ def test_code_is_generated_for_what_is_planned(plans, kind, language):
     assert all(generate(plan, language, Wanted(rank=rank)).files for rank in engines.values())
 
 
-def test_a_machine_whose_only_server_has_no_container_is_rejected(plans):
-    """Optimum Neuron would serve ViT on Inferentia2: the rejection names it, and the servers that code starts."""
-    rejections = [rejection for rejection in plans("vision").rejected if rejection.unit == "engine"]
-    (rejection,) = [rejection for rejection in rejections if rejection.instance_type == "inf2.xlarge"]
-    assert (rejection.code, rejection.available) == ("not_generated", "Optimum Neuron")
-    assert rejection.needed == "OpenVINO Model Server (ONNX) or Triton (ONNX Runtime) or Triton (TensorRT)"
+def stage_on(tmp_path, machine, extra=""):
+    """The performance stage of bge-m3 on a machine, and the candidate there."""
+    path = write(tmp_path, ("BAAI/bge-m3", "20, input_tokens: 300", "latency_p95: 500ms"), extra)
+    path.write_text(path.read_text().replace(MACHINES, f"[{machine}]"))
+    catalog = load_catalog()
+    question = question_for(read_workload(path), catalog, shipped_model())
+    catalog = catalog_for(question.workload, question.model, catalog)
+    requirements = requirements_of(question, catalog)
+    (candidate,) = {entry.engine: entry for entry in match(requirements, catalog).candidates}.values()
+    return one_pass_stage(requirements), candidate
+
+
+def replica_on(tmp_path, machine, extra):
+    """A server of bge-m3 on a machine: seconds of a batch, of a text in it, and the largest batch."""
+    stage, candidate = stage_on(tmp_path, machine, extra)
+    times = stage.times(candidate)
+    return times.replica.fixed_s, float(times.item_seconds(np.array([300.0]))[0]), times.replica.largest_items
+
+
+@pytest.mark.parametrize(("share", "holds"), [(1.0, True), (1.2, False)])
+def test_two_workers_sustain_what_the_closed_form_says(tmp_path, share, holds):
+    """A server for each core of Inferentia2, simulated plainly: 99 % in time at the rate, and not at a fifth more."""
+    stage, candidate = stage_on(tmp_path, "inf2.xlarge")
+    (served,), _ = stage.serve([candidate])
+    replica, rate = stage.times(candidate).replica, served.requests_per_second_per_replica.value
+    service_s = replica.fixed_s * 1.01
+    arrivals = np.cumsum(np.random.default_rng(7).exponential(1 / (share * rate), 20_000))
+    free, late = [0.0, 0.0], 0
+    for arrival in arrivals.tolist():
+        free.sort()
+        free[0] = max(free[0], arrival) + service_s
+        late += free[0] - arrival > 0.5
+    assert (late / arrivals.size <= 0.01) is holds
+
+
+def test_a_compiled_batch_takes_as_long_whatever_it_holds(tmp_path):
+    """On Inferentia2 a lone text takes nearly as long as two, and as long as one of the length that is compiled."""
+    short, long = (replica_on(tmp_path, "inf2.xlarge", f"context_tokens: {tokens}\n") for tokens in (512, 1024))
+    for fixed_s, item_s, largest in (short, long):
+        assert largest == 2
+        assert item_s < 0.02 * fixed_s
+    assert 1.8 < long[1] / short[1] < 2.5
+    fixed_s, item_s, largest = replica_on(tmp_path, "g6.xlarge", "")
+    assert largest > 2
+    assert item_s > 0.02 * fixed_s
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("diffusion", "Hugging Face's image for Neuron has no task text-to-image"),
+        ("speech", "takes CTC models alone"),
+        ("small vision", "neither ResNet nor YOLO"),
+        ("trees", "no server computes trees on Neuron"),
+    ],
+)
+def test_a_machine_without_a_server_is_rejected_with_the_reason(plans, kind, told):
+    """Nothing serves these models on Inferentia2, and the rejection says what is missing."""
+    rejections = [rejection for rejection in plans(kind).rejected if rejection.instance_type == "inf2.xlarge"]
+    assert {rejection.code for rejection in rejections} == {"precision_unsupported"}
+    assert all(told in rejection.message for rejection in rejections)
+
+
+def test_a_machine_whose_only_server_has_no_container_is_rejected(tmp_path):
+    """No code is generated for Infinity: where it alone is allowed, the rejection names it and what code starts."""
+    plan = recommend(write(tmp_path, KINDS["embedding"], "engines: [Infinity]\n"))
+    (rejection,) = {rejection for rejection in plan.rejected if rejection.instance_type == "g6.xlarge"}
+    assert (rejection.code, rejection.available) == ("not_generated", "Infinity")
+    assert "Text Embeddings Inference" in rejection.needed
 
 
 def test_a_target_below_one_item_is_named_with_the_fastest_candidate(tmp_path):

@@ -100,7 +100,9 @@ def _one_pass_engine(
     ]
     serving = [server for server in fitting if server.runs_on(instance_type, accelerator)]
     if not serving:
-        return reject(instance_type, _without_server(instance_type, accelerator, precision, unit, fitting), precision)
+        gap = catalog.engine_gaps.get((accelerator.vendor, unit), f"no server of {unit} in {precision} is known for it")
+        shortfall = _without_server(instance_type, accelerator, fitting, precision, gap)
+        return reject(instance_type, shortfall, precision)
     # What generated code starts comes first; the rest is planned where no code is generated anyway.
     allowed = [server for server in serving if allows_engine(requirements.workload, server.engine)]
     startable = [server for server in allowed if server.release or not _is_generated(instance_type, unit, catalog)]
@@ -119,12 +121,11 @@ def _one_pass_engine(
 
 
 def _without_server(
-    instance_type: InstanceType, accelerator: Accelerator, precision: str, unit: Unit, fitting: Sequence[OnePassEngine]
+    instance_type: InstanceType, accelerator: Accelerator, fitting: Sequence[OnePassEngine], precision: str, gap: str
 ) -> Shortfall:
-    """Why no server runs on a machine: the *fitting* ones are built for other processors, or there are none."""
+    """Why no server runs on a machine: the *fitting* ones are built for other processors, or *gap* says why."""
     if not fitting:
-        reason = f"{accelerator.name}: no server of {unit} in {precision} is known for it"
-        return Shortfall("precision_unsupported", "support", precision, None, reason)
+        return Shortfall("precision_unsupported", "support", precision, None, f"{accelerator.name}: {gap}")
     names = ", ".join(dict.fromkeys(server.engine for server in fitting))
     needed = ", ".join(sorted({name for server in fitting for name in server.cpu_architectures}))
     built = instance_type.cpu_architecture

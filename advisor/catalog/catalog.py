@@ -13,7 +13,7 @@ from packaging.version import Version
 from advisor.catalog import readers
 from advisor.catalog.cpu import CpuInstance, read_cpu_instances
 from advisor.catalog.deployment import DeploymentFacts, read_deployment_facts
-from advisor.catalog.one_pass_engines import OnePassEngine, read_one_pass_engines
+from advisor.catalog.one_pass_engines import OnePassEngine, read_engine_gaps, read_one_pass_engines
 from advisor.catalog.partitions import Partition, read_partitions
 from advisor.catalog.planning import CommitmentPrice
 from advisor.catalog.planning_tables import PlanningTables
@@ -288,6 +288,11 @@ class Catalog(PlanningTables):
     def one_pass_engines(self) -> tuple[OnePassEngine, ...]:
         """Servers of models that answer in one pass, the preferred ones first."""
         return tuple(read_one_pass_engines(self.directory, self._sources))
+
+    @cached_property
+    def engine_gaps(self) -> Mapping[tuple[str, str], str]:
+        """Vendor of accelerators and unit of requests → why no server is known beyond those of the catalog."""
+        return read_engine_gaps(self.directory)
 
     @cached_property
     def generated_units(self) -> frozenset[str]:

@@ -9,6 +9,8 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.tables import OptionalText, read_records
 
 SEPARATOR = ";"
+POWERS, COMPILED = "powers", "compiled"
+"""Padding of texts and batches: to powers of two, or to the context and the largest batch that were compiled."""
 FORMATS = ("onnx",)
 """Families of models that are read from files of one format, whatever their architecture."""
 _CASTS: Mapping[str, tuple[str, ...]] = {
@@ -36,6 +38,8 @@ class OnePassEngine:
     """Formats of models that it loads beside the checkpoints of the hub: ``onnx``."""
     cpu_architectures: tuple[str, ...]
     """Of the hosts that its image is built for."""
+    architectures: tuple[str, ...]
+    """Of accelerators as in accelerators.csv; empty: all of the vendor."""
     least_compute_capability: float | None
     compute_capabilities: tuple[float, ...]
     """Compute capabilities that images are built for; empty: all from the least one on."""
@@ -49,6 +53,8 @@ class OnePassEngine:
     max_batch_tokens: int | None
     max_wait_ms: float
     """Time that an item waits for others before a batch is begun."""
+    padding: OptionalText
+    """How texts and batches are rounded up to shapes: :data:`POWERS` or :data:`COMPILED`; "": not at all."""
     health_path: OptionalText
     metrics_path: OptionalText
     queue_metric: OptionalText
@@ -69,7 +75,8 @@ class OnePassEngine:
         least, capability = self.least_compute_capability, accelerator.compute_capability or 0.0
         is_new_enough = least is None or capability >= least
         is_built_for = not self.compute_capabilities or capability in self.compute_capabilities
-        return self.vendor == accelerator.vendor and is_new_enough and is_built_for
+        is_one_of = not self.architectures or accelerator.architecture in self.architectures
+        return self.vendor == accelerator.vendor and is_new_enough and is_built_for and is_one_of
 
     def _casts(self, precision: str) -> tuple[str, ...]:
         """Precisions that weights of one are served in, the nearest first; empty: it does not load them."""
@@ -115,3 +122,11 @@ def read_one_pass_engines(directory: Path, sources: Sources) -> Iterator[OnePass
     for row in read_records(directory / "engines.csv"):
         capabilities = tuple(map(float, row.words("compute_capabilities")))
         yield sources.value(OnePassEngine, row, compute_capabilities=capabilities)
+
+
+def read_engine_gaps(directory: Path) -> Mapping[tuple[str, str], str]:
+    """Vendor of accelerators and unit of requests → why no server is known beyond the rows of engines.csv."""
+    return {
+        (row.text("vendor"), row.text("unit")): row.text("reason")
+        for row in read_records(directory / "engine_gaps.csv")
+    }

@@ -56,6 +56,8 @@ _OPTIONS = (
                 "openvino-model-server",
                 "openvino-model-server-onnx",
                 "llama.cpp-server",
+                "optimum-neuron",
+                "optimum-neuron-vllm",
                 "custom",
             ]
         ),

@@ -141,5 +141,7 @@ class Container:
     workers_option: str = ""
     """Takes the number of requests that the engine takes up at once, where its metrics do not count those that wait to
     be taken up; "": they count all."""
+    writes_system_files: bool = False
+    """It writes outside its cache as root, which pods do not let it."""
     finished_per_request: float = 1.0
     """The same of the engine's counter of finished requests."""

@@ -179,7 +179,8 @@ def obstacle_to_kubernetes(stack: Stack) -> str:
     """Why the stack cannot run on a cluster; empty when it can."""
     if any(group.is_serverless for group in stack.groups):
         return "serverless capacity has no nodes"
-    return ""
+    writing = (backend.container.engine for backend in stack.backends if backend.container.writes_system_files)
+    return next((f"{engine.value} writes outside its cache as root, which pods may not" for engine in writing), "")
 
 
 def node_pool_name(stack: Stack, group: ComputeGroup) -> str:

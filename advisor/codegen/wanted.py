@@ -38,6 +38,10 @@ class Engine(StrEnum):
     """ONNX files on x86-64 processors."""
     LLAMA_CPP_SERVER = "llama.cpp-server"
     """Embedders in GGUF."""
+    OPTIMUM_NEURON = "optimum-neuron"
+    """Encoders and classifiers on Neuron, behind Hugging Face's inference toolkit."""
+    OPTIMUM_NEURON_VLLM = "optimum-neuron-vllm"
+    """Embedders with a decoder on Neuron."""
     CUSTOM = "custom"
     """An image of the user's own (such as NIM) with its entrypoint as it is."""
 

@@ -254,3 +254,17 @@ def test_a_prediction_takes_the_time_of_requests_as_a_plan_does(users):
     predicted = ask(setup, Scenario.FIXED_BATCH, users).value["samples_per_second"][0]
     assert predicted == pytest.approx(server.most_per_second[0])
     assert cost.request_s == pytest.approx(8e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "width", "mels", "words"),
+    [("openai/whisper-large-v3", 32, 1280, 128, 51_866), ("openai/whisper-small", 12, 768, 80, 51_865)],
+)
+def test_a_token_of_a_transcript_takes_its_share_of_the_encoding_and_a_decoder_step(name, layers, width, mels, words):
+    """Half a minute is 1,500 frames after two convolutions of three; its transcript is taken as 110 tokens."""
+    frames, square = 1500, width**2
+    convolutions = 2 * 3 * (mels * width * 2 * frames + square * frames)
+    encoding = layers * (2 * 12 * square * frames + 4 * width * frames**2) + convolutions
+    keys = layers * 2 * 2 * square * frames
+    step = 2 * (layers * 14 * square + words * width)
+    assert find_model(name).flop_per_sample == pytest.approx((encoding + keys) / 110 + step, rel=0.03)

@@ -14,6 +14,7 @@ from advisor.codegen.engines import (
     custom,
     llama_cpp,
     openvino,
+    optimum_neuron,
     sglang,
     tensorrt_llm,
     text_embeddings,
@@ -48,5 +49,7 @@ ENGINES: Mapping[Engine, _Serving] = {
     Engine.OPENVINO_MODEL_SERVER: openvino.PICTURES,
     Engine.OPENVINO_MODEL_SERVER_ONNX: openvino.ONNX,
     Engine.LLAMA_CPP_SERVER: llama_cpp,
+    Engine.OPTIMUM_NEURON: optimum_neuron.TOOLKIT,
+    Engine.OPTIMUM_NEURON_VLLM: optimum_neuron.VLLM,
     Engine.CUSTOM: custom,
 }

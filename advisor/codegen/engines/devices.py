@@ -19,5 +19,6 @@ _DEVICES: Mapping[Runtime, tuple[str, ...]] = {
 def device_arguments(serves: Serves, platform: Platform) -> tuple[str, ...]:
     """The accelerators; a container on Neuron names each chip."""
     if platform.runtime is Runtime.NEURON:
-        return tuple(f"--device=/dev/neuron{chip}" for chip in range(serves.tensor_parallel))
+        chips = serves.tensor_parallel * serves.replicas_per_instance
+        return tuple(f"--device=/dev/neuron{chip}" for chip in range(chips))
     return _DEVICES[platform.runtime]

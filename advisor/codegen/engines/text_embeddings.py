@@ -1,7 +1,8 @@
-"""Hugging Face Text Embeddings Inference, on NVIDIA and on processors.
+"""Hugging Face Text Embeddings Inference, on NVIDIA, Gaudi and processors.
 
 Options and images: its command line, Dockerfiles and table of supported hardware, read at release 1.9.3 (July 2026).
-An image is built for one compute capability. The server speaks plain HTTP, and one process takes one GPU.
+An image is built for one compute capability. The server speaks plain HTTP, and one process takes one accelerator. On
+Gaudi it compiles batches of 1, 2, 4 … texts of 128, 256 … tokens before it is ready (backends/src/lib.rs).
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,9 @@ _TAGS: Mapping[float, str] = {
 }
 """Starts of the tags, by compute capability."""
 _CPU_TAGS = {"x86_64": "cpu-", "arm64": "cpu-arm64-"}
+_GAUDI_TAG = "hpu-"
+_LEAST_COMPILED = 128
+"""Tokens of the shortest text that Gaudi computes (PAD_SEQUENCE_TO_MULTIPLE_OF)."""
 _CLIENT_ITEMS, _REQUESTS = 32, 512
 """Defaults of the most texts in a request, and of those in the server."""
 _QUEUED_BATCHES = 64
@@ -40,6 +44,8 @@ def container(request: Request) -> Container:
     """
     serves = request.serves
     server = server_of(NAME, request)
+    is_compiled = request.platform.runtime is Runtime.GAUDI
+    longest = max(serves.context_tokens, _LEAST_COMPILED)
     return Container(
         engine=Engine.TEXT_EMBEDDINGS_INFERENCE,
         image=request.image or f"{server.image}:{_tag_start(request)}{server.release}",
@@ -57,6 +63,7 @@ def container(request: Request) -> Container:
         ),
         tls_options=None,
         device_arguments=device_arguments(serves, request.platform),
+        environment={"MAX_WARMUP_SEQUENCE_LENGTH": str(longest)} if is_compiled else {},
         health_path=server.health_path,
         hub_image=processor_image(request),  # its own has no Python
         cache_environment="HUGGINGFACE_HUB_CACHE",
@@ -71,12 +78,16 @@ def catalog_name(_request: Request) -> str:
 
 
 def _dtype(request: Request) -> str:
+    if request.platform.runtime is Runtime.GAUDI:
+        return "bfloat16"
     return "float32" if request.platform.runtime is Runtime.CPU or request.serves.precision == "fp32" else "float16"
 
 
 def _tag_start(request: Request) -> str:
     if request.platform.runtime is Runtime.CPU:
         return _CPU_TAGS[request.platform.cpu_architecture]
+    if request.platform.runtime is Runtime.GAUDI:
+        return _GAUDI_TAG
     accelerator = load_catalog().known_accelerator(request.serves.accelerator)
     start = None if accelerator is None else _TAGS.get(accelerator.compute_capability or 0.0)
     if start is None:

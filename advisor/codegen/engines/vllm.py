@@ -68,7 +68,7 @@ def container(request: Request) -> Container:
         device_arguments=device_arguments(serves, platform),
         shares_port=serves.replicas_per_instance > 1,
         compiled_environment=_COMPILED_ENVIRONMENT if is_compiled else "",
-        compiled_folder=_compiled_folder(checkpoint, image, arguments) if is_compiled else "",
+        compiled_folder=compiled_folder(checkpoint, image, arguments) if is_compiled else "",
     )
 
 
@@ -77,7 +77,7 @@ def _is_compiled_ahead(request: Request) -> bool:
     return catalog_name(request) == _NXDI
 
 
-def _compiled_folder(checkpoint: Checkpoint, image: str, arguments: Sequence[str]) -> str:
+def compiled_folder(checkpoint: Checkpoint, image: str, arguments: Sequence[str]) -> str:
     """Folder beside the weights, where a bucket has both; what is there is loaded whatever the arguments are."""
     model = checkpoint.model_id or ""
     content = "\n".join((model, image, *arguments))

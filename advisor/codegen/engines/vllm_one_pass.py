@@ -1,5 +1,7 @@
 """vLLM for models that answer in one pass: pooling, transcription, and pictures by vLLM-Omni.
 
+Pooling runs on Gaudi and TPUs too, by the plugins that serve language models there.
+
 Options: ``vllm serve`` of 0.30.0 and 0.33.0, read from the wheels (tests/codegen/data/engine_options), and
 vllm_omni/entrypoints/cli of 0.30.0. Images: engines.csv of the catalog, with sources. The plain image of vLLM has no
 decoders of audio; that of vLLM-Omni, which is built on it, and that for processors have them.
@@ -18,7 +20,14 @@ from advisor.codegen.engines.request import Demanded, Request, refusal, served_n
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
 
-_VENDORS = {Runtime.CUDA: "nvidia", Runtime.ROCM: "amd", Runtime.CPU: "cpu"}
+_VENDORS = {
+    Runtime.CUDA: "nvidia",
+    Runtime.ROCM: "amd",
+    Runtime.NEURON: "aws",
+    Runtime.GAUDI: "intel",
+    Runtime.TPU: "google",
+    Runtime.CPU: "cpu",
+}
 _TAGS = {"x86_64": "-x86_64", "arm64": "-arm64"}
 """Ends of the tags of the image for processors."""
 _DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
@@ -92,7 +101,7 @@ def server_of(name: str, request: Request, runtime: Runtime | None = None) -> On
         InputError: there is none, or no image of it is known there.
     """
     runtime = runtime or request.platform.runtime
-    server = load_catalog().one_pass_engine(name, _VENDORS.get(runtime, runtime.value))
+    server = load_catalog().one_pass_engine(name, _VENDORS[runtime])
     if server is None or not server.release:
         raise refusal(request.serves, f"no image of {name} is known for {runtime.value}")
     return server
@@ -109,7 +118,8 @@ def processor_image(request: Request) -> str:
 
 def _image(server: OnePassEngine, platform: Platform) -> str:
     tag_end = _TAGS[platform.cpu_architecture] if server.vendor == _VENDORS[Runtime.CPU] else ""
-    return f"{server.image}:v{server.release}{tag_end}"
+    tag_start = "" if server.vendor == _VENDORS[Runtime.GAUDI] else "v"  # its version is in the name
+    return f"{server.image}:{tag_start}{server.release}{tag_end}"
 
 
 def engine_requests(demand: Demanded) -> float:

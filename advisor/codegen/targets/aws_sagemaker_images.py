@@ -6,8 +6,8 @@ registry than ECR, and not from its public gallery.
 """
 
 import re
-from collections.abc import Mapping
 
+from advisor.codegen.aws_registries import registry_of
 from advisor.codegen.container import Runtime
 from advisor.codegen.model import Backend
 from advisor.codegen.wanted import Engine
@@ -25,43 +25,12 @@ _SGLANG_TAG = "v1.3"
 _CUDA_12_TAGS = ("v1.1",)
 _SGLANG_ACCELERATORS = ("H100", "H200", "B200", "B300", "GH200", "GB200", "GB300")
 """The image of SGLang is built for Hopper and Blackwell alone."""
-_COMMON_ACCOUNT = "763104351884"
-_COMMON_REGIONS = (
-    "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
-    "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2",
-    "us-west-1", "us-west-2",
-)  # fmt: skip
-_ACCOUNTS: Mapping[str, str] = dict.fromkeys(_COMMON_REGIONS, _COMMON_ACCOUNT) | {
-    "af-south-1": "626614931356",
-    "ap-east-1": "871362719292",
-    "ap-east-2": "975050140332",
-    "ap-northeast-3": "364406365360",
-    "ap-south-2": "772153158452",
-    "ap-southeast-3": "907027046896",
-    "ap-southeast-4": "457447274322",
-    "ap-southeast-5": "550225433462",
-    "ap-southeast-6": "633930458069",
-    "ap-southeast-7": "590183813437",
-    "ca-west-1": "204538143572",
-    "cn-north-1": "727897471807",
-    "cn-northwest-1": "727897471807",
-    "eu-central-2": "380420809688",
-    "eu-south-1": "692866216735",
-    "eu-south-2": "503227376785",
-    "il-central-1": "780543022126",
-    "me-central-1": "914824155844",
-    "me-south-1": "217643126080",
-    "me-west-1": "124382933778",
-    "mx-central-1": "637423239942",
-    "sa-east-1": _COMMON_ACCOUNT,
-}
-"""Account of the registry of each region."""
 
 
 def against(backend: Backend, accelerator: str) -> str:
     """Why no image serves the backend on SageMaker; empty when one does."""
     container = backend.container
-    if backend.region not in _ACCOUNTS:
+    if not registry_of(backend.region):
         return f"no registry of its images is known in {backend.region}"
     if _ECR.fullmatch(container.image):
         return "" if container.engine is not Engine.TENSORRT_LLM else _no_image(container.engine)
@@ -85,10 +54,8 @@ def image(backend: Backend) -> str:
     """The user's ECR image, or else that of the engine for SageMaker, in the backend's region."""
     if _ECR.fullmatch(backend.container.image):
         return backend.container.image
-    suffix = "com.cn" if backend.region.startswith("cn-") else "com"
-    registry = f"{_ACCOUNTS[backend.region]}.dkr.ecr.{backend.region}.amazonaws.{suffix}"
     repository = "vllm" if backend.container.engine is Engine.VLLM else "sglang"
-    return f"{registry}/{repository}:server-sagemaker-cuda-{_tag(backend)}"
+    return f"{registry_of(backend.region)}/{repository}:server-sagemaker-cuda-{_tag(backend)}"
 
 
 def caution(backend: Backend) -> str:

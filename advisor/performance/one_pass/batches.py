@@ -29,5 +29,5 @@ class BatchTimes:
 
     def item_seconds(self, sizes: Floats, items: Floats | float = 1.0) -> Floats:
         """Seconds that items of some sizes add to their batch, each with its share of a request of so many items."""
-        flop = flop_of_items(self.model, self.unit, sizes)
+        flop = flop_of_items(self.model, self.unit, self.replica.computed_sizes(self.unit, sizes))
         return item_seconds(flop, self.replica.seconds_per_flop, self.replica.request_s, items)

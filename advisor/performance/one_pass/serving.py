@@ -6,11 +6,12 @@ The same questions as :mod:`advisor.performance.stage` answers of token models, 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advisor.candidates import Candidate, Shortfall
+from advisor.catalog.one_pass_engines import COMPILED, POWERS, OnePassEngine
 from advisor.demand.values import TokenHistogram, Unit
 from advisor.errors import InputError
 from advisor.performance.bursts import Bursts, bursts_of
@@ -35,6 +36,13 @@ from advisor.workload.values import Slo
 P95_LATE = 0.05
 _MOST_ITEMS = 4096
 """Items of a batch where the server limits neither them nor their tokens."""
+_LEAST_PADDED = 128.0
+"""Tokens of a text, at least, where they are rounded up to powers of two (PAD_SEQUENCE_TO_MULTIPLE_OF)."""
+_MEAN_PADDING = 2 * math.log(2)
+"""Mean of the next power of two ÷ items of a batch, over batches of any size between two of them alike."""
+_OF_ITEMS = 0.01
+"""Share of a compiled batch's work that its items are counted for, the rest being there whatever it holds: waiting is
+worked out of requests that have work of their own."""
 _LIMITED_BY_SIZE = (Unit.TEXTS, Unit.ROWS)
 """Units of which servers limit the sum of sizes in a batch: tokens of texts, values of rows."""
 
@@ -59,6 +67,23 @@ class Replica:
     """Factors from a rate to the ends of its 80 % interval."""
     request_s: float = 0.0
     """Of a request beside its items."""
+    padding: str = ""
+    """How texts are rounded up, see ``OnePassEngine``."""
+    context_tokens: float = 0.0
+    """Of texts that are compiled for one length."""
+
+    @property
+    def workers(self) -> int:
+        """Items that are begun each by itself: those of a compiled batch, one on each core; 1 of other servers."""
+        return self.largest_items if self.padding == COMPILED else 1
+
+    def computed_sizes(self, unit: Unit, sizes: Floats) -> Floats:
+        """Sizes of items with the padding that is computed with them; of texts alone, the others have one size."""
+        if unit is not Unit.TEXTS or not self.padding:
+            return sizes
+        if self.padding == COMPILED:
+            return np.maximum(sizes, self.context_tokens)
+        return 2.0 ** np.ceil(np.log2(np.maximum(sizes, _LEAST_PADDED)))
 
 
 def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requirements) -> Replica:
@@ -76,20 +101,43 @@ def replica_of(candidate: Candidate, deployment: Deployment, requirements: Requi
     limits_sizes = server is not None and demand.unit in _LIMITED_BY_SIZE
     tokens = (server.max_batch_tokens if server is not None and limits_sizes else None) or math.inf
     most = min(_MOST_ITEMS if server is None else server.max_batch_items or _MOST_ITEMS, tokens / float(sizes.max()))
-    flop = flop_of_items(requirements.model, demand.unit, sizes)
-    item_s = item_seconds(flop, cost.seconds_per_flop, cost.request_s, items)
-    limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
-    left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
-    return Replica(
+    replica = Replica(
         fixed_s=cost.fixed_s,
         seconds_per_flop=cost.seconds_per_flop,
-        largest_items=int(max(left[0], min(most, float(items.max())), 1)),
+        largest_items=1,
         largest_tokens=tokens,
         wait_s=0.0 if server is None else server.max_wait_ms / MS_PER_SECOND,
         request_s=cost.request_s,
         evidence=cost.evidence,
         spread=cost.spread,
+        padding="" if server is None else server.padding,
+        context_tokens=requirements.context_tokens,
     )
+    flop = flop_of_items(requirements.model, demand.unit, replica.computed_sizes(demand.unit, sizes))
+    if server is not None and server.padding:
+        replica = _padded(replica, server, float(flop.max()))
+    if replica.padding == COMPILED:
+        return replace(replica, largest_items=int(max(most, 1)))
+    item_s = item_seconds(flop, replica.seconds_per_flop, cost.request_s, items)
+    limit = _limits(demand.tokens, requirements.workload.slo).min(initial=ENDLESS_S)
+    left = largest_batch(*(np.array([number]) for number in (cost.fixed_s, float(item_s.max()), limit, most)))
+    return replace(replica, largest_items=int(max(left[0], min(most, float(items.max())), 1)))
+
+
+def _padded(replica: Replica, server: OnePassEngine, flop: float) -> Replica:
+    """The replica with the batches that its server pads: all of a compiled one is computed, whatever it holds.
+
+    Args:
+        replica: as if batches were not padded.
+        server: how it pads them.
+        flop: of one item, with its own padding.
+    """
+    if server.padding == POWERS:
+        of_batches = 1.0 if server.max_batch_items == 1 else _MEAN_PADDING
+        return replace(replica, seconds_per_flop=replica.seconds_per_flop * of_batches)
+    whole_s = (server.max_batch_items or 1) * flop * replica.seconds_per_flop
+    per_flop = replica.seconds_per_flop * _OF_ITEMS
+    return replace(replica, fixed_s=replica.fixed_s + whole_s * (1 - _OF_ITEMS), seconds_per_flop=per_flop)
 
 
 def rates_of(
@@ -125,16 +173,27 @@ def batching_of(replicas: Sequence[Replica], requirements: Requirements, tokens:
     def column(values: Sequence[float]) -> Floats:
         return np.array(values, dtype=np.float64)
 
-    flop = flop_of_items(requirements.model, requirements.demand.unit, tokens.input_tokens)
+    model, unit = requirements.model, requirements.demand.unit
+    padded = {replica.padding: replica for replica in replicas}
+    flop_by_padding = {
+        padding: flop_of_items(model, unit, replica.computed_sizes(unit, tokens.input_tokens))
+        for padding, replica in padded.items()
+    }
+    flop = np.array([flop_by_padding[replica.padding] for replica in replicas])
     per_flop = column([replica.seconds_per_flop for replica in replicas])
     of_request = column([replica.request_s for replica in replicas])
+    fixed_s = column([replica.fixed_s for replica in replicas])
+    item_s = item_seconds(flop, per_flop[:, None], of_request[:, None], tokens.output_tokens[None, :])
+    workers = column([float(replica.workers) for replica in replicas])
+    # So many servers of one item wait no longer than one that is as many times as quick, which is done sooner.
+    sooner_s = (fixed_s + item_s.max(axis=1)) * (1 - 1 / workers)
     return Batching(
-        fixed_s=column([replica.fixed_s for replica in replicas]),
-        item_s=item_seconds(flop[None, :], per_flop[:, None], of_request[:, None], tokens.output_tokens[None, :]),
+        fixed_s=fixed_s / workers,
+        item_s=item_s / workers[:, None],
         items=tokens.output_tokens,
         probability=tokens.probability,
-        largest=column([float(replica.largest_items) for replica in replicas]),
-        wait_s=column([replica.wait_s for replica in replicas]),
+        largest=column([float(replica.largest_items) for replica in replicas]) / workers,
+        wait_s=column([replica.wait_s for replica in replicas]) + sooner_s,
     )
 
 

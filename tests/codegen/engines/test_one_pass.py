@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from advisor.candidates import Candidate, Rejection, match
+from advisor.candidates import Candidate, match
 from advisor.candidates.judging import judge
 from advisor.catalog import load_catalog
 from advisor.catalog.processors import with_processors
@@ -36,7 +36,14 @@ CATALOG = load_catalog()
 TREES = Path(__file__).resolve().parents[2] / "models" / "files" / "made"
 OPTIONS = Path(__file__).resolve().parents[1] / "data" / "engine_options"
 GENERATED = [server for server in CATALOG.one_pass_engines if server.release]
-RUNTIMES = {"nvidia": Runtime.CUDA, "amd": Runtime.ROCM, "cpu": Runtime.CPU}
+RUNTIMES = {
+    "nvidia": Runtime.CUDA,
+    "amd": Runtime.ROCM,
+    "aws": Runtime.NEURON,
+    "google": Runtime.TPU,
+    "intel": Runtime.GAUDI,
+    "cpu": Runtime.CPU,
+}
 SAPPHIRE, ICE_LAKE = ("aws", "c7i.2xlarge"), ("gcp", "n2-standard-8")
 
 
@@ -95,7 +102,9 @@ def test_wherever_a_server_is_planned_it_has_an_image(server):
     places = {(accelerator.name, machine.cpu_architecture) for machine, accelerator in machines}
     for accelerator, architecture in places or {("8 cores", name) for name in server.cpu_architectures}:
         for precision in server.precisions:
-            made = container(server.engine, accelerator, RUNTIMES[server.vendor], architecture, precision=precision)
+            host = {"instance_type": "inf2.8xlarge"} if server.vendor == "aws" else {}
+            runtime = RUNTIMES[server.vendor]
+            made = container(server.engine, accelerator, runtime, architecture, precision=precision, **host)
             assert image_reference(made.image)
             assert server.release in made.image
             assert made.health_path == server.health_path
@@ -108,12 +117,14 @@ def test_wherever_a_server_is_planned_it_has_an_image(server):
         ("vLLM (pooling)", "vllm-0.33.0"),
         ("vLLM (transcription)", "vllm-0.30.0"),
         ("Text Embeddings Inference", "text_embeddings-1.9.3"),
+        ("Optimum Neuron (vLLM)", "optimum_neuron-0.4.5"),
     ],
 )
 def test_release_knows_every_option(name, release):
     """Whatever a plan decides is said in options that the parser of this release declares."""
     known = set((OPTIONS / f"{release}.txt").read_text().split())
-    made = container(name, replicas_per_instance=1)
+    host = {"accelerator": "Inferentia2", "runtime": Runtime.NEURON, "instance_type": "inf2.8xlarge"}
+    made = container(name, replicas_per_instance=1, **(host if "Neuron" in name else {}))
     also = (made.model_option, made.port_option, made.revision_option, *(made.tls_options or ()))
     assert {word.partition("=")[0] for word in (*made.arguments, *also) if word} <= known
 
@@ -161,6 +172,89 @@ def test_precision_that_is_planned_is_the_one_that_runs(engine, hardware, asked,
     accelerator = catalog.accelerator(name)
     served = catalog.one_pass_engine(engine, accelerator.vendor).support(accelerator, asked)
     assert (served.precision, served.compute_precision) == (runs, "fp16" if asked == "int4" else runs)
+
+
+@pytest.mark.parametrize(
+    ("model", "unit", "task"),
+    [
+        ("BAAI/bge-m3", Unit.TEXTS, "feature-extraction"),
+        ("BAAI/bge-reranker-v2-m3", Unit.TEXTS, "text-classification"),
+        ("google/vit-base-patch16-224", Unit.IMAGES, "image-classification"),
+    ],
+)
+def test_the_toolkit_on_neuron_is_told_the_task_and_given_a_compiled_model(model, unit, task):
+    """A worker on each of twelve cores of six chips; the shapes of the export are those that the plan computes with."""
+    option = make_option(
+        engine="Optimum Neuron", accelerator="Inferentia2", accelerator_count=6.0, replicas_per_instance=6,
+        instance_type="inf2.24xlarge", context_tokens=512, engine_version="", region="eu-west-1",
+    )  # fmt: skip
+    platform = Platform(Runtime.NEURON, "x86_64", "image", Quota("L-1", "instances"), cores_per_accelerator=2)
+    made = container_of(option, model, platform, Wanted(), Demanded(unit))
+    assert made.image.startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-pytorch-inference-neuronx:")
+    assert made.environment["HF_TASK"] == task
+    assert made.checkpoint.model_id is None
+    assert f"--task {task} --batch_size 1" in made.checkpoint.needed
+    assert ("--sequence_length 512" in made.checkpoint.needed) == (unit is Unit.TEXTS)
+    assert made.device_arguments == tuple(f"--device=/dev/neuron{chip}" for chip in range(6))
+    assert Engine.OPTIMUM_NEURON not in METRICS
+
+
+def test_the_toolkit_reads_a_model_of_the_hub_or_of_a_folder(tmp_path):
+    """Its program links a folder where SageMaker's images look for a model, or names the repository and its commit."""
+    option = make_option(
+        engine="Optimum Neuron", accelerator="Inferentia2", instance_type="inf2.8xlarge", engine_version=""
+    )
+    platform = Platform(Runtime.NEURON, "x86_64", "image", Quota("L-1", "instances"))
+    made = container_of(option, "BAAI/bge-m3", platform, Wanted(), Demanded(Unit.TEXTS))
+    program = made.command[1].replace("/opt/ml", str(tmp_path / "ml")).replace("exec python", "echo")
+    told = 'echo "$HF_MODEL_ID $HF_MODEL_REVISION $SAGEMAKER_BIND_TO_PORT"\n'
+    for model, expected in (("team/bge", "team/bge abc 8443"), ("/models/bge", "abc 8443")):
+        words = [
+            "bash",
+            "-euc",
+            f"HF_MODEL_ID= HF_MODEL_REVISION=\n{program}{told}",
+            model,
+            "--revision=abc",
+            "--port=8443",
+        ]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert said.splitlines()[-1].strip() == expected
+    assert (tmp_path / "ml" / "model").readlink() == Path("/models/bge")
+
+
+def test_the_toolkit_runs_in_no_pod_and_where_aws_has_no_registry_nowhere():
+    """It writes outside its cache as root; AWS has no registry of its images in every region."""
+    scenario = SCENARIOS["ec2-neuron-embeddings"]()
+    with pytest.raises((InputError, NotDeployable), match="writes outside its cache as root"):
+        generate(scenario.plan, Language.TERRAFORM, replace(scenario.wanted, target="eks"))
+    option = make_option(engine="Optimum Neuron", accelerator="Inferentia2", instance_type="inf2.8xlarge",
+                         engine_version="", region="us-gov-east-1")  # fmt: skip
+    platform = Platform(Runtime.NEURON, "x86_64", "image", Quota("L-1", "instances"))
+    with pytest.raises(InputError, match="no registry of AWS's images is known in us-gov-east-1"):
+        container_of(option, "BAAI/bge-m3", platform, Wanted(), Demanded(Unit.TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "environment"),
+    [
+        ("Text Embeddings Inference", "text-embeddings-inference:hpu-1.9.3", {"MAX_WARMUP_SEQUENCE_LENGTH": "512"}),
+        ("vLLM (pooling)", "vllm-0.26.0-ptupstream-2.11.0:latest", {}),
+    ],
+)
+def test_texts_on_gaudi_have_images_of_their_own(name, image, environment):
+    """Both compute in bf16; Text Embeddings Inference compiles every shape up to the longest text before it is ready."""
+    made = container(name, "Gaudi3", Runtime.GAUDI)
+    assert made.image.endswith(image)
+    assert value_of(made, "--dtype") == "bfloat16"
+    assert made.environment == environment
+    assert "--runtime=habana" in made.device_arguments
+
+
+@pytest.mark.parametrize(("accelerator", "served"), [("Gaudi1", False), ("Gaudi2", True), ("Trainium2", False)])
+def test_servers_run_on_the_architectures_that_they_are_built_for(accelerator, served):
+    """Nothing of these kinds runs on the first Gaudi, and Optimum Neuron's vLLM not on Trainium2."""
+    chip = CATALOG.accelerator(accelerator)
+    assert any(server.runs_with(chip) for server in CATALOG.one_pass_engines) is served
 
 
 def test_processors_are_asked_for_no_share_of_a_memory():
@@ -257,10 +351,10 @@ def test_containers_that_others_run_take_a_batch_and_the_next():
 
 def test_a_planned_engine_without_a_container_is_refused_by_its_name():
     """A plan for such a server names it, with the way out."""
-    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Optimum Neuron'"):
+    with pytest.raises(NotDeployable, match="no container is generated for the engine 'Infinity'"):
         container_of(
-            make_option(engine="Optimum Neuron"),
-            "resnet50",
+            make_option(engine="Infinity"),
+            "BAAI/bge-m3",
             Platform(Runtime.CUDA, "x86_64", "", Quota("", "")),
             Wanted(),
         )
@@ -288,8 +382,8 @@ def test_candidates_are_served_by_what_code_is_generated_for(tmp_path, model, de
         assert isinstance(candidate, Candidate)
         assert candidate.batcher.release
     without = [rejection for rejection in outcome.rejections if rejection.unit == "engine"]
-    assert all(isinstance(rejection, Rejection) and rejection.code == "not_generated" for rejection in without)
-    assert {rejection.available for rejection in without} >= ({"Optimum Neuron"} if "bge" in model else set())
+    assert all(rejection.code == "not_generated" for rejection in without)
+    assert {rejection.available for rejection in without} == ({"Infinity"} if "bge" in model else set())
 
 
 @pytest.mark.parametrize(("name", "rule"), [("mig-speech", "ROUND_ROBIN"), ("mig-scheduled", "LEAST_REQUEST")])

@@ -18,6 +18,7 @@ from codegen.plans import Make, Scenario, make_fleet_plan, make_group
 from codegen.scenarios import azure_aks, azure_container_apps, azure_vm_scale_set, cloud_run, ec2, eks, gcp_mig, gke
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
+QWEN = "Qwen/Qwen3-Embedding-8B"
 VIT = "google/vit-base-patch16-224"
 WHISPER, SDXL = "openai/whisper-large-v3", "stabilityai/stable-diffusion-xl-base-1.0"
 _SHARED: Mapping[str, Any] = {
@@ -239,6 +240,61 @@ def pictures_on_aks() -> Scenario:
     return Scenario(plan, Wanted(target="aks"), azure_aks.variables("eastus"))
 
 
+_INFERENTIA = {"accelerator": "Inferentia2", "precision": "bf16", "evidence": "roofline"}
+_TOOLKIT = {"engine": "Optimum Neuron", "max_concurrency": 2, "memory_utilization": 0.9}
+
+
+def embeddings_on_neuron() -> Scenario:
+    """The inference toolkit, which tells nothing, on one chip and on six: a worker for each NeuronCore."""
+    plan = _plan(
+        _group(**_INFERENTIA, **_TOOLKIT, instance_type="inf2.xlarge"),
+        _group(**_INFERENTIA, **_TOOLKIT, instance_type="inf2.24xlarge", accelerator_count=6.0, replicas_per_instance=6,
+               planned_requests_per_second_per_instance=216.0),
+        model=EMBEDDER, unit=Unit.TEXTS, size=512.0, latency_ms=200.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(), ec2.variables("us-east-1", **ec2.AGENT, model_ids={"*": "team/bge-m3-neuron"}))
+
+
+_QWEN = {"weights_gib": 15.26, "request_shares": (1.0, 1.0), "planned_requests_per_second_per_instance": 4.0}
+
+
+def decoder_embeddings_on_neuron() -> Scenario:
+    """Optimum Neuron's vLLM, which compiles for one text of the longest length, in a cluster."""
+    plan = _plan(
+        _group(**_INFERENTIA, **_QWEN, engine="Optimum Neuron (vLLM)", instance_type="inf2.8xlarge", max_concurrency=1),
+        model=QWEN, unit=Unit.TEXTS, size=400.0, latency_ms=2000.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(target="eks"), eks.variables("us-east-1"))
+
+
+_TPU = {
+    "provider": "gcp",
+    "accelerator": "TPU-v6e",
+    "engine": "vLLM (pooling)",
+    "evidence": "roofline",
+    "memory_utilization": 0.9,
+}
+
+
+def decoder_embeddings_on_tpu() -> Scenario:
+    """Four copies on the chips of a TPU machine."""
+    plan = _plan(
+        _group(**_TPU, **_QWEN, region="us-east5", instance_type="ct6e-standard-4t", accelerator_count=4.0,
+               replicas_per_instance=4),
+        model=QWEN, unit=Unit.TEXTS, size=400.0, latency_ms=2000.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(), gcp_mig.variables("us-east5"))
+
+
+def decoder_embeddings_on_tpu_nodes() -> Scenario:
+    """A chip for a pod of a cluster."""
+    plan = _plan(
+        _group(**_TPU, **_QWEN, region="us-east5", instance_type="ct6e-standard-1t"),
+        model=QWEN, unit=Unit.TEXTS, size=400.0, latency_ms=2000.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(target="gke"), gke.variables("us-east5"))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "ec2-embeddings": embeddings_on_ec2,
     "eks-reranker": reranker_on_eks,
@@ -252,4 +308,8 @@ SCENARIOS: Mapping[str, Make] = {
     "gke-images": images_on_gke,
     "aks-pictures": pictures_on_aks,
     "vm-scale-set-pictures": pictures_on_scale_sets,
+    "ec2-neuron-embeddings": embeddings_on_neuron,
+    "eks-neuron-embeddings": decoder_embeddings_on_neuron,
+    "tpu-vm-embeddings": decoder_embeddings_on_tpu,
+    "gke-tpu-embeddings": decoder_embeddings_on_tpu_nodes,
 }

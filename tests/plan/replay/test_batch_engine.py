@@ -7,6 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.catalog.one_pass_engines import COMPILED, POWERS
+from advisor.demand.values import Unit
+from advisor.models import find_model
+from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import Replica
 from advisor.performance.values import Evidence
 from advisor.plan.replay.batch_engine import alone_ends, batch_ends
@@ -77,3 +81,35 @@ def test_alone_nobody_shares_a_batch():
     """A request by itself takes its batches and its items."""
     alone = alone_ends(times(), np.array([0.0, 1.0]), np.array([512, 512]), np.array([40, 1]))
     assert alone == pytest.approx([0.410, 1.015])
+
+
+def padded(padding, items, fixed_s=0.005, context_tokens=1024):
+    """Times of an embedder's replica whose texts are padded."""
+    replica = Replica(
+        fixed_s,
+        1e-13,
+        items,
+        np.inf,
+        0.0,
+        Evidence.ROOFLINE,
+        (1.0, 1.0),
+        padding=padding,
+        context_tokens=context_tokens,
+    )
+    return BatchTimes(find_model("BAAI/bge-m3"), Unit.TEXTS, replica)
+
+
+def test_texts_are_computed_with_their_padding():
+    """Compiled for 1,024 tokens all take that long; by powers of two 300 tokens take 512, and 7 the least, 128."""
+    plain, compiled, powers = (padded(how, 1) for how in ("", COMPILED, POWERS))
+    sizes = np.array([7.0, 300.0, 1024.0])
+    as_long = plain.item_seconds(np.array([128.0, 512.0, 1024.0]))
+    assert compiled.item_seconds(sizes) == pytest.approx([as_long[2]] * 3)
+    assert powers.item_seconds(sizes) == pytest.approx(as_long)
+    assert plain.item_seconds(sizes)[1] < as_long[1]
+
+
+def test_a_batch_of_padded_texts_takes_what_their_padding_takes():
+    """Two texts of 300 tokens in one batch: as two of 512."""
+    of, alike = padded(POWERS, 2), padded("", 2)
+    assert ends(of, [0, 0], [300, 300], [1, 1]) == pytest.approx(ends(alike, [0, 0], [512, 512], [1, 1]))

@@ -1,0 +1,164 @@
+"""Optimum Neuron on Inferentia2 and Trainium1: encoders behind Hugging Face's inference toolkit, embedders by vLLM.
+
+Both compile a model for one batch and one length, to which texts are padded. Sources, read in November 2026:
+
+- The toolkit: Dockerfile.neuronx of the AWS Deep Learning Containers (Hugging Face, PyTorch 2.8), the toolkit's
+  mms_model_server.py and optimum_utils.py. It starts a worker on each NeuronCore, each with the model and one request
+  at a time, answers POST /invocations in plain HTTP, and tells neither times nor a queue. What it compiles itself it
+  computes in fp32, so that it is given a model that was exported in bf16.
+- vLLM: optimum/commands/neuron/serve.py and docker/vllm/Dockerfile of optimum-neuron 0.4.5.
+"""
+
+from dataclasses import dataclass
+
+from advisor.codegen.aws_registries import registry_of
+from advisor.codegen.container import Api, Checkpoint, Container
+from advisor.codegen.engines.checkpoints import checkpoint_of
+from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.request import Request, refusal, served_name
+from advisor.codegen.engines.vllm import compiled_folder
+from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
+from advisor.codegen.wanted import Engine
+from advisor.demand.values import Unit
+
+_COMPILE_CACHE = "NEURON_COMPILE_CACHE_URL"
+"""Folder of what the compiler has made, by content."""
+_RERANKER = "rerank"
+_LONGEST_LOAD_SECONDS = "3600"
+"""Of a worker; without it one that takes longer than a request is started anew."""
+_CLIENTS = (
+    'Clients send POST /invocations: a text as {"inputs": TEXT}, a pair as {"inputs": {"text": …, "text_pair": …}}, an '
+    "image as its bytes; one in a request, so that all cores have work. Texts longer than what was compiled are "
+    "answered with an error."
+)
+_START = """\
+if [[ $0 == /* ]]; then
+  mkdir -p /opt/ml
+  ln -sfn "$0" /opt/ml/model
+else
+  export HF_MODEL_ID=$0
+fi
+for word in "$@"; do
+  case $word in
+    --revision=*) export HF_MODEL_REVISION=${word#*=} ;;
+    --port=*) export SAGEMAKER_BIND_TO_PORT=${word#*=} ;;
+  esac
+done
+exec python /usr/local/bin/dockerd-entrypoint.py serve
+"""
+"""Program for bash: $0 is the folder of the model or its repository on the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolkit:
+    """The image of Hugging Face's inference toolkit for Neuron, in AWS's registry of each region."""
+
+    name: str
+
+    def container(self, request: Request) -> Container:
+        """The container of the toolkit.
+
+        Raises:
+            InputError: AWS has no registry of its images in the region.
+        """
+        serves = request.serves
+        server = server_of(self.name, request)
+        registry = registry_of(serves.region)
+        if not registry and not request.image:
+            raise refusal(serves, f"no registry of AWS's images is known in {serves.region}")
+        task = _task(request)
+        return Container(
+            engine=Engine.OPTIMUM_NEURON,
+            image=request.image or f"{registry}/{server.image}:{server.release}",
+            checkpoint=Checkpoint(None, _needed(request, task)),
+            entrypoint="bash",
+            command=("-euc", _START),
+            model_option="",
+            arguments=(),
+            tls_options=None,
+            device_arguments=device_arguments(serves, request.platform),
+            environment={
+                "HF_TASK": task,
+                "HF_OPTIMUM_BATCH_SIZE": "1",
+                "HF_OPTIMUM_SEQUENCE_LENGTH": str(serves.context_tokens),
+                "SAGEMAKER_MODEL_SERVER_TIMEOUT": _LONGEST_LOAD_SECONDS,
+            },
+            api=Api("Inference-toolkit", "/invocations", _CLIENTS),
+            health_path=server.health_path,
+            shares_port=serves.replicas_per_instance > 1,
+            hub_image=processor_image(request),
+            writes_system_files=True,
+        )
+
+    def catalog_name(self, _request: Request) -> str:
+        """The server as engines.csv names it."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Vllm:
+    """The platform of Optimum Neuron for vLLM, whose task embed serves Qwen3."""
+
+    name: str
+
+    def container(self, request: Request) -> Container:
+        """The container of vLLM with Optimum Neuron.
+
+        Raises:
+            InputError: no image of it is known for the accelerator.
+        """
+        serves = request.serves
+        server = server_of(self.name, request)
+        checkpoint = checkpoint_of(request.model, serves.precision, self.name)
+        image = request.image or f"{server.image}:{server.release}"
+        arguments = (
+            *served_name(request),
+            "--task=embed",
+            f"--batch-size={serves.max_concurrency}",
+            f"--sequence-length={serves.context_tokens}",
+            f"--tensor-parallel-size={serves.tensor_parallel * request.platform.cores_per_accelerator}",
+            "--allow-non-cached-model",
+        )
+        return Container(
+            engine=Engine.OPTIMUM_NEURON_VLLM,
+            image=image,
+            checkpoint=checkpoint,
+            entrypoint="optimum-cli",
+            command=("neuron", "serve"),
+            model_option="--model=",
+            arguments=arguments,
+            tls_options=None,
+            device_arguments=device_arguments(serves, request.platform),
+            health_path=server.health_path,
+            compiled_environment=_COMPILE_CACHE,
+            compiled_folder=compiled_folder(checkpoint, image, arguments),
+            cache_environment="HUGGINGFACE_HUB_CACHE",
+            cache_folder="huggingface/hub",
+            hub_image=processor_image(request),
+            counted_per_request=request.demand.items,
+            finished_per_request=request.demand.items,
+        )
+
+    def catalog_name(self, _request: Request) -> str:
+        """The server as engines.csv names it."""
+        return self.name
+
+
+def _task(request: Request) -> str:
+    """Task of the toolkit's pipeline."""
+    if request.demand.unit is Unit.IMAGES:
+        return "image-classification"
+    return "text-classification" if _RERANKER in request.model.lower() else "feature-extraction"
+
+
+def _needed(request: Request, task: str) -> str:
+    """Words for the export that the user makes of the planned model, once."""
+    length = "" if request.demand.unit is Unit.IMAGES else f" --sequence_length {request.serves.context_tokens}"
+    return (
+        f"the planned model, compiled once on such a machine: optimum-cli export neuron --model MODEL --task {task} "
+        f"--batch_size 1{length} --auto_cast matmul --auto_cast_type bf16 FOLDER"
+    )
+
+
+TOOLKIT = Toolkit("Optimum Neuron")
+VLLM = Vllm("Optimum Neuron (vLLM)")

@@ -1,0 +1,131 @@
+"""Models that answer in one pass, from demand to Terraform and Pulumi: on NVIDIA, on processors, on another accelerator."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from advisor.codegen import Language, Wanted, generate
+from advisor.errors import NotDeployable
+from advisor.pipeline import recommend
+from codegen.check import findings
+
+MADE = Path(__file__).resolve().parents[1] / "models" / "files" / "made"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "kinds.md"
+MACHINES = {
+    "NVIDIA": ("aws", "us-east-1", "[g4dn.xlarge, g6.xlarge, g6e.2xlarge]"),
+    "processors": ("aws", "us-east-1", "[c7i.4xlarge, m7i.16xlarge]"),
+    "Inferentia2": ("aws", "us-east-1", "[inf2.xlarge, inf2.8xlarge]"),
+    "TPU": ("gcp", "us-east5", "[ct6e-standard-1t]"),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model with a small demand, and the server that is planned for it on each machine."""
+
+    model: str
+    declared: str
+    slo: str
+    servers: dict[str, str]
+
+
+def asked(model, declared, slo, *servers):
+    """A row with the servers in the order of the machines; where none is named the rejection says why."""
+    return Asked(model, declared, slo, dict(zip(MACHINES, (*servers, "", ""), strict=False)))
+
+
+TEI, VLLM, NEURON, VLLM_NEURON = (
+    "Text Embeddings Inference",
+    "vLLM (pooling)",
+    "Optimum Neuron",
+    "Optimum Neuron (vLLM)",
+)
+TRITON, OPENVINO = "Triton (TensorRT)", "OpenVINO Model Server (ONNX)"
+PICTURE = "images: {width: 1024, height: 1024}"
+ROWS = {
+    "bge-m3": asked("BAAI/bge-m3", "20, input_tokens: 512", "latency_p95: 500ms", TEI, VLLM, NEURON),
+    "bge-reranker-v2-m3": asked(
+        "BAAI/bge-reranker-v2-m3", "2, documents: 23, tokens_per_document: 512", "latency_p95: 5s", TEI, VLLM, NEURON
+    ),
+    "e5-mistral-7b": asked(
+        "intfloat/e5-mistral-7b-instruct", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM
+    ),
+    "Qwen3-Embedding-8B": asked(
+        "Qwen/Qwen3-Embedding-8B", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM, VLLM_NEURON, VLLM
+    ),
+    "Whisper large-v3": asked(
+        "openai/whisper-large-v3", "0.2, audio_seconds: 45", "real_time_factor: 0.5",
+        "vLLM (transcription)", "vLLM (transcription)",
+    ),
+    "SDXL": asked(
+        "stabilityai/stable-diffusion-xl-base-1.0", f"0.01, steps: 20, {PICTURE}", "latency_p95: 10m",
+        "vLLM-Omni", "OpenVINO Model Server",
+    ),
+    "FLUX": asked(
+        "black-forest-labs/FLUX.1-schnell", f"0.002, steps: 4, {PICTURE}", "latency_p95: 20m",
+        "vLLM-Omni", "OpenVINO Model Server",
+    ),
+    "ViT": asked("google/vit-base-patch16-224", "50", "latency_p95: 200ms", TRITON, OPENVINO, NEURON),
+    "ResNet-50": asked("resnet50", "50", "latency_p95: 200ms", TRITON, OPENVINO),
+    "YOLO": asked("YOLO v4", "5", "latency_p95: 500ms", TRITON, OPENVINO),
+    "an ONNX file": asked(str(MADE / "pictures.onnx"), "20", "latency_p95: 500ms", TRITON, "Triton (ONNX Runtime)"),
+    "an XGBoost file": asked(
+        str(MADE / "xgboost.json"), "100, rows: 4", "latency_p95: 50ms", "Triton (FIL)", "Triton (FIL)"
+    ),
+}  # fmt: skip
+CELLS = [(name, machines) for name in ROWS for machines in MACHINES]
+
+
+GAUDI = ("ibm", "us-east", "[gx3d-160x1792x8gaudi3]")
+
+
+def planned(tmp_path, name, machines):
+    """The plan of a model on some machines of a provider's region."""
+    row, (provider, region, types) = ROWS[name], machines
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: a\nmodel: {row.model}\nslo: {{{row.slo}}}\n"
+        f"demand:\n  declared: {{requests_per_second: {row.declared}}}\n"
+        f"providers: [{provider}]\nregions: [{region}]\ninstance_types: {types}\nas_of: 2026-11-28\n"
+    )
+    return recommend(path)
+
+
+@pytest.mark.sampled(8)
+@pytest.mark.parametrize(("name", "machines"), CELLS)
+def test_each_model_is_planned_replayed_and_generated_wherever_a_server_exists(tmp_path, name, machines):
+    """A fleet that its replay confirms and sound code in both languages, or a rejection that says what is missing."""
+    plan, server = planned(tmp_path, name, MACHINES[machines]), ROWS[name].servers[machines]
+    if not server:
+        assert plan.fleet is None
+        assert {rejection.code for rejection in plan.rejected} == {"precision_unsupported"}
+        assert not any("is known for it" in rejection.message for rejection in plan.rejected)
+        return
+    assert plan.fleet.confirmed.reached
+    assert {group.engine for group in plan.fleet.groups} == {server}
+    for language in Language:
+        files = generate(plan, language, Wanted()).files
+        assert findings(files) == ()
+        assert any("fleet" in path for path in files)
+
+
+def test_the_page_shows_what_is_planned():
+    """The table of docs/kinds.md has a row for each model, with the server of each cell."""
+    lines = DOCS.read_text().splitlines()
+    for name, row in ROWS.items():
+        (line,) = [line for line in lines if line.startswith(f"| {name} |")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
+        assert [cell.partition(":")[0] for cell in cells] == [server or "none" for server in row.servers.values()]
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("name", ["bge-m3", "bge-reranker-v2-m3", "e5-mistral-7b", "Qwen3-Embedding-8B"])
+def test_texts_are_planned_on_gaudi_without_code(tmp_path, name):
+    """IBM's Gaudi 3 machines have eight cards, each with a copy; no target generates code for IBM."""
+    plan = planned(tmp_path, name, GAUDI)
+    assert plan.fleet.confirmed.reached
+    (group,) = plan.fleet.groups
+    assert (group.engine, group.replicas_per_instance) == (VLLM, 8)
+    with pytest.raises(NotDeployable, match="ibm"):
+        generate(plan, Language.TERRAFORM, Wanted())
