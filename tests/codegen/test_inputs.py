@@ -84,3 +84,29 @@ def test_range_is_told_in_words(bounds, words):
     assert bounds.words == words
     assert bounds
     assert not Bounds()
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "text"),
+    [
+        ("gcp-mig", "networks.zones", "us-south1-ai1b"),
+        ("gcp-gke", "clusters.zones", "us-central1-a"),
+        ("gcp-gke", "clusters.zones", "us-central1-ai1a"),
+        ("gcp-gke", "clusters.location", "us-central1-ai1a"),
+        ("azure-vm-scale-set", "admin_ssh_public_key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations\n"),
+        ("azure-vm-scale-set", "admin_ssh_public_key", "ssh-rsa AAAAB3NzaC1yc2E="),
+        (
+            "azure-aks",
+            "clusters.log_analytics_workspace_id",
+            "/subscriptions/0/resourcegroups/logs/providers/Microsoft.OperationalInsights/workspaces/logs",
+        ),
+    ],
+)
+def test_texts_pass_as_clouds_and_tools_write_them(target, name, text):
+    """Zones for accelerators have longer names, files of public keys end with a line feed, some ids are in lower case."""
+    setting, _, field = name.partition(".")
+    row = next(row for row in everything(target) if row.name == setting)
+    if row.record is not None:
+        row = next(one for one in row.record.fields if one.name == field)
+    for region in ("[a-z0-9-]+", text.rpartition("-")[0]):
+        assert re.fullmatch(row.pattern.replace(REGION, region), text)

@@ -39,11 +39,11 @@ variable "clusters" {
 
   validation {
     condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+$", cluster.id))])
-    error_message = "Each cluster needs id, that of a cluster: az aks show --query id."
+    error_message = "Each cluster needs id, that of a cluster, with resourceGroups written so: az aks show --query id."
   }
 
   validation {
-    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
+    condition     = alltrue([for cluster in values(var.clusters) : can(regex("^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+$", cluster.log_analytics_workspace_id))])
     error_message = "Each cluster needs log_analytics_workspace_id, that of a workspace: az monitor log-analytics workspace show --query id."
   }
 

@@ -46,12 +46,12 @@ variable "clusters" {
   }))
 
   validation {
-    condition     = alltrue([for region, cluster in var.clusters : can(regex("^${region}(-[a-z])?$", cluster.location))])
+    condition     = alltrue([for region, cluster in var.clusters : can(regex("^${region}(-[a-z0-9]+)?$", cluster.location))])
     error_message = "Each cluster needs location, its region, or a zone of it."
   }
 
   validation {
-    condition     = alltrue([for region, cluster in var.clusters : alltrue([for entry in cluster.zones : can(regex("^${region}-[a-z]$", entry))])])
+    condition     = alltrue([for region, cluster in var.clusters : alltrue([for entry in cluster.zones : can(regex("^${region}-[a-z0-9]+$", entry))])])
     error_message = "Each entry of zones must be a zone of its region, such as us-central1-a."
   }
 

@@ -63,7 +63,7 @@ variable "networks" {
   }
 
   validation {
-    condition     = alltrue([for region, network in var.networks : alltrue([for entry in network.zones : can(regex("^${region}-[a-z]$", entry))])])
+    condition     = alltrue([for region, network in var.networks : alltrue([for entry in network.zones : can(regex("^${region}-[a-z0-9]+$", entry))])])
     error_message = "Each entry of zones must be a zone of its region, such as us-central1-a."
   }
 

@@ -125,7 +125,7 @@ variable "admin_ssh_public_key" {
   type        = string
 
   validation {
-    condition     = can(regex("^(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+.*$", var.admin_ssh_public_key))
+    condition     = can(regex("^(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+( .*)?[ \\r\\n]*$", var.admin_ssh_public_key))
     error_message = "Give an OpenSSH public key of the kind ssh-rsa or ssh-ed25519."
   }
 }

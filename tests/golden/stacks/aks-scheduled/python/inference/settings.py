@@ -17,7 +17,7 @@ class Cluster:
         metadata=about(
             "Resource id of the cluster.",
             r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]ContainerService/managedClusters/[^/]+",
-            "that of a cluster: az aks show --query id",
+            "that of a cluster, with resourceGroups written so: az aks show --query id",
         )
     )
     subnet_id: pulumi.Input[str] | None = field(
@@ -27,7 +27,7 @@ class Cluster:
     log_analytics_workspace_id: pulumi.Input[str] = field(
         metadata=about(
             "Workspace of Container Insights.",
-            r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+",
+            r"/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/Microsoft[.]OperationalInsights/workspaces/[^/]+",
             "that of a workspace: az monitor log-analytics workspace show --query id",
         )
     )

@@ -9,7 +9,7 @@ import pulumi_azure as azure
 from inference.context import Context
 from inference.identity import Identities
 from inference.plan import Group
-from inference.registries import NGC, NGC_USER, image_of, is_azure, server_of
+from inference.registries import NGC, NGC_USER, image_of, is_azure
 from inference.weights import BlobSource
 
 PORT = 8000
@@ -114,13 +114,16 @@ def _secret_url(context: Context, secret_id: pulumi.Input[str]) -> pulumi.Output
 
 def _registries(
     context: Context, key: str, identity_id: pulumi.Output[str]
-) -> list[azure.containerapp.AppRegistryArgs]:
-    server = server_of(context.settings, context.fleet, key)
-    if is_azure(server):
-        return [azure.containerapp.AppRegistryArgs(server=server, identity=identity_id)]
-    if server == NGC and context.settings.registry_secret_id is not None:
-        return [azure.containerapp.AppRegistryArgs(server=NGC, username=NGC_USER, password_secret_name="registry")]
-    return []
+) -> pulumi.Output[Sequence[azure.containerapp.AppRegistryArgs]]:
+    def of(image: str) -> Sequence[azure.containerapp.AppRegistryArgs]:
+        server = image.split("/")[0]
+        if is_azure(server):
+            return [azure.containerapp.AppRegistryArgs(server=server, identity=identity_id)]
+        if server == NGC and context.settings.registry_secret_id is not None:
+            return [azure.containerapp.AppRegistryArgs(server=NGC, username=NGC_USER, password_secret_name="registry")]
+        return []
+
+    return pulumi.Output.from_input(image_of(context.settings, context.fleet, key)).apply(of)
 
 
 def ingress(*, is_external: bool = False, cidrs: Sequence[pulumi.Input[str]] = ()) -> azure.containerapp.AppIngressArgs:

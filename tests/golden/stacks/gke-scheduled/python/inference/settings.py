@@ -14,10 +14,12 @@ class Cluster:
     """A GKE Standard cluster that gets node pools."""
 
     name: pulumi.Input[str] = field(metadata=about("As GKE knows it."))
-    location: str = field(metadata=about("A region, or a zone.", r"[a-z0-9-]+(-[a-z])?", "its region, or a zone of it"))
+    location: str = field(
+        metadata=about("A region, or a zone.", r"[a-z0-9-]+(-[a-z0-9]+)?", "its region, or a zone of it")
+    )
     zones: Sequence[str] = field(
         metadata=about(
-            "Those that have the machine types.", r"[a-z0-9-]+-[a-z]", "a zone of its region, such as us-central1-a"
+            "Those that have the machine types.", r"[a-z0-9-]+-[a-z0-9]+", "a zone of its region, such as us-central1-a"
         )
     )
 

@@ -30,7 +30,7 @@ class Network:
     )
     zones: Sequence[str] = field(
         metadata=about(
-            "Those that have the machine type.", r"[a-z0-9-]+-[a-z]", "a zone of its region, such as us-central1-a"
+            "Those that have the machine type.", r"[a-z0-9-]+-[a-z0-9]+", "a zone of its region, such as us-central1-a"
         )
     )
     ssl_certificate: pulumi.Input[str] = field(

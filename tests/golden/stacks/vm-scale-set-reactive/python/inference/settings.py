@@ -121,7 +121,7 @@ class Settings:
         metadata=about(
             "Public key of the administrator. Azure asks for one; no rule opens the port, so use Bastion or the "
             "serial console.",
-            r"(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+.*",
+            r"(ssh-rsa|ssh-ed25519) [A-Za-z0-9+/=]+( .*)?[ \r\n]*",
             "an OpenSSH public key of the kind ssh-rsa or ssh-ed25519",
         )
     )
