@@ -1,8 +1,10 @@
 """Tables of inputs: what Terraform variables and Pulumi settings are printed from."""
 
 import ast
+import ipaddress
 import re
 import tomllib
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,8 @@ def test_range_is_told_in_words(bounds, words):
         ("gcp-gke", "clusters.zones", "us-central1-a"),
         ("gcp-gke", "clusters.zones", "us-central1-ai1a"),
         ("gcp-gke", "clusters.location", "us-central1-ai1a"),
+        ("gcp-cloud-run", "hf_token_secret", "projects/example.com:search/secrets/hub-token"),
+        ("gcp-mig", "registry_secret", "projects/example.com:search/secrets/ngc"),
         ("azure-vm-scale-set", "admin_ssh_public_key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE operations\n"),
         ("azure-vm-scale-set", "admin_ssh_public_key", "ssh-rsa AAAAB3NzaC1yc2E="),
         (
@@ -103,10 +107,23 @@ def test_range_is_told_in_words(bounds, words):
     ],
 )
 def test_texts_pass_as_clouds_and_tools_write_them(target, name, text):
-    """Zones for accelerators have longer names, files of public keys end with a line feed, some ids are in lower case."""
+    """Zones for accelerators have longer names, projects a domain, files of public keys end with a line feed, some ids are in lower case."""
     setting, _, field = name.partition(".")
     row = next(row for row in everything(target) if row.name == setting)
     if row.record is not None:
         row = next(one for one in row.record.fields if one.name == field)
     for region in ("[a-z0-9-]+", text.rpartition("-")[0]):
         assert re.fullmatch(row.pattern.replace(REGION, region), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_block"), [("10.0.0.0/8", True), ("10.0.0.5/8", True), ("10.0.0.5", False), ("10.0.0.0/33", False)]
+)
+def test_programs_take_the_blocks_that_roots_take(text, is_block):
+    """As ``cidrhost`` of Terraform reads them: with a length of the prefix, whatever follows it."""
+    source = (data_dir("templates") / "pulumi-python/shared/configuration.py.j2").read_text(encoding="utf-8")
+    function = source[source.index("def _is_network") :].partition("\n\n\n")[0]
+    names: dict[str, Any] = {"ipaddress": ipaddress}
+    exec(function, names)
+
+    assert names["_is_network"](text) is is_block

@@ -205,9 +205,15 @@ def _anchored(pattern: str) -> str:
 
 def _message(row: Input) -> str:
     expected = hcl_string(row.expected)[1:-1]
-    keys = f'${{join(", ", {row.keys})}}'
+    keys = _joined(row.keys)
     if row.type.startswith("Mapping") and not (row.pattern or row.bounds):
         return f"Each key must be one of these: {keys}."
     if row.type.startswith(("Mapping", "Sequence")):
         return f"Each entry must be {expected}{f', by one of these keys: {keys}' if row.keys else ''}."
-    return f"Give {expected}."
+    return f"The value of {row.name} must be {expected}." if row.bounds else f"Give {expected}."
+
+
+def _joined(keys: str) -> str:
+    """Keys in a message; those that are picked may be none."""
+    joined = f'join(", ", {keys})'
+    return f'${{length({keys}) == 0 ? "none here" : {joined}}}' if " if " in keys else f"${{{joined}}}"

@@ -73,7 +73,7 @@ variable "capacity_reservation_group_ids" {
 
   validation {
     condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : contains([for name, group in local.groups : name if group.priority == "Regular"], key)])
-    error_message = "Each key must be one of these: ${join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
+    error_message = "Each key must be one of these: ${length([for name, group in local.groups : name if group.priority == "Regular"]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
   }
 }
 
@@ -134,6 +134,6 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "Give 0 or more."
+    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }

@@ -92,7 +92,7 @@ variable "request_timeout_seconds" {
 
   validation {
     condition     = var.request_timeout_seconds >= 1 && var.request_timeout_seconds <= 3600 && floor(var.request_timeout_seconds) == var.request_timeout_seconds
-    error_message = "Give a whole number, 1 to 3600."
+    error_message = "The value of request_timeout_seconds must be a whole number, 1 to 3600."
   }
 }
 
@@ -119,7 +119,7 @@ variable "hf_token_secret" {
   default     = null
 
   validation {
-    condition     = var.hf_token_secret == null || can(regex("^projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+$", var.hf_token_secret))
+    condition     = var.hf_token_secret == null || can(regex("^projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+$", var.hf_token_secret))
     error_message = "Give a secret such as projects/<project>/secrets/<name>."
   }
 }
@@ -185,7 +185,7 @@ variable "model_revisions" {
 
   validation {
     condition     = alltrue([for key, entry in var.model_revisions : contains([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)], key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", entry))])
-    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
+    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${length([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)]) == 0 ? "none here" : join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
   }
 }
 
@@ -229,7 +229,7 @@ variable "budget_amount" {
 
   validation {
     condition     = var.budget_amount == null || try(var.budget_amount >= 1 && floor(var.budget_amount) == var.budget_amount, false)
-    error_message = "Give a whole number, 1 or more."
+    error_message = "The value of budget_amount must be a whole number, 1 or more."
   }
 }
 
@@ -240,6 +240,6 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "Give 0 or more."
+    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }

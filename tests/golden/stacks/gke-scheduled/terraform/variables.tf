@@ -169,7 +169,7 @@ variable "budget_amount" {
 
   validation {
     condition     = var.budget_amount == null || try(var.budget_amount >= 1 && floor(var.budget_amount) == var.budget_amount, false)
-    error_message = "Give a whole number, 1 or more."
+    error_message = "The value of budget_amount must be a whole number, 1 or more."
   }
 }
 
@@ -180,6 +180,6 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "Give 0 or more."
+    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }

@@ -110,7 +110,7 @@ variable "on_demand_base" {
 
   validation {
     condition     = alltrue([for key, entry in var.on_demand_base : contains([for name, group in local.groups : name if group.spot], key) && entry >= 0 && floor(entry) == entry])
-    error_message = "Each entry must be a whole number, 0 or more, by one of these keys: ${join(", ", [for name, group in local.groups : name if group.spot])}."
+    error_message = "Each entry must be a whole number, 0 or more, by one of these keys: ${length([for name, group in local.groups : name if group.spot]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.spot])}."
   }
 }
 
@@ -121,7 +121,7 @@ variable "capacity_reservation_ids" {
 
   validation {
     condition     = alltrue([for key, entry in var.capacity_reservation_ids : contains([for name, group in local.groups : name if !group.spot], key) && alltrue([for item in entry : can(regex("^cr-[0-9a-f]+$", item))])])
-    error_message = "Each entry must be an id such as cr-0123456789abcdef0, by one of these keys: ${join(", ", [for name, group in local.groups : name if !group.spot])}."
+    error_message = "Each entry must be an id such as cr-0123456789abcdef0, by one of these keys: ${length([for name, group in local.groups : name if !group.spot]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if !group.spot])}."
   }
 }
 
@@ -170,7 +170,7 @@ variable "model_revisions" {
 
   validation {
     condition     = alltrue([for key, entry in var.model_revisions : contains([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)], key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", entry))])
-    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
+    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${length([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)]) == 0 ? "none here" : join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
   }
 }
 
@@ -270,7 +270,7 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "Give 0 or more."
+    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }
 

@@ -128,7 +128,7 @@ variable "model_revisions" {
 
   validation {
     condition     = alltrue([for key, entry in var.model_revisions : contains([for pin in local.pin_keys : pin if try(local.backends[pin].revision_variable != "", true)], key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", entry))])
-    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_variable != "", true)])}."
+    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${length([for pin in local.pin_keys : pin if try(local.backends[pin].revision_variable != "", true)]) == 0 ? "none here" : join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_variable != "", true)])}."
   }
 }
 
@@ -161,7 +161,7 @@ variable "sagemaker_usd_per_month" {
 
   validation {
     condition     = var.sagemaker_usd_per_month == null || try(var.sagemaker_usd_per_month > 0, false)
-    error_message = "Give more than 0."
+    error_message = "The value of sagemaker_usd_per_month must be more than 0."
   }
 }
 
@@ -189,7 +189,7 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "Give 0 or more."
+    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }
 

@@ -95,7 +95,7 @@ variable "log_retention_days" {
 
   validation {
     condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730 && floor(var.log_retention_days) == var.log_retention_days
-    error_message = "Give a whole number, 30 to 730."
+    error_message = "The value of log_retention_days must be a whole number, 30 to 730."
   }
 }
 
@@ -137,7 +137,7 @@ variable "capacity_reservation_group_ids" {
 
   validation {
     condition     = alltrue([for key in keys(var.capacity_reservation_group_ids) : contains([for name, group in local.groups : name if group.priority == "Regular"], key)])
-    error_message = "Each key must be one of these: ${join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
+    error_message = "Each key must be one of these: ${length([for name, group in local.groups : name if group.priority == "Regular"]) == 0 ? "none here" : join(", ", [for name, group in local.groups : name if group.priority == "Regular"])}."
   }
 }
 
@@ -192,7 +192,7 @@ variable "model_revisions" {
 
   validation {
     condition     = alltrue([for key, entry in var.model_revisions : contains([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)], key) && can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", entry))])
-    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
+    error_message = "Each entry must be a commit, a tag or a branch, by one of these keys: ${length([for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)]) == 0 ? "none here" : join(", ", [for pin in local.pin_keys : pin if try(local.backends[pin].revision_option != "", true)])}."
   }
 }
 
@@ -310,6 +310,6 @@ variable "budget_margin_ratio" {
 
   validation {
     condition     = var.budget_margin_ratio >= 0
-    error_message = "Give 0 or more."
+    error_message = "The value of budget_margin_ratio must be 0 or more."
   }
 }

@@ -91,7 +91,7 @@ class Settings:
         metadata=about(
             "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in "
             "state.",
-            r"projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+",
+            r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
             "a secret such as projects/<project>/secrets/<name>",
         ),
     )

@@ -144,11 +144,12 @@ def _passes(leaf: Any, facts: Mapping[str, Any]) -> bool:
 
 
 def _is_network(text: str) -> bool:
+    """Whether a text is a block of addresses, as Terraform's cidrhost reads it: with the length of its prefix."""
     try:
-        ipaddress.ip_network(text)
+        ipaddress.ip_network(text, strict=False)
     except ValueError:
         return False
-    return True
+    return "/" in text
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -184,7 +184,7 @@ class Settings:
         metadata=about(
             "Secret Manager secret that holds a hub token, for gated models; read at each start, never stored in "
             "state.",
-            r"projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+",
+            r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
             "a secret such as projects/<project>/secrets/<name>",
         ),
     )
@@ -193,7 +193,7 @@ class Settings:
         metadata=about(
             "Secret Manager secret that holds an NGC API key, for images of nvcr.io; read by the host at each start, "
             "never stored in state. Images in Artifact Registry need none.",
-            r"projects/[a-z0-9-]+/secrets/[A-Za-z0-9_-]+",
+            r"projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]+",
             "a secret such as projects/<project>/secrets/<name>",
         ),
     )
