@@ -179,6 +179,7 @@ def test_precision_that_is_planned_is_the_one_that_runs(engine, hardware, asked,
     [
         ("BAAI/bge-m3", Unit.TEXTS, "feature-extraction"),
         ("BAAI/bge-reranker-v2-m3", Unit.TEXTS, "text-classification"),
+        ("cross-encoder/ms-marco-MiniLM-L6-v2", Unit.TEXTS, "text-classification"),
         ("google/vit-base-patch16-224", Unit.IMAGES, "image-classification"),
     ],
 )
