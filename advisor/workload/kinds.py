@@ -84,8 +84,12 @@ _RERANKERS = ("rerank", "cross-encoder")
 
 def is_reranker(model: Model) -> bool:
     """Whether a model scores documents against a query, as its name says: its architecture is that of an embedder."""
-    name = model.name.lower()
-    return UNITS.get(model.task) is Unit.TEXTS and any(mark in name for mark in _RERANKERS)
+    return UNITS.get(model.task) is Unit.TEXTS and names_reranker(model.name)
+
+
+def names_reranker(name: str) -> bool:
+    """Whether the name of a model of texts is that of one that scores documents against a query."""
+    return any(mark in name.lower() for mark in _RERANKERS)
 
 
 def declared_size(declared: DeclaredDemand, model: Model, workload: Workload) -> tuple[Unit, Size]:

@@ -20,10 +20,10 @@ from advisor.codegen.engines.vllm import compiled_folder
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
+from advisor.workload.kinds import names_reranker
 
 _COMPILE_CACHE = "NEURON_COMPILE_CACHE_URL"
 """Folder of what the compiler has made, by content."""
-_RERANKER = "rerank"
 _LONGEST_LOAD_SECONDS = "3600"
 """Of a worker; without it one that takes longer than a request is started anew."""
 _CLIENTS = (
@@ -148,7 +148,7 @@ def _task(request: Request) -> str:
     """Task of the toolkit's pipeline."""
     if request.demand.unit is Unit.IMAGES:
         return "image-classification"
-    return "text-classification" if _RERANKER in request.model.lower() else "feature-extraction"
+    return "text-classification" if names_reranker(request.model) else "feature-extraction"
 
 
 def _needed(request: Request, task: str) -> str:

@@ -33,6 +33,13 @@ _TAGS = {"x86_64": "-x86_64", "arm64": "-arm64"}
 _DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "half"}
 _CACHE_SPACE = "VLLM_CPU_KVCACHE_SPACE"
 """GiB of memory for the cache of models with a decoder; encoders take none of it."""
+_CUSTOM_CODE: Mapping[str, tuple[str, ...]] = {
+    "Alibaba-NLP/gte-base-en-v1.5": ("--trust-remote-code", '--hf-overrides={"architectures":["GteNewModel"]}'),
+    "Alibaba-NLP/gte-large-en-v1.5": ("--trust-remote-code", '--hf-overrides={"architectures":["GteNewModel"]}'),
+    "nomic-ai/nomic-embed-text-v1.5": ("--trust-remote-code",),
+}
+"""Options of models whose configuration is code of their repository, by vLLM's tests/models/registry.py and its list of
+supported models: GTE's architecture is called NewModel there, by which vLLM does not find it."""
 _WINDOW_MS = 30_000
 """Audio of one pass; a longer recording is several requests to the engine."""
 
@@ -57,6 +64,7 @@ class VllmOnePass:
         serves = request.serves
         server = server_of(self.name, request)
         sharing = () if self.is_pipeline else _sharing_arguments(serves)
+        custom = _CUSTOM_CODE.get(request.model, ())
         counted = engine_requests(request.demand)
         return Container(
             engine=self.engine,
@@ -65,7 +73,7 @@ class VllmOnePass:
             entrypoint="vllm",
             command=("serve",),
             model_option="",
-            arguments=(*served_name(request), *self.options, *self._arguments(request, server), *sharing),
+            arguments=(*served_name(request), *self.options, *custom, *self._arguments(request, server), *sharing),
             sharing_arguments=sharing,
             device_arguments=device_arguments(serves, request.platform),
             environment={_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else {},

@@ -150,6 +150,28 @@ def test_arithmetic_and_image_follow_the_accelerator(name, changes, dtype, tag):
 
 
 @pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("BAAI/bge-m3", set()),
+        ("nomic-ai/nomic-embed-text-v1.5", {"--trust-remote-code"}),
+        (
+            "Alibaba-NLP/gte-base-en-v1.5",
+            {"--trust-remote-code", '--hf-overrides={"architectures":["GteNewModel"]}'},
+        ),
+    ],
+)
+def test_vllm_is_told_of_models_that_bring_their_own_code(model, options):
+    """Their configurations are code of the repository, and GTE's architecture has a name that vLLM does not know."""
+    option = make_option(engine="vLLM (pooling)", accelerator="L4", engine_version="", precision="bf16")
+    platform = Platform(Runtime.CUDA, "x86_64", "image", Quota("L-1", "instances"))
+    made = container_of(option, model, platform, Wanted(), Demanded(Unit.TEXTS))
+    known = set((OPTIONS / "vllm-0.33.0.txt").read_text().split())
+    told = {word for word in made.arguments if word.startswith(("--trust", "--hf"))}
+    assert told == options
+    assert {word.partition("=")[0] for word in told} <= known
+
+
+@pytest.mark.parametrize(
     ("engine", "hardware", "asked", "runs"),
     [
         ("vLLM (pooling)", "L4", "bf16", "bf16"),
@@ -179,6 +201,7 @@ def test_precision_that_is_planned_is_the_one_that_runs(engine, hardware, asked,
     [
         ("BAAI/bge-m3", Unit.TEXTS, "feature-extraction"),
         ("BAAI/bge-reranker-v2-m3", Unit.TEXTS, "text-classification"),
+        ("cross-encoder/ms-marco-MiniLM-L6-v2", Unit.TEXTS, "text-classification"),
         ("google/vit-base-patch16-224", Unit.IMAGES, "image-classification"),
     ],
 )
