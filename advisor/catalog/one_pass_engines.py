@@ -9,6 +9,7 @@ from advisor.catalog.values import Accelerator, EngineSupport, Evidence, Instanc
 from advisor.tables import OptionalText, read_records
 
 SEPARATOR = ";"
+_NOT = "!"
 POWERS, COMPILED = "powers", "compiled"
 """Padding of texts and batches: to powers of two, or to the context and the largest batch that were compiled."""
 FORMATS = ("onnx",)
@@ -33,7 +34,7 @@ class OnePassEngine:
     units: tuple[str, ...]
     """Units of the requests that it serves."""
     families: tuple[str, ...]
-    """Of models that it is known to serve; empty: all of its units."""
+    """Of models that it is known to serve; empty: all of its units, but for those behind ``!``."""
     formats: tuple[str, ...]
     """Formats of models that it loads beside the checkpoints of the hub: ``onnx``."""
     cpu_architectures: tuple[str, ...]
@@ -51,6 +52,8 @@ class OnePassEngine:
     """Release of the image that generated code starts; "": no code is written for it."""
     max_batch_items: int | None
     max_batch_tokens: int | None
+    max_request_items: int | None
+    """Items of a request that are computed together, the others after them; None: all."""
     max_wait_ms: float
     """Time that an item waits for others before a batch is begun."""
     padding: OptionalText
@@ -63,8 +66,14 @@ class OnePassEngine:
 
     def serves(self, unit: str, family: str, precision: str) -> bool:
         """Whether it serves models of a family and unit with weights in a precision."""
-        loads = family in self.formats if family in FORMATS else family in (self.families or (family,))
-        return loads and unit in self.units and bool(self._casts(precision))
+        return self.loads(unit, family) and bool(self._casts(precision))
+
+    def loads(self, unit: str, family: str) -> bool:
+        """Whether it serves models of a family and unit, whatever the precision."""
+        if unit not in self.units or f"{_NOT}{family}" in self.families:
+            return False
+        named = [name for name in self.families if not name.startswith(_NOT)]
+        return family in (self.formats if family in FORMATS else named or (family,))
 
     def runs_on(self, machine: InstanceType, accelerator: Accelerator) -> bool:
         """Whether it has an image for a machine and its accelerators."""

@@ -28,7 +28,7 @@ class EncoderTraits:
     windows: bool = False
     """Most layers look at near tokens alone (ModernBERT)."""
     family: str = "bert"
-    """As measurements and lists of engines name it: servers that load BERT load most of its kin."""
+    """As lists of engines name it: those that load BERT load RoBERTa, XLM-R and CamemBERT."""
 
 
 _BERT = EncoderTraits()
@@ -39,11 +39,11 @@ ENCODER_TRAITS = {
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
     "electra": EncoderTraits(pooler=False, family="electra"),
-    "distilbert": EncoderTraits(token_types=False, pooler=False),
-    "mpnet": EncoderTraits(token_types=False, relative_buckets=True, padding_positions=2),
+    "distilbert": EncoderTraits(token_types=False, pooler=False, family="distilbert"),
+    "mpnet": EncoderTraits(token_types=False, relative_buckets=True, padding_positions=2, family="mpnet"),
     "albert": EncoderTraits(shared_layers=True, family="albert"),
-    "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False),
-    "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False),
+    "nomic_bert": EncoderTraits(matrices=3, biases=False, pooler=False, learned_positions=False, family="nomic_bert"),
+    "new": EncoderTraits(matrices=3, pooler=False, learned_positions=False, family="gte"),
     "modernbert": EncoderTraits(
         matrices=3,
         biases=False,
@@ -52,6 +52,7 @@ ENCODER_TRAITS = {
         learned_positions=False,
         norm_vectors=1,
         windows=True,
+        family="modernbert",
     ),
 }
 ENCODER_TYPES = tuple(ENCODER_TRAITS)

@@ -187,8 +187,8 @@ def _why_no_number(priced: CurrentCost, formulation: Formulation, validator: Rep
         if isinstance(enough, Confirmed) and enough.confirmation.reached:
             count = sum(allocation.instances[-1] for allocation in enough.solution.allocations)
             return (
-                f"{count} would do, at {enough.usd_per_month:,.2f} USD a month; limits.max_usd_per_month allows "
-                f"{limits.max_usd_per_month:,.2f}"
+                f"{count} would do, at ${enough.usd_per_month:,.2f} a month; limits.max_usd_per_month allows "
+                f"${limits.max_usd_per_month:,.2f}"
             )
     return f"no number of {priced.instance_type} keeps the SLO and the limits"
 

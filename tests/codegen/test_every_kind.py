@@ -80,16 +80,50 @@ CELLS = [(name, machines) for name in ROWS for machines in MACHINES]
 GAUDI = ("ibm", "us-east", "[gx3d-160x1792x8gaudi3]")
 
 
-def planned(tmp_path, name, machines):
-    """The plan of a model on some machines of a provider's region."""
+def planned(tmp_path, name, machines, *, in_turn=True):
+    """The plan of a model on some machines of a provider's region; documents of a call are requests where computed so."""
     row, (provider, region, types) = ROWS[name], machines
+    is_in_turn = in_turn and machines == MACHINES["Inferentia2"]
+    declared = row.declared.replace("2, documents: 23", "46, documents: 1") if is_in_turn else row.declared
     path = tmp_path / "workload.yaml"
     path.write_text(
         f"name: a\nmodel: {row.model}\nslo: {{{row.slo}}}\n"
-        f"demand:\n  declared: {{requests_per_second: {row.declared}}}\n"
+        f"demand:\n  declared: {{requests_per_second: {declared}}}\n"
         f"providers: [{provider}]\nregions: [{region}]\ninstance_types: {types}\nas_of: 2026-11-28\n"
     )
     return recommend(path)
+
+
+def test_documents_of_a_call_are_no_request_of_a_server_that_computes_them_in_turn(tmp_path):
+    """The plan says what to declare in their place, with both numbers."""
+    plan = planned(tmp_path, "bge-reranker-v2-m3", MACHINES["Inferentia2"], in_turn=False)
+
+    assert plan.fleet is None
+    assert {(each.code, each.needed, each.available) for each in plan.rejected} == {("request_items", 23.0, 1)}
+    assert "each takes a request of its own: declare them so" in plan.rejected[0].message
+
+
+@pytest.mark.parametrize(
+    ("model", "servers"),
+    [
+        ("sentence-transformers/all-mpnet-base-v2", {TEI}),
+        ("sentence-transformers/multi-qa-distilbert-cos-v1", {TEI}),
+        ("Alibaba-NLP/gte-base-en-v1.5", {TEI, VLLM}),
+        ("albert-base-v2", set()),
+    ],
+)
+def test_kin_of_bert_is_served_by_those_that_list_it(tmp_path, model, servers):
+    """VLLM has no MPNet, DistilBERT, ALBERT and ELECTRA, and Text Embeddings Inference no ALBERT: Triton runs exports."""
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        f"name: kin\nmodel: {model}\nslo: {{latency_p95: 1s}}\n"
+        "demand:\n  declared: {requests_per_second: 5, input_tokens: 128}\n"
+        "providers: [aws]\nregions: [us-east-1]\ninstance_types: [g6.xlarge, c7i.4xlarge, inf2.xlarge]\n"
+    )
+    planned_on = {option.engine for option in recommend(path, every_variant=True).options}
+
+    assert planned_on & {TEI, VLLM} == servers
+    assert (NEURON in planned_on) is (model != "Alibaba-NLP/gte-base-en-v1.5")
 
 
 @pytest.mark.sampled(8)
@@ -99,7 +133,7 @@ def test_each_model_is_planned_replayed_and_generated_wherever_a_server_exists(t
     plan, server = planned(tmp_path, name, MACHINES[machines]), ROWS[name].servers[machines]
     if not server:
         assert plan.fleet is None
-        assert {rejection.code for rejection in plan.rejected} == {"precision_unsupported"}
+        assert {rejection.code for rejection in plan.rejected} == {"no_server"}
         assert not any("is known for it" in rejection.message for rejection in plan.rejected)
         return
     assert plan.fleet.confirmed.reached

@@ -185,7 +185,7 @@ def test_a_budget_that_nothing_keeps_to_is_said_with_what_enough_machines_cost()
     needed, total = judged(2).instances_needed, judged(judged(2).instances_needed).total_usd_per_month
 
     assert judged(2, limits=Limits(max_usd_per_month=1.0)).not_judged == (
-        f"{needed} would do, at {total:,.2f} USD a month; limits.max_usd_per_month allows 1.00"
+        f"{needed} would do, at ${total:,.2f} a month; limits.max_usd_per_month allows $1.00"
     )
 
 

@@ -126,7 +126,7 @@ def _solved(
 ) -> tuple[FleetProgram, Solution]:
     """The cheapest fleet below a cost; further groups and backends are priced where the cheapest without has any."""
     program, solution = _searched(problem, known_usd, seconds, roughly=roughly)
-    is_cheaper = solution.found and solution.objective <= known_usd + A_CENT
+    is_cheaper = solution.found and solution.objective <= known_usd + ROUNDED_USD
     if not is_cheaper or not _has_further_parts(problem, tuple(_allocations(program, solution.values))):
         return program, solution
     usd = read_fleet(program, solution).objective_usd_per_month
@@ -156,7 +156,7 @@ def _searched(
     if (
         program.incomplete
         and solution.found
-        and solution.objective <= known_usd + A_CENT
+        and solution.objective <= known_usd + ROUNDED_USD
         and not _withstands(problem, tuple(_allocations(program, solution.values)))
     ):
         fewer = replace(problem, pools=_worth(program, known_usd))
