@@ -145,7 +145,7 @@ def _without_server(
     instance_type: InstanceType, accelerator: Accelerator, fitting: Sequence[OnePassEngine], precision: str,
     gap: tuple[str, str],
 ) -> Shortfall:  # fmt: skip
-    """Why no server runs on a machine: images of the *fitting* ones are for other processors, or a gap with its code."""
+    """Why no server runs on a machine: images of the *fitting* are for other processors, or a gap with its code."""
     if not fitting:
         code, why = gap
         return Shortfall(code, "support", precision, None, f"{accelerator.name}: {why}")
