@@ -556,7 +556,7 @@ def test_a_compiled_batch_takes_as_long_whatever_it_holds(tmp_path):
 def test_a_machine_without_a_server_is_rejected_with_the_reason(plans, kind, told):
     """Nothing serves these models on Inferentia2, and the rejection says what is missing."""
     rejections = [rejection for rejection in plans(kind).rejected if rejection.instance_type == "inf2.xlarge"]
-    assert {rejection.code for rejection in rejections} == {"precision_unsupported"}
+    assert {rejection.code for rejection in rejections} == {"no_server"}
     assert all(told in rejection.message for rejection in rejections)
 
 
