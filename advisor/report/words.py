@@ -158,7 +158,7 @@ def slo_words(slo: Mapping[str, Any]) -> str:
     if slo.get("latency_ms") is not None:
         targets.append(f"latency {percentile} ≤ {milliseconds(slo['latency_ms'])}")
     if slo.get("real_time_factor") is not None:
-        targets.append(f"real-time factor {percentile} ≤ {slo['real_time_factor']:g}")
+        targets.append(f"real-time factor ≤ {slo['real_time_factor']:g}")
     return ", ".join(targets) or "none stated"
 
 

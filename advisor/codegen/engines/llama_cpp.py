@@ -14,6 +14,7 @@ from advisor.codegen.engines.onnx_files import digest_environment, needed, verif
 from advisor.codegen.engines.request import Request, refusal
 from advisor.codegen.engines.vllm_one_pass import processor_image, server_of
 from advisor.codegen.wanted import Engine
+from advisor.workload.kinds import names_reranker
 
 NAME = "llama.cpp server"
 _TAGS: Mapping[Runtime, str] = {Runtime.CUDA: "server-cuda-", Runtime.CPU: "server-"}
@@ -58,7 +59,7 @@ def container(request: Request) -> Container:
         command=("-euc", _START, quantisation),
         model_option="",
         arguments=(
-            "--rerank" if request.demand.most_items > 1 else "--embeddings",
+            "--rerank" if names_reranker(request.model) else "--embeddings",
             "--host=0.0.0.0",
             f"--parallel={most}",
             f"--ctx-size={most * serves.context_tokens}",

@@ -619,6 +619,18 @@ def test_what_an_engine_tells_no_times_of_is_watched_at_the_balancer():
     assert "no alarm on latency of llama.cpp-server" in cluster["README.md"] + cluster["kubernetes/README.md"]
 
 
+@pytest.mark.parametrize(
+    ("model", "option"), [("bge-reranker-v2-m3.gguf", "--rerank"), ("bge-m3.gguf", "--embeddings")]
+)
+def test_llama_cpp_ranks_with_the_files_that_rank(model, option):
+    """Whatever the number of documents: a call with one document is to be scored as well."""
+    scenario = SCENARIOS["ec2-gguf"]()
+    plan = replace(scenario.plan, workload=scenario.plan.workload | {"model": model})
+    fleet = generate(plan, Language.TERRAFORM, scenario.wanted).files["fleet.tf"]
+
+    assert {word for word in ("--rerank", "--embeddings") if word in fleet} == {option}
+
+
 @pytest.mark.parametrize("latency", ["ovms_request_time_us", "te_request_duration"])
 def test_hosts_count_requests_over_the_target_in_the_unit_of_the_histogram(latency):
     """Of ten requests, four took longer than 50 ms, whatever unit the engine's buckets are in."""
