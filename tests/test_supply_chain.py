@@ -91,6 +91,7 @@ def test_two_builds_give_the_same_bytes(tmp_path):
     for place, zone in (("one", "UTC"), ("two", "Asia/Tokyo")):
         source = tmp_path / place
         shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "dist", "tests", "__pycache__"))
+        shutil.copytree(ROOT / ".ci", source / ".ci")
         command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path / f"{place}-dist")]
         done = subprocess.run(
             command, cwd=source, env=os.environ | {"TZ": zone}, capture_output=True, text=True, check=False

@@ -113,17 +113,22 @@ def _comma(literal: str, space: str) -> str:
 
 
 def _hcl_object(values: Mapping[str, object], indent: int) -> Quoted:
-    """Equals signs line up over neighbouring entries of one line each."""
+    """Equals signs line up over neighbouring entries of one line or one heredoc each."""
     if not values:
         return Quoted("{}")
     inner = indent + _HCL_INDENT
     entries = [(_hcl_key(key), hcl_value(value, inner)) for key, value in values.items()]
     lines = []
-    for is_long, group in itertools.groupby(entries, key=lambda entry: "\n" in entry[1]):
+    for is_long, group in itertools.groupby(entries, key=lambda entry: _is_block(entry[1])):
         run = list(group)
         width = 0 if is_long else max(len(key) for key, _ in run)
         lines += [f"{' ' * inner}{key.ljust(width)} = {literal}\n" for key, literal in run]
     return Quoted(f"{{\n{''.join(lines)}{' ' * indent}}}")
+
+
+def _is_block(literal: str) -> bool:
+    """Whether a literal is a map or list over several lines."""
+    return "\n" in literal and not literal.startswith("<<")
 
 
 def _hcl_key(key: str) -> str:

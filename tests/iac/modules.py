@@ -44,7 +44,8 @@ def resources(plan):
     return found
 
 
-def user_data(plan) -> str:
-    """The script that a planned host of the first group boots with."""
-    template = resources(plan)["aws_launch_template"][0]
-    return gzip.decompress(base64.b64decode(template["user_data"])).decode()
+def user_data(plan, holding: str = "") -> str:
+    """The script that a planned host boots with: of the first group whose script holds a text."""
+    templates = resources(plan)["aws_launch_template"]
+    scripts = (gzip.decompress(base64.b64decode(template["user_data"])).decode() for template in templates)
+    return next(script for script in scripts if holding in script)

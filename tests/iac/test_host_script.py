@@ -75,10 +75,10 @@ class Host:
 def boot(start, tmp_path):
     """Boots a host of a scenario; gives the host and the commands of its first start."""
 
-    def begin(name: str, **changes: Any):
+    def begin(name: str, holding: str = "", **changes: Any):
         terraform = start(name, filled=True, **changes)
         host = Host(tmp_path / "host")
-        return host, host.run(user_data(terraform.plan()))
+        return host, host.run(user_data(terraform.plan(), holding))
 
     return begin
 
@@ -162,9 +162,9 @@ def test_host_reports_what_the_slo_alarms_read(boot):
 @pytest.mark.sampled(2)
 def test_host_reports_from_quantiles_what_the_slo_alarms_read(boot):
     """Of 40 new requests as many are over 50 ms as lie between the quantiles of the last minute, over both GPUs."""
-    host, _ = boot("ec2-images")
-    (host.root / "pages").mkdir()
     name = "nv_inference_request_summary_us"
+    host, _ = boot("ec2-images", holding=name)
+    (host.root / "pages").mkdir()
     pages = [
         {0.5: "Nan", 0.95: "Nan"},  # the minute had no request
         {0.5: "30000", 0.95: "60000"},
