@@ -18,13 +18,14 @@ def kept(said, name="nonsense", *addresses):
 
 
 def until_it_ends(source, now):
-    """Let its process or thread, which is real, come to its end at a time that stands still."""
-    until = time.monotonic() + 20
+    """Let its process or thread, which is real, come to its end at a time that stands still; what it still says."""
+    until, heard = time.monotonic() + 20, []
     while source.is_running:
         assert time.monotonic() < until
-        source.hear(now, MIDNIGHT)
+        heard += source.hear(now, MIDNIGHT)
         source.tend(now, MIDNIGHT)
         time.sleep(0.01)
+    return heard
 
 
 def test_the_pause_before_a_replacement_doubles_up_to_a_minute():
@@ -82,16 +83,16 @@ def test_a_thread_that_is_stopped_ends():
     with scripted(always(answer(vllm_page("llama")))) as engine:
         source = SupervisedSource(Asked("engines", (engine.url,)), "host", SECOND // 10, Patience(), print)
         source.tend(0.0, MIDNIGHT)
-        until = time.monotonic() + 20
+        until, heard = time.monotonic() + 20, []
         while source.last_tick_us is None:
             assert time.monotonic() < until
-            source.hear(0.0, MIDNIGHT)
+            heard += source.hear(0.0, MIDNIGHT)
             time.sleep(0.01)
         source.stop()
-        until_it_ends(source, 0.0)
+        heard += until_it_ends(source, 0.0)
     assert source.state == "ended"
-    rows = [record for record in source.finish(0.0, 0) if isinstance(record, Row)]
-    assert [row.target.name for row in rows] == ["llama"]
+    rows = [record for record in (*heard, *source.finish(0.0, 0)) if isinstance(record, Row)]
+    assert {row.target.name for row in rows} == {"llama"}
 
 
 def test_a_source_that_is_over_is_not_started_again():
