@@ -30,7 +30,6 @@ _ACCOUNTS: Mapping[str, str] = dict.fromkeys(_COMMON_REGIONS, _COMMON_ACCOUNT) |
     "me-south-1": "217643126080",
     "me-west-1": "124382933778",
     "mx-central-1": "637423239942",
-    "sa-east-1": _COMMON_ACCOUNT,
 }
 """Account of the registry of each region."""
 
