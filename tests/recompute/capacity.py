@@ -76,15 +76,25 @@ def faults(groups, week, limits, *, to_zero, alike):
             yield f"class {at}: {float(whole(groups, at))} requests/s are carried of {float(planned)}"
         if not planned:
             continue
-        for name, rate in lost(groups, at).items():
-            if name.startswith("spot") and not alike:
-                continue
+        for name, rate in lost(groups, at).items() if alike else ():
             if whole(groups, at) - rate < wanted_without(name, limits) * load:
                 yield f"class {at}: without {name} {float(whole(groups, at) - rate)} of {float(planned)} are left"
         base = Fraction(str(limits["on_demand_base_ratio"]))
         if whole(groups, at, without="spot") < base * load:
             yield f"class {at}: less than {float(base)} of the load is off spot"
     yield from counted_faults(groups, week, limits, to_zero=to_zero)
+
+
+def printed_faults(printed, limits):
+    """The same of what a plan says that failures leave.
+
+    Where requests are not alike to the router, what is left depends on how it sends them to the others, which the
+    planned rates of the whole fleet do not say.
+    """
+    for name, left in printed.items():
+        wanted = wanted_without(name, limits) * (1 - EPSILON)
+        if Fraction(str(left)) < wanted:
+            yield f"without {name} {left} of the load are left, and {float(wanted)} has to be"
 
 
 def least_alone(group, week, limits):

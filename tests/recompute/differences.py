@@ -268,6 +268,7 @@ def _capacity(seen, document, week, groups):
     own = capacity.failures(groups, week)
     printed = {failure["of"]: failure["left_ratio"] for failure in fleet["failures"]}
     seen.equal("failures", sorted(printed), sorted(own))
+    seen.found += [f"fleet: {fault}" for fault in capacity.printed_faults(printed, workload["limits"])]
     for name in printed.keys() & own.keys() if alike else ():
         seen.ratio(f"failure of {name}", printed[name], max(own[name], 0))
     for at in range(len(week.planned)):

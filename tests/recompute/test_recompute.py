@@ -30,6 +30,7 @@ QUESTIONS = {
     "a precision that loses less, of other layouts": 110_346,
     "a load that takes a millionth of an instance": 113_823,
     "neighbours that an even load makes dearer": 116_597,
+    "a commitment of users in two places": 405_796,
 }
 CHANGES = {
     "price": ("fleet groups 0 instance_usd_per_hour", 1.001, "USD per hour"),

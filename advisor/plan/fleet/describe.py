@@ -48,7 +48,7 @@ from advisor.plan.solve.objective import (
     switching_usd_per_month,
     transfer_usd_per_month,
 )
-from advisor.plan.solve.shares import group_part, request_shares
+from advisor.plan.solve.shares import group_part, planned_rates, request_shares
 from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
@@ -280,7 +280,7 @@ def cost_of(
         standing_usd_per_month=standing_usd_per_month(problem, allocations, solution.shares),
         obligation_usd=obligation,
         obligation_until=until,
-        regret_usd_per_month=_regret(problem, allocations) if obligation else None,
+        regret_usd_per_month=_regret(problem, solution) if obligation else None,
         counts_resources=True,
     )
 
@@ -305,11 +305,16 @@ def planning_day(context: PlanningContext) -> dt.date:
     return stated or first_day(context.catalog.as_of) or dt.datetime.now(dt.UTC).date()
 
 
-def _regret(problem: Problem, allocations: Sequence[Allocation]) -> float:
+def _regret(problem: Problem, solution: FleetSolution) -> float:
     """USD a month paid for committed capacity that half of the planned rate would leave idle."""
-    committed = [allocation for allocation in allocations if allocation.tariff.paid is PurchaseOption.COMMITMENT]
-    rate = math.fsum(max(allocation.instances) * mix_rate(problem, allocation.pool) for allocation in committed)
-    usd_per_hour = math.fsum(max(allocation.instances) * allocation.tariff.usd_per_hour for allocation in committed)
+    planned, committed = planned_rates(problem, solution), PurchaseOption.COMMITMENT
+    bought = [
+        (max(allocation.instances), planned[allocation.pool.key], allocation.tariff.usd_per_hour)
+        for allocation in solution.allocations
+        if allocation.tariff.paid is committed
+    ]
+    rate = math.fsum(instances * per_instance for instances, per_instance, _ in bought)
+    usd_per_hour = math.fsum(instances * usd for instances, _, usd in bought)
     idle_hours = math.fsum(
         max(1 - hour.planned_rate / 2 / rate, 0.0) * hours_per_month(hour) for hour in problem.hours if rate > 0
     )
