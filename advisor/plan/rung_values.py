@@ -75,7 +75,7 @@ def as_is(current: CurrentCost | None, scope: RungScope) -> Rung:
 
 def _why_not_enough(current: CurrentCost) -> str:
     needed, kept = current.instances_needed, current.within_slo_ratio
-    if needed is None or kept is None:
+    if needed is None or kept is None or current.not_judged:
         return current.not_judged
     if current.instances >= needed:
         return ""

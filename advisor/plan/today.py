@@ -173,24 +173,28 @@ def _judged(today: Today, context: PlanningContext, validator: ReplayValidator) 
         within_slo_ratio=replay.within_slo_ratio,
     )
     if isinstance(needed, Confirmed) and needed.confirmation.reached:
-        return replace(
-            judged, instances_needed=sum(allocation.instances[-1] for allocation in needed.solution.allocations)
-        )
-    return replace(judged, not_judged=_why_no_number(priced, formulation.of([pool]), validator))
+        return replace(judged, instances_needed=_busiest(needed.solution))
+    return _beyond_limits(judged, formulation.of([pool]), validator)
 
 
-def _why_no_number(priced: CurrentCost, formulation: Formulation, validator: ReplayValidator) -> str:
-    """Reason that no number of today's machines would do: the budget alone, with what they cost, or more than that."""
+def _beyond_limits(judged: CurrentCost, formulation: Formulation, validator: ReplayValidator) -> CurrentCost:
+    """The same where no number keeps the limits: what would do without the budget, or that nothing would."""
     limits = formulation.problem.limits
     if limits.max_usd_per_month is not None:
         enough = validator.alone(held_to_limits(formulation, replace(limits, max_usd_per_month=None)))
         if isinstance(enough, Confirmed) and enough.confirmation.reached:
-            count = sum(allocation.instances[-1] for allocation in enough.solution.allocations)
-            return (
+            count = _busiest(enough.solution)
+            why = (
                 f"{count} would do, at ${enough.usd_per_month:,.2f} a month; limits.max_usd_per_month allows "
                 f"${limits.max_usd_per_month:,.2f}"
             )
-    return f"no number of {priced.instance_type} keeps the SLO and the limits"
+            return replace(judged, instances_needed=count, not_judged=why)
+    return replace(judged, not_judged=f"no number of {judged.instance_type} keeps the SLO and the limits")
+
+
+def _busiest(solution: FleetSolution) -> int:
+    """Instances that run in the busiest hours."""
+    return sum(allocation.instances[-1] for allocation in solution.allocations)
 
 
 def _first_posed(current: Deployment, context: PlanningContext, supply: Supply, week: Week) -> Formulation:

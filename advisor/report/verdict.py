@@ -312,7 +312,7 @@ def _today_words(plan: Plan) -> Iterator[str]:
 
 def _needed(current: CurrentCost) -> str:
     needed = current.instances_needed
-    if needed is None:
+    if needed is None or current.not_judged:
         return current.not_judged or "no number of them would do"
     if needed == current.instances:
         return "that many are needed"

@@ -175,18 +175,17 @@ def test_it_is_judged_where_nothing_can_be_recommended():
     """A budget that nothing keeps to says nothing of what runs today."""
     judgement = judged(2, rate=5.0)
 
-    assert replace(judged(2, rate=5.0, limits=Limits(max_usd_per_month=1.0)), not_judged="") == replace(
-        judgement, not_judged="", instances_needed=None
-    )
+    assert replace(judged(2, rate=5.0, limits=Limits(max_usd_per_month=1.0)), not_judged="") == judgement
 
 
 def test_a_budget_that_nothing_keeps_to_is_said_with_what_enough_machines_cost():
     """The number that keeps the SLO, what it costs, and the limit: not that no number would do."""
     needed, total = judged(2).instances_needed, judged(judged(2).instances_needed).total_usd_per_month
 
-    assert judged(2, limits=Limits(max_usd_per_month=1.0)).not_judged == (
-        f"{needed} would do, at ${total:,.2f} a month; limits.max_usd_per_month allows $1.00"
-    )
+    told = judged(2, limits=Limits(max_usd_per_month=1.0))
+
+    assert told.not_judged == f"{needed} would do, at ${total:,.2f} a month; limits.max_usd_per_month allows $1.00"
+    assert told.instances_needed == needed
 
 
 def test_an_unknown_price_is_said():
