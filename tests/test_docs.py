@@ -43,6 +43,12 @@ def test_every_page_that_is_linked_exists():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_readme_lists_every_page():
+    """Each page of docs/ has a row in the README's table."""
+    listed = re.findall(r"^\| \[docs/[\w-]+\.md\]\(docs/([\w-]+)\.md\) \|", README, re.MULTILINE)
+    assert sorted(listed) == sorted(page.stem for page in (ROOT / "docs").glob("*.md"))
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_is_shown(command, run_advisor):
