@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from advisor.audit.database import Database, Progress, opened
 from advisor.audit.endpoints import chargeback, endpoints_of, machines_of
 from advisor.audit.files import files_of
-from advisor.audit.findings import Context, find_all
+from advisor.audit.findings.context import Context
+from advisor.audit.findings.search import find_all
 from advisor.audit.ledger import Ledger, Question, read_ledger
 from advisor.audit.split import split_compute
 from advisor.audit.tags import tag_tables

@@ -155,8 +155,15 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+_NO_ROOM = "failed to map segment from shared object"
+"""Words of the loader of libraries where memory lacks."""
+
+
 def _unexpected(error: Exception) -> int:
-    """Exit status after a library of an extra is missing, with what to install; after anything else a bug report."""
+    """Exit status after a library is missing, with what to install, or has no room; else after a bug report."""
+    if isinstance(error, ImportError) and _NO_ROOM in str(error):
+        click.echo(f"error: {_of_machine(MemoryError())}", err=True)
+        return AdvisorError.exit_code
     library = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if library not in EXTRA_OF:
         click.echo(_bug_report(error), err=True)

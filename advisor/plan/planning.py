@@ -18,7 +18,7 @@ from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
 from advisor.plan.remedies import held_to_limits, purchase_remedies, rung_remedies, with_confirmed_budget
-from advisor.plan.replay.confirmed import Confirmed, bounded, unproven
+from advisor.plan.replay.confirmed import Confirmed, bounded, held_to, unproven
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.rung_fleets import LowerRungs
 from advisor.plan.rungs import RungScope
@@ -152,7 +152,7 @@ def _chosen_below(market: Market, asked: Asked, most_usd: float) -> _Chosen:
     unknown = any(single.confirmed is None and single.usd_per_month < limit_usd for single in ranking.singles)
     if unknown or validator.is_exact or validator.carried_beyond(found):
         ranking = ranked(found)
-    cheapest = _of_other_accelerators(market, _cheaper(found, ranking), ranking, every)
+    cheapest = _of_other_accelerators(market, _cheaper(market, found, ranking, every), ranking, every)
     best = validator.simplest(cheapest, most_usd=most_usd)
     return _Chosen(best, every, ranking.with_fleet(best))
 
@@ -372,11 +372,22 @@ def _as_shown(ranking: Ranking, validator: ReplayValidator) -> Ranking:
     return replace(ranking, singles=singles)
 
 
-def _cheaper(found: Confirmed, ranking: Ranking) -> Confirmed:
-    """The fleet, or an option that its replay confirms at less."""
+def _cheaper(market: Market, found: Confirmed, ranking: Ranking, every: Formulation) -> Confirmed:
+    """The fleet, or an option that its replay confirms at less, or a cheaper fleet of that one's machines.
+
+    A proof is of what the search found, which is then not the cheapest fleet.
+    """
     confirmed = [single.confirmed for single in ranking.singles if single.confirmed is not None]
-    best = min(confirmed, key=lambda confirmed: confirmed.solution.objective_usd_per_month, default=found)
-    if not found.confirmation.reached:
-        return best
-    cheaper = best.solution.objective_usd_per_month < found.solution.objective_usd_per_month - A_CENT
-    return best if cheaper else found
+    best = min(confirmed, key=lambda confirmed: confirmed.usd_per_month, default=found)
+    if best is found or (found.confirmation.reached and best.usd_per_month >= found.usd_per_month - A_CENT):
+        return found
+    stand = best.solution.allocations[0].pool.stand
+    own = every.of(pool for pool in every.problem.pools if pool.stand == stand)
+    again = market.validator.within(own, market.context).confirmed(best, refined=True)
+    if (
+        isinstance(again, Confirmed)
+        and again.confirmation.reached
+        and again.usd_per_month < best.usd_per_month - A_CENT
+    ):
+        best = again
+    return unproven(held_to(best, found.solution.bound_usd_per_month))

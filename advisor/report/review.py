@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from advisor.plan.document import plain
-from advisor.programme.review import SCHEMA, Applied, Review
+from advisor.programme.reviewed import SCHEMA, Applied, Review
 from advisor.programme.values import Document
 from advisor.report.fitted_table import Column
 from advisor.report.programme import saving_words

@@ -80,9 +80,8 @@ class ReplayValidator(FleetSearch):
         """
         if not self.problem.pools or min(map(lower_bound, scopes(self.problem))) > limit:
             return None
-        dearest = confirmed.as_if_at(limit)
-        fleet = self.confirmed(dearest)
-        holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and not fleet.is_limit
+        fleet = self.confirmed(confirmed.as_if_at(limit * BEYOND_LIMIT))
+        holds = isinstance(fleet, Confirmed) and fleet.confirmation.reached and fleet.usd_per_month <= limit
         return fleet if isinstance(fleet, Confirmed) and holds else None
 
     def _of_rank(self, rank: int) -> "ReplayValidator":

@@ -10,7 +10,7 @@ from advisor.levers.values import LeverReport
 from advisor.plan.document import plan_from_json
 from advisor.plan.estate.document import estate_from_json
 from advisor.programme.build import LEVERS
-from advisor.programme.review import Applied, Review
+from advisor.programme.reviewed import Applied, Review
 from advisor.programme.values import PROGRAMME, Programme, Saving
 from advisor.reading import json_of
 from advisor.report.bill.document import audit_from_json
