@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
+from advisor.demand.batch import BatchRun
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
@@ -15,11 +16,11 @@ from advisor.models import Model
 from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
-from advisor.units import SECONDS_PER_MINUTE
+from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 from advisor.workload.closed_loop import demand_as_declared
 from advisor.workload.kinds import counted_size, trace_columns, unit_of
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, Recorded, SampleDemand, TraceDemand
-from advisor.workload.values import DeclaredDemand, Workload
+from advisor.workload.values import DeclaredDemand, Slo, Workload
 
 if TYPE_CHECKING:
     from advisor.demand.recorded import Within
@@ -102,11 +103,25 @@ def _read(
             return _demand_of_cloudwatch(watched, workload, model, catalog, performance)
 
 
-def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
-    """The workload with the prefix-cache hit ratio that was measured with its demand, where none is stated."""
+def as_demanded(workload: Workload, demand: Demand) -> Workload:
+    """The workload with what follows from its demand.
+
+    That is the prefix-cache hit ratio that was measured with it, where none is stated; and the deadline of batch work,
+    which is a latency that every item has to keep.
+    """
+    if demand.batch is not None:
+        return replace(workload, slo=deadline_slo(demand.batch, demand.unit))
     if isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated:
         return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
     return workload
+
+
+def deadline_slo(run: BatchRun, unit: Unit) -> Slo:
+    """Target of batch work: every item is answered by the deadline."""
+    deadline_ms = run.deadline_hours * SECONDS_PER_HOUR * MS_PER_SECOND
+    if unit.is_one_pass:
+        return Slo(latency_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
+    return Slo(e2e_p95_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
 
 
 def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:

@@ -14,13 +14,13 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.values import Demand
-from advisor.demand_sources import CountProgress, planned_demand, read_demand, with_measured_cache
+from advisor.demand_sources import CountProgress, as_demanded, planned_demand, read_demand
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
@@ -196,7 +196,7 @@ def question_for(
     check_names(workload, catalog)
     measured = measured or read_demand(workload, served_model, catalog, performance, progress)
     demand = planned_demand(measured, workload)
-    return PlanRequest(with_measured_cache(workload, demand), served_model, demand)
+    return PlanRequest(as_demanded(workload, demand), served_model, demand)
 
 
 def plan_question(
@@ -291,7 +291,7 @@ def routed_as(plan: Plan, question: PlanRequest) -> PlanRequest:
 def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> PlanRequest:
     """The question with latency targets (``tpot_p95_ms``) set otherwise."""
     workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict(targets_ms))))
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict[str, Any](targets_ms))))
 
 
 def _widest(requirements: Requirements, rungs: Sequence[RungScope], catalog: Catalog) -> Requirements:

@@ -200,6 +200,7 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
     where = workload.where("demand.growth_per_year" if growth else "demand")
     grown = f" after growth of {growth:.4g} a year until the horizon" if growth else ""
     slower = "state less growth or a shorter horizon, or " if growth else ""
+    slower = "give a longer deadline, or " if demand.batch is not None else slower
     lowest, highest = _grown(rate.mean, workload), _grown(rate.peak, workload)
     if highest > MOST_REQUESTS_PER_SECOND:
         parts = -(-highest // MOST_REQUESTS_PER_SECOND)

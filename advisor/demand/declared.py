@@ -1,8 +1,12 @@
 """Demand as numbers that a workload declares, every request of one size."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from advisor.demand.batch import BatchRun
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, TokenHistogram, TokenQuantiles
+from advisor.units import SECONDS_PER_HOUR
 
 
 def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens: float) -> Demand:
@@ -21,6 +25,20 @@ def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens
         ("every request is taken to have the stated lengths: lengths that vary need more, so a trace is better",),
         None,
     )
+
+
+def batch_demand(run: BatchRun, input_tokens: float, output_tokens: float) -> Demand:
+    """Demand of batch work, every item of one size; its peak is the rate that takes all of its hours.
+
+    Args:
+        run: what has to be done.
+        input_tokens: prompt tokens of a request, or the size of its items.
+        output_tokens: generated tokens of a request, or its items.
+    """
+    mean, peak = run.items / (run.every_hours * SECONDS_PER_HOUR), run.items_per_second(len(run.open_hours))
+    demand = declared_demand(mean, max(mean, peak), input_tokens, output_tokens)
+    note = "every item is taken to have the stated size: larger ones take longer"
+    return replace(demand, source="batch work declared in the workload", notes=(note,), batch=run)
 
 
 def one_size_demand(

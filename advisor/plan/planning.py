@@ -13,7 +13,7 @@ from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
 from advisor.plan.fleet.describe import fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, market_of
+from advisor.plan.market import Market, in_hours_of, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
@@ -228,7 +228,8 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen, lower: LowerRungs) 
         options = options_of(shown, chosen.every, context, market.expected, fleet)
         fleet = _checked(market, found, fleet, options, holds[0])
         choice = choice_of(fleet, market.formulation, context, market.expected)
-        choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
+        if fleet.batch is None:
+            choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
         best = recommended(found, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         if not asked.rungs:
@@ -296,17 +297,36 @@ def plan_routed(
             return market, _compared(market, asked, chosen, lower)
     with _lower_rungs(answered, asked) as lower:
         planned = _compared(answered, asked, chosen, lower)
+    if answered.context.requirements.demand.batch is not None:
+        return answered, planned
     return answered, replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
 
 
 def _routed(market: Market, asked: Asked) -> tuple[Market, _Chosen]:
     """The fleet to recommend; where length decides the way, it is compared with one of the same question without."""
     chosen = _chosen(market, asked)
+    if market.context.requirements.demand.batch is not None:
+        return _in_own_hours(market, chosen, asked)
     if not market.formulation.bucket_edges:
         return market, chosen
     plain = _anywhere(market)
     other = _chosen(plain, asked)
     return (market, chosen) if _order(other) >= _order(chosen) else (plain, other)
+
+
+def _in_own_hours(market: Market, chosen: _Chosen, asked: Asked) -> tuple[Market, _Chosen]:
+    """The answer for batch work, or that in the hours which suit its own machines, where it costs less.
+
+    The hours are chosen by the cheapest machines alone, before what their region charges is known.
+    """
+    if not isinstance(chosen.found, Confirmed):
+        return market, chosen
+    used = {allocation.pool.key for allocation in chosen.found.solution.allocations}
+    own = in_hours_of(market, (pool for pool in market.formulation.problem.pools if pool.key in used))
+    if own is market:
+        return market, chosen
+    other = _chosen(own, asked)
+    return (market, chosen) if _order(other) >= _order(chosen) else (own, other)
 
 
 def _anywhere(market: Market) -> Market:

@@ -11,6 +11,7 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.response_cache import PlannedCache, priced_cache
+from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.performance.link import limit_words
@@ -18,6 +19,7 @@ from advisor.performance.transfer import sent_gb
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.beside import lines_beside
 from advisor.plan.fleet.chosen import (
+    BatchPlan,
     Cheapest,
     Failure,
     Fleet,
@@ -72,6 +74,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         _group(confirmed, allocation, shares[allocation.pool.key], context) for allocation in solution.allocations
     )
     standing = tuple(standing_charges(problem, solution.allocations, solution.shares))
+    cost = cost_of(formulation, solution, context, expected)
     return Fleet(
         groups=groups,
         hour_classes=tuple(
@@ -82,7 +85,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         places=formulation.geography.places,
         place_shares=formulation.geography.shares,
         bucket_max_input_tokens=formulation.bucket_edges,
-        cost=cost_of(formulation, solution, context, expected),
+        cost=cost,
         constraints=tuple(uses(problem, solution)),
         proven=solution.proven and context.requirements.demand.interval is None,
         gap_ratio=solution.gap_ratio,
@@ -111,6 +114,24 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         ),
         response_cache=_response_cache(context, groups),
         unit=context.requirements.demand.unit,
+        batch=_batch(confirmed, context.requirements.demand.batch, cost),
+    )
+
+
+def _batch(confirmed: Confirmed, run: BatchRun | None, cost: FleetCost) -> BatchPlan | None:
+    """Runs of batch work; None where the demand has none."""
+    if run is None:
+        return None
+    busiest = confirmed.formulation.problem.hours[-1]
+    machine_hours = busiest.hours_per_week // run.runs_per_week
+    return BatchPlan(
+        items=run.planned_items(machine_hours, busiest.planned_rate),
+        every_hours=run.every_hours,
+        first_hour=run.first_hour,
+        machine_hours=machine_hours,
+        deadline_hours=run.deadline_hours,
+        finished_hours=confirmed.confirmation.finished_hours,
+        usd_per_1000_items=cost.usd_per_1000_requests,
     )
 
 

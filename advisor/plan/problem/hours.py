@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from advisor.demand.forecast import BATCH
 from advisor.demand.values import Forecast
 from advisor.plan.problem.values import Floats, HourClass
 from advisor.units import HOURS_PER_WEEK
@@ -41,7 +42,10 @@ def week_of(forecast: Forecast, *, scheduled: bool) -> Week:
         scheduled: whether instance counts may follow the hours.
     """
     order = np.argsort(forecast.peak, kind="stable")
-    sizes = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
+    sizes: tuple[int, ...] = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
+    if forecast.method == BATCH:
+        idle = int(np.count_nonzero(forecast.peak == 0))
+        sizes = (idle, HOURS_PER_WEEK - idle) if idle else (HOURS_PER_WEEK,)
     groups = np.split(order, np.cumsum(sizes)[:-1])
     merged = _merge_equal(groups, _planned_rates(groups, forecast.peak))
     schedule = np.empty(HOURS_PER_WEEK, dtype=np.intp)
