@@ -212,6 +212,14 @@ def test_the_same_question_from_the_plan(tmp_path):
     now = Now(catalog, model, dt.date(2026, 11, 25))
     checked = check_plan(plan, plan_to_json(plan), "plan.json", now, Policy())
 
+    sooner, told = what_if(question, catalog, "demand.batch.deadline=2h")[::2]
+
+    assert (told[0].before, told[0].after) == ("6 h", "2 h")
+    assert sooner.workload.slo.e2e_p95_ms == 2 * 3_600_000
+    assert plan_question(sooner, catalog, model=model).fleet.batch.finished_hours <= 2
+    for text, why in (("slo.e2e_p95=3s", "no latency targets"), ("scaling.scheduled=false", "in its hours alone")):
+        with pytest.raises(InputError, match=why):
+            what_if(question, catalog, text)
     assert plan_to_json(again) == plan_to_json(plan)
     assert doubled.fleet.batch.items == 120_000
     assert doubled.fleet.cost.total_usd_per_month > plan.fleet.cost.total_usd_per_month

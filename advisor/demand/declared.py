@@ -35,10 +35,21 @@ def batch_demand(run: BatchRun, input_tokens: float, output_tokens: float) -> De
         input_tokens: prompt tokens of a request, or the size of its items.
         output_tokens: generated tokens of a request, or its items.
     """
-    mean, peak = run.items / (run.every_hours * SECONDS_PER_HOUR), run.items_per_second(len(run.open_hours))
-    demand = declared_demand(mean, max(mean, peak), input_tokens, output_tokens)
     note = "every item is taken to have the stated size: larger ones take longer"
-    return replace(demand, source="batch work declared in the workload", notes=(note,), batch=run)
+    source = "batch work declared in the workload"
+    demand = one_size_demand(_rate_of_runs(run), (input_tokens, output_tokens), source, (note,), None)
+    return replace(demand, batch=run)
+
+
+def with_run(demand: Demand, run: BatchRun) -> Demand:
+    """The same items in other runs of batch work."""
+    return replace(demand, batch=run, requests_per_second=_rate_of_runs(run))
+
+
+def _rate_of_runs(run: BatchRun) -> ArrivalRate:
+    mean = run.items / (run.every_hours * SECONDS_PER_HOUR)
+    peak = max(mean, run.items_per_second(len(run.open_hours)))
+    return ArrivalRate(mean=mean, p50=mean, p95=peak, p99=peak, peak=peak)
 
 
 def one_size_demand(

@@ -35,7 +35,7 @@ def read_batch(field: Field, fields: Mapping[str, Field]) -> BatchWork:
     return BatchWork(
         items=fields["items"].count(1),
         every_hours=every_hours,
-        deadline_hours=_deadline_hours(fields["deadline"], every_hours) if "deadline" in fields else None,
+        deadline_hours=read_deadline_hours(fields["deadline"], every_hours) if "deadline" in fields else None,
         window=_window(fields, every_hours),
     )
 
@@ -53,7 +53,8 @@ def _every_hours(field: Field) -> int:
     return int(hours)
 
 
-def _deadline_hours(field: Field, every_hours: int) -> float:
+def read_deadline_hours(field: Field, every_hours: int) -> float:
+    """Hours from the start of a run to the end of its last item, no more than to the start of the next run."""
     hours = field.hours()
     if hours > every_hours:
         field.fail(

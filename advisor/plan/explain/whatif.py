@@ -16,7 +16,9 @@ import yaml
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.declared import with_run
 from advisor.demand.lengths import with_token_lengths
+from advisor.demand_sources import as_demanded
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
@@ -24,9 +26,11 @@ from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_p
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words
+from advisor.workload.batch_fields import read_deadline_hours
+from advisor.workload.closed_loop import batch_run
 from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
 from advisor.workload.scope import HELD, in_scope, is_left_open
-from advisor.workload.values import PRECISIONS, Exclude, Limits, Scaling
+from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
 
 _NONE = "none"
@@ -145,9 +149,8 @@ def _known() -> dict[str, _Setting]:
             for name in ("ttft_p95", "tpot_p95", "e2e_p95", "latency")
         }
         | {
-            "demand": _Setting(
-                _change_demand, lambda plan_request: f"{plan_request.demand.requests_per_second.mean:.4g} requests/s"
-            ),
+            "demand": _Setting(_change_demand, _show_demand),
+            "demand.batch.deadline": _Setting(_change_deadline, _show_deadline),
             "input_tokens": _Setting(
                 _change_input, lambda plan_request: f"{plan_request.demand.input_tokens.mean:,.0f} on average"
             ),
@@ -176,6 +179,8 @@ def _all_known() -> str:
 
 
 def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
+    if question.demand.batch is not None:
+        raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
     changed: dict[str, Any] = {name: None if value == _NONE else _field(value, name).duration_ms()}
     workload = question.workload
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
@@ -190,6 +195,30 @@ def _change_demand(question: PlanRequest, value: str) -> PlanRequest:
     """``2x``, ``+30%``, or requests per second on average; peaks and the week's shape go with it."""
     factor = amount_of(value, question.demand.requests_per_second.mean) / question.demand.requests_per_second.mean
     return replace(question, demand=question.demand.times(factor))
+
+
+def _show_demand(question: PlanRequest) -> str:
+    run = question.demand.batch
+    if run is not None:
+        return f"{run.items:,.6g} items a run"
+    return f"{question.demand.requests_per_second.mean:.4g} requests/s"
+
+
+def _change_deadline(question: PlanRequest, value: str) -> PlanRequest:
+    """Another deadline of batch work, in the same window."""
+    stated, run = question.workload.demand, question.demand.batch
+    if run is None or not isinstance(stated, DeclaredDemand) or stated.batch is None:
+        raise InputError("the demand is no batch work", hint="ask slo.e2e_p95, or slo.latency")
+    deadline_hours = read_deadline_hours(_field(value, "demand.batch.deadline"), run.every_hours)
+    work = replace(stated.batch, deadline_hours=deadline_hours)
+    demand = with_run(question.demand, batch_run(work).times(run.items / stated.batch.items))
+    workload = replace(question.workload, demand=replace(stated, batch=work))
+    return replace(question, workload=as_demanded(workload, demand), demand=demand)
+
+
+def _show_deadline(question: PlanRequest) -> str:
+    run = question.demand.batch
+    return _NONE if run is None else f"{run.deadline_hours:g} h"
 
 
 def _change_input(question: PlanRequest, value: str) -> PlanRequest:
@@ -258,6 +287,8 @@ _PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling"
 
 def _change_part(part: str, name: str, question: PlanRequest, value: str) -> PlanRequest:
     """A field of a part of the workload: the whole part is read again, so that contradictions are found."""
+    if part == "scaling" and question.demand.batch is not None:
+        raise InputError("machines of batch work run in its hours alone", hint="leave scaling as it is")
     present = getattr(question.workload, part)
     stated = {field.name: getattr(present, field.name) for field in fields(present) if field.name != "quotas"}
     texts = {key: _shown(entry) for key, entry in stated.items() if entry is not None and entry != ()} | {name: value}
