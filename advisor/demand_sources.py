@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.catalog import Catalog
-from advisor.demand.batch import BatchRun
 from advisor.demand.busy import Busy, demand_from_busy
 from advisor.demand.lengths import with_token_lengths
 from advisor.demand.summary import read_summary
@@ -16,11 +15,11 @@ from advisor.models import Model
 from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
-from advisor.units import MS_PER_SECOND, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
-from advisor.workload.closed_loop import demand_as_declared
+from advisor.units import SECONDS_PER_MINUTE
+from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared
 from advisor.workload.kinds import counted_size, trace_columns, unit_of
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, Recorded, SampleDemand, TraceDemand
-from advisor.workload.values import DeclaredDemand, Slo, Workload
+from advisor.workload.values import DeclaredDemand, Workload
 
 if TYPE_CHECKING:
     from advisor.demand.recorded import Within
@@ -38,15 +37,17 @@ def measure_demand(
     progress: CountProgress | None = None,
 ) -> Demand:
     """Demand from whichever source the workload names, as it is planned for; see :func:`planned_demand`."""
-    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload)
+    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload, model)
 
 
-def planned_demand(demand: Demand, workload: Workload) -> Demand:
+def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
     """So many times the demand as the workload asks for, its prompts so many times as long, without cached answers.
 
     Raises:
         InputError: the requests hold no text that could be longer or shorter.
     """
+    if workload.batch is not None:
+        demand = replace(demand, beside=batch_beside(workload.batch, workload, model))
     if workload.demand_times != 1:
         told = f"planned for {workload.demand_times:g} times the demand ({demand.source})"
         demand = demand.times(workload.demand_times).with_notes(told)
@@ -114,14 +115,6 @@ def as_demanded(workload: Workload, demand: Demand) -> Workload:
     if isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated:
         return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
     return workload
-
-
-def deadline_slo(run: BatchRun, unit: Unit) -> Slo:
-    """Target of batch work: every item is answered by the deadline."""
-    deadline_ms = run.deadline_hours * SECONDS_PER_HOUR * MS_PER_SECOND
-    if unit.is_one_pass:
-        return Slo(latency_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
-    return Slo(e2e_p95_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
 
 
 def _demand_of_trace(path: Path, workload: Workload, model: Model, progress: CountProgress | None) -> Demand:

@@ -30,7 +30,7 @@ from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import Asked, plan_routed
+from advisor.plan.planning import Asked, plan_routed, with_batch
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
@@ -195,7 +195,7 @@ def question_for(
     catalog = catalog_for(workload, served_model, catalog)
     check_names(workload, catalog)
     measured = measured or read_demand(workload, served_model, catalog, performance, progress)
-    demand = planned_demand(measured, workload)
+    demand = planned_demand(measured, workload, served_model)
     return PlanRequest(as_demanded(workload, demand), served_model, demand)
 
 
@@ -278,7 +278,8 @@ def market_for(
     )
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
-    return Judged(market_of(context, requirements, served, matches.offers), matches, tuple(too_slow))
+    market = with_batch(market_of(context, requirements, served, matches.offers))
+    return Judged(market, matches, tuple(too_slow))
 
 
 def routed_as(plan: Plan, question: PlanRequest) -> PlanRequest:

@@ -246,3 +246,117 @@ def test_demand_without_batch_work_says_nothing_of_it(tmp_path):
     assert "finished_hours" not in document["fleet"]["confirmed"]
     question = question_for(read_workload(tmp_path / "workload.yaml"), load_catalog(), shipped_model())
     assert question.demand.batch is None
+
+
+ONLINE = {"requests_per_second": 6, "input_tokens": 800, "output_tokens": 200}
+BESIDE = {
+    "slo": {"ttft_p95": "1s", "tpot_p95": "50ms"},
+    "purchase": ["on_demand"],
+    "accelerators": ["L40S"],
+}
+IN_THE_NIGHT = NIGHT | {"deadline": "8h"}
+
+
+def beside(folder, items, **changes):
+    """The plan of a chat with so many items each night; without any where there are none."""
+    batch = {"batch": IN_THE_NIGHT | {"items": items}} if items else {}
+    return planned(folder, demand={"declared": ONLINE, **batch}, **(BESIDE | changes))
+
+
+def capacity(fleet):
+    """Requests per second of a fleet in each class of hours."""
+    groups = fleet.groups
+    return [
+        sum(group.instances[at] * group.planned_requests_per_second_per_instance for group in groups)
+        for at in range(len(fleet.hour_classes))
+    ]
+
+
+def test_batch_work_fills_what_requests_leave_idle(tmp_path):
+    """The same machines at the same hours; what is added to the cost is the transfer of the items and their logs."""
+    alone, both = beside(tmp_path, 0), beside(tmp_path, 20_000)
+    batch = both.fleet.batch
+
+    assert [max(group.instances) for group in both.fleet.groups] == [
+        max(group.instances) for group in alone.fleet.groups
+    ]
+    assert both.fleet.cost.compute_usd_per_month == alone.fleet.cost.compute_usd_per_month
+    assert 0 < both.fleet.cost.total_usd_per_month - alone.fleet.cost.total_usd_per_month < 10
+    assert batch.idle_items == batch.items == 20_000
+    assert batch.finished_hours <= 8
+    assert batch.usd_per_1000_items < 0.02
+    assert both.fleet.confirmed.reached
+
+
+def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):
+    """By hand: the capacity of the open hours, less the requests' planned rate, is enough for the items."""
+    alone, both = beside(tmp_path, 0), beside(tmp_path, 150_000)
+    fleet, batch = both.fleet, both.fleet.batch
+    night = {hour for hour in range(168) if hour % 24 >= 22 or hour % 24 < 6}
+    counts = [sum(group.instances[number] for group in fleet.groups) for number in fleet.schedule]
+    (before,) = alone.fleet.groups
+
+    assert {counts[hour] for hour in night} == {max(counts)}
+    assert max(counts) > max(before.instances)
+    assert {count for hour, count in enumerate(counts) if hour not in night} == {max(before.instances)}
+    assert 0 < batch.idle_items < batch.items == 150_000
+    assert batch.finished_hours <= 8
+    idle, more = (max(capacity(plan.fleet)) for plan in (alone, both))
+    weight = (idle / 1.03 - 6) * 8 * 3600 / batch.idle_items
+    assert batch.finished_hours == pytest.approx(batch.items * weight / ((more - 6) * 3600), rel=1e-3)
+    assert fleet.cost.total_usd_per_month > alone.fleet.cost.total_usd_per_month
+    monthly = batch.items * RUNS_A_MONTH / 1000
+    added = fleet.cost.total_usd_per_month - alone.fleet.cost.total_usd_per_month
+    assert batch.usd_per_1000_items == pytest.approx(added / monthly, rel=1e-3)
+
+
+def test_more_items_are_never_cheaper_beside_requests(tmp_path):
+    """From none to ten times what is idle."""
+    usd = [beside(tmp_path, items).fleet.cost.total_usd_per_month for items in (0, 1_000, 40_000, 90_000, 300_000)]
+
+    assert all(more >= fewer - 0.01 for fewer, more in pairwise(usd)), usd
+
+
+def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
+    """N+1 of the requests holds with the items too; items that fit beside it take no more machines."""
+    limits = {"survive": "instance", "min_replicas": 2}
+    alone, both = (beside(tmp_path, items, limits=limits) for items in (0, 20_000))
+
+    assert [group.instances[-1] for group in both.fleet.groups] == [group.instances[-1] for group in alone.fleet.groups]
+    assert both.fleet.batch.idle_items == 20_000
+    assert both.fleet.confirmed.without_one_within_slo_ratio >= 0.99
+
+
+def test_work_beside_requests_is_told_and_generated(tmp_path):
+    """In the report, the document, the README and by another deadline."""
+    plan = beside(tmp_path, 150_000)
+    told = " ".join(plan_table(plan).split())
+    again = plan_from_json(plan_to_json(plan))
+    readme = generate(again, Language.TERRAFORM).files["README.md"]
+    question, catalog = read_question(again.question), load_catalog()
+    changed, changes = what_if(question, catalog, "demand.batch.deadline=4h")[::2]
+
+    assert "within the SLO (99% asked)" in told
+    assert "Batch: 150,000 items every day at 22:00 UTC beside the requests" in told
+    assert "on capacity that they leave idle and" in told
+    assert again.fleet.batch.items == 150_000
+    assert "150,000 items every day at 22:00 UTC, within 8 h" in readme
+    assert (changes[0].before, changes[0].after) == ("8 h", "4 h")
+    sooner = plan_question(changed, catalog, model=shipped_model())
+    assert sooner.fleet.batch.finished_hours <= 4
+    assert sooner.fleet.cost.total_usd_per_month >= plan.fleet.cost.total_usd_per_month
+
+
+def test_an_index_beside_searches(tmp_path):
+    """Models that answer in one pass too, at the weight of longer texts."""
+    demand = {
+        "declared": {"requests_per_second": 200, "input_tokens": 64},
+        "batch": {"items": 500_000, "every": "day", "window": "20:00-06:00", "input_tokens": 512},
+    }
+    plan = planned(
+        tmp_path, model="BAAI/bge-m3", demand=demand, slo={"latency_p95": "100ms"}, purchase=["on_demand"],
+        accelerators=["L4", "L40S"],
+    )  # fmt: skip
+
+    assert plan.fleet.batch.finished_hours <= 10
+    assert plan.fleet.confirmed.reached

@@ -114,7 +114,7 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
     replay = fleet.confirmed
     if fleet.batch is not None:
         yield from _batch_rows(fleet.batch, fleet.groups)
-    elif replay is not None:
+    if replay is not None and (fleet.batch is None or fleet.batch.idle_items is not None):
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
         first = "Whole answer" if fleet.unit.is_one_pass else "Time to first token"
@@ -129,7 +129,10 @@ def _batch_rows(batch: BatchPlan, groups: Sequence[FleetGroup]) -> Iterator[Row]
     in_flight = sum(max(group.instances) * group.replicas_per_instance * group.max_concurrency for group in groups)
     yield Row("Run", f"{run_words(batch)}, within {hours_words(batch.deadline_hours)}")
     if batch.finished_hours is not None:
-        yield Row("Last item, replayed", f"after {hours_words(batch.finished_hours)}")
+        yield Row("Last item", f"after {hours_words(batch.finished_hours)}")
+    if batch.idle_items is not None:
+        yield Row("Pace of the client", "no faster than the requests' latency targets allow: they go first")
+        return
     yield Row("Machines are up", f"{batch.machine_hours} h of a run")
     yield Row("Requests that the client keeps in flight", f"{in_flight:,}; it sends those again that are cut off")
 

@@ -5,7 +5,7 @@ first so many of those that are open to it; the hours themselves are chosen with
 them alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
@@ -40,6 +40,11 @@ class BatchRun:
         starts = range(self.first_hour, self.first_hour + HOURS_PER_WEEK, self.every_hours)
         return tuple(sorted((start + hour) % HOURS_PER_WEEK for start in starts for hour in self.open_hours[:count]))
 
+    def runs(self) -> Iterator[Sequence[tuple[int, float]]]:
+        """Open hours of each run, as hours of the week, with the share of each that is before the deadline."""
+        for start in range(self.first_hour, self.first_hour + HOURS_PER_WEEK, self.every_hours):
+            yield [((start + hour) % HOURS_PER_WEEK, min(self.deadline_hours - hour, 1.0)) for hour in self.open_hours]
+
     def stretches(self, count: int) -> Iterator[tuple[float, float]]:
         """Start and end of each stretch of work in the first so many open hours, in hours from the start of a run.
 
@@ -66,3 +71,18 @@ class BatchRun:
     def items_per_second(self, count: int) -> float:
         """Rate at which a run is done at the end of its first so many open hours: ``items ÷ (work hours · 3600)``."""
         return self.items / (self.work_hours(count) * SECONDS_PER_HOUR)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBeside:
+    """Batch work on the machines that serve other requests, in what these leave idle."""
+
+    run: BatchRun
+    input_tokens: float
+    """Prompt tokens of an item; or the size of its parts."""
+    output_tokens: float
+    """Generated tokens of an item; or its parts."""
+
+    def times(self, factor: float) -> "BatchBeside":
+        """The same with so many times the items."""
+        return replace(self, run=self.run.times(factor))

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from advisor.demand.batch import BatchRun
+from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.reading import OMITTED_AT_DEFAULT
 
 Floats = npt.NDArray[np.float64]
@@ -214,6 +214,8 @@ class Demand:
     """Use of the machines that were sampled; None: the demand comes from something else."""
     batch: BatchRun | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Runs of batch work that the requests are; None: each is answered when it comes."""
+    beside: BatchBeside | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Batch work beside the requests, which are no part of it; None: there is none."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""
@@ -233,7 +235,9 @@ class Demand:
             profile = profile.times(factor)
         interval = None if self.interval is None else self.interval.times(factor)
         batch = None if self.batch is None else self.batch.times(factor)
-        return replace(self, requests_per_second=rate, profile=profile, interval=interval, batch=batch)
+        beside = None if self.beside is None else self.beside.times(factor)
+        scaled = replace(self, requests_per_second=rate, profile=profile, interval=interval)
+        return replace(scaled, batch=batch, beside=beside)
 
     def with_response_cache(self, answered_ratio: float) -> "Demand":
         """The requests that a response cache leaves to the fleet, whatever cache was counted before.

@@ -126,6 +126,9 @@ def rates_within(
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))
     carried = carried_by_each(candidates, requirements)
+    if requirements.demand.batch is not None:
+        full = full_rates(candidates, requirements, model, [tokens for tokens, _ in cases])
+        return _settled(np.minimum(full, carried))
     if requirements.demand.unit.is_one_pass:
         rates = one_pass_stage(requirements).rates_within(candidates, cases, bursts)
         return _settled(np.minimum(rates, carried))
@@ -136,11 +139,22 @@ def rates_within(
     found = np.zeros((len(cases), max(groups.index) + 1))
     for rows in alike.values():
         slos, tokens = [cases[at][1] for at in rows], cases[rows[0]][0]
-        if requirements.demand.batch is not None:
-            found[rows] = full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0]
-        else:
-            found[rows] = _rates(groups, model, tokens, slos, bursts)
+        found[rows] = _rates(groups, model, tokens, slos, bursts)
     return _settled(np.minimum(found[:, groups.index], carried))
+
+
+def full_rates(
+    candidates: Sequence[Candidate],
+    requirements: Requirements,
+    model: PerformanceModel,
+    cases: Sequence[TokenHistogram],
+) -> Floats:
+    """Requests per second of one replica of each candidate while requests always wait: (cases, candidates)."""
+    if requirements.demand.unit.is_one_pass:
+        return _settled(one_pass_stage(requirements).full_rates(candidates, cases))
+    groups = _Groups.of(candidates, requirements.model, model)
+    rates = [full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0] for tokens in cases]
+    return _settled(np.array(rates)[:, groups.index])
 
 
 def _settled(rates: Floats) -> Floats:

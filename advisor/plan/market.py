@@ -3,15 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from advisor.catalog.values import Offer
-from advisor.demand.values import Forecast
+from advisor.demand.batch import BatchBeside
+from advisor.demand.forecast import batch_forecast
+from advisor.demand.values import Forecast, TokenHistogram
 from advisor.performance.served import Served
+from advisor.performance.stage import full_rates
+from advisor.plan.batch_fill import Fill, fill_of, raised
 from advisor.plan.fleet.choose import forecast_of
 from advisor.plan.problem.batch_hours import batch_hours
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.tariffs import check_purchase
 from advisor.plan.problem.values import Pool
+from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.requirements import Requirements
@@ -29,6 +36,8 @@ class Market:
     week: Week
     formulation: Formulation
     validator: ReplayValidator
+    fill: Fill | None = None
+    """Batch work beside the requests; None: there is none, or it is not planned yet."""
 
     @property
     def workload(self) -> Workload:
@@ -72,9 +81,45 @@ def in_hours_of(market: Market, pools: Iterable[Pool]) -> Market:
     items = run.planned_items(busiest.hours_per_week // run.runs_per_week, busiest.planned_rate)
     hours = batch_hours(replace(market.formulation.problem, pools=tuple(pools)), run, items)
     expected = forecast_of(requirements, hours)
-    week = week_of(expected, scheduled=True)
-    if week.schedule == market.week.schedule:
+    other = _expecting(market, expected)
+    return market if other.week.schedule == market.week.schedule else other
+
+
+def beside_batch(market: Market, confirmed: Confirmed) -> Market:
+    """The question with the batch work beside its requests; as it is where there is none.
+
+    Args:
+        market: the question of the requests alone.
+        confirmed: its fleet, whose idle hours are filled first.
+    """
+    requirements = market.context.requirements
+    beside = requirements.demand.beside
+    if beside is None:
         return market
-    formulation = formulate(market.context, narrowed(market.supply, requirements.workload), week)
+    workload, hours = requirements.workload, len(beside.run.open_hours)
+    grown = batch_forecast(
+        beside.run, hours, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
+    )
+    items = beside.run.planned_items(hours, float(grown.peak.max()))
+    fill = fill_of(beside.run, items, _weight(market, confirmed, beside), market.expected, confirmed)
+    return replace(_expecting(market, raised(fill, confirmed)), fill=fill)
+
+
+def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:
+    """Requests that a full replica serves while it serves one item, on the replica of a fleet where that is most."""
+    requirements, sources = market.context.requirements, confirmed.formulation.pool_set.sources
+    candidates = [sources[group.pool.key].served.candidate for group in confirmed.solution.allocations]
+    items = TokenHistogram(np.array([beside.input_tokens]), np.array([beside.output_tokens]), np.ones(1))
+    rates = full_rates(candidates, requirements, market.context.model, [requirements.demand.tokens, items])
+    return float((rates[0] / rates[1]).max())
+
+
+def _expecting(market: Market, expected: Forecast) -> Market:
+    """The question under another forecast."""
+    workload = market.context.requirements.workload
+    beside = market.context.requirements.demand.beside
+    apart = () if beside is None else beside.run.hours_of_week(len(beside.run.open_hours))
+    week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)
+    formulation = formulate(market.context, narrowed(market.supply, workload), week)
     validator = ReplayValidator(formulation, market.context)
     return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

@@ -105,6 +105,8 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
     yield from measured_words(plan)
     if fleet is not None:
         yield _replay_words(plan, fleet)
+        if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
+            yield replayed_run_words(fleet.batch, fleet.confirmed)
         yield from _obligation_words(fleet)
         yield from _price_words(fleet)
         yield from _traffic_words(fleet)
@@ -128,7 +130,7 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     if replay is None:
         return "Not replayed: only the closed form says that it keeps the SLO."
     kept = ratio_words(replay.within_slo_ratio)
-    if fleet.batch is not None:
+    if fleet.batch is not None and fleet.batch.idle_items is None:
         return replayed_run_words(fleet.batch, replay)
     if falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."

@@ -3,12 +3,12 @@
 import math
 from dataclasses import replace
 
-from advisor.demand.batch import BatchRun
+from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.demand.declared import batch_demand, declared_demand
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
-from advisor.units import HOURS_PER_DAY, MS_PER_SECOND
+from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
 from advisor.workload.kinds import declared_size
 from advisor.workload.values import BatchWork, DeclaredDemand, Slo, Workload
 
@@ -53,6 +53,26 @@ def batch_run(work: BatchWork) -> BatchRun:
     within = range(min(math.ceil(deadline), work.every_hours))
     open_hours = tuple(hour for hour in within if work.window is None or hour % HOURS_PER_DAY < length)
     return BatchRun(float(work.items), work.every_hours, begin, open_hours, deadline)
+
+
+def batch_beside(stated: DeclaredDemand, workload: Workload, model: Model) -> BatchBeside | None:
+    """Batch work beside a demand; None where what is stated is no such work.
+
+    Raises:
+        InputError: the size of an item is not in the model's unit.
+    """
+    if stated.batch is None:
+        return None
+    _, (size, items) = declared_size(stated, model, replace(workload, demand=stated))
+    return BatchBeside(batch_run(stated.batch), size, items)
+
+
+def deadline_slo(run: BatchRun, unit: Unit) -> Slo:
+    """Target of batch work: every item is answered by the deadline."""
+    deadline_ms = run.deadline_hours * SECONDS_PER_HOUR * MS_PER_SECOND
+    if unit.is_one_pass:
+        return Slo(latency_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
+    return Slo(e2e_p95_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
 
 
 def response_seconds(slo: Slo, output_tokens: float) -> float | None:

@@ -50,6 +50,8 @@ _SAMPLE_RATE = "samples_per_second"
 _WITHIN = "within_ratio"
 _EVERY_SLO_KEY = (*_SLO_KEYS, *_LATENCIES, _REAL_TIME, _SAMPLE_RATE, _WITHIN)
 _DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "batch", "prometheus", "cloudwatch")
+_BATCH = "batch"
+"""Source that may stand beside another."""
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _TIMES = "times"
 _MOST_TIMES = 1e6
@@ -118,6 +120,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
     demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
     current = _current(fields["current"], demand) if "current" in fields else None
+    beside = _batch_beside(fields.get("demand"), is_stated=prometheus is None)
     is_batch = isinstance(demand, DeclaredDemand) and demand.batch is not None
     if is_batch:
         _check_batch(fields)
@@ -156,6 +159,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         near_current=current is not None and not {"providers", "regions"} & set(fields),
         demand_times=_factor(fields.get("demand"), _TIMES),
         prompt_times=_factor(fields.get("demand"), _PROMPT_TIMES),
+        batch=beside,
     )
 
 
@@ -200,13 +204,15 @@ def _latency(field: Field, fields: Mapping[str, Field]) -> tuple[float | None, f
 
 def _demand(field: Field) -> DemandSource:
     sources = _sources(field)
+    if len(sources) > 1:
+        sources.pop(_BATCH, None)
     if len(sources) != 1:
         verb, choice = ("keep", sources) if sources else ("add", _DEMAND_SOURCES)
         field.fail("demand needs exactly one source", f"{verb} one of: {', '.join(choice)}")
     (kind, source), *_ = sources.items()
     if kind == "declared":
         return _declared(source)
-    if kind == "batch":
+    if kind == _BATCH:
         return _batch(source)
     if kind == "samples":
         return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
@@ -215,6 +221,19 @@ def _demand(field: Field) -> DemandSource:
     if kind == "cloudwatch":
         return _cloudwatch(source, cache_is_stated=_HIT_RATIO in _beside(field))
     return TraceDemand(_relative(source))
+
+
+def _batch_beside(field: Field | None, *, is_stated: bool) -> DeclaredDemand | None:
+    """Batch work beside another source; None where there is none, or it is all that is asked for.
+
+    Args:
+        field: the key ``demand``.
+        is_stated: whether the demand is what the file states, and not another source in its place.
+    """
+    sources = {} if field is None else _sources(field)
+    if _BATCH not in sources or (is_stated and len(sources) == 1):
+        return None
+    return _batch(sources[_BATCH])
 
 
 def _sources(field: Field) -> dict[str, Field]:
@@ -256,7 +275,7 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     """A server given on the command line, with what the file states of it or of the requests."""
     if field is None:
         return given
-    stated = _sources(field)
+    stated = {kind: source for kind, source in _sources(field).items() if kind != _BATCH}
     is_stated = _HIT_RATIO in _beside(field)
     if "prometheus" in stated:
         return completed(given, read_prometheus(stated["prometheus"], cache_is_stated=is_stated))

@@ -347,6 +347,8 @@ class Workload:
     """Planned demand ÷ measured or declared demand."""
     prompt_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Length of the planned prompts ÷ that of the measured or declared ones."""
+    batch: DeclaredDemand | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Batch work beside the demand, on the same machines."""
 
     @property
     def answered_ratio(self) -> float:

@@ -99,10 +99,19 @@ def test_batch_work_has_no_other_targets(tmp_path, key, value, words):
         read(tmp_path, STATED, **{key: value})
 
 
-def test_it_stands_alone(tmp_path):
-    """One source of demand."""
+def test_it_may_stand_beside_one_other_source(tmp_path):
+    """Whose targets, purchases and scaling then hold for both; two others are too many all the same."""
     path = tmp_path / "workload.yaml"
     demand = {"batch": STATED, "declared": {"requests_per_second": 1, **SIZES}}
-    path.write_text(json.dumps({"name": "a", "model": "Qwen/Qwen3-14B", "demand": demand}))
+    stated = {"name": "a", "model": "Qwen/Qwen3-14B", "slo": {"ttft_p95": "1s"}, "demand": demand}
+    path.write_text(json.dumps(stated))
+    workload = read_workload(path)
+
+    assert workload.demand.requests_per_second == 1
+    assert workload.demand.batch is None
+    assert workload.batch.batch == BatchWork(1000, 24, 6.0, None)
+    assert workload.purchase == (Purchase.ON_DEMAND,)
+    assert workload.scaling == Scaling()
+    path.write_text(json.dumps(stated | {"demand": demand | {"trace": "requests.csv"}}))
     with pytest.raises(InputError, match="exactly one source"):
         read_workload(path)

@@ -83,10 +83,13 @@ class OnePassStage:
     ) -> Floats:
         """Requests per second that one replica of each candidate sustains in each case: (cases, candidates)."""
         replicas, index = self._grouped(candidates)
-        if self.requirements.demand.batch is not None:
-            rates = [batching_of(replicas, self.requirements, tokens).most_per_second for tokens, _ in cases]
-        else:
-            rates = [rates_of(replicas, self.requirements, tokens, slo, bursts) for tokens, slo in cases]
+        rates = [rates_of(replicas, self.requirements, tokens, slo, bursts) for tokens, slo in cases]
+        return np.array(rates)[:, index]
+
+    def full_rates(self, candidates: Sequence[Candidate], cases: Sequence[TokenHistogram]) -> Floats:
+        """Requests per second of one replica of each candidate in full batches: (cases, candidates)."""
+        replicas, index = self._grouped(candidates)
+        rates = [batching_of(replicas, self.requirements, tokens).most_per_second for tokens in cases]
         return np.array(rates)[:, index]
 
     def latencies(self, candidates: Sequence[Candidate], rates: Sequence[float]) -> list[LoadLatency]:

@@ -16,9 +16,10 @@ import yaml
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.batch import BatchRun
 from advisor.demand.declared import with_run
 from advisor.demand.lengths import with_token_lengths
-from advisor.demand_sources import as_demanded
+from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
@@ -27,7 +28,7 @@ from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words
 from advisor.workload.batch_fields import read_deadline_hours
-from advisor.workload.closed_loop import batch_run
+from advisor.workload.closed_loop import batch_run, deadline_slo
 from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
 from advisor.workload.scope import HELD, in_scope, is_left_open
 from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
@@ -206,19 +207,32 @@ def _show_demand(question: PlanRequest) -> str:
 
 def _change_deadline(question: PlanRequest, value: str) -> PlanRequest:
     """Another deadline of batch work, in the same window."""
-    stated, run = question.workload.demand, question.demand.batch
+    workload, demand = question.workload, question.demand
+    run, stated = _run_of(demand), workload.batch or workload.demand
     if run is None or not isinstance(stated, DeclaredDemand) or stated.batch is None:
-        raise InputError("the demand is no batch work", hint="ask slo.e2e_p95, or slo.latency")
+        raise InputError("the demand has no batch work", hint="ask slo.e2e_p95, or slo.latency")
     deadline_hours = read_deadline_hours(_field(value, "demand.batch.deadline"), run.every_hours)
     work = replace(stated.batch, deadline_hours=deadline_hours)
-    demand = with_run(question.demand, batch_run(work).times(run.items / stated.batch.items))
-    workload = replace(question.workload, demand=replace(stated, batch=work))
-    return replace(question, workload=as_demanded(workload, demand), demand=demand)
+    changed, stated = batch_run(work).times(run.items / stated.batch.items), replace(stated, batch=work)
+    if demand.beside is not None:
+        beside = replace(demand.beside, run=changed)
+        return replace(
+            question, workload=replace(workload, batch=stated), demand=replace(demand, beside=beside)
+        )  # fmt: skip
+    slo = deadline_slo(changed, demand.unit)
+    return replace(
+        question, workload=replace(workload, demand=stated, slo=slo), demand=with_run(demand, changed)
+    )  # fmt: skip
 
 
 def _show_deadline(question: PlanRequest) -> str:
-    run = question.demand.batch
+    run = _run_of(question.demand)
     return _NONE if run is None else f"{run.deadline_hours:g} h"
+
+
+def _run_of(demand: Demand) -> BatchRun | None:
+    """Runs of the batch work, alone or beside requests."""
+    return demand.beside.run if demand.beside is not None else demand.batch
 
 
 def _change_input(question: PlanRequest, value: str) -> PlanRequest:

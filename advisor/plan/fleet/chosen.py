@@ -188,8 +188,12 @@ class BatchPlan:
     deadline_hours: float
     """From the start of a run to the end of its last item, at most."""
     finished_hours: float | None
-    """The same as the replay finds it, with one instance of spot interrupted; None: not by the deadline."""
+    """The same as the replay finds it, with one instance of spot interrupted, or at the rates that other requests leave
+    idle; None: not by the deadline."""
     usd_per_1000_items: float
+    """Of the fleet; beside other requests of what it costs more than for these alone."""
+    idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
 
 
 QUANTILES: Mapping[str, float] = {

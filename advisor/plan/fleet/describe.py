@@ -16,6 +16,7 @@ from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.performance.link import limit_words
 from advisor.performance.transfer import sent_gb
+from advisor.plan.batch_fill import Fill
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.beside import lines_beside
 from advisor.plan.fleet.chosen import (
@@ -55,7 +56,7 @@ from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.weights import weights_of
-from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, SECONDS_PER_MONTH, TOKENS_PER_MILLION
+from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
 _REQUESTS_PER_THOUSAND = 1000
 HOURS_PER_YEAR = HOURS_PER_MONTH * 12
@@ -132,6 +133,23 @@ def _batch(confirmed: Confirmed, run: BatchRun | None, cost: FleetCost) -> Batch
         deadline_hours=run.deadline_hours,
         finished_hours=confirmed.confirmation.finished_hours,
         usd_per_1000_items=cost.usd_per_1000_requests,
+    )
+
+
+def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
+    """Batch work beside the requests of a fleet; its cost is what the fleet costs more than for these alone."""
+    run = fill.run
+    items_per_month = fill.items * run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+    added = confirmed.usd_per_month - fill.alone_usd_per_month
+    return BatchPlan(
+        items=fill.items,
+        every_hours=run.every_hours,
+        first_hour=run.first_hour,
+        machine_hours=len(run.open_hours),
+        deadline_hours=run.deadline_hours,
+        finished_hours=fill.finished_hours(confirmed),
+        usd_per_1000_items=added / items_per_month * _REQUESTS_PER_THOUSAND,
+        idle_items=fill.idle_items,
     )
 
 
