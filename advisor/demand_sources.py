@@ -16,7 +16,7 @@ from advisor.models.catalog import model_names
 from advisor.performance.model import PerformanceModel
 from advisor.performance.stage import busy_second_or_reason
 from advisor.units import SECONDS_PER_MINUTE
-from advisor.workload.closed_loop import demand_as_declared
+from advisor.workload.closed_loop import batch_beside, deadline_slo, demand_as_declared
 from advisor.workload.kinds import counted_size, trace_columns, unit_of
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, Recorded, SampleDemand, TraceDemand
 from advisor.workload.values import DeclaredDemand, Workload
@@ -37,15 +37,17 @@ def measure_demand(
     progress: CountProgress | None = None,
 ) -> Demand:
     """Demand from whichever source the workload names, as it is planned for; see :func:`planned_demand`."""
-    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload)
+    return planned_demand(read_demand(workload, model, catalog, performance, progress), workload, model)
 
 
-def planned_demand(demand: Demand, workload: Workload) -> Demand:
+def planned_demand(demand: Demand, workload: Workload, model: Model) -> Demand:
     """So many times the demand as the workload asks for, its prompts so many times as long, without cached answers.
 
     Raises:
         InputError: the requests hold no text that could be longer or shorter.
     """
+    if workload.batch is not None:
+        demand = replace(demand, beside=batch_beside(workload.batch, workload, model))
     if workload.demand_times != 1:
         told = f"planned for {workload.demand_times:g} times the demand ({demand.source})"
         demand = demand.times(workload.demand_times).with_notes(told)
@@ -102,8 +104,14 @@ def _read(
             return _demand_of_cloudwatch(watched, workload, model, catalog, performance)
 
 
-def with_measured_cache(workload: Workload, demand: Demand) -> Workload:
-    """The workload with the prefix-cache hit ratio that was measured with its demand, where none is stated."""
+def as_demanded(workload: Workload, demand: Demand) -> Workload:
+    """The workload with what follows from its demand.
+
+    That is the prefix-cache hit ratio that was measured with it, where none is stated; and the deadline of batch work,
+    which is a latency that every item has to keep.
+    """
+    if demand.batch is not None:
+        return replace(workload, slo=deadline_slo(demand.batch, demand.unit))
     if isinstance(workload.demand, PrometheusDemand | SampleDemand) and not workload.demand.cache_is_stated:
         return replace(workload, prefix_cache_hit_ratio=demand.tokens.prefix_cache_hit_ratio)
     return workload

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from advisor.catalog import load_catalog
-from advisor.demand_sources import measure_demand, with_measured_cache
+from advisor.demand_sources import as_demanded, measure_demand
 from advisor.errors import AdvisorError, InputError
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model
@@ -182,7 +182,7 @@ def _answer(task: Task) -> Answer:
     check_names(workload, catalog)
     served_model = find_model(workload.model_reference)
     demand = measure_demand(workload, served_model, catalog, model)
-    question = PlanRequest(with_measured_cache(workload, demand), served_model, demand)
+    question = PlanRequest(as_demanded(workload, demand), served_model, demand)
     return answer(question, catalog, model, BEST if _is_in_full(task, workload) else BRIEF, task.regions)
 
 

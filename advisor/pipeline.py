@@ -14,13 +14,13 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor.candidates import Matches, Rejection, match
 from advisor.catalog import Catalog, load_catalog
 from advisor.catalog.values import Offer, Purchase
 from advisor.demand.values import Demand
-from advisor.demand_sources import CountProgress, planned_demand, read_demand, with_measured_cache
+from advisor.demand_sources import CountProgress, as_demanded, planned_demand, read_demand
 from advisor.models import find_model
 from advisor.performance.model import PerformanceModel, load_model, shipped_model
 from advisor.performance.served import Served
@@ -30,7 +30,7 @@ from advisor.plan.estate.brief import BRIEF_EFFORT, BRIEF_NOTE, offers_in
 from advisor.plan.geography import in_reach
 from advisor.plan.market import market_of
 from advisor.plan.measured import compared
-from advisor.plan.planning import Asked, plan_routed
+from advisor.plan.planning import Asked, plan_routed, with_batch
 from advisor.plan.problem.values import Problem
 from advisor.plan.replay.timelines import Timelines
 from advisor.plan.request import PlanRequest, catalog_for, requirements_of
@@ -195,8 +195,8 @@ def question_for(
     catalog = catalog_for(workload, served_model, catalog)
     check_names(workload, catalog)
     measured = measured or read_demand(workload, served_model, catalog, performance, progress)
-    demand = planned_demand(measured, workload)
-    return PlanRequest(with_measured_cache(workload, demand), served_model, demand)
+    demand = planned_demand(measured, workload, served_model)
+    return PlanRequest(as_demanded(workload, demand), served_model, demand)
 
 
 def plan_question(
@@ -278,7 +278,8 @@ def market_for(
     )
     matches = in_reach(match(requirements, catalog), requirements.workload, catalog)
     served, too_slow = serve(matches.candidates, requirements, model)
-    return Judged(market_of(context, requirements, served, matches.offers), matches, tuple(too_slow))
+    market = with_batch(market_of(context, requirements, served, matches.offers))
+    return Judged(market, matches, tuple(too_slow))
 
 
 def routed_as(plan: Plan, question: PlanRequest) -> PlanRequest:
@@ -291,7 +292,7 @@ def routed_as(plan: Plan, question: PlanRequest) -> PlanRequest:
 def under_targets(question: PlanRequest, targets_ms: Mapping[str, float]) -> PlanRequest:
     """The question with latency targets (``tpot_p95_ms``) set otherwise."""
     workload = question.workload
-    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict(targets_ms))))
+    return replace(question, workload=replace(workload, slo=replace(workload.slo, **dict[str, Any](targets_ms))))
 
 
 def _widest(requirements: Requirements, rungs: Sequence[RungScope], catalog: Catalog) -> Requirements:

@@ -200,6 +200,7 @@ def _check_rate(workload: Workload, demand: Demand) -> None:
     where = workload.where("demand.growth_per_year" if growth else "demand")
     grown = f" after growth of {growth:.4g} a year until the horizon" if growth else ""
     slower = "state less growth or a shorter horizon, or " if growth else ""
+    slower = "give a longer deadline, or " if demand.batch is not None else slower
     lowest, highest = _grown(rate.mean, workload), _grown(rate.peak, workload)
     if highest > MOST_REQUESTS_PER_SECOND:
         parts = -(-highest // MOST_REQUESTS_PER_SECOND)
@@ -253,8 +254,12 @@ def _context_tokens(workload: Workload, model: Model, demand: Demand) -> int:
 
 
 def _longest_tokens(demand: Demand) -> float:
-    """Tokens of the longest request, prompt and answer; of the longest text where an answer has no tokens."""
-    return demand.input_tokens.max if demand.unit is Unit.TEXTS else demand.longest_request_tokens
+    """Tokens of the longest request, or item of batch work: prompt and answer; of a text where answers have none."""
+    is_text, beside = demand.unit is Unit.TEXTS, demand.beside
+    longest = demand.input_tokens.max if is_text else demand.longest_request_tokens
+    if beside is None:
+        return longest
+    return max(longest, beside.input_tokens + (0.0 if is_text else beside.output_tokens))
 
 
 def _stated_context(stated: int, workload: Workload, model: Model, demand: Demand) -> int:

@@ -172,6 +172,13 @@ class Field:
         hours = _HOURS.fullmatch(self.text())
         return float(hours[1]) / HOURS_PER_DAY if hours and float(hours[1]) else self.days()
 
+    def hours(self) -> float:
+        """A positive time, as :meth:`duration_ms` or :meth:`days` takes it, in hours."""
+        text = self.text()
+        if _DAYS.fullmatch(text):
+            return self.days() * HOURS_PER_DAY
+        return self.duration_ms() / (SECONDS_PER_HOUR * MS_PER_SECOND)
+
     def date(self) -> dt.date:
         """A day: 2027-03-31."""
         text = self.text()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.cli.app import COMMANDS
+from advisor.pipeline import recommend
 from advisor.plan.document import SCHEMA_PATH
 from advisor.plan.problem.values import SET_BY, Constraint
 from advisor.report.words import CODE_WORDS
@@ -124,3 +125,14 @@ def test_constants_have_one_home():
             continue
         code = re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL)
         assert not constants.search(code), path
+
+
+def test_the_batch_work_of_the_page_is_planned(tmp_path):
+    """The example of docs/workload.md, whose items are done by their deadline in the hours that the page says."""
+    text = re.search(r"<!-- batch -->\n```yaml\n(.*?)```", (ROOT / "docs/workload.md").read_text(), re.DOTALL)
+    (tmp_path / "workload.yaml").write_text(text[1])
+
+    batch = recommend(tmp_path / "workload.yaml").fleet.batch
+
+    assert (batch.items, batch.first_hour, batch.deadline_hours) == (60_000, 22, 6)
+    assert batch.finished_hours <= 6

@@ -9,7 +9,7 @@ from advisor.checks.policy import Policy
 from advisor.checks.prices import usd_today
 from advisor.demand.synthetic_trace import rehearse
 from advisor.demand.values import Demand
-from advisor.demand_sources import measure_demand, with_measured_cache
+from advisor.demand_sources import as_demanded, measure_demand
 from advisor.errors import InputError
 from advisor.pipeline import plan_question
 from advisor.plan.fleet.chosen import Fleet
@@ -65,7 +65,7 @@ def _question_now(question: PlanRequest, now: "Now") -> PlanRequest:
         # What engines counted is what the cache of the plan left to them.
         workload = replace(workload, response_cache=replace(workload.response_cache, runs_already=True))
     demand = measure_demand(workload, question.model, now.catalog, now.model)
-    return PlanRequest(with_measured_cache(workload, demand), question.model, demand)
+    return PlanRequest(as_demanded(workload, demand), question.model, demand)
 
 
 def _load(fleet: Fleet, demand: Demand) -> Iterator[tuple[str, str, str, str]]:

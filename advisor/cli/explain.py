@@ -198,6 +198,8 @@ def _targets(text: str | None, question: PlanRequest) -> tuple[str, ...]:
     """The targets that a front is asked for."""
     if text is None:
         return ()
+    if question.demand.batch is not None:
+        raise click.UsageError("batch work has no latency targets: ask --what-if demand.batch.deadline=2h")
     if text == _STATED:
         stated = tuple(name for name in TARGETS if getattr(question.workload.slo, f"{name}_ms") is not None)
         return stated or (OF_WHOLE_ANSWERS if question.demand.unit.is_one_pass else OF_TOKENS)

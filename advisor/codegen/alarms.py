@@ -157,8 +157,11 @@ class Promise:
 def promise_of(slo: Mapping[str, Any], demand: Mapping[str, Any]) -> Promise | None:
     """Promise of a workload to its clients, by its targets: TTFT, or the time to a whole answer in one pass.
 
-    A real-time factor counts at the mean length of a recording; of two targets the tighter one. None: there is none.
+    A real-time factor counts at the mean length of a recording; of two targets the tighter one. None: there is none,
+    as of batch work, whose requests wait for each other by design.
     """
+    if slo.get("latency_is_deadline"):
+        return None
     if slo.get("ttft_p95_ms") is not None:
         return Promise("ttft", "TTFT p95", slo["ttft_p95_ms"] / _MS_PER_SECOND, _BEYOND_P95_PERCENT)
     targets_ms = [slo["latency_ms"]] if slo.get("latency_ms") is not None else []

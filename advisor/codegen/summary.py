@@ -9,7 +9,8 @@ from advisor.codegen.model import Row, Summary
 from advisor.codegen.selection import Choice, Member
 from advisor.demand.values import Unit
 from advisor.deployable import service_of
-from advisor.plan.fleet.chosen import Fleet, FleetCost, FleetGroup
+from advisor.plan.batch_words import hours_words, run_words
+from advisor.plan.fleet.chosen import BatchPlan, Fleet, FleetCost, FleetGroup
 from advisor.plan.problem.values import PurchaseOption
 from advisor.plan.unit_words import items_word, replayed_first, size_words, unit_of
 from advisor.plan.values import Interval, Option, Plan
@@ -111,7 +112,9 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
         limit = f"; limited by {group.limited_by}" if group.limited_by else ""
         yield Row(f"Requests per second of one replica, {group.instance_type}", f"{rate}; {group.evidence}{limit}")
     replay = fleet.confirmed
-    if replay is not None:
+    if fleet.batch is not None:
+        yield from _batch_rows(fleet.batch, fleet.groups)
+    if replay is not None and (fleet.batch is None or fleet.batch.idle_items is not None):
         share = f"{ratio_words(replay.within_slo_ratio)} of {replay.requests:,} requests within the SLO"
         yield Row("Replayed", f"{share} ({replay.arrivals})")
         first = "Whole answer" if fleet.unit.is_one_pass else "Time to first token"
@@ -119,6 +122,19 @@ def _confirmation(fleet: Fleet | None, slo: Mapping[str, Any]) -> Iterator[Row]:
         yield Row(f"{first}, {percentile}, replayed", _milliseconds(value_ms))
         if not fleet.unit.is_one_pass:
             yield Row("Time per output token after the first, p95, replayed", _milliseconds(replay.tpot_p95_ms))
+
+
+def _batch_rows(batch: BatchPlan, groups: Sequence[FleetGroup]) -> Iterator[Row]:
+    """Runs of batch work, and what their client has to do."""
+    in_flight = sum(max(group.instances) * group.replicas_per_instance * group.max_concurrency for group in groups)
+    yield Row("Run", f"{run_words(batch)}, within {hours_words(batch.deadline_hours)}")
+    if batch.finished_hours is not None:
+        yield Row("Last item", f"after {hours_words(batch.finished_hours)}")
+    if batch.idle_items is not None:
+        yield Row("Pace of the client", "no faster than the requests' latency targets allow: they go first")
+        return
+    yield Row("Machines are up", f"{batch.machine_hours} h of a run")
+    yield Row("Requests that the client keeps in flight", f"{in_flight:,}; it sends those again that are cut off")
 
 
 def _milliseconds(value: float | None) -> str:

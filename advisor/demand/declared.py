@@ -1,8 +1,12 @@
 """Demand as numbers that a workload declares, every request of one size."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from advisor.demand.batch import BatchRun
 from advisor.demand.values import ArrivalRate, Demand, DemandProfile, TokenHistogram, TokenQuantiles
+from advisor.units import SECONDS_PER_HOUR
 
 
 def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens: float) -> Demand:
@@ -21,6 +25,31 @@ def declared_demand(mean: float, peak: float, input_tokens: float, output_tokens
         ("every request is taken to have the stated lengths: lengths that vary need more, so a trace is better",),
         None,
     )
+
+
+def batch_demand(run: BatchRun, input_tokens: float, output_tokens: float) -> Demand:
+    """Demand of batch work, every item of one size; its peak is the rate that takes all of its hours.
+
+    Args:
+        run: what has to be done.
+        input_tokens: prompt tokens of a request, or the size of its items.
+        output_tokens: generated tokens of a request, or its items.
+    """
+    note = "every item is taken to have the stated size: larger ones take longer"
+    source = "batch work declared in the workload"
+    demand = one_size_demand(_rate_of_runs(run), (input_tokens, output_tokens), source, (note,), None)
+    return replace(demand, batch=run)
+
+
+def with_run(demand: Demand, run: BatchRun) -> Demand:
+    """The same items in other runs of batch work."""
+    return replace(demand, batch=run, requests_per_second=_rate_of_runs(run))
+
+
+def _rate_of_runs(run: BatchRun) -> ArrivalRate:
+    mean = run.items / (run.every_hours * SECONDS_PER_HOUR)
+    peak = max(mean, run.items_per_second(len(run.open_hours)))
+    return ArrivalRate(mean=mean, p50=mean, p95=peak, p99=peak, peak=peak)
 
 
 def one_size_demand(

@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from advisor.demand import forecast_methods as methods
 from advisor.demand.backtest import Bands, Trial, calibrated_bands, run_trials
+from advisor.demand.batch import BatchRun
 from advisor.demand.clock import hours_of_week
 from advisor.demand.growth import growth_factors, measured_growth
 from advisor.demand.hourly import HourlyDemand, by_hour
 from advisor.demand.spread import HIGH, LOW, MOST_BEYOND
 from advisor.demand.values import Backtest, DemandProfile, Floats, Forecast
 from advisor.errors import InputError
-from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK
+from advisor.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 FLAT = "the observed level"
@@ -28,6 +29,7 @@ DAY_SHAPE = "hour-of-day shape × recent level"
 TYPICAL_DAY = "typical day"
 RIDGE = "ridge on Fourier terms and last week"
 DECLARED = "declared"
+BATCH = "runs of batch work"
 BEATS = 0.98
 """A method has to lose less than this times the naive baseline to replace it."""
 MOST_OF_SEEN = 1 + MOST_BEYOND
@@ -96,6 +98,27 @@ def flat_forecast(
     note = "declared demand is the same at all hours and has no interval; a trace of several weeks shows both"
     growth, growth_notes = measured_growth(hours[:0], growth_per_year)
     week = _Week(hours, hours, hours, busiest, busiest, DECLARED, (), (note, *growth_notes))
+    return _grown(week, growth, horizon_days)
+
+
+def batch_forecast(
+    run: BatchRun, count: int, *, horizon_days: float = _DEFAULT_HORIZON_DAYS, growth_per_year: float | None = None
+) -> Forecast:
+    """Batch work as a forecast: its runs in their first so many open hours, and nothing in all others.
+
+    Args:
+        run: what is worked on.
+        count: open hours of each run in which it is.
+        horizon_days: how far the forecast has to hold.
+        growth_per_year: stated growth of the items.
+    """
+    _check_horizon(horizon_days)
+    busy = np.zeros(HOURS_PER_WEEK)
+    busy[list(run.hours_of_week(count))] = 1.0
+    mean = run.items * run.runs_per_week / (busy.sum() * SECONDS_PER_HOUR)
+    growth, growth_notes = measured_growth(busy[:0], growth_per_year)
+    mean_rate, planned_rate = busy * mean, busy * run.items_per_second(count)
+    week = _Week(mean_rate, mean_rate, mean_rate, planned_rate, planned_rate, BATCH, (), tuple(growth_notes))
     return _grown(week, growth, horizon_days)
 
 

@@ -132,14 +132,22 @@ def _words(demand: Demand, busiest: DemandProfile, others: int) -> str:
 
 
 def _declared(demand: Demand, most_requests: int) -> DemandProfile:
-    """Random arrivals at the stated peak."""
+    """Random arrivals at the stated peak, in hours that are not open to batch work, where there are any."""
     per_minute = demand.requests_per_second.peak * SECONDS_PER_MINUTE
     minutes = max(DECLARED_MINUTES, min(math.ceil(most_requests / max(per_minute, 1e-9) / 10), 24 * 60))
     count = min(minutes, max(int(most_requests / max(per_minute, 1e-9)), 1))
-    counts = _random_counts(MONDAY_SECONDS, np.full(count, per_minute))
+    start = MONDAY_SECONDS + _first_closed_hour(demand) * SECONDS_PER_HOUR
+    counts = _random_counts(start, np.full(count, per_minute))
     if not counts.any():
         counts[0] = 1
-    return DemandProfile(MONDAY_SECONDS, counts)
+    return DemandProfile(start, counts)
+
+
+def _first_closed_hour(demand: Demand) -> int:
+    """First hour of the week in which the machines of batch work beside the requests may be away."""
+    run = None if demand.beside is None else demand.beside.run
+    is_open = set() if run is None else set(run.hours_of_week(len(run.open_hours)))
+    return next((hour for hour in range(HOURS_PER_WEEK) if hour not in is_open), 0)
 
 
 def _random_counts(start_seconds: float, per_minute: Floats) -> Floats:

@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from advisor.demand.batch import BatchBeside, BatchRun
 from advisor.reading import OMITTED_AT_DEFAULT
 
 Floats = npt.NDArray[np.float64]
@@ -211,6 +212,10 @@ class Demand:
     """Share of the clients' requests that a response cache answers; the rates are of the others."""
     use: HourlyUse | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Use of the machines that were sampled; None: the demand comes from something else."""
+    batch: BatchRun | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Runs of batch work that the requests are; None: each is answered when it comes."""
+    beside: BatchBeside | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Batch work beside the requests, which are no part of it; None: there is none."""
 
     def with_notes(self, *notes: str) -> "Demand":
         """The same demand, and more to know of it."""
@@ -229,7 +234,10 @@ class Demand:
         if profile is not None:
             profile = profile.times(factor)
         interval = None if self.interval is None else self.interval.times(factor)
-        return replace(self, requests_per_second=rate, profile=profile, interval=interval)
+        batch = None if self.batch is None else self.batch.times(factor)
+        beside = None if self.beside is None else self.beside.times(factor)
+        scaled = replace(self, requests_per_second=rate, profile=profile, interval=interval)
+        return replace(scaled, batch=batch, beside=beside)
 
     def with_response_cache(self, answered_ratio: float) -> "Demand":
         """The requests that a response cache leaves to the fleet, whatever cache was counted before.

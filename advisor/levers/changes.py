@@ -7,7 +7,7 @@ from functools import partial
 from advisor.catalog import Catalog
 from advisor.catalog.levers import ScoresKept
 from advisor.demand.lengths import with_token_lengths
-from advisor.demand.values import Unit
+from advisor.demand.values import Demand, Unit
 from advisor.levers.caches import cache_levers
 from advisor.levers.values import Change, LeverSettings, QualityKept, Reason, ReasonCode
 from advisor.models import find_model
@@ -90,7 +90,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
     stated = replace(with_regions(requirements.workload, catalog), near_current=False, regions_left_open=False)
     without = replace(
         narrow,
-        scaling=Scaling(scheduled=False),
+        scaling=narrow.scaling if question.demand.batch else Scaling(scheduled=False),
         routing=Routing.WEIGHTED,
         prefix_cache_hit_ratio=0.0,
         response_cache=None,
@@ -103,7 +103,7 @@ def changes_of(question: PlanRequest, catalog: Catalog, settings: LeverSettings)
         without=replace(question, workload=without),
         by_lever={
             **{lever: _widening(wide, without, stated, question.workload) for lever, wide in widening.items()},
-            **_scaling(stated),
+            **_scaling(stated, question.demand),
             "routing": _routing(stated),
             "prompt": _prompt(question, settings.prompt_shorter),
             **cache_levers(question, settings, stated, without, catalog),
@@ -186,7 +186,11 @@ def _names(key: str, values: Sequence[str]) -> str:
     return ", ".join(map(str, values)) if is_named else f"{len(values)} of them"
 
 
-def _scaling(stated: Workload) -> Mapping[str, Change]:
+def _scaling(stated: Workload, demand: Demand) -> Mapping[str, Change | Reason]:
+    if demand.batch is not None:
+        why = Reason(ReasonCode.NOTHING_TO_CHANGE, "machines of batch work run in its hours alone")
+        return dict.fromkeys(("schedule", "scale_to_zero"), why)
+
     def set_to(question: PlanRequest, **fields: bool) -> PlanRequest:
         scaling = question.workload.scaling
         return _with_workload(

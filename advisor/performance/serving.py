@@ -145,6 +145,22 @@ def rates_at_slo(
     return np.where(feasible, state_at(service, low).rate, 0.0)
 
 
+def full_load(packed: Packed, tokens: TokenHistogram, learned: Learned | None = None) -> tuple[Floats, Floats]:
+    """Requests per second of each deployment while requests always wait, and requests that it runs then.
+
+    It runs as many as KV cache and engine hold, or fewer where these are served faster: nothing has to be left for
+    requests that arrive together.
+
+    Args:
+        packed: the deployments.
+        tokens: lengths of the requests.
+        learned: what measurements say beyond the physics.
+    """
+    service = offer(packed, tokens, learned)
+    full = state_at(service, np.maximum(_fastest_batch(service, service.largest_batch), MIN_BATCH))
+    return full.rate, full.batch
+
+
 def most_at_once(packed: Packed, tokens: TokenHistogram, tpot_p95_ms: float, learned: Learned | None = None) -> Floats:
     """Requests that each deployment may run at a time: more would keep few of them within the time per token.
 

@@ -17,6 +17,7 @@ from advisor.performance.bursts import RANDOM, Bursts
 from advisor.performance.constants import Quantity
 from advisor.performance.deployments import Packed, default_max_sequences, pack, peak_flops
 from advisor.performance.evidence import CLASSES, Codes, PredictionEvidence
+from advisor.performance.full_replicas import late_item
 from advisor.performance.link import carried_by_each, within_links
 from advisor.performance.model import PerformanceModel
 from advisor.performance.one_pass.batches import BatchTimes
@@ -26,7 +27,14 @@ from advisor.performance.points import length_points
 from advisor.performance.queueing import offer, state_at
 from advisor.performance.regimes import Load
 from advisor.performance.served import LoadLatency, Served
-from advisor.performance.serving import Capacity, capacity_at_slo, latency_at_rate, most_at_once, rates_at_slo
+from advisor.performance.serving import (
+    Capacity,
+    capacity_at_slo,
+    full_load,
+    latency_at_rate,
+    most_at_once,
+    rates_at_slo,
+)
 from advisor.performance.steps import StepTimes, step_times
 from advisor.performance.values import Deployment, Interval, Scenario
 from advisor.requirements import Requirements, require
@@ -68,22 +76,32 @@ def _serve(
     groups = _Groups.of(known, requirements.model, model)
     tokens = requirements.demand.tokens
     learned = model.open_loop(groups.packed, tokens)
-    capacity = capacity_at_slo(groups.packed, tokens, slo, learned)
+    run = requirements.demand.batch
+    capacity = capacity_at_slo(groups.packed, tokens, slo if run is None else Slo(), learned)
+    capacity = capacity if run is None else _of_full_replicas(capacity, *full_load(groups.packed, tokens, learned))
     most = None if slo.tpot_p95_ms is None else most_at_once(groups.packed, tokens, slo.tpot_p95_ms, learned)
     rates = _settled(capacity.requests_per_second)
     evidence = _evidence(groups, tokens, capacity.concurrency)
     low, high = groups.grounds.spread(_LIKE, Quantity.THROUGHPUT, evidence)
     for candidate, group in zip(known, groups.index, strict=True):
-        rate = float(rates[group])
-        if rate > 0:
-            running = max_concurrency(candidate, resident_tokens)
-            running = running if most is None else min(running, int(most[group]))
-            interval = Interval(rate, rate * float(low[group]), rate * float(high[group]))
-            mean = float(capacity.concurrency[group])
-            served.append(Served(candidate, interval, running, CLASSES[evidence[group]], mean))
-        else:
-            rejected.append(_too_slow(candidate, capacity, group, slo))
+        rate, mean = float(rates[group]), float(capacity.concurrency[group])
+        late = late_item(candidate, mean, rate, run) if run is not None and rate > 0 else None
+        if late is not None or rate <= 0:
+            rejected.append(late or _too_slow(candidate, capacity, group, slo))
+            continue
+        running = max_concurrency(candidate, resident_tokens)
+        running = running if most is None else min(running, int(most[group]))
+        interval = Interval(rate, rate * float(low[group]), rate * float(high[group]))
+        served.append(Served(candidate, interval, running, CLASSES[evidence[group]], mean))
     return served, rejected
+
+
+def _of_full_replicas(capacity: Capacity, rates: Floats, running: Floats) -> Capacity:
+    """Capacity of replicas before which requests always wait; 0 where none fits."""
+    able = capacity.requests_per_second > 0
+    return replace(
+        capacity, requests_per_second=np.where(able, rates, 0.0), concurrency=np.where(able, running, 0.0)
+    )  # fmt: skip
 
 
 def rates_within(
@@ -108,6 +126,9 @@ def rates_within(
     if not candidates or not cases:
         return np.zeros((len(cases), len(candidates)))
     carried = carried_by_each(candidates, requirements)
+    if requirements.demand.batch is not None:
+        full = full_rates(candidates, requirements, model, [tokens for tokens, _ in cases])
+        return _settled(np.minimum(full, carried))
     if requirements.demand.unit.is_one_pass:
         rates = one_pass_stage(requirements).rates_within(candidates, cases, bursts)
         return _settled(np.minimum(rates, carried))
@@ -117,9 +138,23 @@ def rates_within(
         alike.setdefault(id(tokens), []).append(at)
     found = np.zeros((len(cases), max(groups.index) + 1))
     for rows in alike.values():
-        slos = [cases[at][1] for at in rows]
-        found[rows] = _rates(groups, model, cases[rows[0]][0], slos, bursts)
+        slos, tokens = [cases[at][1] for at in rows], cases[rows[0]][0]
+        found[rows] = _rates(groups, model, tokens, slos, bursts)
     return _settled(np.minimum(found[:, groups.index], carried))
+
+
+def full_rates(
+    candidates: Sequence[Candidate],
+    requirements: Requirements,
+    model: PerformanceModel,
+    cases: Sequence[TokenHistogram],
+) -> Floats:
+    """Requests per second of one replica of each candidate while requests always wait: (cases, candidates)."""
+    if requirements.demand.unit.is_one_pass:
+        return _settled(one_pass_stage(requirements).full_rates(candidates, cases))
+    groups = _Groups.of(candidates, requirements.model, model)
+    rates = [full_load(groups.packed, tokens, model.open_loop(groups.packed, tokens))[0] for tokens in cases]
+    return _settled(np.array(rates)[:, groups.index])
 
 
 def _settled(rates: Floats) -> Floats:
@@ -171,7 +206,10 @@ def latencies_at_load(
     groups = _Groups.for_each([deployment_of(candidate, requirements.model) for candidate, _ in ordered], model)
     loads = np.array([rate for _, rate in ordered])
     tokens = requirements.demand.tokens
-    latency = latency_at_rate(groups.packed, tokens, loads, model.open_loop(groups.packed, tokens))
+    learned = model.open_loop(groups.packed, tokens)
+    if requirements.demand.batch is not None:
+        loads = np.minimum(loads, capacity_at_slo(groups.packed, tokens, Slo(), learned).requests_per_second)
+    latency = latency_at_rate(groups.packed, tokens, loads, learned)
     evidence = _evidence(groups, tokens, loads * tokens.mean_output_tokens() * latency.tpot_p95_ms / MS_PER_SECOND)
     quantities = (
         (Quantity.TTFT, latency.ttft_p95_ms),

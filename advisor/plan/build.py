@@ -43,7 +43,7 @@ def build_plan(
     not_compared = too_long_for(catalog, requirements.workload.compare, requirements.context_tokens)
     return Plan(
         workload=workload_document(requirements),
-        demand=demand_document(requirements.demand),
+        demand=demand_document(_in_hours_of(requirements.demand, choice.fleet)),
         recommended=planned.recommended,
         options=options,
         rejected=tuple(rejections),
@@ -78,6 +78,14 @@ def build_plan(
         ),
         question=question,
     )
+
+
+def _in_hours_of(demand: Demand, fleet: Fleet | None) -> Demand:
+    """The demand; of batch work at the rate of the hours in which the fleet works it off."""
+    if demand.batch is None or fleet is None:
+        return demand
+    peak = _planned_rate(fleet)
+    return replace(demand, requests_per_second=replace(demand.requests_per_second, p95=peak, p99=peak, peak=peak))
 
 
 def _planned_rate(fleet: Fleet | None) -> float:

@@ -1,15 +1,24 @@
 """Market of a question: the question written down, with all that fleets are chosen from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from advisor.catalog.values import Offer
-from advisor.demand.values import Forecast
+from advisor.demand.batch import BatchBeside
+from advisor.demand.forecast import batch_forecast
+from advisor.demand.values import Forecast, TokenHistogram
 from advisor.performance.served import Served
+from advisor.performance.stage import full_rates
+from advisor.plan.batch_fill import Fill, fill_of, raised
 from advisor.plan.fleet.choose import forecast_of
+from advisor.plan.problem.batch_hours import batch_hours
 from advisor.plan.problem.hours import Week, week_of
 from advisor.plan.problem.supply import Supply
 from advisor.plan.problem.tariffs import check_purchase
+from advisor.plan.problem.values import Pool
+from advisor.plan.replay.confirmed import Confirmed
 from advisor.plan.replay.validator import ReplayValidator
 from advisor.plan.solve.stage import Formulation, PlanningContext, formulate, narrowed, supply_of
 from advisor.requirements import Requirements
@@ -27,6 +36,8 @@ class Market:
     week: Week
     formulation: Formulation
     validator: ReplayValidator
+    fill: Fill | None = None
+    """Batch work beside the requests; None: there is none, or it is not planned yet."""
 
     @property
     def workload(self) -> Workload:
@@ -57,4 +68,58 @@ def market_of(
     week = week_of(expected, scheduled=requirements.workload.scaling.scheduled)
     supply = supply_of(replace(context, requirements=wide), served, offers)
     formulation = formulate(context, narrowed(supply, requirements.workload), week)
-    return Market(context, supply, expected, week, formulation, ReplayValidator(formulation, context))
+    market = Market(context, supply, expected, week, formulation, ReplayValidator(formulation, context))
+    return market if requirements.demand.batch is None else in_hours_of(market, formulation.problem.pools)
+
+
+def in_hours_of(market: Market, pools: Iterable[Pool]) -> Market:
+    """The question of batch work in the hours of a run that the cheapest of some pools take; as it is of other work."""
+    requirements = market.context.requirements
+    run, busiest = requirements.demand.batch, market.week.classes[-1]
+    if run is None:
+        return market
+    items = run.planned_items(busiest.hours_per_week // run.runs_per_week, busiest.planned_rate)
+    hours = batch_hours(replace(market.formulation.problem, pools=tuple(pools)), run, items)
+    expected = forecast_of(requirements, hours)
+    other = _expecting(market, expected)
+    return market if other.week.schedule == market.week.schedule else other
+
+
+def beside_batch(market: Market, confirmed: Confirmed) -> Market:
+    """The question with the batch work beside its requests; as it is where there is none.
+
+    Args:
+        market: the question of the requests alone.
+        confirmed: its fleet, whose idle hours are filled first.
+    """
+    requirements = market.context.requirements
+    beside = requirements.demand.beside
+    if beside is None:
+        return market
+    workload, hours = requirements.workload, len(beside.run.open_hours)
+    grown = batch_forecast(
+        beside.run, hours, horizon_days=workload.horizon_days, growth_per_year=workload.growth_per_year
+    )
+    items = beside.run.planned_items(hours, float(grown.peak.max()))
+    fill = fill_of(beside.run, items, _weight(market, confirmed, beside), market.expected, confirmed)
+    return replace(_expecting(market, raised(fill, confirmed)), fill=fill)
+
+
+def _weight(market: Market, confirmed: Confirmed, beside: BatchBeside) -> float:
+    """Requests that a full replica serves while it serves one item, on the replica of a fleet where that is most."""
+    requirements, sources = market.context.requirements, confirmed.formulation.pool_set.sources
+    candidates = [sources[group.pool.key].served.candidate for group in confirmed.solution.allocations]
+    items = TokenHistogram(np.array([beside.input_tokens]), np.array([beside.output_tokens]), np.ones(1))
+    rates = full_rates(candidates, requirements, market.context.model, [requirements.demand.tokens, items])
+    return float((rates[0] / rates[1]).max())
+
+
+def _expecting(market: Market, expected: Forecast) -> Market:
+    """The question under another forecast."""
+    workload = market.context.requirements.workload
+    beside = market.context.requirements.demand.beside
+    apart = () if beside is None else beside.run.hours_of_week(len(beside.run.open_hours))
+    week = week_of(expected, scheduled=workload.scaling.scheduled, apart=apart)
+    formulation = formulate(market.context, narrowed(market.supply, workload), week)
+    validator = ReplayValidator(formulation, market.context)
+    return replace(market, expected=expected, week=week, formulation=formulation, validator=validator)

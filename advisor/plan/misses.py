@@ -18,7 +18,7 @@ _STAGES = (
     ("residency",),
     ("network",),
     ("response_cache",),
-    ("slo_ttft", "slo_tpot", "slo_e2e", "slo_latency", "prediction_abstained", "cold_start"),
+    ("slo_ttft", "slo_tpot", "slo_e2e", "slo_latency", "deadline", "prediction_abstained", "cold_start"),
     ("price_unknown", "not_listed", "power_unknown", "carbon_unknown"),
     tuple(CODES.get(constraint, constraint.value) for constraint in Constraint),
     ("replay",),

@@ -10,10 +10,10 @@ from advisor.performance.served import Served
 from advisor.plan.doubts import doubtful_prices
 from advisor.plan.fleet.choose import Choice, choice_of, no_choice
 from advisor.plan.fleet.chosen import Fleet, HoldsUpTo
-from advisor.plan.fleet.describe import fleet_of, planning_day
+from advisor.plan.fleet.describe import batch_beside_of, fleet_of, planning_day
 from advisor.plan.fleet.spare import judged_spare
 from advisor.plan.ladder import Ladder
-from advisor.plan.market import Market, market_of
+from advisor.plan.market import Market, beside_batch, in_hours_of, market_of
 from advisor.plan.option_values import options_of, recommended
 from advisor.plan.options import Ranking, Single, rank, rank_rejections
 from advisor.plan.problem.values import Infeasible, Pool, PurchaseOption
@@ -86,6 +86,14 @@ def recommended_fleet(market: Market) -> Confirmed | Infeasible | None:
 def routed_fleet(market: Market) -> Confirmed | Infeasible | None:
     """The same where requests may be told apart by their length: of the fleets with and without that, the better."""
     return _routed(market, Asked())[1].found
+
+
+def with_batch(market: Market) -> Market:
+    """The question with the batch work beside its requests, which fills the hours that their fleet leaves idle."""
+    if market.context.requirements.demand.beside is None:
+        return market
+    alone = recommended_fleet(market)
+    return beside_batch(market, alone) if isinstance(alone, Confirmed) else market
 
 
 def likely_fleet(market: Market) -> Confirmed | Infeasible | None:
@@ -227,8 +235,11 @@ def _compared(market: Market, asked: Asked, chosen: _Chosen, lower: LowerRungs) 
         shown = ranking.first(context.effort.options)
         options = options_of(shown, chosen.every, context, market.expected, fleet)
         fleet = _checked(market, found, fleet, options, holds[0])
+        if market.fill is not None:
+            fleet = replace(fleet, batch=batch_beside_of(market.fill, found))
         choice = choice_of(fleet, market.formulation, context, market.expected)
-        choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
+        if fleet.batch is None:
+            choice = replace(choice, notes=(*choice.notes, *zero_notes(market.formulation, fleet)))
         best = recommended(found, context, fleet, options)
         rejections = (*choice.rejections, *ranking.rejections)
         if not asked.rungs:
@@ -296,17 +307,45 @@ def plan_routed(
             return market, _compared(market, asked, chosen, lower)
     with _lower_rungs(answered, asked) as lower:
         planned = _compared(answered, asked, chosen, lower)
+    if not market.formulation.bucket_edges or answered.formulation.bucket_edges:
+        return answered, planned
     return answered, replace(planned, choice=replace(planned.choice, notes=(*planned.choice.notes, ANYWHERE_NOTE)))
 
 
 def _routed(market: Market, asked: Asked) -> tuple[Market, _Chosen]:
+    """The fleet to recommend, with the batch work beside its requests."""
+    answered, chosen = _of_requests(market, asked)
+    if not isinstance(chosen.found, Confirmed):
+        return answered, chosen
+    both = beside_batch(answered, chosen.found)
+    return (answered, chosen) if both is answered else (both, _chosen(both, asked))
+
+
+def _of_requests(market: Market, asked: Asked) -> tuple[Market, _Chosen]:
     """The fleet to recommend; where length decides the way, it is compared with one of the same question without."""
     chosen = _chosen(market, asked)
+    if market.context.requirements.demand.batch is not None:
+        return _in_own_hours(market, chosen, asked)
     if not market.formulation.bucket_edges:
         return market, chosen
     plain = _anywhere(market)
     other = _chosen(plain, asked)
     return (market, chosen) if _order(other) >= _order(chosen) else (plain, other)
+
+
+def _in_own_hours(market: Market, chosen: _Chosen, asked: Asked) -> tuple[Market, _Chosen]:
+    """The answer for batch work, or that in the hours which suit its own machines, where it costs less.
+
+    The hours are chosen by the cheapest machines alone, before what their region charges is known.
+    """
+    if not isinstance(chosen.found, Confirmed):
+        return market, chosen
+    used = {allocation.pool.key for allocation in chosen.found.solution.allocations}
+    own = in_hours_of(market, (pool for pool in market.formulation.problem.pools if pool.key in used))
+    if own is market:
+        return market, chosen
+    other = _chosen(own, asked)
+    return (market, chosen) if _order(other) >= _order(chosen) else (own, other)
 
 
 def _anywhere(market: Market) -> Market:

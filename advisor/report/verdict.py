@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from advisor.demand.values import DemandInterval
 from advisor.models.model import ModelFile
+from advisor.plan.batch_words import replayed_run_words
 from advisor.plan.fleet.chosen import DoubtfulPrice, Fleet, FleetGroup, QuotaNeed, Spare
 from advisor.plan.problem.values import Constraint
 from advisor.plan.unit_words import replayed_words
@@ -104,6 +105,8 @@ def verdict_lines(plan: Plan, shown: int = SHOWN_OPTIONS) -> Iterator[str]:
     yield from measured_words(plan)
     if fleet is not None:
         yield _replay_words(plan, fleet)
+        if fleet.batch is not None and fleet.batch.idle_items is not None and fleet.confirmed is not None:
+            yield replayed_run_words(fleet.batch, fleet.confirmed)
         yield from _obligation_words(fleet)
         yield from _price_words(fleet)
         yield from _traffic_words(fleet)
@@ -127,6 +130,8 @@ def _replay_words(plan: Plan, fleet: Fleet) -> str:
     if replay is None:
         return "Not replayed: only the closed form says that it keeps the SLO."
     kept = ratio_words(replay.within_slo_ratio)
+    if fleet.batch is not None and fleet.batch.idle_items is None:
+        return replayed_run_words(fleet.batch, replay)
     if falls_short(plan, fleet):
         return f"Do not rely on it: its replay finds {kept} of the requests within the SLO, {wanted} are asked."
     p95s = "".join(f", {words}" for words in replayed_words(fleet, plan.workload["slo"]))

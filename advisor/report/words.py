@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from advisor.catalog.values import Purchase
-from advisor.units import DAYS_PER_MONTH, milliseconds
+from advisor.units import DAYS_PER_MONTH, MS_PER_SECOND, SECONDS_PER_HOUR, milliseconds, three_digits
 from advisor.workload.values import Slo
 
 if TYPE_CHECKING:  # what says something of a catalog needs no planner
@@ -24,6 +24,7 @@ CODE_WORDS = {
     "commitment_low_band": "commitment above the forecast's low edge",
     "contiguous_kv": "too little memory for a contiguous KV cache",
     "loading_memory": "too little accelerator memory to quantise while loading",
+    "deadline": "one item longer than the deadline",
     "demand": "demand not carried alone",
     "engine_excluded": "engine left out by the workload",
     "host_memory": "too little host memory",
@@ -146,8 +147,16 @@ def short_words(groups: "Sequence[FleetGroup | RungGroup]", *, with_precision: b
     return " + ".join(told) + (f" ({places[0]})" if same else "")
 
 
+def deadline_words(slo: Mapping[str, Any]) -> str:
+    """Deadline of batch work: ``6 h``."""
+    deadline_ms = slo.get("latency_ms") or slo["e2e_p95_ms"]
+    return f"{three_digits(deadline_ms / MS_PER_SECOND / SECONDS_PER_HOUR)} h"
+
+
 def slo_words(slo: Mapping[str, Any]) -> str:
-    """``TTFT p95 ≤ 1 s, TPOT p95 ≤ 50 ms``."""
+    """``TTFT p95 ≤ 1 s, TPOT p95 ≤ 50 ms``; of batch work ``every item within 6 h``."""
+    if slo.get("latency_is_deadline"):
+        return f"every item within {deadline_words(slo)}"
     names = {
         "ttft_p95_ms": "TTFT p95",
         "tpot_p95_ms": "TPOT p95 (per token after the first)",

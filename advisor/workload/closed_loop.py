@@ -1,14 +1,16 @@
-"""Declared demand → requests per second, of users who wait for each answer too."""
+"""Declared demand → requests per second, of users who wait for each answer and of batch work too."""
 
+import math
 from dataclasses import replace
 
-from advisor.demand.declared import declared_demand
+from advisor.demand.batch import BatchBeside, BatchRun
+from advisor.demand.declared import batch_demand, declared_demand
 from advisor.demand.values import Demand, Unit
 from advisor.errors import InputError
 from advisor.models.model import Model
-from advisor.units import MS_PER_SECOND
+from advisor.units import HOURS_PER_DAY, MS_PER_SECOND, SECONDS_PER_HOUR
 from advisor.workload.kinds import declared_size
-from advisor.workload.values import DeclaredDemand, Slo, Workload
+from advisor.workload.values import BatchWork, DeclaredDemand, Slo, Workload
 
 
 def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Model) -> Demand:
@@ -23,6 +25,8 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
             request is not in the model's unit.
     """
     unit, (size, items) = declared_size(declared, model, workload)
+    if declared.batch is not None:
+        return replace(batch_demand(batch_run(declared.batch), size, items), unit=unit)
     mean, note = declared.requests_per_second, ""
     if mean is None:
         mean, note = _closed_loop_rate(declared, workload, unit, items)
@@ -35,6 +39,40 @@ def demand_as_declared(declared: DeclaredDemand, workload: Workload, model: Mode
         )
     demand = replace(declared_demand(mean, peak, size, items), unit=unit)
     return demand.with_notes(note) if note else demand
+
+
+def batch_run(work: BatchWork) -> BatchRun:
+    """Batch work by the hour: a run starts when its window opens, at midnight and on Mondays without one, UTC.
+
+    Without a deadline it ends with the last window before the next run starts.
+    """
+    begin, end = work.window or (0, 0)
+    length = (end - begin) % HOURS_PER_DAY or HOURS_PER_DAY
+    last = max(work.every_hours - HOURS_PER_DAY, 0) + length
+    deadline = float(last) if work.deadline_hours is None else work.deadline_hours
+    within = range(min(math.ceil(deadline), work.every_hours))
+    open_hours = tuple(hour for hour in within if work.window is None or hour % HOURS_PER_DAY < length)
+    return BatchRun(float(work.items), work.every_hours, begin, open_hours, deadline)
+
+
+def batch_beside(stated: DeclaredDemand, workload: Workload, model: Model) -> BatchBeside | None:
+    """Batch work beside a demand; None where what is stated is no such work.
+
+    Raises:
+        InputError: the size of an item is not in the model's unit.
+    """
+    if stated.batch is None:
+        return None
+    _, (size, items) = declared_size(stated, model, replace(workload, demand=stated))
+    return BatchBeside(batch_run(stated.batch), size, items)
+
+
+def deadline_slo(run: BatchRun, unit: Unit) -> Slo:
+    """Target of batch work: every item is answered by the deadline."""
+    deadline_ms = run.deadline_hours * SECONDS_PER_HOUR * MS_PER_SECOND
+    if unit.is_one_pass:
+        return Slo(latency_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
+    return Slo(e2e_p95_ms=deadline_ms, within_ratio=1.0, latency_is_deadline=True)
 
 
 def response_seconds(slo: Slo, output_tokens: float) -> float | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advisor.catalog.values import Purchase
 from advisor.units import MS_PER_SECOND
+from advisor.workload.batch_fields import BATCH_KEYS, read_batch
 from advisor.workload.measured_demand import CloudWatchDemand, PrometheusDemand, SampleDemand, TraceDemand
 from advisor.workload.planning_fields import (
     LIMIT_KEYS,
@@ -26,8 +27,10 @@ from advisor.workload.values import (
     DeclaredDemand,
     DemandSource,
     Deployment,
+    Limits,
     OnePassSize,
     Routing,
+    Scaling,
     Slo,
     Workload,
 )
@@ -46,7 +49,9 @@ _REAL_TIME = "real_time_factor"
 _SAMPLE_RATE = "samples_per_second"
 _WITHIN = "within_ratio"
 _EVERY_SLO_KEY = (*_SLO_KEYS, *_LATENCIES, _REAL_TIME, _SAMPLE_RATE, _WITHIN)
-_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "prometheus", "cloudwatch")
+_DEMAND_SOURCES = ("trace", "summary", "samples", "declared", "batch", "prometheus", "cloudwatch")
+_BATCH = "batch"
+"""Source that may stand beside another."""
 _HIT_RATIO = "prefix_cache_hit_ratio"
 _TIMES = "times"
 _MOST_TIMES = 1e6
@@ -60,10 +65,14 @@ _SIZE_KEYS = ("documents", "tokens_per_document", "query_tokens", "audio_seconds
 """Of requests to models that answer in one pass."""
 _TOKEN_KEYS = ("input_tokens", "output_tokens")
 _DECLARED_KEYS = (_RATE, "peak_requests_per_second", _USERS, "think_time", *_TOKEN_KEYS, *_SIZE_KEYS)
+_BATCH_KEYS = (*BATCH_KEYS, *_TOKEN_KEYS, *_SIZE_KEYS)
 _SAMPLE_KEYS = ("path", "hosts", *RECORDED_KEYS)
 _CLOUDWATCH_KEYS = ("region", "profile", "endpoint", "hosts", *RECORDED_KEYS)
 _CURRENT_KEYS = ("provider", "region", "instance_type", "count", "purchase", "measured")
 _OF_SAMPLES = "samples"
+_OF_REQUESTS = (Purchase.ON_DEMAND,)
+_OF_BATCH = (Purchase.ON_DEMAND, Purchase.SPOT)
+"""Ways of paying where none is stated: batch work may be cut off and goes on later."""
 _PURCHASES = tuple(purchase.value for purchase in Purchase)
 _DEFAULT_PROVIDERS = ("aws", "gcp", "azure")
 _ROUTINGS = tuple(routing.value for routing in Routing)
@@ -78,6 +87,7 @@ _ELSEWHERE: Mapping[str, str] = {
         (_KEYS, "at the top level"),
         (_EVERY_SLO_KEY, "under slo"),
         (_BESIDE_SOURCE, "under demand"),
+        (BATCH_KEYS, "under demand.batch"),
         (_DECLARED_KEYS, "under demand.declared"),
         (SCALING_KEYS, "under scaling"),
         (LIMIT_KEYS, "under limits"),
@@ -110,7 +120,11 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         fields["name"].fail("the name is too long", f"use at most {_MAX_NAME_LENGTH} characters")
     demand = _instead_of(fields.get("demand"), prometheus) if prometheus else _demand(fields["demand"])
     current = _current(fields["current"], demand) if "current" in fields else None
-    limits = read_limits(fields.get("limits"), _ELSEWHERE)
+    beside = _batch_beside(fields.get("demand"), is_stated=prometheus is None)
+    is_batch = isinstance(demand, DeclaredDemand) and demand.batch is not None
+    if is_batch:
+        _check_batch(fields)
+    limits = read_limits(fields.get("limits"), _ELSEWHERE, Limits(fault_tolerant_ratio=1.0) if is_batch else Limits())
     return Workload(
         name=fields["name"].text(),
         model=fields["model"].text(),
@@ -119,7 +133,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         demand=demand,
         providers=_providers(fields, current),
         regions=fields["regions"].texts() if "regions" in fields else (),
-        purchase=_purchases(fields.get("purchase")),
+        purchase=_purchases(fields.get("purchase"), _OF_BATCH if is_batch else _OF_REQUESTS),
         context_tokens=fields["context_tokens"].count(1) if "context_tokens" in fields else None,
         current=current,
         limits=limits,
@@ -131,7 +145,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         users=fields["users"].shares() if "users" in fields else (),
         residency=fields["residency"].texts() if "residency" in fields else (),
         commitments=read_commitments(fields.get("commitments")),
-        scaling=read_scaling(fields.get("scaling"), _ELSEWHERE),
+        scaling=Scaling(scale_to_zero=True) if is_batch else read_scaling(fields.get("scaling"), _ELSEWHERE),
         routing=Routing(fields["routing"].choice(_ROUTINGS)) if "routing" in fields else Routing.WEIGHTED,
         as_of=fields["as_of"].date() if "as_of" in fields else None,
         compare=fields["compare"].texts() if "compare" in fields else (),
@@ -145,6 +159,7 @@ def workload_of(root: Field, prometheus: PrometheusDemand | None = None) -> Work
         near_current=current is not None and not {"providers", "regions"} & set(fields),
         demand_times=_factor(fields.get("demand"), _TIMES),
         prompt_times=_factor(fields.get("demand"), _PROMPT_TIMES),
+        batch=beside,
     )
 
 
@@ -189,12 +204,16 @@ def _latency(field: Field, fields: Mapping[str, Field]) -> tuple[float | None, f
 
 def _demand(field: Field) -> DemandSource:
     sources = _sources(field)
+    if len(sources) > 1:
+        sources.pop(_BATCH, None)
     if len(sources) != 1:
         verb, choice = ("keep", sources) if sources else ("add", _DEMAND_SOURCES)
         field.fail("demand needs exactly one source", f"{verb} one of: {', '.join(choice)}")
     (kind, source), *_ = sources.items()
     if kind == "declared":
         return _declared(source)
+    if kind == _BATCH:
+        return _batch(source)
     if kind == "samples":
         return _samples(source, cache_is_stated=_HIT_RATIO in _beside(field))
     if kind == "prometheus":
@@ -202,6 +221,19 @@ def _demand(field: Field) -> DemandSource:
     if kind == "cloudwatch":
         return _cloudwatch(source, cache_is_stated=_HIT_RATIO in _beside(field))
     return TraceDemand(_relative(source))
+
+
+def _batch_beside(field: Field | None, *, is_stated: bool) -> DeclaredDemand | None:
+    """Batch work beside another source; None where there is none, or it is all that is asked for.
+
+    Args:
+        field: the key ``demand``.
+        is_stated: whether the demand is what the file states, and not another source in its place.
+    """
+    sources = {} if field is None else _sources(field)
+    if _BATCH not in sources or (is_stated and len(sources) == 1):
+        return None
+    return _batch(sources[_BATCH])
 
 
 def _sources(field: Field) -> dict[str, Field]:
@@ -243,7 +275,7 @@ def _instead_of(field: Field | None, given: PrometheusDemand) -> PrometheusDeman
     """A server given on the command line, with what the file states of it or of the requests."""
     if field is None:
         return given
-    stated = _sources(field)
+    stated = {kind: source for kind, source in _sources(field).items() if kind != _BATCH}
     is_stated = _HIT_RATIO in _beside(field)
     if "prometheus" in stated:
         return completed(given, read_prometheus(stated["prometheus"], cache_is_stated=is_stated))
@@ -266,7 +298,7 @@ def _declared(field: Field) -> DeclaredDemand:
         fields["think_time"].fail(f"it goes with {_USERS}", f"take it out, or state {_USERS} in place of {_RATE}")
     rate = fields[_RATE].number(0, exclusive=True) if _RATE in fields else None
     peak_field = fields.get("peak_requests_per_second")
-    lengths = {key: fields[key].number(1, maximum=_MOST_TOKENS) if key in fields else None for key in _TOKEN_KEYS}
+    lengths = _lengths(fields)
     return DeclaredDemand(
         requests_per_second=rate,
         peak_requests_per_second=peak_field.number(rate or 0.0) if peak_field else rate,
@@ -276,6 +308,31 @@ def _declared(field: Field) -> DeclaredDemand:
         think_time_seconds=fields["think_time"].duration_ms() / MS_PER_SECOND if "think_time" in fields else None,
         size=_one_pass_size(fields),
     )
+
+
+def _batch(field: Field) -> DeclaredDemand:
+    """Batch work, its items of one size."""
+    fields = field.mapping(_BATCH_KEYS, _ELSEWHERE)
+    return DeclaredDemand(
+        requests_per_second=None,
+        peak_requests_per_second=None,
+        **_lengths(fields),
+        size=_one_pass_size(fields),
+        batch=read_batch(field, fields),
+    )
+
+
+def _check_batch(fields: Mapping[str, Field]) -> None:
+    """Refuse what batch work cannot be held to."""
+    if "slo" in fields:
+        fields["slo"].fail("the target of batch work is its deadline", "take slo out")
+    if "scaling" in fields:
+        fields["scaling"].fail("machines of batch work run in its hours alone", "take scaling out")
+
+
+def _lengths(fields: Mapping[str, Field]) -> dict[str, float | None]:
+    """Tokens of a request, as far as they are stated."""
+    return {key: fields[key].number(1, maximum=_MOST_TOKENS) if key in fields else None for key in _TOKEN_KEYS}
 
 
 def _one_pass_size(fields: Mapping[str, Field]) -> OnePassSize:
@@ -364,9 +421,9 @@ def _current(field: Field, demand: DemandSource) -> Deployment:
     )
 
 
-def _purchases(field: Field | None) -> tuple[Purchase, ...]:
+def _purchases(field: Field | None, usual: tuple[Purchase, ...]) -> tuple[Purchase, ...]:
     if field is None:
-        return (Purchase.ON_DEMAND,)
+        return usual
     return tuple(Purchase(name) for name in field.choices(_PURCHASES))
 
 

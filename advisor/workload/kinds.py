@@ -197,7 +197,7 @@ def _tokens(declared: DeclaredDemand, _model: Model, workload: Workload) -> Size
     """Prompt and answer of a language model."""
     missing = [key for key in _OF_UNIT[Unit.TOKENS] if getattr(declared, key) is None]
     if declared.input_tokens is None or declared.output_tokens is None:
-        raise _fault(workload, f"missing: {', '.join(missing)}", f"add {missing[0]} under demand.declared")
+        raise _fault(workload, f"missing: {', '.join(missing)}", f"add {missing[0]} under {_source(workload)}")
     return declared.input_tokens, declared.output_tokens
 
 
@@ -274,4 +274,10 @@ _MEASURES: Mapping[Unit, str] = {
 
 
 def _fault(workload: Workload, message: str, hint: str) -> InputError:
-    return InputError(message, where=workload.where("demand.declared"), hint=hint)
+    return InputError(message, where=workload.where(_source(workload)), hint=hint)
+
+
+def _source(workload: Workload) -> str:
+    """Key that sizes are stated under."""
+    is_batch = isinstance(workload.demand, DeclaredDemand) and workload.demand.batch is not None
+    return "demand.batch" if is_batch else "demand.declared"

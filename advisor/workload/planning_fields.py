@@ -21,6 +21,7 @@ from advisor.workload.values import (
 from advisor.yaml_fields import Field
 
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
+_USUAL = Limits()
 EXCLUDE_KEYS = tuple(field.name for field in dataclasses.fields(Exclude))
 LIMIT_KEYS = (
     "min_replicas", "max_replicas", "zones", "max_usd_per_month", "memory_utilization", "survive",
@@ -43,15 +44,16 @@ _COMMITMENT_YEARS = ("1", "3")
 _SURVIVES = tuple(survive.value for survive in Survive)
 
 
-def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) -> Limits:
-    """Limits of a plan; the defaults where nothing is stated.
+def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE, usual: Limits = _USUAL) -> Limits:
+    """Limits of a plan; the usual ones where nothing is stated.
 
     Args:
         field: the key ``limits``.
         elsewhere: keys of other levels of the document, with the level that each belongs to.
+        usual: values of what is not stated.
     """
     if field is None:
-        return Limits()
+        return usual
     fields = field.mapping(LIMIT_KEYS, elsewhere)
     readers: dict[str, Callable[[Field], Any]] = {
         "min_replicas": lambda field: field.count(1, _MOST_REPLICAS),
@@ -75,7 +77,7 @@ def read_limits(field: Field | None, elsewhere: Mapping[str, str] = _NOWHERE) ->
         "commitment_years": lambda field: tuple(sorted(int(year) for year in field.choices(_COMMITMENT_YEARS))),
         "commit_without_history": lambda field: field.truth(),
     }
-    limits = Limits(**_read(fields, readers))
+    limits = dataclasses.replace(usual, **_read(fields, readers))
     _check_replicas(limits, fields)
     return limits
 

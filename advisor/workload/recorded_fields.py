@@ -21,7 +21,7 @@ def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict
     Raises:
         InputError: with file, line, field, and how to mend it.
     """
-    zone = _zone(fields.get("timezone"))
+    zone = read_zone(fields.get("timezone"))
     if "from" in fields and "window" in fields:
         fields["window"].fail("the window is given twice", "keep either from (and until) or window (and until)")
     start, end = (_moment(fields.get(name), zone) for name in ("from", "until"))
@@ -41,7 +41,8 @@ def read_recorded(fields: Mapping[str, Field], *, cache_is_stated: bool) -> dict
     }
 
 
-def _zone(field: Field | None) -> dt.tzinfo:
+def read_zone(field: Field | None) -> dt.tzinfo:
+    """Time zone of times that name none; UTC where none is stated."""
     if field is None:
         return dt.UTC
     try:

@@ -39,6 +39,8 @@ class Slo:
     """Share of the requests that the latency and the real-time factor are stated for."""
     real_time_factor: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
     """Time to a transcript ÷ length of its recording; below 1 it is faster than speech."""
+    latency_is_deadline: bool = field(default=False, metadata=OMITTED_AT_DEFAULT)
+    """Whether the time to a whole answer is the deadline of batch work, from the start of its run."""
 
     @property
     def rehearsed_ratio(self) -> float:
@@ -218,11 +220,25 @@ class OnePassSize:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchWork:
+    """Items that are there at the start of each run and have to be done by its deadline."""
+
+    items: int
+    """Requests of one run."""
+    every_hours: int
+    """From the start of a run to that of the next."""
+    deadline_hours: float | None
+    """From the start of a run to the end of its last item; None: the end of its window."""
+    window: tuple[int, int] | None
+    """First hour of the day in which it may be worked on, and the first in which it may not, UTC; None: any hour."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredDemand:
     """Demand given as numbers."""
 
     requests_per_second: float | None
-    """Mean rate; None where ``concurrent_users`` is stated and the rate follows from it."""
+    """Mean rate; None where it follows from ``concurrent_users`` or ``batch``."""
     peak_requests_per_second: float | None
     """Rate of the busiest minute; None: the mean rate."""
     input_tokens: float | None
@@ -233,6 +249,8 @@ class DeclaredDemand:
     think_time_seconds: float | None = None
     """Time from an answer to the user's next request; None: 0."""
     size: OnePassSize = field(default=OnePassSize(), metadata=OMITTED_AT_DEFAULT)
+    batch: BatchWork | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """In place of a rate."""
 
 
 MOST_HITS = 0.999
@@ -329,6 +347,8 @@ class Workload:
     """Planned demand ÷ measured or declared demand."""
     prompt_times: float = field(default=1.0, metadata=OMITTED_AT_DEFAULT)
     """Length of the planned prompts ÷ that of the measured or declared ones."""
+    batch: DeclaredDemand | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Batch work beside the demand, on the same machines."""
 
     @property
     def answered_ratio(self) -> float:

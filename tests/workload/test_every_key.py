@@ -60,6 +60,10 @@ SCORING = {
 PAINTED = {"declared": {"requests_per_second": 1, "steps": 20, "images": {"width": 1024, "height": 1024}}}
 PAINTING = {"model": "stabilityai/stable-diffusion-xl-base-1.0", "slo": {}, "demand": PAINTED}
 USERS = {"declared": {"concurrent_users": 60, "input_tokens": 800, "output_tokens": 200}}
+BATCH = {
+    "items": 40000, "every": "day", "deadline": "10h", "window": "18:00-06:00", "input_tokens": 800, "output_tokens": 200
+}  # fmt: skip
+BATCHING = {"slo": None, "demand": {"batch": BATCH}}
 SUMMARY = {"summary": str(EXAMPLES / "chat" / "demand.json")}
 PLACE = str(EXAMPLES / "gpu-samples" / "samples")
 VOLUME = {"requests_per_day": 400000, "input_tokens": 900, "output_tokens": 250}
@@ -123,6 +127,12 @@ CASES = {
     "declared.think_time": ({"demand": USERS}, {"demand.declared.think_time": "40s"}),
     "declared.input_tokens": ({}, {"demand.declared.input_tokens": 4000}),
     "declared.output_tokens": ({}, {"demand.declared.output_tokens": 900}),
+    "demand.batch": ({"slo": None}, {"demand": {"batch": BATCH}}),
+    "batch.items": (BATCHING, {"demand.batch.items": 90000}),
+    "batch.every": (BATCHING, {"demand.batch.every": "week"}),
+    "batch.deadline": (BATCHING, {"demand.batch.deadline": "1h"}),
+    "batch.window": (BATCHING, {"demand.batch.window": "22:00-06:00"}),
+    "batch.timezone": (BATCHING, {"demand.batch.timezone": "Asia/Tokyo"}),
     "declared.documents": (RANKING, {"demand.declared.documents": 90}),
     "declared.tokens_per_document": (RANKING, {"demand.declared.tokens_per_document": 1600}),
     "declared.query_tokens": (RANKING, {"demand.declared.query_tokens": 900}),
@@ -267,6 +277,7 @@ def test_every_key_that_a_workload_may_have_stands_in_the_table():
         "slo.": document._EVERY_SLO_KEY,
         "demand.": (*document._DEMAND_SOURCES, *document._BESIDE_SOURCE),
         "declared.": document._DECLARED_KEYS,
+        "batch.": document.BATCH_KEYS,
         "samples.": document._SAMPLE_KEYS,
         "current.": document._CURRENT_KEYS,
         "commitments.": planning_fields._COMMITMENT_KEYS,

@@ -9,6 +9,7 @@ from advisor.candidates import Candidate, Rejection, reject_candidate
 from advisor.demand.values import TokenHistogram
 from advisor.models import Model
 from advisor.performance.bursts import Bursts, bursts_of
+from advisor.performance.full_replicas import late_item
 from advisor.performance.link import simulated_seconds
 from advisor.performance.one_pass.batches import BatchTimes
 from advisor.performance.one_pass.serving import (
@@ -51,15 +52,22 @@ class OnePassStage:
             return [], []
         replicas, index = self._grouped(candidates)
         demand, slo = self.requirements.demand, self.requirements.workload.slo
+        slo = slo if demand.batch is None else Slo()
         rates = rates_of(replicas, self.requirements, demand.tokens, slo, bursts_of(demand))
         most = batching_of(replicas, self.requirements, demand.tokens).most_per_second
         running = mean_requests(replicas, rates, self.requirements)
+        if demand.batch is not None:
+            rates = np.where(rates > 0, most, 0.0)
+            running = np.array([replica.largest_items for replica in replicas]) / demand.output_tokens.mean
         served: list[Served] = []
         rejected: list[Rejection] = []
         for candidate, at in zip(candidates, index, strict=True):
             replica, rate = replicas[at], float(rates[at])
             if rate <= 0:
                 rejected.append(reject_candidate(candidate, too_slow(replica, self.requirements)))
+                continue
+            if demand.batch is not None and (late := late_item(candidate, float(running[at]), rate, demand.batch)):
+                rejected.append(late)
                 continue
             low, high = replica.spread
             interval = Interval(rate, rate * low, rate * high)
@@ -78,11 +86,20 @@ class OnePassStage:
         rates = [rates_of(replicas, self.requirements, tokens, slo, bursts) for tokens, slo in cases]
         return np.array(rates)[:, index]
 
+    def full_rates(self, candidates: Sequence[Candidate], cases: Sequence[TokenHistogram]) -> Floats:
+        """Requests per second of one replica of each candidate in full batches: (cases, candidates)."""
+        replicas, index = self._grouped(candidates)
+        rates = [batching_of(replicas, self.requirements, tokens).most_per_second for tokens in cases]
+        return np.array(rates)[:, index]
+
     def latencies(self, candidates: Sequence[Candidate], rates: Sequence[float]) -> list[LoadLatency]:
         """Latency of each candidate when one replica receives that many requests per second."""
         replicas, index = self._grouped(candidates)
-        each = [replicas[at] for at in index]
-        found = latencies_of(each, np.array(rates, dtype=np.float64), self.requirements).tolist()
+        each, loads = [replicas[at] for at in index], np.array(rates, dtype=np.float64)
+        if self.requirements.demand.batch is not None:
+            demand = self.requirements.demand
+            loads = np.minimum(loads, rates_of(each, self.requirements, demand.tokens, Slo(), bursts_of(demand)))
+        found = latencies_of(each, loads, self.requirements).tolist()
         whole = [
             Interval(ms, ms / replica.spread[1], ms / replica.spread[0])
             for ms, replica in zip(found, each, strict=True)

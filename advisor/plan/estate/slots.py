@@ -97,12 +97,13 @@ def seating(
 ) -> Seating | None:  # fmt: skip
     """The cheapest seats of a workload; None where it has to stay alone.
 
-    Whoever names where users are, or where requests may be processed, stays alone: a seat is chosen by its price.
+    Whoever names where users are, or where requests may be processed, stays alone: a seat is chosen by its price. So
+    does batch work: it takes all that a machine has, and the machine is away between its runs.
     """
-    workload = search.requirements.workload
+    workload, demand = search.requirements.workload, search.requirements.demand
     copies = copies_of(workload.limits)
     alone = search.sharing is Sharing.NONE or workload.users or workload.residency
-    if alone or Purchase.ON_DEMAND not in workload.purchase:
+    if alone or demand.batch is not None or demand.beside is not None or Purchase.ON_DEMAND not in workload.purchase:
         return None
     slices = [one for one in served if one.candidate.partition]
     wholes = [one for one in served if _takes_turns(one)] if search.sharing is Sharing.ALL else []

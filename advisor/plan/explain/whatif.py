@@ -16,7 +16,10 @@ import yaml
 
 from advisor.catalog import Catalog
 from advisor.catalog.values import Purchase
+from advisor.demand.batch import BatchRun
+from advisor.demand.declared import with_run
 from advisor.demand.lengths import with_token_lengths
+from advisor.demand.values import Demand
 from advisor.errors import InputError
 from advisor.names import suggestion
 from advisor.plan.explain.outcome import Outcome, outcome_of
@@ -24,9 +27,11 @@ from advisor.plan.explain.perturb import PRICED, amount_of, known_prices, with_p
 from advisor.plan.request import PlanRequest, catalog_for
 from advisor.plan.values import Plan
 from advisor.units import span_words
+from advisor.workload.batch_fields import read_deadline_hours
+from advisor.workload.closed_loop import batch_run, deadline_slo
 from advisor.workload.planning_fields import CACHE_KEYS, read_exclude, read_limits, read_response_cache, read_scaling
 from advisor.workload.scope import HELD, in_scope, is_left_open
-from advisor.workload.values import PRECISIONS, Exclude, Limits, Scaling
+from advisor.workload.values import PRECISIONS, DeclaredDemand, Exclude, Limits, Scaling
 from advisor.yaml_fields import Field
 
 _NONE = "none"
@@ -145,9 +150,8 @@ def _known() -> dict[str, _Setting]:
             for name in ("ttft_p95", "tpot_p95", "e2e_p95", "latency")
         }
         | {
-            "demand": _Setting(
-                _change_demand, lambda plan_request: f"{plan_request.demand.requests_per_second.mean:.4g} requests/s"
-            ),
+            "demand": _Setting(_change_demand, _show_demand),
+            "demand.batch.deadline": _Setting(_change_deadline, _show_deadline),
             "input_tokens": _Setting(
                 _change_input, lambda plan_request: f"{plan_request.demand.input_tokens.mean:,.0f} on average"
             ),
@@ -176,6 +180,8 @@ def _all_known() -> str:
 
 
 def _change_slo(name: str, question: PlanRequest, value: str) -> PlanRequest:
+    if question.demand.batch is not None:
+        raise InputError("batch work has no latency targets", hint="ask demand.batch.deadline=2h")
     changed: dict[str, Any] = {name: None if value == _NONE else _field(value, name).duration_ms()}
     workload = question.workload
     return replace(question, workload=replace(workload, slo=replace(workload.slo, **changed)))
@@ -190,6 +196,43 @@ def _change_demand(question: PlanRequest, value: str) -> PlanRequest:
     """``2x``, ``+30%``, or requests per second on average; peaks and the week's shape go with it."""
     factor = amount_of(value, question.demand.requests_per_second.mean) / question.demand.requests_per_second.mean
     return replace(question, demand=question.demand.times(factor))
+
+
+def _show_demand(question: PlanRequest) -> str:
+    run = question.demand.batch
+    if run is not None:
+        return f"{run.items:,.6g} items a run"
+    return f"{question.demand.requests_per_second.mean:.4g} requests/s"
+
+
+def _change_deadline(question: PlanRequest, value: str) -> PlanRequest:
+    """Another deadline of batch work, in the same window."""
+    workload, demand = question.workload, question.demand
+    run, stated = _run_of(demand), workload.batch or workload.demand
+    if run is None or not isinstance(stated, DeclaredDemand) or stated.batch is None:
+        raise InputError("the demand has no batch work", hint="ask slo.e2e_p95, or slo.latency")
+    deadline_hours = read_deadline_hours(_field(value, "demand.batch.deadline"), run.every_hours)
+    work = replace(stated.batch, deadline_hours=deadline_hours)
+    changed, stated = batch_run(work).times(run.items / stated.batch.items), replace(stated, batch=work)
+    if demand.beside is not None:
+        beside = replace(demand.beside, run=changed)
+        return replace(
+            question, workload=replace(workload, batch=stated), demand=replace(demand, beside=beside)
+        )  # fmt: skip
+    slo = deadline_slo(changed, demand.unit)
+    return replace(
+        question, workload=replace(workload, demand=stated, slo=slo), demand=with_run(demand, changed)
+    )  # fmt: skip
+
+
+def _show_deadline(question: PlanRequest) -> str:
+    run = _run_of(question.demand)
+    return _NONE if run is None else f"{run.deadline_hours:g} h"
+
+
+def _run_of(demand: Demand) -> BatchRun | None:
+    """Runs of the batch work, alone or beside requests."""
+    return demand.beside.run if demand.beside is not None else demand.batch
 
 
 def _change_input(question: PlanRequest, value: str) -> PlanRequest:
@@ -258,6 +301,8 @@ _PARTS: Mapping[str, Callable[[Field], Any]] = {"limits": read_limits, "scaling"
 
 def _change_part(part: str, name: str, question: PlanRequest, value: str) -> PlanRequest:
     """A field of a part of the workload: the whole part is read again, so that contradictions are found."""
+    if part == "scaling" and question.demand.batch is not None:
+        raise InputError("machines of batch work run in its hours alone", hint="leave scaling as it is")
     present = getattr(question.workload, part)
     stated = {field.name: getattr(present, field.name) for field in fields(present) if field.name != "quotas"}
     texts = {key: _shown(entry) for key, entry in stated.items() if entry is not None and entry != ()} | {name: value}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from advisor.candidates import Rejection
 from advisor.catalog.values import Evidence, Quality
-from advisor.demand.forecast import flat_forecast, forecast
+from advisor.demand.forecast import batch_forecast, flat_forecast, forecast
 from advisor.demand.values import Forecast
 from advisor.errors import InputError
 from advisor.performance.link import gb_per_request
@@ -69,13 +69,24 @@ def _notes(formulation: Formulation, context: PlanningContext, expected: Forecas
     yield from _supply_notes(formulation, context.requirements)
 
 
-def forecast_of(requirements: Requirements) -> Forecast:
+def forecast_of(requirements: Requirements, batch_hours: int | None = None) -> Forecast:
     """Forecast of the demand; flat where only numbers were stated.
+
+    Args:
+        requirements: name the demand.
+        batch_hours: open hours of each run of batch work that it is worked on in; None: all of them.
 
     Raises:
         InputError: no request is to be expected.
     """
     workload, demand = requirements.workload, requirements.demand
+    if demand.batch is not None:
+        return batch_forecast(
+            demand.batch,
+            batch_hours or len(demand.batch.open_hours),
+            horizon_days=workload.horizon_days,
+            growth_per_year=workload.growth_per_year,
+        )
     if demand.profile is None:
         rate = demand.requests_per_second
         return flat_forecast(

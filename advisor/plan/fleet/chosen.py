@@ -169,6 +169,31 @@ class Confirmation:
     """Of the busiest stretch; None, here and below: the plan is of a version that did not look."""
     without_one_within_slo_ratio: float | None = None
     """Least share in the busiest stretch while one machine is gone, each in turn; None where none need be spared."""
+    finished_hours: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Runs of batch work as a fleet works them off."""
+
+    items: float
+    """Requests of a run as planned, with growth."""
+    every_hours: int
+    """From the start of a run to that of the next."""
+    first_hour: int
+    """Hour of the week, from Monday 00:00 UTC, in which a run starts."""
+    machine_hours: int
+    """Hours of a run in which machines are up; they start ahead of them."""
+    deadline_hours: float
+    """From the start of a run to the end of its last item, at most."""
+    finished_hours: float | None
+    """The same as the replay finds it, with one instance of spot interrupted, or at the rates that other requests leave
+    idle; None: not by the deadline."""
+    usd_per_1000_items: float
+    """Of the fleet; beside other requests of what it costs more than for these alone."""
+    idle_items: float | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """Items of a run that the fleet for other requests alone has idle capacity for; None: nothing else is served."""
 
 
 QUANTILES: Mapping[str, float] = {
@@ -351,6 +376,8 @@ class Fleet:
     """In front of the fleet, priced among its standing charges; None: there is none."""
     unit: Unit = field(default=Unit.TOKENS, metadata=OMITTED_AT_DEFAULT)
     """Of the requests: what ``usd_per_million_output_tokens`` counts is items of it, where answers come whole."""
+    batch: BatchPlan | None = field(default=None, metadata=OMITTED_AT_DEFAULT)
+    """None: requests are answered when they come."""
 
     @property
     def parts_usd_per_month(self) -> Mapping[str, float | None]:

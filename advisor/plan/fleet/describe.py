@@ -11,13 +11,16 @@ from advisor.catalog.price_trust import first_day
 from advisor.catalog.values import Purchase
 from advisor.cost.compute import hourly_to_monthly
 from advisor.cost.response_cache import PlannedCache, priced_cache
+from advisor.demand.batch import BatchRun
 from advisor.demand.values import Forecast
 from advisor.models import AUTO
 from advisor.performance.link import limit_words
 from advisor.performance.transfer import sent_gb
+from advisor.plan.batch_fill import Fill
 from advisor.plan.cold_start import download_gb, image_gb
 from advisor.plan.fleet.beside import lines_beside
 from advisor.plan.fleet.chosen import (
+    BatchPlan,
     Cheapest,
     Failure,
     Fleet,
@@ -53,7 +56,7 @@ from advisor.plan.solve.simple import backend_of, loss_rank
 from advisor.plan.solve.stage import Formulation, PlanningContext
 from advisor.plan.spot import hazard
 from advisor.plan.weights import weights_of
-from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, SECONDS_PER_MONTH, TOKENS_PER_MILLION
+from advisor.units import DAYS_PER_YEAR, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_MONTH, TOKENS_PER_MILLION
 
 _REQUESTS_PER_THOUSAND = 1000
 HOURS_PER_YEAR = HOURS_PER_MONTH * 12
@@ -72,6 +75,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         _group(confirmed, allocation, shares[allocation.pool.key], context) for allocation in solution.allocations
     )
     standing = tuple(standing_charges(problem, solution.allocations, solution.shares))
+    cost = cost_of(formulation, solution, context, expected)
     return Fleet(
         groups=groups,
         hour_classes=tuple(
@@ -82,7 +86,7 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         places=formulation.geography.places,
         place_shares=formulation.geography.shares,
         bucket_max_input_tokens=formulation.bucket_edges,
-        cost=cost_of(formulation, solution, context, expected),
+        cost=cost,
         constraints=tuple(uses(problem, solution)),
         proven=solution.proven and context.requirements.demand.interval is None,
         gap_ratio=solution.gap_ratio,
@@ -111,6 +115,41 @@ def fleet_of(confirmed: Confirmed, context: PlanningContext, expected: Forecast)
         ),
         response_cache=_response_cache(context, groups),
         unit=context.requirements.demand.unit,
+        batch=_batch(confirmed, context.requirements.demand.batch, cost),
+    )
+
+
+def _batch(confirmed: Confirmed, run: BatchRun | None, cost: FleetCost) -> BatchPlan | None:
+    """Runs of batch work; None where the demand has none."""
+    if run is None:
+        return None
+    busiest = confirmed.formulation.problem.hours[-1]
+    machine_hours = busiest.hours_per_week // run.runs_per_week
+    return BatchPlan(
+        items=run.planned_items(machine_hours, busiest.planned_rate),
+        every_hours=run.every_hours,
+        first_hour=run.first_hour,
+        machine_hours=machine_hours,
+        deadline_hours=run.deadline_hours,
+        finished_hours=confirmed.confirmation.finished_hours,
+        usd_per_1000_items=cost.usd_per_1000_requests,
+    )
+
+
+def batch_beside_of(fill: Fill, confirmed: Confirmed) -> BatchPlan:
+    """Batch work beside the requests of a fleet; its cost is what the fleet costs more than for these alone."""
+    run = fill.run
+    items_per_month = fill.items * run.runs_per_week / HOURS_PER_WEEK * HOURS_PER_MONTH
+    added = confirmed.usd_per_month - fill.alone_usd_per_month
+    return BatchPlan(
+        items=fill.items,
+        every_hours=run.every_hours,
+        first_hour=run.first_hour,
+        machine_hours=len(run.open_hours),
+        deadline_hours=run.deadline_hours,
+        finished_hours=fill.finished_hours(confirmed),
+        usd_per_1000_items=added / items_per_month * _REQUESTS_PER_THOUSAND,
+        idle_items=fill.idle_items,
     )
 
 

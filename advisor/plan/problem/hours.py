@@ -1,11 +1,13 @@
 """The hours of a week to come, grouped by how busy they are: a fleet has one size for each group."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from advisor.demand.forecast import BATCH
 from advisor.demand.values import Forecast
 from advisor.plan.problem.values import Floats, HourClass
 from advisor.units import HOURS_PER_WEEK
@@ -33,16 +35,24 @@ class Week:
     """How often an hour of class a is followed by one of class b: (classes, classes)."""
 
 
-def week_of(forecast: Forecast, *, scheduled: bool) -> Week:
+def week_of(forecast: Forecast, *, scheduled: bool, apart: Collection[int] = ()) -> Week:
     """Hour classes of a forecast; one for all hours where the fleet does not follow them.
 
     Args:
         forecast: requests per second of each hour of the week.
         scheduled: whether instance counts may follow the hours.
+        apart: hours of the week that are in no class with others, as far as counts follow them.
     """
     order = np.argsort(forecast.peak, kind="stable")
-    sizes = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
+    sizes: tuple[int, ...] = CLASS_HOURS if scheduled else (HOURS_PER_WEEK,)
+    if forecast.method == BATCH:
+        idle = int(np.count_nonzero(forecast.peak == 0))
+        sizes = (idle, HOURS_PER_WEEK - idle) if idle else (HOURS_PER_WEEK,)
     groups = np.split(order, np.cumsum(sizes)[:-1])
+    if apart and scheduled:
+        inside = np.isin(np.arange(HOURS_PER_WEEK), list(apart))
+        parts = [part for group in groups for part in (group[~inside[group]], group[inside[group]]) if part.size]
+        groups = sorted(parts, key=lambda part: float(forecast.peak[part].max()))
     merged = _merge_equal(groups, _planned_rates(groups, forecast.peak))
     schedule = np.empty(HOURS_PER_WEEK, dtype=np.intp)
     for at, group in enumerate(merged):

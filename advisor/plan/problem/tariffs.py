@@ -80,6 +80,8 @@ def may_commit(requirements: Requirements) -> bool:
 def why_no_commitment(requirements: Requirements) -> str:
     """Why nothing new may be committed; "" where it may."""
     workload, seconds = requirements.workload, requirements.demand.window_seconds
+    if requirements.demand.batch is not None:
+        return "a commitment is paid for at all hours, and batch work runs in some"
     if workload.scaling.scale_to_zero:
         return "scale_to_zero never ends in a commitment"
     if _days_of_history(requirements) >= HISTORY_DAYS or workload.limits.commit_without_history:
@@ -98,7 +100,9 @@ def check_purchase(requirements: Requirements) -> None:
     if workload.purchase != (Purchase.COMMITMENT,) or workload.commitments or not why:
         return
     hint = "allow on_demand too, give a longer history, or set limits.commit_without_history: true"
-    if workload.scaling.scale_to_zero:
+    if requirements.demand.batch is not None:
+        hint = "allow on_demand or spot"
+    elif workload.scaling.scale_to_zero:
         hint = "allow on_demand too, or leave scale_to_zero out"
     raise InputError(
         f"nothing can be bought: a commitment is all that is allowed ({why})",
@@ -144,9 +148,12 @@ def _commitments(prices: Sequence[CommitmentPrice], offer: Offer) -> Iterator[Ta
 def exposed(
     supply: Supply, at: int, offer: Offer, tariffs: Sequence[Tariff], start_usd: float
 ) -> Iterator[Tariff]:  # fmt: skip
-    """The tariffs, the spot one with the expected cost of its interruptions."""
+    """The tariffs, the spot one with the expected cost of its interruptions.
+
+    Batch work waits for the same machine, so that lost time is paid for at its own price.
+    """
     served, cold = supply.served[at], supply.cold_starts[at]
-    replicas = served.candidate.replicas_per_instance
+    replicas, waits = served.candidate.replicas_per_instance, supply.requirements.demand.batch is not None
     for tariff in tariffs:
         if tariff.paid is not PurchaseOption.SPOT:
             yield tariff
@@ -155,7 +162,9 @@ def exposed(
             running_requests=served.mean_concurrency * replicas,
             requests_per_second=served.requests_per_second_per_replica.value * replicas,
             usd_per_hour=tariff.usd_per_hour,
-            replacement_usd_per_hour=offer.on_demand.usd_per_hour if offer.on_demand else tariff.usd_per_hour,
+            replacement_usd_per_hour=tariff.usd_per_hour
+            if waits or not offer.on_demand
+            else offer.on_demand.usd_per_hour,
             cold_start_s=cold.total_s.value if cold else 0.0,
             start_usd=start_usd,
         )

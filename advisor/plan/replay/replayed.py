@@ -9,6 +9,7 @@ from typing import Self, TypeGuard
 from advisor.plan.fleet.chosen import Confirmation, HoldsUpTo
 from advisor.plan.problem.constraints import most_headroom
 from advisor.plan.problem.values import FleetSolution, Infeasible, Problem, constraints_of, content
+from advisor.plan.replay.batch_trials import BatchTrials
 from advisor.plan.replay.confirmed import (
     Confirmed,
     instances_of,
@@ -32,6 +33,7 @@ from advisor.plan.solve.scopes import (
     cheapest,
 )
 from advisor.plan.solve.stage import Formulation, PlanningContext
+from advisor.units import SECONDS_PER_HOUR
 
 
 class ReplayedFleets:
@@ -44,7 +46,8 @@ class ReplayedFleets:
         self._setting = context
         self._precisions = context.requirements.workload.precisions
         self._sources = dict(formulation.pool_set.sources)
-        self._trials = Trials(formulation, context)
+        run = context.requirements.demand.batch
+        self._trials = Trials(formulation, context) if run is None else BatchTrials(formulation, context, run)
         self._brackets: dict[Kind, Bracket] = {}
         self._solved: dict[tuple[object, ...], FleetSolution | Infeasible | None] = {}
         """None: no fleet is cheaper than the given one."""
@@ -260,6 +263,7 @@ class ReplayedFleets:
             headroom_factor=factor,
             reached=trial.reached,
             arrivals=rehearsal.words,
+            finished_hours=None if trial.finished_s is None else trial.finished_s / SECONDS_PER_HOUR,
         )
 
     def _with_headroom(self, formulation: Formulation, headroom: Mapping[Kind, float]) -> Formulation:

@@ -53,6 +53,8 @@ class Trial:
     reached: bool
     latencies: tuple[LatencyDistribution, ...]
     """Latencies of the whole sample; empty where it was not replayed whole."""
+    finished_s: float | None = None
+    """Batch work: from the start of a run to the end of its last item; None where that is after the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class Trials:
             self._known[key] = _Seen(share, share, None, None, (), ended_early=False)
         return self._known[key].share >= self.wanted
 
-    def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo:
+    def holds_up_to(self, formulation: Formulation, solution: FleetSolution) -> HoldsUpTo | None:
         """Largest multiples of the busiest minute, and of the burstiness, with which enough is within the targets."""
         whole = [replace(group, lost_at=None) for group in self._groups(formulation, solution)]
         small = self._small(whole, tuple(routes_of(formulation, solution)))
@@ -306,10 +308,13 @@ class Trials:
         on_spot = [
             at for at, allocation in enumerate(solution.allocations) if allocation.tariff.paid is PurchaseOption.SPOT
         ]
-        if on_spot and formulation.problem.limits.fault_tolerant_ratio == 0:
+        if on_spot and self._loses_spot(formulation):
             most = max(on_spot, key=lambda at: max(groups[at].instances_by_hour) * groups[at].weight)
             groups[most] = replace(groups[most], lost_at=self.rehearsal.busiest_seconds)
         return groups
+
+    def _loses_spot(self, formulation: Formulation) -> bool:
+        return formulation.problem.limits.fault_tolerant_ratio == 0
 
     def _group(self, formulation: Formulation, allocation: Allocation, target: str) -> ReplayGroup:
         source = formulation.pool_set.sources[allocation.pool.key]

@@ -179,17 +179,20 @@ def formulate(context: PlanningContext, supply: Supply, week: Week, *, every: bo
         max_regions=most_regions,
         mix_providers=workload.limits.mix_providers,
         low_band=not workload.limits.commit_beyond_forecast,
-        charges=_charges(pool_set.pools, requirements, supply.catalog),
+        charges=_charges(pool_set.pools, requirements, supply.catalog, week),
     )
     edges = tuple(float(tokens.input_tokens.max()) for tokens in lengths)
     return Formulation(problem, pool_set, week, where, edges, supply)
 
 
-def _charges(pools: Iterable[Pool], requirements: Requirements, catalog: Catalog) -> Mapping[str, RegionCharges]:
-    """Charges of the regions of pools for requests of the demand's size."""
+def _charges(
+    pools: Iterable[Pool], requirements: Requirements, catalog: Catalog, week: Week
+) -> Mapping[str, RegionCharges]:
+    """Charges of the regions of pools for requests of the demand's size; of batch work at the rate of its hours."""
     demand, workload = requirements.demand, requirements.workload
     gb_per_request = request_gb(demand, requirements.model) + answer_gb(demand, requirements.model)
-    entrance = EntranceLoad(demand.requests_per_second.peak, demand.output_tokens.mean)
+    peak = demand.requests_per_second.peak if demand.batch is None else week.classes[-1].planned_rate
+    entrance = EntranceLoad(peak, demand.output_tokens.mean)
     regions = {pool.region: pool.region.partition("/") for pool in pools}
     charges = {
         region: region_charges(

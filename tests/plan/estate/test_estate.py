@@ -229,6 +229,20 @@ def test_small_workloads_take_turns_only_where_they_may(tmp_path):
     assert shared.totals.machines_saved_usd_per_month == saved
 
 
+def test_batch_work_takes_no_seat(tmp_path):
+    """Its machine is full while it works, here all the time, and would be away between its runs."""
+    directory = estate_in(tmp_path, 2, terms="sharing: all\n")
+    batch = "demand: {batch: {items: 2000, every: 1h, deadline: 1h, input_tokens: 600, output_tokens: 150}}"
+    lines = (directory / "w0.yaml").read_text().splitlines()
+    kept = [batch if line.startswith("demand") else line for line in lines if not line.startswith("slo")]
+    (directory / "night.yaml").write_text("\n".join(kept))
+
+    shared = plan_estate(directory).estate
+
+    assert [row.status for row in shared.workloads] == [PLANNED] * 3
+    assert [machine.workloads for machine in shared.shared_machines] == [("w0.yaml", "w1.yaml")]
+
+
 @pytest.mark.parametrize(("files", "message"), [((), "no workload files"), (("a.yaml", "a.yml"), "two workload files")])
 def test_a_directory_has_to_have_workloads(tmp_path, run_advisor, files, message):
     """An empty directory, or two files that would give one plan, is refused."""

@@ -1,0 +1,137 @@
+"""Batch work in what other requests leave idle: how much of it fits there, and what the rest adds.
+
+    idle rate of an hour  = Σ instances · rate, or what of it a failure may leave  -  planned rate of the requests
+    items of a run there  = Σ over its open hours of idle rate · 3600 ÷ weight
+
+An item weighs as many requests as a full replica serves of them while it serves one item. What does not fit raises the
+planned rate of the open hours with the least capacity, all to one level, until it does: water that fills a valley.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.demand.batch import BatchRun
+from advisor.demand.values import Forecast
+from advisor.plan.problem.formulas import Part, lost_with, mix_rate, share_without
+from advisor.plan.problem.hours import STEP
+from advisor.plan.problem.values import Allocation, Floats, Problem
+from advisor.plan.replay.confirmed import Confirmed
+from advisor.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
+
+_BISECTIONS = 60
+_ALL = 1 - 1e-6
+"""Share of the items that counts as all of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fill:
+    """Batch work beside the requests of a fleet."""
+
+    run: BatchRun
+    items: float
+    """Of a run, with growth."""
+    weight: float
+    """Requests that an item counts for."""
+    requests: Forecast
+    """Of the requests alone."""
+    idle_items: float
+    """Items of the run with the least room that the fleet for the requests alone has idle capacity for."""
+    alone_usd_per_month: float
+    """Cost of that fleet."""
+
+    def finished_hours(self, confirmed: Confirmed) -> float | None:
+        """Hours from the start of a run to its last item on a fleet, in the slowest run; None: not by the deadline."""
+        idle = idle_rates(confirmed, self.requests)
+        hours = [self._finished(run, idle) for run in self.run.runs()]
+        return None if None in hours else max(hour for hour in hours if hour is not None)
+
+    def _finished(self, hours: Sequence[tuple[int, float]], idle: Floats) -> float | None:
+        """The same of one run."""
+        left = self.items * _ALL
+        for offset, (hour, part) in zip(self.run.open_hours, hours, strict=True):
+            done = items_in(((hour, part),), idle, self.weight)
+            if done >= left:
+                return offset + part * left / done
+            left -= done
+        return None
+
+
+def fill_of(run: BatchRun, items: float, weight: float, requests: Forecast, confirmed: Confirmed) -> Fill:
+    """Batch work beside the requests of a fleet that is planned for these alone.
+
+    Args:
+        run: hours that are open.
+        items: of a run, with growth.
+        weight: requests that an item counts for.
+        requests: forecast that the fleet is planned for.
+        confirmed: the fleet.
+    """
+    idle = np.maximum(_capacity(confirmed) / STEP - requests.peak, 0.0)
+    room = min(items_in(hours, idle, weight) for hours in run.runs())
+    return Fill(run, items, weight, requests, min(room, items), confirmed.usd_per_month)
+
+
+def idle_rates(confirmed: Confirmed, requests: Forecast) -> Floats:
+    """Requests per second beyond the planned ones that a fleet has capacity for in each hour of the week, (168,)."""
+    idle: Floats = np.maximum(_capacity(confirmed) - requests.peak, 0.0)
+    return idle
+
+
+def items_in(hours: Sequence[tuple[int, float]], idle: Floats, weight: float) -> float:
+    """Items that are done in some hours of the week, each for a part of it, at idle rates."""
+    return sum(float(idle[hour]) * part for hour, part in hours) * SECONDS_PER_HOUR / weight
+
+
+def raised(fill: Fill, confirmed: Confirmed) -> Forecast:
+    """Forecast of the requests and the batch work: in idle hours first, then evenly above the capacity of a fleet.
+
+    A hundredth or three of the capacity is left (``STEP``): planned rates of hours are rounded up.
+    """
+    capacity, planned = _capacity(confirmed) / STEP, fill.requests.peak
+    added = np.zeros(HOURS_PER_WEEK)
+    for hours in fill.run.runs():
+        at, part = np.array([hour for hour, _ in hours]), np.array([share for _, share in hours])
+        wanted = fill.items * fill.weight / SECONDS_PER_HOUR
+        added[at] = added_rates(capacity[at], planned[at], part, wanted)
+    rates = {name: getattr(fill.requests, name) + added for name in ("mean", "low", "high", "low_peak", "peak")}
+    return replace(fill.requests, **rates)
+
+
+def added_rates(capacity: Floats, planned: Floats, part: Floats, wanted: float) -> Floats:
+    """Rate that each open hour of a run takes: a share of what is idle, or up to one level where that is too little."""
+    idle = np.maximum(capacity - planned, 0.0)
+    room = float(idle @ part)
+    if room >= wanted:
+        return idle * (wanted / room)
+    low, high = 0.0, float(max(capacity.max(), planned.max()) + wanted / part.sum())
+    for _ in range(_BISECTIONS):
+        level = (low + high) / 2
+        is_enough = float(_up_to(level, capacity, planned) @ part) >= wanted
+        low, high = (low, level) if is_enough else (level, high)
+    return _up_to(high, capacity, planned)
+
+
+def _up_to(level: float, capacity: Floats, planned: Floats) -> Floats:
+    rates: Floats = np.maximum(np.maximum(capacity, level) - planned, 0.0)
+    return rates
+
+
+def _capacity(confirmed: Confirmed) -> Floats:
+    """Requests per second that a fleet may be planned for in each hour of the week: what a failure leaves, as asked."""
+    problem, allocations = confirmed.formulation.problem, confirmed.solution.allocations
+    by_class = np.array([_of_class(problem, allocations, at) for at in range(len(problem.hours))])
+    capacity: Floats = by_class[list(confirmed.formulation.week.schedule)]
+    return capacity
+
+
+def _of_class(problem: Problem, allocations: Sequence[Allocation], at: int) -> float:
+    """The same of an hour class; the rule of redundancy is that of :func:`shares_without`."""
+    whole = sum(allocation.instances[at] * mix_rate(problem, allocation.pool) for allocation in allocations)
+    left = [
+        (whole - max(lost_with(problem, allocations, part, at).values(), default=0.0)) / share
+        for part in Part
+        if (share := share_without(problem.limits, part)) > 0
+    ]
+    return min((whole, *left))

@@ -1,0 +1,362 @@
+"""Plans of batch work: by when it is done, in which hours machines run, and what that costs."""
+
+import datetime as dt
+import json
+import math
+from itertools import pairwise
+
+import pytest
+
+from advisor.catalog import load_catalog
+from advisor.checks import Now, Policy, check_plan
+from advisor.checks.values import Level
+from advisor.codegen import Language, generate
+from advisor.errors import InputError
+from advisor.performance.model import shipped_model
+from advisor.pipeline import plan_question, question_for, recommend
+from advisor.plan.document import plan_from_json, plan_to_json
+from advisor.plan.explain.whatif import what_if
+from advisor.plan.request import read_question
+from advisor.report.table import plan_table
+from advisor.workload.document import read_workload
+
+NIGHT = {
+    "items": 60_000, "every": "day", "deadline": "6h", "window": "22:00-06:00", "input_tokens": 1200, "output_tokens": 150
+}  # fmt: skip
+SUMMARIES = {
+    "name": "summaries",
+    "model": "meta-llama/Llama-3.1-8B-Instruct",
+    "demand": {"batch": NIGHT},
+    "providers": ["aws"],
+    "regions": ["us-east-1"],
+    "accelerators": ["L4", "L40S"],
+}
+RUNS_A_MONTH = 365 / 12
+KINDS = {
+    "embedding": ("BAAI/bge-m3", {"input_tokens": 512}, 2_000_000),
+    "reranker": ("BAAI/bge-reranker-v2-m3", {"documents": 20, "tokens_per_document": 400}, 100_000),
+    "speech": ("openai/whisper-large-v3", {"audio_seconds": 300}, 4_000),
+    "vision": ("google/vit-base-patch16-224", {}, 3_000_000),
+    "diffusion": (
+        "stabilityai/stable-diffusion-xl-base-1.0", {"steps": 20, "images": {"width": 1024, "height": 1024}}, 3_000
+    ),
+}  # fmt: skip
+
+
+def planned(folder, **changes):
+    """The plan of some batch work; keys below ``demand.batch`` are set by their name."""
+    batch = {key: changes.pop(key) for key in (*NIGHT, "timezone") if key in changes}
+    workload = SUMMARIES | {"demand": {"batch": NIGHT | batch}} | changes
+    path = folder / "workload.yaml"
+    path.write_text(json.dumps({key: value for key, value in workload.items() if value is not None}))
+    return recommend(path)
+
+
+def test_a_nightly_run_is_done_by_its_deadline(tmp_path):
+    """Machines are up in the first hours of the window alone, and are paid for in them and their start."""
+    plan = planned(tmp_path, purchase=["on_demand"])
+    fleet, batch = plan.fleet, plan.fleet.batch
+    (group,) = fleet.groups
+
+    assert batch.items == 60_000
+    assert fleet.confirmed.reached
+    assert batch.finished_hours <= min(batch.machine_hours, batch.deadline_hours) == min(batch.machine_hours, 6)
+    assert fleet.schedule.count(1) == 7 * batch.machine_hours
+    assert {hour % 24 for hour, number in enumerate(fleet.schedule) if number} <= {22, 23, 0, 1, 2, 3}
+    assert group.instances[0] == 0
+    hours = (batch.machine_hours + group.cold_start_seconds.high / 3600) * RUNS_A_MONTH
+    assert fleet.cost.compute_usd_per_month == pytest.approx(
+        group.instances[1] * hours * group.instance_usd_per_hour, abs=0.02
+    )
+    assert batch.usd_per_1000_items == pytest.approx(fleet.cost.total_usd_per_month / (60 * RUNS_A_MONTH), rel=1e-4)
+    assert fleet.cost.obligation_usd == 0
+
+
+def test_replicas_are_planned_full(tmp_path):
+    """Nothing waits for latency: a replica is planned for more than under the targets of a chat, and holds all it can."""
+    batch = planned(tmp_path, purchase=["on_demand"], accelerators=["L40S"])
+    chat = planned(
+        tmp_path,
+        purchase=["on_demand"],
+        accelerators=["L40S"],
+        slo={"tpot_p95": "40ms"},
+        demand={"declared": {"requests_per_second": 3, "input_tokens": 1200, "output_tokens": 150}},
+    )
+    rates = [plan.fleet.groups[0].requests_per_second_per_replica.value for plan in (batch, chat)]
+
+    assert rates[0] > 1.2 * rates[1]
+
+
+def test_spot_is_natural_and_an_interruption_is_in_the_replay(tmp_path):
+    """Without a word on purchase it is cheaper than on demand; half way a start-up and what ran are lost."""
+    spot, steady = planned(tmp_path), planned(tmp_path, purchase=["on_demand"])
+    same = planned(
+        tmp_path, purchase=["spot"], instance_types=[steady.fleet.groups[0].instance_type], accelerators=None
+    )
+
+    assert {group.purchase for group in spot.fleet.groups} == {"spot"}
+    assert spot.fleet.cost.total_usd_per_month < steady.fleet.cost.total_usd_per_month
+    assert spot.fleet.confirmed.reached
+    start = same.fleet.groups[0].cold_start_seconds.high / 3600
+    if same.fleet.groups[0].instances == steady.fleet.groups[0].instances:
+        later = same.fleet.batch.finished_hours - steady.fleet.batch.finished_hours
+        assert start / same.fleet.groups[0].instances[1] * 0.9 <= later <= start + 0.2
+    assert spot.fleet.confirmed.arrivals.endswith("cut off half way")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_model(tmp_path, name):
+    """One planner: a plan that its replay confirms, and code that starts machines for its hours."""
+    model, size, items = KINDS[name]
+    demand = {"batch": {"items": items, "every": "day", "deadline": "5h", **size}}
+    plan = planned(tmp_path, model=model, demand=demand, accelerators=["L4", "L40S"], purchase=["spot"])
+
+    assert plan.fleet.confirmed.reached
+    assert plan.fleet.batch.finished_hours <= 5
+    assert plan_from_json(plan_to_json(plan)).fleet.batch.items == items
+
+
+@pytest.mark.slow
+def test_a_longer_deadline_is_never_dearer_and_more_items_are_never_cheaper(tmp_path):
+    """Through the whole planner, replay included."""
+
+    def usd(**changes):
+        return planned(tmp_path, window="20:00-10:00", purchase=["on_demand"], **changes).fleet.cost.total_usd_per_month
+
+    by_deadline = [usd(deadline=f"{hours}h") for hours in (2, 4, 7, 12)]
+    by_items = [usd(deadline="4h", items=items) for items in (5_000, 30_000, 60_000, 130_000)]
+
+    assert all(later <= earlier + 0.01 for earlier, later in pairwise(by_deadline)), by_deadline
+    assert all(more >= fewer - 0.01 for fewer, more in pairwise(by_items)), by_items
+
+
+@pytest.mark.parametrize(
+    ("changes", "deadline_s"),
+    [
+        ({}, 2),
+        ({"model": "openai/whisper-large-v3", "demand": {"batch": {"every": "day", "audio_seconds": 3600}}}, 3),
+    ],
+)
+def test_a_deadline_shorter_than_one_item(tmp_path, changes, deadline_s):
+    """No machine is fast enough: each rejection has both numbers."""
+    when = {"items": 100, "deadline": f"{deadline_s}s"}
+    changes = changes or {"demand": {"batch": NIGHT | when}}
+    changes["demand"]["batch"] |= when
+    plan = planned(tmp_path, **changes)
+    late = [rejection for rejection in plan.rejected if rejection.code == "deadline"]
+
+    assert plan.fleet is None
+    assert late
+    assert all(rejection.needed == deadline_s < rejection.available for rejection in late)
+    assert {rejection.code for rejection in plan.nearest_misses} == {"deadline"}
+    assert "one item longer than the deadline" in plan_table(plan)
+
+
+def test_more_items_a_second_than_are_planned_for(tmp_path):
+    """The deadline is what has to be longer."""
+    with pytest.raises(InputError, match="30,000 requests/s") as refused:
+        planned(tmp_path, deadline="2s")
+
+    assert "give a longer deadline" in refused.value.hint
+
+
+def test_work_of_a_week_goes_on_every_night(tmp_path):
+    """More than one night takes is worked off in several, with machines of the same number."""
+    plan = planned(
+        tmp_path, items=400_000, every="week", deadline="7d", window="20:00-06:00", timezone="Europe/Berlin",
+        purchase=["on_demand"], limits={"max_replicas": 1}, accelerators=["L40S"],
+    )  # fmt: skip
+    batch = plan.fleet.batch
+    worked = [hour for hour, number in enumerate(plan.fleet.schedule) if number]
+
+    assert batch.machine_hours == len(worked) > 10
+    assert batch.finished_hours > 24
+    # 20:00 to 06:00 in Berlin is 19:00 to 05:00 UTC in winter, 18:00 to 04:00 in summer
+    assert {hour % 24 for hour in worked} <= {19, 20, 21, 22, 23, 0, 1, 2, 3}
+    assert worked[0] == batch.first_hour == 19
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_generated_code_runs_machines_in_these_hours(tmp_path, language):
+    """The clock starts them ahead of the window and takes all of them away; the README says what the client does."""
+    plan = plan_from_json(plan_to_json(planned(tmp_path)))
+    files = generate(plan, language).files
+    readme, code = files["README.md"], "".join(text for path, text in files.items() if path != "README.md")
+    (group,) = plan.fleet.groups
+
+    assert "60,000 items every day at 22:00 UTC, within 6 h" in readme
+    in_flight = group.instances[1] * group.replicas_per_instance * group.max_concurrency
+    assert f"{in_flight:,}; it sends those again that are cut off" in readme
+    assert " 21 * * *" in code
+    assert f"0 {(22 + plan.fleet.batch.machine_hours) % 24} * * *" in code
+
+
+def test_the_report_says_when_the_last_item_is_done(tmp_path):
+    """First of all that is told."""
+    told = " ".join(plan_table(planned(tmp_path)).split())
+
+    assert "Batch: 60,000 items every day at 22:00 UTC, in their replay done after" in told
+    assert "of 6 h" in told
+    assert "per 1,000 items" in told
+    assert "every item within 6 h" in told
+    assert "scale_to_zero" not in told
+
+
+def test_the_same_question_from_the_plan(tmp_path):
+    """A plan holds its question: made again it is the same, at twice the items it costs more, and a check finds it kept."""
+    plan = planned(tmp_path)
+    catalog, model = load_catalog(), shipped_model()
+    question = read_question(plan.question)
+    again = plan_question(question, catalog, model=model)
+    doubled = plan_question(what_if(question, catalog, "demand=2x")[0], catalog, model=model)
+    now = Now(catalog, model, dt.date(2026, 11, 25))
+    checked = check_plan(plan, plan_to_json(plan), "plan.json", now, Policy())
+
+    sooner, told = what_if(question, catalog, "demand.batch.deadline=2h")[::2]
+
+    assert (told[0].before, told[0].after) == ("6 h", "2 h")
+    assert sooner.workload.slo.e2e_p95_ms == 2 * 3_600_000
+    assert plan_question(sooner, catalog, model=model).fleet.batch.finished_hours <= 2
+    for text, why in (("slo.e2e_p95=3s", "no latency targets"), ("scaling.scheduled=false", "in its hours alone")):
+        with pytest.raises(InputError, match=why):
+            what_if(question, catalog, text)
+    assert plan_to_json(again) == plan_to_json(plan)
+    assert doubled.fleet.batch.items == 120_000
+    assert doubled.fleet.cost.total_usd_per_month > plan.fleet.cost.total_usd_per_month
+    assert all(finding.level is not Level.ERROR for finding in checked.findings)
+
+
+def test_growth_is_planned_for(tmp_path):
+    """Items of a run at nine tenths of the horizon."""
+    workload = planned(
+        tmp_path, demand={"batch": NIGHT, "growth_per_year": 3.0, "horizon": "365d"}, purchase=["on_demand"]
+    )
+
+    assert workload.fleet.batch.items == pytest.approx(60_000 * math.exp(0.9 * math.log(4)), rel=1e-3)
+    assert workload.fleet.confirmed.reached
+
+
+def test_demand_without_batch_work_says_nothing_of_it(tmp_path):
+    """Documents of other plans are as they were."""
+    asked = {"requests_per_second": 2, "input_tokens": 1200, "output_tokens": 150}
+    plan = planned(tmp_path, demand={"declared": asked}, slo={"ttft_p95": "2s"}, purchase=["on_demand"])
+    document = json.loads(plan_to_json(plan))
+
+    assert "batch" not in document["fleet"]
+    assert "finished_hours" not in document["fleet"]["confirmed"]
+    question = question_for(read_workload(tmp_path / "workload.yaml"), load_catalog(), shipped_model())
+    assert question.demand.batch is None
+
+
+ONLINE = {"requests_per_second": 6, "input_tokens": 800, "output_tokens": 200}
+BESIDE = {
+    "slo": {"ttft_p95": "1s", "tpot_p95": "50ms"},
+    "purchase": ["on_demand"],
+    "accelerators": ["L40S"],
+}
+IN_THE_NIGHT = NIGHT | {"deadline": "8h"}
+
+
+def beside(folder, items, **changes):
+    """The plan of a chat with so many items each night; without any where there are none."""
+    batch = {"batch": IN_THE_NIGHT | {"items": items}} if items else {}
+    return planned(folder, demand={"declared": ONLINE, **batch}, **(BESIDE | changes))
+
+
+def capacity(fleet):
+    """Requests per second of a fleet in each class of hours."""
+    groups = fleet.groups
+    return [
+        sum(group.instances[at] * group.planned_requests_per_second_per_instance for group in groups)
+        for at in range(len(fleet.hour_classes))
+    ]
+
+
+def test_batch_work_fills_what_requests_leave_idle(tmp_path):
+    """The same machines at the same hours; what is added to the cost is the transfer of the items and their logs."""
+    alone, both = beside(tmp_path, 0), beside(tmp_path, 20_000)
+    batch = both.fleet.batch
+
+    assert [max(group.instances) for group in both.fleet.groups] == [
+        max(group.instances) for group in alone.fleet.groups
+    ]
+    assert both.fleet.cost.compute_usd_per_month == alone.fleet.cost.compute_usd_per_month
+    assert 0 < both.fleet.cost.total_usd_per_month - alone.fleet.cost.total_usd_per_month < 10
+    assert batch.idle_items == batch.items == 20_000
+    assert batch.finished_hours <= 8
+    assert batch.usd_per_1000_items < 0.02
+    assert both.fleet.confirmed.reached
+
+
+def test_what_does_not_fit_takes_machines_in_its_hours_alone(tmp_path):
+    """By hand: the capacity of the open hours, less the requests' planned rate, is enough for the items."""
+    alone, both = beside(tmp_path, 0), beside(tmp_path, 150_000)
+    fleet, batch = both.fleet, both.fleet.batch
+    night = {hour for hour in range(168) if hour % 24 >= 22 or hour % 24 < 6}
+    counts = [sum(group.instances[number] for group in fleet.groups) for number in fleet.schedule]
+    (before,) = alone.fleet.groups
+
+    assert {counts[hour] for hour in night} == {max(counts)}
+    assert max(counts) > max(before.instances)
+    assert {count for hour, count in enumerate(counts) if hour not in night} == {max(before.instances)}
+    assert 0 < batch.idle_items < batch.items == 150_000
+    assert batch.finished_hours <= 8
+    idle, more = (max(capacity(plan.fleet)) for plan in (alone, both))
+    weight = (idle / 1.03 - 6) * 8 * 3600 / batch.idle_items
+    assert batch.finished_hours == pytest.approx(batch.items * weight / ((more - 6) * 3600), rel=1e-3)
+    assert fleet.cost.total_usd_per_month > alone.fleet.cost.total_usd_per_month
+    monthly = batch.items * RUNS_A_MONTH / 1000
+    added = fleet.cost.total_usd_per_month - alone.fleet.cost.total_usd_per_month
+    assert batch.usd_per_1000_items == pytest.approx(added / monthly, rel=1e-3)
+
+
+def test_more_items_are_never_cheaper_beside_requests(tmp_path):
+    """From none to ten times what is idle."""
+    usd = [beside(tmp_path, items).fleet.cost.total_usd_per_month for items in (0, 1_000, 40_000, 90_000, 300_000)]
+
+    assert all(more >= fewer - 0.01 for fewer, more in pairwise(usd)), usd
+
+
+def test_what_is_spare_for_a_failure_is_not_idle(tmp_path):
+    """N+1 of the requests holds with the items too; items that fit beside it take no more machines."""
+    limits = {"survive": "instance", "min_replicas": 2}
+    alone, both = (beside(tmp_path, items, limits=limits) for items in (0, 20_000))
+
+    assert [group.instances[-1] for group in both.fleet.groups] == [group.instances[-1] for group in alone.fleet.groups]
+    assert both.fleet.batch.idle_items == 20_000
+    assert both.fleet.confirmed.without_one_within_slo_ratio >= 0.99
+
+
+def test_work_beside_requests_is_told_and_generated(tmp_path):
+    """In the report, the document, the README and by another deadline."""
+    plan = beside(tmp_path, 150_000)
+    told = " ".join(plan_table(plan).split())
+    again = plan_from_json(plan_to_json(plan))
+    readme = generate(again, Language.TERRAFORM).files["README.md"]
+    question, catalog = read_question(again.question), load_catalog()
+    changed, changes = what_if(question, catalog, "demand.batch.deadline=4h")[::2]
+
+    assert "within the SLO (99% asked)" in told
+    assert "Batch: 150,000 items every day at 22:00 UTC beside the requests" in told
+    assert "on capacity that they leave idle and" in told
+    assert again.fleet.batch.items == 150_000
+    assert "150,000 items every day at 22:00 UTC, within 8 h" in readme
+    assert (changes[0].before, changes[0].after) == ("8 h", "4 h")
+    sooner = plan_question(changed, catalog, model=shipped_model())
+    assert sooner.fleet.batch.finished_hours <= 4
+    assert sooner.fleet.cost.total_usd_per_month >= plan.fleet.cost.total_usd_per_month
+
+
+def test_an_index_beside_searches(tmp_path):
+    """Models that answer in one pass too, at the weight of longer texts."""
+    demand = {
+        "declared": {"requests_per_second": 200, "input_tokens": 64},
+        "batch": {"items": 500_000, "every": "day", "window": "20:00-06:00", "input_tokens": 512},
+    }
+    plan = planned(
+        tmp_path, model="BAAI/bge-m3", demand=demand, slo={"latency_p95": "100ms"}, purchase=["on_demand"],
+        accelerators=["L4", "L40S"],
+    )  # fmt: skip
+
+    assert plan.fleet.batch.finished_hours <= 10
+    assert plan.fleet.confirmed.reached
