@@ -22,6 +22,7 @@ _CHECKS: Mapping[str, str] = {
     "eks-karpenter": _PODS,
     "gke": _PODS,
     "aks": _PODS,
+    "kubernetes": _PODS,
     "mig": _GOOGLE_HOSTS,
     "tpu-vm": _GOOGLE_HOSTS,
     "vm-scale-set": "az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' "
@@ -30,6 +31,8 @@ _CHECKS: Mapping[str, str] = {
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""
+_REMOVING = ("kubernetes",)
+"""Targets whose code applies the objects, and removes those that it holds no longer."""
 _OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     Form.MANIFESTS: ("backend", (_OBJECTS,)),
@@ -57,8 +60,8 @@ def take_over(stack: Stack, region: str) -> str:
 
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
-    """Commands for what goes with its last group; nothing removes objects of clusters by itself."""
-    if _CHECKS[stack.target] != _PODS:
+    """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
+    if _CHECKS[stack.target] != _PODS or stack.target in _REMOVING:
         return
     unit, commands = _REMOVALS[stack.form]
     kept = {getattr(group, unit) for group in stack.groups}

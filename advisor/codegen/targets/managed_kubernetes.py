@@ -27,9 +27,10 @@ from advisor.errors import InputError
 _FOLDER = "kubernetes"
 _LONGEST_POOL = 15
 _HASH_DIGITS = 4
+_UNPRICED = "The total holds the machines: no prices are known of the cluster, of disks and of load balancers there."
 _FOLLOWED = (
-    "The plan runs fewer nodes in quiet hours, and counts their cost so: the pools have to follow their pods between the "
-    "bounds that this page names, else those of the busiest hours are paid for at all hours."
+    "The plan runs fewer nodes in quiet hours, and counts their cost so: the pools have to follow their pods between "
+    "the bounds that this page names, else those of the busiest hours are paid for at all hours."
 )
 
 
@@ -40,10 +41,9 @@ def _obstacle(stack: Stack) -> str:
 
 
 def _completed(stack: Stack) -> Stack:
-    """The stack with what its nodes cost beside the total where nobody scales them."""
-    if stack.scaling is Scaling.STATIC:
-        return stack
-    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, _FOLLOWED)))
+    """The stack with what its nodes cost beside the total."""
+    added = (_UNPRICED,) if stack.scaling is Scaling.STATIC else (_UNPRICED, _FOLLOWED)
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, *added)))
 
 
 def _terraform(stack: Stack) -> Files:
