@@ -221,6 +221,7 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "has_own_nodes": manner.has_own_nodes,
         "alerts": _alerts(stack),
         "lonely": _lonely(stack),
+        "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
         "port": _PORT,
         "bucket": manner.bucket,
         "streams": manner.bucket is not None and bool(streaming_engines(stack)),

@@ -36,7 +36,7 @@ def spot_beside_on_demand() -> Scenario:
         _h100("us-central1", instance_type="gpu-h200-sxm_1gpu-16vcpu-200gb", accelerator="H200",
               request_shares=(0.25, 0.25)),
     )  # fmt: skip
-    return Scenario(plan, Wanted(), variables("eu-north1", "us-central1"))
+    return Scenario(plan, Wanted(target="kubernetes"), variables("eu-north1", "us-central1"))
 
 
 def mi300x_by_load() -> Scenario:
@@ -48,7 +48,7 @@ def mi300x_by_load() -> Scenario:
         ),
         policy=Policy.REACTIVE,
     )  # fmt: skip
-    return Scenario(plan, Wanted(), variables("global"))
+    return Scenario(plan, Wanted(target="kubernetes"), variables("global"))
 
 
 def hostile() -> Scenario:
@@ -57,7 +57,7 @@ def hostile() -> Scenario:
         provider="nebius", region="eu-north1", instance_type="gpu-h100-sxm_1gpu-16vcpu-200gb", engine_version=HOSTILE,
         accelerator=HOSTILE, kv_precision=HOSTILE,
     )  # fmt: skip
-    return Scenario(make_plan(option, name=HOSTILE, model=HOSTILE), Wanted(rank=1), variables("eu-north1"))
+    return Scenario(make_plan(option, name=HOSTILE, model=HOSTILE), Wanted(target="kubernetes", rank=1), variables("eu-north1"))
 
 
 SCENARIOS: Mapping[str, Make] = {

@@ -313,7 +313,7 @@ def decoder_embeddings_on_gaudi() -> Scenario:
                request_shares=(1.0, 1.0), planned_requests_per_second_per_instance=160.0, memory_utilization=0.9),
         model=E5, unit=Unit.TEXTS, size=400.0, latency_ms=10_000.0,
     )  # fmt: skip
-    return Scenario(plan, Wanted(), managed_kubernetes.variables("us-east"))
+    return Scenario(plan, Wanted(target="kubernetes"), managed_kubernetes.variables("us-east"))
 
 
 SCENARIOS: Mapping[str, Make] = {
