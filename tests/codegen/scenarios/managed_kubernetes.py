@@ -57,7 +57,9 @@ def hostile() -> Scenario:
         provider="nebius", region="eu-north1", instance_type="gpu-h100-sxm_1gpu-16vcpu-200gb", engine_version=HOSTILE,
         accelerator=HOSTILE, kv_precision=HOSTILE,
     )  # fmt: skip
-    return Scenario(make_plan(option, name=HOSTILE, model=HOSTILE), Wanted(target="kubernetes", rank=1), variables("eu-north1"))
+    return Scenario(
+        make_plan(option, name=HOSTILE, model=HOSTILE), Wanted(target="kubernetes", rank=1), variables("eu-north1")
+    )
 
 
 SCENARIOS: Mapping[str, Make] = {
