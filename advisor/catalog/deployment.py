@@ -146,7 +146,7 @@ class DeploymentFacts:
 
 
 def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
-    """What generated code reaches, by the tables of a catalog."""
+    """Reach of generated code, by the tables of a catalog."""
     rows = tuple(
         sources.value(MachineSupport, row, pattern=re.compile(row.text("pattern"), re.ASCII))
         for row in read_records(directory / "machine_support.csv")

@@ -30,7 +30,6 @@ from tf.gen import tfplugin_pb2 as protocol
 from tf.gen import tfplugin_pb2_grpc as rpc
 from tf.runner import _self_signed_cert
 
-
 _OBJECTS = ("_/Namespace/_/x", "apps/Deployment/x/x")
 _READ = {
     "kustomization_build": {

@@ -126,7 +126,7 @@ def pool_name(group: ComputeGroup) -> str:
 
 
 def _command(stack: Stack, group: ComputeGroup) -> str:
-    """What makes the nodes of a group; words in capitals are the user's."""
+    """Command that makes the nodes of a group; words in capitals are the user's."""
     pool = _pool_of(stack, group)
     filled = Template(pool.expanded(pool.command, group.instance_type)).substitute(
         name=pool_name(group),
