@@ -33,6 +33,8 @@ _CHECKS: Mapping[str, str] = {
 """Target → command that shows whether the instances of a group serve."""
 _REMOVING = ("kubernetes",)
 """Targets whose code applies the objects, and removes those that it holds no longer."""
+_REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
+"""Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 _OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     Form.MANIFESTS: ("backend", (_OBJECTS,)),
@@ -61,13 +63,19 @@ def take_over(stack: Stack, region: str) -> str:
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
     """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
-    if _CHECKS[stack.target] != _PODS or stack.target in _REMOVING:
+    if _CHECKS[stack.target] != _PODS:
         return
-    unit, commands = _REMOVALS[stack.form]
+    unit, commands = ("region", (_REGION,)) if stack.target in _REMOVING else _REMOVALS[stack.form]
     kept = {getattr(group, unit) for group in stack.groups}
     going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
     for _, group in sorted(going.items()):
-        facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
+        facts = {
+            "name": stack.name,
+            "region": group.region,
+            "backend": group.backend,
+            "group": group.key,
+            "resource": group.region.replace("-", "_"),
+        }
         yield from (command.format(**facts) for command in commands)
         if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
             yield "kubectl --namespace {name} delete scaledobjects {group}".format(**facts)

@@ -15,7 +15,7 @@ def variables(*regions: str) -> Mapping[str, Any]:
     }
 
 
-def _h100(region: str = "eu-north1", **changes: Any) -> Any:
+def h100(region: str = "eu-north1", **changes: Any) -> Any:
     """Nodes of Nebius with one H100 each; *changes* replace fields."""
     fields = {
         "provider": "nebius",
@@ -31,9 +31,9 @@ def _h100(region: str = "eu-north1", **changes: Any) -> Any:
 def spot_beside_on_demand() -> Scenario:
     """Two pools of one machine in a region, of which one is spot, and one in another region; sizes by the clock."""
     plan = make_fleet_plan(
-        _h100(request_shares=(0.5, 0.5)),
-        _h100(purchase="spot", instance_usd_per_hour=1.25, request_shares=(0.25, 0.25)),
-        _h100("us-central1", instance_type="gpu-h200-sxm_1gpu-16vcpu-200gb", accelerator="H200",
+        h100(request_shares=(0.5, 0.5)),
+        h100(purchase="spot", instance_usd_per_hour=1.25, request_shares=(0.25, 0.25)),
+        h100("us-central1", instance_type="gpu-h200-sxm_1gpu-16vcpu-200gb", accelerator="H200",
               request_shares=(0.25, 0.25)),
     )  # fmt: skip
     return Scenario(plan, Wanted(target="kubernetes"), variables("eu-north1", "us-central1"))
@@ -42,7 +42,7 @@ def spot_beside_on_demand() -> Scenario:
 def mi300x_by_load() -> Scenario:
     """Eight pods on each bare-metal machine of Oracle, by what they serve."""
     plan = make_fleet_plan(
-        _h100(
+        h100(
             "global", provider="oracle", instance_type="BM.GPU.MI300X.8", accelerator="MI300X", accelerator_count=8.0,
             replicas_per_instance=8, precision="bf16", kv_precision="bf16", instances=(1, 2),
         ),

@@ -7,10 +7,13 @@ import re
 import pytest
 import yaml
 
-from advisor.codegen import Form, Language, Wanted, generate
+from advisor.codegen import Form, Language, Stage, Wanted, generate, read_former, write_files
 from advisor.codegen.kubernetes import NODE_LABEL
 from advisor.errors import InputError
+from advisor.plan.fleet.scaling_values import Policy
+from codegen.plans import make_fleet_plan
 from codegen.scenarios import SCENARIOS
+from codegen.scenarios.managed_kubernetes import h100
 
 _NAMES = [name for name in SCENARIOS if name.startswith("kubernetes-")]
 _LABEL = "node.kubernetes.io/instance-type"
@@ -138,3 +141,20 @@ def test_a_pulumi_program_names_its_cluster():
     assert '"clusters": config.require_object("clusters")' in files["__main__.py"]
     assert "inference-advisor[pulumi-kubernetes]" in files["requirements.txt"]
     assert json.loads(files["plan.json"])["fleet"]["groups"][0]["provider"] == "ibm"
+
+
+def test_a_region_that_goes_is_removed_before_its_provider(tmp_path):
+    """Both serve until the last stage, whose page holds the command; then neither provider nor objects are left."""
+    plans = [
+        make_fleet_plan(h100(region, instances=(3, 3)), policy=Policy.STATIC) for region in ("eu-north1", "eu-west1")
+    ]
+    seen = []
+    for plan, stage in ((plans[0], None), (plans[1], None), (plans[1], Stage.SHIFT), (plans[1], Stage.FINISH)):
+        former = read_former(tmp_path, stage)
+        write_files(generate(plan, Language.TERRAFORM, Wanted(), former=former), tmp_path)
+        seen.append(set(re.findall(r'alias += "(\w+)"', (tmp_path / "providers.tf").read_text())))
+        if stage is Stage.SHIFT:
+            readme = (tmp_path / "README.md").read_text()
+            assert "`terraform destroy -target=kustomization_resource.eu_north1_first # Pulumi" in readme
+    both = {"eu_north1", "eu_west1"}
+    assert seen == [{"eu_north1"}, both, both, {"eu_west1"}]
