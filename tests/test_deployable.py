@@ -9,11 +9,13 @@ from advisor.catalog import load_catalog
 from advisor.catalog.deployment import GENERATED
 from advisor.catalog.values import Purchase, Support
 from advisor.codegen import Wanted, generate
+from advisor.codegen.container import Runtime
 from advisor.codegen.platforms import aws, azure, gcp
 from advisor.codegen.selection import choose
 from advisor.codegen.stack import stacks_of
 from advisor.codegen.targets import TARGETS, target_of
 from advisor.codegen.targets.aws_sagemaker import SAGEMAKER
+from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.wanted import Engine
 from advisor.demand.declared import declared_demand
 from advisor.deployable import Setup, deployable, machine_shortfall, purchase_shortfall, shortfall, start_seconds
@@ -376,11 +378,25 @@ def test_rows_name_what_the_generator_knows():
     targets = {(one.provider, one.name) for one in TARGETS}
     families = {("aws", name) for name in aws.FAMILIES} | {("gcp", name) for name in gcp.FAMILIES}
     families |= {("azure", name) for name in azure.FAMILIES}
-    hosts = [row for row in FACTS.rows if row.target not in ("", "cloud-run")]
+    hosts = [row for row in FACTS.rows if row.target not in ("", "cloud-run", KUBERNETES.name)]
     assert {(row.provider, row.family) for row in hosts} == families
+    nodes = {row.family for row in FACTS.rows if row.target == KUBERNETES.name}
+    assert nodes <= set(Runtime)
     for row in FACTS.rows:
-        assert ((row.provider, row.target) in targets) == (row.status == GENERATED)
+        provider = KUBERNETES.provider if row.target == KUBERNETES.name else row.provider
+        assert ((provider, row.target) in targets) == (row.status == GENERATED)
         assert bool(row.reason) == (row.status != GENERATED)
+
+
+def test_each_machine_of_a_cluster_has_a_pool_that_sells_what_is_planned():
+    """A row says what makes its nodes; ways of paying that it has no words for are refused beforehand."""
+    clusters = [one for one in MACHINES if FACTS.target(one.provider, one.name) == KUBERNETES.name]
+    assert {one.provider for one in clusters} == {row.provider for row in FACTS.node_pools}
+    for one in clusters:
+        pool = FACTS.node_pool(one.provider, one.name)
+        assert pool is not None
+        assert "spot" in FACTS.purchases(one.provider, one.name) or pool.spot
+        assert "\\" not in pool.expanded(pool.command, one.name)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,34 @@ class MachineSupport:
 
 
 @dataclass(frozen=True, slots=True)
+class NodePool:
+    """How a managed Kubernetes gets nodes of the instance types that match a pattern."""
+
+    provider: str
+    pattern: re.Pattern[str]
+    service: str
+    """The managed Kubernetes, as its provider calls it."""
+    machine: str
+    """The type as the service calls it; ``\\1`` is a group of the pattern."""
+    label: OptionalText
+    """Label that the service itself gives to nodes of the type, as ``key=value``; "": none."""
+    command: str
+    """What makes the pool; what is filled in stands after ``$``."""
+    spot: OptionalText
+    """Added to the command for nodes that the provider may take back; "": it sells none."""
+    autoscaling: OptionalText
+    """How the pool follows its pods; "": by the command."""
+    devices: str
+    """What offers the accelerators to pods."""
+    provenance: Provenance
+
+    def expanded(self, text: str, instance_type: str) -> str:
+        """One of the texts, with the parts of an instance type that it names."""
+        match = self.pattern.fullmatch(instance_type)
+        return text if match is None else match.expand(text)
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit of an engine, a target or a family."""
 
@@ -50,6 +78,8 @@ class DeploymentFacts:
     rows: Sequence[MachineSupport]
     limits: Mapping[tuple[str, str], Limit]
     """By (engine, target or family; name of the limit)."""
+    node_pools: Sequence[NodePool] = ()
+    """Of providers whose clusters code is written for, and not their nodes."""
     _matching: dict[tuple[str, str], tuple[MachineSupport, ...]] = field(default_factory=dict)
     _support: dict[tuple[str, str], MachineSupport | None] = field(default_factory=dict)
 
@@ -83,6 +113,11 @@ class DeploymentFacts:
                 return row
         return None
 
+    def node_pool(self, provider: str, instance_type: str) -> NodePool | None:
+        """How a managed Kubernetes gets nodes of an instance type; None where that is not known."""
+        pools = (pool for pool in self.node_pools if pool.provider == provider)
+        return next((pool for pool in pools if pool.pattern.fullmatch(instance_type)), None)
+
     def purchases(self, provider: str, instance_type: str) -> tuple[str, ...]:
         """Ways of paying that are refused for an instance type, sorted."""
         rows = self._of(provider, instance_type)
@@ -111,7 +146,7 @@ class DeploymentFacts:
 
 
 def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
-    """Both tables of a catalog."""
+    """Reach of generated code, by the tables of a catalog."""
     rows = tuple(
         sources.value(MachineSupport, row, pattern=re.compile(row.text("pattern"), re.ASCII))
         for row in read_records(directory / "machine_support.csv")
@@ -120,4 +155,8 @@ def read_deployment_facts(directory: Path, sources: Sources) -> DeploymentFacts:
         (row.text("subject"), row.text("limit")): row.value(Limit)
         for row in read_records(directory / "deployment_limits.csv")
     }
-    return DeploymentFacts(rows, limits)
+    pools = tuple(
+        sources.value(NodePool, row, pattern=re.compile(row.text("pattern"), re.ASCII))
+        for row in read_records(directory / "node_pools.csv")
+    )
+    return DeploymentFacts(rows, limits, pools)

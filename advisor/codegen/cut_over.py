@@ -41,7 +41,7 @@ _REFRESHED = ("ec2",)
 _UNASKED = ("ec2",)
 """Targets whose entrance sends a backend its share from the first second, whether it answers or not. On SageMaker, new
 instances get requests once all answer; elsewhere what checks health, or the Service over all pods, decides."""
-_OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks")
+_OVER_BACKENDS = ("ec2", "vm-scale-set", "eks", "eks-karpenter", "gke", "aks", "kubernetes")
 """Targets whose entrance spreads requests over backends; elsewhere it spreads them over groups."""
 _UNSCALED = ("sagemaker",)
 """Targets on which a group without requests does not scale."""

@@ -22,6 +22,7 @@ _CHECKS: Mapping[str, str] = {
     "eks-karpenter": _PODS,
     "gke": _PODS,
     "aks": _PODS,
+    "kubernetes": _PODS,
     "mig": _GOOGLE_HOSTS,
     "tpu-vm": _GOOGLE_HOSTS,
     "vm-scale-set": "az vmss get-instance-view --instance-id '*' --query '[].vmHealth.status.code' "
@@ -30,6 +31,10 @@ _CHECKS: Mapping[str, str] = {
     "container-apps": "az containerapp list --query \"[?tags.Group=='{key}'].[name,properties.runningStatus]\"",
 }
 """Target → command that shows whether the instances of a group serve."""
+_REMOVING = ("kubernetes",)
+"""Targets whose code applies the objects, and removes those that it holds no longer."""
+_REGION = "terraform destroy -target=kustomization_resource.{resource}_first # Pulumi removes a region by itself"
+"""Resources of a region go before its provider, which is part of the code; the others depend on the first."""
 _OBJECTS = "kubectl --namespace {name} delete --filename kubernetes/{region}/{backend}.yaml"
 _REMOVALS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     Form.MANIFESTS: ("backend", (_OBJECTS,)),
@@ -57,14 +62,20 @@ def take_over(stack: Stack, region: str) -> str:
 
 
 def removals(stack: Stack, rollout: Rollout) -> Iterator[str]:
-    """Commands for what goes with its last group; nothing removes objects of clusters by itself."""
+    """Commands for what goes with its last group, where nothing removes objects of clusters by itself."""
     if _CHECKS[stack.target] != _PODS:
         return
-    unit, commands = _REMOVALS[stack.form]
+    unit, commands = ("region", (_REGION,)) if stack.target in _REMOVING else _REMOVALS[stack.form]
     kept = {getattr(group, unit) for group in stack.groups}
     going = {getattr(group, unit): group for group in rollout.retiring if getattr(group, unit) not in kept}
     for _, group in sorted(going.items()):
-        facts = {"name": stack.name, "region": group.region, "backend": group.backend, "group": group.key}
+        facts = {
+            "name": stack.name,
+            "region": group.region,
+            "backend": group.backend,
+            "group": group.key,
+            "resource": group.region.replace("-", "_"),
+        }
         yield from (command.format(**facts) for command in commands)
         if stack.form is Form.KSERVE and stack.scaling is not Scaling.STATIC:
             yield "kubectl --namespace {name} delete scaledobjects {group}".format(**facts)

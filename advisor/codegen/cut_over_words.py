@@ -25,7 +25,7 @@ _RETIRES = "groups that the plan no longer has run on beside it"
 _REWORKED = "what serves keeps its number of instances until each of them runs as planned"
 _ADDED = "what the plan adds gets no requests before it serves"
 _ADDED_TO_BACKEND = "what served before keeps its size until what the plan adds serves"
-_ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY}
+_ADDRESSES = {"eks": _GATEWAY, "eks-karpenter": _GATEWAY, "gke": _GATEWAY, "aks": _GATEWAY, "kubernetes": _GATEWAY}
 """Targets → where users read the endpoint that a region has; the others have an output."""
 _NEXT: Mapping[tuple[Stage, Stage], str] = {
     (Stage.PREPARE, Stage.SHIFT): "apply, see that {} serve, then generate again with --cut-over shift and apply",

@@ -65,8 +65,10 @@ class ClusterManner:
     """Key of the taint on spot nodes; "": none."""
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key of a group → labels that its pods select beside :data:`NODE_LABEL`."""
-    bucket: Bucket = S3
-    """Where weights may lie in place of the hub."""
+    bucket: Bucket | None = S3
+    """Where weights may lie in place of the hub; None: in a folder alone."""
+    has_own_nodes: bool = True
+    """The code beside the manifests makes the nodes; else it applies the manifests, and the nodes are the user's."""
     has_google_gateways: bool = False
     """GKE's own Gateways and Prometheus reach the pods by themselves, and need objects of their own."""
 
@@ -216,11 +218,13 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         "by_load": stack.scaling is Scaling.REACTIVE,
         "as_root": [one for one in as_root if one],
         "has_google_gateways": manner.has_google_gateways,
+        "has_own_nodes": manner.has_own_nodes,
         "alerts": _alerts(stack),
         "lonely": _lonely(stack),
+        "has_latest": any(backend.container.image.endswith(":latest") for backend in stack.backends),
         "port": _PORT,
         "bucket": manner.bucket,
-        "streams": bool(streaming_engines(stack)),
+        "streams": manner.bucket is not None and bool(streaming_engines(stack)),
         "user": _UNPRIVILEGED_USER,
     }
     files = {

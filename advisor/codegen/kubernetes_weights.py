@@ -18,10 +18,10 @@ COPY_ACCOUNT = "copy-weights"
 """Service account of the job that fills the bucket."""
 _LONGEST_NAME = 40
 _UNNAMED = "organisation/model"
-_TEMPLATES = {
+_TEMPLATES = {"folder/kustomization.yaml": "weights/folder.yaml.j2"}
+_BUCKET_TEMPLATES = {
     "bucket/kustomization.yaml": "weights/bucket.yaml.j2",
     "bucket/copy.sh": "weights/copy.sh.j2",
-    "folder/kustomization.yaml": "weights/folder.yaml.j2",
     "copy/kustomization.yaml": "weights/copy.yaml.j2",
     "copy/copy.sh": "weights/copy.sh.j2",
     "copy/jobs.yaml": "weights/jobs.yaml.j2",
@@ -117,7 +117,7 @@ def model_map_name(backend: Backend) -> str:
     return slug(f"{backend.container.engine.value} {what.rpartition('/')[2]}", _LONGEST_NAME, "model")
 
 
-def weights_files(stack: Stack, bucket: Bucket, known: Mapping[str, object]) -> Mapping[str, str]:
+def weights_files(stack: Stack, bucket: Bucket | None, known: Mapping[str, object]) -> Mapping[str, str]:
     """The files below ``kubernetes/weights/``; *known* has what the other manifests use too."""
     names = dict(known) | {
         "bucket": bucket,
@@ -126,7 +126,8 @@ def weights_files(stack: Stack, bucket: Bucket, known: Mapping[str, object]) -> 
         "image": _IMAGE,
         "streaming_engines": streaming_engines(stack),
     }
-    templates = _TEMPLATES | (_STREAM_TEMPLATES if streaming_engines(stack) else {})
+    of_bucket = _BUCKET_TEMPLATES | (_STREAM_TEMPLATES if streaming_engines(stack) else {})
+    templates = _TEMPLATES if bucket is None else _TEMPLATES | of_bucket
     return {f"kubernetes/weights/{path}": fill("kubernetes", template, names) for path, template in templates.items()}
 
 

@@ -27,18 +27,26 @@ _TERRAFORM_OF_PROVIDER = {
     "aws": {"kms.tf": "aws_kms.tf.j2"},
     "azure": {"budget.tf": "azure_budget.tf.j2", "main.tf": "azure_main.tf.j2"},
     "gcp": {},
+    "kubernetes": {},
 }
 """Files of every root on a cloud, from ``terraform/shared``."""
 _PULUMI_OF_PROVIDER = {
     "aws": {"inference/encryption.py": "aws_encryption.py.j2", "inference/policies.py": "aws_policies.py.j2"},
     "azure": {"inference/alerts.py": "azure_alerts.py.j2", "inference/context.py": "azure_context.py.j2"},
     "gcp": {"inference/budget.py": "gcp_budget.py.j2"},
+    "kubernetes": {},
 }
-_PACKAGES = {"aws": "pulumi-aws~=7.0", "azure": "pulumi-azure~=6.0", "gcp": "pulumi-gcp~=10.0"}
+_PACKAGES = {
+    "aws": "pulumi-aws~=7.0",
+    "azure": "pulumi-azure~=6.0",
+    "gcp": "pulumi-gcp~=10.0",
+    "kubernetes": "pulumi-kubernetes~=4.12",
+}
 ANSWERS = {
     "aws": {"accountId": "123456789012", "dnsSuffix": "amazonaws.com", "partition": "aws"},
     "azure": {"subscriptionId": "00000000-0000-0000-0000-000000000000"},
     "gcp": {"number": "123456789012"},
+    "kubernetes": {},
 }
 """Answers of data sources in the tests of a program."""
 _PULUMI_PROJECT = {
@@ -83,11 +91,11 @@ def render_terraform(
         shared: path in the output → template of ``shared``, beyond those of every root on the cloud.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    folder = f"terraform/{folder}"
-    form = {"providers.tf": f"{stack.provider}_providers.tf.j2", "versions.tf": f"{stack.provider}_versions.tf"}
+    cloud, folder = _cloud_of(folder), f"terraform/{folder}"
+    form = {"providers.tf": f"{cloud}_providers.tf.j2", "versions.tf": f"{cloud}_versions.tf"}
     form |= {path: f"{path}.j2" for path in ("terraform.tfvars.example", "variables.tf")}
     budget = {"budget.tf": "aws_budget.tf.j2"} if known.get("has_budget") else {}
-    templates = form | budget | _TERRAFORM_OF_PROVIDER[stack.provider] | _own_templates(folder, without) | dict(shared)
+    templates = form | budget | _TERRAFORM_OF_PROVIDER[cloud] | _own_templates(folder, without) | dict(shared)
     known = _with_inputs(folder, stack, {**known, **cache_facts(stack)})
     files = _render(folder, {**templates, **cache_files(stack, Language.TERRAFORM)}, stack, known)
     root = "\n".join(text for path, text in files.items() if "/" not in path)
@@ -118,9 +126,9 @@ def render_pulumi(
         shared: path in the output → template of ``shared``, beyond those of every program on the cloud.
         without: templates of the folder that the stack does not need, such as ``scaling``.
     """
-    folder, provider = f"pulumi-python/{folder}", stack.provider
-    form = {"inference/provider.py": f"{provider}_provider.py.j2"} | _PULUMI_OF_PROVIDER[provider]
-    usual = {"packages": (_PACKAGES[provider],), "answers": ANSWERS[provider]}
+    cloud, folder = _cloud_of(folder), f"pulumi-python/{folder}"
+    form = {"inference/provider.py": f"{cloud}_provider.py.j2"} | _PULUMI_OF_PROVIDER[cloud]
+    usual = {"packages": (_PACKAGES[cloud],), "answers": ANSWERS[cloud], "cloud": cloud}
     known = _with_inputs(folder, stack, {**usual, **known, **cache_facts(stack)})
     own = _own_templates(folder, without) | dict(shared) | dict(cache_files(stack, Language.PYTHON))
     files = _render(folder, _PULUMI_PROJECT | form | own, stack, known)
@@ -128,6 +136,11 @@ def render_pulumi(
     files |= _render(folder, {"__main__.py": "main.py.j2"}, stack, dict(known) | declared)
     written = _with_readme(folder, files, stack, dict(known) | declared)
     return written if stack.component is None else dict(sorted(_component(folder, written, stack, known).items()))
+
+
+def _cloud_of(folder: str) -> str:
+    """The start of what every root on a cloud has: of clusters of other providers, kubernetes."""
+    return folder.partition("-")[0]
 
 
 def scaling_left_out(stack: Stack) -> tuple[str, ...]:

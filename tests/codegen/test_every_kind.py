@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from advisor.codegen import Language, Wanted, generate
-from advisor.errors import NotDeployable
 from advisor.pipeline import recommend
 from codegen.check import findings
 
@@ -17,6 +16,7 @@ MACHINES = {
     "processors": ("aws", "us-east-1", "[c7i.4xlarge, m7i.16xlarge]"),
     "Inferentia2": ("aws", "us-east-1", "[inf2.xlarge, inf2.8xlarge]"),
     "TPU": ("gcp", "us-east5", "[ct6e-standard-1t]"),
+    "Gaudi 3": ("ibm", "us-east", "[gx3d-160x1792x8gaudi3]"),
 }
 
 
@@ -32,7 +32,7 @@ class Asked:
 
 def asked(model, declared, slo, *servers):
     """A row with the servers in the order of the machines; where none is named the rejection says why."""
-    return Asked(model, declared, slo, dict(zip(MACHINES, (*servers, "", ""), strict=False)))
+    return Asked(model, declared, slo, dict(zip(MACHINES, (*servers, "", "", ""), strict=False)))
 
 
 TEI, VLLM, NEURON, VLLM_NEURON = (
@@ -44,15 +44,16 @@ TEI, VLLM, NEURON, VLLM_NEURON = (
 TRITON, OPENVINO = "Triton (TensorRT)", "OpenVINO Model Server (ONNX)"
 PICTURE = "images: {width: 1024, height: 1024}"
 ROWS = {
-    "bge-m3": asked("BAAI/bge-m3", "20, input_tokens: 512", "latency_p95: 500ms", TEI, VLLM, NEURON),
+    "bge-m3": asked("BAAI/bge-m3", "20, input_tokens: 512", "latency_p95: 500ms", TEI, VLLM, NEURON, "", VLLM),
     "bge-reranker-v2-m3": asked(
-        "BAAI/bge-reranker-v2-m3", "2, documents: 23, tokens_per_document: 512", "latency_p95: 5s", TEI, VLLM, NEURON
+        "BAAI/bge-reranker-v2-m3", "2, documents: 23, tokens_per_document: 512", "latency_p95: 5s",
+        TEI, VLLM, NEURON, "", VLLM,
     ),
     "e5-mistral-7b": asked(
-        "intfloat/e5-mistral-7b-instruct", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM
+        "intfloat/e5-mistral-7b-instruct", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM, "", "", VLLM
     ),
     "Qwen3-Embedding-8B": asked(
-        "Qwen/Qwen3-Embedding-8B", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM, VLLM_NEURON, VLLM
+        "Qwen/Qwen3-Embedding-8B", "1, input_tokens: 400", "latency_p95: 10s", TEI, VLLM, VLLM_NEURON, VLLM, VLLM
     ),
     "Whisper large-v3": asked(
         "openai/whisper-large-v3", "0.2, audio_seconds: 45", "real_time_factor: 0.5",
@@ -75,9 +76,6 @@ ROWS = {
     ),
 }  # fmt: skip
 CELLS = [(name, machines) for name in ROWS for machines in MACHINES]
-
-
-GAUDI = ("ibm", "us-east", "[gx3d-160x1792x8gaudi3]")
 
 
 def planned(tmp_path, name, machines, *, in_turn=True):
@@ -151,15 +149,3 @@ def test_the_page_shows_what_is_planned():
         (line,) = [line for line in lines if line.startswith(f"| {name} |")]
         cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
         assert [cell.partition(":")[0] for cell in cells] == [server or "none" for server in row.servers.values()]
-
-
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("name", ["bge-m3", "bge-reranker-v2-m3", "e5-mistral-7b", "Qwen3-Embedding-8B"])
-def test_texts_are_planned_on_gaudi_without_code(tmp_path, name):
-    """IBM's Gaudi 3 machines have eight cards, each with a copy; no target generates code for IBM."""
-    plan = planned(tmp_path, name, GAUDI)
-    assert plan.fleet.confirmed.reached
-    (group,) = plan.fleet.groups
-    assert (group.engine, group.replicas_per_instance) == (VLLM, 8)
-    with pytest.raises(NotDeployable, match="ibm"):
-        generate(plan, Language.TERRAFORM, Wanted())

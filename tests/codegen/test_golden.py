@@ -28,6 +28,7 @@ WHOLE = (
     "container-apps-a100-scheduled",
     "aks-scheduled",
     "eks-reranker",
+    "kubernetes-gaudi",
 )
 """A stack for each target (two for EKS, whose nodes start in two ways, and one of whole answers), kept whole in both
 languages; of the others, the data alone. Programs and roots of all are evaluated and compared in ``tests/iac``."""

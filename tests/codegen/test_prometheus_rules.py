@@ -15,7 +15,8 @@ from advisor.codegen.wanted import Engine
 from codegen.plans import make_fleet_plan, make_group, make_option, make_plan
 from codegen.scenarios import SCENARIOS
 
-NAMES = [name for name, make in SCENARIOS.items() if (make().wanted.target or "").startswith(("eks", "gke", "aks"))]
+CLUSTERS = ("eks", "gke", "aks", "kubernetes")
+NAMES = [name for name, make in SCENARIOS.items() if (make().wanted.target or "").startswith(CLUSTERS)]
 GROUP = "us-east-1-g6-xlarge-bf16-tp1-on-demand"
 POD = f'namespace="support-chat",pod="{GROUP}-5d-x"'
 START_MINUTES = 12

@@ -16,8 +16,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VERIFY = HERE.parents[1] / ".verify"
 SCHEMAS = HERE / "schemas"
-PROVIDERS = {"aws": "6.69.1", "google": "8.7.0", "google-beta": "8.7.0", "azurerm": "5.10.0"}
+PROVIDERS = {
+    "aws": "6.69.1",
+    "google": "8.7.0",
+    "google-beta": "8.7.0",
+    "azurerm": "5.10.0",
+    "kustomization": "0.9.8",
+}
 """Simulated, each with the schema of this version."""
+_REGISTRY = "registry.terraform.io"
+_OWNERS = {"kustomization": "kbst"}
+"""Of providers that are not HashiCorp's."""
 REAL_AWS_VERSION = "3.39.0"
 INSTALL_HINT = "not installed: run make tools"
 
@@ -122,10 +131,14 @@ def write_module(files: Mapping[str, str], directory: Path) -> Path:
     return directory
 
 
+def _address(provider: str) -> str:
+    return f"{_REGISTRY}/{_OWNERS.get(provider, 'hashicorp')}/{provider}"
+
+
 def simulated_mirror(root: Path) -> Path:
     """A provider mirror that holds the simulated providers; returns the CLI configuration that points to it."""
     for name, version in PROVIDERS.items():
-        directory = root / f"registry.terraform.io/hashicorp/{name}/{version}/linux_amd64"
+        directory = root / f"{_address(name)}/{version}/linux_amd64"
         directory.mkdir(parents=True)
         program = directory / f"terraform-provider-{name}_v{version}"
         schema = SCHEMAS / f"{name}.json.gz"
@@ -149,7 +162,7 @@ def running_providers(config_file: Path) -> Iterator[None]:
             assert server.stdout is not None
             assert server.stdout.readline() == b"ready\n"
         attach = {
-            f"registry.terraform.io/hashicorp/{name}": {
+            _address(name): {
                 "Protocol": "grpc",
                 "ProtocolVersion": 6,
                 "Pid": server.pid,

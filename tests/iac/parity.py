@@ -23,9 +23,10 @@ _TYPES = {
     for token, typed in json.loads(path.read_text()).items()
 }
 """Pulumi token → Terraform type, ``data.`` before that of a data source."""
-_OWN = ("pulumi:", "inference:", "kubernetes:")
-"""Tokens of providers, components and the stack; Kubernetes objects are compared by their own tests."""
-_LOCAL = ("terraform_data", "random_", "time_", "local_")
+_OWN = ("pulumi:", "inference:")
+"""Tokens of providers, components and the stack."""
+_LOCAL = ("terraform_data", "random_", "time_", "local_", "kustomization_resource")
+"""Types that Terraform alone has; Pulumi's component applies the objects of a kustomization by itself."""
 _PACKED = "H4sI"
 """Start of what gzip makes, in Base64."""
 _EMPTY = (None, "", [], {}, False)
@@ -36,8 +37,11 @@ _OPTIONS = ("timeouts",)
 _RENAMED = {
     "aws_cloudwatch_metric_alarm": {"name": "alarm_name"},
     "aws_sns_topic_subscription": {"topic": "topic_arn"},
+    "data.kustomization_build": {"directory": "path"},
 }
 """Arguments that the bridge calls otherwise: Terraform type → its name in Pulumi → that in Terraform."""
+_OF_COMPONENTS = {"data.kustomization_build": ("skip_await",)}
+"""Options of components that stand for a type: Terraform's resources wait for nothing unless they are told to."""
 _RENAMED_WITHIN = {"enable_accelerated_networking": "accelerated_networking_enabled"}
 """Arguments of nested blocks that azurerm 5 renamed, and the bridge of azurerm 4 has not."""
 ANSWERS = {
@@ -149,8 +153,9 @@ def of_pulumi(program: Mapping[str, Any]) -> Iterator[Described]:
 
 
 def _renamed(typed: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    names = _RENAMED.get(typed, {})
-    return {names.get(name, name): _renamed_within(value) for name, value in inputs.items()}
+    names, options = _RENAMED.get(typed, {}), _OF_COMPONENTS.get(typed, ())
+    given = {name: value for name, value in inputs.items() if name not in options}
+    return {names.get(name, name): _renamed_within(value) for name, value in given.items()}
 
 
 def _renamed_within(value: Any) -> Any:

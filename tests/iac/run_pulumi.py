@@ -26,7 +26,7 @@ import yaml
 from pulumi.runtime import mocks, stack
 
 _TIMEOUT_SECONDS = 120
-_SDKS = ("pulumi_aws", "pulumi_azure", "pulumi_gcp")
+_SDKS = ("pulumi_aws", "pulumi_azure", "pulumi_gcp", "pulumi_kubernetes")
 _MADE_UP = {"aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-group"}]}]}}
 """Outputs that programs read, beside those of every resource."""
 _IDS = {"aws:ec2/vpc:Vpc": "vpc-{:x}", "aws:ec2/subnet:Subnet": "subnet-{:x}"}

@@ -30,6 +30,16 @@ from tf.gen import tfplugin_pb2 as protocol
 from tf.gen import tfplugin_pb2_grpc as rpc
 from tf.runner import _self_signed_cert
 
+_OBJECTS = ("_/Namespace/_/x", "apps/Deployment/x/x")
+_READ = {
+    "kustomization_build": {
+        "ids": list(_OBJECTS),
+        "ids_prio": [[_OBJECTS[0]], [_OBJECTS[1]], []],
+        "manifests": dict.fromkeys(_OBJECTS, "{}"),
+    }
+}
+"""Answers of data sources that configuration counts on: a kustomization has objects, in three steps."""
+
 
 class Provider(rpc.ProviderServicer):
     """The calls of plugin protocol 6 that core makes; their names and signatures are the protocol's."""
@@ -113,6 +123,7 @@ class Provider(rpc.ProviderServicer):
         seed = json.dumps(without_unknown(state), sort_keys=True, default=str)
         mark_unknown(state, block)
         settle(state, block, request.type_name, seed)
+        state |= _READ.get(request.type_name, {})
         return protocol.ReadDataSource.Response(state=encode(without_unknown(state)))
 
     def GetFunctions(self, _request, _context):  # noqa: N802

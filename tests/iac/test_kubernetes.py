@@ -16,7 +16,8 @@ from codegen.scenarios import SCENARIOS
 from iac import harness, kubernetes_tools
 from iac.modules import needs, of_today
 
-NAMES = [name for name, make in SCENARIOS.items() if (make().wanted.target or "").startswith(("eks", "gke", "aks"))]
+CLUSTERS = ("eks", "gke", "aks", "kubernetes")
+NAMES = [name for name, make in SCENARIOS.items() if (make().wanted.target or "").startswith(CLUSTERS)]
 SCANNED = of_today(NAMES, shares=8)
 VERSIONS = ("1.33.1", "1.37.0")
 """The oldest one that a cloud still supports, and the newest."""

@@ -22,3 +22,8 @@ def device_arguments(serves: Serves, platform: Platform) -> tuple[str, ...]:
         chips = serves.tensor_parallel * serves.replicas_per_instance
         return tuple(f"--device=/dev/neuron{chip}" for chip in range(chips))
     return _DEVICES[platform.runtime]
+
+
+def logs_of(platform: Platform) -> Mapping[str, str]:
+    """Variable by which Gaudi's software writes its logs where a container without rights may; else none."""
+    return {"HABANA_LOGS": "/tmp/habana_logs"} if platform.runtime is Runtime.GAUDI else {}  # noqa: S108 - in the container

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from advisor.catalog.precisions import is_hub_id
 from advisor.codegen.container import Checkpoint, Container, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of, precision_arguments
-from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.devices import device_arguments, logs_of
 from advisor.codegen.engines.request import Request, refusal, served_name, version_key
 from advisor.codegen.engines.support import computes_in_half, release_of, support_of
 from advisor.codegen.wanted import Engine
@@ -66,6 +66,7 @@ def container(request: Request) -> Container:
         arguments=(*arguments, *_sharing_arguments(serves)),
         sharing_arguments=_sharing_arguments(serves),
         device_arguments=device_arguments(serves, platform),
+        environment=logs_of(platform),
         shares_port=serves.replicas_per_instance > 1,
         compiled_environment=_COMPILED_ENVIRONMENT if is_compiled else "",
         compiled_folder=compiled_folder(checkpoint, image, arguments) if is_compiled else "",

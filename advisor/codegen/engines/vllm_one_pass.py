@@ -15,7 +15,7 @@ from advisor.catalog import load_catalog
 from advisor.catalog.one_pass_engines import OnePassEngine
 from advisor.codegen.container import Container, Platform, Runtime, Serves
 from advisor.codegen.engines.checkpoints import checkpoint_of
-from advisor.codegen.engines.devices import device_arguments
+from advisor.codegen.engines.devices import device_arguments, logs_of
 from advisor.codegen.engines.request import Demanded, Request, refusal, served_name
 from advisor.codegen.wanted import Engine
 from advisor.demand.values import Unit
@@ -76,7 +76,7 @@ class VllmOnePass:
             arguments=(*served_name(request), *self.options, *custom, *self._arguments(request, server), *sharing),
             sharing_arguments=sharing,
             device_arguments=device_arguments(serves, request.platform),
-            environment={_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else {},
+            environment={_CACHE_SPACE: "2"} if request.platform.runtime is Runtime.CPU else logs_of(request.platform),
             health_path=server.health_path,
             shares_port=serves.replicas_per_instance > 1,
             counted_per_request=counted,
@@ -93,6 +93,9 @@ class VllmOnePass:
             # A text is read in one step, whatever its length.
             step = max(server.max_batch_tokens, serves.context_tokens)
             arguments += [f"--max-model-len={serves.context_tokens}", f"--max-num-batched-tokens={step}"]
+        elif request.platform.runtime is Runtime.GAUDI:
+            # It warms up for every length up to this one.
+            arguments.append(f"--max-model-len={serves.context_tokens}")
         if request.platform.runtime is not Runtime.CPU:
             arguments.append(f"--gpu-memory-utilization={serves.memory_utilization:g}")
         return arguments

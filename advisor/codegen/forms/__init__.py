@@ -69,7 +69,8 @@ def kubernetes_files(stack: Stack, manner: ClusterManner) -> Mapping[str, str]:
         at_once = "; --cut-over finish --force replaces all in one apply" if stack.cut_over else ""
         raise InputError(obstacle, where=f"--form {stack.form}", hint=f"forms that can: {', '.join(others)}{at_once}")
     files = dict(_FILES[stack.form](stack, manner))
-    files[_README] += leftovers.words(stack)
+    if manner.has_own_nodes:
+        files[_README] += leftovers.words(stack)  # else the code that applies them removes what is left
     return files
 
 

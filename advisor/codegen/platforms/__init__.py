@@ -1,13 +1,13 @@
 """Names of each cloud for things: machine images, runtimes and quotas of its accelerated instance types."""
 
+from advisor.catalog import load_catalog
 from advisor.codegen.container import Platform, Serves
 from advisor.codegen.deployability import check_deployable
-from advisor.codegen.platforms import aws, azure, gcp
+from advisor.codegen.platforms import aws, azure, gcp, managed_kubernetes
 from advisor.errors import NotDeployable
 
 _PLATFORMS = {"aws": aws.platform_of, "gcp": gcp.platform_of, "azure": azure.platform_of}
-PROVIDERS = tuple(_PLATFORMS)
-"""Clouds that code can be written for."""
+"""Of clouds whose machines code starts; others have nodes in a cluster of the user's."""
 
 
 def platform_of(serves: Serves) -> Platform:
@@ -17,11 +17,11 @@ def platform_of(serves: Serves) -> Platform:
         NotDeployable: the cloud or the type is none that code can be written for; the message says why.
         InputError: the type is malformed.
     """
-    find = _PLATFORMS.get(serves.provider)
-    if find is None:
+    providers = load_catalog().deployment.providers
+    if serves.provider not in providers:
         raise NotDeployable(
-            f"no code is generated for {serves.provider}", hint=f"choose an option of {', '.join(PROVIDERS)}"
+            f"no code is generated for {serves.provider}", hint=f"choose an option of {', '.join(providers)}"
         )
-    platform = find(serves)
+    platform = _PLATFORMS.get(serves.provider, managed_kubernetes.platform_of)(serves)
     check_deployable(serves)
     return platform

@@ -11,6 +11,7 @@ from advisor.codegen.targets.azure_vm_scale_set import VM_SCALE_SET
 from advisor.codegen.targets.gcp_cloud_run import CLOUD_RUN
 from advisor.codegen.targets.gcp_gke import GKE
 from advisor.codegen.targets.gcp_mig import MIG, TPU_VM
+from advisor.codegen.targets.managed_kubernetes import KUBERNETES
 from advisor.codegen.targets.target import Files, Target
 from advisor.codegen.wanted import Engine
 from advisor.errors import InputError
@@ -29,6 +30,7 @@ TARGETS: tuple[Target, ...] = (
     GKE,
     MIG,
     TPU_VM,
+    KUBERNETES,
 )
 
 
@@ -39,7 +41,8 @@ def target_of(stack: Stack) -> Target:
         InputError: there is no such target, or the stack cannot run there; the message says why.
     """
     name = stack.target or _default(stack)
-    of_provider = {target.name: target for target in TARGETS if target.provider == stack.provider}
+    cloud = stack.provider if stack.provider in _HOSTS_AND_CLUSTER else KUBERNETES.provider
+    of_provider = {target.name: target for target in TARGETS if target.provider == cloud}
     target = of_provider.get(name)
     if target is None:
         raise InputError(
@@ -79,6 +82,8 @@ def _default(stack: Stack) -> str:
         return {"gcp": "cloud-run", "azure": "container-apps"}.get(stack.provider, "sagemaker")
     facts = load_catalog().deployment
     targets = {facts.target(stack.provider, group.instance_type) for group in stack.groups}
+    if stack.provider not in _HOSTS_AND_CLUSTER:
+        return KUBERNETES.name
     if targets == {TPU_VM.name}:
         return TPU_VM.name
     only_there = next((cluster.name for cluster in (GKE, AKS) if cluster.name in targets), "")

@@ -23,6 +23,7 @@ class Target:
     name: str
     """As in ``--target``."""
     provider: str
+    """Cloud; "": all others, on whose clusters the nodes are the user's to make."""
     title: str
     """For people, such as ``EC2 Auto Scaling``."""
     renderers: Mapping[Language, Render] = field(hash=False)

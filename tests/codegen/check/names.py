@@ -9,7 +9,13 @@ from advisor.codegen.soundness import Finding
 from codegen.check.schemas import BlockSchema, is_built_in, schema_of
 
 _ALWAYS = frozenset({"each", "count", "self", "path", "terraform"})
-_UNREAD = (("variable", "type"), ("lifecycle", "ignore_changes"))
+_UNREAD = (
+    ("variable", "type"),
+    ("lifecycle", "ignore_changes"),
+    ("resource", "provider"),
+    ("data", "provider"),
+    ("module", "providers"),
+)
 """Arguments whose words are no references: (block, argument)."""
 _SETTINGS = frozenset({"terraform", "moved", "removed", "import"})
 

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 _SCHEMAS = Path(__file__).parents[2] / "iac" / "schemas"
-PROVIDERS = ("aws", "google", "google-beta", "azurerm")
-_PREFIXES = {"aws_": ("aws",), "google_": ("google", "google-beta"), "azurerm_": ("azurerm",)}
+PROVIDERS = ("aws", "google", "google-beta", "azurerm", "kustomization")
+_PREFIXES = {
+    "aws_": ("aws",),
+    "google_": ("google", "google-beta"),
+    "azurerm_": ("azurerm",),
+    "kustomization_": ("kustomization",),
+}
 _BUILT_IN = frozenset({"terraform_data", "terraform_remote_state"})
 
 

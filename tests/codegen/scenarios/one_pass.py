@@ -15,10 +15,20 @@ from advisor.plan.fleet.chosen import FleetGroup
 from advisor.plan.fleet.scaling_values import Policy
 from advisor.plan.values import Interval
 from codegen.plans import Make, Scenario, make_fleet_plan, make_group
-from codegen.scenarios import azure_aks, azure_container_apps, azure_vm_scale_set, cloud_run, ec2, eks, gcp_mig, gke
+from codegen.scenarios import (
+    azure_aks,
+    azure_container_apps,
+    azure_vm_scale_set,
+    cloud_run,
+    ec2,
+    eks,
+    gcp_mig,
+    gke,
+    managed_kubernetes,
+)
 
 EMBEDDER, RERANKER = "BAAI/bge-m3", "BAAI/bge-reranker-v2-m3"
-QWEN = "Qwen/Qwen3-Embedding-8B"
+QWEN, E5 = "Qwen/Qwen3-Embedding-8B", "intfloat/e5-mistral-7b-instruct"
 VIT = "google/vit-base-patch16-224"
 WHISPER, SDXL = "openai/whisper-large-v3", "stabilityai/stable-diffusion-xl-base-1.0"
 _SHARED: Mapping[str, Any] = {
@@ -295,6 +305,17 @@ def decoder_embeddings_on_tpu_nodes() -> Scenario:
     return Scenario(plan, Wanted(target="gke"), gke.variables("us-east5"))
 
 
+def decoder_embeddings_on_gaudi() -> Scenario:
+    """A card for each of eight pods of a machine of IBM, whose nodes are the user's."""
+    plan = _plan(
+        _group(provider="ibm", region="us-east", instance_type="gx3d-160x1792x8gaudi3", accelerator="Gaudi3",
+               accelerator_count=8.0, replicas_per_instance=8, engine="vLLM (pooling)", weights_gib=13.25,
+               request_shares=(1.0, 1.0), planned_requests_per_second_per_instance=160.0, memory_utilization=0.9),
+        model=E5, unit=Unit.TEXTS, size=400.0, latency_ms=10_000.0,
+    )  # fmt: skip
+    return Scenario(plan, Wanted(target="kubernetes"), managed_kubernetes.variables("us-east"))
+
+
 SCENARIOS: Mapping[str, Make] = {
     "ec2-embeddings": embeddings_on_ec2,
     "eks-reranker": reranker_on_eks,
@@ -312,4 +333,5 @@ SCENARIOS: Mapping[str, Make] = {
     "eks-neuron-embeddings": decoder_embeddings_on_neuron,
     "tpu-vm-embeddings": decoder_embeddings_on_tpu,
     "gke-tpu-embeddings": decoder_embeddings_on_tpu_nodes,
+    "kubernetes-gaudi": decoder_embeddings_on_gaudi,
 }

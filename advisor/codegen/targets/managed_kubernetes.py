@@ -1,0 +1,154 @@
+"""Existing clusters of providers whose nodes are the user's to make: Kubernetes objects, applied by the code itself.
+
+Each provider is a row of node_pools.csv; the README of the code says what makes the nodes, and how many.
+
+Sources: version 0.9.8 of Terraform's Kustomize provider (its schema, and the order of ``ids_prio``), and Pulumi's
+Kubernetes provider 4 (``kustomize.v2.Directory``), read in November 2026.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from string import Template
+from typing import Any
+
+from advisor.catalog import load_catalog
+from advisor.catalog.deployment import NodePool
+from advisor.codegen import kubernetes
+from advisor.codegen.forms import kubernetes_files
+from advisor.codegen.model import ComputeGroup, Scaling, Stack
+from advisor.codegen.python_literals import Call, fleet_of
+from advisor.codegen.quoting import slug
+from advisor.codegen.rendering import render_pulumi, render_terraform
+from advisor.codegen.targets.target import Files, Target
+from advisor.codegen.wanted import Form, Language
+from advisor.errors import InputError
+
+_FOLDER = "kubernetes"
+_LONGEST_POOL = 15
+_HASH_DIGITS = 4
+_UNPRICED = "The total holds the machines: no prices are known of the cluster, of disks and of load balancers there."
+_FOLLOWED = (
+    "The plan runs fewer nodes in quiet hours, and counts their cost so: the pools have to follow their pods between "
+    "the bounds that this page names, else those of the busiest hours are paid for at all hours."
+)
+
+
+def _obstacle(stack: Stack) -> str:
+    if stack.form is not Form.MANIFESTS:
+        return f"its code applies manifests, and none of --form {stack.form.value}"
+    return kubernetes.obstacle_to_kubernetes(stack)
+
+
+def _completed(stack: Stack) -> Stack:
+    """The stack with what its nodes cost beside the total."""
+    added = (_UNPRICED,) if stack.scaling is Scaling.STATIC else (_UNPRICED, _FOLLOWED)
+    return replace(stack, summary=replace(stack.summary, cautions=(*stack.summary.cautions, *added)))
+
+
+def _terraform(stack: Stack) -> Files:
+    return _with_objects(stack, render_terraform(_FOLDER, stack, _known(stack)))
+
+
+def _python(stack: Stack) -> Files:
+    known = _known(stack)
+    fleet = fleet_of(stack.budget.usd_per_month, known, regions="Region", node_pools="NodePool")
+    return _with_objects(stack, render_pulumi(_FOLDER, stack, {**known, "fleet": Call("Fleet", fleet)}))
+
+
+def _with_objects(stack: Stack, files: Files) -> Files:
+    labels = {group.key: label for group in stack.groups if (label := _own_label(stack, group))}
+    manner = kubernetes.ClusterManner(node_labels=labels, bucket=None, has_own_nodes=False)
+    return dict(sorted((dict(files) | dict(kubernetes_files(stack, manner))).items()))
+
+
+def _pool_of(stack: Stack, group: ComputeGroup) -> NodePool:
+    pool = load_catalog().deployment.node_pool(stack.provider, group.instance_type)
+    if pool is None:
+        raise InputError(f"no node pool of {stack.provider} is known for {group.instance_type}")
+    return pool
+
+
+def _own_label(stack: Stack, group: ComputeGroup) -> Mapping[str, str]:
+    """Label that the provider gives to nodes of the type; empty where it gives none."""
+    pool = _pool_of(stack, group)
+    key, _, value = pool.expanded(pool.label, group.instance_type).partition("=")
+    return {key: value} if key else {}
+
+
+def _known(stack: Stack) -> Mapping[str, Any]:
+    """Values that the templates use beside the stack."""
+    regions = {
+        region.name: {
+            "weight": region.weight,
+            "min_replicas": sum(
+                kubernetes.fewest_replicas(stack, group) for group in stack.groups if group.region == region.name
+            ),
+        }
+        for region in stack.regions
+    }
+    return {
+        "serves_where": "on clusters of yours, one in each region",
+        "cautions": stack.summary.cautions,
+        "regions": regions,
+        "node_pools": {group.key: _node_pool(stack, group) for group in stack.groups},
+        "commands": {group.key: _command(stack, group) for group in stack.groups},
+        "clusters": {
+            region.name: {"kubeconfig": "~/.kube/config", "context": f"inference-{region.name}"}
+            for region in stack.regions
+        },
+        "services": {_pool_of(stack, group).service: _pool_of(stack, group) for group in stack.groups},
+        "may_be_empty": [name for name, region in regions.items() if region["min_replicas"] == 0],
+    }
+
+
+def _node_pool(stack: Stack, group: ComputeGroup) -> Mapping[str, object]:
+    """Nodes of a group as the plan has them."""
+    pool = _pool_of(stack, group)
+    return {
+        "region": group.region,
+        "name": pool_name(group),
+        "machine": pool.expanded(pool.machine, group.instance_type),
+        "spot": group.is_spot,
+        "min_nodes": group.min_instances,
+        "nodes": group.instances,
+        "max_nodes": group.max_instances,
+        "disk_gib": kubernetes.node_volume_gib(group),
+        "labels": {kubernetes.NODE_LABEL: kubernetes.node_pool_name(stack, group)},
+        "taints": {kubernetes.DEVICES[group.platform.runtime].taint: "present"},
+    }
+
+
+def pool_name(group: ComputeGroup) -> str:
+    """Name of the pool that the README gives: the accelerator, and a mark of the group."""
+    mark = hashlib.sha256(group.key.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{slug(group.accelerator, _LONGEST_POOL - _HASH_DIGITS - 1, 'pool')}-{mark}"
+
+
+def _command(stack: Stack, group: ComputeGroup) -> str:
+    """Command that makes the nodes of a group; words in capitals are the user's."""
+    pool = _pool_of(stack, group)
+    filled = Template(pool.expanded(pool.command, group.instance_type)).substitute(
+        name=pool_name(group),
+        nodes=group.instances,
+        each=-(-group.instances // max(1, group.zones)),
+        zones=max(1, group.zones),
+        least=group.min_instances,
+        most=group.max_instances,
+        disk=kubernetes.node_volume_gib(group),
+        key=kubernetes.NODE_LABEL,
+        value=kubernetes.node_pool_name(stack, group),
+        device=kubernetes.DEVICES[group.platform.runtime].taint,
+    )
+    return f"{filled} {pool.spot}".strip() if group.is_spot else filled
+
+
+KUBERNETES = Target(
+    name="kubernetes",
+    is_cluster=True,
+    provider="",
+    title="Kubernetes",
+    renderers={Language.TERRAFORM: _terraform, Language.PYTHON: _python},
+    obstacle=_obstacle,
+    completed=_completed,
+)
