@@ -57,9 +57,10 @@ def python_checks(inputs: Sequence[Input]) -> Quoted:
 
 
 def check_helpers(inputs: Sequence[Input]) -> Quoted:
-    """Names of the functions that those statements call."""
+    """Names of what those statements call, and of what every program calls beside them."""
     text = python_checks(inputs)
-    return Quoted(", ".join(name for name in _HELPERS if f"{name}(" in text))
+    called = [name for name in _HELPERS if f"{name}(" in text]
+    return Quoted(", ".join(sorted([*called, "check_once_known", "refuse"])))
 
 
 def _checks(inputs: Sequence[Input]) -> Iterator[str]:

@@ -177,8 +177,8 @@ variable "container_images" {
   }
 
   validation {
-    condition     = alltrue([for image in values(local.images) : can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", image))])
-    error_message = "Cloud Run pulls from Artifact Registry, gcr.io and docker.io only: copy ${join(", ", distinct(values(local.images)))} there, and give the copy."
+    condition     = alltrue([for key, backend in local.backends : can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", try(var.container_images[key], var.container_images[backend.engine], var.container_images["*"], backend.image)))])
+    error_message = "Cloud Run pulls from Artifact Registry, gcr.io and docker.io only: copy images of other registries there, and give the copy for each of ${join(", ", keys(local.backends))}."
   }
 }
 

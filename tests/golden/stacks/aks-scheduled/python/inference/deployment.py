@@ -2,36 +2,15 @@
 """The component: node pools, alarms and budget, in each region of the plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
 from inference.alerts import action_groups, budget
-from inference.checks import problems
+from inference.checks import DeploymentArgs
 from inference.compute import node_pools
-from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.monitoring import alarms
-from inference.plan import Fleet
-from inference.settings import Settings
 from inference.weights import identities_of_pods
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentArgs:
-    """What a deployment is made from."""
-
-    settings: Settings
-    fleet: Fleet
-    ambient_provider: bool = False
-    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not fit the plan."""
-        if self.ambient_provider and self.settings.subscription_id is not None:
-            refuse(["subscription_id: give it as azure:subscriptionId, or pass a provider; this component makes none"])
-        refuse(problems(self.settings, self.fleet))
-        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
 
 class Deployment(pulumi.ComponentResource):

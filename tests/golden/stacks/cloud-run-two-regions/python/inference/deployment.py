@@ -2,36 +2,17 @@
 """The component: services, identity, alerts and budget, in each region of the plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from inference.budget import budget, notification_channels
-from inference.checks import problems
+from inference.checks import DeploymentArgs
 from inference.compute import services
-from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.identity import admit, service_identity
 from inference.monitoring import alerts
 from inference.network import firewalls
-from inference.plan import Fleet
-from inference.settings import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentArgs:
-    """What a deployment is made from."""
-
-    settings: Settings
-    fleet: Fleet
-    ambient_provider: bool = False
-    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not fit the plan."""
-        refuse(problems(self.settings, self.fleet))
-        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
 
 class Deployment(pulumi.ComponentResource):

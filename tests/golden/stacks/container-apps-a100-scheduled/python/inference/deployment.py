@@ -2,37 +2,16 @@
 """The component: environments, apps, alarms and budget, in each region of the plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
 from inference.alerts import budget
-from inference.checks import problems
+from inference.checks import DeploymentArgs
 from inference.compute import apps, environments
-from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.entrance import entrances
 from inference.identity import identities
 from inference.monitoring import alarms, workspaces
-from inference.plan import Fleet
-from inference.settings import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentArgs:
-    """What a deployment is made from."""
-
-    settings: Settings
-    fleet: Fleet
-    ambient_provider: bool = False
-    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not fit the plan."""
-        if self.ambient_provider and self.settings.subscription_id is not None:
-            refuse(["subscription_id: give it as azure:subscriptionId, or pass a provider; this component makes none"])
-        refuse(problems(self.settings, self.fleet))
-        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
 
 class Deployment(pulumi.ComponentResource):

@@ -2,35 +2,16 @@
 """The component: nodes for the clusters of the plan's regions, alarms and budget."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
-from inference.checks import problems
+from inference.checks import DeploymentArgs
 from inference.compute import node_groups
-from inference.configuration import check_once_known, refuse
 from inference.context import Context
 from inference.encryption import keys
 from inference.identity import node_role
 from inference.monitoring import alarms, budget, cost_anomalies, topics
-from inference.plan import Fleet
-from inference.settings import Settings
 from inference.weights import let_pods_reach_the_bucket
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentArgs:
-    """What a deployment is made from."""
-
-    settings: Settings
-    fleet: Fleet
-    ambient_provider: bool = False
-    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not fit the plan."""
-        refuse(problems(self.settings, self.fleet))
-        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
 
 class Deployment(pulumi.ComponentResource):

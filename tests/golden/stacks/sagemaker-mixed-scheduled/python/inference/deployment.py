@@ -2,12 +2,10 @@
 """The component: models, endpoints, identity, alarms and budget, in each region of the plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
-from inference.checks import problems
-from inference.configuration import check_once_known, refuse
+from inference.checks import DeploymentArgs
 from inference.context import Context
 from inference.encryption import keys
 from inference.endpoint import endpoints
@@ -15,24 +13,7 @@ from inference.identity import execution_role, invoke_policy
 from inference.models import models
 from inference.monitoring import alarms, budget, cost_anomalies, log_groups, topics
 from inference.network import security_groups
-from inference.plan import Fleet
 from inference.scaling import scale
-from inference.settings import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentArgs:
-    """What a deployment is made from."""
-
-    settings: Settings
-    fleet: Fleet
-    ambient_provider: bool = False
-    """Where the caller passes none: that of the stack's configuration, in place of one of its own."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that do not fit the plan."""
-        refuse(problems(self.settings, self.fleet))
-        check_once_known(self.settings, lambda settings: DeploymentArgs(settings=settings, fleet=self.fleet))
 
 
 class Deployment(pulumi.ComponentResource):
