@@ -97,7 +97,6 @@ class Group:
     windows: Mapping[str, Window] = field(default_factory=dict)
     requests_per_second: float
     """What one instance sustains within the latency targets."""
-    """Longest time from launch until the model answers."""
     capacity: float
     """Share of the rate that makes the planned weights; 0: gets nothing."""
     drain_seconds: int
